@@ -1,0 +1,42 @@
+"""What the engine asks of a stage. Order, resume, rejects, ledger and progress are the engine's."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from prism_cli.ports import Outcome, RowWork
+from prism_cli.rows.row import Row
+
+
+class RowStage:
+    """Rows in, rows out: subclass and write `work`.
+
+    Attributes:
+        name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
+        outputs: names of several outputs, where `work` returns `Routed`; () for the usual one.
+        surveys: True where `survey` must see all rows before the first `work`.
+    """
+
+    name: ClassVar[str]
+    outputs: tuple[str, ...] = ()
+    surveys: bool = False
+
+    def check(self, row: Row) -> None:
+        """Raise RowError where the row breaks this stage's contract."""
+
+    def survey(self, rows: Iterator[Row]) -> None:
+        """A first pass over the well-formed rows of the shard. Keep little: spill to disk."""
+
+    def work(self, row: Row) -> Outcome | RowWork:
+        """The outcome, or a generator that asks for replies first.
+
+        May change `row` in place. Raises RowError to have the row rejected.
+        """
+        raise TypeError(f"{type(self).__name__} has no work")
+
+    def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """A last look at the output rows, in order, such as ranks over adjacent rows."""
+        return rows
+
+    def summary(self) -> dict[str, object]:
+        """Figures of this stage for the manifest and the summary table, after the last row."""
+        return {}

@@ -1,0 +1,132 @@
+"""Every error that prism raises on purpose, and the exit code that each ends in.
+
+PrismError
+├── UsageError                 2   the command line does not make sense
+│   └── ConfigError            2   a recipe, prism.toml, provider file or --set; carries all problems
+│   └── ChangedInputError      2   the input or config of an existing output changed; carries the difference
+├── PrerequisiteError          3   something the machine or the user must provide first
+│   ├── MissingPackageError    3   an extra is not installed; carries the install line
+│   ├── MissingDataError       3   an input, recipe data or corpus is not there or has nothing in it
+│   ├── ModelError             3   a model, tokenizer or checkpoint cannot be used
+│   └── StorageError           3   a disk is full or a path cannot be written
+├── ProviderError              5   a backend failed for now; the row stays pending
+├── LimitReachedError          7   --max-cost or --max-seconds
+├── LockedError               75   another run holds the output
+└── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
+
+Two more, which never leave the engine: RowError (a row is rejected, with field and reason) and
+RefusalError (a backend's final word on one request).
+
+Messages say where, what was expected, what was found, what happens now, what to do.
+"""
+
+from collections.abc import Sequence
+
+
+class PrismError(Exception):
+    """An error whose message is written for the person at the terminal."""
+
+    exit_code = 1
+
+
+class UsageError(PrismError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """Settings are wrong; all problems are told at once.
+
+    Args:
+        problems: one line each, with file and key first.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ChangedInputError(UsageError):
+    """An output exists that other bytes or another config made; nothing was touched."""
+
+
+class PrerequisiteError(PrismError):
+    """Something must be there before the command can start."""
+
+    exit_code = 3
+
+
+class MissingPackageError(PrerequisiteError):
+    """A library of an extra is not installed.
+
+    Args:
+        package: the import or distribution name that is missing.
+        extra: the extra of prism-cli that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs {package}, which is not installed; run: "
+            f"pip install -c constraints.txt 'prism-cli[{extra}]'"
+        )
+
+
+class MissingDataError(PrerequisiteError):
+    """An input path does not exist, or holds nothing to work on."""
+
+
+class ModelError(PrerequisiteError):
+    """A model, tokenizer or checkpoint cannot be loaded or is not fit for its role."""
+
+
+class StorageError(PrerequisiteError):
+    """The file system refused a write (disk full, quota, permission)."""
+
+
+class ProviderError(PrismError):
+    """A backend could not answer now; what it was asked stays pending."""
+
+    exit_code = 5
+
+
+class LimitReachedError(PrismError):
+    """A limit on cost or time was reached."""
+
+    exit_code = 7
+
+
+class LockedError(PrismError):
+    """Another run works on the same output."""
+
+    exit_code = 75
+
+
+class InterruptedRunError(PrismError):
+    """A signal stopped the run; what was committed stays.
+
+    Args:
+        signal_number: 2 (SIGINT) or 15 (SIGTERM); the exit code is 128 + that.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__("stopped by signal; the same command goes on where this one stopped")
+
+
+class RowError(Exception):
+    """One row cannot be used. The engine sets it aside with file and line.
+
+    Args:
+        field: dotted path of the field, such as `documents[2].doc_id`; "" for the line as a whole.
+        reason: what was expected and what was found.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(f"{field}: {reason}" if field else reason)
+
+
+class RefusalError(Exception):
+    """A backend's final word on one request; kept in the ledger with its reason."""

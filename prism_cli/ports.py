@@ -1,0 +1,122 @@
+"""What stages ask of the world, and how they ask: requests to backends, answered by replies.
+
+A stage never calls a model. It yields `Request`s; the engine looks each up in the ledger, shares
+equal ones, batches or bounds the rest, commits the replies and hands them back. An adapter is a
+backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBackend` (a server).
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol, runtime_checkable
+
+from prism_cli.rows.row import Dropped, Row
+
+Value = dict[str, Any]
+"""A reply's JSON object. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
+where the judge gives it, "probability". Generators: {"contribution": str, "evidence": str}.
+Rerankers: {"logit": float, "truncated": bool} and, where text was asked for and logit > 0, "text"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one reply cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One committed answer: a value, or the reason of a final refusal.
+
+    Attributes:
+        value: the JSON object; {} where refused.
+        refusal: None, or why the backend will never answer this (content filter, too long, …).
+    """
+
+    value: Value
+    refusal: str | None = None
+    usage: Usage = Usage()
+
+
+class Backend(Protocol):
+    """What both kinds of backend have."""
+
+    @property
+    def spec(self) -> str:
+        """The model spec as the user wrote it, such as `st:minilm`; names it in rows."""
+
+    @property
+    def fingerprint(self) -> str:
+        """All that decides its replies besides the texts: role, weights, revision, parameters."""
+
+
+@runtime_checkable
+class BatchBackend(Backend, Protocol):
+    """A model in this process."""
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """Indices of `payloads` in batches: a permutation, and a pure function of the payloads."""
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """One reply a payload, in order. Called with one planned batch, or a part of it."""
+
+
+@runtime_checkable
+class CallBackend(Backend, Protocol):
+    """A server. Its own retries are over when `answer` raises.
+
+    Raises (from `answer`): ProviderError (transient, the row stays pending), PrerequisiteError
+    (the provider as a whole is unusable; asked no more in this run).
+    """
+
+    @property
+    def concurrency(self) -> int:
+        """Calls in flight at the most."""
+
+    async def answer(self, payload: Any) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One question to one backend.
+
+    Attributes:
+        key: 32 bytes, SHA-256 over everything that decides the reply; see `request`.
+        payload: what the backend's `answer` takes; never stored.
+    """
+
+    backend: BatchBackend | CallBackend
+    key: bytes
+    payload: Any
+
+
+def request(backend: BatchBackend | CallBackend, payload: Any, *parts: str) -> Request:
+    """A request whose key is SHA-256 over the backend's fingerprint and `parts`.
+
+    Every text that decides the reply is a part. Each part is preceded by its length, so that
+    ("ab", "c") and ("a", "bc") differ.
+    """
+    digest = sha256()
+    for part in (backend.fingerprint, *parts):
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return Request(backend, digest.digest(), payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Rows for named outputs of the stage (`split`: train, dev), in order."""
+
+    rows: tuple[tuple[str, Row], ...]
+
+
+Outcome = Row | list[Row] | Dropped | Routed
+"""What becomes of one input row: one row, any number of rows, none by a rule, or rows by output."""
+
+RowWork = Generator[Sequence[Request], Sequence[Reply], Outcome]
+"""Work on one row that needs replies: yields requests, is sent their replies in the same order, as
+often as it likes, and returns the outcome. Raises RowError to have the row rejected."""

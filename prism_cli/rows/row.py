@@ -1,0 +1,121 @@
+"""A row is one JSON object on one line: what moves through every stage.
+
+Fields that prism does not know travel untouched and keep their order, so a row stays a plain dict
+and the functions here read it. The field names are those of the README's row table.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from prism_cli.errors import RowError
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowRef:
+    """Where a row stands: the file's path as given ("-" for standard input) and its line, from 1."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line set aside: written to OUT.rejects.jsonl as file, line, field, reason, raw."""
+
+    ref: RowRef
+    field: str
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A row that a rule of the stage leaves out; counted under its reason."""
+
+    reason: str
+
+
+def string_field(row: Row, name: str, *, required: bool = True, blank: bool = True) -> str:
+    """The string in `row[name]`; "" where it is absent or null and not required.
+
+    Raises:
+        RowError: absent though required, another type, or blank though `blank` is False.
+    """
+    value = row.get(name)
+    if value is None:
+        if required:
+            found = "null" if name in row else "no such field"
+            raise RowError(name, f"expected a string, found {found}")
+        return ""
+    if not isinstance(value, str):
+        raise RowError(name, f"expected a string, found {json_type(value)}")
+    if not blank and not value.strip():
+        raise RowError(name, "expected text, found a blank string")
+    return value
+
+
+def number_field(row: Row, name: str, low: float, high: float) -> float | None:
+    """The number in `row[name]`, in [low, high]; None where it is absent or null.
+
+    Raises:
+        RowError: another type, or out of range.
+    """
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RowError(name, f"expected a number, found {json_type(value)}")
+    if not low <= value <= high:
+        raise RowError(name, f"expected a number in [{low:g}, {high:g}], found {value:g}")
+    return float(value)
+
+
+def check_pair(row: Row) -> None:
+    """Hold `row` against the contract of a pair row: query, document, optional title and ids.
+
+    Raises:
+        RowError: the first field that breaks it.
+    """
+    string_field(row, "query", blank=False)
+    string_field(row, "document")
+    for name in ("title", "query_id", "doc_id", "original_query"):
+        if name in row:
+            string_field(row, name, required=False)
+
+
+def document_text(row: Row) -> str:
+    """What a model reads as the document: title + " " + document where there is a title."""
+    title = row.get("title")
+    document: str = row["document"]
+    return f"{title} {document}" if title else document
+
+
+def query_id(row: Row) -> str:
+    """The row's query_id, else 16 hex digits of SHA-256 of the query before rewriting."""
+    return row.get("query_id") or text_id(row.get("original_query") or row["query"])
+
+
+def doc_id(row: Row) -> str:
+    """The row's doc_id, else 16 hex digits of SHA-256 of title + space + document."""
+    return row.get("doc_id") or text_id(document_text(row))
+
+
+def text_id(text: str) -> str:
+    """16 hex digits of the SHA-256 of the text's UTF-8 bytes."""
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def json_type(value: object) -> str:
+    """The JSON name of a decoded value, with the value itself where it is short."""
+    if value is None:
+        return "null"
+    for kind, name in ((bool, "boolean"), (int, "number"), (float, "number"), (str, "string")):
+        if isinstance(value, kind):
+            return f"{name} {str(value)[:40]!r}" if kind is str else f"{name} {value}".lower()
+    return "array" if isinstance(value, list) else "object"

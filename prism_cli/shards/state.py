@@ -1,0 +1,63 @@
+"""Where prism keeps what must outlive a run: the ledger, and the papers of runs without a file."""
+
+import os
+from pathlib import Path
+
+from prism_cli.errors import StorageError
+
+PROJECT_FILE = "prism.toml"
+_NETWORK_FILE_SYSTEMS = (
+    "nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "glusterfs",
+)  # fmt: skip
+
+
+def project_file(start: Path | None = None) -> Path | None:
+    """The prism.toml of the folder `start` (default: the working directory) or one above it."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder / PROJECT_FILE
+    return None
+
+
+def state_directory(output: Path | None) -> Path:
+    """$PRISM_STATE, else .prism beside prism.toml, else .prism beside the output; made if absent.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    chosen = os.environ.get("PRISM_STATE")
+    project = project_file()
+    if chosen:
+        folder = Path(chosen)
+    elif project:
+        folder = project.parent / ".prism"
+    else:
+        folder = (output.parent if output else Path.cwd()) / ".prism"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: the state directory cannot be made: {error}") from error
+    return folder
+
+
+def is_network_file_system(path: Path, mounts: str | None = None) -> bool:
+    """Whether `path` lies on a file system that other machines share.
+
+    Args:
+        path: an existing path.
+        mounts: the text of /proc/mounts, for tests; read from there by default.
+    """
+    if mounts is None:
+        try:
+            mounts = Path("/proc/mounts").read_text()
+        except OSError:
+            return False
+    best, kind = "", ""
+    target = str(path.resolve())
+    for line in mounts.splitlines():
+        _, point, file_system, *_ = line.split(" ")
+        prefix = point.rstrip("/") + "/"
+        if (target + "/").startswith(prefix) and len(prefix) > len(best):
+            best, kind = prefix, file_system
+    return kind.startswith(_NETWORK_FILE_SYSTEMS)

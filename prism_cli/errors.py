@@ -2,8 +2,8 @@
 
 PrismError
 ├── UsageError                 2   the command line does not make sense
-│   └── ConfigError            2   a recipe, prism.toml, provider file or --set; carries all problems
-│   └── ChangedInputError      2   the input or config of an existing output changed; carries the difference
+│   └── ConfigError            2   a recipe, prism.toml or --set is wrong; carries all problems
+│   └── ChangedInputError      2   what made an existing output changed; carries the difference
 ├── PrerequisiteError          3   something the machine or the user must provide first
 │   ├── MissingPackageError    3   an extra is not installed; carries the install line
 │   ├── MissingDataError       3   an input, recipe data or corpus is not there or has nothing in it

@@ -15,7 +15,7 @@ from prism_cli.rows.row import Dropped, Row
 Value = dict[str, Any]
 """A reply's JSON object. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
 where the judge gives it, "probability". Generators: {"contribution": str, "evidence": str}.
-Rerankers: {"logit": float, "truncated": bool} and, where text was asked for and logit > 0, "text"."""
+Rerankers: {"logit": float, "truncated": bool}, and "text" where asked for and logit > 0."""
 
 
 @dataclass(frozen=True, slots=True)

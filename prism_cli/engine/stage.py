@@ -14,11 +14,14 @@ class RowStage:
         name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
         outputs: names of several outputs, where `work` returns `Routed`; () for the usual one.
         surveys: True where `survey` must see all rows before the first `work`.
+        query_rows: True where an input row carries a query under its query_id, so that one id with
+            two queries is an error.
     """
 
     name: ClassVar[str]
     outputs: tuple[str, ...] = ()
     surveys: bool = False
+    query_rows: bool = True
 
     def check(self, row: Row) -> None:
         """Raise RowError where the row breaks this stage's contract."""

@@ -9,6 +9,7 @@ from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, json_type
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SAFE_DEPTH = 200
 _LONG_DIGITS = re.compile(rb"[0-9]{19}")
 _BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9]{19,})(?![0-9.eE])')
 
@@ -32,6 +33,8 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
         raise RowError("", f"expected a JSON object, found {json_type(row)}")
     if _LONG_DIGITS.search(raw):
         _refuse_big_integers(raw)
+    if raw.count(b"[") + raw.count(b"{") > _SAFE_DEPTH:
+        _refuse_deep_nesting(row)
     return _renamed(row, fields) if fields else row
 
 
@@ -57,6 +60,14 @@ def _refuse_big_integers(raw: bytes) -> None:
             raise RowError(
                 "", f"integer {digits[:30].decode()} needs more than 64 bits; make it a string"
             )
+
+
+def _refuse_deep_nesting(row: Row) -> None:
+    """What is read may nest deeper than what can be written."""
+    try:
+        orjson.dumps(row)
+    except orjson.JSONEncodeError as error:
+        raise RowError("", f"cannot be written again: {error}") from None
 
 
 def _renamed(row: Row, fields: Mapping[str, str]) -> Row:

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RowRef:
-    """Where a row stands: the file's path as given ("-" for standard input) and its line, from 1."""
+    """Where a row stands: the file as given ("-" for standard input) and its line, from 1."""
 
     file: str
     line: int

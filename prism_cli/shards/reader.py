@@ -1,4 +1,4 @@
-"""Inputs as byte lines: files, globs, directories of shards, standard input; .gz and .zst by suffix."""
+"""Inputs as byte lines: files, globs, directories of shards, standard input; .gz, .zst by suffix."""
 
 import gzip
 import hashlib
@@ -160,12 +160,12 @@ def _is_shard(path: Path) -> bool:
 
 def _open(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
-        return io.BufferedReader(gzip.open(path, "rb"))  # type: ignore[arg-type]
+        return io.BufferedReader(gzip.open(path, "rb"))
     if path.suffix == ".zst":
         reader = zstandard.ZstdDecompressor().stream_reader(
             path.open("rb"), read_across_frames=True, closefd=True
         )
-        return io.BufferedReader(reader, 1 << 20)  # type: ignore[arg-type]
+        return io.BufferedReader(reader, 1 << 20)
     return path.open("rb", buffering=1 << 20)
 
 

@@ -3,7 +3,7 @@
 import gzip
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -57,10 +57,8 @@ class PartFile:
     def discard(self) -> None:
         """Remove what was written; safe at any time, also after `publish`."""
         self._pending.clear()
-        try:
+        with suppress(OSError):  # a full disk refuses the last flush; the part goes anyway
             self._file.close()
-        except OSError:
-            pass  # a full disk refuses the last flush; the part goes anyway
         self.part.unlink(missing_ok=True)
 
     def _drain(self) -> None:

@@ -1,0 +1,121 @@
+"""Options that commands share, and the decorator that gives them to a command."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from prism_cli.errors import UsageError
+
+PANEL = "Common options"
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="JSONL files, globs, directories of shards, or - for standard input; .gz and .zst too.",
+        show_default=False,
+    ),
+]
+
+
+def _option(*names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=PANEL, show_default=False, **more)
+
+
+@dataclass
+class Common:
+    """The shared options of one command line."""
+
+    output: Annotated[
+        Path | None,
+        _option("-o", "--output", help="Output file or directory; default beside the input."),
+    ] = None
+    recipe: Annotated[
+        str | None, _option("--recipe", help="Shipped recipe or TOML file with settings.")
+    ] = None
+    sets: Annotated[
+        list[str], _option("--set", help="One setting, as KEY=VALUE; may be repeated.")
+    ] = field(default_factory=list)
+    limit: Annotated[
+        int | None, _option("--limit", min=1, help="Only the first N rows of each output.")
+    ] = None
+    seed: Annotated[int | None, _option("--seed", help="Seed of choices by lot; default 0.")] = None
+    overwrite: Annotated[
+        bool,
+        _option("--overwrite", help="Replace an output that other settings made; keeps replies."),
+    ] = False
+    fresh: Annotated[
+        bool, _option("--fresh", help="Do not use replies that the ledger already holds.")
+    ] = False
+    max_rejects: Annotated[
+        float,
+        _option(
+            "--max-rejects", min=0, max=1, help="Share of bad rows above which the exit code is 4."
+        ),
+    ] = 0.01
+    max_seconds: Annotated[
+        float | None,
+        _option("--max-seconds", min=0, help="Stop cleanly after N seconds, with exit code 7."),
+    ] = None
+    fields: Annotated[
+        list[str],
+        _option("--field", help="A field under another name: document=passage; repeatable."),
+    ] = field(default_factory=list)
+    accept_pending: Annotated[
+        bool,
+        _option("--accept-pending", help="Publish without the rows that got no reply."),
+    ] = False
+    json: Annotated[
+        bool, _option("--json", help="The summary as one JSON object on standard output.")
+    ] = False
+    quiet: Annotated[bool, _option("-q", "--quiet", help="No progress and no summary.")] = False
+    verbose: Annotated[bool, _option("-v", "--verbose", help="Say more.")] = False
+
+    @property
+    def field_names(self) -> dict[str, str]:
+        """--field as contract name -> name in the input.
+
+        Raises:
+            UsageError: not NAME=NAME.
+        """
+        names: dict[str, str] = {}
+        for item in self.fields:
+            ours, equals, theirs = item.partition("=")
+            if not equals or not ours or not theirs:
+                raise UsageError(f"--field {item}: expected NAME=NAME, such as document=passage")
+            names[ours] = theirs
+        return names
+
+
+def with_common(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the shared options to `command`, whose parameter `common` then carries them."""
+    hints = get_type_hints(Common, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=[] if one.name in ("sets", "fields") else one.default,
+            annotation=hints[one.name],
+        )
+        for one in fields(Common)
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name != "common"
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        common = Common(**{one.name: values.pop(one.name) for one in fields(Common)})
+        command(**values, common=common)
+
+    wrapped.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in [*own, *shared]}
+    del wrapped.__wrapped__  # type: ignore[attr-defined]
+    return wrapped

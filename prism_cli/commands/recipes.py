@@ -1,0 +1,86 @@
+"""`prism recipes`: the shipped settings."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from prism_cli.configs.base import StageConfig
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, copy and check the shipped settings.",
+    epilog="Example: prism recipes cp train/2b my-2b.toml",
+)
+
+
+@app.command("ls")
+def list_recipes() -> None:
+    """Print each recipe's name and first line."""
+    from prism_cli.configs.recipes import shipped_recipes
+
+    for name, path in shipped_recipes().items():
+        first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        typer.echo(f"{name:28} {first}")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="STAGE/NAME, as `ls` prints it.")]) -> None:
+    """Print a recipe."""
+    from prism_cli.configs.recipes import find_recipe
+
+    typer.echo(find_recipe("train", name).read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
+def cp(
+    name: Annotated[str, typer.Argument(help="STAGE/NAME, as `ls` prints it.")],
+    destination: Annotated[Path, typer.Argument(help="New file.")],
+) -> None:
+    """Copy a recipe, to change it."""
+    from prism_cli.configs.recipes import find_recipe
+    from prism_cli.errors import UsageError
+
+    if destination.exists():
+        raise UsageError(f"{destination}: exists already; name a new file")
+    shutil.copyfile(find_recipe("train", name), destination)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="TOML files.")],
+    stage: Annotated[str, typer.Option(help="The stage whose settings these are.")] = "train",
+) -> None:
+    """Hold recipes against a stage's settings; tell all problems at once."""
+    from prism_cli.configs.load import load_config
+    from prism_cli.errors import ConfigError, MissingDataError
+
+    problems: list[str] = []
+    for file in files:
+        if not file.is_file():
+            raise MissingDataError(f"{file}: no such file")
+        try:
+            load_config(config_class(stage), stage, recipe=str(file))
+        except ConfigError as error:
+            problems += error.problems
+        else:
+            print(f"{file}: good", file=sys.stderr)
+    if problems:
+        raise ConfigError(problems)
+
+
+def config_class(stage: str) -> "type[StageConfig]":
+    """The settings class of a stage: prism_cli.configs.STAGE.StageConfig's subclass."""
+    import importlib
+
+    from prism_cli.errors import UsageError
+
+    try:
+        module = importlib.import_module(f"prism_cli.configs.{stage.replace('-', '_')}")
+        found: type[StageConfig] = getattr(module, f"{stage.title().replace('-', '')}Config")
+    except (ModuleNotFoundError, AttributeError):
+        raise UsageError(f"--stage {stage}: no such stage") from None
+    return found

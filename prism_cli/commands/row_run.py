@@ -1,0 +1,61 @@
+"""How every row command runs its stage and tells what came of it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from prism_cli.commands.options import Common
+
+if TYPE_CHECKING:
+    from prism_cli.configs.base import StageConfig
+    from prism_cli.engine.stage import RowStage
+    from prism_cli.shards.reader import Source
+
+
+def run_row_stage(
+    stage: "RowStage",
+    inputs: "Sequence[str | Source]",
+    common: Common,
+    config: "StageConfig",
+    *,
+    dependencies: Sequence[Path] = (),
+) -> None:
+    """Run, print the summary, and leave with the exit code that the README's table gives."""
+    from prism_cli.engine.report import print_summary
+    from prism_cli.engine.runner import RunOptions, run_rows
+
+    summary = run_rows(
+        stage,
+        inputs,
+        RunOptions(
+            output=common.output,
+            limit=common.limit,
+            overwrite=common.overwrite or common.fresh,
+            fresh=common.fresh,
+            max_rejects=common.max_rejects,
+            fields=common.field_names,
+            accept_pending=common.accept_pending,
+            max_seconds=common.max_seconds,
+            quiet=common.quiet,
+            config=config.model_dump(mode="json"),
+            dependencies=dependencies,
+        ),
+    )
+    if not common.quiet:
+        print_summary(summary, verbose=common.verbose)
+    if common.json:
+        rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
+        print_json(summary.to_json(), to_stderr=rows_on_stdout)
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
+    """One JSON object on one line of standard output."""
+    import orjson
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    print(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS).decode(), file=stream)

@@ -1,0 +1,218 @@
+"""Settings from everywhere, in order: flag or --set > PRISM_* > recipe > prism.toml > default.
+
+A problem is told with its file and key, all problems at once, unknown keys with the nearest right
+name.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from prism_cli.configs.base import StageConfig
+from prism_cli.configs.recipes import find_recipe
+from prism_cli.errors import ConfigError
+
+Config = TypeVar("Config", bound=StageConfig)
+PROJECT_FILE = "prism.toml"
+RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK"}
+
+
+def load_config(
+    cls: type[Config],
+    stage: str,
+    *,
+    recipe: str | None = None,
+    flags: Mapping[str, object] | None = None,
+    sets: Sequence[str] = (),
+) -> Config:
+    """The resolved settings of one stage.
+
+    Args:
+        cls: the stage's settings class.
+        stage: the command's word; names the recipe folder and the table of prism.toml.
+        recipe: name of a shipped recipe or path of a TOML file.
+        flags: setting -> value; None means that the flag was not given. Dots reach into tables.
+        sets: `a.b=value` of --set; the value is TOML, or else a plain string.
+
+    Raises:
+        ConfigError: everything that is wrong, a line each.
+        MissingDataError: no such recipe.
+    """
+    layers: list[tuple[str, dict[str, Any]]] = []
+    project = _project_file()
+    if project:
+        layers.append((str(project), _project_table(cls, stage, project)))
+    if recipe:
+        path = find_recipe(stage, recipe)
+        layers.append((str(path), read_toml(path)))
+    layers.append(("environment", _environment(cls)))
+    problems: list[str] = []
+    given: dict[str, Any] = {}
+    for item in sets:
+        key, equals, text = item.partition("=")
+        if not equals or not key.strip():
+            problems.append(f"--set {item}: expected KEY=VALUE, such as --set lora.r=16")
+        else:
+            _put(given, key.strip(), _toml_value(text))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _put(given, key, value)
+    layers.append(("command line", given))
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for name, layer in layers:
+        problems += unknown_keys(cls, layer, name)
+        _merge(merged, _known(cls, layer), origin, name)
+    try:
+        config = cls.model_validate(merged)
+    except ValidationError as error:
+        problems += [
+            f"{_origin_of(origin, item['loc'])}: {_place(item['loc'])}: {item['msg']}, "
+            f"found {item['input']!r}"
+            for item in error.errors()
+        ]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file.
+
+    Raises:
+        ConfigError: unreadable, or not TOML, with the line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+
+
+def unknown_keys(cls: type[BaseModel], layer: Mapping[str, Any], where: str) -> list[str]:
+    """One line for each key of `layer` that `cls` does not have."""
+    names = list(key_paths(cls))
+    problems = []
+    for path in _paths(layer, cls):
+        if path not in names:
+            near = difflib.get_close_matches(path, names, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(names)}"
+            problems.append(f"{where}: {path}: unknown key{hint}")
+    return problems
+
+
+def key_paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every setting of `cls`, tables with dots."""
+    for name, field in cls.model_fields.items():
+        section = _section(field.annotation)
+        if section:
+            yield from key_paths(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    for option in options:
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def _paths(layer: Mapping[str, Any], cls: type[BaseModel] | None, prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key, value in layer.items():
+        field = cls.model_fields.get(key) if cls else None
+        section = _section(field.annotation) if field else None
+        if isinstance(value, Mapping) and (section or field is None):
+            found += _paths(value, section, f"{prefix}{key}.")
+        else:
+            found.append(prefix + key)
+    return found
+
+
+def _known(cls: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for key, value in layer.items():
+        field = cls.model_fields.get(key)
+        if field is None:
+            continue
+        section = _section(field.annotation)
+        known[key] = _known(section, value) if section and isinstance(value, Mapping) else value
+    return known
+
+
+def _merge(
+    target: dict[str, Any],
+    layer: Mapping[str, Any],
+    origin: dict[str, str],
+    name: str,
+    at: str = "",
+) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(target.setdefault(key, {}), dict):
+            _merge(target[key], value, origin, name, f"{at}{key}.")
+        else:
+            target[key] = value
+            origin[at + key] = name
+
+
+def _put(target: dict[str, Any], dotted: str, value: object) -> None:
+    *tables, last = dotted.split(".")
+    for table in tables:
+        inner = target.setdefault(table, {})
+        target = inner if isinstance(inner, dict) else {}
+    target[last] = value
+
+
+def _toml_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _environment(cls: type[BaseModel]) -> dict[str, Any]:
+    layer: dict[str, Any] = {}
+    for path in key_paths(cls):
+        name = "PRISM_" + path.upper().replace(".", "__")
+        if name in os.environ and name not in RESERVED:
+            _put(layer, path, _toml_value(os.environ[name]))
+    return layer
+
+
+def _project_file() -> Path | None:
+    here = Path.cwd()
+    return next(
+        (
+            folder / PROJECT_FILE
+            for folder in (here, *here.parents)
+            if (folder / PROJECT_FILE).is_file()
+        ),
+        None,
+    )
+
+
+def _project_table(cls: type[BaseModel], stage: str, path: Path) -> dict[str, Any]:
+    content = read_toml(path)
+    defaults = content.get("defaults", {})
+    own = content.get(stage, {})
+    names = set(cls.model_fields)
+    return {**{key: value for key, value in defaults.items() if key in names}, **own}
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "(all settings together)"
+
+
+def _origin_of(origin: Mapping[str, str], location: tuple[int | str, ...]) -> str:
+    for end in range(len(location), 0, -1):
+        name = origin.get(".".join(str(part) for part in location[:end]))
+        if name:
+            return name
+    return "settings"

@@ -1,0 +1,80 @@
+"""When to stop: signals and limits, asked between pieces of work."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from prism_cli.errors import InterruptedRunError, LimitReachedError
+
+GRACE_SECONDS = 20.0
+"""How long calls in flight may still take after the first signal."""
+
+
+class Control:
+    """Holds the stop flag and the limits of one run.
+
+    Args:
+        max_seconds: wall-clock limit; None for none.
+        max_usd: limit on the cost of this run's replies; None for none.
+    """
+
+    def __init__(self, max_seconds: float | None = None, max_usd: float | None = None) -> None:
+        self._deadline = time.monotonic() + max_seconds if max_seconds is not None else None
+        self._max_seconds = max_seconds
+        self._max_usd = max_usd
+        self.spent_usd = 0.0
+        self.signal_number = 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new may start."""
+        return bool(self.signal_number) or self._over_time or self._over_budget
+
+    def check(self) -> None:
+        """Raise what stops the run, if anything does.
+
+        Raises:
+            InterruptedRunError: SIGINT or SIGTERM came.
+            LimitReachedError: time or money is used up.
+        """
+        if self.signal_number:
+            raise InterruptedRunError(self.signal_number)
+        if self._over_time:
+            raise LimitReachedError(
+                f"--max-seconds {self._max_seconds:g} reached; what was answered is kept, and the "
+                "same command goes on from here"
+            )
+        if self._over_budget:
+            raise LimitReachedError(
+                f"--max-cost {self._max_usd:g} USD reached (spent {self.spent_usd:.4f}); what was "
+                "answered is kept, and the same command goes on from here"
+            )
+
+    @property
+    def _over_time(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @property
+    def _over_budget(self) -> bool:
+        return self._max_usd is not None and self.spent_usd >= self._max_usd
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM: the first sets the flag, the second ends the process at once."""
+
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            if self.signal_number:
+                os._exit(128 + number)
+            self.signal_number = number
+
+        previous = {
+            number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,69 @@
+"""How far a run is: a bar on a terminal, one plain line a minute elsewhere; always on stderr."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LINE_SECONDS = 60.0
+
+
+class Progress:
+    """Counts rows of one shard; what is shown is up to the subclass.
+
+    Args:
+        label: what is worked on.
+        total: rows expected; None where unknown.
+    """
+
+    def __init__(self, label: str, total: int | None) -> None:
+        self.label = label
+        self.total = total
+        self.rows = 0
+        self.usd = 0.0
+        self.started = time.monotonic()
+
+    def advance(self, rows: int, usd: float) -> None:
+        """`rows` more are through; `usd` spent so far."""
+        self.rows += rows
+        self.usd = usd
+
+    @property
+    def line(self) -> str:
+        """The state in plain words."""
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        rate = self.rows / seconds
+        of = f" of {self.total:,}" if self.total else ""
+        left = (
+            f", {(self.total - self.rows) / rate / 60:.1f} min left"
+            if self.total and self.rows
+            else ""
+        )
+        cost = f", {self.usd:.4f} USD" if self.usd else ""
+        return f"{self.label}: {self.rows:,}{of} rows, {rate:,.1f} rows/s{cost}{left}"
+
+
+class _Lines(Progress):
+    def __init__(self, label: str, total: int | None) -> None:
+        super().__init__(label, total)
+        self._next = self.started + LINE_SECONDS
+
+    def advance(self, rows: int, usd: float) -> None:
+        super().advance(rows, usd)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LINE_SECONDS
+            print(self.line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def shown_progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Progress]:
+    """A progress for the block, in the manner that fits stderr."""
+    if quiet:
+        yield Progress(label, total)
+    elif sys.stderr.isatty():
+        from prism_cli.engine.progress_bar import progress_bar
+
+        with progress_bar(label, total) as bar:
+            yield bar
+    else:
+        yield _Lines(label, total)

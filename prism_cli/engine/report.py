@@ -1,0 +1,75 @@
+"""What a run did, for people: a few lines on stderr."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prism_cli.engine.runner import RunSummary
+
+
+def print_summary(summary: "RunSummary", *, verbose: bool = False) -> None:
+    """Outputs, counts, cost and the stage's own figures, in plain lines."""
+    for line in summary_lines(summary, verbose=verbose):
+        print(line, file=sys.stderr)
+
+
+def summary_lines(summary: "RunSummary", *, verbose: bool = False) -> list[str]:
+    """The lines that `print_summary` prints."""
+    counts, usage = summary.counts, summary.usage
+    lines = [f"{out}: finished before, nothing to do" for out in summary.finished_before]
+    if not summary.outputs and not summary.unpublished and summary.finished_before:
+        return lines
+    told = [f"{counts.rows:,} rows in", f"{counts.written:,} rows out"]
+    told += [f"{count:,} dropped ({reason})" for reason, count in counts.dropped.items()]
+    if counts.rejected:
+        told.append(f"{counts.rejected:,} rejected")
+    if counts.pending:
+        told.append(f"{counts.pending:,} pending")
+    if counts.blank:
+        told.append(f"{counts.blank:,} blank lines passed over")
+    lines.append(f"{summary.stage}: {', '.join(told)}, in {summary.seconds:.1f} s")
+    if not counts.rows:
+        lines.append("the input holds no rows")
+    if usage.asked or usage.from_ledger:
+        cost = f", {usage.usd:.4f} USD" if usage.usd else ""
+        lines.append(
+            f"replies: {usage.asked:,} asked, {usage.from_ledger:,} from the ledger, "
+            f"{usage.shared:,} shared{cost}"
+        )
+    lines += _figure_lines(summary.figures)
+    if counts.rejected:
+        lines.append("rejected rows stand in OUT.rejects.jsonl, with file, line and reason")
+    for reason, count in summary.pending_reasons.items():
+        lines.append(f"pending: {count:,} rows: {reason}")
+    lines += [f"not published, rows are pending: {out}" for out in summary.unpublished]
+    lines += [f"wrote {out}" for out in summary.outputs]
+    if verbose:
+        lines.append(f"exit code {summary.exit_code}")
+    return lines
+
+
+def _figure_lines(figures: dict[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for name, value in figures.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            columns = list(value[0])
+            table = [[_short(row.get(column)) for column in columns] for row in value]
+            widths = [
+                max(len(cell) for cell in column) for column in zip(columns, *table, strict=True)
+            ]
+            lines.append(f"{name}:")
+            for cells in [columns, *table]:
+                padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+                lines.append("  " + "  ".join(padded))
+        elif isinstance(value, dict):
+            inner = ", ".join(f"{key} {_short(item)}" for key, item in value.items())
+            lines.append(f"{name}: {inner}")
+        else:
+            lines.append(f"{name}: {_short(value)}")
+    return lines
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else str(value)

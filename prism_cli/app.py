@@ -1,65 +1,72 @@
 """The door: commands by name, and errors as messages and exit codes (here and nowhere else)."""
 
+import difflib
 import errno
 import importlib
 import os
 import sys
-from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer import _click as click  # typer carries its own click; the package click may be absent
+from typer.core import TyperCommand, TyperGroup
 
 from prism_cli import __version__
 from prism_cli.errors import MissingPackageError, PrismError, StorageError
 
-# In the pipeline's order. Word -> module of prism_cli.commands and what the command does.
+# Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
-    "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
-    "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
-    "distill": ("distill", "Teacher scores, or contribution and evidence, for each pair."),
-    "sample": ("sample", "A score-balanced, length-capped subset."),
-    "relabel": ("relabel", "A verdict for each pair by a panel of judges."),
-    "split": ("split", "Train and dev rows that share no query and no near-duplicate."),
-    "train": ("train", "Train a reranker on pointwise and text objectives."),
-    "rerank": ("rerank", "Score, verdict, contribution and evidence for documents."),
-    "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+# How `prism --help` shows them: in the pipeline's order.
+GROUPS = {
+    "Start here": ("quickstart",),
+    "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
+    "Train and use": ("train", "rerank"),
+    "Measure": ("eval", "report"),
+    "Hand over": ("export", "convert"),
+    "Settings and state": ("recipes", "status", "doctor", "ledger"),
+}
+_ENVIRONMENT = {
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
+    errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+}  # fmt: skip
+"""What the machine, not prism, is to blame for."""
 
 
 class PipelineGroup(TyperGroup):
-    """Loads a command's module when it is asked for, so that `--help` answers at once."""
+    """Loads a command's module when the command is run, so that `--help` answers at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All words, in the pipeline's order."""
-        return list(COMMANDS)
+        known = [word for words in GROUPS.values() for word in words if word in COMMANDS]
+        return known + [word for word in COMMANDS if word not in known]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
-        """The click command behind a word."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A word with its help line, for listings."""
         if cmd_name not in COMMANDS:
             return None
-        module_name, summary = COMMANDS[cmd_name]
-        if _only_listing(ctx):
-            return click.Command(cmd_name, help=summary, short_help=summary)
-        module = importlib.import_module(f"prism_cli.commands.{module_name}")
+        panel = next((name for name, words in GROUPS.items() if cmd_name in words), None)
+        _, summary = COMMANDS[cmd_name]
+        return TyperCommand(cmd_name, help=summary, short_help=summary, rich_help_panel=panel)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The real command behind the first word, loaded now."""
+        word, rest = args[0], args[1:]
+        if word not in COMMANDS:
+            near = difflib.get_close_matches(word, COMMANDS, n=1)
+            ctx.fail(f"No such command {word!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        module = importlib.import_module(f"prism_cli.commands.{COMMANDS[word][0]}")
         command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        command.short_help = summary
-        return command
-
-
-def _only_listing(ctx: click.Context) -> bool:
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    return not words and ctx.parent is None
+        command.name = word
+        return word, command, rest
 
 
 app = typer.Typer(
     cls=PipelineGroup,
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: prism rerank pairs.jsonl -o reranked.jsonl --model hf:smollm2",
 )
@@ -87,25 +94,41 @@ def prism(
 
 def main() -> None:
     """Run `prism` and leave with its exit code."""
+    code = 0
     try:
-        result = app(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
+        # Not `app()`: typer would end a closed pipe with 1.
+        command = typer.main.get_command(app)
+        with command.make_context("prism", sys.argv[1:]) as context:
+            command.invoke(context)
         sys.stdout.flush()
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = _told("stopped", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second complaint
         code = 141
     except PrismError as error:
         code = _told(str(error), error.exit_code)
     except Exception as error:
         code = _unexpected(error)
-    sys.exit(code)
+    sys.exit(_flushed(code))
+
+
+def _flushed(code: int) -> int:
+    """The exit code, after what is still to be written; without a second complaint about a pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or 141
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            code = code or _told(f"{stream.name}: {error}", StorageError.exit_code)
+    return code
 
 
 def _told(message: str, code: int) -> int:
@@ -114,16 +137,16 @@ def _told(message: str, code: int) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return _told(str(error), StorageError.exit_code)
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
-        if package != "prism_cli":
-            return _told(str(MissingPackageError(package, "local")), 3)
     if os.environ.get("PRISM_TRACEBACK"):
         import traceback
 
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        return _told(str(error), StorageError.exit_code)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if package != "prism_cli":
+            return _told(str(MissingPackageError(package, "local")), MissingPackageError.exit_code)
     return _told(
         f"unexpected {type(error).__name__}: {error}. This is a bug of prism; "
         "`prism --traceback COMMAND …` shows where",

@@ -16,7 +16,7 @@ PANEL = "Common options"
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help="JSONL files, globs, directories of shards, or - for standard input; .gz and .zst too.",
+        help="JSONL files (.gz, .zst too), globs, directories of shards, or - for standard input.",
         show_default=False,
     ),
 ]
@@ -117,5 +117,5 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in [*own, *shared]}
-    del wrapped.__wrapped__  # type: ignore[attr-defined]
+    del wrapped.__wrapped__
     return wrapped

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     help="List, show, copy and check the shipped settings.",
     epilog="Example: prism recipes cp train/2b my-2b.toml",
 )

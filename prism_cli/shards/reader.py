@@ -1,4 +1,4 @@
-"""Inputs as byte lines: files, globs, directories of shards, standard input; .gz, .zst by suffix."""
+"""Inputs as byte lines: files (.gz and .zst by suffix), globs, directories, standard input."""
 
 import gzip
 import hashlib

@@ -1,0 +1,234 @@
+"""A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv; read as streams, held to its format.
+
+The one place that knows `_id`. Every file may be gzipped (.gz); line ends may be CRLF.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.rows.decode import decode_row
+from prism_cli.rows.row import Row, json_type, string_field
+
+_GRADE = re.compile(r"[+-]?[0-9]+")
+_HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One document of a corpus; `title` is "" where there is none."""
+
+    doc_id: str
+    title: str
+    text: str
+
+
+class BeirSet:
+    """One BEIR folder.
+
+    Args:
+        folder: holds corpus.jsonl, queries.jsonl and qrels/.
+
+    Raises:
+        MissingDataError: no such folder, or a part of it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.resolve().name
+        if not folder.is_dir():
+            raise MissingDataError(f"{folder}: no such folder; expected a BEIR folder")
+        self._corpus = self._part("corpus.jsonl")
+        self._queries = self._part("queries.jsonl")
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have judgements, by name."""
+        names = {
+            path.name.removesuffix(".gz").removesuffix(".tsv")
+            for path in (self.folder / "qrels").glob("*.tsv*")
+            if path.name.endswith((".tsv", ".tsv.gz"))
+        }
+        return sorted(names)
+
+    def files(self, split: str) -> list[Path]:
+        """The files that decide what this split says.
+
+        Raises:
+            MissingDataError: no such split; names those that exist.
+        """
+        return [self._corpus, self._queries, self._qrels(split)]
+
+    def corpus(self) -> Iterator[Passage]:
+        """All documents, in file order; one is held at a time, besides the ids.
+
+        Raises:
+            MissingDataError: a bad line, an id that came before, or no document at all.
+        """
+        seen: set[str] = set()
+        for where, row in self._rows(self._corpus):
+            doc_id = _identifier(row, where)
+            if doc_id in seen:
+                raise _bad(where, "_id", f"{doc_id!r} came before; each document has its own id")
+            seen.add(doc_id)
+            title = _text(row, "title", where, required=False)
+            yield Passage(doc_id, title, _text(row, "text", where))
+        if not seen:
+            raise MissingDataError(f"{self._corpus}: holds no documents")
+
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """All queries as (query_id, query), in file order.
+
+        Raises:
+            MissingDataError: a bad line, a blank query, an id that came before, or no query at all.
+        """
+        seen: set[str] = set()
+        for where, row in self._rows(self._queries):
+            query_id = _identifier(row, where)
+            if query_id in seen:
+                raise _bad(where, "_id", f"{query_id!r} came before; each query has its own id")
+            seen.add(query_id)
+            yield query_id, _text(row, "text", where, blank=False)
+        if not seen:
+            raise MissingDataError(f"{self._queries}: holds no queries")
+
+    def qrels(self, split: str) -> dict[str, dict[str, int]]:
+        """Judgements of a split: query_id -> doc_id -> grade, in file order.
+
+        Takes BEIR's three columns (query, document, grade) and TREC's four (query, iteration,
+        document, grade), split by tabs or blanks, with or without a header.
+
+        Raises:
+            MissingDataError: no such split, a bad line, two grades for one pair, or no judgement.
+        """
+        path = self._qrels(split)
+        grades: dict[str, dict[str, int]] = {}
+        for number, line in enumerate(_lines(path), 1):
+            where = f"{path}:{number}"
+            query_id, doc_id, grade = _judgement(line, where, may_be_header=number == 1)
+            if not query_id:
+                continue
+            known = grades.setdefault(query_id, {})
+            if known.setdefault(doc_id, grade) != grade:
+                raise _bad(
+                    where, "score", f"{query_id} {doc_id} has grade {known[doc_id]} and {grade}"
+                )
+        if not grades:
+            raise MissingDataError(f"{path}: holds no judgements")
+        return grades
+
+    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
+        """The first `limit` queries, in file order, that have judgements in the split.
+
+        Raises:
+            MissingDataError: also where a judged query is not in queries.jsonl.
+        """
+        missing = dict.fromkeys(self.qrels(split))
+        found = []
+        for query_id, query in self.queries():
+            if query_id in missing:
+                found.append((query_id, query))
+                del missing[query_id]
+        if missing:
+            raise MissingDataError(
+                f"{self._qrels(split)}: query-id: {len(missing)} of its queries are not in "
+                f"{self._queries.name}, such as {next(iter(missing))!r}"
+            )
+        return found[:limit]
+
+    def _part(self, name: str) -> Path:
+        for path in (self.folder / name, self.folder / f"{name}.gz"):
+            if path.is_file():
+                return path
+        raise MissingDataError(
+            f"{self.folder}: no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl and "
+            "qrels/SPLIT.tsv"
+        )
+
+    def _qrels(self, split: str) -> Path:
+        for name in (f"{split}.tsv", f"{split}.tsv.gz"):
+            if (self.folder / "qrels" / name).is_file():
+                return self.folder / "qrels" / name
+        have = f"it has {', '.join(self.splits)}" if self.splits else "qrels/ has no .tsv file"
+        raise MissingDataError(f"{self.folder}: no split {split!r}; {have}")
+
+    def _rows(self, path: Path) -> Iterator[tuple[str, Row]]:
+        for number, line in enumerate(_byte_lines(path), 1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            try:
+                yield where, decode_row(line)
+            except RowError as error:
+                raise _bad(where, error.field, error.reason) from None
+
+
+def _byte_lines(path: Path) -> Iterator[bytes]:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):  # noqa: B007
+                yield line
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise MissingDataError(
+                f"{path}: the compressed data is damaged after line {number} ({error})"
+            ) from error
+
+
+def _lines(path: Path) -> Iterator[str]:
+    for number, line in enumerate(_byte_lines(path), 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise _bad(f"{path}:{number}", "", f"not UTF-8 at byte {error.start}") from None
+
+
+def _judgement(line: str, where: str, *, may_be_header: bool) -> tuple[str, str, int]:
+    """("", "", 0) for a blank line or a header."""
+    if not line.strip():
+        return "", "", 0
+    columns = [one.strip() for one in line.split("\t")] if "\t" in line else line.split()
+    if may_be_header and any(one.lower() in _HEADER_NAMES for one in columns):
+        return "", "", 0
+    if len(columns) not in (3, 4):
+        raise _bad(
+            where,
+            "",
+            f"expected query, document, grade (or TREC's four columns), found {len(columns)} "
+            f"columns: {line[:60]!r}",
+        )
+    query_id, doc_id, grade = columns[0], columns[-2], columns[-1]
+    if not _GRADE.fullmatch(grade):
+        raise _bad(where, "score", f"expected an integer, found {grade!r}")
+    if not query_id or not doc_id:
+        raise _bad(where, "query-id" if not query_id else "corpus-id", "expected an id, found none")
+    return query_id, doc_id, int(grade)
+
+
+def _identifier(row: Row, where: str) -> str:
+    """The `_id`; an integer counts as its digits."""
+    value = row.get("_id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        found = json_type(value) if "_id" in row else "no such field"
+        raise _bad(where, "_id", f"expected a string, found {found}")
+    if not value or value.split() != [value]:
+        raise _bad(where, "_id", f"expected an id without blanks, found {value[:60]!r}")
+    return value
+
+
+def _text(row: Row, field: str, where: str, *, required: bool = True, blank: bool = True) -> str:
+    try:
+        return string_field(row, field, required=required, blank=blank)
+    except RowError as error:
+        raise _bad(where, error.field, error.reason) from None
+
+
+def _bad(where: str, field: str, reason: str) -> MissingDataError:
+    place = f"{where}: {field}" if field else where
+    return MissingDataError(f"{place}: {reason}; nothing was read beyond this")

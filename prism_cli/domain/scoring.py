@@ -1,0 +1,23 @@
+"""From the two logits at the verdict's position to a score and a verdict."""
+
+import math
+
+
+def relevance_score(logit: float) -> float:
+    """1 / (1 + exp(-logit)), in [0, 1], without overflow.
+
+    Args:
+        logit: l_yes - l_no at the last prompt position, in nats.
+    """
+    if logit >= 0:
+        return 1 / (1 + math.exp(-logit))
+    odds = math.exp(logit)
+    return odds / (1 + odds)
+
+
+sigmoid = relevance_score
+
+
+def verdict_of(logit: float) -> str:
+    """The greedy verdict: "yes" where the logit is above 0, else "no"."""
+    return "yes" if logit > 0 else "no"

@@ -1,0 +1,67 @@
+"""The text after a verdict: written for training, read back from a model's output.
+
+`no`, or `yes` and two tagged texts on lines of their own. Tags inside a text cannot be told from
+the target's own, so a text written here loses the angle brackets of such tags and the white space
+around it; for all other texts `parse_text` is the inverse of `render_target`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from prism_cli.errors import RowError
+
+_OWN_TAG = re.compile(r"<(/?(?:contribution|evidence))>")
+_PAIRS = {
+    tag: re.compile(f"<{tag}>((?:(?!</?{tag}>).)*)</{tag}>", re.DOTALL)
+    for tag in ("contribution", "evidence")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedText:
+    """What a model wrote.
+
+    Attributes:
+        contribution, evidence: the first well-formed pair of each tag, stripped; None without one.
+        format_ok: True where both are there and neither is blank.
+    """
+
+    contribution: str | None
+    evidence: str | None
+    format_ok: bool
+
+
+def render_target(verdict: str, contribution: str | None, evidence: str | None) -> str:
+    """What a model should answer, without the end-of-turn token.
+
+    Raises:
+        RowError: the verdict is neither "yes" nor "no", or a text of a "yes" is blank.
+    """
+    if verdict == "no":
+        return "no"
+    if verdict != "yes":
+        raise RowError("verdict", f'expected "yes" or "no", found {verdict!r}')
+    texts = {"contribution": plain_text(contribution), "evidence": plain_text(evidence)}
+    for field, text in texts.items():
+        if not text:
+            raise RowError(field, 'expected text for the verdict "yes", found none')
+    return "yes" + "".join(f"\n<{tag}>{text}</{tag}>" for tag, text in texts.items())
+
+
+def plain_text(text: str | None) -> str:
+    """`text` as it can stand inside a target: stripped, the target's own tags without brackets."""
+    text = text or ""
+    while _OWN_TAG.search(text):
+        text = _OWN_TAG.sub(r"\1", text)
+    return text.strip()
+
+
+def parse_text(text: str) -> ParsedText:
+    """Read a model's output.
+
+    A pair is well-formed where nothing between its tags is a tag of the same name, so a pair that
+    was opened twice counts from the second opening.
+    """
+    found = {tag: pattern.search(text) for tag, pattern in _PAIRS.items()}
+    contribution, evidence = (match and match[1].strip() for match in found.values())
+    return ParsedText(contribution, evidence, bool(contribution and evidence))

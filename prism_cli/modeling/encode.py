@@ -1,0 +1,230 @@
+"""Prompts and targets as token ids, such that untrusted text can never speak as the template.
+
+The control tokens of a prompt come from the template alone. Query and document go through a copy of
+the tokenizer that knows no added token, special or not, so `<|im_end|>` or `<think>` in a text is
+spelled out in ordinary tokens; a last check holds the result against all control ids. Clean text
+gets exactly the ids of tokenizing the whole prompt in one go.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from prism_cli.domain.prompting import CHAT_END, Profile
+from prism_cli.domain.targets import render_target
+from prism_cli.errors import ModelError, RowError
+
+MAX_TOKENS = 10_240
+"""Prompt tokens at inference, as published (training: 8,192)."""
+_CACHED_QUERIES = 4096
+_PROBES = (
+    ("capital of France?", "Paris is the capital."),
+    ("q\n", "\n\ndocument \n"),
+    (" ¿qué? ", "  «文書» é"),
+    ("1 2 3:", ": !?"),
+    ("x", ""),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPrompt:
+    """A prompt's token ids in two parts.
+
+    Attributes:
+        prefix_ids: the prompt up to the document; the same object for all documents of a query.
+        tail_ids: the document, cut where needed, and the suffix; of no query unless cut.
+        truncated: True where document tokens were left out.
+    """
+
+    prefix_ids: list[int]
+    tail_ids: list[int]
+    truncated: bool
+
+    @property
+    def ids(self) -> list[int]:
+        """The whole prompt."""
+        return self.prefix_ids + self.tail_ids
+
+    def __len__(self) -> int:
+        return len(self.prefix_ids) + len(self.tail_ids)
+
+
+class PromptEncoder:
+    """Encodes prompts of one profile for one tokenizer.
+
+    Args:
+        tokenizer: a fast tokenizer.
+        profile: the template.
+        max_tokens: tokens of a prompt at the most; the document is cut, never the suffix.
+
+    Attributes:
+        yes_id, no_id, eos_id: the verdict tokens, and the end of the assistant's turn.
+        control_ids: ids that no text can produce.
+
+    Raises:
+        ModelError: the tokenizer cannot carry the profile (a verdict of several tokens, no ChatML
+            tokens, or merges across the template's seams).
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, profile: Profile, max_tokens: int = MAX_TOKENS
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.profile = profile
+        self.max_tokens = max_tokens
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise ModelError(
+                f"tokenizer {_name(tokenizer)}: expected a fast tokenizer (tokenizer.json), found "
+                f"{type(tokenizer).__name__}; convert it with transformers' save_pretrained first"
+            )
+        self._whole = _bare(backend, keep_added=True)
+        self._plain = _bare(backend, keep_added=False)
+        added = backend.get_added_tokens_decoder()
+        self.control_ids = frozenset(added)
+        self.yes_id, self.no_id = self._single("yes"), self._single("no")
+        self.eos_id = self._control(CHAT_END)
+        self._control("<|im_start|>")
+        # The last control token before the query ends the part that is the same for every prompt.
+        head, self._before_query = _after_last(
+            profile.before_query, [token.content for token in added.values()]
+        )
+        self._head_ids: list[int] = self._whole.encode(head, add_special_tokens=False).ids
+        self._suffix_ids: list[int] = self._whole.encode(
+            profile.suffix, add_special_tokens=False
+        ).ids
+        # The seam lies in front of a space: texts are pre-tokenized with the space in front.
+        between = profile.before_document
+        self._between, self._lead = between[:-1], between[-1:]
+        self._prefixes: dict[str, list[int]] = {}
+        self._check_seams()
+
+    def encode(self, query: str, document: str) -> EncodedPrompt:
+        """One prompt.
+
+        Raises:
+            RowError: the query leaves no room for a document; carries the field `query`.
+        """
+        return self._join(query, self.document_ids([document])[0])
+
+    def encode_batch(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt]:
+        """Many (query, document) pairs at once, on all cores.
+
+        Raises:
+            RowError: as `encode`, for the first pair that has no room.
+        """
+        documents = self.document_ids([document for _, document in pairs])
+        return [self._join(query, ids) for (query, _), ids in zip(pairs, documents, strict=True)]
+
+    def prefix_ids(self, query: str) -> list[int]:
+        """The prompt up to the document; do not change it, it is shared.
+
+        Raises:
+            RowError: the query leaves no room for a document.
+        """
+        ids = self._prefixes.get(query)
+        if ids is None:
+            text = f"{self._before_query}{query}{self._between}"
+            ids = self._head_ids + self._checked(self._plain.encode(text).ids, "query")
+            room = self.max_tokens - len(self._suffix_ids) - 1
+            if len(ids) > room:
+                raise RowError(
+                    "query",
+                    f"expected a prompt of at most {self.max_tokens} tokens with room for the "
+                    f"document, found {len(ids) + len(self._suffix_ids)} without it",
+                )
+            if len(self._prefixes) >= _CACHED_QUERIES:
+                self._prefixes.clear()
+            self._prefixes[query] = ids
+        return ids
+
+    def document_ids(self, documents: Sequence[str]) -> list[list[int]]:
+        """Each document's own tokens, uncut, without the suffix; the same for every query."""
+        texts = [self._lead + document for document in documents]
+        encodings = self._plain.encode_batch_fast(texts)
+        return [self._checked(encoding.ids, "document") for encoding in encodings]
+
+    def encode_target(
+        self, verdict: str, contribution: str | None = None, evidence: str | None = None
+    ) -> list[int]:
+        """What follows the prompt in training: verdict token, texts, end of turn.
+
+        Raises:
+            RowError: the verdict is neither "yes" nor "no", or a text of a "yes" is blank.
+        """
+        text = render_target(verdict, contribution, evidence)
+        ids = self._checked(self._plain.encode(text).ids, "evidence")
+        if ids[0] != (self.yes_id if verdict == "yes" else self.no_id):
+            raise RowError("contribution", "merges with the verdict into another token")
+        return [*ids, self.eos_id]
+
+    def _join(self, query: str, document_ids: list[int]) -> EncodedPrompt:
+        prefix = self.prefix_ids(query)
+        room = self.max_tokens - len(prefix) - len(self._suffix_ids)
+        truncated = len(document_ids) > room
+        return EncodedPrompt(prefix, document_ids[:room] + self._suffix_ids, truncated)
+
+    def _checked(self, ids: list[int], field: str) -> list[int]:
+        if not self.control_ids.isdisjoint(ids):
+            raise RowError(
+                field, "holds text that this tokenizer can only write as a control token"
+            )
+        return ids
+
+    def _single(self, word: str) -> int:
+        ids = self._plain.encode(word).ids
+        if len(ids) != 1:
+            raise ModelError(
+                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, found "
+                f"{len(ids)}; a reranker reads its score from that token"
+            )
+        return int(ids[0])
+
+    def _control(self, text: str) -> int:
+        ids = self._whole.encode(text, add_special_tokens=False).ids
+        if len(ids) != 1 or ids[0] not in self.control_ids:
+            raise ModelError(
+                f"tokenizer {_name(self.tokenizer)}: expected the control token {text}, which the "
+                f"profile {self.profile.name} needs; choose a ChatML model"
+            )
+        return int(ids[0])
+
+    def _check_seams(self) -> None:
+        for query, document in _PROBES:
+            whole = self._whole.encode(
+                self.profile.prompt(query, document), add_special_tokens=False
+            ).ids
+            parts = (
+                self._head_ids
+                + self._plain.encode(f"{self._before_query}{query}{self._between}").ids
+                + self._plain.encode(self._lead + document).ids
+                + self._suffix_ids
+            )
+            if whole != parts:
+                raise ModelError(
+                    f"tokenizer {_name(self.tokenizer)}: merges text across the seams of profile "
+                    f"{self.profile.name}, so that query and document have no ids of their own; "
+                    "choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
+                )
+
+
+def _bare(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
+    """A copy that adds, cuts and pads nothing; without added tokens where not kept."""
+    state = json.loads(backend.to_str())
+    state.update(post_processor=None, truncation=None, padding=None)
+    if not keep_added:
+        state["added_tokens"] = []
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def _after_last(text: str, marks: Sequence[str]) -> tuple[str, str]:
+    """`text` split behind the last occurrence of any of `marks`."""
+    end = max((text.rfind(mark) + len(mark) for mark in marks if mark in text), default=0)
+    return text[:end], text[end:]
+
+
+def _name(tokenizer: PreTrainedTokenizerBase) -> str:
+    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)

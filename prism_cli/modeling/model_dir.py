@@ -1,0 +1,63 @@
+"""prism.json in a model directory: the prompt that its weights were trained with.
+
+{"profile": name, "profile_hash": SHA-256 of the template, "base": model spec of the base, or null}
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from prism_cli.domain.prompting import PRISM, PRISM_NO_THINK, PROFILES, QWEN3_RERANKER, Profile
+from prism_cli.errors import ModelError
+
+FILE_NAME = "prism.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelNote:
+    """What prism.json says."""
+
+    profile: Profile
+    base: str | None
+
+
+def write_profile(directory: Path, profile: Profile, base: str | None = None) -> None:
+    """Name the profile of the weights in `directory`, and the spec of their base."""
+    note = {"profile": profile.name, "profile_hash": profile.hash, "base": base}
+    (directory / FILE_NAME).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+
+
+def read_profile(directory: Path) -> ModelNote | None:
+    """The note of `directory`; None where there is none.
+
+    Raises:
+        ModelError: not readable, an unknown profile, or a hash that is not this version's.
+    """
+    path = directory / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        name, digest, base = note["profile"], note["profile_hash"], note.get("base")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path}: expected {{profile, profile_hash, base}}, found {error!r}; "
+            "write it again or name a profile with --profile"
+        ) from error
+    profile = PROFILES.get(name) if isinstance(name, str) else None
+    if profile is None:
+        raise ModelError(f"{path}: unknown profile {name!r}; one of {', '.join(PROFILES)}")
+    if digest != profile.hash:
+        raise ModelError(
+            f"{path}: the weights were trained with profile {name} of hash {str(digest)[:12]}…, "
+            f"this prism has {profile.hash[:12]}…; another prompt would turn scores into noise. "
+            "Use the prism that trained them, or name a profile with --profile"
+        )
+    return ModelNote(profile, base if isinstance(base, str) else None)
+
+
+def guess_profile(name: str, has_think_tokens: bool) -> Profile:
+    """The profile of a model without prism.json, by its name and vocabulary."""
+    if "qwen3-reranker" in name.lower() and "prism" not in name.lower():
+        return QWEN3_RERANKER
+    return PRISM if has_think_tokens else PRISM_NO_THINK

@@ -5,7 +5,7 @@ equal ones, batches or bounds the rest, commits the replies and hands them back.
 backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBackend` (a server).
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol, runtime_checkable
@@ -77,6 +77,23 @@ class CallBackend(Backend, Protocol):
         """Calls in flight at the most."""
 
     async def answer(self, payload: Any) -> Reply: ...
+
+
+class FirstStage(Protocol):
+    """What proposes candidates: an index over one corpus, or a run that somebody else made."""
+
+    @property
+    def spec(self) -> str:
+        """What names its ranking, such as `bm25`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """All that decides its answers besides corpus and query."""
+
+    def search(
+        self, queries: Sequence[tuple[str, str]], top_k: int
+    ) -> Iterator[list[tuple[str, float]]]:
+        """For each (query_id, query) at most `top_k` (doc_id, score), best first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

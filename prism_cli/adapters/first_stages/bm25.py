@@ -59,21 +59,24 @@ class Bm25FirstStage:
     """An index in memory: the terms' weights and the document ids, never the texts.
 
     Args:
-        documents: (doc_id, text) of the whole corpus, read once.
+        documents: (doc_id, text) of the whole corpus; read once, by the first search.
     """
 
     spec = "bm25"
     fingerprint = f"bm25 k1={K1} b={B} lucene snowball-english stop-words-en bigrams"
 
     def __init__(self, documents: Iterable[tuple[str, str]]) -> None:
+        self._documents: Iterable[tuple[str, str]] | None = documents
         self._terms = WordTokens()
         self._vocabulary: dict[str, int] = {}
-        self.doc_ids: list[str] = []
-        rows = list(self._rows(documents))
+        self._doc_ids: list[str] = []
         self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
-        if self._vocabulary:
-            with np.errstate(invalid="ignore"):
-                self._index.index((rows, dict(self._vocabulary)), show_progress=False)
+
+    @property
+    def doc_ids(self) -> list[str]:
+        """The ids of the corpus, in its order."""
+        self._read()
+        return self._doc_ids
 
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int
@@ -82,6 +85,7 @@ class Bm25FirstStage:
 
         Best first; equal scores in falling order of document id, which is trec_eval's order.
         """
+        self._read()
         for _, query in queries:
             yield self._best(query, top_k)
 
@@ -94,14 +98,22 @@ class Bm25FirstStage:
         if len(found) > top_k:
             floor = np.partition(scores[found], len(found) - top_k)[len(found) - top_k]
             found = found[scores[found] >= floor]
-        best = [(self.doc_ids[index], float(scores[index])) for index in found.tolist()]
+        best = [(self._doc_ids[index], float(scores[index])) for index in found.tolist()]
         best.sort(key=lambda one: (one[1], one[0]), reverse=True)
         return best[:top_k]
+
+    def _read(self) -> None:
+        if self._documents is None:
+            return
+        rows = list(self._rows(self._documents))
+        self._documents = None
+        if self._vocabulary:
+            self._index.index((rows, dict(self._vocabulary)), show_progress=False)
 
     def _rows(self, documents: Iterable[tuple[str, str]]) -> Iterator[Any]:
         vocabulary = self._vocabulary
         for doc_id, text in documents:
-            self.doc_ids.append(doc_id)
+            self._doc_ids.append(doc_id)
             ids = array("i")
             for term in self._terms(text):
                 ids.append(vocabulary.setdefault(term, len(vocabulary)))

@@ -1,0 +1,60 @@
+"""A TREC run file as first stage: candidates that another system found."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from prism_cli.domain.metrics import ranked
+from prism_cli.domain.trec import parse_run_line
+from prism_cli.errors import MissingDataError, RowError
+
+
+class TrecRunFirstStage:
+    """The candidates of a run file; queries that it does not name have none.
+
+    Args:
+        path: the file; its stem names the ranking.
+
+    Raises:
+        MissingDataError: no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise MissingDataError(f"{path}: no such first stage; expected bm25 or a TREC run file")
+        self.path = path
+        self.spec = path.stem
+        self.fingerprint = f"trec-run {sha256(path.read_bytes()).hexdigest()}"
+
+    def search(
+        self, queries: Sequence[tuple[str, str]], top_k: int
+    ) -> Iterator[list[tuple[str, float]]]:
+        """The best `top_k` of each query, ordered by score, then document id, as trec_eval does.
+
+        Raises:
+            MissingDataError: a bad line, a document twice, or none of these queries.
+        """
+        run = self._read({query_id for query_id, _ in queries})
+        if queries and not run:
+            raise MissingDataError(
+                f"{self.path}: ranks none of the {len(queries)} queries, such as {queries[0][0]!r}"
+            )
+        for query_id, _ in queries:
+            yield ranked(list(run.get(query_id, {}).items()))[:top_k]
+
+    def _read(self, wanted: set[str]) -> dict[str, dict[str, float]]:
+        run: dict[str, dict[str, float]] = {}
+        with self.path.open(encoding="utf-8", errors="backslashreplace") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                try:
+                    query_id, doc_id, score = parse_run_line(line)
+                    if query_id in wanted:
+                        hits = run.setdefault(query_id, {})
+                        if doc_id in hits:
+                            raise RowError("", f"{doc_id!r} stands twice for query {query_id!r}")
+                        hits[doc_id] = score
+                except RowError as error:
+                    raise MissingDataError(f"{self.path}:{number}: {error}") from None
+        return run

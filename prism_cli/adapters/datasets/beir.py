@@ -80,6 +80,11 @@ class BeirSet:
         if not seen:
             raise MissingDataError(f"{self._corpus}: holds no documents")
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(doc_id, title + " " + text where there is a title) of every document, as `corpus`."""
+        for one in self.corpus():
+            yield one.doc_id, f"{one.title} {one.text}" if one.title else one.text
+
     def queries(self) -> Iterator[tuple[str, str]]:
         """All queries as (query_id, query), in file order.
 

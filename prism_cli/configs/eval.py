@@ -1,0 +1,36 @@
+"""Settings of `prism eval`."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from prism_cli.configs.base import StageConfig
+
+RELEASED_MODEL = "hf:infgrad/Prism-Qwen3.5-Reranker-2B"
+NO_MODEL = "none"
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class EvalConfig(StageConfig):
+    """What is measured, and on what."""
+
+    model: Annotated[list[str], BeforeValidator(_as_list)] = Field(
+        [RELEASED_MODEL],
+        min_length=1,
+        description="Model specs to compare; `none` for the first stage alone.",
+    )
+    split: str = Field("test", min_length=1, description="Split of the data sets: qrels/SPLIT.tsv.")
+    first_stage: str = Field(
+        "bm25",
+        min_length=1,
+        description="bm25, or a TREC run file; {dataset} in its path stands for the set's name.",
+    )
+    top_k: int = Field(100, ge=1, le=10_000, description="Candidates a query, from 1 to 10000.")
+
+    @property
+    def models(self) -> list[str]:
+        """The models in order, each once, without `none`."""
+        return [one for one in dict.fromkeys(self.model) if one != NO_MODEL]

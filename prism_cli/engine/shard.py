@@ -174,7 +174,7 @@ class ShardWork:
         name, number, raw = line
         if isinstance(result, Rejected):
             self.counts.rejected += 1
-            self.sinks.rejected(_reject_line(result))
+            self.sinks.rejected(result.line)
         elif isinstance(result, Dropped):
             self.counts.dropped[result.reason] += 1
         elif isinstance(result, Pending):
@@ -208,17 +208,3 @@ def _windows(lines: Iterable[Line], counts: Counts) -> Iterator[list[Line]]:
             window, size = [], 0
     if window:
         yield window
-
-
-def _reject_line(rejected: Rejected) -> bytes:
-    raw = rejected.raw.rstrip(b"\r\n")
-    return orjson.dumps(
-        {
-            "file": rejected.ref.file,
-            "line": rejected.ref.line,
-            "field": rejected.field,
-            "reason": rejected.reason,
-            "raw": raw.decode("utf-8", "backslashreplace"),
-        },
-        option=orjson.OPT_APPEND_NEWLINE,
-    )

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import orjson
+
 from prism_cli.errors import RowError
 
 Row = dict[str, Any]
@@ -32,6 +34,18 @@ class Rejected:
     field: str
     reason: str
     raw: bytes
+
+    @property
+    def line(self) -> bytes:
+        """The line of the rejects file."""
+        record = {
+            "file": self.ref.file,
+            "line": self.ref.line,
+            "field": self.field,
+            "reason": self.reason,
+            "raw": self.raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace"),
+        }
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)

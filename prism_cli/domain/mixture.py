@@ -1,0 +1,82 @@
+"""Which rows a step sees: draws from the sft pool and the pointwise pool.
+
+The sft pool holds the rows with objective sft, the pointwise pool those with objective pointwise;
+a row with both is in both. Everything is a pure function of (seed, draw), so a resumed run sees
+what the run that was not stopped would have seen. Source: arXiv 2604.23734, section on training.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Mixture = Literal["sft", "mixed"]
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Row numbers by objective, each ascending and without repetition."""
+
+    sft: Sequence[int]
+    pointwise: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A run's draws in order.
+
+    Attributes:
+        rows: row numbers, int64 [draws].
+        from_sft: bool [draws]. True: the row has its own objectives. False: pointwise alone.
+    """
+
+    rows: "NDArray[np.int64]"
+    from_sft: "NDArray[np.bool_]"
+
+
+def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> int:
+    """Draws after which the larger pool is expected to have been seen once.
+
+    mixed: max(ceil(n_pointwise / (1 - r)), ceil(n_sft / r)); with one pool empty, the other's
+    size. sft: the size of the sft pool, or of the pointwise pool where that is empty.
+    """
+    n_sft, n_pointwise = len(pools.sft), len(pools.pointwise)
+    if not n_sft or not n_pointwise:
+        return n_sft or n_pointwise
+    if mixture == "sft":
+        return n_sft
+    ratio = Fraction(str(sft_ratio))  # .7 as a float is a little less, and ceil would tell
+    return max(ceil(n_pointwise / (1 - ratio)), ceil(n_sft / ratio))
+
+
+def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count: int) -> Draws:
+    """The first `count` draws.
+
+    A pool is gone through in a new random order each time around, so no row is drawn for the
+    n-th time before all of its pool have been drawn n - 1 times.
+    """
+    import numpy as np
+
+    if not pools.pointwise or (mixture == "sft" and pools.sft):
+        from_sft = np.ones(count, dtype=bool)
+    elif not pools.sft:
+        from_sft = np.zeros(count, dtype=bool)
+    else:
+        from_sft = np.random.default_rng([seed, 0]).random(count) < sft_ratio
+    rows = np.empty(count, dtype=np.int64)
+    for stream, (pool, chosen) in enumerate(
+        ((pools.sft, from_sft), (pools.pointwise, ~from_sft)), start=1
+    ):
+        needed = int(chosen.sum())
+        numbers = np.asarray(pool, dtype=np.int64)
+        rounds = [
+            numbers[np.random.default_rng([seed, stream, around]).permutation(len(numbers))]
+            for around in range(ceil(needed / len(numbers)) if needed else 0)
+        ]
+        rows[chosen] = np.concatenate(rounds)[:needed] if rounds else rows[:0]
+    return Draws(rows, from_sft)

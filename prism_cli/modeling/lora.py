@@ -1,0 +1,47 @@
+"""What of a model is trained: adapters on some of its linear layers, or all of it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from prism_cli.errors import ModelError
+
+
+def add_lora(
+    model: PreTrainedModel, r: int, alpha: int, dropout: float, target_modules: Sequence[str]
+) -> nn.Module:
+    """`model`, frozen, with trainable float32 adapters (a peft model).
+
+    Args:
+        target_modules: last names of linear layers; those the model lacks are passed over, so
+            that one recipe serves models with and without linear attention.
+
+    Raises:
+        ModelError: the model has none of them.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    present = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    chosen = [name for name in target_modules if name in present]
+    if not chosen:
+        raise ModelError(
+            f"lora.target_modules: expected linear layers of the model, found none of "
+            f"{', '.join(target_modules)}; it has {', '.join(sorted(present))}"
+        )
+    config = LoraConfig(
+        r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=chosen, task_type="CAUSAL_LM"
+    )
+    adapted: nn.Module = get_peft_model(model, config)
+    return adapted
+
+
+def train_all(model: PreTrainedModel) -> nn.Module:
+    """`model` with all weights trainable, in float32: AdamW's small steps vanish in bfloat16."""
+    module: nn.Module = model
+    return module.requires_grad_(True).to(torch.float32)

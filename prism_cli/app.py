@@ -15,6 +15,7 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 
 # Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
+    "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

@@ -1,0 +1,276 @@
+"""`prism eval`: nDCG and friends of a first stage and of models, side by side."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prism_cli.commands.options import Common, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.configs.eval import EvalConfig
+    from prism_cli.evaluation.fold import EvalModel, EvalSet, EvalSummary
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism eval data/scifact --top-k 20 --model hf:smollm2 --model runs/tiny",
+)
+BEIR_QA = "beir-qa"
+
+
+@app.command()
+@with_common
+def evaluate(
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BEIR_DIR...",
+            help="BEIR folders, or beir-qa for the paper's nine sets.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="Model to measure; repeatable. `none`: the first stage alone. "
+            "Default: the project's, else the released 2B.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split with judgements; default test.", show_default=False)
+    ] = None,
+    first_stage: Annotated[
+        str | None,
+        typer.Option(
+            help="bm25 (default), or a TREC run file ({dataset} stands for the set's name).",
+            show_default=False,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Candidates a query; default 100.", show_default=False),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the sets of beir-qa lie, or are put; default: the user's cache.",
+            show_default=False,
+        ),
+    ] = None,
+    only_sets: Annotated[
+        str | None,
+        typer.Option(
+            "--sets", help="Some sets of beir-qa, with commas: nfcorpus,fiqa.", show_default=False
+        ),
+    ] = None,
+    *,
+    common: Common,
+) -> None:
+    """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
+
+    With --limit N: the first N queries of each set, in file order, that have judgements.
+    """
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.configs.eval import EvalConfig
+    from prism_cli.configs.load import load_config
+    from prism_cli.evaluation.fold import EvalOptions
+    from prism_cli.evaluation.fold import evaluate as run_evaluation
+
+    flags = {
+        "model": model or None,
+        "split": split,
+        "first_stage": first_stage,
+        "top_k": top_k,
+        "seed": common.seed,
+    }
+    config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
+    if not common.quiet:
+        _tell(_model_line(config, given=bool(model)))
+    found = _find_sets(folders, only_sets, data_dir, config, common)
+    output = common.output or _default_output(folders, config)
+    summary = run_evaluation(
+        [_with_first_stage(one, config) for one in found],
+        [_eval_model(name, config) for name in config.models],
+        EvalOptions(
+            output=output,
+            split=config.split,
+            top_k=config.top_k,
+            limit=common.limit,
+            seed=config.seed,
+            config=config.model_dump(mode="json"),
+            overwrite=common.overwrite or common.fresh,
+            fresh=common.fresh,
+            quiet=common.quiet,
+            max_seconds=common.max_seconds,
+            tell=(lambda _line: None) if common.quiet else _tell,
+        ),
+    )
+    if common.json:
+        print_json(summary.metrics)
+    elif not common.quiet:
+        _print_tables(summary)
+    if not common.quiet:
+        if summary.finished_before:
+            _tell(f"{summary.path}: finished before, nothing to do")
+        else:
+            _tell(f"wrote {summary.path}")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _model_line(config: "EvalConfig", *, given: bool) -> str:
+    from prism_cli.configs.eval import RELEASED_MODEL
+
+    if not config.models:
+        return "no model: the first stage alone"
+    origin = "settings (prism.toml, --recipe or PRISM_MODEL)"
+    if given:
+        origin = "--model"
+    elif config.model == [RELEASED_MODEL]:
+        origin = "the default: the released 2B; another with --model"
+    return f"model: {', '.join(config.models)} (from {origin})"
+
+
+def _default_output(sets: list[str], config: "EvalConfig") -> Path:
+    import re
+
+    names = "+".join(Path(name).resolve().name for name in sets)
+    models = "+".join(config.models) or "none"
+    return Path("runs/eval") / re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{names}-{models}")[:120]
+
+
+def _find_sets(
+    names: list[str],
+    only: str | None,
+    data_dir: Path | None,
+    config: "EvalConfig",
+    common: Common,
+) -> list["BeirSet"]:
+    from prism_cli.adapters.datasets import beir_qa
+    from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.errors import UsageError
+
+    if BEIR_QA not in names and (only is not None or data_dir is not None):
+        raise UsageError("--sets and --data-dir choose among the sets of beir-qa; name beir-qa")
+    nine = beir_qa.chosen_sets([one for one in (only or "").split(",") if one])
+    place = data_dir or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "prism"
+    folders = [BeirSet(Path(name)) for name in names if name != BEIR_QA]
+    chosen = nine if BEIR_QA in names else []
+    here = folders + [
+        beir_qa.local_set(one, place) for one in chosen if beir_qa.is_local(one, place)
+    ]
+    plan = [
+        {
+            "set": one.name,
+            "queries": len(one.judged_queries(config.split, common.limit)),
+            "download": "-",
+            "tokens": _tokens_of(one),
+        }
+        for one in here
+    ]
+    plan += [
+        {
+            "set": one.name,
+            "queries": min(one.queries, common.limit or one.queries),
+            "download": f"about {one.megabytes} MB",
+            "tokens": beir_qa.PAIR_TOKENS,
+        }
+        for one in chosen
+        if not beir_qa.is_local(one, place)
+    ]
+    double = {one["set"] for one in plan if sum(one["set"] == two["set"] for two in plan) > 1}
+    if double:
+        raise UsageError(
+            f"{', '.join(sorted(double))}: two sets of one name; metrics.json names sets by "
+            "their folders, so measure them apart"
+        )
+    if not common.quiet:
+        _print_plan(plan, config)
+    return folders + [beir_qa.local_set(one, place) for one in chosen]
+
+
+def _tokens_of(one: "BeirSet") -> int:
+    from prism_cli.evaluation.estimate import pair_tokens
+
+    return pair_tokens(one.texts())
+
+
+def _print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from prism_cli.evaluation import estimate
+
+    table = Table("set", "queries", "pairs at most", "download", box=None, pad_edge=False)
+    for one in plan:
+        table.add_row(
+            one["set"],
+            f"{one['queries']:,}",
+            f"{one['queries'] * config.top_k * len(config.models):,}",
+            one["download"],
+        )
+    console = Console(stderr=True, highlight=False)
+    console.print(table)
+    tokens = sum(one["queries"] * config.top_k * one["tokens"] for one in plan)
+    pairs = sum(one["queries"] for one in plan) * config.top_k
+    operations = estimate.operations_per_second() if config.models else 1.0
+    for name in config.models:
+        parameters = estimate.parameter_count(name)
+        if parameters is None:
+            told = "time unknown (its size cannot be told from its name)"
+        else:
+            hours = estimate.hours(1, tokens, parameters, operations)
+            told = f"about {hours:.1f} h here" if hours >= 1 else f"about {hours * 60:.0f} min here"
+        console.print(f"{name}: {pairs:,} pairs, {tokens:,} tokens: {told}, if none is kept")
+
+
+def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
+    from prism_cli.commands.wiring import first_stage
+    from prism_cli.evaluation.fold import EvalSet
+
+    return EvalSet(one, first_stage(config.first_stage, one))
+
+
+def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
+    raise SystemExit(name)
+
+
+def _print_tables(summary: "EvalSummary") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    metrics = summary.metrics
+    blocks = dict(metrics["ranking"])
+    if "average" in metrics:
+        blocks["average of the sets"] = metrics["average"]
+    intervals = metrics["statistics"]["intervals"]
+    for dataset, systems in blocks.items():
+        measures = list(next(iter(systems.values())))
+        title = dataset
+        if dataset in metrics["datasets"]:
+            title += f" ({metrics['datasets'][dataset]['queries']:,} queries)"
+        table = Table("system", title=title, title_justify="left", box=None, pad_edge=False)
+        for measure in measures:
+            table.add_column(measure, justify="right")
+        table.add_column(f"{measures[0]}, 95 %", justify="right")
+        for system, values in systems.items():
+            span = intervals.get(dataset, {}).get(system, {}).get(measures[0])
+            table.add_row(
+                system,
+                *(f"{values[measure]:.4f}" for measure in measures),
+                f"{span[0]:.3f} to {span[1]:.3f}" if span else "",
+            )
+        console.print(table)
+    for one in metrics["statistics"]["comparisons"]:
+        console.print(
+            f"{one['dataset']}: {one['system']} against {one['baseline']}: {one['measure']} "
+            f"{one['difference']:+.4f}, p = {one['p']:.4g}, after Holm {one['p_holm']:.4g}"
+        )

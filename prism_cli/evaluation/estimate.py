@@ -1,0 +1,61 @@
+"""How long scoring will take, before it starts: operations needed over operations a second."""
+
+import re
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+_NAMED_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z])", re.IGNORECASE)
+_EFFICIENCY = 0.5
+_SECONDS_FLOOR = 1e-9
+CHARACTERS_PER_TOKEN = 4
+PROMPT_TOKENS = 110
+"""The template around query and document."""
+
+
+def pair_tokens(documents: "Any", sample: int = 200) -> int:
+    """About how many tokens a prompt has, from the first documents of a corpus."""
+    sizes = [len(text) for _, text in islice(documents, sample)]
+    mean = sum(sizes) / len(sizes) if sizes else 0
+    return PROMPT_TOKENS + round(mean / CHARACTERS_PER_TOKEN)
+
+
+def parameter_count(spec: str) -> float | None:
+    """From a size in the model's name (2B, 135M) or the weights' bytes; None where unknown."""
+    if spec == "hf:smollm2":
+        return 135e6
+    path = Path(spec.removeprefix("hf:"))
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
+        if size > 50_000_000:
+            return size / 2
+    match = _NAMED_SIZE.search(path.name)
+    if match:
+        return float(match[1]) * (1e9 if match[2].upper() == "B" else 1e6)
+    return None
+
+
+def operations_per_second() -> float:
+    """What this machine does on a matrix product, measured for a moment."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    size = 4096 if gpu else 768
+    kind: Any = {"device": "cuda", "dtype": torch.bfloat16} if gpu else {"dtype": torch.float32}
+    matrix = torch.ones(size, size, **kind)
+    _multiply(matrix)
+    started = time.perf_counter()
+    _multiply(matrix)
+    return 5 * 2.0 * size**3 / max(time.perf_counter() - started, _SECONDS_FLOOR)
+
+
+def hours(pairs: int, tokens: int, parameters: float, operations: float) -> float:
+    """2 operations a parameter and token, at half of the measured rate."""
+    return pairs * tokens * 2 * parameters / (operations * _EFFICIENCY) / 3600
+
+
+def _multiply(matrix: "Any") -> None:
+    for _ in range(5):
+        product = matrix @ matrix
+    float(product[0, 0])  # waits for a GPU

@@ -1,0 +1,329 @@
+"""The fold that `eval` is: data sets and systems in, one metrics.json and a TREC run each out.
+
+Every (data set, system) is finished on its own and kept, so a stopped evaluation goes on with what
+is missing; within one, the model's scores are in the ledger.
+"""
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from prism_cli.domain.metrics import default_measures, without_itself
+from prism_cli.engine.answering import Answerer
+from prism_cli.engine.control import Control
+from prism_cli.engine.progress import shown_progress
+from prism_cli.evaluation.reranking import Ask, candidate_texts, rerank_candidates
+from prism_cli.evaluation.results import Measured
+from prism_cli.evaluation.runs import Run, RunNote, RunStore, bytes_digest, run_fingerprint
+from prism_cli.ports import FirstStage
+from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.manifest import (
+    InputRecord,
+    Manifest,
+    is_finished,
+    manifest_path,
+    read_manifest,
+)
+from prism_cli.shards.state import state_directory
+from prism_cli.shards.writer import whole_file
+
+_LIBRARIES = (
+    "pytrec-eval-terrier",
+    "bm25s",
+    "PyStemmer",
+    "scipy",
+    "numpy",
+    "torch",
+    "transformers",
+)
+
+
+class RankingSet(Protocol):
+    """What the evaluation asks of a data set."""
+
+    @property
+    def name(self) -> str:
+        """Names it in metrics.json."""
+
+    def files(self, split: str) -> list[Path]:
+        """What decides its content."""
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(doc_id, text as the model reads it) of the whole corpus."""
+
+    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
+        """(query_id, query) in file order."""
+
+    def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
+        """query_id -> doc_id -> grade."""
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """One data set with its first stage."""
+
+    data: RankingSet
+    first_stage: FirstStage
+
+
+@dataclass(frozen=True)
+class EvalModel:
+    """One model, as the user named it.
+
+    Attributes:
+        fingerprint: of its weights and settings; cheap, nothing is loaded for it.
+        load: called once, and only where a ranking is missing.
+    """
+
+    name: str
+    fingerprint: str
+    load: Callable[[], Ask]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """How an evaluation is done.
+
+    Attributes:
+        output: its folder.
+        config: the resolved settings; a change of it is refused unless `overwrite`.
+        tell: takes lines for people.
+    """
+
+    output: Path
+    split: str = "test"
+    top_k: int = 100
+    limit: int | None = None
+    seed: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    fresh: bool = False
+    quiet: bool = False
+    max_seconds: float | None = None
+    tell: Callable[[str], None] = lambda _line: None
+
+
+@dataclass(frozen=True)
+class EvalSummary:
+    """What came of it: the content of metrics.json, and whether it was there before."""
+
+    metrics: dict[str, Any]
+    path: Path
+    finished_before: bool
+
+
+def evaluate(
+    sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
+) -> EvalSummary:
+    """Rank, measure, compare, publish.
+
+    Raises:
+        MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
+        InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
+    """
+    metrics_path = options.output / "metrics.json"
+    control = Control(options.max_seconds)
+    with ExitStack() as stack:
+        stack.enter_context(output_lock(metrics_path))
+        stack.enter_context(control.listening())
+        work = _Evaluation(sets, models, options, control, stack)
+        previous = read_manifest(manifest_path(metrics_path))
+        if (
+            metrics_path.exists()
+            and not options.overwrite
+            and is_finished(metrics_path, previous, work.manifest, lambda _path, _bytes: "")
+        ):
+            return EvalSummary(orjson.loads(metrics_path.read_bytes()), metrics_path, True)
+        if previous and previous.get("config_fingerprint") == work.manifest.config_fingerprint:
+            work.manifest.attempts = previous["attempts"] + 1
+            work.manifest.seconds = previous["seconds"]
+        work.manifest.write(manifest_path(metrics_path))
+        content = work.run()
+        with whole_file(metrics_path) as file:
+            file.write(
+                orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            )
+        work.manifest.finished = True
+        work.manifest.write(manifest_path(metrics_path))
+    return EvalSummary(content, metrics_path, False)
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        sets: Sequence[EvalSet],
+        models: Sequence[EvalModel],
+        options: EvalOptions,
+        control: Control,
+        stack: ExitStack,
+    ) -> None:
+        self.sets, self.models, self.options = sets, models, options
+        self.control, self.stack = control, stack
+        files = [
+            InputRecord(str(path), path.stat().st_size, bytes_digest(path))
+            for one in sets
+            for path in one.data.files(options.split)
+        ]
+        self._digests = {record.path: record.sha256 for record in files}
+        self.manifest = Manifest(
+            "eval",
+            {
+                **options.config,
+                "limit": options.limit,
+                "sets": [one.data.name for one in sets],
+                "first_stages": [one.first_stage.fingerprint for one in sets],
+                "model_fingerprints": {model.name: model.fingerprint for model in models},
+            },
+            [],
+            files,
+        )
+        self.manifest.versions |= library_versions()
+        systems = list(
+            dict.fromkeys([one.first_stage.spec for one in sets] + [model.name for model in models])
+        )
+        self.store = RunStore(options.output / "runs", systems)
+        self._answerer: Answerer | None = None
+        self._asks: dict[str, Ask] = {}
+
+    def run(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        started = time.monotonic()
+        options = self.options
+        measured = Measured(default_measures(options.top_k), options.seed)
+        datasets: dict[str, Any] = {}
+        for one in self.sets:
+            datasets[one.data.name] = self._dataset(one, measured)
+        self.manifest.seconds = round(self.manifest.seconds + time.monotonic() - started, 3)
+        content = measured.content()
+        self.manifest.figures = {"average": content.get("average", {})}
+        self.manifest.counts = {"datasets": len(self.sets), "systems": len(self.models) + 1}
+        if self._answerer is not None:
+            self.manifest.usage = {**vars(self._answerer.tally)}
+        return content | {
+            "datasets": datasets,
+            "provenance": {
+                "config": self.manifest.config,
+                "versions": self.manifest.versions,
+                "files": self._digests,
+                "seconds": self.manifest.seconds,
+                "attempts": self.manifest.attempts,
+            },
+        }
+
+    def _dataset(self, one: EvalSet, measured: Measured) -> dict[str, Any]:
+        options, data = self.options, one.data
+        queries = data.judged_queries(options.split, options.limit)
+        qrels = data.qrels(options.split)
+        making = run_fingerprint(
+            [self._digests[str(path)] for path in data.files(options.split)],
+            [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
+        )
+        ids = [query_id for query_id, _ in queries]
+        first = one.first_stage.spec
+        candidates, note = self._finished(
+            data.name, first, making, lambda: self._candidates(one, queries, qrels, making)
+        )
+        measured.add(data.name, first, qrels, ids, candidates, note)
+        for model in self.models:
+            fingerprint = run_fingerprint(making, model.fingerprint)
+            run, note = self._finished(
+                data.name,
+                model.name,
+                fingerprint,
+                lambda model=model, fingerprint=fingerprint: self._reranked(  # type: ignore[misc]
+                    one, model, queries, candidates, fingerprint
+                ),
+            )
+            measured.add(data.name, model.name, qrels, ids, run, note)
+        return {
+            "split": options.split,
+            "queries": len(queries),
+            "queries_without_candidates": sum(not candidates.get(query_id) for query_id in ids),
+            "candidates": sum(map(len, candidates.values())),
+            "judged_relevant": sum(grade > 0 for one in ids for grade in qrels[one].values()),
+            "first_stage": one.first_stage.fingerprint,
+        }
+
+    def _finished(
+        self, dataset: str, system: str, fingerprint: str, make: Callable[[], tuple[Run, RunNote]]
+    ) -> tuple[Run, RunNote]:
+        self.control.check()
+        if not self.options.fresh:
+            found = self.store.find(dataset, system, fingerprint)
+            if found is not None:
+                self.options.tell(f"{dataset}: {system} was finished before")
+                return found
+        run, note = make()
+        self.store.save(dataset, system, run, note)
+        return run, note
+
+    def _candidates(
+        self,
+        one: EvalSet,
+        queries: Sequence[tuple[str, str]],
+        qrels: Mapping[str, Mapping[str, int]],
+        fingerprint: str,
+    ) -> tuple[Run, RunNote]:
+        started = time.monotonic()
+        top_k = self.options.top_k
+        run: Run = {}
+        label = f"{one.data.name}: {one.first_stage.spec}"
+        with shown_progress(label, len(queries), quiet=self.options.quiet) as progress:
+            found = one.first_stage.search(queries, top_k + 1)
+            for (query_id, _), hits in zip(queries, found, strict=True):
+                self.control.check()
+                run[query_id] = without_itself(query_id, hits, qrels[query_id])[:top_k]
+                progress.advance(1, 0.0)
+        pairs = sum(map(len, run.values()))
+        seconds = round(time.monotonic() - started, 3)
+        return run, RunNote(fingerprint, pairs, seconds=seconds)
+
+    def _reranked(
+        self,
+        one: EvalSet,
+        model: EvalModel,
+        queries: Sequence[tuple[str, str]],
+        candidates: Run,
+        fingerprint: str,
+    ) -> tuple[Run, RunNote]:
+        if model.name not in self._asks:
+            self._asks[model.name] = model.load()
+        started = time.monotonic()
+        texts = candidate_texts(one.data.texts(), candidates, one.data.name)
+        pairs = sum(map(len, candidates.values()))
+        label = f"{one.data.name}: {model.name}"
+        with shown_progress(label, pairs, quiet=self.options.quiet) as progress:
+            result = rerank_candidates(
+                self._asks[model.name], queries, candidates, texts, self._answering(), progress
+            )
+        seconds = round(time.monotonic() - started, 3)
+        return result.run, RunNote(fingerprint, pairs, result.truncated, result.unscored, seconds)
+
+    def _answering(self) -> Answerer:
+        if self._answerer is None:
+            home = self.options.output / "x"
+            self._answerer = Answerer(
+                "eval", lambda: Ledger(state_directory(home) / "ledger.sqlite"), self.control
+            )
+            since_ms = time.time_ns() // 1_000_000 if self.options.fresh else 0
+            self._answerer.turn_to(str(self.options.output.resolve()), since_ms)
+            self.stack.callback(self._answerer.close)
+        return self._answerer
+
+
+def library_versions() -> dict[str, str]:
+    """Of those that decide numbers, where they are installed."""
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

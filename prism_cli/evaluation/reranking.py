@@ -1,0 +1,137 @@
+"""A model's scores for a first stage's candidates, through the ledger."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from prism_cli.domain.metrics import ranked
+from prism_cli.engine.answering import Answerer, Unanswered
+from prism_cli.engine.progress import Progress
+from prism_cli.errors import MissingDataError, ProviderError, RowError
+from prism_cli.evaluation.runs import Run
+from prism_cli.ports import Request
+from prism_cli.shards.spill import Spill
+
+WINDOW_PAIRS = 2048
+"""Pairs that are planned into batches together; a query is never divided."""
+
+Ask = Callable[[str, str], Request]
+"""(query, document) -> the request for its logit; RowError where the pair cannot be asked."""
+
+
+class Texts:
+    """Documents by id, on disk: what the candidates of one corpus say."""
+
+    def __init__(self) -> None:
+        self._spill = Spill("doc_id TEXT PRIMARY KEY, text TEXT NOT NULL", "WITHOUT ROWID")
+
+    def fill(self, documents: Iterator[tuple[str, str]], wanted: set[str]) -> None:
+        """Keep those (doc_id, text) whose id is wanted; empties `wanted` of what was found."""
+        chosen = ((doc_id, text) for doc_id, text in documents if doc_id in wanted)
+
+        def found() -> Iterator[tuple[str, str]]:
+            for doc_id, text in chosen:
+                wanted.discard(doc_id)
+                yield doc_id, text
+
+        self._spill.fill("INSERT OR IGNORE INTO spill VALUES (?, ?)", found())
+
+    def __getitem__(self, doc_id: str) -> str:
+        for (text,) in self._spill.rows("SELECT text FROM spill WHERE doc_id = ?", (doc_id,)):
+            return str(text)
+        raise KeyError(doc_id)
+
+
+@dataclass
+class Reranked:
+    """The new order, and how many of its pairs were cut or stayed without a score."""
+
+    run: Run = field(default_factory=dict)
+    truncated: int = 0
+    unscored: int = 0
+
+
+def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run, name: str) -> Texts:
+    """The texts of all candidates, in one pass over the corpus.
+
+    Raises:
+        MissingDataError: a candidate that the corpus does not hold.
+    """
+    wanted = {doc_id for hits in candidates.values() for doc_id, _ in hits}
+    texts = Texts()
+    texts.fill(documents, wanted)
+    if wanted:
+        raise MissingDataError(
+            f"{name}: the first stage names {len(wanted)} documents that the corpus does not hold, "
+            f"such as {min(wanted)!r}; is it a run over another corpus?"
+        )
+    return texts
+
+
+def rerank_candidates(
+    ask: Ask,
+    queries: Sequence[tuple[str, str]],
+    candidates: Run,
+    texts: Texts,
+    answerer: Answerer,
+    progress: Progress,
+) -> Reranked:
+    """Each query's candidates by falling logit.
+
+    A candidate that cannot be scored (a query longer than the model takes) keeps its place of the
+    first stage behind all scored ones.
+
+    Raises:
+        ProviderError: replies are missing for now; those that came are kept.
+        InterruptedRunError, LimitReachedError: stopped early; replies so far are kept.
+    """
+    result = Reranked()
+    for window in _windows(queries, candidates):
+        asked: dict[str, list[tuple[str, Request | None]]] = {}
+        for query_id, query in window:
+            asked[query_id] = [
+                (doc_id, _request(ask, query, texts[doc_id])) for doc_id, _ in candidates[query_id]
+            ]
+        replies = answerer.answer(
+            [request for pairs in asked.values() for _, request in pairs if request is not None]
+        )
+        for query_id, pairs in asked.items():
+            scored: list[tuple[str, float]] = []
+            left: list[str] = []
+            for doc_id, request in pairs:
+                reply = replies[request.key] if request is not None else None
+                if isinstance(reply, Unanswered):
+                    raise ProviderError(f"{reply.reason}; the same command goes on from here")
+                if reply is None or reply.refusal is not None:
+                    left.append(doc_id)
+                else:
+                    scored.append((doc_id, float(reply.value["logit"])))
+                    result.truncated += bool(reply.value.get("truncated"))
+            result.unscored += len(left)
+            floor = min((score for _, score in scored), default=0.0)
+            behind = [(doc_id, floor - place) for place, doc_id in enumerate(left, 1)]
+            result.run[query_id] = ranked(scored + behind)
+        progress.advance(sum(len(pairs) for pairs in asked.values()), answerer.tally.usd)
+    return result
+
+
+def _request(ask: Ask, query: str, document: str) -> Request | None:
+    try:
+        return ask(query, document)
+    except RowError:
+        return None
+
+
+def _windows(
+    queries: Sequence[tuple[str, str]], candidates: Run
+) -> Iterator[list[tuple[str, str]]]:
+    window: list[tuple[str, str]] = []
+    size = 0
+    for query_id, query in queries:
+        if candidates.get(query_id):
+            window.append((query_id, query))
+            size += len(candidates[query_id])
+        if size >= WINDOW_PAIRS:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window

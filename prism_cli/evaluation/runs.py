@@ -1,0 +1,113 @@
+"""Finished rankings on disk: a TREC run each, and a note beside it that says what made it.
+
+A ranking whose note carries the wanted fingerprint is never computed again.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+import orjson
+
+from prism_cli.domain.metrics import ranked
+from prism_cli.domain.trec import parse_run_line, render_run_line
+from prism_cli.errors import RowError
+from prism_cli.shards.writer import whole_file
+
+Run = dict[str, list[tuple[str, float]]]
+"""query_id -> (doc_id, score), best first."""
+
+
+@dataclass(frozen=True)
+class RunNote:
+    """What one ranking was made of, and what it took.
+
+    Attributes:
+        fingerprint: of everything that decides the ranking.
+        pairs: candidates ranked.
+        truncated: of these, documents that were cut to fit the model.
+        unscored: of these, candidates that got no score and stand behind all others.
+        seconds: wall clock, this ranking alone.
+    """
+
+    fingerprint: str
+    pairs: int
+    truncated: int = 0
+    unscored: int = 0
+    seconds: float = 0.0
+
+
+class RunStore:
+    """The folder `runs` of an evaluation.
+
+    Args:
+        systems: all systems of the evaluation; their names decide the files' names.
+    """
+
+    def __init__(self, folder: Path, systems: Sequence[str]) -> None:
+        self.folder = folder
+        self._names = _file_names(systems)
+
+    def path(self, dataset: str, system: str) -> Path:
+        """runs/DATASET.SYSTEM.trec."""
+        return self.folder / f"{dataset}.{self._names[system]}.trec"
+
+    def find(self, dataset: str, system: str, fingerprint: str) -> tuple[Run, RunNote] | None:
+        """The finished ranking; None where none is whole and of this very making."""
+        path = self.path(dataset, system)
+        try:
+            saved = orjson.loads(_note_path(path).read_bytes())
+            digest = saved.pop("sha256")
+            note = RunNote(**saved)
+            if note.fingerprint != fingerprint or bytes_digest(path) != digest:
+                return None
+            run: Run = {}
+            with path.open(encoding="utf-8") as file:
+                for line in file:
+                    query_id, doc_id, score = parse_run_line(line)
+                    run.setdefault(query_id, []).append((doc_id, score))
+        except (FileNotFoundError, orjson.JSONDecodeError, KeyError, TypeError, RowError):
+            return None
+        return run, note
+
+    def save(self, dataset: str, system: str, run: Run, note: RunNote) -> None:
+        """Publish the run, then its note."""
+        path = self.path(dataset, system)
+        tag = re.sub(r"\s", "_", system)
+        with whole_file(path) as file:
+            for query_id, hits in run.items():
+                lines = [
+                    render_run_line(query_id, doc_id, rank, score, tag) + "\n"
+                    for rank, (doc_id, score) in enumerate(ranked(hits), 1)
+                ]
+                file.write("".join(lines).encode())
+        content = {**asdict(note), "sha256": bytes_digest(path)}
+        with whole_file(_note_path(path)) as file:
+            file.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def bytes_digest(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def run_fingerprint(*parts: object) -> str:
+    """SHA-256, as hex, over JSON values."""
+    return sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _note_path(run: Path) -> Path:
+    return run.with_name(f"{run.name}.json")
+
+
+def _file_names(systems: Sequence[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for system in systems:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", system).strip("-.") or "system"
+        if name in names.values():
+            name = f"{name}-{sha256(system.encode()).hexdigest()[:6]}"
+        names[system] = name
+    return names

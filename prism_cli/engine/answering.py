@@ -5,11 +5,12 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from prism_cli.engine.control import GRACE_SECONDS, Control
-from prism_cli.errors import PrerequisiteError, ProviderError, StorageError
+from prism_cli.engine.crash import crash_point
+from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
 
@@ -17,6 +18,8 @@ COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
 GROUP_SECONDS = 0.02
 """How long a server's reply waits for others to share its commit."""
+POLL_SECONDS = 0.2
+"""How soon a signal is noticed while all calls are slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class Tally:
         self.output_tokens += reply.usage.output_tokens
         self.usd += reply.usage.usd
 
+    def add(self, other: "Tally") -> None:
+        """Add another output's tally."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
 
 @dataclass
 class Answerer:
@@ -51,17 +59,38 @@ class Answerer:
 
     Attributes:
         stage: named in the ledger's entries.
-        fresh: keys answered by this run; with `fresh_only`, older replies are not used.
+        open_ledger: called when the first request comes; a stage without requests needs none.
+        tally: of the output at work.
     """
 
     stage: str
-    ledger: Ledger
+    open_ledger: Callable[[], Ledger]
     control: Control
-    fresh_only: bool = False
     tally: Tally = field(default_factory=Tally)
-    fresh: set[bytes] = field(default_factory=set)
-    down: dict[int, str] = field(default_factory=dict)
+    _output: str = ""
+    _since_ms: int = 0
+    _ledger: Ledger | None = None
     _runner: asyncio.Runner | None = None
+    _down: dict[int, str] = field(default_factory=dict)
+
+    def turn_to(self, output: str, since_ms: int) -> None:
+        """Begin another output; of replies older than `since_ms` (ms since the epoch) none is
+        used."""
+        self._output, self._since_ms, self.tally = output, since_ms, Tally()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, opened at the first use."""
+        if self._ledger is None:
+            self._ledger = self.open_ledger()
+        return self._ledger
+
+    def usage(self) -> dict[str, float]:
+        """What the output at work cost in all its attempts, and what this one was spared."""
+        if self._ledger is None:
+            return {}
+        spared = {"from_ledger": self.tally.from_ledger, "shared": self.tally.shared}
+        return self._ledger.spent(self._output) | spared
 
     def answer(self, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
         """A reply, or the lack of one, for each distinct key.
@@ -72,40 +101,42 @@ class Answerer:
         """
         distinct = {asked.key: asked for asked in requests}
         self.tally.shared += len(requests) - len(distinct)
-        keys = list(distinct)
-        if self.fresh_only:
-            keys = [key for key in keys if key in self.fresh]
-        replies: dict[bytes, Reply | Unanswered] = dict(self.ledger.find(keys))
+        replies: dict[bytes, Reply | Unanswered] = {}
+        replies.update(self.ledger.find(list(distinct), self._since_ms))
         self.tally.from_ledger += len(replies)
+        if len(replies) == len(distinct):
+            return replies
         by_backend: dict[int, list[Request]] = {}
         for asked in distinct.values():
             by_backend.setdefault(id(asked.backend), []).append(asked)
         for group in by_backend.values():
-            if all(asked.key in replies for asked in group):
+            missing = [asked for asked in group if asked.key not in replies]
+            if not missing:
                 continue
             backend = group[0].backend
             if isinstance(backend, BatchBackend):
                 self._batches(backend, group, replies)
             else:
-                missing = [asked for asked in group if asked.key not in replies]
                 self._calls(backend, missing, replies)
         return replies
 
     def close(self) -> None:
-        """End the event loop, if one was needed."""
+        """End the event loop and release the ledger, if they were needed."""
         if self._runner is not None:
             self._runner.close()
+        if self._ledger is not None:
+            self._ledger.close()
 
-    def _commit(self, answered: Iterable[tuple[Request, Reply]]) -> None:
-        done = list(answered)
+    def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
+        """Keep replies for good, and count them."""
         if not done:
             return
-        self.ledger.commit(self.stage, done)
-        for asked, reply in done:
+        crash_point("before-commit")
+        self.ledger.commit(self.stage, self._output, done)
+        crash_point("after-commit")
+        for _, reply in done:
             self.tally.count(reply)
             self.control.spent_usd += reply.usage.usd
-            if self.fresh_only:
-                self.fresh.add(asked.key)
 
     def _batches(
         self,
@@ -124,14 +155,15 @@ class Answerer:
                     continue
                 self.control.check()
                 answers = backend.answer([asked.payload for asked in missing])
-                waiting += zip(missing, answers, strict=True)
-                replies.update((asked.key, reply) for asked, reply in waiting)
+                answered = list(zip(missing, answers, strict=True))
+                waiting += answered
+                replies.update((asked.key, reply) for asked, reply in answered)
                 if time.monotonic() - committed_at >= COMMIT_SECONDS:
-                    self._commit(waiting)
+                    self.commit(waiting)
                     waiting = []
                     committed_at = time.monotonic()
         finally:
-            self._commit(waiting)
+            self.commit(waiting)
 
     def _calls(
         self,
@@ -142,7 +174,7 @@ class Answerer:
         self.control.check()
         if self._runner is None:
             self._runner = asyncio.Runner()
-        self._runner.run(_Calls(self, backend, replies).all(missing))
+        self._runner.run(_Calls(self, backend, replies, self._down).all(missing))
         self.control.check()
 
 
@@ -150,15 +182,26 @@ class _Calls:
     """One backend's calls of one window, at most `concurrency` in flight."""
 
     def __init__(
-        self, answerer: Answerer, backend: CallBackend, replies: dict[bytes, Reply | Unanswered]
+        self,
+        answerer: Answerer,
+        backend: CallBackend,
+        replies: dict[bytes, Reply | Unanswered],
+        down: dict[int, str],
     ) -> None:
         self._answerer = answerer
         self._backend = backend
         self._replies = replies
+        self._down = down
         self._arrived: list[tuple[Request, Reply]] = []
         self._committed: asyncio.Future[None] | None = None
+        self._failed = False
 
     async def all(self, missing: list[Request]) -> None:
+        """Ask; when told to stop, wait for what is in flight, but not for ever.
+
+        Raises:
+            StorageError: a commit failed; nothing more was asked.
+        """
         queue = iter(missing)
         workers = [
             asyncio.create_task(self._worker(queue))
@@ -166,41 +209,53 @@ class _Calls:
         ]
         waiting, stop_at = set(workers), float("inf")
         while waiting:
-            done, waiting = await asyncio.wait(waiting, timeout=0.2)
-            for worker in done:
-                worker.result()
-            if self._answerer.control.stopping and stop_at == float("inf"):
+            done, waiting = await asyncio.wait(waiting, timeout=POLL_SECONDS)
+            self._failed = self._failed or any(worker.exception() for worker in done)
+            if self._stopping and stop_at == float("inf"):
                 stop_at = time.monotonic() + GRACE_SECONDS
-            if time.monotonic() >= stop_at:
+            if waiting and time.monotonic() >= stop_at:
                 for worker in waiting:
                     worker.cancel()
                 await asyncio.wait(waiting)
                 break
+        if self._committed is not None:  # arrived while their workers were cancelled
+            self._commit()
+        for worker in workers:
+            if not worker.cancelled():
+                worker.result()
+
+    @property
+    def _stopping(self) -> bool:
+        return self._failed or self._answerer.control.stopping
 
     async def _worker(self, queue: Iterable[Request]) -> None:
-        answerer, backend = self._answerer, self._backend
+        backend, down = self._backend, self._down
         for asked in queue:
-            if answerer.control.stopping:
+            if self._stopping:
                 return
-            if reason := answerer.down.get(id(backend)):
+            if reason := down.get(id(backend)):
                 self._replies[asked.key] = Unanswered(reason)
                 continue
             try:
                 reply = await backend.answer(asked.payload)
+            except RefusalError as error:
+                reply = Reply({}, str(error))
             except ProviderError as error:
                 self._replies[asked.key] = Unanswered(str(error))
+                continue
             except PrerequisiteError as error:
-                answerer.down[id(backend)] = str(error)
+                down[id(backend)] = str(error)
                 self._replies[asked.key] = Unanswered(str(error))
-            else:
-                await self._durable(asked, reply)
+                continue
+            await self._durable(asked, reply)
 
     async def _durable(self, asked: Request, reply: Reply) -> None:
         """Wait until the reply is committed together with those that arrive within the group."""
         self._arrived.append((asked, reply))
         if self._committed is None:
-            self._committed = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_later(GROUP_SECONDS, self._commit)
+            loop = asyncio.get_running_loop()
+            self._committed = loop.create_future()
+            self._timer = loop.call_later(GROUP_SECONDS, self._commit)
         await asyncio.shield(self._committed)
         self._replies[asked.key] = reply
 
@@ -208,9 +263,10 @@ class _Calls:
         arrived, self._arrived = self._arrived, []
         committed, self._committed = self._committed, None
         assert committed is not None
+        self._timer.cancel()
         try:
-            self._answerer._commit(arrived)
-        except StorageError as error:
+            self._answerer.commit(arrived)
+        except (StorageError, TypeError) as error:  # TypeError: a value that is no JSON
             committed.set_exception(error)
         else:
             committed.set_result(None)

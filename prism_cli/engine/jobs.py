@@ -1,16 +1,17 @@
 """Which inputs make which outputs, and what the files are called."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import UsageError
 from prism_cli.shards.manifest import manifest_path
-from prism_cli.shards.reader import SUFFIXES, Shard, Source, find_shards
+from prism_cli.shards.reader import SIDE_FILES, STDIN, SUFFIXES, Shard, Source, find_shards
 from prism_cli.shards.state import state_directory
 
 Input = Shard | Source
 STDOUT = Path("-")
+_STDIN_SHARD = "stdin.jsonl"
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,11 @@ class Job:
     @property
     def label(self) -> str:
         """What the progress calls it."""
-        return Path(self.inputs[0].name).name if self.inputs[0].name != "-" else "-"
+        return Path(self.inputs[0].name).name
 
-    def count_lines(self) -> int | None:
-        """Lines of all inputs; None where counting would mean unpacking or fetching."""
-        total = 0
-        for one in self.inputs:
-            if not isinstance(one, Shard) or one.path.suffix in (".gz", ".zst"):
-                return None
-            with one.path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    total += chunk.count(b"\n")
-        return total
+    def numbered(self, number: int) -> "Job":
+        """The same with other papers, for one more run to standard output."""
+        return replace(self, papers=self.papers.with_stem(f"{self.papers.stem}.{number}"))
 
 
 def plan_jobs(
@@ -60,48 +54,74 @@ def plan_jobs(
 
     Raises:
         MissingDataError: an input that is not there.
-        UsageError: the output cannot be told, or is one of the inputs.
+        UsageError: the output cannot be told, is one of the inputs, or is that of two inputs.
     """
     found: list[Input] = []
     for one in inputs:
         found += find_shards([one]) if isinstance(one, str) else [one]
-    if output == STDOUT or (output is None and any(one.name == "-" for one in found)):
+    given = inputs[0]
+    folder = Path(given) if len(inputs) == 1 and isinstance(given, str) else None
+    if folder and not folder.is_dir():
+        folder = None
+    if output == STDOUT or (output is None and any(one.name == STDIN for one in found)):
         if named:
             raise UsageError(f"{stage} writes several files; name their directory with -o")
         return [Job(found, None, state_directory(None) / f"stdout.{stage}.jsonl")]
+    if output is None and folder:
+        output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
     if named:
-        folder = output or _beside(found[0], stage, folder=True)
-        outputs = {name: folder / f"{name}.jsonl" for name in named}
-        return [_checked(Job(found, outputs, folder / f"{stage}.jsonl"))]
-    folder_given = len(inputs) == 1 and isinstance(inputs[0], str) and Path(inputs[0]).is_dir()
+        home = output or _beside(found[0], stage, folder=True)
+        outputs = {name: home / f"{name}.jsonl" for name in named}
+        return _checked([Job(found, outputs, home / f"{stage}.jsonl")])
     if output is None:
-        if folder_given:
-            given = Path(str(inputs[0])).resolve()
-            output = given.with_name(f"{given.name}.{stage}")
-        else:
-            return [_single(one, _beside(one, stage)) for one in found]
-    elif not folder_given and (len(found) == 1 or output.name.endswith(_ROW_FILES)):
-        if output.is_dir():
-            output = output / Path(found[0].name).name
-        return [_checked(Job(found, {"": output}, output))]
-    if output.name.endswith(_ROW_FILES) and len(found) == 1:
-        return [_single(found[0], output)]
-    return [_single(one, output / Path(one.name).name) for one in found]
-
-
-_ROW_FILES = (*SUFFIXES, ".jsonl")
+        return _checked(_each_beside(found, stage))
+    into = output.is_dir() or folder or len(found) > 1
+    if not into or (output.name.endswith(SUFFIXES) and not output.is_dir()):
+        return _checked([Job(found, {"": output}, output)])
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
+    return _checked([_single(one, output / _shard_name(one)) for one in found])
 
 
 def _single(one: Input, output: Path) -> Job:
-    return _checked(Job([one], {"": output}, output))
+    return Job([one], {"": output}, output)
 
 
-def _checked(job: Job) -> Job:
-    sources = {one.path.resolve() for one in job.inputs if isinstance(one, Shard)}
-    for output in (job.outputs or {}).values():
-        if output.resolve() in sources:
-            raise UsageError(f"{output}: is an input of this command; name another output with -o")
-    return job
+def _shard_name(one: Input) -> str:
+    return _STDIN_SHARD if one.name == STDIN else Path(one.name).name
+
+
+def _each_beside(found: Sequence[Input], stage: str) -> list[Job]:
+    """One job each; what an earlier run of the same pattern put beside its inputs is no input."""
+    outputs = [_beside(one, stage) for one in found]
+    made = {path.resolve() for path in outputs}
+    return [
+        _single(one, output)
+        for one, output in zip(found, outputs, strict=True)
+        if not (isinstance(one, Shard) and one.path.resolve() in made)
+    ]
+
+
+def _checked(jobs: list[Job]) -> list[Job]:
+    sources = {one.path.resolve() for job in jobs for one in job.inputs if isinstance(one, Shard)}
+    taken: dict[Path, str] = {}
+    for job in jobs:
+        outputs = (job.outputs or {}).values()
+        beside = [job.papers.with_name(job.papers.name + suffix) for suffix in SIDE_FILES]
+        for path in (*outputs, job.manifest_path, *beside):
+            if path.resolve() in sources:
+                raise UsageError(
+                    f"{path}: is an input of this command, and would be replaced by it; name "
+                    "another output with -o"
+                )
+        for path in outputs:
+            if path.resolve() in taken:
+                raise UsageError(
+                    f"{path}: {taken[path.resolve()]} and {job.inputs[0].name} would both be "
+                    "written there; name one file with -o to merge them"
+                )
+            taken[path.resolve()] = job.inputs[0].name
+    return jobs
 
 
 def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:

@@ -6,31 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from prism_cli.engine.answering import Answerer, Tally
 from prism_cli.engine.control import Control
+from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Input, Job, plan_jobs
+from prism_cli.engine.papers import Papers
+from prism_cli.engine.parts import Parts
 from prism_cli.engine.progress import shown_progress
-from prism_cli.engine.shard import Counts, Line, ShardWork, Sinks
+from prism_cli.engine.shard import Counts, Line, ShardWork
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import LockedError, RowError
+from prism_cli.errors import LockedError, PrismError, RowError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
-from prism_cli.shards.manifest import InputRecord, Manifest, is_up_to_date, read_manifest
-from prism_cli.shards.reader import Shard, Source, remove_spooled
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
 from prism_cli.shards.state import state_directory
-from prism_cli.shards.writer import PartFile
 
 DEFAULT_MAX_REJECTS = 0.01
+_STDOUT_RUNS = 1000
+"""Runs to standard output that one state directory holds the papers of at a time."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is done; `config` and `limit` also decide what comes out.
+    """How a run is done; `config`, `fields` and `limit` also decide what comes out.
 
     Attributes:
         output: file or directory; None for the default place; Path("-") for standard output.
@@ -62,21 +64,24 @@ class RunSummary:
     outputs: list[str] = field(default_factory=list)
     finished_before: list[str] = field(default_factory=list)
     unpublished: list[str] = field(default_factory=list)
+    side_files: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     usage: Tally = field(default_factory=Tally)
     figures: dict[str, Any] = field(default_factory=dict)
     pending_reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     max_rejects: float = DEFAULT_MAX_REJECTS
+    rows_before: int = 0
+    rejected_before: int = 0
 
     @property
     def exit_code(self) -> int:
-        """5 where rows are pending and nothing was published, 4 where too many were rejected."""
+        """5 where rows are pending and nothing was published, 4 where too many were rejected,
+        now or when the outputs that were finished before were made."""
         if self.unpublished:
             return 5
-        if self.counts.rejected > self.max_rejects * self.counts.rows:
-            return 4
-        return 0
+        rows = self.counts.rows + self.rows_before
+        return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -85,6 +90,7 @@ class RunSummary:
             "outputs": self.outputs,
             "finished_before": self.finished_before,
             "unpublished": self.unpublished,
+            "side_files": self.side_files,
             "counts": self.counts.as_dict(),
             "usage": asdict(self.usage),
             "figures": self.figures,
@@ -111,15 +117,14 @@ def run_rows(
         with ExitStack() as stack:
             stack.enter_context(control.listening())
             jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output)
-            run = _Run(stage, options, control, summary, stack)
-            todo = [job for job in jobs if run.claims(job)]
-            if todo:
-                run.survey(jobs)
-                for job in todo:
-                    run.work(job)
+            run = _Run(stage, options, control, summary, jobs, stack)
+            # All refusals come before the first work.
+            for job in [job for job in jobs if not run.finished(job)]:
+                run.work(job)
+            if run.worked:
+                summary.figures = stage.summary()
     finally:
         remove_spooled()
-    summary.figures = stage.summary()
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -130,203 +135,124 @@ class _Run:
     options: RunOptions
     control: Control
     summary: RunSummary
+    jobs: Sequence[Job]
     stack: ExitStack
-    _manifests: dict[Path, Manifest] = field(default_factory=dict)
+    worked: bool = False
     _answerer: Answerer | None = None
 
-    def claims(self, job: Job) -> bool:
-        """Lock the job's outputs; False where they are finished already."""
-        if job.outputs is None:
-            return True
-        lock = FileLock(job.papers.with_name(f".{job.papers.name}.lock"))
-        job.papers.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.stack.enter_context(lock.acquire(blocking=False))
-        except Timeout:
-            raise LockedError(
-                f"{job.papers}: another run is working on this output; this one stops without "
-                "touching it"
-            ) from None
-        manifest = self._manifest(job)
-        previous = read_manifest(job.manifest_path)
-        paths = [one.path for one in job.inputs if isinstance(one, Shard)]
-        outputs = list(job.outputs.values())
-        if not self.options.overwrite:
-            current = [is_up_to_date(out, previous, manifest, paths) for out in outputs]
-            if all(current):
-                self.summary.finished_before += [str(out) for out in outputs]
-                return False
-        if previous and previous.get("config_fingerprint") == manifest.config_fingerprint:
-            manifest.attempts = previous["attempts"] + 1
-            manifest.seconds = previous["seconds"]
-            if not previous["finished"]:
-                manifest.usage = previous["usage"]
-        self._manifests[job.papers] = manifest
-        manifest.write(job.manifest_path)
+    def finished(self, job: Job, papers: Papers | None = None) -> bool:
+        """Whether the job's outputs stand already; refuses those that something else made."""
+        if job.outputs is None or self.options.overwrite:
+            return False
+        made = (papers or self._papers(job)).finished()
+        if made is None:
+            return False
+        self.summary.finished_before += [str(out) for out in job.outputs.values()]
+        self.summary.rows_before += made["counts"].get("rows", 0)
+        self.summary.rejected_before += made["counts"].get("rejected", 0)
         return True
 
-    def survey(self, jobs: Sequence[Job]) -> None:
-        """The stage's first pass, over the well-formed rows of all inputs."""
-        if self.stage.surveys:
-            self.stage.survey(self._well_formed(jobs))
-
     def work(self, job: Job) -> None:
-        """One job from lines to published files."""
-        started = time.monotonic()
-        answerer = self._answering(job)
-        before = Tally(**vars(answerer.tally))
+        """One job from lines to published files, under its lock."""
+        with ExitStack() as held:
+            job = self._locked(job, held)
+            papers = self._papers(job)
+            if self.finished(job, papers):
+                return  # by another run, between our first look and the lock
+            papers.begin(fresh=self.options.fresh)
+            crash_point("after-claim")
+            answerer = self._answering(papers)
+            if self.stage.surveys and not self.worked:
+                self.stage.survey(self._well_formed())
+            self.worked = True
+            try:
+                self._pass(job, papers, answerer)
+            except (PrismError, OSError):
+                papers.stopped(answerer.usage())
+                raise
+            finally:
+                self.summary.usage.add(answerer.tally)
+
+    def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
         with ExitStack() as files:
-            parts = _Parts(job, files)
+            parts = Parts(job, files)
             progress = files.enter_context(
-                shown_progress(label, job.count_lines(), quiet=self.options.quiet)
+                shown_progress(label, papers.count_lines(), quiet=self.options.quiet)
             )
-            work = ShardWork(
-                self.stage, answerer, parts.sinks(), progress, dict(self.options.fields)
-            )
-            counts = work.run(_limited(job.inputs, self.options.limit))
-            self._account(work, before)
-            publish = not counts.pending or self.options.accept_pending
-            if job.outputs is not None:
-                manifest = self._manifests[job.papers]
-                manifest.counts = counts.as_dict()
-                manifest.usage = _spent(manifest.usage, before, answerer.tally)
-                manifest.figures = self.stage.summary()
-                manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
-                manifest.finished = not counts.pending
-                if publish:
-                    parts.publish(counts)
-                manifest.write(job.manifest_path)
-                where = self.summary.outputs if publish else self.summary.unpublished
-                where += [str(out) for out in job.outputs.values()]
+            work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
+            counts = work.run(_limited(job.inputs, papers.measured, self.options.limit))
+            parts.finish()
+            self.summary.counts.add(counts)
+            for reason, count in work.pending_reasons.items():
+                known = self.summary.pending_reasons.get(reason, 0)
+                self.summary.pending_reasons[reason] = known + count
+            papers.account(counts, answerer.usage(), self.stage.summary())
+            outputs = [str(out) for out in (job.outputs or {}).values()]
+            if counts.pending and not self.options.accept_pending and job.outputs is not None:
+                self.summary.unpublished += outputs
+                papers.finish(finished=False)
+                return
+            self.summary.side_files += map(str, parts.publish())
+            self.summary.outputs += outputs
+            papers.finish(finished=not counts.pending)
+
+    def _locked(self, job: Job, held: ExitStack) -> Job:
+        """Take the job's lock. Runs to standard output take turns at names for their papers."""
+        for number in range(1, _STDOUT_RUNS):
+            named = job if number == 1 else job.numbered(number)
+            try:
+                held.enter_context(output_lock(named.papers))
+            except LockedError:
+                if job.outputs is not None:
+                    raise
             else:
-                parts.publish(counts)
+                return named
+        raise LockedError(f"{job.papers}: {_STDOUT_RUNS} runs to standard output are at work")
 
-    def _account(self, work: ShardWork, before: Tally) -> None:
-        self.summary.counts.add(work.counts)
-        for reason, count in work.pending_reasons.items():
-            self.summary.pending_reasons[reason] = (
-                self.summary.pending_reasons.get(reason, 0) + count
-            )
-        for name, value in _spent({}, before, work.answerer.tally).items():
-            setattr(self.summary.usage, name, getattr(self.summary.usage, name) + value)
+    def _papers(self, job: Job) -> Papers:
+        options = self.options
+        config = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
+        return Papers(job, self.stage.name, config, options.dependencies)
 
-    def _manifest(self, job: Job) -> Manifest:
-        dependencies = [InputRecord.of(path) for path in self.options.dependencies]
-        return Manifest(
-            self.stage.name,
-            {**self.options.config, "limit": self.options.limit, "fields": {**self.options.fields}},
-            [_record(one) for one in job.inputs],
-            dependencies,
-        )
-
-    def _answering(self, job: Job) -> Answerer:
+    def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:
-            home = next(iter(job.outputs.values())) if job.outputs else None
-            ledger = Ledger(state_directory(home) / "ledger.sqlite")
-            self.stack.callback(ledger.close)
+            home = next(iter(papers.job.outputs.values())) if papers.job.outputs else None
             self._answerer = Answerer(
-                self.stage.name, ledger, self.control, fresh_only=self.options.fresh
+                self.stage.name,
+                lambda: Ledger(state_directory(home) / "ledger.sqlite"),
+                self.control,
             )
             self.stack.callback(self._answerer.close)
+        self._answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
         return self._answerer
 
-    def _well_formed(self, jobs: Sequence[Job]) -> Iterator[Row]:
-        fields = dict(self.options.fields)
-        for job in jobs:
-            for number, (_, _, raw) in enumerate(_limited(job.inputs, self.options.limit)):
+    def _well_formed(self) -> Iterator[Row]:
+        for job in self.jobs:
+            for number, (_, _, raw) in enumerate(_limited(job.inputs, {}, self.options.limit)):
                 if number % 1024 == 0:
                     self.control.check()
+                if not raw.strip():
+                    continue
                 try:
-                    row = decode_row(raw, fields)
+                    row = decode_row(raw, self.options.fields)
                     self.stage.check(row)
                 except RowError:
                     continue  # the main pass sets it aside
                 yield row
 
 
-class _Parts:
-    """The files of one job in the making."""
-
-    def __init__(self, job: Job, stack: ExitStack) -> None:
-        self._main: dict[str, PartFile] = {}
-        for name, path in (job.outputs or {}).items():
-            self._main[name] = PartFile(path)
-            stack.callback(self._main[name].discard)
-        self._stdout: BinaryIO | None = sys.stdout.buffer if job.outputs is None else None
-        self._side = {kind: _SideFile(job.papers, kind) for kind in ("rejects", "pending")}
-        for side in self._side.values():
-            stack.callback(side.discard)
-
-    def sinks(self) -> Sinks:
-        """Where the work writes."""
-        named = {name: part.write for name, part in self._main.items()}
-        row = self._stdout.write if self._stdout else named.get("")
-        return Sinks(
-            row=row or _refused,  # type: ignore[arg-type]
-            routed=named,
-            rejected=self._side["rejects"].write,
-            pending=self._side["pending"].write,
-        )
-
-    def publish(self, counts: Counts) -> None:
-        """Everything to its final name, side files first."""
-        if self._stdout:
-            self._stdout.flush()
-        for part in self._main.values():
-            part.finish()
-        for side in self._side.values():
-            side.publish()
-        for part in self._main.values():
-            part.publish()
-
-
-class _SideFile:
-    """Rejects or pending rows: a file only where there are any."""
-
-    def __init__(self, papers: Path, kind: str) -> None:
-        self._path = papers.with_name(f"{papers.name}.{kind}.jsonl")
-        self._part: PartFile | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._part is None:
-            self._part = PartFile(self._path)
-        self._part.write(data)
-
-    def publish(self) -> None:
-        if self._part is None:
-            self._path.unlink(missing_ok=True)
-        else:
-            self._part.finish()
-            self._part.publish()
-
-    def discard(self) -> None:
-        if self._part is not None:
-            self._part.discard()
-
-
-def _refused(_data: bytes) -> None:
-    raise TypeError("a stage with named outputs returned a plain row")
-
-
-def _limited(inputs: Sequence[Input], limit: int | None) -> Iterator[Line]:
+def _limited(
+    inputs: Sequence[Input], measured: Mapping[str, Measured], limit: int | None
+) -> Iterator[Line]:
+    """The lines of `inputs`, at most `limit` that are not blank."""
     left = limit if limit is not None else sys.maxsize
     for one in inputs:
-        for number, raw in enumerate(one.lines(), 1):
+        name = one.name
+        lines = one.lines(measured.get(name)) if isinstance(one, Shard) else one.lines()
+        for number, raw in enumerate(lines, 1):
             if left <= 0:
                 return
-            left -= 1
-            yield one.name, number, raw
-
-
-def _record(one: Input) -> InputRecord:
-    if isinstance(one, Shard):
-        return InputRecord.of(one.path, one.name)
-    return InputRecord(one.name, 0, one.fingerprint)
-
-
-def _spent(previous: Mapping[str, float], before: Tally, after: Tally) -> dict[str, Any]:
-    return {
-        name: previous.get(name, 0) + value - getattr(before, name)
-        for name, value in vars(after).items()
-    }
+            if limit is None or raw.strip():
+                left -= 1
+            yield name, number, raw

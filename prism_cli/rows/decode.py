@@ -9,6 +9,8 @@ from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, json_type
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_LINE_BYTES = 64 << 20
+"""What one row may weigh, so that memory stays bounded whatever the input."""
 _SAFE_DEPTH = 200
 _LONG_DIGITS = re.compile(rb"[0-9]{19}")
 _BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9]{19,})(?![0-9.eE])')
@@ -23,8 +25,11 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
 
     Raises:
         RowError: not UTF-8, a byte order mark, not JSON (NaN and NUL included), torn, not an
-            object, an integer that 64 bits do not hold, or a mapped field next to its own name.
+            object, an integer that 64 bits do not hold, a mapped field next to its own name, or
+            MAX_LINE_BYTES and more.
     """
+    if len(raw) >= MAX_LINE_BYTES:
+        raise RowError("", f"a line of more than {MAX_LINE_BYTES >> 20} MiB; it is cut in `raw`")
     try:
         row = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

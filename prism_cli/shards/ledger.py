@@ -5,7 +5,7 @@ asked for again. Commits are durable (synchronous FULL), so a reply survives kil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from prism_cli.ports import Reply, Request, Usage
 from prism_cli.shards.state import is_network_file_system
 
 _LOOKUP_KEYS = 500
+_BUSY_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -26,17 +27,32 @@ CREATE TABLE IF NOT EXISTS replies (
     input_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
     usd REAL NOT NULL,
-    created INTEGER NOT NULL
-) WITHOUT ROWID
+    created_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spent (
+    output TEXT PRIMARY KEY,
+    asked INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    usd REAL NOT NULL
+) WITHOUT ROWID;
 """
+_KEEP = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SPEND = """
+INSERT INTO spent VALUES (?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
+    asked = asked + excluded.asked,
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    usd = usd + excluded.usd
+"""
+_NO_USAGE = Usage()
 
 
 class Ledger:
-    """One sqlite file, shared safely by several processes."""
+    """One sqlite file, shared safely by several processes. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.touch(mode=0o600)
         network = is_network_file_system(path.parent)
         if network:
             print(
@@ -45,30 +61,35 @@ class Ledger:
                 file=sys.stderr,
             )
         with self._guarded():
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._db.execute(f"PRAGMA journal_mode = {'DELETE' if network else 'WAL'}")
+            path.touch(mode=0o600)
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._set_journal("DELETE" if network else "WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA cache_size = -65536")
-            self._db.execute("PRAGMA mmap_size = 1073741824")
-            self._db.execute(_SCHEMA)
+            self._db.execute("PRAGMA cache_size = -32768")
+            self._db.executescript(_SCHEMA)
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
-        """The replies that are here, by key."""
+    def find(self, keys: Sequence[bytes], since_ms: int = 0) -> dict[bytes, Reply]:
+        """The replies that are here, by key; only those committed after `since_ms`."""
         found: dict[bytes, Reply] = {}
         ordered = sorted(keys)  # neighbours in the tree share pages
+        loads = orjson.loads
         with self._guarded():
             for start in range(0, len(ordered), _LOOKUP_KEYS):
                 part = ordered[start : start + _LOOKUP_KEYS]
                 marks = ",".join("?" * len(part))
                 for key, value, refusal in self._db.execute(
-                    f"SELECT key, value, refusal FROM replies WHERE key IN ({marks})", part
+                    "SELECT key, value, refusal FROM replies "
+                    f"WHERE key IN ({marks}) AND created_ms > ?",
+                    (*part, since_ms),
                 ):
-                    found[key] = Reply(orjson.loads(value), refusal)
+                    found[key] = Reply(loads(value), refusal, _NO_USAGE)
         return found
 
-    def commit(self, stage: str, answered: Iterable[tuple[Request, Reply]]) -> None:
-        """Keep replies, durably and all at once."""
-        now = int(time.time())
+    def commit(self, stage: str, output: str, answered: Sequence[tuple[Request, Reply]]) -> None:
+        """Keep replies, durably and all at once, and what they cost under `output`."""
+        now = time.time_ns() // 1_000_000
         rows = [
             (
                 asked.key,
@@ -83,16 +104,31 @@ class Ledger:
             )
             for asked, reply in answered
         ]
+        used = [reply.usage for _, reply in answered]
+        sums = (
+            len(used),
+            sum(one.input_tokens for one in used),
+            sum(one.output_tokens for one in used),
+            sum(one.usd for one in used),
+        )
         with self._guarded():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-                )
+                self._db.executemany(_KEEP, rows)
+                self._db.execute(_SPEND, (output, *sums))
                 self._db.execute("COMMIT")
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+
+    def spent(self, output: str) -> dict[str, float]:
+        """asked, input_tokens, output_tokens and usd of all commits under `output`."""
+        names = ("asked", "input_tokens", "output_tokens", "usd")
+        with self._guarded():
+            row = self._db.execute(
+                f"SELECT {', '.join(names)} FROM spent WHERE output = ?", (output,)
+            ).fetchone()
+        return dict(zip(names, row or (0, 0, 0, 0.0), strict=True))
 
     def usage(self) -> dict[str, Usage]:
         """What the replies of each backend cost together."""
@@ -105,13 +141,27 @@ class Ledger:
 
     def close(self) -> None:
         """Release the file."""
-        self._db.close()
+        with self._guarded():
+            self._db.close()
+
+    def _set_journal(self, mode: str) -> None:
+        """Turning WAL on needs the file alone, and sqlite does not wait for that by itself."""
+        give_up = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute(f"PRAGMA journal_mode = {mode}")
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(
                 f"{self.path}: the ledger cannot be used: {error}; what was committed before is "
                 "kept. Check space and permissions, then run the same command again"

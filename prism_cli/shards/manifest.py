@@ -1,7 +1,7 @@
 """What made an output: written beside it as OUT.manifest.json, and the guard of its resume."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,6 @@ import orjson
 
 from prism_cli import __version__
 from prism_cli.errors import ChangedInputError
-from prism_cli.shards.reader import file_digest
 from prism_cli.shards.writer import whole_file
 
 SCHEMA = 1
@@ -25,11 +24,6 @@ class InputRecord:
     bytes: int
     sha256: str
 
-    @classmethod
-    def of(cls, path: Path, name: str | None = None) -> "InputRecord":
-        """Measure a file."""
-        return cls(name or str(path), path.stat().st_size, file_digest(path))
-
 
 @dataclass
 class Manifest:
@@ -37,9 +31,14 @@ class Manifest:
 
     Attributes:
         counts: rows, done, dropped (by reason), rejected, pending, written, blank.
-        usage: asked, shared, from_ledger, input_tokens, output_tokens, usd; over all attempts.
-        seconds: over all attempts that ended by themselves.
+        usage: asked, input_tokens, output_tokens, usd: over all attempts, killed ones too;
+            from_ledger, shared: of the last.
+        seconds: over all attempts that were not killed.
         figures: what the stage itself has to say.
+        batch_plan: what decides which rows a model sees together.
+        fresh_since: with --fresh, when the first attempt began, in ms since the epoch; older
+            replies are not used.
+        finished: every row ended for good, and the output is what this says.
     """
 
     stage: str
@@ -49,8 +48,10 @@ class Manifest:
     counts: dict[str, Any] = field(default_factory=dict)
     usage: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
+    batch_plan: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     attempts: int = 1
+    fresh_since: int | None = None
     finished: bool = False
     versions: dict[str, str] = field(
         default_factory=lambda: {"prism": __version__, "python": platform.python_version()}
@@ -73,12 +74,13 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The JSON object at `path`; None where there is none, or no prism manifest."""
+    """The JSON object at `path`; None where there is none, or none that this version wrote."""
     try:
         content = orjson.loads(path.read_bytes())
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
-    return content if isinstance(content, dict) and "stage" in content else None
+    whole = isinstance(content, dict) and content.get("schema") == SCHEMA
+    return content if whole and content.keys() >= Manifest.__dataclass_fields__.keys() else None
 
 
 def manifest_path(output: Path) -> Path:
@@ -86,25 +88,29 @@ def manifest_path(output: Path) -> Path:
     return output.with_name(output.name + ".manifest.json")
 
 
-def is_up_to_date(
-    output: Path, previous: Mapping[str, Any] | None, now: Manifest, shard_paths: list[Path]
+def is_finished(
+    output: Path,
+    previous: Mapping[str, Any] | None,
+    now: Manifest,
+    prefix_sha256: Callable[[str, int], str],
 ) -> bool:
-    """Whether `output` is finished and made from these very bytes with this very config.
+    """Whether `output` exists, finished, made from these very bytes with this very config.
 
-    An input that only grew makes it out of date, not changed.
+    Inputs that only grew, in bytes or in number, make it unfinished, not changed.
+
+    Args:
+        prefix_sha256: SHA-256, as hex, of the first so many bytes of an input of `now`.
 
     Raises:
-        ChangedInputError: the output exists, and other bytes, another config or nobody known
-            made it.
+        ChangedInputError: `output` exists, and other bytes, another config or nobody known made
+            it.
     """
-    if not output.exists():
-        return False
     if previous is None:
         raise ChangedInputError(
             f"{output}: exists, and no manifest says what made it; it was left as it is. "
             "Name another output with -o, or replace it with --overwrite"
         )
-    differences = _differences(previous, now, shard_paths)
+    differences = _differences(previous, now, prefix_sha256)
     if differences:
         raise ChangedInputError(
             f"{output}: made by another command; it was left as it is:\n"
@@ -112,11 +118,17 @@ def is_up_to_date(
             + "\nName another output with -o, or replace it with --overwrite "
             "(replies already in the ledger are used again)"
         )
-    same = previous["inputs"] == [asdict(record) for record in now.inputs]
+    same = _contents(previous["inputs"]) == _contents([asdict(one) for one in now.inputs])
     return bool(same and previous["finished"])
 
 
-def _differences(previous: Mapping[str, Any], now: Manifest, paths: list[Path]) -> list[str]:
+def _contents(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [record["sha256"] for record in records]
+
+
+def _differences(
+    previous: Mapping[str, Any], now: Manifest, prefix_sha256: Callable[[str, int], str]
+) -> list[str]:
     lines: list[str] = []
     if previous["stage"] != now.stage:
         lines.append(f"stage: was {previous['stage']}, is {now.stage}")
@@ -124,11 +136,15 @@ def _differences(previous: Mapping[str, Any], now: Manifest, paths: list[Path]) 
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             lines.append(f"{key}: was {before.get(key)!r}, is {after.get(key)!r}")
-    if len(previous["inputs"]) != len(now.inputs):
-        lines.append(f"inputs: were {len(previous['inputs'])}, are {len(now.inputs)}")
-    for old, new, path in zip(previous["inputs"], now.inputs, paths, strict=False):
-        grew = new.bytes > old["bytes"] and file_digest(path, old["bytes"]) == old["sha256"]
-        if old["sha256"] != new.sha256 and not grew:
+    here = {one.path: one for one in now.inputs}
+    moved = {one.sha256 for one in now.inputs}
+    for old in previous["inputs"]:
+        new = here.get(old["path"])
+        if old["sha256"] in moved:
+            continue
+        if new is None:
+            lines.append(f"{old['path']}: was an input, and is none now")
+        elif new.bytes <= old["bytes"] or prefix_sha256(new.path, old["bytes"]) != old["sha256"]:
             lines.append(f"{new.path}: its bytes changed since (sha256 {new.sha256[:12]}…)")
     old_files = {item["path"]: item["sha256"] for item in previous["dependencies"]}
     for item in now.dependencies:

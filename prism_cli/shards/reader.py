@@ -3,23 +3,29 @@
 import gzip
 import hashlib
 import io
+import os
 import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import zstandard
 
-from prism_cli.errors import MissingDataError, RowError
-from prism_cli.rows.decode import decode_row
+from prism_cli.errors import ChangedInputError, MissingDataError, RowError
+from prism_cli.rows.decode import MAX_LINE_BYTES, decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
+from prism_cli.shards.zstd import ZstdFile
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
-_SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
+SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
+STDIN = "-"
+_PACKED = (".gz", ".zst")
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
+_CHUNK_BYTES = 1 << 20
 
 
 class Source(Protocol):
@@ -37,6 +43,22 @@ class Source(Protocol):
         """One JSON object a row, as bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a file held when it was looked at.
+
+    Attributes:
+        sha256: of its `bytes`, as hex.
+        line_ends: how many bytes are a line end; says nothing about a packed file.
+        changed_ns: its time of last change, in nanoseconds since the epoch.
+    """
+
+    bytes: int
+    sha256: str
+    line_ends: int
+    changed_ns: int
+
+
 @dataclass(frozen=True)
 class Shard:
     """One input file.
@@ -49,51 +71,78 @@ class Shard:
     path: Path
     name: str
 
-    def lines(self) -> Iterator[bytes]:
+    @property
+    def packed(self) -> bool:
+        """Whether its bytes are compressed."""
+        return self.path.suffix in _PACKED
+
+    def lines(self, seen: Measured | None = None) -> Iterator[bytes]:
         """The lines, split on \\n only, each with its line end.
+
+        A line beyond MAX_LINE_BYTES comes cut there, for `decode_row` to refuse.
+
+        Args:
+            seen: stop at its bytes, so that a file which grows meanwhile is read as measured.
 
         Raises:
             MissingDataError: a compressed stream that is damaged; names the last good line.
+            ChangedInputError: the file is no longer what `seen` measured.
         """
-        number = 0
+        number, left = 0, seen.bytes if seen and not self.packed else sys.maxsize
         with _open(self.path) as file:
             try:
-                for line in file:
+                for line in iter(partial(file.readline, MAX_LINE_BYTES), b""):
                     number += 1
+                    size = len(line)
+                    if size == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                        left -= _skip_line(file)
+                    left -= size
+                    if left <= 0:
+                        yield line[:left] if left else line
+                        break
                     yield line
             except _DAMAGE as error:
                 raise MissingDataError(
                     f"{self.name}: the compressed data is damaged after line {number} ({error}); "
                     "nothing was published. Restore the file and run the same command again"
                 ) from error
+        if seen:
+            self._hold_still(seen)
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes, as hex."""
-        return file_digest(self.path)
+    def _hold_still(self, seen: Measured) -> None:
+        now = self.path.stat()
+        grew = now.st_size > seen.bytes and not self.packed
+        if not grew and (now.st_size, now.st_mtime_ns) != (seen.bytes, seen.changed_ns):
+            raise ChangedInputError(
+                f"{self.name}: changed while it was read; nothing was published. Run the same "
+                "command again when its writer is done"
+            )
 
 
-def file_digest(path: Path, first_bytes: int | None = None) -> str:
-    """SHA-256, as hex, of a file or of its first bytes."""
-    digest = hashlib.sha256()
+def measure(path: Path, first_bytes: int | None = None) -> Measured:
+    """Look at a file, or at its first bytes."""
+    digest, size, ends = hashlib.sha256(), 0, 0
     left = first_bytes if first_bytes is not None else sys.maxsize
-    with path.open("rb") as file:
-        while left > 0 and (chunk := file.read(min(left, 1 << 20))):
+    with path.open("rb", buffering=0) as file:
+        changed = os.fstat(file.fileno()).st_mtime_ns
+        while left > size and (chunk := file.read(min(left - size, _CHUNK_BYTES))):
             digest.update(chunk)
-            left -= len(chunk)
-    return digest.hexdigest()
+            size += len(chunk)
+            ends += chunk.count(b"\n")
+    return Measured(size, digest.hexdigest(), ends, changed)
 
 
 def find_shards(inputs: Sequence[str]) -> list[Shard]:
     """The files behind what the user typed, in order; a directory gives its shards by name.
 
     Raises:
-        MissingDataError: a path that does not exist, a pattern or directory without shards.
+        MissingDataError: a path that does not exist or cannot be read, a pattern or directory
+            without shards.
     """
     shards: list[Shard] = []
     for given in inputs:
         path = Path(given)
-        if given == "-":
+        if given == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
         elif path.is_dir():
             inside = [child for child in sorted(path.iterdir()) if _is_shard(child)]
@@ -114,6 +163,9 @@ def find_shards(inputs: Sequence[str]) -> list[Shard]:
             shards += [Shard(file, str(file)) for file in files]
         else:
             raise MissingDataError(f"{given}: no such file or directory")
+    for shard in shards:
+        if not shard.path.is_file() or not os.access(shard.path, os.R_OK):
+            raise MissingDataError(f"{shard.name}: not a file that can be read")
     return shards
 
 
@@ -154,28 +206,35 @@ def _is_shard(path: Path) -> bool:
         path.is_file()
         and not name.startswith(".")
         and name.endswith(SUFFIXES)
-        and not name.endswith(_SIDE_FILES)
+        and not name.endswith(SIDE_FILES)
     )
 
 
 def _open(path: Path) -> BinaryIO:
     if path.suffix == ".gz":
-        return io.BufferedReader(gzip.open(path, "rb"))
+        return io.BufferedReader(gzip.open(path, "rb"), _CHUNK_BYTES)
     if path.suffix == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(
-            path.open("rb"), read_across_frames=True, closefd=True
-        )
-        return io.BufferedReader(reader, 1 << 20)
-    return path.open("rb", buffering=1 << 20)
+        return io.BufferedReader(ZstdFile(path), _CHUNK_BYTES)
+    return path.open("rb", buffering=_CHUNK_BYTES)
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Read up to the end of the line; how many bytes that were."""
+    skipped = 0
+    while part := file.readline(_CHUNK_BYTES):
+        skipped += len(part)
+        if part.endswith(b"\n"):
+            break
+    return skipped
 
 
 def _spooled(stream: BinaryIO) -> Shard:
     """Standard input as a file: surveys, digests and a second look need one."""
     with tempfile.NamedTemporaryFile(prefix="prism-stdin-", suffix=".jsonl", delete=False) as copy:
-        while chunk := stream.read(1 << 20):
+        _TEMPORARY.append(Path(copy.name))
+        while chunk := stream.read(_CHUNK_BYTES):
             copy.write(chunk)
-    _TEMPORARY.append(Path(copy.name))
-    return Shard(Path(copy.name), "-")
+    return Shard(Path(copy.name), STDIN)
 
 
 _TEMPORARY: list[Path] = []

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from prism_cli.errors import StorageError
+from prism_cli.errors import StorageError, UsageError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -18,18 +18,22 @@ class PartFile:
     """A file in the making, at `.NAME.part` beside its place; compressed by suffix (.gz, .zst).
 
     The caller holds the lock of the output, so the name of the part is free; what a killed run
-    left there is replaced.
+    left there is replaced. A symbolic link stays one: the file behind it is replaced.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.part = path.with_name(f".{path.name}.part")
+        self.path = path.resolve() if path.is_symlink() else path
+        self.part = self.path.with_name(f".{self.path.name}.part")
+        if self.path.exists() and not self.path.is_file():
+            raise UsageError(
+                f"{path}: not a regular file; name a file with -o, or - for standard output"
+            )
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         with _storage(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.part.open("wb")
-        self._stream = _compressed(self._file, path)
+        self._stream = _compressed(self._file, self.path)
 
     def write(self, data: bytes) -> None:
         """Append; buffered up to 1 MiB."""
@@ -57,9 +61,12 @@ class PartFile:
     def discard(self) -> None:
         """Remove what was written; safe at any time, also after `publish`."""
         self._pending.clear()
-        with suppress(OSError):  # a full disk refuses the last flush; the part goes anyway
+        with suppress(OSError, ValueError):  # a full disk refuses the last bytes too
+            self._stream.close()
+        with suppress(OSError):
             self._file.close()
-        self.part.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.part.unlink(missing_ok=True)
 
     def _drain(self) -> None:
         with _storage(self.path):
@@ -78,6 +85,13 @@ def whole_file(path: Path) -> Iterator[PartFile]:
         part.publish()
     finally:
         part.discard()
+
+
+def remove_file(path: Path) -> None:
+    """Make sure, durably, that there is no file at `path`."""
+    with _storage(path), suppress(FileNotFoundError):
+        path.unlink()
+        sync_directory(path.parent)
 
 
 def sync_directory(folder: Path) -> None:

@@ -1,0 +1,126 @@
+"""The manifest of one job through its life: does the output stand, begun, stopped, finished."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from prism_cli.engine.jobs import Input, Job
+from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
+from prism_cli.errors import ChangedInputError, StorageError
+from prism_cli.shards.manifest import InputRecord, Manifest, is_finished, read_manifest
+from prism_cli.shards.reader import Measured, Shard, measure
+
+
+@dataclass
+class Papers:
+    """What is written about one job.
+
+    Attributes:
+        config: all that decides the rows besides the inputs.
+        dependencies: other files that decide them.
+    """
+
+    job: Job
+    stage: str
+    config: Mapping[str, Any]
+    dependencies: Sequence[Path] = ()
+    _began: float = field(default_factory=time.monotonic)
+    _seconds_before: float = 0.0
+
+    @cached_property
+    def measured(self) -> dict[str, Measured]:
+        """Each file among the inputs, by name, as it is now."""
+        return {one.name: measure(one.path) for one in self.job.inputs if isinstance(one, Shard)}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What will be written when all goes well."""
+        return Manifest(
+            self.stage,
+            dict(self.config),
+            [self._record(one) for one in self.job.inputs],
+            [_dependency(path) for path in self.dependencies],
+            batch_plan={"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES},
+        )
+
+    @property
+    def output_id(self) -> str:
+        """Names this output and config in the ledger."""
+        return f"{self.job.papers.resolve()}#{self.manifest.config_fingerprint[:16]}"
+
+    def count_lines(self) -> int | None:
+        """Lines of all inputs, about; None where that would mean unpacking or fetching."""
+        files = [one for one in self.job.inputs if isinstance(one, Shard)]
+        if len(files) < len(self.job.inputs) or any(one.packed for one in files):
+            return None
+        return sum(self.measured[one.name].line_ends for one in files)
+
+    def finished(self) -> dict[str, Any] | None:
+        """The manifest of the outputs, where they stand as this job would make them.
+
+        Raises:
+            ChangedInputError: they exist, and something else made them.
+        """
+        outputs = list((self.job.outputs or {}).values())
+        there = [out for out in outputs if out.exists()]
+        if not there:
+            return None
+        previous = read_manifest(self.job.manifest_path)
+        done = [is_finished(out, previous, self.manifest, self._prefix_sha256) for out in there]
+        return previous if all(done) and len(done) == len(outputs) else None
+
+    def begin(self, *, fresh: bool) -> None:
+        """Write the manifest, unfinished; go on counting where an earlier attempt stopped."""
+        now, previous = self.manifest, read_manifest(self.job.manifest_path)
+        if previous and previous["config_fingerprint"] == now.config_fingerprint:
+            now.attempts = previous["attempts"] + 1
+            self._seconds_before = previous["seconds"]
+            if not previous["finished"]:
+                now.fresh_since = previous["fresh_since"]
+        if not fresh:
+            now.fresh_since = None
+        elif now.fresh_since is None:
+            now.fresh_since = time.time_ns() // 1_000_000
+        now.write(self.job.manifest_path)
+
+    def account(
+        self, counts: Counts, usage: Mapping[str, float], figures: Mapping[str, Any]
+    ) -> None:
+        """Put in what the pass came to."""
+        now = self.manifest
+        now.counts, now.usage, now.figures = counts.as_dict(), dict(usage), dict(figures)
+        now.seconds = round(self._seconds_before + time.monotonic() - self._began, 3)
+
+    def finish(self, *, finished: bool) -> None:
+        """Write the manifest for good."""
+        self.manifest.finished = finished
+        self.manifest.write(self.job.manifest_path)
+
+    def stopped(self, usage: Mapping[str, float]) -> None:
+        """Keep what this attempt took, as far as the disk lets us."""
+        now = self.manifest
+        now.usage = dict(usage)
+        now.seconds = round(self._seconds_before + time.monotonic() - self._began, 3)
+        with suppress(StorageError):  # the disk may be what stopped us
+            now.write(self.job.manifest_path)
+
+    def _record(self, one: Input) -> InputRecord:
+        if isinstance(one, Shard):
+            seen = self.measured[one.name]
+            return InputRecord(one.name, seen.bytes, seen.sha256)
+        return InputRecord(one.name, 0, one.fingerprint)
+
+    def _prefix_sha256(self, name: str, size: int) -> str:
+        for one in self.job.inputs:
+            if isinstance(one, Shard) and one.name == name:
+                return measure(one.path, size).sha256
+        raise ChangedInputError(f"{name}: is no file any more")
+
+
+def _dependency(path: Path) -> InputRecord:
+    seen = measure(path)
+    return InputRecord(str(path), seen.bytes, seen.sha256)

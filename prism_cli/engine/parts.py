@@ -1,0 +1,101 @@
+"""The files of one job in the making, and the order in which they become visible."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from prism_cli.engine.crash import crash_point
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.shard import Sinks
+from prism_cli.shards.writer import PartFile, remove_file
+
+SIDE_KINDS = ("rejects", "pending")
+
+
+class Parts:
+    """Opens the part files of a job; what is not published is gone when `stack` closes."""
+
+    def __init__(self, job: Job, stack: ExitStack) -> None:
+        self._main: dict[str, PartFile] = {}
+        for name, path in (job.outputs or {}).items():
+            self._main[name] = PartFile(path)
+            stack.callback(self._main[name].discard)
+        self._stdout: BinaryIO | None = sys.stdout.buffer if job.outputs is None else None
+        self._side = {kind: _SideFile(side_path(job.papers, kind)) for kind in SIDE_KINDS}
+        for side in self._side.values():
+            stack.callback(side.discard)
+
+    def sinks(self) -> Sinks:
+        """Where the work writes."""
+        named = {name: part.write for name, part in self._main.items()}
+        return Sinks(
+            row=self._to_stdout if self._stdout else named.get("", _refused),
+            routed=named,
+            rejected=self._side["rejects"].write,
+            pending=self._side["pending"].write,
+        )
+
+    def _to_stdout(self, data: bytes) -> None:
+        assert self._stdout is not None
+        self._stdout.write(data)
+
+    def finish(self) -> None:
+        """Everything on the disk, under the parts' names; nothing is visible yet."""
+        if self._stdout:
+            self._stdout.flush()
+        for part in self._main.values():
+            part.finish()
+        for side in self._side.values():
+            side.finish()
+
+    def publish(self) -> list[Path]:
+        """Everything to its final name, side files first; the side files that there are now."""
+        crash_point("before-publish")
+        for side in self._side.values():
+            side.publish()
+            crash_point("between-side-and-main")
+        for part in self._main.values():
+            part.publish()
+            crash_point("after-publish-before-manifest")
+        return [side.path for side in self._side.values() if side.used]
+
+
+class _SideFile:
+    """Rejects or pending rows: a file only where there are any."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._part: PartFile | None = None
+
+    @property
+    def used(self) -> bool:
+        return self._part is not None
+
+    def write(self, data: bytes) -> None:
+        if self._part is None:
+            self._part = PartFile(self.path)
+        self._part.write(data)
+
+    def finish(self) -> None:
+        if self._part is not None:
+            self._part.finish()
+
+    def publish(self) -> None:
+        if self._part is None:
+            remove_file(self.path)
+        else:
+            self._part.publish()
+
+    def discard(self) -> None:
+        if self._part is not None:
+            self._part.discard()
+
+
+def side_path(papers: Path, kind: str) -> Path:
+    """OUT.rejects.jsonl or OUT.pending.jsonl."""
+    return papers.with_name(f"{papers.name}.{kind}.jsonl")
+
+
+def _refused(_data: bytes) -> None:
+    raise TypeError("a stage with named outputs returned a plain row")

@@ -168,7 +168,7 @@ def _find_sets(
     ]
     plan = [
         {
-            "set": one.name,
+            "set": str(one.name),
             "queries": len(one.judged_queries(config.split, common.limit)),
             "download": "-",
             "tokens": _tokens_of(one),
@@ -177,7 +177,7 @@ def _find_sets(
     ]
     plan += [
         {
-            "set": one.name,
+            "set": str(one.name),
             "queries": min(one.queries, common.limit or one.queries),
             "download": f"about {one.megabytes} MB",
             "tokens": beir_qa.PAIR_TOKENS,
@@ -185,7 +185,7 @@ def _find_sets(
         for one in chosen
         if not beir_qa.is_local(one, place)
     ]
-    double = {one["set"] for one in plan if sum(one["set"] == two["set"] for two in plan) > 1}
+    double = {str(one["set"]) for one in plan if sum(one["set"] == two["set"] for two in plan) > 1}
     if double:
         raise UsageError(
             f"{', '.join(sorted(double))}: two sets of one name; metrics.json names sets by "

@@ -85,6 +85,11 @@ class BeirSet:
         for one in self.corpus():
             yield one.doc_id, f"{one.title} {one.text}" if one.title else one.text
 
+    def passages(self) -> Iterator[tuple[str, str, str]]:
+        """(doc_id, title, text) of every document, as `corpus`."""
+        for one in self.corpus():
+            yield one.doc_id, one.title, one.text
+
     def queries(self) -> Iterator[tuple[str, str]]:
         """All queries as (query_id, query), in file order.
 

@@ -1,0 +1,157 @@
+"""`prism collect`: pair rows from judged corpora, rows with lists of documents, and data sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.options import Common, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.configs.collect import CollectConfig
+    from prism_cli.stages.hard_negatives import MinedQueries
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism collect data/scifact -o pairs.jsonl --negatives 4 --limit 500",
+)
+
+
+@app.command()
+@with_common
+def collect(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="BEIR folders, or JSONL files, globs, directories, - with rows of "
+            "{query, pos, neg} or of pairs.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of BEIR folders and data sets; default train.", show_default=False
+        ),
+    ] = None,
+    negatives: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Hard negatives a query of a BEIR folder; default 3.", show_default=False
+        ),
+    ] = None,
+    from_rank: Annotated[
+        int | None,
+        typer.Option(min=1, help="First rank that they come from; default 1.", show_default=False),
+    ] = None,
+    to_rank: Annotated[
+        int | None,
+        typer.Option(min=1, help="Last rank that they come from; default 20.", show_default=False),
+    ] = None,
+    random_negatives: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Negatives a query by lot from the corpus; default 0.", show_default=False
+        ),
+    ] = None,
+    first_stage: Annotated[
+        str | None,
+        typer.Option(
+            help="Ranks hard negatives: bm25 (default), or a TREC run.", show_default=False
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="A data set of the hub, of save_to_disk, or Parquet, CSV, Arrow, JSON files.",
+            show_default=False,
+        ),
+    ] = None,
+    dataset_config: Annotated[
+        str | None,
+        typer.Option(help="Configuration of that data set on the hub.", show_default=False),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Commit or tag of that data set on the hub.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Value of `source` for rows that have none.", show_default=False),
+    ] = None,
+    *,
+    common: Common,
+) -> None:
+    """Make pair rows. With --limit N: of the first N queries or rows of each output."""
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.configs.collect import CollectConfig
+    from prism_cli.configs.load import load_config
+    from prism_cli.errors import UsageError
+    from prism_cli.stages.collect import CollectStage
+
+    flags = {
+        "split": split,
+        "negatives": negatives,
+        "from_rank": from_rank,
+        "to_rank": to_rank,
+        "random_negatives": random_negatives,
+        "first_stage": first_stage,
+        "dataset": dataset,
+        "dataset_config": dataset_config,
+        "revision": revision,
+        "source": source,
+        "seed": common.seed,
+    }
+    config = load_config(
+        CollectConfig, "collect", recipe=common.recipe, flags=flags, sets=common.sets
+    )
+    found: list[object] = []
+    dependencies: list[Path] = []
+    for one in inputs or []:
+        if _is_beir(one):
+            mined, files = _mined(one, config)
+            found.append(mined)
+            dependencies += files
+        else:
+            found.append(one)
+    if config.dataset is not None:
+        from prism_cli.adapters.datasets.hub import DatasetRows
+
+        rows = DatasetRows(
+            config.dataset, config.split, config=config.dataset_config, revision=config.revision
+        )
+        found.append(rows)
+        dependencies += rows.files
+    if not found:
+        raise UsageError("nothing to collect from: name BEIR folders, JSONL files or a --dataset")
+    run_row_stage(
+        CollectStage(config.source),
+        found,  # type: ignore[arg-type]
+        common,
+        config,
+        dependencies=dependencies,
+    )
+
+
+def _is_beir(given: str) -> bool:
+    folder = Path(given)
+    return any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz"))
+
+
+def _mined(given: str, config: "CollectConfig") -> tuple["MinedQueries", list[Path]]:
+    from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.commands.wiring import first_stage
+    from prism_cli.stages.hard_negatives import MinedQueries, Mining
+
+    data: BeirSet = BeirSet(Path(given))
+    files = data.files(config.split)
+    mining = Mining(
+        config.split,
+        config.negatives,
+        config.from_rank,
+        config.to_rank,
+        config.random_negatives,
+        config.positive_grade,
+        config.seed,
+    )
+    return MinedQueries(data, first_stage(config.first_stage, data), mining), files

@@ -1,0 +1,155 @@
+"""Queries of a judged corpus as {query, pos, neg} rows, with mined negatives."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+import orjson
+
+from prism_cli.ports import FirstStage
+from prism_cli.shards.spill import Spill
+
+Passage = tuple[str, str, str]
+"""doc_id, title, text."""
+
+
+class JudgedCorpus(Protocol):
+    """What the miner asks of a data set."""
+
+    @property
+    def name(self) -> str:
+        """Written as `source`."""
+
+    def passages(self) -> Iterator[Passage]:
+        """The whole corpus."""
+
+    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
+        """(query_id, query) in file order."""
+
+    def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
+        """query_id -> doc_id -> grade."""
+
+
+@dataclass(frozen=True)
+class Mining:
+    """How negatives are chosen; see CollectConfig for the fields."""
+
+    split: str
+    negatives: int
+    from_rank: int
+    to_rank: int
+    random_negatives: int
+    positive_grade: int
+    seed: int
+
+
+class MinedQueries:
+    """A source of rows: one query with its positives and negatives each, in file order.
+
+    A negative is never a document that the query's judgements call relevant (of any grade above
+    0), nor the query itself. Choices by lot depend on seed and query_id alone.
+
+    Args:
+        first_stage: ranks the candidates for hard negatives.
+    """
+
+    def __init__(self, data: JudgedCorpus, first_stage: FirstStage, mining: Mining) -> None:
+        self._data = data
+        self._first_stage = first_stage
+        self._mining = mining
+        self.name = f"{data.name}/{mining.split}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over how it mines; the files are the run's dependencies."""
+        return sha256(repr((self._mining, self._first_stage.fingerprint)).encode()).hexdigest()
+
+    def lines(self) -> Iterator[bytes]:
+        """One JSON row a query."""
+        mining = self._mining
+        corpus = _Corpus(self._data.passages())
+        queries = self._data.judged_queries(mining.split)
+        qrels = self._data.qrels(mining.split)
+        most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
+        depth = mining.to_rank + most + 1 if mining.negatives else 0
+        found: Iterator[list[tuple[str, float]]] = (
+            self._first_stage.search(queries, depth) if depth else iter([[]] * len(queries))
+        )
+        for (query_id, query), hits in zip(queries, found, strict=True):
+            grades = qrels[query_id]
+            excluded = {doc_id for doc_id, grade in grades.items() if grade > 0} | {query_id}
+            hard = self._hard(query_id, [doc_id for doc_id, _ in hits if doc_id not in excluded])
+            drawn = self._drawn(query_id, corpus, excluded | set(hard))
+            positives = {
+                doc_id: str(grade)
+                for doc_id, grade in grades.items()
+                if grade >= mining.positive_grade
+            }
+            negatives = dict.fromkeys(hard, self._first_stage.spec) | dict.fromkeys(drawn, "random")
+            texts = corpus.texts([*positives, *negatives])
+            row = {
+                "query_id": query_id,
+                "query": query,
+                "source": self._data.name,
+                "split": mining.split,
+                "pos": [
+                    texts[doc_id] | {"source_label": label}
+                    for doc_id, label in positives.items()
+                    if doc_id in texts
+                ],
+                "neg": [
+                    texts[doc_id]
+                    | {"source_label": str(max(grades.get(doc_id, 0), 0)), "negative": origin}
+                    for doc_id, origin in negatives.items()
+                    if doc_id in texts
+                ],
+            }
+            yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+    def _hard(self, query_id: str, ranking: list[str]) -> list[str]:
+        mining = self._mining
+        window = ranking[mining.from_rank - 1 : mining.to_rank]
+        if len(window) <= mining.negatives:
+            return window
+        lot = random.Random(f"{mining.seed}\0hard\0{query_id}")
+        chosen = lot.sample(range(len(window)), mining.negatives)
+        return [window[index] for index in sorted(chosen)]
+
+    def _drawn(self, query_id: str, corpus: "_Corpus", excluded: set[str]) -> list[str]:
+        mining = self._mining
+        if not mining.random_negatives:
+            return []
+        lot = random.Random(f"{mining.seed}\0random\0{query_id}")
+        size = min(corpus.size, mining.random_negatives + len(excluded))
+        drawn = [corpus.doc_id(number) for number in lot.sample(range(corpus.size), size)]
+        return [doc_id for doc_id in drawn if doc_id not in excluded][: mining.random_negatives]
+
+
+class _Corpus:
+    """The passages on disk, by number and by id."""
+
+    def __init__(self, passages: Iterator[Passage]) -> None:
+        self._spill = Spill("number INTEGER PRIMARY KEY, doc_id TEXT UNIQUE, title TEXT, text TEXT")
+        self._spill.fill(
+            "INSERT INTO spill VALUES (?, ?, ?, ?)",
+            ((number, *passage) for number, passage in enumerate(passages)),
+        )
+        self.size: int = next(self._spill.rows("SELECT count(*) FROM spill"))[0]
+
+    def doc_id(self, number: int) -> str:
+        found: str = next(self._spill.rows("SELECT doc_id FROM spill WHERE number = ?", (number,)))[
+            0
+        ]
+        return found
+
+    def texts(self, doc_ids: list[str]) -> dict[str, dict[str, Any]]:
+        """Documents by id; those that the corpus does not hold are left out."""
+        found = {}
+        for doc_id in doc_ids:
+            for title, text in self._spill.rows(
+                "SELECT title, text FROM spill WHERE doc_id = ?", (doc_id,)
+            ):
+                found[doc_id] = {"doc_id": doc_id, "title": title, "document": text}
+        return found

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 for name, value in {
     "HF_HUB_OFFLINE": "1",
@@ -14,6 +15,16 @@ for name, value in {
     "MPLBACKEND": "Agg",
 }.items():
     os.environ[name] = value
+
+# The same examples each time, and none kept from run to run.
+settings.register_profile(
+    "prism",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("prism")
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
+from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
 
 COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
-GROUP_SECONDS = 0.02
-"""How long a server's reply waits for others to share its commit."""
 POLL_SECONDS = 0.2
 """How soon a signal is noticed while all calls are slow."""
 
@@ -192,8 +190,9 @@ class _Calls:
         self._backend = backend
         self._replies = replies
         self._down = down
-        self._arrived: list[tuple[Request, Reply]] = []
-        self._committed: asyncio.Future[None] | None = None
+        self._arrived: dict[bytes, tuple[Request, Reply]] = {}
+        self._turn = asyncio.Lock()
+        self._saving: asyncio.Future[None] | None = None
         self._failed = False
 
     async def all(self, missing: list[Request]) -> None:
@@ -218,8 +217,9 @@ class _Calls:
                     worker.cancel()
                 await asyncio.wait(waiting)
                 break
-        if self._committed is not None:  # arrived while their workers were cancelled
-            self._commit()
+        if self._saving is not None:
+            await self._saving
+        self._answerer.commit(list(self._arrived.values()))  # their workers were cancelled
         for worker in workers:
             if not worker.cancelled():
                 worker.result()
@@ -250,23 +250,13 @@ class _Calls:
             await self._durable(asked, reply)
 
     async def _durable(self, asked: Request, reply: Reply) -> None:
-        """Wait until the reply is committed together with those that arrive within the group."""
-        self._arrived.append((asked, reply))
-        if self._committed is None:
-            loop = asyncio.get_running_loop()
-            self._committed = loop.create_future()
-            self._timer = loop.call_later(GROUP_SECONDS, self._commit)
-        await asyncio.shield(self._committed)
+        """Wait until the reply is committed; those that arrive during a commit share the next."""
+        self._arrived[asked.key] = (asked, reply)
+        async with self._turn:
+            if asked.key in self._arrived:
+                group, self._arrived = list(self._arrived.values()), {}
+                self._saving = asyncio.ensure_future(
+                    asyncio.to_thread(self._answerer.commit, group)
+                )
+                await asyncio.shield(self._saving)
         self._replies[asked.key] = reply
-
-    def _commit(self) -> None:
-        arrived, self._arrived = self._arrived, []
-        committed, self._committed = self._committed, None
-        assert committed is not None
-        self._timer.cancel()
-        try:
-            self._answerer.commit(arrived)
-        except (StorageError, TypeError) as error:  # TypeError: a value that is no JSON
-            committed.set_exception(error)
-        else:
-            committed.set_result(None)

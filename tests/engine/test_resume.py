@@ -1,0 +1,296 @@
+"""The same command again: nothing twice, nothing lost, nothing replaced unasked."""
+
+import gzip
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.errors import ChangedInputError, UsageError
+from tests.factories import Row, jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch
+
+
+def score(
+    backend: ScriptedBatch, given: Path | list[Path], out: Path | None, **more: Any
+) -> RunSummary:
+    inputs = [str(one) for one in (given if isinstance(given, list) else [given])]
+    return run_rows(ScoreStage(backend), inputs, RunOptions(output=out, quiet=True, **more))
+
+
+def manifest(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = orjson.loads(Path(f"{out}.manifest.json").read_bytes())
+    return content
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "in.jsonl", make_pairs(50))
+
+
+def test_a_finished_output_is_left_alone(tmp_path: Path, pairs: Path) -> None:
+    out, backend = tmp_path / "out.jsonl", ScriptedBatch()
+    score(backend, pairs, out)
+    before = out.stat()
+    again = score(backend, pairs, out)
+    assert again.finished_before == [str(out)]
+    assert again.counts.rows == 0
+    assert again.exit_code == 0
+    assert len(backend.asked) == 7
+    assert (out.stat().st_ino, out.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_second_output_from_the_same_rows_asks_nothing(tmp_path: Path, pairs: Path) -> None:
+    first, second = ScriptedBatch(), ScriptedBatch()
+    score(first, pairs, tmp_path / "a.jsonl")
+    summary = score(second, pairs, tmp_path / "b.jsonl")
+    assert second.asked == []
+    assert (summary.usage.asked, summary.usage.from_ledger) == (0, 50)
+    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+def test_another_fingerprint_is_another_question(tmp_path: Path, pairs: Path) -> None:
+    score(ScriptedBatch(), pairs, tmp_path / "a.jsonl")
+    other = ScriptedBatch(fingerprint="batch-2")
+    score(other, pairs, tmp_path / "b.jsonl")
+    assert sum(map(len, other.asked)) == 50
+
+
+def test_a_grown_input_is_continued(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    pairs.write_bytes(jsonl(make_pairs(50)) + b'{"query": "torn')
+    score(ScriptedBatch(), pairs, out, max_rejects=1.0)
+    assert Path(f"{out}.rejects.jsonl").exists()
+    pairs.write_bytes(jsonl(make_pairs(50)) + b'{"query": "torn", "document": "no more"}\n')
+    backend = ScriptedBatch()
+    score(backend, pairs, out)
+    assert backend.asked == [["no more"]]
+    assert len(read_jsonl(out)) == 51
+    assert not Path(f"{out}.rejects.jsonl").exists()
+    assert manifest(out)["attempts"] == 2
+    assert manifest(out)["usage"]["asked"] == 51
+
+
+def test_changed_bytes_are_refused_with_the_file(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    kept = out.read_bytes()
+    write_jsonl(pairs, [make_pair(0, document="changed"), *make_pairs(50)[1:]])
+    with pytest.raises(ChangedInputError, match=r"in\.jsonl: its bytes changed") as caught:
+        score(ScriptedBatch(), pairs, out)
+    assert caught.value.exit_code == 2
+    assert out.read_bytes() == kept
+    backend = ScriptedBatch()
+    score(backend, pairs, out, overwrite=True)
+    assert backend.asked == [["changed"]]
+    assert read_jsonl(out)[0]["document"] == "changed"
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"config": {"lora": {"r": 16}}}, "lora.r: was 8, is 16"),
+        ({"limit": 7}, "limit: was None, is 7"),
+        ({"fields": {"document": "passage"}}, "fields.document: was None, is 'passage'"),
+    ],
+    ids=["config", "limit", "fields"],
+)
+def test_a_changed_config_is_refused_with_the_difference(
+    tmp_path: Path, pairs: Path, change: dict[str, Any], difference: str
+) -> None:
+    out = tmp_path / "out.jsonl"
+    base: dict[str, Any] = {"config": {"lora": {"r": 8}}}
+    score(ScriptedBatch(), pairs, out, **base)
+    with pytest.raises(ChangedInputError, match=difference):
+        score(ScriptedBatch(), pairs, out, **{**base, **change})
+
+
+def test_a_changed_dependency_is_refused(tmp_path: Path, pairs: Path) -> None:
+    corpus = write_jsonl(tmp_path / "corpus.jsonl", make_pairs(3))
+    score(ScriptedBatch(), pairs, tmp_path / "out.jsonl", dependencies=[corpus])
+    write_jsonl(corpus, make_pairs(4))
+    with pytest.raises(ChangedInputError, match=r"corpus\.jsonl: its bytes changed"):
+        score(ScriptedBatch(), pairs, tmp_path / "out.jsonl", dependencies=[corpus])
+
+
+def test_a_file_that_nobody_vouches_for_is_never_replaced(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("precious\n")
+    for papers in (None, "{}", "not json", '{"schema": 1, "stage": "score"}'):
+        if papers:
+            Path(f"{out}.manifest.json").write_text(papers)
+        with pytest.raises(ChangedInputError, match="no manifest says what made it"):
+            score(ScriptedBatch(), pairs, out)
+        assert out.read_text() == "precious\n"
+
+
+def test_all_shards_are_checked_before_the_first_is_worked(tmp_path: Path) -> None:
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shards.mkdir()
+    out.mkdir()
+    for name in "abc":
+        write_jsonl(shards / f"{name}.jsonl", make_pairs(3))
+    (out / "c.jsonl").write_text("precious\n")
+    backend = ScriptedBatch()
+    with pytest.raises(ChangedInputError):
+        score(backend, shards, out)
+    assert backend.asked == []
+
+
+def test_finished_shards_are_skipped_and_new_ones_worked(tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    write_jsonl(shards / "a.jsonl", make_pairs(3))
+    score(ScriptedBatch(), shards, None)
+    made = tmp_path / "shards.score"
+    before = (made / "a.jsonl").stat().st_mtime_ns
+    write_jsonl(shards / "b.jsonl", [make_pair(9)])
+    summary = score(ScriptedBatch(), shards, None)
+    assert (made / "a.jsonl").stat().st_mtime_ns == before
+    assert summary.finished_before == [str(made / "a.jsonl")]
+    assert summary.outputs == [str(made / "b.jsonl")]
+    assert len(read_jsonl(made / "b.jsonl")) == 1
+
+
+def test_a_merged_output_takes_in_a_new_input_and_refuses_a_lost_one(tmp_path: Path) -> None:
+    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    two = write_jsonl(tmp_path / "2.jsonl", [make_pair(2)])
+    out = tmp_path / "all.jsonl"
+    score(ScriptedBatch(), [two], out)
+    score(ScriptedBatch(), [one, two], out)
+    assert [row["query_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2"]
+    with pytest.raises(ChangedInputError, match=r"2\.jsonl: was an input, and is none now"):
+        score(ScriptedBatch(), [one], out)
+
+
+def test_a_moved_input_with_the_same_bytes_is_the_same_input(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    moved = pairs.rename(tmp_path / "moved.jsonl")
+    assert score(ScriptedBatch(), moved, out).finished_before == [str(out)]
+
+
+def test_fresh_asks_again_once_and_goes_on_after_a_stop(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    time.sleep(0.002)
+
+    def stop(number: int) -> None:
+        if number == 3:
+            raise ChangedInputError("as if killed")
+
+    stopped = ScriptedBatch(before_batch=stop)
+    with pytest.raises(ChangedInputError):
+        score(stopped, pairs, out, fresh=True, overwrite=True)
+    assert sum(map(len, stopped.asked)) == 24
+    rest = ScriptedBatch()
+    score(rest, pairs, out, fresh=True, overwrite=True)
+    assert sum(map(len, rest.asked)) == 26
+    assert manifest(out)["usage"]["asked"] == 100
+    once_more = ScriptedBatch()
+    score(once_more, pairs, out, fresh=True, overwrite=True)
+    assert sum(map(len, once_more.asked)) == 50
+
+
+def test_equal_rows_share_one_question_within_and_across_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prism_cli.engine.shard.WINDOW_ROWS", 4)
+    rows: list[Row] = [make_pair(0, doc_id=f"d{i}") for i in range(10)]
+    backend = ScriptedBatch()
+    out = tmp_path / "out.jsonl"
+    summary = score(backend, write_jsonl(tmp_path / "in.jsonl", rows), out)
+    assert backend.asked == [[rows[0]["document"]]]
+    assert summary.usage.asked == 1
+    assert len({row["score"] for row in read_jsonl(out)}) == 1
+
+
+def test_the_manifest_says_what_made_the_output(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out, config={"seed": 3})
+    said = manifest(out)
+    assert said["stage"] == "score"
+    assert said["config"] == {"seed": 3, "limit": None, "fields": {}}
+    assert said["inputs"][0]["bytes"] == pairs.stat().st_size
+    assert said["counts"]["written"] == 50
+    assert said["usage"] == {
+        "asked": 50, "from_ledger": 0, "shared": 0, "usd": 0.0,
+        "input_tokens": sum(len(row["document"]) for row in make_pairs(50)), "output_tokens": 50,
+    }  # fmt: skip
+    assert said["figures"] == {"backends": 1}
+    assert said["finished"] is True
+    assert set(said["versions"]) >= {"prism", "python"}
+
+
+def test_batches_do_not_depend_on_what_the_ledger_holds(tmp_path: Path, pairs: Path) -> None:
+    whole = ScriptedBatch()
+    score(whole, pairs, tmp_path / "a.jsonl")
+
+    def stop(number: int) -> None:
+        if number == 2:
+            raise ChangedInputError("as if killed")
+
+    first, second = (
+        ScriptedBatch(before_batch=stop, fingerprint="x"),
+        ScriptedBatch(fingerprint="x"),
+    )
+    with pytest.raises(ChangedInputError):
+        score(first, pairs, tmp_path / "b.jsonl")
+    score(second, pairs, tmp_path / "b.jsonl")
+    assert first.asked + second.asked == whole.asked
+
+
+def test_survey_stage_with_new_input_is_made_anew(tmp_path: Path, pairs: Path) -> None:
+    options = RunOptions(output=tmp_path / "out", quiet=True)
+    run_rows(RoutedStage(), [str(pairs)], options)
+    assert run_rows(RoutedStage(), [str(pairs)], options).counts.rows == 0
+    write_jsonl(pairs, make_pairs(52))
+    run_rows(RoutedStage(), [str(pairs)], options)
+    assert read_jsonl(tmp_path / "out" / "even.jsonl")[0]["of"] == 52
+
+
+def test_an_input_that_grows_while_it_is_read_is_read_as_measured(tmp_path: Path) -> None:
+    given, out = write_jsonl(tmp_path / "in.jsonl", make_pairs(20)), tmp_path / "out.jsonl"
+
+    def grow(number: int) -> None:
+        if number == 0:
+            write_jsonl(given, make_pairs(30))
+
+    score(ScriptedBatch(before_batch=grow), given, out)
+    assert len(read_jsonl(out)) == 20
+    score(ScriptedBatch(), given, out)
+    assert len(read_jsonl(out)) == 30
+
+
+def test_an_input_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prism_cli.engine.shard.WINDOW_ROWS", 4)
+    given = tmp_path / "in.jsonl.gz"
+    given.write_bytes(gzip.compress(jsonl(make_pairs(20)), mtime=0))
+
+    def change(number: int) -> None:
+        if number == 0:
+            with given.open("ab") as file:
+                file.write(gzip.compress(b"{}\n"))
+
+    with pytest.raises(ChangedInputError, match="changed while it was read"):
+        score(ScriptedBatch(before_batch=change), given, tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "out.jsonl.rejects.jsonl", "out.jsonl.pending.jsonl"])
+def test_an_output_never_replaces_its_input(tmp_path: Path, name: str) -> None:
+    given = write_jsonl(tmp_path / name, make_pairs(3))
+    out = given if name == "in.jsonl" else tmp_path / "out.jsonl"
+    with pytest.raises(UsageError, match="is an input of this command"):
+        score(ScriptedBatch(), given, out, overwrite=True)
+    assert given.read_bytes() == jsonl(make_pairs(3))
+
+
+def test_a_stage_without_requests_leaves_no_ledger(tmp_path: Path, pairs: Path) -> None:
+    run_rows(EchoStage(), [str(pairs)], RunOptions(output=tmp_path / "o" / "out.jsonl", quiet=True))
+    assert not list(tmp_path.rglob("ledger.sqlite"))

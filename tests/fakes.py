@@ -1,0 +1,160 @@
+"""Stages and backends that tests script: what they were asked is recorded, replies are pure."""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+from prism_cli.engine.stage import RowStage
+from prism_cli.errors import RowError
+from prism_cli.ports import (
+    BatchBackend,
+    CallBackend,
+    Outcome,
+    Reply,
+    Routed,
+    RowWork,
+    Usage,
+    request,
+)
+from prism_cli.rows.row import Dropped, Row, check_pair, string_field
+
+
+class EchoStage(RowStage):
+    """Every row as it came; `drop` names a document's word that leaves the row out."""
+
+    name = "echo"
+
+    def __init__(self, drop: str = "") -> None:
+        self.drop = drop
+
+    def check(self, row: Row) -> None:
+        check_pair(row)
+
+    def work(self, row: Row) -> Outcome | RowWork:
+        if self.drop and self.drop in row["document"]:
+            return Dropped("unwanted word")
+        return row
+
+
+class ScoreStage(RowStage):
+    """One request a row; the reply becomes `score`."""
+
+    name = "score"
+
+    def __init__(self, *backends: BatchBackend | CallBackend) -> None:
+        self.backends = backends
+
+    def check(self, row: Row) -> None:
+        check_pair(row)
+
+    def work(self, row: Row) -> RowWork:
+        for number, backend in enumerate(self.backends):
+            text = row["document"]
+            (reply,) = yield [request(backend, text, text)]
+            if reply.refusal:
+                raise RowError("document", reply.refusal)
+            row["score" if number == 0 else f"score_{number}"] = reply.value["score"]
+        return row
+
+    def summary(self) -> dict[str, object]:
+        return {"backends": len(self.backends)}
+
+
+class RoutedStage(RowStage):
+    """Odd and even rows to outputs of their own, after a survey has counted them."""
+
+    name: ClassVar[str] = "parity"
+    outputs = ("even", "odd")
+    surveys = True
+    surveyed = 0
+
+    def survey(self, rows: Iterator[Row]) -> None:
+        self.surveyed = sum(1 for _ in rows)
+
+    def work(self, row: Row) -> Outcome:
+        number = int(string_field(row, "query_id")[1:])
+        return Routed((("odd" if number % 2 else "even", row | {"of": self.surveyed}),))
+
+
+def score_of(text: str) -> float:
+    """The score that every fake backend gives to a text: pure, in [0, 1)."""
+    return int.from_bytes(sha256(text.encode()).digest()[:6]) / 2**48
+
+
+@dataclass(eq=False)
+class ScriptedBatch:
+    """A model in this process; longest texts first, `batch_rows` a batch."""
+
+    batch_rows: int = 8
+    seconds: float = 0.0
+    spec: str = "fake:batch"
+    fingerprint: str = "batch-1"
+    asked: list[list[str]] = field(default_factory=list)
+    before_batch: Callable[[int], None] = lambda number: None
+    log: Path | None = None
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        order = sorted(range(len(payloads)), key=lambda i: (-len(payloads[i]), payloads[i], i))
+        return [order[i : i + self.batch_rows] for i in range(0, len(order), self.batch_rows)]
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        self.before_batch(len(self.asked))
+        self.asked.append(list(payloads))
+        if self.log:
+            note(self.log, payloads)
+        time.sleep(self.seconds)
+        return [Reply({"score": score_of(text)}, usage=Usage(len(text), 1)) for text in payloads]
+
+
+@dataclass(eq=False)
+class ScriptedCalls:
+    """A server. `script` maps a text to what its next calls do: an exception, a reply, seconds."""
+
+    concurrency: int = 4
+    seconds: float = 0.0
+    spec: str = "fake/calls"
+    fingerprint: str = "calls-1"
+    script: dict[str, list[Any]] = field(default_factory=dict)
+    after_call: Callable[[int], None] = lambda number: None
+    log: Path | None = None
+    asked: list[str] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def answer(self, payload: str) -> Reply:
+        self.asked.append(payload)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if self.log:
+            note(self.log, [payload])
+        try:
+            steps = self.script.get(payload, [])
+            step = steps.pop(0) if steps else None
+            await asyncio.sleep(step if isinstance(step, float) else self.seconds)
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, Reply):
+                return step
+            return Reply({"score": score_of(payload)}, usage=Usage(len(payload), 1, 0.001))
+        finally:
+            self.in_flight -= 1
+            self.after_call(len(self.asked))
+
+
+def note(log: Path, texts: Sequence[str]) -> None:
+    """One line a text, appended at once, so that killed processes leave their record too."""
+    with log.open("ab") as file:
+        file.write("".join(f"{os.getpid()}\t{text}\n" for text in texts).encode())
+
+
+def noted(log: Path) -> Counter[str]:
+    """How often each text was asked, over all processes."""
+    if not log.exists():
+        return Counter()
+    return Counter(line.partition("\t")[2] for line in log.read_text().splitlines())

@@ -1,0 +1,136 @@
+"""BEIR folders as they come, and as they should not."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.errors import MissingDataError
+
+CORPUS = '{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "text": "two"}\n'
+QUERIES = '{"_id": "q1", "text": "first"}\n{"_id": "q2", "text": "second"}\n'
+QRELS = "query-id\tcorpus-id\tscore\nq2\td1\t1\nq1\td2\t2\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "tiny"
+    (place / "qrels").mkdir(parents=True)
+    (place / "corpus.jsonl").write_text(CORPUS)
+    (place / "queries.jsonl").write_text(QUERIES)
+    (place / "qrels" / "test.tsv").write_text(QRELS)
+    return place
+
+
+def read_all(folder: Path) -> tuple[object, ...]:
+    data = BeirSet(folder)
+    return list(data.corpus()), data.judged_queries("test"), data.qrels("test")
+
+
+def test_reads_documents_queries_and_judgements(folder: Path) -> None:
+    data = BeirSet(folder)
+    assert data.name == "tiny"
+    assert data.splits == ["test"]
+    assert list(data.texts()) == [("d1", "T one"), ("d2", "two")]
+    assert list(data.passages()) == [("d1", "T", "one"), ("d2", "", "two")]
+    assert data.qrels("test") == {"q2": {"d1": 1}, "q1": {"d2": 2}}
+
+
+def test_judged_queries_come_in_the_order_of_their_file(folder: Path) -> None:
+    assert BeirSet(folder).judged_queries("test") == [("q1", "first"), ("q2", "second")]
+    assert BeirSet(folder).judged_queries("test", 1) == [("q1", "first")]
+
+
+@pytest.mark.parametrize(
+    "qrels",
+    [
+        "q2\td1\t1\nq1\td2\t2\n",
+        "q2 0 d1 1\nq1 0 d2 2\n",
+        "q2\t0\td1\t1\r\nq1\t0\td2\t2\r\n",
+        "\ufeffquery-id\tcorpus-id\tscore\n\nq2\td1\t1\nq1\td2\t2",
+        "q2\td1\t1\nq2\td1\t1\nq1\td2\t2\n",
+    ],
+    ids=["no header", "trec blanks", "trec tabs CRLF", "byte order mark, torn", "same line twice"],
+)
+def test_judgements_in_other_clothes(folder: Path, qrels: str) -> None:
+    (folder / "qrels" / "test.tsv").write_text(qrels)
+    assert BeirSet(folder).qrels("test") == {"q2": {"d1": 1}, "q1": {"d2": 2}}
+
+
+def test_numbers_as_ids_are_their_digits(folder: Path) -> None:
+    (folder / "corpus.jsonl").write_text('{"_id": 7, "title": null, "text": "x"}\n')
+    assert [one.doc_id for one in BeirSet(folder).corpus()] == ["7"]
+
+
+def test_gzipped_files_and_crlf_read_the_same(folder: Path) -> None:
+    plain = read_all(folder)
+    for path in (folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / "test.tsv"):
+        packed = gzip.compress(path.read_bytes().replace(b"\n", b"\r\n"))
+        path.with_name(path.name + ".gz").write_bytes(packed)
+        path.unlink()
+    assert read_all(folder) == plain
+    assert BeirSet(folder).splits == ["test"]
+
+
+def breaking(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "told"),
+    [
+        (lambda folder: (folder / "corpus.jsonl").unlink(), r"no corpus\.jsonl"),
+        (
+            lambda folder: (folder / "qrels" / "test.tsv").unlink(),
+            r"no split 'test'; qrels/ has no",
+        ),
+        (breaking("corpus.jsonl", ""), r"corpus\.jsonl: holds no documents"),
+        (breaking("queries.jsonl", "\n"), r"queries\.jsonl: holds no queries"),
+        (breaking("qrels/test.tsv", "query-id\tcorpus-id\tscore\n"), r"holds no judgements"),
+        (breaking("corpus.jsonl", CORPUS + "{oops\n"), r"corpus\.jsonl:3: not JSON"),
+        (breaking("corpus.jsonl", '{"_id": "d1"}\n'), r"corpus\.jsonl:1: text: .*no such field"),
+        (breaking("corpus.jsonl", '{"text": "x"}\n'), r"corpus\.jsonl:1: _id: .*no such field"),
+        (breaking("corpus.jsonl", '{"_id": 1.5, "text": ""}\n'), r":1: _id: .*number 1\.5"),
+        (breaking("corpus.jsonl", '{"_id": "a b", "text": ""}\n'), r"_id: .*without blanks"),
+        (breaking("corpus.jsonl", CORPUS + CORPUS), r"corpus\.jsonl:3: _id: 'd1' came before"),
+        (breaking("corpus.jsonl", '{"_id": "d", "title": 3, "text": ""}\n'), r":1: title: "),
+        (breaking("queries.jsonl", '{"_id": "q1", "text": " "}\n'), r"queries\.jsonl:1: text: "),
+        (breaking("queries.jsonl", QUERIES + QUERIES), r"queries\.jsonl:3: _id: 'q1' came before"),
+        (breaking("qrels/test.tsv", QRELS + "q1\td1\n"), r"test\.tsv:4: .*found 2 columns"),
+        (breaking("qrels/test.tsv", QRELS + "q1\td1\t0.5\n"), r"test\.tsv:4: score: .*'0\.5'"),
+        (breaking("qrels/test.tsv", "qX\tdX\tyes\n"), r"test\.tsv:1: score: .*'yes'"),
+        (breaking("qrels/test.tsv", QRELS + "q1\t\t1\n"), r"test\.tsv:4: corpus-id: "),
+        (breaking("qrels/test.tsv", QRELS + "q1\td2\t1\n"), r"test\.tsv:4: score: .*grade 2 and 1"),
+        (breaking("qrels/test.tsv", QRELS + "q9\td1\t1\n"), r"query-id: 1 of .* such as 'q9'"),
+    ],
+)
+def test_bad_folder_is_told_with_its_place(
+    folder: Path, break_it: Callable[[Path], object], told: str
+) -> None:
+    break_it(folder)
+    with pytest.raises(MissingDataError, match=told):
+        read_all(folder)
+
+
+def test_missing_folder_and_split_are_told(folder: Path) -> None:
+    with pytest.raises(MissingDataError, match="no such folder"):
+        BeirSet(folder / "nowhere")
+    with pytest.raises(MissingDataError, match="no split 'dev'; it has test"):
+        BeirSet(folder).files("dev")
+
+
+def test_bytes_that_are_not_utf8_are_told(folder: Path) -> None:
+    (folder / "qrels" / "test.tsv").write_bytes(b"q1\td1\t1\nq\xff\td1\t1\n")
+    with pytest.raises(MissingDataError, match=r"test\.tsv:2: not UTF-8 at byte 1"):
+        read_all(folder)
+
+
+def test_damaged_gzip_is_told(folder: Path) -> None:
+    rows = "".join(f'{{"_id": "d{number}", "text": "{number**5}"}}\n' for number in range(5000))
+    packed = gzip.compress(rows.encode())
+    (folder / "corpus.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    (folder / "corpus.jsonl").unlink()
+    with pytest.raises(MissingDataError, match=r"damaged after line \d+"):
+        read_all(folder)

@@ -1,0 +1,74 @@
+"""BM25: terms, order, and a value worked by hand."""
+
+import math
+
+import pytest
+
+from prism_cli.adapters.first_stages.bm25 import K1, B, Bm25FirstStage, WordTokens
+
+
+def search(corpus: dict[str, str], query: str, top_k: int = 10) -> list[tuple[str, float]]:
+    return next(iter(Bm25FirstStage(corpus.items()).search([("q", query)], top_k)))
+
+
+def test_words_are_lowered_stemmed_and_freed_of_stop_words() -> None:
+    assert WordTokens()("The Engines were RUNNING, a 7 b12") == ["engin", "were", "run", "b12"]
+
+
+def test_unspaced_scripts_become_pairs_of_characters() -> None:
+    terms = WordTokens()
+    assert terms("黑豹队的防守") == ["黑豹", "豹队", "队的", "的防", "防守"]
+    assert terms("水") == ["水"]
+    assert terms("NFL 联盟 engines") == ["联盟", "nfl", "engin"]
+    assert terms("นก") == ["นก"]
+
+
+def test_score_by_hand() -> None:
+    corpus = {"a": "steam engine", "b": "steam steam boiler house", "c": "river"}
+    average, frequency, length = 7 / 3, 2, 4
+    idf = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
+    expected = idf * frequency / (frequency + K1 * (1 - B + B * length / average))
+    found = dict(search(corpus, "steam"))
+    assert found["b"] == pytest.approx(expected, rel=1e-5)
+    assert set(found) == {"a", "b"}
+
+
+def test_ties_are_decided_by_document_id_also_at_the_cut() -> None:
+    corpus = dict.fromkeys(("d3", "d1", "d4", "d2"), "same words")
+    assert [doc for doc, _ in search(corpus, "words", 2)] == ["d4", "d3"]
+    assert [doc for doc, _ in search(dict(reversed(corpus.items())), "words", 2)] == ["d4", "d3"]
+
+
+def test_the_cut_keeps_the_best() -> None:
+    corpus = {f"d{i}": "apple " * i + "pear " * (20 - i) for i in range(1, 20)}
+    whole = search(corpus, "apple", 100)
+    assert len(whole) == 19
+    assert search(corpus, "apple", 5) == whole[:5]
+
+
+@pytest.mark.parametrize("query", ["unknown words", "", "the", "。"])
+def test_query_without_a_known_term_finds_nothing(query: str) -> None:
+    assert search({"a": "steam engine"}, query) == []
+
+
+def test_corpus_without_a_term_finds_nothing() -> None:
+    assert search({"a": "", "b": "the"}, "steam") == []
+
+
+def test_chinese_text_is_found() -> None:
+    corpus = {"a": "黑豹队的防守只丢了 308分", "b": "野马队的进攻"}
+    assert search(corpus, "黑豹队丢了多少分")[0][0] == "a"
+
+
+def test_corpus_is_read_at_the_first_search_only() -> None:
+    read = []
+
+    def documents():  # type: ignore[no-untyped-def]
+        read.append(1)
+        yield "a", "steam"
+
+    stage = Bm25FirstStage(documents())
+    assert not read
+    assert list(stage.search([("q", "steam")], 1)) == list(stage.search([("q", "steam")], 1))
+    assert read == [1]
+    assert stage.doc_ids == ["a"]

@@ -1,0 +1,42 @@
+"""A run file as first stage."""
+
+from pathlib import Path
+
+import pytest
+
+from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+from prism_cli.errors import MissingDataError
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "dense.trec"
+    path.write_text("q1 Q0 a 1 0.5 t\n\nq1 Q0 b 2 0.9 t\nq2 Q0 c 1 1 t\nq1 Q0 c 3 0.9 t\n")
+    return path
+
+
+def test_candidates_follow_the_scores_not_the_ranks(run: Path) -> None:
+    stage = TrecRunFirstStage(run)
+    assert stage.spec == "dense"
+    found = list(stage.search([("q1", ""), ("q3", "")], 2))
+    assert found == [[("c", 0.9), ("b", 0.9)], []]
+
+
+def test_a_run_for_other_queries_is_refused(run: Path) -> None:
+    with pytest.raises(MissingDataError, match=r"none of the 1 queries, such as 'z'"):
+        list(TrecRunFirstStage(run).search([("z", "")], 2))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [("q1 Q0 a 1 0.5 t", "'a' stands twice"), ("q1 a 0.5", "expected query Q0 document")],
+)
+def test_bad_line_is_told_with_its_place(run: Path, line: str, told: str) -> None:
+    run.write_text(run.read_text() + line + "\n")
+    with pytest.raises(MissingDataError, match=rf"dense\.trec:6: {told}"):
+        list(TrecRunFirstStage(run).search([("q1", "")], 2))
+
+
+def test_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MissingDataError, match="expected bm25 or a TREC run file"):
+        TrecRunFirstStage(tmp_path / "none")

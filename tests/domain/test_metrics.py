@@ -1,0 +1,87 @@
+"""Measures against numbers worked by hand."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.metrics import default_measures, mean, per_query, ranked, without_itself
+
+QRELS = {"q1": {"a": 1, "b": 2, "gone": 1}, "q2": {"c": 1}, "q3": {"d": 1}}
+
+
+def values(run: dict[str, list[tuple[str, float]]], measure: str) -> list[float]:
+    return per_query(QRELS, run, ["q1", "q2", "q3"], [measure])[measure]
+
+
+def test_ndcg_has_linear_gains_and_the_ideal_of_all_judged_documents() -> None:
+    run = {"q1": [("x", 3.0), ("a", 2.0), ("b", 1.0)]}
+    gained = 1 / math.log2(3) + 2 / math.log2(4)
+    ideal = 2 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4)
+    assert values(run, "nDCG@10")[0] == pytest.approx(gained / ideal, abs=1e-12)
+
+
+def test_other_measures_by_hand() -> None:
+    run = {"q1": [("x", 3.0), ("a", 2.0), ("b", 1.0)], "q2": [("c", 9.0)]}
+    assert values(run, "RR@10")[:2] == [0.5, 1.0]
+    assert values(run, "P@1")[:2] == [0.0, 1.0]
+    assert values(run, "R@2")[0] == pytest.approx(1 / 3)
+    assert values(run, "AP@20")[0] == pytest.approx((1 / 2 + 2 / 3) / 3)
+
+
+def test_reciprocal_rank_ends_at_its_cut() -> None:
+    run = {"q2": [(f"x{i}", 20.0 - i) for i in range(10)] + [("c", 1.0)]}
+    assert values(run, "RR@10")[1] == 0.0
+    assert values(run, "RR@11")[1] == pytest.approx(1 / 11)
+
+
+def test_query_without_candidates_counts_zero_and_stays_in_the_mean() -> None:
+    found = values({"q2": [("c", 1.0)]}, "nDCG@10")
+    assert found == [0.0, 1.0, 0.0]
+    assert mean(found) == pytest.approx(1 / 3)
+
+
+def test_no_candidates_at_all_is_zero_everywhere() -> None:
+    assert values({}, "RR@10") == [0.0, 0.0, 0.0]
+
+
+def test_ties_are_ordered_by_falling_document_id_as_trec_eval_does() -> None:
+    assert [doc for doc, _ in ranked([("a", 1.0), ("c", 1.0), ("b", 2.0)])] == ["b", "c", "a"]
+    assert values({"q2": [("c", 1.0), ("z", 1.0)]}, "P@1")[1] == 0.0
+    assert values({"q2": [("c", 1.0), ("b", 1.0)]}, "P@1")[1] == 1.0
+
+
+def test_scores_that_differ_beyond_single_precision_are_ties() -> None:
+    close = [("a", 1.0 + 1e-12), ("b", 1.0)]
+    assert [doc for doc, _ in ranked(close)] == ["b", "a"]
+
+
+def test_negative_grade_counts_as_not_relevant() -> None:
+    found = per_query({"q": {"a": -2, "b": 1}}, {"q": [("a", 2.0), ("b", 1.0)]}, ["q"], ["nDCG@10"])
+    assert found["nDCG@10"] == [pytest.approx(1 / math.log2(3))]
+
+
+def test_own_document_is_dropped_unless_it_is_judged() -> None:
+    hits = [("q", 2.0), ("a", 1.0)]
+    assert without_itself("q", hits, {"a": 1}) == [("a", 1.0)]
+    assert without_itself("q", hits, {"q": 1}) == hits
+
+
+def test_unknown_measure_is_refused() -> None:
+    with pytest.raises(ValueError, match="MRR"):
+        per_query(QRELS, {}, ["q1"], ["MRR@10"])
+
+
+def test_default_measures_name_each_once() -> None:
+    assert default_measures(10).count("R@10") == 1
+    assert default_measures(20)[0] == "nDCG@10"
+
+
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=12))
+def test_a_shift_of_all_scores_changes_nothing(scores: list[float]) -> None:
+    hits = [(f"d{i}", round(score, 3)) for i, score in enumerate(scores)]
+    run = {"q": hits}
+    moved = {"q": [(doc, score + 8) for doc, score in hits]}
+    qrels = {"q": {"d0": 1}}
+    assert per_query(qrels, run, ["q"], ["nDCG@10"]) == per_query(qrels, moved, ["q"], ["nDCG@10"])

@@ -19,6 +19,8 @@ app = typer.Typer(
     epilog="Example: prism eval data/scifact --top-k 20 --model hf:smollm2 --model runs/tiny",
 )
 BEIR_QA = "beir-qa"
+_ONLY_IN_FILE = ("nDCG@5", "R@5")
+"""Measures that the table has no room for."""
 
 
 @app.command()
@@ -253,21 +255,20 @@ def _print_tables(summary: "EvalSummary") -> None:
         blocks["average of the sets"] = metrics["average"]
     intervals = metrics["statistics"]["intervals"]
     for dataset, systems in blocks.items():
-        measures = list(next(iter(systems.values())))
+        measures = [name for name in next(iter(systems.values())) if name not in _ONLY_IN_FILE]
         title = dataset
         if dataset in metrics["datasets"]:
             title += f" ({metrics['datasets'][dataset]['queries']:,} queries)"
         table = Table("system", title=title, title_justify="left", box=None, pad_edge=False)
-        for measure in measures:
-            table.add_column(measure, justify="right")
-        table.add_column(f"{measures[0]}, 95 %", justify="right")
+        table.add_column(measures[0], justify="right", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+        for measure in measures[1:]:
+            table.add_column(measure, justify="right", no_wrap=True)
         for system, values in systems.items():
             span = intervals.get(dataset, {}).get(system, {}).get(measures[0])
-            table.add_row(
-                system,
-                *(f"{values[measure]:.4f}" for measure in measures),
-                f"{span[0]:.3f} to {span[1]:.3f}" if span else "",
-            )
+            cells = [f"{values[measure]:.4f}" for measure in measures]
+            told = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
+            table.add_row(system, cells[0], told, *cells[1:])
         console.print(table)
     for one in metrics["statistics"]["comparisons"]:
         console.print(

@@ -17,20 +17,17 @@ import orjson
 from prism_cli.domain.metrics import default_measures, without_itself
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
-from prism_cli.evaluation.reranking import Ask, candidate_texts, rerank_candidates
+from prism_cli.engine.shard import Counts
+from prism_cli.errors import PrismError
+from prism_cli.evaluation.reranking import WINDOW_PAIRS, Ask, candidate_texts, rerank_candidates
 from prism_cli.evaluation.results import Measured
-from prism_cli.evaluation.runs import Run, RunNote, RunStore, bytes_digest, run_fingerprint
+from prism_cli.evaluation.runs import Run, RunNote, RunStore, run_fingerprint
 from prism_cli.ports import FirstStage
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
-from prism_cli.shards.manifest import (
-    InputRecord,
-    Manifest,
-    is_finished,
-    manifest_path,
-    read_manifest,
-)
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.writer import whole_file
 
@@ -128,31 +125,48 @@ def evaluate(
         MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
         InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
     """
-    metrics_path = options.output / "metrics.json"
+    path = options.output / "metrics.json"
     control = Control(options.max_seconds)
     with ExitStack() as stack:
-        stack.enter_context(output_lock(metrics_path))
         stack.enter_context(control.listening())
-        work = _Evaluation(sets, models, options, control, stack)
-        previous = read_manifest(manifest_path(metrics_path))
-        if (
-            metrics_path.exists()
-            and not options.overwrite
-            and is_finished(metrics_path, previous, work.manifest, lambda _path, _bytes: "")
-        ):
-            return EvalSummary(orjson.loads(metrics_path.read_bytes()), metrics_path, True)
-        if previous and previous.get("config_fingerprint") == work.manifest.config_fingerprint:
-            work.manifest.attempts = previous["attempts"] + 1
-            work.manifest.seconds = previous["seconds"]
-        work.manifest.write(manifest_path(metrics_path))
-        content = work.run()
-        with whole_file(metrics_path) as file:
+        stack.enter_context(output_lock(path))
+        papers = _papers(path, sets, models, options)
+        if not options.overwrite and papers.finished() is not None:
+            return EvalSummary(orjson.loads(path.read_bytes()), path, True)
+        papers.begin(fresh=options.fresh)
+        home = state_directory(path)
+        answerer = Answerer("eval", lambda: Ledger(home / "ledger.sqlite"), control)
+        stack.callback(answerer.close)
+        answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
+        try:
+            content = _Evaluation(sets, models, options, papers, answerer).run()
+        except (PrismError, OSError):
+            papers.stopped(answerer.usage())
+            raise
+        papers.account(Counts(), answerer.usage(), {"average": content.get("average", {})})
+        with whole_file(path) as file:
             file.write(
                 orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
             )
-        work.manifest.finished = True
-        work.manifest.write(manifest_path(metrics_path))
-    return EvalSummary(content, metrics_path, False)
+        papers.finish(finished=True)
+    return EvalSummary(content, path, False)
+
+
+def _papers(
+    path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
+) -> Papers:
+    config = {
+        **options.config,
+        "limit": options.limit,
+        "sets": [one.data.name for one in sets],
+        "first_stages": [one.first_stage.fingerprint for one in sets],
+        "model_fingerprints": {model.name: model.fingerprint for model in models},
+    }
+    files = [file for one in sets for file in one.data.files(options.split)]
+    papers = Papers(Job([], {"": path}, path), "eval", config, files)
+    papers.manifest.versions |= library_versions()
+    papers.manifest.batch_plan = {"window_pairs": WINDOW_PAIRS}
+    return papers
 
 
 class _Evaluation:
@@ -161,59 +175,29 @@ class _Evaluation:
         sets: Sequence[EvalSet],
         models: Sequence[EvalModel],
         options: EvalOptions,
-        control: Control,
-        stack: ExitStack,
+        papers: Papers,
+        answerer: Answerer,
     ) -> None:
         self.sets, self.models, self.options = sets, models, options
-        self.control, self.stack = control, stack
-        files = [
-            InputRecord(str(path), path.stat().st_size, bytes_digest(path))
-            for one in sets
-            for path in one.data.files(options.split)
-        ]
-        self._digests = {record.path: record.sha256 for record in files}
-        self.manifest = Manifest(
-            "eval",
-            {
-                **options.config,
-                "limit": options.limit,
-                "sets": [one.data.name for one in sets],
-                "first_stages": [one.first_stage.fingerprint for one in sets],
-                "model_fingerprints": {model.name: model.fingerprint for model in models},
-            },
-            [],
-            files,
-        )
-        self.manifest.versions |= library_versions()
-        systems = list(
-            dict.fromkeys([one.first_stage.spec for one in sets] + [model.name for model in models])
-        )
-        self.store = RunStore(options.output / "runs", systems)
-        self._answerer: Answerer | None = None
+        self.manifest, self.answerer = papers.manifest, answerer
+        self._digests = {record.path: record.sha256 for record in self.manifest.dependencies}
+        systems = [one.first_stage.spec for one in sets] + [model.name for model in models]
+        self.store = RunStore(options.output / "runs", list(dict.fromkeys(systems)))
         self._asks: dict[str, Ask] = {}
 
     def run(self) -> dict[str, Any]:
         """The content of metrics.json."""
-        started = time.monotonic()
         options = self.options
         measured = Measured(default_measures(options.top_k), options.seed)
         datasets: dict[str, Any] = {}
         for one in self.sets:
             datasets[one.data.name] = self._dataset(one, measured)
-        self.manifest.seconds = round(self.manifest.seconds + time.monotonic() - started, 3)
-        content = measured.content()
-        self.manifest.figures = {"average": content.get("average", {})}
-        self.manifest.counts = {"datasets": len(self.sets), "systems": len(self.models) + 1}
-        if self._answerer is not None:
-            self.manifest.usage = {**vars(self._answerer.tally)}
-        return content | {
+        return measured.content() | {
             "datasets": datasets,
             "provenance": {
                 "config": self.manifest.config,
                 "versions": self.manifest.versions,
                 "files": self._digests,
-                "seconds": self.manifest.seconds,
-                "attempts": self.manifest.attempts,
             },
         }
 
@@ -224,6 +208,7 @@ class _Evaluation:
         making = run_fingerprint(
             [self._digests[str(path)] for path in data.files(options.split)],
             [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
+            self.manifest.fresh_since,
         )
         ids = [query_id for query_id, _ in queries]
         first = one.first_stage.spec
@@ -254,12 +239,11 @@ class _Evaluation:
     def _finished(
         self, dataset: str, system: str, fingerprint: str, make: Callable[[], tuple[Run, RunNote]]
     ) -> tuple[Run, RunNote]:
-        self.control.check()
-        if not self.options.fresh:
-            found = self.store.find(dataset, system, fingerprint)
-            if found is not None:
-                self.options.tell(f"{dataset}: {system} was finished before")
-                return found
+        self.answerer.control.check()
+        found = self.store.find(dataset, system, fingerprint)
+        if found is not None:
+            self.options.tell(f"{dataset}: {system} was finished before")
+            return found
         run, note = make()
         self.store.save(dataset, system, run, note)
         return run, note
@@ -278,7 +262,7 @@ class _Evaluation:
         with shown_progress(label, len(queries), quiet=self.options.quiet) as progress:
             found = one.first_stage.search(queries, top_k + 1)
             for (query_id, _), hits in zip(queries, found, strict=True):
-                self.control.check()
+                self.answerer.control.check()
                 run[query_id] = without_itself(query_id, hits, qrels[query_id])[:top_k]
                 progress.advance(1, 0.0)
         pairs = sum(map(len, run.values()))
@@ -301,21 +285,10 @@ class _Evaluation:
         label = f"{one.data.name}: {model.name}"
         with shown_progress(label, pairs, quiet=self.options.quiet) as progress:
             result = rerank_candidates(
-                self._asks[model.name], queries, candidates, texts, self._answering(), progress
+                self._asks[model.name], queries, candidates, texts, self.answerer, progress
             )
         seconds = round(time.monotonic() - started, 3)
         return result.run, RunNote(fingerprint, pairs, result.truncated, result.unscored, seconds)
-
-    def _answering(self) -> Answerer:
-        if self._answerer is None:
-            home = self.options.output / "x"
-            self._answerer = Answerer(
-                "eval", lambda: Ledger(state_directory(home) / "ledger.sqlite"), self.control
-            )
-            since_ms = time.time_ns() // 1_000_000 if self.options.fresh else 0
-            self._answerer.turn_to(str(self.options.output.resolve()), since_ms)
-            self.stack.callback(self._answerer.close)
-        return self._answerer
 
 
 def library_versions() -> dict[str, str]:

@@ -1,0 +1,306 @@
+"""The fold on a small real set: what it writes, resumes, refuses; models are scripted."""
+
+import json
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+from prism_cli.domain.metrics import per_query
+from prism_cli.errors import (
+    ChangedInputError,
+    InterruptedRunError,
+    LimitReachedError,
+    LockedError,
+    MissingDataError,
+    RowError,
+)
+from prism_cli.evaluation.fold import EvalModel, EvalOptions, EvalSet, EvalSummary, evaluate
+from prism_cli.evaluation.reranking import Ask
+from prism_cli.ports import Reply, Request, request
+from prism_cli.shards.lock import output_lock
+
+MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+
+
+@dataclass(eq=False)
+class Overlap:
+    """A model whose logit is the count of shared words, times `sign`."""
+
+    sign: float = 1.0
+    spec: str = "fake:overlap"
+    refuse: str = "\0"
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    before_batch: Callable[[int], None] = lambda number: None
+    batches: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return f"overlap {self.sign}"
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [
+            list(range(start, min(start + 16, len(payloads))))
+            for start in range(0, len(payloads), 16)
+        ]
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        self.before_batch(self.batches)
+        self.batches += 1
+        self.asked += payloads
+        return [
+            Reply({}, refusal="too long")
+            if self.refuse in document
+            else Reply(
+                {
+                    "logit": self.sign
+                    * len({*query.lower().split()} & {*document.lower().split()}),
+                    "truncated": len(document) > 700,
+                }
+            )
+            for query, document in payloads
+        ]
+
+    def ask(self, query: str, document: str) -> Request:
+        return request(self, (query, document), query, document)
+
+    def load(self) -> Ask:
+        return self.ask
+
+
+def model(backend: Overlap, name: str = "overlap") -> EvalModel:
+    return EvalModel(name, backend.fingerprint, backend.load)
+
+
+def mini() -> EvalSet:
+    data = BeirSet(MINI)
+    return EvalSet(data, Bm25FirstStage(data.texts()))
+
+
+def run(*models: EvalModel, sets: Sequence[EvalSet] | None = None, **changed: Any) -> EvalSummary:
+    options = {"output": Path("out"), "top_k": 10, "quiet": True} | changed
+    options["config"] = {"top_k": options["top_k"]}
+    return evaluate(sets or [mini()], models, EvalOptions(**options))
+
+
+def trec(path: Path) -> dict[str, list[tuple[str, float]]]:
+    found: dict[str, list[tuple[str, float]]] = {}
+    for line in path.read_text().splitlines():
+        query_id, _, doc_id, _, score, _ = line.split(" ")
+        found.setdefault(query_id, []).append((doc_id, float(score)))
+    return found
+
+
+def test_first_stage_alone_writes_measures_and_a_run() -> None:
+    summary = run()
+    assert not summary.finished_before
+    saved = json.loads(Path("out/metrics.json").read_text())
+    assert saved == summary.metrics
+    ranking = saved["ranking"]["squad-mini"]["bm25"]
+    data = BeirSet(MINI)
+    queries = [query_id for query_id, _ in data.judged_queries("test")]
+    again = per_query(
+        data.qrels("test"), trec(Path("out/runs/squad-mini.bm25.trec")), queries, ["nDCG@10"]
+    )
+    assert ranking["nDCG@10"] == pytest.approx(sum(again["nDCG@10"]) / 64)
+    assert 0.9 < ranking["nDCG@10"] < 0.97
+    low, high = saved["statistics"]["intervals"]["squad-mini"]["bm25"]["nDCG@10"]
+    assert low < ranking["nDCG@10"] < high
+    assert saved["statistics"]["comparisons"] == []
+
+
+def test_model_orders_exactly_the_candidates_of_the_first_stage() -> None:
+    backend = Overlap()
+    run(model(backend))
+    first = trec(Path("out/runs/squad-mini.bm25.trec"))
+    second = trec(Path("out/runs/squad-mini.overlap.trec"))
+    assert {query: {doc for doc, _ in hits} for query, hits in first.items()} == {
+        query: {doc for doc, _ in hits} for query, hits in second.items()
+    }
+    assert all(
+        hits == sorted(hits, key=lambda hit: (hit[1], hit[0]), reverse=True)
+        for hits in second.values()
+    )
+    texts = dict(BeirSet(MINI).texts())
+    assert {document for _, document in backend.asked} <= set(texts.values())
+
+
+def test_systems_stand_side_by_side_with_paired_tests() -> None:
+    content = run(model(Overlap(), "good"), model(Overlap(-1.0), "bad")).metrics
+    ranking = content["ranking"]["squad-mini"]
+    assert list(ranking) == ["bm25", "good", "bad"]
+    assert ranking["good"]["nDCG@10"] > ranking["bad"]["nDCG@10"] + 0.2
+    assert ranking["good"]["R@10"] == ranking["bm25"]["R@10"]
+    comparisons = {
+        (one["system"], one["baseline"]): one for one in content["statistics"]["comparisons"]
+    }
+    assert set(comparisons) == {("good", "bm25"), ("bad", "bm25"), ("bad", "good")}
+    worse = comparisons["bad", "good"]
+    assert worse["p"] <= worse["p_holm"] < 0.001
+    assert worse["difference"] == pytest.approx(
+        ranking["bad"]["nDCG@10"] - ranking["good"]["nDCG@10"]
+    )
+    assert all(one["p_holm"] >= one["p"] for one in comparisons.values())
+
+
+def test_equal_models_have_p_one() -> None:
+    content = run(model(Overlap(), "one"), model(Overlap(), "two")).metrics
+    same = [one for one in content["statistics"]["comparisons"] if one["baseline"] == "one"]
+    assert [one["p"] for one in same] == [1.0]
+
+
+def test_second_run_finds_it_done_and_asks_nothing() -> None:
+    first = run(model(Overlap()))
+    backend = Overlap()
+    second = run(model(backend))
+    assert second.finished_before
+    assert second.metrics == first.metrics
+    assert not backend.asked
+
+
+def test_another_model_may_join_and_what_was_finished_is_kept() -> None:
+    run(model(Overlap(), "one"))
+    old, new = Overlap(), Overlap(-1.0)
+    with pytest.raises(ChangedInputError, match="model_fingerprints"):
+        run(model(old, "one"), model(new, "two"))
+    told: list[str] = []
+    content = run(model(old, "one"), model(new, "two"), overwrite=True, tell=told.append).metrics
+    assert list(content["ranking"]["squad-mini"]) == ["bm25", "one", "two"]
+    assert not old.asked
+    assert new.asked
+    assert told == ["squad-mini: bm25 was finished before", "squad-mini: one was finished before"]
+
+
+def test_a_changed_model_is_not_taken_for_the_old_one() -> None:
+    run(model(Overlap(), "same"))
+    changed = Overlap(-1.0)
+    with pytest.raises(ChangedInputError, match=r"model_fingerprints\.same"):
+        run(model(changed, "same"))
+    run(model(changed, "same"), overwrite=True)
+    assert changed.asked
+
+
+def test_stopped_in_the_middle_of_a_model_goes_on_with_the_same_numbers() -> None:
+    expected = run(model(Overlap()), output=Path("whole")).metrics
+
+    def stop(batch: int) -> None:
+        if batch == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    stopped = Overlap(before_batch=stop)
+    with pytest.raises(InterruptedRunError):
+        run(model(stopped), output=Path("apart/out"))
+    assert not Path("apart/out/metrics.json").exists()
+    rest = Overlap()
+    content = run(model(rest), output=Path("apart/out")).metrics
+    assert content["ranking"] == expected["ranking"]
+    assert content["statistics"] == expected["statistics"]
+    assert len(stopped.asked) + len(rest.asked) == content["runs"]["squad-mini"]["overlap"]["pairs"]
+    papers = json.loads(Path("apart/out/metrics.json.manifest.json").read_text())
+    assert papers["attempts"] == 2
+    assert papers["finished"] is True
+
+
+def test_time_limit_stops_cleanly() -> None:
+    with pytest.raises(LimitReachedError):
+        run(model(Overlap()), max_seconds=0.0)
+    assert not Path("out/metrics.json").exists()
+
+
+def test_fresh_asks_again() -> None:
+    run(model(Overlap()))
+    backend = Overlap()
+    run(model(backend), fresh=True, overwrite=True)
+    assert backend.asked
+
+
+def test_locked_output_is_refused() -> None:
+    with output_lock(Path("out/metrics.json")), pytest.raises(LockedError):
+        run()
+
+
+def test_damaged_run_is_computed_again() -> None:
+    run(model(Overlap()))
+    path = Path("out/runs/squad-mini.overlap.trec")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200])
+    Path("out/metrics.json").unlink()
+    run(model(Overlap()))
+    assert path.read_bytes() == whole
+
+
+def test_limit_takes_the_first_judged_queries_in_file_order() -> None:
+    run(limit=3)
+    wanted = [query_id for query_id, _ in BeirSet(MINI).judged_queries("test")][:3]
+    assert list(trec(Path("out/runs/squad-mini.bm25.trec"))) == wanted
+
+
+def test_candidates_that_cannot_be_scored_stand_last_in_their_old_order() -> None:
+    first = run()
+    run_of = trec(first.path.parent / "runs" / "squad-mini.bm25.trec")
+    texts = dict(BeirSet(MINI).texts())
+    refused = {doc for doc, text in texts.items() if text.startswith("Pharmacy")}
+
+    class Choosy(Overlap):
+        def ask(self, query: str, document: str) -> Request:
+            if document.startswith("Pharmacy 1"):
+                raise RowError("query", "longer than the model takes")
+            return super().ask(query, document)
+
+    content = run(model(Choosy(refuse="Pharmacy")), output=Path("other")).metrics
+    note = content["runs"]["squad-mini"]["overlap"]
+    assert note["unscored"] == sum(doc in refused for hits in run_of.values() for doc, _ in hits)
+    assert note["truncated"] > 0
+    for query_id, hits in trec(Path("other/runs/squad-mini.overlap.trec")).items():
+        order = [doc for doc, _ in hits]
+        behind = [doc for doc, _ in run_of[query_id] if doc in refused]
+        assert order[len(order) - len(behind) :] == behind
+
+
+def test_run_file_as_first_stage_counts_missing_queries_as_zero(tmp_path: Path) -> None:
+    data = BeirSet(MINI)
+    (query_id, _), *_ = data.judged_queries("test")
+    (right,) = data.qrels("test")[query_id]
+    path = tmp_path / "mine.trec"
+    path.write_text(f"{query_id} Q0 {right} 1 1.0 x\n")
+    content = run(sets=[EvalSet(data, TrecRunFirstStage(path))]).metrics
+    assert content["ranking"]["squad-mini"]["mine"]["nDCG@10"] == pytest.approx(1 / 64)
+    assert content["datasets"]["squad-mini"]["queries_without_candidates"] == 63
+
+
+def test_run_over_another_corpus_is_refused_where_texts_are_needed(tmp_path: Path) -> None:
+    data = BeirSet(MINI)
+    (query_id, _), *_ = data.judged_queries("test")
+    path = tmp_path / "alien.trec"
+    path.write_text(f"{query_id} Q0 alien 1 1.0 x\n")
+    with pytest.raises(MissingDataError, match="'alien'; is it a run over another corpus"):
+        run(model(Overlap()), sets=[EvalSet(data, TrecRunFirstStage(path))])
+
+
+def test_two_sets_have_an_average(tmp_path: Path) -> None:
+    other = tmp_path / "other-mini"
+    other.mkdir()
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels"):
+        (other / name).symlink_to(MINI / name)
+    second = BeirSet(other)
+    sets = [mini(), EvalSet(second, Bm25FirstStage(second.texts()))]
+    content = run(model(Overlap()), sets=sets).metrics
+    one, two = (
+        content["ranking"][name]["overlap"]["nDCG@10"] for name in ("squad-mini", "other-mini")
+    )
+    assert content["average"]["overlap"]["nDCG@10"] == pytest.approx((one + two) / 2)
+    assert len(content["statistics"]["comparisons"]) == 2
+
+
+def test_names_with_slashes_become_plain_file_names() -> None:
+    content = run(model(Overlap(), "hf:a/b"), model(Overlap(-1.0), "hf-a-b")).metrics
+    assert {"hf:a/b", "hf-a-b"} <= set(content["ranking"]["squad-mini"])
+    names = {path.name for path in Path("out/runs").glob("*.trec")}
+    assert len(names) == 3
+    assert "squad-mini.hf-a-b.trec" in names

@@ -115,6 +115,10 @@ def _checked(jobs: list[Job]) -> list[Job]:
                     "another output with -o"
                 )
         for path in outputs:
+            if path.exists() and not path.is_file():
+                raise UsageError(
+                    f"{path}: not a regular file; name a file with -o, or - for standard output"
+                )
             if path.resolve() in taken:
                 raise UsageError(
                     f"{path}: {taken[path.resolve()]} and {job.inputs[0].name} would both be "

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 import zstandard
 
-from prism_cli.errors import StorageError, UsageError
+from prism_cli.errors import StorageError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -24,10 +24,6 @@ class PartFile:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve() if path.is_symlink() else path
         self.part = self.path.with_name(f".{self.path.name}.part")
-        if self.path.exists() and not self.path.is_file():
-            raise UsageError(
-                f"{path}: not a regular file; name a file with -o, or - for standard output"
-            )
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         with _storage(path):
@@ -107,7 +103,7 @@ def _compressed(file: BinaryIO, path: Path) -> BinaryIO:
     if path.suffix == ".gz":  # no time stamp and no name inside: same rows, same bytes
         return cast(BinaryIO, gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0))
     if path.suffix == ".zst":
-        return zstandard.ZstdCompressor().stream_writer(file, closefd=False)
+        return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
     return file
 
 

@@ -1,0 +1,106 @@
+"""Lists of documents to pairs."""
+
+from typing import Any
+
+import pytest
+
+from prism_cli.errors import RowError
+from prism_cli.rows.row import Dropped, text_id
+from prism_cli.stages.collect import CollectStage
+
+
+def pairs(row: dict[str, Any], **settings: Any) -> Any:
+    stage = CollectStage(**settings)
+    stage.check(row)
+    return stage.work(row)
+
+
+def test_positives_come_first_each_with_ids_and_label() -> None:
+    found = pairs({"query": "q", "pos": ["yes"], "neg": ["no", "nope"], "lang": "en"})
+    assert [(row["document"], row["source_label"]) for row in found] == [
+        ("yes", "1"),
+        ("no", "0"),
+        ("nope", "0"),
+    ]
+    assert list(found[0]) == ["query_id", "query", "doc_id", "document", "lang", "source_label"]
+    assert found[0]["query_id"] == text_id("q")
+    assert found[0]["doc_id"] == text_id("yes")
+
+
+def test_documents_as_objects_keep_title_id_and_label() -> None:
+    item = {"doc_id": "7", "title": "T", "text": "x", "source_label": "2"}
+    (row,) = pairs({"query_id": "a", "query": "q", "pos": [item]})
+    assert row == {
+        "query_id": "a",
+        "query": "q",
+        "doc_id": "7",
+        "title": "T",
+        "document": "x",
+        "source_label": "2",
+    }
+
+
+def test_scores_and_ids_beside_the_lists_are_spread() -> None:
+    found = pairs(
+        {
+            "query": "q",
+            "pos": ["a"],
+            "neg": ["b"],
+            "pos_scores": [0.9],
+            "neg_scores": [0.1],
+            "neg_id": [5],
+        }
+    )
+    assert [row["source_score"] for row in found] == [0.9, 0.1]
+    assert found[1]["doc_id"] == "5"
+    assert not {"pos", "neg", "pos_scores", "neg_id"} & set(found[0])
+
+
+def test_single_strings_are_lists_of_one() -> None:
+    assert len(pairs({"query": "q", "pos": "a", "neg": "b"})) == 2
+
+
+def test_negative_that_says_what_a_positive_says_is_left_out() -> None:
+    stage = CollectStage()
+    found = stage.work({"query": "q", "pos": ["Same  words"], "neg": ["same words", "other"]})
+    assert isinstance(found, list)
+    assert [row["document"] for row in found] == ["Same  words", "other"]
+    assert stage.summary() == {
+        "pairs": {"negatives equal to a positive, left out": 1, "positives": 1, "negatives": 1}
+    }
+
+
+def test_row_without_a_positive_is_dropped_with_its_reason() -> None:
+    assert pairs({"query": "q", "pos": [], "neg": ["b"]}) == Dropped("no positive")
+
+
+def test_pair_rows_pass_as_they_are() -> None:
+    row = {"query": "q", "document": "d", "other": [1]}
+    assert pairs(dict(row)) == row
+
+
+def test_source_fills_only_where_there_is_none() -> None:
+    (row,) = pairs({"query": "q", "pos": ["a"]}, source="kalm")
+    assert row["source"] == "kalm"
+    (row,) = pairs({"query": "q", "pos": ["a"], "source": "own"}, source="kalm")
+    assert row["source"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"query": "q"}, "pos"),
+        ({"pos": ["a"]}, "query"),
+        ({"query": " ", "pos": ["a"]}, "query"),
+        ({"query": "q", "pos": {"a": 1}}, "pos"),
+        ({"query": "q", "pos": ["a", 3]}, "pos[1]"),
+        ({"query": "q", "pos": [{"title": "t"}]}, "pos[0].document"),
+        ({"query": "q", "pos": ["a"], "neg": [{"text": "b", "doc_id": 4}]}, "neg[0].doc_id"),
+        ({"query": "q", "pos": ["a"], "pos_scores": [1, 2]}, "pos_scores"),
+        ({"query": "q", "pos": ["a"], "document": "d"}, "document"),
+    ],
+)
+def test_bad_row_names_its_field(row: dict[str, Any], field: str) -> None:
+    with pytest.raises(RowError) as caught:
+        pairs(row)
+    assert caught.value.field == field

@@ -1,0 +1,139 @@
+"""Mined negatives: where they come from, and what they never are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prism_cli.stages.hard_negatives import MinedQueries, Mining
+
+MINING = Mining(
+    split="train",
+    negatives=2,
+    from_rank=1,
+    to_rank=4,
+    random_negatives=0,
+    positive_grade=1,
+    seed=0,
+)
+
+
+class Corpus:
+    name = "tiny"
+    size = 12
+    grades: Mapping[str, Mapping[str, int]] = {"q1": {"d0": 2, "d1": 1, "d2": 0}, "q2": {"d3": 1}}
+
+    def passages(self) -> Iterator[tuple[str, str, str]]:
+        for number in range(self.size):
+            yield f"d{number}", f"T{number}", f"text {number}"
+        yield "q1", "", "the query itself"
+
+    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
+        return [("q1", "first"), ("q2", "second")]
+
+    def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
+        return self.grades
+
+
+class Ranking:
+    """The query's own document, then d0, d1, d2, …"""
+
+    spec = "bm25"
+    fingerprint = "fixed"
+
+    def search(
+        self, queries: Sequence[tuple[str, str]], top_k: int
+    ) -> Iterator[list[tuple[str, float]]]:
+        for query_id, _ in queries:
+            order = [query_id, *(f"d{number}" for number in range(12))]
+            yield [(doc, -float(place)) for place, doc in enumerate(order)][:top_k]
+
+
+def mined(**changed: Any) -> list[dict[str, Any]]:
+    source = MinedQueries(Corpus(), Ranking(), replace(MINING, **changed))
+    return [orjson.loads(line) for line in source.lines()]
+
+
+def ids(items: list[dict[str, Any]]) -> list[str]:
+    return [item["doc_id"] for item in items]
+
+
+def test_positives_carry_their_grade_and_judged_zero_is_no_positive() -> None:
+    first, second = mined()
+    assert [(one["doc_id"], one["source_label"]) for one in first["pos"]] == [
+        ("d0", "2"),
+        ("d1", "1"),
+    ]
+    assert ids(second["pos"]) == ["d3"]
+    assert first["source"] == "tiny"
+    assert first["split"] == "train"
+
+
+def test_negatives_come_from_the_ranks_asked_for() -> None:
+    first, _ = mined(negatives=3, from_rank=2, to_rank=4)
+    assert ids(first["neg"]) == ["d3", "d4", "d5"]
+    assert {one["negative"] for one in first["neg"]} == {"bm25"}
+    assert {one["source_label"] for one in first["neg"]} == {"0"}
+
+
+def test_window_larger_than_wanted_is_drawn_from_and_keeps_rank_order() -> None:
+    found = {tuple(ids(mined(seed=seed, to_rank=8)[0]["neg"])) for seed in range(30)}
+    assert len(found) > 5
+    assert all(list(one) == sorted(one, key=lambda doc: int(doc[1:])) for one in found)
+
+
+def test_same_seed_same_rows() -> None:
+    assert mined(random_negatives=3) == mined(random_negatives=3)
+    assert mined(random_negatives=3, seed=1) != mined(random_negatives=3)
+
+
+def test_random_negatives_say_so() -> None:
+    first, _ = mined(negatives=0, random_negatives=4)
+    assert len(first["neg"]) == 4
+    assert {one["negative"] for one in first["neg"]} == {"random"}
+
+
+def test_grade_below_the_positive_grade_is_neither() -> None:
+    first, second = mined(positive_grade=2, negatives=4, random_negatives=20)
+    assert ids(first["pos"]) == ["d0"]
+    assert "d1" not in ids(first["neg"])
+    assert second["pos"] == []
+
+
+@given(
+    st.integers(0, 5), st.integers(0, 20), st.integers(1, 4), st.integers(0, 4), st.integers(0, 99)
+)
+@settings(max_examples=40, deadline=None)
+def test_a_negative_is_never_relevant_nor_the_query_nor_there_twice(
+    negatives: int, random_negatives: int, from_rank: int, more: int, seed: int
+) -> None:
+    for row in mined(
+        negatives=negatives,
+        random_negatives=random_negatives,
+        from_rank=from_rank,
+        to_rank=from_rank + more,
+        seed=seed,
+    ):
+        found = ids(row["neg"])
+        assert len(found) == len(set(found))
+        relevant = {doc for doc, grade in Corpus.grades[row["query_id"]].items() if grade > 0}
+        assert not {*relevant, row["query_id"]} & set(found)
+        available = Corpus.size + 1 - len(relevant) - (row["query_id"] == "q1")
+        hard = min(negatives, more + 1)
+        assert len(found) == min(hard + random_negatives, available)
+
+
+def test_judged_positive_that_the_corpus_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Corpus, "grades", {"q1": {"gone": 1, "d0": 1}, "q2": {"d3": 1}})
+    assert ids(mined()[0]["pos"]) == ["d0"]
+
+
+def test_fingerprint_follows_settings() -> None:
+    one = MinedQueries(Corpus(), Ranking(), MINING)
+    other = MinedQueries(Corpus(), Ranking(), replace(MINING, seed=1))
+    assert one.fingerprint != other.fingerprint
+    assert one.name == "tiny/train"

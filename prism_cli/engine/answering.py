@@ -217,12 +217,12 @@ class _Calls:
                     worker.cancel()
                 await asyncio.wait(waiting)
                 break
+        errors = [error for one in workers if not one.cancelled() and (error := one.exception())]
+        if errors:
+            raise errors[0]
         if self._saving is not None:
             await self._saving
         self._answerer.commit(list(self._arrived.values()))  # their workers were cancelled
-        for worker in workers:
-            if not worker.cancelled():
-                worker.result()
 
     @property
     def _stopping(self) -> bool:

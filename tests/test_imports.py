@@ -1,0 +1,164 @@
+"""The rooms and their doors: who may import whom, how long a file may be, what never appears."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "prism_cli"
+MAX_LINES = 330
+EVERYWHERE = {"errors", "__init__"}
+# Room -> rooms of ours that it may import. A name with a dot is one module.
+MAY_IMPORT = {
+    "app": {"commands"},
+    "__main__": {"app"},
+    "errors": set[str](),
+    "ports": {"rows"},
+    "commands": {
+        "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
+        "modeling", "evaluation",
+    },
+    "configs": {"configs"},
+    "rows": {"rows"},
+    "shards": {"shards", "rows", "ports"},
+    "engine": {"engine", "rows", "shards", "ports"},
+    "stages": {"engine.stage", "rows", "domain", "ports", "shards"},
+    "domain": {"domain", "rows"},
+    "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},
+    "modeling": {"modeling", "domain", "rows", "shards"},
+    "evaluation": {
+        "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
+    },
+    "adapters": {"adapters", "ports", "rows", "domain", "modeling", "shards"},
+}  # fmt: skip
+STDLIB = sys.stdlib_module_names
+# Rooms that may use nothing but the standard library, and these, at module level.
+PLAIN = {
+    "app": {"typer"},
+    "commands": {"typer", "rich"},
+    "configs": {"pydantic"},
+    "domain": set[str](),
+    "engine": {"orjson", "rich"},
+    "errors": set[str](),
+    "ports": set[str](),
+    "rows": {"orjson"},
+    "shards": {"orjson", "filelock", "zstandard"},
+    "stages": set[str](),
+}
+
+
+def files() -> list[Path]:
+    found = sorted(PACKAGE.rglob("*.py"))
+    assert len(found) > 30
+    return found
+
+
+def room_of(path: Path) -> str:
+    inside = path.relative_to(PACKAGE)
+    return inside.parts[0] if len(inside.parts) > 1 else inside.stem
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full dotted name of everything imported, type checking included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import at line {node.lineno}"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def at_module_level(tree: ast.Module) -> ast.Module:
+    """What runs on import: no functions, nothing that only a type checker sees."""
+
+    class Strip(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if "TYPE_CHECKING" in ast.unparse(node.test) else node
+
+    stripped: ast.Module = Strip().visit(tree)
+    return stripped
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_import_only_what_the_table_allows(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        return
+    allowed = (
+        MAY_IMPORT[room] | EVERYWHERE | {room}
+        if room != "stages"
+        else MAY_IMPORT[room] | EVERYWHERE
+    )
+    wrong = []
+    for line, name in imports(ast.parse(path.read_text())):
+        if not name.startswith("prism_cli."):
+            continue
+        parts = name.split(".")
+        target = parts[1] if len(parts) > 1 else "__init__"
+        if target == "__version__":
+            continue
+        if room == "commands" and target == "adapters" and path.name == "wiring.py":
+            continue
+        if target not in allowed and ".".join(parts[1:3]) not in allowed:
+            wrong.append(f"{path.relative_to(ROOT)}:{line}: {room} imports {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    room = room_of(path)
+    if room not in PLAIN:
+        return
+    outside = {
+        name.partition(".")[0] for _, name in imports(at_module_level(ast.parse(path.read_text())))
+    }
+    assert outside - STDLIB - {"prism_cli"} <= PLAIN[room]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_are_short_and_errors_are_named(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= MAX_LINES
+    assert not re.search(r"/work\b|scratch/", text)
+    if path == PACKAGE / "app.py":
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.unparse(node.type) if node.type else "everything"
+            broad = {"everything", "Exception", "BaseException"} & set(re.findall(r"\w+", caught))
+            assert not broad, f"{path}:{node.lineno}: catches {caught}"
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(path) for path in files()} - {"__init__"} <= MAY_IMPORT.keys()
+
+
+def test_the_table_would_catch_a_wrong_import() -> None:
+    names = [name for _, name in imports(ast.parse("def f():\n    from prism_cli.engine import x"))]
+    assert names == ["prism_cli.engine.x"]
+    assert "engine" not in MAY_IMPORT["domain"]
+
+
+def test_help_loads_nothing_slow() -> None:
+    code = (
+        "import sys; sys.argv = ['prism', '--help']\n"
+        "from prism_cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as leave:\n    assert not leave.code\n"
+        "slow = {'torch', 'transformers', 'numpy', 'scipy', 'datasets', 'pydantic', 'orjson',\n"
+        "        'asyncio', 'sqlite3', 'matplotlib', 'bm25s'} & sys.modules.keys()\n"
+        "assert not slow, slow\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Example: prism" in done.stdout

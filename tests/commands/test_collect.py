@@ -1,0 +1,122 @@
+"""`prism collect` through the real command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.adapters.datasets.beir import BeirSet
+from tests.door import prism
+
+MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_beir_folder_becomes_pairs_and_the_second_run_is_done() -> None:
+    words = ("collect", MINI, "-o", "pairs.jsonl", "--negatives", "2", "--random-negatives", "1")
+    done = prism(*words)
+    assert done.returncode == 0, done.stderr
+    found = rows("pairs.jsonl")
+    data = BeirSet(MINI)
+    qrels = data.qrels("train")
+    positives = {(row["query_id"], row["doc_id"]) for row in found if row["source_label"] == "1"}
+    assert positives == {(query, doc) for query, docs in qrels.items() for doc in docs}
+    negatives = [row for row in found if row["source_label"] == "0"]
+    assert {row["negative"] for row in negatives} == {"bm25", "random"}
+    assert not any(row["doc_id"] in qrels[row["query_id"]] for row in negatives)
+    assert list(negatives[0]) == [
+        "query_id",
+        "query",
+        "doc_id",
+        "title",
+        "document",
+        "source",
+        "split",
+        "source_label",
+        "negative",
+    ]
+    assert {(row["source"], row["split"]) for row in found} == {("squad-mini", "train")}
+    before = Path("pairs.jsonl").read_bytes()
+    assert "finished before" in prism(*words).stderr
+    assert prism(*words, "--overwrite").returncode == 0
+    assert Path("pairs.jsonl").read_bytes() == before
+    assert prism(*words, "--to-rank", "5").returncode == 2
+
+
+def test_limit_counts_queries() -> None:
+    assert (
+        prism("collect", MINI, "-o", "few.jsonl", "--limit", "3", "--split", "test").returncode == 0
+    )
+    wanted = [query_id for query_id, _ in BeirSet(MINI).judged_queries("test", 3)]
+    assert list(dict.fromkeys(row["query_id"] for row in rows("few.jsonl"))) == wanted
+
+
+def test_lists_of_documents_become_pairs_and_bad_rows_are_set_aside() -> None:
+    Path("kalm.jsonl").write_text(
+        '{"query": "a", "pos": ["b"], "neg": ["c", "d"]}\n'
+        '{"query": "a"}\n'
+        '{"query": "e", "neg": ["c"]}\n'
+    )
+    done = prism("collect", "kalm.jsonl", "-o", "pairs.jsonl", "--json", "-q", "--source", "kalm")
+    assert done.returncode == 4, done.stderr
+    assert json.loads(done.stdout)["counts"]["dropped"] == {"no positive": 1}
+    assert [(row["document"], row["source"]) for row in rows("pairs.jsonl")] == [
+        ("b", "kalm"),
+        ("c", "kalm"),
+        ("d", "kalm"),
+    ]
+    (rejected,) = rows("pairs.jsonl.rejects.jsonl")
+    assert (rejected["line"], rejected["field"]) == (2, "pos")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import datasets
+
+    datasets.disable_progress_bars()
+    place = tmp_path_factory.mktemp("saved")
+    data = datasets.Dataset.from_list(
+        [{"question": f"q{number}", "pos": ["a"], "neg": ["b", "c"]} for number in range(5)]
+    )
+    (place / "files").mkdir()
+    data.to_parquet(place / "files" / "part.parquet")
+    datasets.DatasetDict({"train": data, "dev": data.select([0])}).save_to_disk(place / "disk")
+    return place
+
+
+@pytest.mark.parametrize("place", ["files", "files/part.parquet", "disk"])
+def test_local_data_set_is_streamed(saved: Path, place: str) -> None:
+    words = ("-o", "out.jsonl", "--field", "query=question", "--limit", "4")
+    done = prism("collect", "--dataset", saved / place, *words)
+    assert done.returncode == 0, done.stderr
+    assert len(rows("out.jsonl")) == 12
+    assert rows("out.jsonl")[0]["query"] == "q0"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ([], 2, "nothing to collect from"),
+        (["nowhere.jsonl"], 3, "nowhere.jsonl: no such file"),
+        ([str(MINI), "--split", "dev"], 3, "no split 'dev'; it has test, train"),
+        ([str(MINI), "--from-rank", "9", "--to-rank", "3"], 2, "from_rank 9 lies behind to_rank 3"),
+        (["--dataset", "org/nothing"], 3, "org/nothing: cannot be read"),
+        (["--dataset", str(MINI)], 3, "no data set"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+    done = prism("collect", *words, "-o", "out.jsonl")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path("out.jsonl").exists()
+
+
+def test_saved_data_set_names_its_splits(saved: Path) -> None:
+    done = prism("collect", "--dataset", saved / "disk", "--split", "nope", "-o", "out.jsonl")
+    assert done.returncode == 3
+    assert "no split 'nope'; it has train, dev" in done.stderr

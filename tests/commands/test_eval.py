@@ -1,0 +1,126 @@
+"""`prism eval` through the real command, the first stage alone."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from prism_cli.adapters.datasets import beir_qa
+from prism_cli.errors import UsageError
+from tests.door import prism
+
+MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+
+
+def test_first_stage_alone_leaves_metrics_runs_and_a_table() -> None:
+    done = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(Path("out/metrics.json").read_text())
+    measure = content["ranking"]["squad-mini"]["bm25"]["nDCG@10"]
+    assert 0.9 < measure < 0.97
+    assert f"{measure:.4f}" in done.stdout
+    assert "the first stage alone" in done.stderr
+    assert Path("out/runs/squad-mini.bm25.trec").read_text().count("\n") > 64
+    again = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
+    assert again.returncode == 0
+    assert "finished before, nothing to do" in again.stderr
+    assert f"{measure:.4f}" in again.stdout
+    changed = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "5")
+    assert changed.returncode == 2
+    assert "top_k: was 20, is 5" in changed.stderr
+
+
+def test_json_is_the_metrics_and_quiet_says_nothing_else() -> None:
+    done = prism("eval", MINI, "--model", "none", "--limit", "5", "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["datasets"]["squad-mini"]["queries"] == 5
+    assert Path("runs/eval/squad-mini-none/metrics.json").exists()
+
+
+def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
+    assert prism("eval", MINI, "--model", "none", "-o", "out", "--limit", "9").returncode == 0
+    run = Path("mine/squad-mini.trec")
+    run.parent.mkdir()
+    shutil.copy("out/runs/squad-mini.bm25.trec", run)
+    words = ("--model", "none", "--first-stage", "mine/{dataset}.trec", "--limit", "9")
+    done = prism("eval", MINI, *words, "-o", "two", "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(Path("out/metrics.json").read_text())["ranking"]["squad-mini"]["bm25"]
+    assert json.loads(done.stdout)["ranking"]["squad-mini"]["squad-mini"] == first
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["nowhere"], 3, "nowhere: no such folder; expected a BEIR folder"),
+        ([str(MINI), "--split", "dev"], 3, "no split 'dev'; it has test, train"),
+        ([str(MINI), "--first-stage", "dense"], 3, "expected bm25 or a TREC run file"),
+        ([str(MINI), str(MINI)], 2, "two sets of one name"),
+        ([str(MINI), "--top-k", "0"], 2, "top-k"),
+        ([str(MINI), "--sets", "fiqa"], 2, "name beir-qa"),
+        (["beir-qa", "--sets", "fiqua"], 2, "fiqua: not in beir-qa; it has nfcorpus"),
+        ([str(MINI), "--set", "topk=3"], 2, "did you mean top_k"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+    done = prism("eval", *words, "--model", "none")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert not Path("runs").exists()
+
+
+def test_beir_qa_measures_local_copies() -> None:
+    for name in ("nfcorpus", "webis-touche2020"):
+        shutil.copytree(MINI, Path("data") / name)
+    words = (
+        "--data-dir",
+        "data",
+        "--sets",
+        "touche2020,nfcorpus",
+        "--model",
+        "none",
+        "--limit",
+        "4",
+    )
+    done = prism("eval", "beir-qa", *words, "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert list(content["ranking"]) == ["nfcorpus", "webis-touche2020"]
+    assert content["average"]["bm25"]["nDCG@10"] > 0
+    assert Path("runs/eval/beir-qa-none/metrics.json").exists()
+
+
+def test_beir_qa_is_the_nine_sets_and_a_set_that_cannot_be_fetched_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert len(beir_qa.chosen_sets([])) == 9
+    assert [one.name for one in beir_qa.chosen_sets(["dbpedia", "fiqa"])] == [
+        "fiqa",
+        "dbpedia-entity",
+    ]
+    with pytest.raises(UsageError, match="quora"):
+        beir_qa.chosen_sets(["quora"])
+    monkeypatch.setattr(beir_qa, "URL", "http://127.0.0.1:9/{name}.zip")
+    (fiqa,) = beir_qa.chosen_sets(["fiqa"])
+    with pytest.raises(
+        beir_qa.PrerequisiteError, match=r"fiqa: cannot be fetched from .*--data-dir"
+    ):
+        beir_qa.local_set(fiqa, tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_fetched_set_is_unpacked_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import beir.util
+
+    def from_disk(_url: str, save_path: str, chunk_size: int = 1024) -> None:
+        shutil.make_archive(save_path.removesuffix(".zip"), "zip", tmp_path / "site")
+
+    shutil.copytree(MINI, tmp_path / "site" / "fiqa")
+    monkeypatch.setattr(beir.util, "download_url", from_disk)
+    (fiqa,) = beir_qa.chosen_sets(["fiqa"])
+    data = beir_qa.local_set(fiqa, tmp_path / "data")
+    assert len(data.judged_queries("test")) == 64
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]

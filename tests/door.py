@@ -1,0 +1,37 @@
+"""`prism` in this process, through the same `main` as the installed command."""
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from prism_cli.app import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one command line came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def prism(*words: str | Path) -> Done:
+    """Run one command line; a second interpreter for each would cost seconds."""
+    raw, err = io.BytesIO(), io.StringIO()
+    out = io.TextIOWrapper(raw, "utf-8")
+    with (
+        patch.object(sys, "argv", ["prism", *map(str, words)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        main()
+    out.flush()
+    assert isinstance(left.value.code, int)
+    return Done(left.value.code, raw.getvalue().decode(), err.getvalue())

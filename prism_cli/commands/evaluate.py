@@ -12,7 +12,7 @@ from prism_cli.commands.options import Common, with_common
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.configs.eval import EvalConfig
-    from prism_cli.evaluation.fold import EvalModel, EvalSet, EvalSummary
+    from prism_cli.evaluation.plan import EvalModel, EvalSet, EvalSummary
 
 app = typer.Typer(
     add_completion=False,
@@ -80,8 +80,8 @@ def evaluate(
     from prism_cli.commands.row_run import print_json
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.load import load_config
-    from prism_cli.evaluation.fold import EvalOptions
     from prism_cli.evaluation.fold import evaluate as run_evaluation
+    from prism_cli.evaluation.plan import EvalOptions
 
     flags = {
         "model": model or None,
@@ -235,7 +235,7 @@ def _print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
 
 def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
     from prism_cli.commands.wiring import first_stage
-    from prism_cli.evaluation.fold import EvalSet
+    from prism_cli.evaluation.plan import EvalSet
 
     return EvalSet(one, first_stage(config.first_stage, one))
 

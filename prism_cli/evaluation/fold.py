@@ -6,11 +6,10 @@ is missing; within one, the model's scores are in the ledger.
 
 import importlib.metadata
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -25,7 +24,6 @@ from prism_cli.errors import PrismError
 from prism_cli.evaluation.reranking import WINDOW_PAIRS, Ask, candidate_texts, rerank_candidates
 from prism_cli.evaluation.results import Measured
 from prism_cli.evaluation.runs import Run, RunNote, RunStore, run_fingerprint
-from prism_cli.ports import FirstStage
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.state import state_directory
@@ -40,80 +38,6 @@ _LIBRARIES = (
     "torch",
     "transformers",
 )
-
-
-class RankingSet(Protocol):
-    """What the evaluation asks of a data set."""
-
-    @property
-    def name(self) -> str:
-        """Names it in metrics.json."""
-
-    def files(self, split: str) -> list[Path]:
-        """What decides its content."""
-
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """(doc_id, text as the model reads it) of the whole corpus."""
-
-    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-        """(query_id, query) in file order."""
-
-    def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
-        """query_id -> doc_id -> grade."""
-
-
-@dataclass(frozen=True)
-class EvalSet:
-    """One data set with its first stage."""
-
-    data: RankingSet
-    first_stage: FirstStage
-
-
-@dataclass(frozen=True)
-class EvalModel:
-    """One model, as the user named it.
-
-    Attributes:
-        fingerprint: of its weights and settings; cheap, nothing is loaded for it.
-        load: called once, and only where a ranking is missing.
-    """
-
-    name: str
-    fingerprint: str
-    load: Callable[[], Ask]
-
-
-@dataclass(frozen=True)
-class EvalOptions:
-    """How an evaluation is done.
-
-    Attributes:
-        output: its folder.
-        config: the resolved settings; a change of it is refused unless `overwrite`.
-        tell: takes lines for people.
-    """
-
-    output: Path
-    split: str = "test"
-    top_k: int = 100
-    limit: int | None = None
-    seed: int = 0
-    config: Mapping[str, Any] = field(default_factory=dict)
-    overwrite: bool = False
-    fresh: bool = False
-    quiet: bool = False
-    max_seconds: float | None = None
-    tell: Callable[[str], None] = lambda _line: None
-
-
-@dataclass(frozen=True)
-class EvalSummary:
-    """What came of it: the content of metrics.json, and whether it was there before."""
-
-    metrics: dict[str, Any]
-    path: Path
-    finished_before: bool
 
 
 def evaluate(
@@ -205,6 +129,12 @@ class _Evaluation:
         options, data = self.options, one.data
         queries = data.judged_queries(options.split, options.limit)
         qrels = data.qrels(options.split)
+        missing = data.missing_documents(options.split)
+        if missing:
+            options.tell(
+                f"{data.name}: {len(missing)} judged documents are not in its corpus, such as "
+                f"{missing[0]}; they count as never found"
+            )
         making = run_fingerprint(
             [self._digests[str(path)] for path in data.files(options.split)],
             [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
@@ -233,6 +163,7 @@ class _Evaluation:
             "queries_without_candidates": sum(not candidates.get(query_id) for query_id in ids),
             "candidates": sum(map(len, candidates.values())),
             "judged_relevant": sum(grade > 0 for one in ids for grade in qrels[one].values()),
+            "judged_missing": len(missing),
             "first_stage": one.first_stage.fingerprint,
         }
 

@@ -21,7 +21,8 @@ from prism_cli.errors import (
     MissingDataError,
     RowError,
 )
-from prism_cli.evaluation.fold import EvalModel, EvalOptions, EvalSet, EvalSummary, evaluate
+from prism_cli.evaluation.fold import evaluate
+from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
 from prism_cli.evaluation.reranking import Ask
 from prism_cli.ports import Reply, Request, request
 from prism_cli.shards.lock import output_lock

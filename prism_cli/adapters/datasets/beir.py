@@ -150,6 +150,25 @@ class BeirSet:
             )
         return found[:limit]
 
+    def missing_documents(self, split: str) -> list[str]:
+        """Judged documents of the split that the corpus does not hold, in one pass over it.
+
+        They count as never found, as trec_eval has it. A few are known in published sets.
+
+        Raises:
+            MissingDataError: none of the judged documents is there.
+        """
+        judged = dict.fromkeys(doc_id for grades in self.qrels(split).values() for doc_id in grades)
+        missing = dict(judged)
+        for one in self.corpus():
+            missing.pop(one.doc_id, None)
+        if len(missing) == len(judged):
+            raise MissingDataError(
+                f"{self._qrels(split)}: corpus-id: none of its {len(judged)} documents is in "
+                f"{self._corpus.name}, such as {next(iter(judged))!r}; the ids do not fit"
+            )
+        return list(missing)
+
     def _part(self, name: str) -> Path:
         for path in (self.folder / name, self.folder / f"{name}.gz"):
             if path.is_file():

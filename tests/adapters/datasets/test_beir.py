@@ -114,6 +114,16 @@ def test_bad_folder_is_told_with_its_place(
         read_all(folder)
 
 
+def test_judged_documents_that_the_corpus_lacks_are_named(folder: Path) -> None:
+    assert BeirSet(folder).missing_documents("test") == []
+    with (folder / "qrels" / "test.tsv").open("a") as file:
+        file.write("q1\tgone\t1\n")
+    assert BeirSet(folder).missing_documents("test") == ["gone"]
+    (folder / "qrels" / "test.tsv").write_text("q1\tx\t1\nq2\ty\t1\n")
+    with pytest.raises(MissingDataError, match=r"none of its 2 documents is in corpus\.jsonl"):
+        BeirSet(folder).missing_documents("test")
+
+
 def test_missing_folder_and_split_are_told(folder: Path) -> None:
     with pytest.raises(MissingDataError, match="no such folder"):
         BeirSet(folder / "nowhere")

@@ -1,0 +1,86 @@
+"""What an evaluation is asked to do: data sets, first stages, models, and how."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from prism_cli.evaluation.reranking import Ask
+from prism_cli.ports import FirstStage
+
+
+class RankingSet(Protocol):
+    """What the evaluation asks of a data set."""
+
+    @property
+    def name(self) -> str:
+        """Names it in metrics.json."""
+
+    def files(self, split: str) -> list[Path]:
+        """What decides its content."""
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(doc_id, text as the model reads it) of the whole corpus."""
+
+    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
+        """(query_id, query) in file order."""
+
+    def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
+        """query_id -> doc_id -> grade."""
+
+    def missing_documents(self, split: str) -> list[str]:
+        """Judged documents that the corpus does not hold."""
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """One data set with its first stage."""
+
+    data: RankingSet
+    first_stage: FirstStage
+
+
+@dataclass(frozen=True)
+class EvalModel:
+    """One model, as the user named it.
+
+    Attributes:
+        fingerprint: of its weights and settings; cheap, nothing is loaded for it.
+        load: called once, and only where a ranking is missing.
+    """
+
+    name: str
+    fingerprint: str
+    load: Callable[[], Ask]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """How an evaluation is done.
+
+    Attributes:
+        output: its folder.
+        config: the resolved settings; a change of it is refused unless `overwrite`.
+        tell: takes lines for people.
+    """
+
+    output: Path
+    split: str = "test"
+    top_k: int = 100
+    limit: int | None = None
+    seed: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    fresh: bool = False
+    quiet: bool = False
+    max_seconds: float | None = None
+    tell: Callable[[str], None] = lambda _line: None
+
+
+@dataclass(frozen=True)
+class EvalSummary:
+    """What came of it: the content of metrics.json, and whether it was there before."""
+
+    metrics: dict[str, Any]
+    path: Path
+    finished_before: bool

@@ -17,6 +17,7 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 COMMANDS = {
     "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
+    "train": ("train", "Train a reranker on pointwise and text objectives."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

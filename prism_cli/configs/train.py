@@ -66,4 +66,6 @@ class TrainConfig(StageConfig):
     keep_checkpoints: int = Field(2, ge=1, description="Complete checkpoints that stay.")
     log_steps: int = Field(10, ge=1, description="Steps between lines of log.jsonl.")
     dev_steps: int = Field(500, ge=1, description="Steps between measurements on the dev rows.")
-    lora: LoraSection = Field(default_factory=LoraSection, description="Adapter settings.")
+    lora: LoraSection = Field(
+        default_factory=lambda: LoraSection(), description="Adapter settings."
+    )

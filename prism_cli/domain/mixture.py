@@ -22,8 +22,8 @@ Mixture = Literal["sft", "mixed"]
 class Pools:
     """Row numbers by objective, each ascending and without repetition."""
 
-    sft: Sequence[int]
-    pointwise: Sequence[int]
+    sft: "Sequence[int] | NDArray[np.int64]"
+    pointwise: "Sequence[int] | NDArray[np.int64]"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> i
     """
     n_sft, n_pointwise = len(pools.sft), len(pools.pointwise)
     if not n_sft or not n_pointwise:
-        return n_sft or n_pointwise
+        return n_sft + n_pointwise
     if mixture == "sft":
         return n_sft
     ratio = Fraction(str(sft_ratio))  # .7 as a float is a little less, and ceil would tell
@@ -62,9 +62,9 @@ def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count
     """
     import numpy as np
 
-    if not pools.pointwise or (mixture == "sft" and pools.sft):
+    if not len(pools.pointwise) or (mixture == "sft" and len(pools.sft)):
         from_sft = np.ones(count, dtype=bool)
-    elif not pools.sft:
+    elif not len(pools.sft):
         from_sft = np.zeros(count, dtype=bool)
     else:
         from_sft = np.random.default_rng([seed, 0]).random(count) < sft_ratio

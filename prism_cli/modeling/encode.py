@@ -108,7 +108,7 @@ class PromptEncoder:
         Raises:
             RowError: the query leaves no room for a document; carries the field `query`.
         """
-        return self._join(query, self.document_ids([document])[0])
+        return self.join(query, self.document_ids([document])[0])
 
     def encode_batch(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt]:
         """Many (query, document) pairs at once, on all cores.
@@ -117,7 +117,18 @@ class PromptEncoder:
             RowError: as `encode`, for the first pair that has no room.
         """
         documents = self.document_ids([document for _, document in pairs])
-        return [self._join(query, ids) for (query, _), ids in zip(pairs, documents, strict=True)]
+        return [self.join(query, ids) for (query, _), ids in zip(pairs, documents, strict=True)]
+
+    def encode_each(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt | RowError]:
+        """As `encode_batch`, with the error in the place of a prompt that cannot be."""
+        encodings = self._plain.encode_batch_fast([self._lead + text for _, text in pairs])
+        results: list[EncodedPrompt | RowError] = []
+        for (query, _), encoding in zip(pairs, encodings, strict=True):
+            try:
+                results.append(self.join(query, self._checked(encoding.ids, "document")))
+            except RowError as error:
+                results.append(error)
+        return results
 
     def prefix_ids(self, query: str) -> list[int]:
         """The prompt up to the document; do not change it, it is shared.
@@ -161,7 +172,12 @@ class PromptEncoder:
             raise RowError("contribution", "merges with the verdict into another token")
         return [*ids, self.eos_id]
 
-    def _join(self, query: str, document_ids: list[int]) -> EncodedPrompt:
+    def join(self, query: str, document_ids: list[int]) -> EncodedPrompt:
+        """The prompt of a query and of one of `document_ids`, which is cut where it must be.
+
+        Raises:
+            RowError: as `encode`.
+        """
         prefix = self.prefix_ids(query)
         room = self.max_tokens - len(prefix) - len(self._suffix_ids)
         truncated = len(document_ids) > room

@@ -1,5 +1,6 @@
 """What of a model is trained: adapters on some of its linear layers, or all of it."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -37,7 +38,9 @@ def add_lora(
     config = LoraConfig(
         r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=chosen, task_type="CAUSAL_LM"
     )
-    adapted: nn.Module = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks under a name of transformers 4
+        adapted: nn.Module = get_peft_model(model, config)
     return adapted
 
 

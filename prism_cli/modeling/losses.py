@@ -80,7 +80,7 @@ class RowBatch:
             target_row += [number] * len(row.target)
             target_at += range(first, first + len(row.target))
             target_ids += row.target
-            target_weight += [1 / len(row.target)] * len(row.target)
+            target_weight += [1 / max(len(row.target), 1)] * len(row.target)
         values = (
             ids,
             mask,
@@ -168,5 +168,5 @@ def _target_losses(head: nn.Module, hidden: Tensor, ids: Tensor) -> Tensor:
 
     if len(ids) <= HEAD_POSITIONS:
         return losses(hidden, ids)
-    parts = zip(hidden.split(HEAD_POSITIONS), ids.split(HEAD_POSITIONS), strict=True)
+    parts = zip(torch.split(hidden, HEAD_POSITIONS), torch.split(ids, HEAD_POSITIONS), strict=True)
     return torch.cat([checkpoint(losses, *part, use_reentrant=False) for part in parts])

@@ -1,0 +1,135 @@
+"""`prism train`: rows to a reranker."""
+
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prism_cli.commands.options import Common, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.training.run import Bar
+
+app = typer.Typer(
+    add_completion=False,
+    help="Train a reranker on pointwise and text objectives.",
+    epilog="Example: prism train train.jsonl -o runs/tiny --size tiny --dev dev.jsonl",
+)
+DEFAULT_DATA = "data/train.jsonl"
+
+
+@app.command()
+@with_common
+def train(
+    common: Common,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"Rows with scores and labels: JSONL files, globs, directories; default "
+            f"{DEFAULT_DATA}.",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="A shipped recipe: tiny, 0.8b, 2b, 2b-mixed, 4b, 9b, …")
+    ] = None,
+    dev: Annotated[
+        list[str] | None,
+        typer.Option(help="Rows to measure on, such as split's dev.jsonl; picks RUN/best."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Base model: hub id, PATH or hf:smollm2, over the recipe's.")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop after N optimizer steps.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+) -> None:
+    """Train a reranker; killed and started again, it goes on from its newest checkpoint."""
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.configs.load import load_config
+    from prism_cli.configs.train import TrainConfig
+    from prism_cli.engine.control import Control
+    from prism_cli.errors import UsageError
+
+    if size and common.recipe:
+        raise UsageError(f"--size {size} and --recipe {common.recipe} both name a recipe; give one")
+    config = load_config(
+        TrainConfig,
+        "train",
+        recipe=common.recipe or size,
+        flags={"model": model, "max_steps": max_steps, "seed": common.seed},
+        sets=common.sets,
+    )
+    run = common.output or Path("runs") / _name(size or common.recipe or "train")
+    given = _data(inputs or [])
+
+    from prism_cli.training.run import TrainRequest
+    from prism_cli.training.run import train as train_rows
+
+    def say(text: str) -> None:
+        if not common.quiet:
+            print(f"prism train: {text}", file=sys.stderr)
+
+    def show(label: str, total: int) -> "AbstractContextManager[Bar]":
+        from prism_cli.engine.progress import shown_progress
+
+        return shown_progress(label, total, quiet=common.quiet)
+
+    control = Control(common.max_seconds)
+    with control.listening():
+        done = train_rows(
+            TrainRequest(
+                config,
+                given,
+                run,
+                control,
+                say,
+                show,
+                dev=dev or [],
+                fields=common.field_names,
+                limit=common.limit,
+                device=device,
+                overwrite=common.overwrite,
+            )
+        )
+    if not common.quiet:
+        _print_summary(done)
+    if common.json:
+        print_json(done)
+    counts = done["counts"]
+    read = counts["rows"] + counts["rejected"] + sum(counts["dropped"].values())
+    if counts["rejected"] > common.max_rejects * read:
+        raise typer.Exit(4)
+
+
+def _name(recipe: str) -> str:
+    return Path(recipe).stem if recipe.endswith(".toml") else recipe.rpartition("/")[2]
+
+
+def _data(inputs: list[str]) -> list[str]:
+    from prism_cli.errors import MissingDataError
+
+    if not inputs and not Path(DEFAULT_DATA).is_file():
+        raise MissingDataError(
+            f"{DEFAULT_DATA}: no such file, and no rows were named. "
+            "Make it from labelled rows: prism split labelled.jsonl -o data"
+        )
+    return inputs or [DEFAULT_DATA]
+
+
+def _print_summary(done: dict[str, Any]) -> None:
+    counts, figures = done["counts"], done["figures"]
+    lines = [
+        f"{done['run']}: {figures['steps']} steps, {done['seconds']:.0f} s",
+        f"rows: {counts['rows']} ({counts['pointwise']} with pointwise, {counts['sft']} with sft), "
+        f"{counts['truncated']} documents cut, {counts['rejected']} rejected",
+    ]
+    lines += [f"dropped: {count} ({reason})" for reason, count in counts["dropped"].items()]
+    for name in ("dev", "best"):
+        if name in figures:
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in figures[name].items())
+            lines.append(f"{name}: {shown}")
+    print("\n".join(lines), file=sys.stderr)

@@ -1,0 +1,88 @@
+"""How good the model is on rows that it does not train on."""
+
+from math import isnan
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from prism_cli.domain.metrics import mean, per_query
+from prism_cli.modeling.losses import RowBatch, RowForward
+from prism_cli.training.batches import token_batches
+from prism_cli.training.data import TokenizedRows
+
+_CHUNK_ROWS = 256
+
+
+def dev_metrics(
+    forward: RowForward, rows: TokenizedRows, tokens_per_batch: int, device: torch.device
+) -> dict[str, float]:
+    """Figures over the dev rows; those that the rows cannot give are left out.
+
+    score_mse: mean of (score - teacher_score)^2 over rows with a teacher score.
+    verdict_accuracy, auc: over rows with a verdict; auc where both verdicts occur.
+    nDCG@10: mean over queries with a yes, verdict yes as relevance.
+    """
+    was_training = forward.training
+    forward.eval()
+    logits = np.empty(len(rows))
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        numbers = list(range(start, min(start + _CHUNK_ROWS, len(rows))))
+        drawn = rows.draws(numbers, [False] * len(numbers))
+        number_of = {id(row): number for number, row in zip(numbers, drawn, strict=True)}
+        for some in token_batches(drawn, tokens_per_batch):
+            with torch.inference_mode():
+                found, _ = forward(RowBatch.of(some, device))
+            logits[[number_of[id(row)] for row in some]] = found.float().cpu().numpy()
+    forward.train(was_training)
+    return _figures(logits, rows)
+
+
+def selection_value(metrics: dict[str, float]) -> float:
+    """What the best model has most of: auc, else nearness to the teacher's scores."""
+    return metrics["auc"] if "auc" in metrics else -metrics.get("score_mse", 0.0)
+
+
+def _figures(logits: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
+    teacher = rows.column("teacher_score").astype(float)
+    verdict = rows.column("verdict")
+    figures: dict[str, float] = {"rows": len(logits)}
+    scored = ~np.isnan(teacher)
+    if scored.any():
+        score = 1 / (1 + np.exp(-logits[scored]))
+        figures["score_mse"] = float(np.mean((score - teacher[scored]) ** 2))
+    judged = verdict >= 0
+    if judged.any():
+        says_yes = logits[judged] > 0
+        figures["verdict_accuracy"] = float(np.mean(says_yes == (verdict[judged] == 1)))
+        auc = area_under_curve(logits[judged], verdict[judged] == 1)
+        if not isnan(auc):
+            figures["auc"] = auc
+            figures["nDCG@10"] = _ndcg(logits, verdict, rows.column("query_id"))
+    return figures
+
+
+def area_under_curve(scores: NDArray[Any], relevant: NDArray[Any]) -> float:
+    """Probability that a relevant one scores higher than another, ties one half; NaN without both.
+
+    Source: Mann-Whitney U over the product of both counts.
+    """
+    from scipy.stats import rankdata
+
+    yes = int(relevant.sum())
+    no = len(relevant) - yes
+    if not yes or not no:
+        return float("nan")
+    return float((rankdata(scores)[relevant].sum() - yes * (yes + 1) / 2) / (yes * no))
+
+
+def _ndcg(logits: NDArray[Any], verdict: NDArray[Any], query_ids: NDArray[Any]) -> float:
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, list[tuple[str, float]]] = {}
+    for number, (query, logit, label) in enumerate(zip(query_ids, logits, verdict, strict=True)):
+        if label >= 0:
+            qrels.setdefault(query, {})[str(number)] = int(label)
+            run.setdefault(query, []).append((str(number), float(logit)))
+    queries = [query for query, grades in qrels.items() if any(grades.values())]
+    return mean(per_query(qrels, run, queries, ["nDCG@10"])["nDCG@10"])

@@ -1,0 +1,88 @@
+"""The log of a run: log.jsonl, a line each `log_steps`, and its picture curves.svg."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.shards.writer import whole_file
+
+LOG = "log.jsonl"
+CURVES = "curves.svg"
+_PANELS = (
+    (("loss", "pointwise_loss", "sft_loss"), "training loss"),
+    (("learning_rate",), "learning rate"),
+    (("score_mse",), "dev: squared score error"),
+    (("auc", "nDCG@10", "verdict_accuracy"), "dev: auc, nDCG@10, verdict accuracy"),
+)
+
+
+class Journal:
+    """Appends to RUN/log.jsonl; lines beyond the step that a run resumes from are dropped."""
+
+    def __init__(self, run: Path, from_step: int) -> None:
+        self._run = run
+        self._path = run / LOG
+        self._lines = [line for line in _read(self._path) if line["step"] <= from_step]
+        with whole_file(self._path) as file:
+            for line in self._lines:
+                file.write(_encoded(line))
+
+    def add(self, step: int, figures: dict[str, Any]) -> None:
+        """One line more."""
+        line = {"step": step, **figures}
+        self._lines.append(line)
+        with self._path.open("ab") as file:
+            file.write(_encoded(line))
+
+    def draw(self) -> None:
+        """Write curves.svg, with those panels that have something to show."""
+        import matplotlib
+
+        matplotlib.use("svg")
+        matplotlib.rcParams["svg.hashsalt"] = "prism"
+        from matplotlib import pyplot
+
+        panels = [
+            (names, title)
+            for names, title in _PANELS
+            if any(name in line for line in self._lines for name in names)
+        ]
+        if not panels:
+            return
+        figure, axes = pyplot.subplots(
+            len(panels), 1, figsize=(7, 2.6 * len(panels)), sharex=True, squeeze=False
+        )
+        for axis, (names, title) in zip(axes[:, 0], panels, strict=True):
+            for name in names:
+                points = [(line["step"], line[name]) for line in self._lines if name in line]
+                if points:
+                    axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=".")
+            axis.set_title(title, loc="left", fontsize=10)
+            axis.grid(alpha=0.3)
+            if len(names) > 1:
+                axis.legend(fontsize=8, frameon=False)
+        axes[-1, 0].set_xlabel("step")
+        figure.tight_layout()
+        picture = BytesIO()
+        figure.savefig(picture, format="svg", metadata={"Date": None})
+        with whole_file(self._run / CURVES) as file:
+            file.write(picture.getvalue())
+        pyplot.close(figure)
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = []
+    for raw in path.read_bytes().splitlines():
+        try:
+            lines.append(orjson.loads(raw))
+        except orjson.JSONDecodeError:
+            break  # torn by a kill
+    return lines

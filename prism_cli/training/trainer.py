@@ -1,0 +1,247 @@
+"""transformers' Trainer, with prism's loss: one dataloader item is one optimizer step's rows.
+
+Accelerate, FSDP and the loggers of TrainingArguments.report_to work as in any Trainer.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from prism_cli.errors import ModelError, StorageError
+from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
+from prism_cli.training.batches import Steps, token_batches
+from prism_cli.training.checkpoints import commit_checkpoint
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What of the loss and of the passes is set by the recipe."""
+
+    gamma_point: float
+    gamma_sft: float
+    rows_per_step: int
+    tokens_per_batch: int
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the run does around the steps.
+
+    Attributes:
+        stopping: whether to commit and stop after the step.
+        on_step: told the step that is done, from 1.
+        on_log: told step and figures.
+        on_dev: measures the dev rows, given the step; called every `dev_steps`.
+    """
+
+    stopping: Callable[[], bool]
+    on_step: Callable[[int], None]
+    on_log: Callable[[int, dict[str, float]], None]
+    on_dev: Callable[[int], None] | None = None
+    dev_steps: int = 0
+
+
+class PrismTrainer(Trainer):
+    """Trains a `RowForward`.
+
+    Args:
+        forward: the model with its verdict tokens.
+        arguments: its `output_dir` is a staging folder.
+        steps: the training rows, by step.
+        checkpoints: the folder that gets the complete ones.
+        keep: how many stay there.
+    """
+
+    def __init__(
+        self,
+        forward: RowForward,
+        arguments: TrainingArguments,
+        steps: Steps,
+        weights: Weights,
+        hooks: Hooks,
+        checkpoints: Path,
+        keep: int,
+    ) -> None:
+        super().__init__(
+            model=forward, args=arguments, train_dataset=steps, callbacks=[_Between(hooks)]
+        )
+        self.remove_callback(PrinterCallback)
+        self._weights = weights
+        self._hooks = hooks
+        self._checkpoints = checkpoints
+        self._keep = keep
+        self._budget = weights.tokens_per_batch
+        self._parts = torch.zeros(2)  # pointwise and sft loss, summed since the last log line
+        self._parts_steps = 0
+
+    def get_train_dataloader(self) -> DataLoader[list[TokenizedRow]]:
+        """The steps in order; not handed to accelerate, for each process reads its own rows."""
+        assert isinstance(self.train_dataset, Steps)
+        return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only)
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        num_items_in_batch: Any = None,
+    ) -> Tensor:
+        """Gradients of one step's rows, in passes of at most `tokens_per_batch`; returns the loss.
+
+        Raises:
+            ModelError: a loss that is not finite, or a row that does not fit into memory alone;
+                carries the rows' places.
+        """
+        rows: list[TokenizedRow] = inputs
+        model.train()
+        while True:
+            try:
+                return self._passes(model, rows)
+            except torch.OutOfMemoryError as error:
+                self._shrink(rows, error)
+                model.zero_grad()
+
+    def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
+        weights, processes = self._weights, self.args.world_size
+        batches = token_batches(rows, self._budget)
+        device = self.args.device
+        parts = torch.zeros(2, device=device)
+        for number, some in enumerate(batches):
+            batch = RowBatch.of(some, device)
+            last = number == len(batches) - 1
+            with self.compute_loss_context_manager():
+                logit, cross_entropy = model(batch)
+                pointwise, sft = step_loss(
+                    logit,
+                    cross_entropy,
+                    batch,
+                    gamma_point=weights.gamma_point,
+                    gamma_sft=weights.gamma_sft,
+                )
+            each = pointwise + sft
+            if not torch.isfinite(each).all():
+                places = [
+                    row.place for row, good in zip(some, each.isfinite(), strict=True) if not good
+                ]
+                raise ModelError(
+                    f"step {self.state.global_step + 1}: the loss is not a finite number for "
+                    f"{', '.join(places[:5])}; nothing of this step was kept. Lower learning_rate, "
+                    "or take these rows out"
+                )
+            # Gradients are averaged over processes, so each one's share counts that many times.
+            loss = each.sum() * (processes / weights.rows_per_step)
+            if last or processes == 1:
+                self.accelerator.backward(loss)
+            else:
+                with self.accelerator.no_sync(model):
+                    self.accelerator.backward(loss)
+            parts += torch.stack([pointwise.detach().sum(), sft.detach().sum()])
+        parts = parts / weights.rows_per_step
+        self._parts = self._parts.to(device) + parts
+        self._parts_steps += 1
+        total: Tensor = torch.sum(parts) * processes
+        return total
+
+    def _shrink(self, rows: Sequence[TokenizedRow], error: Exception) -> None:
+        widest = max(rows, key=lambda row: row.tokens)
+        if self._budget <= widest.tokens:
+            raise ModelError(
+                f"{widest.place}: its {widest.tokens} tokens do not fit into memory alone "
+                f"({str(error).splitlines()[0]}). Lower max_tokens, or set gradient_checkpointing"
+            ) from error
+        self._budget = max(self._budget // 2, widest.tokens)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Hand a line of figures to the run, and to Trainer's own loggers."""
+        if "loss" in logs and self._parts_steps:
+            pointwise, sft = (self._parts / self._parts_steps).tolist()
+            logs |= {"pointwise_loss": pointwise, "sft_loss": sft}
+            self._parts, self._parts_steps = torch.zeros(2), 0
+            self._hooks.on_log(self.state.global_step, dict(logs))
+        super().log(logs, start_time)
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            raise ModelError(
+                f"step {self.state.global_step + 1}: the gradient is not finite; nothing of this "
+                "step was kept. Lower learning_rate"
+            )
+        return norm
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        assert output_dir is not None
+        inner = self.accelerator.unwrap_model(self.model).model
+        if state_dict is not None:  # gathered by FSDP, under the wrapper's names
+            state_dict = {name.removeprefix("model."): one for name, one in state_dict.items()}
+        inner.save_pretrained(output_dir, state_dict=state_dict)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        inner = self.accelerator.unwrap_model(model or self.model).model
+        state: dict[str, Tensor] = {}
+        for path in sorted(Path(resume_from_checkpoint).glob("*.safetensors")):
+            state |= load_file(path)
+        if hasattr(inner, "peft_config"):
+            from peft import set_peft_model_state_dict
+
+            set_peft_model_state_dict(inner, state)
+        else:
+            inner.load_state_dict(state, strict=False)  # tied weights are stored once
+            inner.tie_weights()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        staging = Path(str(self.args.output_dir))
+        if self.args.should_save:
+            shutil.rmtree(staging, ignore_errors=True)
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                name = f"checkpoint-{self.state.global_step}"
+                commit_checkpoint(staging / name, self._checkpoints, self._keep)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "StreamWriter" not in str(error):
+                raise
+            raise StorageError(
+                f"{self._checkpoints}: the checkpoint of step {self.state.global_step} cannot be "
+                f"written: {str(error).splitlines()[0]}; the one before it is whole. Make room, "
+                "then run the same command again"
+            ) from error
+
+
+class _Between(TrainerCallback):
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        self._hooks.on_step(state.global_step)
+        last = state.global_step >= state.max_steps
+        if self._hooks.on_dev and (last or state.global_step % self._hooks.dev_steps == 0):
+            self._hooks.on_dev(state.global_step)
+        if self._hooks.stopping() and not last:
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+
+def _only(items: Sequence[list[TokenizedRow]]) -> list[TokenizedRow]:
+    return items[0]

@@ -21,6 +21,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
+from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
 from prism_cli.evaluation.reranking import WINDOW_PAIRS, Ask, candidate_texts, rerank_candidates
 from prism_cli.evaluation.results import Measured
 from prism_cli.evaluation.runs import Run, RunNote, RunStore, run_fingerprint

@@ -116,12 +116,11 @@ def request(backend: BatchBackend | CallBackend, payload: Any, *parts: str) -> R
     Every text that decides the reply is a part. Each part is preceded by its length, so that
     ("ab", "c") and ("a", "bc") differ.
     """
-    digest = sha256()
+    pieces: list[bytes] = []
     for part in (backend.fingerprint, *parts):
         raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return Request(backend, digest.digest(), payload)
+        pieces += (len(raw).to_bytes(8, "big"), raw)
+    return Request(backend, sha256(b"".join(pieces)).digest(), payload)
 
 
 @dataclass(frozen=True, slots=True)

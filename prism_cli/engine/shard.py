@@ -89,6 +89,7 @@ class ShardWork:
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Counter[str] = field(default_factory=Counter)
     _seen: SeenTexts = field(default_factory=SeenTexts)
+    _last_query: tuple[str, str, str] = ("", "", "")
 
     def run(self, lines: Iterable[Line]) -> Counts:
         """Work all lines, in order.
@@ -122,7 +123,9 @@ class ShardWork:
         for index, (name, number, raw) in enumerate(window):
             try:
                 outcome = work(self._checked(raw))
-                if isinstance(outcome, dict | list | Dropped | Routed):
+                if isinstance(
+                    outcome, (dict, list, Dropped, Routed)
+                ):  # a tuple is 3 x as fast as |
                     results[index] = outcome
                 else:
                     active.append((index, outcome, next(outcome)))
@@ -158,17 +161,22 @@ class ShardWork:
         self.stage.check(row)
         if "query_id" in row and self.stage.query_rows:
             query, style = row.get("query"), row.get("query_style") or "original"
-            key = f"{row['query_id']}\0{style}".encode()
-            if isinstance(query, str) and self._seen.conflicts(
-                blake2b(key, digest_size=16).digest(),
-                blake2b(query.encode(), digest_size=16).digest(),
-            ):
-                raise RowError(
-                    "query_id",
-                    f"{row['query_id']!r} ({style}) stood with another query before; one id, one "
-                    "query",
-                )
+            if isinstance(query, str):
+                self._hold_to_one_query(str(row["query_id"]), style, query)
         return row
+
+    def _hold_to_one_query(self, query_id: str, style: str, query: str) -> None:
+        known = (query_id, style, query)
+        if known == self._last_query:  # the documents of a query mostly stand together
+            return
+        self._last_query = known
+        key = blake2b(f"{query_id}\0{style}".encode(), digest_size=16).digest()
+        if self._seen.conflicts(key, blake2b(query.encode(), digest_size=16).digest()):
+            self._last_query = ("", "", "")
+            raise RowError(
+                "query_id",
+                f"{query_id!r} ({style}) stood with another query before; one id, one query",
+            )
 
     def _unusual(self, line: Line, result: Result) -> Iterator[Row]:
         name, number, raw = line

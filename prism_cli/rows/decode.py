@@ -12,7 +12,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_LINE_BYTES = 64 << 20
 """What one row may weigh, so that memory stays bounded whatever the input."""
 _SAFE_DEPTH = 200
-_LONG_DIGITS = re.compile(rb"[0-9]{19}")
+# Digits to 0, opening brackets to 2, all else to 1: two looks at this cost a tenth of a regex.
+_CLASSES = bytes(0 if 48 <= byte <= 57 else 2 if byte in b"[{" else 1 for byte in range(256))
+_LONG_DIGITS = bytes(19)
 _BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9]{19,})(?![0-9.eE])')
 
 
@@ -36,9 +38,10 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
         raise RowError("", _complaint(raw, error)) from None
     if type(row) is not dict:
         raise RowError("", f"expected a JSON object, found {json_type(row)}")
-    if _LONG_DIGITS.search(raw):
+    classes = raw.translate(_CLASSES)
+    if _LONG_DIGITS in classes:
         _refuse_big_integers(raw)
-    if raw.count(b"[") + raw.count(b"{") > _SAFE_DEPTH:
+    if classes.count(2) > _SAFE_DEPTH:
         _refuse_deep_nesting(row)
     return _renamed(row, fields) if fields else row
 

@@ -14,6 +14,8 @@ from prism_cli.errors import RowError
 
 Row = dict[str, Any]
 
+_OPTIONAL_TEXTS = ("title", "query_id", "doc_id", "original_query")
+
 
 @dataclass(frozen=True, slots=True)
 class RowRef:
@@ -96,10 +98,13 @@ def check_pair(row: Row) -> None:
     Raises:
         RowError: the first field that breaks it.
     """
-    string_field(row, "query", blank=False)
-    string_field(row, "document")
-    for name in ("title", "query_id", "doc_id", "original_query"):
-        if name in row:
+    query = row.get("query")
+    if type(query) is not str or not query.strip():
+        string_field(row, "query", blank=False)
+    if type(row.get("document")) is not str:
+        string_field(row, "document")
+    for name in _OPTIONAL_TEXTS:
+        if name in row and type(row[name]) is not str:
             string_field(row, name, required=False)
 
 

@@ -121,7 +121,7 @@ def _dequantise(gguf: Path, made: Path) -> None:
     }
     with quiet_transformers():
         quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        config = quantised.config
+        config: Any = quantised.config
         if hasattr(config, "quantization_config"):
             del config.quantization_config  # save_pretrained would refuse
         plain = LlamaForCausalLM(config)

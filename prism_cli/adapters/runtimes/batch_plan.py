@@ -1,0 +1,61 @@
+"""Which prompts share a batch: a pure function of their lengths and queries."""
+
+from collections.abc import Hashable, Sequence
+
+PREFIX_TOKENS = 8192
+"""Prefix tokens whose states are held at once (SmolLM2 in float32: 46 KB a token)."""
+
+
+def plan_batches(
+    queries: Sequence[Hashable],
+    prefix_lengths: Sequence[int],
+    tail_lengths: Sequence[int],
+    batch_tokens: int,
+    *,
+    equal_lengths: bool = False,
+) -> list[list[int]]:
+    """Indices in batches, each index once.
+
+    Queries go in chunks whose prefixes fit PREFIX_TOKENS; within a chunk rows go by falling tail
+    length, so that a batch pads little and memory peaks first; within a batch by query.
+
+    Args:
+        batch_tokens: rows times longest tail at the most; one longer row stands alone.
+        equal_lengths: only tails of the same length share a batch.
+    """
+    by_query: dict[Hashable, list[int]] = {}
+    for index, query in enumerate(queries):
+        by_query.setdefault(query, []).append(index)
+    batches: list[list[int]] = []
+    chunk: list[int] = []
+    held = 0
+    for rows in by_query.values():
+        tokens = prefix_lengths[rows[0]]
+        if chunk and held + tokens > PREFIX_TOKENS:
+            batches += _filled(chunk, tail_lengths, batch_tokens, equal_lengths)
+            chunk, held = [], 0
+        chunk += rows
+        held += tokens
+    if chunk:
+        batches += _filled(chunk, tail_lengths, batch_tokens, equal_lengths)
+    return batches
+
+
+def _filled(
+    chunk: list[int], lengths: Sequence[int], batch_tokens: int, equal_lengths: bool
+) -> list[list[int]]:
+    """One chunk in batches; `chunk` is in order of query."""
+    place = {index: number for number, index in enumerate(chunk)}
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    longest = 0
+    for index in sorted(chunk, key=lambda one: -lengths[one]):
+        full = (len(batch) + 1) * longest > batch_tokens
+        if batch and (full or (equal_lengths and lengths[index] != longest)):
+            batches.append(batch)
+            batch = []
+        if not batch:
+            longest = lengths[index]
+        batch.append(index)
+    batches.append(batch)
+    return [sorted(one, key=place.__getitem__) for one in batches]

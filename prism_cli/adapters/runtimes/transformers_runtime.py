@@ -1,0 +1,257 @@
+"""A causal model in this process as a reranker: scores, and text where the verdict is yes.
+
+The prompt up to the document is computed once per query; documents go in batches of similar length
+from there; of the head only the two verdict rows are computed. Texts continue, greedily, from the
+state that gave the score.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches
+from prism_cli.errors import ModelError, RowError
+from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
+from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
+from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.loading import LoadedModel, load_model
+from prism_cli.modeling.prompt_state import BatchState, PrefixState
+from prism_cli.ports import Reply, Usage
+
+CPU_BATCH_TOKENS = 2048
+GPU_BATCH_TOKENS = 32_768
+MAX_NEW_TOKENS = 512
+
+Pair = tuple[str, str]
+"""What is asked: query, document."""
+
+
+class TransformersReranker:
+    """A BatchBackend; payloads are (query, document).
+
+    Args:
+        loaded: model, tokenizer, profile.
+        spec: the model as the user named it.
+        evidence: also write text where the verdict is yes.
+        max_tokens: prompt tokens; longer documents are cut.
+        max_new_tokens: tokens of text, the verdict not counted.
+        batch_tokens: tail tokens of a batch, padding included; None for the device's default.
+
+    Raises:
+        ModelError: tokenizer or architecture is not fit.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        spec: str,
+        *,
+        evidence: bool = True,
+        max_tokens: int = MAX_TOKENS,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        batch_tokens: int | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, max_tokens)
+        model: Any = loaded.model
+        dense = model.get_decoder().config.model_type in MODEL_TYPES
+        self._pass = DensePass(model) if dense else HybridPass(model)
+        self._spec = spec
+        self._evidence = evidence
+        self._max_new_tokens = max_new_tokens
+        gpu = self._pass.device.type != "cpu"
+        self.batch_tokens = batch_tokens or (GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS)
+        # Alone, a prefix's numbers do not depend on what was computed before a kill.
+        self._together = gpu and self._pass.padding_is_safe
+        self._head: Any = model.get_output_embeddings()
+        verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
+        weight: Tensor = self._head.weight
+        self._verdict_rows = weight[verdicts.to(weight.device)].float()
+        self._stops = torch.tensor(sorted(_stop_ids(loaded, self.encoder)), device=weight.device)
+        self._states: OrderedDict[str, PrefixState] = OrderedDict()
+        self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
+
+    @property
+    def spec(self) -> str:
+        return self._spec
+
+    @property
+    def fingerprint(self) -> str:
+        text = f" text {self._max_new_tokens}" if self._evidence else ""
+        return (
+            f"rerank {self.loaded.fingerprint} {self.loaded.profile.hash} {self._pass.dtype} "
+            f"{self._pass.device.type} {self.encoder.max_tokens}{text}"
+        )
+
+    def plan(self, payloads: Sequence[Pair]) -> list[list[int]]:
+        """Batches by query and length; pairs that do not fit go last, together."""
+        self._encoded = self._encode(payloads)
+        known = [self._encoded[pair] for pair in payloads]
+        fit = [index for index, one in enumerate(known) if isinstance(one, EncodedPrompt)]
+        unfit = [index for index, one in enumerate(known) if isinstance(one, RowError)]
+        prompts = [one for one in known if isinstance(one, EncodedPrompt)]
+        batches = plan_batches(
+            [payloads[index][0] for index in fit],
+            [len(prompt.prefix_ids) for prompt in prompts],
+            [len(prompt.tail_ids) for prompt in prompts],
+            self.batch_tokens,
+            equal_lengths=not self._pass.padding_is_safe,
+        )
+        return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
+
+    @torch.inference_mode()
+    def answer(self, payloads: Sequence[Pair]) -> list[Reply]:
+        """One reply a pair: {"logit", "truncated"}, and "text" where asked for and logit > 0.
+
+        A query too long for the prompt is refused.
+
+        Raises:
+            ModelError: scores that are not numbers, or a pair that does not fit the device.
+        """
+        encoded = {pair: self._encoded.get(pair) for pair in payloads}
+        encoded |= self._encode([pair for pair, one in encoded.items() if one is None])
+        prompts = {pair: one for pair, one in encoded.items() if isinstance(one, EncodedPrompt)}
+        replies = self._answered(list(prompts), list(prompts.values()))
+        refused = {
+            pair: Reply({}, refusal=one.reason)
+            for pair, one in encoded.items()
+            if isinstance(one, RowError)
+        }
+        return [refused.get(pair) or replies[pair] for pair in payloads]
+
+    def _encode(self, pairs: Sequence[Pair]) -> dict[Pair, EncodedPrompt | RowError]:
+        distinct = list(dict.fromkeys(pairs))
+        return dict(zip(distinct, self.encoder.encode_each(distinct), strict=True))
+
+    def _answered(self, pairs: list[Pair], prompts: list[EncodedPrompt]) -> dict[Pair, Reply]:
+        if not pairs:
+            return {}
+        try:
+            replies = self._batch([query for query, _ in pairs], prompts)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if len(pairs) == 1:
+                raise ModelError(
+                    f"one prompt of {len(prompts[0])} tokens does not fit the device's memory; "
+                    "lower --max-tokens, or use a smaller model or --dtype bfloat16"
+                ) from error
+            half = len(pairs) // 2
+            first = self._answered(pairs[:half], prompts[:half])
+            return first | self._answered(pairs[half:], prompts[half:])
+        return dict(zip(pairs, replies, strict=True))
+
+    def _batch(self, queries: list[str], prompts: list[EncodedPrompt]) -> list[Reply]:
+        states = self._prefix_states(queries, prompts)
+        hidden, state = self._pass.extend(
+            [states[query] for query in queries],
+            [prompt.tail_ids for prompt in prompts],
+            keep=self._evidence,
+        )
+        yes_no = hidden.float() @ self._verdict_rows.T
+        logits: list[float] = (yes_no[:, 0] - yes_no[:, 1]).tolist()
+        if any(logit != logit or abs(logit) == float("inf") for logit in logits):
+            raise ModelError(
+                f"{self._spec}: scores are not finite numbers in {self._pass.dtype}; the weights "
+                "are damaged, or the type is too narrow: try --dtype bfloat16 or float32"
+            )
+        yes = [row for row, logit in enumerate(logits) if logit > 0]
+        written = self._written(state, yes) if state is not None and yes else {}
+        return [
+            Reply(
+                {"logit": logit, "truncated": prompt.truncated}
+                | ({"text": self._text(written[row])} if row in written else {}),
+                usage=Usage(len(prompt), len(written.get(row, ()))),
+            )
+            for row, (logit, prompt) in enumerate(zip(logits, prompts, strict=True))
+        ]
+
+    def _prefix_states(
+        self, queries: list[str], prompts: list[EncodedPrompt]
+    ) -> dict[str, PrefixState]:
+        """The state of each query's prefix, from the store where it is there."""
+        ids = {query: prompt.prefix_ids for query, prompt in zip(queries, prompts, strict=True)}
+        missing = [query for query in ids if query not in self._states]
+        for group in self._prefill_groups(missing, ids):
+            made = self._pass.prefill([ids[query] for query in group])
+            self._states.update(zip(group, made, strict=True))
+        for query in ids:
+            self._states.move_to_end(query)
+        found = {query: self._states[query] for query in ids}
+        held = sum(state.length for state in self._states.values())
+        while held > PREFIX_TOKENS and len(self._states) > len(ids):
+            held -= self._states.popitem(last=False)[1].length
+        return found
+
+    def _prefill_groups(self, queries: list[str], ids: dict[str, list[int]]) -> list[list[str]]:
+        if not self._together or not queries:
+            return [[query] for query in queries]
+        size = max(1, self.batch_tokens // max(len(ids[query]) for query in queries))
+        return [queries[start : start + size] for start in range(0, len(queries), size)]
+
+    def _written(self, state: BatchState, rows: list[int]) -> dict[int, list[int]]:
+        """Greedy tokens behind "yes" for `rows` of the batch, without the one that ends them."""
+        device = self._stops.device
+        written: dict[int, list[int]] = {row: [] for row in rows}
+        state = state.keep(torch.tensor(rows, device=device), self._pass.attention)
+        active = list(rows)
+        live = [True] * len(active)
+        tokens = torch.full((len(rows),), self.encoder.yes_id, device=device)
+        for _ in range(self._max_new_tokens):
+            tokens = self._head(self._pass.step(state, tokens)).argmax(-1)
+            ended = torch.isin(tokens, self._stops).tolist()
+            for place, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
+                live[place] = live[place] and not ended[place]
+                if live[place]:
+                    written[row].append(token)
+            if not any(live):
+                break
+            if live.count(False) * 8 >= len(live):  # else the copy costs more than it saves
+                kept = [place for place, going_on in enumerate(live) if going_on]
+                chosen = torch.tensor(kept, device=device)
+                state, tokens = state.keep(chosen, self._pass.attention), tokens[chosen]
+                active, live = [active[place] for place in kept], [True] * len(kept)
+        return written
+
+    def _text(self, tokens: list[int]) -> str:
+        ids = [self.encoder.yes_id, *tokens]
+        return str(self.loaded.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def load_reranker(
+    spec: str,
+    *,
+    evidence: bool = True,
+    device: str = "auto",
+    dtype: str = "auto",
+    profile: str | None = None,
+    max_tokens: int = MAX_TOKENS,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    batch_tokens: int | None = None,
+) -> TransformersReranker:
+    """The reranker of a model spec.
+
+    Raises:
+        ModelError: see `load_model` and TransformersReranker.
+    """
+    return TransformersReranker(
+        load_model(spec, device=device, dtype=dtype, profile=profile),
+        spec,
+        evidence=evidence,
+        max_tokens=max_tokens,
+        max_new_tokens=max_new_tokens,
+        batch_tokens=batch_tokens,
+    )
+
+
+def _stop_ids(loaded: LoadedModel, encoder: PromptEncoder) -> set[int]:
+    """Tokens that end a text: the end of the turn, and what the model says ends it."""
+    config = getattr(loaded.model, "generation_config", None)
+    named = getattr(config, "eos_token_id", None)
+    stops = {encoder.eos_id, *(named if isinstance(named, list) else [named])}
+    own = loaded.tokenizer.eos_token_id
+    stops.add(own if isinstance(own, int) else None)
+    stops.add(loaded.tokenizer.get_added_vocab().get("<|endoftext|>"))
+    return {stop for stop in stops if stop is not None}

@@ -1,0 +1,292 @@
+"""transformers' own forward pass over prefixes, tails and tokens, for hybrids such as Qwen3.5.
+
+Linear attention has a state instead of keys, and padding would move it: zeroed hidden states still
+decay the recurrent state and shift the convolution window. So at padding the step size and the
+decay are switched off (beta = 0, g = 0), and the window is taken at each row's last real token.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionLayer
+
+from prism_cli.errors import ModelError
+from prism_cli.modeling.prompt_state import (
+    GROWTH,
+    BatchState,
+    PrefixState,
+    additive_mask,
+    padded,
+    visible_keys,
+)
+
+_KNOWN_LAYERS = {"full_attention", "linear_attention"}
+
+
+class HybridPass:
+    """The same three calls as DensePass, for any model of full and linear attention.
+
+    Args:
+        model: a causal model in eval mode.
+
+    Raises:
+        ModelError: a layer of another kind (sliding windows, chunks), whose state it cannot keep.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        whole: Any = model
+        self._core: Any = whole.get_decoder()
+        config = self._core.config
+        kinds = getattr(config, "layer_types", None) or (
+            ["full_attention"] * config.num_hidden_layers
+        )
+        if getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None):
+            kinds = ["sliding_attention"]
+        if strange := set(kinds) - _KNOWN_LAYERS:
+            raise ModelError(
+                f"model of type {config.model_type}: layers of kind {', '.join(sorted(strange))} "
+                "cannot share a prefix here; expected full or linear attention (Llama, Qwen)"
+            )
+        self.attention = [kind == "full_attention" for kind in kinds]
+        self._gates = [
+            (layer.linear_attn.in_proj_a, layer.linear_attn.in_proj_b)
+            for layer in self._core.layers
+            if hasattr(getattr(layer, "linear_attn", None), "in_proj_a")
+        ]
+        self.padding_is_safe = len(self._gates) == self.attention.count(False)
+        embed: nn.Embedding = self._core.get_input_embeddings()
+        self.device, self.dtype = embed.weight.device, embed.weight.dtype
+
+    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixState]:
+        """The state of each prefix."""
+        _, layers = self._run([None] * len(prefixes), prefixes)
+        return [
+            PrefixState(
+                [
+                    (first[row, :, : len(ids)].clone(), second[row, :, : len(ids)].clone())
+                    if is_attention
+                    else (first[row].clone(), second[row].clone())
+                    for is_attention, (first, second) in zip(self.attention, layers, strict=True)
+                ],
+                len(ids),
+            )
+            for row, ids in enumerate(prefixes)
+        ]
+
+    def extend(
+        self, states: Sequence[PrefixState], tails: Sequence[Sequence[int]], *, keep: bool
+    ) -> tuple[Tensor, BatchState | None]:
+        """Hidden states [batch, hidden] at each tail's last token, and with `keep` the batch's."""
+        hidden, layers = self._run(states, tails)
+        if not keep:
+            return hidden, None
+        visible = visible_keys([s.length for s in states], [len(t) for t in tails])
+        ends = [s.length + len(t) for s, t in zip(states, tails, strict=True)]
+        return hidden, BatchState(
+            layers,
+            visible.shape[1],
+            visible.to(self.device),
+            torch.tensor(ends, device=self.device),
+        )
+
+    def step(self, state: BatchState, tokens: Tensor) -> Tensor:
+        """Append one token to each row, in place; hidden states [batch, hidden] at it.
+
+        Args:
+            tokens: [batch] int64.
+        """
+        rows = len(tokens)
+        cache = self._cache(state.layers, state.used, None)
+        state.visible = torch.cat(
+            [state.visible[:, : state.used], state.visible.new_ones(rows, 1)], dim=1
+        )
+        hidden = self._forward(
+            tokens[:, None],
+            state.positions[:, None],
+            additive_mask(state.visible, 1, self.dtype),
+            cache,
+        )
+        state.layers, state.used = self._layers_of(cache), state.used + 1
+        state.positions = state.positions + 1
+        return hidden[:, 0]
+
+    def _run(
+        self, states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        lengths = [len(tail) for tail in tails]
+        before = [state.length if state else 0 for state in states]
+        rows, longest, lead = len(tails), max(lengths), max(before)
+        steps = torch.arange(longest, device=self.device)
+        positions = torch.tensor(before, device=self.device)[:, None] + steps
+        visible = visible_keys(before, lengths).to(self.device)
+        ends = torch.tensor(lengths, device=self.device)
+        layers = self._joined([s for s in states if s is not None], lead)
+        cache = self._cache(layers, lead, ends)
+        with self._untouched_by(steps[None] >= ends[:, None]):
+            mask = additive_mask(visible, longest, self.dtype)
+            hidden = self._forward(padded(tails, self.device), positions, mask, cache)
+        return hidden[torch.arange(rows, device=self.device), ends - 1], self._layers_of(cache)
+
+    def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: "_Cache") -> Tensor:
+        """Hidden states [batch, tokens, hidden], normed."""
+        masks = mask if all(self.attention) else {"full_attention": mask, "linear_attention": None}
+        out: Tensor = self._core(
+            input_ids=ids,
+            attention_mask=masks,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return out
+
+    @contextmanager
+    def _untouched_by(self, padding: Tensor) -> Iterator[None]:
+        """Linear layers leave their state as it is where `padding` ([batch, tokens]) is True."""
+
+        def closed(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+            return output.masked_fill(padding[..., None], float("-inf"))
+
+        hooks = [gate.register_forward_hook(closed) for pair in self._gates for gate in pair]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _joined(self, states: Sequence[PrefixState], lead: int) -> list[tuple[Tensor, Tensor]]:
+        """Prefix states as one batch, keys and values right-aligned; [] where there are none."""
+        if not states:
+            return []
+        layers = []
+        for index, is_attention in enumerate(self.attention):
+            both = []
+            for part in (0, 1):
+                each = [state.layers[index][part] for state in states]
+                if is_attention:
+                    each = [functional.pad(one, (0, 0, lead - one.shape[1], 0)) for one in each]
+                both.append(torch.stack(each))
+            layers.append((both[0], both[1]))
+        return layers
+
+    def _cache(
+        self, layers: list[tuple[Tensor, Tensor]], used: int, ends: Tensor | None
+    ) -> "_Cache":
+        return _Cache(
+            [
+                _Keys(layers[index] if layers else None, used)
+                if is_attention
+                else _Linear(layers[index] if layers else None, ends)
+                for index, is_attention in enumerate(self.attention)
+            ]
+        )
+
+    def _layers_of(self, cache: "_Cache") -> list[tuple[Tensor, Tensor]]:
+        layers: list[Any] = list(cache.layers)
+        return [
+            (layer.keys, layer.values)
+            if isinstance(layer, _Keys)
+            else (layer.conv_states[0], layer.recurrent_states[0])
+            for layer in layers
+        ]
+
+
+class _Cache(DynamicCache):
+    """A cache of ready-made layers."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        super().__init__()
+        self.layers = layers
+        self.layer_class_to_replicate = None
+
+
+class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values that grow in place."""
+
+    keys: Any
+    values: Any
+    dtype: Any
+    device: Any
+
+    def __init__(self, start: tuple[Tensor, Tensor] | None, used: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.used = used if start else 0
+        if start:
+            self.keys, self.values = start
+            self.dtype, self.device = self.keys.dtype, self.keys.device
+            self.is_initialized = True
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        new = key_states.shape[2]
+        end = self.used + new
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states, value_states
+        else:
+            if end > self.keys.shape[2]:
+                more = new if new > 1 else GROWTH
+                self.keys = functional.pad(self.keys[:, :, : self.used], (0, 0, 0, more))
+                self.values = functional.pad(self.values[:, :, : self.used], (0, 0, 0, more))
+            self.keys[:, :, self.used : end] = key_states
+            self.values[:, :, self.used : end] = value_states
+        self.used = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self.used
+
+
+class _Linear(LinearAttentionLayer):
+    """Convolution window and recurrent state, taken at each row's last real token.
+
+    Args:
+        ends: [batch] int64, real tokens of this pass; None where all are.
+    """
+
+    dtype: Any
+    device: Any
+
+    def __init__(self, start: tuple[Tensor, Tensor] | None, ends: Tensor | None) -> None:
+        super().__init__()
+        self._ends = ends
+        if start:
+            self.conv_states[0], self.recurrent_states[0] = start
+            self.conv_kernel_size[0] = start[0].shape[-1]
+            self.dtype, self.device = start[0].dtype, start[0].device
+            self.is_conv_states_initialized[0] = self.is_recurrent_states_initialized[0] = True
+            self.has_previous_state[0] = True
+
+    def update_conv_state(
+        self,
+        conv_states: Tensor,
+        state_idx: int = 0,
+        conv_kernel_size: int | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        size = self.conv_kernel_size[0] or conv_kernel_size or conv_states.shape[-1]
+        old = self.conv_states[0]
+        if old is None:
+            old = conv_states.new_zeros(*conv_states.shape[:-1], size)
+            self.dtype, self.device = old.dtype, old.device
+        whole = torch.cat([old, conv_states], dim=-1)
+        ends = self._ends
+        if ends is None:
+            ends = torch.full((len(whole),), conv_states.shape[-1], device=whole.device)
+        place = ends[:, None, None] + torch.arange(size, device=whole.device)
+        self.conv_states[0] = whole.gather(2, place.expand(-1, whole.shape[1], -1))
+        self.conv_kernel_size[0] = size
+        self.is_conv_states_initialized[0] = self.has_previous_state[0] = True
+        return whole
+
+    def update_recurrent_state(
+        self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any
+    ) -> Tensor:
+        self.recurrent_states[0] = recurrent_states
+        self.is_recurrent_states_initialized[0] = True
+        return recurrent_states

@@ -3,24 +3,23 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prism_cli.commands.eval_tables import print_plan, print_tables
 from prism_cli.commands.options import Common, with_common
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.configs.eval import EvalConfig
-    from prism_cli.evaluation.plan import EvalModel, EvalSet, EvalSummary
+    from prism_cli.evaluation.plan import EvalModel, EvalSet
 
 app = typer.Typer(
     add_completion=False,
     epilog="Example: prism eval data/scifact --top-k 20 --model hf:smollm2 --model runs/tiny",
 )
 BEIR_QA = "beir-qa"
-_ONLY_IN_FILE = ("nDCG@5", "R@5")
-"""Measures that the table has no room for."""
 
 
 @app.command()
@@ -57,6 +56,25 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Candidates a query; default 100.", show_default=False),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto (default), cpu, cuda, cuda:1, …", show_default=False),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="auto (default: float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            help="Tokens of a prompt; longer documents are cut; default 10240.",
+            show_default=False,
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +106,9 @@ def evaluate(
         "split": split,
         "first_stage": first_stage,
         "top_k": top_k,
+        "device": device,
+        "dtype": dtype,
+        "max_tokens": max_tokens,
         "seed": common.seed,
     }
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
@@ -115,7 +136,7 @@ def evaluate(
     if common.json:
         print_json(summary.metrics)
     elif not common.quiet:
-        _print_tables(summary)
+        print_tables(summary)
     if not common.quiet:
         if summary.finished_before:
             _tell(f"{summary.path}: finished before, nothing to do")
@@ -194,7 +215,7 @@ def _find_sets(
             "their folders, so measure them apart"
         )
     if not common.quiet:
-        _print_plan(plan, config)
+        print_plan(plan, config)
     return folders + [beir_qa.local_set(one, place) for one in chosen]
 
 
@@ -202,35 +223,6 @@ def _tokens_of(one: "BeirSet") -> int:
     from prism_cli.evaluation.estimate import pair_tokens
 
     return pair_tokens(one.texts())
-
-
-def _print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from prism_cli.evaluation import estimate
-
-    table = Table("set", "queries", "pairs at most", "download", box=None, pad_edge=False)
-    for one in plan:
-        table.add_row(
-            one["set"],
-            f"{one['queries']:,}",
-            f"{one['queries'] * config.top_k * len(config.models):,}",
-            one["download"],
-        )
-    console = Console(stderr=True, highlight=False)
-    console.print(table)
-    tokens = sum(one["queries"] * config.top_k * one["tokens"] for one in plan)
-    pairs = sum(one["queries"] for one in plan) * config.top_k
-    operations = estimate.operations_per_second() if config.models else 1.0
-    for name in config.models:
-        parameters = estimate.parameter_count(name)
-        if parameters is None:
-            told = "time unknown (its size cannot be told from its name)"
-        else:
-            hours = estimate.hours(1, tokens, parameters, operations)
-            told = f"about {hours:.1f} h here" if hours >= 1 else f"about {hours * 60:.0f} min here"
-        console.print(f"{name}: {pairs:,} pairs, {tokens:,} tokens: {told}, if none is kept")
 
 
 def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
@@ -241,37 +233,32 @@ def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
 
 
 def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
-    raise SystemExit(name)
+    from prism_cli.commands.wiring import reranker, reranker_identity
+    from prism_cli.evaluation.plan import EvalModel
+    from prism_cli.evaluation.reranking import Ask
+    from prism_cli.ports import Request, request
 
-
-def _print_tables(summary: "EvalSummary") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False)
-    metrics = summary.metrics
-    blocks = dict(metrics["ranking"])
-    if "average" in metrics:
-        blocks["average of the sets"] = metrics["average"]
-    intervals = metrics["statistics"]["intervals"]
-    for dataset, systems in blocks.items():
-        measures = [name for name in next(iter(systems.values())) if name not in _ONLY_IN_FILE]
-        title = dataset
-        if dataset in metrics["datasets"]:
-            title += f" ({metrics['datasets'][dataset]['queries']:,} queries)"
-        table = Table("system", title=title, title_justify="left", box=None, pad_edge=False)
-        table.add_column(measures[0], justify="right", no_wrap=True)
-        table.add_column("95 % interval", justify="right", no_wrap=True)
-        for measure in measures[1:]:
-            table.add_column(measure, justify="right", no_wrap=True)
-        for system, values in systems.items():
-            span = intervals.get(dataset, {}).get(system, {}).get(measures[0])
-            cells = [f"{values[measure]:.4f}" for measure in measures]
-            told = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
-            table.add_row(system, cells[0], told, *cells[1:])
-        console.print(table)
-    for one in metrics["statistics"]["comparisons"]:
-        console.print(
-            f"{one['dataset']}: {one['system']} against {one['baseline']}: {one['measure']} "
-            f"{one['difference']:+.4f}, p = {one['p']:.4g}, after Holm {one['p_holm']:.4g}"
+    def load() -> Ask:
+        backend = reranker(
+            name,
+            evidence=False,
+            max_tokens=config.max_tokens,
+            batch_tokens=config.batch_tokens,
+            device=config.device,
+            dtype=config.dtype,
+            profile=config.profile,
         )
+
+        def ask(query: str, document: str) -> Request:
+            return request(backend, (query, document), query, document)
+
+        return ask
+
+    identity = reranker_identity(
+        name,
+        device=config.device,
+        dtype=config.dtype,
+        profile=config.profile,
+        max_tokens=config.max_tokens,
+    )
+    return EvalModel(name, identity, load)

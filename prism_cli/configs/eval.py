@@ -29,6 +29,19 @@ class EvalConfig(StageConfig):
         description="bm25, or a TREC run file; {dataset} in its path stands for the set's name.",
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Candidates a query, from 1 to 10000.")
+    device: str = Field("auto", description="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
+    dtype: str = Field(
+        "auto", description="auto (float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16."
+    )
+    max_tokens: int = Field(
+        10_240, ge=64, description="Tokens of a prompt; longer documents are cut to fit."
+    )
+    batch_tokens: int | None = Field(
+        None, ge=1, description="Document tokens of a batch; by default what suits the device."
+    )
+    profile: str | None = Field(
+        None, description="Prompt profile, over what the model's directory says."
+    )
 
     @property
     def models(self) -> list[str]:

@@ -86,18 +86,23 @@ def load_model(
     chosen = choose_profile(path, tokenizer, profile)
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
-    base, adapter = path, None
-    if (path / "adapter_config.json").is_file():
-        base, adapter = model_path(_base_of(path)), path
+    base, adapter = _base_and_adapter(path)
     model = _load_weights(base, kind)
-    digests = [directory_digest(base)]
     if adapter is not None:
         model = _merge_adapter(model, adapter)
-        digests.append(directory_digest(adapter))
     module: torch.nn.Module = model
     module.train(False).requires_grad_(False).to(place)
-    fingerprint = hashlib.sha256(" ".join(digests).encode()).hexdigest()
+    fingerprint = _fingerprint(base, adapter)
     return LoadedModel(model, tokenizer, chosen, fingerprint, path, _revision(path))
+
+
+def model_fingerprint(spec: str) -> str:
+    """`LoadedModel.fingerprint` of a spec, without loading it; fetches what is not there.
+
+    Raises:
+        ModelError: no such model.
+    """
+    return _fingerprint(*_base_and_adapter(model_path(spec)))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -194,6 +199,17 @@ def directory_digest(path: Path) -> str:
     for file in [*files, *sorted(path.glob("*.safetensors"))]:
         digest.update(f"{file.name} {_remembered_sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _base_and_adapter(path: Path) -> tuple[Path, Path | None]:
+    if (path / "adapter_config.json").is_file():
+        return model_path(_base_of(path)), path
+    return path, None
+
+
+def _fingerprint(base: Path, adapter: Path | None) -> str:
+    digests = [directory_digest(one) for one in (base, adapter) if one is not None]
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def _inside(path: Path) -> Path:

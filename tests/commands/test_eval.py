@@ -124,3 +124,56 @@ def test_fetched_set_is_unpacked_whole(monkeypatch: pytest.MonkeyPatch, tmp_path
     data = beir_qa.local_set(fiqa, tmp_path / "data")
     assert len(data.judged_queries("test")) == 64
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
+
+
+def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> None:
+    words = (
+        "eval",
+        MINI,
+        "--model",
+        "hf:smollm2",
+        "--limit",
+        "2",
+        "--top-k",
+        "3",
+        "--device",
+        "cpu",
+    )
+    done = prism(*words, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "hf:smollm2 (from --model)" in done.stderr
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert list(content["ranking"]["squad-mini"]) == ["bm25", "hf:smollm2"]
+    assert content["runs"]["squad-mini"]["hf:smollm2"]["pairs"] == 6
+    papers = json.loads(Path("out/metrics.json.manifest.json").read_text())
+    assert papers["usage"]["asked"] == 6
+    before = Path("out/runs/squad-mini.hf-smollm2.trec").read_bytes()
+    for path in Path("out").rglob("*squad-mini.hf-smollm2*"):
+        path.unlink()
+    Path("out/metrics.json").unlink()
+    again = prism(*words, "-o", "out")
+    assert again.returncode == 0, again.stderr
+    papers = json.loads(Path("out/metrics.json.manifest.json").read_text())
+    assert papers["usage"]["asked"] == 6  # over both attempts: the ledger had them all
+    assert Path("out/runs/squad-mini.hf-smollm2.trec").read_bytes() == before
+
+
+@pytest.mark.parametrize("spec", ["./nowhere", "hf:no/such-model"])
+def test_unknown_model_is_told_before_anything_is_ranked(spec: str) -> None:
+    done = prism("eval", MINI, "--model", spec, "-o", "out")
+    assert done.returncode == 3
+    assert spec in done.stderr
+    assert not Path("out").exists()
+
+
+def test_model_comes_from_the_project_where_none_is_named() -> None:
+    Path("prism.toml").write_text('[defaults]\nmodel = "none"\n')
+    done = prism("eval", MINI, "--limit", "2", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "the first stage alone" in done.stderr
+
+
+def test_without_a_project_the_released_2b_is_asked_for_and_named() -> None:
+    done = prism("eval", MINI, "--limit", "2", "-o", "out")
+    assert done.returncode == 3
+    assert "infgrad/Prism-Qwen3.5-Reranker-2B (from the default: the released 2B" in done.stderr

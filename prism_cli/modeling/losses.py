@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from prism_cli.modeling.shared_prefix import common_prefix, last_hidden
+
 HEAD_POSITIONS = 1024
 """Positions whose logits over the vocabulary exist at one time."""
 
@@ -45,6 +47,7 @@ class RowBatch:
     """Rows of one pass, padded on the right.
 
     Attributes:
+        shared: first tokens that all prompts have in common.
         input_ids, attention_mask: int64 [rows, width].
         verdict_at: int64 [rows], the last prompt position.
         target_row, target_at, target_ids: int64 [target tokens], where each is predicted.
@@ -52,6 +55,7 @@ class RowBatch:
         teacher_score, pointwise: float32 [rows].
     """
 
+    shared: int
     input_ids: Tensor
     attention_mask: Tensor
     verdict_at: Tensor
@@ -92,7 +96,8 @@ class RowBatch:
             torch.tensor([row.teacher_score for row in rows], dtype=torch.float32),
             torch.tensor([float(row.pointwise) for row in rows], dtype=torch.float32),
         )
-        return cls(*(value.to(device) for value in values))
+        shared = common_prefix([row.prompt for row in rows])
+        return cls(shared, *(value.to(device) for value in values))
 
 
 class RowForward(nn.Module):
@@ -117,15 +122,13 @@ class RowForward(nn.Module):
         """
         wrapped: Any = self.model
         causal: Any = wrapped.get_base_model() if hasattr(wrapped, "peft_config") else wrapped
-        hidden: Tensor = causal.base_model(
-            input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False
-        ).last_hidden_state
+        hidden, first = last_hidden(causal, batch.input_ids, batch.attention_mask, batch.shared)
         head: nn.Module = causal.get_output_embeddings()
         rows = torch.arange(len(batch.verdict_at), device=hidden.device)
-        logit = self._verdict(hidden[rows, batch.verdict_at], head)
+        logit = self._verdict(hidden[rows, batch.verdict_at - first], head)
         cross_entropy = torch.zeros_like(logit)
         if len(batch.target_ids):
-            wanted = hidden[batch.target_row, batch.target_at]
+            wanted = hidden[batch.target_row, batch.target_at - first]
             losses = _target_losses(head, wanted, batch.target_ids)
             cross_entropy = cross_entropy.index_add(
                 0, batch.target_row, losses * batch.target_weight

@@ -1,10 +1,12 @@
 """Specs to adapters: the one module that knows them all, each imported where it is asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.adapters.runtimes.canary import Scorer
     from prism_cli.ports import BatchBackend, FirstStage
+    from prism_cli.stages.rerank_prompts import Prompter
 
 
 def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
@@ -56,3 +58,22 @@ def reranker_identity(
         f"{model_fingerprint(spec)} {encoder.profile.hash} {resolve_dtype(dtype, place)} "
         f"{place.type} {max_tokens}"
     )
+
+
+def canary(backend: "BatchBackend") -> dict[str, float | bool]:
+    """Scores of a known relevant and a known irrelevant pair, and whether they are in order."""
+    from prism_cli.adapters.runtimes.canary import canary_scores
+
+    return canary_scores(cast("Scorer", backend))
+
+
+def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
+    """Prompts of the model `spec` as text and ids; no weights are read or fetched.
+
+    Raises:
+        ModelError: no such model, or its tokenizer is not fit.
+        UsageError: no such profile.
+    """
+    from prism_cli.modeling.loading import load_encoder
+
+    return load_encoder(spec, max_tokens, profile=profile)

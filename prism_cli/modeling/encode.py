@@ -110,6 +110,18 @@ class PromptEncoder:
         """
         return self.join(query, self.document_ids([document])[0])
 
+    def text(self, query: str, document: str) -> str:
+        """The prompt with query and document verbatim and uncut."""
+        return self.profile.prompt(query, document)
+
+    def ids(self, query: str, document: str) -> list[int]:
+        """The prompt's token ids.
+
+        Raises:
+            RowError: as `encode`.
+        """
+        return self.encode(query, document).ids
+
     def encode_batch(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt]:
         """Many (query, document) pairs at once, on all cores.
 

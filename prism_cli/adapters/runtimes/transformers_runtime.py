@@ -5,6 +5,7 @@ from there; of the head only the two verdict rows are computed. Texts continue, 
 state that gave the score.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -122,6 +123,13 @@ class TransformersReranker:
         }
         return [refused.get(pair) or replies[pair] for pair in payloads]
 
+    @torch.inference_mode()
+    def logits(self, pairs: Sequence[Pair]) -> list[float]:
+        """The logits of a few short pairs, in one batch."""
+        prompts = self.encoder.encode_batch(pairs)
+        states = self._prefix_states([query for query, _ in pairs], prompts)
+        return self._scored([states[query] for query, _ in pairs], prompts, keep=False)[0]
+
     def _encode(self, pairs: Sequence[Pair]) -> dict[Pair, EncodedPrompt | RowError]:
         distinct = list(dict.fromkeys(pairs))
         return dict(zip(distinct, self.encoder.encode_each(distinct), strict=True))
@@ -145,18 +153,9 @@ class TransformersReranker:
 
     def _batch(self, queries: list[str], prompts: list[EncodedPrompt]) -> list[Reply]:
         states = self._prefix_states(queries, prompts)
-        hidden, state = self._pass.extend(
-            [states[query] for query in queries],
-            [prompt.tail_ids for prompt in prompts],
-            keep=self._evidence,
+        logits, state = self._scored(
+            [states[query] for query in queries], prompts, keep=self._evidence
         )
-        yes_no = hidden.float() @ self._verdict_rows.T
-        logits: list[float] = (yes_no[:, 0] - yes_no[:, 1]).tolist()
-        if any(logit != logit or abs(logit) == float("inf") for logit in logits):
-            raise ModelError(
-                f"{self._spec}: scores are not finite numbers in {self._pass.dtype}; the weights "
-                "are damaged, or the type is too narrow: try --dtype bfloat16 or float32"
-            )
         yes = [row for row, logit in enumerate(logits) if logit > 0]
         written = self._written(state, yes) if state is not None and yes else {}
         return [
@@ -167,6 +166,21 @@ class TransformersReranker:
             )
             for row, (logit, prompt) in enumerate(zip(logits, prompts, strict=True))
         ]
+
+    def _scored(
+        self, states: list[PrefixState], prompts: list[EncodedPrompt], *, keep: bool
+    ) -> tuple[list[float], BatchState | None]:
+        """l_yes - l_no of each prompt, and with `keep` what generation goes on from."""
+        tails = [prompt.tail_ids for prompt in prompts]
+        hidden, state = self._pass.extend(states, tails, keep=keep)
+        yes_no = hidden.float() @ self._verdict_rows.T
+        logits: list[float] = (yes_no[:, 0] - yes_no[:, 1]).tolist()
+        if not all(map(math.isfinite, logits)):
+            raise ModelError(
+                f"{self._spec}: scores are not finite numbers in {self._pass.dtype}; the weights "
+                "are damaged, or the type is too narrow: try --dtype bfloat16 or float32"
+            )
+        return logits, state
 
     def _prefix_states(
         self, queries: list[str], prompts: list[EncodedPrompt]

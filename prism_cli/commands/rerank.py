@@ -1,0 +1,169 @@
+"""`prism rerank`: documents to scores, verdicts and evidence."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.options import Common, Inputs, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.configs.rerank import RerankConfig
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism rerank pairs.jsonl -o reranked.jsonl --model runs/tiny",
+)
+
+
+def _setting(help: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(help=help, show_default=False)
+    return option
+
+
+@app.command()
+@with_common
+def rerank(
+    inputs: Inputs,
+    model: Annotated[
+        str | None,
+        _setting(
+            "hf:smollm2, hf:PATH, PATH of a model or run, or a hub id. Default: the project's, "
+            "else the released 2B."
+        ),
+    ] = None,
+    evidence: Annotated[
+        bool | None,
+        typer.Option(
+            "--evidence/--no-evidence",
+            help="Write contribution and evidence for yes; without, scores alone. Default on.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, _setting("Longest prompt, in tokens; longer documents are cut. Default 10240.")
+    ] = None,
+    max_new_tokens: Annotated[int | None, _setting("Longest text, in tokens. Default 512.")] = None,
+    batch_tokens: Annotated[
+        int | None,
+        _setting("Document tokens of a batch. Default 2048 on CPU, 32768 on CUDA."),
+    ] = None,
+    dtype: Annotated[
+        str | None, _setting("auto, float32, bfloat16 or float16. Default auto: by the device.")
+    ] = None,
+    device: Annotated[str | None, _setting("auto, cpu, cuda, cuda:1. Default auto.")] = None,
+    profile: Annotated[
+        str | None,
+        _setting("Prompt: prism, prism-no-think or qwen3-reranker. Default by the model."),
+    ] = None,
+    sort_queries: Annotated[
+        bool,
+        typer.Option(
+            "--sort-queries",
+            help="Put the rows of a query together first, so that all get a rank.",
+        ),
+    ] = False,
+    print_prompts: Annotated[
+        bool,
+        typer.Option(
+            "--print-prompts",
+            help="Write {query_id, doc_id, prompt, ids} instead, without loading weights.",
+        ),
+    ] = False,
+    strict_model: Annotated[
+        bool,
+        typer.Option(
+            "--strict-model",
+            help="Exit 3 where a known relevant pair does not beat an irrelevant one.",
+        ),
+    ] = False,
+    *,
+    common: Common,
+) -> None:
+    """Rank documents; say yes or no, and why, for each.
+
+    Rows: {query, document}, or {query, documents: ["…", {doc_id, title, text}]}.
+    """
+    from prism_cli.commands import wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.configs.load import load_config
+    from prism_cli.configs.rerank import RerankConfig
+    from prism_cli.shards.reader import STDIN, Source, find_shards
+
+    flags = {
+        "model": model,
+        "evidence": evidence,
+        "max_tokens": max_tokens,
+        "max_new_tokens": max_new_tokens,
+        "batch_tokens": batch_tokens,
+        "dtype": dtype,
+        "device": device,
+        "profile": profile,
+        "seed": common.seed,
+    }
+    config = load_config(
+        RerankConfig, "rerank", recipe=common.recipe, flags=flags, sets=common.sets
+    )
+    find_shards([one for one in inputs if one != STDIN])  # before the model is loaded
+    sources: list[str | Source] = list(inputs)
+    if sort_queries:
+        from prism_cli.shards.by_query import SortedByQuery
+
+        sources = [SortedByQuery(find_shards(inputs), common.field_names)]
+    if print_prompts:
+        from prism_cli.stages.rerank_prompts import RerankPromptsStage
+
+        prompter = wiring.prompter(config.model, config.max_tokens, config.profile)
+        output = common.output or Path("-")
+        run_row_stage(RerankPromptsStage(prompter), sources, replace(common, output=output), config)
+        return
+    if not common.quiet:
+        print(f"prism: model {_origin(config, given=model is not None)}", file=sys.stderr)
+    from prism_cli.stages.rerank import RerankStage
+
+    backend = wiring.reranker(
+        config.model,
+        evidence=config.evidence,
+        device=config.device,
+        dtype=config.dtype,
+        profile=config.profile,
+        max_tokens=config.max_tokens,
+        max_new_tokens=config.max_new_tokens,
+        batch_tokens=config.batch_tokens,
+    )
+    figures = {"canary": _checked_canary(wiring.canary(backend), config.model, strict_model)}
+    stage = RerankStage(backend, evidence=config.evidence, figures=figures)
+    run_row_stage(stage, sources, common, config)
+
+
+def _origin(config: "RerankConfig", *, given: bool) -> str:
+    from prism_cli.configs.eval import RELEASED_MODEL
+
+    if given:
+        return config.model
+    if config.model == RELEASED_MODEL:
+        return f"{config.model} (the released 2B; --model names another)"
+    return f"{config.model} (from the settings; --model names another)"
+
+
+def _checked_canary(
+    scores: dict[str, float | bool], model: str, strict: bool
+) -> dict[str, float | bool]:
+    """The canary's scores, after a warning where they are the wrong way round.
+
+    Raises:
+        ModelError: so, and `strict`.
+    """
+    from prism_cli.errors import ModelError
+
+    if not scores["ok"]:
+        told = (
+            f"{model}: a known relevant pair scores {scores['relevant']}, an irrelevant one "
+            f"{scores['irrelevant']}: untrained or damaged weights, or another prompt profile"
+        )
+        if strict:
+            raise ModelError(f"{told}. Stopped because of --strict-model")
+        print(f"prism: warning: {told}. Its scores may mean nothing", file=sys.stderr)
+    return scores

@@ -1,0 +1,30 @@
+"""Settings of `prism rerank`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from prism_cli.configs.base import StageConfig
+from prism_cli.configs.eval import RELEASED_MODEL
+
+
+class RerankConfig(StageConfig):
+    """What decides scores and texts."""
+
+    model: str = Field(RELEASED_MODEL, min_length=1, description="Model spec.")
+    evidence: bool = Field(True, description="Also write contribution and evidence for yes.")
+    profile: str | None = Field(None, description="Prompt profile; default by the model.")
+    max_tokens: int = Field(
+        10_240, ge=32, description="Longest prompt, in tokens; longer documents are cut."
+    )
+    max_new_tokens: int = Field(512, ge=1, description="Longest text, in tokens.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Document tokens of a batch, padding included; default 2,048 on CPU, "
+        "32,768 on CUDA.",
+    )

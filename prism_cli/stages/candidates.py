@@ -1,0 +1,46 @@
+"""The second shape of a row to rerank: a query with its documents."""
+
+from prism_cli.errors import RowError
+from prism_cli.rows.row import Row, check_pair, json_type, string_field, text_id
+
+
+def check_rerank_row(row: Row) -> None:
+    """Hold `row` against both shapes: a pair, or a query with documents.
+
+    Raises:
+        RowError: names the field, such as `documents[2].text`.
+    """
+    if "documents" in row:
+        string_field(row, "query", blank=False)
+        string_field(row, "query_id", required=False)
+        candidates(row)
+    else:
+        check_pair(row)
+
+
+def candidates(row: Row) -> list[tuple[str, str]]:
+    """(doc_id, text with its title in front) of a row's `documents`, in order.
+
+    Raises:
+        RowError: not an array; an entry that is neither a string nor {"text", "doc_id", "title"}.
+    """
+    documents = row["documents"]
+    if not isinstance(documents, list):
+        raise RowError("documents", f"expected an array, found {json_type(documents)}")
+    found = []
+    for index, one in enumerate(documents):
+        where = f"documents[{index}]"
+        if isinstance(one, str):
+            found.append((text_id(one), one))
+            continue
+        if not isinstance(one, dict):
+            raise RowError(where, f"expected a string or an object, found {json_type(one)}")
+        try:
+            text = string_field(one, "text")
+            title = string_field(one, "title", required=False)
+            name = string_field(one, "doc_id", required=False)
+        except RowError as error:
+            raise RowError(f"{where}.{error.field}", error.reason) from None
+        whole = f"{title} {text}" if title else text
+        found.append((name or text_id(whole), whole))
+    return found

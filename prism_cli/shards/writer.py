@@ -24,23 +24,20 @@ class PartFile:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve() if path.is_symlink() else path
         self.part = self.path.with_name(f".{self.path.name}.part")
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
         with _storage(path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.part.open("wb")
+            self._file = self.part.open("wb", buffering=_CHUNK_BYTES)
         self._stream = _compressed(self._file, self.path)
 
     def write(self, data: bytes) -> None:
         """Append; buffered up to 1 MiB."""
-        self._pending.append(data)
-        self._pending_bytes += len(data)
-        if self._pending_bytes >= _CHUNK_BYTES:
-            self._drain()
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise _refusal(self.path, error) from error
 
     def finish(self) -> None:
         """Everything written and on the disk, under the part's name still."""
-        self._drain()
         with _storage(self.path):
             if self._stream is not self._file:
                 self._stream.close()
@@ -56,19 +53,12 @@ class PartFile:
 
     def discard(self) -> None:
         """Remove what was written; safe at any time, also after `publish`."""
-        self._pending.clear()
         with suppress(OSError, ValueError):  # a full disk refuses the last bytes too
             self._stream.close()
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
             self.part.unlink(missing_ok=True)
-
-    def _drain(self) -> None:
-        with _storage(self.path):
-            self._stream.write(b"".join(self._pending))
-        self._pending.clear()
-        self._pending_bytes = 0
 
 
 @contextmanager
@@ -112,7 +102,11 @@ def _storage(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be written: {error.strerror or error}; nothing was published and the "
-            "replies so far are kept: make room, then run the same command again"
-        ) from error
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"{path}: cannot be written: {error.strerror or error}; nothing was published and the "
+        "replies so far are kept: make room, then run the same command again"
+    )

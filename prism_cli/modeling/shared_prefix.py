@@ -50,7 +50,7 @@ def last_hidden(
         plain = body(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         return plain.last_hidden_state, 0
     rows, width = input_ids.shape
-    cache = DynamicCache(config=causal.config)
+    cache: Any = DynamicCache(config=causal.config)
     body(input_ids=input_ids[:1, :shared], past_key_values=cache, use_cache=True)
     for layer in cache.layers:
         layer.keys = layer.keys.expand(rows, -1, -1, -1)

@@ -13,6 +13,8 @@ from prism_cli.shards.spill import Spill
 
 WINDOW_PAIRS = 2048
 """Pairs that are planned into batches together; a query is never divided."""
+DECIMALS = 6
+"""Of logits in a run: float32 noise of another batch stays below."""
 
 Ask = Callable[[str, str], Request]
 """(query, document) -> the request for its logit; RowError where the pair cannot be asked."""
@@ -104,7 +106,7 @@ def rerank_candidates(
                 if reply is None or reply.refusal is not None:
                     left.append(doc_id)
                 else:
-                    scored.append((doc_id, float(reply.value["logit"])))
+                    scored.append((doc_id, round(float(reply.value["logit"]), DECIMALS)))
                     result.truncated += bool(reply.value.get("truncated"))
             result.unscored += len(left)
             floor = min((score for _, score in scored), default=0.0)

@@ -15,6 +15,7 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 
 # Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
+    "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
     "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),

@@ -12,7 +12,8 @@ PrismError
 ├── ProviderError              5   a backend failed for now; the row stays pending
 ├── LimitReachedError          7   --max-cost or --max-seconds
 ├── LockedError               75   another run holds the output
-└── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
+├── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
+└── StepError             as said   a command of a pipeline ended badly
 
 Two more, which never leave the engine: RowError (a row is rejected, with field and reason) and
 RefusalError (a backend's final word on one request).
@@ -112,6 +113,20 @@ class InterruptedRunError(PrismError):
     def __init__(self, signal_number: int) -> None:
         self.exit_code = 128 + signal_number
         super().__init__("stopped by signal; the same command goes on where this one stopped")
+
+
+class StepError(PrismError):
+    """A command of a pipeline ended badly, and has said why.
+
+    Args:
+        command: as the user would type it.
+        exit_code: its exit code, which becomes this one's.
+        onward: the command that goes on from there.
+    """
+
+    def __init__(self, command: str, exit_code: int, onward: str) -> None:
+        self.exit_code = exit_code
+        super().__init__(f"`{command}` ended with exit code {exit_code}; `{onward}` goes on there")
 
 
 class RowError(Exception):

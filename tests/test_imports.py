@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "ports": {"rows"},
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
-        "modeling", "evaluation", "adapters.datasets",
+        "modeling", "evaluation", "quickstart", "adapters.datasets",
     },
     "configs": {"configs"},
     "rows": {"rows"},
@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "evaluation": {
         "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
     },
+    "quickstart": {"quickstart"},
     "adapters": {"adapters", "ports", "rows", "domain", "modeling", "shards"},
 }  # fmt: skip
 STDLIB = sys.stdlib_module_names
@@ -46,6 +47,7 @@ PLAIN = {
     "engine": {"orjson", "rich"},
     "errors": set[str](),
     "ports": set[str](),
+    "quickstart": {"orjson", "rich"},
     "rows": {"orjson"},
     "shards": {"orjson", "filelock", "zstandard"},
     "stages": {"orjson"},

@@ -1,0 +1,39 @@
+"""`prism quickstart`: the whole pipeline on bundled text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism quickstart demo",
+)
+
+
+@app.command()
+def quickstart(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to work in; made where it is not there.")
+    ],
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="Copy the text and write pipeline.sh; run nothing."),
+    ] = False,
+) -> None:
+    """Run every stage on a part of SQuAD, without GPU, keys or hub, in less than ten minutes.
+
+    Each stage is printed as the command you would type; the same lines are left in
+    DIR/pipeline.sh. Stopped and started again, it goes on where it was.
+    """
+    from prism_cli.quickstart.results import print_results
+    from prism_cli.quickstart.steps import prepare_folder, run_steps
+    from prism_cli.shards.lock import output_lock
+
+    with output_lock(folder):
+        steps = prepare_folder(folder)
+        if prepare:
+            typer.echo(f"sh {folder / 'pipeline.sh'}")
+            return
+        spent = run_steps(folder, steps)
+    print_results(folder, spent)

@@ -1,0 +1,116 @@
+"""What `prism quickstart` shows at its end: a table, one reranked query, and what it took."""
+
+import sys
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+MEASURE = "nDCG@10"
+_NAMES = {"bm25": "BM25", "hf:smollm2": "SmolLM2-135M, untrained", "runs/tiny": "the same, trained"}
+
+
+class Spent(Protocol):
+    """What the steps took."""
+
+    @property
+    def seconds(self) -> list[float]:
+        """Wall-clock time of each step."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest resident memory of any one process."""
+
+
+def print_results(folder: Path, spent: Spent) -> None:
+    """Print to standard output what the finished pipeline in `folder` came to."""
+    console = Console(file=sys.stdout, highlight=False)
+    metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
+    (dataset,) = metrics["ranking"]
+    console.print()
+    console.print(_table(metrics, dataset))
+    console.print(caption(metrics, dataset), width=88)
+    console.print()
+    rows = [orjson.loads(line) for line in (folder / "reranked.jsonl").read_bytes().splitlines()]
+    requests = {
+        row["query_id"]: row
+        for row in map(orjson.loads, (folder / "requests.jsonl").read_bytes().splitlines())
+    }
+    console.print(example(rows, requests), width=88, markup=False)
+    console.print(
+        f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
+        f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
+    )
+
+
+def _table(metrics: dict[str, Any], dataset: str) -> Table:
+    queries = metrics["datasets"][dataset]["queries"]
+    table = Table(
+        title=f"{queries} queries of articles never seen in training", title_justify="left"
+    )
+    for name in ("system", MEASURE, "95 % interval", "against untrained", "p"):
+        table.add_column(name, justify="left" if name == "system" else "right")
+    intervals = metrics["statistics"]["intervals"][dataset]
+    for system, values in metrics["ranking"][dataset].items():
+        low, high = intervals[system][MEASURE]
+        cells = [_NAMES.get(system, system), f"{values[MEASURE]:.3f}", f"{low:.3f} – {high:.3f}"]
+        if system == "runs/tiny":
+            test = comparison(metrics, "hf:smollm2", "runs/tiny")
+            cells += [f"{test['difference']:+.3f}", f"{test['p']:.2g}"]
+        table.add_row(*cells)
+    return table
+
+
+def comparison(metrics: dict[str, Any], baseline: str, system: str) -> dict[str, Any]:
+    """The paired test of `system` against `baseline`.
+
+    Raises:
+        StopIteration: the evaluation has no such test.
+    """
+    found: dict[str, Any] = next(
+        one
+        for one in metrics["statistics"]["comparisons"]
+        if (one["baseline"], one["system"]) == (baseline, system)
+    )
+    return found
+
+
+def caption(metrics: dict[str, Any], dataset: str) -> str:
+    """What the table shows, in a sentence or two, whichever way it came out."""
+    values = {name: of[MEASURE] for name, of in metrics["ranking"][dataset].items()}
+    test = comparison(metrics, "hf:smollm2", "runs/tiny")
+    learned = test["difference"] > 0 and test["p"] < 0.01
+    first = (
+        "Training taught the model to rank."
+        if learned
+        else "Training did not make a difference that this many queries can show."
+    )
+    short = values["runs/tiny"] < values["bm25"]
+    second = (
+        " It does not reach BM25, whose candidates it reorders: a model of 135 million weights saw "
+        "less than a thousand pairs. The recipes for 0.8b and more are for results."
+        if short
+        else " It ranks BM25's candidates better than BM25 does."
+    )
+    return f"{first}{second} p: paired permutation test, two-sided."
+
+
+def example(rows: list[dict[str, Any]], requests: dict[str, dict[str, Any]]) -> str:
+    """The first query, in file order, with a yes among its documents, and its best yes in full."""
+    for passed, row in enumerate(rows):
+        for result in row["results"]:
+            if result["verdict"] == "yes":
+                document = requests[row["query_id"]]["documents"][result["index"]]
+                before = f" ({passed} before it got no yes)" if passed else ""
+                return "\n".join(
+                    [
+                        f"query         {row['query']}{before}",
+                        f"document      {document['title']}: {document['text']}",
+                        f"score         {result['relevance_score']:.3f}, verdict yes",
+                        f"contribution  {result['contribution'] or '(none could be read)'}",
+                        f"evidence      {result['evidence'] or '(none could be read)'}",
+                    ]
+                )
+    return f"None of the {len(rows)} reranked queries got a yes; see reranked.jsonl"

@@ -1,0 +1,78 @@
+"""`prism recipes`, through the installed command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prism_cli.configs.recipes import shipped_recipes
+
+PRISM = Path(sys.executable).with_name("prism")
+
+
+def prism(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PRISM, *words], capture_output=True, text=True, timeout=60)
+
+
+def test_ls_names_every_recipe_with_its_first_line() -> None:
+    done = prism("recipes", "ls")
+    assert done.returncode == 0
+    listed = [line.split()[0] for line in done.stdout.splitlines()]
+    assert listed == list(shipped_recipes())
+    assert len(listed) > 0
+    assert all(len(line.split(maxsplit=1)[1]) > 10 for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_show_prints_a_recipe_byte_for_byte_and_it_is_good(name: str) -> None:
+    path = shipped_recipes()[name]
+    assert prism("recipes", "show", name).stdout == path.read_text()
+    done = prism("recipes", "check", "--stage", path.parent.name, str(path))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "good" in done.stderr
+
+
+def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> None:
+    name = next(iter(shipped_recipes()))
+    mine = tmp_path / "sub" / "mine.toml"
+    mine.parent.mkdir()
+    assert prism("recipes", "cp", name, str(mine)).returncode == 0
+    assert mine.read_bytes() == shipped_recipes()[name].read_bytes()
+    again = prism("recipes", "cp", name, str(mine))
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text("learnin_rate = 1e-5\nsed = 1\n")
+    two.write_text("seed = 'x'\n")
+    done = prism("recipes", "check", str(one), str(two))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{one}: sed: unknown key; did you mean seed?" in done.stderr
+    assert f"{one}: learnin_rate: unknown key" in done.stderr
+    assert f"{two}: seed: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["show", "train/zebra"], 3, "no such recipe or file; recipes of train: "),
+        (["check", "absent.toml"], 3, "absent.toml: no such file"),
+        (["check", "--stage", "zebra", "prism.toml"], 2, "--stage zebra: no such stage"),
+    ],
+    ids=["unknown recipe", "unknown file", "unknown stage"],
+)
+def test_what_is_not_there_is_named(tmp_path: Path, words: list[str], code: int, told: str) -> None:
+    (tmp_path / "prism.toml").write_text("")
+    done = prism("recipes", *words)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_has_an_example_and_no_completion_options() -> None:
+    done = prism("recipes", "--help")
+    assert "Example: prism recipes cp" in done.stdout
+    assert "--install-completion" not in done.stdout

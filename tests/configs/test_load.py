@@ -1,0 +1,153 @@
+"""Where a setting comes from, and how what is wrong is told: all of it, with place and hint."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from prism_cli.configs.base import Section, StageConfig
+from prism_cli.configs.load import key_paths, load_config
+from prism_cli.errors import ConfigError, MissingDataError
+
+
+class Lora(Section):
+    r: int = Field(64, ge=1)
+    targets: list[str] = Field(default_factory=lambda: ["q_proj"])
+
+
+class DemoConfig(StageConfig):
+    learning_rate: float = Field(1e-5, gt=0)
+    epochs: int = 2
+    model: str = "base"
+    lora: Lora | None = Field(default_factory=Lora)
+
+
+def load(recipe: str | None = None, sets: tuple[str, ...] = (), **flags: object) -> DemoConfig:
+    return load_config(DemoConfig, "demo", recipe=recipe, sets=sets, flags=flags)
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_defaults_hold_where_nothing_is_said() -> None:
+    assert load() == DemoConfig()
+
+
+def test_each_layer_wins_over_the_ones_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "prism.toml"
+    recipe = write(tmp_path / "my.toml", "epochs = 5\nseed = 5\n")
+    project.write_text("[defaults]\nepochs = 3\nseed = 3\nmodel = 'd'\nunrelated = 1\n")
+    assert load().epochs == 3
+    project.write_text(project.read_text() + "[demo]\nepochs = 4\n")
+    assert (load().epochs, load().seed) == (4, 3)
+    assert (load(recipe).epochs, load(recipe).seed, load(recipe).model) == (5, 5, "d")
+    monkeypatch.setenv("PRISM_EPOCHS", "6")
+    assert (load(recipe).epochs, load(recipe).seed) == (6, 5)
+    assert load(recipe, ("epochs=7",)).epochs == 7
+    assert load(recipe, epochs=8).epochs == 8
+    assert load(recipe, epochs=None).epochs == 6
+
+
+def test_project_file_is_found_from_a_folder_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prism.toml").write_text("[demo]\nepochs = 4\n[train]\nwhatever = 1\n")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    assert load().epochs == 4
+
+
+def test_environment_reaches_into_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRISM_LORA__R", "8")
+    monkeypatch.setenv("PRISM_LORA__TARGETS", '["a", "b"]')
+    monkeypatch.setenv("PRISM_MODEL", "hf:smollm2")
+    monkeypatch.setenv("PRISM_STATE", "/somewhere")
+    monkeypatch.setenv("PRISM_SOMETHING_ELSE", "1")
+    config = load()
+    assert config.lora == Lora(r=8, targets=["a", "b"])
+    assert config.model == "hf:smollm2"
+
+
+@pytest.mark.parametrize(
+    ("item", "path", "expected"),
+    [
+        ("learning_rate=3e-4", "learning_rate", 3e-4),
+        ("epochs = 4", "epochs", 4),
+        ("model=hf:smollm2", "model", "hf:smollm2"),
+        ("model='a b'", "model", "a b"),
+        ("model=a=b", "model", "a=b"),
+        ("model=no", "model", "no"),
+        ("lora.r=16", "lora.r", 16),
+        ('lora.targets=["x", "y"]', "lora.targets", ["x", "y"]),
+    ],
+)
+def test_set_takes_toml_or_a_plain_string(item: str, path: str, expected: object) -> None:
+    found: object = load(sets=(item,))
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == expected
+
+
+def test_a_flag_reaches_into_a_table_and_keeps_its_neighbours(tmp_path: Path) -> None:
+    recipe = write(tmp_path / "my.toml", "[lora]\nr = 8\ntargets = ['k']\n")
+    assert load(recipe, **{"lora.r": 4}).lora == Lora(r=4, targets=["k"])
+
+
+def test_all_problems_are_told_at_once_with_file_key_and_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "prism.toml").write_text("[demo]\nepoch = 3\n")
+    recipe = write(tmp_path / "my.toml", "learnin_rate = 1\nepochs = 'many'\n[lora]\nrr = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load(recipe, ("learning_rate=-1", "zebra=1", "nothing"))
+    told = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 7
+    assert f"{tmp_path / 'prism.toml'}: epoch: unknown key; did you mean epochs?" in told
+    assert f"{recipe}: learnin_rate: unknown key; did you mean learning_rate?" in told
+    assert f"{recipe}: lora.rr: unknown key; did you mean lora.r?" in told
+    assert f"{recipe}: epochs: Input should be a valid integer" in told
+    assert "command line: learning_rate: Input should be greater than 0, found -1" in told
+    assert "command line: zebra: unknown key; known keys: " in told
+    assert "--set nothing: expected KEY=VALUE" in told
+    assert caught.value.exit_code == 2
+
+
+def test_a_problem_names_the_layer_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRISM_EPOCHS", "many")
+    with pytest.raises(ConfigError, match=r"environment: epochs: .* found 'many'"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("epochs = = 3", "line 1"), ("epochs = 3\nepochs = 4", "overwrite a value"), ("\xff", "my.toml")],
+    ids=["syntax", "twice", "not UTF-8"],
+)
+def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    recipe = tmp_path / "my.toml"
+    recipe.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=words):
+        load(str(recipe))
+
+
+def test_a_table_where_a_value_belongs_and_the_reverse(tmp_path: Path) -> None:
+    recipe = write(tmp_path / "my.toml", "lora = 3\n[epochs]\na = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load(recipe)
+    told = "\n".join(caught.value.problems)
+    assert f"{recipe}: lora" in told
+    assert "epochs" in told
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(MissingDataError, match="no such recipe or file") as caught:
+        load("absent")
+    assert caught.value.exit_code == 3
+
+
+def test_key_paths_reach_into_optional_tables() -> None:
+    assert list(key_paths(DemoConfig)) == [
+        "seed", "learning_rate", "epochs", "model", "lora.r", "lora.targets",
+    ]  # fmt: skip

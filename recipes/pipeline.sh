@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The paper as one shell file, for a GPU machine: `bash pipeline.sh` in a folder with room for data.
+# Each line may be run again at any time: what is finished is skipped, what was paid is not paid twice.
+# Runs today with local teachers and the corpus's own labels; where a paid stage is still to come, the
+# comment says which and what stands in for it.
+set -euo pipefail
+
+corpus=${1:-data/beir/nq}      # a BEIR folder with a train split
+size=${2:-2b}                  # a recipe: 0.8b, 2b, 2b-mixed, 4b, 9b, qwen3-reranker-4b
+teacher=${TEACHER:-st:sentence-transformers/all-mpnet-base-v2}
+
+# 1. Pairs: each query with its positives, and hard negatives from BM25's first 50.
+prism collect "$corpus" -o work/pairs.jsonl --negatives 4 --to-rank 50 --random-negatives 1
+
+# 2. Keyword-style queries for 40 % (rewrite-queries) would come here, before any label.
+
+# 3. A teacher's score. The paper's is the mean of two Voyage rerankers, to the power of 1.609; another
+#    teacher has its own scale, so fit the exponent to labels: --calibrate work/judged.jsonl
+prism distill work/pairs.jsonl -o work/scored.jsonl --teacher "$teacher"
+
+# 4. As many hard cases as easy ones.
+prism sample work/scored.jsonl -o work/sampled.jsonl --size 200000
+
+# 5. Verdicts. The paper's panel of five LLM judges needs their keys: prism relabel work/sampled.jsonl
+prism relabel work/sampled.jsonl -o work/labelled.jsonl --judge source
+
+# 6. Contribution and evidence for each yes.
+prism distill work/labelled.jsonl -o work/written.jsonl --generator extractive
+
+# 7. Train and dev rows that share no query, and nothing with the test set.
+prism split work/written.jsonl -o data --exclude-eval "$corpus"
+
+# 8. Train; killed, the same line goes on from its newest checkpoint.
+prism train data/train.jsonl -o "runs/$size" --size "$size" --dev data/dev.jsonl
+
+# 9. Measure on the nine question-answering sets of BEIR, beside the first stage.
+prism eval beir-qa --model "runs/$size" -o "runs/eval/beir-qa-$size"

@@ -19,6 +19,7 @@ COMMANDS = {
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
     "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
+    "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
@@ -65,6 +66,8 @@ class PipelineGroup(TyperGroup):
         module = importlib.import_module(f"prism_cli.commands.{COMMANDS[word][0]}")
         command = typer.main.get_command(module.app)
         command.name = word
+        if not command.epilog:  # typer leaves it with the group where there is one command
+            command.epilog = typer.main.get_group(module.app).epilog
         return word, command, rest
 
 

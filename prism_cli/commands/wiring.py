@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.runtimes.canary import Scorer
     from prism_cli.ports import BatchBackend, FirstStage
+    from prism_cli.stages.relabel import Judge
     from prism_cli.stages.rerank_prompts import Prompter
 
 
@@ -77,3 +80,44 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     from prism_cli.modeling.loading import load_encoder
 
     return load_encoder(spec, max_tokens, profile=profile)
+
+
+def judges(specs: "Sequence[str]") -> "list[Judge]":
+    """The panel of `specs`, in their order; all that is missing is told at once.
+
+    Raises:
+        UsageError: a spec that names no judge.
+        PrerequisiteError: keys are missing, or a judge cannot be called by this version.
+    """
+    from prism_cli.adapters.judges.providers import provider_of, refuse_paid_judges
+
+    free = {spec: judge(spec) for spec in specs if provider_of(spec) is None}
+    refuse_paid_judges([spec for spec in specs if spec not in free])
+    return [free[spec] for spec in specs]
+
+
+def judge(spec: str) -> "Judge":
+    """One judge: `source`, or `source:K` for yes from grade K.
+
+    Raises:
+        UsageError: `spec` names no judge.
+        PrerequisiteError: its key is missing, or it cannot be called by this version.
+    """
+    from prism_cli.adapters.judges.providers import KEY_VARIABLES, provider_of, refuse_paid_judges
+    from prism_cli.adapters.judges.source_label import SourceLabelJudge
+    from prism_cli.errors import UsageError
+
+    if provider_of(spec):
+        refuse_paid_judges([spec])
+    name, colon, grade = spec.partition(":")
+    if name == "source" and (not colon or _is_grade(grade)):
+        return SourceLabelJudge(spec, float(grade) if colon else 1.0)
+    raise UsageError(
+        f"{spec}: no such judge; expected source, source:GRADE (a number above 0), or "
+        f"PROVIDER/MODEL with a provider of {', '.join(KEY_VARIABLES)}"
+    )
+
+
+def _is_grade(text: str) -> bool:
+    digits, _, decimals = text.partition(".")
+    return f"{digits}{decimals}".isascii() and f"{digits}{decimals}".isdigit() and float(text) > 0

@@ -1,0 +1,40 @@
+"""Settings of `prism relabel`."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from prism_cli.configs.base import StageConfig
+
+PAPER_PANEL = (
+    "deepseek/deepseek-chat",
+    "bailian/qwen3.5-397b-a17b",
+    "openrouter/google/gemini-3-flash-preview",
+    "openrouter/anthropic/claude-haiku-4.5",
+    "openrouter/openai/gpt-5.4-mini",
+)
+"""The paper's five judges in price order (arXiv 2604.23734)."""
+
+
+class RelabelConfig(StageConfig):
+    """Who judges."""
+
+    judges: tuple[str, ...] = Field(
+        PAPER_PANEL,
+        min_length=1,
+        description="The panel, cheapest first: provider/model, or source (source:2: the row's "
+        "own label, yes from grade 2).",
+    )
+    audit: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of rows on which every judge of a larger panel votes, by lot.",
+    )
+
+    @model_validator(mode="after")
+    def _one_vote_each(self) -> Self:
+        twice = sorted({one for one in self.judges if self.judges.count(one) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands twice; each judge has one vote")
+        return self

@@ -1,0 +1,102 @@
+"""A panel's rules: who has voted, what was decided, and when asking on cannot change it.
+
+A verdict needs more than half of the panel's size, so abstentions never decide a row; they can
+leave it undecided.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Vote = Literal["yes", "no"]
+
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
+_WORDS: dict[str, Vote] = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
+
+
+def majority(size: int) -> int:
+    """Votes that a verdict of a panel of `size` judges needs."""
+    return size // 2 + 1
+
+
+@dataclass
+class Poll:
+    """The votes of one panel on one row.
+
+    Attributes:
+        size: judges on the panel, at least 1.
+        votes: judge -> vote, in the order cast.
+        abstentions: judges that were asked and did not vote.
+    """
+
+    size: int
+    votes: dict[str, Vote] = field(default_factory=dict)
+    abstentions: int = 0
+
+    def add(self, judge: str, vote: Vote | None) -> None:
+        """One judge's answer; None is an abstention."""
+        if vote is None:
+            self.abstentions += 1
+        else:
+            self.votes[judge] = vote
+
+    def count(self, vote: Vote) -> int:
+        """How many voted so."""
+        return sum(cast == vote for cast in self.votes.values())
+
+    @property
+    def verdict(self) -> Vote | None:
+        """What more than half of the panel said; None where nothing has that many votes."""
+        needed = majority(self.size)
+        if self.count("yes") >= needed:
+            return "yes"
+        return "no" if self.count("no") >= needed else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the judges that are left cannot change the verdict."""
+        left = self.size - len(self.votes) - self.abstentions
+        most = max(self.count("yes"), self.count("no"))
+        return self.verdict is not None or most + left < majority(self.size)
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the votes cast that equal the verdict, over .5 to 1; None where undecided."""
+        verdict = self.verdict
+        return None if verdict is None else self.count(verdict) / len(self.votes)
+
+
+def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
+    """The verdict where every judge was asked; None in `votes` is an abstention."""
+    cast = list(votes)
+    poll = Poll(max(len(cast), 1))
+    for number, vote in enumerate(cast):
+        poll.add(str(number), vote)
+    return poll.verdict
+
+
+def label_vote(label: Any, grade: float = 1) -> Vote | None:
+    """What a corpus's own label says: yes where it is `grade` or more.
+
+    "yes", "no", "true", "false" (any case) and booleans say so themselves, whatever `grade` is. An
+    absent, null or blank label is an abstention.
+
+    Raises:
+        ValueError: a label that is none of these.
+    """
+    if label is None:
+        return None
+    if isinstance(label, bool):
+        return "yes" if label else "no"
+    if isinstance(label, str):
+        text = label.strip().lower()
+        if not text:
+            return None
+        if text in _WORDS:
+            return _WORDS[text]
+        if _NUMBER.fullmatch(text):
+            return "yes" if float(text) >= grade else "no"
+    elif isinstance(label, int | float):
+        return "yes" if label >= grade else "no"
+    raise ValueError("expected a grade, yes or no")

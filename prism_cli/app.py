@@ -19,6 +19,7 @@ COMMANDS = {
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
     "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
+    "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),

@@ -1,0 +1,77 @@
+"""How many rows of each score a sample keeps; which ones is a matter of hashes, not of this file.
+
+Two rules. The paper's caps the middle of the score range by its poorest bucket and keeps both ends
+whole (arXiv 2604.23734 and its author's scripts). Equal shares fill a given size evenly.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+PAPER_BUCKETS = 20
+"""Buckets of the paper's rule, each .05 wide."""
+_WHOLE_BELOW, _WHOLE_FROM = 4, 19  # lower edges .20 and .95
+_WEIGHTED_FROM, _WEIGHT = 13, Fraction(17, 10)  # lower edge .65
+_FILL = Fraction(8, 10)
+_LABELLED_PARTS, _WEB_PARTS = 2, 3
+
+
+def bin_of(score: float, bins: int) -> int:
+    """The bin of a score in [0, 1]: bin i holds [i / bins, (i + 1) / bins), the last one also 1."""
+    found = min(int(score * bins), bins - 1)
+    # score * bins may round up to the next edge, or down below its own.
+    if score < found / bins:
+        return found - 1
+    return found + 1 if found + 1 < bins and score >= (found + 1) / bins else found
+
+
+def equal_shares(counts: Sequence[int], size: int) -> list[int]:
+    """Rows to keep of each bin: equal, and what a poor bin lacks goes to the others.
+
+    Args:
+        counts: rows in each bin.
+        size: rows wanted, at least 0.
+
+    Returns:
+        One number a bin, none above its count; their sum is the smaller of `size` and the rows
+        there are. Two bins that are not kept whole differ by at most one, the lower one ahead.
+    """
+    shares = [0] * len(counts)
+    left = min(size, sum(counts))
+    open_bins = [index for index, count in enumerate(counts) if count]
+    while left:
+        level, extra = divmod(left, len(open_bins))
+        poor = [index for index in open_bins if counts[index] <= level]
+        for index in poor:
+            shares[index] = counts[index]
+            left -= counts[index]
+        if not poor:
+            for position, index in enumerate(open_bins):
+                shares[index] = level + (position < extra)
+            return shares
+        open_bins = [index for index in open_bins if counts[index] > level]
+    return shares
+
+
+def paper_shares(counts: Sequence[int]) -> list[int]:
+    """Rows to keep of each of the paper's 20 buckets of one source, by raw mean score.
+
+    Lower edge below .20, or .95: whole. The middle: m = 1.7 from .65, else 1; base = floor(min over
+    non-empty of (n / m) / .8); at most floor(base * m). Exact arithmetic, no rounding of floats.
+    """
+    weights = [_WEIGHT if index >= _WEIGHTED_FROM else Fraction(1) for index in range(len(counts))]
+    middle = [index for index in range(_WHOLE_BELOW, _WHOLE_FROM) if counts[index]]
+    shares = list(counts)
+    if middle:
+        base = int(min(counts[index] / weights[index] for index in middle) / _FILL)
+        for index in middle:
+            shares[index] = min(counts[index], int(base * weights[index]))
+    return shares
+
+
+def labelled_and_web(labelled: int, web: int) -> tuple[int, int]:
+    """Both sides at labelled : web = 2 : 3, by shrinking one; as they are where a side is empty."""
+    if not labelled or not web:
+        return labelled, web
+    if labelled * _WEB_PARTS > web * _LABELLED_PARTS:
+        return web * _LABELLED_PARTS // _WEB_PARTS, web
+    return labelled, labelled * _WEB_PARTS // _LABELLED_PARTS

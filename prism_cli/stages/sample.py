@@ -1,0 +1,260 @@
+"""A score-balanced, length-capped subset: quotas from a survey of all rows, rows by hash.
+
+Which rows fill a quota depends on (seed, query_id, doc_id) and on the row's own bytes, never on
+the order of rows or on how they are cut into files. Rows equal in all of that share one key; where
+not all of them fit, the first ones stay.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby, islice
+from typing import Any
+
+import orjson
+
+from prism_cli.domain.sampling import (
+    PAPER_BUCKETS,
+    bin_of,
+    equal_shares,
+    labelled_and_web,
+    paper_shares,
+)
+from prism_cli.domain.words import words
+from prism_cli.engine.stage import RowStage
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.ports import Outcome
+from prism_cli.rows.row import (
+    Dropped,
+    Row,
+    check_pair,
+    doc_id,
+    document_text,
+    json_type,
+    number_field,
+    query_id,
+    string_field,
+)
+from prism_cli.shards.spill import Spill
+
+Stratum = tuple[str, int]
+"""Source ("" where it does not matter) and score bin."""
+
+
+@dataclass
+class Cutoff:
+    """Of rows in order of their keys: all before `key`, and `ties` of those equal to it."""
+
+    key: bytes
+    ties: int
+
+    def include(self, key: bytes) -> None:
+        """Move past one more row; keys come in order."""
+        self.ties = self.ties + 1 if key == self.key else 1
+        self.key = key
+
+    def keeps(self, key: bytes) -> bool:
+        """Whether the next row with this key stays."""
+        if key != self.key:
+            return key < self.key
+        self.ties -= 1
+        return self.ties >= 0
+
+
+class SampleStage(RowStage):
+    """Keeps rows by quota; every other row is dropped with its reason.
+
+    Args:
+        size: rows wanted, in equal shares over `bins` bins of teacher_score; None for the paper's
+            rule: per source, over buckets of the raw mean score, then labelled : web = 2 : 3.
+        max_document_words: longer documents are dropped before anything is counted.
+        web_sources: values of `source` that are web rows.
+    """
+
+    name = "sample"
+    surveys = True
+
+    def __init__(
+        self,
+        size: int | None = None,
+        *,
+        bins: int = 10,
+        max_document_words: int | None = None,
+        web_sources: Collection[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self._size = size
+        self._bins = bins if size is not None else PAPER_BUCKETS
+        self._max_words = max_document_words
+        self._web = frozenset(web_sources)
+        self._seed = seed
+        self._quotas: dict[Stratum, int] = {}
+        self._cutoffs: dict[Stratum, Cutoff] = {}
+        self._side_cutoffs: dict[bool, Cutoff] = {}
+        self._notes: dict[str, object] = {}
+        self._before: Counter[int] = Counter()
+        self._after: Counter[int] = Counter()
+
+    def check(self, row: Row) -> None:
+        """A pair row; scores are numbers in [0, 1]."""
+        check_pair(row)
+        number_field(row, "teacher_score", 0, 1)
+        scores = row.get("teacher_scores")
+        if scores is not None:
+            if not isinstance(scores, dict):
+                raise RowError("teacher_scores", f"expected an object, found {json_type(scores)}")
+            for name in scores:
+                try:
+                    number_field(scores, name, 0, 1)
+                except RowError as error:
+                    raise RowError(f"teacher_scores.{name}", error.reason) from None
+        string_field(row, "source", required=False)
+
+    def survey(self, rows: Iterator[Row]) -> None:
+        """Count every stratum and find where each is cut off.
+
+        Raises:
+            MissingDataError: there are rows, and none has a score.
+        """
+        counts: Counter[Stratum] = Counter()
+        keys = Spill("source TEXT, bin INTEGER, key BLOB")
+        seen = 0
+
+        def entries() -> Iterator[tuple[Any, ...]]:
+            nonlocal seen
+            for row in rows:
+                seen += 1
+                score = self._score(row)
+                if score is None:
+                    continue
+                stratum = self._stratum(row, score)
+                self._before[stratum[1]] += 1
+                if not self._too_long(row):
+                    counts[stratum] += 1
+                    yield *stratum, self._key(row)
+
+        keys.fill("INSERT INTO spill VALUES (?, ?, ?)", entries())
+        if seen and not self._before:
+            raise MissingDataError(
+                f"none of {seen:,} rows has a teacher_score, which the sample is balanced by; "
+                "`prism distill IN -o OUT --teacher st:minilm` writes it"
+            )
+        self._quotas = self._shares(counts)
+        sides = self._sides()
+        shrunk = Spill("key BLOB")
+        shrunk.fill("INSERT INTO spill VALUES (?)", self._cut(counts, keys, sides))
+        for web, quota in sides.items():
+            cutoff = self._side_cutoffs[web] = Cutoff(b"", 0)
+            for (key,) in shrunk.rows("SELECT key FROM spill ORDER BY key LIMIT ?", (quota,)):
+                cutoff.include(key)
+
+    def work(self, row: Row) -> Outcome:
+        """The row, or why it is not in the sample."""
+        score = self._score(row)
+        if score is None:
+            return Dropped("no teacher_score")
+        if self._too_long(row):
+            return Dropped(f"document over {self._max_words} words")
+        stratum = self._stratum(row, score)
+        cutoff = self._cutoffs.get(stratum)
+        side = self._side_cutoffs.get(stratum[0] in self._web) if self._side_cutoffs else None
+        if cutoff or side:
+            key = self._key(row)
+            if cutoff and not cutoff.keeps(key):
+                return Dropped("enough rows of its score")
+            if side and not side.keeps(_second(key)):
+                return Dropped("enough rows of its side of labelled : web = 2 : 3")
+        self._after[stratum[1]] += 1
+        return row
+
+    def summary(self) -> dict[str, object]:
+        """The rule, and the histogram before and after."""
+        rule = (
+            f"equal shares of {self._size} rows over {self._bins} bins of teacher_score"
+            if self._size is not None
+            else "the paper's caps, a source at a time, over buckets of the raw mean score"
+        )
+        histogram = [
+            {
+                "score": f"{index / self._bins:.2f}-{(index + 1) / self._bins:.2f}",
+                "before": self._before[index],
+                "after": self._after[index],
+            }
+            for index in range(self._bins)
+        ]
+        return {"rule": rule, **self._notes, "histogram": histogram}
+
+    def _shares(self, counts: Counter[Stratum]) -> dict[Stratum, int]:
+        quotas: dict[Stratum, int] = {}
+        for source in sorted({source for source, _ in counts}):
+            rows = [counts[source, index] for index in range(self._bins)]
+            shares = paper_shares(rows) if self._size is None else equal_shares(rows, self._size)
+            quotas |= {(source, index): share for index, share in enumerate(shares)}
+        if self._size is not None and sum(quotas.values()) < self._size:
+            self._notes["fewer than wanted"] = sum(quotas.values())
+        return quotas
+
+    def _sides(self) -> dict[bool, int]:
+        """The side of labelled : web that shrinks, and to how many rows."""
+        if self._size is not None:
+            return {}
+        web = sum(quota for (source, _), quota in self._quotas.items() if source in self._web)
+        labelled = sum(self._quotas.values()) - web
+        wanted = labelled_and_web(labelled, web)
+        if not labelled or not web:
+            self._notes["labelled : web"] = (
+                f"{labelled} : {web}, one side is empty, so 2 : 3 is void"
+            )
+        else:
+            self._notes["labelled : web"] = f"{wanted[0]} : {wanted[1]}"
+        return {
+            side: quota
+            for side, quota, there in ((False, wanted[0], labelled), (True, wanted[1], web))
+            if quota < there
+        }
+
+    def _cut(
+        self, counts: Counter[Stratum], keys: Spill, sides: dict[bool, int]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Set each stratum's cutoff; yield the kept keys of a side that shrinks."""
+        ordered = keys.rows("SELECT source, bin, key FROM spill ORDER BY source, bin, key")
+        for (source, index), group in groupby(ordered, key=lambda entry: (entry[0], entry[1])):
+            quota = self._quotas[source, index]
+            cutoff = Cutoff(b"", 0)
+            for *_, key in islice(group, quota):
+                cutoff.include(key)
+                if (source in self._web) in sides:
+                    yield (_second(key),)
+            if quota < counts[source, index]:
+                self._cutoffs[source, index] = cutoff
+
+    def _score(self, row: Row) -> float | None:
+        """What the rule balances: teacher_score, or for the paper's rule the raw mean."""
+        if self._size is None and (scores := row.get("teacher_scores")):
+            found = [score for score in scores.values() if score is not None]
+            if found:
+                return float(sum(found) / len(found))
+        score = row.get("teacher_score")
+        return None if score is None else float(score)
+
+    def _stratum(self, row: Row, score: float) -> Stratum:
+        source = "" if self._size is not None else row.get("source") or ""
+        return source, bin_of(score, self._bins)
+
+    def _too_long(self, row: Row) -> bool:
+        if self._max_words is None:
+            return False
+        text = document_text(row)
+        return len(text) > self._max_words and len(words(text)) > self._max_words
+
+    def _key(self, row: Row) -> bytes:
+        """16 bytes: the lot of (seed, query_id, doc_id), then of the row itself."""
+        pair = f"{self._seed}\0{query_id(row)}\0{doc_id(row)}".encode("utf-8", "surrogatepass")
+        whole = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+        return blake2b(pair, digest_size=8).digest() + blake2b(whole, digest_size=8).digest()
+
+
+def _second(key: bytes) -> bytes:
+    """Another lot for the same row, since the first one already chose within its stratum."""
+    return blake2b(key, digest_size=16, person=b"second lot").digest()

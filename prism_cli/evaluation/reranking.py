@@ -1,14 +1,15 @@
 """A model's scores for a first stage's candidates, through the ledger."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from prism_cli.domain.metrics import ranked
 from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.progress import Progress
 from prism_cli.errors import MissingDataError, ProviderError, RowError
 from prism_cli.evaluation.runs import Run
-from prism_cli.ports import Request
+from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.spill import Spill
 
 WINDOW_PAIRS = 2048
@@ -87,6 +88,7 @@ def rerank_candidates(
         InterruptedRunError, LimitReachedError: stopped early; replies so far are kept.
     """
     result = Reranked()
+    watch = _Watch(progress)
     for window in _windows(queries, candidates):
         asked: dict[str, list[tuple[str, Request | None]]] = {}
         for query_id, query in window:
@@ -94,7 +96,12 @@ def rerank_candidates(
                 (doc_id, _request(ask, query, texts[doc_id])) for doc_id, _ in candidates[query_id]
             ]
         replies = answerer.answer(
-            [request for pairs in asked.values() for _, request in pairs if request is not None]
+            [
+                watch.over(request)
+                for pairs in asked.values()
+                for _, request in pairs
+                if request is not None
+            ]
         )
         for query_id, pairs in asked.items():
             scored: list[tuple[str, float]] = []
@@ -112,8 +119,51 @@ def rerank_candidates(
             floor = min((score for _, score in scored), default=0.0)
             behind = [(doc_id, floor - place) for place, doc_id in enumerate(left, 1)]
             result.run[query_id] = ranked(scored + behind)
-        progress.advance(sum(len(pairs) for pairs in asked.values()), answerer.tally.usd)
+        watch.end_window(sum(len(pairs) for pairs in asked.values()))
     return result
+
+
+class _Watch:
+    """Tells the progress of each batch, so that a slow model shows signs of life."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told = 0
+        self._watched: dict[int, _WatchedBatches] = {}
+
+    def over(self, asked: Request) -> Request:
+        """The same request to the same backend, watched."""
+        if not isinstance(asked.backend, BatchBackend):
+            return asked
+        backend = self._watched.setdefault(
+            id(asked.backend), _WatchedBatches(asked.backend, self._tell)
+        )
+        return replace(asked, backend=backend)
+
+    def end_window(self, pairs: int) -> None:
+        """Tell of the pairs that no batch was needed for."""
+        self._tell(pairs - self._told)
+        self._told = 0
+
+    def _tell(self, pairs: int) -> None:
+        self._told += pairs
+        self._progress.advance(pairs, 0.0)
+
+
+class _WatchedBatches:
+    """A BatchBackend that tells how many payloads it has answered."""
+
+    def __init__(self, backend: BatchBackend, tell: Callable[[int], None]) -> None:
+        self._backend, self._tell = backend, tell
+        self.spec, self.fingerprint = backend.spec, backend.fingerprint
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return self._backend.plan(payloads)
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        replies = self._backend.answer(payloads)
+        self._tell(len(payloads))
+        return replies
 
 
 def _request(ask: Ask, query: str, document: str) -> Request | None:

@@ -13,6 +13,7 @@ from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
 from prism_cli.domain.metrics import per_query
+from prism_cli.engine.progress import Progress
 from prism_cli.errors import (
     ChangedInputError,
     InterruptedRunError,
@@ -206,6 +207,18 @@ def test_stopped_in_the_middle_of_a_model_goes_on_with_the_same_numbers() -> Non
     papers = json.loads(Path("apart/out/metrics.json.manifest.json").read_text())
     assert papers["attempts"] == 2
     assert papers["finished"] is True
+
+
+def test_progress_is_told_batch_by_batch_and_ends_at_the_total(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Progress, "advance", lambda _self, rows, _usd: told.append(rows))
+    content = run(model(Overlap()), limit=8).metrics
+    pairs = content["runs"]["squad-mini"]["overlap"]["pairs"]
+    assert told[:8] == [1] * 8  # queries of the first stage
+    assert told[8] == 16
+    assert sum(told[8:]) == pairs
 
 
 def test_time_limit_stops_cleanly() -> None:

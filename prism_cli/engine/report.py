@@ -37,12 +37,11 @@ def summary_lines(summary: "RunSummary", *, verbose: bool = False) -> list[str]:
             f"{usage.shared:,} shared{cost}"
         )
     lines += _figure_lines(summary.figures)
-    if counts.rejected:
-        lines.append("rejected rows stand in OUT.rejects.jsonl, with file, line and reason")
     for reason, count in summary.pending_reasons.items():
         lines.append(f"pending: {count:,} rows: {reason}")
     lines += [f"not published, rows are pending: {out}" for out in summary.unpublished]
     lines += [f"wrote {out}" for out in summary.outputs]
+    lines += [f"set aside in {side}" for side in summary.side_files]
     if verbose:
         lines.append(f"exit code {summary.exit_code}")
     return lines

@@ -1,0 +1,60 @@
+"""The shared options: given to each command, and what they are worth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.errors import UsageError
+
+
+def parsed(*words: str) -> tuple[list[str], Common, int]:
+    app = typer.Typer(add_completion=False)
+    seen: list[tuple[list[str], Common, int]] = []
+
+    @app.command()
+    @with_common
+    def demo(
+        inputs: Inputs,
+        common: Common,
+        own: Annotated[int, typer.Option(help="One of its own.")] = 3,
+    ) -> None:
+        seen.append((inputs, common, own))
+
+    result = CliRunner().invoke(app, [*words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+def test_nothing_given_is_all_defaults_and_lists_are_not_shared() -> None:
+    _, first, own = parsed("in.jsonl")
+    assert first == Common()
+    assert own == 3
+    first.sets.append("changed")
+    assert parsed("in.jsonl")[1] == Common()
+
+
+def test_every_option_arrives() -> None:
+    inputs, common, own = parsed(
+        "a.jsonl", "b/*.jsonl", "-o", "out.jsonl", "--recipe", "tiny", "--set", "a.b=1",
+        "--set", "c=x", "--limit", "5", "--seed", "9", "--overwrite", "--fresh",
+        "--max-rejects", "0.5", "--max-seconds", "60", "--field", "document=passage",
+        "--accept-pending", "--json", "-q", "-v", "--own", "4",
+    )  # fmt: skip
+    assert inputs == ["a.jsonl", "b/*.jsonl"]
+    assert own == 4
+    assert common == Common(
+        output=Path("out.jsonl"), recipe="tiny", sets=["a.b=1", "c=x"], limit=5, seed=9,
+        overwrite=True, fresh=True, max_rejects=0.5, max_seconds=60.0,
+        fields=["document=passage"], accept_pending=True, json=True, quiet=True, verbose=True,
+    )  # fmt: skip
+    assert common.field_names == {"document": "passage"}
+
+
+@pytest.mark.parametrize("item", ["document", "=passage", "document="])
+def test_a_field_is_a_pair_of_names(item: str) -> None:
+    with pytest.raises(UsageError, match="expected NAME=NAME"):
+        _ = Common(fields=[item]).field_names

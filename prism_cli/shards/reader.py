@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,18 @@ def read_rows(
         check: raises RowError where a row breaks the reader's contract.
         on_reject: told of each line set aside; without it they are passed over.
     """
-    for shard in find_shards(inputs):
+    return read_shards(find_shards(inputs), fields=fields, check=check, on_reject=on_reject)
+
+
+def read_shards(
+    shards: Iterable[Shard],
+    *,
+    fields: Mapping[str, str] | None = None,
+    check: Callable[[Row], None] | None = None,
+    on_reject: Callable[[Rejected], None] | None = None,
+) -> Iterator[tuple[RowRef, Row]]:
+    """As `read_rows`, of files that were found before."""
+    for shard in shards:
         for number, raw in enumerate(shard.lines(), 1):
             if not raw.strip():
                 continue

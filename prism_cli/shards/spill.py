@@ -2,11 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from prism_cli.errors import StorageError
 
 
 class Spill:
     """A private sqlite database on disk, in the folder that $SQLITE_TMPDIR or $TMPDIR names.
+
+    Every method raises StorageError where that folder is full.
 
     Args:
         columns: the columns of its one table `spill`, as in CREATE TABLE.
@@ -14,20 +19,23 @@ class Spill:
     """
 
     def __init__(self, columns: str, options: str = "") -> None:
-        self._db = sqlite3.connect("", isolation_level=None)  # "": a temporary file, cached
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.execute(f"CREATE TABLE spill ({columns}) {options}")
+        with _storage():
+            self._db = sqlite3.connect("", isolation_level=None)  # "": a temporary file, cached
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.execute(f"CREATE TABLE spill ({columns}) {options}")
 
     def fill(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Run one INSERT for each of `rows`."""
-        self._db.execute("BEGIN")
-        self._db.executemany(statement, rows)
-        self._db.execute("COMMIT")
+        with _storage():
+            self._db.execute("BEGIN")
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a SELECT."""
-        return self._db.execute(query, values)
+        with _storage():
+            yield from self._db.execute(query, values)
 
 
 class SeenTexts:
@@ -42,16 +50,25 @@ class SeenTexts:
         """Remember `text` (a digest) for `key`; True where another one is already there."""
         known = self._recent.get(key)
         if known is None and self._spill is not None:
-            known = next(
-                (row[0] for row in self._spill.rows("SELECT t FROM spill WHERE k = ?", (key,))),
-                None,
-            )
+            found = list(self._spill.rows("SELECT t FROM spill WHERE k = ?", (key,)))
+            known = found[0][0] if found else None
         if known is not None:
             return known != text
         self._recent[key] = text
         if len(self._recent) >= self._memory:
             if self._spill is None:
                 self._spill = Spill("k BLOB PRIMARY KEY, t BLOB NOT NULL", "WITHOUT ROWID")
-            self._spill.fill("INSERT INTO spill VALUES (?, ?)", self._recent.items())
+            self._spill.fill("INSERT INTO spill VALUES (?, ?)", sorted(self._recent.items()))
             self._recent.clear()
         return False
+
+
+@contextmanager
+def _storage() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"a temporary table cannot be kept: {error}; nothing was published. Make room in the "
+            "folder for temporary files, or name another with TMPDIR"
+        ) from error

@@ -57,7 +57,7 @@ def is_network_file_system(path: Path, mounts: str | None = None) -> bool:
     target = str(path.resolve())
     for line in mounts.splitlines():
         _, point, file_system, *_ = line.split(" ")
-        prefix = point.rstrip("/") + "/"
+        prefix = point.replace("\\040", " ").rstrip("/") + "/"
         if (target + "/").startswith(prefix) and len(prefix) > len(best):
             best, kind = prefix, file_system
     return kind.startswith(_NETWORK_FILE_SYSTEMS)

@@ -1,0 +1,81 @@
+"""Reading fields of a row, and the ids of rows without one."""
+
+from hashlib import sha256
+
+import pytest
+
+from prism_cli.errors import RowError
+from prism_cli.rows.row import (
+    check_pair,
+    doc_id,
+    document_text,
+    json_type,
+    number_field,
+    query_id,
+    string_field,
+)
+from tests.factories import make_pair
+
+
+def test_absent_ids_come_from_the_texts() -> None:
+    row = make_pair(query_id=None, doc_id=None, query="now", document="d", original_query="before")
+    assert query_id(row) == sha256(b"before").hexdigest()[:16]
+    assert doc_id(row) == sha256(b"d").hexdigest()[:16]
+    assert doc_id(row | {"title": "t"}) == sha256(b"t d").hexdigest()[:16]
+    assert document_text(row | {"title": "t"}) == "t d"
+    assert document_text(row | {"title": ""}) == "d"
+    assert (query_id(make_pair(3)), doc_id(make_pair(3))) == ("q3", "d3")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"query": None}, "query"),
+        ({"query": " \n"}, "query"),
+        ({"query": ["a"]}, "query"),
+        ({"document": None}, "document"),
+        ({"document": 3}, "document"),
+        ({"title": 3}, "title"),
+        ({"query_id": 3}, "query_id"),
+        ({"doc_id": {"a": 1}}, "doc_id"),
+        ({"original_query": False}, "original_query"),
+    ],
+)
+def test_a_pair_that_breaks_the_contract_is_named_by_field(
+    changed: dict[str, object], field: str
+) -> None:
+    with pytest.raises(RowError) as caught:
+        check_pair(make_pair(**changed))
+    assert caught.value.field == field
+    assert caught.value.reason.startswith("expected ")
+
+
+def test_optional_texts_may_be_null_and_a_document_empty() -> None:
+    check_pair({"query": "q", "document": "", "title": None, "query_id": None, "doc_id": None})
+
+
+def test_numbers_are_held_to_their_range() -> None:
+    row = {"a": 1, "b": 1.5, "c": True, "d": "1", "e": None}
+    assert number_field(row, "a", 0, 1) == 1.0
+    assert number_field(row, "e", 0, 1) is None
+    assert number_field(row, "absent", 0, 1) is None
+    for name in "bcd":
+        with pytest.raises(RowError, match="expected a number"):
+            number_field(row, name, 0, 1)
+
+
+def test_string_field_may_be_absent_only_where_allowed() -> None:
+    assert string_field({}, "a", required=False) == ""
+    with pytest.raises(RowError, match="no such field"):
+        string_field({}, "a")
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (None, "null"), (True, "boolean true"), (3, "number 3"), (2.5, "number 2.5"),
+        ("x", "string 'x'"), ([], "array"), ({}, "object"),
+    ],
+)  # fmt: skip
+def test_json_names_of_values(value: object, name: str) -> None:
+    assert json_type(value) == name

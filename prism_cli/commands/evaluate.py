@@ -28,7 +28,7 @@ def evaluate(
     folders: Annotated[
         list[str],
         typer.Argument(
-            metavar="BEIR_DIR...",
+            metavar="BEIR_DIR",
             help="BEIR folders, or beir-qa for the paper's nine sets.",
             show_default=False,
         ),
@@ -70,8 +70,23 @@ def evaluate(
     max_tokens: Annotated[
         int | None,
         typer.Option(
-            min=64,
+            min=32,
             help="Tokens of a prompt; longer documents are cut; default 10240.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Document tokens of a batch; default 2048 on CPU, 32768 on CUDA.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Prompt: prism, prism-no-think or qwen3-reranker; default by the model.",
             show_default=False,
         ),
     ] = None,
@@ -109,6 +124,8 @@ def evaluate(
         "device": device,
         "dtype": dtype,
         "max_tokens": max_tokens,
+        "batch_tokens": batch_tokens,
+        "profile": profile,
         "seed": common.seed,
     }
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
@@ -233,7 +250,7 @@ def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
 
 
 def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
-    from prism_cli.commands.wiring import reranker, reranker_identity
+    from prism_cli.commands.wiring import canary, reranker, reranker_identity
     from prism_cli.evaluation.plan import EvalModel
     from prism_cli.evaluation.reranking import Ask
     from prism_cli.ports import Request, request
@@ -248,6 +265,14 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
             dtype=config.dtype,
             profile=config.profile,
         )
+
+        scores = canary(backend)
+        if not scores["ok"]:
+            _tell(
+                f"prism: warning: {name}: a known relevant pair scores {scores['relevant']}, an "
+                f"irrelevant one {scores['irrelevant']}: untrained or damaged weights, or another "
+                "prompt profile"
+            )
 
         def ask(query: str, document: str) -> Request:
             return request(backend, (query, document), query, document)

@@ -1,6 +1,6 @@
 """Settings of `prism eval`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -30,11 +30,11 @@ class EvalConfig(StageConfig):
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Candidates a query, from 1 to 10000.")
     device: str = Field("auto", description="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
-    dtype: str = Field(
-        "auto", description="auto (float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16."
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
     )
     max_tokens: int = Field(
-        10_240, ge=64, description="Tokens of a prompt; longer documents are cut to fit."
+        10_240, ge=32, description="Tokens of a prompt; longer documents are cut to fit."
     )
     batch_tokens: int | None = Field(
         None, ge=1, description="Document tokens of a batch; by default what suits the device."

@@ -24,7 +24,8 @@ from transformers import (
 
 from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError
-from prism_cli.modeling.embedded import cache_dir, file_sha256, smollm2_path
+from prism_cli.modeling.digests import directory_digest
+from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.model_dir import guess_profile, read_profile
 from prism_cli.modeling.quiet import quiet_transformers
@@ -191,16 +192,6 @@ def choose_profile(
     return guess_profile(_model_name(path), think)
 
 
-def directory_digest(path: Path) -> str:
-    """SHA-256 (hex) over config and weight files; large files' hashes are kept in the cache."""
-    digest = hashlib.sha256()
-    names = ("config.json", "adapter_config.json")
-    files = [path / name for name in names if (path / name).is_file()]
-    for file in [*files, *sorted(path.glob("*.safetensors"))]:
-        digest.update(f"{file.name} {_remembered_sha256(file)}\n".encode())
-    return digest.hexdigest()
-
-
 def _base_and_adapter(path: Path) -> tuple[Path, Path | None]:
     if (path / "adapter_config.json").is_file():
         return model_path(_base_of(path)), path
@@ -298,30 +289,6 @@ def _base_of(adapter: Path) -> str:
     if not base:
         raise ModelError(f"model {adapter}: an adapter that does not name its base model")
     return str(base)
-
-
-def _remembered_sha256(path: Path) -> str:
-    """A file's SHA-256; remembered by place, size and time where it is large."""
-    state = path.stat()
-    if state.st_size < 1 << 20:
-        return file_sha256(path)
-    key = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}"
-    memo = cache_dir() / "hashes" / hashlib.sha256(key.encode()).hexdigest()[:32]
-    try:
-        kept = memo.read_text(encoding="ascii")
-        if len(kept) == 64:
-            return kept
-    except (OSError, UnicodeDecodeError):
-        pass
-    digest = file_sha256(path)
-    try:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        part = memo.with_name(f"{memo.name}.{os.getpid()}")
-        part.write_text(digest, encoding="ascii")
-        part.replace(memo)
-    except OSError:
-        pass  # a cache that cannot be written costs time only
-    return digest
 
 
 def _revision(path: Path) -> str | None:

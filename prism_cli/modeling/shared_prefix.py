@@ -20,7 +20,7 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     """How many first tokens all of `prompts` share, less than each one's length."""
     if len(prompts) < 2:
         return 0
-    low, high = min(prompts), max(prompts)  # all others lie between these two
+    low, high = min(prompts, key=list), max(prompts, key=list)  # all others lie between these two
     shared = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False))
     )
@@ -31,7 +31,7 @@ def can_share(causal: Any) -> bool:
     """Whether the model's layers all attend, and keep no state but keys and values."""
     kinds = getattr(causal.config, "layer_types", None) or ["full_attention"]
     return set(kinds) == {"full_attention"} and not getattr(
-        causal, "is_gradient_checkpointing", False
+        causal, "is_activation_checkpointing", False
     )
 
 

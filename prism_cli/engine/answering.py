@@ -5,26 +5,18 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from prism_cli.engine.control import GRACE_SECONDS, Control
+from prism_cli.engine.calls import Calls
+from prism_cli.engine.calls import Unanswered as Unanswered
+from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
 
 COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
-POLL_SECONDS = 0.2
-"""How soon a signal is noticed while all calls are slow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A request that has no reply for now, and why; its row stays pending."""
-
-    reason: str
 
 
 @dataclass
@@ -59,14 +51,15 @@ class Answerer:
         stage: named in the ledger's entries.
         open_ledger: called when the first request comes; a stage without requests needs none.
         tally: of the output at work.
+        since_ms: replies from before that are not used, in ms since the epoch.
     """
 
     stage: str
     open_ledger: Callable[[], Ledger]
     control: Control
     tally: Tally = field(default_factory=Tally)
+    since_ms: int = 0
     _output: str = ""
-    _since_ms: int = 0
     _ledger: Ledger | None = None
     _runner: asyncio.Runner | None = None
     _down: dict[int, str] = field(default_factory=dict)
@@ -74,7 +67,7 @@ class Answerer:
     def turn_to(self, output: str, since_ms: int) -> None:
         """Begin another output; of replies older than `since_ms` (ms since the epoch) none is
         used."""
-        self._output, self._since_ms, self.tally = output, since_ms, Tally()
+        self._output, self.since_ms, self.tally = output, since_ms, Tally()
 
     @property
     def ledger(self) -> Ledger:
@@ -93,30 +86,11 @@ class Answerer:
     def answer(self, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
         """A reply, or the lack of one, for each distinct key.
 
-        Raises:
-            InterruptedRunError, LimitReachedError: after what was answered is committed.
-            PrerequisiteError: a model in this process cannot work at all.
+        Raises: as `Window.ask`.
         """
-        distinct = {asked.key: asked for asked in requests}
-        self.tally.shared += len(requests) - len(distinct)
-        replies: dict[bytes, Reply | Unanswered] = {}
-        replies.update(self.ledger.find(list(distinct), self._since_ms))
-        self.tally.from_ledger += len(replies)
-        if len(replies) == len(distinct):
-            return replies
-        by_backend: dict[int, list[Request]] = {}
-        for asked in distinct.values():
-            by_backend.setdefault(id(asked.backend), []).append(asked)
-        for group in by_backend.values():
-            missing = [asked for asked in group if asked.key not in replies]
-            if not missing:
-                continue
-            backend = group[0].backend
-            if isinstance(backend, BatchBackend):
-                self._batches(backend, group, replies)
-            else:
-                self._calls(backend, missing, replies)
-        return replies
+        window = Window(self)
+        window.look(0, list(enumerate(requests)))
+        return window.ask(0)
 
     def close(self) -> None:
         """End the event loop and release the ledger, if they were needed."""
@@ -136,14 +110,32 @@ class Answerer:
             self.tally.count(reply)
             self.control.spent_usd += reply.usage.usd
 
+    def ask(
+        self,
+        backend: BatchBackend | CallBackend,
+        group: Sequence[Request],
+        replies: dict[bytes, Reply | Unanswered],
+    ) -> None:
+        """Add to `replies` what is missing of `group`, all of one backend."""
+        if isinstance(backend, BatchBackend):
+            self._batches(backend, group, replies)
+            return
+        missing = [asked for asked in group if asked.key not in replies]
+        self.control.check()
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        calls = Calls(backend, replies, self._down, self.commit, self.control)
+        self._runner.run(calls.all(missing))
+        self.control.check()
+
     def _batches(
         self,
         backend: BatchBackend,
-        group: list[Request],
+        group: Sequence[Request],
         replies: dict[bytes, Reply | Unanswered],
     ) -> None:
-        """Plan over all requests of the window, so that the batches do not depend on what the
-        ledger already holds; answer what is missing of each."""
+        """Plan over the whole group, so that the batches do not depend on what the ledger already
+        holds; answer what is missing of each."""
         waiting: list[tuple[Request, Reply]] = []
         committed_at = time.monotonic()
         try:
@@ -163,100 +155,60 @@ class Answerer:
         finally:
             self.commit(waiting)
 
-    def _calls(
-        self,
-        backend: CallBackend,
-        missing: list[Request],
-        replies: dict[bytes, Reply | Unanswered],
-    ) -> None:
-        self.control.check()
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        self._runner.run(_Calls(self, backend, replies, self._down).all(missing))
-        self.control.check()
+
+@dataclass
+class _Step:
+    """The n-th requests of the rows of a window: where each stands first, and its reply."""
+
+    asked: dict[bytes, tuple[int, int, Request]] = field(default_factory=dict)
+    replies: dict[bytes, Reply | Unanswered] = field(default_factory=dict)
 
 
-class _Calls:
-    """One backend's calls of one window, at most `concurrency` in flight."""
+class Window:
+    """The requests of a window of rows, looked up as they come and asked all together.
 
-    def __init__(
-        self,
-        answerer: Answerer,
-        backend: CallBackend,
-        replies: dict[bytes, Reply | Unanswered],
-        down: dict[int, str],
-    ) -> None:
+    What is asked together is a function of the rows alone: requests whose replies are at hand take
+    part in the plan, in the order of their rows, whenever they came.
+    """
+
+    def __init__(self, answerer: Answerer) -> None:
         self._answerer = answerer
-        self._backend = backend
-        self._replies = replies
-        self._down = down
-        self._arrived: dict[bytes, tuple[Request, Reply]] = {}
-        self._turn = asyncio.Lock()
-        self._saving: asyncio.Future[None] | None = None
-        self._failed = False
+        self._steps: list[_Step] = []
 
-    async def all(self, missing: list[Request]) -> None:
-        """Ask; when told to stop, wait for what is in flight, but not for ever.
+    def look(
+        self, step: int, asked: Sequence[tuple[int, Request]]
+    ) -> dict[bytes, Reply | Unanswered]:
+        """Note requests, each with its row's index; all replies of this step that are at hand."""
+        answerer = self._answerer
+        if step == len(self._steps):
+            self._steps.append(_Step())
+        here = self._steps[step]
+        known, new = here.asked, []
+        for place, (index, one) in enumerate(asked):
+            first = known.get(one.key)
+            if first is None:
+                new.append(one.key)
+            if first is None or (index, place) < first[:2]:
+                known[one.key] = (index, place, one)
+        answerer.tally.shared += len(asked) - len(new)
+        found = answerer.ledger.find(new, answerer.since_ms)
+        answerer.tally.from_ledger += len(found)
+        here.replies.update(found)
+        return here.replies
+
+    def ask(self, step: int) -> dict[bytes, Reply | Unanswered]:
+        """The replies of this step, or the lack of them, after asking for what is missing.
 
         Raises:
-            StorageError: a commit failed; nothing more was asked.
+            InterruptedRunError, LimitReachedError: after what was answered is committed.
+            PrerequisiteError: a model in this process cannot work at all.
         """
-        queue = iter(missing)
-        workers = [
-            asyncio.create_task(self._worker(queue))
-            for _ in range(min(self._backend.concurrency, len(missing)))
-        ]
-        waiting, stop_at = set(workers), float("inf")
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, timeout=POLL_SECONDS)
-            self._failed = self._failed or any(worker.exception() for worker in done)
-            if self._stopping and stop_at == float("inf"):
-                stop_at = time.monotonic() + GRACE_SECONDS
-            if waiting and time.monotonic() >= stop_at:
-                for worker in waiting:
-                    worker.cancel()
-                await asyncio.wait(waiting)
-                break
-        errors = [error for one in workers if not one.cancelled() and (error := one.exception())]
-        if errors:
-            raise errors[0]
-        if self._saving is not None:
-            await self._saving
-        self._answerer.commit(list(self._arrived.values()))  # their workers were cancelled
-
-    @property
-    def _stopping(self) -> bool:
-        return self._failed or self._answerer.control.stopping
-
-    async def _worker(self, queue: Iterable[Request]) -> None:
-        backend, down = self._backend, self._down
-        for asked in queue:
-            if self._stopping:
-                return
-            if reason := down.get(id(backend)):
-                self._replies[asked.key] = Unanswered(reason)
-                continue
-            try:
-                reply = await backend.answer(asked.payload)
-            except RefusalError as error:
-                reply = Reply({}, str(error))
-            except ProviderError as error:
-                self._replies[asked.key] = Unanswered(str(error))
-                continue
-            except PrerequisiteError as error:
-                down[id(backend)] = str(error)
-                self._replies[asked.key] = Unanswered(str(error))
-                continue
-            await self._durable(asked, reply)
-
-    async def _durable(self, asked: Request, reply: Reply) -> None:
-        """Wait until the reply is committed; those that arrive during a commit share the next."""
-        self._arrived[asked.key] = (asked, reply)
-        async with self._turn:
-            if asked.key in self._arrived:
-                group, self._arrived = list(self._arrived.values()), {}
-                self._saving = asyncio.ensure_future(
-                    asyncio.to_thread(self._answerer.commit, group)
-                )
-                await asyncio.shield(self._saving)
-        self._replies[asked.key] = reply
+        here = self._steps[step]
+        if len(here.replies) < len(here.asked):
+            by_backend: dict[int, list[Request]] = {}
+            for *_, one in sorted(here.asked.values(), key=lambda noted: noted[:2]):
+                by_backend.setdefault(id(one.backend), []).append(one)
+            for group in by_backend.values():
+                if any(one.key not in here.replies for one in group):
+                    self._answerer.ask(group[0].backend, group, here.replies)
+        return here.replies

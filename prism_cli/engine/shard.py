@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from prism_cli.engine.answering import Answerer, Unanswered
+from prism_cli.engine.answering import Answerer, Unanswered, Window
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -23,7 +23,9 @@ from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
 from prism_cli.shards.spill import SeenTexts
 
 WINDOW_ROWS = 2048
-WINDOW_BYTES = 64 << 20
+WINDOW_BYTES = 32 << 20
+PART_ROWS = 256
+"""Rows that are read, worked and written in one go where nothing has to be asked."""
 
 Line = tuple[str, int, bytes]
 """File as the user named it, line number from 1, bytes."""
@@ -37,6 +39,17 @@ class Pending:
 
 
 Result = Outcome | Rejected | Pending
+_UNASKED = Pending("not asked")
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A row at work: its index in the window, and what it asked at which of its steps."""
+
+    index: int
+    work: RowWork
+    group: Sequence[Request]
+    step: int
 
 
 @dataclass
@@ -107,54 +120,111 @@ class ShardWork:
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         for window in _windows(lines, self.counts):
             self.answerer.control.check()
-            for line, result in zip(window, self._results(window), strict=True):
-                if type(result) is dict:
-                    self.counts.done += 1
-                    yield result
-                else:
-                    yield from self._unusual(line, result)
+            yield from self._worked(window)
             self.counts.rows += len(window)
             self.progress.advance(len(window), self.answerer.tally.usd)
 
-    def _results(self, window: Sequence[Line]) -> list[Result]:
-        results: list[Result] = [Pending("")] * len(window)
-        active: list[tuple[int, RowWork, Sequence[Request]]] = []
-        work = self.stage.work
-        for index, (name, number, raw) in enumerate(window):
+    def _worked(self, window: Sequence[Line]) -> Iterator[Row]:
+        """The output rows of a window. Part by part, while all that is asked is at hand, so that
+        rows are written while they are still in the processor's cache."""
+        questions = Window(self.answerer)
+        results: list[Result] = []
+        waiting: list[_Waiting] = []
+        written = 0
+        for start in range(0, len(window), PART_ROWS):
+            waiting += self._begun(window[start : start + PART_ROWS], start, questions, results)
+            if not waiting:
+                yield from self._ended(window, written, results)
+                written, results = start + PART_ROWS, []
+        step = 0
+        while waiting:
+            ready = [one for one in waiting if one.step == step]
+            waiting = [one for one in waiting if one.step != step]
+            if ready:
+                replies = questions.ask(step)
+                for one in ready:
+                    index = one.index - written
+                    going_on = self._advanced(one, replies, window[one.index], results, index)
+                    if going_on:
+                        questions.look(step + 1, [(one.index, asked) for asked in one.group])
+                        waiting.append(one)
+            step += 1
+        yield from self._ended(window, written, results)
+
+    def _begun(
+        self, part: Sequence[Line], start: int, questions: Window, results: list[Result]
+    ) -> list["_Waiting"]:
+        """Begin rows, append their results, and take them on as far as the ledger knows."""
+        active: list[_Waiting] = []
+        work, base = self.stage.work, len(results) - start
+        for index, (name, number, raw) in enumerate(part, start):
             try:
                 outcome = work(self._checked(raw))
                 if isinstance(
                     outcome, (dict, list, Dropped, Routed)
                 ):  # a tuple is 3 x as fast as |
-                    results[index] = outcome
+                    results.append(outcome)
                 else:
-                    active.append((index, outcome, next(outcome)))
+                    active.append(_Waiting(index, outcome, next(outcome), 0))
+                    results.append(_UNASKED)
             except StopIteration as end:
-                results[index] = end.value
+                results.append(end.value)
             except RowError as error:
-                results[index] = Rejected(RowRef(name, number), error.field, error.reason, raw)
+                results.append(Rejected(RowRef(name, number), error.field, error.reason, raw))
+        waiting: list[_Waiting] = []
+        step = 0
         while active:
-            replies = self.answerer.answer([asked for *_, group in active for asked in group])
-            going_on = []
-            for index, steps, group in active:
-                answered: list[Reply] = []
-                for asked in group:
-                    reply = replies[asked.key]
-                    if isinstance(reply, Unanswered):
-                        results[index] = Pending(reply.reason)
-                        break
-                    answered.append(reply)
-                else:
-                    try:
-                        going_on.append((index, steps, steps.send(answered)))
-                    except StopIteration as end:
-                        results[index] = end.value
-                    except RowError as error:
-                        name, number, raw = window[index]
-                        ref = RowRef(name, number)
-                        results[index] = Rejected(ref, error.field, error.reason, raw)
+            asked = [(one.index, request) for one in active for request in one.group]
+            replies = questions.look(step, asked)
+            going_on: list[_Waiting] = []
+            for one in active:
+                if not all(request.key in replies for request in one.group):
+                    waiting.append(one)
+                elif self._advanced(
+                    one, replies, part[one.index - start], results, one.index + base
+                ):
+                    going_on.append(one)
             active = going_on
-        return results
+            step += 1
+        return waiting
+
+    def _advanced(
+        self,
+        one: "_Waiting",
+        replies: Mapping[bytes, Reply | Unanswered],
+        line: Line,
+        results: list[Result],
+        index: int,
+    ) -> bool:
+        """Hand a row its replies; whether it has asked again. Else its result is set."""
+        answered: list[Reply] = []
+        for request in one.group:
+            reply = replies.get(request.key, _UNASKED)
+            if not isinstance(reply, Reply):
+                results[index] = Pending(reply.reason)
+                return False
+            answered.append(reply)
+        try:
+            one.group = one.work.send(answered)
+            one.step += 1
+        except StopIteration as end:
+            results[index] = end.value
+        except RowError as error:
+            name, number, raw = line
+            results[index] = Rejected(RowRef(name, number), error.field, error.reason, raw)
+        else:
+            return True
+        return False
+
+    def _ended(
+        self, window: Sequence[Line], start: int, results: Sequence[Result]
+    ) -> Iterator[Row]:
+        for index, result in enumerate(results, start):
+            if type(result) is dict:
+                self.counts.done += 1
+                yield result
+            else:
+                yield from self._unusual(window[index], result)
 
     def _checked(self, raw: bytes) -> Row:
         row = decode_row(raw, self.fields)

@@ -73,11 +73,10 @@ class Ledger:
     def find(self, keys: Sequence[bytes], since_ms: int = 0) -> dict[bytes, Reply]:
         """The replies that are here, by key; only those committed after `since_ms`."""
         found: dict[bytes, Reply] = {}
-        ordered = sorted(keys)  # neighbours in the tree share pages
         loads = orjson.loads
         with self._guarded():
-            for start in range(0, len(ordered), _LOOKUP_KEYS):
-                part = ordered[start : start + _LOOKUP_KEYS]
+            for start in range(0, len(keys), _LOOKUP_KEYS):
+                part = keys[start : start + _LOOKUP_KEYS]
                 marks = ",".join("?" * len(part))
                 for key, value, refusal in self._db.execute(
                     "SELECT key, value, refusal FROM replies "

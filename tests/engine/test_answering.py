@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prism_cli.engine import answering
+from prism_cli.engine import calls
 from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
@@ -189,7 +189,7 @@ def test_the_first_signal_waits_for_calls_in_flight_and_commits_them(tmp_path: P
 def test_calls_that_outlast_the_grace_are_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(calls, "GRACE_SECONDS", 0.1)
     backend = ScriptedCalls(concurrency=4, script={TEXTS[5]: [60.0]})
     backend.after_call = signal_once(signal.SIGINT, after=12)
     started = time.monotonic()

@@ -1,0 +1,123 @@
+"""`prism split`: train and dev without shared queries, and without what test sets hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.options import Common, Inputs, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.adapters.datasets.beir import BeirSet
+
+app = typer.Typer(
+    add_completion=False,
+    help="Split rows into train and dev, clear of evaluation sets.",
+    epilog="Example: prism split labelled.jsonl -o data --exclude-eval beir/scifact "
+    "--exclude-eval beir/nfcorpus",
+)
+
+
+@app.command()
+@with_common
+def split(
+    inputs: Inputs,
+    dev_queries: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Dev queries of each source, at the most; default 250.", show_default=False
+        ),
+    ] = None,
+    dev_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="And at most this share of the source's queries, though one; default 0.1.",
+            show_default=False,
+        ),
+    ] = None,
+    exclude_eval: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A BEIR folder; rows whose query or document stands in it are dropped; "
+            "repeatable.",
+            metavar="BEIR_DIR",
+            show_default=False,
+        ),
+    ] = None,
+    eval_split: Annotated[
+        str | None,
+        typer.Option(help="Split of those folders; default test.", show_default=False),
+    ] = None,
+    eval_documents: Annotated[
+        str | None,
+        typer.Option(
+            help="Documents that count: relevant (judged so in that split; default), or corpus.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    common: Common,
+) -> None:
+    """Write DIR/train.jsonl and DIR/dev.jsonl (-o DIR).
+
+    An original query, its near-duplicates, and queries that share a positive document stand on one
+    side. A document that is positive in dev is never positive in train.
+    """
+    from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.configs.load import load_config
+    from prism_cli.configs.split import SplitConfig
+    from prism_cli.stages.split import SplitStage
+
+    flags = {
+        "dev_queries": dev_queries,
+        "dev_share": dev_share,
+        "exclude_eval": exclude_eval or None,
+        "eval_split": eval_split,
+        "eval_documents": eval_documents,
+        "seed": common.seed,
+    }
+    config = load_config(SplitConfig, "split", recipe=common.recipe, flags=flags, sets=common.sets)
+    sets = [BeirSet(Path(folder)) for folder in config.exclude_eval]
+    stage = SplitStage(
+        dev_queries=config.dev_queries,
+        dev_share=config.dev_share,
+        exclude=[
+            _TestSet(one, config.eval_split, config.eval_documents == "corpus") for one in sets
+        ],
+        seed=config.seed,
+    )
+    dependencies = [path for one in sets for path in one.files(config.eval_split)]
+    run_row_stage(stage, inputs, common, config, dependencies=dependencies)
+
+
+@dataclass(frozen=True)
+class _TestSet:
+    data: "BeirSet"
+    split: str
+    whole_corpus: bool
+
+    @property
+    def name(self) -> str:
+        return self.data.name
+
+    def queries(self) -> Iterator[str]:
+        for _, query in self.data.judged_queries(self.split):
+            yield query
+
+    def documents(self) -> Iterator[str]:
+        relevant = {
+            doc_id
+            for grades in self.data.qrels(self.split).values()
+            for doc_id, grade in grades.items()
+            if grade > 0
+        }
+        for doc_id, title, text in self.data.passages():
+            if self.whole_corpus or doc_id in relevant:
+                yield text
+                if title:
+                    yield f"{title} {text}"

@@ -1,0 +1,206 @@
+"""Texts that say the same with small changes: normal form, shingles, MinHash, groups.
+
+Two texts are near-duplicates where the Jaccard similarity of their shingles is THRESHOLD or more.
+MinHash proposes the pairs: 64 permutations, 16 bands of 4 rows, so that a pair at similarity .8 is
+missed with probability .0002, at .7 with .01, and one at .3 is looked at with .12.
+"""
+
+import re
+import unicodedata
+from array import array
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from prism_cli.domain.words import words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Hashes = NDArray[np.uint64]
+
+THRESHOLD = 0.8
+PERMUTATIONS = 64
+BANDS = 16
+_CHARACTERS, _WORDS = 3, 3  # of a shingle of a query, of a document
+_SIGNS = re.compile(r"[\W_]+")
+_NUMBER = re.compile(r"\d+")
+_ASCII_SIGNS = {code: " " for code in range(128) if not chr(code).isalnum()}
+_CHUNK = 1 << 16
+_PRIME = 0x9E3779B97F4A7C15
+
+Shingles = Callable[[str], "Hashes"]
+
+
+def normalised(text: str) -> str:
+    """Lower case, compatibility forms unified, signs as blanks, one blank between words.
+
+    A text of signs alone stays as it is, so that it does not equal every other such text.
+    """
+    if text.isascii():
+        plain = " ".join(text.lower().translate(_ASCII_SIGNS).split())
+    else:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+        plain = _SIGNS.sub(" ", folded).strip()
+    return plain or " ".join(text.split())
+
+
+def numbers_in(text: str) -> str:
+    """The numbers of a text, sorted: queries that differ in one ask for different things."""
+    return " ".join(sorted(_NUMBER.findall(text)))
+
+
+def query_shingles(text: str) -> "Hashes":
+    """Hashes of all runs of 3 characters; of the whole text where it is shorter."""
+    return _runs(_code_points(text), _CHARACTERS)
+
+
+def document_shingles(text: str) -> "Hashes":
+    """Hashes of all runs of 3 words; of the whole text where it is shorter."""
+    import numpy as np
+
+    points = _code_points(text if text.isascii() else " ".join(words(text)))
+    # Of each word the sum of point * PRIME ** place, from differences of one running sum.
+    powers, inverses = _powers(1 << len(points).bit_length())
+    sums = np.concatenate(([np.uint64(0)], np.cumsum(points * powers[: len(points)])))
+    blanks = np.flatnonzero(points == ord(" "))
+    starts = np.concatenate(([0], blanks + 1))
+    ends = np.concatenate((blanks, [len(points)]))
+    return _runs(mixed((sums[ends] - sums[starts]) * inverses[starts]), _WORDS)
+
+
+def jaccard(one: "Hashes", other: "Hashes") -> float:
+    """Share of the shingles of both that they have in common, 0 to 1."""
+    left, right = set(one.tolist()), set(other.tolist())
+    return len(left & right) / len(left | right)
+
+
+def signatures(texts: Sequence["Hashes"]) -> "NDArray[np.uint32]":
+    """MinHash signatures, uint32 [texts, PERMUTATIONS], of texts with one shingle or more.
+
+    The share of equal entries of two rows estimates their Jaccard similarity.
+    """
+    import numpy as np
+
+    found = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
+    first = 0
+    while first < len(texts):
+        end, size = first + 1, len(texts[first])
+        while end < len(texts) and size + len(texts[end]) <= _CHUNK:
+            size += len(texts[end])
+            end += 1
+        part = texts[first:end]
+        starts = np.cumsum([0, *(len(one) for one in part[:-1])])
+        together = np.concatenate(part)
+        for index, (factor, offset) in enumerate(_permutations()):
+            values = (together * factor + offset) >> np.uint64(32)
+            found[first:end, index] = np.minimum.reduceat(values, starts)
+        first = end
+    return found
+
+
+def band_keys(rows: "NDArray[np.uint32]", band: int) -> "Hashes":
+    """One key a signature: texts with equal keys in any band are candidates."""
+    import numpy as np
+
+    width = PERMUTATIONS // BANDS
+    keys = np.full(len(rows), band, dtype=np.uint64)
+    for column in range(band * width, (band + 1) * width):
+        keys = mixed(keys + rows[:, column])
+    return keys
+
+
+def text_key(text: str) -> bytes:
+    """16 bytes that stand for a normalised text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Groups:
+    """Union-find over numbers from 0."""
+
+    def __init__(self, size: int) -> None:
+        self._parent = array("q", range(size))
+
+    def find(self, one: int) -> int:
+        """The number that stands for the group of `one`."""
+        parent = self._parent
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        return one
+
+    def join(self, one: int, other: int) -> bool:
+        """Make one group of two; False where they are one already."""
+        one, other = self.find(one), self.find(other)
+        self._parent[max(one, other)] = min(one, other)
+        return one != other
+
+    def copy(self) -> "Groups":
+        """The same groups, to be joined further."""
+        other = Groups(0)
+        other._parent = self._parent[:]
+        return other
+
+    def roots(self) -> "NDArray[np.int64]":
+        """The group of every number, int64 [size]."""
+        import numpy as np
+
+        return np.array([self.find(one) for one in range(len(self._parent))], dtype=np.int64)
+
+
+def mixed(values: "Hashes") -> "Hashes":
+    """Hashes of uint64 values: each bit depends on each bit of the value (as splitmix64 ends)."""
+    import numpy as np
+
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _code_points(text: str) -> "Hashes":
+    import numpy as np
+
+    raw = text.encode("utf-32-le", "surrogatepass")
+    return np.frombuffer(raw, dtype=np.uint32).astype(np.uint64)
+
+
+def _runs(parts: "Hashes", length: int) -> "Hashes":
+    """One hash for each run of `length` parts; one for all of them where there are fewer."""
+    import numpy as np
+
+    length = min(length, max(len(parts), 1))
+    count = len(parts) - length + 1
+    if count < 1:
+        return np.zeros(1, dtype=np.uint64)
+    runs = np.full(count, length, dtype=np.uint64)
+    for place in range(length):
+        runs = runs * np.uint64(_PRIME) + parts[place : place + count]
+    return mixed(runs)
+
+
+@lru_cache(maxsize=32)
+def _powers(count: int) -> "tuple[Hashes, Hashes]":
+    """PRIME ** i and its inverse, modulo 2 ** 64, for i below `count`."""
+    import numpy as np
+
+    both = []
+    for base in (_PRIME, pow(_PRIME, -1, 1 << 64)):
+        factors = np.full(count, base, dtype=np.uint64)
+        factors[0] = 1
+        both.append(np.cumprod(factors))
+    return both[0], both[1]
+
+
+@lru_cache(maxsize=1)
+def _permutations() -> list[tuple[Any, Any]]:
+    import numpy as np
+
+    drawn = blake2b(b"near-duplicates").digest()
+    found = []
+    for _ in range(PERMUTATIONS):
+        drawn = blake2b(drawn).digest()
+        factor, offset = int.from_bytes(drawn[:8]) | 1, int.from_bytes(drawn[8:16])
+        found.append((np.uint64(factor), np.uint64(offset)))
+    return found

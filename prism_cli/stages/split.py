@@ -1,0 +1,228 @@
+"""Rows to train and dev, so that dev asks what training never showed.
+
+All rows of one original query, of its near-duplicates, and of queries that share a positive
+document (or near-duplicates of one) stand on one side. A document that is positive in dev is never
+positive in train; it may be a negative there. What stands in a test set is on neither side.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from prism_cli.domain.near_duplicates import Groups, document_shingles, query_shingles, text_key
+from prism_cli.domain.voting import label_vote
+from prism_cli.engine.stage import RowStage
+from prism_cli.ports import Outcome, Routed
+from prism_cli.rows.row import Dropped, Row, check_pair, document_text, number_field, string_field
+from prism_cli.stages.split_plan import Links, Plan, Planner
+from prism_cli.stages.text_groups import KeyNumbers, TextGroups
+
+QUERY_IN_EVAL = "query stands in an evaluation set"
+DOCUMENT_IN_EVAL = "document stands in an evaluation set"
+POSITIVE_IN_DEV = "document is positive in dev"
+
+
+class Excluded(Protocol):
+    """A test set: nothing of it may be trained on."""
+
+    @property
+    def name(self) -> str:
+        """What the summary calls it."""
+
+    def queries(self) -> Iterator[str]:
+        """Its queries."""
+
+    def documents(self) -> Iterator[str]:
+        """Its documents, each with its title and without."""
+
+
+class SplitStage(RowStage):
+    """Routes rows to train and dev.
+
+    Args:
+        dev_queries: dev queries of each source, at the most.
+        dev_share: and at most this share of the source's queries, 0 to 1, though one at least.
+        exclude: test sets.
+    """
+
+    name = "split"
+    outputs = ("train", "dev")
+    surveys = True
+
+    def __init__(
+        self,
+        *,
+        dev_queries: int = 250,
+        dev_share: float = 0.1,
+        exclude: Sequence[Excluded] = (),
+        seed: int = 0,
+    ) -> None:
+        self._dev_queries = dev_queries
+        self._dev_share = dev_share
+        self._exclude = exclude
+        self._seed = seed
+        self._queries = TextGroups(query_shingles, exact=True)
+        self._documents = TextGroups(document_shingles, exact=False)
+        self._links = Links()
+        self._plan: Plan | None = None
+        self._document_groups = Groups(0)
+        self._query_in_eval = bytearray()
+        self._document_in_eval = bytearray()
+        self._figures: Counter[str] = Counter()
+        self._rows: Counter[tuple[str, str]] = Counter()
+
+    def check(self, row: Row) -> None:
+        """A pair row."""
+        check_pair(row)
+        number_field(row, "teacher_score", 0, 1)
+        string_field(row, "source", required=False)
+
+    def survey(self, rows: Iterator[Row]) -> None:
+        """Number all texts, find near-duplicates, choose dev."""
+        for one in self._exclude:
+            for text in one.queries():
+                self._queries.number(text)
+            for text in one.documents():
+                self._documents.number(text)
+        eval_queries, eval_documents = len(self._queries), len(self._documents)
+        self._links.sources.extend([-1] * eval_queries)
+        joined = self._survey_rows(rows)
+        groups, self._query_in_eval = _grouped(self._queries, eval_queries)
+        for one, other in joined:
+            groups.join(one, other)
+        self._document_groups, self._document_in_eval = _grouped(self._documents, eval_documents)
+        links = self._links
+        out = bytearray(
+            self._query_in_eval[query] or (document >= 0 and self._document_in_eval[document])
+            for query, document in zip(links.queries, links.documents, strict=True)
+        )
+        planner = Planner(
+            links,
+            groups,
+            self._document_groups,
+            self._queries.lots,
+            out,
+            self._dev_queries,
+            self._dev_share,
+            self._seed,
+        )
+        self._plan = planner.plan()
+        self._links = Links(names=links.names, sources=links.sources)
+
+    def work(self, row: Row) -> Outcome:
+        """The row to its side, or why it is on neither."""
+        plan = self._plan
+        if plan is None:
+            raise TypeError("split works after its survey")
+        query = self._queries.find(_original(row))
+        if query is None:
+            raise LookupError("a row came that the survey did not see")
+        positive = is_positive(row)
+        document = None
+        if self._exclude or (positive and plan.held):
+            document = self._documents.find(document_text(row))
+        if self._query_in_eval[query]:
+            return Dropped(QUERY_IN_EVAL)
+        if self._exclude and document is not None and self._document_in_eval[document]:
+            return Dropped(DOCUMENT_IN_EVAL)
+        side = "dev" if plan.dev[query] else "train"
+        if (
+            side == "train"
+            and positive
+            and document is not None
+            and self._document_groups.find(document) in plan.held
+        ):
+            return Dropped(POSITIVE_IN_DEV)
+        self._rows[row.get("source") or "", side] += 1
+        return Routed(((side, row),))
+
+    def summary(self) -> dict[str, object]:
+        """How each source was cut, and what was found to be the same."""
+        plan = self._plan
+        if plan is None:
+            return {}
+        names = self._links.names
+        table = [
+            {
+                "source": name or "-",
+                "queries": plan.queries[number],
+                "dev queries": plan.chosen[number],
+                "train rows": self._rows[name, "train"],
+                "dev rows": self._rows[name, "dev"],
+            }
+            for number, name in sorted(enumerate(names), key=lambda one: one[1])
+        ]
+        figures: dict[str, object] = dict(self._figures)
+        if self._exclude:
+            figures["kept clear of"] = ", ".join(one.name for one in self._exclude)
+        short = sum(plan.wanted.values()) - plan.chosen.total()
+        if short:
+            figures["dev queries short"] = short
+        return {**figures, "sources": table}
+
+    def _survey_rows(self, rows: Iterator[Row]) -> list[tuple[int, int]]:
+        """Fill `_links`; queries of one query_id under several styles."""
+        links, ids = self._links, KeyNumbers()
+        numbers: dict[str, int] = {}
+        joined: list[tuple[int, int]] = []
+        last = ("", -1)
+        for row in rows:
+            query = self._queries.number(_original(row))
+            source = row.get("source") or ""
+            number = numbers.setdefault(source, len(numbers))
+            if number == len(links.names):
+                links.names.append(source)
+            if query == len(links.sources):
+                links.sources.append(number)
+            elif (known := links.sources[query]) != number and (
+                known < 0 or source < links.names[known]
+            ):
+                links.sources[query] = number  # of several, the first by name
+            given = row.get("query_id")
+            if given and (given, query) != last:
+                last = (given, query)
+                key = text_key(given)
+                first = ids.get(key)
+                if first is None:
+                    ids.put(key, query)
+                elif first != query:
+                    joined.append((first, query))
+            positive = is_positive(row)
+            links.queries.append(query)
+            links.positive.append(positive)
+            links.documents.append(
+                self._documents.number(document_text(row)) if positive or self._exclude else -1
+            )
+        return joined
+
+
+def is_positive(row: Row) -> bool:
+    """Whether the row's document answers its query: by verdict, else score, else its own label."""
+    verdict = row.get("verdict")
+    if verdict is not None:
+        return bool(verdict == "yes")
+    score = row.get("teacher_score")
+    if score is not None:
+        return bool(score > 0.5)
+    try:
+        return label_vote(row.get("source_label")) == "yes"
+    except ValueError:
+        return False
+
+
+def _original(row: Row) -> str:
+    text: str = row.get("original_query") or row["query"]
+    return text
+
+
+def _grouped(texts: TextGroups, excluded: int) -> tuple[Groups, bytearray]:
+    """Groups of near-duplicates, and 1 for each text that is, or is near, one of the first
+    `excluded`."""
+    groups = Groups(len(texts))
+    marked = bytearray(b"\1" * excluded + bytes(len(texts) - excluded))
+    for one, other in texts.pairs():
+        if one >= excluded and other >= excluded:
+            groups.join(one, other)
+        else:
+            marked[max(one, other)] = 1
+    return groups, marked

@@ -10,7 +10,7 @@ import typer
 from prism_cli.commands.options import Common, with_common
 
 if TYPE_CHECKING:
-    from prism_cli.training.run import Bar
+    from prism_cli.training.request import Bar
 
 app = typer.Typer(
     add_completion=False,
@@ -66,7 +66,7 @@ def train(
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
     given = _data(inputs or [])
 
-    from prism_cli.training.run import TrainRequest
+    from prism_cli.training.request import TrainRequest
     from prism_cli.training.run import train as train_rows
 
     def say(text: str) -> None:

@@ -15,11 +15,13 @@ LINEAR_ATTENTION = ("in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_p
 class LoraSection(Section):
     """Low-rank adapters (peft)."""
 
-    r: int = Field(64, ge=1, description="Rank.")
-    alpha: int = Field(128, ge=1, description="Scale: updates are multiplied by alpha / r.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout in front of the adapters, 0 to 1.")
+    r: int = Field(default=64, ge=1, description="Rank.")
+    alpha: int = Field(default=128, ge=1, description="Scale: updates are multiplied by alpha / r.")
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout in front of the adapters, 0 to 1."
+    )
     target_modules: tuple[str, ...] = Field(
-        ATTENTION_AND_MLP + LINEAR_ATTENTION,
+        default=ATTENTION_AND_MLP + LINEAR_ATTENTION,
         min_length=1,
         description="Linear layers that get an adapter; names the model lacks are passed over.",
     )

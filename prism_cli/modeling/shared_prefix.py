@@ -30,8 +30,8 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 def can_share(causal: Any) -> bool:
     """Whether the model's layers all attend, and keep no state but keys and values."""
     kinds = getattr(causal.config, "layer_types", None) or ["full_attention"]
-    return set(kinds) == {"full_attention"} and not getattr(
-        causal, "is_activation_checkpointing", False
+    return set(kinds) == {"full_attention"} and not any(
+        getattr(module, "gradient_checkpointing", False) for module in causal.modules()
     )
 
 

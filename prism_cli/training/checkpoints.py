@@ -6,10 +6,14 @@ A checkpoint is a folder checkpoint-STEP with a `complete.json` that names each 
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
+from safetensors import SafetensorError
 
+from prism_cli.errors import StorageError
 from prism_cli.shards.reader import measure
 from prism_cli.shards.writer import sync_directory, whole_file
 
@@ -22,12 +26,9 @@ def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
 
     Every file is on the disk before the rename, and the seal is written last.
     """
-    digests = {}
-    for path in sorted(staged.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            digests[str(path.relative_to(staged))] = measure(path).sha256
+    digests = {
+        str(path.relative_to(staged)): measure(path).sha256 for path in files_on_disk(staged)
+    }
     with whole_file(staged / SEAL) as seal:
         seal.write(orjson.dumps(digests, option=orjson.OPT_INDENT_2))
     final = folder / staged.name
@@ -58,6 +59,33 @@ def is_complete(path: Path) -> bool:
         )
     except (OSError, orjson.JSONDecodeError, AttributeError):
         return False
+
+
+def files_on_disk(folder: Path) -> list[Path]:
+    """The files below `folder`, sorted, each flushed to the disk."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    return files
+
+
+@contextmanager
+def storing(path: Path, so_far: str) -> Iterator[None]:
+    """A write that the disk refuses, by whichever library, is a StorageError that names `path`.
+
+    Args:
+        so_far: what is still good, such as "the checkpoint before it is whole".
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError, StorageError) as error:
+        if isinstance(error, RuntimeError) and "StreamWriter" not in str(error):  # torch.save
+            raise
+        raise StorageError(
+            f"{path}: cannot be written: {str(error).splitlines()[0]}; {so_far}. Make room, then "
+            "run the same command again"
+        ) from error
 
 
 def checkpoint_step(path: Path) -> int:

@@ -4,8 +4,10 @@ The file is committed whole beside a note of what made it; a resumed run with th
 same tokenizer uses it again.
 """
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
@@ -24,10 +26,12 @@ from prism_cli.errors import MissingDataError, RowError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, check_pair, document_text, query_id
-from prism_cli.shards.reader import find_shards, measure, read_rows
-from prism_cli.shards.writer import whole_file
+from prism_cli.shards.reader import Shard, read_shards
+from prism_cli.shards.writer import PartFile, whole_file
+from prism_cli.training.checkpoints import storing
 
 _CHUNK_ROWS = 512
+_CHUNK_CHARACTERS = 4_000_000
 _FORMAT = 1
 _COLUMNS = datasets.Features(
     {
@@ -49,12 +53,10 @@ class TokenizedRows:
 
     Attributes:
         counts: rows, pointwise, sft, both, truncated, dropped (by reason), rejected.
-        digests: input file -> SHA-256 of its bytes.
     """
 
     table: datasets.Dataset
     counts: dict[str, Any]
-    digests: dict[str, str]
 
     def __len__(self) -> int:
         return len(self.table)
@@ -85,103 +87,142 @@ class TokenizedRows:
 
 
 def tokenize(
-    inputs: Sequence[str],
+    shards: Sequence[Shard],
     encoder: PromptEncoder,
     folder: Path,
     *,
+    digests: Sequence[str],
     fields: dict[str, str] | None = None,
     limit: int | None = None,
     name: str = "train",
+    between: Callable[[], None] = lambda: None,
 ) -> TokenizedRows:
-    """The rows of `inputs` as `folder`/NAME.arrow; bad ones in `folder`/../NAME.rejects.jsonl.
+    """The rows of `shards` as `folder`/NAME.arrow; bad ones in `folder`/../NAME.rejects.jsonl.
+
+    Args:
+        digests: SHA-256 of each shard's bytes, as hex.
+        between: called every few hundred rows; may raise to stop.
 
     Raises:
-        MissingDataError: no input, or no usable row in it; says where the rows went.
+        MissingDataError: no usable row; says where the rows went.
+        StorageError: the folder cannot be written.
     """
-    shards = find_shards(inputs)
-    digests = {shard.name: measure(shard.path).sha256 for shard in shards}
     key = _fingerprint(encoder, digests, fields, limit)
     table_path, note_path = folder / f"{name}.arrow", folder / f"{name}.json"
     rejects_path = folder.parent / f"{name}.rejects.jsonl"
     note = _note(note_path)
-    if note.get("key") != key or not table_path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        note_path.unlink(missing_ok=True)
-        part = table_path.with_suffix(".part")
-        counts = _write(inputs, encoder, part, rejects_path, fields, limit)
-        part.replace(table_path)
-        note = {"key": key, "counts": counts}
-        with whole_file(note_path) as file:
-            file.write(orjson.dumps(note, option=orjson.OPT_INDENT_2))
+    if note.get("key") != key or _size(table_path) != note.get("bytes"):
+        part = folder / f".{name}.arrow.part"
+        with storing(table_path, "nothing was trained yet"):
+            folder.mkdir(parents=True, exist_ok=True)
+            note_path.unlink(missing_ok=True)
+            reading = _Reading(shards, fields, limit, encoder, between)
+            counts = reading.write(part, rejects_path)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(table_path)
+            note = {"key": key, "bytes": _size(table_path), "counts": counts}
+            with whole_file(note_path) as file:
+                file.write(orjson.dumps(note, option=orjson.OPT_INDENT_2))
     counts = note["counts"]
     if not counts["rows"]:
         raise MissingDataError(
-            f"{', '.join(inputs)}: no row that can be trained on: {counts['rejected']} rejected "
-            f"({rejects_path}), dropped: {counts['dropped'] or 'none'}"
+            f"{', '.join(shard.name for shard in shards)}: no row that can be trained on: "
+            f"{counts['rejected']} rejected ({rejects_path}), dropped: "
+            f"{counts['dropped'] or 'none'}. Rows need a teacher_score or a verdict: prism distill"
         )
-    return TokenizedRows(datasets.Dataset.from_file(str(table_path)), counts, digests)
+    return TokenizedRows(datasets.Dataset.from_file(str(table_path)), counts)
 
 
-def _write(
-    inputs: Sequence[str],
-    encoder: PromptEncoder,
-    part: Path,
-    rejects_path: Path,
-    fields: dict[str, str] | None,
-    limit: int | None,
-) -> dict[str, Any]:
-    rejected: list[Rejected] = []
-    dropped: Counter[str] = Counter()
-    counts: Counter[str] = Counter(rows=0, pointwise=0, sft=0, both=0, truncated=0)
-    rows = islice(
-        read_rows(inputs, fields=fields, check=check_pair, on_reject=rejected.append), limit
-    )
-    writer = ArrowWriter(features=_COLUMNS, path=str(part), writer_batch_size=_CHUNK_ROWS)
-    while chunk := list(islice(rows, _CHUNK_ROWS)):
-        for record, truncated in _records(chunk, encoder, rejected, dropped):
-            writer.write(record)
-            counts["rows"] += 1
-            counts["pointwise"] += record["pointwise"]
-            counts["sft"] += record["sft"]
-            counts["both"] += record["pointwise"] and record["sft"]
-            counts["truncated"] += truncated
-    writer.finalize()
-    if rejected:
-        with whole_file(rejects_path) as file:
-            for one in rejected:
-                file.write(one.line)
-    else:
-        rejects_path.unlink(missing_ok=True)
-    return {**counts, "dropped": dict(dropped), "rejected": len(rejected)}
+class _Reading:
+    """One pass over the rows: records to the table, bad rows to the rejects, counts."""
 
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        fields: dict[str, str] | None,
+        limit: int | None,
+        encoder: PromptEncoder,
+        between: Callable[[], None],
+    ) -> None:
+        self._encoder = encoder
+        self._between = between
+        self._order = {shard.name: number for number, shard in enumerate(shards)}
+        self._rejected: list[Rejected] = []  # of the chunk in work
+        self._dropped: Counter[str] = Counter()
+        self._rows = islice(
+            read_shards(shards, fields=fields, check=check_pair, on_reject=self._rejected.append),
+            limit,
+        )
 
-def _records(
-    chunk: Sequence[tuple[RowRef, Row]],
-    encoder: PromptEncoder,
-    rejected: list[Rejected],
-    dropped: Counter[str],
-) -> Iterator[tuple[dict[str, Any], bool]]:
-    useful: list[tuple[RowRef, Row, Lesson]] = []
-    for ref, row in chunk:
-        try:
-            found = lesson(row)
-        except RowError as error:
-            rejected.append(Rejected(ref, error.field, error.reason, orjson.dumps(row)))
-            continue
-        if isinstance(found, Dropped):
-            dropped[found.reason] += 1
-        else:
-            useful.append((ref, row, found))
-    documents = encoder.document_ids([document_text(row) for _, row, _ in useful])
-    for (ref, row, found), ids in zip(useful, documents, strict=True):
-        try:
-            prompt = encoder.join(row["query"], ids)
-            target = _target(encoder, found)
-        except RowError as error:
-            rejected.append(Rejected(ref, error.field, error.reason, orjson.dumps(row)))
-            continue
-        yield (
-            {
+    def write(self, table: Path, rejects: Path) -> dict[str, Any]:
+        """The counts."""
+        counts = Counter(rows=0, pointwise=0, sft=0, both=0, truncated=0, rejected=0)
+        rejects.unlink(missing_ok=True)
+        with (
+            ArrowWriter(
+                features=_COLUMNS, path=str(table), writer_batch_size=_CHUNK_ROWS
+            ) as writer,
+            ExitStack() as opened,
+        ):
+            bad: PartFile | None = None
+            for chunk in self._chunks():
+                self._between()
+                for record, truncated in self._records(chunk):
+                    writer.write(record)
+                    counts["rows"] += 1
+                    counts["pointwise"] += record["pointwise"]
+                    counts["sft"] += record["sft"]
+                    counts["both"] += record["pointwise"] and record["sft"]
+                    counts["truncated"] += truncated
+                if self._rejected and bad is None:
+                    bad = opened.enter_context(whole_file(rejects))
+                for one in sorted(self._rejected, key=self._place):
+                    assert bad is not None
+                    bad.write(one.line)
+                counts["rejected"] += len(self._rejected)
+                self._rejected.clear()
+            writer.finalize()
+        return {**counts, "dropped": dict(self._dropped)}
+
+    def _chunks(self) -> Iterator[list[tuple[RowRef, Row]]]:
+        """Rows in pieces of bounded number and text; the last one may be empty."""
+        chunk: list[tuple[RowRef, Row]] = []
+        size = 0
+        for ref, row in self._rows:
+            chunk.append((ref, row))
+            size += len(row["document"])
+            if len(chunk) == _CHUNK_ROWS or size >= _CHUNK_CHARACTERS:
+                yield chunk
+                chunk, size = [], 0
+        yield chunk
+
+    def _records(
+        self, chunk: Sequence[tuple[RowRef, Row]]
+    ) -> Iterator[tuple[dict[str, Any], bool]]:
+        useful: list[tuple[RowRef, Row, Lesson]] = []
+        for ref, row in chunk:
+            try:
+                found = lesson(row)
+            except RowError as error:
+                self._reject(ref, row, error)
+                continue
+            if isinstance(found, Dropped):
+                self._dropped[found.reason] += 1
+            else:
+                useful.append((ref, row, found))
+        prompts = self._encoder.encode_each(
+            [(row["query"], document_text(row)) for _, row, _ in useful]
+        )
+        for (ref, row, found), prompt in zip(useful, prompts, strict=True):
+            try:
+                if isinstance(prompt, RowError):
+                    raise prompt
+                target = _target(self._encoder, found)
+            except RowError as error:
+                self._reject(ref, row, error)
+                continue
+            record = {
                 "prompt": prompt.ids,
                 "target": target,
                 "teacher_score": found.teacher_score,
@@ -190,9 +231,14 @@ def _records(
                 "sft": found.sft,
                 "query_id": query_id(row),
                 "place": str(ref),
-            },
-            prompt.truncated,
-        )
+            }
+            yield record, prompt.truncated
+
+    def _reject(self, ref: RowRef, row: Row, error: RowError) -> None:
+        self._rejected.append(Rejected(ref, error.field, error.reason, orjson.dumps(row)))
+
+    def _place(self, one: Rejected) -> tuple[int, int]:
+        return self._order[one.ref.file], one.ref.line
 
 
 def _target(encoder: PromptEncoder, found: Lesson) -> list[int]:
@@ -210,7 +256,7 @@ def _target(encoder: PromptEncoder, found: Lesson) -> list[int]:
 
 def _fingerprint(
     encoder: PromptEncoder,
-    digests: dict[str, str],
+    digests: Sequence[str],
     fields: dict[str, str] | None,
     limit: int | None,
 ) -> str:
@@ -220,7 +266,7 @@ def _fingerprint(
         sha256(tokenizer.encode()).hexdigest(),
         encoder.profile.hash,
         encoder.max_tokens,
-        list(digests.values()),
+        list(digests),
         sorted((fields or {}).items()),
         limit,
     ]
@@ -233,3 +279,7 @@ def _note(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, orjson.JSONDecodeError):
         return {}
     return note if isinstance(note, dict) else {}
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

@@ -1,6 +1,7 @@
 """How good the model is on rows that it does not train on."""
 
-from math import isnan
+from collections.abc import Callable, Mapping
+from math import isfinite, isnan
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from prism_cli.domain.metrics import mean, per_query
+from prism_cli.domain.scoring import sigmoid
+from prism_cli.errors import ModelError
 from prism_cli.modeling.losses import RowBatch, RowForward
 from prism_cli.training.batches import token_batches
 from prism_cli.training.data import TokenizedRows
@@ -16,13 +19,25 @@ _CHUNK_ROWS = 256
 
 
 def dev_metrics(
-    forward: RowForward, rows: TokenizedRows, tokens_per_batch: int, device: torch.device
-) -> dict[str, float]:
+    forward: RowForward,
+    rows: TokenizedRows,
+    tokens_per_batch: int,
+    device: torch.device,
+    stopping: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
     """Figures over the dev rows; those that the rows cannot give are left out.
+
+    rows: how many.
 
     score_mse: mean of (score - teacher_score)^2 over rows with a teacher score.
     verdict_accuracy, auc: over rows with a verdict; auc where both verdicts occur.
     nDCG@10: mean over queries with a yes, verdict yes as relevance.
+
+    Returns:
+        None where `stopping` became true on the way.
+
+    Raises:
+        ModelError: a logit that is not a finite number; carries the row's place.
     """
     was_training = forward.training
     forward.eval()
@@ -32,14 +47,23 @@ def dev_metrics(
         drawn = rows.draws(numbers, [False] * len(numbers))
         number_of = {id(row): number for number, row in zip(numbers, drawn, strict=True)}
         for some in token_batches(drawn, tokens_per_batch):
+            if stopping():
+                forward.train(was_training)
+                return None
             with torch.inference_mode():
                 found, _ = forward(RowBatch.of(some, device))
-            logits[[number_of[id(row)] for row in some]] = found.float().cpu().numpy()
+            for row, logit in zip(some, found.tolist(), strict=True):
+                if not isfinite(logit):
+                    raise ModelError(
+                        f"{row.place}: the logit of this dev row is {logit}; the weights are "
+                        "unfit. Lower learning_rate"
+                    )
+                logits[number_of[id(row)]] = logit
     forward.train(was_training)
     return _figures(logits, rows)
 
 
-def selection_value(metrics: dict[str, float]) -> float:
+def selection_value(metrics: Mapping[str, float]) -> float:
     """What the best model has most of: auc, else nearness to the teacher's scores."""
     return metrics["auc"] if "auc" in metrics else -metrics.get("score_mse", 0.0)
 
@@ -50,7 +74,7 @@ def _figures(logits: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
     figures: dict[str, float] = {"rows": len(logits)}
     scored = ~np.isnan(teacher)
     if scored.any():
-        score = 1 / (1 + np.exp(-logits[scored]))
+        score = np.array([sigmoid(logit) for logit in logits[scored].tolist()])
         figures["score_mse"] = float(np.mean((score - teacher[scored]) ** 2))
     judged = verdict >= 0
     if judged.any():

@@ -36,6 +36,11 @@ class Journal:
         with self._path.open("ab") as file:
             file.write(_encoded(line))
 
+    def dev_at(self, step: int) -> dict[str, Any] | None:
+        """What was measured on the dev rows after `step`."""
+        found = [line for line in self._lines if line["step"] == step and "rows" in line]
+        return {key: value for key, value in found[-1].items() if key != "step"} if found else None
+
     def draw(self) -> None:
         """Write curves.svg, with those panels that have something to show."""
         import matplotlib

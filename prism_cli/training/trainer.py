@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -23,10 +22,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from prism_cli.errors import ModelError, StorageError
+from prism_cli.errors import ModelError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.training.batches import Steps, token_batches
-from prism_cli.training.checkpoints import commit_checkpoint
+from prism_cli.training.checkpoints import commit_checkpoint, storing
+from prism_cli.training.publish import save_weights
 
 
 @dataclass(frozen=True)
@@ -41,20 +41,19 @@ class Weights:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the run does around the steps.
+    """What the run does around the steps; every process calls all of them.
 
     Attributes:
+        on_resume: told the step of the checkpoint, once its weights are loaded.
+        on_step: told the step that is done, from 1; before it is committed.
         stopping: whether to commit and stop after the step.
-        on_step: told the step that is done, from 1.
         on_log: told step and figures.
-        on_dev: measures the dev rows, given the step; called every `dev_steps`.
     """
 
-    stopping: Callable[[], bool]
+    on_resume: Callable[[int], None]
     on_step: Callable[[int], None]
+    stopping: Callable[[], bool]
     on_log: Callable[[int, dict[str, float]], None]
-    on_dev: Callable[[int], None] | None = None
-    dev_steps: int = 0
 
 
 class PrismTrainer(Trainer):
@@ -114,7 +113,10 @@ class PrismTrainer(Trainer):
                 return self._passes(model, rows)
             except torch.OutOfMemoryError as error:
                 self._shrink(rows, error)
-                model.zero_grad()
+            # Here the error, and with it the activations that its frames hold, is gone.
+            model.zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
         weights, processes = self._weights, self.args.world_size
@@ -165,14 +167,12 @@ class PrismTrainer(Trainer):
                 f"({str(error).splitlines()[0]}). Lower max_tokens, or set gradient_checkpointing"
             ) from error
         self._budget = max(self._budget // 2, widest.tokens)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Hand a line of figures to the run, and to Trainer's own loggers."""
+        """Hand a line of figures to the run, and to Trainer's own loggers; all processes call."""
         if "loss" in logs and self._parts_steps:
-            pointwise, sft = (self._parts / self._parts_steps).tolist()
-            logs |= {"pointwise_loss": pointwise, "sft_loss": sft}
+            parts: Any = self.accelerator.reduce(self._parts, "sum") / self._parts_steps
+            logs |= dict(zip(("pointwise_loss", "sft_loss"), parts.tolist(), strict=True))
             self._parts, self._parts_steps = torch.zeros(2), 0
             self._hooks.on_log(self.state.global_step, dict(logs))
         super().log(logs, start_time)
@@ -191,7 +191,7 @@ class PrismTrainer(Trainer):
         inner = self.accelerator.unwrap_model(self.model).model
         if state_dict is not None:  # gathered by FSDP, under the wrapper's names
             state_dict = {name.removeprefix("model."): one for name, one in state_dict.items()}
-        inner.save_pretrained(output_dir, state_dict=state_dict)
+        save_weights(inner, Path(output_dir), state_dict)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         inner = self.accelerator.unwrap_model(model or self.model).model
@@ -208,35 +208,33 @@ class PrismTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         staging = Path(str(self.args.output_dir))
+        name = f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
-        try:
+        self.accelerator.wait_for_everyone()
+        with storing(self._checkpoints / name, "the checkpoint before it is whole"):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                name = f"checkpoint-{self.state.global_step}"
                 commit_checkpoint(staging / name, self._checkpoints, self._keep)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "StreamWriter" not in str(error):
-                raise
-            raise StorageError(
-                f"{self._checkpoints}: the checkpoint of step {self.state.global_step} cannot be "
-                f"written: {str(error).splitlines()[0]}; the one before it is whole. Make room, "
-                "then run the same command again"
-            ) from error
 
 
 class _Between(TrainerCallback):
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step:
+            self._hooks.on_resume(state.global_step)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        self._hooks.on_step(state.global_step)
         last = state.global_step >= state.max_steps
-        if self._hooks.on_dev and (last or state.global_step % self._hooks.dev_steps == 0):
-            self._hooks.on_dev(state.global_step)
+        control.should_log = control.should_log or last
+        self._hooks.on_step(state.global_step)
         if self._hooks.stopping() and not last:
             control.should_save = True
             control.should_training_stop = True

@@ -1,0 +1,66 @@
+"""The processes of one run: one, or as many as torchrun or accelerate launch started."""
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+T = TypeVar("T")
+
+
+class Team:
+    """This process among those of its run.
+
+    Args:
+        on_cpu: whether they train on the CPU (gloo) rather than on GPUs (nccl).
+
+    Attributes:
+        main: True in the one process that writes files and speaks.
+    """
+
+    def __init__(self, on_cpu: bool) -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.size > 1:
+            from accelerate import PartialState
+
+            PartialState(cpu=on_cpu)  # joins the group; transformers finds it joined
+        self.main = self.size == 1 or distributed.get_rank() == 0
+
+    def agree(self, work: Callable[[], T]) -> T:
+        """What `work` gives in the main process, in all of them."""
+        if self.size == 1:
+            return work()
+        shared = [work() if self.main else None]
+        distributed.broadcast_object_list(shared)
+        result: T = shared[0]  # type: ignore[assignment]
+        return result
+
+    def main_first(self, work: Callable[[], T]) -> T:
+        """`work` in every process, the others when the main one is done."""
+        if not self.main:
+            self.wait()
+        result = work()
+        if self.main:
+            self.wait()
+        return result
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in any process; all must ask."""
+        if self.size == 1:
+            return flag
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        count = torch.tensor([int(flag)], device=device)
+        distributed.all_reduce(count)
+        return bool(count.item())
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def leave(self) -> None:
+        """End the group, after the last exchange."""
+        if self.size > 1:
+            distributed.destroy_process_group()

@@ -1,0 +1,175 @@
+"""`prism train` over a toy: in this process, or in a child that may be killed."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from prism_cli.app import main
+from tests.door import Done, prism
+from tests.factories import Row
+
+RECIPE = """\
+method = "lora"
+mixture = "mixed"
+sft_ratio = 0.5
+max_steps = 8
+rows_per_step = 4
+tokens_per_batch = 400
+max_tokens = 256
+learning_rate = 5e-3
+warmup_steps = 1
+gradient_checkpointing = false
+dtype = "float32"
+save_steps = 2
+log_steps = 2
+dev_steps = 4
+[lora]
+r = 4
+alpha = 8
+dropout = 0.1
+target_modules = ["q_proj", "v_proj", "down_proj"]
+"""
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["prism_cli.training.run", "prism_cli.commands.train", "peft", "matplotlib.pyplot", __name__]
+)
+
+
+def toy_rows(count: int, start: int = 0) -> list[Row]:
+    """Rows with both objectives, one of them, of several lengths; half of the verdicts are yes."""
+    rows: list[Row] = []
+    for number in range(start, start + count):
+        yes = number % 2 == 0
+        row: Row = {
+            "query_id": f"q{number // 2}",
+            "query": f"item {number}",
+            "document": ("apples and pears " if yes else "stones ") * (1 + number % 5),
+            "teacher_score": 0.9 if yes else 0.1,
+            "verdict": "yes" if yes else "no",
+        }
+        if yes:
+            row |= {"contribution": f"It names item {number}.", "evidence": "apples and pears"}
+        if number % 4 == 1:
+            del row["verdict"]
+        rows.append(row)
+    return rows
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A folder with train.jsonl, dev.jsonl and toy.toml, and the tiny model."""
+
+    folder: Path
+    model: Path
+
+    @property
+    def run(self) -> Path:
+        """The run directory of `words`."""
+        return self.folder / "run"
+
+    def words(self, *more: str | Path, run: str = "run") -> list[str]:
+        """A command line."""
+        return [
+            "train", str(self.folder / "train.jsonl"), "-o", str(self.folder / run), "--recipe",
+            str(self.folder / "toy.toml"), "--model", str(self.model), "--device", "cpu",
+            *map(str, more),
+        ]  # fmt: skip
+
+    def train(self, *more: str | Path, run: str = "run") -> Done:
+        """Run it here."""
+        return prism(*self.words(*more, run=run))
+
+    def child(self, *more: str | Path, run: str = "run", arm: "Arm | None" = None) -> "Child":
+        """Run it in a process of its own."""
+        return Child(self.words(*more, run=run), self.folder, arm)
+
+    def adapter(self, run: str = "run", name: str = "last") -> bytes:
+        """The bytes that a run ends in."""
+        return (self.folder / run / name / "adapter_model.safetensors").read_bytes()
+
+
+Arm = tuple[Callable[..., None], *tuple[Any, ...]]
+"""A function of this module with its arguments, called in the child before `main`."""
+
+
+class Child:
+    """A forked `prism`, from a server that has the slow libraries loaded."""
+
+    def __init__(self, words: list[str], folder: Path, arm: Arm | None) -> None:
+        self._log = folder / "child.log"
+        self.process: BaseProcess = _SERVER.Process(
+            target=_in_child, args=(words, folder, dict(os.environ), self._log, arm)
+        )
+        self.process.start()
+
+    def wait_for(self, path: Path) -> None:
+        """Until `path` exists."""
+        deadline = time.monotonic() + 60
+        while not path.exists():
+            assert self.process.is_alive(), self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.005)
+
+    def send(self, number: int) -> None:
+        """A signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def end(self) -> int:
+        """Wait; the exit code, negative for a signal."""
+        self.process.join(60)
+        assert self.process.exitcode is not None, self.said
+        return self.process.exitcode
+
+    @property
+    def said(self) -> str:
+        """Both streams."""
+        return self._log.read_text() if self._log.exists() else ""
+
+
+def _in_child(
+    words: list[str], folder: Path, environment: dict[str, str], log: Path, arm: Arm | None
+) -> None:
+    os.environ.update(environment)
+    os.chdir(folder)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    if arm:
+        arm[0](*arm[1:])
+    sys.argv = ["prism", *words]
+    main()
+
+
+def die_at(module: str, function: str, times: int, after: bool) -> None:
+    """Be killed before or after the so many-th call of `module`.`function`."""
+    import importlib
+
+    place = importlib.import_module(module)
+    real, calls = getattr(place, function), 0
+
+    def armed(*args: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == times and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **more)
+        if calls == times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(place, function, armed)
+
+
+def limit_files(size: int) -> None:
+    """No file of this process may grow beyond `size` bytes: a disk that is nearly full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

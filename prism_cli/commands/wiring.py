@@ -21,7 +21,7 @@ def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
     if spec == "bm25":
         from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 
-        return Bm25FirstStage(data.texts())
+        return Bm25FirstStage(data.texts)
     from pathlib import Path
 
     from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
@@ -80,6 +80,30 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     from prism_cli.modeling.loading import load_encoder
 
     return load_encoder(spec, max_tokens, profile=profile)
+
+
+def teacher(spec: str, *, device: str = "auto") -> "BatchBackend":
+    """Who scores pairs: `st:minilm`, `st:PATH` or `st:HUB_ID`.
+
+    Raises:
+        UsageError: `spec` names no teacher.
+        PrerequisiteError: no such model, or one that this version cannot ask.
+    """
+    from prism_cli.adapters.teachers.load import load_teacher
+
+    return load_teacher(spec, device)
+
+
+def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchBackend":
+    """Who writes contribution and evidence: `extractive`.
+
+    Raises:
+        UsageError: `spec` names no generator.
+        PrerequisiteError: one that this version cannot ask.
+    """
+    from prism_cli.adapters.generators.load import load_generator
+
+    return load_generator(spec, max_sentences, device)
 
 
 def judges(specs: "Sequence[str]") -> "list[Judge]":

@@ -8,6 +8,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
-from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
+from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary, RankingSet
 from prism_cli.evaluation.reranking import WINDOW_PAIRS, Ask, candidate_texts, rerank_candidates
 from prism_cli.evaluation.results import Measured
 from prism_cli.evaluation.runs import Run, RunNote, RunStore, run_fingerprint
@@ -108,17 +109,31 @@ class _Evaluation:
         self._digests = {record.path: record.sha256 for record in self.manifest.dependencies}
         systems = [one.first_stage.spec for one in sets] + [model.name for model in models]
         self.store = RunStore(options.output / "runs", list(dict.fromkeys(systems)))
-        self._asks: dict[str, Ask] = {}
 
     def run(self) -> dict[str, Any]:
-        """The content of metrics.json."""
+        """The content of metrics.json. One model is held at a time."""
         options = self.options
         measured = Measured(default_measures(options.top_k), options.seed)
-        datasets: dict[str, Any] = {}
-        for one in self.sets:
-            datasets[one.data.name] = self._dataset(one, measured)
+        prepared = [self._prepared(one, measured) for one in self.sets]
+        for model in self.models:
+            loaded: list[Ask] = []
+            for one in prepared:
+                fingerprint = run_fingerprint(one.making, model.fingerprint)
+
+                def make(
+                    one: _Prepared = one,
+                    model: EvalModel = model,
+                    fingerprint: str = fingerprint,
+                    loaded: list[Ask] = loaded,
+                ) -> tuple[Run, RunNote]:
+                    if not loaded:
+                        loaded.append(model.load())
+                    return self._reranked(one, model.name, loaded[0], fingerprint)
+
+                run, note = self._finished(one.data.name, model.name, fingerprint, make)
+                measured.add(one.data.name, model.name, one.qrels, one.ids, run, note)
         return measured.content() | {
-            "datasets": datasets,
+            "datasets": {one.data.name: one.figures for one in prepared},
             "provenance": {
                 "config": self.manifest.config,
                 "versions": self.manifest.versions,
@@ -126,7 +141,8 @@ class _Evaluation:
             },
         }
 
-    def _dataset(self, one: EvalSet, measured: Measured) -> dict[str, Any]:
+    def _prepared(self, one: EvalSet, measured: Measured) -> "_Prepared":
+        """Queries, judgements and candidates; the first stage is measured."""
         options, data = self.options, one.data
         queries = data.judged_queries(options.split, options.limit)
         qrels = data.qrels(options.split)
@@ -142,31 +158,25 @@ class _Evaluation:
             self.manifest.fresh_since,
         )
         ids = [query_id for query_id, _ in queries]
-        first = one.first_stage.spec
         candidates, note = self._finished(
-            data.name, first, making, lambda: self._candidates(one, queries, qrels, making)
+            data.name,
+            one.first_stage.spec,
+            making,
+            lambda: self._candidates(one, queries, qrels, making),
         )
-        measured.add(data.name, first, qrels, ids, candidates, note)
-        for model in self.models:
-            fingerprint = run_fingerprint(making, model.fingerprint)
-            run, note = self._finished(
-                data.name,
-                model.name,
-                fingerprint,
-                lambda model=model, fingerprint=fingerprint: self._reranked(  # type: ignore[misc]
-                    one, model, queries, candidates, fingerprint
-                ),
-            )
-            measured.add(data.name, model.name, qrels, ids, run, note)
-        return {
+        measured.add(data.name, one.first_stage.spec, qrels, ids, candidates, note)
+        figures = {
             "split": options.split,
             "queries": len(queries),
             "queries_without_candidates": sum(not candidates.get(query_id) for query_id in ids),
             "candidates": sum(map(len, candidates.values())),
-            "judged_relevant": sum(grade > 0 for one in ids for grade in qrels[one].values()),
+            "judged_relevant": sum(
+                grade > 0 for query_id in ids for grade in qrels[query_id].values()
+            ),
             "judged_missing": len(missing),
             "first_stage": one.first_stage.fingerprint,
         }
+        return _Prepared(data, queries, ids, qrels, making, candidates, figures)
 
     def _finished(
         self, dataset: str, system: str, fingerprint: str, make: Callable[[], tuple[Run, RunNote]]
@@ -202,25 +212,36 @@ class _Evaluation:
         return run, RunNote(fingerprint, pairs, seconds=seconds)
 
     def _reranked(
-        self,
-        one: EvalSet,
-        model: EvalModel,
-        queries: Sequence[tuple[str, str]],
-        candidates: Run,
-        fingerprint: str,
+        self, one: "_Prepared", name: str, ask: Ask, fingerprint: str
     ) -> tuple[Run, RunNote]:
-        if model.name not in self._asks:
-            self._asks[model.name] = model.load()
         started = time.monotonic()
-        texts = candidate_texts(one.data.texts(), candidates, one.data.name)
-        pairs = sum(map(len, candidates.values()))
-        label = f"{one.data.name}: {model.name}"
+        texts = candidate_texts(one.data.texts(), one.candidates, one.data.name)
+        pairs = sum(map(len, one.candidates.values()))
+        label = f"{one.data.name}: {name}"
         with shown_progress(label, pairs, quiet=self.options.quiet) as progress:
             result = rerank_candidates(
-                self._asks[model.name], queries, candidates, texts, self.answerer, progress
+                ask, one.queries, one.candidates, texts, self.answerer, progress
             )
         seconds = round(time.monotonic() - started, 3)
         return result.run, RunNote(fingerprint, pairs, result.truncated, result.unscored, seconds)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One data set, ready for models.
+
+    Attributes:
+        making: fingerprint of its candidates.
+        figures: for metrics.json.
+    """
+
+    data: RankingSet
+    queries: Sequence[tuple[str, str]]
+    ids: Sequence[str]
+    qrels: Mapping[str, Mapping[str, int]]
+    making: str
+    candidates: Run
+    figures: dict[str, Any]
 
 
 def library_versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from prism_cli.adapters.datasets.beir import BeirSet
-from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+from prism_cli.adapters.first_stages.bm25 import Bm25Index
 from prism_cli.domain.metrics import mean, per_query, without_itself
 from prism_cli.evaluation.fold import library_versions
 
@@ -36,14 +36,13 @@ def main() -> None:
         split = split or ("test" if "test" in data.splits else data.splits[0])
         queries, qrels = data.judged_queries(split), data.qrels(split)
         started = time.perf_counter()
-        stage = Bm25FirstStage(data.texts())
-        documents = len(stage.doc_ids)
+        index = Bm25Index(data.texts())
+        documents = len(index.doc_ids)
         indexed = time.perf_counter()
-        found = stage.search(queries, options.top_k + 1)
-        run = {
-            query_id: without_itself(query_id, hits, qrels[query_id])[: options.top_k]
-            for (query_id, _), hits in zip(queries, found, strict=True)
-        }
+        run = {}
+        for query_id, query in queries:
+            hits = index.best(query, options.top_k + 1)
+            run[query_id] = without_itself(query_id, hits, qrels[query_id])[: options.top_k]
         searched = time.perf_counter()
         values = per_query(qrels, run, [query_id for query_id, _ in queries], ["nDCG@10"])
         print(

@@ -82,7 +82,7 @@ def model(backend: Overlap, name: str = "overlap") -> EvalModel:
 
 def mini() -> EvalSet:
     data = BeirSet(MINI)
-    return EvalSet(data, Bm25FirstStage(data.texts()))
+    return EvalSet(data, Bm25FirstStage(data.texts))
 
 
 def run(*models: EvalModel, sets: Sequence[EvalSet] | None = None, **changed: Any) -> EvalSummary:
@@ -303,7 +303,7 @@ def test_two_sets_have_an_average(tmp_path: Path) -> None:
     for name in ("corpus.jsonl", "queries.jsonl", "qrels"):
         (other / name).symlink_to(MINI / name)
     second = BeirSet(other)
-    sets = [mini(), EvalSet(second, Bm25FirstStage(second.texts()))]
+    sets = [mini(), EvalSet(second, Bm25FirstStage(second.texts))]
     content = run(model(Overlap()), sets=sets).metrics
     one, two = (
         content["ranking"][name]["overlap"]["nDCG@10"] for name in ("squad-mini", "other-mini")

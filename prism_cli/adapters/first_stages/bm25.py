@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import bm25s
@@ -56,27 +56,17 @@ class WordTokens:
 
 
 class Bm25FirstStage:
-    """An index in memory: the terms' weights and the document ids, never the texts.
+    """Ranks a corpus that it reads at each search; between searches it holds nothing.
 
     Args:
-        documents: (doc_id, text) of the whole corpus; read once, by the first search.
+        documents: gives (doc_id, text) of the whole corpus.
     """
 
     spec = "bm25"
     fingerprint = f"bm25 k1={K1} b={B} lucene snowball-english stop-words-en bigrams"
 
-    def __init__(self, documents: Iterable[tuple[str, str]]) -> None:
-        self._documents: Iterable[tuple[str, str]] | None = documents
-        self._terms = WordTokens()
-        self._vocabulary: dict[str, int] = {}
-        self._doc_ids: list[str] = []
-        self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
-
-    @property
-    def doc_ids(self) -> list[str]:
-        """The ids of the corpus, in its order."""
-        self._read()
-        return self._doc_ids
+    def __init__(self, documents: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self._documents = documents
 
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int
@@ -85,11 +75,25 @@ class Bm25FirstStage:
 
         Best first; equal scores in falling order of document id, which is trec_eval's order.
         """
-        self._read()
+        index = Bm25Index(self._documents())
         for _, query in queries:
-            yield self._best(query, top_k)
+            yield index.best(query, top_k)
 
-    def _best(self, query: str, top_k: int) -> list[tuple[str, float]]:
+
+class Bm25Index:
+    """An index in memory: the terms' weights and the document ids, never the texts."""
+
+    def __init__(self, documents: Iterable[tuple[str, str]]) -> None:
+        self._terms = WordTokens()
+        self._vocabulary: dict[str, int] = {}
+        self._index = bm25s.BM25(k1=K1, b=B, method="lucene")
+        self.doc_ids: list[str] = []
+        rows = list(self._rows(documents))
+        if self._vocabulary:
+            self._index.index((rows, dict(self._vocabulary)), show_progress=False)
+
+    def best(self, query: str, top_k: int) -> list[tuple[str, float]]:
+        """The best `top_k` (doc_id, score) of one query."""
         known = [self._vocabulary[term] for term in self._terms(query) if term in self._vocabulary]
         if not known or top_k < 1:
             return []
@@ -98,22 +102,14 @@ class Bm25FirstStage:
         if len(found) > top_k:
             floor = np.partition(scores[found], len(found) - top_k)[len(found) - top_k]
             found = found[scores[found] >= floor]
-        best = [(self._doc_ids[index], float(scores[index])) for index in found.tolist()]
+        best = [(self.doc_ids[index], float(scores[index])) for index in found.tolist()]
         best.sort(key=lambda one: (one[1], one[0]), reverse=True)
         return best[:top_k]
-
-    def _read(self) -> None:
-        if self._documents is None:
-            return
-        rows = list(self._rows(self._documents))
-        self._documents = None
-        if self._vocabulary:
-            self._index.index((rows, dict(self._vocabulary)), show_progress=False)
 
     def _rows(self, documents: Iterable[tuple[str, str]]) -> Iterator[Any]:
         vocabulary = self._vocabulary
         for doc_id, text in documents:
-            self._doc_ids.append(doc_id)
+            self.doc_ids.append(doc_id)
             ids = array("i")
             for term in self._terms(text):
                 ids.append(vocabulary.setdefault(term, len(vocabulary)))

@@ -130,6 +130,11 @@ class TransformersReranker:
         states = self._prefix_states([query for query, _ in pairs], prompts)
         return self._scored([states[query] for query, _ in pairs], prompts, keep=False)[0]
 
+    def forget(self) -> None:
+        """Drop the states of prefixes that were kept for the next batch."""
+        self._states.clear()
+        self._encoded = {}
+
     def _encode(self, pairs: Sequence[Pair]) -> dict[Pair, EncodedPrompt | RowError]:
         distinct = list(dict.fromkeys(pairs))
         return dict(zip(distinct, self.encoder.encode_each(distinct), strict=True))

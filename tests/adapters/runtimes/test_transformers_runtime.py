@@ -1,0 +1,185 @@
+"""The runtime on tiny random models with a real tokenizer: batches change nothing."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT, canary_scores
+from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker
+from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.errors import ModelError
+from prism_cli.modeling.embedded import smollm2_path
+from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.modeling.loading import LoadedModel
+from prism_cli.ports import BatchBackend, Reply
+from tests.modeling.tiny import SHAPES, tiny_model
+
+PAIRS = [
+    (query, " ".join(["Paris lies on the Seine.", "It is old."][number % 2 :]) * (1 + number % 4))
+    for query in ("where is Paris?", "how old is the city of Paris, and who founded it?", "why")
+    for number in range(7)
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model_cache: Path) -> PreTrainedTokenizerBase:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(model_cache))
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
+    return found
+
+
+@functools.cache
+def shifted_model(tokenizer: PreTrainedTokenizerBase, shape: str) -> PreTrainedModel:
+    """A tiny model with its head so shifted that both verdicts occur among PAIRS."""
+    model: Any = tiny_model(shape, vocabulary=49_152)
+    head = model.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    encoder = PromptEncoder(tokenizer, PRISM_NO_THINK)
+    with torch.inference_mode():
+        ids = [torch.tensor([encoder.encode(*pair).ids]) for pair in PAIRS]
+        last = torch.cat([model.get_decoder()(one).last_hidden_state[:, -1] for one in ids])
+        middle = (last @ (head.weight[encoder.yes_id] - head.weight[encoder.no_id])).median()
+        mean = last.mean(0)
+        head.weight[encoder.yes_id] -= middle * mean / (mean @ mean)
+    found: PreTrainedModel = model
+    return found
+
+
+def make(tokenizer: PreTrainedTokenizerBase, shape: str, **options: Any) -> TransformersReranker:
+    loaded = LoadedModel(
+        shifted_model(tokenizer, shape), tokenizer, PRISM_NO_THINK, "f" * 64, Path("tiny")
+    )
+    return TransformersReranker(loaded, f"tiny:{shape}", max_new_tokens=20, **options)
+
+
+def planned(backend: TransformersReranker, pairs: list[tuple[str, str]]) -> list[Reply]:
+    """Replies in order of `pairs`, asked in planned batches."""
+    replies: dict[int, Reply] = {}
+    for batch in backend.plan(pairs):
+        answers = backend.answer([pairs[index] for index in batch])
+        replies.update(zip(batch, answers, strict=True))
+    return [replies[index] for index in range(len(pairs))]
+
+
+def plain_logit(backend: TransformersReranker, pair: tuple[str, str]) -> float:
+    """The whole prompt through the whole model, nothing shared, cut or cached."""
+    encoder = backend.encoder
+    with torch.inference_mode():
+        logits = backend.loaded.model(torch.tensor([encoder.encode(*pair).ids])).logits[0, -1]
+    return float(logits[encoder.yes_id] - logits[encoder.no_id])
+
+
+def plain_text(backend: TransformersReranker, pair: tuple[str, str], tokens: int) -> list[int]:
+    """Greedy tokens behind yes, the whole text through the model each time."""
+    ids = [*backend.encoder.encode(*pair).ids, backend.encoder.yes_id]
+    start = len(ids)
+    with torch.inference_mode():
+        while len(ids) < start + tokens:
+            ids.append(int(backend.loaded.model(torch.tensor([ids])).logits[0, -1].argmax()))
+            if ids[-1] == backend.encoder.eos_id:
+                return ids[start:-1]
+    return ids[start:]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batched_scores_are_those_of_whole_prompts_one_by_one(
+    tokenizer: PreTrainedTokenizerBase, shape: str
+) -> None:
+    backend = make(tokenizer, shape, evidence=False, batch_tokens=150)
+    replies = planned(backend, PAIRS)
+    assert len(backend.plan(PAIRS)) > 3
+    for pair, reply in zip(PAIRS, replies, strict=True):
+        assert reply.value["logit"] == pytest.approx(plain_logit(backend, pair), abs=1e-5)
+        assert reply.value["truncated"] is False
+        assert "text" not in reply.value
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batched_texts_are_those_of_a_plain_loop(
+    tokenizer: PreTrainedTokenizerBase, shape: str
+) -> None:
+    backend = make(tokenizer, shape, batch_tokens=400)
+    replies = planned(backend, PAIRS)
+    written = [
+        (pair, reply) for pair, reply in zip(PAIRS, replies, strict=True) if "text" in reply.value
+    ]
+    assert all(("text" in reply.value) == (reply.value["logit"] > 0) for reply in replies)
+    assert 0 < len(written) < len(PAIRS)
+    for pair, reply in written[:4]:
+        expected = plain_text(backend, pair, 20)
+        assert reply.usage.output_tokens == len(expected)
+        assert reply.value["text"] == tokenizer.decode(
+            [backend.encoder.yes_id, *expected], skip_special_tokens=True
+        )
+
+
+def test_same_payloads_have_the_same_plan_and_the_same_numbers(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    first, second = (make(tokenizer, "llama", batch_tokens=150) for _ in range(2))
+    assert isinstance(first, BatchBackend)
+    assert first.plan(PAIRS) == second.plan(PAIRS)
+    assert planned(first, PAIRS) == planned(second, PAIRS)
+    assert first.fingerprint == second.fingerprint
+
+
+def test_numbers_do_not_depend_on_what_was_asked_before(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    fresh, used = (make(tokenizer, "llama", evidence=False) for _ in range(2))
+    used.answer([("another query", "text"), *PAIRS[3:5]])
+    last = fresh.plan(PAIRS)[-1]
+    pairs = [PAIRS[index] for index in last]
+    assert fresh.answer(pairs) == used.answer(pairs)
+
+
+def test_long_query_is_refused_and_the_others_are_answered(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    backend = make(tokenizer, "llama", evidence=False, max_tokens=160)
+    pairs = [("word " * 400, "d"), ("short", "word " * 400), ("short", "d")]
+    refused, cut, whole = planned(backend, pairs)
+    assert refused.refusal is not None
+    assert "at most 160 tokens" in refused.refusal
+    assert cut.value["truncated"] is True
+    assert whole.value["truncated"] is False
+
+
+def test_equal_pairs_get_equal_replies(tokenizer: PreTrainedTokenizerBase) -> None:
+    backend = make(tokenizer, "llama", evidence=False)
+    first, _, again = backend.answer([PAIRS[0], PAIRS[1], PAIRS[0]])
+    assert first == again
+
+
+def test_damaged_weights_are_told_not_written_as_scores(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    backend = make(tokenizer, "llama", evidence=False)
+    norm = torch.nn.RMSNorm(48)
+    norm.weight.data.fill_(float("nan"))
+    backend._pass._norm = norm  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match="not finite numbers in"):
+        backend.answer(PAIRS[:1])
+
+
+def test_fingerprint_tells_what_decides_the_replies(tokenizer: PreTrainedTokenizerBase) -> None:
+    prints = {
+        make(tokenizer, "llama").fingerprint,
+        make(tokenizer, "llama", evidence=False).fingerprint,
+        make(tokenizer, "llama", max_tokens=99).fingerprint,
+    }
+    assert len(prints) == 3
+
+
+def test_canary_tells_whether_the_pairs_are_in_order() -> None:
+    class Fixed:
+        def logits(self, pairs: Any) -> list[float]:
+            assert list(pairs) == [RELEVANT, IRRELEVANT]
+            return [-1.0, 2.0]
+
+    assert canary_scores(Fixed()) == {"relevant": 0.2689, "irrelevant": 0.8808, "ok": False}

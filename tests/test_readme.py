@@ -1,0 +1,37 @@
+"""The README names what is there, and its two commands are whole."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from prism_cli.app import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_command_is_shown_and_every_shown_command_exists() -> None:
+    shown = set(re.findall(r"(?:^|[`$ /])prism ([a-z][a-z-]+)", TEXT))
+    assert set(COMMANDS) <= shown
+    assert shown - {"is", "does", "alone", "reads", "that", "brings"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "test"])
+def test_set_up_is_one_command(name: str) -> None:
+    block = TEXT.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    lines = [line for line in block.strip().splitlines() if not line.startswith("```")]
+    assert len(lines) == 1
+    assert "pip install -c constraints.txt" in lines[0]
+    assert lines[0].endswith({"quickstart": "prism quickstart demo", "test": "pytest -n 2"}[name])
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in TEXT
+
+
+def test_files_and_folders_in_the_tree_exist() -> None:
+    tree = TEXT.partition("## Where things are")[2]
+    names = re.findall(r"^[├└]── (\S+)", tree, flags=re.MULTILINE)
+    assert len(names) > 10
+    assert all((ROOT / "prism_cli" / name).exists() for name in names)

@@ -1,0 +1,81 @@
+"""The extractive generator: the document's sentences closest to the query, by st:minilm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prism_cli.adapters.teachers.batch_plan import LONGEST_BYTES, plan_pairs
+from prism_cli.adapters.teachers.bi_encoder import TextEncoder
+from prism_cli.adapters.teachers.st_files import st_fingerprint
+from prism_cli.domain.extraction import (
+    best_statement,
+    candidate_spans,
+    chosen_indices,
+    contribution_of,
+    joined_evidence,
+)
+from prism_cli.ports import Reply
+
+MAX_ROWS = 32
+MAX_TEXTS = 64
+NO_SENTENCE = "the document holds no sentence"
+
+
+class ExtractiveGenerator:
+    """Writes contribution and evidence from the document's own words.
+
+    Args:
+        encoder: of queries and sentences.
+        max_sentences: of the evidence.
+    """
+
+    spec = "extractive"
+
+    def __init__(self, encoder: TextEncoder, max_sentences: int) -> None:
+        self._encoder = encoder
+        self._max_sentences = max_sentences
+        self.fingerprint = f"extractive 1 {max_sentences} {st_fingerprint(encoder.path)}"
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """By length of the document."""
+        return plan_pairs(payloads, max_pairs=MAX_ROWS, max_bytes=MAX_ROWS * LONGEST_BYTES)
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """{"contribution", "evidence"} for each (query, document); refused without a sentence.
+
+        Raises:
+            ModelError: the encoder cannot be loaded.
+        """
+        spans = [candidate_spans(query, document) for query, document in payloads]
+        texts = [
+            [document[start:end] for start, end in found]
+            for (_, document), found in zip(payloads, spans, strict=True)
+        ]
+        vectors = self._vectors(texts)
+        queries = list(dict.fromkeys(query for query, _ in payloads))
+        asked = dict(zip(queries, self._encoder.queries(queries), strict=True))
+        replies: list[Reply] = []
+        for (query, document), found, own in zip(payloads, spans, texts, strict=True):
+            if not found:
+                replies.append(Reply({}, NO_SENTENCE))
+                continue
+            closeness = [round(float(vectors[text] @ asked[query]), 6) for text in own]
+            chosen = chosen_indices(closeness, self._max_sentences)
+            best = own[best_statement(closeness, chosen, own)]
+            replies.append(
+                Reply(
+                    {
+                        "contribution": contribution_of(best, document),
+                        "evidence": joined_evidence(document, [found[one] for one in chosen]),
+                    }
+                )
+            )
+        return replies
+
+    def _vectors(self, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """A unit vector for each distinct sentence, in batches of like length."""
+        distinct = sorted({text for own in texts for text in own}, key=lambda t: (-len(t), t))
+        vectors: dict[str, Any] = {}
+        for begin in range(0, len(distinct), MAX_TEXTS):
+            batch = distinct[begin : begin + MAX_TEXTS]
+            vectors.update(zip(batch, self._encoder.documents(batch), strict=True))
+        return vectors

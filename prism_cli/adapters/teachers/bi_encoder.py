@@ -1,0 +1,124 @@
+"""A bi-encoder as teacher: the cosine of query and document, negative ones as 0."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prism_cli.adapters.teachers.batch_plan import plan_pairs
+from prism_cli.adapters.teachers.st_files import st_fingerprint
+from prism_cli.errors import ModelError
+from prism_cli.ports import Reply
+
+DECIMALS = 6
+"""Of a score; float32 carries no more."""
+
+Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+@dataclass(eq=False)
+class TextEncoder:
+    """Texts to unit vectors, float32; the weights are loaded when the first text comes.
+
+    Attributes:
+        path: a sentence-transformers directory.
+        device: "auto" (CUDA where there is one) or a torch device.
+    """
+
+    spec: str
+    path: Path
+    device: str = "auto"
+    _model: Any = field(default=None, repr=False)
+
+    def queries(self, texts: Sequence[str]) -> Vectors:
+        """float32 [texts, width], rows of length 1; with the model's own prompt for queries."""
+        return self._unit(self._loaded().encode_query, texts)
+
+    def documents(self, texts: Sequence[str]) -> Vectors:
+        """As `queries`, with the prompt for documents."""
+        return self._unit(self._loaded().encode_document, texts)
+
+    def _unit(self, encode: Any, texts: Sequence[str]) -> Vectors:
+        vectors = encode(
+            list(texts),
+            batch_size=len(texts),
+            show_progress_bar=False,
+            convert_to_numpy=True,
+            normalize_embeddings=True,
+        )
+        found: Vectors = np.asarray(vectors, dtype=np.float32)
+        if not np.isfinite(found).all():
+            raise ModelError(
+                f"{self.spec}: gave a vector that is not finite; its weights are unfit"
+            )
+        return found
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            from sentence_transformers import SentenceTransformer
+
+            self._model = load_quietly(SentenceTransformer, self.spec, self.path, self.device)
+        return self._model
+
+
+def load_quietly(cls: Any, spec: str, path: Path, device: str) -> Any:
+    """A sentence-transformers model of class `cls`, float32, ready to be asked.
+
+    Raises:
+        ModelError: its files do not make one, or there is no such device.
+    """
+    import torch
+
+    from prism_cli.modeling.loading import resolve_device
+    from prism_cli.modeling.quiet import quiet_transformers
+
+    place = resolve_device(device)
+    try:
+        with quiet_transformers():
+            model = cls(
+                str(path),
+                device=str(place),
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"dtype": torch.float32},
+            )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{spec}: {path} cannot be loaded: {first}") from error
+    model.train(False)
+    return model
+
+
+class BiEncoderTeacher:
+    """Scores by cosine. Equal texts of a batch are embedded once."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._encoder = encoder
+        self.spec = encoder.spec
+        self.scale = "cosine, negative as 0"
+        self.fingerprint = f"teacher cosine 1 {st_fingerprint(encoder.path)}"
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """By length of the document."""
+        return plan_pairs(payloads)
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """{"score"} for each (query, document).
+
+        Raises:
+            ModelError: the model cannot be loaded, or gives no finite vectors.
+        """
+        queries = {text: row for row, text in enumerate(dict.fromkeys(q for q, _ in payloads))}
+        documents = {text: row for row, text in enumerate(dict.fromkeys(d for _, d in payloads))}
+        asked = self._encoder.queries(list(queries))
+        given = self._encoder.documents(list(documents))
+        return [
+            Reply({"score": _score(asked[queries[query]], given[documents[document]])})
+            for query, document in payloads
+        ]
+
+
+def _score(query: np.ndarray[Any, Any], document: np.ndarray[Any, Any]) -> float:
+    return round(min(1.0, max(0.0, float(query @ document))), DECIMALS)

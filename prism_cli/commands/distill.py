@@ -1,0 +1,158 @@
+"""`prism distill`: teachers' scores, and contribution and evidence from a generator."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.options import Common, Inputs, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.configs.distill import DistillConfig
+    from prism_cli.domain.calibration import Calibration
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism distill pairs.jsonl -o scored.jsonl --teacher st:minilm",
+)
+
+
+@app.command()
+@with_common
+def distill(
+    inputs: Inputs,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="st:minilm, st:PATH or st:HUB_ID (bi-encoder or cross-encoder); repeat it for "
+            "the mean over several.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration_exponent: Annotated[
+        float | None,
+        typer.Option(
+            help="teacher_score = mean ** this. Default: what is known for exactly these "
+            "teachers, else 1.0.",
+            show_default=False,
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows with verdicts and scores of these teachers: fit the exponent, so that "
+            "0.5 tells yes from no best.",
+            show_default=False,
+        ),
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            help="extractive: the document's sentences closest to the query, for rows with the "
+            "verdict yes.",
+            show_default=False,
+        ),
+    ] = None,
+    max_sentences: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=50, help="Sentences of extractive evidence; default 2.", show_default=False
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.", show_default=False)
+    ] = None,
+    *,
+    common: Common,
+) -> None:
+    """Score rows by teachers, write texts by a generator, or both.
+
+    Scores and texts that a row has already are kept. teacher_score is the calibrated mean over
+    the teachers named here.
+    """
+    from prism_cli.commands import wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.configs.distill import DistillConfig
+    from prism_cli.configs.load import load_config
+    from prism_cli.errors import UsageError
+    from prism_cli.stages.distill import DistillStage
+
+    flags = {
+        "teachers": teacher or None,
+        "calibration_exponent": calibration_exponent,
+        "calibrate": None if calibrate is None else str(calibrate),
+        "generator": generator,
+        "max_sentences": max_sentences,
+        "device": device,
+        "seed": common.seed,
+    }
+    config = load_config(
+        DistillConfig, "distill", recipe=common.recipe, flags=flags, sets=common.sets
+    )
+    if not config.teachers and config.generator is None:
+        raise UsageError(
+            "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator "
+            "extractive for contribution and evidence, or both"
+        )
+    teachers = [wiring.teacher(spec, device=config.device) for spec in config.teachers]
+    writer = config.generator and wiring.generator(
+        config.generator, max_sentences=config.max_sentences, device=config.device
+    )
+    figures: dict[str, object] = {}
+    calibration = None
+    if teachers:
+        calibration = _calibration(config, common)
+        figures["calibration"] = {
+            "exponent": calibration.exponent,
+            "raw boundary": round(calibration.raw_boundary, 6),
+            "from": calibration.origin,
+        }
+        if not calibration.known and not common.quiet:
+            print(
+                f"prism: calibration exponent {calibration.exponent:g} for "
+                f"{', '.join(config.teachers)}; {calibration.origin}. --calibrate ROWS fits one "
+                "to verdicts, --calibration-exponent X sets it",
+                file=sys.stderr,
+            )
+    stage = DistillStage(teachers, calibration, writer or None, figures=figures)
+    dependencies = [Path(config.calibrate)] if config.calibrate else []
+    run_row_stage(stage, inputs, common, config, dependencies=dependencies)
+
+
+def _calibration(config: "DistillConfig", common: Common) -> "Calibration":
+    """The exponent of these teachers: given, fitted, or what is known of them.
+
+    Raises:
+        MissingDataError: --calibrate names no file, or its rows tell no boundary.
+    """
+    from prism_cli.domain.calibration import (
+        Calibration,
+        UnfitRowsError,
+        default_calibration,
+        fitted_boundary,
+        labelled_scores,
+    )
+    from prism_cli.errors import MissingDataError
+    from prism_cli.shards.reader import read_rows
+
+    if config.calibration_exponent is not None:
+        return Calibration(config.calibration_exponent, "given by --calibration-exponent")
+    if config.calibrate is None:
+        return default_calibration(config.teachers)
+    rows = (row for _, row in read_rows([config.calibrate], fields=common.field_names))
+    labelled, passed = labelled_scores(rows, config.teachers)
+    try:
+        boundary = fitted_boundary(labelled)
+    except UnfitRowsError as error:
+        others = ", ".join(f"{number} rows with {reason}" for reason, number in passed.items())
+        raise MissingDataError(
+            f"{config.calibrate}: no exponent can be fitted for {', '.join(config.teachers)}: "
+            f"{error}" + (f" (besides {others})" if others else "") + ". It needs rows with a "
+            "verdict (prism relabel) and teacher_scores of each teacher (prism distill --teacher)"
+        ) from error
+    return Calibration(
+        boundary.exponent,
+        f"fitted on {config.calibrate}: {boundary.yes} yes, {boundary.no} no, balanced accuracy "
+        f"{boundary.balanced_accuracy:.3f}",
+    )

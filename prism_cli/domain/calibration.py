@@ -1,0 +1,161 @@
+"""From teachers' raw scores to one teacher_score whose boundary between no and yes is .5.
+
+teacher_score = (mean over the teachers) ** exponent. The exponent bends [0, 1] so that the raw
+boundary of one named set of teachers comes to lie at .5; it means nothing for another set.
+Source: arXiv 2604.23734 and its author's data script (1.609 for the Voyage pair: .65 becomes .5).
+"""
+
+import math
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from prism_cli.rows.row import Row
+
+KNOWN_EXPONENTS = {frozenset({"voyage/rerank-2", "voyage/rerank-2.5"}): 1.609}
+"""Set of teachers -> exponent; other sets have 1.0 until one is given or fitted."""
+MIN_FIT_ROWS = 20
+_EDGE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """An exponent, and where it comes from.
+
+    Attributes:
+        origin: in words, for the summary and the manifest.
+        known: False where nothing is known about these teachers and the raw mean stays.
+    """
+
+    exponent: float
+    origin: str
+    known: bool = True
+
+    @property
+    def raw_boundary(self) -> float:
+        """The raw mean that becomes .5."""
+        return float(0.5 ** (1 / self.exponent))
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """What separates yes from no best.
+
+    Attributes:
+        raw: yes where the raw mean is above it; in (0, 1).
+        balanced_accuracy: mean of the shares of yes and of no on their side; in (.5, 1].
+        yes, no: rows of each.
+    """
+
+    raw: float
+    balanced_accuracy: float
+    yes: int
+    no: int
+
+    @property
+    def exponent(self) -> float:
+        """The e with raw ** e = .5, so that x ** e > .5 where x > raw."""
+        return math.log(0.5) / math.log(self.raw)
+
+
+class UnfitRowsError(ValueError):
+    """No boundary can be told from these rows; the message says why."""
+
+
+def raw_mean(scores: Mapping[str, float], teachers: Collection[str]) -> float:
+    """Mean of the named teachers' scores, in [0, 1].
+
+    Raises:
+        KeyError: a teacher has no score.
+    """
+    mean = math.fsum(scores[name] for name in teachers) / len(teachers)
+    return min(1.0, max(0.0, mean))
+
+
+def calibrated(raw: float, exponent: float) -> float:
+    """raw ** exponent: [0, 1] into itself, in the same order.
+
+    Args:
+        exponent: above 0.
+    """
+    return float(raw**exponent)
+
+
+def default_calibration(teachers: Iterable[str]) -> Calibration:
+    """The exponent known for exactly this set of teachers, else 1.0."""
+    exponent = KNOWN_EXPONENTS.get(frozenset(teachers))
+    if exponent is None:
+        return Calibration(1.0, "none is known for these teachers: the raw mean as it is", False)
+    return Calibration(exponent, "known for exactly these teachers (arXiv 2604.23734)")
+
+
+def labelled_scores(
+    rows: Iterable[Row], teachers: Sequence[str]
+) -> tuple[list[tuple[float, bool]], Counter[str]]:
+    """(raw mean, verdict is yes) of the rows that have both, and why others have not."""
+    found: list[tuple[float, bool]] = []
+    passed: Counter[str] = Counter()
+    for row in rows:
+        scores, verdict = row.get("teacher_scores"), row.get("verdict")
+        if verdict not in ("yes", "no"):
+            passed["no verdict"] += 1
+        elif not isinstance(scores, dict) or not all(_is_score(scores.get(t)) for t in teachers):
+            passed["no score of each of these teachers"] += 1
+        else:
+            found.append((raw_mean(scores, teachers), verdict == "yes"))
+    return found, passed
+
+
+def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
+    """The raw boundary of the highest balanced accuracy, in the middle of its plateau.
+
+    Between two neighbouring scores every boundary is as good; of several best plateaus the widest
+    counts, then the lowest.
+
+    Args:
+        labelled: (raw mean in [0, 1], verdict is yes), in any order.
+
+    Raises:
+        UnfitRowsError: fewer than MIN_FIT_ROWS rows, one verdict only, or no boundary is better
+            than chance.
+    """
+    yes = sorted(raw for raw, is_yes in labelled if is_yes)
+    no = sorted(raw for raw, is_yes in labelled if not is_yes)
+    if len(labelled) < MIN_FIT_ROWS:
+        raise UnfitRowsError(f"expected {MIN_FIT_ROWS} or more usable rows, found {len(labelled)}")
+    if not yes or not no:
+        raise UnfitRowsError(f"expected both verdicts, found {len(yes)} yes and {len(no)} no")
+    points = sorted({*yes, *no})
+    # Of each gap: yes above it, and no below it, both over one denominator, so ties are exact.
+    merits = [
+        (len(yes) - bisect_right(yes, point)) * len(no) + bisect_right(no, point) * len(yes)
+        for point in points[:-1]
+    ]
+    best = max(merits, default=0)
+    accuracy = best / (2 * len(yes) * len(no))
+    if best <= len(yes) * len(no):
+        raise UnfitRowsError("no boundary tells yes from no better than chance")
+    low, high = max(_plateaus(points, merits, best), key=lambda ends: (ends[1] - ends[0], -ends[0]))
+    middle = min(1 - _EDGE, max(_EDGE, (low + high) / 2))
+    return Boundary(middle, accuracy, len(yes), len(no))
+
+
+def _plateaus(
+    points: Sequence[float], merits: Sequence[int], best: int
+) -> list[tuple[float, float]]:
+    """Runs of neighbouring gaps of merit `best`, as (low, high)."""
+    runs: list[tuple[float, float]] = []
+    for index, merit in enumerate(merits):
+        if merit != best:
+            continue
+        if index and merits[index - 1] == best:
+            runs[-1] = (runs[-1][0], points[index + 1])
+        else:
+            runs.append((points[index], points[index + 1]))
+    return runs
+
+
+def _is_score(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= 1  # type: ignore[operator]

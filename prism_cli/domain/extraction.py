@@ -1,0 +1,139 @@
+"""Evidence from a document's own sentences, and a contribution from the best of them: by rules.
+
+A baseline of the field, and the generator that needs no network: it adds nothing, since every word
+of the evidence stands in the document.
+"""
+
+import re
+from collections.abc import Sequence
+
+from prism_cli.domain.sentences import sentence_spans
+
+MAX_CONTRIBUTION_WORDS = 25
+MAX_CONTRIBUTION_CHARS = 70
+"""Of a contribution in a script without spaces."""
+MIN_RELATIVE_CLOSENESS = 0.5
+"""Of a further sentence, as a share of the best one's."""
+MAX_CANDIDATES = 256
+"""Sentences of a document that are compared; of more, those sharing most words with the query."""
+
+_ENGLISH = frozenset(
+    str.split(
+        "the of and is was to by with from are were that for has have had which it its as or "
+        "this not but they their be been can on"
+    )
+)
+_ENGLISH_SHARE = 0.15
+# These lose their capital inside a sentence; other words may be names.
+_LOWERED = frozenset(
+    str.split(
+        "a after all also although an and another as at because before both but by despite due "
+        "during each every few following for from he her here his if in it its many more most "
+        "no of on one other our over several she since some such that the their there these "
+        "they this those through to today two under unlike until we when where while with "
+        "within you"
+    )
+)
+_WORD = re.compile(r"\w+")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f]")
+_CLAUSE_END = re.compile(r"(?<=\w)[\"'”’)\]」』】）]*(?=\s*(?:[;:；：，、]|,\s|\s[–—-]\s|—))")
+_TAIL = " \t\n,;:，、；：–—-"
+_FULL_STOPS = ".!?…。！？｡؟।॥"
+
+
+def candidate_spans(query: str, document: str) -> list[tuple[int, int]]:
+    """Sentences of `document` to compare with the query, in order: MAX_CANDIDATES at the most."""
+    spans = sentence_spans(document)
+    if len(spans) <= MAX_CANDIDATES:
+        return spans
+    wanted = set(_WORD.findall(query.casefold()))
+
+    def shared(index: int) -> int:
+        start, end = spans[index]
+        return len(wanted & set(_WORD.findall(document[start:end].casefold())))
+
+    best = sorted(range(len(spans)), key=lambda index: (-shared(index), index))[:MAX_CANDIDATES]
+    return [spans[index] for index in sorted(best)]
+
+
+def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
+    """The closest sentences, in order of the document; never none.
+
+    Args:
+        closeness: of each sentence to the query, at least one; higher is closer.
+    """
+    order = sorted(range(len(closeness)), key=lambda index: (-closeness[index], index))
+    floor = MIN_RELATIVE_CLOSENESS * closeness[order[0]]
+    near = [index for index in order[:max_sentences] if closeness[index] >= floor]
+    return sorted(near or order[:1])
+
+
+def joined_evidence(document: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The sentences verbatim, with a space between where the document has white space there."""
+    parts: list[str] = []
+    for index, (start, end) in enumerate(spans):
+        parts.append(document[start:end])
+        if index + 1 < len(spans) and (document[end].isspace() or not _is_unspaced(parts[-1])):
+            parts.append(" ")
+    return "".join(parts)
+
+
+def contribution_of(sentence: str, document: str) -> str:
+    """One sentence on what the document contributes, made from its best sentence.
+
+    English: "The passage states that …"; other languages: the sentence itself. Both are cut at a
+    clause where they are long, so that only words of the document stand in it.
+    """
+    core = _shortened(" ".join(sentence.split()))
+    body = core.rstrip(_FULL_STOPS + _TAIL) if not core.endswith("…") else core
+    if not is_english(document) or _is_question(sentence):
+        return core
+    first = re.match(r"\w+", body)
+    if first and first[0].casefold() in _LOWERED:
+        body = body[0].lower() + body[1:]
+    return f"The passage states that {body}" + ("" if body.endswith("…") else ".")
+
+
+def best_statement(closeness: Sequence[float], chosen: Sequence[int], texts: Sequence[str]) -> int:
+    """Of the chosen sentences the closest that is no question; the closest where all are."""
+    statements = [index for index in chosen if not _is_question(texts[index])]
+    return max(statements or chosen, key=lambda index: (closeness[index], -index))
+
+
+def is_english(text: str) -> bool:
+    """Whether the little words of English make up their usual share of a text's beginning."""
+    words = [word.casefold() for word in _WORD.findall(text[:2000])]
+    return bool(words) and sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
+
+
+def _is_question(sentence: str) -> bool:
+    return sentence.rstrip("\"'”’)]」』】） ").endswith(("?", "？", "؟"))
+
+
+def _is_unspaced(text: str) -> bool:
+    return 2 * len(_UNSPACED.findall(text)) > sum(char.isalpha() for char in text)
+
+
+def _is_closed(text: str) -> bool:
+    """Every bracket and quotation that it opens is closed."""
+    pairs = zip("([“「（«", ")]”」）»", strict=True)
+    return text.count('"') % 2 == 0 and all(text.count(a) == text.count(b) for a, b in pairs)
+
+
+def _shortened(text: str) -> str:
+    """`text` as it is, or to the last clause within the limit, or cut with an ellipsis."""
+    if _is_unspaced(text):
+        limit, stop = MAX_CONTRIBUTION_CHARS, "。"
+        fits, least = len(text) <= limit, limit // 3
+    else:
+        limit, stop = MAX_CONTRIBUTION_WORDS, "."
+        words = [match.end() for match in re.finditer(r"\S+", text)]
+        fits, least = len(words) <= limit, words[7] if len(words) > 7 else 0
+        limit = words[min(limit, len(words)) - 1] if words else 0
+    if fits:
+        return text
+    ends = [match.end() for match in _CLAUSE_END.finditer(text, 0, limit + 1)]
+    whole = [end for end in ends if end >= least and _is_closed(text[:end])]
+    if whole:
+        return text[: whole[-1]].rstrip(_TAIL) + stop
+    return text[:limit].rstrip(_TAIL) + "…"

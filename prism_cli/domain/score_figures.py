@@ -1,0 +1,80 @@
+"""Figures of many scores in [0, 1] in bounded memory: quantiles, agreement with verdicts, AUC."""
+
+from collections.abc import Sequence
+
+BINS = 1000
+"""Of one score; quantiles and AUC are exact to one bin."""
+BOUNDARY = 0.5
+
+
+class ScoreFigures:
+    """Counts scores, apart by verdict."""
+
+    def __init__(self) -> None:
+        self._bins = {verdict: [0] * (BINS + 1) for verdict in ("yes", "no", None)}
+        self._sum = 0.0
+        self._agreed = 0
+
+    def add(self, score: float, verdict: str | None) -> None:
+        """Count one score, in [0, 1].
+
+        Args:
+            verdict: "yes", "no" or, where there is none, None.
+        """
+        self._bins[verdict][int(score * BINS)] += 1
+        self._sum += score
+        self._agreed += verdict is not None and (score > BOUNDARY) == (verdict == "yes")
+
+    @property
+    def count(self) -> int:
+        """Scores counted."""
+        return sum(map(sum, self._bins.values()))
+
+    def row(self) -> dict[str, object]:
+        """Count, mean, quantiles and, where verdicts exist, how far the scores go with them.
+
+        agreement: share of rows whose score lies on the verdict's side of .5. AUC: chance that a
+        yes scores above a no. None where it means nothing.
+        """
+        count = self.count
+        if not count:
+            return {"scores": 0}
+        every = [sum(column) for column in zip(*self._bins.values(), strict=True)]
+        yes, no = self._bins["yes"], self._bins["no"]
+        judged = sum(yes) + sum(no)
+        return {
+            "scores": count,
+            "mean": round(self._sum / count, 4),
+            **{f"p{share}": _quantile(every, share / 100) for share in (10, 50, 90)},
+            "agreement": round(self._agreed / judged, 4) if judged else None,
+            "AUC": _auc(yes, no),
+        }
+
+    def histogram(self, buckets: int = 10) -> dict[str, int]:
+        """Rows by lower edge of `buckets` equal buckets; 1.0 lies in the last."""
+        found = [0] * buckets
+        for column in self._bins.values():
+            for index, number in enumerate(column):
+                found[min(index * buckets // BINS, buckets - 1)] += number
+        return {f"{index / buckets:.2f}": number for index, number in enumerate(found)}
+
+
+def _quantile(bins: Sequence[int], share: float) -> float:
+    """The lower edge of the bin that holds the quantile."""
+    wanted, passed = share * sum(bins), 0
+    for index, number in enumerate(bins):
+        passed += number
+        if number and passed >= wanted:
+            return index / BINS
+    return 1.0
+
+
+def _auc(yes: Sequence[int], no: Sequence[int]) -> float | None:
+    pairs = sum(yes) * sum(no)
+    if not pairs:
+        return None
+    below, won = 0, 0.0
+    for above, under in zip(yes, no, strict=True):
+        won += above * (below + under / 2)
+        below += under
+    return round(won / pairs, 4)

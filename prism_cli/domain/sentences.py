@@ -1,0 +1,156 @@
+"""Sentences of a text in any script, by rules: verbatim, in order, nothing lost but white space.
+
+Abbreviations, initials, decimals, list numbers and quotations do not end a sentence; Chinese,
+Japanese, Arabic, Hindi and other full stops do. Text without any is cut at white space.
+"""
+
+import re
+from collections.abc import Iterator
+
+MAX_SENTENCE_CHARS = 600
+"""A longer sentence is cut at a clause, else at white space, else there."""
+
+_CLOSERS = "\"'”’»›)\\]}」』】）》〉"
+_STOP = re.compile(
+    # Full stops that need no space after them, with the quotes and brackets that they close.
+    rf"[。！？｡︒]+[{_CLOSERS}]*"
+    # Others end a sentence before white space; footnote marks such as [12] belong to it.
+    # The look behind and the possessive quantifiers keep a million dots linear.
+    rf"|(?<![.!?…])[.!?…‽؟۔।॥።։]++[{_CLOSERS}]*+(?:\[\d{{1,3}}\])*+(?=\s)"
+)
+# A blank line, or a line that begins a list item, ends a sentence whatever came before.
+_BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•‣◦]|\d{1,3}[.)])[^\S\n])|[\x0b\f\u2029]")
+_LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")
+_NEXT_WORD = re.compile(r"\s*[\"'“‘«‹(\[]*([^\W_]+)?")
+_INITIAL_BEFORE = re.compile(r"(?:^|[\s(.\"“'-])[^\W\d_]\.$")
+_ORDINAL_BEFORE = re.compile(r"(?:^|\s)\d{1,2}\.$")
+_CLAUSE = re.compile(r"[;:；：]\s*|[,，、–—]\s+|[，、]|\s[-–—]\s")
+# No sentence ends after these.
+_NEVER_LAST = frozenset(
+    str.split(
+        "mr mrs ms mx dr prof rev hon pres gov sen rep gen col maj capt lt sgt cmdr st mt ft "
+        "fig figs eq eqs sec no nos vol vols ch pp ed eds vs cf ca approx e.g i.e viz resp al "
+        "dept est art nr hrsg bzw z.b d.h u.a vgl mme mlle sr sra dra"
+    )
+)
+# A sentence may end after these: it does where the next word is one that often begins one.
+_MAYBE_LAST = frozenset(
+    str.split(
+        "inc ltd co corp jr etc a.m p.m u.s u.k u.n e.u d.c ph.d m.d b.a m.a b.c a.d usw jan "
+        "feb mar apr jun jul aug sep sept oct nov dec"
+    )
+)
+# "am 3. Oktober", "im 19. Jahrhundert"
+_COUNTED = frozenset(
+    str.split(
+        "januar februar märz april mai juni juli august september oktober november dezember "
+        "jahrhundert jahrhunderts"
+    )
+)
+_BEGINNERS = frozenset(
+    str.split(
+        "a after all also although an and another as at because before both but by during each "
+        "for from he her here his how however i if in it its many more most my no not of on one "
+        "other our she since so some such that the their then there these they this those "
+        "though to under until we what when where which while who why with you your"
+    )
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`, stripped; only those with a letter or a digit.
+
+    A sentence is a slice of `text`. Longer than MAX_SENTENCE_CHARS it comes in several pieces.
+    """
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each of `sentences`."""
+    found: list[tuple[int, int]] = []
+    begin = 0
+    for broken in _BREAK.finditer(text):
+        found += _line_spans(text, begin, broken.start())
+        begin = broken.end()
+    found += _line_spans(text, begin, len(text))
+    return found
+
+
+def _line_spans(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Sentences between two breaks."""
+    start = begin
+    for stop in _STOP.finditer(text, begin, end):
+        if not _ends_here(text, start, stop, end):
+            continue
+        if stop.end() - start < 12 and not _has_letter(text, start, stop.end()):
+            # "1." belongs to what it numbers.
+            continue
+        yield from _pieces(text, start, stop.end())
+        start = stop.end()
+    yield from _pieces(text, start, end)
+
+
+def _ends_here(text: str, start: int, stop: re.Match[str], end: int) -> bool:
+    mark = stop[0]
+    if mark[0] in "。！？｡︒।॥።։۔؟":
+        return True
+    follower = _NEXT_WORD.match(text, stop.end(), end)
+    word = (follower and follower[1]) or ""
+    if word[:1].islower():
+        return False
+    if not mark.startswith(".") or mark.startswith(".."):
+        return True
+    head = text[max(start, stop.start() - 40) : stop.start() + 1]
+    last = _LAST_WORD.search(head)
+    if last is None:
+        return not (word.casefold() in _COUNTED and _ORDINAL_BEFORE.search(head))
+    name = last[1].casefold()
+    if name in _NEVER_LAST:
+        return name in ("no", "al", "art", "st", "ed", "ch") and _begins(word)
+    if name in _MAYBE_LAST or _INITIAL_BEFORE.search(head):
+        return not word or _begins(word)
+    return True
+
+
+def _begins(word: str) -> bool:
+    return word.casefold() in _BEGINNERS and word != "A"
+
+
+def _has_letter(text: str, start: int, end: int) -> bool:
+    return any(text[at].isalpha() for at in range(start, end))
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The stripped slice, in pieces of MAX_SENTENCE_CHARS at the most; none without a word."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    while end - start > MAX_SENTENCE_CHARS:
+        cut = _cut(text, start, start + MAX_SENTENCE_CHARS)
+        stop = cut
+        while text[stop - 1].isspace():
+            stop -= 1
+        if _has_word(text, start, stop):
+            yield start, stop
+        start = cut
+        while start < end and text[start].isspace():
+            start += 1
+    if _has_word(text, start, end):
+        yield start, end
+
+
+def _has_word(text: str, start: int, end: int) -> bool:
+    return any(text[at].isalnum() for at in range(start, end))
+
+
+def _cut(text: str, start: int, limit: int) -> int:
+    """Where to cut: behind the last clause of the second half, else white space, else `limit`."""
+    half = start + (limit - start) // 2
+    clauses = [match.end() for match in _CLAUSE.finditer(text, half, limit)]
+    if clauses:
+        return clauses[-1]
+    for at in range(limit - 1, half, -1):
+        if text[at].isspace():
+            return at
+    return limit

@@ -1,0 +1,169 @@
+"""Teachers' scores, and contribution and evidence for rows with the verdict yes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
+from prism_cli.domain.score_figures import ScoreFigures
+from prism_cli.engine.stage import RowStage
+from prism_cli.errors import RowError
+from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
+from prism_cli.rows.row import (
+    Row,
+    check_pair,
+    document_text,
+    json_type,
+    number_field,
+    string_field,
+)
+
+Backend = BatchBackend | CallBackend
+DECIMALS = 6
+"""Of teacher_score."""
+CALIBRATED = "teacher_score"
+_TEXTS = ("contribution", "evidence")
+
+
+class DistillStage(RowStage):
+    """Writes teacher_scores and teacher_score; contribution, evidence and generator.
+
+    What a row has already is kept: a teacher's score is not asked again, nor are texts.
+
+    Args:
+        teachers: each answers {"score"}; teacher_score is the calibrated mean over these.
+        calibration: of these teachers.
+        generator: answers {"contribution", "evidence"}; a refusal becomes generation_error.
+        figures: what summary and manifest tell besides counts.
+    """
+
+    name = "distill"
+
+    def __init__(
+        self,
+        teachers: Sequence[Backend] = (),
+        calibration: Calibration | None = None,
+        generator: Backend | None = None,
+        *,
+        figures: Mapping[str, object] | None = None,
+    ) -> None:
+        self._teachers = list(teachers)
+        self._specs = [one.spec for one in teachers]
+        self._exponent = calibration.exponent if calibration else 1.0
+        self._generator = generator
+        self._told = dict(figures or {})
+        self._scores = {spec: ScoreFigures() for spec in (*self._specs, CALIBRATED)}
+        self._kept_scores = 0
+        self._texts: Counter[str] = Counter()
+
+    def check(self, row: Row) -> None:
+        """A pair row; scores and labels of the right type where they stand.
+
+        Raises:
+            RowError: names the field, such as `teacher_scores.st:minilm`.
+        """
+        check_pair(row)
+        if row.get("verdict") not in ("yes", "no", None):
+            raise RowError(
+                "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'
+            )
+        if self._teachers:
+            _check_scores(row)
+        if self._generator is not None:
+            for name in _TEXTS:
+                string_field(row, name, required=False)
+
+    def work(self, row: Row) -> Outcome | RowWork:
+        """Ask the teachers that have not scored the row, and the generator where it is to write."""
+        known = row.get("teacher_scores") or {}
+        asked = [one for one in self._teachers if one.spec not in known]
+        self._kept_scores += len(self._teachers) - len(asked)
+        writes = self._writes(row)
+        if asked or writes:
+            return self._answered(row, asked, writes)
+        self._finish(row, {})
+        return row
+
+    def summary(self) -> dict[str, object]:
+        """Scores by teacher, with how far they go with the verdicts, and what became of texts."""
+        figures = dict(self._told)
+        if self._teachers:
+            figures["scores"] = [
+                {"teacher": spec, **one.row()} for spec, one in self._scores.items()
+            ]
+            figures[f"{CALIBRATED} from"] = self._scores[CALIBRATED].histogram()
+            if self._kept_scores:
+                figures["scores already there, kept"] = self._kept_scores
+        if self._generator is not None:
+            names = ("written", "already there, kept", "not written", "verdict not yes")
+            figures["texts"] = {name: self._texts[name] for name in names}
+        return figures
+
+    def _answered(self, row: Row, asked: Sequence[Backend], writes: bool) -> RowWork:
+        requests: list[Request] = []
+        if asked:
+            text = document_text(row)
+            pair = (row["query"], text)
+            requests += [request(one, pair, *pair) for one in asked]
+        if writes and self._generator is not None:
+            # The title is no sentence of the document.
+            pair = (row["query"], row["document"])
+            requests.append(request(self._generator, pair, *pair))
+        replies = yield requests
+        found: dict[str, float] = {}
+        for teacher, reply in zip(asked, replies, strict=False):
+            if reply.refusal is not None:
+                raise RowError("document", f"{teacher.spec} gave no score: {reply.refusal}")
+            found[teacher.spec] = reply.value["score"]
+        if writes:
+            self._write(row, replies[-1])
+        self._finish(row, found)
+        return row
+
+    def _finish(self, row: Row, found: Mapping[str, float]) -> None:
+        if not self._teachers:
+            return
+        scores = {**(row.get("teacher_scores") or {}), **found}
+        raw = raw_mean(scores, self._specs)
+        row["teacher_scores"] = scores
+        row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)
+        verdict = row.get("verdict")
+        for spec in self._specs:
+            self._scores[spec].add(scores[spec], verdict)
+        self._scores[CALIBRATED].add(row[CALIBRATED], verdict)
+
+    def _writes(self, row: Row) -> bool:
+        if self._generator is None:
+            return False
+        if row.get("verdict") != "yes":
+            self._texts["verdict not yes"] += 1
+            return False
+        if all((row.get(name) or "").strip() for name in _TEXTS):
+            self._texts["already there, kept"] += 1
+            return False
+        return True
+
+    def _write(self, row: Row, reply: Reply) -> None:
+        assert self._generator is not None
+        row["generator"] = self._generator.spec
+        if reply.refusal is not None:
+            self._texts["not written"] += 1
+            row["generation_error"] = reply.refusal
+            return
+        self._texts["written"] += 1
+        row.pop("generation_error", None)  # of an earlier attempt
+        for name in _TEXTS:
+            row[name] = reply.value[name]
+
+
+def _check_scores(row: Row) -> None:
+    scores = row.get("teacher_scores")
+    if scores is None:
+        return
+    if not isinstance(scores, dict):
+        raise RowError("teacher_scores", f"expected an object, found {json_type(scores)}")
+    for name in scores:
+        try:
+            if number_field(scores, name, 0, 1) is None:
+                raise RowError(name, "expected a number, found null")
+        except RowError as error:
+            raise RowError(f"teacher_scores.{name}", error.reason) from None

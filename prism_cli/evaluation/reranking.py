@@ -15,7 +15,7 @@ from prism_cli.shards.spill import Spill
 WINDOW_PAIRS = 2048
 """Pairs that are planned into batches together; a query is never divided."""
 DECIMALS = 6
-"""Of logits in a run: float32 noise of another batch stays below."""
+"""Of logits in a run, as in rerank's rows; other batches moved float32 logits by up to 1e-5."""
 
 Ask = Callable[[str, str], Request]
 """(query, document) -> the request for its logit; RowError where the pair cannot be asked."""

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,3 +49,12 @@ def train_all(model: PreTrainedModel) -> nn.Module:
     """`model` with all weights trainable, in float32: AdamW's small steps vanish in bfloat16."""
     module: nn.Module = model
     return module.requires_grad_(True).to(torch.float32)
+
+
+def recompute_activations(model: PreTrainedModel) -> None:
+    """Keep no activations inside layers (gradient checkpointing): less memory, more time."""
+    causal: Any = model
+    # transformers renamed it on the way through version 5.
+    enable = getattr(causal, "activation_checkpointing_enable", None)
+    (enable or causal.gradient_checkpointing_enable)({"use_reentrant": False})
+    causal.enable_input_require_grads()

@@ -31,7 +31,7 @@ from prism_cli.modeling.loading import (
     model_path,
     resolve_device,
 )
-from prism_cli.modeling.lora import add_lora, train_all
+from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
@@ -271,9 +271,7 @@ def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
         lora = config.lora
         model = add_lora(loaded.model, lora.r, lora.alpha, lora.dropout, lora.target_modules)
     if config.gradient_checkpointing:
-        causal: Any = loaded.model
-        causal.gradient_checkpointing_enable({"use_reentrant": False})
-        causal.enable_input_require_grads()
+        recompute_activations(loaded.model)
     return model
 
 

@@ -1,0 +1,310 @@
+"""The fast loss against the plain one, and against a number worked by hand."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from prism_cli.modeling import losses, shared_prefix
+from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
+from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
+from prism_cli.training.batches import token_batches
+
+YES, NO, EOS = 3, 4, 5
+SHAPE = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+}
+LINEAR = {
+    "num_hidden_layers": 4,
+    "head_dim": 8,
+    "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+MODELS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SHAPE)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=8)),
+    "qwen3.5": lambda: Qwen3_5ForCausalLM(Qwen3_5TextConfig(**SHAPE | LINEAR)),
+}
+
+
+def model_of(name: str, adapted: bool) -> nn.Module:
+    torch.manual_seed(1)
+    model = MODELS[name]()
+    model.requires_grad_(False)
+    if not adapted:
+        return train_all(model).eval()
+    wrapped = add_lora(model, 4, 8, 0.0, ["q_proj", "v_proj", "down_proj", "in_proj_qkv"])
+    for key, weight in wrapped.named_parameters():
+        if "lora_B" in key:  # zeros at first: with them, half of the gradients would be 0
+            nn.init.normal_(weight, std=0.3)
+    return wrapped.eval()
+
+
+def rows_of(count: int, shared: int = 20) -> list[TokenizedRow]:
+    """Rows of several lengths whose prompts begin alike; a third each: both, sft, pointwise."""
+    draw = torch.Generator().manual_seed(2)
+
+    def ids(length: int) -> list[int]:
+        return torch.randint(6, 64, (length,), generator=draw).tolist()
+
+    start = ids(shared)
+    rows = []
+    for number in range(count):
+        target = {0: [YES, *ids(3 + number), EOS], 1: [NO, EOS], 2: []}[number % 3]
+        pointwise = number % 3 != 1
+        score = (0.1 + 0.05 * number) if pointwise else 0.0
+        prompt = start + ids(3 + number * 5 % 17)
+        rows.append(TokenizedRow(prompt, target, score, pointwise, f"rows.jsonl:{number + 1}"))
+    return rows
+
+
+def plain_loss(model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
+    """The loss as design and paper write it: a row at a time, the whole vocabulary everywhere."""
+    total = torch.zeros(())
+    for row in rows:
+        ids = torch.tensor([[*row.prompt, *row.target]])
+        logits = model(input_ids=ids, use_cache=False).logits[0]
+        logp = torch.log_softmax(logits, dim=-1)
+        at = len(row.prompt) - 1
+        score = torch.sigmoid(logits[at, YES] - logits[at, NO])
+        total = total + 10 * float(row.pointwise) * (score - row.teacher_score) ** 2
+        if row.target:
+            tokens = [-logp[at + place, token] for place, token in enumerate(row.target)]
+            total = total + torch.stack(tokens).mean()
+    return total / len(rows)
+
+
+def fast_loss(model: nn.Module, rows: Sequence[TokenizedRow], budget: int = 10**6) -> Tensor:
+    """The loss as the trainer sums it."""
+    forward = RowForward(model, YES, NO)
+    total = torch.zeros(())
+    for some in token_batches(rows, budget):
+        batch = RowBatch.of(some)
+        pointwise, sft = step_loss(*forward(batch), batch)
+        total = total + (pointwise + sft).sum()
+    return total / len(rows)
+
+
+def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    loss.backward()
+    found = {
+        name: weight.grad.clone()
+        for name, weight in model.named_parameters()
+        if weight.grad is not None
+    }
+    assert len(found) >= 4
+    return found
+
+
+def assert_same(model: nn.Module, rows: Sequence[TokenizedRow], one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    wanted, found = gradients(model, one), gradients(model, other)
+    assert wanted.keys() == found.keys()
+    assert any(grad.abs().max().item() > 1e-3 for grad in wanted.values())
+    for name, grad in wanted.items():
+        torch.testing.assert_close(found[name], grad, rtol=1e-4, atol=2e-6, msg=name)
+
+
+@pytest.mark.parametrize("adapted", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("name", MODELS)
+def test_loss_and_gradients_are_those_of_the_plain_loss(name: str, adapted: bool) -> None:
+    model, rows = model_of(name, adapted), rows_of(7)
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradient_checkpointing_changes_nothing(name: str) -> None:
+    model, rows = model_of(name, adapted=True), rows_of(5)
+    expected = gradients(model, fast_loss(model, rows))
+    wrapped: Any = model
+    recompute_activations(wrapped.get_base_model())
+    assert not shared_prefix.can_share(wrapped.get_base_model())
+    model.train()
+    found = gradients(model, fast_loss(model, rows))
+    for key, grad in expected.items():
+        torch.testing.assert_close(found[key], grad, rtol=1e-4, atol=2e-6, msg=key)
+
+
+@pytest.mark.parametrize("budget", [1, 40, 90, 200, 10**6])
+def test_loss_of_a_step_does_not_depend_on_its_passes(budget: int) -> None:
+    model, rows = model_of("llama", adapted=True), rows_of(16)
+    assert len(token_batches(rows, 1)) == 16
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows, budget))
+
+
+@settings(max_examples=15)
+@given(st.permutations(range(8)), st.integers(1, 400))
+def test_loss_does_not_depend_on_the_order_of_rows(order: list[int], budget: int) -> None:
+    model, rows = model_of("llama", adapted=False), rows_of(8)
+    with torch.no_grad():
+        expected = fast_loss(model, rows)
+        found = fast_loss(model, [rows[number] for number in order], budget)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_prompts_that_share_a_beginning_give_what_they_give_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, rows = model_of("llama", adapted=True), rows_of(6)
+    calls: list[int] = []
+    real = shared_prefix.DynamicCache
+    monkeypatch.setattr(
+        shared_prefix, "DynamicCache", lambda **more: calls.append(1) or real(**more)
+    )
+    shared = fast_loss(model, rows)
+    assert calls
+    monkeypatch.setattr(shared_prefix, "WORTHWHILE_TOKENS", 10**6)
+    assert_same(model, rows, fast_loss(model, rows), shared)
+
+
+def test_a_prompt_that_begins_another_leaves_its_last_token_to_the_tail() -> None:
+    model = model_of("llama", adapted=False)
+    long = [7] * 30
+    rows = [
+        TokenizedRow(long[:20], [YES, EOS], 0.2, True, "a:1"),
+        TokenizedRow(long, [], 0.9, True, "a:2"),
+        TokenizedRow(long[:20], [], 0.4, True, "a:3"),
+    ]
+    assert RowBatch.of(rows).shared == 19
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=5))
+def test_common_prefix_is_shared_by_all_and_leaves_a_token(prompts: list[list[int]]) -> None:
+    shared = shared_prefix.common_prefix(prompts)
+    assert all(prompt[:shared] == prompts[0][:shared] for prompt in prompts)
+    assert shared < min(map(len, prompts))
+    longer = [prompt[: shared + 1] for prompt in prompts]
+    all_alike = all(one == longer[0] for one in longer)
+    assert len(prompts) == 1 or not all_alike or shared + 1 == min(map(len, prompts))
+
+
+def test_chunks_of_the_head_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows = model_of("llama", adapted=False), rows_of(12)
+    whole = fast_loss(model, rows)
+    targets = sum(len(row.target) for row in rows)
+    calls: list[int] = []
+    real = losses.checkpoint
+    monkeypatch.setattr(
+        losses, "checkpoint", lambda *a, **more: calls.append(len(a[1])) or real(*a, **more)
+    )
+    monkeypatch.setattr(losses, "HEAD_POSITIONS", 7)
+    chunked = fast_loss(model, rows)
+    assert len(calls) == -(-targets // 7)
+    assert sum(calls) == targets
+    assert_same(model, rows, whole, chunked)
+
+
+def test_rows_without_targets_have_no_cross_entropy() -> None:
+    model = model_of("llama", adapted=False)
+    rows = [row for row in rows_of(9) if not row.target]
+    batch = RowBatch.of(rows)
+    logit, cross_entropy = RowForward(model, YES, NO)(batch)
+    assert cross_entropy.tolist() == [0.0] * len(rows)
+    pointwise, sft = step_loss(logit, cross_entropy, batch)
+    assert sft.tolist() == [0.0] * len(rows)
+    assert min(pointwise.tolist()) > 0
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+def test_a_row_of_one_token_and_one_row_alone() -> None:
+    model = model_of("llama", adapted=False)
+    rows = [TokenizedRow([9], [NO, EOS], 0.0, False, "a:1")]
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+class _ByHand(nn.Module):
+    """A model whose logits are written down: hidden state = one-hot of the token."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.head = nn.Linear(*reversed(table.shape), bias=False)
+        self.head.weight = nn.Parameter(table)
+        self.config: Any = type("Config", (), {"layer_types": ["full_attention"]})
+        self.base_model = self._body
+
+    def _body(self, input_ids: Tensor, **_: Any) -> Any:
+        hidden = nn.functional.one_hot(input_ids, self.head.in_features).float()
+        return type("Output", (), {"last_hidden_state": hidden})
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.head
+
+
+def test_the_number_worked_by_hand() -> None:
+    """Vocabulary {0 yes, 1 no, 2 eos}; after token 0 the logits are (ln 3, 0, 0), after 1 zeros.
+
+    Row 1: prompt [1, 0], target yes eos, teacher .5, both objectives. logit = ln 3, so score =
+    3/4 and 10 * (1/4)^2 = .625. P(yes | 0) = 3/5, P(eos | 0) = 1/5: mean CE = (ln 5/3 + ln 5) / 2.
+    Row 2: prompt [1], no target, teacher 1. logit = 0, score = 1/2: 10 * 1/4 = 2.5.
+    Loss = (.625 + 2.5 + ln 5 - ln 3 / 2) / 2.
+    """
+    table = torch.zeros(3, 3)
+    table[0, 0] = math.log(3)  # [vocabulary, hidden]: token 0 raises yes
+    rows = [
+        TokenizedRow([1, 0], [0, 2], 0.5, True, "a:1"),
+        TokenizedRow([1], [], 1.0, True, "a:2"),
+    ]
+    forward = RowForward(_ByHand(table), 0, 1)
+    batch = RowBatch.of(rows)
+    logit, cross_entropy = forward(batch)
+    assert logit.tolist() == pytest.approx([math.log(3), 0.0])
+    pointwise, sft = step_loss(logit, cross_entropy, batch)
+    assert pointwise.tolist() == pytest.approx([0.625, 2.5])
+    assert sft.tolist() == pytest.approx([math.log(5) - math.log(3) / 2, 0.0])
+    total = sum((pointwise + sft).tolist()) / 2
+    assert total == pytest.approx((0.625 + 2.5 + math.log(5) - math.log(3) / 2) / 2)
+    halved, tripled = step_loss(logit, cross_entropy, batch, gamma_point=5.0, gamma_sft=3.0)
+    assert halved.tolist() == pytest.approx([0.3125, 1.25])
+    assert tripled.tolist() == pytest.approx([3 * sft.tolist()[0], 0.0])
+
+
+def test_lengths_are_what_the_model_reads() -> None:
+    for row in rows_of(6):
+        read = len(row.prompt) + max(len(row.target) - 1, 0)
+        assert row.tokens == read
+    batch = RowBatch.of(rows_of(3))
+    assert batch.input_ids.shape[1] == max(row.tokens for row in rows_of(3))
+    assert batch.attention_mask.sum() == sum(row.tokens for row in rows_of(3))
+
+
+def test_adapters_are_float32_on_a_bfloat16_base() -> None:
+    model = MODELS["llama"]().to(torch.bfloat16)
+    wrapped = add_lora(model, 4, 8, 0.0, ["q_proj", "no_such"])
+    kinds = {weight.dtype for weight in wrapped.parameters() if weight.requires_grad}
+    assert kinds == {torch.float32}
+    frozen = {weight.dtype for weight in wrapped.parameters() if not weight.requires_grad}
+    assert frozen == {torch.bfloat16}
+    whole = train_all(MODELS["llama"]().to(torch.bfloat16))
+    assert {(one.dtype, one.requires_grad) for one in whole.parameters()} == {(torch.float32, True)}
+
+
+def test_a_model_without_the_named_layers_is_refused() -> None:
+    from prism_cli.errors import ModelError
+
+    with pytest.raises(ModelError, match=r"found none of query; it has .*q_proj"):
+        add_lora(MODELS["llama"](), 4, 8, 0.0, ["query"])

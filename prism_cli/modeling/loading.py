@@ -270,7 +270,9 @@ def _merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     from peft import PeftModel
 
     try:
-        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
+        with quiet_transformers():
+            tuned = PeftModel.from_pretrained(model, str(adapter))
+            merged = tuned.merge_and_unload(safe_merge=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {adapter}: the adapter does not fit: {_first(error)}") from error
     assert isinstance(merged, PreTrainedModel)

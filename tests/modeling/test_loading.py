@@ -15,6 +15,7 @@ from prism_cli.modeling import embedded
 from prism_cli.modeling.embedded import minilm_path, smollm2_path
 from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
 from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
+from prism_cli.modeling.quiet import quiet_transformers
 from tests.modeling.tiny import tiny_model
 
 
@@ -78,9 +79,10 @@ def test_fingerprint_changes_with_the_weights(checkpoint: Path) -> None:
 
 def test_adapter_directory_is_merged_into_its_base(checkpoint: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(checkpoint), LoraConfig(target_modules=["q_proj"])
-    )
+    with quiet_transformers():
+        model = get_peft_model(
+            AutoModelForCausalLM.from_pretrained(checkpoint), LoraConfig(target_modules=["q_proj"])
+        )
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:

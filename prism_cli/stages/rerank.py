@@ -14,6 +14,7 @@ from prism_cli.domain.targets import parse_text
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, Reply, Request, RowWork, request
+from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.row import (
     Row,
     doc_id,
@@ -21,7 +22,6 @@ from prism_cli.rows.row import (
     query_id,
 )
 from prism_cli.shards.spill import SeenTexts
-from prism_cli.stages.candidates import candidates, check_rerank_row
 
 DECIMALS = 6
 """Of score and logit in a row."""

@@ -4,8 +4,8 @@ from typing import ClassVar, Protocol
 
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import Outcome
+from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.row import Row, doc_id, document_text, query_id
-from prism_cli.stages.candidates import candidates, check_rerank_row
 
 
 class Prompter(Protocol):

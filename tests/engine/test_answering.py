@@ -4,14 +4,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prism_cli.engine import calls
-from prism_cli.engine.answering import Answerer, Unanswered
+from prism_cli.engine.answering import Answerer, Unanswered, Window
 from prism_cli.engine.control import Control
 from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
 from prism_cli.errors import (
@@ -154,9 +154,9 @@ def test_a_ledger_that_cannot_be_written_stops_the_asking(
 def test_time_limit_keeps_what_was_answered(
     tmp_path: Path, kind: type[ScriptedBatch | ScriptedCalls]
 ) -> None:
-    first, second = kind(seconds=0.05), kind()
+    first, second = kind(seconds=0.3), kind()
     with pytest.raises(LimitReachedError) as caught:
-        score(first, tmp_path, max_seconds=0.12)
+        score(first, tmp_path, max_seconds=0.8)
     assert caught.value.exit_code == 7
     score(second, tmp_path)
 
@@ -272,3 +272,49 @@ def test_requests_of_one_window_meet_the_ledger_before_the_backend(tmp_path: Pat
     answerer.close()
     assert backend.asked == [["b"]]
     assert replies[known.key] == Reply({"score": 0.25})
+
+
+class InOrder(ScriptedBatch):
+    """Plans pairs of payloads as they come."""
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [list(range(i, min(i + 2, len(payloads)))) for i in range(0, len(payloads), 2)]
+
+
+def test_what_is_asked_together_does_not_depend_on_when_it_was_looked_up(tmp_path: Path) -> None:
+    def asked(*looks: list[tuple[int, str]]) -> list[list[str]]:
+        backend = InOrder()
+        ledger = Ledger(tmp_path / f"{len(looks)}.sqlite")
+        answerer = Answerer("test", lambda: ledger, Control())
+        window = Window(answerer)
+        for look in looks:
+            window.look(0, [(index, request(backend, text, text)) for index, text in look])
+        assert len(window.ask(0)) == 4
+        answerer.close()
+        return backend.asked
+
+    at_once = asked([(0, "a"), (1, "b"), (2, "c"), (3, "a"), (3, "d")])
+    assert at_once == [["a", "b"], ["c", "d"]]
+    assert asked([(3, "a"), (3, "d")], [(0, "a"), (2, "c")], [(1, "b")]) == at_once
+
+
+def test_replies_that_wait_for_a_commit_when_the_grace_ends_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "GRACE_SECONDS", 0.05)
+    real = Ledger.commit
+
+    def slow(*given: Any) -> None:
+        time.sleep(0.8)
+        real(*given)
+
+    backend = ScriptedCalls(concurrency=4, seconds=0.01)
+    backend.after_call = signal_once(signal.SIGTERM, after=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "commit", slow)
+        with pytest.raises(InterruptedRunError):
+            score(backend, tmp_path)
+    again = ScriptedCalls()
+    score(again, tmp_path)
+    assert len(backend.asked) == 4
+    assert sorted(backend.asked + again.asked) == sorted(TEXTS)

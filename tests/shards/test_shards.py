@@ -185,3 +185,12 @@ def test_network_file_systems_are_known_by_their_mount() -> None:
 def test_sqlite_was_built_to_be_shared_by_threads() -> None:
     assert sqlite3.threadsafety == 3  # commits run in a thread of their own
     assert os.name == "posix"
+
+
+def test_a_file_that_grew_inside_its_last_line_is_read_as_measured(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"one\ntw")
+    seen = measure(path)
+    path.write_bytes(b"one\ntwo\nthree\n")
+    assert list(Shard(path, "x").lines(seen)) == [b"one\n", b"tw"]
+    assert list(Shard(path, "x").lines(measure(path))) == [b"one\n", b"two\n", b"three\n"]

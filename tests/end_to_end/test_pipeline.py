@@ -1,0 +1,66 @@
+"""The quickstart's own lines, on fewer rows: every command, real models, the seams between them."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import orjson
+import pytest
+
+from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps
+
+SMALLER = {
+    r"--limit 250": "--limit 8",
+    r"--size 900": "--size 28",
+    r"--dev-queries \d+": "--dev-queries 2 --set dev_share=0.3",
+    r"--size tiny": "--size tiny --max-steps 2 --set log_steps=1",
+    r"--limit 50": "--limit 2",
+    r"--top-k 10": "--top-k 3",
+    r"--max-new-tokens \d+": "--max-new-tokens 12 --limit 2",
+}
+
+
+def small_steps() -> list[Step]:
+    steps = tomllib.loads((SAMPLES / "pipeline.toml").read_text(encoding="utf-8"))["step"]
+    lines = "\n".join(step["run"] for step in steps)
+    for pattern, replacement in SMALLER.items():
+        lines, changed = re.subn(pattern, replacement, lines)
+        assert changed, pattern
+    return [Step("", line) for line in lines.splitlines()]
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    prepare_folder(folder)
+    run_steps(folder, small_steps())
+
+    trained = rows(folder / "data" / "train.jsonl")
+    assert {row["verdict"] for row in trained} == {"yes", "no"}
+    assert all(
+        row["evidence"] in f"{row['document']}" for row in trained if row["verdict"] == "yes"
+    )
+    log = rows(folder / "runs" / "tiny" / "log.jsonl")
+    assert [line["step"] for line in log if "loss" in line] == [1, 2]
+    assert (folder / "runs" / "tiny" / "curves.svg").is_file()
+    (first, *_) = rows(folder / "reranked.jsonl")
+    scores = [one["relevance_score"] for one in first["results"]]  # type: ignore[attr-defined]
+    assert len(scores) == 5
+    assert scores == sorted(scores, reverse=True)
+    metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
+    assert list(metrics["ranking"]["squad-test"]) == ["bm25", "hf:smollm2", "runs/tiny"]
+
+    again = subprocess.run(
+        [sys.executable, "-m", "prism_cli", "train", "data/train.jsonl", "-o", "runs/tiny",
+         "--size", "tiny", "--dev", "data/dev.jsonl"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert again.returncode == 2, again.stderr
+    assert "max_steps: was 2, is None" in again.stderr

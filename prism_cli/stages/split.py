@@ -88,8 +88,8 @@ class SplitStage(RowStage):
         self._links.sources.extend([-1] * eval_queries)
         joined = self._survey_rows(rows)
         groups, self._query_in_eval = _grouped(self._queries, eval_queries)
-        for one, other in joined:
-            groups.join(one, other)
+        for first, second in joined:
+            groups.join(first, second)
         self._document_groups, self._document_in_eval = _grouped(self._documents, eval_documents)
         links = self._links
         out = bytearray(

@@ -1,0 +1,117 @@
+"""`prism relabel` through the real command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.door import prism
+from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+
+KEYS = ("DEEPSEEK_API_KEY", "DASHSCOPE_API_KEY", "OPENROUTER_API_KEY")
+
+
+def test_own_labels_become_verdicts_beside_the_input() -> None:
+    labels = ["1", "0", None, 2, True, "no"]
+    write_jsonl(
+        Path("data.jsonl"),
+        [make_pair(number, source_label=label) for number, label in enumerate(labels)],
+    )
+    done = prism("relabel", "data.jsonl", "--judge", "source", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = read_jsonl(Path("data.relabel.jsonl"))
+    assert [row["verdict"] for row in rows] == ["yes", "no", None, "yes", "yes", "no"]
+    assert rows[0]["votes"] == {"source": "yes"}
+    assert rows[2]["votes_cast"] == 0
+    assert rows[0]["note"] == make_pair(0)["note"]
+    assert json.loads(done.stdout)["figures"]["verdicts"] == {"yes": 3, "no": 2, "undecided": 1}
+    again = prism("relabel", "data.jsonl", "--judge", "source")
+    assert "finished before" in again.stderr
+    assert prism("relabel", "data.jsonl", "--judge", "source:2").returncode == 2
+
+
+def test_two_grades_as_a_panel() -> None:
+    write_jsonl(Path("in.jsonl"), [make_pair(n, source_label=str(n)) for n in range(3)])
+    words = ("--judge", "source", "--judge", "source:2", "-o", "out.jsonl", "-q")
+    assert prism("relabel", "in.jsonl", *words).returncode == 0
+    rows = read_jsonl(Path("out.jsonl"))
+    assert [row["verdict"] for row in rows] == ["no", None, "yes"]
+    assert rows[1]["votes"] == {"source": "yes", "source:2": "no"}
+
+
+def test_unreadable_label_is_set_aside_with_its_place() -> None:
+    write_jsonl(Path("in.jsonl"), [make_pair(0, source_label="perhaps")])
+    done = prism("relabel", "in.jsonl", "--judge", "source", "-o", "out.jsonl")
+    assert done.returncode == 4
+    (rejected,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
+    assert (rejected["line"], rejected["field"]) == (1, "source_label")
+    assert "expected a grade, yes or no" in rejected["reason"]
+
+
+def test_default_panel_names_every_missing_key() -> None:
+    write_jsonl(Path("data.jsonl"), make_pairs(2))
+    done = prism("relabel", "data.jsonl")
+    assert done.returncode == 3
+    for key in KEYS:
+        assert done.stderr.count(key) == 1
+    assert "--judge source" in done.stderr
+    assert not Path("data.relabel.jsonl").exists()
+
+
+def test_one_missing_key_is_not_answered_by_a_smaller_panel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_jsonl(Path("data.jsonl"), make_pairs(2))
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "a")
+    monkeypatch.setenv("OPENROUTER_API_KEY", "b")
+    done = prism("relabel", "data.jsonl")
+    assert done.returncode == 3
+    assert "DASHSCOPE_API_KEY" in done.stderr
+    assert "OPENROUTER_API_KEY" not in done.stderr
+
+
+def test_with_all_keys_the_command_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jsonl(Path("data.jsonl"), make_pairs(2))
+    for key in KEYS:
+        monkeypatch.setenv(key, "sk-secret")
+    done = prism("relabel", "data.jsonl")
+    assert done.returncode == 3
+    assert "cannot call" in done.stderr
+    assert "sk-secret" not in done.stderr
+    mixed = prism("relabel", "data.jsonl", "--judge", "source", "--judge", "deepseek/deepseek-chat")
+    assert mixed.returncode == 3
+    assert not Path("data.relabel.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--judge", "sorce"], 2, "sorce: no such judge"),
+        (["--judge", "source:"], 2, "source:: no such judge"),
+        (["--judge", "source:0"], 2, "source:0: no such judge"),
+        (["--judge", "source:-1"], 2, "no such judge"),
+        (["--judge", "source:x"], 2, "no such judge"),
+        (["--judge", "source", "--judge", "source"], 2, "source stands twice"),
+        (["--judge", "source", "--audit", "2"], 2, "less than or equal to 1"),
+        (["--judge", "source", "--set", "judge=1"], 2, "did you mean judges"),
+    ],
+)
+def test_what_cannot_be_is_told(words: list[str], code: int, told: str) -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(1, source_label="1"))
+    done = prism("relabel", "in.jsonl", "-o", "out.jsonl", *words)
+    assert done.returncode == code, done.stderr
+    assert told.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+    assert not Path("out.jsonl").exists()
+
+
+def test_missing_input_is_told() -> None:
+    done = prism("relabel", "nowhere.jsonl", "--judge", "source")
+    assert done.returncode == 3
+    assert "nowhere.jsonl: no such file" in done.stderr
+
+
+def test_help_has_an_example() -> None:
+    done = prism("relabel", "--help")
+    assert done.returncode == 0
+    assert "Example: prism relabel" in " ".join(done.stdout.split())

@@ -1,0 +1,115 @@
+"""The panel's rules."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.voting import Poll, full_panel_verdict, label_vote, majority
+
+VOTES = st.lists(st.sampled_from(["yes", "no", None]), min_size=1, max_size=7)
+
+
+def stopped(votes: list[Any]) -> Poll:
+    """Ask judge after judge, and stop as the stage does."""
+    poll = Poll(len(votes))
+    for number, vote in enumerate(votes):
+        if poll.settled:
+            break
+        poll.add(str(number), vote)
+    return poll
+
+
+@given(VOTES)
+def test_early_stop_never_changes_the_verdict(votes: list[Any]) -> None:
+    assert stopped(votes).verdict == full_panel_verdict(votes)
+
+
+@given(VOTES, st.randoms(use_true_random=False))
+def test_verdict_of_a_full_panel_does_not_depend_on_order(votes: list[Any], lot: Any) -> None:
+    shuffled = list(votes)
+    lot.shuffle(shuffled)
+    assert full_panel_verdict(shuffled) == full_panel_verdict(votes)
+
+
+@given(VOTES)
+def test_panel_stops_as_soon_as_it_can(votes: list[Any]) -> None:
+    """Before the last vote asked for, some way of voting on would have changed the outcome."""
+    poll = stopped(votes)
+    asked = len(poll.votes) + poll.abstentions
+    before, left = votes[: asked - 1], len(votes) - asked + 1
+    outcomes = {full_panel_verdict([*before, *[vote] * left]) for vote in ("yes", "no", None)}
+    assert len(outcomes) > 1
+
+
+@given(VOTES)
+def test_verdict_needs_more_than_half_of_the_size(votes: list[Any]) -> None:
+    for vote in ("yes", "no"):
+        assert (full_panel_verdict(votes) == vote) == (2 * votes.count(vote) > len(votes))
+
+
+@given(VOTES)
+def test_agreement_is_the_share_of_votes_cast(votes: list[Any]) -> None:
+    poll = stopped(votes)
+    if poll.verdict is None:
+        assert poll.agreement is None
+    else:
+        cast = list(poll.votes.values())
+        assert poll.agreement == cast.count(poll.verdict) / len(cast)
+        assert poll.agreement > 0.5
+
+
+def test_third_matching_vote_of_five_stops_the_panel() -> None:
+    poll = stopped(["yes", "no", "yes", "yes", "no"])
+    assert (len(poll.votes), poll.verdict, poll.agreement) == (4, "yes", 0.75)
+    assert len(stopped(["no", "no", "no", "yes", "yes"]).votes) == 3
+
+
+def test_third_abstention_of_five_puts_a_verdict_out_of_reach() -> None:
+    poll = stopped([None, None, None, "yes", "yes"])
+    assert (poll.verdict, poll.votes, poll.abstentions) == (None, {}, 3)
+
+
+def test_two_judges_that_differ_leave_a_row_undecided() -> None:
+    for votes in permutations(["yes", "no"]):
+        assert full_panel_verdict(votes) is None
+
+
+@pytest.mark.parametrize(("size", "needed"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
+def test_majority(size: int, needed: int) -> None:
+    assert majority(size) == needed
+
+
+@pytest.mark.parametrize(
+    ("label", "grade", "vote"),
+    [
+        ("1", 1, "yes"),
+        ("0", 1, "no"),
+        ("-1", 1, "no"),
+        ("1", 2, "no"),
+        ("2", 2, "yes"),
+        (" 2.0 ", 2, "yes"),
+        (".5", 0.5, "yes"),
+        (1, 1, "yes"),
+        (0, 1, "no"),
+        (1.5, 2, "no"),
+        (True, 2, "yes"),
+        (False, 1, "no"),
+        ("Yes", 3, "yes"),
+        ("NO", 1, "no"),
+        ("true", 1, "yes"),
+        ("", 1, None),
+        (" ", 1, None),
+        (None, 1, None),
+    ],
+)
+def test_label_as_a_vote(label: Any, grade: float, vote: str | None) -> None:
+    assert label_vote(label, grade) == vote
+
+
+@pytest.mark.parametrize("label", ["maybe", "nan", "inf", "1e3x", "٣", [1], {}])
+def test_label_that_says_nothing_is_an_error(label: Any) -> None:
+    with pytest.raises(ValueError, match="expected a grade, yes or no"):
+        label_vote(label)

@@ -1,0 +1,154 @@
+"""The panel on rows: who is asked, when it stops, what a row then says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.errors import ProviderError, RowError
+from prism_cli.ports import Reply
+from prism_cli.stages.relabel import RelabelStage
+from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+
+
+@dataclass(eq=False)
+class ScriptedJudge:
+    """A judge on a server: votes by document, "yes" where nothing is scripted."""
+
+    spec: str
+    votes: dict[str, Any] = field(default_factory=dict)
+    concurrency: int = 4
+    asked: list[Any] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"judge {self.spec}"
+
+    async def answer(self, payload: tuple[str, str]) -> Reply:
+        self.asked.append(payload)
+        step = self.votes.get(payload[1], "yes")
+        if isinstance(step, Exception):
+            raise step
+        return step if isinstance(step, Reply) else Reply({"vote": step})
+
+
+@dataclass
+class RowVoter:
+    """A judge that reads its vote from a field of the row."""
+
+    spec: str
+
+    def vote(self, row: dict[str, Any]) -> Any:
+        if row.get(self.spec) == "bad":
+            raise RowError(self.spec, "bad")
+        return row.get(self.spec)
+
+
+def relabelled(rows: list[dict[str, Any]], judges: Sequence[Any], **more: Any) -> Any:
+    stage = RelabelStage(judges, **more)
+    summary = run_rows(
+        stage, [str(write_jsonl(Path("in.jsonl"), rows))], RunOptions(Path("out.jsonl"), quiet=True)
+    )
+    return read_jsonl(Path("out.jsonl")) if summary.outputs else [], summary
+
+
+def panel(*votes: Any) -> tuple[list[RowVoter], dict[str, Any]]:
+    names = [f"j{number}" for number in range(len(votes))]
+    return [RowVoter(name) for name in names], dict(zip(names, votes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("votes", "verdict", "cast", "agreement"),
+    [
+        (["yes"], "yes", 1, 1.0),
+        (["yes", "yes", "yes", "no", "no"], "yes", 3, 1.0),
+        (["no", "yes", "no", "yes", "no"], "no", 5, 0.6),
+        (["yes", "no"], None, 2, None),
+        ([None], None, 0, None),
+        (["yes", None, None, None, "yes"], None, 1, None),
+    ],
+)
+def test_fields_of_a_row(votes: list[Any], verdict: Any, cast: int, agreement: Any) -> None:
+    judges, said = panel(*votes)
+    ((row,), _) = relabelled([make_pair(**said)], judges)
+    assert (row["verdict"], row["votes_cast"], row["agreement"]) == (verdict, cast, agreement)
+    assert list(row["votes"].items()) == [pair for pair in said.items() if pair[1]][:cast]
+    assert list(row)[-4:] == ["votes", "verdict", "votes_cast", "agreement"]
+
+
+def test_judges_on_servers_are_asked_one_after_another_until_settled() -> None:
+    judges = [ScriptedJudge(f"p/j{number}") for number in range(5)]
+    judges[1].votes["split"] = "no"
+    rows = [make_pair(0, document="clear"), make_pair(1, document="split")]
+    (clear, split), summary = relabelled(rows, judges)
+    assert clear["votes"] == dict.fromkeys(["p/j0", "p/j1", "p/j2"], "yes")
+    assert split["votes_cast"] == 4
+    assert split["agreement"] == 0.75
+    assert [len(judge.asked) for judge in judges] == [2, 2, 2, 1, 0]
+    assert judges[0].asked[0] == (rows[0]["query"], "clear")
+    assert summary.usage.asked == 7
+    again, second = relabelled(rows, judges)
+    assert again == []
+    assert second.usage.asked == 0
+
+
+def test_refused_and_unreadable_replies_are_abstentions_never_a_no() -> None:
+    judges = [ScriptedJudge(f"p/j{number}") for number in range(3)]
+    judges[0].votes["d"] = Reply({}, refusal="content filter")
+    judges[1].votes["d"] = Reply({"vote": "perhaps"})
+    ((row,), summary) = relabelled([make_pair(document="d")], judges)
+    assert (row["verdict"], row["votes"]) == (None, {})
+    assert len(judges[2].asked) == 0  # out of reach: one vote cannot be two of three
+    assert summary.figures["verdicts"] == {"yes": 0, "no": 0, "undecided": 1}
+
+
+def test_failed_judge_leaves_the_row_pending() -> None:
+    judge = ScriptedJudge("p/j", {"d": ProviderError("p/j: 503")})
+    rows, summary = relabelled([make_pair(document="d")], [judge])
+    assert rows == []
+    assert (summary.exit_code, summary.counts.pending) == (5, 1)
+
+
+def test_probabilities_stand_beside_votes() -> None:
+    judge = ScriptedJudge("p/j", {"d": Reply({"vote": "no", "probability": 0.2})})
+    ((row,), _) = relabelled([make_pair(document="d")], [judge])
+    assert row["vote_probabilities"] == {"p/j": 0.2}
+
+
+def test_audit_rows_hear_every_judge_and_say_so() -> None:
+    judges, said = panel("yes", "yes", "yes", "no", "no")
+    rows, summary = relabelled(make_pairs(400, **said), judges, audit=0.25)
+    audited = [row for row in rows if row.get("audit")]
+    assert 60 < len(audited) < 140
+    assert summary.figures["audit rows"] == len(audited)
+    assert {row["votes_cast"] for row in audited} == {5}
+    assert {row["votes_cast"] for row in rows if "audit" not in row} == {3}
+    assert {row["verdict"] for row in rows} == {"yes"}
+
+
+def test_single_judge_has_nothing_to_audit() -> None:
+    judges, said = panel("yes")
+    rows, _ = relabelled(make_pairs(20, **said), judges, audit=1.0)
+    assert not any("audit" in row for row in rows)
+
+
+def test_what_an_earlier_panel_said_is_replaced() -> None:
+    judges, said = panel("no")
+    row = make_pair(**said, votes={"x": "yes"}, verdict="yes", audit=True, vote_probabilities={})
+    ((found,), _) = relabelled([row], judges)
+    assert found["votes"] == {"j0": "no"}
+    assert found["verdict"] == "no"
+    assert "audit" not in found
+    assert "vote_probabilities" not in found
+
+
+def test_row_that_a_judge_cannot_read_is_set_aside_and_not_counted() -> None:
+    judges, _ = panel("yes", "yes")
+    rows = [make_pair(0, j0="yes", j1="bad"), make_pair(1, j0="yes", j1="yes")]
+    found, summary = relabelled(rows, judges)
+    assert len(found) == 1
+    assert summary.counts.rejected == 1
+    assert summary.figures["votes"][0] == {"judge": "j0", "yes": 1, "no": 0, "abstained": 0}

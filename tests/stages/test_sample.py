@@ -1,0 +1,181 @@
+"""Which rows stay in a sample."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.sampling import bin_of, equal_shares, paper_shares
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.rows.row import Dropped
+from prism_cli.stages.sample import SampleStage
+from tests.factories import make_pair
+
+Row = dict[str, Any]
+
+
+def scored(count: int, seed: int = 0, **more: Any) -> list[Row]:
+    lot = random.Random(seed)
+    rows = []
+    for number in range(count):
+        score = round(lot.betavariate(0.6, 1.2), 4)
+        rows.append(make_pair(number, teacher_score=score, teacher_scores={"t": score}) | more)
+    return rows
+
+
+def sampled(rows: list[Row], *settings: Any, **more: Any) -> tuple[list[Row], Counter[str]]:
+    stage = SampleStage(*settings, **more)
+    for row in rows:
+        stage.check(row)
+    stage.survey(iter(rows))
+    kept, dropped = [], Counter[str]()
+    for row in rows:
+        outcome = stage.work(row)
+        if isinstance(outcome, Dropped):
+            dropped[outcome.reason] += 1
+        else:
+            assert outcome is row
+            kept.append(row)
+    return kept, dropped
+
+
+def by_bin(rows: list[Row], bins: int) -> list[int]:
+    counts = Counter(bin_of(row["teacher_score"], bins) for row in rows)
+    return [counts[index] for index in range(bins)]
+
+
+def names(rows: list[Row]) -> set[str]:
+    return {row["doc_id"] for row in rows}
+
+
+def test_size_is_shared_over_bins_and_output_keeps_its_order() -> None:
+    rows = scored(600)
+    kept, dropped = sampled(rows, 100)
+    assert len(kept) == 100
+    assert by_bin(kept, 10) == equal_shares(by_bin(rows, 10), 100)
+    assert [row["doc_id"] for row in kept] == sorted(names(kept), key=lambda one: int(one[1:]))
+    assert dropped == {"enough rows of its score": 500}
+
+
+def test_paper_rule_holds_in_every_source_on_its_own() -> None:
+    rows = scored(400, 1, source="a") + [
+        row | {"doc_id": "b" + row["doc_id"]} for row in scored(90, 2, source="b")
+    ]
+    kept, _ = sampled(rows)
+    for source in "ab":
+        there, stay = ([row for row in some if row["source"] == source] for some in (rows, kept))
+        assert by_bin(stay, 20) == paper_shares(by_bin(there, 20))
+
+
+def test_paper_rule_looks_at_the_raw_mean_not_at_the_calibrated_score() -> None:
+    rows = scored(300)
+    raw, _ = sampled(rows)
+    calibrated = [row | {"teacher_score": row["teacher_score"] ** 1.609} for row in rows]
+    assert names(sampled(calibrated)[0]) == names(raw)
+    without = [{k: v for k, v in row.items() if k != "teacher_scores"} for row in rows]
+    assert by_bin(sampled(without)[0], 20) == paper_shares(by_bin(rows, 20))
+
+
+def test_labelled_and_web_come_to_two_to_three() -> None:
+    rows = scored(300, 3, source="nq")
+    web = [row | {"doc_id": "w" + row["doc_id"], "source": "web:exa"} for row in scored(200, 4)]
+    stage_rows = rows + web
+    kept, dropped = sampled(stage_rows, web_sources=["web:exa"])
+    labelled = sum(row["source"] == "nq" for row in kept)
+    assert abs(3 * labelled - 2 * (len(kept) - labelled)) < 3
+    assert dropped["enough rows of its side of labelled : web = 2 : 3"] > 0
+    # By a lot of their own: rows from buckets that were cut are not preferred.
+    whole = [row for row in rows if row["teacher_score"] < 0.2]
+    share = len(names(kept) & names(whole)) / len(whole)
+    everything, _ = sampled(rows)
+    assert abs(share - labelled / len(everything)) < 0.1
+
+
+@given(st.integers(0, 9), st.integers(1, 60), st.randoms(use_true_random=False))
+def test_sample_does_not_depend_on_order_and_never_invents_a_row(
+    seed: int, size: int, lot: random.Random
+) -> None:
+    rows = scored(80, seed)
+    shuffled = list(rows)
+    lot.shuffle(shuffled)
+    one, other = sampled(rows, size, seed=seed)[0], sampled(shuffled, size, seed=seed)[0]
+    assert names(one) == names(other)
+    assert len(one) == min(size, 80)
+    assert all(row in rows for row in one)
+
+
+def test_seed_draws_other_rows() -> None:
+    rows = scored(300)
+    assert names(sampled(rows, 50, seed=1)[0]) != names(sampled(rows, 50, seed=2)[0])
+
+
+def test_larger_sample_holds_the_smaller_one() -> None:
+    rows = scored(300)
+    assert names(sampled(rows, 50)[0]) <= names(sampled(rows, 120)[0])
+
+
+def test_equal_rows_count_one_by_one() -> None:
+    rows = [make_pair(0, teacher_score=0.5) for _ in range(20)]
+    assert len(sampled(rows, 7)[0]) == 7
+    styles = [make_pair(0, teacher_score=0.5, query_style=style) for style in ("a", "b")]
+    assert len(sampled(styles, 1)[0]) == 1
+    assert sampled(styles, 1)[0] == sampled(styles[::-1], 1)[0]
+
+
+def test_long_documents_are_dropped_before_anything_is_counted() -> None:
+    rows = scored(100)
+    for row in rows[:50]:
+        row["document"] = "word " * 21
+    kept, dropped = sampled(rows, 100, max_document_words=20)
+    assert names(kept) == names(rows[50:])
+    assert dropped == {"document over 20 words": 50}
+    chinese = [make_pair(0, teacher_score=0.1, document="文" * 21)]
+    assert sampled(chinese, 1, max_document_words=20)[0] == []
+    assert len(sampled(chinese, 1, max_document_words=21)[0]) == 1
+
+
+def test_title_counts_among_the_words() -> None:
+    row = make_pair(0, teacher_score=0.1, title="one two", document="three four")
+    assert sampled([row], 1, max_document_words=3)[0] == []
+    assert len(sampled([row], 1, max_document_words=4)[0]) == 1
+
+
+def test_rows_without_a_score_are_dropped_and_told_apart_from_none_at_all() -> None:
+    rows = [*scored(10), make_pair(50), make_pair(51) | {"teacher_score": None}]
+    _, dropped = sampled(rows, 100)
+    assert dropped == {"no teacher_score": 2}
+    with pytest.raises(MissingDataError, match="none of 3 rows has a teacher_score"):
+        SampleStage(5).survey(iter([make_pair(n) for n in range(3)]))
+    SampleStage(5).survey(iter([]))
+
+
+def test_histogram_counts_before_and_after() -> None:
+    rows = scored(200)
+    stage = SampleStage(40, bins=4)
+    stage.survey(iter(rows))
+    kept = [row for row in rows if not isinstance(stage.work(row), Dropped)]
+    histogram: Any = stage.summary()["histogram"]
+    assert [line["before"] for line in histogram] == by_bin(rows, 4)
+    assert [line["after"] for line in histogram] == by_bin(kept, 4)
+    assert histogram[0]["score"] == "0.00-0.25"
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"teacher_score": "0.5"}, "teacher_score"),
+        ({"teacher_score": 1.5}, "teacher_score"),
+        ({"teacher_score": True}, "teacher_score"),
+        ({"teacher_scores": [0.5]}, "teacher_scores"),
+        ({"teacher_scores": {"t": -1}}, "teacher_scores.t"),
+        ({"source": 3}, "source"),
+        ({"document": None}, "document"),
+    ],
+)
+def test_bad_row_names_its_field(changed: dict[str, Any], field: str) -> None:
+    with pytest.raises(RowError) as caught:
+        SampleStage(5).check(make_pair(0) | changed)
+    assert caught.value.field == field

@@ -20,7 +20,8 @@ def plan_batches(
     length, so that a batch pads little and memory peaks first; within a batch by query.
 
     Args:
-        batch_tokens: rows times longest tail at the most; one longer row stands alone.
+        batch_tokens: rows times longest tail at the most, and a quarter of what rows times whole
+            prompt may be, whose keys and values are held; one longer row stands alone.
         equal_lengths: only tails of the same length share a batch.
     """
     by_query: dict[Hashable, list[int]] = {}
@@ -32,25 +33,31 @@ def plan_batches(
     for rows in by_query.values():
         tokens = prefix_lengths[rows[0]]
         if chunk and held + tokens > PREFIX_TOKENS:
-            batches += _filled(chunk, tail_lengths, batch_tokens, equal_lengths)
+            batches += _filled(chunk, prefix_lengths, tail_lengths, batch_tokens, equal_lengths)
             chunk, held = [], 0
         chunk += rows
         held += tokens
     if chunk:
-        batches += _filled(chunk, tail_lengths, batch_tokens, equal_lengths)
+        batches += _filled(chunk, prefix_lengths, tail_lengths, batch_tokens, equal_lengths)
     return batches
 
 
 def _filled(
-    chunk: list[int], lengths: Sequence[int], batch_tokens: int, equal_lengths: bool
+    chunk: list[int],
+    prefixes: Sequence[int],
+    lengths: Sequence[int],
+    batch_tokens: int,
+    equal_lengths: bool,
 ) -> list[list[int]]:
     """One chunk in batches; `chunk` is in order of query."""
     place = {index: number for number, index in enumerate(chunk)}
     batches: list[list[int]] = []
     batch: list[int] = []
     longest = 0
+    lead = max(prefixes[index] for index in chunk)
     for index in sorted(chunk, key=lambda one: -lengths[one]):
-        full = (len(batch) + 1) * longest > batch_tokens
+        rows = len(batch) + 1
+        full = rows * longest > batch_tokens or rows * (lead + longest) > 4 * batch_tokens
         if batch and (full or (equal_lengths and lengths[index] != longest)):
             batches.append(batch)
             batch = []

@@ -34,7 +34,7 @@ def test_rows_of_a_query_stand_together_in_a_batch(rows: list[tuple[int, int]]) 
 def test_prefixes_of_a_chunk_fit_what_is_held_at_once() -> None:
     queries = [number // 2 for number in range(100)]
     prefix = PREFIX_TOKENS // 4
-    batches = plan_batches(queries, [prefix] * 100, [1] * 100, 10_000)
+    batches = plan_batches(queries, [prefix] * 100, [1] * 100, 100_000)
     assert [len({queries[index] for index in batch}) for batch in batches] == [4] * 12 + [2]
 
 
@@ -42,3 +42,8 @@ def test_lengths_within_a_batch_are_close() -> None:
     lengths = [10, 500, 11, 490, 12, 480]
     batches = plan_batches(["q"] * 6, [9] * 6, lengths, 1500)
     assert batches == [[1, 3, 5], [0, 2, 4]]
+
+
+def test_short_tails_behind_a_long_prefix_do_not_pile_up() -> None:
+    batches = plan_batches(["q"] * 100, [990] * 100, [10] * 100, 1000)
+    assert [len(batch) for batch in batches] == [4] * 25

@@ -140,8 +140,11 @@ def _calibration(config: "DistillConfig", common: Common) -> "Calibration":
         return Calibration(config.calibration_exponent, "given by --calibration-exponent")
     if config.calibrate is None:
         return default_calibration(config.teachers)
-    rows = (row for _, row in read_rows([config.calibrate], fields=common.field_names))
-    labelled, passed = labelled_scores(rows, config.teachers)
+    broken: list[object] = []
+    read = read_rows([config.calibrate], fields=common.field_names, on_reject=broken.append)
+    labelled, passed = labelled_scores((row for _, row in read), config.teachers)
+    if broken:
+        passed["something that is no row"] = len(broken)
     try:
         boundary = fitted_boundary(labelled)
     except UnfitRowsError as error:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 BINS = 1000
 """Of one score; quantiles and AUC are exact to one bin."""
 BOUNDARY = 0.5
+_ROUNDING = 1e-9
+"""0.289 * 1000 is below 289."""
 
 
 class ScoreFigures:
@@ -21,7 +23,7 @@ class ScoreFigures:
         Args:
             verdict: "yes", "no" or, where there is none, None.
         """
-        self._bins[verdict][int(score * BINS)] += 1
+        self._bins[verdict][int(score * BINS + _ROUNDING)] += 1
         self._sum += score
         self._agreed += verdict is not None and (score > BOUNDARY) == (verdict == "yes")
 

@@ -70,6 +70,7 @@ def load_quietly(cls: Any, spec: str, path: Path, device: str) -> Any:
         ModelError: its files do not make one, or there is no such device.
     """
     import torch
+    from safetensors import SafetensorError
 
     from prism_cli.modeling.loading import resolve_device
     from prism_cli.modeling.quiet import quiet_transformers
@@ -84,7 +85,8 @@ def load_quietly(cls: Any, spec: str, path: Path, device: str) -> Any:
                 trust_remote_code=False,
                 model_kwargs={"dtype": torch.float32},
             )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError,
+            ImportError, SafetensorError) as error:  # fmt: skip
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{spec}: {path} cannot be loaded: {first}") from error
     model.train(False)

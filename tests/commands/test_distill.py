@@ -1,0 +1,187 @@
+"""`prism distill` through the real command, on real text and the embedded model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.door import prism
+from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+
+MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+
+
+@pytest.fixture
+def pairs() -> Path:
+    """Ten queries, each with its paragraph, one by BM25 and one by lot."""
+    words = ("--limit", "10", "--negatives", "1", "--random-negatives", "1", "-q")
+    assert prism("collect", MINI, "-o", "pairs.jsonl", *words).returncode == 0
+    return Path("pairs.jsonl")
+
+
+def manifest(output: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(f"{output}.manifest.json").read_text())
+    return content
+
+
+def test_from_pairs_to_scores_labels_and_texts(pairs: Path) -> None:
+    done = prism("distill", pairs, "-o", "scored.jsonl", "--teacher", "st:minilm", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "calibration exponent 1 for st:minilm; none is known" in done.stderr
+    assert json.loads(done.stdout)["figures"]["calibration"]["exponent"] == 1.0
+    assert manifest("scored.jsonl")["figures"]["calibration"]["from"].startswith("none is known")
+    scored = read_jsonl(Path("scored.jsonl"))
+    by_label: dict[str, list[float]] = {"1": [], "0": []}
+    for before, row in zip(read_jsonl(pairs), scored, strict=True):
+        assert {name: row[name] for name in before} == before
+        assert row["teacher_scores"]["st:minilm"] == row["teacher_score"]
+        by_label[row["source_label"]].append(row["teacher_score"])
+    mean = {label: sum(values) / len(values) for label, values in by_label.items()}
+    assert mean["1"] > mean["0"] + 0.2
+
+    assert (
+        prism(
+            "relabel", "scored.jsonl", "-o", "labelled.jsonl", "--judge", "source", "-q"
+        ).returncode
+        == 0
+    )
+    words = ("distill", "labelled.jsonl", "-o", "written.jsonl", "--teacher", "st:minilm")
+    words += ("--calibrate", "labelled.jsonl", "--generator", "extractive", "--max-sentences", "1")
+    done = prism(*words)
+    assert done.returncode == 0, done.stderr
+    assert "fitted on labelled.jsonl: 10 yes, 20 no, balanced accuracy" in done.stderr
+    said = manifest("written.jsonl")
+    exponent = said["figures"]["calibration"]["exponent"]
+    boundary = said["figures"]["calibration"]["raw boundary"]
+    assert boundary**exponent == pytest.approx(0.5, abs=1e-4)
+    assert said["config"]["calibrate"] == "labelled.jsonl"
+    assert [one["path"] for one in said["dependencies"]] == ["labelled.jsonl"]
+    written = read_jsonl(Path("written.jsonl"))
+    assert [row["verdict"] for row in written].count("yes") == 10
+    for row in written:
+        raw = row["teacher_scores"]["st:minilm"]
+        assert row["teacher_score"] == pytest.approx(raw**exponent, abs=2e-6)
+        if row["verdict"] == "yes":
+            assert row["evidence"] in row["document"]
+            assert row["contribution"].startswith("The passage states that ")
+            assert row["generator"] == "extractive"
+        else:
+            assert not row.keys() & {"contribution", "evidence", "generator"}
+    assert "finished before" in prism(*words).stderr
+
+    Path("labelled.jsonl").write_bytes(Path("labelled.jsonl").read_bytes() + b"\n")
+    assert prism(*words).returncode == 2  # what the exponent was fitted on has changed
+
+
+def test_killed_and_run_again_asks_nothing_twice(pairs: Path) -> None:
+    words = ["distill", str(pairs), "-o", "out.jsonl", "--teacher", "st:minilm", "--json", "-q"]
+    killed = subprocess.run(
+        [sys.executable, "-m", "prism_cli", *words],
+        env=os.environ | {"PRISM_CRASH_AT": "before-publish"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert killed.returncode in (-9, 137), killed.stderr
+    assert not Path("out.jsonl").exists()
+    again = prism(*words)
+    assert again.returncode == 0, again.stderr
+    usage = json.loads(again.stdout)["usage"]
+    assert (usage["asked"], usage["from_ledger"]) == (0, 30)
+    fresh = prism("distill", pairs, "-o", "fresh.jsonl", "--teacher", "st:minilm", "--fresh", "-q")
+    assert fresh.returncode == 0
+    assert Path("fresh.jsonl").read_bytes() == Path("out.jsonl").read_bytes()
+
+
+def scored_rows(yes: int, no: int) -> Path:
+    rows = [make_pair(n, verdict="yes", teacher_scores={"st:minilm": 0.6}) for n in range(yes)]
+    rows += [make_pair(n, verdict="no", teacher_scores={"st:minilm": 0.2}) for n in range(no)]
+    return write_jsonl(Path(f"judged-{yes}-{no}.jsonl"), [*rows, make_pair(0), make_pair(1)])
+
+
+def test_given_exponent_is_used_and_needs_no_model() -> None:
+    rows = scored_rows(2, 2)
+    words = ("--teacher", "st:minilm", "--calibration-exponent", "2")
+    write_jsonl(Path("in.jsonl"), read_jsonl(rows)[:4])
+    done = prism("distill", "in.jsonl", "-o", "out.jsonl", *words)
+    assert done.returncode == 0, done.stderr
+    assert [row["teacher_score"] for row in read_jsonl(Path("out.jsonl"))] == [
+        0.36,
+        0.36,
+        0.04,
+        0.04,
+    ]
+    assert "given by --calibration-exponent" in done.stderr
+    assert prism("distill", "in.jsonl", "-o", "out.jsonl", *words[:3], "1.5").returncode == 2
+
+
+def test_fit_puts_the_boundary_in_the_middle() -> None:
+    judged = scored_rows(15, 15)
+    write_jsonl(Path("in.jsonl"), read_jsonl(judged)[:30])
+    words = ("--teacher", "st:minilm", "--calibrate", judged)
+    assert prism("distill", "in.jsonl", "-o", "out.jsonl", *words, "-q").returncode == 0
+    assert manifest("out.jsonl")["figures"]["calibration"]["raw boundary"] == 0.4
+    for row in read_jsonl(Path("out.jsonl")):
+        assert (row["teacher_score"] > 0.5) == (row["verdict"] == "yes")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ("", 2, "give --teacher SPEC (such as st:minilm) for scores, --generator extractive"),
+        ("--teacher minilm", 2, "minilm: no such teacher; expected st:minilm"),
+        ("--teacher st:minilm --teacher st:minilm", 2, "st:minilm stands twice"),
+        ("--teacher voyage/rerank-2 --teacher st:minilm", 3, "local teachers only"),
+        ("--teacher st:./nowhere", 3, "st:./nowhere: no such directory"),
+        ("--teacher st:org/nothing", 3, "hf download org/nothing"),
+        ("--teacher st:minilm --calibration-exponent 0", 2, "calibration_exponent"),
+        ("--teacher st:minilm --calibration-exponent nan", 2, "calibration_exponent"),
+        ("--teacher st:minilm --calibration-exponent 2 --calibrate few.jsonl", 2, "give one"),
+        ("--generator extractive --calibrate few.jsonl", 2, "but no teacher"),
+        ("--teacher st:minilm --calibrate nowhere.jsonl", 3, "nowhere.jsonl: no such file"),
+        ("--teacher st:minilm --calibrate few.jsonl", 3, "20 or more usable rows, found 19"),
+        ("--teacher st:minilm --calibrate one.jsonl", 3, "found 25 yes and 0 no (besides 2 rows"),
+        ("--teacher st:minilm --device cudo", 3, "--device cudo"),
+        ("--generator extractiv", 2, "expected extractive"),
+        ("--generator deepseek/deepseek-chat", 3, "local generator only"),
+        ("--generator extractive --max-sentences 0", 2, "max-sentences"),
+        ("--generator extractive --set max_sentence=2", 2, "did you mean max_sentences"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_with_its_exit_code(words: str, code: int, told: str) -> None:
+    scored_rows(10, 9).rename("few.jsonl")
+    scored_rows(25, 0).rename("one.jsonl")
+    write_jsonl(Path("in.jsonl"), make_pairs(3))
+    done = prism("distill", "in.jsonl", "-o", "out.jsonl", *words.split())
+    assert done.returncode == code, done.stderr
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+    assert not Path("out.jsonl").exists()
+
+
+def test_bad_rows_are_set_aside() -> None:
+    lines = write_jsonl(Path("in.jsonl"), make_pairs(2, verdict="yes")).read_bytes()
+    bad = b'{"query": "q"}\n{"query": 5, "document": "d"}\n\xff\n{"query": "q", "docu'
+    Path("in.jsonl").write_bytes(lines + bad)
+    done = prism("distill", "in.jsonl", "-o", "out.jsonl", "--generator", "extractive")
+    assert done.returncode == 4, done.stderr
+    assert len(read_jsonl(Path("out.jsonl"))) == 2
+    rejected = read_jsonl(Path("out.jsonl.rejects.jsonl"))
+    assert [(row["line"], row["field"]) for row in rejected] == [
+        (3, "document"),
+        (4, "query"),
+        (5, ""),
+        (6, ""),
+    ]
+
+
+def test_help_shows_an_example_and_every_option() -> None:
+    done = prism("distill", "--help")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.replace("│", " ").split())
+    assert "Example: prism distill pairs.jsonl -o scored.jsonl --teacher st:minilm" in text
+    for option in ("--teacher", "--calibrate", "--generator", "--max-sentences", "--device"):
+        assert option in text

@@ -1,0 +1,142 @@
+"""Evidence is the document's own words; the contribution is one short sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.extraction import (
+    MAX_CANDIDATES,
+    MAX_CONTRIBUTION_CHARS,
+    MAX_CONTRIBUTION_WORDS,
+    best_statement,
+    candidate_spans,
+    chosen_indices,
+    contribution_of,
+    is_english,
+    joined_evidence,
+)
+from prism_cli.domain.sentences import sentence_spans, sentences
+
+MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+ENGLISH = "The quick brown fox is the friend of the lazy dog and they live by the river. "
+
+
+def english(sentence: str) -> str:
+    return contribution_of(sentence, ENGLISH + sentence)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=30), st.integers(1, 5))
+def test_the_closest_sentence_is_chosen_and_order_is_the_documents(
+    closeness: list[float], most: int
+) -> None:
+    chosen = chosen_indices(closeness, most)
+    assert 1 <= len(chosen) <= most
+    assert chosen == sorted(set(chosen))
+    assert closeness.index(max(closeness)) in chosen
+    left = [value for at, value in enumerate(closeness) if at not in chosen]
+    assert not left or min(closeness[at] for at in chosen) >= max(left) or len(chosen) < most
+
+
+def test_a_far_sentence_is_left_out_though_there_is_room() -> None:
+    assert chosen_indices([0.1, 0.8, 0.5, 0.2], 3) == [1, 2]
+    assert chosen_indices([-0.3, -0.1], 2) == [1]
+
+
+@given(st.text(alphabet="ab .。\n你", max_size=200), st.data())
+def test_evidence_is_the_chosen_sentences_and_nothing_else(text: str, data: st.DataObject) -> None:
+    spans = sentence_spans(text)
+    chosen = [one for one in spans if data.draw(st.booleans())]
+    joined = joined_evidence(text, chosen)
+    pieces = [text[start:end] for start, end in chosen]
+    assert all(piece in joined for piece in pieces)
+    assert joined.replace(" ", "") == "".join(pieces).replace(" ", "")
+
+
+def test_spaces_stand_between_sentences_where_the_script_has_them() -> None:
+    def all_of(text: str) -> str:
+        return joined_evidence(text, sentence_spans(text))
+
+    assert all_of("One.\n\nTwo.   Three.") == "One. Two. Three."
+    assert all_of("一。二。三。") == "一。二。三。"
+
+
+CONTRIBUTIONS = {
+    "plain": (
+        "The fox lives by the river.",
+        "The passage states that the fox lives by the river.",
+    ),
+    "name": ("Paris is in France.", "The passage states that Paris is in France."),
+    "bang": ("It won!", "The passage states that it won."),
+    "wrapped": ("In 1990\n  he won.", "The passage states that in 1990 he won."),
+    "question": ("What is the fox?", "What is the fox?"),
+    "clause": (
+        "It is a fox " + "of the old wood " * 4 + ", which is a word " + "or more " * 10 + ".",
+        "The passage states that it is a fox " + "of the old wood " * 3 + "of the old wood.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("sentence", "told"), CONTRIBUTIONS.values(), ids=CONTRIBUTIONS.keys())
+def test_english_contribution_says_what_the_passage_states(sentence: str, told: str) -> None:
+    assert english(sentence) == told
+
+
+def test_cut_does_not_open_what_it_does_not_close() -> None:
+    sentence = 'He said that it is, "a fox of the wood, or ' + "a dog, " * 12 + 'so".'
+    told = english(sentence)
+    assert told.startswith('The passage states that he said that it is, "a fox of the wood')
+    assert told.endswith("…")  # no clause within the limit closes the quotation
+    balanced = 'He said that it is "a fox" of the big old wood, or ' + "a dog, " * 12 + "so."
+    assert english(balanced).endswith("a dog.")
+
+
+def test_other_languages_keep_their_own_sentence() -> None:
+    for text in (
+        "Der Fuchs wohnt am Fluss und ist der Freund des Hundes.",
+        "Le renard vit au bord de la rivière et il est content.",
+        "狐狸住在河边。",
+    ):
+        assert contribution_of(text, text) == text
+
+
+def test_long_chinese_is_cut_at_a_clause() -> None:
+    text = "今天天气很好，" * 30 + "再见。"
+    told = contribution_of(text, text)
+    assert len(told) <= MAX_CONTRIBUTION_CHARS + 1
+    assert told.endswith("很好。")
+    assert told[:-1] in text
+
+
+@given(st.text(max_size=600), st.booleans())
+def test_contribution_is_one_line_of_bounded_length(text: str, is_english_text: bool) -> None:
+    for sentence in sentences(text):
+        told = contribution_of(sentence, ENGLISH * 20 if is_english_text else sentence)
+        assert told.strip()
+        assert "\n" not in told
+        assert len(told.split()) <= MAX_CONTRIBUTION_WORDS + 4
+
+
+def test_a_question_gives_way_to_a_statement() -> None:
+    texts = ["What is a fox?", "A fox is red.", "Dogs bark."]
+    assert best_statement([0.9, 0.8, 0.1], [0, 1], texts) == 1
+    assert best_statement([0.9, 0.8, 0.1], [0], texts) == 0
+
+
+def test_of_many_sentences_those_sharing_words_with_the_query_are_compared() -> None:
+    document = "Nothing here. " * 400 + "The zebra is striped. " + "Nothing there. " * 400
+    spans = candidate_spans("Is a ZEBRA striped?", document)
+    assert len(spans) == MAX_CANDIDATES
+    assert spans == sorted(spans)
+    assert "The zebra is striped." in [document[start:end] for start, end in spans]
+
+
+def test_real_english_text_is_english() -> None:
+    lines = (MINI / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    assert len(texts) > 40
+    assert all(map(is_english, texts))
+    assert not is_english("")
+    assert not is_english("Die Stadt ist in Deutschland bekannt für das Bier und was sie an hat.")

@@ -1,0 +1,86 @@
+"""Sentences by rules: what ends one, what does not, and that nothing is lost."""
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans, sentences
+
+CASES = {
+    "abbreviations": (
+        "Mr. J. R. Smith saw Dr. Who vs. Prof. X, i.e. nobody. He left.",
+        ["Mr. J. R. Smith saw Dr. Who vs. Prof. X, i.e. nobody.", "He left."],
+    ),
+    "decimals": ("It is $3.14 in v2.0.1. Is 1.5 %.", ["It is $3.14 in v2.0.1.", "Is 1.5 %."]),
+    "abbreviation ends a sentence": (
+        "He came at 5 p.m. The U.S. Army works for Apple Inc. It is big.",
+        ["He came at 5 p.m.", "The U.S. Army works for Apple Inc.", "It is big."],
+    ),
+    "number five": ("See No. 5. It says no. The end.", ["See No. 5.", "It says no.", "The end."]),
+    "quotes": (
+        '"Stop." Then he said "Go!" and left. “Why?” she asked. (It was late.) Good.',
+        ['"Stop."', 'Then he said "Go!" and left.', "“Why?” she asked.", "(It was late.)", "Good."],
+    ),
+    "footnotes": ("It fell.[12] Rome rose.[3][4]", ["It fell.[12]", "Rome rose.[3][4]"]),
+    "list numbers": ("1. First thing. 2. Second thing.", ["1. First thing.", "2. Second thing."]),
+    "bullets": ("Two:\n- one\n- two\n\nwrapped\nline", ["Two:", "- one", "- two", "wrapped\nline"]),
+    "ellipsis": ("Well... maybe. And so… Next one.", ["Well... maybe.", "And so…", "Next one."]),
+    "chinese": (
+        "他说：“你好。”然后走了！真的吗？是3.5元",
+        ["他说：“你好。”", "然后走了！", "真的吗？", "是3.5元"],
+    ),
+    "japanese": ("「行く。」と言った。雨だ。", ["「行く。」", "と言った。", "雨だ。"]),
+    "german": (
+        "Er kam am 3. Oktober, z.B. Dr. Kohl. Gut so.",
+        ["Er kam am 3. Oktober, z.B. Dr. Kohl.", "Gut so."],
+    ),
+    "hindi": ("यह एक है। वह दो है।", ["यह एक है।", "वह दो है।"]),
+    "arabic": ("هل هذا صحيح؟ نعم.", ["هل هذا صحيح؟", "نعم."]),
+    "no punctuation": ("just some words", ["just some words"]),
+    "nothing": (" \n\t ", []),
+    "only marks": ("... --- !!!", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES.keys())
+def test_sentences_end_where_a_reader_ends_them(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+texts = st.one_of(
+    st.text(max_size=200),
+    st.text(alphabet="aA1 .!?\n\"')。，！-[]…", max_size=300),
+    st.lists(
+        st.sampled_from(["Mr. ", "word ", "U.S. ", "3.5 ", "The end. ", "。", "\n\n", "x" * 700]),
+        max_size=20,
+    ).map("".join),
+)  # fmt: skip
+
+
+@given(texts)
+def test_sentences_are_slices_in_order_and_lose_no_word(text: str) -> None:
+    spans = sentence_spans(text)
+    assert all(begin < end for begin, end in spans)
+    assert all(one[1] <= two[0] for one, two in pairwise(spans))
+    found = sentences(text)
+    assert all(one == one.strip() and len(one) <= MAX_SENTENCE_CHARS for one in found)
+    kept = [char for one in found for char in one if char.isalnum()]
+    assert kept == [char for char in text if char.isalnum()]
+
+
+def test_long_sentence_is_cut_at_a_clause_then_at_white_space() -> None:
+    clause = "word " * 100 + "end; " + "more " * 100
+    assert sentences(clause)[0].endswith("end;")
+    assert all(set(one.split()) == {"more"} for one in sentences("more " * 400))
+    assert [len(one) for one in sentences("x" * 1500)] == [600, 600, 300]
+
+
+@pytest.mark.parametrize("piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1]."])
+def test_time_grows_with_the_length_and_not_with_its_square(piece: str) -> None:
+    text = piece * (300_000 // len(piece))
+    started = time.process_time()
+    sentences(text)
+    assert time.process_time() - started < 5

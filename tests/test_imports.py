@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "rows": {"rows"},
     "shards": {"shards", "rows", "ports"},
     "engine": {"engine", "rows", "shards", "ports"},
-    "stages": {"engine.stage", "rows", "domain", "ports", "shards"},
+    "stages": {"engine.stage", "rows", "domain", "ports", "shards", "stages.text_groups"},
     "domain": {"domain", "rows"},
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},
     "modeling": {"modeling", "domain", "rows", "shards"},

@@ -3,12 +3,9 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from prism_cli.configs.base import StageConfig
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +54,7 @@ def check(
 ) -> None:
     """Hold recipes against a stage's settings; tell all problems at once."""
     from prism_cli.configs.load import load_config
+    from prism_cli.configs.stages import config_class
     from prism_cli.errors import ConfigError, MissingDataError
 
     problems: list[str] = []
@@ -71,17 +69,3 @@ def check(
             print(f"{file}: good", file=sys.stderr)
     if problems:
         raise ConfigError(problems)
-
-
-def config_class(stage: str) -> "type[StageConfig]":
-    """The settings class of a stage: prism_cli.configs.STAGE.StageConfig's subclass."""
-    import importlib
-
-    from prism_cli.errors import UsageError
-
-    try:
-        module = importlib.import_module(f"prism_cli.configs.{stage.replace('-', '_')}")
-        found: type[StageConfig] = getattr(module, f"{stage.title().replace('-', '')}Config")
-    except (ModuleNotFoundError, AttributeError):
-        raise UsageError(f"--stage {stage}: no such stage") from None
-    return found

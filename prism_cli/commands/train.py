@@ -128,6 +128,11 @@ def _print_summary(done: dict[str, Any]) -> None:
         f"{counts['truncated']} documents cut, {counts['rejected']} rejected",
     ]
     lines += [f"dropped: {count} ({reason})" for reason, count in counts["dropped"].items()]
+    for file, said in figures["decontamination"].items():
+        clear = said and said["kept clear of"]
+        lines.append(
+            f"{file}: kept clear of {clear or 'no evaluation set (prism split does that)'}"
+        )
     for name in ("dev", "best"):
         if name in figures:
             shown = ", ".join(f"{key} {value:.4g}" for key, value in figures[name].items())

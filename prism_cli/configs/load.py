@@ -16,11 +16,14 @@ from pydantic import BaseModel, ValidationError
 
 from prism_cli.configs.base import StageConfig
 from prism_cli.configs.recipes import find_recipe
+from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError
 
 Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
-RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK"}
+DEFAULTS = "defaults"
+"""The table of prism.toml whose keys hold for every stage that has them."""
+RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT"}
 
 
 def load_config(
@@ -45,14 +48,16 @@ def load_config(
         MissingDataError: no such recipe.
     """
     layers: list[tuple[str, dict[str, Any]]] = []
+    problems: list[str] = []
     project = _project_file()
     if project:
-        layers.append((str(project), _project_table(cls, stage, project)))
+        content = read_toml(project)
+        problems += _project_problems(cls, stage, content, project)
+        layers.append((str(project), _project_table(cls, stage, content)))
     if recipe:
         path = find_recipe(stage, recipe)
         layers.append((str(path), read_toml(path)))
     layers.append(("environment", _environment(cls)))
-    problems: list[str] = []
     given: dict[str, Any] = {}
     for item in sets:
         key, equals, text = item.partition("=")
@@ -100,9 +105,7 @@ def unknown_keys(cls: type[BaseModel], layer: Mapping[str, Any], where: str) -> 
     problems = []
     for path in _paths(layer, cls):
         if path not in names:
-            near = difflib.get_close_matches(path, names, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(names)}"
-            problems.append(f"{where}: {path}: unknown key{hint}")
+            problems.append(f"{where}: {path}: {_unknown('key', path, names)}")
     return problems
 
 
@@ -198,12 +201,40 @@ def _project_file() -> Path | None:
     )
 
 
-def _project_table(cls: type[BaseModel], stage: str, path: Path) -> dict[str, Any]:
-    content = read_toml(path)
-    defaults = content.get("defaults", {})
-    own = content.get(stage, {})
+def _project_table(cls: type[BaseModel], stage: str, content: dict[str, Any]) -> dict[str, Any]:
+    """What prism.toml says for one stage: its own table, over [defaults]."""
+    defaults, own = (_table(content, name) for name in (DEFAULTS, stage))
     names = set(cls.model_fields)
     return {**{key: value for key, value in defaults.items() if key in names}, **own}
+
+
+def _project_problems(
+    cls: type[BaseModel], stage: str, content: Mapping[str, Any], path: Path
+) -> list[str]:
+    """Tables that belong to no stage, and keys of [defaults] that no stage has."""
+    problems: list[str] = []
+    tables = sorted({DEFAULTS, stage, *STAGES})
+    for name, value in content.items():
+        if name not in tables:
+            problems.append(f"{path}: {name}: {_unknown('table', name, tables)}")
+        elif not isinstance(value, dict):
+            problems.append(f"{path}: {name}: expected a table, found {value!r}")
+    defaults = _table(content, DEFAULTS)
+    classes = [cls, *map(config_class, STAGES)] if defaults else []
+    keys = sorted({key for one in classes for key in one.model_fields})
+    unknown = [key for key in defaults if key not in keys]
+    return problems + [f"{path}: {DEFAULTS}.{key}: {_unknown('key', key, keys)}" for key in unknown]
+
+
+def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known {what}s: {', '.join(known)}"
+    return f"unknown {what}; {hint}"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

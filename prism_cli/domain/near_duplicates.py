@@ -8,7 +8,7 @@ missed with probability .0002, at .7 with .01, and one at .3 is looked at with .
 import re
 import unicodedata
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -71,10 +71,10 @@ def document_shingles(text: str) -> "Hashes":
     return _runs(mixed((sums[ends] - sums[starts]) * inverses[starts]), _WORDS)
 
 
-def jaccard(one: "Hashes", other: "Hashes") -> float:
-    """Share of the shingles of both that they have in common, 0 to 1."""
-    left, right = set(one.tolist()), set(other.tolist())
-    return len(left & right) / len(left | right)
+def jaccard(one: Set[int], other: Set[int]) -> float:
+    """Share of the shingles of both that they have in common, 0 to 1; not both are empty."""
+    both = len(one & other)
+    return both / (len(one) + len(other) - both)
 
 
 def signatures(texts: Sequence["Hashes"]) -> "NDArray[np.uint32]":

@@ -144,7 +144,8 @@ class Answerer:
                 if not missing:
                     continue
                 self.control.check()
-                answers = backend.answer([asked.payload for asked in missing])
+                with self.control.abandoning():
+                    answers = backend.answer([asked.payload for asked in missing])
                 answered = list(zip(missing, answers, strict=True))
                 waiting += answered
                 replies.update((asked.key, reply) for asked, reply in answered)

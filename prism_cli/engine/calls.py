@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from prism_cli.engine.control import GRACE_SECONDS, Control
-from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
+from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
 from prism_cli.ports import CallBackend, Reply, Request
 
 POLL_SECONDS = 0.2
@@ -45,7 +45,7 @@ class Calls:
         self._arrived: dict[bytes, tuple[Request, Reply]] = {}
         self._turn = asyncio.Lock()
         self._saving: asyncio.Future[None] | None = None
-        self._failed = False
+        self._failed = self._unsaved = False
 
     async def all(self, missing: list[Request]) -> None:
         """Ask; when told to stop, wait for what is in flight, but not for ever.
@@ -78,7 +78,7 @@ class Calls:
 
     @property
     def _stopping(self) -> bool:
-        return self._failed or self._control.stopping
+        return self._failed or self._unsaved or self._control.stopping
 
     async def _worker(self, queue: Iterable[Request]) -> None:
         backend, down = self._backend, self._down
@@ -105,8 +105,14 @@ class Calls:
         """Wait until the reply is committed; those that arrive during a commit share the next."""
         self._arrived[asked.key] = (asked, reply)
         async with self._turn:
+            if self._unsaved:  # perhaps the very commit that this reply was in
+                return
             if asked.key in self._arrived:
                 group, self._arrived = list(self._arrived.values()), {}
                 self._saving = asyncio.ensure_future(asyncio.to_thread(self._commit, group))
-                await asyncio.shield(self._saving)
+                try:
+                    await asyncio.shield(self._saving)
+                except StorageError:
+                    self._unsaved = True
+                    raise
         self._replies[asked.key] = reply

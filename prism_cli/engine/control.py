@@ -10,7 +10,7 @@ from types import FrameType
 from prism_cli.errors import InterruptedRunError, LimitReachedError
 
 GRACE_SECONDS = 20.0
-"""How long calls in flight may still take after the first signal."""
+"""How long what is in flight may still take after the first signal."""
 
 
 class Control:
@@ -27,6 +27,7 @@ class Control:
         self._max_usd = max_usd
         self.spent_usd = 0.0
         self.signal_number = 0
+        self._abandonable = False
 
     @property
     def stopping(self) -> bool:
@@ -69,12 +70,34 @@ class Control:
             if self.signal_number:
                 os._exit(128 + number)
             self.signal_number = number
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
-        previous = {
-            number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        def on_grace_over(_number: int, _frame: FrameType | None) -> None:
+            if self._abandonable:
+                raise InterruptedRunError(self.signal_number)
+
+        handlers = {
+            signal.SIGINT: on_signal,
+            signal.SIGTERM: on_signal,
+            signal.SIGALRM: on_grace_over,
         }
+        previous = {number: signal.signal(number, one) for number, one in handlers.items()}
         try:
             yield
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def abandoning(self) -> Iterator[None]:
+        """For the block, which must not write: it ends where it is when the grace is over.
+
+        Raises:
+            InterruptedRunError: so it ended.
+        """
+        self._abandonable = True
+        try:
+            yield
+        finally:
+            self._abandonable = False

@@ -72,14 +72,15 @@ class RunSummary:
     pending_reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     max_rejects: float = DEFAULT_MAX_REJECTS
+    accept_pending: bool = False
     rows_before: int = 0
     rejected_before: int = 0
 
     @property
     def exit_code(self) -> int:
-        """5 where rows are pending and nothing was published, 4 where too many were rejected,
-        now or when the outputs that were finished before were made."""
-        if self.unpublished:
+        """5 where rows are pending and nobody said that this is fine, 4 where too many were
+        rejected, now or when the outputs that were finished before were made."""
+        if self.counts.pending and not self.accept_pending:
             return 5
         rows = self.counts.rows + self.rows_before
         return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
@@ -113,7 +114,9 @@ def run_rows(
     options = options or RunOptions()
     started = time.monotonic()
     control = Control(options.max_seconds, options.max_cost)
-    summary = RunSummary(stage.name, max_rejects=options.max_rejects)
+    summary = RunSummary(
+        stage.name, max_rejects=options.max_rejects, accept_pending=options.accept_pending
+    )
     try:
         with ExitStack() as stack:
             stack.enter_context(control.listening())

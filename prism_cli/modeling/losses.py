@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from prism_cli.modeling.shared_prefix import common_prefix, last_hidden
+from prism_cli.modeling.packed_rows import Layout, common_prefix, pack_attention, packed_hidden
 
 HEAD_POSITIONS = 1024
 """Positions whose logits over the vocabulary exist at one time."""
@@ -44,20 +44,19 @@ class TokenizedRow:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Rows of one pass, padded on the right.
+    """Rows of one pass, in one sequence.
 
     Attributes:
-        shared: first tokens that all prompts have in common.
-        input_ids, attention_mask: int64 [rows, width].
+        ids: int64 [tokens], the first tokens that all prompts share, then each row's own.
+        layout: where each row's own tokens lie.
         verdict_at: int64 [rows], the last prompt position.
         target_row, target_at, target_ids: int64 [target tokens], where each is predicted.
         target_weight: float32 [target tokens], 1 / length of the row's target.
         teacher_score, pointwise: float32 [rows].
     """
 
-    shared: int
-    input_ids: Tensor
-    attention_mask: Tensor
+    ids: Tensor
+    layout: Layout
     verdict_at: Tensor
     target_row: Tensor
     target_at: Tensor
@@ -68,36 +67,38 @@ class RowBatch:
 
     @classmethod
     def of(cls, rows: Sequence[TokenizedRow], device: torch.device | str = "cpu") -> "RowBatch":
-        """Pad `rows`; the padding id is 0 and masked."""
-        width = max(row.tokens for row in rows)
-        ids = torch.zeros((len(rows), width), dtype=torch.long)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        """Lay out `rows`."""
+        trunk = common_prefix([row.prompt for row in rows])
+        layout = Layout.of(trunk, [row.tokens - trunk for row in rows], device)
+        ids = torch.zeros(trunk + sum(layout.lengths), dtype=torch.long)
+        ids[:trunk] = torch.tensor(rows[0].prompt[:trunk])
+        verdict_at: list[int] = []
         target_row: list[int] = []
         target_at: list[int] = []
         target_ids: list[int] = []
         target_weight: list[float] = []
-        for number, row in enumerate(rows):
-            read = [*row.prompt, *row.target[:-1]]
-            ids[number, : len(read)] = torch.tensor(read)
-            mask[number, : len(read)] = 1
-            first = len(row.prompt) - 1
+        for number, (row, start) in enumerate(zip(rows, layout.starts, strict=True)):
+            own = [*row.prompt[trunk:], *row.target[:-1]]
+            ids[start : start + len(own)] = torch.tensor(own)
+            first = start + len(row.prompt) - trunk - 1
+            verdict_at.append(first)
             target_row += [number] * len(row.target)
             target_at += range(first, first + len(row.target))
             target_ids += row.target
             target_weight += [1 / max(len(row.target), 1)] * len(row.target)
-        values = (
-            ids,
-            mask,
-            torch.tensor([len(row.prompt) - 1 for row in rows]),
-            torch.tensor(target_row, dtype=torch.long),
-            torch.tensor(target_at, dtype=torch.long),
-            torch.tensor(target_ids, dtype=torch.long),
-            torch.tensor(target_weight, dtype=torch.float32),
-            torch.tensor([row.teacher_score for row in rows], dtype=torch.float32),
-            torch.tensor([float(row.pointwise) for row in rows], dtype=torch.float32),
+        return cls(
+            ids.to(device),
+            layout,
+            torch.tensor(verdict_at, device=device),
+            torch.tensor(target_row, dtype=torch.long, device=device),
+            torch.tensor(target_at, dtype=torch.long, device=device),
+            torch.tensor(target_ids, dtype=torch.long, device=device),
+            torch.tensor(target_weight, dtype=torch.float32, device=device),
+            torch.tensor([row.teacher_score for row in rows], dtype=torch.float32, device=device),
+            torch.tensor(
+                [float(row.pointwise) for row in rows], dtype=torch.float32, device=device
+            ),
         )
-        shared = common_prefix([row.prompt for row in rows])
-        return cls(shared, *(value.to(device) for value in values))
 
 
 class RowForward(nn.Module):
@@ -113,6 +114,12 @@ class RowForward(nn.Module):
         self.model = model
         self.yes_id = yes_id
         self.no_id = no_id
+        pack_attention(self._causal)
+
+    @property
+    def _causal(self) -> Any:
+        wrapped: Any = self.model
+        return wrapped.get_base_model() if hasattr(wrapped, "peft_config") else wrapped
 
     def forward(self, batch: RowBatch) -> tuple[Tensor, Tensor]:
         """(logit, cross_entropy), float32 [rows] each.
@@ -120,16 +127,13 @@ class RowForward(nn.Module):
         logit: l_yes - l_no at the last prompt position. cross_entropy: mean over the row's target
         tokens, eos included; 0 for a row without target.
         """
-        wrapped: Any = self.model
-        causal: Any = wrapped.get_base_model() if hasattr(wrapped, "peft_config") else wrapped
-        hidden, first = last_hidden(causal, batch.input_ids, batch.attention_mask, batch.shared)
+        causal = self._causal
+        hidden = packed_hidden(causal, batch.ids, batch.layout)
         head: nn.Module = causal.get_output_embeddings()
-        rows = torch.arange(len(batch.verdict_at), device=hidden.device)
-        logit = self._verdict(hidden[rows, batch.verdict_at - first], head)
+        logit = self._verdict(hidden[batch.verdict_at], head)
         cross_entropy = torch.zeros_like(logit)
         if len(batch.target_ids):
-            wanted = hidden[batch.target_row, batch.target_at - first]
-            losses = _target_losses(head, wanted, batch.target_ids)
+            losses = _target_losses(head, hidden[batch.target_at], batch.target_ids)
             cross_entropy = cross_entropy.index_add(
                 0, batch.target_row, losses * batch.target_weight
             )

@@ -95,6 +95,6 @@ def _refuse_deep_nesting(row: Row) -> None:
 def _renamed(row: Row, fields: Mapping[str, str]) -> Row:
     names = {theirs: ours for ours, theirs in fields.items() if theirs in row}
     for theirs, ours in names.items():
-        if ours in row and ours != theirs:
+        if ours in row and ours not in names:
             raise RowError(ours, f"stands beside {theirs!r}, which --field maps to the same name")
     return {names.get(name, name): value for name, value in row.items()}

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from prism_cli.domain.near_duplicates import Groups, document_shingles, query_shingles, text_key
+from prism_cli.domain.split_plan import Links, Plan, Planner
 from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import Outcome, Routed
 from prism_cli.rows.row import Dropped, Row, check_pair, document_text, number_field, string_field
-from prism_cli.stages.split_plan import Links, Plan, Planner
 from prism_cli.stages.text_groups import KeyNumbers, TextGroups
 
 QUERY_IN_EVAL = "query stands in an evaluation set"
@@ -87,10 +87,10 @@ class SplitStage(RowStage):
         eval_queries, eval_documents = len(self._queries), len(self._documents)
         self._links.sources.extend([-1] * eval_queries)
         joined = self._survey_rows(rows)
-        groups, self._query_in_eval = _grouped(self._queries, eval_queries)
+        groups, self._query_in_eval = self._queries.group(eval_queries)
         for first, second in joined:
             groups.join(first, second)
-        self._document_groups, self._document_in_eval = _grouped(self._documents, eval_documents)
+        self._document_groups, self._document_in_eval = self._documents.group(eval_documents)
         links = self._links
         out = bytearray(
             self._query_in_eval[query] or (document >= 0 and self._document_in_eval[document])
@@ -213,16 +213,3 @@ def is_positive(row: Row) -> bool:
 def _original(row: Row) -> str:
     text: str = row.get("original_query") or row["query"]
     return text
-
-
-def _grouped(texts: TextGroups, excluded: int) -> tuple[Groups, bytearray]:
-    """Groups of near-duplicates, and 1 for each text that is, or is near, one of the first
-    `excluded`."""
-    groups = Groups(len(texts))
-    marked = bytearray(b"\1" * excluded + bytes(len(texts) - excluded))
-    for one, other in texts.pairs():
-        if one >= excluded and other >= excluded:
-            groups.join(one, other)
-        else:
-            marked[max(one, other)] = 1
-    return groups, marked

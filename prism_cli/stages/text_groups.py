@@ -1,14 +1,16 @@
 """Distinct texts on disk, and which of them are near-duplicates; memory holds 20 bytes a text."""
 
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import IO
 
 from prism_cli.domain.near_duplicates import (
     BANDS,
     PERMUTATIONS,
     THRESHOLD,
+    Groups,
     Shingles,
     band_keys,
     jaccard,
@@ -19,15 +21,14 @@ from prism_cli.domain.near_duplicates import (
 )
 from prism_cli.shards.spill import Spill
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 _BUFFER = 4096
 _ALL_PAIRS = 16
-"""Texts with one band key that are all compared with each other; of more, each with its
-_NEIGHBOURS before it, in the order of their keys."""
-_NEIGHBOURS = 8
+"""As many texts with one band key are all compared with each other; of more, each with its
+_NEIGHBOURS in the order of their hashes."""
+_NEIGHBOURS = 4
+_DOUBT = 0.2
+"""How far below the threshold an estimate still asks for the exact similarity: 4 standard
+errors."""
 
 
 class KeyNumbers:
@@ -68,8 +69,9 @@ class TextGroups:
         self._exact = exact
         self._numbers = KeyNumbers()
         self._texts = Spill("number INTEGER PRIMARY KEY, text TEXT")
-        self._signatures = tempfile.TemporaryFile(prefix="prism-signatures-")  # noqa: SIM115
+        self._signatures: IO[bytes] | None = None
         self._fresh: list[str] = []
+        self._recent: dict[int, frozenset[int]] = {}
         self.lots = array("Q")
         """8 bytes of each text's hash."""
         self._last = ("", -1)
@@ -103,47 +105,73 @@ class TextGroups:
             self._last = (text, number)
         return number
 
-    def pairs(self) -> Iterator[tuple[int, int]]:
-        """Pairs of near-duplicates; one may come more than once. The same ones whatever the order
-        in which the texts came, numbers aside."""
+    def group(self, excluded: int = 0) -> tuple[Groups, bytearray]:
+        """Groups of near-duplicates, and 1 for each text that is, or is near, one of the first
+        `excluded`. Those join no group. No text can be numbered after this.
+
+        The same groups whatever the order in which the texts came, numbers aside.
+        """
+        groups = Groups(len(self))
+        marked = bytearray(b"\1" * excluded + bytes(len(self) - excluded))
+        for one, other in self._candidates():
+            first, second = min(one, other), max(one, other)
+            if second < excluded:
+                continue
+            if first < excluded:
+                if not marked[second] and self._near(first, second):
+                    marked[second] = 1
+            elif groups.find(first) != groups.find(second) and self._near(first, second):
+                groups.join(first, second)
+        return groups, marked
+
+    def _candidates(self) -> Iterator[tuple[int, int]]:
+        """Pairs that share a band and that the permutations call near, or nearly so; one may come
+        more than once."""
         import numpy as np
 
         self._flush()
         size = len(self)
-        if size < 2:
+        if size < 2 or self._signatures is None:
             return
-        width = PERMUTATIONS + 1
-        rows = np.memmap(self._signatures, dtype=np.uint32, mode="r", shape=(size, width))
+        rows = np.memmap(
+            self._signatures, dtype=np.uint32, mode="r", shape=(size, PERMUTATIONS + 1)
+        )
         lots = np.frombuffer(self.lots, dtype=np.uint64)
+        least = THRESHOLD - _DOUBT if self._exact else THRESHOLD
         for band in range(BANDS):
             keys = band_keys(rows, band) ^ rows[:, PERMUTATIONS]
             order = np.lexsort((lots, keys))
-            ends = np.flatnonzero(np.diff(keys[order])) + 1
-            starts = np.concatenate(([0], ends))
-            sizes = np.diff(np.concatenate((starts, [size])))
-            for start, length in zip(
-                starts[sizes > 1].tolist(), sizes[sizes > 1].tolist(), strict=True
-            ):
-                run = order[start : start + length].tolist()
-                reach = length if length <= _ALL_PAIRS else _NEIGHBOURS
-                for position, one in enumerate(run):
-                    for other in run[max(position - reach, 0) : position]:
-                        if self._near(rows, other, one):
-                            yield other, one
+            keys = keys[order]
+            edges = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1], [True])))
+            lengths = np.repeat(np.diff(edges), np.diff(edges))
+            for step in range(1, _ALL_PAIRS):
+                same = keys[step:] == keys[:-step]
+                if step > _NEIGHBOURS:
+                    same &= lengths[step:] <= _ALL_PAIRS
+                places = np.flatnonzero(same)
+                for start in range(0, len(places), _BUFFER):
+                    here = places[start : start + _BUFFER]
+                    one, other = order[here], order[here + step]
+                    equal = rows[one, :PERMUTATIONS] == rows[other, :PERMUTATIONS]
+                    near = equal.mean(axis=1) >= least
+                    yield from zip(one[near].tolist(), other[near].tolist(), strict=True)
+                if not len(places):
+                    break
 
-    def _near(self, rows: "NDArray[np.uint32]", one: int, other: int) -> bool:
-        same = float((rows[one, :PERMUTATIONS] == rows[other, :PERMUTATIONS]).mean())
+    def _near(self, one: int, other: int) -> bool:
         if not self._exact:
-            return same >= THRESHOLD
-        if same < THRESHOLD - 0.3:  # six standard errors
-            return False
-        found = [
-            next(self._texts.rows("SELECT text FROM spill WHERE number = ?", (number,)))[0]
-            for number in (one, other)
-        ]
-        if numbers_in(found[0]) != numbers_in(found[1]):
-            return False
-        return jaccard(self._shingles(found[0]), self._shingles(found[1])) >= THRESHOLD
+            return True
+        return jaccard(self._kept_shingles(one), self._kept_shingles(other)) >= THRESHOLD
+
+    def _kept_shingles(self, number: int) -> frozenset[int]:
+        known = self._recent.get(number)
+        if known is None:
+            if len(self._recent) >= _BUFFER:
+                self._recent.clear()
+            found = self._texts.rows("SELECT text FROM spill WHERE number = ?", (number,))
+            known = frozenset(self._shingles(next(found)[0]).tolist())
+            self._recent[number] = known
+        return known
 
     def _flush(self) -> None:
         import numpy as np
@@ -158,6 +186,9 @@ class TextGroups:
             ]
             first = len(self) - len(self._fresh)
             self._texts.fill("INSERT INTO spill VALUES (?, ?)", enumerate(self._fresh, first))
+        if self._signatures is None:
+            self._signatures = tempfile.TemporaryFile(prefix="prism-signatures-")  # noqa: SIM115
+            weakref.finalize(self, self._signatures.close)
         self._signatures.write(rows.tobytes())
         self._signatures.flush()
         self._fresh.clear()

@@ -33,7 +33,7 @@ from prism_cli.training.checkpoints import storing
 _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000
 _FORMAT = 1
-_COLUMNS = datasets.Features(
+COLUMNS = datasets.Features(
     {
         "prompt": datasets.List(datasets.Value("int32")),
         "target": datasets.List(datasets.Value("int32")),
@@ -160,9 +160,7 @@ class _Reading:
         counts = Counter(rows=0, pointwise=0, sft=0, both=0, truncated=0, rejected=0)
         rejects.unlink(missing_ok=True)
         with (
-            ArrowWriter(
-                features=_COLUMNS, path=str(table), writer_batch_size=_CHUNK_ROWS
-            ) as writer,
+            ArrowWriter(features=COLUMNS, path=str(table), writer_batch_size=_CHUNK_ROWS) as writer,
             ExitStack() as opened,
         ):
             bad: PartFile | None = None

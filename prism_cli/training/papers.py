@@ -10,12 +10,20 @@ from typing import Any
 import tomlkit
 
 from prism_cli.errors import ChangedInputError
-from prism_cli.shards.manifest import InputRecord, Manifest, is_finished, read_manifest
+from prism_cli.shards.manifest import (
+    InputRecord,
+    Manifest,
+    is_finished,
+    manifest_path,
+    read_manifest,
+)
 from prism_cli.shards.reader import Shard, measure
 from prism_cli.shards.writer import remove_file, whole_file
 from prism_cli.training.request import TrainRequest
 
 MANIFEST = "manifest.json"
+SPLIT_OUTPUTS = ("train.jsonl", "dev.jsonl")
+"""What `prism split` writes, with split.jsonl.manifest.json beside them."""
 SCRATCH = ("checkpoints", "tokens", ".staging")
 """Folders of a run that is not finished."""
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
@@ -69,6 +77,24 @@ def look_at(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]
     manifest.attempts = previous["attempts"] + 1
     manifest.seconds = previous["seconds"]
     return Papers(manifest)
+
+
+def decontamination(shards: Sequence[Shard]) -> dict[str, Any]:
+    """How the rows were kept clear of evaluation sets: by `prism split`, whose manifest says it.
+
+    Returns:
+        file -> {"kept clear of": names or None, "dropped": {reason: rows}}; a file beside which no
+        manifest of split stands has None.
+    """
+    found: dict[str, Any] = {}
+    for shard in shards:
+        path = manifest_path(shard.path.with_name("split.jsonl"))
+        said = read_manifest(path) if shard.path.name in SPLIT_OUTPUTS else None
+        found[shard.name] = said and {
+            "kept clear of": said["figures"].get("kept clear of"),
+            "dropped": said["counts"]["dropped"],
+        }
+    return found
 
 
 def claim(request: TrainRequest, papers: Papers) -> None:

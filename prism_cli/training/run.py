@@ -41,7 +41,13 @@ from prism_cli.training.checkpoints import checkpoint_step, newest_complete
 from prism_cli.training.data import TokenizedRows, tokenize
 from prism_cli.training.dev import dev_metrics, selection_value
 from prism_cli.training.journal import Journal
-from prism_cli.training.papers import MANIFEST, claim, clear_scratch, look_at
+from prism_cli.training.papers import (
+    MANIFEST,
+    claim,
+    clear_scratch,
+    decontamination,
+    look_at,
+)
 from prism_cli.training.publish import publish_model, published_figures
 from prism_cli.training.request import TrainRequest
 from prism_cli.training.team import Team
@@ -103,6 +109,7 @@ def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
         request.watch.check()
         manifest.counts = rows.counts
         manifest.figures = _Run(request, team, encoder, rows, dev).work()
+        manifest.figures["decontamination"] = decontamination(shards)
         manifest.finished = True
     except (InterruptedRunError, LimitReachedError):
         manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)

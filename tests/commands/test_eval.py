@@ -73,13 +73,13 @@ def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, 
 
 
 def test_beir_qa_measures_local_copies() -> None:
-    for name in ("nfcorpus", "webis-touche2020"):
+    for name in ("nfcorpus", "webis-touche2020", "dbpedia"):
         shutil.copytree(MINI, Path("data") / name)
     words = (
         "--data-dir",
         "data",
         "--sets",
-        "touche2020,nfcorpus",
+        "touche2020,nfcorpus,dbpedia",
         "--model",
         "none",
         "--limit",
@@ -88,7 +88,7 @@ def test_beir_qa_measures_local_copies() -> None:
     done = prism("eval", "beir-qa", *words, "--json", "-q")
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
-    assert list(content["ranking"]) == ["nfcorpus", "webis-touche2020"]
+    assert list(content["ranking"]) == ["nfcorpus", "webis-touche2020", "dbpedia"]
     assert content["average"]["bm25"]["nDCG@10"] > 0
     assert Path("runs/eval/beir-qa-none/metrics.json").exists()
 

@@ -1,12 +1,15 @@
 """Where a setting comes from, and how what is wrong is told: all of it, with place and hint."""
 
+import pkgutil
 from pathlib import Path
 
 import pytest
 from pydantic import Field
 
+from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
 from prism_cli.configs.load import key_paths, load_config
+from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
 
 
@@ -40,7 +43,7 @@ def test_each_layer_wins_over_the_ones_below(
 ) -> None:
     project = tmp_path / "prism.toml"
     recipe = write(tmp_path / "my.toml", "epochs = 5\nseed = 5\n")
-    project.write_text("[defaults]\nepochs = 3\nseed = 3\nmodel = 'd'\nunrelated = 1\n")
+    project.write_text("[defaults]\nepochs = 3\nseed = 3\nmodel = 'd'\ntop_k = 1\n")
     assert load().epochs == 3
     project.write_text(project.read_text() + "[demo]\nepochs = 4\n")
     assert (load().epochs, load().seed) == (4, 3)
@@ -52,10 +55,29 @@ def test_each_layer_wins_over_the_ones_below(
     assert load(recipe, epochs=None).epochs == 6
 
 
+def test_a_project_file_is_held_to_the_stages_and_their_keys(tmp_path: Path) -> None:
+    project = tmp_path / "prism.toml"
+    project.write_text("rerank = 3\n[defaults]\nsede = 3\n[rernk]\nmodel = 'a'\n")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert caught.value.problems == [
+        f"{project}: rerank: expected a table, found 3",
+        f"{project}: rernk: unknown table; did you mean rerank?",
+        f"{project}: defaults.sede: unknown key; did you mean seed?",
+    ]
+
+
+def test_every_settings_class_is_that_of_a_stage() -> None:
+    others = {"base", "load", "recipes", "stages"}
+    modules = {one.name for one in pkgutil.iter_modules(configs.__path__)} - others
+    assert modules == {stage.replace("-", "_") for stage in STAGES}
+    assert all(issubclass(config_class(stage), StageConfig) for stage in STAGES)
+
+
 def test_project_file_is_found_from_a_folder_below(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "prism.toml").write_text("[demo]\nepochs = 4\n[train]\nwhatever = 1\n")
+    (tmp_path / "prism.toml").write_text("[demo]\nepochs = 4\n[train]\nsave_steps = 1\n")
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
     assert load().epochs == 4
@@ -122,7 +144,11 @@ def test_a_problem_names_the_layer_it_came_from(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("epochs = = 3", "line 1"), ("epochs = 3\nepochs = 4", "overwrite a value"), ("\xff", "my.toml")],
+    [
+        ("epochs = = 3", "line 1"),
+        ("epochs = 3\nepochs = 4", "overwrite a value"),
+        ("\xff", "my.toml"),
+    ],
     ids=["syntax", "twice", "not UTF-8"],
 )
 def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prism_cli.engine import calls
+from prism_cli.engine import calls, control
 from prism_cli.engine.answering import Answerer, Unanswered, Window
 from prism_cli.engine.control import Control
 from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
@@ -143,10 +143,10 @@ def test_a_ledger_that_cannot_be_written_stops_the_asking(
         raise StorageError("disk full")
 
     monkeypatch.setattr(Ledger, "commit", full)
-    backend = ScriptedCalls(concurrency=2, seconds=0.01)
+    backend = ScriptedCalls(concurrency=4, seconds=0.01)
     with pytest.raises(StorageError):
         score(backend, tmp_path)
-    assert len(backend.asked) <= 4
+    assert len(backend.asked) == 4
     assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -200,6 +200,39 @@ def test_calls_that_outlast_the_grace_are_abandoned(
     again = ScriptedCalls()
     score(again, tmp_path)
     assert sorted(backend.asked + again.asked) == sorted([*TEXTS, TEXTS[5]])
+
+
+def test_a_batch_that_outlasts_the_grace_is_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "GRACE_SECONDS", 0.2)
+    slow = ScriptedBatch(seconds=0.01)
+
+    def stuck(number: int) -> None:
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+
+    slow.before_batch = stuck
+    started = time.monotonic()
+    with pytest.raises(InterruptedRunError) as caught:
+        score(slow, tmp_path)
+    assert time.monotonic() - started < 10
+    assert caught.value.exit_code == 143
+    again = ScriptedBatch()
+    score(again, tmp_path)
+    assert sum(map(len, again.asked)) == 40 - 16  # the two batches before it were kept
+
+
+def test_rows_pending_on_standard_output_are_told_by_the_exit_code(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    given = write_jsonl(tmp_path / "in.jsonl", make_pairs(40))
+    for accepted, code in ((False, 5), (True, 0)):
+        failing = ScriptedCalls(script={TEXTS[7]: [ProviderError("503")]})
+        options = RunOptions(output=Path("-"), quiet=True, accept_pending=accepted)
+        assert run_rows(ScoreStage(failing), [str(given)], options).exit_code == code
+        assert capsysbinary.readouterr().out.count(b"\n") == 39
 
 
 def test_equal_requests_are_shared_and_backends_kept_apart(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from prism_cli.modeling import losses, shared_prefix
+from prism_cli.modeling import losses, packed_rows
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.training.batches import token_batches
@@ -142,7 +142,6 @@ def test_gradient_checkpointing_changes_nothing(name: str) -> None:
     expected = gradients(model, fast_loss(model, rows))
     wrapped: Any = model
     recompute_activations(wrapped.get_base_model())
-    assert not shared_prefix.can_share(wrapped.get_base_model())
     model.train()
     found = gradients(model, fast_loss(model, rows))
     for key, grad in expected.items():
@@ -166,19 +165,26 @@ def test_loss_does_not_depend_on_the_order_of_rows(order: list[int], budget: int
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_prompts_that_share_a_beginning_give_what_they_give_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_attention_of_rows_together_is_that_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     model, rows = model_of("llama", adapted=True), rows_of(6)
-    calls: list[int] = []
-    real = shared_prefix.DynamicCache
-    monkeypatch.setattr(
-        shared_prefix, "DynamicCache", lambda **more: calls.append(1) or real(**more)
-    )
-    shared = fast_loss(model, rows)
-    assert calls
-    monkeypatch.setattr(shared_prefix, "WORTHWHILE_TOKENS", 10**6)
-    assert_same(model, rows, fast_loss(model, rows), shared)
+    spans = [RowBatch.of(rows).layout.spans]
+    together = fast_loss(model, rows)
+    monkeypatch.setattr(packed_rows, "_LIKE", 1.01)
+    spans.append(RowBatch.of(rows).layout.spans)
+    assert len(spans[0]) < len(spans[1]) == 6
+    assert_same(model, rows, together, fast_loss(model, rows))
+    monkeypatch.setattr(packed_rows, "_LIKE", 0.0)
+    assert len(RowBatch.of(rows).layout.spans) == 1
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_only_models_that_attend_everywhere_are_packed(name: str) -> None:
+    model = MODELS[name]()
+    RowForward(model, YES, NO)
+    packs = model.config._attn_implementation == packed_rows.ATTENTION
+    assert packs == packed_rows.can_pack(model) == (name != "qwen3.5")
+    assert packed_rows.ATTENTION not in model.config.to_json_string()
 
 
 def test_a_prompt_that_begins_another_leaves_its_last_token_to_the_tail() -> None:
@@ -189,13 +195,13 @@ def test_a_prompt_that_begins_another_leaves_its_last_token_to_the_tail() -> Non
         TokenizedRow(long, [], 0.9, True, "a:2"),
         TokenizedRow(long[:20], [], 0.4, True, "a:3"),
     ]
-    assert RowBatch.of(rows).shared == 19
+    assert RowBatch.of(rows).layout.trunk == 19
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=1, max_size=5))
 def test_common_prefix_is_shared_by_all_and_leaves_a_token(prompts: list[list[int]]) -> None:
-    shared = shared_prefix.common_prefix(prompts)
+    shared = packed_rows.common_prefix(prompts)
     assert all(prompt[:shared] == prompts[0][:shared] for prompt in prompts)
     assert shared < min(map(len, prompts))
     longer = [prompt[: shared + 1] for prompt in prompts]
@@ -288,8 +294,9 @@ def test_lengths_are_what_the_model_reads() -> None:
         read = len(row.prompt) + max(len(row.target) - 1, 0)
         assert row.tokens == read
     batch = RowBatch.of(rows_of(3))
-    assert batch.input_ids.shape[1] == max(row.tokens for row in rows_of(3))
-    assert batch.attention_mask.sum() == sum(row.tokens for row in rows_of(3))
+    trunk = batch.layout.trunk
+    assert trunk == 20
+    assert len(batch.ids) == sum(row.tokens for row in rows_of(3)) - 2 * trunk
 
 
 def test_adapters_are_float32_on_a_bfloat16_base() -> None:

@@ -9,8 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder
-from tests.training.runs import RECIPE, Toy, toy_rows
 from tests.factories import write_jsonl
+from tests.training.runs import RECIPE, Toy, toy_rows
 
 
 @pytest.fixture(scope="session")

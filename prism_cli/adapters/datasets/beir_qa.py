@@ -66,20 +66,27 @@ def chosen_sets(names: list[str]) -> list[QaSet]:
 
 def is_local(one: QaSet, data_dir: Path) -> bool:
     """Whether its folder lies in `data_dir`."""
-    return (data_dir / one.name).is_dir()
+    return _folder(one, data_dir).is_dir()
 
 
 def local_set(one: QaSet, data_dir: Path) -> BeirSet:
-    """The set in DATA_DIR/NAME, fetched by beir where it is not there; whole or not at all.
+    """The set in DATA_DIR/NAME (or the paper's shorter name), fetched by beir where it is not
+    there; whole or not at all.
 
     Raises:
         PrerequisiteError: it cannot be fetched.
         MissingDataError: the folder is there, and no BEIR folder.
     """
-    folder = data_dir / one.name
+    folder = _folder(one, data_dir)
     if not folder.is_dir():
         _fetch(one, data_dir)
     return BeirSet(folder)
+
+
+def _folder(one: QaSet, data_dir: Path) -> Path:
+    names = [one.name, *(short for short, name in _ALIASES.items() if name == one.name)]
+    there = [data_dir / name for name in names if (data_dir / name).is_dir()]
+    return there[0] if there else data_dir / one.name
 
 
 def _fetch(one: QaSet, data_dir: Path) -> None:

@@ -1,0 +1,21 @@
+"""The stages that have settings, and the class of each: prism_cli.configs.STAGE.StageConfig."""
+
+import importlib
+
+from prism_cli.configs.base import StageConfig
+from prism_cli.errors import UsageError
+
+STAGES = ("collect", "distill", "eval", "relabel", "rerank", "sample", "split", "train")
+
+
+def config_class(stage: str) -> type[StageConfig]:
+    """The settings class of a stage.
+
+    Raises:
+        UsageError: no such stage.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"{stage}: no such stage; expected one of {', '.join(STAGES)}")
+    module = importlib.import_module(f"prism_cli.configs.{stage.replace('-', '_')}")
+    found: type[StageConfig] = getattr(module, f"{stage.title().replace('-', '')}Config")
+    return found

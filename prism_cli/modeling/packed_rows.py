@@ -1,0 +1,253 @@
+"""Rows of one training pass as one sequence without padding.
+
+Every prompt begins with the same hundred tokens of template: that trunk comes once, then each row's
+own tokens. All products work on real tokens alone; in attention each row looks at the trunk and at
+itself, rows of like length together. Gradients flow back through the shared keys and values; the
+loss is that of rows one by one, up to the order of sums.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from prism_cli.modeling.dense_pass import MODEL_TYPES
+
+ATTENTION = "prism_packed"
+"""The attention's name among those of transformers."""
+_LIKE = 0.8
+"""Rows attend together down to this share of the longest one's own tokens."""
+
+
+class Heads(NamedTuple):
+    """Queries, keys and values of some tokens."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Rows that attend together, next to each other in the sequence.
+
+    Attributes:
+        rows, longest: how many, and the most tokens that one of them has of its own.
+        tokens: their own tokens in all.
+        place: int64 [tokens], where each stands in rows x longest.
+        visible: bool [longest, trunk + longest]; padding lies behind a row, so one mask serves all.
+    """
+
+    rows: int
+    longest: int
+    tokens: int
+    place: Tensor
+    visible: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How rows lie in one sequence.
+
+    Attributes:
+        trunk: first tokens, which all rows share.
+        starts, lengths: of each row's own tokens, in order of the rows.
+        spans: in order of the sequence; rows of falling length.
+    """
+
+    trunk: int
+    starts: list[int]
+    lengths: list[int]
+    spans: list[Span]
+
+    @classmethod
+    def of(cls, trunk: int, lengths: Sequence[int], device: torch.device | str) -> "Layout":
+        """Lay out rows with `lengths` own tokens behind a trunk."""
+        starts = [0] * len(lengths)
+        spans: list[Span] = []
+        group: list[int] = []
+        at = trunk
+        for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+            if group and lengths[row] < _LIKE * group[0]:
+                spans.append(_span(trunk, group, device))
+                group = []
+            starts[row] = at
+            at += lengths[row]
+            group.append(lengths[row])
+        spans.append(_span(trunk, group, device))
+        return cls(trunk, starts, list(lengths), spans)
+
+
+def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many first tokens all of `prompts` share, less than each one's length."""
+    if len(prompts) < 2:
+        return 0
+    low, high = min(prompts, key=list), max(prompts, key=list)  # all others lie between these two
+    shared = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False))
+    )
+    return min(shared, min(map(len, prompts)) - 1)
+
+
+def can_pack(causal: Any) -> bool:
+    """Whether a causal LM has attention in every layer; a linear layer's state would run on from
+    row to row."""
+    return getattr(causal.config, "model_type", "") in MODEL_TYPES
+
+
+def pack_attention(causal: Any) -> None:
+    """Have `causal` attend by the layout that a pass brings, where it can be packed.
+
+    For good: with gradient checkpointing, activations are computed again after the pass.
+    """
+    if can_pack(causal):
+        AttentionInterface.register(ATTENTION, packed_attention)
+        causal.config._attn_implementation = ATTENTION
+
+
+def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
+    """Last hidden states [tokens, hidden] of a packed sequence.
+
+    Args:
+        causal: a transformers causal LM that went through `pack_attention`.
+        ids: int64 [tokens], the trunk, then each row's own tokens where `layout` says.
+    """
+    body, device = causal.base_model, ids.device
+    if can_pack(causal):
+        places = [torch.arange(layout.trunk)]
+        for row in sorted(range(len(layout.starts)), key=layout.starts.__getitem__):
+            places.append(torch.arange(layout.trunk, layout.trunk + layout.lengths[row]))
+        positions = torch.cat(places).to(device)
+        packed = body(
+            input_ids=ids[None], position_ids=positions[None], layout=layout, use_cache=False
+        )
+        one: Tensor = packed.last_hidden_state[0]
+        return one
+    rows, width = len(layout.starts), layout.trunk + max(layout.lengths)
+    index = torch.zeros((rows, width), dtype=torch.long)
+    mask = torch.zeros((rows, width), dtype=torch.long)
+    back = torch.zeros(len(ids), dtype=torch.long)
+    for row, (start, length) in enumerate(zip(layout.starts, layout.lengths, strict=True)):
+        whole = torch.cat([torch.arange(layout.trunk), torch.arange(start, start + length)])
+        index[row, : len(whole)] = whole
+        mask[row, : len(whole)] = 1
+        back[whole] = row * width + torch.arange(len(whole))
+    padded = body(input_ids=ids[index.to(device)], attention_mask=mask.to(device), use_cache=False)
+    hidden: Tensor = padded.last_hidden_state.flatten(0, 1)[back.to(device)]
+    return hidden
+
+
+def packed_attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    layout: Layout | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **more: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it; without a layout its usual one.
+
+    Args:
+        query: [1, heads, tokens, head_dim]; key, value: [1, kv_heads, tokens, head_dim].
+
+    Returns:
+        [1, tokens, heads, head_dim], and no weights.
+    """
+    if layout is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
+        )
+    sizes = [layout.trunk, *(span.tokens for span in layout.spans)]
+    heads = [torch.split(one[0].transpose(0, 1), sizes) for one in (query, key, value)]
+    trunk, *rows = (Heads(*parts) for parts in zip(*heads, strict=True))
+    outputs = [
+        _attended(_padded(own, span), trunk, span, scaling, dropout)
+        for own, span in zip(rows, layout.spans, strict=True)
+    ]
+    if layout.trunk:
+        attended = functional.scaled_dot_product_attention(
+            trunk.query.transpose(0, 1)[None],
+            trunk.key.transpose(0, 1)[None],
+            trunk.value.transpose(0, 1)[None],
+            is_causal=True,
+            scale=scaling,
+            dropout_p=dropout,
+            enable_gqa=True,
+        )
+        outputs.insert(0, attended[0].transpose(0, 1))
+    return torch.cat(outputs)[None], None
+
+
+def _attended(
+    own: Heads, trunk: Heads, span: Span, scaling: float | None, dropout: float
+) -> Tensor:
+    """[tokens, heads, head_dim] of one span; heads that share keys are folded into the queries.
+
+    Args:
+        own: padded, each [rows, longest, heads, head_dim].
+        trunk: each [trunk, heads, head_dim].
+    """
+    rows, longest, heads, dim = own.query.shape
+    shared = own.key.shape[2]
+    groups = heads // shared
+
+    def behind_trunk(first: Tensor, then: Tensor) -> Tensor:
+        whole = torch.cat([first[None].expand(rows, -1, -1, -1), then], dim=1)
+        return whole.transpose(1, 2)
+
+    folded = own.query.view(rows, longest, shared, groups, dim).permute(0, 2, 3, 1, 4)
+    attended = functional.scaled_dot_product_attention(
+        folded.reshape(rows, shared, groups * longest, dim),
+        behind_trunk(trunk.key, own.key),
+        behind_trunk(trunk.value, own.value),
+        attn_mask=span.visible.repeat(groups, 1),
+        scale=scaling,
+        dropout_p=dropout,
+    )
+    apart = attended.view(rows, shared, groups, longest, dim).permute(0, 3, 1, 2, 4)
+    unpadded: Any = _Unpadded.apply
+    out: Tensor = unpadded(apart.reshape(rows * longest, heads, dim), span.place)
+    return out
+
+
+def _padded(own: Heads, span: Span) -> Heads:
+    """[tokens, heads, head_dim] as [rows, longest, heads, head_dim], zeros behind shorter rows."""
+    each = []
+    for one in own:
+        room = one.new_zeros(span.rows * span.longest, *one.shape[1:])
+        filled = room.index_copy(0, span.place, one)
+        each.append(filled.view(span.rows, span.longest, *one.shape[1:]))
+    return Heads(*each)
+
+
+class _Unpadded(torch.autograd.Function):
+    """The rows `place` of a tensor, each once; index_select's gradient adds where it may copy."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(place)
+        ctx.room = len(padded)
+        return padded.index_select(0, place)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (place,), (gradient,) = ctx.saved_tensors, gradients
+        room = gradient.new_zeros(ctx.room, *gradient.shape[1:])
+        return room.index_copy_(0, place, gradient), None
+
+
+def _span(trunk: int, lengths: Sequence[int], device: torch.device | str) -> Span:
+    longest = max(lengths)
+    place = torch.cat([torch.arange(length) + row * longest for row, length in enumerate(lengths)])
+    order = torch.ones(longest, trunk + longest, dtype=torch.bool)
+    return Span(len(lengths), longest, sum(lengths), place.to(device), order.tril(trunk).to(device))

@@ -1,0 +1,391 @@
+"""Which rows go to dev, and what neither side may hold."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prism_cli.domain.near_duplicates import (
+    Groups,
+    document_shingles,
+    jaccard,
+    normalised,
+    query_shingles,
+)
+from prism_cli.ports import Routed
+from prism_cli.rows.row import Dropped
+from prism_cli.stages.split import SplitStage, is_positive
+from prism_cli.stages.text_groups import TextGroups
+
+Row = dict[str, Any]
+WORDS = [
+    first + second
+    for first in ("bal", "cor", "dun", "fex", "gim", "hov", "jur", "kel", "lom", "niv")
+    for second in ("ara", "edo", "ilu", "oth", "usk", "yne", "aft", "erb", "ist", "omp")
+]
+
+
+def text(lot: random.Random, count: int) -> str:
+    return " ".join(lot.choices(WORDS, k=count))
+
+
+def pairs(queries: int, seed: int = 0, source: str = "s", rows_each: int = 3) -> list[Row]:
+    """Queries with one positive and some negatives, all of their own."""
+    lot = random.Random(f"{seed}{source}")
+    return [
+        {
+            "query_id": f"{source}{number}",
+            "query": query,
+            "document": text(lot, 30),
+            "source": source,
+            "source_label": "1" if rank == 0 else "0",
+        }
+        for number in range(queries)
+        for query in [text(lot, 7)]
+        for rank in range(rows_each)
+    ]
+
+
+@dataclass
+class TestSet:
+    """Texts that must not be trained on."""
+
+    __test__ = False
+    asked: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    name: str = "test-set"
+
+    def queries(self) -> Iterator[str]:
+        return iter(self.asked)
+
+    def documents(self) -> Iterator[str]:
+        return iter(self.told)
+
+
+@dataclass
+class Sides:
+    """What came of all rows."""
+
+    train: list[Row] = field(default_factory=list)
+    dev: list[Row] = field(default_factory=list)
+    dropped: dict[str, list[Row]] = field(default_factory=dict)
+    stage: SplitStage | None = None
+
+    def queries(self, side: str) -> set[str]:
+        return {row.get("original_query") or row["query"] for row in getattr(self, side)}
+
+    def positives(self, side: str) -> set[str]:
+        return {row["document"] for row in getattr(self, side) if is_positive(row)}
+
+
+def split(rows: list[Row], **settings: Any) -> Sides:
+    stage = SplitStage(**settings)
+    for row in rows:
+        stage.check(row)
+    stage.survey(iter(rows))
+    sides = Sides(stage=stage)
+    for row in rows:
+        outcome = stage.work(row)
+        if isinstance(outcome, Dropped):
+            sides.dropped.setdefault(outcome.reason, []).append(row)
+        else:
+            assert isinstance(outcome, Routed)
+            ((side, found),) = outcome.rows
+            assert found is row
+            getattr(sides, side).append(row)
+    return sides
+
+
+def test_each_source_gives_its_share_or_the_number_asked_for() -> None:
+    rows = pairs(100, source="a") + pairs(30, source="b") + pairs(3, source="c")
+    sides = split(rows, dev_queries=8)
+    counts = {name: len({r["query"] for r in sides.dev if r["source"] == name}) for name in "abc"}
+    assert counts == {"a": 8, "b": 3, "c": 1}
+    assert len(sides.train) + len(sides.dev) == len(rows)
+    assert len(split(pairs(100), dev_queries=250).queries("dev")) == 10
+    assert split(pairs(1)).dev == []
+    assert split(pairs(50), dev_queries=0).dev == []
+
+
+def test_all_rows_of_an_original_query_stand_on_one_side() -> None:
+    rows = pairs(40)
+    keyword = [row | {"query": "kw", "original_query": row["query"]} for row in rows]
+    spelled = [
+        row | {"query": f"  {row['query'].upper()}?", "query_id": f"x{row['query_id']}"}
+        for row in rows
+    ]
+    sides = split(rows + keyword + spelled)
+    assert sides.dev
+    assert not {normalised(q) for q in sides.queries("train")} & {
+        normalised(q) for q in sides.queries("dev")
+    }
+
+
+def test_styles_of_one_query_id_stay_together_without_the_original() -> None:
+    rows = pairs(60, rows_each=1)
+    lot = random.Random(3)
+    keyword = [row | {"query": text(lot, 3), "query_style": "keyword"} for row in rows]
+    sides = split(rows + keyword)
+    assert len(sides.queries("dev")) > 4
+    assert not {row["query_id"] for row in sides.train} & {row["query_id"] for row in sides.dev}
+
+
+def test_near_duplicate_queries_stay_together_and_other_numbers_are_other_queries() -> None:
+    rows = pairs(200, rows_each=1)
+    twins = [
+        row
+        | {
+            "query": f"{row['query']}s",
+            "query_id": f"t{row['query_id']}",
+            "document": f"other {row['query_id']}",
+        }
+        for row in rows
+    ]
+    sides = split(rows + twins)
+    plain = {query.removesuffix("s") for query in sides.queries("dev")}
+    assert len(sides.queries("dev")) == 2 * len(plain) == 40
+    numbered = [
+        row | {"query": f"{row['query']} {n}", "document": f"d{n} {i}"}
+        for i, row in enumerate(rows)
+        for n in (2010, 2011)
+    ]
+    for number, row in enumerate(numbered):
+        row["query_id"] = str(number)
+    apart = split(numbered).queries("dev")
+    assert any(query[:-1] + ("1" if query.endswith("0") else "0") not in apart for query in apart)
+
+
+def test_queries_that_share_a_positive_document_stay_together() -> None:
+    rows = pairs(90)
+    for number, row in enumerate(rows):
+        if row["source_label"] == "1":
+            row["document"] = f"{WORDS[number // 9]} is shared by three {'!' * (number % 3)}"
+    sides = split(rows)
+    assert len(sides.queries("dev")) == 9
+    assert sides.dropped == {}
+    assert not sides.positives("dev") & sides.positives("train")
+
+
+def test_near_duplicate_documents_count_as_one() -> None:
+    rows = pairs(60, rows_each=1)
+    for one, other in zip(rows[::2], rows[1::2], strict=True):
+        words = one["document"].split() * 5
+        one["document"] = " ".join(words)
+        other["document"] = " ".join([*words[:-1], "changed"])
+    sides = split(rows)
+    known = [set(document_shingles(one).tolist()) for one in sides.positives("train")]
+    assert sides.dev
+    for document in sides.positives("dev"):
+        found = set(document_shingles(document).tolist())
+        assert all(jaccard(found, one) < 0.8 for one in known)
+
+
+def test_a_document_that_everybody_shares_does_not_leave_dev_empty() -> None:
+    rows = pairs(100)
+    hub = [row | {"document": "the hub", "source_label": "1"} for row in rows[::3]]
+    for number, row in enumerate(rows):
+        if row["source_label"] == "1":  # a chain: each positive belongs to two queries
+            row["document"] = f"link {WORDS[number // 3]}"
+    chain = [rows[i] | {"document": rows[i + 3]["document"]} for i in range(0, 297, 3)]
+    sides = split(rows + chain)
+    assert 3 <= len(sides.queries("dev")) <= 10
+    assert not sides.positives("dev") & sides.positives("train")
+    lost = sides.dropped["document is positive in dev"]
+    assert 0 < len(lost) <= 20  # a tenth of 199 positive pairs
+    assert all(is_positive(row) for row in lost)
+    drowned = split(rows + chain + hub)  # any dev query would cost every hub row of train
+    assert drowned.dev == []
+    assert drowned.stage is not None
+    assert drowned.stage.summary()["dev queries short"] == 10
+    assert len(drowned.train) == len(rows + chain + hub)
+
+
+def test_dev_positive_may_be_a_training_negative() -> None:
+    rows = pairs(40)
+    answers = [row["document"] for row in rows if row["source_label"] == "1"]
+    for number, row in enumerate(rows):
+        if row["source_label"] == "0":
+            row["document"] = answers[(number // 3 + number % 3) % len(answers)]
+    sides = split(rows)
+    assert sides.dropped == {}
+    assert sides.positives("dev") & {row["document"] for row in sides.train}
+
+
+@pytest.mark.parametrize(
+    ("row", "positive"),
+    [
+        ({"verdict": "yes", "teacher_score": 0.1, "source_label": "0"}, True),
+        ({"verdict": "no", "teacher_score": 0.9}, False),
+        ({"verdict": None, "teacher_score": 0.9}, True),
+        ({"teacher_score": 0.5, "source_label": "1"}, False),
+        ({"source_label": "1"}, True),
+        ({"source_label": "strange"}, False),
+        ({}, False),
+    ],
+)
+def test_what_counts_as_positive(row: Row, positive: bool) -> None:
+    assert is_positive(row) is positive
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 5), st.randoms(use_true_random=False))
+def test_sides_do_not_depend_on_the_order_of_rows(seed: int, lot: random.Random) -> None:
+    rows = pairs(40, seed, "a") + pairs(30, seed, "b")
+    rows += [
+        row | {"query": f"{row['query']}s", "query_id": f"t{row['query_id']}"} for row in rows[::5]
+    ]
+    for row in rows[::7]:
+        row["document"] = rows[0]["document"]
+    shuffled = list(rows)
+    lot.shuffle(shuffled)
+    one, other = split(rows, seed=seed), split(shuffled, seed=seed)
+    assert one.queries("dev") == other.queries("dev")
+    assert len(one.train) == len(other.train)
+    assert {k: len(v) for k, v in one.dropped.items()} == {
+        k: len(v) for k, v in other.dropped.items()
+    }
+
+
+def test_seed_draws_other_queries() -> None:
+    rows = pairs(200)
+    assert split(rows, seed=1).queries("dev") != split(rows, seed=2).queries("dev")
+
+
+def test_what_stands_in_a_test_set_is_on_neither_side() -> None:
+    rows = pairs(40)
+    long = random.Random(1)
+    rows[12]["document"] = text(long, 200)
+    tested = TestSet(
+        asked=[rows[0]["query"].title() + "!", rows[3]["query"] + "s"],
+        told=[rows[7]["document"].upper(), rows[12]["document"] + " tail"],
+    )
+    sides = split(rows, exclude=[tested])
+    assert sides.dropped == {
+        "query stands in an evaluation set": rows[0:6],
+        "document stands in an evaluation set": [rows[7], rows[12]],
+    }
+    assert len(sides.train) + len(sides.dev) == 120 - 8
+    assert sides.stage is not None
+    table: Any = sides.stage.summary()["sources"]
+    assert table[0]["queries"] == 38
+
+
+def test_query_with_nothing_left_takes_no_place_in_dev() -> None:
+    rows = pairs(20, rows_each=1)
+    tested = TestSet(told=[row["document"] for row in rows[:18]])
+    sides = split(rows, exclude=[tested])
+    assert (len(sides.train), len(sides.dev)) == (1, 1)
+
+
+def test_sources_are_named_and_counted() -> None:
+    rows = pairs(20, source="b") + pairs(20, source="a")
+    for row in rows[:60]:
+        del row["source"]
+    stage = split(rows).stage
+    assert stage is not None
+    assert stage.summary()["sources"] == [
+        {"source": "-", "queries": 20, "dev queries": 2, "train rows": 54, "dev rows": 6},
+        {"source": "a", "queries": 20, "dev queries": 2, "train rows": 54, "dev rows": 6},
+    ]
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["queries", "documents"])
+def test_pairs_found_are_those_of_a_plain_search(exact: bool) -> None:
+    lot = random.Random(11)
+    shingles = query_shingles if exact else document_shingles
+    texts = []
+    for _ in range(60):
+        words = lot.choices(WORDS, k=16 if exact else 120)
+        texts.append(" ".join(words))
+        for changes in (1, 2):
+            for _ in range(changes):
+                words[lot.randrange(len(words))] = lot.choice(WORDS) + "x"
+            texts.append(" ".join(words))
+    texts = list(dict.fromkeys(texts))
+    groups = TextGroups(shingles, exact=exact)
+    for one in texts:
+        groups.number(one)
+    grouped, _ = groups.group()
+    plain = [set(shingles(one).tolist()) for one in texts]
+    sure, possible = Groups(len(texts)), Groups(len(texts))
+    for one in range(len(texts)):
+        for other in range(one):
+            similarity = jaccard(plain[one], plain[other])
+            if similarity >= (0.8 if exact else 0.95):
+                sure.join(one, other)
+            if similarity >= (0.8 if exact else 0.6):
+                possible.join(one, other)
+    assert len(set(sure.roots().tolist())) < len(texts) - 30
+    for one in range(len(texts)):
+        for other in range(one):
+            if sure.find(one) == sure.find(other):
+                assert grouped.find(one) == grouped.find(other)
+            if grouped.find(one) == grouped.find(other):
+                assert possible.find(one) == possible.find(other)
+
+
+def test_text_near_an_excluded_one_is_marked_and_joins_nobody() -> None:
+    groups = TextGroups(query_shingles, exact=True)
+    base = "which river runs through the old town of lomara and the hills beyond"
+    for one in (base, f"{base}?", f"{base} it", "something else altogether"):
+        groups.number(one)
+    assert len(groups) == 3
+    grouped, marked = groups.group(excluded=1)
+    assert list(marked) == [1, 1, 0]
+    assert grouped.roots().tolist() == [0, 1, 2]
+
+
+def test_numbers_survive_the_way_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    import prism_cli.stages.text_groups as module
+
+    monkeypatch.setattr(module, "_BUFFER", 4)
+    groups = TextGroups(query_shingles, exact=True)
+    numbers = [groups.number(f"{word} {word}") for word in WORDS[:50]]
+    assert numbers == list(range(50))
+    assert [groups.find(f" {word.upper()}  {word}") for word in WORDS[:50]] == numbers
+    assert groups.find("never came") is None
+    assert len(groups) == 50
+
+
+def test_templated_texts_cost_a_bounded_number_of_comparisons() -> None:
+    compared = 0
+
+    class Counting(TextGroups):
+        def _near(self, one: int, other: int) -> bool:
+            nonlocal compared
+            compared += 1
+            return super()._near(one, other)
+
+    groups = Counting(query_shingles, exact=True)
+    for number in range(600):
+        tail = f"{WORDS[number % 100]}{WORDS[number // 100]}"
+        groups.number(f"which long templated question of very many like it asks about {tail}")
+    groups.group()
+    assert 0 < compared <= 600 * 5 * 16
+
+
+def test_bad_rows_name_their_field() -> None:
+    from prism_cli.errors import RowError
+
+    for changed, name in (
+        ({"query": 3}, "query"),
+        ({"document": None}, "document"),
+        ({"teacher_score": "x"}, "teacher_score"),
+        ({"source": ["s"]}, "source"),
+        ({"original_query": 1}, "original_query"),
+    ):
+        with pytest.raises(RowError) as caught:
+            SplitStage().check(pairs(1)[0] | changed)
+        assert caught.value.field == name
+
+
+def test_text_groups_leave_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spill"))
+    (tmp_path / "spill").mkdir()
+    split(pairs(20))
+    assert list((tmp_path / "spill").iterdir()) == []

@@ -1,0 +1,90 @@
+"""A step's rows, and how they are split into passes."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.mixture import Draws, draw_rows
+from prism_cli.modeling.losses import TokenizedRow
+from prism_cli.training.batches import Steps, token_batches
+from tests.training.arrow import rows_on_disk
+
+LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 30)), max_size=24)
+
+
+def rows_of(lengths: list[tuple[int, int]]) -> list[TokenizedRow]:
+    return [
+        TokenizedRow([1] * prompt, [2] * target, 0.5, True, f"a:{number}")
+        for number, (prompt, target) in enumerate(lengths)
+    ]
+
+
+@given(LENGTHS, st.integers(1, 400))
+def test_batches_are_a_permutation_within_the_budget(
+    lengths: list[tuple[int, int]], budget: int
+) -> None:
+    rows = rows_of(lengths)
+    batches = token_batches(rows, budget)
+    places = [row.place for some in batches for row in some]
+    assert sorted(places) == sorted(row.place for row in rows)
+    for some in batches:
+        padded = max(row.tokens for row in some) * len(some)
+        assert padded <= budget or len(some) == 1
+    widths = [row.tokens for some in batches for row in some]
+    assert widths == sorted(widths, reverse=True)
+    assert token_batches(rows, budget) == batches
+
+
+@given(LENGTHS, st.integers(1, 400))
+def test_a_batch_is_closed_only_when_the_next_row_does_not_fit(
+    lengths: list[tuple[int, int]], budget: int
+) -> None:
+    batches = token_batches(rows_of(lengths), budget)
+    for some, following in pairwise(batches):
+        assert following
+        assert some[0].tokens * (len(some) + 1) > budget
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_processes_share_each_step(processes: int) -> None:
+    rows = rows_on_disk(12)
+    draws = draw_rows(rows.pools, 0.5, "mixed", 0, 40)
+    whole = Steps(rows, draws, 5)
+    parts = [Steps(rows, draws, 5, rank, processes) for rank in range(processes)]
+    assert len(whole) == 8
+    assert {len(part) for part in parts} == {8}
+    for step in range(8):
+        dealt = [row for part in parts for row in part[step]]
+        assert sorted(map(str, dealt)) == sorted(map(str, whole[step]))
+
+
+def test_a_step_is_its_span_of_the_draws() -> None:
+    rows = rows_on_disk(12)
+    draws = draw_rows(rows.pools, 0.5, "mixed", 0, 20)
+    found = [row.place for step in range(4) for row in Steps(rows, draws, 5)[step]]
+    assert found == [f"rows.jsonl:{number}" for number in draws.rows]
+
+
+def test_draws_of_the_pointwise_pool_have_that_objective_alone() -> None:
+    rows = rows_on_disk(12)
+    both = [number for number in rows.pools.sft if number in set(rows.pools.pointwise)]
+    number = both[0]
+    draws = Draws(np.array([number, number]), np.array([True, False]))
+    own, scored = Steps(rows, draws, 2)[0]
+    assert own.target
+    assert own.pointwise
+    assert not scored.target
+    assert scored.pointwise
+    assert own.teacher_score == scored.teacher_score == pytest.approx(number / 100)
+
+
+def test_a_row_without_score_teaches_its_text_alone() -> None:
+    rows = rows_on_disk(12)
+    unscored = set(rows.pools.sft) - set(rows.pools.pointwise)
+    (row,) = rows.draws([min(unscored)], [True])
+    assert row.target
+    assert not row.pointwise
+    assert row.teacher_score == 0.0

@@ -1,0 +1,140 @@
+"""A checkpoint is there whole, or it is passed over."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from prism_cli.errors import StorageError
+from prism_cli.training.checkpoints import (
+    SEAL,
+    checkpoint_step,
+    commit_checkpoint,
+    is_complete,
+    newest_complete,
+    storing,
+)
+
+
+def staged(folder: Path, step: int) -> Path:
+    path = folder / "staging" / f"checkpoint-{step}"
+    (path / "more").mkdir(parents=True)
+    (path / "weights.safetensors").write_bytes(bytes([step]) * 4000)
+    (path / "more" / "state.json").write_text(f'{{"step": {step}}}')
+    return path
+
+
+def committed(folder: Path, *steps: int, keep: int = 9) -> Path:
+    for step in steps:
+        commit_checkpoint(staged(folder, step), folder / "checkpoints", keep)
+    return folder / "checkpoints"
+
+
+def test_the_newest_by_number_is_taken(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 2, 10, 9)
+    assert newest_complete(folder) == folder / "checkpoint-10"
+    assert checkpoint_step(folder / "checkpoint-10") == 10
+    assert not any((tmp_path / "staging").iterdir())
+
+
+def test_no_checkpoints(tmp_path: Path) -> None:
+    assert newest_complete(tmp_path / "none") is None
+    (tmp_path / "checkpoint-3").mkdir()
+    assert newest_complete(tmp_path) is None
+
+
+def damage_cut(path: Path) -> None:
+    (path / "weights.safetensors").write_bytes(b"\x09" * 3999)
+
+
+def damage_byte(path: Path) -> None:
+    data = bytearray((path / "weights.safetensors").read_bytes())
+    data[1234] ^= 1
+    (path / "weights.safetensors").write_bytes(data)
+
+
+def damage_missing(path: Path) -> None:
+    (path / "more" / "state.json").unlink()
+
+
+def damage_no_seal(path: Path) -> None:
+    (path / SEAL).unlink()
+
+
+def damage_torn_seal(path: Path) -> None:
+    seal = (path / SEAL).read_bytes()
+    (path / SEAL).write_bytes(seal[: len(seal) // 2])
+
+
+def damage_empty_seal(path: Path) -> None:
+    (path / SEAL).write_bytes(b"{}")
+
+
+def damage_other_seal(path: Path) -> None:
+    (path / SEAL).write_bytes(b"[1]")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_cut, damage_byte, damage_missing, damage_no_seal, damage_torn_seal,
+        damage_empty_seal, damage_other_seal,
+    ],
+)  # fmt: skip
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: object) -> None:
+    folder = committed(tmp_path, 5, 9)
+    assert callable(damage)
+    damage(folder / "checkpoint-9")
+    assert not is_complete(folder / "checkpoint-9")
+    assert newest_complete(folder) == folder / "checkpoint-5"
+
+
+def test_so_many_stay(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 1, 2, 3, 20, keep=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-20", "checkpoint-3"]
+
+
+def test_a_torn_one_of_the_same_step_is_replaced(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 4)
+    damage_no_seal(folder / "checkpoint-4")
+    (folder / "checkpoint-4" / "left over").touch()
+    committed(tmp_path, 4)
+    assert is_complete(folder / "checkpoint-4")
+    assert not (folder / "checkpoint-4" / "left over").exists()
+
+
+def test_other_names_are_left_alone(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 1, 2)
+    for name in ("checkpoint-x", "checkpoint-03.old", "notes"):
+        (folder / name).mkdir()
+    committed(tmp_path, 3, keep=1)
+    assert {path.name for path in folder.iterdir()} == {
+        "checkpoint-x", "checkpoint-03.old", "notes", "checkpoint-3",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="not the name"):
+        checkpoint_step(folder / "checkpoint-x")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("Error while serializing: No space left on device"),
+        RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+        StorageError("x: cannot be written: No space left on device; nothing was published"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_disk_is_told_whoever_finds_it(error: Exception) -> None:
+    with (
+        pytest.raises(StorageError, match=r"run/c: cannot be written: .*; all is well\. Make room"),
+        storing(Path("run/c"), "all is well"),
+    ):
+        raise error
+
+
+def test_other_errors_are_not_the_disks() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), storing(Path("c"), ""):
+        raise RuntimeError("shapes do not match")

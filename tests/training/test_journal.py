@@ -1,0 +1,51 @@
+"""log.jsonl and its picture."""
+
+from pathlib import Path
+
+from prism_cli.training.journal import Journal
+from tests.factories import read_jsonl
+
+
+def test_lines_beyond_the_step_that_a_run_resumes_from_are_dropped(tmp_path: Path) -> None:
+    first = Journal(tmp_path, 0)
+    for step in (1, 2, 3):
+        first.add(step, {"loss": 1 / step})
+    assert len(read_jsonl(tmp_path / "log.jsonl")) == 3
+    again = Journal(tmp_path, 2)
+    again.add(3, {"loss": 0.3})
+    assert [line["step"] for line in read_jsonl(tmp_path / "log.jsonl")] == [1, 2, 3]
+    assert read_jsonl(tmp_path / "log.jsonl")[-1]["loss"] == 0.3
+
+
+def test_a_line_torn_by_a_kill_is_dropped(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    journal.add(1, {"loss": 1.0})
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b'{"step": 2, "lo')
+    Journal(tmp_path, 5).add(2, {"loss": 0.5})
+    assert [line["step"] for line in read_jsonl(tmp_path / "log.jsonl")] == [1, 2]
+
+
+def test_dev_figures_are_found_by_their_step(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    journal.add(4, {"loss": 1.0})
+    assert journal.dev_at(4) is None
+    journal.add(4, {"rows": 8, "auc": 0.7})
+    assert Journal(tmp_path, 4).dev_at(4) == {"rows": 8, "auc": 0.7}
+    assert Journal(tmp_path, 3).dev_at(4) is None
+
+
+def test_the_picture_shows_what_there_is(tmp_path: Path) -> None:
+    empty = Journal(tmp_path, 0)
+    empty.draw()
+    assert not (tmp_path / "curves.svg").exists()
+    for step in (1, 2, 3):
+        empty.add(step, {"loss": 3.0 / step, "pointwise_loss": 1.0, "learning_rate": 1e-3})
+    empty.draw()
+    alone = (tmp_path / "curves.svg").read_bytes()
+    assert alone.startswith(b"<?xml")
+    empty.draw()
+    assert (tmp_path / "curves.svg").read_bytes() == alone
+    empty.add(3, {"rows": 8, "auc": 0.7, "score_mse": 0.1})
+    empty.draw()
+    assert len((tmp_path / "curves.svg").read_bytes()) > len(alone)

@@ -1,5 +1,6 @@
 """`prism train`: rows to a reranker."""
 
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -63,6 +64,7 @@ def train(
         flags={"model": model, "max_steps": max_steps, "seed": common.seed},
         sets=common.sets,
     )
+    quiet = common.quiet or os.environ.get("RANK", "0") != "0"  # of several processes one speaks
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
     given = _data(inputs or [])
 
@@ -70,13 +72,13 @@ def train(
     from prism_cli.training.run import train as train_rows
 
     def say(text: str) -> None:
-        if not common.quiet:
+        if not quiet:
             print(f"prism train: {text}", file=sys.stderr)
 
     def show(label: str, total: int) -> "AbstractContextManager[Bar]":
         from prism_cli.engine.progress import shown_progress
 
-        return shown_progress(label, total, quiet=common.quiet)
+        return shown_progress(label, total, quiet=quiet)
 
     control = Control(common.max_seconds)
     with control.listening():
@@ -95,9 +97,9 @@ def train(
                 overwrite=common.overwrite,
             )
         )
-    if not common.quiet:
+    if not quiet:
         _print_summary(done)
-    if common.json:
+    if common.json and os.environ.get("RANK", "0") == "0":
         print_json(done)
     counts = done["counts"]
     read = counts["rows"] + counts["rejected"] + sum(counts["dropped"].values())

@@ -25,6 +25,12 @@ class LoraSection(Section):
         min_length=1,
         description="Linear layers that get an adapter; names the model lacks are passed over.",
     )
+    first_layer: int = Field(
+        default=0,
+        ge=0,
+        description="Decoder layers below this one get no adapter: nothing is computed back "
+        "through them, which takes less time and memory.",
+    )
 
 
 class TrainConfig(StageConfig):

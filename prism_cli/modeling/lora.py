@@ -12,18 +12,30 @@ from prism_cli.errors import ModelError
 
 
 def add_lora(
-    model: PreTrainedModel, r: int, alpha: int, dropout: float, target_modules: Sequence[str]
+    model: PreTrainedModel,
+    r: int,
+    alpha: int,
+    dropout: float,
+    target_modules: Sequence[str],
+    first_layer: int = 0,
 ) -> nn.Module:
     """`model`, frozen, with trainable float32 adapters (a peft model).
 
     Args:
         target_modules: last names of linear layers; those the model lacks are passed over, so
             that one recipe serves models with and without linear attention.
+        first_layer: the lowest decoder layer that gets adapters, from 0.
 
     Raises:
-        ModelError: the model has none of them.
+        ModelError: the model has none of them, or not so many layers.
     """
     from peft import LoraConfig, get_peft_model
+
+    depth: int = model.config.num_hidden_layers
+    if first_layer >= depth:
+        raise ModelError(
+            f"lora.first_layer = {first_layer}: expected one of the model's {depth} layers, from 0"
+        )
 
     present = {
         name.rpartition(".")[2]
@@ -37,7 +49,12 @@ def add_lora(
             f"{', '.join(target_modules)}; it has {', '.join(sorted(present))}"
         )
     config = LoraConfig(
-        r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=chosen, task_type="CAUSAL_LM"
+        r=r,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=chosen,
+        layers_to_transform=list(range(first_layer, depth)) if first_layer else None,
+        task_type="CAUSAL_LM",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks under a name of transformers 4

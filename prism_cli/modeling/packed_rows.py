@@ -7,6 +7,7 @@ loss is that of rows one by one, up to the order of sums.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -23,6 +25,8 @@ ATTENTION = "prism_packed"
 """The attention's name among those of transformers."""
 _LIKE = 0.8
 """Rows attend together down to this share of the longest one's own tokens."""
+_STEP_TOKENS, _STEP_LONGEST = 64, 16
+"""Lengths are filled up to multiples, for kernels that are made and kept for each new shape."""
 
 
 class Heads(NamedTuple):
@@ -38,7 +42,7 @@ class Span:
     """Rows that attend together, next to each other in the sequence.
 
     Attributes:
-        rows, longest: how many, and the most tokens that one of them has of its own.
+        rows, longest: how many, and room for the own tokens of each.
         tokens: their own tokens in all.
         place: int64 [tokens], where each stands in rows x longest.
         visible: bool [longest, trunk + longest]; padding lies behind a row, so one mask serves all.
@@ -120,14 +124,18 @@ def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
     """
     body, device = causal.base_model, ids.device
     if can_pack(causal):
+        filler = -len(ids) % _STEP_TOKENS
         places = [torch.arange(layout.trunk)]
         for row in sorted(range(len(layout.starts)), key=layout.starts.__getitem__):
             places.append(torch.arange(layout.trunk, layout.trunk + layout.lengths[row]))
-        positions = torch.cat(places).to(device)
+        positions = torch.cat([*places, torch.zeros(filler, dtype=torch.long)]).to(device)
         packed = body(
-            input_ids=ids[None], position_ids=positions[None], layout=layout, use_cache=False
+            input_ids=functional.pad(ids, (0, filler))[None],
+            position_ids=positions[None],
+            layout=layout,
+            use_cache=False,
         )
-        one: Tensor = packed.last_hidden_state[0]
+        one: Tensor = packed.last_hidden_state[0, : len(ids)]
         return one
     rows, width = len(layout.starts), layout.trunk + max(layout.lengths)
     index = torch.zeros((rows, width), dtype=torch.long)
@@ -168,8 +176,9 @@ def packed_attention(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
         )
     sizes = [layout.trunk, *(span.tokens for span in layout.spans)]
+    sizes.append(query.shape[2] - sum(sizes))
     heads = [torch.split(one[0].transpose(0, 1), sizes) for one in (query, key, value)]
-    trunk, *rows = (Heads(*parts) for parts in zip(*heads, strict=True))
+    trunk, *rows, filler = (Heads(*parts) for parts in zip(*heads, strict=True))
     outputs = [
         _attended(_padded(own, span), trunk, span, scaling, dropout)
         for own, span in zip(rows, layout.spans, strict=True)
@@ -185,7 +194,7 @@ def packed_attention(
             enable_gqa=True,
         )
         outputs.insert(0, attended[0].transpose(0, 1))
-    return torch.cat(outputs)[None], None
+    return torch.cat([*outputs, torch.zeros_like(filler.query)])[None], None
 
 
 def _attended(
@@ -206,14 +215,17 @@ def _attended(
         return whole.transpose(1, 2)
 
     folded = own.query.view(rows, longest, shared, groups, dim).permute(0, 2, 3, 1, 4)
-    attended = functional.scaled_dot_product_attention(
-        folded.reshape(rows, shared, groups * longest, dim),
-        behind_trunk(trunk.key, own.key),
-        behind_trunk(trunk.value, own.value),
-        attn_mask=span.visible.repeat(groups, 1),
-        scale=scaling,
-        dropout_p=dropout,
-    )
+    # On a CPU, the fused kernel's backward pass in bfloat16 takes four times as long as products.
+    plain = folded.device.type == "cpu" and folded.dtype == torch.bfloat16
+    with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+        attended = functional.scaled_dot_product_attention(
+            folded.reshape(rows, shared, groups * longest, dim),
+            behind_trunk(trunk.key, own.key),
+            behind_trunk(trunk.value, own.value),
+            attn_mask=span.visible.repeat(groups, 1),
+            scale=scaling,
+            dropout_p=dropout,
+        )
     apart = attended.view(rows, shared, groups, longest, dim).permute(0, 3, 1, 2, 4)
     unpadded: Any = _Unpadded.apply
     out: Tensor = unpadded(apart.reshape(rows * longest, heads, dim), span.place)
@@ -247,7 +259,7 @@ class _Unpadded(torch.autograd.Function):
 
 
 def _span(trunk: int, lengths: Sequence[int], device: torch.device | str) -> Span:
-    longest = max(lengths)
+    longest = max(lengths) + -max(lengths) % _STEP_LONGEST
     place = torch.cat([torch.arange(length) + row * longest for row, length in enumerate(lengths)])
     order = torch.ones(longest, trunk + longest, dtype=torch.bool)
     return Span(len(lengths), longest, sum(lengths), place.to(device), order.tril(trunk).to(device))

@@ -6,8 +6,6 @@ A checkpoint is a folder checkpoint-STEP with a `complete.json` that names each 
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -19,6 +17,8 @@ from prism_cli.shards.writer import sync_directory, whole_file
 
 SEAL = "complete.json"
 _NAME = re.compile(r"checkpoint-([0-9]+)")
+_TORCH_SAVE = re.compile(r"StreamWriter|iostream|unexpected pos")
+"""How torch.save tells of a write that failed, in a plain RuntimeError."""
 
 
 def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
@@ -70,22 +70,33 @@ def files_on_disk(folder: Path) -> list[Path]:
     return files
 
 
-@contextmanager
-def storing(path: Path, so_far: str) -> Iterator[None]:
+class storing:
     """A write that the disk refuses, by whichever library, is a StorageError that names `path`.
 
     Args:
         so_far: what is still good, such as "the checkpoint before it is whole".
     """
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError, StorageError) as error:
-        if isinstance(error, RuntimeError) and "StreamWriter" not in str(error):  # torch.save
-            raise
-        raise StorageError(
-            f"{path}: cannot be written: {str(error).splitlines()[0]}; {so_far}. Make room, then "
-            "run the same command again"
-        ) from error
+
+    def __init__(self, path: Path, so_far: str) -> None:
+        self._path, self._so_far = path, so_far
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if error is not None and _is_the_disks(error):
+            raise StorageError(
+                f"{self._path}: cannot be written: {str(error).splitlines()[0]}; {self._so_far}. "
+                "Make room, then run the same command again"
+            ) from error
+
+
+def _is_the_disks(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        return bool(_TORCH_SAVE.search(str(error)))
+    if type(error) is Exception:  # tokenizers has no type of its own
+        return "os error" in str(error)
+    return isinstance(error, OSError | SafetensorError | StorageError)
 
 
 def checkpoint_step(path: Path) -> int:

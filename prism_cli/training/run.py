@@ -276,7 +276,14 @@ def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
         model = train_all(loaded.model)
     else:
         lora = config.lora
-        model = add_lora(loaded.model, lora.r, lora.alpha, lora.dropout, lora.target_modules)
+        model = add_lora(
+            loaded.model,
+            lora.r,
+            lora.alpha,
+            lora.dropout,
+            lora.target_modules,
+            lora.first_layer,
+        )
     if config.gradient_checkpointing:
         recompute_activations(loaded.model)
     return model
@@ -313,6 +320,7 @@ def _arguments(request: TrainRequest, steps: int) -> TrainingArguments:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
     )
 
 

@@ -5,6 +5,7 @@ Accelerate, FSDP and the loggers of TrainingArguments.report_to work as in any T
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,40 +125,45 @@ class PrismTrainer(Trainer):
         device = self.args.device
         parts = torch.zeros(2, device=device)
         for number, some in enumerate(batches):
-            batch = RowBatch.of(some, device)
             last = number == len(batches) - 1
-            with self.compute_loss_context_manager():
-                logit, cross_entropy = model(batch)
-                pointwise, sft = step_loss(
-                    logit,
-                    cross_entropy,
-                    batch,
-                    gamma_point=weights.gamma_point,
-                    gamma_sft=weights.gamma_sft,
-                )
-            each = pointwise + sft
-            if not torch.isfinite(each).all():
-                places = [
-                    row.place for row, good in zip(some, each.isfinite(), strict=True) if not good
-                ]
-                raise ModelError(
-                    f"step {self.state.global_step + 1}: the loss is not a finite number for "
-                    f"{', '.join(places[:5])}; nothing of this step was kept. Lower learning_rate, "
-                    "or take these rows out"
-                )
-            # Gradients are averaged over processes, so each one's share counts that many times.
-            loss = each.sum() * (processes / weights.rows_per_step)
-            if last or processes == 1:
+            # The last pass alone exchanges gradients, whatever the number of passes elsewhere.
+            apart = nullcontext() if last or processes == 1 else self.accelerator.no_sync(model)
+            batch = RowBatch.of(some, device)
+            with apart:
+                pointwise, sft = self._pass(model, batch, some)
+                # Gradients are averaged over processes: each one's share counts that many times.
+                loss = (pointwise + sft).sum() * (processes / weights.rows_per_step)
                 self.accelerator.backward(loss)
-            else:
-                with self.accelerator.no_sync(model):
-                    self.accelerator.backward(loss)
             parts += torch.stack([pointwise.detach().sum(), sft.detach().sum()])
         parts = parts / weights.rows_per_step
         self._parts = self._parts.to(device) + parts
         self._parts_steps += 1
         total: Tensor = torch.sum(parts) * processes
         return total
+
+    def _pass(
+        self, model: nn.Module, batch: RowBatch, rows: Sequence[TokenizedRow]
+    ) -> tuple[Tensor, Tensor]:
+        """Each row's parts of the loss, as `step_loss`."""
+        weights = self._weights
+        with self.compute_loss_context_manager():
+            logit, cross_entropy = model(batch)
+            pointwise, sft = step_loss(
+                logit,
+                cross_entropy,
+                batch,
+                gamma_point=weights.gamma_point,
+                gamma_sft=weights.gamma_sft,
+            )
+        good = torch.isfinite(pointwise + sft).tolist()
+        places = [row.place for row, one in zip(rows, good, strict=True) if not one]
+        if places:
+            raise ModelError(
+                f"step {self.state.global_step + 1}: the loss is not a finite number for "
+                f"{', '.join(places[:5])}; nothing of this step was kept. Lower learning_rate, "
+                "or take these rows out"
+            )
+        return pointwise, sft
 
     def _shrink(self, rows: Sequence[TokenizedRow], error: Exception) -> None:
         widest = max(rows, key=lambda row: row.tokens)

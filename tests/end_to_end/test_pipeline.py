@@ -12,8 +12,8 @@ import pytest
 from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps
 
 SMALLER = {
-    r"--limit 250": "--limit 8",
-    r"--size 900": "--size 28",
+    r"--limit 360": "--limit 8",
+    r"--size 1300": "--size 28",
     r"--dev-queries \d+": "--dev-queries 2 --set dev_share=0.3",
     r"--size tiny": "--size tiny --max-steps 2 --set log_steps=1",
     r"--limit 50": "--limit 2",

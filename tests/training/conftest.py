@@ -9,8 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder
-from tests.factories import write_jsonl
-from tests.training.runs import RECIPE, Toy, toy_rows
+from tests.training.runs import Toy, make_toy
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +43,4 @@ def encoder(tiny_model: Path) -> PromptEncoder:
 @pytest.fixture
 def toy(tmp_path: Path, tiny_model: Path) -> Toy:
     """Rows, settings and a run directory."""
-    write_jsonl(tmp_path / "train.jsonl", toy_rows(24))
-    write_jsonl(tmp_path / "dev.jsonl", toy_rows(8, start=100))
-    (tmp_path / "toy.toml").write_text(RECIPE)
-    return Toy(tmp_path, tiny_model)
+    return make_toy(tmp_path, tiny_model)

@@ -14,7 +14,7 @@ from typing import Any
 
 from prism_cli.app import main
 from tests.door import Done, prism
-from tests.factories import Row
+from tests.factories import Row, write_jsonl
 
 RECIPE = """\
 method = "lora"
@@ -96,6 +96,14 @@ class Toy:
         return (self.folder / run / name / "adapter_model.safetensors").read_bytes()
 
 
+def make_toy(folder: Path, model: Path) -> Toy:
+    """Rows and settings in `folder`."""
+    write_jsonl(folder / "train.jsonl", toy_rows(24))
+    write_jsonl(folder / "dev.jsonl", toy_rows(8, start=100))
+    (folder / "toy.toml").write_text(RECIPE)
+    return Toy(folder, model)
+
+
 Arm = tuple[Callable[..., None], *tuple[Any, ...]]
 """A function of this module with its arguments, called in the child before `main`."""
 
@@ -167,6 +175,20 @@ def die_at(module: str, function: str, times: int, after: bool) -> None:
         return result
 
     setattr(place, function, armed)
+
+
+def slow_down(module: str, function: str, seconds: float) -> None:
+    """Each call of `module`.`function` takes so much longer."""
+    import importlib
+
+    place = importlib.import_module(module)
+    real = getattr(place, function)
+
+    def slow(*args: Any, **more: Any) -> Any:
+        time.sleep(seconds)
+        return real(*args, **more)
+
+    setattr(place, function, slow)
 
 
 def limit_files(size: int) -> None:

@@ -123,6 +123,8 @@ def test_other_names_are_left_alone(tmp_path: Path) -> None:
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
         SafetensorError("Error while serializing: No space left on device"),
         RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+        RuntimeError("basic_ios::clear: iostream error"),
+        Exception("File too large (os error 27)"),
         StorageError("x: cannot be written: No space left on device; nothing was published"),
     ],
     ids=lambda error: type(error).__name__,

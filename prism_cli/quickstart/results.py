@@ -89,8 +89,8 @@ def caption(metrics: dict[str, Any], dataset: str) -> str:
     )
     short = values["runs/tiny"] < values["bm25"]
     second = (
-        " It does not reach BM25, whose candidates it reorders: a model of 135 million weights saw "
-        "less than a thousand pairs. The recipes for 0.8b and more are for results."
+        " It does not reach BM25, whose candidates it reorders: a model of 135 million weights has "
+        "seen little more than a thousand pairs. The recipes for 0.8b and more are for results."
         if short
         else " It ranks BM25's candidates better than BM25 does."
     )

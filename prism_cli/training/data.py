@@ -25,10 +25,10 @@ from prism_cli.domain.objectives import Lesson, lesson
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.losses import TokenizedRow
+from prism_cli.modeling.storing import storing
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, check_pair, document_text, query_id
 from prism_cli.shards.reader import Shard, read_shards
 from prism_cli.shards.writer import PartFile, whole_file
-from prism_cli.training.checkpoints import storing
 
 _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000

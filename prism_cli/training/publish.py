@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from prism_cli.domain.prompting import Profile
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.storing import storing
 from prism_cli.shards.writer import sync_directory
-from prism_cli.training.checkpoints import files_on_disk, storing
+from prism_cli.training.checkpoints import files_on_disk
 
 _FIGURES = "dev.json"
 

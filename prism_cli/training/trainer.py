@@ -25,8 +25,9 @@ from transformers import (
 
 from prism_cli.errors import ModelError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
+from prism_cli.modeling.storing import storing
 from prism_cli.training.batches import Steps, token_batches
-from prism_cli.training.checkpoints import commit_checkpoint, storing
+from prism_cli.training.checkpoints import commit_checkpoint
 from prism_cli.training.publish import save_weights
 
 

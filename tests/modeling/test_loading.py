@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from prism_cli.domain.prompting import PRISM_NO_THINK
-from prism_cli.errors import MissingPackageError, ModelError, UsageError
+from prism_cli.errors import MissingPackageError, ModelError, StorageError, UsageError
 from prism_cli.modeling import embedded
 from prism_cli.modeling.embedded import minilm_path, smollm2_path
 from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
@@ -27,6 +28,20 @@ def checkpoint(tmp_path: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(smollm2_path() / name, path / name)
     return path
+
+
+def test_a_full_cache_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_gguf: Path, made: Path) -> None:
+        (made / "model.safetensors").write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(embedded, "_dequantise", full)
+    with pytest.raises(StorageError, match=r"No space left on device.*XDG_CACHE_HOME"):
+        smollm2_path()
+    assert [one.suffix for one in (tmp_path / "cache" / "prism").iterdir()] == [".lock"]
 
 
 def test_smollm2_is_unpacked_once_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,13 @@ import pytest
 from safetensors import SafetensorError
 
 from prism_cli.errors import StorageError
+from prism_cli.modeling.storing import storing
 from prism_cli.training.checkpoints import (
     SEAL,
     checkpoint_step,
     commit_checkpoint,
     is_complete,
     newest_complete,
-    storing,
 )
 
 

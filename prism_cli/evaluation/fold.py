@@ -1,4 +1,4 @@
-"""The fold that `eval` is: data sets and systems in, one metrics.json and a TREC run each out.
+"""The fold that `eval` is: data sets and systems in; metrics.json, its picture, TREC runs out.
 
 Every (data set, system) is finished on its own and kept, so a stopped evaluation goes on with what
 is missing; within one, the model's scores are in the ledger.
@@ -22,6 +22,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
+from prism_cli.evaluation.picture import bar_chart
 from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary, RankingSet
 from prism_cli.evaluation.reranking import WINDOW_PAIRS, Ask, candidate_texts, rerank_candidates
 from prism_cli.evaluation.results import Measured
@@ -31,6 +32,7 @@ from prism_cli.shards.lock import output_lock
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.writer import whole_file
 
+PICTURE = "ndcg.svg"
 _LIBRARIES = (
     "pytrec-eval-terrier",
     "bm25s",
@@ -70,6 +72,8 @@ def evaluate(
             papers.stopped(answerer.usage())
             raise
         papers.account(Counts(), answerer.usage(), {"average": content.get("average", {})})
+        with whole_file(path.with_name(PICTURE)) as file:
+            file.write(bar_chart(content))
         with whole_file(path) as file:
             file.write(
                 orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -11,6 +11,8 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +142,8 @@ def _dequantise(gguf: Path, made: Path) -> None:
 
     from prism_cli.modeling.quiet import quiet_transformers
 
-    with quiet_transformers():
+    # The bars of its reader cannot be turned off.
+    with quiet_transformers(), redirect_stderr(StringIO()):
         quantised = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )

@@ -105,8 +105,6 @@ class Calls:
         """Wait until the reply is committed; those that arrive during a commit share the next."""
         self._arrived[asked.key] = (asked, reply)
         async with self._turn:
-            if self._unsaved:  # perhaps the very commit that this reply was in
-                return
             if asked.key in self._arrived:
                 group, self._arrived = list(self._arrived.values()), {}
                 self._saving = asyncio.ensure_future(asyncio.to_thread(self._commit, group))

@@ -1,6 +1,7 @@
 """transformers' Trainer, with prism's loss: one dataloader item is one optimizer step's rows.
 
-Accelerate, FSDP and the loggers of TrainingArguments.report_to work as in any Trainer.
+Accelerate and the loggers of TrainingArguments.report_to work as in any Trainer. FSDP is
+untested: it gathers weights in each pass, so every process would need as many passes as the others.
 """
 
 import shutil

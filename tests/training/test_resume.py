@@ -1,5 +1,7 @@
 """Killed, stopped, full or damaged: the same command again ends in the same bytes."""
 
+import importlib
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ KILLS = {
     "before best is published": (RUN, "publish_model", 1, False),
     "while best is published": ("prism_cli.training.publish", "files_on_disk", 1, True),
     "after best is published": (RUN, "publish_model", 1, True),
+    "before last is published": (RUN, "publish_model", 2, False),
+    "while last is published": ("prism_cli.training.publish", "files_on_disk", 2, True),
     "before the curves are drawn": ("prism_cli.training.journal", "BytesIO", 1, False),
     "with all but the scratch gone": (RUN, "clear_scratch", 1, False),
 }
@@ -88,6 +92,31 @@ def test_a_signal_saves_and_the_same_command_goes_on(toy: Toy, undisturbed: dict
     assert f"going on from step {step} of 8" in again.said
     found = made(toy)
     assert (found["last"], found["figures"]) == (undisturbed["last"], undisturbed["figures"])
+
+
+def stop_at(module: str, function: str) -> None:
+    """Be told to end (SIGTERM) before the first call of `module`.`function`."""
+    place = importlib.import_module(module)
+    real = getattr(place, function)
+
+    def armed(*args: Any, **more: Any) -> Any:
+        setattr(place, function, real)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **more)
+
+    setattr(place, function, armed)
+
+
+def test_a_measurement_that_a_signal_cut_short_is_made_up(
+    toy: Toy, undisturbed: dict[str, Any]
+) -> None:
+    stopped = toy.child(*dev(toy), arm=(stop_at, "prism_cli.training.dev", "token_batches"))
+    assert stopped.end() == 143, stopped.said
+    assert (4, True) not in steps(toy)
+    again = toy.child(*dev(toy))
+    assert again.end() == 0, again.said
+    assert "going on from step 4 of 8" in again.said
+    assert made(toy) == undisturbed
 
 
 def test_a_damaged_checkpoint_is_passed_over(toy: Toy, undisturbed: dict[str, Any]) -> None:

@@ -77,6 +77,7 @@ def row_loss(model: Any, row: TokenizedRow, yes: int, no: int) -> torch.Tensor:
     return loss
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_twenty_steps_are_those_of_the_written_out_loop_whatever_the_passes(toy: Toy) -> None:
     expected = written_out(toy)
@@ -112,6 +113,26 @@ def test_passes_shrink_where_memory_is_short_and_the_loss_stays(
     assert tried[0] == ROWS
     assert max(tried[10:]) <= 4  # found once, not in each step
     assert losses(toy) == pytest.approx(losses(toy, "whole"), rel=1e-5)
+
+
+def test_memory_that_ends_within_a_step_counts_no_row_twice(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (*SETTINGS, "--set", "tokens_per_batch=600")
+    assert toy.train(*settings, run="whole").returncode == 0
+    real, passes = RowForward.forward, 0
+
+    def forward(self: RowForward, batch: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        if passes == 2:  # the first one's gradients are there
+            raise torch.OutOfMemoryError("no memory for so much")
+        return real(self, batch)
+
+    monkeypatch.setattr(RowForward, "forward", forward)
+    done = toy.train(*settings)
+    assert done.returncode == 0, done.stderr
+    assert losses(toy) == pytest.approx(losses(toy, "whole"), rel=1e-4)
 
 
 def test_a_row_that_does_not_fit_alone_is_named(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +173,10 @@ def launched(words: Sequence[str], folder: Path) -> str:
         )
         for rank in "01"
     ]
-    said = [process.communicate(timeout=100)[1] for process in processes]
+    try:
+        said = [process.communicate(timeout=100)[1] for process in processes]
+    finally:  # two that wait for each other would wait on
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], said
     return "".join(said)

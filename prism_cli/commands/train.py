@@ -64,7 +64,8 @@ def train(
         flags={"model": model, "max_steps": max_steps, "seed": common.seed},
         sets=common.sets,
     )
-    quiet = common.quiet or os.environ.get("RANK", "0") != "0"  # of several processes one speaks
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
+    quiet = common.quiet or not speaks
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
     given = _data(inputs or [])
 
@@ -99,7 +100,7 @@ def train(
         )
     if not quiet:
         _print_summary(done)
-    if common.json and os.environ.get("RANK", "0") == "0":
+    if common.json and speaks:
         print_json(done)
     counts = done["counts"]
     read = counts["rows"] + counts["rejected"] + sum(counts["dropped"].values())

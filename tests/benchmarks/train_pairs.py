@@ -95,10 +95,7 @@ def work(given: argparse.Namespace) -> dict[str, Any]:
     encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
     set_seed(config.seed)
     loaded = load_model(config.model, dtype=config.dtype, profile=config.profile)
-    lora = config.lora
-    model = add_lora(
-        loaded.model, lora.r, lora.alpha, lora.dropout, lora.target_modules, lora.first_layer
-    )
+    model = add_lora(loaded.model, **config.lora.model_dump())
     model.train()
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate / 10)

@@ -23,6 +23,7 @@ from prism_cli.modeling import losses, packed_rows
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.training.batches import token_batches
+from tests.written_out import row_loss
 
 YES, NO, EOS = 3, 4, 5
 SHAPE = {
@@ -83,19 +84,8 @@ def rows_of(count: int, shared: int = 20) -> list[TokenizedRow]:
 
 
 def plain_loss(model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
-    """The loss as design and paper write it: a row at a time, the whole vocabulary everywhere."""
-    total = torch.zeros(())
-    for row in rows:
-        ids = torch.tensor([[*row.prompt, *row.target]])
-        logits = model(input_ids=ids, use_cache=False).logits[0]
-        logp = torch.log_softmax(logits, dim=-1)
-        at = len(row.prompt) - 1
-        score = torch.sigmoid(logits[at, YES] - logits[at, NO])
-        total = total + 10 * float(row.pointwise) * (score - row.teacher_score) ** 2
-        if row.target:
-            tokens = [-logp[at + place, token] for place, token in enumerate(row.target)]
-            total = total + torch.stack(tokens).mean()
-    return total / len(rows)
+    """The mean over the rows, a row at a time."""
+    return torch.stack([row_loss(model, row, YES, NO) for row in rows]).sum() / len(rows)
 
 
 def fast_loss(model: nn.Module, rows: Sequence[TokenizedRow], budget: int = 10**6) -> Tensor:

@@ -1,5 +1,6 @@
 """`prism train` over a toy: in this process, or in a child that may be killed."""
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -157,38 +159,39 @@ def _in_child(
     main()
 
 
-def die_at(module: str, function: str, times: int, after: bool) -> None:
-    """Be killed before or after the so many-th call of `module`.`function`."""
-    import importlib
+def die_at(
+    module: str, function: str, times: int, after: bool, number: int = signal.SIGKILL
+) -> None:
+    """Be sent a signal before or after the so many-th call of `module`.`function`."""
+    calls = 0
 
-    place = importlib.import_module(module)
-    real, calls = getattr(place, function), 0
-
-    def armed(*args: Any, **more: Any) -> Any:
+    def armed(call: Callable[[], Any]) -> Any:
         nonlocal calls
         calls += 1
         if calls == times and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*args, **more)
-        if calls == times:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
+        result = call()
+        if calls == times and after:
+            os.kill(os.getpid(), number)
         return result
 
-    setattr(place, function, armed)
+    _surround(module, function, armed)
 
 
 def slow_down(module: str, function: str, seconds: float) -> None:
     """Each call of `module`.`function` takes so much longer."""
-    import importlib
 
+    def slow(call: Callable[[], Any]) -> Any:
+        time.sleep(seconds)
+        return call()
+
+    _surround(module, function, slow)
+
+
+def _surround(module: str, function: str, around: Callable[[Callable[[], Any]], Any]) -> None:
     place = importlib.import_module(module)
     real = getattr(place, function)
-
-    def slow(*args: Any, **more: Any) -> Any:
-        time.sleep(seconds)
-        return real(*args, **more)
-
-    setattr(place, function, slow)
+    setattr(place, function, lambda *args, **more: around(partial(real, *args, **more)))
 
 
 def limit_files(size: int) -> None:

@@ -1,7 +1,5 @@
 """Killed, stopped, full or damaged: the same command again ends in the same bytes."""
 
-import importlib
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -94,23 +92,11 @@ def test_a_signal_saves_and_the_same_command_goes_on(toy: Toy, undisturbed: dict
     assert (found["last"], found["figures"]) == (undisturbed["last"], undisturbed["figures"])
 
 
-def stop_at(module: str, function: str) -> None:
-    """Be told to end (SIGTERM) before the first call of `module`.`function`."""
-    place = importlib.import_module(module)
-    real = getattr(place, function)
-
-    def armed(*args: Any, **more: Any) -> Any:
-        setattr(place, function, real)
-        os.kill(os.getpid(), signal.SIGTERM)
-        return real(*args, **more)
-
-    setattr(place, function, armed)
-
-
 def test_a_measurement_that_a_signal_cut_short_is_made_up(
     toy: Toy, undisturbed: dict[str, Any]
 ) -> None:
-    stopped = toy.child(*dev(toy), arm=(stop_at, "prism_cli.training.dev", "token_batches"))
+    measuring = ("prism_cli.training.dev", "token_batches", 1, False)
+    stopped = toy.child(*dev(toy), arm=(die_at, *measuring, signal.SIGTERM))
     assert stopped.end() == 143, stopped.said
     assert (4, True) not in steps(toy)
     again = toy.child(*dev(toy))

@@ -15,12 +15,13 @@ from transformers import get_cosine_schedule_with_warmup, set_seed
 from prism_cli.domain.mixture import draw_rows
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.lora import add_lora
-from prism_cli.modeling.losses import RowForward, TokenizedRow
+from prism_cli.modeling.losses import RowForward
 from prism_cli.shards.reader import find_shards
 from prism_cli.training.batches import Steps
 from prism_cli.training.data import tokenize
 from tests.factories import read_jsonl
 from tests.training.runs import Toy
+from tests.written_out import row_loss
 
 STEPS, ROWS, RATE = 20, 16, 0.03
 SETTINGS = (
@@ -63,18 +64,6 @@ def written_out(toy: Toy) -> list[float]:
         optimizer.zero_grad()
         found.append(total)
     return found
-
-
-def row_loss(model: Any, row: TokenizedRow, yes: int, no: int) -> torch.Tensor:
-    ids = torch.tensor([[*row.prompt, *row.target]])
-    logits = model(input_ids=ids, use_cache=False).logits[0]
-    at = len(row.prompt) - 1
-    score = torch.sigmoid(logits[at, yes] - logits[at, no])
-    loss = 10 * float(row.pointwise) * (score - row.teacher_score) ** 2
-    if row.target:
-        logp = torch.log_softmax(logits, dim=-1)
-        loss = loss - torch.stack([logp[at + n, one] for n, one in enumerate(row.target)]).mean()
-    return loss
 
 
 @pytest.mark.slow

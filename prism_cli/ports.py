@@ -15,7 +15,8 @@ from prism_cli.rows.row import Dropped, Row
 Value = dict[str, Any]
 """A reply's JSON object. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
 where the judge gives it, "probability". Generators: {"contribution": str, "evidence": str}.
-Rerankers: {"logit": float, "truncated": bool}, and "text" where asked for and logit > 0."""
+Rerankers: {"logit": float, "truncated": bool}, and "text" where asked for and logit > 0.
+Chat models whose answer is none of those accepted: {"unusable": the reason}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class Usage:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
+
+    def shared_by(self, count: int) -> "list[Usage]":
+        """The same in `count` parts, for the replies of one call; the first takes the odd token."""
+        first_in, first_out = self.input_tokens % count, self.output_tokens % count
+        part = Usage(self.input_tokens // count, self.output_tokens // count, self.usd / count)
+        first = Usage(part.input_tokens + first_in, part.output_tokens + first_out, part.usd)
+        return [first, *[part] * (count - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +74,31 @@ class BatchBackend(Backend, Protocol):
 
 @runtime_checkable
 class CallBackend(Backend, Protocol):
-    """A server. Its own retries are over when `answer` raises.
-
-    Raises (from `answer`): ProviderError (transient, the row stays pending), PrerequisiteError
-    (the provider as a whole is unusable; asked no more in this run).
-    """
+    """A server. Its own retries are over when `answer` raises."""
 
     @property
     def concurrency(self) -> int:
         """Calls in flight at the most."""
 
-    async def answer(self, payload: Any) -> Reply: ...
+    @property
+    def lost_calls(self) -> int:
+        """Calls so far that ended without a reply and may have been billed all the same."""
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """Indices of `payloads` by call: a permutation. A server that takes one question a call
+        has groups of one."""
+
+    def estimate(self, payloads: Sequence[Any]) -> Usage:
+        """What one call with these payloads will take, about, and rather more than less."""
+
+    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """One reply a payload, in order, from one call.
+
+        Raises:
+            ProviderError: no reply for now; the rows stay pending.
+            RefusalError: the final word on these payloads. Several are then asked one by one.
+            PrerequisiteError: the provider as a whole is unusable, and asked no more in this run.
+        """
 
 
 class FirstStage(Protocol):

@@ -126,8 +126,18 @@ class ScriptedCalls:
     asked: list[str] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
+    lost_calls: int = 0
 
-    async def answer(self, payload: str) -> Reply:
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [[index] for index in range(len(payloads))]
+
+    def estimate(self, payloads: Sequence[Any]) -> Usage:
+        return Usage()
+
+    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        return [await self.answer_one(payload) for payload in payloads]
+
+    async def answer_one(self, payload: str) -> Reply:
         self.asked.append(payload)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)

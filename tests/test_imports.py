@@ -27,7 +27,9 @@ MAY_IMPORT = {
     "rows": {"rows"},
     "shards": {"shards", "rows", "ports"},
     "engine": {"engine", "rows", "shards", "ports"},
-    "stages": {"engine.stage", "rows", "domain", "ports", "shards", "stages.text_groups"},
+    "stages": {
+        "engine.stage", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
+    },
     "domain": {"domain", "rows"},
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},
     "modeling": {"modeling", "domain", "rows", "shards"},
@@ -35,7 +37,9 @@ MAY_IMPORT = {
         "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
     },
     "quickstart": {"quickstart"},
-    "adapters": {"adapters", "ports", "rows", "domain", "modeling", "shards"},
+    "adapters": {
+        "adapters", "configs.providers", "ports", "rows", "domain", "modeling", "shards",
+    },
 }  # fmt: skip
 STDLIB = sys.stdlib_module_names
 # Rooms that may use nothing but the standard library, and these, at module level.

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -91,17 +91,52 @@ class Common:
         return names
 
 
+@dataclass
+class Paid(Common):
+    """The shared options of a command that may ask models for money."""
+
+    provider_file: Annotated[
+        str | None,
+        _option("--provider-file", help="TOML file of providers; adds to the shipped ones."),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        _option("--dry-run", help="Estimate calls, tokens, cost and time; ask and write nothing."),
+    ] = False
+    max_cost: Annotated[
+        float | None,
+        _option("--max-cost", min=0, help="Stop cleanly before N US dollars, with exit code 7."),
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        _option("--concurrency", min=1, max=1000, help="Calls in flight per provider."),
+    ] = None
+    reuse: Annotated[
+        list[str],
+        _option(
+            "--reuse",
+            help="Rows whose votes, scores and texts are paid for already; may be repeated.",
+        ),
+    ] = field(default_factory=list)
+    retry_final: Annotated[
+        bool,
+        _option("--retry-final", help="Ask again what a model refused for good before."),
+    ] = False
+
+
 def with_common(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the shared options to `command`, whose parameter `common` then carries them."""
-    hints = get_type_hints(Common, include_extras=True)
+    """Add the shared options to `command`, whose parameter `common` (Common or Paid) then carries
+    them."""
+    cls: type[Common] = get_type_hints(command, include_extras=True)["common"]
+    hints = get_type_hints(cls, include_extras=True)
     shared = [
         inspect.Parameter(
             one.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=[] if one.name in ("sets", "fields") else one.default,
+            default=one.default if one.default is not MISSING else [],
             annotation=hints[one.name],
         )
-        for one in fields(Common)
+        for one in fields(cls)
     ]
     signature = inspect.signature(command, eval_str=True)
     own = [
@@ -112,7 +147,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
-        common = Common(**{one.name: values.pop(one.name) for one in fields(Common)})
+        common = cls(**{one.name: values.pop(one.name) for one in fields(cls)})
         command(**values, common=common)
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]

@@ -1,10 +1,14 @@
 """`prism relabel`: a panel of judges says yes or no to every row."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Inputs, Paid, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.configs.relabel import RelabelConfig
 
 app = typer.Typer(
     add_completion=False,
@@ -25,6 +29,33 @@ def relabel(
             show_default=False,
         ),
     ] = None,
+    panel: Annotated[
+        str | None,
+        typer.Option(
+            help="A panel by name: a shipped recipe of relabel, such as openrouter (the paper's "
+            "five on one key).",
+            show_default=False,
+        ),
+    ] = None,
+    add_judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A judge to join the panel of rows that are labelled already; the others are "
+            "not asked again.",
+            show_default=False,
+        ),
+    ] = None,
+    vote: Annotated[
+        str | None,
+        typer.Option(
+            help="majority (default), or soft: all judges, by the mean of their probabilities.",
+            show_default=False,
+        ),
+    ] = None,
+    rubric: Annotated[
+        Path | None,
+        typer.Option(help="Text file with another rubric for chat models.", show_default=False),
+    ] = None,
     audit: Annotated[
         float | None,
         typer.Option(
@@ -35,19 +66,83 @@ def relabel(
         ),
     ] = None,
     *,
-    common: Common,
+    common: Paid,
 ) -> None:
     """Write votes, votes_cast, verdict (more than half of the panel's size) and agreement."""
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.configs.relabel import RelabelConfig
+    from prism_cli.errors import UsageError
     from prism_cli.stages.relabel import RelabelStage
 
-    flags = {"judges": judge or None, "audit": audit, "seed": common.seed}
+    if panel and (judge or common.recipe):
+        raise UsageError("--panel stands beside --judge or --recipe; give one of them")
+    flags = {
+        "judges": judge or (_panel_before(inputs) if add_judge else None),
+        "add_judges": add_judge or None,
+        "vote": vote,
+        "rubric": None if rubric is None else str(rubric),
+        "audit": audit,
+        "seed": common.seed,
+    }
     config = load_config(
-        RelabelConfig, "relabel", recipe=common.recipe, flags=flags, sets=common.sets
+        RelabelConfig, "relabel", recipe=panel or common.recipe, flags=flags, sets=common.sets
     )
-    judges = wiring.judges(config.judges)
-    stage = RelabelStage(judges, audit=config.audit, seed=config.seed)
-    run_row_stage(stage, inputs, common, config)
+    task = wiring.judge_task(_rubric(config))
+    judges = wiring.judges((*config.judges, *config.add_judges), task, wiring.catalog(common))
+    stage = RelabelStage(
+        judges,
+        audit=config.audit,
+        seed=config.seed,
+        soft=config.vote == "soft",
+        added=config.add_judges,
+        paid=wiring.paid_rows(common),
+    )
+    run_row_stage(
+        stage,
+        inputs,
+        common,
+        config,
+        dependencies=[Path(file) for file in common.reuse],
+        identity={"rubric_hash": task.fingerprint},
+    )
+
+
+def _rubric(config: "RelabelConfig") -> str | None:
+    """Raises MissingDataError where the file of another rubric cannot be read."""
+    from prism_cli.errors import MissingDataError
+
+    if config.rubric is None:
+        return None
+    try:
+        text = Path(config.rubric).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MissingDataError(f"{config.rubric}: the rubric cannot be read: {error}") from None
+    if not text.strip():
+        raise MissingDataError(f"{config.rubric}: the rubric is empty")
+    return text
+
+
+def _panel_before(inputs: list[str]) -> tuple[str, ...]:
+    """The judges that made the input: from its manifest, else those that voted on its first row.
+
+    Raises:
+        MissingDataError: neither tells.
+    """
+    from prism_cli.errors import MissingDataError
+    from prism_cli.shards.manifest import manifest_path, read_manifest
+    from prism_cli.shards.reader import read_rows
+
+    for one in inputs:
+        made = read_manifest(manifest_path(Path(one))) if one != "-" else None
+        if made and made["stage"] == "relabel":
+            config = made["config"]
+            return (*config["judges"], *config.get("add_judges", ()))
+    for _, row in read_rows(inputs) if "-" not in inputs else ():
+        if isinstance(row.get("votes"), dict) and row["votes"]:
+            return tuple(row["votes"])
+    raise MissingDataError(
+        f"{', '.join(inputs)}: rows have no votes, so there is no panel to add a judge to; "
+        "name the panel with --judge"
+    )

@@ -1,13 +1,13 @@
 """How every row command runs its stage and tells what came of it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from prism_cli.commands.options import Common
+from prism_cli.commands.options import Common, Paid
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
@@ -22,10 +22,17 @@ def run_row_stage(
     config: "StageConfig",
     *,
     dependencies: Sequence[Path] = (),
+    identity: Mapping[str, object] | None = None,
 ) -> None:
-    """Run, print the summary, and leave with the exit code that the README's table gives."""
+    """Run, print the summary, and leave with the exit code that the README's table gives.
+
+    Args:
+        identity: what decides the rows besides config and inputs, such as a prompt's hash.
+    """
     from prism_cli.engine.report import print_summary
     from prism_cli.engine.runner import RunOptions, run_rows
+
+    paid = common if isinstance(common, Paid) else Paid()
 
     summary = run_rows(
         stage,
@@ -33,14 +40,16 @@ def run_row_stage(
         RunOptions(
             output=common.output,
             limit=common.limit,
-            overwrite=common.overwrite or common.fresh,
+            overwrite=common.overwrite or common.fresh or paid.retry_final,
             fresh=common.fresh,
             max_rejects=common.max_rejects,
             fields=common.field_names,
             accept_pending=common.accept_pending,
             max_seconds=common.max_seconds,
+            max_cost=paid.max_cost,
+            retry_final=paid.retry_final,
             quiet=common.quiet,
-            config=config.model_dump(mode="json"),
+            config=config.model_dump(mode="json") | dict(identity or {}),
             dependencies=dependencies,
         ),
     )

@@ -6,8 +6,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.adapters.providers.catalog import Catalog, Named
     from prism_cli.adapters.runtimes.canary import Scorer
-    from prism_cli.ports import BatchBackend, FirstStage
+    from prism_cli.commands.options import Paid
+    from prism_cli.domain.chat import ChatTask
+    from prism_cli.domain.rubric import JudgeTask
+    from prism_cli.ports import BatchBackend, CallBackend, FirstStage
+    from prism_cli.shards.paid_rows import PaidRows
     from prism_cli.stages.relabel import Judge
     from prism_cli.stages.rerank_prompts import Prompter
 
@@ -106,40 +111,81 @@ def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchB
     return load_generator(spec, max_sentences, device)
 
 
-def judges(specs: "Sequence[str]") -> "list[Judge]":
-    """The panel of `specs`, in their order; all that is missing is told at once.
+def catalog(common: "Paid") -> "Catalog":
+    """The providers that this command line knows.
+
+    Raises:
+        ConfigError, MissingDataError: a provider file is wrong, or not there.
+    """
+    from prism_cli.adapters.providers.catalog import Catalog
+    from prism_cli.configs.providers import load_providers
+
+    return Catalog(load_providers(common.provider_file), common.concurrency)
+
+
+def paid_rows(common: "Paid") -> "PaidRows | None":
+    """What the rows of --reuse hold; None without it.
+
+    Raises:
+        MissingDataError: no such file.
+    """
+    if not common.reuse:
+        return None
+    from prism_cli.rows.row import check_pair
+    from prism_cli.shards.paid_rows import PaidRows
+    from prism_cli.shards.reader import read_rows
+
+    read = read_rows(common.reuse, fields=common.field_names, check=check_pair)
+    return PaidRows((place.file, row) for place, row in read)
+
+
+def judge_task(rubric: str | None) -> "JudgeTask":
+    """What chat models are asked; with another rubric than ours where one is given."""
+    from prism_cli.domain.rubric import RUBRIC, JudgeTask
+
+    return JudgeTask(RUBRIC if rubric is None else rubric)
+
+
+def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "list[Judge]":
+    """The panel of `specs`, in their order; all keys that are missing are told at once.
+
+    Args:
+        task: of chat models.
 
     Raises:
         UsageError: a spec that names no judge.
-        PrerequisiteError: keys are missing, or a judge cannot be called by this version.
+        PrerequisiteError: keys or models are missing.
     """
-    from prism_cli.adapters.judges.providers import provider_of, refuse_paid_judges
+    from prism_cli.adapters.providers.keys import check_keys
 
-    free = {spec: judge(spec) for spec in specs if provider_of(spec) is None}
-    refuse_paid_judges([spec for spec in specs if spec not in free])
-    return [free[spec] for spec in specs]
+    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
+    check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
+    return [_judge(spec, task, providers) for spec in specs]
 
 
-def judge(spec: str) -> "Judge":
-    """One judge: `source`, or `source:K` for yes from grade K.
-
-    Raises:
-        UsageError: `spec` names no judge.
-        PrerequisiteError: its key is missing, or it cannot be called by this version.
-    """
-    from prism_cli.adapters.judges.providers import KEY_VARIABLES, provider_of, refuse_paid_judges
+def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
 
-    if provider_of(spec):
-        refuse_paid_judges([spec])
+    named = providers.named(spec)
+    if named is not None:
+        if named.api == "openai":
+            return _chat(named, task)
+        raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
     name, colon, grade = spec.partition(":")
     if name == "source" and (not colon or _is_grade(grade)):
         return SourceLabelJudge(spec, float(grade) if colon else 1.0)
     raise UsageError(
         f"{spec}: no such judge; expected source, source:GRADE (a number above 0), or "
-        f"PROVIDER/MODEL with a provider of {', '.join(KEY_VARIABLES)}"
+        f"PROVIDER/MODEL with a provider of {', '.join(providers.names)}"
     )
+
+
+def _chat(named: "Named", task: "ChatTask") -> "CallBackend":
+    from prism_cli.adapters.chat.backend import ChatBackend
+    from prism_cli.adapters.chat.model import ChatModel
+
+    return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)
 
 
 def _is_grade(text: str) -> bool:

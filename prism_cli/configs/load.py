@@ -105,7 +105,7 @@ def unknown_keys(cls: type[BaseModel], layer: Mapping[str, Any], where: str) -> 
     problems = []
     for path in _paths(layer, cls):
         if path not in names:
-            problems.append(f"{where}: {path}: {_unknown('key', path, names)}")
+            problems.append(f"{where}: {path}: {nearest_name('key', path, names)}")
     return problems
 
 
@@ -216,14 +216,16 @@ def _project_problems(
     tables = sorted({DEFAULTS, stage, *STAGES})
     for name, value in content.items():
         if name not in tables:
-            problems.append(f"{path}: {name}: {_unknown('table', name, tables)}")
+            problems.append(f"{path}: {name}: {nearest_name('table', name, tables)}")
         elif not isinstance(value, dict):
             problems.append(f"{path}: {name}: expected a table, found {value!r}")
     defaults = _table(content, DEFAULTS)
     classes = [cls, *map(config_class, STAGES)] if defaults else []
     keys = sorted({key for one in classes for key in one.model_fields})
     unknown = [key for key in defaults if key not in keys]
-    return problems + [f"{path}: {DEFAULTS}.{key}: {_unknown('key', key, keys)}" for key in unknown]
+    return problems + [
+        f"{path}: {DEFAULTS}.{key}: {nearest_name('key', key, keys)}" for key in unknown
+    ]
 
 
 def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -231,7 +233,7 @@ def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"known {what}s: {', '.join(known)}"
     return f"unknown {what}; {hint}"

@@ -1,6 +1,6 @@
 """Settings of `prism relabel`."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -25,6 +25,17 @@ class RelabelConfig(StageConfig):
         description="The panel, cheapest first: provider/model, or source (source:2: the row's "
         "own label, yes from grade 2).",
     )
+    add_judges: tuple[str, ...] = Field(
+        (), description="Judges that join the panel; rows keep the votes that they bring along."
+    )
+    vote: Literal["majority", "soft"] = Field(
+        "majority",
+        description="majority: more than half of the panel's size, stopped as soon as it is "
+        "reached or out of reach. soft: all judges, by the mean of their probabilities.",
+    )
+    rubric: str | None = Field(
+        None, min_length=1, description="A text file with another rubric for chat models."
+    )
     audit: float = Field(
         0.02,
         ge=0,
@@ -34,7 +45,8 @@ class RelabelConfig(StageConfig):
 
     @model_validator(mode="after")
     def _one_vote_each(self) -> Self:
-        twice = sorted({one for one in self.judges if self.judges.count(one) > 1})
+        panel = (*self.judges, *self.add_judges)
+        twice = sorted({one for one in panel if panel.count(one) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} stands twice; each judge has one vote")
         return self

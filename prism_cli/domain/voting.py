@@ -4,8 +4,9 @@ A verdict needs more than half of the panel's size, so abstentions never decide 
 leave it undecided.
 """
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,8 +64,19 @@ class Poll:
     @property
     def agreement(self) -> float | None:
         """Share of the votes cast that equal the verdict, over .5 to 1; None where undecided."""
-        verdict = self.verdict
-        return None if verdict is None else self.count(verdict) / len(self.votes)
+        return self.agreement_with(self.verdict)
+
+    def agreement_with(self, verdict: Vote | None) -> float | None:
+        """Share of the votes cast that equal `verdict`; None for None, or without votes."""
+        return self.count(verdict) / len(self.votes) if verdict and self.votes else None
+
+
+def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> Vote | None:
+    """Yes where the mean of all judges' P(yes) is above .5; None where one has given none."""
+    if any(judge not in probabilities for judge in judges):
+        return None
+    mean = math.fsum(probabilities[judge] for judge in judges) / len(judges)
+    return "yes" if mean > 0.5 else "no"
 
 
 def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:

@@ -21,9 +21,14 @@ COMMIT_SECONDS = 5.0
 
 @dataclass
 class Tally:
-    """What a run asked and paid."""
+    """What a run asked and paid.
+
+    Attributes:
+        lost_calls: calls that ended without a reply and may have been billed.
+    """
 
     asked: int = 0
+    lost_calls: int = 0
     from_ledger: int = 0
     shared: int = 0
     input_tokens: int = 0
@@ -52,6 +57,7 @@ class Answerer:
         open_ledger: called when the first request comes; a stage without requests needs none.
         tally: of the output at work.
         since_ms: replies from before that are not used, in ms since the epoch.
+        refused_since_ms: refusals from before that are not used; likewise.
     """
 
     stage: str
@@ -59,10 +65,12 @@ class Answerer:
     control: Control
     tally: Tally = field(default_factory=Tally)
     since_ms: int = 0
+    refused_since_ms: int = 0
     _output: str = ""
     _ledger: Ledger | None = None
     _runner: asyncio.Runner | None = None
     _down: dict[int, str] = field(default_factory=dict)
+    _lost: dict[int, int] = field(default_factory=dict)
 
     def turn_to(self, output: str, since_ms: int) -> None:
         """Begin another output; of replies older than `since_ms` (ms since the epoch) none is
@@ -117,7 +125,7 @@ class Answerer:
         replies: dict[bytes, Reply | Unanswered],
     ) -> None:
         """Add to `replies` what is missing of `group`, all of one backend."""
-        if isinstance(backend, BatchBackend):
+        if not isinstance(backend, CallBackend):
             self._batches(backend, group, replies)
             return
         missing = [asked for asked in group if asked.key not in replies]
@@ -125,8 +133,19 @@ class Answerer:
         if self._runner is None:
             self._runner = asyncio.Runner()
         calls = Calls(backend, replies, self._down, self.commit, self.control)
-        self._runner.run(calls.all(missing))
+        try:
+            self._runner.run(calls.all(missing))
+        finally:
+            self._count_lost(backend)
         self.control.check()
+
+    def _count_lost(self, backend: CallBackend) -> None:
+        """Keep how many calls went without a reply since the last look: they may be billed."""
+        lost = backend.lost_calls - self._lost.get(id(backend), 0)
+        if lost:
+            self._lost[id(backend)] = backend.lost_calls
+            self.tally.lost_calls += lost
+            self.ledger.add_lost_calls(self._output, lost)
 
     def _batches(
         self,
@@ -192,7 +211,7 @@ class Window:
             if first is None or (index, place) < first[:2]:
                 known[one.key] = (index, place, one)
         answerer.tally.shared += len(asked) - len(new)
-        found = answerer.ledger.find(new, answerer.since_ms)
+        found = answerer.ledger.find(new, answerer.since_ms, answerer.refused_since_ms)
         answerer.tally.from_ledger += len(found)
         here.replies.update(found)
         return here.replies

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prism_cli.engine.control import GRACE_SECONDS, Control
@@ -11,6 +11,8 @@ from prism_cli.ports import CallBackend, Reply, Request
 
 POLL_SECONDS = 0.2
 """How soon a signal is noticed while all calls are slow."""
+
+Answered = tuple[Request, Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Calls:
         backend: CallBackend,
         replies: dict[bytes, Reply | Unanswered],
         down: dict[int, str],
-        commit: Callable[[Sequence[tuple[Request, Reply]]], None],
+        commit: Callable[[Sequence[Answered]], None],
         control: Control,
     ) -> None:
         self._commit = commit
@@ -42,21 +44,22 @@ class Calls:
         self._backend = backend
         self._replies = replies
         self._down = down
-        self._arrived: dict[bytes, tuple[Request, Reply]] = {}
+        self._arrived: dict[bytes, Answered] = {}
         self._turn = asyncio.Lock()
         self._saving: asyncio.Future[None] | None = None
         self._failed = False
 
-    async def all(self, missing: list[Request]) -> None:
+    async def all(self, missing: Sequence[Request]) -> None:
         """Ask; when told to stop, wait for what is in flight, but not for ever.
 
         Raises:
             StorageError: a commit failed; nothing more was asked.
         """
-        queue = iter(missing)
+        calls = self._backend.plan([asked.payload for asked in missing])
+        queue = iter([[missing[index] for index in call] for call in calls])
         workers = [
             asyncio.create_task(self._worker(queue))
-            for _ in range(min(self._backend.concurrency, len(missing)))
+            for _ in range(min(self._backend.concurrency, len(calls)))
         ]
         waiting, stop_at = set(workers), float("inf")
         while waiting:
@@ -80,32 +83,49 @@ class Calls:
     def _stopping(self) -> bool:
         return self._failed or self._control.stopping
 
-    async def _worker(self, queue: Iterable[Request]) -> None:
-        backend, down = self._backend, self._down
-        for asked in queue:
+    async def _worker(self, queue: Iterator[list[Request]]) -> None:
+        for call in queue:
             if self._stopping:
                 return
-            if reason := down.get(id(backend)):
-                self._replies[asked.key] = Unanswered(reason)
-                continue
-            try:
-                reply = await backend.answer(asked.payload)
-            except RefusalError as error:
-                reply = Reply({}, str(error))
-            except ProviderError as error:
-                self._replies[asked.key] = Unanswered(str(error))
-                continue
-            except PrerequisiteError as error:
-                down[id(backend)] = str(error)
-                self._replies[asked.key] = Unanswered(str(error))
-                continue
-            await self._durable(asked, reply)
+            await self._ask(call)
 
-    async def _durable(self, asked: Request, reply: Reply) -> None:
-        """Wait until the reply is committed; those that arrive during a commit share the next."""
-        self._arrived[asked.key] = (asked, reply)
+    async def _ask(self, call: Sequence[Request]) -> None:
+        """One call; where several questions are refused together, one for each, since it may be
+        a single one that is to blame."""
+        backend, payloads = self._backend, [asked.payload for asked in call]
+        if reason := self._down.get(id(backend)):
+            return self._unanswered(call, reason)
+        estimate = backend.estimate(payloads).usd
+        if not self._control.reserve(estimate):
+            return
+        try:
+            replies = await backend.answer(payloads)
+        except RefusalError as error:
+            if len(call) > 1:
+                for asked in call:
+                    if not self._stopping:
+                        await self._ask([asked])
+                return
+            replies = [Reply({}, str(error))]
+        except ProviderError as error:
+            return self._unanswered(call, str(error))
+        except PrerequisiteError as error:
+            self._down[id(backend)] = str(error)
+            return self._unanswered(call, str(error))
+        finally:
+            self._control.release(estimate)
+        await self._durable(list(zip(call, replies, strict=True)))
+
+    def _unanswered(self, call: Sequence[Request], reason: str) -> None:
+        for asked in call:
+            self._replies[asked.key] = Unanswered(reason)
+
+    async def _durable(self, answered: Sequence[Answered]) -> None:
+        """Wait until the replies are committed; those that arrive during a commit share the
+        next."""
+        self._arrived.update((asked.key, (asked, reply)) for asked, reply in answered)
         async with self._turn:
-            if asked.key in self._arrived:
+            if answered[0][0].key in self._arrived:
                 group, self._arrived = list(self._arrived.values()), {}
                 self._saving = asyncio.ensure_future(asyncio.to_thread(self._commit, group))
                 try:
@@ -113,4 +133,4 @@ class Calls:
                 except StorageError:
                     self._failed = True  # at once: `all` looks only now and then
                     raise
-        self._replies[asked.key] = reply
+        self._replies.update((asked.key, reply) for asked, reply in answered)

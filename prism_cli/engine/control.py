@@ -26,6 +26,8 @@ class Control:
         self._max_seconds = max_seconds
         self._max_usd = max_usd
         self.spent_usd = 0.0
+        self._reserved_usd = 0.0
+        self._budget_refused = False
         self.signal_number = 0
         self._abandonable = False
 
@@ -50,9 +52,25 @@ class Control:
             )
         if self._over_budget:
             raise LimitReachedError(
-                f"--max-cost {self._max_usd:g} USD reached (spent {self.spent_usd:.4f}); what was "
-                "answered is kept, and the same command goes on from here"
+                f"--max-cost {self._max_usd:g} USD reached: {self.spent_usd:.4f} are spent, and "
+                "the next call would go beyond; what was answered is kept, and the same command "
+                "goes on from here"
             )
+
+    def reserve(self, usd: float) -> bool:
+        """Set aside what a call will cost, about; False, and the run stops, where that is more
+        than is left. A call in flight may still cost more than was thought of it."""
+        if self._max_usd is not None and usd:
+            if self.spent_usd + self._reserved_usd + usd > self._max_usd:
+                self._budget_refused = True
+                return False
+            self._reserved_usd += usd
+        return True
+
+    def release(self, usd: float) -> None:
+        """Give back what was set aside; the reply's own cost is counted instead."""
+        if self._max_usd is not None:
+            self._reserved_usd -= usd
 
     @property
     def _over_time(self) -> bool:
@@ -60,7 +78,8 @@ class Control:
 
     @property
     def _over_budget(self) -> bool:
-        return self._max_usd is not None and self.spent_usd >= self._max_usd
+        spent = self._max_usd is not None and self.spent_usd >= self._max_usd
+        return spent or self._budget_refused
 
     @contextmanager
     def listening(self) -> Iterator[None]:

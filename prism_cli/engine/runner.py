@@ -41,6 +41,8 @@ class RunOptions:
         config: the resolved config; a change of it is refused unless `overwrite`.
         dependencies: other files that decide the rows (corpus, qrels).
         fields: contract name -> name in the input.
+        retry_final: ask again what was refused for good before this run.
+        max_cost: US dollars.
     """
 
     output: Path | None = None
@@ -52,6 +54,7 @@ class RunOptions:
     accept_pending: bool = False
     max_seconds: float | None = None
     max_cost: float | None = None
+    retry_final: bool = False
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Sequence[Path] = ()
@@ -227,6 +230,7 @@ class _Run:
                 self.stage.name,
                 lambda: Ledger(state_directory(home) / "ledger.sqlite"),
                 self.control,
+                refused_since_ms=time.time_ns() // 1_000_000 if self.options.retry_final else 0,
             )
             self.stack.callback(self._answerer.close)
         self._answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)

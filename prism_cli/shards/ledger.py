@@ -34,17 +34,20 @@ CREATE TABLE IF NOT EXISTS spent (
     asked INTEGER NOT NULL,
     input_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
-    usd REAL NOT NULL
+    usd REAL NOT NULL,
+    lost_calls INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
 _KEEP = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SPEND = """
-INSERT INTO spent VALUES (?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
+INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     asked = asked + excluded.asked,
     input_tokens = input_tokens + excluded.input_tokens,
     output_tokens = output_tokens + excluded.output_tokens,
-    usd = usd + excluded.usd
+    usd = usd + excluded.usd,
+    lost_calls = lost_calls + excluded.lost_calls
 """
+_SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
 _NO_USAGE = Usage()
 
 
@@ -69,9 +72,13 @@ class Ledger:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA cache_size = -32768")
             self._db.executescript(_SCHEMA)
+            self._add_columns()
 
-    def find(self, keys: Sequence[bytes], since_ms: int = 0) -> dict[bytes, Reply]:
-        """The replies that are here, by key; only those committed after `since_ms`."""
+    def find(
+        self, keys: Sequence[bytes], since_ms: int = 0, refused_since_ms: int = 0
+    ) -> dict[bytes, Reply]:
+        """The replies that are here, by key; only those committed after `since_ms`, and of
+        refusals only those after `refused_since_ms`."""
         found: dict[bytes, Reply] = {}
         loads = orjson.loads
         with self._guarded():
@@ -80,8 +87,9 @@ class Ledger:
                 marks = ",".join("?" * len(part))
                 for key, value, refusal in self._db.execute(
                     "SELECT key, value, refusal FROM replies "
-                    f"WHERE key IN ({marks}) AND created_ms > ?",
-                    (*part, since_ms),
+                    f"WHERE key IN ({marks}) AND created_ms > ? "
+                    "AND (refusal IS NULL OR created_ms > ?)",
+                    (*part, since_ms, refused_since_ms),
                 ):
                     found[key] = Reply(loads(value), refusal, _NO_USAGE)
         return found
@@ -109,6 +117,7 @@ class Ledger:
             sum(one.input_tokens for one in used),
             sum(one.output_tokens for one in used),
             sum(one.usd for one in used),
+            0,
         )
         with self._guarded():
             self._db.execute("BEGIN IMMEDIATE")
@@ -120,14 +129,18 @@ class Ledger:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
 
+    def add_lost_calls(self, output: str, count: int) -> None:
+        """Note calls under `output` that ended without a reply and may have been billed."""
+        with self._guarded():
+            self._db.execute(_SPEND, (output, 0, 0, 0, 0.0, count))
+
     def spent(self, output: str) -> dict[str, float]:
-        """asked, input_tokens, output_tokens and usd of all commits under `output`."""
-        names = ("asked", "input_tokens", "output_tokens", "usd")
+        """asked, input_tokens, output_tokens, usd and lost_calls of all commits under `output`."""
         with self._guarded():
             row = self._db.execute(
-                f"SELECT {', '.join(names)} FROM spent WHERE output = ?", (output,)
+                f"SELECT {', '.join(_SPENT)} FROM spent WHERE output = ?", (output,)
             ).fetchone()
-        return dict(zip(names, row or (0, 0, 0, 0.0), strict=True))
+        return dict(zip(_SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
 
     def usage(self) -> dict[str, Usage]:
         """What the replies of each backend cost together."""
@@ -142,6 +155,19 @@ class Ledger:
         """Release the file."""
         with self._guarded():
             self._db.close()
+
+    def _add_columns(self) -> None:
+        """What ledgers of earlier versions lack."""
+        if not self._lacks_lost_calls():
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        if self._lacks_lost_calls():  # not added by another process meanwhile
+            self._db.execute("ALTER TABLE spent ADD COLUMN lost_calls INTEGER NOT NULL DEFAULT 0")
+        self._db.execute("COMMIT")
+
+    def _lacks_lost_calls(self) -> bool:
+        columns = self._db.execute("PRAGMA table_info(spent)")
+        return "lost_calls" not in {row[1] for row in columns}
 
     def _set_journal(self, mode: str) -> None:
         """Turning WAL on needs the file alone, and sqlite does not wait for that by itself."""

@@ -1,7 +1,7 @@
 """Tables that may outgrow memory: sqlite files that vanish with the run."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,12 +25,17 @@ class Spill:
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute(f"CREATE TABLE spill ({columns}) {options}")
 
-    def fill(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def fill(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one INSERT for each of `rows`."""
         with _storage():
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
+
+    def index(self, columns: str) -> None:
+        """Make rows be found by `columns`."""
+        with _storage():
+            self._db.execute(f"CREATE INDEX by_columns ON spill ({columns})")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a SELECT."""

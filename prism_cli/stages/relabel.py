@@ -1,14 +1,16 @@
 """A panel of judges on every row, asked one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
-from prism_cli.domain.voting import Poll, Vote
+from prism_cli.domain.voting import Poll, Vote, mean_verdict
 from prism_cli.engine.stage import RowStage
-from prism_cli.ports import BatchBackend, CallBackend, Reply, RowWork, request
+from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork
 from prism_cli.rows.row import Row, check_pair, doc_id, document_text, query_id
+from prism_cli.shards.paid_rows import PaidRows
+from prism_cli.stages.asking import asked_again
 
 
 @runtime_checkable
@@ -24,7 +26,7 @@ class RowJudge(Protocol):
 
 
 Judge = RowJudge | BatchBackend | CallBackend
-"""A backend's payload is (query, document text); its refusal is an abstention."""
+"""A backend's payload is ((query, document text), attempt); its refusal is an abstention."""
 
 
 class RelabelStage(RowStage):
@@ -34,74 +36,132 @@ class RelabelStage(RowStage):
         judges: the panel, cheapest first; no two with one spec.
         audit: share of rows, chosen by hash of (seed, query_id, doc_id), on which every judge
             votes, so that agreement between judges can be measured without the bias of stopping.
+        soft: every judge is asked, and the mean of their probabilities decides.
+        added: specs of judges that vote on every row, before those that have not voted yet; the
+            votes that rows bring along are kept.
+        paid: votes that are paid for already.
     """
 
     name = "relabel"
 
-    def __init__(self, judges: Sequence[Judge], *, audit: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        judges: Sequence[Judge],
+        *,
+        audit: float = 0.0,
+        seed: int = 0,
+        soft: bool = False,
+        added: Sequence[str] = (),
+        paid: PaidRows | None = None,
+    ) -> None:
         # A look at the protocol costs more than the vote: once a judge, not once a row.
         self._panel = [
             (one.spec, one.vote, None) if isinstance(one, RowJudge) else (one.spec, None, one)
-            for one in judges
+            for one in sorted(judges, key=lambda one: one.spec not in added)
         ]
+        self._order = [one.spec for one in judges]
         self._audit = audit if len(self._panel) > 1 else 0.0
         self._seed = seed
+        self._soft = soft
+        self._added = frozenset(added)
+        self._paid = paid
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
-        self._audited = 0
+        self._figures: Counter[str] = Counter()
 
     def check(self, row: Row) -> None:
-        """A pair row."""
+        """A pair row; votes of the right form where they are to be kept."""
         check_pair(row)
 
     def work(self, row: Row) -> RowWork:
         """Ask judge after judge; stop as soon as the verdict is reached or out of reach."""
         poll = Poll(len(self._panel))
         probabilities: dict[str, float] = {}
+        origins: dict[str, str] = {}
+        known = self._known(row)
+        for spec, known_vote, known_odds, origin in known:
+            poll.add(spec, known_vote)
+            if known_odds is not None:
+                probabilities[spec] = known_odds
+            if origin:
+                origins[spec] = origin
         audit = self._audited_by_lot(row)
         answers: list[tuple[str, Vote | None]] = []
         for spec, vote_on, backend in self._panel:
-            if poll.settled and not audit:
-                break
+            if spec in poll.votes:
+                continue
+            if poll.settled and not (audit or self._soft or spec in self._added):
+                continue
             vote: Vote | None = None
             if vote_on is not None:
                 vote = vote_on(row)
             elif backend is not None:
-                text = document_text(row)
-                (reply,) = yield [request(backend, (row["query"], text), row["query"], text)]
-                vote = _vote_of(reply)
-                if "probability" in reply.value:
-                    probabilities[spec] = reply.value["probability"]
+                vote, probability = yield from _asked(backend, row)
+                if probability is not None:
+                    probabilities[spec] = probability
             poll.add(spec, vote)
             answers.append((spec, vote))
-        for spec, vote in answers:
-            self._votes[spec][vote or "abstained"] += 1
-        self._verdicts[poll.verdict or "undecided"] += 1
-        for name in ("vote_probabilities", "audit"):  # of an earlier panel
+        for spec, *_ in known:
+            self._votes[spec]["kept"] += 1
+        for spec, cast in answers:
+            self._votes[spec][cast or "abstained"] += 1
+        for name in ("vote_probabilities", "audit", "reused"):  # of an earlier panel
             row.pop(name, None)
-        row["votes"] = poll.votes
+        row["votes"] = {spec: poll.votes[spec] for spec in self._order if spec in poll.votes}
         if probabilities:
-            row["vote_probabilities"] = probabilities
-        row["verdict"] = poll.verdict
+            row["vote_probabilities"] = {
+                spec: probabilities[spec] for spec in self._order if spec in probabilities
+            }
+        row["verdict"] = verdict = (
+            mean_verdict(probabilities, self._order) if self._soft else poll.verdict
+        )
+        self._verdicts[verdict or "undecided"] += 1
         row["votes_cast"] = len(poll.votes)
-        row["agreement"] = poll.agreement
+        row["agreement"] = poll.agreement_with(verdict)
         if audit:
-            self._audited += 1
+            self._figures["audit rows"] += 1
             row["audit"] = True
+        if origins:
+            row["reused"] = {f"votes.{spec}": origin for spec, origin in origins.items()}
         return row
 
     def summary(self) -> dict[str, object]:
-        """Verdicts, and each judge's votes."""
+        """Verdicts, each judge's votes, and what stopping early spared."""
         figures: dict[str, object] = {
             "verdicts": {name: self._verdicts[name] for name in ("yes", "no", "undecided")}
         }
+        kept = sum(votes["kept"] for votes in self._votes.values())
+        names = ("yes", "no", "abstained", *(("kept",) if kept else ()))
         figures["votes"] = [
-            {"judge": spec, **{name: votes[name] for name in ("yes", "no", "abstained")}}
+            {"judge": spec, **{name: votes[name] for name in names}}
             for spec, votes in self._votes.items()
         ]
+        if len(self._panel) > 1:
+            asked = sum(votes.total() for votes in self._votes.values()) - kept
+            spared = self._verdicts.total() * len(self._panel) - asked - kept
+            figures["judgements"] = {"made": asked, "spared by stopping early": spared}
         if self._audit:
-            figures["audit rows"] = self._audited
+            figures["audit rows"] = self._figures["audit rows"]
         return figures
+
+    def _known(self, row: Row) -> list[tuple[str, Vote, float | None, str]]:
+        """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
+        found: dict[str, tuple[str, Vote, float | None, str]] = {}
+        if self._added:
+            given, odds = row.get("votes") or {}, row.get("vote_probabilities") or {}
+            found = {
+                spec: (spec, given[spec], odds.get(spec), "")
+                for spec in self._order
+                if given.get(spec) in ("yes", "no")
+            }
+        if self._paid is not None:
+            known = self._paid.find(row["query"], document_text(row))
+            for spec in self._order:
+                vote = known.get(("votes", spec))
+                if spec not in found and vote is not None:
+                    odd = known.get(("vote_probabilities", spec))
+                    found[spec] = (spec, vote.value, odd.value if odd else None, vote.origin)
+        return [found[spec] for spec in self._order if spec in found]
 
     def _audited_by_lot(self, row: Row) -> bool:
         if not self._audit:
@@ -111,6 +171,11 @@ class RelabelStage(RowStage):
         return int.from_bytes(digest) < self._audit * 2**64
 
 
-def _vote_of(reply: Reply) -> Vote | None:
+def _asked(
+    backend: BatchBackend | CallBackend, row: Mapping[str, str]
+) -> Generator[Sequence[Request], Sequence[Reply], tuple[Vote | None, float | None]]:
+    """A judge's vote and probability; None where it has none."""
+    pair = (row["query"], document_text(dict(row)))
+    reply = yield from asked_again(backend, pair, *pair)
     vote = reply.value.get("vote")
-    return vote if vote in ("yes", "no") else None
+    return vote if vote in ("yes", "no") else None, reply.value.get("probability")

@@ -70,41 +70,6 @@ def test_one_missing_key_is_not_answered_by_a_smaller_panel(
     assert "OPENROUTER_API_KEY" not in done.stderr
 
 
-def test_with_all_keys_the_command_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_jsonl(Path("data.jsonl"), make_pairs(2))
-    for key in KEYS:
-        monkeypatch.setenv(key, "sk-secret")
-    done = prism("relabel", "data.jsonl")
-    assert done.returncode == 3
-    assert "cannot call" in done.stderr
-    assert "sk-secret" not in done.stderr
-    mixed = prism("relabel", "data.jsonl", "--judge", "source", "--judge", "deepseek/deepseek-chat")
-    assert mixed.returncode == 3
-    assert not Path("data.relabel.jsonl").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "told"),
-    [
-        (["--judge", "sorce"], 2, "sorce: no such judge"),
-        (["--judge", "source:"], 2, "source:: no such judge"),
-        (["--judge", "source:0"], 2, "source:0: no such judge"),
-        (["--judge", "source:-1"], 2, "no such judge"),
-        (["--judge", "source:x"], 2, "no such judge"),
-        (["--judge", "source", "--judge", "source"], 2, "source stands twice"),
-        (["--judge", "source", "--audit", "2"], 2, "less than or equal to 1"),
-        (["--judge", "source", "--set", "judge=1"], 2, "did you mean judges"),
-    ],
-)
-def test_what_cannot_be_is_told(words: list[str], code: int, told: str) -> None:
-    write_jsonl(Path("in.jsonl"), make_pairs(1, source_label="1"))
-    done = prism("relabel", "in.jsonl", "-o", "out.jsonl", *words)
-    assert done.returncode == code, done.stderr
-    assert told.lower() in done.stderr.lower()
-    assert "Traceback" not in done.stderr
-    assert not Path("out.jsonl").exists()
-
-
 def test_missing_input_is_told() -> None:
     done = prism("relabel", "nowhere.jsonl", "--judge", "source")
     assert done.returncode == 3

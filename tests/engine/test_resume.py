@@ -217,7 +217,7 @@ def test_the_manifest_says_what_made_the_output(tmp_path: Path, pairs: Path) -> 
     assert said["inputs"][0]["bytes"] == pairs.stat().st_size
     assert said["counts"]["written"] == 50
     assert said["usage"] == {
-        "asked": 50, "from_ledger": 0, "shared": 0, "usd": 0.0,
+        "asked": 50, "lost_calls": 0, "from_ledger": 0, "shared": 0, "usd": 0.0,
         "input_tokens": sum(len(row["document"]) for row in make_pairs(50)), "output_tokens": 50,
     }  # fmt: skip
     assert said["figures"] == {"backends": 1}

@@ -191,9 +191,9 @@ def test_summary_tells_scores_and_how_far_they_go_with_verdicts() -> None:
 
 def test_a_server_is_a_teacher_too() -> None:
     class Calls(ScriptedCalls):
-        async def answer(self, payload: Any) -> Reply:
+        async def answer(self, payloads: Any) -> list[Reply]:
             await asyncio.sleep(0)
-            return Reply({"score": score_of(payload[1])})
+            return [Reply({"score": score_of(text)}) for _, text in payloads]
 
     (found,), _ = distilled([make_pair(1)], DistillStage([Calls(spec="v/x")]))
     assert found["teacher_scores"] == {"v/x": score_of(make_pair(1)["document"])}

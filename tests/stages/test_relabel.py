@@ -9,7 +9,7 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError, RowError
-from prism_cli.ports import Reply
+from prism_cli.ports import Reply, Usage
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 
@@ -27,12 +27,23 @@ class ScriptedJudge:
     def fingerprint(self) -> str:
         return f"judge {self.spec}"
 
-    async def answer(self, payload: tuple[str, str]) -> Reply:
-        self.asked.append(payload)
-        step = self.votes.get(payload[1], "yes")
+    lost_calls: int = 0
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [[index] for index in range(len(payloads))]
+
+    def estimate(self, payloads: Sequence[Any]) -> Usage:
+        return Usage()
+
+    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        ((pair, attempt),) = payloads
+        self.asked.append(pair)
+        step = self.votes.get(pair[1], "yes")
+        if isinstance(step, list):
+            step = step[attempt]
         if isinstance(step, Exception):
             raise step
-        return step if isinstance(step, Reply) else Reply({"vote": step})
+        return [step if isinstance(step, Reply) else Reply({"vote": step})]
 
 
 @dataclass

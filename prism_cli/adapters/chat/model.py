@@ -1,0 +1,188 @@
+"""A chat model behind an OpenAI-compatible server, by the openai SDK."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+import openai
+import orjson
+
+from prism_cli.adapters.providers.channel import Channel, Losses
+from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.configs.providers import ModelCard
+from prism_cli.domain.chat import Prompt
+from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.errors import RefusalError
+from prism_cli.ports import Usage
+
+_OVERHEAD_TOKENS = 16
+"""Of the chat form around two messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a chat model said; "" where it ran out of tokens before its first word."""
+
+    text: str
+    usage: Usage
+
+
+class ChatModel:
+    """Asks one model of one provider.
+
+    Attributes:
+        spec: provider/model, as the user wrote it.
+    """
+
+    def __init__(self, spec: str, channel: Channel, model: str, card: ModelCard) -> None:
+        self.spec = spec
+        self.channel = channel
+        self.losses = Losses()
+        self._model = model
+        self._card = card
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model, and all of its card that reaches it. Not the address: the same model at
+        another address is the same judge."""
+        card = self._card.model_dump(
+            include={"answer_tokens", "takes_temperature", "tokens_parameter", "extra_body"}
+        )
+        whole = orjson.dumps(card, option=orjson.OPT_SORT_KEYS)
+        return f"{self.spec} {sha256(whole).hexdigest()[:16]}"
+
+    def estimate(self, prompt: Prompt, attempt: int = 0) -> Usage:
+        """Tokens and cost, the answer at its longest."""
+        given = estimate_tokens(prompt.system) + estimate_tokens(prompt.user) + _OVERHEAD_TOKENS
+        return self._usage(given, self._answer_tokens(prompt, attempt), None)
+
+    async def complete(self, prompt: Prompt, attempt: int = 0) -> Completion:
+        """The model's answer.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+        """
+        sent: dict[str, Any] = {
+            "model": self._model,
+            "messages": [
+                {"role": "system", "content": prompt.system},
+                {"role": "user", "content": prompt.user},
+            ],
+            self._card.tokens_parameter: self._answer_tokens(prompt, attempt),
+            "stream": False,
+        }
+        if self._card.takes_temperature:
+            sent["temperature"] = prompt.temperature
+        if self._card.extra_body:
+            sent["extra_body"] = self._card.extra_body
+
+        async def send() -> httpx2.Response:
+            return await unwrapped(self._client.chat.completions.with_raw_response.create(**sent))
+
+        thought = self.estimate(prompt, attempt)
+
+        def read(found: Any) -> Completion:
+            return Completion(_text_of(found), self._used(found, thought))
+
+        tokens = thought.input_tokens + thought.output_tokens
+        return await self.channel.ask(send, read, tokens, self.losses)
+
+    @cached_property
+    def _client(self) -> openai.AsyncOpenAI:
+        return sdk_client(self.channel)
+
+    def _answer_tokens(self, prompt: Prompt, attempt: int) -> int:
+        if prompt.answer_tokens is not None:
+            return prompt.answer_tokens
+        return self._card.answer_tokens[min(attempt, len(self._card.answer_tokens) - 1)]
+
+    def _used(self, found: Any, thought: Usage) -> Usage:
+        """What the reply says was used, else what was thought."""
+        told = found.get("usage")
+        if not isinstance(told, dict):
+            return thought
+        given, answered = told.get("prompt_tokens"), told.get("completion_tokens")
+        return self._usage(
+            given if isinstance(given, int) else thought.input_tokens,
+            answered if isinstance(answered, int) else thought.output_tokens,
+            told.get("cost"),
+        )
+
+    def _usage(self, given: int, answered: int, cost: object) -> Usage:
+        card = self._card
+        if not card.priced and isinstance(cost, int | float):
+            return Usage(given, answered, float(cost))  # OpenRouter tells it
+        dollars = given * (card.usd_per_million_input or 0)
+        dollars += answered * (card.usd_per_million_output or 0)
+        return Usage(given, answered, dollars / 1e6)
+
+
+def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
+    """The SDK over the channel's own client: its retries are off, as the channel has its own, and
+    what the environment says of an OpenAI account goes to no other provider."""
+    left_out: dict[str, Any] = {
+        name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")
+    }
+    if not channel.key:
+        left_out["Authorization"] = openai.Omit()
+    return openai.AsyncOpenAI(
+        api_key=channel.key or "none",
+        base_url=channel.provider.base_url,
+        max_retries=0,
+        timeout=channel.provider.timeout_seconds,
+        http_client=channel.http,
+        default_headers=left_out,
+    )
+
+
+async def unwrapped(raw: Any) -> httpx2.Response:
+    """The HTTP reply of a raw SDK call, whatever its status.
+
+    Raises:
+        httpx2.RequestError: what the SDK's own connection error stands for.
+    """
+    try:
+        response: httpx2.Response = (await raw).http_response
+    except openai.APIStatusError as error:
+        return error.response
+    except openai.APITimeoutError as error:
+        raise httpx2.ReadTimeout(str(error)) from error
+    except openai.APIConnectionError as error:
+        cause = error.__cause__
+        if isinstance(cause, httpx2.RequestError | httpx2.StreamError):
+            raise cause from None
+        raise httpx2.NetworkError(str(error)) from error
+    return response
+
+
+def _text_of(found: Any) -> str:
+    """The text of the first choice.
+
+    Raises:
+        AgainError: there is none.
+        RefusalError: a content filter, or the model declined.
+    """
+    choices = found.get("choices") if isinstance(found, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    if not isinstance(message, dict):
+        raise AgainError("200 without a choice that has a message", billed=True)
+    assert isinstance(first, dict)
+    if first.get("finish_reason") == "content_filter":
+        raise RefusalError("stopped by the provider's content filter")
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+        )
+    if isinstance(content, str) and content.strip():
+        return content
+    if isinstance(message.get("refusal"), str) and message["refusal"]:
+        raise RefusalError(f"the model declined: {message['refusal'][:200]}")
+    if first.get("finish_reason") == "length":
+        return ""
+    raise AgainError("200 with a message without content", billed=True)

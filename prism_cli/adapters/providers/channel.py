@@ -1,0 +1,174 @@
+"""One provider's line: keyed, paced, retried, with a deadline. All its backends share it."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import httpx2
+from aiolimiter import AsyncLimiter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
+from tenacity.wait import wait_random_exponential
+
+from prism_cli.adapters.providers.health import Health
+from prism_cli.adapters.providers.replies import AgainError, NoSuchModelError, json_of
+from prism_cli.configs.providers import Provider
+from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
+
+Value = TypeVar("Value")
+Send = Callable[[], Awaitable[httpx2.Response]]
+
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
+_PACE_SECONDS = 5.0
+"""Limits a minute are held over windows of this length, so that a minute's calls do not go out
+in its first second."""
+
+
+@dataclass
+class Losses:
+    """Calls of one backend that ended without a reply and may have been billed."""
+
+    count: int = 0
+
+
+class Channel:
+    """Sends calls to one provider until they are answered, refused, or out of time."""
+
+    def __init__(self, name: str, provider: Provider) -> None:
+        self.name = name
+        self.provider = provider
+        self._requests = _limiter(provider.requests_per_minute)
+        self._tokens = _limiter(provider.tokens_per_minute)
+        # Behind a comma or a new line a variable often holds nothing that belongs to the key.
+        self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
+
+    @cached_property
+    def http(self) -> httpx2.AsyncClient:
+        """The client: no redirects, so that the key goes to no other host; a connection a slot."""
+        return httpx2.AsyncClient(
+            timeout=httpx2.Timeout(self.provider.timeout_seconds),
+            limits=httpx2.Limits(
+                max_connections=self.provider.concurrency,
+                max_keepalive_connections=self.provider.concurrency,
+            ),
+            follow_redirects=False,
+        )
+
+    @cached_property
+    def health(self) -> Health:
+        """The provider's state in this run."""
+        provider = self.provider
+        return Health(self.name, provider.concurrency, provider.deadline_seconds)
+
+    async def post(self, path: str, body: Any) -> httpx2.Response:
+        """One POST of JSON with the key; nothing is judged yet."""
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        url = f"{self.provider.base_url}/{path}"
+        return await self.http.post(url, json=body, headers=headers)
+
+    async def ask(
+        self, send: Send, read: Callable[[Any], Value], tokens: int, losses: Losses
+    ) -> Value:
+        """One question, sent until `read` takes the JSON of its reply.
+
+        Args:
+            read: raises AgainError where a reply holds nothing usable, RefusalError where it is
+                the final word.
+            tokens: of question and answer, about; for the limit a minute.
+            losses: counts the attempts that were lost.
+
+        Raises:
+            ProviderError: no answer within deadline_seconds.
+            RefusalError: the provider's final word on this question.
+            PrerequisiteError: the provider cannot be used at all.
+        """
+        give_up_at = time.monotonic() + self.provider.deadline_seconds
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(AgainError),
+            stop=stop_before_delay(self.provider.deadline_seconds),
+            wait=_wait,
+            reraise=True,
+        )
+        try:
+            return await attempts(self._attempt, send, read, tokens, losses, give_up_at)
+        except AgainError as error:
+            raise ProviderError(f"{self.name}: {self._without_key(error)}; gave up") from None
+        except RefusalError as error:
+            raise RefusalError(self._without_key(error)) from None
+        except PrerequisiteError as error:
+            raise PrerequisiteError(self._told(error)) from None
+
+    async def _attempt(
+        self,
+        send: Send,
+        read: Callable[[Any], Value],
+        tokens: int,
+        losses: Losses,
+        give_up_at: float,
+    ) -> Value:
+        async with self.health.slot(give_up_at):
+            if self._requests:
+                await self._requests.acquire()
+            if self._tokens:
+                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+            try:
+                value = read(json_of(await self._sent(send, losses)))
+            except AgainError as error:
+                losses.count += error.billed
+                self.health.failed(str(error), too_many=error.too_many, wait=error.wait)
+                raise
+            except PrerequisiteError as error:
+                if not isinstance(error, NoSuchModelError):
+                    self.health.down = self._told(error)  # at once, for all its models
+                raise
+            self.health.succeeded()
+            return value
+
+    async def _sent(self, send: Send, losses: Losses) -> httpx2.Response:
+        """One call; a slow drip ends at timeout_seconds too."""
+        seconds = self.provider.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await send()
+        except (TimeoutError, httpx2.TimeoutException) as error:
+            billed = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            raise AgainError(f"no answer within {seconds:g} s", billed=billed) from None
+        except asyncio.CancelledError:
+            losses.count += 1
+            raise
+        except httpx2.ConnectError as error:
+            raise AgainError(f"cannot be reached at {self.provider.base_url}: {error}") from None
+        except (httpx2.RequestError, httpx2.StreamError) as error:
+            words = f"the connection broke ({type(error).__name__}: {error})"
+            raise AgainError(words, billed=True) from None
+
+    def _without_key(self, error: Exception) -> str:
+        return str(error).replace(self.key, "[key]") if self.key else str(error)
+
+    def _told(self, error: Exception) -> str:
+        """Why a provider is of no use, and what to look at."""
+        words = self._without_key(error)
+        if words == self.health.down:
+            return words
+        key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""
+        return f"{self.name} at {self.provider.base_url}: {words}{key}; it is asked no more"
+
+
+def _limiter(per_minute: float | None) -> AsyncLimiter | None:
+    if per_minute is None:
+        return None
+    window = max(_PACE_SECONDS, 60 / per_minute)  # room for one at least
+    return AsyncLimiter(per_minute * window / 60, window)
+
+
+_jittered = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
+
+
+def _wait(state: RetryCallState) -> float:
+    """What the provider asks for, else longer from attempt to attempt, with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.wait if isinstance(error, AgainError) else None
+    return _jittered(state) if asked is None else asked

@@ -1,0 +1,180 @@
+"""Who can be asked for money: providers, their models, prices and limits.
+
+Read from recipes/providers.toml, then $XDG_CONFIG_HOME/prism/providers.toml, then --provider-file
+(or PRISM_PROVIDER_FILE); a later file adds to and corrects what stands in an earlier one.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from prism_cli.configs.base import Section
+from prism_cli.configs.load import nearest_name, read_toml
+from prism_cli.configs.recipes import recipes_root
+from prism_cli.errors import ConfigError, MissingDataError
+
+Api = Literal[
+    "openai", "openai-decisions", "systemone", "voyage", "cohere", "jina", "tei", "vllm-rerank",
+    "exa", "tavily",
+]  # fmt: skip
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether what is sent there stays on this machine."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
+class ModelCard(Section):
+    """One model: what it costs, what fits, and how it wants to be asked."""
+
+    usd_per_million_input: float | None = Field(None, ge=0)
+    usd_per_million_output: float | None = Field(None, ge=0)
+    usd_per_thousand_searches: float | None = Field(
+        None, ge=0, description="Price of 1,000 calls of a reranker or a search API, if it has one."
+    )
+    context_tokens: int | None = Field(None, ge=1)
+    max_documents: int | None = Field(None, ge=1, description="Documents or questions a call.")
+    answer_tokens: tuple[int, ...] = Field(
+        (1,),
+        min_length=1,
+        description="max_tokens of a one-word answer; further numbers are for further attempts.",
+    )
+    takes_temperature: bool = True
+    tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict, description="Sent as it is, besides all else."
+    )
+
+    @property
+    def priced(self) -> bool:
+        """Whether its cost can be told."""
+        by_token = self.usd_per_million_input is not None
+        return by_token or self.usd_per_thousand_searches is not None
+
+
+class Provider(Section):
+    """One server: how to speak to it, and how fast."""
+
+    api: Api
+    base_url: str
+    key_env: str = Field("", description="Name of the variable that holds the key; '' for none.")
+    requests_per_minute: float | None = Field(None, gt=0)
+    tokens_per_minute: float | None = Field(None, gt=0)
+    concurrency: int = Field(64, ge=1, le=1000, description="Calls in flight at the most.")
+    timeout_seconds: float = Field(60.0, gt=0, description="Of one attempt without a reply.")
+    deadline_seconds: float = Field(180.0, gt=0, description="Of one question, retries included.")
+    models: dict[str, ModelCard] = Field(default_factory=dict)
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            raise ValueError("expected an address such as https://host/v1")
+        if parts.scheme == "http" and not is_loopback(url):
+            raise ValueError("expected https; plain http is for this machine alone")
+        if parts.username or parts.password:
+            raise ValueError("a key does not belong into an address; name its variable in key_env")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        if self.deadline_seconds < self.timeout_seconds:
+            raise ValueError("deadline_seconds is below timeout_seconds")
+        return self
+
+
+class ProviderBook(Section):
+    """All providers by name."""
+
+    providers: dict[str, Provider]
+
+    def named(self, spec: str) -> tuple[Provider, str, ModelCard] | None:
+        """Provider, model and card of `provider/model`; None where no provider is named so. A
+        model that is not listed has a card without a price."""
+        name, slash, model = spec.partition("/")
+        if not slash or not model or name not in self.providers:
+            return None
+        provider = self.providers[name]
+        return provider, model, provider.models.get(model) or ModelCard.model_validate({})
+
+
+def load_providers(given: str | None = None) -> ProviderBook:
+    """The providers of all files.
+
+    Args:
+        given: the file of --provider-file, else that of PRISM_PROVIDER_FILE.
+
+    Raises:
+        ConfigError: every problem, a line each.
+        MissingDataError: the given file is not there.
+    """
+    given = given or os.environ.get("PRISM_PROVIDER_FILE")
+    if given and not Path(given).is_file():
+        raise MissingDataError(f"{given}: no such provider file")
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    own = home / "prism" / "providers.toml"
+    paths = [recipes_root() / "providers.toml", *([own] if own.is_file() else [])]
+    merged: dict[str, Any] = {}
+    problems: list[str] = []
+    for path in [*paths, *([Path(given)] if given else [])]:
+        layer = read_toml(path)
+        problems += _moved_without_key(merged, layer, path)
+        _merge(merged, layer)
+        try:
+            book = ProviderBook.model_validate(merged)
+        except ValidationError as error:
+            raise ConfigError([*problems, *_told(error, path)]) from None
+    if problems:
+        raise ConfigError(problems)
+    return book
+
+
+def _moved_without_key(
+    before: Mapping[str, Any], layer: Mapping[str, Any], path: Path
+) -> list[str]:
+    """A key must not go to another address than the one it was named for."""
+    known, problems = before.get("providers", {}), []
+    for name, new in _tables(layer.get("providers")).items():
+        old, url = known.get(name), new.get("base_url")
+        if not old or not url or url == old["base_url"] or is_loopback(str(url)):
+            continue
+        if "key_env" not in new or (new["key_env"] and new["key_env"] == old.get("key_env")):
+            problems.append(
+                f"{path}: providers.{name}: another base_url needs a key_env of its own, so that "
+                f"the key of {old['base_url']} does not go to {url}"
+            )
+    return problems
+
+
+def _tables(value: object) -> dict[str, dict[str, Any]]:
+    tables = value.items() if isinstance(value, dict) else ()
+    return {name: table for name, table in tables if isinstance(table, dict)}
+
+
+def _merge(target: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _told(error: ValidationError, path: Path) -> list[str]:
+    lines = []
+    for item in error.errors():
+        place = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            # providers.NAME.KEY or providers.NAME.models.MODEL.KEY
+            levels: dict[int, type[Section]] = {1: ProviderBook, 3: Provider}
+            cls = levels.get(len(item["loc"]), ModelCard)
+            hint = nearest_name("key", str(item["loc"][-1]), list(cls.model_fields))
+            lines.append(f"{path}: {place}: {hint}")
+        else:
+            lines.append(f"{path}: {place}: {item['msg']}, found {item['input']!r}")
+    return lines

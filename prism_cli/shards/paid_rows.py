@@ -1,0 +1,72 @@
+"""What rows of earlier outputs hold that was paid for, by pair of query and document, on disk."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from prism_cli.rows.row import Row, document_text
+from prism_cli.shards.spill import Spill
+
+MAPS = ("votes", "vote_probabilities", "teacher_scores")
+"""Fields that hold a value a judge or teacher."""
+TEXTS = ("contribution", "evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class PaidValue:
+    """A value, and the file that it comes from."""
+
+    value: Any
+    origin: str
+
+
+class PaidRows:
+    """Votes, probabilities, scores and texts of other files' rows.
+
+    Args:
+        rows: (file, row); of two values for one thing the first counts.
+    """
+
+    def __init__(self, rows: Iterable[tuple[str, Row]]) -> None:
+        self._spill = Spill("key BLOB, field TEXT, name TEXT, value BLOB, origin TEXT")
+        self._spill.fill("INSERT INTO spill VALUES (?, ?, ?, ?, ?)", _entries(rows))
+        self._spill.index("key")
+
+    def find(self, query: str, text: str) -> dict[tuple[str, str], PaidValue]:
+        """(field, name) -> value, for one pair; the name of texts is the generator's."""
+        found: dict[tuple[str, str], PaidValue] = {}
+        for field, name, value, origin in self._spill.rows(
+            "SELECT field, name, value, origin FROM spill WHERE key = ? ORDER BY rowid",
+            (_key(query, text),),
+        ):
+            found.setdefault((field, name), PaidValue(orjson.loads(value), origin))
+        return found
+
+
+def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
+    for origin, row in rows:
+        key = _key(row["query"], document_text(row))
+        for field in MAPS:
+            values = row.get(field)
+            for name, value in values.items() if isinstance(values, dict) else ():
+                if _is_paid(field, value):
+                    yield key, field, name, orjson.dumps(value), origin
+        texts = [row.get(name) for name in TEXTS]
+        if all(isinstance(text, str) and text.strip() for text in texts):
+            yield key, "texts", row.get("generator") or "", orjson.dumps(texts), origin
+
+
+def _is_paid(field: str, value: Any) -> bool:
+    if field == "votes":
+        return value in ("yes", "no")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= 1
+
+
+def _key(query: str, text: str) -> bytes:
+    raw = query.encode("utf-8", "surrogatepass")
+    whole = len(raw).to_bytes(8, "big") + raw + text.encode("utf-8", "surrogatepass")
+    return blake2b(whole, digest_size=16).digest()

@@ -88,6 +88,29 @@ def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
     return poll.verdict
 
 
+def expected_judgements(odds: Sequence[float]) -> float:
+    """How many judges a row takes on average where asking stops as soon as the verdict is settled.
+
+    Args:
+        odds: each judge's probability of voting yes, in the order asked; the judges are
+            independent and never abstain. As yes and no are alike to the rule, probabilities of
+            voting right serve as well, whatever the share of yes.
+    """
+    size = len(odds)
+    needed = majority(size)
+    chances = {(0, 0): 1.0}  # (yes, no) so far, while not settled
+    total = 0.0
+    for asked, odd in enumerate(odds, 1):
+        total += math.fsum(chances.values())
+        after: dict[tuple[int, int], float] = {}
+        for (yes, no), chance in chances.items():
+            for state, share in (((yes + 1, no), odd), ((yes, no + 1), 1 - odd)):
+                if max(state) < needed <= max(state) + size - asked:
+                    after[state] = after.get(state, 0.0) + chance * share
+        chances = after
+    return total
+
+
 def label_vote(label: Any, grade: float = 1) -> Vote | None:
     """What a corpus's own label says: yes where it is `grade` or more.
 

@@ -3,8 +3,16 @@
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import combinations
 from typing import Protocol, runtime_checkable
 
+from prism_cli.domain.agreement import (
+    LEVEL,
+    Pattern,
+    krippendorff_alpha,
+    pair_agreement,
+    yes_rate,
+)
 from prism_cli.domain.voting import Poll, Vote, mean_verdict
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork
@@ -67,7 +75,7 @@ class RelabelStage(RowStage):
         self._paid = paid
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
-        self._figures: Counter[str] = Counter()
+        self._audited: Counter[Pattern] = Counter()
 
     def check(self, row: Row) -> None:
         """A pair row; votes of the right form where they are to be kept."""
@@ -119,14 +127,14 @@ class RelabelStage(RowStage):
         row["votes_cast"] = len(poll.votes)
         row["agreement"] = poll.agreement_with(verdict)
         if audit:
-            self._figures["audit rows"] += 1
+            self._audited[tuple(poll.votes.get(spec) for spec in self._order)] += 1
             row["audit"] = True
         if origins:
             row["reused"] = {f"votes.{spec}": origin for spec, origin in origins.items()}
         return row
 
     def summary(self) -> dict[str, object]:
-        """Verdicts, each judge's votes, and what stopping early spared."""
+        """Verdicts, each judge's votes, what stopping early spared; agreement on audit rows."""
         figures: dict[str, object] = {
             "verdicts": {name: self._verdicts[name] for name in ("yes", "no", "undecided")}
         }
@@ -141,8 +149,41 @@ class RelabelStage(RowStage):
             spared = self._verdicts.total() * len(self._panel) - asked - kept
             figures["judgements"] = {"made": asked, "spared by stopping early": spared}
         if self._audit:
-            figures["audit rows"] = self._figures["audit rows"]
+            figures["audit rows"] = self._audited.total()
+        if self._audited:
+            figures |= self._agreement()
         return figures
+
+    def _agreement(self) -> dict[str, object]:
+        """From audit rows alone: elsewhere the rows with all votes are the disputed ones."""
+        rates = [yes_rate(self._audited, place) for place in range(len(self._order))]
+        pairs = [
+            (one, other, pair_agreement(self._audited, one, other))
+            for one, other in combinations(range(len(self._order)), 2)
+        ]
+        alpha = krippendorff_alpha(self._audited, seed=self._seed)
+        return {
+            "yes-rates on audit rows": [
+                {"judge": spec, "votes": votes, "yes": _rounded(rate)}
+                for spec, (votes, rate) in zip(self._order, rates, strict=True)
+            ],
+            "kappa on audit rows": [
+                {
+                    "judge": self._order[one],
+                    "with": self._order[other],
+                    "rows": found.rows,
+                    "same vote": _rounded(found.share),
+                    "kappa": _rounded(found.kappa),
+                }
+                for one, other, found in pairs
+            ],
+            "Krippendorff's alpha on audit rows": {
+                "rows": alpha.rows,
+                "alpha": _rounded(alpha.value),
+                f"{LEVEL:.0%} from": _rounded(alpha.low),
+                "to": _rounded(alpha.high),
+            },
+        }
 
     def _known(self, row: Row) -> list[tuple[str, Vote, float | None, str]]:
         """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
@@ -169,6 +210,10 @@ class RelabelStage(RowStage):
         text = f"{self._seed}\0audit\0{query_id(row)}\0{doc_id(row)}"
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest) < self._audit * 2**64
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)
 
 
 def _asked(

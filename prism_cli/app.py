@@ -24,6 +24,7 @@ COMMANDS = {
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
+    "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

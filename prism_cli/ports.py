@@ -36,6 +36,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a provider asks for and allows.
+
+    Attributes:
+        priced: whether `Usage.usd` of its replies is the whole cost; False where nothing is known.
+    """
+
+    priced: bool = True
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """One committed answer: a value, or the reason of a final refusal.
 
@@ -79,6 +92,10 @@ class CallBackend(Backend, Protocol):
     @property
     def concurrency(self) -> int:
         """Calls in flight at the most."""
+
+    @property
+    def terms(self) -> Terms:
+        """Of its provider."""
 
     @property
     def lost_calls(self) -> int:

@@ -19,6 +19,7 @@ from prism_cli.ports import (
     Reply,
     Routed,
     RowWork,
+    Terms,
     Usage,
     request,
 )
@@ -127,6 +128,7 @@ class ScriptedCalls:
     in_flight: int = 0
     most_in_flight: int = 0
     lost_calls: int = 0
+    terms = Terms()
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         return [[index] for index in range(len(payloads))]

@@ -34,25 +34,28 @@ def run_row_stage(
 
     paid = common if isinstance(common, Paid) else Paid()
 
-    summary = run_rows(
-        stage,
-        inputs,
-        RunOptions(
-            output=common.output,
-            limit=common.limit,
-            overwrite=common.overwrite or common.fresh or paid.retry_final,
-            fresh=common.fresh,
-            max_rejects=common.max_rejects,
-            fields=common.field_names,
-            accept_pending=common.accept_pending,
-            max_seconds=common.max_seconds,
-            max_cost=paid.max_cost,
-            retry_final=paid.retry_final,
-            quiet=common.quiet,
-            config=config.model_dump(mode="json") | dict(identity or {}),
-            dependencies=dependencies,
-        ),
+    options = RunOptions(
+        output=common.output,
+        limit=common.limit,
+        overwrite=common.overwrite or common.fresh or paid.retry_final,
+        fresh=common.fresh,
+        max_rejects=common.max_rejects,
+        fields=common.field_names,
+        accept_pending=common.accept_pending,
+        max_seconds=common.max_seconds,
+        max_cost=paid.max_cost,
+        retry_final=paid.retry_final,
+        quiet=common.quiet,
+        config=config.model_dump(mode="json") | dict(identity or {}),
+        dependencies=dependencies,
     )
+    if paid.dry_run:
+        from prism_cli.commands.forecast_table import tell_forecast
+        from prism_cli.engine.forecast import forecast
+
+        tell_forecast(forecast(stage, inputs, options), json=common.json)
+        return
+    summary = run_rows(stage, inputs, options)
     if not common.quiet:
         print_summary(summary, verbose=common.verbose)
     if common.json:

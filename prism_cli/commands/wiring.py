@@ -120,7 +120,12 @@ def catalog(common: "Paid") -> "Catalog":
     from prism_cli.adapters.providers.catalog import Catalog
     from prism_cli.configs.providers import load_providers
 
-    return Catalog(load_providers(common.provider_file), common.concurrency)
+    return Catalog(
+        load_providers(common.provider_file),
+        common.concurrency,
+        priced=common.max_cost is not None,
+        keyless=common.dry_run,
+    )
 
 
 def paid_rows(common: "Paid") -> "PaidRows | None":
@@ -161,6 +166,28 @@ def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "
     paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
     check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
     return [_judge(spec, task, providers) for spec in specs]
+
+
+def examine_judges(
+    specs: "Sequence[str]", providers: "Catalog"
+) -> "list[dict[str, Any]]":
+    """What each judge of a provider says to a pair that is plainly relevant.
+
+    Raises:
+        UsageError: a spec that names no judge.
+    """
+    from prism_cli.adapters.judges.examination import examine
+    from prism_cli.ports import CallBackend
+
+    patients: list[tuple[str, CallBackend | str]] = []
+    for spec in specs:
+        named = providers.named(spec)
+        judge = _judge(spec, judge_task(None), providers)
+        if named and named.channel.provider.key_env and not named.channel.key:
+            patients.append((spec, f"{named.channel.provider.key_env} is not in the environment"))
+        elif isinstance(judge, CallBackend):
+            patients.append((spec, judge))
+    return examine(patients)
 
 
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":

@@ -71,6 +71,34 @@ class Poll:
         return self.count(verdict) / len(self.votes) if verdict and self.votes else None
 
 
+PANEL_AGREEMENT = 0.83
+"""How often a judge votes as most do: two such independent judges agree in .72 of the cases, the
+middle of what arXiv 2604.23734 publishes for its five."""
+
+
+def reach_probabilities(size: int, agreement: float = PANEL_AGREEMENT) -> list[float]:
+    """For each judge of a panel, in order, the probability that it is asked before the verdict is
+    settled, where each votes for the row's right answer with probability `agreement`."""
+    reached: list[float] = []
+    states = {(0, 0): 1.0}
+    for number in range(size):
+        after: dict[tuple[int, int], float] = {}
+        asked = 0.0
+        for (right, wrong), probability in states.items():
+            if max(right, wrong) + size - number < majority(size) or majority(size) in (
+                right,
+                wrong,
+            ):
+                continue
+            asked += probability
+            for step, odds in (((1, 0), agreement), ((0, 1), 1 - agreement)):
+                state = (right + step[0], wrong + step[1])
+                after[state] = after.get(state, 0.0) + probability * odds
+        reached.append(asked)
+        states = after
+    return reached
+
+
 def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> Vote | None:
     """Yes where the mean of all judges' P(yes) is above .5; None where one has given none."""
     if any(judge not in probabilities for judge in judges):

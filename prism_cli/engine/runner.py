@@ -24,7 +24,7 @@ from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
-from prism_cli.shards.state import state_directory
+from prism_cli.shards.state import LEDGER_NAME, state_directory
 
 DEFAULT_MAX_REJECTS = 0.01
 _STDOUT_RUNS = 1000
@@ -58,6 +58,11 @@ class RunOptions:
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Sequence[Path] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the rows besides inputs and dependencies."""
+        return {**self.config, "limit": self.limit, "fields": dict(self.fields)}
 
 
 @dataclass
@@ -189,7 +194,7 @@ class _Run:
                 shown_progress(label, papers.count_lines(), quiet=self.options.quiet)
             )
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
-            counts = work.run(_limited(job.inputs, papers.measured, self.options.limit))
+            counts = work.run(read_lines(job.inputs, papers.measured, self.options.limit))
             parts.finish()
             self.summary.counts.add(counts)
             for reason, count in work.pending_reasons.items():
@@ -219,16 +224,14 @@ class _Run:
         raise LockedError(f"{job.papers}: {_STDOUT_RUNS} runs to standard output are at work")
 
     def _papers(self, job: Job) -> Papers:
-        options = self.options
-        config = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
-        return Papers(job, self.stage.name, config, options.dependencies)
+        return Papers(job, self.stage.name, self.options.settings, self.options.dependencies)
 
     def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:
             home = next(iter(papers.job.outputs.values())) if papers.job.outputs else None
             self._answerer = Answerer(
                 self.stage.name,
-                lambda: Ledger(state_directory(home) / "ledger.sqlite"),
+                lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self.control,
                 refused_since_ms=time.time_ns() // 1_000_000 if self.options.retry_final else 0,
             )
@@ -238,7 +241,7 @@ class _Run:
 
     def _well_formed(self) -> Iterator[Row]:
         for job in self.jobs:
-            for number, (_, _, raw) in enumerate(_limited(job.inputs, {}, self.options.limit)):
+            for number, (_, _, raw) in enumerate(read_lines(job.inputs, {}, self.options.limit)):
                 if number % 1024 == 0:
                     self.control.check()
                 if not raw.strip():
@@ -262,7 +265,7 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _limited(
+def read_lines(
     inputs: Sequence[Input], measured: Mapping[str, Measured], limit: int | None
 ) -> Iterator[Line]:
     """The lines of `inputs`, at most `limit` that are not blank."""

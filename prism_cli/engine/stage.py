@@ -1,9 +1,10 @@
 """What the engine asks of a stage. Order, resume, rejects, ledger and progress are the engine's."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import ClassVar
 
-from prism_cli.ports import Outcome, RowWork
+from prism_cli.errors import RowError
+from prism_cli.ports import Outcome, Request, RowWork
 from prism_cli.rows.row import Row
 
 
@@ -35,6 +36,18 @@ class RowStage:
         May change `row` in place. Raises RowError to have the row rejected.
         """
         raise TypeError(f"{type(self).__name__} has no work")
+
+    def questions(self, row: Row) -> Iterator[tuple[Request, float]]:
+        """For a forecast: what will be asked for `row`, and with which probability.
+
+        May change `row` in place. Raises nothing: a row that cannot be worked asks nothing.
+        """
+        try:
+            work = self.work(row)
+            if isinstance(work, Generator):
+                yield from ((request, 1.0) for request in next(work))
+        except (RowError, StopIteration):
+            return
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """A last look at the output rows, in order, such as ranks over adjacent rows."""

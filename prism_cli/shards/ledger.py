@@ -151,6 +151,16 @@ class Ledger:
             )
             return {row[0]: Usage(*row[1:]) for row in cursor}
 
+    def mean_usage(self, stage: str, backend: str) -> tuple[int, Usage]:
+        """Replies of a backend in a stage, and what one cost on average."""
+        with self._guarded():
+            count, *means = self._db.execute(
+                "SELECT count(*), avg(input_tokens), avg(output_tokens), avg(usd) FROM replies "
+                "WHERE stage = ? AND backend = ? AND refusal IS NULL",
+                (stage, backend),
+            ).fetchone()
+        return count, Usage(round(means[0]), round(means[1]), means[2]) if count else Usage()
+
     def close(self) -> None:
         """Release the file."""
         with self._guarded():

@@ -6,6 +6,7 @@ from pathlib import Path
 from prism_cli.errors import StorageError
 
 PROJECT_FILE = "prism.toml"
+LEDGER_NAME = "ledger.sqlite"
 _NETWORK_FILE_SYSTEMS = (
     "nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "glusterfs",
 )  # fmt: skip
@@ -26,19 +27,27 @@ def state_directory(output: Path | None) -> Path:
     Raises:
         StorageError: it cannot be made.
     """
-    chosen = os.environ.get("PRISM_STATE")
-    project = project_file()
-    if chosen:
-        folder = Path(chosen)
-    elif project:
-        folder = project.parent / ".prism"
-    else:
-        folder = (output.parent if output else Path.cwd()) / ".prism"
+    folder = _state_place(output)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: the state directory cannot be made: {error}") from error
     return folder
+
+
+def ledger_path(output: Path | None) -> Path:
+    """Where the ledger of runs with that output lies, if there is one; nothing is made."""
+    return _state_place(output) / LEDGER_NAME
+
+
+def _state_place(output: Path | None) -> Path:
+    chosen = os.environ.get("PRISM_STATE")
+    if chosen:
+        return Path(chosen)
+    project = project_file()
+    if project:
+        return project.parent / ".prism"
+    return (output.parent if output else Path.cwd()) / ".prism"
 
 
 def is_network_file_system(path: Path, mounts: str | None = None) -> bool:

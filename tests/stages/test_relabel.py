@@ -9,7 +9,7 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError, RowError
-from prism_cli.ports import Reply, Usage
+from prism_cli.ports import Reply, Terms, Usage
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 
@@ -28,6 +28,7 @@ class ScriptedJudge:
         return f"judge {self.spec}"
 
     lost_calls: int = 0
+    terms = Terms()
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         return [[index] for index in range(len(payloads))]

@@ -16,6 +16,7 @@ class ChatBackend:
         self._task = task
         self.spec = model.spec
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
+        self.terms = model.terms
         self.concurrency = model.channel.provider.concurrency
 
     @property

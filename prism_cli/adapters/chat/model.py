@@ -9,7 +9,7 @@ import httpx2
 import openai
 import orjson
 
-from prism_cli.adapters.providers.channel import Channel, Losses
+from prism_cli.adapters.providers.channel import Channel, Losses, terms_of
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.configs.providers import ModelCard
 from prism_cli.domain.chat import Prompt
@@ -40,6 +40,7 @@ class ChatModel:
         self.spec = spec
         self.channel = channel
         self.losses = Losses()
+        self.terms = terms_of(channel.provider, card)
         self._model = model
         self._card = card
 

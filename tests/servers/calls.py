@@ -6,6 +6,7 @@ never stands in it, only the first digits of its header's SHA-256.
 """
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import FileIO
@@ -25,9 +26,11 @@ class Call:
         messages: 16 hex digits of SHA-256 of the request's text (messages, query and documents, …).
         request: the same over the whole body: it differs where, say, only the temperature does.
         auth: 12 hex digits of SHA-256 of the Authorization (or x-api-key) header; "" without one.
+        at: time of arrival, seconds since 1970.
+        concurrent: requests between read and answered at that moment, this one included.
         tag: what the server's `tag` pattern found in the text, such as a row's number.
         fault: the fault that it met; "" for a good reply.
-        status: of the reply; 0 where none was begun.
+        status: of the reply, whether or not it got out; 0 until then.
         input_tokens, output_tokens: what the server would bill; 0 for errors.
         sent: the whole reply was handed to a connection that its reader had not closed.
         text: in memory only, and only where the server keeps texts.
@@ -40,6 +43,8 @@ class Call:
     request: str
     auth: str
     number: int = 0
+    at: float = 0.0
+    concurrent: int = 0
     tag: str = ""
     fault: str = ""
     status: int = 0
@@ -78,6 +83,7 @@ class CallLog:
     def asked(self, call: Call) -> None:
         """Number and add a call, before its reply leaves."""
         call.number = self._before + len(self.calls) + 1
+        call.at = time.time()
         text, call.text = call.text, ""
         if self._file:
             fields = asdict(call)

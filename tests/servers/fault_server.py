@@ -14,11 +14,9 @@ prefix (voyage, cohere, jina, vllm, tei), from the path (/v2/rerank is Cohere's)
 import argparse
 import asyncio
 import json
-import math
 import re
 import signal
 import threading
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -30,7 +28,7 @@ from urllib.parse import urlsplit
 from tests.servers import retrieval_replies as retrieval
 from tests.servers.batches import Batches
 from tests.servers.calls import Call, CallLog, auth_digest, digest
-from tests.servers.faults import STATUSES, Fault, Rules, error_payload, error_reply, spoil
+from tests.servers.faults import STATUSES, Fault, Rules, Throttle, error_payload, error_reply, spoil
 from tests.servers.replies import (
     Answers,
     BadRequestError,
@@ -60,7 +58,6 @@ class FaultServer:
     Attributes:
         base_url: such as http://127.0.0.1:40001, without a path.
         calls: every request so far, in order of arrival.
-        max_concurrent: most requests at once between read and answered.
     """
 
     def __init__(
@@ -78,9 +75,8 @@ class FaultServer:
         self._log = CallLog(log, keep_texts)
         self._batches = Batches(self._settings.batch, self._settings.seed, self._batch_line)
         self._tag = re.compile(self._settings.tag)
-        self._recent: dict[tuple[str, str], deque[float]] = {}
+        self._throttle = Throttle(self._settings.requests_per_window, self._settings.window)
         self._running = 0
-        self.max_concurrent = 0
         self._port = port
         self._started = threading.Event()
         self._failures: list[BaseException] = []
@@ -100,6 +96,11 @@ class FaultServer:
     def calls(self) -> list[Call]:
         """Every request so far."""
         return self._log.calls
+
+    @property
+    def max_concurrent(self) -> int:
+        """Most requests at once between read and answered."""
+        return max((call.concurrent for call in self.calls), default=0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -150,7 +151,7 @@ class FaultServer:
         try:
             while (request := await read_request(reader)) and await self._one(connection, request):
                 pass
-        except (ConnectionError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError):
             pass  # the client, or the server, is gone
         finally:
             writer.close()
@@ -176,9 +177,9 @@ class FaultServer:
         reply = self._limited(call, dialect)
         fault = None if reply else self._rules.pick(call, text, key)
         call.fault = "429" if reply else fault.name if fault else ""
-        self._log.asked(call)
         self._running += 1
-        self.max_concurrent = max(self.max_concurrent, self._running)
+        call.concurrent = self._running
+        self._log.asked(call)
         try:
             if fault and fault.name in STATUSES:
                 reply = error_reply(fault, dialect, key)
@@ -240,18 +241,8 @@ class FaultServer:
 
     def _limited(self, call: Call, dialect: str) -> Reply | None:
         """A 429 where the key has asked this model too often."""
-        most, window = self._settings.requests_per_window, self._settings.window
-        if not most:
-            return None
-        now = self._loop.time()
-        recent = self._recent.setdefault((call.auth, call.model), deque())
-        while recent and recent[0] <= now - window:
-            recent.popleft()
-        if len(recent) < most:
-            recent.append(now)
-            return None
-        seconds = math.ceil(recent[0] + window - now)
-        return error_reply(Fault("429", retry_after=str(seconds)), dialect, "")
+        seconds = self._throttle.wait(call.auth, call.model, self._loop.time())
+        return error_reply(Fault("429", retry_after=str(seconds)), dialect, "") if seconds else None
 
     def _good(self, kind: str, dialect: str, path: str, request: Request, body: Body) -> Reply:
         """The reply that a healthy API would give."""

@@ -1,7 +1,7 @@
 """What goes wrong and when: rules that are matched to each request, first match first."""
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -123,6 +123,26 @@ class Rules:
         nth = str(self._matched[asked])
         lot = hashed(self._seed, str(place), call.model, call.messages, nth)
         return lot < fault.probability
+
+
+class Throttle:
+    """A limit of requests of one key and model in a sliding window of seconds; 0: none."""
+
+    def __init__(self, most: int, window: float) -> None:
+        self._most, self._window = most, window
+        self._recent: dict[tuple[str, str], deque[float]] = {}
+
+    def wait(self, auth: str, model: str, now: float) -> int:
+        """0 where a request at `now` is let through, else whole seconds until there is room."""
+        if not self._most:
+            return 0
+        recent = self._recent.setdefault((auth, model), deque())
+        while recent and recent[0] <= now - self._window:
+            recent.popleft()
+        if len(recent) < self._most:
+            recent.append(now)
+            return 0
+        return math.ceil(recent[0] + self._window - now)
 
 
 def error_payload(dialect: str, status: int, code: str, message: str) -> dict[str, Any]:

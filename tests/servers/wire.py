@@ -52,21 +52,22 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     """The next request of a connection; None where the client has left.
 
     Raises:
-        ValueError: not HTTP, or a body without Content-Length.
-        asyncio.LimitOverrunError: a head of more than 64 KiB.
+        ConnectionError: not HTTP, a head of more than 64 KiB, or a body without Content-Length.
     """
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
+    except asyncio.LimitOverrunError as error:
+        raise ConnectionAbortedError("the head is too long") from error
     first, *lines = head[:-4].decode("latin-1").split("\r\n")
-    method, path, _ = first.split(" ", 2)
+    method, _, path = first.removesuffix(" HTTP/1.1").partition(" ")
     headers = {}
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    if "transfer-encoding" in headers:
-        raise ValueError("send a Content-Length")
+    if not first.endswith(" HTTP/1.1") or "transfer-encoding" in headers:
+        raise ConnectionAbortedError("send HTTP/1.1 with a Content-Length")
     try:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
     except asyncio.IncompleteReadError:

@@ -38,8 +38,8 @@ def doctor(
     from prism_cli.configs.relabel import RelabelConfig
 
     config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
-    paid = Paid(provider_file=provider_file, dry_run=True)
-    found = wiring.examine_judges((*config.judges, *config.add_judges), wiring.catalog(paid))
+    providers = wiring.catalog(Paid(provider_file=provider_file), hurried=True)
+    found = wiring.examine_judges((*config.judges, *config.add_judges), providers)
     if json:
         print_json({"judges": found})
     else:
@@ -57,7 +57,8 @@ def _show(found: list[dict[str, object]]) -> None:
         table.add_column(name, overflow="fold")
     for one in found:
         mark = "[green]well[/]" if one["well"] else "[red]ill[/]"
-        cells = (str(one[name]) for name in ("says", "seconds", "usd"))
-        says, seconds, usd = cells
-        table.add_row(str(one["judge"]), mark, says, seconds, usd)
-    Console().print(table)
+        table.add_row(str(one["judge"]), mark, *(str(one[n]) for n in ("says", "seconds", "usd")))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)

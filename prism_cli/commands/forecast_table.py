@@ -20,6 +20,8 @@ def tell_forecast(found: "Forecast", *, json: bool) -> None:
         print_json(told)
         return
     console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        console.width = 120
     console.print(
         f"{found.stage}: {found.rows:,} rows to work, {found.sampled:,} of them looked at; "
         "nothing was asked"

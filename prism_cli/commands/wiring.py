@@ -111,8 +111,8 @@ def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchB
     return load_generator(spec, max_sentences, device)
 
 
-def catalog(common: "Paid") -> "Catalog":
-    """The providers that this command line knows.
+def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
+    """The providers that this command line knows; `hurried` sends each question once.
 
     Raises:
         ConfigError, MissingDataError: a provider file is wrong, or not there.
@@ -125,6 +125,7 @@ def catalog(common: "Paid") -> "Catalog":
         common.concurrency,
         priced=common.max_cost is not None,
         keyless=common.dry_run,
+        hurried=hurried,
     )
 
 

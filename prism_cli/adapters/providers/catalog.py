@@ -29,6 +29,7 @@ class Catalog:
         concurrency: calls in flight per provider, instead of what the book says.
         priced: whether a model without a price is refused.
         keyless: nothing will be asked, so keys need not be there.
+        hurried: each question is sent once.
     """
 
     def __init__(
@@ -38,11 +39,16 @@ class Catalog:
         *,
         priced: bool = False,
         keyless: bool = False,
+        hurried: bool = False,
     ) -> None:
         self._book = book
         self._priced = priced
         self._keyless = keyless
-        self._concurrency = concurrency
+        self._changes: dict[str, object] = {}
+        if concurrency is not None:
+            self._changes["concurrency"] = concurrency
+        if hurried:
+            self._changes["deadline_seconds"] = 0.0
         self._channels: dict[str, Channel] = {}
 
     @property
@@ -70,7 +76,6 @@ class Catalog:
 
     def _channel(self, name: str, provider: Provider) -> Channel:
         if name not in self._channels:
-            if self._concurrency is not None:
-                provider = provider.model_copy(update={"concurrency": self._concurrency})
+            provider = provider.model_copy(update=self._changes)
             self._channels[name] = Channel(name, provider, keyless=self._keyless)
         return self._channels[name]

@@ -117,6 +117,9 @@ class CallBackend(Backend, Protocol):
             PrerequisiteError: the provider as a whole is unusable, and asked no more in this run.
         """
 
+    async def close(self) -> None:
+        """Close connections, in the event loop that they were made in; may be called again."""
+
 
 class FirstStage(Protocol):
     """What proposes candidates: an index over one corpus, or a run that somebody else made."""

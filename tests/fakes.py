@@ -136,6 +136,9 @@ class ScriptedCalls:
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         return Usage()
 
+    async def close(self) -> None:
+        pass
+
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         return [await self.answer_one(payload) for payload in payloads]
 

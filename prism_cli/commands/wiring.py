@@ -169,9 +169,7 @@ def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "
     return [_judge(spec, task, providers) for spec in specs]
 
 
-def examine_judges(
-    specs: "Sequence[str]", providers: "Catalog"
-) -> "list[dict[str, Any]]":
+def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[str, Any]]":
     """What each judge of a provider says to a pair that is plainly relevant.
 
     Raises:

@@ -71,6 +71,7 @@ class Answerer:
     _runner: asyncio.Runner | None = None
     _down: dict[int, str] = field(default_factory=dict)
     _lost: dict[int, int] = field(default_factory=dict)
+    _asked: dict[int, CallBackend] = field(default_factory=dict)
 
     def turn_to(self, output: str, since_ms: int) -> None:
         """Begin another output; of replies older than `since_ms` (ms since the epoch) none is
@@ -101,8 +102,10 @@ class Answerer:
         return window.ask(0)
 
     def close(self) -> None:
-        """End the event loop and release the ledger, if they were needed."""
+        """Close connections, event loop and ledger, as far as they were needed."""
         if self._runner is not None:
+            for backend in self._asked.values():
+                self._runner.run(backend.close())
             self._runner.close()
         if self._ledger is not None:
             self._ledger.close()
@@ -130,6 +133,7 @@ class Answerer:
             return
         missing = [asked for asked in group if asked.key not in replies]
         self.control.check()
+        self._asked[id(backend)] = backend
         if self._runner is None:
             self._runner = asyncio.Runner()
         calls = Calls(backend, replies, self._down, self.commit, self.control)

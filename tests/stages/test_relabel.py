@@ -36,6 +36,9 @@ class ScriptedJudge:
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         return Usage()
 
+    async def close(self) -> None:
+        pass
+
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         ((pair, attempt),) = payloads
         self.asked.append(pair)

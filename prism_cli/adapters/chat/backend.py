@@ -46,3 +46,7 @@ class ChatBackend:
         except UnusableReplyError as error:
             value = {"unusable": str(error)}
         return [Reply(value, usage=completion.usage)]
+
+    async def close(self) -> None:
+        """Close the provider's connections."""
+        await self._model.channel.close()

@@ -184,6 +184,7 @@ def _text_of(found: Any) -> str:
         return content
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         raise RefusalError(f"the model declined: {message['refusal'][:200]}")
-    if first.get("finish_reason") == "length":
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if first.get("finish_reason") == "length" and (content == "" or thought):
         return ""
     raise AgainError("200 with a message without content", billed=True)

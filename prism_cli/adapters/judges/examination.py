@@ -27,7 +27,11 @@ def examine(judges: Sequence[tuple[str, CallBackend | str]]) -> list[dict[str, A
 
 
 async def _examined(judges: Sequence[tuple[str, CallBackend | str]]) -> list[dict[str, Any]]:
-    return list(await asyncio.gather(*(_one(spec, judge) for spec, judge in judges)))
+    found = list(await asyncio.gather(*(_one(spec, judge) for spec, judge in judges)))
+    for _, judge in judges:
+        if not isinstance(judge, str):
+            await judge.close()
+    return found
 
 
 async def _one(spec: str, judge: CallBackend | str) -> dict[str, Any]:

@@ -75,6 +75,11 @@ class Channel:
         url = f"{self.provider.base_url}/{path}"
         return await self.http.post(url, json=body, headers=headers)
 
+    async def close(self) -> None:
+        """Close the connections, if there are any."""
+        if "http" in self.__dict__:
+            await self.http.aclose()
+
     async def ask(
         self, send: Send, read: Callable[[Any], Value], tokens: int, losses: Losses
     ) -> Value:

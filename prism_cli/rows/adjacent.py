@@ -1,5 +1,6 @@
 """Pair rows of one query that stand together."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from prism_cli.rows.row import Row, document_text, query_key
@@ -23,12 +24,14 @@ def adjacent(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield group
 
 
-def once(rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows without those whose text and label came before in their group."""
+def once(rows: Iterator[Row], figures: Counter[str]) -> Iterator[Row]:
+    """The rows without those whose text and label came before in their group; they are counted."""
     for group in adjacent(rows):
         seen: set[tuple[str, object]] = set()
         for row in group:
             key = (document_text(row), row.get("source_label"))
-            if key not in seen:
+            if key in seen:
+                figures["pairs that came before"] += 1
+            else:
                 seen.add(key)
                 yield row

@@ -49,7 +49,7 @@ class CollectStage(RowStage):
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Each pair once, where the shape repeats them."""
-        return once(rows) if self._reader.repeats else rows
+        return once(rows, self._figures) if self._reader.repeats else rows
 
     def summary(self) -> dict[str, object]:
         """How many of each."""

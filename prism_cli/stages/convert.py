@@ -70,7 +70,7 @@ class ConvertStage(RowStage):
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Pair rows as rows of the target."""
         if self._reader.repeats:
-            rows = once(rows)
+            rows = once(rows, self._pairs)
         if not self._writer.grouped:
             for row in rows:
                 yield from self._writer.write([row])
@@ -88,8 +88,8 @@ class ConvertStage(RowStage):
     def summary(self) -> dict[str, object]:
         """What had no place in the target, by field and by reason."""
         told = {
-            "pairs without a place": self._pairs,
-            "fields left out, by rows": self._writer.left_out,
+            "pairs left out": self._pairs,
+            "fields left out": self._writer.left_out,
             "also": self._writer.figures,
         }
         figures: dict[str, object] = {name: dict(count) for name, count in told.items() if count}

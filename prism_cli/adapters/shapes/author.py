@@ -7,11 +7,11 @@ published: plausible spellings are read, one is written.
 import re
 from typing import Any
 
-from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
+from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer, verdict_field
 from prism_cli.domain.objectives import POINTWISE, SFT
 from prism_cli.domain.voting import label_vote
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row, check_pair, json_type, number_field
+from prism_cli.rows.row import Row, json_type, number_field
 
 NAMES = {
     "revised_score": "teacher_score",
@@ -43,7 +43,6 @@ class AuthorReader(Reader):
             found["verdict"] = _verdict(found["verdict"])
         if found.get("objectives") is not None:
             found["objectives"] = _objectives(found["objectives"])
-        check_pair(found)
         return found
 
 
@@ -57,10 +56,10 @@ class AuthorWriter(Writer):
     def check(self, row: Row) -> str | None:
         """Scores, verdicts and objectives as the row table has them, and no name taken."""
         number_field(row, "teacher_score", 0, 1)
-        self.positive(row)
+        verdict_field(row)
         chosen = row.get("objectives")
         if chosen is not None and (
-            not isinstance(chosen, list) or not all(one in _LOSS_TYPES for one in chosen)
+            not isinstance(chosen, list) or not all(one in (POINTWISE, SFT) for one in chosen)
         ):
             raise RowError(
                 "objectives", f'expected a list of "pointwise" and "sft", found {chosen!r:.80}'
@@ -91,7 +90,7 @@ def _renamed(row: Row, names: dict[str, str]) -> Row:
 def _verdict(label: Any) -> str | None:
     try:
         return label_vote(label)
-    except (ValueError, TypeError):
+    except ValueError:
         raise RowError(
             "annotated_label", f'expected "yes", "no" or null, found {json_type(label)}'
         ) from None

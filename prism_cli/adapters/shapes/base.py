@@ -14,7 +14,6 @@ from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import (
     Dropped,
     Row,
-    check_pair,
     doc_id,
     document_text,
     json_type,
@@ -129,12 +128,11 @@ class Reader:
         return decode_row(raw, fields)
 
     def read(self, row: Row) -> Row | list[Row] | Dropped:
-        """The pair row that a foreign row is, or the pair rows that it holds.
+        """The pair row that a foreign row is, or the pair rows that it holds; unchecked.
 
         Raises:
             RowError: names the foreign field.
         """
-        check_pair(row)
         return row
 
 
@@ -178,10 +176,7 @@ class Writer:
         Raises:
             RowError: a label that is neither yes nor no nor a grade.
         """
-        verdict = row.get("verdict")
-        if verdict not in ("yes", "no", None):
-            raise RowError("verdict", f'expected "yes", "no" or null, found {json_type(verdict)}')
-        vote = verdict or self._label.vote(row)
+        vote = verdict_field(row) or self._label.vote(row)
         return None if vote is None else vote == "yes"
 
     def leave_out(self, row: Row, carried: Collection[str]) -> None:
@@ -195,6 +190,18 @@ class Writer:
         if row.get("title"):
             self.figures["titles put before their documents"] += 1
         return document_text(row)
+
+
+def verdict_field(row: Row) -> str | None:
+    """The verdict.
+
+    Raises:
+        RowError: it is neither "yes" nor "no" nor null.
+    """
+    verdict: str | None = row.get("verdict")
+    if verdict not in ("yes", "no", None):
+        raise RowError("verdict", f'expected "yes", "no" or null, found {json_type(verdict)}')
+    return verdict
 
 
 def make_pair(head: Row, one: Row, common: Row) -> Row:

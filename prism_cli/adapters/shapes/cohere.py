@@ -51,6 +51,12 @@ class CohereWriter(Writer):
 
     grouped = True
 
+    def check(self, row: Row) -> str | None:
+        """No other field may have the document's name."""
+        if "text" in row:
+            raise RowError("text", "this shape has the document under this name; rename the field")
+        return None
+
     def write(self, rows: list[Row]) -> list[Row]:
         """One row."""
         shared = {

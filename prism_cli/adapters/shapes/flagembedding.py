@@ -22,9 +22,8 @@ from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, json_type, string_field
 
 _SIDES = {"pos": True, "neg": False}
-_KNOWN = {"query", "query_id"} | {
-    f"{side}{end}" for side in _SIDES for end in ("", "_scores", "_id", "_ids")
-}
+_LISTS = {f"{side}{end}" for side in _SIDES for end in ("", "_scores", "_id", "_ids")}
+_KNOWN = {"query", "query_id"} | _LISTS
 _ITEM_FIELDS = ("source_label", "negative")
 _INSTRUCTED = re.compile(r"\s*Instruct:\s*(.*?)\s*\n\s*Query:\s*(.*?)\s*", re.DOTALL)
 _OF_A_DOCUMENT = {
@@ -161,6 +160,6 @@ def _shared(rows: list[Row]) -> Row:
     return {
         name: value
         for name, value in first.items()
-        if name not in TEXT_FIELDS | LABEL_FIELDS | _OF_A_DOCUMENT | {"doc_id"}
+        if name not in TEXT_FIELDS | LABEL_FIELDS | _OF_A_DOCUMENT | {"doc_id"} | _LISTS
         and all(name in row and row[name] == value for row in rows[1:])
     }

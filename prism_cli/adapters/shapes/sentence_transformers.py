@@ -38,10 +38,13 @@ class TripletReader(Reader):
         """
         query = _the_one(row, _QUERY)
         negatives = sorted(
-            (int(match[1] or 0), name) for name in row if (match := _NEGATIVE.fullmatch(name))
+            (int(match[1] or 0), name)
+            for name, text in row.items()
+            if text is not None and (match := _NEGATIVE.fullmatch(name))
         )
         columns = ["positive", *(name for _, name in negatives)]
-        common = rest(row, [query, "query_id", *columns])
+        known = [name for name in row if name in columns or _NEGATIVE.fullmatch(name)]
+        common = rest(row, [query, "query_id", *known])
         head = _head(row, query)
         return [
             make_pair(
@@ -124,8 +127,8 @@ class TripletWriter(Writer):
         for row in rows:
             self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
         if not positives or len(negatives) < self._width:
-            missing = f"fewer than {self._width} negatives" if positives else "no positive"
-            self.figures[f"queries with {missing}, left out"] += 1
+            missing = f"{self._width} negatives" if positives else "a positive"
+            self.figures[f"queries without {missing}, left out"] += 1
             return []
         query = rows[0]["query"]
         return [

@@ -48,6 +48,8 @@ class FlagEmbeddingReader(Reader):
         Raises:
             RowError: names the field, such as `pos[1]` or `neg_scores`.
         """
+        if not _SIDES.keys() & row.keys():
+            raise RowError("pos", "expected pos and neg (lists of documents), found neither")
         common = rest(row, _KNOWN)
         instruction, query = _query(row.get("query"))
         head = {"query": query, "query_id": row.get("query_id")}

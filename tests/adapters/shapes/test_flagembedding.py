@@ -80,6 +80,11 @@ def test_bad_row_names_its_field(change: Row, settings: ShapeSettings | None, fi
     assert caught.value.field == field
 
 
+def test_row_of_another_shape_is_told() -> None:
+    with pytest.raises(RowError, match="pos: expected pos and neg"):
+        read({"query": "q", "document": "d"})
+
+
 def test_rows_of_a_query_become_one_row() -> None:
     rows = [
         pair("no", "0", query_id="1", source="s", source_score=0.1, doc_id="n"),

@@ -1,0 +1,101 @@
+"""The estimate of tokens, against a real tokenizer, and cutting by it."""
+
+import random
+import time
+
+import pytest
+from tokenizers import Tokenizer
+
+from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
+from prism_cli.modeling.embedded import smollm2_path
+
+ENGLISH = (
+    "The Norman dynasty had a major political, cultural and military impact on medieval Europe "
+    "and even the Near East. In 1066, Duke William II of Normandy conquered England, killing King "
+    "Harold II at the Battle of Hastings. Early Norman castles were built of wood and earth. "
+)
+CODE = (
+    "def read(self, path: Path) -> list[int]:\n"
+    '    """Numbers of a file."""\n'
+    "    if not path.exists():\n"
+    "        raise ValueError(f'{path}: expected a file, found nothing')\n"
+    "    return [int(line, 16) & 0xFF for line in path.open() if line.strip()]\n"
+)
+CHINESE = (
+    "诺曼王朝对中世纪欧洲乃至近东的政治、文化和军事产生了重大影响。"
+    "公元1066年，诺曼底公爵征服英格兰。"
+)
+
+
+@pytest.mark.parametrize("text", [ENGLISH, CODE], ids=["english", "code"])
+def test_estimate_is_near_the_truth(text: str) -> None:
+    tokenizer = Tokenizer.from_file(str(smollm2_path() / "tokenizer.json"))
+    true = len(tokenizer.encode(text).ids)
+    assert 0.85 * true <= estimate_tokens(text) <= 1.35 * true
+
+
+def test_estimate_counts_by_kind() -> None:
+    assert estimate_tokens("") == 0
+    assert estimate_tokens("a") == 1
+    assert estimate_tokens("abcde" * 10) == 10
+    assert estimate_tokens("12345") == 5
+    assert estimate_tokens("诺曼王朝") == 4
+    assert estimate_tokens("ёёёё") == 2
+    assert estimate_tokens(CHINESE) <= len(CHINESE)
+
+
+@pytest.mark.parametrize("text", [ENGLISH * 5, CODE * 5, CHINESE * 5, ENGLISH + CHINESE * 5])
+@pytest.mark.parametrize("limit", [0, 1, 7, 50, 133])
+def test_cut_is_the_longest_prefix_at_a_word_border(text: str, limit: int) -> None:
+    cut = cut_to_estimate(text, limit)
+    assert text.startswith(cut)
+    assert cut == cut.rstrip()
+    assert estimate_tokens(cut) <= limit
+    rest = text[len(cut) :]
+    if cut and cut.isascii():
+        assert rest[0].isspace()
+    # One word more would be too much.
+    following = rest[: len(rest) - len(rest.lstrip())] + rest.split()[0]
+    assert estimate_tokens(cut + (following if rest[0].isascii() else rest[0])) > limit
+
+
+def test_text_within_the_limit_is_untouched() -> None:
+    text = ENGLISH + "\n "
+    assert cut_to_estimate(text, estimate_tokens(text)) == text
+    assert cut_to_estimate("ab\n", 3) == "ab\n"
+    assert cut_to_estimate("", 0) == ""
+
+
+def test_a_giant_word_is_cut_within_but_no_accent_or_emoji_is() -> None:
+    assert cut_to_estimate("x" * 1000, 10) == "x" * 50
+    assert cut_to_estimate("short " + "x" * 1000, 30) == "short " + "x" * 144
+    accents = "e\u0301" * 100
+    cut = cut_to_estimate(accents, 10)
+    assert cut
+    assert len(cut) % 2 == 0
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert cut_to_estimate(family * 50, 12) == family * 2
+    assert cut_to_estimate("\U0001f44d\U0001f3fd" * 50, 3) == "\U0001f44d\U0001f3fd"
+    # A text that is one such character: nothing of it fits.
+    assert cut_to_estimate("a" + "\u0301" * 1000, 10) == ""
+
+
+@pytest.mark.parametrize("piece", ["word ", "x", "诺", "a\u0301", "\u200d", " ", "\U0001f1e9"])
+def test_time_grows_with_the_limit_alone(piece: str) -> None:
+    text = piece * 300_000
+    start = time.process_time()
+    for _ in range(20):
+        cut_to_estimate(text, 100)
+    assert time.process_time() - start < 0.5
+
+
+def test_prefixes_of_random_text_keep_the_promise() -> None:
+    rng = random.Random(0)
+    letters = "ab C9.,\n é诺ก\u0301\u200d\U0001f3fd\U0001f468\U0001f1e9"
+    for _ in range(500):
+        text = "".join(rng.choices(letters, k=rng.randrange(60)))
+        limit = rng.randrange(30)
+        cut = cut_to_estimate(text, limit)
+        assert text.startswith(cut)
+        assert estimate_tokens(cut) <= limit
+        assert (cut == text) == (estimate_tokens(text) <= limit)

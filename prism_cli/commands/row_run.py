@@ -1,7 +1,7 @@
 """How every row command runs its stage and tells what came of it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from prism_cli.commands.options import Common
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
+    from prism_cli.engine.report import Drawn
+    from prism_cli.engine.runner import RunSummary
     from prism_cli.engine.stage import RowStage
     from prism_cli.shards.reader import Source
 
@@ -22,8 +24,13 @@ def run_row_stage(
     config: "StageConfig",
     *,
     dependencies: Sequence[Path] = (),
+    draw: "Callable[[RunSummary], Drawn] | None" = None,
 ) -> None:
-    """Run, print the summary, and leave with the exit code that the README's table gives."""
+    """Run, print the summary, and leave with the exit code that the README's table gives.
+
+    Args:
+        draw: makes pictures of what was written, and lines in place of plain figures.
+    """
     from prism_cli.engine.report import print_summary
     from prism_cli.engine.runner import RunOptions, run_rows
 
@@ -44,8 +51,9 @@ def run_row_stage(
             dependencies=dependencies,
         ),
     )
+    drawn = draw(summary) if draw and summary.figures else None
     if not common.quiet:
-        print_summary(summary, verbose=common.verbose)
+        print_summary(summary, verbose=common.verbose, drawn=drawn)
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.runtimes.canary import Scorer
+    from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.ports import BatchBackend, FirstStage
     from prism_cli.stages.relabel import Judge
     from prism_cli.stages.rerank_prompts import Prompter
@@ -80,6 +82,22 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     from prism_cli.modeling.loading import load_encoder
 
     return load_encoder(spec, max_tokens, profile=profile)
+
+
+def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":
+    """What counts tokens, `estimate` or a model's tokenizer, and the files that decide it.
+
+    Raises:
+        ModelError: no such model, or no fast tokenizer.
+    """
+    if spec == "estimate":
+        from prism_cli.domain.length_caps import EstimateCutter
+
+        return EstimateCutter(), []
+    from prism_cli.modeling.token_cut import TokenizerCutter
+
+    cutter = TokenizerCutter(spec)
+    return cutter, [cutter.file] if cutter.file else []
 
 
 def teacher(spec: str, *, device: str = "auto") -> "BatchBackend":

@@ -105,7 +105,7 @@ class Maker:
             for number in range(count):
                 if number % 5 == 0:
                     query = self.query()
-                row = {"query": query, "document": self.document(), "source": f"s{number % 3}"}
+                row = {"query": query, "document": self.document(), "source": f"s{number // 5 % 3}"}
                 row["verdict"] = "no" if number % 5 else "yes"
                 if self.eval_queries and number % 100 == 0:
                     kind = ("query", "near query", "document", "near document")[number // 100 % 4]
@@ -162,7 +162,11 @@ def minhash(maker: Maker, count: int) -> None:
     from datasketch import MinHash, MinHashLSH
 
     from prism_cli.domain.near_duplicates import (
-        PERMUTATIONS, THRESHOLD, document_shingles, normalised, signatures,
+        PERMUTATIONS,
+        THRESHOLD,
+        document_shingles,
+        normalised,
+        signatures,
     )  # fmt: skip
 
     texts = [normalised(maker.document()) for _ in range(count)]

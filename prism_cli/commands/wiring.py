@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.providers.catalog import Catalog, Named
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
+    from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.ports import BatchBackend, CallBackend, FirstStage
     from prism_cli.shards.paid_rows import PaidRows
@@ -127,6 +129,22 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     from prism_cli.modeling.loading import load_encoder
 
     return load_encoder(spec, max_tokens, profile=profile)
+
+
+def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":
+    """What counts tokens, `estimate` or a model's tokenizer, and the files that decide it.
+
+    Raises:
+        ModelError: no such model, or no fast tokenizer.
+    """
+    if spec == "estimate":
+        from prism_cli.domain.length_caps import EstimateCutter
+
+        return EstimateCutter(), []
+    from prism_cli.modeling.token_cut import TokenizerCutter
+
+    cutter = TokenizerCutter(spec)
+    return cutter, [cutter.file] if cutter.file else []
 
 
 def teacher(spec: str, *, device: str = "auto") -> "BatchBackend":

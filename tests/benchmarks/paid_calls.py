@@ -19,9 +19,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.servers.calls import read_log
-from tests.servers.script import launched
-
 FILE = """
 [providers.lab]
 api = "openai"
@@ -33,6 +30,9 @@ models.second = {{ usd_per_million_input = 1.0 }}
 
 
 def main() -> None:
+    from tests.servers.calls import read_log
+    from tests.servers.script import launched
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=8192)
     parser.add_argument("--concurrency", type=int, default=64)

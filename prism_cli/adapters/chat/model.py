@@ -73,15 +73,20 @@ class ChatModel:
             ],
             self._card.tokens_parameter: self._answer_tokens(prompt, attempt),
             "stream": False,
-            "extra_headers": key_headers(self.channel),
         }
         if self._card.takes_temperature:
             sent["temperature"] = prompt.temperature
-        if self._card.extra_body:
-            sent["extra_body"] = self._card.extra_body
+        sent |= self._card.extra_body
 
         async def send() -> httpx2.Response:
-            return await unwrapped(self._client.chat.completions.with_raw_response.create(**sent))
+            # `chat.completions.create` goes over each message once more: a fifth of a call's time.
+            call = self._client.post(
+                "/chat/completions",
+                body=sent,
+                cast_to=httpx2.Response,
+                options={"headers": key_headers(self.channel)},
+            )
+            return await unwrapped(call)
 
         thought = self.estimate(prompt, attempt)
 
@@ -149,7 +154,7 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         httpx2.RequestError: what the SDK's own connection error stands for.
     """
     try:
-        response: httpx2.Response = (await raw).http_response
+        found = await raw
     except openai.APIStatusError as error:
         return error.response
     except openai.APITimeoutError as error:
@@ -159,6 +164,7 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         if isinstance(cause, httpx2.RequestError | httpx2.StreamError):
             raise cause from None
         raise httpx2.NetworkError(str(error)) from error
+    response: httpx2.Response = getattr(found, "http_response", found)
     return response
 
 

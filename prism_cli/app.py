@@ -25,6 +25,8 @@ COMMANDS = {
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
+    "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
+    "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

@@ -13,6 +13,7 @@ from prism_cli.engine.answering import Answerer, Tally
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Input, Job, plan_jobs
+from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
 from prism_cli.engine.progress import shown_progress
@@ -24,7 +25,7 @@ from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
-from prism_cli.shards.state import LEDGER_NAME, state_directory
+from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
 
 DEFAULT_MAX_REJECTS = 0.01
 _STDOUT_RUNS = 1000
@@ -152,6 +153,7 @@ class _Run:
     stack: ExitStack
     worked: bool = False
     _answerer: Answerer | None = None
+    _ledger: Path = Path()
 
     def finished(self, job: Job, papers: Papers | None = None) -> bool:
         """Whether the job's outputs stand already; refuses those that something else made."""
@@ -194,7 +196,8 @@ class _Run:
                 shown_progress(label, papers.count_lines(), quiet=self.options.quiet)
             )
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
-            counts = work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+            with LiveRecord(job.papers, work.live, **self._place(job, papers)):
+                counts = work.run(read_lines(job.inputs, papers.measured, self.options.limit))
             parts.finish()
             self.summary.counts.add(counts)
             for reason, count in work.pending_reasons.items():
@@ -209,6 +212,19 @@ class _Run:
             self.summary.side_files += map(str, parts.publish())
             self.summary.outputs += outputs
             papers.finish(finished=not counts.pending)
+            if not counts.pending:
+                remove_live(job.papers)
+
+    def _place(self, job: Job, papers: Papers) -> dict[str, Any]:
+        """What another terminal needs to know of the job besides its counts."""
+        here = next(number for number, one in enumerate(self.jobs, 1) if one.inputs is job.inputs)
+        return {
+            "stage": self.stage.name,
+            "attempts": papers.manifest.attempts,
+            "job": here,
+            "jobs": len(self.jobs),
+            "ledger": str(self._ledger.absolute()),
+        }
 
     def _locked(self, job: Job, held: ExitStack) -> Job:
         """Take the job's lock. Runs to standard output take turns at names for their papers."""
@@ -229,6 +245,7 @@ class _Run:
     def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:
             home = next(iter(papers.job.outputs.values())) if papers.job.outputs else None
+            self._ledger = ledger_path(home)
             self._answerer = Answerer(
                 self.stage.name,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),

@@ -3,6 +3,7 @@
 The file itself stays: removing it would let two runs hold locks on two files of one name.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ def output_lock(output: Path) -> Iterator[None]:
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(output.with_name(f".{output.name}.lock"))
+        lock = FileLock(lock_path(output))
         lock.acquire(blocking=False)
     except Timeout:
         raise LockedError(
@@ -37,3 +38,49 @@ def output_lock(output: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_path(output: Path) -> Path:
+    """.OUT.lock"""
+    return output.with_name(f".{output.name}.lock")
+
+
+def lock_holder(output: Path, locks: str | None = None) -> int | None:
+    """The process of this machine that holds `output`; 0 where nobody does. Takes no lock.
+
+    Args:
+        locks: the text of /proc/locks, for tests; read from there by default.
+
+    Returns:
+        None where this system does not tell.
+    """
+    try:
+        if locks is None:
+            locks = Path("/proc/locks").read_text()
+        inode = lock_path(output).stat().st_ino
+    except FileNotFoundError:
+        return None if locks is None else 0
+    except OSError:
+        return None
+    for line in locks.splitlines():  # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END
+        _, kind, *_, process, place, _, _ = line.split()
+        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
+            if _has_open(int(process), lock_path(output)):
+                return int(process)
+    return 0
+
+
+def _has_open(process: int, path: Path) -> bool:
+    """Whether it has the file open: an inode's number alone is one of many file systems."""
+    folder = Path(f"/proc/{process}/fd")
+    try:
+        wanted = path.stat()
+        for link in folder.iterdir():
+            try:
+                if os.path.samestat(link.stat(), wanted):
+                    return True
+            except OSError:
+                continue
+    except OSError:
+        return True  # another user's process: the number must do
+    return False

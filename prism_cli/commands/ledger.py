@@ -71,8 +71,9 @@ def export(
         raise UsageError(f"{output}: exists already; name a new file, or give --overwrite")
     count = 0
     with whole_file(output) as part:
-        for count, entry in enumerate(entries, 1):
+        for entry in entries:
             part.write(entry.line)
+            count += 1
     print(f"wrote {count:,} replies to {output}", file=sys.stderr)
 
 
@@ -144,7 +145,7 @@ def _target(into: Path | None) -> Path:
     if is_ledger_file(into) or into.suffix in (".sqlite", ".db"):
         return into
     near = ledgers_near(into)
-    output = into / "output" if into.is_dir() else into
+    output = into if into.suffix and not into.is_dir() else into / "output"
     return near[0] if near else state_directory(output) / LEDGER_NAME
 
 

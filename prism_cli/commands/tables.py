@@ -26,7 +26,12 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row.values()))
-    console.print(table)
+    if ruled:
+        console.print(table)
+        return
+    with console.capture() as plain:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in plain.get().splitlines()))
 
 
 def _cell(value: object) -> str:

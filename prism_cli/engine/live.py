@@ -29,8 +29,8 @@ class LiveRecord:
 
     Args:
         papers: the path whose name manifest and lock carry.
-        read: what to tell now, as plain JSON; called from the thread. Rows `through` are among
-            it; `answered` rows stand for them until the first window of rows is through.
+        read: what to tell now, as plain JSON; called from the thread. `moved`, a count of rows
+            that the rate is taken from, is among it.
         fixed: what to tell besides, once and for all.
     """
 
@@ -70,17 +70,22 @@ class LiveRecord:
 
     def _write(self) -> None:
         now = self._read()
-        rate = round(self._rate(now["through"] or now.get("answered", 0)), 3)
-        content = {**self._fixed, **now, "updated_ms": _now_ms(), "rows_per_second": rate}
+        content = {
+            **self._fixed,
+            **now,
+            "updated_ms": _now_ms(),
+            "ended": self._ended.is_set(),
+            "rows_per_second": round(self._rate(now["moved"]), 3),
+        }
         part = self._path.with_suffix(".tmp")
         with suppress(OSError):  # a full disk stops the run, or does not: not for this
             part.write_bytes(orjson.dumps(content))
             part.replace(self._path)
 
-    def _rate(self, rows: int) -> float:
+    def _rate(self, moved: int) -> float:
         seen = self._seen
-        if not seen or rows != seen[-1][1]:
-            seen.append((time.monotonic(), rows))
+        if not seen or moved != seen[-1][1]:
+            seen.append((time.monotonic(), moved))
         (then, before), (at, now) = seen[0], seen[-1]
         return max(0.0, (now - before) / (at - then)) if at > then else 0.0
 

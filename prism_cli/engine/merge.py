@@ -1,4 +1,4 @@
-"""Replies from exports and other ledgers into a ledger: streamed, and safe to break off anywhere."""
+"""Replies from exports and other ledgers into one: streamed, and safe to break off anywhere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -52,7 +52,8 @@ class MergeSummary:
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         counts = asdict(self)
-        return counts | counts.pop("merged") | {"exit_code": self.exit_code}
+        counts |= counts.pop("merged")
+        return {**counts, "exit_code": self.exit_code}
 
 
 def merge_ledgers(files: Sequence[str], into: Path, *, max_rejects: float) -> MergeSummary:

@@ -34,7 +34,7 @@ class Progress:
 
     def live(self) -> dict[str, Any]:
         """For a record that another terminal reads."""
-        return {"label": self.label, "total": self.total, "through": self.rows}
+        return {"label": self.label, "total": self.total, "through": self.rows, "moved": self.rows}
 
     @property
     def line(self) -> str:

@@ -193,7 +193,7 @@ class _Run:
         with ExitStack() as files:
             parts = Parts(job, files)
             progress = files.enter_context(
-                shown_progress(label, papers.count_lines(), quiet=self.options.quiet)
+                shown_progress(label, self._total(papers), quiet=self.options.quiet)
             )
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
             with LiveRecord(job.papers, work.live, **self._place(job, papers)):
@@ -214,6 +214,10 @@ class _Run:
             papers.finish(finished=not counts.pending)
             if not counts.pending:
                 remove_live(job.papers)
+
+    def _total(self, papers: Papers) -> int | None:
+        lines, limit = papers.count_lines(), self.options.limit
+        return lines if lines is None or limit is None else min(lines, limit)
 
     def _place(self, job: Job, papers: Papers) -> dict[str, Any]:
         """What another terminal needs to know of the job besides its counts."""

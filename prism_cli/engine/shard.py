@@ -137,10 +137,13 @@ class ShardWork:
             elif result is not _UNASKED:
                 now.pending += 1
                 reasons[result.reason] += 1
+        through = now.done + now.dropped.total() + now.rejected + now.pending
+        answered = sum(all(one.key in replies for one in row.group) for row in asking)
         return {
             "total": self.progress.total,
-            "through": now.done + now.dropped.total() + now.rejected + now.pending,
-            "answered": sum(all(one.key in replies for one in row.group) for row in asking),
+            "through": through,
+            "answered": answered,
+            "moved": now.rows or through + answered,  # whole windows, once there are any
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
         }

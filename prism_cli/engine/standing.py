@@ -3,6 +3,8 @@
 Nothing is written and no lock is taken, so a run at work is not disturbed.
 """
 
+import os
+import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -87,11 +89,13 @@ def standings(path: Path) -> list[Standing]:
 
 def _papers(path: Path) -> list[Path]:
     """The paths whose names carry manifest, lock and live record."""
+    if path.name in ("", ".."):
+        path = path.resolve()
     if path.name == RUN_MANIFEST:
         return [path.parent]
     if path.name.endswith(_MANIFEST):
         path = path.with_name(path.name.removesuffix(_MANIFEST))
-    if _is_run(path) or _is_known(path):
+    if _is_known(path):
         return [path]
     return _inside(path) if path.is_dir() else []
 
@@ -101,20 +105,25 @@ def _inside(folder: Path) -> list[Path]:
     for file in folder.iterdir():
         name = file.name
         if name.endswith(_MANIFEST):
-            names.add(name.removesuffix(_MANIFEST))
+            name = name.removesuffix(_MANIFEST)
         elif name.startswith(".") and name.endswith(".lock"):
-            names.add(name.removeprefix(".").removesuffix(".lock"))
-        elif _is_run(file):
+            name = name.removeprefix(".").removesuffix(".lock")
+        elif not file.is_dir():
+            continue
+        if name and name not in names and _is_known(folder / name):
             names.add(name)
     return [folder / name for name in sorted(names)]
 
 
-def _is_run(path: Path) -> bool:
-    return (path / RUN_MANIFEST).is_file() and read_manifest(path / RUN_MANIFEST) is not None
+def _manifest_of(papers: Path) -> Path:
+    run = papers / RUN_MANIFEST
+    return run if run.is_file() else manifest_path(papers)
 
 
-def _is_known(path: Path) -> bool:
-    return read_manifest(manifest_path(path)) is not None or lock_path(path).is_file()
+def _is_known(papers: Path) -> bool:
+    """Whether something says what made it, or it is in the making. Others lock folders too."""
+    begun = lock_path(papers).is_file() and not papers.exists()
+    return begun or read_manifest(_manifest_of(papers)) is not None
 
 
 def _near(path: Path) -> bool:
@@ -123,15 +132,19 @@ def _near(path: Path) -> bool:
 
 def _standing(papers: Path) -> Standing:
     record = read_live(papers) or {}
-    run = _is_run(papers)
-    made = read_manifest(papers / RUN_MANIFEST if run else manifest_path(papers)) or {}
+    manifest = _manifest_of(papers)
+    made = read_manifest(manifest) or {}
     process = _process(papers, record)
     if process:
         state = "running"
     else:
         state = "never started" if not made else "finished" if made["finished"] else "stopped"
-    if state == "finished":
-        record = {}
+    # A manifest is written when an attempt begins, and when it ends otherwise than by a kill.
+    written_ms = manifest.stat().st_mtime_ns // 1_000_000 if made else 0
+    killed = record.get("updated_ms", 0) > written_ms
+    if state == "finished" or (process and not killed):
+        record = {}  # of an earlier attempt
+    counts = made.get("counts") or {}
     found = Standing(
         str(papers),
         state,
@@ -139,49 +152,47 @@ def _standing(papers: Path) -> Standing:
         record.get("label", ""),
         process,
         made.get("attempts", 0),
-        # While a run works, its manifest still tells of none or of another attempt.
-        record.get("counts") or made.get("counts") or {},
+        record.get("counts") or ({} if process else counts),
+        through=record.get("through", 0 if process else counts.get("rows", 0)),
+        total=record.get("total"),
+        pending_reasons=record.get("pending_reasons", {}),
         seconds=made.get("seconds", 0.0),
+        usage=_usage(papers, made, record),
+        last_record_ms=record.get("updated_ms"),
     )
-    _tell_progress(found, record)
-    if state != "running":
+    if killed and "started_ms" in record:
+        end = _now_ms() if process else record["updated_ms"]
+        found.seconds = round(found.seconds + (end - record["started_ms"]) / 1000, 3)
+    if process:
+        found.answered = record.get("answered", 0)
+        found.rows_per_second = record.get("rows_per_second", 0.0)
+        if found.total and found.rows_per_second:
+            left = max(0, found.total - record["moved"])
+            found.seconds_left = round(left / found.rows_per_second, 1)
+    else:
         found.reject_reasons = _reject_reasons(side_path(papers, "rejects"))
-    found.usage = _usage(papers, made, record)
-    if run:
+    if manifest.name == RUN_MANIFEST:
         found.training = _last_line(papers / RUN_LOG)
     return found
 
 
-def _tell_progress(found: Standing, record: Mapping[str, Any]) -> None:
-    rows = found.counts.get("rows", 0)
-    found.through = record.get("through", rows)
-    found.total = record.get("total") or (rows if found.state == "finished" else None)
-    found.answered = record.get("answered", 0)
-    found.pending_reasons = record.get("pending_reasons", {})
-    found.last_record_ms = record.get("updated_ms")
-    if found.state != "running":
-        found.answered = 0
-        return
-    if "started_ms" in record:
-        found.seconds += round(time.time() - record["started_ms"] / 1000, 3)
-    found.rows_per_second = record.get("rows_per_second", 0.0)
-    if found.total and found.rows_per_second:
-        left = max(0, found.total - (found.through or found.answered))
-        found.seconds_left = round(left / found.rows_per_second, 1)
-
-
 def _process(papers: Path, record: Mapping[str, Any]) -> int:
-    """Who works on it; 0 for nobody. Where the system does not tell, or the run is on another
-    machine, a record that is still renewed stands for it."""
-    import platform
-
+    """Who works on it; 0 for nobody. Where the kernel does not tell of locks, or the run is on
+    another machine, a record that is being renewed stands for its process."""
     holder = lock_holder(papers)
-    if holder:
+    if holder or not record or record["ended"]:
         return holder
-    elsewhere = record.get("host", platform.node()) != platform.node()
-    age = time.time() - record.get("updated_ms", 0) / 1000
-    fresh = age < _STALE_SECONDS
-    return int(record["pid"]) if fresh and (elsewhere or holder is None) else 0
+    if _now_ms() - record["updated_ms"] > _STALE_SECONDS * 1000:
+        return 0
+    process = int(record["pid"])
+    if record["host"] == platform.node():
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return 0
+        except PermissionError:
+            pass  # another user's
+    return process
 
 
 def _usage(papers: Path, made: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, float]:
@@ -250,3 +261,7 @@ def together(found: Sequence[Standing]) -> dict[str, Any]:
         "usage": dict(usage),
         "seconds": round(sum(one.seconds for one in found), 3),
     }
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -5,7 +5,7 @@ The file itself stays: removing it would let two runs hold locks on two files of
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,42 +45,34 @@ def lock_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.lock")
 
 
-def lock_holder(output: Path, locks: str | None = None) -> int | None:
-    """The process of this machine that holds `output`; 0 where nobody does. Takes no lock.
+def lock_holder(output: Path, locks: str | None = None) -> int:
+    """The process that holds `output`, as the kernel lists it; 0 for none. Takes no lock.
 
     Args:
         locks: the text of /proc/locks, for tests; read from there by default.
-
-    Returns:
-        None where this system does not tell.
     """
+    path = lock_path(output)
     try:
+        wanted = path.stat()
         if locks is None:
             locks = Path("/proc/locks").read_text()
-        inode = lock_path(output).stat().st_ino
-    except FileNotFoundError:
-        return None if locks is None else 0
-    except OSError:
-        return None
+    except OSError:  # no such lock, or a system that does not tell
+        return 0
     for line in locks.splitlines():  # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END
         _, kind, *_, process, place, _, _ = line.split()
-        if kind == "FLOCK" and place.rpartition(":")[2] == str(inode):
-            if _has_open(int(process), lock_path(output)):
-                return int(process)
+        same = kind == "FLOCK" and place.rpartition(":")[2] == str(wanted.st_ino)
+        if same and _has_open(int(process), wanted):
+            return int(process)
     return 0
 
 
-def _has_open(process: int, path: Path) -> bool:
-    """Whether it has the file open: an inode's number alone is one of many file systems."""
-    folder = Path(f"/proc/{process}/fd")
+def _has_open(process: int, wanted: os.stat_result) -> bool:
+    """Whether it has that file open: an inode's number alone may be that of another disk's file."""
     try:
-        wanted = path.stat()
-        for link in folder.iterdir():
-            try:
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
                 if os.path.samestat(link.stat(), wanted):
                     return True
-            except OSError:
-                continue
     except OSError:
         return True  # another user's process: the number must do
     return False

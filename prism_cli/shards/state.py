@@ -42,8 +42,8 @@ def ledger_path(output: Path | None) -> Path:
 
 def ledgers_near(path: Path) -> list[Path]:
     """The ledgers that runs with the output `path`, or with outputs in the folder `path`, may have
-    used: those that lie nearest first."""
-    folder = path if path.is_dir() else path.parent
+    used: those that lie nearest first. A path without a suffix is a folder."""
+    folder = path.parent if path.suffix and not path.is_dir() else path
     project = project_file(folder)
     places = [folder, folder / ".prism"]
     if project:

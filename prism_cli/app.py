@@ -26,6 +26,8 @@ COMMANDS = {
     "train": ("train", "Train a reranker on pointwise and text objectives."),
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
+    "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
+    "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

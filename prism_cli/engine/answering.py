@@ -5,7 +5,7 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prism_cli.engine.calls import Calls
@@ -219,6 +219,10 @@ class Window:
         answerer.tally.from_ledger += len(found)
         here.replies.update(found)
         return here.replies
+
+    def replies(self, step: int) -> Mapping[bytes, Reply | Unanswered]:
+        """What is at hand of this step; grows while `ask` works."""
+        return self._steps[step].replies
 
     def ask(self, step: int) -> dict[bytes, Reply | Unanswered]:
         """The replies of this step, or the lack of them, after asking for what is missing.

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-
 from prism_cli.adapters.judges.providers import provider_of, refuse_paid_judges
+
 from prism_cli.adapters.judges.source_label import SourceLabelJudge
 from prism_cli.errors import PrerequisiteError, RowError
 from prism_cli.stages.relabel import RowJudge

@@ -105,7 +105,7 @@ def test_rows_of_earlier_windows_and_the_time_left() -> None:
         found = until("running", answered=2100)
         assert found["through"] >= 2048
         assert found["rows_per_second"] > 0
-        assert found["seconds_left"] > 0
+        assert found["seconds_left"] is not None
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

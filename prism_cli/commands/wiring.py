@@ -87,16 +87,37 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     return load_encoder(spec, max_tokens, profile=profile)
 
 
-def teacher(spec: str, *, device: str = "auto") -> "BatchBackend":
-    """Who scores pairs: `st:minilm`, `st:PATH` or `st:HUB_ID`.
+def teachers(
+    specs: "Sequence[str]", providers: "Catalog", *, device: str = "auto"
+) -> "list[BatchBackend | CallBackend]":
+    """Who scores pairs, in their order; all keys that are missing are told at once.
 
     Raises:
-        UsageError: `spec` names no teacher.
-        PrerequisiteError: no such model, or one that this version cannot ask.
+        UsageError: a spec that names no teacher.
+        PrerequisiteError: keys or models are missing.
     """
-    from prism_cli.adapters.teachers.load import load_teacher
+    from prism_cli.adapters.providers.keys import check_keys
 
-    return load_teacher(spec, device)
+    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
+    check_keys(paid, "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key")
+    return [_teacher(spec, providers, device) for spec in specs]
+
+
+def _teacher(spec: str, providers: "Catalog", device: str) -> "BatchBackend | CallBackend":
+    named = providers.named(spec)
+    if named is None:
+        from prism_cli.adapters.teachers.load import load_teacher
+
+        return load_teacher(spec, device)
+    from prism_cli.adapters.teachers.rerank_api import RerankTeacher
+    from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
+    from prism_cli.errors import UsageError
+
+    if named.api not in DIALECTS:
+        raise UsageError(
+            f"{spec}: speaks {named.api}, and cannot score; teachers speak {', '.join(DIALECTS)}"
+        )
+    return RerankTeacher(named)
 
 
 def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchBackend":

@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.providers.catalog import Catalog, Named
     from prism_cli.adapters.runtimes.canary import Scorer
+    from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
+    from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.ports import BatchBackend, CallBackend, FirstStage
     from prism_cli.shards.paid_rows import PaidRows
@@ -32,6 +35,47 @@ def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
     from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
 
     return TrecRunFirstStage(Path(spec.replace("{dataset}", data.name)))
+
+
+def shape_reader(name: str | None, **settings: Any) -> "Reader":
+    """Reads rows of the shape `name`; None for those that their fields tell apart.
+
+    Args:
+        settings: as `ShapeSettings` has them, paths as text.
+
+    Raises:
+        UsageError: no such shape, or it needs settings that are not there.
+        MissingDataError: a file behind it is missing.
+    """
+    from prism_cli.adapters.shapes.table import RecognisingReader, find_shape
+
+    if name is None:
+        return RecognisingReader(_shape_settings(settings))
+    return find_shape("--from", name).reader(_shape_settings(settings))
+
+
+def shape_writer(name: str, **settings: Any) -> "Writer":
+    """Writes rows of the shape `name`; `settings` as for `shape_reader`.
+
+    Raises:
+        UsageError: no such shape, or a setting that it cannot use.
+    """
+    from prism_cli.adapters.shapes.table import find_shape
+
+    return find_shape("--to", name).writer(_shape_settings(settings))
+
+
+def _shape_settings(settings: dict[str, Any]) -> "ShapeSettings":
+    from pathlib import Path
+
+    from prism_cli.adapters.shapes.base import ShapeSettings
+
+    paths = {
+        name: Path(settings[name])
+        for name in ("corpus", "queries", "qrels")
+        if settings.get(name) is not None
+    }
+    return ShapeSettings(**settings | paths)
 
 
 def reranker(spec: str, **settings: Any) -> "BatchBackend":
@@ -85,6 +129,22 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     from prism_cli.modeling.loading import load_encoder
 
     return load_encoder(spec, max_tokens, profile=profile)
+
+
+def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":
+    """What counts tokens, `estimate` or a model's tokenizer, and the files that decide it.
+
+    Raises:
+        ModelError: no such model, or no fast tokenizer.
+    """
+    if spec == "estimate":
+        from prism_cli.domain.length_caps import EstimateCutter
+
+        return EstimateCutter(), []
+    from prism_cli.modeling.token_cut import TokenizerCutter
+
+    cutter = TokenizerCutter(spec)
+    return cutter, [cutter.file] if cutter.file else []
 
 
 def teachers(

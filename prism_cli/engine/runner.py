@@ -19,7 +19,6 @@ from prism_cli.engine.progress import shown_progress
 from prism_cli.engine.shard import Counts, Line, ShardWork
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import LockedError, PrismError, RowError
-from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
@@ -247,7 +246,7 @@ class _Run:
                 if not raw.strip():
                     continue
                 try:
-                    row = decode_row(raw, self.options.fields)
+                    row = self.stage.decode(raw, self.options.fields)
                     self.stage.check(row)
                 except RowError:
                     continue  # the main pass sets it aside

@@ -18,7 +18,6 @@ from prism_cli.engine.progress import Progress
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Reply, Request, Routed, RowWork
-from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
 from prism_cli.shards.spill import SeenTexts
 
@@ -110,9 +109,9 @@ class ShardWork:
         Raises:
             PrismError: what stops a run; replies so far are committed.
         """
-        dumps, option = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+        render = self.stage.render
         for row in self.stage.arrange(self._rows(lines)):
-            self.sinks.row(dumps(row, option=option))
+            self.sinks.row(render(row))
             self.counts.written += 1
         self.counts.check()
         return self.counts
@@ -227,7 +226,7 @@ class ShardWork:
                 yield from self._unusual(window[index], result)
 
     def _checked(self, raw: bytes) -> Row:
-        row = decode_row(raw, self.fields)
+        row = self.stage.decode(raw, self.fields)
         self.stage.check(row)
         if "query_id" in row and self.stage.query_rows:
             query, style = row.get("query"), row.get("query_style") or "original"

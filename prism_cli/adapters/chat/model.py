@@ -73,6 +73,7 @@ class ChatModel:
             ],
             self._card.tokens_parameter: self._answer_tokens(prompt, attempt),
             "stream": False,
+            "extra_headers": key_headers(self.channel),
         }
         if self._card.takes_temperature:
             sent["temperature"] = prompt.temperature
@@ -126,8 +127,6 @@ def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
     left_out: dict[str, Any] = {
         name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")
     }
-    if not channel.key:
-        left_out["Authorization"] = openai.Omit()
     return openai.AsyncOpenAI(
         api_key=channel.key or "none",
         base_url=channel.provider.base_url,
@@ -136,6 +135,11 @@ def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
         http_client=channel.http,
         default_headers=left_out,
     )
+
+
+def key_headers(channel: Channel) -> dict[str, Any]:
+    """For each call of the SDK, which sends a key even where a provider wants none."""
+    return {} if channel.key else {"Authorization": openai.Omit()}
 
 
 async def unwrapped(raw: Any) -> httpx2.Response:

@@ -233,11 +233,14 @@ def judge_task(rubric: str | None) -> "JudgeTask":
     return JudgeTask(RUBRIC if rubric is None else rubric)
 
 
-def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "list[Judge]":
+def judges(
+    specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog", pack: int | None = 1
+) -> "list[Judge]":
     """The panel of `specs`, in their order; all keys that are missing are told at once.
 
     Args:
-        task: of chat models.
+        task: of chat models; decision endpoints take its rubric.
+        pack: documents that share a call to a decision endpoint; None: as many as it takes.
 
     Raises:
         UsageError: a spec that names no judge.
@@ -247,7 +250,7 @@ def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "
 
     paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
     check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
-    return [_judge(spec, task, providers) for spec in specs]
+    return [_judge(spec, task, providers, pack) for spec in specs]
 
 
 def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[str, Any]]":
@@ -270,7 +273,7 @@ def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[s
     return examine(patients)
 
 
-def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
+def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
 
@@ -278,6 +281,8 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
     if named is not None:
         if named.api == "openai":
             return _chat(named, task)
+        if named.api in ("openai-decisions", "systemone"):
+            return _decision(named, task.rubric, pack)
         raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
     name, colon, grade = spec.partition(":")
     if name == "source" and (not colon or _is_grade(grade)):
@@ -293,6 +298,15 @@ def _chat(named: "Named", task: "ChatTask") -> "CallBackend":
     from prism_cli.adapters.chat.model import ChatModel
 
     return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)
+
+
+def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":
+    from prism_cli.adapters.judges.decision_backend import DecisionBackend
+    from prism_cli.adapters.judges.decisions import OpenAIDecisions
+    from prism_cli.adapters.judges.systemone import SystemOne
+
+    endpoint = SystemOne(named) if named.api == "systemone" else OpenAIDecisions(named)
+    return DecisionBackend(named, rubric, endpoint, pack)
 
 
 def _is_grade(text: str) -> bool:

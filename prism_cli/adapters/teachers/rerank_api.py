@@ -10,6 +10,7 @@ import orjson
 
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Losses, terms_of
+from prism_cli.adapters.providers.packing import packed
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
@@ -58,17 +59,10 @@ class RerankTeacher:
         """The documents of a query together, up to the API's limits on documents and tokens."""
         most = self._card.max_documents or self._dialect.most_documents
         limit = (self._card.request_tokens or math.inf) * _SURE
-        calls: list[list[int]] = []
-        open_calls: dict[str, tuple[list[int], int]] = {}
-        for index, (query, document) in enumerate(payloads):
-            size = self._pair_tokens(query, self._cut(query, document))
-            call, used = open_calls.get(query, ([], 0))
-            if not call or len(call) >= most or used + size > limit:
-                call, used = [], 0
-                calls.append(call)
-            call.append(index)
-            open_calls[query] = (call, used + size)
-        return calls
+        sizes = (
+            (query, self._pair_tokens(query, self._cut(query, text))) for query, text in payloads
+        )
+        return packed(sizes, most, limit)
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         """Tokens and cost of one call."""

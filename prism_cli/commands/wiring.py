@@ -147,16 +147,37 @@ def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":
     return cutter, [cutter.file] if cutter.file else []
 
 
-def teacher(spec: str, *, device: str = "auto") -> "BatchBackend":
-    """Who scores pairs: `st:minilm`, `st:PATH` or `st:HUB_ID`.
+def teachers(
+    specs: "Sequence[str]", providers: "Catalog", *, device: str = "auto"
+) -> "list[BatchBackend | CallBackend]":
+    """Who scores pairs, in their order; all keys that are missing are told at once.
 
     Raises:
-        UsageError: `spec` names no teacher.
-        PrerequisiteError: no such model, or one that this version cannot ask.
+        UsageError: a spec that names no teacher.
+        PrerequisiteError: keys or models are missing.
     """
-    from prism_cli.adapters.teachers.load import load_teacher
+    from prism_cli.adapters.providers.keys import check_keys
 
-    return load_teacher(spec, device)
+    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
+    check_keys(paid, "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key")
+    return [_teacher(spec, providers, device) for spec in specs]
+
+
+def _teacher(spec: str, providers: "Catalog", device: str) -> "BatchBackend | CallBackend":
+    named = providers.named(spec)
+    if named is None:
+        from prism_cli.adapters.teachers.load import load_teacher
+
+        return load_teacher(spec, device)
+    from prism_cli.adapters.teachers.rerank_api import RerankTeacher
+    from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
+    from prism_cli.errors import UsageError
+
+    if named.api not in DIALECTS:
+        raise UsageError(
+            f"{spec}: speaks {named.api}, and cannot score; teachers speak {', '.join(DIALECTS)}"
+        )
+    return RerankTeacher(named)
 
 
 def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchBackend":
@@ -212,11 +233,14 @@ def judge_task(rubric: str | None) -> "JudgeTask":
     return JudgeTask(RUBRIC if rubric is None else rubric)
 
 
-def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "list[Judge]":
+def judges(
+    specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog", pack: int | None = 1
+) -> "list[Judge]":
     """The panel of `specs`, in their order; all keys that are missing are told at once.
 
     Args:
-        task: of chat models.
+        task: of chat models; decision endpoints take its rubric.
+        pack: documents that share a call to a decision endpoint; None: as many as it takes.
 
     Raises:
         UsageError: a spec that names no judge.
@@ -226,7 +250,7 @@ def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "
 
     paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
     check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
-    return [_judge(spec, task, providers) for spec in specs]
+    return [_judge(spec, task, providers, pack) for spec in specs]
 
 
 def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[str, Any]]":
@@ -249,7 +273,7 @@ def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[s
     return examine(patients)
 
 
-def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
+def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
 
@@ -257,6 +281,8 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
     if named is not None:
         if named.api == "openai":
             return _chat(named, task)
+        if named.api in ("openai-decisions", "systemone"):
+            return _decision(named, task.rubric, pack)
         raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
     name, colon, grade = spec.partition(":")
     if name == "source" and (not colon or _is_grade(grade)):
@@ -272,6 +298,15 @@ def _chat(named: "Named", task: "ChatTask") -> "CallBackend":
     from prism_cli.adapters.chat.model import ChatModel
 
     return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)
+
+
+def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":
+    from prism_cli.adapters.judges.decision_backend import DecisionBackend
+    from prism_cli.adapters.judges.decisions import OpenAIDecisions
+    from prism_cli.adapters.judges.systemone import SystemOne
+
+    endpoint = SystemOne(named) if named.api == "systemone" else OpenAIDecisions(named)
+    return DecisionBackend(named, rubric, endpoint, pack)
 
 
 def _is_grade(text: str) -> bool:

@@ -105,6 +105,12 @@ class RelabelStage(RowStage):
             self._votes[spec]["kept"] += 1
         for spec, cast in answers:
             self._votes[spec][cast or "abstained"] += 1
+        before = row.get("reused")
+        others = {
+            name: origin
+            for name, origin in (before.items() if isinstance(before, dict) else ())
+            if not name.startswith("votes.")
+        }
         for name in ("vote_probabilities", "audit", "reused"):  # of an earlier panel
             row.pop(name, None)
         row["votes"] = {spec: poll.votes[spec] for spec in self._order if spec in poll.votes}
@@ -121,8 +127,8 @@ class RelabelStage(RowStage):
         if audit:
             self._figures["audit rows"] += 1
             row["audit"] = True
-        if origins:
-            row["reused"] = {f"votes.{spec}": origin for spec, origin in origins.items()}
+        if origins or others:
+            row["reused"] = others | {f"votes.{spec}": origin for spec, origin in origins.items()}
         return row
 
     def questions(self, row: Row) -> Iterator[tuple[Request, float]]:

@@ -153,7 +153,9 @@ def test_single_judge_has_nothing_to_audit() -> None:
 def test_what_an_earlier_panel_said_is_replaced() -> None:
     judges, said = panel("no")
     row = make_pair(**said, votes={"x": "yes"}, verdict="yes", audit=True, vote_probabilities={})
+    row["reused"] = {"votes.x": "old.jsonl", "teacher_scores.t": "scores.jsonl"}
     ((found,), _) = relabelled([row], judges)
+    assert found["reused"] == {"teacher_scores.t": "scores.jsonl"}
     assert found["votes"] == {"j0": "no"}
     assert found["verdict"] == "no"
     assert "audit" not in found

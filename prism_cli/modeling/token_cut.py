@@ -68,7 +68,7 @@ class TokenizerCutter:
         at = limit
         while at > 0:
             kept = text[: spans[at][0]].rstrip()
-            # A word cut in two may take more tokens than its half did.
+            # Without its last blank, or the half of a character, a token may be several.
             over = self.count(kept) - limit
             if over <= 0:
                 return kept

@@ -85,6 +85,17 @@ def test_any_text(cutter: TokenizerCutter, text: str, limit: int) -> None:
     assert cutter.count(text) <= cutter.bound(text)
 
 
+def test_cut_steps_back_where_half_a_token_takes_more_of_them(tmp_path: Path) -> None:
+    pieces = ["y", ")", ";", "\n", "x", ";\n", ");\n"]
+    merges = [(";", "\n"), (")", ";\n")]
+    model = models.BPE({piece: number for number, piece in enumerate(pieces)}, merges)
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model)).save_pretrained(tmp_path)
+    cutter = TokenizerCutter(str(tmp_path))
+    assert cutter.count("y);\nx") == 3
+    assert cutter.count("y);") == 3
+    assert cutter.cut("y);\nx", 2) == "y"
+
+
 def test_of_a_huge_text_only_the_beginning_is_read(cutter: TokenizerCutter) -> None:
     text = TEXTS[0] + " word" * 200_000
     assert cutter.cut(text, 50) == cutter.cut(TEXTS[0], 50)

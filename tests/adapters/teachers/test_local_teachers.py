@@ -13,7 +13,7 @@ from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.teachers.bi_encoder import BiEncoderTeacher
 from prism_cli.adapters.teachers.cross_encoder import CrossEncoderTeacher
 from prism_cli.adapters.teachers.load import Teacher, load_teacher
-from prism_cli.errors import ModelError, PrerequisiteError, PrismError, UsageError
+from prism_cli.errors import ModelError, PrismError, UsageError
 from prism_cli.modeling.embedded import minilm_path
 from prism_cli.ports import BatchBackend
 

@@ -110,8 +110,8 @@ class DecisionTask:
 
     def __init__(self, rubric: str = RUBRIC, pack: int = 1) -> None:
         self.pack = pack
-        self._rubric = rubric.strip()
-        parts = (_DECISION_FORM, self._rubric, *_DECIDED, str(MAX_DOCUMENT_TOKENS), str(pack))
+        self.rubric = rubric.strip()
+        parts = (_DECISION_FORM, self.rubric, *_DECIDED, str(MAX_DOCUMENT_TOKENS), str(pack))
         self.fingerprint = sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def decision(self, query: str, documents: Sequence[str]) -> Decision:
@@ -125,4 +125,4 @@ class DecisionTask:
         named = [name if self.pack > 1 else f"the {name}" for name in names]
         asked, yes, no = ([text.format(name) for name in named] for text in _DECIDED)
         material = "\n\n".join([fenced("query", query, mark), *blocks])
-        return Decision(self._rubric, material, tuple(zip(asked, yes, no, strict=True)))
+        return Decision(self.rubric, material, tuple(zip(asked, yes, no, strict=True)))

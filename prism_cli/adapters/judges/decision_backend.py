@@ -1,6 +1,5 @@
 """A judge that answers with P(yes) in one forward pass and writes no text, over some endpoint."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -19,6 +18,8 @@ _AROUND_TOKENS = 32
 """Of what a server puts around a question."""
 _SURE = 0.9
 """Share of the context that is used: our estimate of tokens may be short by about a tenth."""
+_CONTEXT_TOKENS = 32_000
+"""Of a model whose card does not say; only packing asks."""
 
 
 class Endpoint(Protocol):
@@ -71,9 +72,12 @@ class DecisionBackend:
         """The documents of a query together, up to `pack` and to the model's context."""
         if self._task.pack == 1:
             return [[index] for index in range(len(payloads))]
-        limit = (self._card.context_tokens or math.inf) * _SURE
-        limit -= estimate_tokens(self._decision(payloads[:1]).rubric) if payloads else 0
-        sizes = ((pair[0], _tokens(self._task.decision(pair[0], pair[1:]))) for pair, _ in payloads)
+        context = self._card.context_tokens or _CONTEXT_TOKENS
+        limit = context * _SURE - estimate_tokens(self._task.rubric)
+        sizes = (
+            (query, _tokens(self._task.decision(query, [document])))
+            for (query, document), _ in payloads
+        )
         return packed(sizes, self._task.pack, limit)
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:

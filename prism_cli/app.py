@@ -17,13 +17,17 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 COMMANDS = {
     "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
-    "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
+    "collect": ("collect", "Pairs from BEIR folders, other tools' rows, TREC runs or data sets."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
+    "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
+    "convert": ("convert", "Rows to and from the shapes of other tools."),
+    "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
+    "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

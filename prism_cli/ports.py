@@ -5,7 +5,7 @@ equal ones, batches or bounds the rest, commits the replies and hands them back.
 backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBackend` (a server).
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +33,19 @@ class Usage:
         part = Usage(self.input_tokens // count, self.output_tokens // count, self.usd / count)
         first = Usage(part.input_tokens + first_in, part.output_tokens + first_out, part.usd)
         return [first, *[part] * (count - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a provider asks for and allows.
+
+    Attributes:
+        priced: whether `Usage.usd` of its replies is the whole cost; False where nothing is known.
+    """
+
+    priced: bool = True
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,10 @@ class CallBackend(Backend, Protocol):
         """Calls in flight at the most."""
 
     @property
+    def terms(self) -> Terms:
+        """Of its provider."""
+
+    @property
     def lost_calls(self) -> int:
         """Calls so far that ended without a reply and may have been billed all the same."""
 
@@ -100,6 +117,9 @@ class CallBackend(Backend, Protocol):
             PrerequisiteError: the provider as a whole is unusable, and asked no more in this run.
         """
 
+    async def close(self) -> None:
+        """Close connections, in the event loop that they were made in; may be called again."""
+
 
 class FirstStage(Protocol):
     """What proposes candidates: an index over one corpus, or a run that somebody else made."""
@@ -116,6 +136,24 @@ class FirstStage(Protocol):
         self, queries: Sequence[tuple[str, str]], top_k: int
     ) -> Iterator[list[tuple[str, float]]]:
         """For each (query_id, query) at most `top_k` (doc_id, score), best first."""
+
+
+class RowReader(Protocol):
+    """Reads rows of one foreign shape, or of several that it tells apart."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one pair may stand in several adjacent rows of a query."""
+
+    def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
+        """One line of the input as an object; `fields` as for `decode_row`."""
+
+    def read(self, row: Row) -> Row | list[Row] | Dropped:
+        """The pair row that it is, or the pair rows that it holds.
+
+        Raises:
+            RowError: names the foreign field.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

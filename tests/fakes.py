@@ -19,6 +19,7 @@ from prism_cli.ports import (
     Reply,
     Routed,
     RowWork,
+    Terms,
     Usage,
     request,
 )
@@ -127,12 +128,16 @@ class ScriptedCalls:
     in_flight: int = 0
     most_in_flight: int = 0
     lost_calls: int = 0
+    terms = Terms()
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         return Usage()
+
+    async def close(self) -> None:
+        pass
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         return [await self.answer_one(payload) for payload in payloads]

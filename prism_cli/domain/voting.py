@@ -71,6 +71,11 @@ class Poll:
         return self.count(verdict) / len(self.votes) if verdict and self.votes else None
 
 
+PANEL_AGREEMENT = 0.83
+"""How often a judge votes as most do: two such independent judges agree in .72 of the cases, the
+middle of what arXiv 2604.23734 publishes for its five."""
+
+
 def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> Vote | None:
     """Yes where the mean of all judges' P(yes) is above .5; None where one has given none."""
     if any(judge not in probabilities for judge in judges):
@@ -88,8 +93,9 @@ def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
     return poll.verdict
 
 
-def expected_judgements(odds: Sequence[float]) -> float:
-    """How many judges a row takes on average where asking stops as soon as the verdict is settled.
+def reach_probabilities(odds: Sequence[float]) -> list[float]:
+    """For each judge of a panel, in order, how likely it is to be asked before the verdict is
+    settled.
 
     Args:
         odds: each judge's probability of voting yes, in the order asked; the judges are
@@ -99,16 +105,21 @@ def expected_judgements(odds: Sequence[float]) -> float:
     size = len(odds)
     needed = majority(size)
     chances = {(0, 0): 1.0}  # (yes, no) so far, while not settled
-    total = 0.0
+    reached: list[float] = []
     for asked, odd in enumerate(odds, 1):
-        total += math.fsum(chances.values())
+        reached.append(math.fsum(chances.values()))
         after: dict[tuple[int, int], float] = {}
         for (yes, no), chance in chances.items():
             for state, share in (((yes + 1, no), odd), ((yes, no + 1), 1 - odd)):
                 if max(state) < needed <= max(state) + size - asked:
                     after[state] = after.get(state, 0.0) + chance * share
         chances = after
-    return total
+    return reached
+
+
+def expected_judgements(odds: Sequence[float]) -> float:
+    """How many judges a row takes on average; `odds` as for `reach_probabilities`."""
+    return math.fsum(reach_probabilities(odds))
 
 
 def label_vote(label: Any, grade: float = 1) -> Vote | None:

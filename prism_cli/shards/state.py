@@ -6,6 +6,7 @@ from pathlib import Path
 from prism_cli.errors import StorageError
 
 PROJECT_FILE = "prism.toml"
+LEDGER_NAME = "ledger.sqlite"
 _NETWORK_FILE_SYSTEMS = (
     "nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "glusterfs",
 )  # fmt: skip
@@ -26,19 +27,39 @@ def state_directory(output: Path | None) -> Path:
     Raises:
         StorageError: it cannot be made.
     """
-    chosen = os.environ.get("PRISM_STATE")
-    project = project_file()
-    if chosen:
-        folder = Path(chosen)
-    elif project:
-        folder = project.parent / ".prism"
-    else:
-        folder = (output.parent if output else Path.cwd()) / ".prism"
+    folder = _state_place(output)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: the state directory cannot be made: {error}") from error
     return folder
+
+
+def ledger_path(output: Path | None) -> Path:
+    """Where the ledger of runs with that output lies, if there is one; nothing is made."""
+    return _state_place(output) / LEDGER_NAME
+
+
+def ledgers_near(path: Path) -> list[Path]:
+    """The ledgers that runs with the output `path`, or with outputs in the folder `path`, may have
+    used: those that lie nearest first. A path without a suffix is a folder."""
+    folder = path.parent if path.suffix and not path.is_dir() else path
+    project = project_file(folder)
+    places = [folder, folder / ".prism"]
+    if project:
+        places.append(project.parent / ".prism")
+    found = [place / LEDGER_NAME for place in places] + [ledger_path(folder / "output")]
+    return [one for one in dict.fromkeys(found) if one.is_file()]
+
+
+def _state_place(output: Path | None) -> Path:
+    chosen = os.environ.get("PRISM_STATE")
+    if chosen:
+        return Path(chosen)
+    project = project_file()
+    if project:
+        return project.parent / ".prism"
+    return (output.parent if output else Path.cwd()) / ".prism"
 
 
 def is_network_file_system(path: Path, mounts: str | None = None) -> bool:

@@ -1,7 +1,7 @@
 """A panel of judges on every row, asked one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import combinations
 from typing import Protocol, runtime_checkable
@@ -13,9 +13,15 @@ from prism_cli.domain.agreement import (
     pair_agreement,
     yes_rate,
 )
-from prism_cli.domain.voting import Poll, Vote, mean_verdict
+from prism_cli.domain.voting import (
+    PANEL_AGREEMENT,
+    Poll,
+    Vote,
+    mean_verdict,
+    reach_probabilities,
+)
 from prism_cli.engine.stage import RowStage
-from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork
+from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import Row, check_pair, doc_id, document_text, query_id
 from prism_cli.shards.paid_rows import PaidRows
 from prism_cli.stages.asking import asked_again
@@ -113,6 +119,12 @@ class RelabelStage(RowStage):
             self._votes[spec]["kept"] += 1
         for spec, cast in answers:
             self._votes[spec][cast or "abstained"] += 1
+        before = row.get("reused")
+        others = {
+            name: origin
+            for name, origin in (before.items() if isinstance(before, dict) else ())
+            if not name.startswith("votes.")
+        }
         for name in ("vote_probabilities", "audit", "reused"):  # of an earlier panel
             row.pop(name, None)
         row["votes"] = {spec: poll.votes[spec] for spec in self._order if spec in poll.votes}
@@ -129,9 +141,21 @@ class RelabelStage(RowStage):
         if audit:
             self._audited[tuple(poll.votes.get(spec) for spec in self._order)] += 1
             row["audit"] = True
-        if origins:
-            row["reused"] = {f"votes.{spec}": origin for spec, origin in origins.items()}
+        if origins or others:
+            row["reused"] = others | {f"votes.{spec}": origin for spec, origin in origins.items()}
         return row
+
+    def questions(self, row: Row) -> Iterator[tuple[Request, float]]:
+        """Every judge that has not voted yet, and how likely it is to be reached."""
+        known = {spec for spec, *_ in self._known(row)}
+        everyone = self._soft or self._audited_by_lot(row)
+        pair = (row["query"], document_text(row))
+        reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(known) :]
+        waiting = [one for one in self._panel if one[0] not in known]
+        for (spec, _, backend), share in zip(waiting, reached, strict=True):
+            if backend is not None:
+                sure = everyone or spec in self._added
+                yield request(backend, (pair, 0), *pair), 1.0 if sure else share
 
     def summary(self) -> dict[str, object]:
         """Verdicts, each judge's votes, what stopping early spared; agreement on audit rows."""

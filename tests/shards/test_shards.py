@@ -84,7 +84,9 @@ def test_the_ledger_keeps_replies_for_its_owner_alone(tmp_path: Path) -> None:
     ledger.commit("s", "out", [(b, Reply({}, "content filter", Usage(5, 0, 0.25)))])
     found = ledger.find([a.key, b.key, b"other"])
     assert found == {a.key: Reply({"score": 0.5}), b.key: Reply({}, "content filter")}
-    assert ledger.spent("out") == {"asked": 2, "input_tokens": 15, "output_tokens": 1, "usd": 0.5}
+    assert ledger.spent("out") == {
+        "asked": 2, "input_tokens": 15, "output_tokens": 1, "usd": 0.5, "lost_calls": 0,
+    }  # fmt: skip
     assert ledger.spent("other")["asked"] == 0
     assert ledger.usage() == {"fake:batch": Usage(15, 1, 0.5)}
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("ledger*")} == {0o600}

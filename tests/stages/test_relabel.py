@@ -9,7 +9,7 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError, RowError
-from prism_cli.ports import Reply, Usage
+from prism_cli.ports import Reply, Terms, Usage
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 
@@ -28,12 +28,16 @@ class ScriptedJudge:
         return f"judge {self.spec}"
 
     lost_calls: int = 0
+    terms = Terms()
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         return Usage()
+
+    async def close(self) -> None:
+        pass
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         ((pair, attempt),) = payloads
@@ -175,12 +179,10 @@ def test_agreement_is_told_from_audit_rows_alone() -> None:
 
 def test_without_audit_rows_nothing_is_said_of_agreement() -> None:
     judges, said = panel("yes", "no", "yes")
-    rows = make_pairs(20, **said)
-    _, summary = relabelled(rows, judges)
+    _, summary = relabelled(make_pairs(20, **said), judges)
     assert not [name for name in summary.figures if "audit" in name]
     Path("out.jsonl").unlink()
-    Path("out.jsonl.manifest.json").unlink()
-    _, summary = relabelled(rows, judges, audit=1e-9)
+    _, summary = relabelled(make_pairs(3, **said), judges, audit=1e-9)
     assert summary.figures["audit rows"] == 0
     assert [name for name in summary.figures if "audit" in name] == ["audit rows"]
 
@@ -194,7 +196,9 @@ def test_single_judge_has_nothing_to_audit() -> None:
 def test_what_an_earlier_panel_said_is_replaced() -> None:
     judges, said = panel("no")
     row = make_pair(**said, votes={"x": "yes"}, verdict="yes", audit=True, vote_probabilities={})
+    row["reused"] = {"votes.x": "old.jsonl", "teacher_scores.t": "scores.jsonl"}
     ((found,), _) = relabelled([row], judges)
+    assert found["reused"] == {"teacher_scores.t": "scores.jsonl"}
     assert found["votes"] == {"j0": "no"}
     assert found["verdict"] == "no"
     assert "audit" not in found

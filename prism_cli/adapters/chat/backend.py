@@ -16,6 +16,7 @@ class ChatBackend:
         self._task = task
         self.spec = model.spec
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
+        self.terms = model.terms
         self.concurrency = model.channel.provider.concurrency
 
     @property
@@ -45,3 +46,7 @@ class ChatBackend:
         except UnusableReplyError as error:
             value = {"unusable": str(error)}
         return [Reply(value, usage=completion.usage)]
+
+    async def close(self) -> None:
+        """Close the provider's connections."""
+        await self._model.channel.close()

@@ -9,7 +9,7 @@ import httpx2
 import openai
 import orjson
 
-from prism_cli.adapters.providers.channel import Channel, Losses
+from prism_cli.adapters.providers.channel import Channel, Losses, terms_of
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.configs.providers import ModelCard
 from prism_cli.domain.chat import Prompt
@@ -40,6 +40,7 @@ class ChatModel:
         self.spec = spec
         self.channel = channel
         self.losses = Losses()
+        self.terms = terms_of(channel.provider, card)
         self._model = model
         self._card = card
 
@@ -75,11 +76,17 @@ class ChatModel:
         }
         if self._card.takes_temperature:
             sent["temperature"] = prompt.temperature
-        if self._card.extra_body:
-            sent["extra_body"] = self._card.extra_body
+        sent |= self._card.extra_body
 
         async def send() -> httpx2.Response:
-            return await unwrapped(self._client.chat.completions.with_raw_response.create(**sent))
+            # `chat.completions.create` goes over each message once more: a fifth of a call's time.
+            call = self._client.post(
+                "/chat/completions",
+                body=sent,
+                cast_to=httpx2.Response,
+                options={"headers": key_headers(self.channel)},
+            )
+            return await unwrapped(call)
 
         thought = self.estimate(prompt, attempt)
 
@@ -125,8 +132,6 @@ def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
     left_out: dict[str, Any] = {
         name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")
     }
-    if not channel.key:
-        left_out["Authorization"] = openai.Omit()
     return openai.AsyncOpenAI(
         api_key=channel.key or "none",
         base_url=channel.provider.base_url,
@@ -137,6 +142,11 @@ def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
     )
 
 
+def key_headers(channel: Channel) -> dict[str, Any]:
+    """For each call of the SDK, which sends a key even where a provider wants none."""
+    return {} if channel.key else {"Authorization": openai.Omit()}
+
+
 async def unwrapped(raw: Any) -> httpx2.Response:
     """The HTTP reply of a raw SDK call, whatever its status.
 
@@ -144,7 +154,7 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         httpx2.RequestError: what the SDK's own connection error stands for.
     """
     try:
-        response: httpx2.Response = (await raw).http_response
+        found = await raw
     except openai.APIStatusError as error:
         return error.response
     except openai.APITimeoutError as error:
@@ -154,6 +164,7 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         if isinstance(cause, httpx2.RequestError | httpx2.StreamError):
             raise cause from None
         raise httpx2.NetworkError(str(error)) from error
+    response: httpx2.Response = getattr(found, "http_response", found)
     return response
 
 
@@ -183,6 +194,7 @@ def _text_of(found: Any) -> str:
         return content
     if isinstance(message.get("refusal"), str) and message["refusal"]:
         raise RefusalError(f"the model declined: {message['refusal'][:200]}")
-    if first.get("finish_reason") == "length":
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if first.get("finish_reason") == "length" and (content == "" or thought):
         return ""
     raise AgainError("200 with a message without content", billed=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from prism_cli.adapters.providers.channel import Channel
 from prism_cli.configs.providers import Api, ModelCard, Provider, ProviderBook
+from prism_cli.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,28 @@ class Catalog:
 
     Args:
         concurrency: calls in flight per provider, instead of what the book says.
+        priced: whether a model without a price is refused.
+        keyless: nothing will be asked, so keys need not be there.
+        hurried: each question is sent once.
     """
 
-    def __init__(self, book: ProviderBook, concurrency: int | None = None) -> None:
+    def __init__(
+        self,
+        book: ProviderBook,
+        concurrency: int | None = None,
+        *,
+        priced: bool = False,
+        keyless: bool = False,
+        hurried: bool = False,
+    ) -> None:
         self._book = book
-        self._concurrency = concurrency
+        self._priced = priced
+        self._keyless = keyless
+        self._changes: dict[str, object] = {}
+        if concurrency is not None:
+            self._changes["concurrency"] = concurrency
+        if hurried:
+            self._changes["deadline_seconds"] = 0.0
         self._channels: dict[str, Channel] = {}
 
     @property
@@ -39,16 +57,25 @@ class Catalog:
         return list(self._book.providers)
 
     def named(self, spec: str) -> Named | None:
-        """The model of a spec; None where it names no provider that is known."""
+        """The model of a spec; None where it names no provider that is known.
+
+        Raises:
+            UsageError: its cost is to be limited, and it has no price.
+        """
         found = self._book.named(spec)
         if found is None:
             return None
         provider, model, card = found
+        if self._priced and not card.priced:
+            raise UsageError(
+                f"{spec}: has no price in the provider files, so --max-cost cannot limit it; give "
+                f'usd_per_million_input and usd_per_million_output of models."{model}" in a '
+                "--provider-file (0 where it is free)"
+            )
         return Named(spec, self._channel(spec.partition("/")[0], provider), model, card)
 
     def _channel(self, name: str, provider: Provider) -> Channel:
         if name not in self._channels:
-            if self._concurrency is not None:
-                provider = provider.model_copy(update={"concurrency": self._concurrency})
-            self._channels[name] = Channel(name, provider)
+            provider = provider.model_copy(update=self._changes)
+            self._channels[name] = Channel(name, provider, keyless=self._keyless)
         return self._channels[name]

@@ -15,8 +15,9 @@ from tenacity.wait import wait_random_exponential
 
 from prism_cli.adapters.providers.health import Health
 from prism_cli.adapters.providers.replies import AgainError, NoSuchModelError, json_of
-from prism_cli.configs.providers import Provider
+from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
+from prism_cli.ports import Terms
 
 Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
@@ -35,10 +36,15 @@ class Losses:
 
 
 class Channel:
-    """Sends calls to one provider until they are answered, refused, or out of time."""
+    """Sends calls to one provider until they are answered, refused, or out of time.
 
-    def __init__(self, name: str, provider: Provider) -> None:
+    Args:
+        keyless: nothing will be asked, so its key need not be there.
+    """
+
+    def __init__(self, name: str, provider: Provider, *, keyless: bool = False) -> None:
         self.name = name
+        self.keyless = keyless
         self.provider = provider
         self._requests = _limiter(provider.requests_per_minute)
         self._tokens = _limiter(provider.tokens_per_minute)
@@ -68,6 +74,11 @@ class Channel:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         url = f"{self.provider.base_url}/{path}"
         return await self.http.post(url, json=body, headers=headers)
+
+    async def close(self) -> None:
+        """Close the connections, if there are any."""
+        if "http" in self.__dict__:
+            await self.http.aclose()
 
     async def ask(
         self, send: Send, read: Callable[[Any], Value], tokens: int, losses: Losses
@@ -155,6 +166,11 @@ class Channel:
             return words
         key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""
         return f"{self.name} at {self.provider.base_url}: {words}{key}; it is asked no more"
+
+
+def terms_of(provider: Provider, card: ModelCard) -> Terms:
+    """What one of its models is asked under."""
+    return Terms(card.priced, provider.requests_per_minute, provider.tokens_per_minute)
 
 
 def _limiter(per_minute: float | None) -> AsyncLimiter | None:

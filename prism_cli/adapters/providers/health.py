@@ -31,6 +31,7 @@ class Health:
         self._in_flight = 0
         self._room = asyncio.Condition()
         self._failures = 0
+        self._last = ""
         self._failing_since = 0.0
         self._paused_until = 0.0
         self._reduced_at = 0.0
@@ -63,7 +64,8 @@ class Health:
         while not self.down and (left := self._paused_until - time.monotonic()) > 0:
             if time.monotonic() + left > give_up_at:
                 raise ProviderError(
-                    f"{self._name} wants no calls for {left:.0f} s, longer than this run waits"
+                    f"{self._name}: {self._last}; no calls for {left:.0f} s more, longer than a "
+                    "question waits; gave up"
                 )
             await asyncio.sleep(min(left, 1.0))
         if self.down:
@@ -85,6 +87,7 @@ class Health:
         if not self._failures:
             self._failing_since = now
         self._failures += 1
+        self._last = why
         if too_many and now - self._reduced_at >= _BACK_OFF_SECONDS:
             self._bears, self._reduced_at = max(1.0, self._bears / 2), now
         if wait is not None:

@@ -18,9 +18,11 @@ def check_keys(asked: Sequence[tuple[str, Channel]], free: str) -> None:
     """
     missing: dict[str, list[str]] = {}
     for spec, channel in asked:
+        if channel.keyless:
+            continue
         if channel.provider.key_env and not channel.key:
             missing.setdefault(channel.provider.key_env, []).append(spec)
-        elif not (channel.key.isascii() and channel.key.isprintable()):
+        if not (channel.key.isascii() and channel.key.isprintable()):
             raise PrerequisiteError(
                 f"{channel.provider.key_env}: holds characters that no key has; set it again, "
                 "without line ends or quotation marks from a document"

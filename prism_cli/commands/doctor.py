@@ -1,0 +1,64 @@
+"""`prism doctor`: can the judges of the next run be asked, and if not, why."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    help="Ask each judge for one word, and say in plain words what is wrong.",
+    epilog="Example: prism doctor --judge deepseek/deepseek-chat",
+)
+
+
+@app.command()
+def doctor(
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="provider/model; may be repeated. Default: the panel that `prism relabel` asks.",
+            show_default=False,
+        ),
+    ] = None,
+    panel: Annotated[
+        str | None, typer.Option(help="A panel by name, such as openrouter.", show_default=False)
+    ] = None,
+    provider_file: Annotated[
+        str | None, typer.Option(help="TOML file of providers.", show_default=False)
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+) -> None:
+    """One question to each judge: is the document of a known pair relevant? It is."""
+    from prism_cli.commands import wiring
+    from prism_cli.commands.options import Paid
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.configs.load import load_config
+    from prism_cli.configs.relabel import RelabelConfig
+
+    config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
+    providers = wiring.catalog(Paid(provider_file=provider_file), hurried=True)
+    found = wiring.examine_judges((*config.judges, *config.add_judges), providers)
+    if json:
+        print_json({"judges": found})
+    else:
+        _show(found)
+    if any(not one["well"] for one in found):
+        raise typer.Exit(3)
+
+
+def _show(found: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in ("judge", "", "what it says", "seconds", "USD"):
+        table.add_column(name, overflow="fold")
+    for one in found:
+        mark = "[green]well[/]" if one["well"] else "[red]ill[/]"
+        table.add_row(str(one["judge"]), mark, *(str(one[n]) for n in ("says", "seconds", "usd")))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    console.print(table)

@@ -1,0 +1,186 @@
+"""What a run would ask and cost, from a sample of its rows and the ledger. Nothing is asked."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prism_cli.engine.jobs import Job, plan_jobs
+from prism_cli.engine.papers import Papers
+from prism_cli.engine.runner import RunOptions, read_lines
+from prism_cli.engine.stage import RowStage
+from prism_cli.errors import RowError
+from prism_cli.ports import CallBackend, Request, Terms, Usage
+from prism_cli.rows.row import Row
+from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.reader import Source
+from prism_cli.shards.state import ledger_path
+
+SAMPLE_BLOCKS, BLOCK_ROWS = 25, 20
+"""Blocks of adjacent rows, evenly spread: the documents of a query often share a call."""
+SECONDS_A_CALL = 1.0
+"""What a call is thought to take."""
+ENOUGH_REPLIES = 20
+"""In the ledger, to tell what a reply costs from those that are there."""
+
+
+@dataclass
+class ModelForecast:
+    """What one model would be asked, over all rows.
+
+    Attributes:
+        paid_before: questions that the ledger answers.
+        usd: US dollars; None where the model has no price.
+    """
+
+    model: str
+    questions: float = 0.0
+    paid_before: float = 0.0
+    calls: float = 0.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    usd: float | None = 0.0
+    hours: float = 0.0
+
+    def add(self, calls: float, used: Usage) -> None:
+        """So many calls, each of which takes `used`."""
+        self.calls += calls
+        self.input_tokens += calls * used.input_tokens
+        self.output_tokens += calls * used.output_tokens
+        self.usd = (self.usd or 0.0) + calls * used.usd
+
+    def finish(self, terms: Terms, concurrency: int) -> None:
+        """Cost and time under the model's terms."""
+        if not terms.priced:
+            self.usd = None
+        seconds = [self.calls * SECONDS_A_CALL / concurrency]
+        if terms.requests_per_minute:
+            seconds.append(self.calls / terms.requests_per_minute * 60)
+        if terms.tokens_per_minute:
+            tokens = self.input_tokens + self.output_tokens
+            seconds.append(tokens / terms.tokens_per_minute * 60)
+        self.hours = max(seconds) / 3600
+
+    def row(self) -> dict[str, Any]:
+        """For the table and for `--json`."""
+        return {
+            "model": self.model,
+            "questions": round(self.questions),
+            "paid before": round(self.paid_before),
+            "calls": round(self.calls),
+            "input tokens": round(self.input_tokens),
+            "output tokens": round(self.output_tokens),
+            "USD": None if self.usd is None else round(self.usd, 4),
+            "hours": round(self.hours, 2),
+        }
+
+
+@dataclass
+class Forecast:
+    """What a run would take.
+
+    Attributes:
+        rows: of all outputs that are not finished.
+        sampled: rows that were looked at.
+    """
+
+    stage: str
+    rows: int = 0
+    sampled: int = 0
+    models: list[ModelForecast] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "stage": self.stage,
+            "rows": self.rows,
+            "sampled": self.sampled,
+            "models": [one.row() for one in self.models],
+            "usd": round(sum(one.usd or 0.0 for one in self.models), 4),
+            "unpriced": [one.model for one in self.models if one.usd is None],
+            "hours": round(sum(one.hours for one in self.models), 2),
+        }
+
+
+def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOptions) -> Forecast:
+    """What `run_rows` would ask with the same arguments.
+
+    Raises:
+        MissingDataError, UsageError, ChangedInputError: as that run.
+    """
+    found = Forecast(stage.name)
+    jobs = [
+        job
+        for job in plan_jobs(stage.name, stage.outputs, inputs, options.output)
+        if not _finished(job, stage, options)
+    ]
+    found.rows = sum(1 for job in jobs for _ in _lines(job, options))
+    asked: dict[str, list[tuple[Request, float]]] = {}
+    for row in _sample(jobs, found.rows, stage, options):
+        found.sampled += 1
+        for request, share in stage.questions(row):
+            asked.setdefault(request.backend.spec, []).append((request, share))
+    if not jobs or not found.sampled:
+        return found
+    path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
+    ledger = Ledger(path) if path.is_file() and not options.fresh else None
+    scale = found.rows / found.sampled
+    found.models = [_of_model(stage.name, *pair, scale, ledger) for pair in asked.items()]
+    if ledger:
+        ledger.close()
+    return found
+
+
+def _finished(job: Job, stage: RowStage, options: RunOptions) -> bool:
+    if job.outputs is None or options.overwrite:
+        return False
+    return Papers(job, stage.name, options.settings, options.dependencies).finished() is not None
+
+
+def _lines(job: Job, options: RunOptions) -> Iterator[bytes]:
+    lines = read_lines(job.inputs, {}, options.limit)
+    return (raw for _, _, raw in lines if raw.strip())
+
+
+def _sample(jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions) -> Iterator[Row]:
+    """Well-formed rows of the blocks, in order."""
+    step = max(BLOCK_ROWS, rows // SAMPLE_BLOCKS)
+    lines = (raw for job in jobs for raw in _lines(job, options))
+    for number, raw in enumerate(lines):
+        if number % step >= BLOCK_ROWS:
+            continue
+        try:
+            row = stage.decode(raw, options.fields)
+            stage.check(row)
+        except RowError:
+            continue
+        yield row
+
+
+def _of_model(
+    stage: str,
+    spec: str,
+    group: Sequence[tuple[Request, float]],
+    scale: float,
+    ledger: Ledger | None,
+) -> ModelForecast:
+    """Equal questions count once, those in the ledger are paid."""
+    found = ModelForecast(spec)
+    distinct = {request.key: (request, share) for request, share in group}
+    known = ledger.find(list(distinct)) if ledger else {}
+    found.questions = scale * sum(share for _, share in distinct.values())
+    found.paid_before = scale * sum(distinct[key][1] for key in known)
+    new = [pair for key, pair in distinct.items() if key not in known]
+    backend = group[0][0].backend
+    if not isinstance(backend, CallBackend):
+        found.calls = scale * sum(share for _, share in new)
+        return found
+    replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
+    for call in backend.plan([request.payload for request, _ in new]):
+        share = max(new[index][1] for index in call)
+        used = backend.estimate([new[index][0].payload for index in call])
+        if replies >= ENOUGH_REPLIES:
+            size = len(call)
+            used = Usage(mean.input_tokens * size, mean.output_tokens * size, mean.usd * size)
+        found.add(scale * share, used)
+    found.finish(backend.terms, backend.concurrency)
+    return found

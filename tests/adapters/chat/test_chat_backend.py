@@ -1,0 +1,248 @@
+"""A chat judge against a server that fails as real ones do: answered, refused, pending or down,
+each in bounded time, and nothing counted twice."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import httpx2
+import pytest
+
+from prism_cli.adapters.chat.backend import ChatBackend
+from prism_cli.adapters.chat.model import ChatModel
+from prism_cli.adapters.providers import channel as channel_module
+from prism_cli.adapters.providers import health
+from prism_cli.adapters.providers.channel import Channel
+from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.domain.rubric import JudgeTask
+from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
+from prism_cli.ports import Reply
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import Fault
+from tests.servers.replies import Answers
+
+KEY = "sk-planted-4711"
+PAIR = ("what is a reranker", "A reranker orders documents.")
+TRANSIENT = ("429", "500", "503", "529", "html", "error_object", "empty_choices", "null_content",
+             "reset_before", "reset_after_headers", "length_too_long", "truncated_gzip",
+             "chunked_cut", "half_closed")  # fmt: skip
+MAYBE_BILLED = {"html", "empty_choices", "null_content", "reset_before", "reset_after_headers",
+                "length_too_long", "truncated_gzip", "chunked_cut", "half_closed"}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", KEY)
+    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
+
+
+def backend(server: FaultServer, card: ModelCard | None = None, **more: object) -> ChatBackend:
+    told = {"timeout_seconds": 0.5, "deadline_seconds": 3.0, "concurrency": 4} | more
+    provider = Provider.model_validate(
+        {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **told}
+    )
+    card = card or ModelCard(usd_per_million_input=1.0, usd_per_million_output=2.0)
+    return ChatBackend(ChatModel("lab/judge", Channel("lab", provider), "judge", card), JudgeTask())
+
+
+def asked(one: ChatBackend, times: int = 1) -> list[Reply | PrismError | RefusalError]:
+    """What each of so many questions came to, each on another document, as the engine asks them:
+    so many at once as the backend says."""
+    room = asyncio.Semaphore(one.concurrency)
+
+    async def all_of_them() -> list[Reply | PrismError | RefusalError]:
+        async def single(number: int) -> Reply | PrismError | RefusalError:
+            try:
+                pair = (PAIR[0], PAIR[1] + f" {number}" * bool(number))
+                async with room:
+                    (reply,) = await one.answer([(pair, 0)])
+            except (PrismError, RefusalError) as error:
+                return error
+            return reply
+
+        found = list(await asyncio.gather(*(single(number) for number in range(times))))
+        await one.close()
+        return found
+
+    return asyncio.run(all_of_them())
+
+
+def says(text: str) -> Answers:
+    return Answers(chat=lambda model, asked: text)
+
+
+def test_a_provider_without_a_key_gets_none() -> None:
+    with FaultServer(answers=says("yes")) as server:
+        (reply,) = asked(backend(server, key_env=""))
+    assert isinstance(reply, Reply), reply
+    assert server.calls[0].auth == ""
+
+
+def test_a_vote_and_what_it_cost() -> None:
+    with FaultServer(answers=says("**Yes.**")) as server:
+        (reply,) = asked(backend(server))
+    assert isinstance(reply, Reply)
+    assert reply.value == {"vote": "yes"}
+    (call,) = server.calls
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (
+        call.input_tokens,
+        call.output_tokens,
+    )
+    assert reply.usage.usd == pytest.approx((call.input_tokens + 2 * call.output_tokens) / 1e6)
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+def test_what_fails_for_now_is_asked_again(name: str) -> None:
+    with FaultServer([Fault(name, calls=(1,), seconds=1.0)], says("no")) as server:
+        one = backend(server)
+        (reply,) = asked(one)
+    assert isinstance(reply, Reply), reply
+    assert reply.value == {"vote": "no"}
+    assert len(server.calls) == 2
+    assert one.lost_calls == (name in MAYBE_BILLED)
+
+
+@pytest.mark.parametrize("name", ["no_answer", "slow_drip"])
+def test_silence_and_a_slow_drip_end_at_the_timeout_and_may_be_billed(name: str) -> None:
+    with FaultServer([Fault(name, calls=(1,), seconds=0.05)], says("yes")) as server:
+        one = backend(server, timeout_seconds=0.3)
+        if name == "no_answer":
+            server.set_faults(Fault(name, calls=(1,)))
+        (reply,) = asked(one)
+    assert isinstance(reply, Reply), reply
+    assert one.lost_calls == 1
+
+
+@pytest.mark.parametrize("name", ["500", "no_answer", "html"])
+def test_what_goes_on_failing_is_given_up_at_the_deadline(name: str) -> None:
+    with FaultServer([Fault(name)]) as server:
+        (error,) = asked(backend(server, timeout_seconds=0.2, deadline_seconds=0.5))
+    assert isinstance(error, ProviderError)
+    assert "gave up" in str(error)
+
+
+@pytest.mark.parametrize("name", ["400", "413", "422", "content_filter_error", "refusal"])
+def test_a_final_word_is_a_refusal_and_is_not_asked_again(name: str) -> None:
+    with FaultServer([Fault(name)]) as server:
+        (error,) = asked(backend(server))
+    assert isinstance(error, RefusalError), error
+    assert len(server.calls) == 1
+
+
+def test_a_content_filter_that_stops_an_answer_is_a_refusal() -> None:
+    with FaultServer([Fault("content_filter_finish")]) as server:
+        (error,) = asked(backend(server))
+    assert isinstance(error, RefusalError)
+    assert "content filter" in str(error)
+
+
+@pytest.mark.parametrize("name", ["401", "402", "403"])
+def test_a_refused_key_stops_the_provider_at_once_and_is_never_told(name: str) -> None:
+    with FaultServer([Fault(name, echo_key=True)]) as server:
+        one = backend(server, concurrency=2)
+        errors = asked(one, times=20)
+    assert all(isinstance(error, PrerequisiteError) for error in errors)
+    assert len(server.calls) <= 2
+    assert "LAB_KEY" in str(errors[0])
+    assert KEY not in "".join(map(str, errors))
+
+
+def test_an_unknown_model_stops_that_model() -> None:
+    with FaultServer([Fault("404")]) as server:
+        (error,) = asked(backend(server))
+    assert isinstance(error, PrerequisiteError)
+    assert "404" in str(error)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with FaultServer([Fault("redirect")]) as server:
+        (error,) = asked(backend(server))
+    assert isinstance(error, PrerequisiteError)
+    assert "elsewhere.invalid" in str(error)
+    assert "do not follow" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"), [("0.4", 0.4, 2.0), ("date+2", 0.5, 2.9), ("soon", 0.0, 0.3)]
+)
+def test_retry_after_is_honoured(header: str, least: float, most: float) -> None:
+    with FaultServer([Fault("429", calls=(1,), retry_after=header)], says("yes")) as server:
+        (reply,) = asked(backend(server))
+    assert isinstance(reply, Reply), reply
+    first, second = server.calls
+    assert least <= second.at - first.at <= most
+
+
+def test_an_hour_of_retry_after_is_not_waited_for_and_nobody_else_is_sent() -> None:
+    with FaultServer([Fault("429", retry_after="3600")]) as server:
+        errors = asked(backend(server, concurrency=1), times=5)
+    assert all(isinstance(error, ProviderError) for error in errors)
+    assert len(server.calls) == 1
+
+
+def test_a_thought_that_ran_out_of_tokens_is_unusable_and_gets_more_next_time() -> None:
+    card = ModelCard(usd_per_million_input=1.0, answer_tokens=(4, 32))
+    with FaultServer([Fault("reasoning_only")]) as server:
+        one = backend(server, card)
+        (reply,) = asked(one)
+        assert isinstance(reply, Reply)
+        assert "unusable" in reply.value
+        assert one.estimate([(PAIR, 0)]).output_tokens == 4
+        assert one.estimate([(PAIR, 1)]).output_tokens == 32
+        assert one.estimate([(PAIR, 2)]).output_tokens == 32
+
+
+def test_a_dead_provider_is_given_up_for_all_after_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "LONGEST_PAUSE", 0.1)
+    with FaultServer([Fault("503")]) as server:
+        errors = asked(backend(server, deadline_seconds=0.6, concurrency=4), times=30)
+    assert all(isinstance(error, ProviderError | PrerequisiteError) for error in errors)
+    assert any("asked no more" in str(error) for error in errors)
+    assert len(server.calls) < 60  # 30 questions, with 4 in flight and a breaker
+
+
+def test_concurrency_falls_with_429_and_never_rises_above_the_most() -> None:
+    with FaultServer([Fault("429", calls=(1, 2))], says("yes")) as server:
+        replies = asked(backend(server, concurrency=4, deadline_seconds=5.0), times=40)
+    assert all(isinstance(reply, Reply) for reply in replies)
+    assert server.max_concurrent <= 4
+    assert max(call.concurrent for call in server.calls[6:10]) <= 2
+
+
+def test_requests_a_minute_are_held() -> None:
+    with FaultServer(answers=says("yes")) as server:
+        asked(backend(server, requests_per_minute=60, deadline_seconds=60.0), times=7)
+    at = [call.at for call in server.calls]
+    assert at[-1] - at[0] >= 1.5  # five seconds' worth at once, then one a second
+
+
+def test_the_key_reaches_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with FaultServer([Fault("500", calls=(1,), echo_key=True)], says("yes")) as server:
+        asked(backend(server))
+    assert server.calls[0].auth
+    assert KEY not in caplog.text
+
+
+def _headers(seen: Sequence[httpx2.Request]) -> set[str]:
+    return {name for request in seen for name in request.headers}
+
+
+def test_an_openai_account_in_the_environment_goes_to_no_other_provider(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
+    seen: list[httpx2.Request] = []
+
+    async def look(request: httpx2.Request) -> None:
+        seen.append(request)
+
+    with FaultServer(answers=says("yes")) as server:
+        one = backend(server)
+        one._model.channel.http.event_hooks["request"].append(look)
+        asked(one)
+    assert not {name for name in _headers(seen) if name.lower().startswith("openai-")}

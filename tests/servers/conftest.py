@@ -1,0 +1,14 @@
+"""A client whose key the tests look for."""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.servers.asking import KEY
+
+
+@pytest.fixture
+def client() -> Iterator[httpx2.Client]:
+    with httpx2.Client(headers={"Authorization": f"Bearer {KEY}"}, timeout=5) as made:
+        yield made

@@ -49,8 +49,9 @@ def distill(
     generator: Annotated[
         str | None,
         typer.Option(
-            help="extractive: the document's sentences closest to the query, for rows with the "
-            "verdict yes.",
+            help="Who writes contribution and evidence of rows with the verdict yes: "
+            "provider/model of a chat model, or extractive, the document's sentences closest to "
+            "the query.",
             show_default=False,
         ),
     ] = None,
@@ -58,6 +59,16 @@ def distill(
         int | None,
         typer.Option(
             min=1, max=50, help="Sentences of extractive evidence; default 2.", show_default=False
+        ),
+    ] = None,
+    min_fidelity: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least share of the evidence's numbers and names that stand in the document; "
+            "below it another answer is asked for.",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
@@ -75,6 +86,7 @@ def distill(
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.distill import DistillConfig
     from prism_cli.configs.load import load_config
+    from prism_cli.domain.evidence_task import EvidenceTask
     from prism_cli.errors import UsageError
     from prism_cli.stages.distill import DistillStage
 
@@ -84,6 +96,7 @@ def distill(
         "calibrate": None if calibrate is None else str(calibrate),
         "generator": generator,
         "max_sentences": max_sentences,
+        "min_fidelity": min_fidelity,
         "device": device,
         "seed": common.seed,
     }
@@ -92,12 +105,13 @@ def distill(
     )
     if not config.teachers and config.generator is None:
         raise UsageError(
-            "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator "
-            "extractive for contribution and evidence, or both"
+            "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator SPEC "
+            "(such as extractive) for contribution and evidence, or both"
         )
-    teachers = wiring.teachers(config.teachers, wiring.catalog(common), device=config.device)
+    providers = wiring.catalog(common)
+    teachers = wiring.teachers(config.teachers, providers, device=config.device)
     writer = config.generator and wiring.generator(
-        config.generator, max_sentences=config.max_sentences, device=config.device
+        config.generator, providers, max_sentences=config.max_sentences, device=config.device
     )
     figures: dict[str, object] = {}
     calibration = None
@@ -116,10 +130,18 @@ def distill(
                 file=sys.stderr,
             )
     stage = DistillStage(
-        teachers, calibration, writer or None, figures=figures, paid=wiring.paid_rows(common)
+        teachers,
+        calibration,
+        writer or None,
+        figures=figures,
+        paid=wiring.paid_rows(common),
+        min_fidelity=config.min_fidelity,
     )
     dependencies = [Path(file) for file in (config.calibrate, *common.reuse) if file]
-    run_row_stage(stage, inputs, common, config, dependencies=dependencies)
+    # A resumed run must not mix the texts of two prompts.
+    chats = config.generator not in (None, "extractive")
+    identity = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
+    run_row_stage(stage, inputs, common, config, dependencies=dependencies, identity=identity)
 
 
 def _calibration(config: "DistillConfig", common: Common) -> "Calibration":

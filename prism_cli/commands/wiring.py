@@ -180,16 +180,22 @@ def _teacher(spec: str, providers: "Catalog", device: str) -> "BatchBackend | Ca
     return RerankTeacher(named)
 
 
-def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchBackend":
-    """Who writes contribution and evidence: `extractive`.
+def generator(
+    spec: str, providers: "Catalog", *, max_sentences: int, device: str = "auto"
+) -> "BatchBackend | CallBackend":
+    """Who writes contribution and evidence: `extractive`, or a chat model.
 
     Raises:
         UsageError: `spec` names no generator.
-        PrerequisiteError: one that this version cannot ask.
+        PrerequisiteError: its key or model is missing.
     """
-    from prism_cli.adapters.generators.load import load_generator
+    if spec == "extractive":
+        from prism_cli.adapters.generators.load import load_extractive
 
-    return load_generator(spec, max_sentences, device)
+        return load_extractive(max_sentences, device)
+    from prism_cli.domain.evidence_task import EvidenceTask
+
+    return chat_model(spec, EvidenceTask(), providers)
 
 
 def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
@@ -271,6 +277,26 @@ def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[s
         elif isinstance(judge, CallBackend):
             patients.append((spec, judge))
     return examine(patients)
+
+
+def chat_model(spec: str, task: "ChatTask", providers: "Catalog") -> "BatchBackend | CallBackend":
+    """Who does a chat task.
+
+    Raises:
+        UsageError: `spec` names no chat model.
+        PrerequisiteError: its key is missing.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+    from prism_cli.errors import UsageError
+
+    named = providers.named(spec)
+    if named is None or named.api != "openai":
+        raise UsageError(
+            f"{spec}: no such generator; expected extractive, or PROVIDER/MODEL with a provider "
+            f"of {', '.join(providers.names)} that chats"
+        )
+    check_keys([(spec, named.channel)], "`--generator extractive` needs no key")
+    return _chat(named, task)
 
 
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":

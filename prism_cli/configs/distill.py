@@ -33,7 +33,14 @@ class DistillConfig(StageConfig):
         None,
         min_length=1,
         description="Who writes contribution and evidence of rows with the verdict yes: "
-        "extractive.",
+        "provider/model of a chat model, or extractive.",
+    )
+    min_fidelity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Least share of the evidence's numbers, dates, names and quotations that "
+        "stand in the document; below it another answer is asked for, three times at the most.",
     )
     max_sentences: int = Field(
         2, ge=1, le=50, description="Sentences of extractive evidence, from 1 to 50."
@@ -53,4 +60,6 @@ class DistillConfig(StageConfig):
             raise ValueError("calibrate and calibration_exponent are both given; give one")
         if not self.teachers and (self.calibrate or self.calibration_exponent is not None):
             raise ValueError("a calibration is given, but no teacher (--teacher SPEC)")
+        if self.generator is None and self.min_fidelity is not None:
+            raise ValueError("min_fidelity is given, but no generator (--generator SPEC)")
         return self

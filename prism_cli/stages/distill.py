@@ -1,13 +1,24 @@
 """Teachers' scores, and contribution and evidence for rows with the verdict yes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
+from prism_cli.domain.evidence_task import TEMPERATURES
+from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
 from prism_cli.domain.score_figures import ScoreFigures
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
+from prism_cli.ports import (
+    BatchBackend,
+    CallBackend,
+    Outcome,
+    Reply,
+    Request,
+    RowWork,
+    Value,
+    request,
+)
 from prism_cli.rows.row import (
     Row,
     check_pair,
@@ -17,12 +28,15 @@ from prism_cli.rows.row import (
     string_field,
 )
 from prism_cli.shards.paid_rows import PaidRows, PaidValue
+from prism_cli.stages.asking import asked_again
 
 Backend = BatchBackend | CallBackend
 DECIMALS = 6
 """Of teacher_score."""
 CALIBRATED = "teacher_score"
 _TEXTS = ("contribution", "evidence")
+_TAKEN_OVER = "taken over from --reuse"
+_SHOWN_ENTITIES = 5
 
 
 class DistillStage(RowStage):
@@ -33,9 +47,13 @@ class DistillStage(RowStage):
     Args:
         teachers: each answers {"score"}; teacher_score is the calibrated mean over these.
         calibration: of these teachers.
-        generator: answers {"contribution", "evidence"}; a refusal becomes generation_error.
+        generator: has payloads ((query, title, document), attempt) and answers {"contribution",
+            "evidence"}; a refusal becomes generation_error.
         figures: what summary and manifest tell besides counts.
-        paid: scores that are paid for already; the row's `reused` says where they come from.
+        paid: scores and texts that are paid for already; the row's `reused` says where they come
+            from.
+        min_fidelity: share of the evidence's numbers and names that stand in the document, below
+            which another answer is asked for.
     """
 
     name = "distill"
@@ -48,6 +66,7 @@ class DistillStage(RowStage):
         *,
         figures: Mapping[str, object] | None = None,
         paid: PaidRows | None = None,
+        min_fidelity: float | None = None,
     ) -> None:
         self._teachers = list(teachers)
         self._specs = [one.spec for one in teachers]
@@ -59,6 +78,8 @@ class DistillStage(RowStage):
         self._kept_scores = 0
         self._reused_scores = 0
         self._texts: Counter[str] = Counter()
+        self._min_fidelity = min_fidelity
+        self._fidelity = FidelityFigures()
 
     def check(self, row: Row) -> None:
         """A pair row; scores and labels of the right type where they stand.
@@ -84,7 +105,7 @@ class DistillStage(RowStage):
         self._kept_scores += len(self._teachers) - len(missing)
         reused = self._reused(row, [one.spec for one in missing])
         asked = [one for one in missing if one.spec not in reused]
-        writes = self._writes(row)
+        writes = self._writes(row) and not self._takes_over_texts(row)
         if asked or writes:
             return self._answered(row, asked, writes, reused)
         self._finish(row, {}, reused)
@@ -103,8 +124,12 @@ class DistillStage(RowStage):
             if self._paid is not None:
                 figures["scores taken over from --reuse"] = self._reused_scores
         if self._generator is not None:
-            names = ("written", "already there, kept", "not written", "verdict not yes")
+            names = ["written", "already there, kept", "not written", "verdict not yes"]
+            if self._paid is not None:
+                names.insert(1, _TAKEN_OVER)
             figures["texts"] = {name: self._texts[name] for name in names}
+            if self._texts["written"]:
+                figures["entities of the evidence written"] = self._fidelity.rows()
         return figures
 
     def _reused(self, row: Row, specs: Sequence[str]) -> dict[str, PaidValue]:
@@ -129,18 +154,17 @@ class DistillStage(RowStage):
             text = document_text(row)
             pair = (row["query"], text)
             requests += [request(one, pair, *pair) for one in asked]
-        if writes and self._generator is not None:
-            # The title is no sentence of the document.
-            pair = (row["query"], row["document"])
-            requests.append(request(self._generator, pair, *pair))
+        writing = self._writing(row) if writes else None
+        if writing is not None:
+            requests += next(writing)
         replies = yield requests
         found: dict[str, float] = {}
         for teacher, reply in zip(asked, replies, strict=False):
             if reply.refusal is not None:
                 raise RowError("document", f"{teacher.spec} gave no score: {reply.refusal}")
             found[teacher.spec] = reply.value["score"]
-        if writes:
-            self._write(row, replies[-1])
+        if writing is not None:
+            yield from _continued(writing, replies[-1:])
         self._finish(row, found, reused)
         return row
 
@@ -158,9 +182,9 @@ class DistillStage(RowStage):
         row["teacher_scores"] = scores
         row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)
         if reused:
-            origins = {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()}
-            before = row.get("reused")
-            row["reused"] = {**(before if isinstance(before, dict) else {}), **origins}
+            _note_origins(
+                row, {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()}
+            )
         verdict = row.get("verdict")
         for spec in self._specs:
             self._scores[spec].add(scores[spec], verdict)
@@ -177,17 +201,74 @@ class DistillStage(RowStage):
             return False
         return True
 
-    def _write(self, row: Row, reply: Reply) -> None:
+    def _takes_over_texts(self, row: Row) -> bool:
+        """Whether the same generator's texts stand among the rows that are paid for."""
+        if self._paid is None or self._generator is None:
+            return False
+        known = self._paid.find(row["query"], document_text(row))
+        paid = known.get(("texts", self._generator.spec))
+        if paid is None or self._unfaithful(row, paid.value[1]):
+            return False
+        self._texts[_TAKEN_OVER] += 1
+        self._put_texts(row, dict(zip(_TEXTS, paid.value, strict=True)))
+        _note_origins(row, {"texts": paid.origin})
+        return True
+
+    def _writing(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], None]:
+        """Ask the generator, again where its answer cannot be used, and write what it says."""
         assert self._generator is not None
-        row["generator"] = self._generator.spec
+        # The title is no sentence of the document, so it stands apart.
+        texts = (row["query"], row.get("title") or "", row["document"])
+        reply = yield from asked_again(
+            self._generator,
+            texts,
+            *texts,
+            attempts=len(TEMPERATURES),
+            fault=lambda value: self._unfaithful(row, value["evidence"]),
+        )
         if reply.refusal is not None:
             self._texts["not written"] += 1
+            row["generator"] = self._generator.spec
             row["generation_error"] = reply.refusal
             return
         self._texts["written"] += 1
+        self._fidelity.add(entity_fidelity(reply.value["evidence"], document_text(row)))
+        self._put_texts(row, reply.value)
+
+    def _put_texts(self, row: Row, texts: Value) -> None:
+        assert self._generator is not None
+        row["generator"] = self._generator.spec
         row.pop("generation_error", None)  # of an earlier attempt
         for name in _TEXTS:
-            row[name] = reply.value[name]
+            row[name] = texts[name]
+
+    def _unfaithful(self, row: Row, evidence: str) -> str | None:
+        """What is wrong with evidence below the share of entities asked for."""
+        if self._min_fidelity is None:
+            return None
+        found = entity_fidelity(evidence, document_text(row))
+        if found.share is None or found.share >= self._min_fidelity:
+            return None
+        return (
+            f"fidelity {found.share:.2f} below {self._min_fidelity:g}, not in the document: "
+            + ", ".join(found.missing[:_SHOWN_ENTITIES])
+        )
+
+
+def _continued(
+    work: Generator[Sequence[Request], Sequence[Reply], None], replies: Sequence[Reply]
+) -> Generator[Sequence[Request], Sequence[Reply], None]:
+    """The rest of `work`, whose first requests are answered by `replies`."""
+    try:
+        while True:
+            replies = yield work.send(replies)
+    except StopIteration:
+        return
+
+
+def _note_origins(row: Row, origins: Mapping[str, str]) -> None:
+    before = row.get("reused")
+    row["reused"] = {**(before if isinstance(before, dict) else {}), **origins}
 
 
 def _check_scores(row: Row) -> None:

@@ -193,7 +193,7 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        ("", 2, "give --teacher SPEC (such as st:minilm) for scores, --generator extractive"),
+        ("", 2, "give --teacher SPEC (such as st:minilm) for scores, --generator SPEC"),
         ("--teacher minilm", 2, "minilm: no such teacher; expected st:minilm"),
         ("--teacher st:minilm --teacher st:minilm", 2, "st:minilm stands twice"),
         ("--teacher voyage/rerank-2 --teacher st:minilm", 3, "VOYAGE_API_KEY for voyage/rerank-2"),
@@ -210,8 +210,11 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
         ("--teacher st:minilm --calibrate few.jsonl", 3, "20 or more usable rows, found 19"),
         ("--teacher st:minilm --calibrate one.jsonl", 3, "found 25 yes and 0 no (besides 2 rows"),
         ("--teacher st:minilm --device cudo", 3, "--device cudo"),
-        ("--generator extractiv", 2, "expected extractive"),
-        ("--generator deepseek/deepseek-chat", 3, "local generator only"),
+        ("--generator extractiv", 2, "expected extractive, or PROVIDER/MODEL"),
+        ("--generator voyage/rerank-2", 2, "voyage/rerank-2: no such generator"),
+        ("--generator deepseek/deepseek-chat", 3, "DEEPSEEK_API_KEY for deepseek/deepseek-chat"),
+        ("--teacher st:minilm --min-fidelity .9", 2, "no generator (--generator SPEC)"),
+        ("--generator extractive --min-fidelity 1.1", 2, "min-fidelity"),
         ("--generator extractive --max-sentences 0", 2, "max-sentences"),
         ("--generator extractive --set max_sentence=2", 2, "did you mean max_sentences"),
     ],
@@ -248,5 +251,5 @@ def test_help_shows_an_example_and_every_option() -> None:
     assert done.returncode == 0
     text = " ".join(done.stdout.replace("│", " ").split())
     assert "Example: prism distill pairs.jsonl -o scored.jsonl --teacher st:minilm" in text
-    for option in ("--teacher", "--calibrate", "--generator", "--max-sentences", "--device"):
+    for option in ("--teacher", "--calibrate", "--generator", "--max-sentences", "--min-fidelity"):
         assert option in text

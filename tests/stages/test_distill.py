@@ -9,8 +9,9 @@ import pytest
 from prism_cli.domain.calibration import Calibration
 from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
 from prism_cli.ports import Reply
+from prism_cli.shards.paid_rows import PaidRows
 from prism_cli.stages.distill import DistillStage
-from tests.factories import Row, make_pair, read_jsonl, write_jsonl
+from tests.factories import Row, make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import ScriptedBatch, ScriptedCalls, score_of
 
 
@@ -25,24 +26,28 @@ class PairTeacher(ScriptedBatch):
 
 
 class PairWriter(PairTeacher):
-    """Writes the document in capitals; refuses a blank one."""
+    """Writes the document in capitals; refuses a blank one, and says at first what is scripted."""
+
+    def __init__(self, *faults: Any) -> None:
+        super().__init__(spec="w", fingerprint="w")
+        self.faults = faults
 
     def answer(self, payloads: Any) -> list[Reply]:
-        self.asked.append([document for _, document in payloads])
-        return [
-            Reply({"contribution": f"On {query}.", "evidence": document.upper()})
-            if document.strip()
-            else Reply({}, "no sentence")
-            for query, document in payloads
-        ]
+        self.asked.append([document for (_, _, document), _ in payloads])
+        return [self.one(*payload) for payload in payloads]
+
+    def one(self, texts: tuple[str, str, str], attempt: int) -> Reply:
+        query, _, document = texts
+        if attempt < len(self.faults):
+            fault = self.faults[attempt]
+            return Reply({"unusable": fault} if isinstance(fault, str) else fault)
+        if not document.strip():
+            return Reply({}, "no sentence")
+        return Reply({"contribution": f"On {query}.", "evidence": document.upper()})
 
 
 def teacher(spec: str = "t:one") -> PairTeacher:
     return PairTeacher(spec=spec, fingerprint=spec)
-
-
-def writer() -> PairWriter:
-    return PairWriter(spec="w", fingerprint="w")
 
 
 def distilled(
@@ -95,7 +100,7 @@ def test_only_yes_without_texts_is_written() -> None:
         make_pair(6, verdict="yes", contribution="Old.", evidence=" "),
         make_pair(7, verdict="yes", title="Title", generation_error="of before"),
     ]
-    generator = writer()
+    generator = PairWriter()
     found, summary = distilled(rows, DistillStage(generator=generator))
     assert found[1:5] == rows[1:5]
     assert generator.asked == [[rows[at]["document"] for at in (0, 5, 6)]]
@@ -115,16 +120,124 @@ def test_only_yes_without_texts_is_written() -> None:
 
 def test_row_without_a_text_stays_and_says_why() -> None:
     (found,), summary = distilled(
-        [make_pair(1, verdict="yes", document=" ")], DistillStage(generator=writer())
+        [make_pair(1, verdict="yes", document=" ")], DistillStage(generator=PairWriter())
     )
     assert found["generation_error"] == "no sentence"
     assert "evidence" not in found
     assert summary.figures["texts"]["not written"] == 1  # type: ignore[index]
 
 
+def test_replies_that_cannot_be_used_are_asked_for_again() -> None:
+    generator = PairWriter("too long", "no form", "too long")
+    row = make_pair(1, verdict="yes")
+    (found,), summary = distilled([row], DistillStage([teacher()], generator=generator))
+    assert generator.asked == [[row["document"]]] * 4
+    assert found["evidence"] == row["document"].upper()
+    assert "teacher_score" in found
+    assert summary.usage.asked == 5
+    generator = PairWriter("never", "asked")
+    distilled([row], DistillStage(generator=generator), overwrite=True)
+    assert generator.asked == []  # each of the four is in the ledger
+
+
+def test_after_the_ladder_the_row_stays_and_says_what_came_and_how_often() -> None:
+    generator = PairWriter("too long", "no form", "too long", "too long", "never asked")
+    row = make_pair(1, verdict="yes", evidence="")
+    (found,), summary = distilled([row], DistillStage(generator=generator))
+    assert found["generation_error"] == (
+        "4 replies that could not be used: 3 x too long; 1 x no form"
+    )
+    assert (found["generator"], found["evidence"]) == ("w", "")
+    assert "contribution" not in found
+    assert summary.exit_code == 0
+    assert summary.figures["texts"]["not written"] == 1  # type: ignore[index]
+    assert "entities of the evidence written" not in summary.figures
+
+
+def test_evidence_that_makes_things_up_is_asked_for_again() -> None:
+    made_up = {"contribution": "C.", "evidence": "It was made by Maria Curie in 1903 for 5 kg."}
+    true = {"contribution": "C.", "evidence": "It was made in 1903."}
+    row = make_pair(1, verdict="yes", document="It was made in 1903, by hand, at home.")
+    generator = PairWriter(made_up, true)
+    (kept,), summary = distilled([row], DistillStage(generator=generator))
+    assert kept["evidence"] == made_up["evidence"]
+    figures: Any = summary.figures["entities of the evidence written"]
+    assert [tuple(line.values()) for line in figures] == [
+        ("number", 2, 1, 0.5),
+        ("name", 1, 0, 0.0),
+        ("all", 3, 1, 0.3333),
+    ]
+    (held,), summary = distilled(
+        [row], DistillStage(generator=generator, min_fidelity=0.9), overwrite=True
+    )
+    assert held["evidence"] == true["evidence"]
+    assert summary.usage.asked == 1  # the first reply was paid for, and is in the ledger
+    generator = PairWriter(*[made_up] * 4)
+    (failed,), _ = distilled(
+        [row | {"query": "another"}], DistillStage(generator=generator, min_fidelity=0.9),
+        overwrite=True,
+    )  # fmt: skip
+    assert failed["generation_error"].startswith(
+        "4 replies that could not be used: 4 x fidelity 0.33 below 0.9, not in the document: "
+    )
+    assert "Maria Curie" in failed["generation_error"]
+
+
+def test_texts_of_the_same_generator_are_taken_over_as_paid() -> None:
+    texts = {"contribution": "Paid.", "evidence": "Paid for in 1903."}
+    rows = make_pairs(4, verdict="yes", title="Of 1903")
+    rows[3] |= {"teacher_scores": {}, "reused": {"votes.j": "votes.jsonl"}}
+    old = [
+        rows[0] | texts | {"generator": "w"},
+        rows[1] | texts | {"generator": "other"},
+        rows[2] | texts | {"generator": "w", "evidence": "Made up in 1800."},
+        rows[3] | texts | {"generator": "w", "teacher_scores": {"t:one": 0.5}},
+    ]
+    generator = PairWriter()
+    stage = DistillStage(
+        [teacher()],
+        generator=generator,
+        paid=PaidRows(("old.jsonl", row) for row in old),
+        min_fidelity=0.5,
+    )
+    found, summary = distilled(rows, stage)
+    assert [row["evidence"] for row in found] == [
+        texts["evidence"],
+        rows[1]["document"].upper(),
+        rows[2]["document"].upper(),
+        texts["evidence"],
+    ]
+    assert {row["generator"] for row in found} == {"w"}
+    assert found[0]["reused"] == {"texts": "old.jsonl"}
+    assert "reused" not in found[1]
+    assert found[3]["reused"] == {
+        "votes.j": "votes.jsonl",
+        "texts": "old.jsonl",
+        "teacher_scores.t:one": "old.jsonl",
+    }
+    figures: Any = summary.figures["texts"]
+    assert (figures["written"], figures["taken over from --reuse"]) == (2, 2)
+
+
+def test_a_title_is_told_to_the_generator_and_decides_its_reply() -> None:
+    class Titled(PairWriter):
+        def one(self, texts: tuple[str, str, str], attempt: int) -> Reply:
+            return Reply({"contribution": "C.", "evidence": texts[1] or "none"})
+
+    rows = [make_pair(1, verdict="yes"), make_pair(1, verdict="yes", title="Title")]
+    found, _ = distilled(rows, DistillStage(generator=Titled()))
+    assert [row["evidence"] for row in found] == ["none", "Title"]
+
+
+def test_a_forecast_counts_teachers_and_the_first_reply_of_the_generator() -> None:
+    stage = DistillStage([teacher()], generator=PairWriter())
+    asked = [request.backend.spec for request, _ in stage.questions(make_pair(1, verdict="yes"))]
+    assert asked == ["t:one", "w"]
+
+
 def test_both_in_one_pass() -> None:
     rows = [make_pair(1, verdict="yes"), make_pair(2, verdict="no")]
-    found, _ = distilled(rows, DistillStage([teacher()], generator=writer()))
+    found, _ = distilled(rows, DistillStage([teacher()], generator=PairWriter()))
     assert [row["teacher_score"] for row in found] == [
         pytest.approx(score_of(row["document"]), abs=1e-6) for row in rows
     ]
@@ -138,7 +251,7 @@ def test_no_score_from_a_teacher_rejects_the_row() -> None:
 
     refusing = Refusing(spec="t:no", fingerprint="no")
     found, summary = distilled(
-        [make_pair(1, verdict="yes")], DistillStage([refusing], None, writer())
+        [make_pair(1, verdict="yes")], DistillStage([refusing], None, PairWriter())
     )
     assert found == []
     (rejected,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
@@ -162,7 +275,7 @@ def test_no_score_from_a_teacher_rejects_the_row() -> None:
 )
 def test_unfit_row_is_rejected_by_field(changed: Row, field: str, told: str) -> None:
     rows = [make_pair(0), make_pair(1, **changed), make_pair(2)]
-    found, _ = distilled(rows, DistillStage([teacher()], generator=writer()))
+    found, _ = distilled(rows, DistillStage([teacher()], generator=PairWriter()))
     assert [row["query_id"] for row in found] == ["q0", "q2"]
     (rejected,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
     assert (rejected["line"], rejected["field"]) == (2, field)

@@ -23,6 +23,8 @@ NO_SENTENCE = "the document holds no sentence"
 class ExtractiveGenerator:
     """Writes contribution and evidence from the document's own words.
 
+    Payloads are ((query, title, document), attempt); it uses neither title nor attempt.
+
     Args:
         encoder: of queries and sentences.
         max_sentences: of the evidence.
@@ -37,24 +39,25 @@ class ExtractiveGenerator:
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """By length of the document."""
-        return plan_pairs(payloads, max_pairs=MAX_ROWS, max_bytes=MAX_ROWS * LONGEST_BYTES)
+        return plan_pairs(_pairs(payloads), max_pairs=MAX_ROWS, max_bytes=MAX_ROWS * LONGEST_BYTES)
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"contribution", "evidence"} for each (query, document); refused without a sentence.
+        """{"contribution", "evidence"} for each payload; refused without a sentence.
 
         Raises:
             ModelError: the encoder cannot be loaded.
         """
-        spans = [candidate_spans(query, document) for query, document in payloads]
+        pairs = _pairs(payloads)
+        spans = [candidate_spans(query, document) for query, document in pairs]
         texts = [
             [document[start:end] for start, end in found]
-            for (_, document), found in zip(payloads, spans, strict=True)
+            for (_, document), found in zip(pairs, spans, strict=True)
         ]
         vectors = self._vectors(texts)
-        queries = list(dict.fromkeys(query for query, _ in payloads))
+        queries = list(dict.fromkeys(query for query, _ in pairs))
         asked = dict(zip(queries, self._encoder.queries(queries), strict=True))
         replies: list[Reply] = []
-        for (query, document), found, own in zip(payloads, spans, texts, strict=True):
+        for (query, document), found, own in zip(pairs, spans, texts, strict=True):
             if not found:
                 replies.append(Reply({}, NO_SENTENCE))
                 continue
@@ -79,3 +82,7 @@ class ExtractiveGenerator:
             batch = distinct[begin : begin + MAX_TEXTS]
             vectors.update(zip(batch, self._encoder.documents(batch), strict=True))
         return vectors
+
+
+def _pairs(payloads: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(query, document) for (query, _, document), _ in payloads]

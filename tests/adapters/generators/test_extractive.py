@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prism_cli.adapters.generators.extractive import NO_SENTENCE, ExtractiveGenerator
-from prism_cli.adapters.generators.load import load_generator
+from prism_cli.adapters.generators.load import load_extractive
 from prism_cli.domain.sentences import sentences
-from prism_cli.errors import PrerequisiteError, UsageError
 from prism_cli.ports import BatchBackend
 
 MINI = Path(__file__).parent.parent.parent / "data" / "squad-mini"
@@ -18,14 +18,18 @@ FOX = (
 )
 
 
+def asked(query: str, document: str) -> Any:
+    return (query, "", document), 0
+
+
 @pytest.fixture(scope="module")
 def generator() -> ExtractiveGenerator:
-    return load_generator("extractive", 2, "cpu")
+    return load_extractive(2, "cpu")
 
 
 def test_evidence_is_the_sentences_about_the_query(generator: ExtractiveGenerator) -> None:
     assert isinstance(generator, BatchBackend)
-    (reply,) = generator.answer([("Where do foxes live?", FOX)])
+    (reply,) = generator.answer([asked("Where do foxes live?", FOX)])
     assert reply.value == {
         "contribution": "The passage states that Foxes live in dens near the river.",
         "evidence": "Foxes live in dens near the river. A den of foxes has several entrances.",
@@ -33,22 +37,26 @@ def test_evidence_is_the_sentences_about_the_query(generator: ExtractiveGenerato
 
 
 def test_number_of_sentences_is_bounded() -> None:
-    one = load_generator("extractive", 1, "cpu")
-    (reply,) = one.answer([("Where do foxes live?", FOX)])
+    one = load_extractive(1, "cpu")
+    (reply,) = one.answer([asked("Where do foxes live?", FOX)])
     assert reply.value["evidence"] == "Foxes live in dens near the river."
-    assert one.fingerprint != load_generator("extractive", 2, "cpu").fingerprint
+    assert one.fingerprint != load_extractive(2, "cpu").fingerprint
 
 
 def test_no_sentence_is_a_refusal_and_the_others_are_answered(
     generator: ExtractiveGenerator,
 ) -> None:
-    replies = generator.answer([("q", ""), ("Where do foxes live?", FOX), ("q", "--- ...")])
+    replies = generator.answer(
+        [asked("q", ""), asked("Where do foxes live?", FOX), asked("q", "--- ...")]
+    )
     assert [reply.refusal for reply in replies] == [NO_SENTENCE, None, NO_SENTENCE]
-    assert generator.answer([("q", "")])[0].refusal == NO_SENTENCE
+    assert generator.answer([asked("q", "")])[0].refusal == NO_SENTENCE
 
 
 def test_chinese_stays_chinese(generator: ExtractiveGenerator) -> None:
-    (reply,) = generator.answer([("狐狸住在哪里？", "面包很好吃。狐狸住在河边的洞里。月亮很亮。")])
+    (reply,) = generator.answer(
+        [asked("狐狸住在哪里？", "面包很好吃。狐狸住在河边的洞里。月亮很亮。")]
+    )
     assert "狐狸住在河边的洞里。" in reply.value["evidence"]
     assert reply.value["contribution"] in reply.value["evidence"]
 
@@ -64,11 +72,11 @@ def test_real_paragraphs_give_verbatim_evidence_that_mostly_holds_the_answer(
     answers = {row["_id"]: row["answers"] for row in lines("answers.jsonl")}
     judged = (MINI / "qrels" / "train.tsv").read_text().splitlines()[1:]
     pairs = [line.split("\t")[:2] for line in judged]
-    payloads = [(queries[query], documents[document]) for query, document in pairs]
+    payloads = [asked(queries[query], documents[document]) for query, document in pairs]
     replies = generator.answer(payloads)
     held = 0
-    for (query_id, _), (_, document), reply in zip(pairs, payloads, replies, strict=True):
-        evidence = reply.value["evidence"]
+    for (query_id, document_id), reply in zip(pairs, replies, strict=True):
+        document, evidence = documents[document_id], reply.value["evidence"]
         own = [one for one in sentences(document) if one in evidence]
         assert 1 <= len(own) <= 2
         assert " ".join(own) == evidence or "".join(own) == evidence
@@ -77,10 +85,3 @@ def test_real_paragraphs_give_verbatim_evidence_that_mostly_holds_the_answer(
     assert held / len(pairs) > 0.8
     alone = [generator.answer([payload])[0].value for payload in payloads[:5]]
     assert alone == [reply.value for reply in replies[:5]]
-
-
-def test_specs_that_name_no_generator() -> None:
-    with pytest.raises(PrerequisiteError, match="local generator only"):
-        load_generator("deepseek/deepseek-chat", 2)
-    with pytest.raises(UsageError, match="expected extractive"):
-        load_generator("extractiv", 2)

@@ -1,0 +1,109 @@
+"""Whether two texts are in one language: by script, and in Latin script by its little words.
+
+Made to be sure where it says no. It cannot tell apart languages of one other script (Russian and
+Ukrainian, Arabic and Persian, simplified and traditional Chinese), Danish and Norwegian, Latin
+languages that are not in FUNCTION_WORDS, nor texts too short to hold some of those words.
+"""
+
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+
+from prism_cli.domain.words import words
+
+FUNCTION_WORDS = {
+    name: frozenset(told.split())
+    for name, told in {
+        "English": "the of and to in is was that for with as are by it from this which be have "
+        "has had were not or an at their its his on but they also these been",
+        "German": "der die das und ist nicht ein eine den dem des mit von zu im auf für sich wird "
+        "auch werden als bei sind wurde einer einem oder nach aus dass durch",
+        "French": "le la les des est et une dans du pour qui par sur au aux avec ce il elle sont "
+        "plus pas cette ses ont été leur ou un que en",
+        "Spanish": "el la los las del que y en un una es por con para se su como más al fue lo "
+        "sus entre pero este esta son desde",
+        "Italian": "il di che è la le per un una del della con non sono da gli nel alla si dei "
+        "più anche come questo questa delle ed nella",
+        "Portuguese": "o os as da do em um uma que não para com é por dos das na no se mais foi "
+        "ao como também são pela pelo",
+        "Dutch": "de het een en van in is dat op te voor met zijn niet aan er ook door werd om "
+        "bij naar uit worden deze",
+        "Polish": "i w na z się że jest do nie od to przez dla jak po są za oraz który był",
+        "Swedish": "och att det som en på är av för med den till har inte om ett var från kan",
+        "Danish or Norwegian": "og at det som en på er af av for med den til har ikke om et var "
+        "fra kan blev ble",
+        "Turkish": "ve bir bu için ile da de olarak olan daha çok en gibi kadar ise veya",
+        "Vietnamese": "và của là các một có trong được cho với không này người những đã",
+        "Indonesian": "yang dan di dengan untuk dari dalam ini itu pada adalah tidak ke oleh",
+    }.items()
+}
+"""The commonest words of languages in Latin script, in small letters."""
+MIN_SCRIPT_SHARE = 0.25
+"""Of the document's words in the script of the other text."""
+_MAX_WORDS = 2000
+_MIN_HITS, _MIN_HIT_SHARE, _MIN_LEAD = 4, 0.12, 1.5
+_MIN_CJK, _KANA, _NO_KANA = 12, 0.15, 0.02
+_EAST_ASIAN = {
+    "HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK", "IDEOGRAPHIC": "CJK",
+}  # fmt: skip
+
+
+def language_difference(text: str, document: str) -> str | None:
+    """What tells that `text` is in another language than `document`; None where nothing does."""
+    text, document = (unicodedata.normalize("NFKC", one) for one in (text, document))
+    own, others = _scripts(text), _scripts(document)
+    if not own or not others:
+        return None  # numbers and signs alone
+    script = own.most_common(1)[0][0]
+    if others[script] < MIN_SCRIPT_SHARE * others.total():
+        return f"{_title(script)} script, the document {_title(others.most_common(1)[0][0])}"
+    if script == "CJK":
+        found, wanted = _kana(text), _kana(document)
+    elif script == "LATIN":
+        found, wanted = latin_language(text), latin_language(document)
+    else:
+        return None
+    return f"{found}, the document {wanted}" if found and wanted and found != wanted else None
+
+
+def latin_language(text: str) -> str | None:
+    """The language of FUNCTION_WORDS that a text is in; None where that is not plain."""
+    found = [word.strip(".,;:!?()\"'“”«»").casefold() for word in text.split()[:_MAX_WORDS]]
+    hits = Counter(
+        {name: sum(word in known for word in found) for name, known in FUNCTION_WORDS.items()}
+    )
+    (name, most), (_, second) = hits.most_common(2)
+    plain = most >= max(_MIN_HITS, _MIN_HIT_SHARE * len(found)) and most >= _MIN_LEAD * second
+    return name if plain else None
+
+
+def _scripts(text: str) -> Counter[str]:
+    """Words by script; words without a letter do not count."""
+    found: Counter[str] = Counter()
+    for word in words(text)[:_MAX_WORDS]:
+        letter = next(filter(str.isalpha, word), None)
+        if letter:
+            found[_script(letter)] += 1
+    return found
+
+
+@lru_cache(4096)
+def _script(letter: str) -> str:
+    """By the first word of the letter's Unicode name: LATIN, CYRILLIC, CJK, HANGUL, …"""
+    first = unicodedata.name(letter, "OTHER").partition(" ")[0]
+    return _EAST_ASIAN.get(first, first)
+
+
+def _kana(text: str) -> str | None:
+    """Japanese or Chinese, by whether there is kana; None where that is not plain."""
+    kana = sum("\u3041" <= char <= "\u30ff" and char.isalpha() for char in text)
+    letters = sum(char.isalpha() and _script(char) == "CJK" for char in text)
+    if letters < _MIN_CJK:
+        return None
+    if kana >= _KANA * letters:
+        return "Japanese"
+    return "Chinese" if kana <= _NO_KANA * letters else None
+
+
+def _title(script: str) -> str:
+    return {"CJK": "Chinese or Japanese"}.get(script, script.capitalize())

@@ -24,7 +24,7 @@ CLASSES = ("number", "date", "name", "acronym", "quotation", "url")
 CHARACTERS = "neighbouring characters"
 """Pairs of Chinese characters, kana or Hangul; in no sum."""
 
-_SIGNS = str.maketrans("’‘“”„‟–—‑−\u3000", '\'\'""""---- '.ljust(11))
+_SIGNS = str.maketrans("’‘“”„‟–—‐−•‧", '\'\'""""----··')
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+")
 _QUOTED = re.compile(
     r"\"([^\"\n]{2,200})\"|«\s?([^«»\n]{2,200}?)\s?»|「([^「」\n]{1,200})」|『([^『』\n]{1,200})』"
@@ -167,10 +167,10 @@ def _entities(text: str, source: _Source) -> Iterator[tuple[str, Any, str]]:
         inner = next(filter(None, match.groups())).strip(" .,;:!?。，！？")
         if any(map(str.isalnum, inner)):
             yield "quotation", _folded(inner), match[0]
-    yield from _words(text, source)
     for match, date in dates(text):
         yield "date", date, match[0]
         text = text.replace(match[0], " " * len(match[0]))
+    yield from _words(text, source)
     for number, pair in quantities(text):
         yield "number", pair, number[0].strip()
     for match in _EAST_ASIAN_NAME.finditer(text):
@@ -202,8 +202,8 @@ def _name(
     run: list[re.Match[str]], text: str, starts: set[int], source: _Source
 ) -> Iterator[tuple[str, Any, str]]:
     begin = run[0].start()
-    before = text[:begin].rstrip("\"'([«「*_ ")
-    opens = len(before) in starts or begin in starts or before[-1:] in "\n:;-•"
+    before = text[:begin].rstrip("\"'([«「*_")
+    opens = len(before) in starts or before.rstrip(" ")[-1:] in "\n:;-·"
     found = [_without_possessive(match[0]) for match in run]
     if opens and (len(found) == 1 or found[0].casefold() in source.words):
         found = found[1:]

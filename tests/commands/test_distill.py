@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from prism_cli.domain.sentences import sentences
 from tests.door import prism
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
-from tests.servers.replies import hashed
+from tests.servers.replies import Answers, hashed
 
 MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 
@@ -24,6 +26,12 @@ def pairs() -> Path:
     words = ("--limit", "10", "--negatives", "1", "--random-negatives", "1", "-q")
     assert prism("collect", MINI, "-o", "pairs.jsonl", *words).returncode == 0
     return Path("pairs.jsonl")
+
+
+def squad_documents(count: int) -> list[str]:
+    """The first paragraphs."""
+    lines = (MINI / "corpus.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines[:count]]
 
 
 def manifest(output: str) -> dict[str, Any]:
@@ -253,3 +261,96 @@ def test_help_shows_an_example_and_every_option() -> None:
     assert "Example: prism distill pairs.jsonl -o scored.jsonl --teacher st:minilm" in text
     for option in ("--teacher", "--calibrate", "--generator", "--max-sentences", "--min-fidelity"):
         assert option in text
+
+
+FENCED = re.compile(r"<<<document \w+>>>\n(.*)\n<<<end of document", re.DOTALL)
+
+
+def first_sentences(model: str, text: str) -> str:
+    """What a chat model of ours writes: the document's first sentence, word for word."""
+    found = FENCED.search(text)
+    assert found
+    first = sentences(found[1])[0]
+    return f"<contribution>It tells this.</contribution>\n<evidence>{first}</evidence>"
+
+
+def provider_file(server: FaultServer) -> str:
+    """`lab` of one server; the name of the file."""
+    Path("p.toml").write_text(
+        f'[providers.lab]\napi = "openai"\nbase_url = "{server.base_url}/v1"\nkey_env = ""\n'
+        '[providers.lab.models."writer"]\nusd_per_million_input = 1.0\n'
+        "usd_per_million_output = 2.0\n"
+    )
+    return "p.toml"
+
+
+def test_a_chat_model_writes_the_texts_of_a_yes() -> None:
+    rows = [
+        make_pair(number, document=document, verdict="yes" if number % 2 else "no")
+        for number, document in enumerate(squad_documents(6))
+    ]
+    write_jsonl(Path("in.jsonl"), rows)
+    with FaultServer(answers=Answers(chat=first_sentences)) as server:
+        words = ["distill", "in.jsonl", "-o", "out.jsonl", "--generator", "lab/writer"]
+        words += ["--provider-file", provider_file(server)]
+        dry = prism(*words, "--dry-run", "--json")
+        assert dry.returncode == 0, dry.stderr
+        assert json.loads(dry.stdout)["models"][0]["questions"] == 3
+        assert server.calls == []
+        done = prism(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        assert len(server.calls) == 3
+        written = read_jsonl(Path("out.jsonl"))
+        for row in written:
+            if row["verdict"] == "yes":
+                assert row["evidence"] == sentences(row["document"])[0]
+                assert row["contribution"] == "It tells this."
+                assert row["generator"] == "lab/writer"
+            else:
+                assert "evidence" not in row
+        told = json.loads(done.stdout)
+        assert told["figures"]["texts"]["written"] == 3
+        assert told["figures"]["entities of the evidence written"][-1]["share"] == 1.0
+        assert told["usage"]["usd"] > 0
+        assert "evidence_prompt_hash" in manifest("out.jsonl")["config"]
+
+        words[3] = "reused.jsonl"
+        reused = prism(*words, "--fresh", "--reuse", "out.jsonl")
+        assert reused.returncode == 0, reused.stderr
+        assert len(server.calls) == 3
+        again = read_jsonl(Path("reused.jsonl"))
+        assert [row.pop("reused", None) for row in again] == [None, {"texts": "out.jsonl"}] * 3
+        assert again == written
+
+
+def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
+    (document,) = squad_documents(1)
+    rows = [make_pair(1, document=document, verdict="yes")]
+    write_jsonl(Path("in.jsonl"), rows)
+    answers = iter(
+        [
+            "I cannot do that.",
+            "<contribution>It says. It tells more.</contribution><evidence>E.</evidence>",
+            "<contribution>Es gilt.</contribution><evidence>Das ist nicht, was in dem Text steht, "
+            "und es ist auch eine Frage der Sprache.</evidence>",
+            "<contribution>So it is.</contribution><evidence>In 1722 it was 5 km.</evidence>",
+        ]
+    )
+    with FaultServer(answers=Answers(chat=lambda model, text: next(answers))) as server:
+        words = ("distill", "in.jsonl", "-o", "out.jsonl", "--generator", "lab/writer")
+        words += ("--provider-file", provider_file(server), "--min-fidelity", "0.9")
+        done = prism(*words)
+        assert done.returncode == 0, done.stderr
+        asked = [(call.messages, call.request) for call in server.calls]
+    (row,) = read_jsonl(Path("out.jsonl"))
+    assert not row.keys() & {"contribution", "evidence"}
+    for reason in (
+        "4 replies that could not be used: ",
+        "1 x reply without <contribution>…</contribution>",
+        "1 x contribution that is not one sentence",
+        "1 x evidence in another language: German, the document English",
+        "1 x fidelity 0.00 below 0.9, not in the document: ",
+    ):
+        assert reason in row["generation_error"]
+    assert len({messages for messages, _ in asked}) == 1
+    assert len({request for _, request in asked}) == 4  # the temperature differs

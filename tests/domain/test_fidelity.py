@@ -1,0 +1,183 @@
+"""Entities of a text in its document: real text, one change at a time."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prism_cli.domain.fidelity import CHARACTERS, CLASSES, FidelityFigures, entity_fidelity
+from prism_cli.domain.sentences import sentences
+
+DATA = Path(__file__).parent.parent / "data"
+DOCUMENT = (
+    "Marie Curie was born in Warsaw on 7 November 1867. In 1903 she shared the Nobel Prize in "
+    "Physics with Henri Becquerel. Between 5 and 10 tonnes of ore gave 0.1 g of radium. NASA's "
+    'archive calls it "a discovery of rare beauty"; the U.S. President gave her 1 gram, worth '
+    "$100,000. See https://example.org/curie?id=5. The Société française was founded in 1873, "
+    "and the Poles were proud of her."
+)
+
+
+def texts(name: str) -> list[str]:
+    lines = (DATA / name / "corpus.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+def questions(name: str) -> list[tuple[str, list[str], str]]:
+    """(question, answers, document) of a folder."""
+
+    def by_id(file: str, field: str) -> dict[str, list[str] | str]:
+        lines = (DATA / name / file).read_text("utf-8").splitlines()
+        return {row["_id"]: row[field] for row in map(json.loads, lines)}
+
+    documents, asked, answers = (
+        by_id("corpus.jsonl", "text"),
+        by_id("queries.jsonl", "text"),
+        by_id("answers.jsonl", "answers"),
+    )
+    judged = (DATA / name / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    pairs = [line.split("\t")[:2] for line in judged]
+    return [
+        (str(asked[query]), list(answers[query]), str(documents[document]))
+        for query, document in pairs
+    ]
+
+
+@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+def test_own_sentences_are_faithful_and_other_documents_are_not(name: str) -> None:
+    documents = texts(name)
+    own, other = FidelityFigures(), FidelityFigures()
+    for number, document in enumerate(documents):
+        evidence = " ".join(sentences(document)[:3])
+        found = entity_fidelity(evidence, document)
+        assert found.missing == ()
+        own.add(found)
+        other.add(entity_fidelity(evidence, documents[(number + 5) % len(documents)]))
+    assert own.total == own.found
+    assert sum(own.total[kind] for kind in CLASSES) > 2 * len(documents)
+    strange = sum(other.found[kind] for kind in CLASSES) / sum(own.total[kind] for kind in CLASSES)
+    assert strange < 0.2
+    assert other.found[CHARACTERS] <= 0.2 * other.total[CHARACTERS]
+
+
+@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+def test_answers_of_people_are_faithful(name: str) -> None:
+    for _, answers, document in questions(name):
+        for answer in answers:
+            assert entity_fidelity(answer, document).missing == ()
+
+
+def test_questions_of_people_name_what_stands_in_the_paragraph() -> None:
+    """A paraphrase by somebody who read it: most names are there, a few are spelled otherwise."""
+    figures = FidelityFigures()
+    for question, _, document in questions("squad-mini"):
+        figures.add(entity_fidelity(question, document))
+    total = sum(figures.total[kind] for kind in CLASSES)
+    assert total > 30
+    assert sum(figures.found[kind] for kind in CLASSES) / total > 0.8
+
+
+@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+def test_each_changed_number_is_noticed(name: str) -> None:
+    changed = 0
+    for document in texts(name):
+        for sentence in sentences(document):
+            for number in re.findall(r"(?<![\w.,-])\d{2,4}(?![\w.,/-])", sentence):
+                made_up = sentence.replace(number, "7531")
+                assert any("7531" in one for one in entity_fidelity(made_up, document).missing)
+                changed += 1
+    assert changed > 5
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        "Marie Curie shared the prize with Henri Becquerel in 1903.",
+        "On November 7, 1867, Curie was born in Warsaw.",
+        "She was born in November 1867.",
+        "5 tonnes of ore gave 0.1 grams of radium, and 10 tonnes more.",
+        "The US President gave her a gram worth 100,000 dollars.",
+        "NASA calls it “a discovery of rare beauty”.",
+        "According to https://example.org/curie?id=5, she won the Nobel Prize.",
+        "Founded in 1873, the Société Française honoured the Pole.",
+        "radium was discovered",
+    ],
+)
+def test_the_same_in_other_words_is_found(evidence: str) -> None:
+    assert entity_fidelity(evidence, DOCUMENT).missing == ()
+
+
+@pytest.mark.parametrize(
+    ("evidence", "kind", "missing"),
+    [
+        ("She was born in 1868.", "number", "1868"),
+        ("They gave 0.1 kg of radium.", "number", "0.1 kg"),
+        ("They paid $10,000.", "number", "$10,000"),
+        ("She was born on 8 November 1867.", "date", "8 November 1867"),
+        ("It was in December 1867.", "date", "December 1867"),
+        ("She worked with Pierre Curie there.", "name", "Pierre Curie"),
+        ("He came from Paris.", "name", "Paris"),
+        ("Pierre Curie was there.", "name", "Pierre Curie"),
+        ("The archive of the ESA has it.", "acronym", "ESA"),
+        ('They call it "a rare discovery".', "quotation", '"a rare discovery"'),
+        ("See https://example.org/curie?id=6.", "url", "https://example.org/curie?id=6"),
+    ],
+)
+def test_what_is_made_up_is_told_by_class(evidence: str, kind: str, missing: str) -> None:
+    found = entity_fidelity(evidence, DOCUMENT)
+    assert found.missing == (missing,)
+    assert found.total[kind] - found.found[kind] == 1
+
+
+def test_chinese_names_titles_and_numbers() -> None:
+    document = "《物种起源》由查尔斯·达尔文于1859年11月24日出版，首印1250册，当天售罄。"
+    good = entity_fidelity("查尔斯·达尔文的《物种起源》1859年11月出版，首印 1250 册。", document)
+    assert good.missing == ()
+    assert good.total.keys() >= {"name", "quotation", "date", "number", CHARACTERS}
+    bad = entity_fidelity("约翰·史密斯的《人类起源》1860年11月出版，首印 1300 册。", document)
+    assert bad.share == 0
+    assert (good.total[CHARACTERS], good.found[CHARACTERS]) == (10, 9)  # 文的
+
+
+def test_japanese_katakana_names() -> None:
+    document = "アルベルト・アインシュタインはドイツで生まれた。"
+    assert entity_fidelity("アインシュタインはドイツの人。", document).missing == ()
+    assert entity_fidelity("ニュートンはドイツの人。", document).missing == ("ニュートン",)
+
+
+def test_word_at_the_beginning_of_a_sentence_is_no_name() -> None:
+    for evidence in ("Discovered by chance.", '"Located there," it says.', "- Founded\n- Built"):
+        assert entity_fidelity(evidence, DOCUMENT).total["name"] == 0
+
+
+def test_each_entity_counts_once() -> None:
+    found = entity_fidelity("In 1903 and 1903 again, 1903.", DOCUMENT)
+    assert found.total == Counter(number=1)
+
+
+def test_no_entity_is_no_share() -> None:
+    found = entity_fidelity("nothing of note", DOCUMENT)
+    assert (found.share, found.total) == (None, Counter())
+
+
+def test_figures_add_up_texts_and_leave_character_pairs_out_of_the_sum() -> None:
+    figures = FidelityFigures()
+    figures.add(entity_fidelity("In 1903 she met Paul.", DOCUMENT))
+    figures.add(entity_fidelity("In 1903 she met Henri at 水星.", DOCUMENT))
+    assert [tuple(row.values()) for row in figures.rows()] == [
+        ("number", 2, 2, 1.0),
+        ("name", 2, 1, 0.5),
+        ("all", 4, 3, 0.75),
+        (CHARACTERS, 1, 0, 0.0),
+    ]
+    assert FidelityFigures().rows() == [
+        {"entities": "all", "in texts": 0, "found": 0, "share": None}
+    ]
+
+
+def test_long_texts_take_linear_time() -> None:
+    evidence = " ".join(texts("squad-mini")[:20])
+    found = entity_fidelity(evidence * 3, evidence * 3)
+    assert found.missing == ()

@@ -1,0 +1,83 @@
+"""Texts in one language or in two, sure where it says no."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prism_cli.domain.languages import language_difference, latin_language
+from prism_cli.domain.sentences import sentences
+
+DATA = Path(__file__).parent.parent / "data"
+TEXTS = {
+    "English": "The tower was built in 1889 and is one of the sights of the city, which was then "
+    "the largest of the country.",
+    "German": "Der Turm wurde 1889 gebaut und ist eine der Sehenswürdigkeiten der Stadt, die "
+    "damals die größte des Landes war.",
+    "French": "La tour a été construite en 1889 et elle est une des curiosités de la ville, qui "
+    "était alors la plus grande du pays.",
+    "Spanish": "La torre fue construida en 1889 y es una de las atracciones de la ciudad, que era "
+    "entonces la más grande del país.",
+    "Italian": "La torre è stata costruita nel 1889 ed è una delle attrazioni della città, che "
+    "era allora la più grande del paese.",
+    "Portuguese": "A torre foi construída em 1889 e é uma das atrações da cidade, que era então a "
+    "maior do país, mas não a mais antiga.",
+    "Dutch": "De toren werd in 1889 gebouwd en is een van de bezienswaardigheden van de stad, die "
+    "toen de grootste van het land was.",
+}
+RUSSIAN = "Башня была построена в 1889 году и является одной из достопримечательностей города."
+CHINESE = "这座塔建于一八八九年，是这座城市的名胜之一，当时是全国最大的城市。"
+JAPANESE = "この塔は千八百八十九年に建てられ、当時国内最大だったこの都市の名所の一つです。"
+
+
+def documents(name: str) -> list[str]:
+    lines = (DATA / name / "corpus.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_little_words_tell_the_language(language: str) -> None:
+    assert latin_language(TEXTS[language]) == language
+
+
+@pytest.mark.parametrize("one", [*TEXTS, "Russian", "Chinese", "Japanese"])
+def test_any_two_languages_differ_and_each_is_itself(one: str) -> None:
+    texts = TEXTS | {"Russian": RUSSIAN, "Chinese": CHINESE, "Japanese": JAPANESE}
+    for other, text in texts.items():
+        told = language_difference(texts[one], text)
+        assert (told is None) == (one == other), (one, other, told)
+
+
+def test_what_differs_is_told() -> None:
+    assert language_difference(TEXTS["German"], TEXTS["English"]) == "German, the document English"
+    assert language_difference(RUSSIAN, CHINESE) == (
+        "Cyrillic script, the document Chinese or Japanese"
+    )
+    assert language_difference(CHINESE, JAPANESE) == "Chinese, the document Japanese"
+
+
+@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+def test_no_sentence_of_a_real_document_is_in_another_language(name: str) -> None:
+    found = [
+        (sentence, told)
+        for document in documents(name)
+        for sentence in sentences(document)
+        if (told := language_difference(sentence, document))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1889", "print(x)", "Tour Eiffel, Paris", "Sky Movies HD 4K", "— … —"]
+)
+def test_too_little_to_tell_is_no_difference(text: str) -> None:
+    assert language_difference(text, TEXTS["German"]) is None
+
+
+def test_a_document_in_two_languages_takes_both() -> None:
+    both = f"{TEXTS['English']} {CHINESE}"
+    assert language_difference(TEXTS["English"], both) is None
+    assert language_difference(CHINESE, both) is None
+    assert language_difference(RUSSIAN, both) is not None
+    quoted = f"{TEXTS['English'] * 5} The Chinese name is 塔."
+    assert language_difference(CHINESE, quoted) is not None

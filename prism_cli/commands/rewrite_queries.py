@@ -100,6 +100,4 @@ def rewrite_queries(
         ablation=config.ablation,
         inherit_labels=config.inherit_labels,
     )
-    run_row_stage(
-        stage, inputs, common, config, identity={"generator_hash": backend.fingerprint}
-    )
+    run_row_stage(stage, inputs, common, config, identity={"generator_hash": backend.fingerprint})

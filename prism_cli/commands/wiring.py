@@ -189,6 +189,33 @@ def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[s
     return examine(patients)
 
 
+def chat_model(
+    spec: str, task: "ChatTask", providers: "Catalog", *, device: str = "auto"
+) -> "BatchBackend | CallBackend":
+    """Who does a chat task: `provider/model`, or a model in this process, `hf:…`.
+
+    Raises:
+        UsageError: `spec` names no chat model.
+        PrerequisiteError: its key is missing.
+        ModelError: no such model in this process, or none that chats.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+    from prism_cli.errors import UsageError
+
+    if spec.startswith("hf:"):
+        from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
+
+        return LocalChat(LocalModel(spec, device), task)
+    named = providers.named(spec)
+    if named is None or named.api != "openai":
+        raise UsageError(
+            f"{spec}: no such chat model; expected hf:smollm2, hf:PATH, hf:HUB_ID, or "
+            f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
+        )
+    check_keys([(spec, named.channel)], "`--generator hf:PATH` names a model that needs no key")
+    return _chat(named, task)
+
+
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
@@ -201,9 +228,14 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
     name, colon, grade = spec.partition(":")
     if name == "source" and (not colon or _is_grade(grade)):
         return SourceLabelJudge(spec, float(grade) if colon else 1.0)
+    if name in ("hf", "st") and colon:
+        from prism_cli.adapters.judges.local import load_local_judge
+
+        return load_local_judge(spec, task)
     raise UsageError(
-        f"{spec}: no such judge; expected source, source:GRADE (a number above 0), or "
-        f"PROVIDER/MODEL with a provider of {', '.join(providers.names)}"
+        f"{spec}: no such judge; expected source, source:GRADE (a number above 0), hf:PATH, "
+        "st:PATH, st:PATH:THRESHOLD, or PROVIDER/MODEL with a provider of "
+        f"{', '.join(providers.names)}"
     )
 
 

@@ -81,8 +81,8 @@ class PromptEncoder:
                 f"tokenizer {_name(tokenizer)}: expected a fast tokenizer (tokenizer.json), found "
                 f"{type(tokenizer).__name__}; convert it with transformers' save_pretrained first"
             )
-        self._whole = _bare(backend, keep_added=True)
-        self._plain = _bare(backend, keep_added=False)
+        self._whole = bare_tokenizer(backend, keep_added=True)
+        self._plain = bare_tokenizer(backend, keep_added=False)
         added = backend.get_added_tokens_decoder()
         self.control_ids = frozenset(added)
         self.yes_id, self.no_id = self._single("yes"), self._single("no")
@@ -239,8 +239,9 @@ class PromptEncoder:
                 )
 
 
-def _bare(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
-    """A copy that adds, cuts and pads nothing; without added tokens where not kept."""
+def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
+    """A copy that adds, cuts and pads nothing; without added tokens where not kept, so that no
+    text can produce one."""
     state = json.loads(backend.to_str())
     state.update(post_processor=None, truncation=None, padding=None)
     if not keep_added:

@@ -18,6 +18,7 @@ COMMANDS = {
     "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
     "collect": ("collect", "Pairs from BEIR folders, other tools' rows, TREC runs or data sets."),
+    "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
     "sample": ("sample", "A score-balanced, length-capped subset."),

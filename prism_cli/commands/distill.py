@@ -71,7 +71,7 @@ def distill(
     Scores and texts that a row has already are kept. teacher_score is the calibrated mean over
     the teachers named here.
     """
-    from prism_cli.commands import wiring
+    from prism_cli.commands import paid_wiring, wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.distill import DistillConfig
     from prism_cli.configs.load import load_config
@@ -95,7 +95,9 @@ def distill(
             "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator "
             "extractive for contribution and evidence, or both"
         )
-    teachers = wiring.teachers(config.teachers, wiring.catalog(common), device=config.device)
+    teachers = paid_wiring.teachers(
+        config.teachers, paid_wiring.catalog(common), device=config.device
+    )
     writer = config.generator and wiring.generator(
         config.generator, max_sentences=config.max_sentences, device=config.device
     )
@@ -116,7 +118,7 @@ def distill(
                 file=sys.stderr,
             )
     stage = DistillStage(
-        teachers, calibration, writer or None, figures=figures, paid=wiring.paid_rows(common)
+        teachers, calibration, writer or None, figures=figures, paid=paid_wiring.paid_rows(common)
     )
     dependencies = [Path(file) for file in (config.calibrate, *common.reuse) if file]
     run_row_stage(stage, inputs, common, config, dependencies=dependencies)

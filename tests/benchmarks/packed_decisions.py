@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from prism_cli.commands import wiring
+from prism_cli.commands import paid_wiring
 from prism_cli.commands.options import Paid
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.ports import CallBackend
@@ -71,8 +71,8 @@ def probabilities(
     spec: str, file: str | None, pack: int, payloads: Payloads
 ) -> tuple[list[float], int, float]:
     """P(yes) of each pair, calls, and seconds."""
-    (judge,) = wiring.judges(
-        [spec], wiring.judge_task(None), wiring.catalog(Paid(provider_file=file)), pack
+    (judge,) = paid_wiring.judges(
+        [spec], paid_wiring.judge_task(None), paid_wiring.catalog(Paid(provider_file=file)), pack
     )
     assert isinstance(judge, CallBackend)
     started = time.perf_counter()

@@ -38,8 +38,12 @@ _TRACKING = re.compile(
 )
 _LETTERS = 2_000
 """Of a text, by which its script is told."""
+_COMPARED = 50_000
+"""Characters of a text that are held against others."""
 # Written together in one language.
-_TOGETHER = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "BOPOMOFO": "CJK"}
+_TOGETHER = dict.fromkeys(
+    ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "IDEOGRAPHIC"), "CJK"
+)
 
 
 def clean_text(text: str) -> str:
@@ -110,7 +114,7 @@ def _reason(
         return "another script than the query"
     if key in urls:
         return "the same address"
-    shingles: set[int] = set(document_shingles(normalised(text)).tolist())
+    shingles: set[int] = set(document_shingles(normalised(text[:_COMPARED])).tolist())
     if any(jaccard(shingles, other) >= THRESHOLD for other in seen):
         return "nearly the same text"
     urls.add(key)

@@ -82,6 +82,28 @@ def paid_rows(common: "Paid") -> "PaidRows | None":
     return PaidRows((place.file, row) for place, row in read)
 
 
+def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":
+    """What finds pages: `exa`, `tavily`, or PROVIDER/MODEL of a provider that speaks as they do.
+
+    Raises:
+        UsageError: a spec that names no search, or more results than it gives.
+        PrerequisiteError: its key is missing.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+    from prism_cli.adapters.searchers.backend import SearchBackend
+    from prism_cli.adapters.searchers.dialects import DIALECTS
+    from prism_cli.errors import UsageError
+
+    named = providers.named(spec if "/" in spec else f"{spec}/search")
+    if named is None or named.api not in DIALECTS:
+        raise UsageError(
+            f"--web {spec}: no such search; expected {', '.join(DIALECTS)}, or PROVIDER/search of "
+            "a provider whose api is one of these"
+        )
+    check_keys([(named.spec, named.channel)], "rows that have documents need no search and no key")
+    return SearchBackend(named, results)
+
+
 def judge_task(rubric: str | None) -> "JudgeTask":
     """What chat models are asked; with another rubric than ours where one is given."""
     from prism_cli.domain.rubric import RUBRIC, JudgeTask

@@ -17,7 +17,7 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 COMMANDS = {
     "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
-    "collect": ("collect", "Pairs from BEIR folders, {query, pos, neg} rows or data sets."),
+    "collect": ("collect", "Pairs from BEIR folders, other tools' rows, TREC runs or data sets."),
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
@@ -26,6 +26,9 @@ COMMANDS = {
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
+    "convert": ("convert", "Rows to and from the shapes of other tools."),
+    "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
+    "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # How `prism --help` shows them: in the pipeline's order.

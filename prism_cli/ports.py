@@ -5,7 +5,7 @@ equal ones, batches or bounds the rest, commits the replies and hands them back.
 backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBackend` (a server).
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol, runtime_checkable
@@ -136,6 +136,24 @@ class FirstStage(Protocol):
         self, queries: Sequence[tuple[str, str]], top_k: int
     ) -> Iterator[list[tuple[str, float]]]:
         """For each (query_id, query) at most `top_k` (doc_id, score), best first."""
+
+
+class RowReader(Protocol):
+    """Reads rows of one foreign shape, or of several that it tells apart."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one pair may stand in several adjacent rows of a query."""
+
+    def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
+        """One line of the input as an object; `fields` as for `decode_row`."""
+
+    def read(self, row: Row) -> Row | list[Row] | Dropped:
+        """The pair row that it is, or the pair rows that it holds.
+
+        Raises:
+            RowError: names the foreign field.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)

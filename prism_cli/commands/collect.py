@@ -24,7 +24,7 @@ def collect(
         list[str] | None,
         typer.Argument(
             help="BEIR folders, or JSONL files, globs, directories, - with rows of "
-            "{query, pos, neg} or of pairs.",
+            "{query, pos, neg}, {query, documents}, the author's or of pairs; or a TREC run.",
             show_default=False,
         ),
     ] = None,
@@ -60,6 +60,40 @@ def collect(
             help="Ranks hard negatives: bm25 (default), or a TREC run.", show_default=False
         ),
     ] = None,
+    from_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SHAPE",
+            help="Shape of the rows, as `prism convert` names them; else told by their fields.",
+            show_default=False,
+        ),
+    ] = None,
+    as_teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Scores in the rows are a teacher's: teacher_scores[NAME], not source_score.",
+            show_default=False,
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl.", show_default=False
+        ),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            help="Queries behind TREC's ids: a queries.jsonl, or lines of id, tab, text.",
+            show_default=False,
+        ),
+    ] = None,
+    qrels: Annotated[
+        str | None,
+        typer.Option(help="Judgements that label a TREC run's pairs.", show_default=False),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +117,7 @@ def collect(
     common: Common,
 ) -> None:
     """Make pair rows. With --limit N: of the first N queries or rows of each output."""
+    from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.collect import CollectConfig
     from prism_cli.configs.load import load_config
@@ -96,6 +131,11 @@ def collect(
         "to_rank": to_rank,
         "random_negatives": random_negatives,
         "first_stage": first_stage,
+        "from_shape": from_shape,
+        "score": None if as_teacher is None else f"teacher_scores.{as_teacher}",
+        "corpus": corpus,
+        "queries": queries,
+        "qrels": qrels,
         "dataset": dataset,
         "dataset_config": dataset_config,
         "revision": revision,
@@ -105,8 +145,15 @@ def collect(
     config = load_config(
         CollectConfig, "collect", recipe=common.recipe, flags=flags, sets=common.sets
     )
+    reader = wiring.shape_reader(
+        config.from_shape,
+        score=config.score,
+        corpus=config.corpus,
+        queries=config.queries,
+        qrels=config.qrels,
+    )
     found: list[object] = []
-    dependencies: list[Path] = []
+    dependencies = list(reader.files)
     for one in inputs or []:
         if _is_beir(one):
             mined, files = _mined(one, config)
@@ -125,7 +172,7 @@ def collect(
     if not found:
         raise UsageError("nothing to collect from: name BEIR folders, JSONL files or a --dataset")
     run_row_stage(
-        CollectStage(config.source),
+        CollectStage(reader, config.source),
         found,  # type: ignore[arg-type]
         common,
         config,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Common, Inputs, Paid, with_common
 
 if TYPE_CHECKING:
     from prism_cli.configs.distill import DistillConfig
@@ -25,8 +25,8 @@ def distill(
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            help="st:minilm, st:PATH or st:HUB_ID (bi-encoder or cross-encoder); repeat it for "
-            "the mean over several.",
+            help="provider/model of a reranker API, or st:minilm, st:PATH, st:HUB_ID (bi-encoder "
+            "or cross-encoder); repeat it for the mean over several.",
             show_default=False,
         ),
     ] = None,
@@ -64,7 +64,7 @@ def distill(
         str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.", show_default=False)
     ] = None,
     *,
-    common: Common,
+    common: Paid,
 ) -> None:
     """Score rows by teachers, write texts by a generator, or both.
 
@@ -95,7 +95,7 @@ def distill(
             "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator "
             "extractive for contribution and evidence, or both"
         )
-    teachers = [wiring.teacher(spec, device=config.device) for spec in config.teachers]
+    teachers = wiring.teachers(config.teachers, wiring.catalog(common), device=config.device)
     writer = config.generator and wiring.generator(
         config.generator, max_sentences=config.max_sentences, device=config.device
     )
@@ -115,8 +115,10 @@ def distill(
                 "to verdicts, --calibration-exponent X sets it",
                 file=sys.stderr,
             )
-    stage = DistillStage(teachers, calibration, writer or None, figures=figures)
-    dependencies = [Path(config.calibrate)] if config.calibrate else []
+    stage = DistillStage(
+        teachers, calibration, writer or None, figures=figures, paid=wiring.paid_rows(common)
+    )
+    dependencies = [Path(file) for file in (config.calibrate, *common.reuse) if file]
     run_row_stage(stage, inputs, common, config, dependencies=dependencies)
 
 

@@ -90,7 +90,15 @@ def relabel(
         RelabelConfig, "relabel", recipe=panel or common.recipe, flags=flags, sets=common.sets
     )
     task = wiring.judge_task(_rubric(config))
-    judges = wiring.judges((*config.judges, *config.add_judges), task, wiring.catalog(common))
+    pack = None if config.pack_questions == "auto" else config.pack_questions
+    panel_specs = (*config.judges, *config.add_judges)
+    judges = wiring.judges(panel_specs, task, wiring.catalog(common), pack)
+    without = [one.spec for one in judges if not getattr(one, "gives_probability", False)]
+    if config.vote == "soft" and without:
+        raise UsageError(
+            f"--vote soft: {', '.join(without)} gives no probability, only yes or no; ask judges "
+            "whose provider speaks openai-decisions or systemone, or leave it at --vote majority"
+        )
     stage = RelabelStage(
         judges,
         audit=config.audit,

@@ -1,7 +1,7 @@
 """How every row command runs its stage and tells what came of it."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from prism_cli.commands.options import Common, Paid
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
+    from prism_cli.engine.report import Drawn
+    from prism_cli.engine.runner import RunSummary
     from prism_cli.engine.stage import RowStage
     from prism_cli.shards.reader import Source
 
@@ -23,11 +25,13 @@ def run_row_stage(
     *,
     dependencies: Sequence[Path] = (),
     identity: Mapping[str, object] | None = None,
+    draw: "Callable[[RunSummary], Drawn] | None" = None,
 ) -> None:
     """Run, print the summary, and leave with the exit code that the README's table gives.
 
     Args:
         identity: what decides the rows besides config and inputs, such as a prompt's hash.
+        draw: makes pictures of what was written, and lines in place of plain figures.
     """
     from prism_cli.engine.report import print_summary
     from prism_cli.engine.runner import RunOptions, run_rows
@@ -56,8 +60,9 @@ def run_row_stage(
         tell_forecast(forecast(stage, inputs, options), json=common.json)
         return
     summary = run_rows(stage, inputs, options)
+    drawn = draw(summary) if draw and summary.figures else None
     if not common.quiet:
-        print_summary(summary, verbose=common.verbose)
+        print_summary(summary, verbose=common.verbose, drawn=drawn)
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)

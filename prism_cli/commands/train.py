@@ -53,6 +53,7 @@ def train(
     from prism_cli.configs.load import load_config
     from prism_cli.configs.train import TrainConfig
     from prism_cli.engine.control import Control
+    from prism_cli.engine.live import remove_live
     from prism_cli.errors import UsageError
 
     if size and common.recipe:
@@ -79,7 +80,7 @@ def train(
     def show(label: str, total: int) -> "AbstractContextManager[Bar]":
         from prism_cli.engine.progress import shown_progress
 
-        return shown_progress(label, total, quiet=quiet)
+        return shown_progress(label, total, quiet=quiet, papers=run if speaks else None)
 
     control = Control(common.max_seconds)
     with control.listening():
@@ -98,6 +99,8 @@ def train(
                 overwrite=common.overwrite,
             )
         )
+    if speaks:
+        remove_live(run)
     if not quiet:
         _print_summary(done)
     if common.json and speaks:

@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.providers.catalog import Catalog, Named
     from prism_cli.adapters.runtimes.canary import Scorer
+    from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
+    from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.ports import BatchBackend, CallBackend, FirstStage
     from prism_cli.shards.paid_rows import PaidRows
@@ -32,6 +35,47 @@ def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
     from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
 
     return TrecRunFirstStage(Path(spec.replace("{dataset}", data.name)))
+
+
+def shape_reader(name: str | None, **settings: Any) -> "Reader":
+    """Reads rows of the shape `name`; None for those that their fields tell apart.
+
+    Args:
+        settings: as `ShapeSettings` has them, paths as text.
+
+    Raises:
+        UsageError: no such shape, or it needs settings that are not there.
+        MissingDataError: a file behind it is missing.
+    """
+    from prism_cli.adapters.shapes.table import RecognisingReader, find_shape
+
+    if name is None:
+        return RecognisingReader(_shape_settings(settings))
+    return find_shape("--from", name).reader(_shape_settings(settings))
+
+
+def shape_writer(name: str, **settings: Any) -> "Writer":
+    """Writes rows of the shape `name`; `settings` as for `shape_reader`.
+
+    Raises:
+        UsageError: no such shape, or a setting that it cannot use.
+    """
+    from prism_cli.adapters.shapes.table import find_shape
+
+    return find_shape("--to", name).writer(_shape_settings(settings))
+
+
+def _shape_settings(settings: dict[str, Any]) -> "ShapeSettings":
+    from pathlib import Path
+
+    from prism_cli.adapters.shapes.base import ShapeSettings
+
+    paths = {
+        name: Path(settings[name])
+        for name in ("corpus", "queries", "qrels")
+        if settings.get(name) is not None
+    }
+    return ShapeSettings(**settings | paths)
 
 
 def reranker(spec: str, **settings: Any) -> "BatchBackend":
@@ -87,16 +131,53 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
     return load_encoder(spec, max_tokens, profile=profile)
 
 
-def teacher(spec: str, *, device: str = "auto") -> "BatchBackend":
-    """Who scores pairs: `st:minilm`, `st:PATH` or `st:HUB_ID`.
+def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":
+    """What counts tokens, `estimate` or a model's tokenizer, and the files that decide it.
 
     Raises:
-        UsageError: `spec` names no teacher.
-        PrerequisiteError: no such model, or one that this version cannot ask.
+        ModelError: no such model, or no fast tokenizer.
     """
-    from prism_cli.adapters.teachers.load import load_teacher
+    if spec == "estimate":
+        from prism_cli.domain.length_caps import EstimateCutter
 
-    return load_teacher(spec, device)
+        return EstimateCutter(), []
+    from prism_cli.modeling.token_cut import TokenizerCutter
+
+    cutter = TokenizerCutter(spec)
+    return cutter, [cutter.file] if cutter.file else []
+
+
+def teachers(
+    specs: "Sequence[str]", providers: "Catalog", *, device: str = "auto"
+) -> "list[BatchBackend | CallBackend]":
+    """Who scores pairs, in their order; all keys that are missing are told at once.
+
+    Raises:
+        UsageError: a spec that names no teacher.
+        PrerequisiteError: keys or models are missing.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+
+    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
+    check_keys(paid, "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key")
+    return [_teacher(spec, providers, device) for spec in specs]
+
+
+def _teacher(spec: str, providers: "Catalog", device: str) -> "BatchBackend | CallBackend":
+    named = providers.named(spec)
+    if named is None:
+        from prism_cli.adapters.teachers.load import load_teacher
+
+        return load_teacher(spec, device)
+    from prism_cli.adapters.teachers.rerank_api import RerankTeacher
+    from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
+    from prism_cli.errors import UsageError
+
+    if named.api not in DIALECTS:
+        raise UsageError(
+            f"{spec}: speaks {named.api}, and cannot score; teachers speak {', '.join(DIALECTS)}"
+        )
+    return RerankTeacher(named)
 
 
 def generator(spec: str, *, max_sentences: int, device: str = "auto") -> "BatchBackend":
@@ -152,11 +233,14 @@ def judge_task(rubric: str | None) -> "JudgeTask":
     return JudgeTask(RUBRIC if rubric is None else rubric)
 
 
-def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "list[Judge]":
+def judges(
+    specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog", pack: int | None = 1
+) -> "list[Judge]":
     """The panel of `specs`, in their order; all keys that are missing are told at once.
 
     Args:
-        task: of chat models.
+        task: of chat models; decision endpoints take its rubric.
+        pack: documents that share a call to a decision endpoint; None: as many as it takes.
 
     Raises:
         UsageError: a spec that names no judge.
@@ -166,7 +250,7 @@ def judges(specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog") -> "
 
     paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
     check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
-    return [_judge(spec, task, providers) for spec in specs]
+    return [_judge(spec, task, providers, pack) for spec in specs]
 
 
 def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[str, Any]]":
@@ -216,7 +300,7 @@ def chat_model(
     return _chat(named, task)
 
 
-def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
+def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
 
@@ -224,6 +308,8 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog") -> "Judge":
     if named is not None:
         if named.api == "openai":
             return _chat(named, task)
+        if named.api in ("openai-decisions", "systemone"):
+            return _decision(named, task.rubric, pack)
         raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
     name, colon, grade = spec.partition(":")
     if name == "source" and (not colon or _is_grade(grade)):
@@ -244,6 +330,15 @@ def _chat(named: "Named", task: "ChatTask") -> "CallBackend":
     from prism_cli.adapters.chat.model import ChatModel
 
     return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)
+
+
+def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":
+    from prism_cli.adapters.judges.decision_backend import DecisionBackend
+    from prism_cli.adapters.judges.decisions import OpenAIDecisions
+    from prism_cli.adapters.judges.systemone import SystemOne
+
+    endpoint = SystemOne(named) if named.api == "systemone" else OpenAIDecisions(named)
+    return DecisionBackend(named, rubric, endpoint, pack)
 
 
 def _is_grade(text: str) -> bool:

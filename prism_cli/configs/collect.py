@@ -27,6 +27,22 @@ class CollectConfig(StageConfig):
         0, ge=0, le=1000, description="Negatives a query by lot from the whole corpus."
     )
     positive_grade: int = Field(1, ge=1, description="Lowest grade of a positive.")
+    from_shape: str | None = Field(
+        None,
+        description="Shape of the input's rows; by default told by their fields, row by row.",
+    )
+    score: str | None = Field(
+        None,
+        min_length=1,
+        description="Field for the scores that come with the rows; source_score by default.",
+    )
+    corpus: str | None = Field(
+        None, description="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl."
+    )
+    queries: str | None = Field(
+        None, description="Queries behind TREC's ids: a queries.jsonl, or id, tab, text."
+    )
+    qrels: str | None = Field(None, description="Judgements that give a run's source_label.")
     source: str | None = Field(
         None, description="Value of the field source where a row has none; a BEIR folder's name."
     )

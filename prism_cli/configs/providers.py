@@ -38,6 +38,9 @@ class ModelCard(Section):
         None, ge=0, description="Price of 1,000 calls of a reranker or a search API, if it has one."
     )
     context_tokens: int | None = Field(None, ge=1)
+    request_tokens: int | None = Field(
+        None, ge=1, description="Tokens a call of a reranker, its query counted once a document."
+    )
     max_documents: int | None = Field(None, ge=1, description="Documents or questions a call.")
     answer_tokens: tuple[int, ...] = Field(
         (1,),

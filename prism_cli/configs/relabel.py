@@ -1,6 +1,6 @@
 """Settings of `prism relabel`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,12 @@ class RelabelConfig(StageConfig):
     )
     rubric: str | None = Field(
         None, min_length=1, description="A text file with another rubric for chat models."
+    )
+    pack_questions: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Documents of a query that share a call to a decision endpoint; auto: as many "
+        "as it takes. It changes the answers: tests/benchmarks/packed_decisions.py tells by how "
+        "much.",
     )
     audit: float = Field(
         0.02,

@@ -6,7 +6,7 @@ from prism_cli.configs.base import StageConfig
 from prism_cli.errors import UsageError
 
 STAGES = (
-    "collect", "distill", "eval", "relabel", "rerank", "rewrite-queries", "sample", "split",
+    "collect", "convert", "distill", "eval", "relabel", "rerank", "rewrite-queries", "sample", "split",
     "train",
 )  # fmt: skip
 

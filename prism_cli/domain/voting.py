@@ -76,29 +76,6 @@ PANEL_AGREEMENT = 0.83
 middle of what arXiv 2604.23734 publishes for its five."""
 
 
-def reach_probabilities(size: int, agreement: float = PANEL_AGREEMENT) -> list[float]:
-    """For each judge of a panel, in order, the probability that it is asked before the verdict is
-    settled, where each votes for the row's right answer with probability `agreement`."""
-    reached: list[float] = []
-    states = {(0, 0): 1.0}
-    for number in range(size):
-        after: dict[tuple[int, int], float] = {}
-        asked = 0.0
-        for (right, wrong), probability in states.items():
-            if max(right, wrong) + size - number < majority(size) or majority(size) in (
-                right,
-                wrong,
-            ):
-                continue
-            asked += probability
-            for step, odds in (((1, 0), agreement), ((0, 1), 1 - agreement)):
-                state = (right + step[0], wrong + step[1])
-                after[state] = after.get(state, 0.0) + probability * odds
-        reached.append(asked)
-        states = after
-    return reached
-
-
 def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> Vote | None:
     """Yes where the mean of all judges' P(yes) is above .5; None where one has given none."""
     if any(judge not in probabilities for judge in judges):
@@ -114,6 +91,35 @@ def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
     for number, vote in enumerate(cast):
         poll.add(str(number), vote)
     return poll.verdict
+
+
+def reach_probabilities(odds: Sequence[float]) -> list[float]:
+    """For each judge of a panel, in order, how likely it is to be asked before the verdict is
+    settled.
+
+    Args:
+        odds: each judge's probability of voting yes, in the order asked; the judges are
+            independent and never abstain. As yes and no are alike to the rule, probabilities of
+            voting right serve as well, whatever the share of yes.
+    """
+    size = len(odds)
+    needed = majority(size)
+    chances = {(0, 0): 1.0}  # (yes, no) so far, while not settled
+    reached: list[float] = []
+    for asked, odd in enumerate(odds, 1):
+        reached.append(math.fsum(chances.values()))
+        after: dict[tuple[int, int], float] = {}
+        for (yes, no), chance in chances.items():
+            for state, share in (((yes + 1, no), odd), ((yes, no + 1), 1 - odd)):
+                if max(state) < needed <= max(state) + size - asked:
+                    after[state] = after.get(state, 0.0) + chance * share
+        chances = after
+    return reached
+
+
+def expected_judgements(odds: Sequence[float]) -> float:
+    """How many judges a row takes on average; `odds` as for `reach_probabilities`."""
+    return math.fsum(reach_probabilities(odds))
 
 
 def label_vote(label: Any, grade: float = 1) -> Vote | None:

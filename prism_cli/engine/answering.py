@@ -5,7 +5,7 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prism_cli.engine.calls import Calls
@@ -122,25 +122,29 @@ class Answerer:
             self.control.spent_usd += reply.usage.usd
 
     def ask(
-        self,
-        backend: BatchBackend | CallBackend,
-        group: Sequence[Request],
-        replies: dict[bytes, Reply | Unanswered],
+        self, groups: Sequence[Sequence[Request]], replies: dict[bytes, Reply | Unanswered]
     ) -> None:
-        """Add to `replies` what is missing of `group`, all of one backend."""
-        if not isinstance(backend, CallBackend):
-            self._batches(backend, group, replies)
+        """Add to `replies` what is missing of `groups`, each of one backend: models of this
+        process one after another, then all servers at once."""
+        calls: list[tuple[CallBackend, list[Request]]] = []
+        for group in groups:
+            backend = group[0].backend
+            if isinstance(backend, CallBackend):
+                calls.append((backend, [one for one in group if one.key not in replies]))
+            else:
+                self._batches(backend, group, replies)
+        if not calls:
             return
-        missing = [asked for asked in group if asked.key not in replies]
         self.control.check()
-        self._asked[id(backend)] = backend
+        self._asked.update((id(backend), backend) for backend, _ in calls)
         if self._runner is None:
             self._runner = asyncio.Runner()
-        calls = Calls(backend, replies, self._down, self.commit, self.control)
         try:
-            self._runner.run(calls.all(missing))
+            asking = Calls(replies, self._down, self.commit, self.control)
+            self._runner.run(asking.all(calls))
         finally:
-            self._count_lost(backend)
+            for backend, _ in calls:
+                self._count_lost(backend)
         self.control.check()
 
     def _count_lost(self, backend: CallBackend) -> None:
@@ -220,6 +224,10 @@ class Window:
         here.replies.update(found)
         return here.replies
 
+    def replies(self, step: int) -> Mapping[bytes, Reply | Unanswered]:
+        """What is at hand of this step; grows while `ask` works."""
+        return self._steps[step].replies
+
     def ask(self, step: int) -> dict[bytes, Reply | Unanswered]:
         """The replies of this step, or the lack of them, after asking for what is missing.
 
@@ -232,7 +240,10 @@ class Window:
             by_backend: dict[int, list[Request]] = {}
             for *_, one in sorted(here.asked.values(), key=lambda noted: noted[:2]):
                 by_backend.setdefault(id(one.backend), []).append(one)
-            for group in by_backend.values():
-                if any(one.key not in here.replies for one in group):
-                    self._answerer.ask(group[0].backend, group, here.replies)
+            groups = [
+                group
+                for group in by_backend.values()
+                if any(one.key not in here.replies for one in group)
+            ]
+            self._answerer.ask(groups, here.replies)
         return here.replies

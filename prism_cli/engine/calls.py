@@ -1,4 +1,4 @@
-"""A server's calls: so many in flight, each reply committed before its slot is free again."""
+"""Calls to servers: so many in flight, each reply committed before its slot is free again."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ class Unanswered:
 
 
 class Calls:
-    """One backend's calls of one window, at most `concurrency` in flight.
+    """The calls of one window, all servers at once, of each at most `concurrency` in flight.
 
     Args:
         replies: filled with what comes.
@@ -33,7 +33,6 @@ class Calls:
 
     def __init__(
         self,
-        backend: CallBackend,
         replies: dict[bytes, Reply | Unanswered],
         down: dict[int, str],
         commit: Callable[[Sequence[Answered]], None],
@@ -41,7 +40,6 @@ class Calls:
     ) -> None:
         self._commit = commit
         self._control = control
-        self._backend = backend
         self._replies = replies
         self._down = down
         self._arrived: dict[bytes, Answered] = {}
@@ -49,18 +47,21 @@ class Calls:
         self._saving: asyncio.Future[None] | None = None
         self._failed = False
 
-    async def all(self, missing: Sequence[Request]) -> None:
-        """Ask; when told to stop, wait for what is in flight, but not for ever.
+    async def all(self, groups: Sequence[tuple[CallBackend, Sequence[Request]]]) -> None:
+        """Ask each backend its requests; when told to stop, wait for what is in flight, but not
+        for ever.
 
         Raises:
             StorageError: a commit failed; nothing more was asked.
         """
-        calls = self._backend.plan([asked.payload for asked in missing])
-        queue = iter([[missing[index] for index in call] for call in calls])
-        workers = [
-            asyncio.create_task(self._worker(queue))
-            for _ in range(min(self._backend.concurrency, len(calls)))
-        ]
+        workers: list[asyncio.Task[None]] = []
+        for backend, missing in groups:
+            calls = backend.plan([asked.payload for asked in missing])
+            queue = iter([[missing[index] for index in call] for call in calls])
+            workers += [
+                asyncio.create_task(self._worker(backend, queue))
+                for _ in range(min(backend.concurrency, len(calls)))
+            ]
         waiting, stop_at = set(workers), float("inf")
         while waiting:
             done, waiting = await asyncio.wait(waiting, timeout=POLL_SECONDS)
@@ -83,16 +84,16 @@ class Calls:
     def _stopping(self) -> bool:
         return self._failed or self._control.stopping
 
-    async def _worker(self, queue: Iterator[list[Request]]) -> None:
+    async def _worker(self, backend: CallBackend, queue: Iterator[list[Request]]) -> None:
         for call in queue:
             if self._stopping:
                 return
-            await self._ask(call)
+            await self._ask(backend, call)
 
-    async def _ask(self, call: Sequence[Request]) -> None:
+    async def _ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
         """One call; where several questions are refused together, one for each, since it may be
         a single one that is to blame."""
-        backend, payloads = self._backend, [asked.payload for asked in call]
+        payloads = [asked.payload for asked in call]
         if reason := self._down.get(id(backend)):
             return self._unanswered(call, reason)
         estimate = backend.estimate(payloads).usd
@@ -104,7 +105,7 @@ class Calls:
             if len(call) > 1:
                 for asked in call:
                     if not self._stopping:
-                        await self._ask([asked])
+                        await self._ask(backend, [asked])
                 return
             replies = [Reply({}, str(error))]
         except ProviderError as error:

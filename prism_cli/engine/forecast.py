@@ -10,7 +10,6 @@ from prism_cli.engine.runner import RunOptions, read_lines
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import CallBackend, Request, Terms, Usage
-from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.reader import Source
@@ -150,7 +149,7 @@ def _sample(jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions
         if number % step >= BLOCK_ROWS:
             continue
         try:
-            row = decode_row(raw, options.fields)
+            row = stage.decode(raw, options.fields)
             stage.check(row)
         except RowError:
             continue

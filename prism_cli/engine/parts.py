@@ -22,7 +22,7 @@ class Parts:
             self._main[name] = PartFile(path)
             stack.callback(self._main[name].discard)
         self._stdout: BinaryIO | None = sys.stdout.buffer if job.outputs is None else None
-        self._side = {kind: _SideFile(side_path(job.papers, kind)) for kind in SIDE_KINDS}
+        self._side = {kind: SideFile(side_path(job.papers, kind)) for kind in SIDE_KINDS}
         for side in self._side.values():
             stack.callback(side.discard)
 
@@ -61,7 +61,7 @@ class Parts:
         return [side.path for side in self._side.values() if side.used]
 
 
-class _SideFile:
+class SideFile:
     """Rejects or pending rows: a file only where there are any."""
 
     def __init__(self, path: Path) -> None:

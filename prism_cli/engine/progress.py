@@ -4,6 +4,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prism_cli.engine.live import LiveRecord
 
 LINE_SECONDS = 60.0
 
@@ -27,6 +31,10 @@ class Progress:
         """`rows` more are through; `usd` spent so far."""
         self.rows += rows
         self.usd = usd
+
+    def live(self) -> dict[str, Any]:
+        """For a record that another terminal reads."""
+        return {"label": self.label, "total": self.total, "through": self.rows, "moved": self.rows}
 
     @property
     def line(self) -> str:
@@ -56,9 +64,21 @@ class _Lines(Progress):
 
 
 @contextmanager
-def shown_progress(label: str, total: int | None, *, quiet: bool) -> Iterator[Progress]:
-    """A progress for the block, in the manner that fits stderr."""
-    if quiet:
+def shown_progress(
+    label: str, total: int | None, *, quiet: bool, papers: Path | None = None
+) -> Iterator[Progress]:
+    """A progress for the block, in the manner that fits stderr.
+
+    Args:
+        papers: keep a live record of it for that output.
+    """
+    if papers is not None:
+        with (
+            shown_progress(label, total, quiet=quiet) as progress,
+            LiveRecord(papers, progress.live),
+        ):
+            yield progress
+    elif quiet:
         yield Progress(label, total)
     elif sys.stderr.isatty():
         from prism_cli.engine.progress_bar import progress_bar

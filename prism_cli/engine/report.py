@@ -1,19 +1,28 @@
 """What a run did, for people: a few lines on stderr."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prism_cli.engine.runner import RunSummary
 
 
-def print_summary(summary: "RunSummary", *, verbose: bool = False) -> None:
+Drawn = Mapping[str, Sequence[str]]
+"""Lines that tell a figure, by its name, in place of the plain ones."""
+
+
+def print_summary(
+    summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
+) -> None:
     """Outputs, counts, cost and the stage's own figures, in plain lines."""
-    for line in summary_lines(summary, verbose=verbose):
+    for line in summary_lines(summary, verbose=verbose, drawn=drawn):
         print(line, file=sys.stderr)
 
 
-def summary_lines(summary: "RunSummary", *, verbose: bool = False) -> list[str]:
+def summary_lines(
+    summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
+) -> list[str]:
     """The lines that `print_summary` prints."""
     counts, usage = summary.counts, summary.usage
     lines = [f"{out}: finished before, nothing to do" for out in summary.finished_before]
@@ -36,7 +45,7 @@ def summary_lines(summary: "RunSummary", *, verbose: bool = False) -> list[str]:
             f"replies: {usage.asked:,} asked, {usage.from_ledger:,} from the ledger, "
             f"{usage.shared:,} shared{cost}"
         )
-    lines += _figure_lines(summary.figures)
+    lines += _figure_lines(summary.figures, drawn or {})
     for reason, count in summary.pending_reasons.items():
         lines.append(f"pending: {count:,} rows: {reason}")
     lines += [f"not published, rows are pending: {out}" for out in summary.unpublished]
@@ -47,10 +56,12 @@ def summary_lines(summary: "RunSummary", *, verbose: bool = False) -> list[str]:
     return lines
 
 
-def _figure_lines(figures: dict[str, Any]) -> list[str]:
+def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:
     lines: list[str] = []
     for name, value in figures.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+        if name in drawn:
+            lines += drawn[name]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
             columns = list(value[0])
             table = [[_short(row.get(column)) for column in columns] for row in value]
             widths = [

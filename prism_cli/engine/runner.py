@@ -13,18 +13,18 @@ from prism_cli.engine.answering import Answerer, Tally
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Input, Job, plan_jobs
+from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
 from prism_cli.engine.progress import shown_progress
 from prism_cli.engine.shard import Counts, Line, ShardWork
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import LockedError, PrismError, RowError
-from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
-from prism_cli.shards.state import LEDGER_NAME, state_directory
+from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
 
 DEFAULT_MAX_REJECTS = 0.01
 _STDOUT_RUNS = 1000
@@ -152,6 +152,7 @@ class _Run:
     stack: ExitStack
     worked: bool = False
     _answerer: Answerer | None = None
+    _ledger: Path = Path()
 
     def finished(self, job: Job, papers: Papers | None = None) -> bool:
         """Whether the job's outputs stand already; refuses those that something else made."""
@@ -191,10 +192,11 @@ class _Run:
         with ExitStack() as files:
             parts = Parts(job, files)
             progress = files.enter_context(
-                shown_progress(label, papers.count_lines(), quiet=self.options.quiet)
+                shown_progress(label, self._total(papers), quiet=self.options.quiet)
             )
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
-            counts = work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+            with LiveRecord(job.papers, work.live, **self._place(job, papers)):
+                counts = work.run(read_lines(job.inputs, papers.measured, self.options.limit))
             parts.finish()
             self.summary.counts.add(counts)
             for reason, count in work.pending_reasons.items():
@@ -209,6 +211,23 @@ class _Run:
             self.summary.side_files += map(str, parts.publish())
             self.summary.outputs += outputs
             papers.finish(finished=not counts.pending)
+            if not counts.pending:
+                remove_live(job.papers)
+
+    def _total(self, papers: Papers) -> int | None:
+        lines, limit = papers.count_lines(), self.options.limit
+        return lines if lines is None or limit is None else min(lines, limit)
+
+    def _place(self, job: Job, papers: Papers) -> dict[str, Any]:
+        """What another terminal needs to know of the job besides its counts."""
+        here = next(number for number, one in enumerate(self.jobs, 1) if one.inputs is job.inputs)
+        return {
+            "stage": self.stage.name,
+            "attempts": papers.manifest.attempts,
+            "job": here,
+            "jobs": len(self.jobs),
+            "ledger": str(self._ledger.absolute()),
+        }
 
     def _locked(self, job: Job, held: ExitStack) -> Job:
         """Take the job's lock. Runs to standard output take turns at names for their papers."""
@@ -229,6 +248,7 @@ class _Run:
     def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:
             home = next(iter(papers.job.outputs.values())) if papers.job.outputs else None
+            self._ledger = ledger_path(home)
             self._answerer = Answerer(
                 self.stage.name,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
@@ -247,7 +267,7 @@ class _Run:
                 if not raw.strip():
                     continue
                 try:
-                    row = decode_row(raw, self.options.fields)
+                    row = self.stage.decode(raw, self.options.fields)
                     self.stage.check(row)
                 except RowError:
                     continue  # the main pass sets it aside

@@ -7,7 +7,7 @@ what the ledger lacks is asked.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +18,6 @@ from prism_cli.engine.progress import Progress
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Reply, Request, Routed, RowWork
-from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
 from prism_cli.shards.spill import SeenTexts
 
@@ -101,6 +100,8 @@ class ShardWork:
     fields: Mapping[str, str]
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Counter[str] = field(default_factory=Counter)
+    _open: Sequence[Result] = ()
+    _asking: tuple[Sequence[_Waiting], Mapping[bytes, object]] = ((), {})
     _seen: SeenTexts = field(default_factory=SeenTexts)
     _last_query: tuple[str, str, str] = ("", "", "")
 
@@ -110,12 +111,41 @@ class ShardWork:
         Raises:
             PrismError: what stops a run; replies so far are committed.
         """
-        dumps, option = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+        render = self.stage.render
         for row in self.stage.arrange(self._rows(lines)):
-            self.sinks.row(dumps(row, option=option))
+            self.sinks.row(render(row))
             self.counts.written += 1
         self.counts.check()
         return self.counts
+
+    def live(self) -> dict[str, Any]:
+        """The counts of this moment, with the rows of the window at work; for another thread.
+
+        `answered` are rows whose present questions are all answered; they may ask again.
+        """
+        now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
+        reasons = Counter(dict(self.pending_reasons))
+        asking, replies = self._asking
+        for result in self._open:
+            if isinstance(result, Rejected):
+                now.rejected += 1
+            elif isinstance(result, Dropped):
+                now.dropped[result.reason] += 1
+            elif not isinstance(result, Pending):
+                now.done += 1
+            elif result is not _UNASKED:
+                now.pending += 1
+                reasons[result.reason] += 1
+        through = now.done + now.dropped.total() + now.rejected + now.pending
+        answered = sum(all(one.key in replies for one in row.group) for row in asking)
+        return {
+            "total": self.progress.total,
+            "through": through,
+            "answered": answered,
+            "moved": now.rows or through + answered,  # whole windows, once there are any
+            "counts": now.as_dict(),
+            "pending_reasons": dict(reasons),
+        }
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         for window in _windows(lines, self.counts):
@@ -131,17 +161,21 @@ class ShardWork:
         results: list[Result] = []
         waiting: list[_Waiting] = []
         written = 0
+        self._open = results
         for start in range(0, len(window), PART_ROWS):
             waiting += self._begun(window[start : start + PART_ROWS], start, questions, results)
             if not waiting:
                 yield from self._ended(window, written, results)
                 written, results = start + PART_ROWS, []
+                self._open = results
         step = 0
         while waiting:
             ready = [one for one in waiting if one.step == step]
             waiting = [one for one in waiting if one.step != step]
             if ready:
+                self._asking = (ready, questions.replies(step))
                 replies = questions.ask(step)
+                self._asking = ((), {})
                 for one in ready:
                     index = one.index - written
                     going_on = self._advanced(one, replies, window[one.index], results, index)
@@ -219,6 +253,7 @@ class ShardWork:
     def _ended(
         self, window: Sequence[Line], start: int, results: Sequence[Result]
     ) -> Iterator[Row]:
+        self._open = ()  # from here on `counts` has them
         for index, result in enumerate(results, start):
             if type(result) is dict:
                 self.counts.done += 1
@@ -227,7 +262,7 @@ class ShardWork:
                 yield from self._unusual(window[index], result)
 
     def _checked(self, raw: bytes) -> Row:
-        row = decode_row(raw, self.fields)
+        row = self.stage.decode(raw, self.fields)
         self.stage.check(row)
         if "query_id" in row and self.stage.query_rows:
             query, style = row.get("query"), row.get("query_style") or "original"

@@ -1,10 +1,13 @@
 """What the engine asks of a stage. Order, resume, rejects, ledger and progress are the engine's."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import ClassVar
+
+import orjson
 
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Request, RowWork
+from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
 
 
@@ -23,6 +26,10 @@ class RowStage:
     outputs: tuple[str, ...] = ()
     surveys: bool = False
     query_rows: bool = True
+
+    def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
+        """The row on one line of the input; see `decode_row`, which another format replaces."""
+        return decode_row(raw, fields)
 
     def check(self, row: Row) -> None:
         """Raise RowError where the row breaks this stage's contract."""
@@ -52,6 +59,10 @@ class RowStage:
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """A last look at the output rows, in order, such as ranks over adjacent rows."""
         return rows
+
+    def render(self, row: Row) -> bytes:
+        """One line of the output, with its end."""
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
     def summary(self) -> dict[str, object]:
         """Figures of this stage for the manifest and the summary table, after the last row."""

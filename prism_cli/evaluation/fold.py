@@ -7,7 +7,7 @@ is missing; within one, the model's scores are in the ledger.
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from prism_cli.domain.metrics import default_measures, without_itself
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job
+from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.progress import shown_progress
+from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
 from prism_cli.evaluation.picture import bar_chart
@@ -32,6 +33,7 @@ from prism_cli.shards.lock import output_lock
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.writer import whole_file
 
+METRICS = "metrics.json"
 PICTURE = "ndcg.svg"
 _LIBRARIES = (
     "pytrec-eval-terrier",
@@ -53,7 +55,7 @@ def evaluate(
         MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
         InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
     """
-    path = options.output / "metrics.json"
+    path = options.output / METRICS
     control = Control(options.max_seconds)
     with ExitStack() as stack:
         stack.enter_context(control.listening())
@@ -79,6 +81,7 @@ def evaluate(
                 orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
             )
         papers.finish(finished=True)
+        remove_live(path)
     return EvalSummary(content, path, False)
 
 
@@ -205,7 +208,7 @@ class _Evaluation:
         top_k = self.options.top_k
         run: Run = {}
         label = f"{one.data.name}: {one.first_stage.spec}"
-        with shown_progress(label, len(queries), quiet=self.options.quiet) as progress:
+        with self._progress(label, len(queries)) as progress:
             found = one.first_stage.search(queries, top_k + 1)
             for (query_id, _), hits in zip(queries, found, strict=True):
                 self.answerer.control.check()
@@ -222,12 +225,16 @@ class _Evaluation:
         texts = candidate_texts(one.data.texts(), one.candidates, one.data.name)
         pairs = sum(map(len, one.candidates.values()))
         label = f"{one.data.name}: {name}"
-        with shown_progress(label, pairs, quiet=self.options.quiet) as progress:
+        with self._progress(label, pairs) as progress:
             result = rerank_candidates(
                 ask, one.queries, one.candidates, texts, self.answerer, progress
             )
         seconds = round(time.monotonic() - started, 3)
         return result.run, RunNote(fingerprint, pairs, result.truncated, result.unscored, seconds)
+
+    def _progress(self, label: str, total: int) -> AbstractContextManager[Progress]:
+        papers = self.options.output / METRICS
+        return shown_progress(label, total, quiet=self.options.quiet, papers=papers)
 
 
 @dataclass(frozen=True)

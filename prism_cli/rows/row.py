@@ -5,7 +5,7 @@ and the functions here read it. The field names are those of the README's row ta
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any
 
 import orjson
@@ -123,6 +123,12 @@ def query_id(row: Row) -> str:
 def doc_id(row: Row) -> str:
     """The row's doc_id, else 16 hex digits of SHA-256 of title + space + document."""
     return row.get("doc_id") or text_id(document_text(row))
+
+
+def query_key(row: Row) -> bytes:
+    """16 bytes for (query_id, query): the original and the rewritten query stand apart."""
+    text = f"{query_id(row)}\0{row['query']}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def text_id(text: str) -> str:

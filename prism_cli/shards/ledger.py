@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from prism_cli.errors import StorageError
 from prism_cli.ports import Reply, Request, Usage
+from prism_cli.shards.ledger_file import Entry
 from prism_cli.shards.state import is_network_file_system
 
 _LOOKUP_KEYS = 500
@@ -49,6 +51,24 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
 """
 _SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
 _NO_USAGE = Usage()
+_MERGE = (
+    f"INSERT INTO replies ({', '.join(Entry._fields)}) "
+    f"VALUES ({', '.join('?' * len(Entry._fields))}) ON CONFLICT (key) DO NOTHING"
+)
+
+
+@dataclass
+class Merged:
+    """What became of entries from elsewhere.
+
+    Attributes:
+        known: whose reply was here already, the same one.
+        conflicts: whose key was here with another reply, which stays.
+    """
+
+    new: int = 0
+    known: int = 0
+    conflicts: int = 0
 
 
 class Ledger:
@@ -119,15 +139,25 @@ class Ledger:
             sum(one.usd for one in used),
             0,
         )
-        with self._guarded():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(_KEEP, rows)
-                self._db.execute(_SPEND, (output, *sums))
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+        with self._transaction():
+            self._db.executemany(_KEEP, rows)
+            self._db.execute(_SPEND, (output, *sums))
+
+    def merge(self, entries: Sequence[Entry], counts: Merged) -> None:
+        """Keep replies from elsewhere, durably and all at once, and count them. A reply that is
+        here already stays as it is; nothing is added to what was spent."""
+        with self._transaction():
+            for entry in entries:
+                if self._db.execute(_MERGE, entry).rowcount:
+                    counts.new += 1
+                    continue
+                here = self._db.execute(
+                    "SELECT value, refusal FROM replies WHERE key = ?", (entry.key,)
+                ).fetchone()
+                if here == (entry.value, entry.refusal):
+                    counts.known += 1
+                else:
+                    counts.conflicts += 1
 
     def add_lost_calls(self, output: str, count: int) -> None:
         """Note calls under `output` that ended without a reply and may have been billed."""
@@ -191,6 +221,17 @@ class Ledger:
                 if not busy or time.monotonic() > give_up:
                     raise
                 time.sleep(0.02)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._guarded():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

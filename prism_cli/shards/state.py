@@ -40,6 +40,18 @@ def ledger_path(output: Path | None) -> Path:
     return _state_place(output) / LEDGER_NAME
 
 
+def ledgers_near(path: Path) -> list[Path]:
+    """The ledgers that runs with the output `path`, or with outputs in the folder `path`, may have
+    used: those that lie nearest first. A path without a suffix is a folder."""
+    folder = path.parent if path.suffix and not path.is_dir() else path
+    project = project_file(folder)
+    places = [folder, folder / ".prism"]
+    if project:
+        places.append(project.parent / ".prism")
+    found = [place / LEDGER_NAME for place in places] + [ledger_path(folder / "output")]
+    return [one for one in dict.fromkeys(found) if one.is_file()]
+
+
 def _state_place(output: Path | None) -> Path:
     chosen = os.environ.get("PRISM_STATE")
     if chosen:

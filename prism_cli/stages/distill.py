@@ -16,6 +16,7 @@ from prism_cli.rows.row import (
     number_field,
     string_field,
 )
+from prism_cli.shards.paid_rows import PaidRows, PaidValue
 
 Backend = BatchBackend | CallBackend
 DECIMALS = 6
@@ -34,6 +35,7 @@ class DistillStage(RowStage):
         calibration: of these teachers.
         generator: answers {"contribution", "evidence"}; a refusal becomes generation_error.
         figures: what summary and manifest tell besides counts.
+        paid: scores that are paid for already; the row's `reused` says where they come from.
     """
 
     name = "distill"
@@ -45,6 +47,7 @@ class DistillStage(RowStage):
         generator: Backend | None = None,
         *,
         figures: Mapping[str, object] | None = None,
+        paid: PaidRows | None = None,
     ) -> None:
         self._teachers = list(teachers)
         self._specs = [one.spec for one in teachers]
@@ -52,7 +55,9 @@ class DistillStage(RowStage):
         self._generator = generator
         self._told = dict(figures or {})
         self._scores = {spec: ScoreFigures() for spec in (*self._specs, CALIBRATED)}
+        self._paid = paid
         self._kept_scores = 0
+        self._reused_scores = 0
         self._texts: Counter[str] = Counter()
 
     def check(self, row: Row) -> None:
@@ -75,12 +80,14 @@ class DistillStage(RowStage):
     def work(self, row: Row) -> Outcome | RowWork:
         """Ask the teachers that have not scored the row, and the generator where it is to write."""
         known = row.get("teacher_scores") or {}
-        asked = [one for one in self._teachers if one.spec not in known]
-        self._kept_scores += len(self._teachers) - len(asked)
+        missing = [one for one in self._teachers if one.spec not in known]
+        self._kept_scores += len(self._teachers) - len(missing)
+        reused = self._reused(row, [one.spec for one in missing])
+        asked = [one for one in missing if one.spec not in reused]
         writes = self._writes(row)
         if asked or writes:
-            return self._answered(row, asked, writes)
-        self._finish(row, {})
+            return self._answered(row, asked, writes, reused)
+        self._finish(row, {}, reused)
         return row
 
     def summary(self) -> dict[str, object]:
@@ -93,12 +100,30 @@ class DistillStage(RowStage):
             figures[f"{CALIBRATED} from"] = self._scores[CALIBRATED].histogram()
             if self._kept_scores:
                 figures["scores already there, kept"] = self._kept_scores
+            if self._paid is not None:
+                figures["scores taken over from --reuse"] = self._reused_scores
         if self._generator is not None:
             names = ("written", "already there, kept", "not written", "verdict not yes")
             figures["texts"] = {name: self._texts[name] for name in names}
         return figures
 
-    def _answered(self, row: Row, asked: Sequence[Backend], writes: bool) -> RowWork:
+    def _reused(self, row: Row, specs: Sequence[str]) -> dict[str, PaidValue]:
+        if self._paid is None or not specs:
+            return {}
+        known = self._paid.find(row["query"], document_text(row))
+        return {
+            spec: known["teacher_scores", spec]
+            for spec in specs
+            if ("teacher_scores", spec) in known
+        }
+
+    def _answered(
+        self,
+        row: Row,
+        asked: Sequence[Backend],
+        writes: bool,
+        reused: Mapping[str, PaidValue],
+    ) -> RowWork:
         requests: list[Request] = []
         if asked:
             text = document_text(row)
@@ -116,16 +141,26 @@ class DistillStage(RowStage):
             found[teacher.spec] = reply.value["score"]
         if writes:
             self._write(row, replies[-1])
-        self._finish(row, found)
+        self._finish(row, found, reused)
         return row
 
-    def _finish(self, row: Row, found: Mapping[str, float]) -> None:
+    def _finish(
+        self, row: Row, found: Mapping[str, float], reused: Mapping[str, PaidValue]
+    ) -> None:
         if not self._teachers:
             return
-        scores = {**(row.get("teacher_scores") or {}), **found}
+        self._reused_scores += len(reused)
+        new = {**{spec: one.value for spec, one in reused.items()}, **found}
+        scores = (row.get("teacher_scores") or {}) | {
+            spec: new[spec] for spec in self._specs if spec in new
+        }
         raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
         row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)
+        if reused:
+            origins = {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()}
+            before = row.get("reused")
+            row["reused"] = {**(before if isinstance(before, dict) else {}), **origins}
         verdict = row.get("verdict")
         for spec in self._specs:
             self._scores[spec].add(scores[spec], verdict)

@@ -3,9 +3,23 @@
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import combinations
 from typing import Protocol, runtime_checkable
 
-from prism_cli.domain.voting import Poll, Vote, mean_verdict, reach_probabilities
+from prism_cli.domain.agreement import (
+    LEVEL,
+    Pattern,
+    krippendorff_alpha,
+    pair_agreement,
+    yes_rate,
+)
+from prism_cli.domain.voting import (
+    PANEL_AGREEMENT,
+    Poll,
+    Vote,
+    mean_verdict,
+    reach_probabilities,
+)
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import Row, check_pair, doc_id, document_text, query_id
@@ -67,7 +81,7 @@ class RelabelStage(RowStage):
         self._paid = paid
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
-        self._figures: Counter[str] = Counter()
+        self._audited: Counter[Pattern] = Counter()
 
     def check(self, row: Row) -> None:
         """A pair row; votes of the right form where they are to be kept."""
@@ -105,6 +119,12 @@ class RelabelStage(RowStage):
             self._votes[spec]["kept"] += 1
         for spec, cast in answers:
             self._votes[spec][cast or "abstained"] += 1
+        before = row.get("reused")
+        others = {
+            name: origin
+            for name, origin in (before.items() if isinstance(before, dict) else ())
+            if not name.startswith("votes.")
+        }
         for name in ("vote_probabilities", "audit", "reused"):  # of an earlier panel
             row.pop(name, None)
         row["votes"] = {spec: poll.votes[spec] for spec in self._order if spec in poll.votes}
@@ -119,10 +139,10 @@ class RelabelStage(RowStage):
         row["votes_cast"] = len(poll.votes)
         row["agreement"] = poll.agreement_with(verdict)
         if audit:
-            self._figures["audit rows"] += 1
+            self._audited[tuple(poll.votes.get(spec) for spec in self._order)] += 1
             row["audit"] = True
-        if origins:
-            row["reused"] = {f"votes.{spec}": origin for spec, origin in origins.items()}
+        if origins or others:
+            row["reused"] = others | {f"votes.{spec}": origin for spec, origin in origins.items()}
         return row
 
     def questions(self, row: Row) -> Iterator[tuple[Request, float]]:
@@ -130,7 +150,7 @@ class RelabelStage(RowStage):
         known = {spec for spec, *_ in self._known(row)}
         everyone = self._soft or self._audited_by_lot(row)
         pair = (row["query"], document_text(row))
-        reached = reach_probabilities(len(self._panel))[len(known) :]
+        reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(known) :]
         waiting = [one for one in self._panel if one[0] not in known]
         for (spec, _, backend), share in zip(waiting, reached, strict=True):
             if backend is not None:
@@ -138,7 +158,7 @@ class RelabelStage(RowStage):
                 yield request(backend, (pair, 0), *pair), 1.0 if sure else share
 
     def summary(self) -> dict[str, object]:
-        """Verdicts, each judge's votes, and what stopping early spared."""
+        """Verdicts, each judge's votes, what stopping early spared; agreement on audit rows."""
         figures: dict[str, object] = {
             "verdicts": {name: self._verdicts[name] for name in ("yes", "no", "undecided")}
         }
@@ -153,8 +173,41 @@ class RelabelStage(RowStage):
             spared = self._verdicts.total() * len(self._panel) - asked - kept
             figures["judgements"] = {"made": asked, "spared by stopping early": spared}
         if self._audit:
-            figures["audit rows"] = self._figures["audit rows"]
+            figures["audit rows"] = self._audited.total()
+        if self._audited:
+            figures |= self._agreement()
         return figures
+
+    def _agreement(self) -> dict[str, object]:
+        """From audit rows alone: elsewhere the rows with all votes are the disputed ones."""
+        rates = [yes_rate(self._audited, place) for place in range(len(self._order))]
+        pairs = [
+            (one, other, pair_agreement(self._audited, one, other))
+            for one, other in combinations(range(len(self._order)), 2)
+        ]
+        alpha = krippendorff_alpha(self._audited, seed=self._seed)
+        return {
+            "yes-rates on audit rows": [
+                {"judge": spec, "votes": votes, "yes": _rounded(rate)}
+                for spec, (votes, rate) in zip(self._order, rates, strict=True)
+            ],
+            "kappa on audit rows": [
+                {
+                    "judge": self._order[one],
+                    "with": self._order[other],
+                    "rows": found.rows,
+                    "same vote": _rounded(found.share),
+                    "kappa": _rounded(found.kappa),
+                }
+                for one, other, found in pairs
+            ],
+            "Krippendorff's alpha on audit rows": {
+                "rows": alpha.rows,
+                "alpha": _rounded(alpha.value),
+                f"{LEVEL:.0%} from": _rounded(alpha.low),
+                "to": _rounded(alpha.high),
+            },
+        }
 
     def _known(self, row: Row) -> list[tuple[str, Vote, float | None, str]]:
         """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
@@ -181,6 +234,10 @@ class RelabelStage(RowStage):
         text = f"{self._seed}\0audit\0{query_id(row)}\0{doc_id(row)}"
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest) < self._audit * 2**64
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)
 
 
 def _asked(

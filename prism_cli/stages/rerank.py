@@ -6,7 +6,6 @@ documents, answered by `results`, best first. Ties go by doc_id.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, ClassVar
 
 from prism_cli.domain.scoring import relevance_score, verdict_of
@@ -19,7 +18,7 @@ from prism_cli.rows.row import (
     Row,
     doc_id,
     document_text,
-    query_id,
+    query_key,
 )
 from prism_cli.shards.spill import SeenTexts
 
@@ -74,7 +73,7 @@ class RerankStage(RowStage):
         seen = SeenTexts()
         number, current = 0, b""
         for row in rows:
-            key = b"" if "documents" in row else _query_key(row)
+            key = b"" if "documents" in row else query_key(row)
             if key != current:
                 number, current = number + 1, key
                 if key and seen.conflicts(key, str(number).encode()):
@@ -85,7 +84,7 @@ class RerankStage(RowStage):
         group: list[Row] = []
         current = b""
         for row in rows:
-            key = b"" if "documents" in row else _query_key(row)
+            key = b"" if "documents" in row else query_key(row)
             if group and (key != current or not key or len(group) >= MAX_GROUP_ROWS):
                 yield from self._ranked(group, current)
                 group = []
@@ -200,9 +199,3 @@ class _Found:
     contribution: str | None = None
     evidence: str | None = None
     format_ok: bool | None = None
-
-
-def _query_key(row: Row) -> bytes:
-    """16 bytes for (query_id, query): the original and the rewritten query rank apart."""
-    text = f"{query_id(row)}\0{row['query']}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -6,7 +6,7 @@ not all of them fit, the first ones stay.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby, islice
@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from prism_cli.domain.length_caps import LengthCaps
 from prism_cli.domain.sampling import (
     PAPER_BUCKETS,
     bin_of,
@@ -21,7 +22,6 @@ from prism_cli.domain.sampling import (
     labelled_and_web,
     paper_shares,
 )
-from prism_cli.domain.words import words
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.ports import Outcome
@@ -30,7 +30,6 @@ from prism_cli.rows.row import (
     Row,
     check_pair,
     doc_id,
-    document_text,
     json_type,
     number_field,
     query_id,
@@ -40,6 +39,10 @@ from prism_cli.shards.spill import Spill
 
 Stratum = tuple[str, int]
 """Source ("" where it does not matter) and score bin."""
+
+
+SOURCES_TOLD = 20
+"""Sources with a histogram of their own, the largest ones."""
 
 
 @dataclass
@@ -68,7 +71,8 @@ class SampleStage(RowStage):
     Args:
         size: rows wanted, in equal shares over `bins` bins of teacher_score; None for the paper's
             rule: per source, over buckets of the raw mean score, then labelled : web = 2 : 3.
-        max_document_words: longer documents are dropped before anything is counted.
+        lengths: documents are cut, and too long ones or pairs dropped, before quotas are counted;
+            None for no limit.
         web_sources: values of `source` that are web rows.
     """
 
@@ -80,21 +84,22 @@ class SampleStage(RowStage):
         size: int | None = None,
         *,
         bins: int = 10,
-        max_document_words: int | None = None,
+        lengths: LengthCaps | None = None,
         web_sources: Collection[str] = (),
         seed: int = 0,
     ) -> None:
         self._size = size
         self._bins = bins if size is not None else PAPER_BUCKETS
-        self._max_words = max_document_words
+        self._lengths = lengths
+        self._cut_documents = 0
         self._web = frozenset(web_sources)
         self._seed = seed
         self._quotas: dict[Stratum, int] = {}
         self._cutoffs: dict[Stratum, Cutoff] = {}
         self._side_cutoffs: dict[bool, Cutoff] = {}
         self._notes: dict[str, object] = {}
-        self._before: Counter[int] = Counter()
-        self._after: Counter[int] = Counter()
+        self._before: Counter[Stratum] = Counter()
+        self._after: Counter[Stratum] = Counter()
 
     def check(self, row: Row) -> None:
         """A pair row; scores are numbers in [0, 1]."""
@@ -128,9 +133,10 @@ class SampleStage(RowStage):
                 score = self._score(row)
                 if score is None:
                     continue
-                stratum = self._stratum(row, score)
-                self._before[stratum[1]] += 1
-                if not self._too_long(row):
+                source, index = row.get("source") or "", bin_of(score, self._bins)
+                self._before[source, index] += 1
+                if self._lengths is None or not self._lengths.refusal(row):
+                    stratum = self._stratum(source, index)
                     counts[stratum] += 1
                     yield *stratum, self._key(row)
 
@@ -154,9 +160,10 @@ class SampleStage(RowStage):
         score = self._score(row)
         if score is None:
             return Dropped("no teacher_score")
-        if self._too_long(row):
-            return Dropped(f"document over {self._max_words} words")
-        stratum = self._stratum(row, score)
+        if self._lengths and (reason := self._lengths.refusal(row)):
+            return Dropped(reason)
+        source, index = row.get("source") or "", bin_of(score, self._bins)
+        stratum = self._stratum(source, index)
         cutoff = self._cutoffs.get(stratum)
         side = self._side_cutoffs.get(stratum[0] in self._web) if self._side_cutoffs else None
         if cutoff or side:
@@ -165,25 +172,39 @@ class SampleStage(RowStage):
                 return Dropped("enough rows of its score")
             if side and not side.keeps(_second(key)):
                 return Dropped("enough rows of its side of labelled : web = 2 : 3")
-        self._after[stratum[1]] += 1
+        self._after[source, index] += 1
+        if self._lengths and self._lengths.cut(row):
+            self._cut_documents += 1
         return row
 
     def summary(self) -> dict[str, object]:
-        """The rule, and the histogram before and after."""
+        """The rule, the limits, and histograms before and after: of all, and of each source."""
         rule = (
             f"equal shares of {self._size} rows over {self._bins} bins of teacher_score"
             if self._size is not None
             else "the paper's caps, a source at a time, over buckets of the raw mean score"
         )
-        histogram = [
+        figures: dict[str, object] = {"rule": rule, **self._notes}
+        if self._lengths and (lengths := self._lengths.summary()):
+            figures |= lengths | {"documents cut": self._cut_documents}
+        sources = Counter[str]()
+        for (source, _), count in self._before.items():
+            sources[source] += count
+        figures["histogram"] = self._histogram(list(sources))
+        if len(sources) > 1:
+            largest = [name for name, _ in sources.most_common(SOURCES_TOLD)]
+            figures["histograms"] = {name or "-": self._histogram([name]) for name in largest}
+        return figures
+
+    def _histogram(self, sources: Sequence[str]) -> list[dict[str, object]]:
+        return [
             {
                 "score": f"{index / self._bins:.2f}-{(index + 1) / self._bins:.2f}",
-                "before": self._before[index],
-                "after": self._after[index],
+                "before": sum(self._before[source, index] for source in sources),
+                "after": sum(self._after[source, index] for source in sources),
             }
             for index in range(self._bins)
         ]
-        return {"rule": rule, **self._notes, "histogram": histogram}
 
     def _shares(self, counts: Counter[Stratum]) -> dict[Stratum, int]:
         quotas: dict[Stratum, int] = {}
@@ -238,15 +259,8 @@ class SampleStage(RowStage):
         score = row.get("teacher_score")
         return None if score is None else float(score)
 
-    def _stratum(self, row: Row, score: float) -> Stratum:
-        source = "" if self._size is not None else row.get("source") or ""
-        return source, bin_of(score, self._bins)
-
-    def _too_long(self, row: Row) -> bool:
-        if self._max_words is None:
-            return False
-        text = document_text(row)
-        return len(text) > self._max_words and len(words(text)) > self._max_words
+    def _stratum(self, source: str, index: int) -> Stratum:
+        return "" if self._size is not None else source, index
 
     def _key(self, row: Row) -> bytes:
         """16 bytes: the lot of (seed, query_id, doc_id), then of the row itself."""

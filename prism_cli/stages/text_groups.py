@@ -1,10 +1,11 @@
 """Distinct texts on disk, and which of them are near-duplicates; memory holds 20 bytes a text."""
 
+import os
 import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from prism_cli.domain.near_duplicates import (
     BANDS,
@@ -20,6 +21,10 @@ from prism_cli.domain.near_duplicates import (
     text_key,
 )
 from prism_cli.shards.spill import Spill
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BUFFER = 4096
 _ALL_PAIRS = 16
@@ -133,30 +138,40 @@ class TextGroups:
         size = len(self)
         if size < 2 or self._signatures is None:
             return
-        rows = np.memmap(
-            self._signatures, dtype=np.uint32, mode="r", shape=(size, PERMUTATIONS + 1)
-        )
         lots = np.frombuffer(self.lots, dtype=np.uint64)
         least = THRESHOLD - _DOUBT if self._exact else THRESHOLD
+        keys = np.empty(size, dtype=np.uint64)
         for band in range(BANDS):
-            keys = band_keys(rows, band) ^ rows[:, PERMUTATIONS]
+            for start in range(0, size, _BUFFER):
+                part = self._stored([start], _BUFFER)
+                keys[start : start + _BUFFER] = band_keys(part, band) ^ part[:, PERMUTATIONS]
             order = np.lexsort((lots, keys))
-            keys = keys[order]
-            edges = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1], [True])))
+            ordered = keys[order]
+            edges = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
             lengths = np.repeat(np.diff(edges), np.diff(edges))
             for step in range(1, _ALL_PAIRS):
-                same = keys[step:] == keys[:-step]
+                same = ordered[step:] == ordered[:-step]
                 if step > _NEIGHBOURS:
                     same &= lengths[step:] <= _ALL_PAIRS
                 places = np.flatnonzero(same)
                 for start in range(0, len(places), _BUFFER):
                     here = places[start : start + _BUFFER]
                     one, other = order[here], order[here + step]
-                    equal = rows[one, :PERMUTATIONS] == rows[other, :PERMUTATIONS]
-                    near = equal.mean(axis=1) >= least
+                    equal = self._stored(one.tolist()) == self._stored(other.tolist())
+                    near = equal[:, :PERMUTATIONS].mean(axis=1) >= least
                     yield from zip(one[near].tolist(), other[near].tolist(), strict=True)
                 if not len(places):
                     break
+
+    def _stored(self, numbers: list[int], count: int = 1) -> "NDArray[np.uint32]":
+        """Signatures of each number and of the `count` - 1 texts after it, read and not mapped:
+        mapped pages stay in memory, and a page brings its neighbours."""
+        import numpy as np
+
+        assert self._signatures is not None
+        file, width = self._signatures.fileno(), 4 * (PERMUTATIONS + 1)
+        raw = b"".join(os.pread(file, count * width, number * width) for number in numbers)
+        return np.frombuffer(raw, dtype=np.uint32).reshape(-1, PERMUTATIONS + 1)
 
     def _near(self, one: int, other: int) -> bool:
         if not self._exact:

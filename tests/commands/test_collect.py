@@ -120,3 +120,39 @@ def test_saved_data_set_names_its_splits(saved: Path) -> None:
     done = prism("collect", "--dataset", saved / "disk", "--split", "nope", "-o", "out.jsonl")
     assert done.returncode == 3
     assert "no split 'nope'; it has train, dev" in done.stderr
+
+
+def test_authors_rows_keep_their_labels_and_cohere_rows_are_spread() -> None:
+    Path("mixed.jsonl").write_text(
+        '{"query": "a", "document": "b", "loss_type": "sft", "revised_score": 0.4, '
+        '"annotated_label": "no"}\n'
+        '{"query": "c", "documents": ["d", {"text": "e", "lang": "en"}]}\n'
+    )
+    done = prism("collect", "mixed.jsonl", "-o", "pairs.jsonl")
+    assert done.returncode == 0, done.stderr
+    author, first, second = rows("pairs.jsonl")
+    assert author == {
+        "query": "a",
+        "document": "b",
+        "objectives": ["sft"],
+        "teacher_score": 0.4,
+        "verdict": "no",
+    }
+    assert (first["document"], second["document"], second["lang"]) == ("d", "e", "en")
+
+
+def test_named_shapes_a_run_and_a_teachers_scores() -> None:
+    Path("st.jsonl").write_text(
+        '{"anchor": "q", "positive": "p", "negative": "n"}\n'
+        '{"anchor": "q", "positive": "p", "negative": "m"}\n'
+    )
+    assert prism("collect", "st.jsonl", "--from", "st-triplets", "-o", "st-p.jsonl").returncode == 0
+    assert [row["document"] for row in rows("st-p.jsonl")] == ["p", "n", "m"]
+    query, document, _ = (MINI / "qrels" / "test.tsv").read_text().splitlines()[1].split("\t")
+    Path("run.trec").write_text(f"{query} Q0 {document} 1 0.5 x\n")
+    words = ("--from", "trec-run", "--corpus", MINI, "--as-teacher", "dense", "--source", "mini")
+    done = prism("collect", "run.trec", *words, "-o", "run.jsonl")
+    assert done.returncode == 0, done.stderr
+    (row,) = rows("run.jsonl")
+    assert (row["doc_id"], row["source"]) == (document, "mini")
+    assert row["teacher_scores"] == {"dense": 0.5}

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from tests.door import prism
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.servers.fault_server import FaultServer
+from tests.servers.replies import hashed
 
 MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 
@@ -96,6 +99,65 @@ def test_killed_and_run_again_asks_nothing_twice(pairs: Path) -> None:
     assert Path("fresh.jsonl").read_bytes() == Path("out.jsonl").read_bytes()
 
 
+VOYAGE = ("voyage/rerank-2", "voyage/rerank-2.5")
+
+
+@pytest.fixture
+def voyage(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
+    """Voyage's API on this machine, named in the provider file of the environment."""
+    with FaultServer() as server:
+        Path("p.toml").write_text(
+            f'[providers.voyage]\nbase_url = "{server.base_url}/voyage/v1"\n', encoding="utf-8"
+        )
+        monkeypatch.setenv("PRISM_PROVIDER_FILE", str(Path("p.toml").resolve()))
+        monkeypatch.setenv("VOYAGE_API_KEY", "pa-planted")
+        yield server
+
+
+def test_the_paper_s_pair_of_teachers_has_its_exponent(voyage: FaultServer) -> None:
+    rows = [make_pair(n, query=f"query {n // 3}") for n in range(9)]
+    write_jsonl(Path("in.jsonl"), rows)
+    words = ("distill", "in.jsonl", "-o", "out.jsonl", "--json")
+    words += ("--teacher", VOYAGE[0], "--teacher", VOYAGE[1])
+    forecast = prism(*words, "--dry-run")
+    assert (forecast.returncode, voyage.calls) == (0, [])
+    thought = {one["model"]: one for one in json.loads(forecast.stdout)["models"]}
+    done = prism(*words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["figures"]["calibration"]["exponent"] == 1.609
+    for row in read_jsonl(Path("out.jsonl")):
+        raw = [hashed(name.partition("/")[2], row["query"], row["document"]) for name in VOYAGE]
+        assert list(row["teacher_scores"].items()) == list(zip(VOYAGE, raw, strict=True))
+        assert row["teacher_score"] == pytest.approx((sum(raw) / 2) ** 1.609, abs=1e-6)
+    assert len(voyage.calls) == 6  # three queries, two teachers
+    assert [thought[name]["calls"] for name in VOYAGE] == [3, 3]
+    billed = sum(call.input_tokens for call in voyage.calls)
+    assert found["usage"]["input_tokens"] == billed
+    assert found["usage"]["usd"] == pytest.approx(billed * 0.05 / 1e6)
+
+
+def test_scores_of_other_files_are_not_paid_again(voyage: FaultServer) -> None:
+    rows = make_pairs(4)
+    write_jsonl(Path("in.jsonl"), [rows[0] | {"reused": {"votes.j": "v.jsonl"}}, *rows[1:]])
+    old = [row | {"teacher_scores": {VOYAGE[0]: 0.25, "other": 0.5}} for row in rows[:2]]
+    write_jsonl(Path("old.jsonl"), [*old, rows[2] | {"teacher_scores": {VOYAGE[0]: 7}}])
+    words = ("distill", "in.jsonl", "-o", "out.jsonl", "--teacher", VOYAGE[0], "--json")
+    done = prism(*words, "--reuse", "old.jsonl")
+    assert done.returncode == 0, done.stderr
+    found = read_jsonl(Path("out.jsonl"))
+    assert found[0]["teacher_scores"] == {VOYAGE[0]: 0.25}
+    assert found[0]["teacher_score"] == 0.25
+    where = {f"teacher_scores.{VOYAGE[0]}": "old.jsonl"}
+    assert found[0]["reused"] == {"votes.j": "v.jsonl"} | where
+    assert found[1]["reused"] == where
+    assert all("reused" not in row for row in found[2:])
+    said = json.loads(done.stdout)
+    assert said["figures"]["scores taken over from --reuse"] == 2
+    assert said["usage"]["asked"] == 2
+    assert [one["path"] for one in manifest("out.jsonl")["dependencies"]] == ["old.jsonl"]
+
+
 def scored_rows(yes: int, no: int) -> Path:
     rows = [make_pair(n, verdict="yes", teacher_scores={"st:minilm": 0.6}) for n in range(yes)]
     rows += [make_pair(n, verdict="no", teacher_scores={"st:minilm": 0.2}) for n in range(no)]
@@ -134,7 +196,10 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
         ("", 2, "give --teacher SPEC (such as st:minilm) for scores, --generator extractive"),
         ("--teacher minilm", 2, "minilm: no such teacher; expected st:minilm"),
         ("--teacher st:minilm --teacher st:minilm", 2, "st:minilm stands twice"),
-        ("--teacher voyage/rerank-2 --teacher st:minilm", 3, "local teachers only"),
+        ("--teacher voyage/rerank-2 --teacher st:minilm", 3, "VOYAGE_API_KEY for voyage/rerank-2"),
+        ("--teacher deepseek/deepseek-chat", 3, "DEEPSEEK_API_KEY for deepseek/deepseek-chat"),
+        ("--teacher exa/search --dry-run", 2, "exa/search: speaks exa, and cannot score"),
+        ("--teacher voyag/rerank-2", 2, "voyag/rerank-2: no such teacher"),
         ("--teacher st:./nowhere", 3, "st:./nowhere: no such directory"),
         ("--teacher st:org/nothing", 3, "hf download org/nothing"),
         ("--teacher st:minilm --calibration-exponent 0", 2, "calibration_exponent"),

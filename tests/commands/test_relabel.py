@@ -7,6 +7,8 @@ import pytest
 
 from tests.door import prism
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.servers.fault_server import FaultServer
+from tests.servers.replies import Answers
 
 KEYS = ("DEEPSEEK_API_KEY", "DASHSCOPE_API_KEY", "OPENROUTER_API_KEY")
 
@@ -68,6 +70,28 @@ def test_one_missing_key_is_not_answered_by_a_smaller_panel(
     assert done.returncode == 3
     assert "DASHSCOPE_API_KEY" in done.stderr
     assert "OPENROUTER_API_KEY" not in done.stderr
+
+
+def test_soft_votes_need_probabilities_of_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jsonl(Path("data.jsonl"), [make_pair(n, query="q") for n in range(3)])
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "a")
+    words = ("data.jsonl", "-o", "out.jsonl", "--vote", "soft", "--judge", "lab/j")
+    with FaultServer(answers=Answers(probability=lambda model, text: 0.75)) as server:
+        Path("p.toml").write_text(
+            f'[providers.lab]\napi = "systemone"\nbase_url = "{server.base_url}/v1"\n'
+        )
+        words += ("--provider-file", "p.toml")
+        done = prism("relabel", *words, "--judge", "source", "--judge", "deepseek/deepseek-chat")
+        assert done.returncode == 2
+        assert "--vote soft: source, deepseek/deepseek-chat gives no probability" in done.stderr
+        assert prism("relabel", *words, "--set", "pack_questions=0").returncode == 2
+        assert server.calls == []
+        done = prism("relabel", *words, "--set", "pack_questions=auto", "-q")
+    assert done.returncode == 0, done.stderr
+    assert len(server.calls) == 1  # three documents of one query
+    for row in read_jsonl(Path("out.jsonl")):
+        assert row["vote_probabilities"] == {"lab/j": 0.75}
+        assert row["verdict"] == "yes"
 
 
 def test_missing_input_is_told() -> None:

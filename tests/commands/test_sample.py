@@ -1,12 +1,16 @@
 """`prism sample` through the real command."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.door import prism
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.modeling.test_token_cut import make_tokenizer
 from tests.stages.test_sample import scored
 
 
@@ -45,6 +49,86 @@ def test_sample_does_not_depend_on_how_rows_are_cut_into_files(rule: tuple[str, 
     assert sorted(whole) == sorted(merged) == sorted(parts)
 
 
+def long_rows() -> list[dict[str, Any]]:
+    rows = scored(100, source="a")
+    for row in rows[:10]:
+        row["document"] = "Some words more of it. " * 1500
+    for row in rows[10:15]:
+        row["query"] = "And why is that so? " * 3000
+    for row in rows[60:]:
+        row["source"] = "b"
+    return rows
+
+
+@pytest.mark.parametrize("rule", [("--size", "500"), ()], ids=["size", "paper"])
+def test_lengths_are_capped_by_default(rule: tuple[str, ...]) -> None:
+    rows = long_rows()
+    write_jsonl(Path("in.jsonl"), rows)
+    done = prism("sample", "in.jsonl", "-o", "out.jsonl", "--json", *rule)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["counts"]["dropped"]["pair over 8,192 tokens"] == 5
+    cut = [row for row in read_jsonl(Path("out.jsonl")) if row["document"].startswith("Some")]
+    assert told["figures"]["documents cut"] == len(cut) > 0
+    assert all(15_000 < len(row["document"]) < 20_000 for row in cut)
+    assert "4,096 tokens" in done.stderr
+    assert "estimate" in done.stderr
+    words = ("sample", "in.jsonl", "-o", "all.jsonl", "--size", "500", "-q")
+    off = prism(*words, "--max-document-tokens", "0", "--max-pair-tokens", "0")
+    assert off.returncode == 0
+    assert read_jsonl(Path("all.jsonl")) == rows
+
+
+def test_a_tokenizer_by_folder_counts_instead() -> None:
+    make_tokenizer(Path("small"))
+    write_jsonl(Path("in.jsonl"), long_rows())
+    done = prism(
+        "sample", "in.jsonl", "-o", "out.jsonl", "--size", "500", "--tokenizer", "small",
+        "--max-document-tokens", "100", "--max-pair-tokens", "0",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "by the tokenizer of small" in done.stderr
+    manifest = json.loads(Path("out.jsonl.manifest.json").read_bytes())
+    assert "tokenizer.json" in json.dumps(manifest)
+    assert prism("sample", "in.jsonl", "-o", "x.jsonl", "--tokenizer", "./none").returncode == 3
+
+
+def test_default_loads_no_model_library() -> None:
+    write_jsonl(Path("in.jsonl"), long_rows())
+    code = (
+        "import sys; sys.argv = 'prism sample in.jsonl -o out.jsonl -q'.split()\n"
+        "from prism_cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit as leave:\n    assert not leave.code\n"
+        "slow = {'torch', 'transformers', 'tokenizers'} & sys.modules.keys()\n"
+        "assert not slow, slow\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_histogram_is_drawn_beside_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jsonl(Path("in.jsonl"), long_rows())
+    words = ("sample", "in.jsonl", "-o", "out.jsonl")
+    done = prism(*words)
+    assert "drawn in out.jsonl.histogram.svg" in done.stderr
+    assert "####" in done.stderr
+    drawn = Path("out.jsonl.histogram.svg").read_bytes()
+    assert b"Scores before and after" in drawn
+    again = prism(*words, "-q")
+    assert (again.returncode, again.stderr) == (0, "")
+    Path("out.jsonl.histogram.svg").unlink()
+    assert prism(*words, "-q", "--fresh").returncode == 0
+    assert Path("out.jsonl.histogram.svg").read_bytes() == drawn
+    parts = prism("sample", "in.jsonl", "out.jsonl", "-o", "parts", "--size", "9")
+    assert "drawn in parts.histogram.svg" in parts.stderr
+    assert Path("parts.histogram.svg").exists()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    without = prism("sample", "in.jsonl", "-o", "b.jsonl")
+    assert without.returncode == 0
+    assert "pip install 'prism-cli[local]'" in without.stderr
+    assert not Path("b.jsonl.histogram.svg").exists()
+
+
 def test_rows_without_any_score_name_the_command_that_writes_it() -> None:
     write_jsonl(Path("in.jsonl"), make_pairs(3))
     done = prism("sample", "in.jsonl", "-o", "out.jsonl", "--size", "2")
@@ -72,6 +156,7 @@ def test_bad_scores_are_set_aside_and_missing_ones_dropped() -> None:
         (["--set", "bins=1001"], "bins"),
         (["--set", "sise=3"], "did you mean size"),
         (["--max-document-words", "none"], "valid integer"),
+        (["--max-document-tokens", "-1"], "greater than or equal to 0"),
     ],
 )
 def test_what_cannot_be_is_told(words: list[str], told: str) -> None:

@@ -1,13 +1,20 @@
 """The panel's rules."""
 
-from itertools import permutations
+from itertools import permutations, product
+from math import prod
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.domain.voting import Poll, full_panel_verdict, label_vote, majority
+from prism_cli.domain.voting import (
+    Poll,
+    expected_judgements,
+    full_panel_verdict,
+    label_vote,
+    majority,
+)
 
 VOTES = st.lists(st.sampled_from(["yes", "no", None]), min_size=1, max_size=7)
 
@@ -59,6 +66,25 @@ def test_agreement_is_the_share_of_votes_cast(votes: list[Any]) -> None:
         cast = list(poll.votes.values())
         assert poll.agreement == cast.count(poll.verdict) / len(cast)
         assert poll.agreement > 0.5
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+def test_expected_judgements_are_those_of_all_ways_to_vote(odds: list[float]) -> None:
+    enumerated = sum(
+        prod(odd if vote == "yes" else 1 - odd for odd, vote in zip(odds, votes, strict=True))
+        * len(stopped(list(votes)).votes)
+        for votes in product(["yes", "no"], repeat=len(odds))
+    )
+    assert expected_judgements(odds) == pytest.approx(enumerated)
+
+
+def test_expected_judgements_of_known_panels() -> None:
+    assert expected_judgements([1.0] * 5) == 3
+    assert expected_judgements([0.5] * 5) == 3 * 1 / 4 + 4 * 3 / 8 + 5 * 3 / 8
+    assert expected_judgements([0.9, 0.9]) == 2  # the first never settles it alone
+    assert expected_judgements([]) == 0
+    odds = [0.9, 0.8, 0.7, 0.6, 0.5]
+    assert expected_judgements(odds) == pytest.approx(expected_judgements([1 - p for p in odds]))
 
 
 def test_third_matching_vote_of_five_stops_the_panel() -> None:

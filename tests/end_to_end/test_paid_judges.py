@@ -157,6 +157,19 @@ def test_the_budget_is_never_passed() -> None:
         assert max(asked(server.calls).values()) == 1
 
 
+def test_the_forecast_is_near_the_bill_and_what_is_paid_costs_nothing() -> None:
+    write_jsonl(Path("data.jsonl"), rows(60))
+    with FaultServer(answers=Answers(chat=truth)) as server:
+        words = ("relabel", "data.jsonl", "--provider-file", providers(server.base_url), "--json")
+        one = ("--judge", "deepseek/deepseek-chat")
+        told = json.loads(prism(*words, *one, "--dry-run").stdout)
+        assert (told["rows"], told["models"][0]["calls"]) == (60, 60)
+        assert prism(*words, *one).returncode == 0
+        assert 0.9 * _bill(server.calls) <= told["usd"] <= 1.3 * _bill(server.calls)
+        again = json.loads(prism(*words, *one, "--dry-run", "--overwrite").stdout)
+        assert (again["models"][0]["paid before"], again["usd"]) == (60, 0.0)
+
+
 def test_a_budget_needs_a_price() -> None:
     write_jsonl(Path("data.jsonl"), rows(1))
     Path("lab.toml").write_text('[providers.lab]\napi = "openai"\nbase_url = "http://localhost/v1"')

@@ -247,6 +247,41 @@ def test_equal_requests_are_shared_and_backends_kept_apart(tmp_path: Path) -> No
     assert asked[0].key == asked[1].key != asked[2].key
 
 
+def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, real = [], Ledger.commit
+
+    def commit(*given: Any) -> None:
+        at_work.append("in")
+        time.sleep(0.02)
+        real(*given)
+        at_work.append("out")
+
+    monkeypatch.setattr(Ledger, "commit", commit)
+    servers = [ScriptedCalls(fingerprint=f"s{n}", seconds=0.3) for n in range(5)]
+    servers[1].script = {"a": [PrerequisiteError("401")]}
+    servers[2].script = {"b": [ProviderError("503")]}
+    servers[3].lost_calls = 2
+    local = ScriptedBatch()
+    answerer = Answerer("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
+    asked = [request(one, text, text) for one in (*servers, local) for text in "ab"]
+    started = time.monotonic()
+    replies = answerer.answer(asked)
+    seconds = time.monotonic() - started
+    answerer.close()
+    assert seconds < 1.2  # one after the other: 1.5 s and more
+    missing = {asked[2].key: "401", asked[5].key: "503"}
+    for one in asked:
+        found = replies[one.key]
+        if one.key in missing:
+            assert found == Unanswered(missing[one.key])
+        elif one is not asked[3]:  # of the server that is down: as it comes
+            assert isinstance(found, Reply)
+    assert at_work == ["in", "out"] * (len(at_work) // 2)
+    assert answerer.tally.lost_calls == 2
+
+
 def test_key_parts_are_told_apart() -> None:
     backend = ScriptedBatch()
     keys = {request(backend, None, *parts).key for parts in (("ab", "c"), ("a", "bc"), ("abc",))}

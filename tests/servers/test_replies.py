@@ -82,7 +82,7 @@ def test_replaced_answers_hold_for_every_api(client: httpx2.Client) -> None:
         assert said(ask(client, server, text="Paris")) == "yes"
         assert said(ask(client, server, text="Rome")) == "no"
         assert said(ask(client, server, text="Rome", model="writer")) == "<keywords>a b</keywords>"
-        body = {
+        body: dict[str, Any] = {
             "model": "m",
             "input": "a page",
             "questions": [asked, {**asked, "instructions": "x"}],

@@ -75,17 +75,17 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, path, headers, body, headers.get("connection", "").lower() == "close")
 
 
-def head_of(reply: Reply, **changed: str | None) -> bytes:
-    """Status line and headers; `changed` (content_length, …) replaces a header, None removes it."""
-    headers: dict[str, str | None] = {
-        "Content-Type": JSON_TYPE,
-        "Content-Length": str(len(reply.body())),
-        **reply.headers,
-    }
-    headers |= {name.replace("_", "-").title(): value for name, value in changed.items()}
-    phrase = HTTPStatus(reply.status).phrase if reply.status in set(HTTPStatus) else "Overloaded"
-    lines = [f"HTTP/1.1 {reply.status} {phrase}"]
-    lines += [f"{name}: {value}" for name, value in headers.items() if value is not None]
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
+
+
+def head_of(reply: Reply, length: int | None, **added: str) -> bytes:
+    """Status line and headers; without Content-Length where `length` is None."""
+    headers = {"Content-Type": JSON_TYPE, **reply.headers}
+    if length is not None:
+        headers["Content-Length"] = str(length)
+    headers |= {name.replace("_", "-").title(): value for name, value in added.items()}
+    lines = [f"HTTP/1.1 {reply.status} {_PHRASES[reply.status]}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
@@ -124,10 +124,9 @@ class Connection:
 async def whole(connection: Connection, reply: Reply, seconds: float) -> bool:
     """A reply as it should be. Each sender returns whether the connection serves on."""
     body = reply.body()
-    head = head_of(reply)
     if connection.abandoned():
         raise ConnectionResetError("the client has left")
-    await connection.send(head + body)
+    await connection.send(head_of(reply, len(body)) + body)
     return True
 
 
@@ -139,8 +138,9 @@ async def closes_after_reply(connection: Connection, reply: Reply, seconds: floa
 
 async def slow_drip(connection: Connection, reply: Reply, seconds: float) -> bool:
     """Head at once, then one byte every `seconds`."""
-    await connection.send(head_of(reply))
-    for byte in reply.body():
+    body = reply.body()
+    await connection.send(head_of(reply, len(body)))
+    for byte in body:
         await asyncio.sleep(seconds)
         if connection.abandoned():
             raise ConnectionResetError("the client has left")
@@ -162,7 +162,7 @@ async def reset_before(connection: Connection, reply: Reply, seconds: float) -> 
 
 async def reset_after_headers(connection: Connection, reply: Reply, seconds: float) -> bool:
     """Head, then RST."""
-    await connection.send(head_of(reply))
+    await connection.send(head_of(reply, len(reply.body())))
     await asyncio.sleep(seconds)  # a reader that is late would lose the head to the RST
     connection.reset()
     raise ConnectionResetError("on purpose")
@@ -178,7 +178,7 @@ async def half_closed(connection: Connection, reply: Reply, seconds: float) -> b
 async def length_too_long(connection: Connection, reply: Reply, seconds: float) -> bool:
     """Content-Length promises 100 bytes more; after `seconds` of silence the connection ends."""
     body = reply.body()
-    await connection.send(head_of(reply, content_length=str(len(body) + 100)) + body)
+    await connection.send(head_of(reply, len(body) + 100) + body)
     await connection.wait_until_left(seconds)
     return False
 
@@ -186,7 +186,7 @@ async def length_too_long(connection: Connection, reply: Reply, seconds: float) 
 async def length_too_short(connection: Connection, reply: Reply, seconds: float) -> bool:
     """Content-Length leaves out the last 10 bytes, which follow all the same."""
     body = reply.body()
-    await connection.send(head_of(reply, content_length=str(len(body) - 10)) + body)
+    await connection.send(head_of(reply, len(body) - 10) + body)
     return True
 
 
@@ -194,15 +194,14 @@ async def truncated_gzip(connection: Connection, reply: Reply, seconds: float) -
     """A gzip stream that ends in its middle, with a Content-Length that fits."""
     packed = gzip.compress(reply.body())
     cut = packed[: len(packed) // 2]
-    head = head_of(reply, content_length=str(len(cut)), content_encoding="gzip")
-    await connection.send(head + cut)
+    await connection.send(head_of(reply, len(cut), content_encoding="gzip") + cut)
     return True
 
 
 async def chunked_cut(connection: Connection, reply: Reply, seconds: float) -> bool:
     """Chunked encoding that ends within its first chunk."""
     body = reply.body()
-    head = head_of(reply, content_length=None, transfer_encoding="chunked")
+    head = head_of(reply, None, transfer_encoding="chunked")
     await connection.send(head + f"{len(body):x}\r\n".encode() + body[: len(body) // 2])
     return False
 

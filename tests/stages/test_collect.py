@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
+from prism_cli.adapters.shapes.base import ShapeSettings
+from prism_cli.adapters.shapes.table import RecognisingReader
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Dropped, text_id
 from prism_cli.stages.collect import CollectStage
 
 
 def pairs(row: dict[str, Any], **settings: Any) -> Any:
-    stage = CollectStage(**settings)
+    stage = CollectStage(RecognisingReader(ShapeSettings()), **settings)
     stage.check(row)
     return stage.work(row)
 
@@ -61,7 +63,7 @@ def test_single_strings_are_lists_of_one() -> None:
 
 
 def test_negative_that_says_what_a_positive_says_is_left_out() -> None:
-    stage = CollectStage()
+    stage = CollectStage(RecognisingReader(ShapeSettings()))
     found = stage.work({"query": "q", "pos": ["Same  words"], "neg": ["same words", "other"]})
     assert isinstance(found, list)
     assert [row["document"] for row in found] == ["Same  words", "other"]

@@ -144,6 +144,49 @@ def test_audit_rows_hear_every_judge_and_say_so() -> None:
     assert {row["verdict"] for row in rows} == {"yes"}
 
 
+def test_agreement_is_told_from_audit_rows_alone() -> None:
+    """Stopped rows show the last judge only where the others differ; by lot it agrees in half."""
+    judges, _ = panel("yes", "yes", "yes")
+    cycle = [("yes", "yes", "no"), ("no", "no", "no"), ("yes", "no", "no"), ("no", "yes", "yes")]
+    rows = [
+        make_pair(number, **dict(zip(("j0", "j1", "j2"), cycle[number % 4], strict=True)))
+        for number in range(400)
+    ]
+    found, summary = relabelled(rows, judges, audit=0.3)
+    audited = [row["votes"] for row in found if row.get("audit")]
+    figures: Any = summary.figures
+    assert figures["audit rows"] == len(audited) > 50
+    rates = figures["yes-rates on audit rows"]
+    assert [(one["judge"], one["votes"]) for one in rates] == [
+        (name, len(audited)) for name in ("j0", "j1", "j2")
+    ]
+    for one in rates:
+        share = sum(votes[one["judge"]] == "yes" for votes in audited) / len(audited)
+        assert one["yes"] == pytest.approx(share, abs=1e-4)
+    pairs = figures["kappa on audit rows"]
+    assert [(one["judge"], one["with"]) for one in pairs] == [
+        ("j0", "j1"),
+        ("j0", "j2"),
+        ("j1", "j2"),
+    ]
+    same = sum(votes["j1"] == votes["j2"] for votes in audited) / len(audited)
+    assert pairs[2]["same vote"] == pytest.approx(same, abs=1e-4)
+    assert pairs[2]["kappa"] > 0.3 > 0 > pairs[1]["kappa"]
+    alpha = figures["Krippendorff's alpha on audit rows"]
+    assert alpha["rows"] == len(audited)
+    assert alpha["95% from"] < alpha["alpha"] < alpha["to"]
+
+
+def test_without_audit_rows_nothing_is_said_of_agreement() -> None:
+    judges, said = panel("yes", "no", "yes")
+    _, summary = relabelled(make_pairs(20, **said), judges)
+    assert not [name for name in summary.figures if "audit" in name]
+    Path("out.jsonl").unlink()
+    _, summary = relabelled(make_pairs(3, **said), judges, audit=1e-9)
+    assert summary.figures["audit rows"] == 0
+    assert [name for name in summary.figures if "audit" in name] == ["audit rows"]
+
+
 def test_single_judge_has_nothing_to_audit() -> None:
     judges, said = panel("yes")
     rows, _ = relabelled(make_pairs(20, **said), judges, audit=1.0)
@@ -153,7 +196,9 @@ def test_single_judge_has_nothing_to_audit() -> None:
 def test_what_an_earlier_panel_said_is_replaced() -> None:
     judges, said = panel("no")
     row = make_pair(**said, votes={"x": "yes"}, verdict="yes", audit=True, vote_probabilities={})
+    row["reused"] = {"votes.x": "old.jsonl", "teacher_scores.t": "scores.jsonl"}
     ((found,), _) = relabelled([row], judges)
+    assert found["reused"] == {"teacher_scores.t": "scores.jsonl"}
     assert found["votes"] == {"j0": "no"}
     assert found["verdict"] == "no"
     assert "audit" not in found

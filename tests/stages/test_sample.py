@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prism_cli.domain.length_caps import EstimateCutter, LengthCaps
 from prism_cli.domain.sampling import bin_of, equal_shares, paper_shares
 from prism_cli.errors import MissingDataError, RowError
-from prism_cli.rows.row import Dropped
-from prism_cli.stages.sample import SampleStage
+from prism_cli.rows.row import Dropped, doc_id
+from prism_cli.stages.sample import SOURCES_TOLD, SampleStage
 from tests.factories import make_pair
 
 Row = dict[str, Any]
@@ -40,6 +41,10 @@ def sampled(rows: list[Row], *settings: Any, **more: Any) -> tuple[list[Row], Co
             assert outcome is row
             kept.append(row)
     return kept, dropped
+
+
+def over(words: int) -> LengthCaps:
+    return LengthCaps(EstimateCutter(), document_words=words)
 
 
 def by_bin(rows: list[Row], bins: int) -> list[int]:
@@ -129,18 +134,75 @@ def test_long_documents_are_dropped_before_anything_is_counted() -> None:
     rows = scored(100)
     for row in rows[:50]:
         row["document"] = "word " * 21
-    kept, dropped = sampled(rows, 100, max_document_words=20)
+    kept, dropped = sampled(rows, 100, lengths=over(20))
     assert names(kept) == names(rows[50:])
     assert dropped == {"document over 20 words": 50}
     chinese = [make_pair(0, teacher_score=0.1, document="文" * 21)]
-    assert sampled(chinese, 1, max_document_words=20)[0] == []
-    assert len(sampled(chinese, 1, max_document_words=21)[0]) == 1
+    assert sampled(chinese, 1, lengths=over(20))[0] == []
+    assert len(sampled(chinese, 1, lengths=over(21))[0]) == 1
 
 
 def test_title_counts_among_the_words() -> None:
     row = make_pair(0, teacher_score=0.1, title="one two", document="three four")
-    assert sampled([row], 1, max_document_words=3)[0] == []
-    assert len(sampled([row], 1, max_document_words=4)[0]) == 1
+    assert sampled([row], 1, lengths=over(3))[0] == []
+    assert len(sampled([row], 1, lengths=over(4))[0]) == 1
+
+
+@pytest.mark.parametrize("size", [200, None], ids=["size", "paper"])
+def test_documents_are_cut_and_long_pairs_leave_before_anything_is_counted(
+    size: int | None,
+) -> None:
+    rows = scored(200)
+    for row in rows[:40]:
+        row["query"] = "what about it " * 40
+    for row in rows[40:80]:
+        row["document"] = "word " * 500
+        del row["doc_id"]
+    ids = [doc_id(row) for row in rows]
+    texts = [row["document"] for row in rows]
+    stage = SampleStage(size, lengths=LengthCaps(EstimateCutter(), 50, 100))
+    stage.survey(iter(rows))
+    assert [row["document"] for row in rows] == texts
+    outcomes = [stage.work(row) for row in rows]
+    dropped = Counter(one.reason for one in outcomes if isinstance(one, Dropped))
+    assert dropped["pair over 100 tokens"] == 40
+    kept = [(one, old) for one, old in zip(outcomes, ids, strict=True) if isinstance(one, dict)]
+    assert (
+        len(kept) == 160
+        if size
+        else by_bin([row for row, _ in kept], 20) == paper_shares(by_bin(rows[40:], 20))
+    )
+    assert all(doc_id(row) == old for row, old in kept)
+    cut = [row for row, _ in kept if row["document"].startswith("word")]
+    assert cut
+    assert all(row["document"] == ("word " * 50).rstrip() for row in cut)
+    assert stage.summary()["documents cut"] == len(cut)
+
+
+def test_each_source_has_a_histogram() -> None:
+    rows = scored(90, source="a") + scored(30, 1, source="b") + scored(20, 2)
+    stage = SampleStage(60, bins=4)
+    stage.survey(iter(rows))
+    kept = [row for row in rows if not isinstance(stage.work(row), Dropped)]
+    histograms: Any = stage.summary()["histograms"]
+    assert list(histograms) == ["a", "b", "-"]
+    for name, bins in histograms.items():
+        there, stay = (
+            [row for row in some if row.get("source", "-") == name] for some in (rows, kept)
+        )
+        assert [line["before"] for line in bins] == by_bin(there, 4)
+        assert [line["after"] for line in bins] == by_bin(stay, 4)
+    alone = SampleStage(60)
+    alone.survey(iter(scored(90, source="a")))
+    assert "histograms" not in alone.summary()
+
+
+def test_of_many_sources_the_largest_are_told() -> None:
+    rows = [make_pair(n, teacher_score=0.5, source=f"s{n % 30}") for n in range(200)]
+    stage = SampleStage(60)
+    stage.survey(iter(rows))
+    histograms: Any = stage.summary()["histograms"]
+    assert list(histograms) == [f"s{n}" for n in range(SOURCES_TOLD)]
 
 
 def test_rows_without_a_score_are_dropped_and_told_apart_from_none_at_all() -> None:

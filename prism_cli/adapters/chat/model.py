@@ -76,11 +76,17 @@ class ChatModel:
         }
         if self._card.takes_temperature:
             sent["temperature"] = prompt.temperature
-        if self._card.extra_body:
-            sent["extra_body"] = self._card.extra_body
+        sent |= self._card.extra_body
 
         async def send() -> httpx2.Response:
-            return await unwrapped(self._client.chat.completions.with_raw_response.create(**sent))
+            # `chat.completions.create` goes over each message once more: a fifth of a call's time.
+            call = self._client.post(
+                "/chat/completions",
+                body=sent,
+                cast_to=httpx2.Response,
+                options={"headers": key_headers(self.channel)},
+            )
+            return await unwrapped(call)
 
         thought = self.estimate(prompt, attempt)
 
@@ -127,8 +133,6 @@ def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
     left_out: dict[str, Any] = {
         name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")
     }
-    if not channel.key:
-        left_out["Authorization"] = openai.Omit()
     return openai.AsyncOpenAI(
         api_key=channel.key or "none",
         base_url=channel.provider.base_url,
@@ -139,6 +143,11 @@ def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
     )
 
 
+def key_headers(channel: Channel) -> dict[str, Any]:
+    """For each call of the SDK, which sends a key even where a provider wants none."""
+    return {} if channel.key else {"Authorization": openai.Omit()}
+
+
 async def unwrapped(raw: Any) -> httpx2.Response:
     """The HTTP reply of a raw SDK call, whatever its status.
 
@@ -146,7 +155,7 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         httpx2.RequestError: what the SDK's own connection error stands for.
     """
     try:
-        response: httpx2.Response = (await raw).http_response
+        found = await raw
     except openai.APIStatusError as error:
         return error.response
     except openai.APITimeoutError as error:
@@ -156,6 +165,7 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         if isinstance(cause, httpx2.RequestError | httpx2.StreamError):
             raise cause from None
         raise httpx2.NetworkError(str(error)) from error
+    response: httpx2.Response = getattr(found, "http_response", found)
     return response
 
 

@@ -4,18 +4,15 @@ The one place that knows `_id`. Every file may be gzipped (.gz); line ends may b
 """
 
 import gzip
-import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from prism_cli.domain.trec import parse_judgement
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row, json_type, string_field
-
-_GRADE = re.compile(r"[+-]?[0-9]+")
-_HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +39,8 @@ class BeirSet:
         self.name = folder.resolve().name
         if not folder.is_dir():
             raise MissingDataError(f"{folder}: no such folder; expected a BEIR folder")
-        self._corpus = self._part("corpus.jsonl")
-        self._queries = self._part("queries.jsonl")
+        self.corpus_file = self._part("corpus.jsonl")
+        self.queries_file = self._part("queries.jsonl")
 
     @property
     def splits(self) -> list[str]:
@@ -61,7 +58,7 @@ class BeirSet:
         Raises:
             MissingDataError: no such split; names those that exist.
         """
-        return [self._corpus, self._queries, self._qrels(split)]
+        return [self.corpus_file, self.queries_file, self._qrels(split)]
 
     def corpus(self) -> Iterator[Passage]:
         """All documents, in file order; one is held at a time, besides the ids.
@@ -69,16 +66,7 @@ class BeirSet:
         Raises:
             MissingDataError: a bad line, an id that came before, or no document at all.
         """
-        seen: set[str] = set()
-        for where, row in self._rows(self._corpus):
-            doc_id = _identifier(row, where)
-            if doc_id in seen:
-                raise _bad(where, "_id", f"{doc_id!r} came before; each document has its own id")
-            seen.add(doc_id)
-            title = _text(row, "title", where, required=False)
-            yield Passage(doc_id, title, _text(row, "text", where))
-        if not seen:
-            raise MissingDataError(f"{self._corpus}: holds no documents")
+        yield from read_corpus(self.corpus_file)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """(doc_id, title + " " + text where there is a title) of every document, as `corpus`."""
@@ -96,40 +84,15 @@ class BeirSet:
         Raises:
             MissingDataError: a bad line, a blank query, an id that came before, or no query at all.
         """
-        seen: set[str] = set()
-        for where, row in self._rows(self._queries):
-            query_id = _identifier(row, where)
-            if query_id in seen:
-                raise _bad(where, "_id", f"{query_id!r} came before; each query has its own id")
-            seen.add(query_id)
-            yield query_id, _text(row, "text", where, blank=False)
-        if not seen:
-            raise MissingDataError(f"{self._queries}: holds no queries")
+        yield from read_queries(self.queries_file)
 
     def qrels(self, split: str) -> dict[str, dict[str, int]]:
         """Judgements of a split: query_id -> doc_id -> grade, in file order.
 
-        Takes BEIR's three columns (query, document, grade) and TREC's four (query, iteration,
-        document, grade), split by tabs or blanks, with or without a header.
-
         Raises:
             MissingDataError: no such split, a bad line, two grades for one pair, or no judgement.
         """
-        path = self._qrels(split)
-        grades: dict[str, dict[str, int]] = {}
-        for number, line in enumerate(_lines(path), 1):
-            where = f"{path}:{number}"
-            query_id, doc_id, grade = _judgement(line, where, may_be_header=number == 1)
-            if not query_id:
-                continue
-            known = grades.setdefault(query_id, {})
-            if known.setdefault(doc_id, grade) != grade:
-                raise _bad(
-                    where, "score", f"{query_id} {doc_id} has grade {known[doc_id]} and {grade}"
-                )
-        if not grades:
-            raise MissingDataError(f"{path}: holds no judgements")
-        return grades
+        return read_qrels(self._qrels(split))
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """The first `limit` queries, in file order, that have judgements in the split.
@@ -146,7 +109,7 @@ class BeirSet:
         if missing:
             raise MissingDataError(
                 f"{self._qrels(split)}: query-id: {len(missing)} of its queries are not in "
-                f"{self._queries.name}, such as {next(iter(missing))!r}"
+                f"{self.queries_file.name}, such as {next(iter(missing))!r}"
             )
         return found[:limit]
 
@@ -165,7 +128,7 @@ class BeirSet:
         if len(missing) == len(judged):
             raise MissingDataError(
                 f"{self._qrels(split)}: corpus-id: none of its {len(judged)} documents is in "
-                f"{self._corpus.name}, such as {next(iter(judged))!r}; the ids do not fit"
+                f"{self.corpus_file.name}, such as {next(iter(judged))!r}; the ids do not fit"
             )
         return list(missing)
 
@@ -185,15 +148,79 @@ class BeirSet:
         have = f"it has {', '.join(self.splits)}" if self.splits else "qrels/ has no .tsv file"
         raise MissingDataError(f"{self.folder}: no split {split!r}; {have}")
 
-    def _rows(self, path: Path) -> Iterator[tuple[str, Row]]:
-        for number, line in enumerate(_byte_lines(path), 1):
-            if not line.strip():
+
+def read_corpus(path: Path) -> Iterator[Passage]:
+    """All documents of a corpus.jsonl, in file order; one is held at a time, besides the ids.
+
+    Raises:
+        MissingDataError: a bad line, an id that came before, or no document at all.
+    """
+    seen: set[str] = set()
+    for where, row in _rows(path):
+        doc_id = _identifier(row, where)
+        if doc_id in seen:
+            raise _bad(where, "_id", f"{doc_id!r} came before; each document has its own id")
+        seen.add(doc_id)
+        title = _text(row, "title", where, required=False)
+        yield Passage(doc_id, title, _text(row, "text", where))
+    if not seen:
+        raise MissingDataError(f"{path}: holds no documents")
+
+
+def read_queries(path: Path) -> Iterator[tuple[str, str]]:
+    """(query_id, query) of a queries.jsonl, in file order.
+
+    Raises:
+        MissingDataError: a bad line, a blank query, an id that came before, or no query at all.
+    """
+    seen: set[str] = set()
+    for where, row in _rows(path):
+        query_id = _identifier(row, where)
+        if query_id in seen:
+            raise _bad(where, "_id", f"{query_id!r} came before; each query has its own id")
+        seen.add(query_id)
+        yield query_id, _text(row, "text", where, blank=False)
+    if not seen:
+        raise MissingDataError(f"{path}: holds no queries")
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """query_id -> doc_id -> grade of a file of judgements, in file order; see `parse_judgement`.
+
+    Raises:
+        MissingDataError: a bad line, two grades for one pair, or no judgement.
+    """
+    grades: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(text_lines(path), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            judgement = parse_judgement(line)
+        except RowError as error:
+            raise _bad(where, error.field, error.reason) from None
+        if judgement is None:
+            if number == 1:
                 continue
-            where = f"{path}:{number}"
-            try:
-                yield where, decode_row(line)
-            except RowError as error:
-                raise _bad(where, error.field, error.reason) from None
+            raise _bad(where, "", f"a header that is not the first line: {line[:60]!r}")
+        query_id, doc_id, grade = judgement
+        known = grades.setdefault(query_id, {})
+        if known.setdefault(doc_id, grade) != grade:
+            raise _bad(where, "score", f"{query_id} {doc_id} has grade {known[doc_id]} and {grade}")
+    if not grades:
+        raise MissingDataError(f"{path}: holds no judgements")
+    return grades
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    for number, line in enumerate(_byte_lines(path), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            yield where, decode_row(line)
+        except RowError as error:
+            raise _bad(where, error.field, error.reason) from None
 
 
 def _byte_lines(path: Path) -> Iterator[bytes]:
@@ -208,34 +235,17 @@ def _byte_lines(path: Path) -> Iterator[bytes]:
             ) from error
 
 
-def _lines(path: Path) -> Iterator[str]:
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file without their ends; a byte order mark is passed over.
+
+    Raises:
+        MissingDataError: not UTF-8, or damaged.
+    """
     for number, line in enumerate(_byte_lines(path), 1):
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise _bad(f"{path}:{number}", "", f"not UTF-8 at byte {error.start}") from None
-
-
-def _judgement(line: str, where: str, *, may_be_header: bool) -> tuple[str, str, int]:
-    """("", "", 0) for a blank line or a header."""
-    if not line.strip():
-        return "", "", 0
-    columns = [one.strip() for one in line.split("\t")] if "\t" in line else line.split()
-    if may_be_header and any(one.lower() in _HEADER_NAMES for one in columns):
-        return "", "", 0
-    if len(columns) not in (3, 4):
-        raise _bad(
-            where,
-            "",
-            f"expected query, document, grade (or TREC's four columns), found {len(columns)} "
-            f"columns: {line[:60]!r}",
-        )
-    query_id, doc_id, grade = columns[0], columns[-2], columns[-1]
-    if not _GRADE.fullmatch(grade):
-        raise _bad(where, "score", f"expected an integer, found {grade!r}")
-    if not query_id or not doc_id:
-        raise _bad(where, "query-id" if not query_id else "corpus-id", "expected an id, found none")
-    return query_id, doc_id, int(grade)
 
 
 def _identifier(row: Row, where: str) -> str:

@@ -37,7 +37,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
 
 
-def backend(server: FaultServer, card: ModelCard | None = None, **more: float) -> ChatBackend:
+def backend(server: FaultServer, card: ModelCard | None = None, **more: object) -> ChatBackend:
     told = {"timeout_seconds": 0.5, "deadline_seconds": 3.0, "concurrency": 4} | more
     provider = Provider.model_validate(
         {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **told}
@@ -70,6 +70,13 @@ def asked(one: ChatBackend, times: int = 1) -> list[Reply | PrismError | Refusal
 
 def says(text: str) -> Answers:
     return Answers(chat=lambda model, asked: text)
+
+
+def test_a_provider_without_a_key_gets_none() -> None:
+    with FaultServer(answers=says("yes")) as server:
+        (reply,) = asked(backend(server, key_env=""))
+    assert isinstance(reply, Reply), reply
+    assert server.calls[0].auth == ""
 
 
 def test_a_vote_and_what_it_cost() -> None:

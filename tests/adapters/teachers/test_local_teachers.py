@@ -13,7 +13,7 @@ from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.teachers.bi_encoder import BiEncoderTeacher
 from prism_cli.adapters.teachers.cross_encoder import CrossEncoderTeacher
 from prism_cli.adapters.teachers.load import Teacher, load_teacher
-from prism_cli.errors import ModelError, PrerequisiteError, PrismError, UsageError
+from prism_cli.errors import ModelError, PrismError, UsageError
 from prism_cli.modeling.embedded import minilm_path
 from prism_cli.ports import BatchBackend
 
@@ -190,7 +190,6 @@ def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
         ("minilm", UsageError, "expected st:minilm"),
         ("st:", UsageError, "expected st:minilm"),
         ("org/model", UsageError, "did you mean st:org/model"),
-        ("voyage/rerank-2", PrerequisiteError, "local teachers only"),
         ("st:/no/where", ModelError, "no such directory"),
         ("st:org/nothing", ModelError, "hf download org/nothing"),
         ("st:bad name!", ModelError, "not in the hub cache"),

@@ -1,0 +1,107 @@
+"""A query with its documents, as Cohere and Jina take it and `prism rerank` does.
+
+{query, documents: ["…" or {doc_id, title, text, …}]}; an answer also has `results`, as
+[{index, relevance_score, …}], best first. All that pair rows hold has a place here.
+"""
+
+from typing import Any
+
+from prism_cli.adapters.shapes.base import Reader, Writer, make_pair, rest
+from prism_cli.errors import RowError
+from prism_cli.rows.candidates import check_rerank_row
+from prism_cli.rows.row import Row, json_type, number_field
+
+_KNOWN = ("query", "query_id", "documents", "results")
+_PREDICTIONS = {
+    "relevance_score": "score",
+    "logit": "logit",
+    "verdict": "predicted_verdict",
+    "contribution": "predicted_contribution",
+    "evidence": "predicted_evidence",
+    "format_ok": "format_ok",
+    "truncated": "truncated",
+}
+"""Fields of a result, and of the pair row."""
+_OF_THE_QUERY = ("query_id", "query", "original_query", "query_style", "source", "split")
+
+
+class CohereReader(Reader):
+    """A pair row for each document, with its result where there is one."""
+
+    def read(self, row: Row) -> list[Row]:
+        """The pairs, in the documents' order.
+
+        Raises:
+            RowError: names the field, such as `documents[2].text` or `results[0].index`.
+        """
+        if "documents" not in row:
+            raise RowError("documents", "expected an array, found no such field")
+        check_rerank_row(row)
+        common = rest(row, _KNOWN)
+        head = {name: row[name] for name in ("query_id", "query") if row.get(name)}
+        results = _results(row)
+        return [
+            make_pair(head, _document(item) | results.get(index, {}), common)
+            for index, item in enumerate(row["documents"])
+        ]
+
+
+class CohereWriter(Writer):
+    """Adjacent rows of a query as one row; what is not the query's goes into its document."""
+
+    grouped = True
+
+    def check(self, row: Row) -> str | None:
+        """No other field may have the document's name."""
+        if "text" in row:
+            raise RowError("text", "this shape has the document under this name; rename the field")
+        return None
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """One row."""
+        shared = {
+            name: rows[0][name]
+            for name in _OF_THE_QUERY
+            if name in rows[0] and all(row.get(name) == rows[0][name] for row in rows)
+        }
+        documents = [
+            {
+                "text" if name == "document" else name: value
+                for name, value in row.items()
+                if name not in shared
+            }
+            for row in rows
+        ]
+        return [shared | {"documents": documents}]
+
+
+def _document(item: Any) -> Row:
+    if isinstance(item, str):
+        return {"document": item}
+    return {"document" if name == "text" else name: value for name, value in item.items()}
+
+
+def _results(row: Row) -> dict[int, Row]:
+    """Fields of pair rows by the document's index; `rank` by the order of the results."""
+    given = row.get("results")
+    if given is None:
+        return {}
+    if not isinstance(given, list):
+        raise RowError("results", f"expected an array, found {json_type(given)}")
+    found: dict[int, Row] = {}
+    for rank, one in enumerate(given, 1):
+        place = f"results[{rank - 1}]"
+        if not isinstance(one, dict):
+            raise RowError(place, f"expected an object, found {json_type(one)}")
+        index = one.get("index")
+        if type(index) is not int or not 0 <= index < len(row["documents"]) or index in found:
+            raise RowError(
+                f"{place}.index",
+                f"expected the index of a document, each once, found {json_type(index)}",
+            )
+        name = f"{place}.relevance_score"
+        number_field({name: one.get("relevance_score")}, name, float("-inf"), float("inf"))
+        found[index] = {
+            ours: one[theirs] for theirs, ours in _PREDICTIONS.items() if theirs in one
+        } | {"rank": rank}
+    return found

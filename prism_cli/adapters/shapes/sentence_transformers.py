@@ -1,0 +1,195 @@
+"""The data sets that sentence-transformers trains on: pairs, triplets, and labelled pairs.
+
+Its trainers take every column but the label as a text, so nothing else is written. Read is more
+than is written: the names of `_QUERY` and `_DOCUMENT`, and further columns, which travel.
+"""
+
+import re
+from collections.abc import Sequence
+
+from prism_cli.adapters.shapes.base import (
+    GRADES,
+    LABEL_FIELDS,
+    TEXT_FIELDS,
+    Reader,
+    ShapeSettings,
+    Writer,
+    make_pair,
+    rest,
+)
+from prism_cli.errors import RowError
+from prism_cli.rows.row import Row, json_type, string_field
+
+_QUERY = ("anchor", "query", "sentence1")
+_DOCUMENT = ("sentence2", "document", "positive")
+_NEGATIVE = re.compile(r"negative(?:_([0-9]+))?")
+
+
+class TripletReader(Reader):
+    """A positive, and no, one or many negatives: positive, negative or negative_1, negative_2, …"""
+
+    repeats = True
+
+    def read(self, row: Row) -> list[Row]:
+        """The positive's pair, then the negatives', by number.
+
+        Raises:
+            RowError: a column that is missing or no text.
+        """
+        query = _the_one(row, _QUERY)
+        negatives = sorted(
+            (int(match[1] or 0), name)
+            for name, text in row.items()
+            if text is not None and (match := _NEGATIVE.fullmatch(name))
+        )
+        columns = ["positive", *(name for _, name in negatives)]
+        known = [name for name in row if name in columns or _NEGATIVE.fullmatch(name)]
+        common = rest(row, [query, "query_id", *known])
+        head = _head(row, query)
+        return [
+            make_pair(
+                head,
+                {
+                    "document": string_field(row, name),
+                    "source_label": GRADES[name == "positive"],
+                },
+                common,
+            )
+            for name in columns
+        ]
+
+
+class ScoredReader(Reader):
+    """A pair with `label` or `score`: an integer or a text is the corpus's label, a float a score.
+
+    Args:
+        settings: `score` names the field for floats; source_score without it.
+    """
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        self._score = settings.score_field("source_score")
+
+    def read(self, row: Row) -> Row:
+        """The pair.
+
+        Raises:
+            RowError: a column that is missing or of the wrong type.
+        """
+        query, document = _the_one(row, _QUERY), _the_one(row, _DOCUMENT)
+        column = _the_one(row, ("label", "score"))
+        value = row[column]
+        one: Row = {"document": string_field(row, document)}
+        if isinstance(value, float) or column == "score":
+            self._score.put(one, value, column)
+        elif isinstance(value, int | str):
+            one["source_label"] = str(int(value)) if isinstance(value, int) else value
+        else:
+            raise RowError(column, f"expected a label or a number, found {json_type(value)}")
+        return make_pair(_head(row, query), one, rest(row, [query, "query_id", document, column]))
+
+
+class PairWriter(Writer):
+    """{anchor, positive} of each positive."""
+
+    def check(self, row: Row) -> str | None:
+        """Only positives have a place."""
+        positive = self.positive(row)
+        return None if positive else "no label and no verdict" if positive is None else "negative"
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """One for one."""
+        for row in rows:
+            self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
+        return [{"anchor": row["query"], "positive": self.whole_text(row)} for row in rows]
+
+
+class TripletWriter(Writer):
+    """{anchor, positive, negative}, or negative_1 to negative_N: all rows have the same columns.
+
+    Each positive stands with each negative once. With N of them a row, the last row of a positive
+    is filled up from the first; a query with fewer than N has no row.
+    """
+
+    grouped = True
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        super().__init__(settings)
+        self._width = settings.negatives
+
+    def check(self, row: Row) -> str | None:
+        """A label."""
+        return "no label and no verdict" if self.positive(row) is None else None
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """The rows of one query."""
+        positives = [self.whole_text(row) for row in rows if self.positive(row)]
+        negatives = [self.whole_text(row) for row in rows if not self.positive(row)]
+        for row in rows:
+            self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
+        if not positives or len(negatives) < self._width:
+            missing = f"{self._width} negatives" if positives else "a positive"
+            self.figures[f"queries without {missing}, left out"] += 1
+            return []
+        query = rows[0]["query"]
+        return [
+            {"anchor": query, "positive": positive} | self._columns(chunk)
+            for positive in positives
+            for chunk in _chunks(negatives, self._width)
+        ]
+
+    def _columns(self, negatives: Sequence[str]) -> Row:
+        if self._width == 1:
+            return {"negative": negatives[0]}
+        return {f"negative_{number}": text for number, text in enumerate(negatives, 1)}
+
+
+class ScoredWriter(Writer):
+    """{sentence1, sentence2, score} where a score is asked for, else `label`: 1 or 0."""
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        super().__init__(settings)
+        self._score = settings.score_field(settings.score) if settings.score else None
+
+    def check(self, row: Row) -> str | None:
+        """The score, or a label."""
+        if self._score is not None:
+            return None if self._score.of(row) is not None else f"no {self._score.name}"
+        return "no label and no verdict" if self.positive(row) is None else None
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """One for one."""
+        return [self._written(row) for row in rows]
+
+    def _written(self, row: Row) -> Row:
+        found: Row = {"sentence1": row["query"], "sentence2": self.whole_text(row)}
+        if self._score is not None:
+            self.leave_out(row, TEXT_FIELDS | {self._score.row_field})
+            return found | {"score": self._score.of(row)}
+        self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
+        return found | {"label": int(bool(self.positive(row)))}
+
+
+def _the_one(row: Row, names: Sequence[str]) -> str:
+    """Which of `names` the row has.
+
+    Raises:
+        RowError: none of them, or several.
+    """
+    there = [name for name in names if name in row]
+    if len(there) != 1:
+        found = " and ".join(there) or "none of them"
+        raise RowError(there[-1] if there else names[0], f"expected {' or '.join(names)}: {found}")
+    return there[0]
+
+
+def _head(row: Row, query: str) -> Row:
+    head = {"query": string_field(row, query, blank=False)}
+    if string_field(row, "query_id", required=False):
+        head["query_id"] = row["query_id"]
+    return head
+
+
+def _chunks(texts: Sequence[str], size: int) -> list[Sequence[str]]:
+    """`texts` in pieces of `size`, the last filled up from the first texts."""
+    padded = [*texts, *texts[: -len(texts) % size]]
+    return [padded[start : start + size] for start in range(0, len(texts), size)]

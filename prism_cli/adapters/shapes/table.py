@@ -1,0 +1,90 @@
+"""The shapes by name, and a reader that tells a row's shape by its fields."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prism_cli.adapters.shapes.author import NAMES, AuthorReader, AuthorWriter
+from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
+from prism_cli.adapters.shapes.cohere import CohereReader, CohereWriter
+from prism_cli.adapters.shapes.flagembedding import FlagEmbeddingReader, FlagEmbeddingWriter
+from prism_cli.adapters.shapes.sentence_transformers import (
+    PairWriter,
+    ScoredReader,
+    ScoredWriter,
+    TripletReader,
+    TripletWriter,
+)
+from prism_cli.adapters.shapes.trec import QrelsReader, QrelsWriter, RunReader, RunWriter
+from prism_cli.errors import RowError, UsageError
+from prism_cli.rows.row import Dropped, Row, string_field
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one shape is read and written."""
+
+    reader: Callable[[ShapeSettings], Reader]
+    writer: Callable[[ShapeSettings], Writer]
+
+
+SHAPES = {
+    "prism": Shape(lambda _: Reader(), Writer),
+    "flagembedding": Shape(FlagEmbeddingReader, FlagEmbeddingWriter),
+    "author": Shape(lambda _: AuthorReader(), AuthorWriter),
+    "st-pairs": Shape(lambda _: TripletReader(), PairWriter),
+    "st-triplets": Shape(lambda _: TripletReader(), TripletWriter),
+    "st-scores": Shape(ScoredReader, ScoredWriter),
+    "cohere": Shape(lambda _: CohereReader(), CohereWriter),
+    "trec-run": Shape(RunReader, RunWriter),
+    "trec-qrels": Shape(QrelsReader, QrelsWriter),
+}
+ALIASES = {"kalm": "flagembedding"}
+
+
+def find_shape(option: str, name: str) -> Shape:
+    """The shape called `name`.
+
+    Args:
+        option: the option that named it, for the message.
+
+    Raises:
+        UsageError: no such shape; names the nearest.
+    """
+    known = [*SHAPES, *ALIASES]
+    found = SHAPES.get(ALIASES.get(name, name))
+    if found is None:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"{option} {name}: no such shape; {hint}expected one of {', '.join(known)}"
+        )
+    return found
+
+
+class RecognisingReader(Reader):
+    """Reads rows of the shapes that their fields tell apart."""
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        self._readers = {
+            name: SHAPES[name].reader(settings)
+            for name in ("prism", "flagembedding", "author", "cohere")
+        }
+
+    def read(self, row: Row) -> Row | list[Row] | Dropped:
+        """What the reader of its shape makes of the row."""
+        return self._readers[_shape_of(row)].read(row)
+
+
+def _shape_of(row: Row) -> str:
+    if "pos" in row or "neg" in row:
+        return "flagembedding"
+    if "documents" in row:
+        return "cohere"
+    if "document" in row:
+        return "author" if NAMES.keys() & row.keys() else "prism"
+    string_field(row, "query", blank=False)
+    raise RowError(
+        "pos",
+        "expected pos and neg (lists of documents), documents, or document; found none of them",
+    )

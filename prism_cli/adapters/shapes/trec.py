@@ -1,0 +1,250 @@
+"""TREC's files, which hold ids: a run and judgements, with the texts behind the ids."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from prism_cli.adapters.datasets.beir import (
+    BeirSet,
+    Passage,
+    read_corpus,
+    read_qrels,
+    read_queries,
+    text_lines,
+)
+from prism_cli.adapters.shapes.base import LABEL_FIELDS, Reader, ShapeSettings, Writer
+from prism_cli.domain.trec import (
+    parse_judgement,
+    parse_run_line,
+    render_judgement,
+    render_run_line,
+)
+from prism_cli.errors import MissingDataError, RowError, UsageError
+from prism_cli.rows.row import Dropped, Row, doc_id, number_field, query_id
+from prism_cli.shards.spill import Spill
+
+_HEADER = "a header line"
+
+
+class Texts:
+    """Queries in memory and a corpus on disk, by id; read when the first is asked for.
+
+    Args:
+        settings: `corpus` is a BEIR folder or a corpus.jsonl; `queries` a queries.jsonl or lines
+            of id, tab, text; `qrels` judgements.
+
+    Raises:
+        UsageError: no corpus, or no queries, are named.
+        MissingDataError: a file is not there.
+    """
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        if settings.corpus is None:
+            raise UsageError("TREC's files hold ids: name the texts with --corpus (and --queries)")
+        self._corpus, queries = settings.corpus, settings.queries
+        if self._corpus.is_dir():
+            folder = BeirSet(self._corpus)
+            self._corpus, queries = folder.corpus_file, queries or folder.queries_file
+        if queries is None:
+            raise UsageError(f"{self._corpus} is no BEIR folder: name the queries with --queries")
+        self._queries, self._qrels = queries, settings.qrels
+        self.files = tuple(one for one in (self._corpus, queries, settings.qrels) if one)
+        for path in self.files:
+            if not path.is_file():
+                raise MissingDataError(f"{path}: no such file")
+
+    def pair(self, query_id: str, doc_id: str) -> Row:
+        """The pair row of two ids, with `source_label` where it was judged.
+
+        Raises:
+            RowError: an id that has no text.
+        """
+        query = self._query_texts.get(query_id)
+        if query is None:
+            raise RowError("query_id", f"{query_id!r} is not in {self._queries}")
+        found = next(
+            self._passages.rows("SELECT title, text FROM spill WHERE id = ?", (doc_id,)), None
+        )
+        if found is None:
+            raise RowError("doc_id", f"{doc_id!r} is not in {self._corpus}")
+        title, text = found
+        row = {"query_id": query_id, "query": query, "doc_id": doc_id}
+        row |= {"title": title, "document": text} if title else {"document": text}
+        grade = self._grades.get(query_id, {}).get(doc_id)
+        return row if grade is None else row | {"source_label": str(grade)}
+
+    @cached_property
+    def _query_texts(self) -> dict[str, str]:
+        tabbed = ".tsv" in self._queries.suffixes or ".txt" in self._queries.suffixes
+        return dict(_tabbed(self._queries) if tabbed else read_queries(self._queries))
+
+    @cached_property
+    def _passages(self) -> Spill:
+        spill = Spill("id TEXT PRIMARY KEY, title TEXT, text TEXT", "WITHOUT ROWID")
+        spill.fill("INSERT INTO spill VALUES (?, ?, ?)", map(_columns, read_corpus(self._corpus)))
+        return spill
+
+    @cached_property
+    def _grades(self) -> Mapping[str, Mapping[str, int]]:
+        return read_qrels(self._qrels) if self._qrels else {}
+
+
+class RunReader(Reader):
+    """A pair row for each line of a run, with the first stage's rank and score.
+
+    Args:
+        settings: `score` names the field for the run's score; source_score without it.
+    """
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        self._texts = Texts(settings)
+        self._score = settings.score_field("source_score")
+        self.files = self._texts.files
+
+    def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
+        """The columns.
+
+        Raises:
+            RowError: not a line of a run.
+        """
+        line = _text(raw)
+        query, document, score = parse_run_line(line)
+        rank = line.split()[3]
+        if not rank.isdecimal():
+            raise RowError("rank", f"expected a number, found {rank!r}")
+        return {"query_id": query, "doc_id": document, "rank": int(rank), "score": score}
+
+    def read(self, row: Row) -> Row:
+        """The pair row."""
+        pair = self._texts.pair(row["query_id"], row["doc_id"])
+        pair["source_rank"] = row["rank"]
+        self._score.put(pair, row["score"], "score")
+        return pair
+
+
+class QrelsReader(Reader):
+    """A pair row for each judgement, TREC's or BEIR's."""
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        self._texts = Texts(settings)
+        self.files = self._texts.files
+
+    def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
+        """The columns; no field for a header.
+
+        Raises:
+            RowError: not a judgement.
+        """
+        columns = parse_judgement(_text(raw))
+        if columns is None:
+            return {}
+        query, document, grade = columns
+        return {"query_id": query, "doc_id": document, "source_label": str(grade)}
+
+    def read(self, row: Row) -> Row | Dropped:
+        """The pair row."""
+        if not row:
+            return Dropped(_HEADER)
+        return self._texts.pair(row["query_id"], row["doc_id"]) | row
+
+
+class RunWriter(Writer):
+    """A line for each pair row, best first within the adjacent rows of a query."""
+
+    grouped = True
+    lines = True
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        super().__init__(settings)
+        self._score = settings.score_field("score")
+        self._tag = settings.tag
+        if self._tag.split() != [self._tag]:
+            raise UsageError(f"--tag {self._tag!r}: a run's tag has no blanks")
+
+    def check(self, row: Row) -> str | None:
+        """Ids without blanks, and a score."""
+        _check_ids(row)
+        number_field(row, "rank", 1, float("inf"))
+        if self._score.of(row) is None:
+            raise RowError(self._score.name, "expected a score; --score names another field")
+        return None
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """By score; where that was rounded to a tie, by `rank`, else as the rows came."""
+        best = sorted(rows, key=lambda row: (-(self._score.of(row) or 0), row.get("rank") or 0))
+        for row in rows:
+            self.leave_out(row, _ID_FIELDS | {self._score.row_field, "rank"})
+        return [
+            {
+                "query_id": query_id(row),
+                "doc_id": doc_id(row),
+                "rank": rank,
+                "score": self._score.of(row),
+            }
+            for rank, row in enumerate(best, 1)
+        ]
+
+    def render(self, row: Row) -> bytes:
+        """The line."""
+        return f"{render_run_line(**row, tag=self._tag)}\n".encode()
+
+
+class QrelsWriter(Writer):
+    """A judgement for each pair row: 1 or 0 by its verdict, else the grade of its label."""
+
+    lines = True
+
+    def check(self, row: Row) -> str | None:
+        """Ids without blanks, and a label."""
+        _check_ids(row)
+        return "no label and no verdict" if self.positive(row) is None else None
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """One for one."""
+        for row in rows:
+            self.leave_out(row, _ID_FIELDS | LABEL_FIELDS)
+        return [
+            {"query_id": query_id(row), "doc_id": doc_id(row), "grade": self._grade(row)}
+            for row in rows
+        ]
+
+    def render(self, row: Row) -> bytes:
+        """The line."""
+        return f"{render_judgement(**row)}\n".encode()
+
+    def _grade(self, row: Row) -> int:
+        label = str(row.get("source_label")).strip()
+        if not row.get("verdict") and label.lstrip("+-").isdecimal():
+            return int(label)
+        return int(bool(self.positive(row)))
+
+
+_ID_FIELDS = frozenset({"query_id", "doc_id", "query", "title", "document"})
+"""The texts stand behind the ids, in a corpus."""
+
+
+def _check_ids(row: Row) -> None:
+    for name, value in (("query_id", query_id(row)), ("doc_id", doc_id(row))):
+        if value.split() != [value]:
+            raise RowError(name, f"expected an id without blanks, found {value[:60]!r}")
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise RowError("", f"not UTF-8 at byte {error.start}") from None
+
+
+def _tabbed(path: Path) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(text_lines(path), 1):
+        name, tab, text = line.partition("\t")
+        if not line.strip():
+            continue
+        if not tab or not name.strip() or not text.strip():
+            raise MissingDataError(f"{path}:{number}: expected id, tab, query, found {line[:60]!r}")
+        yield name.strip(), text.strip()
+
+
+def _columns(one: Passage) -> tuple[str, str, str]:
+    return one.doc_id, one.title, one.text

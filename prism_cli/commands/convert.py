@@ -1,0 +1,145 @@
+"""`prism convert`: rows to and from the shapes of other tools."""
+
+from typing import Annotated
+
+import typer
+
+from prism_cli.commands.options import Common, Inputs, with_common
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism convert kalm.jsonl -o pairs.jsonl --from kalm",
+)
+SHAPES = "prism, flagembedding (kalm), author, st-pairs, st-triplets, st-scores, cohere, trec-run"
+
+
+@app.command()
+@with_common
+def convert(
+    inputs: Inputs,
+    from_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SHAPE",
+            help=f"Shape of the input, default prism: {SHAPES} or trec-qrels.",
+            show_default=False,
+        ),
+    ] = None,
+    to_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="SHAPE",
+            help="Shape of the output, default prism; the same names.",
+            show_default=False,
+        ),
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Pair rows' field for the score: source_score, teacher_score, score, logit.",
+            show_default=False,
+        ),
+    ] = None,
+    as_teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The score is that of a teacher: teacher_scores[NAME], in [0, 1].",
+            show_default=False,
+        ),
+    ] = None,
+    positive_grade: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Lowest source_label of a positive; default 1.", show_default=False
+        ),
+    ] = None,
+    negatives: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Negatives in one row of st-triplets; default 1.", show_default=False
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl.", show_default=False
+        ),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            help="Queries behind TREC's ids: a queries.jsonl, or lines of id, tab, text.",
+            show_default=False,
+        ),
+    ] = None,
+    qrels: Annotated[
+        str | None,
+        typer.Option(help="Judgements that label a run's pairs.", show_default=False),
+    ] = None,
+    tag: Annotated[
+        str | None,
+        typer.Option(help="Names a TREC run; default prism.", show_default=False),
+    ] = None,
+    sort_queries: Annotated[
+        bool,
+        typer.Option(
+            "--sort-queries",
+            help="Put the pair rows of a query together first, so that each is one group.",
+        ),
+    ] = False,
+    *,
+    common: Common,
+) -> None:
+    """Rewrite rows for another tool, or another tool's rows for prism."""
+    from prism_cli.commands import wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.configs.convert import ConvertConfig
+    from prism_cli.configs.load import load_config
+    from prism_cli.errors import UsageError
+    from prism_cli.shards.by_query import SortedByQuery
+    from prism_cli.shards.reader import STDIN, Source, find_shards
+    from prism_cli.stages.convert import ConvertStage
+
+    flags = {
+        "from_shape": from_shape,
+        "to_shape": to_shape,
+        "score": score_field(score, as_teacher),
+        "positive_grade": positive_grade,
+        "negatives": negatives,
+        "corpus": corpus,
+        "queries": queries,
+        "qrels": qrels,
+        "tag": tag,
+        "seed": common.seed,
+    }
+    config = load_config(
+        ConvertConfig, "convert", recipe=common.recipe, flags=flags, sets=common.sets
+    )
+    settings = config.model_dump(exclude={"from_shape", "to_shape", "seed"})
+    reader = wiring.shape_reader(config.from_shape, **settings)
+    writer = wiring.shape_writer(config.to_shape, **settings)
+    if writer.lines and common.output is None and STDIN not in inputs:
+        raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o out.trec")
+    sources: list[str | Source] = list(inputs)
+    if sort_queries:
+        sources = [SortedByQuery(find_shards(inputs), common.field_names)]
+    run_row_stage(ConvertStage(reader, writer), sources, common, config, dependencies=reader.files)
+
+
+def score_field(score: str | None, as_teacher: str | None) -> str | None:
+    """The setting `score` of --score and --as-teacher.
+
+    Raises:
+        UsageError: both are given.
+    """
+    from prism_cli.errors import UsageError
+
+    if as_teacher is None:
+        return score
+    if score is not None:
+        raise UsageError("--score and --as-teacher name the same field; give one of them")
+    return f"teacher_scores.{as_teacher}"

@@ -1,0 +1,171 @@
+"""`prism ledger`: the replies that were paid for, counted, carried out and brought together."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from prism_cli.shards.ledger_file import LedgerFile
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Count, export and merge the replies that are paid for.",
+    epilog="Example: prism ledger export -o replies.jsonl.zst",
+)
+Place = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A ledger file, an output, or a folder of outputs; default the project's ledger.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@app.command()
+def stats(path: Place = None, json: Json = False) -> None:
+    """Replies, refusals, tokens and cost by stage and model, and what each output cost."""
+    from prism_cli.commands.row_run import print_json
+
+    file = _ledger(path)
+    models, outputs = file.models(), file.spent()
+    if json:
+        size = file.path.stat().st_size
+        content = {"path": str(file.path), "bytes": size, "models": models, "outputs": outputs}
+        print_json(content)
+        return
+    print(f"{file.path}: {file.path.stat().st_size:,} bytes")
+    if not models:
+        print("no replies yet")
+    _print_table("replies", models)
+    _print_table("spent by output, in all its attempts", outputs)
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="New JSONL file (.gz, .zst), or - for stdout.")
+    ],
+    path: Place = None,
+    stage: Annotated[str | None, typer.Option(help="Only this stage's replies.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model's replies.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only replies from this date (UTC) on: 2026-01-31.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write one JSON object a reply, for `prism ledger merge` on another machine."""
+    from prism_cli.errors import UsageError
+    from prism_cli.shards.writer import whole_file
+
+    entries = _ledger(path).entries(stage=stage, model=model, since_ms=_milliseconds(since))
+    if str(output) == "-":
+        for entry in entries:
+            sys.stdout.buffer.write(entry.line)
+        return
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output}: exists already; name a new file, or give --overwrite")
+    count = 0
+    with whole_file(output) as part:
+        for entry in entries:
+            part.write(entry.line)
+            count += 1
+    print(f"wrote {count:,} replies to {output}", file=sys.stderr)
+
+
+@app.command()
+def merge(
+    files: Annotated[
+        list[str], typer.Argument(help="Exports (JSONL, .gz, .zst) and ledger files.")
+    ],
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            help="A ledger file, an output, or a folder; default the project's ledger.",
+            show_default=False,
+        ),
+    ] = None,
+    max_rejects: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of bad lines above which the exit code is 4.")
+    ] = 0.01,
+    json: Json = False,
+) -> None:
+    """Add replies from elsewhere. A reply that is here already stays; nothing counts as spent."""
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.engine.merge import merge_ledgers
+
+    done = merge_ledgers(files, _target(into), max_rejects=max_rejects)
+    merged = done.merged
+    print(
+        f"{done.into}: {merged.new:,} replies new, {merged.known:,} known, {merged.conflicts:,} "
+        f"in conflict with one that was here and stayed, {done.rejected:,} rejected",
+        file=sys.stderr,
+    )
+    if done.rejects:
+        print(f"set aside in {done.rejects}", file=sys.stderr)
+    if json:
+        print_json(done.to_json())
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
+
+
+def _ledger(path: Path | None) -> "LedgerFile":
+    """The ledger that `path` means.
+
+    Raises:
+        MissingDataError: there is none.
+    """
+    from prism_cli.errors import MissingDataError
+    from prism_cli.shards.ledger_file import LedgerFile, is_ledger_file
+    from prism_cli.shards.state import ledger_path, ledgers_near
+
+    if path is None:
+        found = [one for one in [ledger_path(None)] if one.is_file()]
+    else:
+        found = [path] if is_ledger_file(path) else ledgers_near(path)
+    if not found:
+        raise MissingDataError(
+            f"{path or ledger_path(None)}: no ledger here; one begins with the first reply of a "
+            "model. Name a ledger file, an output, or the folder of an output"
+        )
+    return LedgerFile(found[0])
+
+
+def _target(into: Path | None) -> Path:
+    """The ledger file that --into means; it need not be there yet."""
+    from prism_cli.shards.ledger_file import is_ledger_file
+    from prism_cli.shards.state import LEDGER_NAME, ledgers_near, state_directory
+
+    if into is None:
+        return state_directory(None) / LEDGER_NAME
+    if is_ledger_file(into) or into.suffix in (".sqlite", ".db"):
+        return into
+    near = ledgers_near(into)
+    output = into if into.suffix and not into.is_dir() else into / "output"
+    return near[0] if near else state_directory(output) / LEDGER_NAME
+
+
+def _milliseconds(since: str | None) -> int:
+    from datetime import UTC, datetime
+
+    from prism_cli.errors import UsageError
+
+    if since is None:
+        return 0
+    try:
+        moment = datetime.fromisoformat(since)
+    except ValueError:
+        raise UsageError(f"--since {since}: expected a date such as 2026-01-31") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def _print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    from prism_cli.commands.tables import print_table
+
+    if rows:
+        print_table(title, [{key.replace("_", " "): row[key] for key in row} for row in rows])

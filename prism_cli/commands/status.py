@@ -1,0 +1,112 @@
+"""`prism status`: how runs stand, from another terminal; nothing is disturbed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from prism_cli.engine.standing import Standing
+
+app = typer.Typer(
+    add_completion=False,
+    help="Tell how a run stands: rows, cost, time left; also while it works.",
+    epilog="Example: prism status data.relabel.jsonl",
+)
+
+
+@app.command()
+def status(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Outputs (also in the making), manifests, folders of shards, training runs, "
+            "evaluations.",
+            show_default=False,
+        ),
+    ],
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+) -> None:
+    """Read lock, manifest, progress and ledger of each output."""
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.engine.standing import standings, together
+
+    found = [one for path in paths for one in standings(path)]
+    sums = together(found)
+    if json:
+        print_json({"outputs": [one.to_json() for one in found], "together": sums})
+        return
+    if len(found) == 1:
+        print("\n".join(_lines(found[0])))
+        return
+    for one in found:
+        print(_line(one))
+    states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
+    told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
+    print(", ".join([*told, *_cost(sums["usage"])]))
+
+
+def _lines(one: "Standing") -> list[str]:
+    """All there is to say of one output."""
+    lines = [_line(one)]
+    attempts = f"{one.attempts} attempt{'s' if one.attempts != 1 else ''}"
+    lines.append(f"  {attempts}, {one.seconds:,.1f} s of work")
+    if one.usage.get("asked") or one.usage.get("from_ledger"):
+        tokens = f"{one.usage['input_tokens']:,} tokens in, {one.usage['output_tokens']:,} out"
+        lines.append(f"  {', '.join([*_cost(one.usage), tokens])}")
+    for reason, count in one.counts.get("dropped", {}).items():
+        lines.append(f"  dropped: {count:,} rows: {reason}")
+    for bad in one.reject_reasons:
+        place = f"{bad['field']}: " if bad["field"] else ""
+        lines.append(f"  rejected: {bad['count']:,} rows: {place}{bad['reason']}")
+    for reason, count in one.pending_reasons.items():
+        lines.append(f"  pending: {count:,} rows: {reason}")
+    if one.training:
+        figures = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in one.training.items()
+        )
+        lines.append(f"  {figures}")
+    return lines
+
+
+def _line(one: "Standing") -> str:
+    told = [f"{one.path}: {one.stage or 'run'} {one.state}"]
+    if one.state == "running":
+        told[0] += f" (process {one.process})"
+    if one.label:
+        told.append(one.label)
+    if one.state != "finished" and (one.total or one.through):
+        of = f" of {one.total:,}" if one.total else ""
+        told.append(f"{one.through:,}{of} rows through")
+    told += _counted(one.counts)
+    if one.answered:
+        told.append(f"{one.answered:,} more answered so far")
+    if one.rows_per_second:
+        told.append(f"{one.rows_per_second:,.1f} rows/s")
+    if one.seconds_left is not None:
+        told.append(f"{one.seconds_left / 60:.1f} min left")
+    if one.usage.get("usd"):
+        told.append(f"{one.usage['usd']:.4f} USD")
+    return ", ".join(told)
+
+
+def _counted(counts: dict[str, object]) -> list[str]:
+    told = []
+    for name in ("done", "dropped", "rejected", "pending"):
+        value = counts.get(name, 0)
+        count = sum(value.values()) if isinstance(value, dict) else value
+        if isinstance(count, int) and count:
+            told.append(f"{count:,} {name}")
+    return told
+
+
+def _cost(usage: dict[str, float]) -> list[str]:
+    if not usage.get("asked"):
+        return []
+    told = [f"{usage['asked']:,} replies asked", f"{usage.get('usd', 0.0):.4f} USD"]
+    if usage.get("lost_calls"):
+        told.append(f"{usage['lost_calls']:,} calls without a reply that may be billed")
+    return told

@@ -1,0 +1,42 @@
+"""Objects as a table on standard output: ruled on a terminal, plain aligned columns elsewhere."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_PLAIN_WIDTH = 2000
+"""No cell is folded where the reader is a program."""
+
+
+def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """One line an object; the columns are those of the first."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    ruled = console.is_terminal
+    if not ruled:
+        console.width = _PLAIN_WIDTH
+    table = Table(
+        title=title, title_justify="left", box=box.ROUNDED if ruled else None, pad_edge=ruled
+    )
+    for name, value in rows[0].items():
+        number = isinstance(value, int | float) or value is None
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
+    if ruled:
+        console.print(table)
+        return
+    with console.capture() as plain:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in plain.get().splitlines()))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

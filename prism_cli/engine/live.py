@@ -1,0 +1,114 @@
+"""How far a run is, for another terminal: a small record beside its lock, renewed while it works.
+
+The record is a convenience: no error of its making reaches the run, nothing is synced, and it is
+gone when the output is finished. What a stopped or killed run leaves says how far it came.
+"""
+
+import os
+import platform
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+EVERY_SECONDS = 5.0
+_FIRST_SECONDS = 0.5
+"""The first records follow each other faster."""
+_RATE_RECORDS = 12
+"""The rate is that between so many records: replies from the ledger come first, and fast."""
+
+
+class LiveRecord:
+    """Keeps the record of one output for a block, from a thread of its own.
+
+    Args:
+        papers: the path whose name manifest and lock carry.
+        read: what to tell now, as plain JSON; called from the thread. `moved`, a count of rows
+            that the rate is taken from, is among it.
+        fixed: what to tell besides, once and for all.
+    """
+
+    def __init__(self, papers: Path, read: Callable[[], dict[str, Any]], **fixed: object) -> None:
+        self._path = live_path(papers)
+        self._read = read
+        self._fixed = {
+            **fixed,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "started_ms": _now_ms(),
+        }
+        self._seen: deque[tuple[float, int]] = deque(maxlen=_RATE_RECORDS)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="live record", daemon=True)
+
+    def __enter__(self) -> "LiveRecord":
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._write()
+
+    def _renew(self) -> None:
+        wait = _FIRST_SECONDS
+        while not self._ended.wait(wait):
+            self._write()
+            wait = min(2 * wait, EVERY_SECONDS)
+
+    def _write(self) -> None:
+        now = self._read()
+        content = {
+            **self._fixed,
+            **now,
+            "updated_ms": _now_ms(),
+            "ended": self._ended.is_set(),
+            "rows_per_second": round(self._rate(now["moved"]), 3),
+        }
+        part = self._path.with_suffix(".tmp")
+        with suppress(OSError):  # a full disk stops the run, or does not: not for this
+            part.write_bytes(orjson.dumps(content))
+            part.replace(self._path)
+
+    def _rate(self, moved: int) -> float:
+        seen = self._seen
+        if not seen or moved != seen[-1][1]:
+            seen.append((time.monotonic(), moved))
+        (then, before), (at, now) = seen[0], seen[-1]
+        return max(0.0, (now - before) / (at - then)) if at > then else 0.0
+
+
+def remove_live(papers: Path) -> None:
+    """The output is finished; its manifest says all."""
+    with suppress(OSError):
+        live_path(papers).unlink(missing_ok=True)
+
+
+def live_path(papers: Path) -> Path:
+    """.OUT.progress.json, beside .OUT.lock."""
+    return papers.with_name(f".{papers.name}.progress.json")
+
+
+def read_live(papers: Path) -> dict[str, Any] | None:
+    """The record; None where there is none that can be read."""
+    try:
+        content = orjson.loads(live_path(papers).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return content if isinstance(content, dict) and "updated_ms" in content else None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,121 @@
+"""Replies from exports and other ledgers into one: streamed, and safe to break off anywhere."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prism_cli.engine.control import Control
+from prism_cli.engine.crash import crash_point
+from prism_cli.engine.parts import SideFile, side_path
+from prism_cli.errors import RowError
+from prism_cli.rows.decode import decode_row
+from prism_cli.rows.row import Rejected, RowRef
+from prism_cli.shards.ledger import Ledger, Merged
+from prism_cli.shards.ledger_file import (
+    Entry,
+    LedgerFile,
+    checked_entry,
+    is_ledger_file,
+    read_entry,
+)
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.reader import Shard, find_shards
+
+_GROUP_ROWS = 2000
+_GROUP_BYTES = 16 << 20
+"""What one transaction holds at the most, about."""
+
+
+@dataclass
+class MergeSummary:
+    """What a merge did.
+
+    Attributes:
+        rows: entries that were read.
+        rejects: the file of those that were set aside, if there are any.
+    """
+
+    into: str
+    max_rejects: float
+    rows: int = 0
+    rejected: int = 0
+    rejects: str | None = None
+    merged: Merged = field(default_factory=Merged)
+
+    @property
+    def exit_code(self) -> int:
+        """4 where too many entries were rejected."""
+        return 4 if self.rejected > self.max_rejects * self.rows else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        counts = asdict(self)
+        counts |= counts.pop("merged")
+        return {**counts, "exit_code": self.exit_code}
+
+
+def merge_ledgers(files: Sequence[str], into: Path, *, max_rejects: float) -> MergeSummary:
+    """Add the replies of `files` to the ledger at `into`, which is made if absent.
+
+    Args:
+        files: exports (JSONL, packed too) and ledger files; globs and directories of exports.
+        max_rejects: share of entries, 0 to 1, above which the exit code is 4.
+
+    Raises:
+        MissingDataError: a file that is not there, or is no ledger.
+        InterruptedRunError, LockedError, StorageError: what was merged before stays.
+    """
+    control = Control()
+    found = MergeSummary(str(into), max_rejects)
+    with ExitStack() as stack:
+        stack.enter_context(control.listening())
+        shards = find_shards(files)
+        stack.enter_context(output_lock(into))
+        ledger = Ledger(into)
+        stack.callback(ledger.close)
+        rejects = SideFile(side_path(into, "rejects"))
+        stack.callback(rejects.discard)
+        group: list[Entry] = []
+        size = 0
+        for one in (one for shard in shards for one in _entries(shard)):
+            found.rows += 1
+            if isinstance(one, Rejected):
+                found.rejected += 1
+                rejects.write(one.line)
+                continue
+            group.append(one)
+            size += len(one.value)
+            if len(group) == _GROUP_ROWS or size >= _GROUP_BYTES:
+                control.check()
+                _keep(ledger, group, found.merged)
+                group, size = [], 0
+        _keep(ledger, group, found.merged)
+        rejects.finish()
+        rejects.publish()
+    found.rejects = str(rejects.path) if rejects.used else None
+    return found
+
+
+def _keep(ledger: Ledger, group: Sequence[Entry], counts: Merged) -> None:
+    crash_point("before-commit")
+    ledger.merge(group, counts)
+    crash_point("after-commit")
+
+
+def _entries(shard: Shard) -> Iterator[Entry | Rejected]:
+    if is_ledger_file(shard.path):
+        for number, entry in enumerate(LedgerFile(shard.path).entries(), 1):
+            try:
+                yield checked_entry(entry)
+            except RowError as error:
+                raw = repr(entry).encode()
+                yield Rejected(RowRef(shard.name, number), error.field, error.reason, raw)
+        return
+    for number, raw in enumerate(shard.lines(), 1):
+        if raw.strip():
+            try:
+                yield read_entry(decode_row(raw))
+            except RowError as error:
+                yield Rejected(RowRef(shard.name, number), error.field, error.reason, raw)

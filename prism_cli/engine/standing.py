@@ -1,0 +1,267 @@
+"""How runs stand, read from what they leave: lock, manifest, live record, rejects, ledger.
+
+Nothing is written and no lock is taken, so a run at work is not disturbed.
+"""
+
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.engine.live import EVERY_SECONDS, read_live
+from prism_cli.engine.parts import side_path
+from prism_cli.errors import MissingDataError
+from prism_cli.shards.ledger_file import LedgerFile
+from prism_cli.shards.lock import lock_holder, lock_path
+from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.state import ledgers_near
+
+RUN_MANIFEST, RUN_LOG = "manifest.json", "log.jsonl"
+"""What makes a directory that of a training run."""
+_MANIFEST = ".manifest.json"
+_REASONS = 5
+_DISTINCT_REASONS = 10_000
+_STALE_SECONDS = 4 * EVERY_SECONDS
+_TAIL_BYTES = 64 << 10
+
+
+@dataclass
+class Standing:
+    """One output, or one training run.
+
+    Attributes:
+        state: running, stopped, finished, or never started (something holds its place, no more).
+        counts: rows by where they ended: done, dropped (by reason), rejected, pending, written;
+            empty for what is no row stage.
+        total: rows expected, about; None where unknown.
+        answered: rows at work whose present questions are all answered.
+        seconds: of work in all attempts, as far as they were not killed.
+        usage: over all attempts: asked, input_tokens, output_tokens, usd, lost_calls.
+        last_record_ms: when the run last told of itself, in ms since the epoch.
+        training: the last line of a training run's log.
+    """
+
+    path: str
+    state: str
+    stage: str = ""
+    label: str = ""
+    process: int = 0
+    attempts: int = 0
+    counts: dict[str, Any] = field(default_factory=dict)
+    through: int = 0
+    total: int | None = None
+    answered: int = 0
+    reject_reasons: list[dict[str, Any]] = field(default_factory=list)
+    pending_reasons: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    usage: dict[str, float] = field(default_factory=dict)
+    rows_per_second: float = 0.0
+    seconds_left: float | None = None
+    last_record_ms: int | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def standings(path: Path) -> list[Standing]:
+    """Of an output, a manifest, a folder of outputs, a training run or an evaluation's folder.
+
+    Raises:
+        MissingDataError: nothing of ours.
+    """
+    found = [_standing(papers) for papers in _papers(path)]
+    if not found:
+        hint = f"; `prism status {path.parent}` shows all outputs there" if _near(path) else ""
+        raise MissingDataError(
+            f"{path}: no output of a run that is known here; expected an output (also one in the "
+            f"making), its manifest, a folder of outputs, a training run or an evaluation{hint}"
+        )
+    return found
+
+
+def _papers(path: Path) -> list[Path]:
+    """The paths whose names carry manifest, lock and live record."""
+    if path.name in ("", ".."):
+        path = path.resolve()
+    if path.name == RUN_MANIFEST:
+        return [path.parent]
+    if path.name.endswith(_MANIFEST):
+        path = path.with_name(path.name.removesuffix(_MANIFEST))
+    if _is_known(path):
+        return [path]
+    return _inside(path) if path.is_dir() else []
+
+
+def _inside(folder: Path) -> list[Path]:
+    names: set[str] = set()
+    for file in folder.iterdir():
+        name = file.name
+        if name.endswith(_MANIFEST):
+            name = name.removesuffix(_MANIFEST)
+        elif name.startswith(".") and name.endswith(".lock"):
+            name = name.removeprefix(".").removesuffix(".lock")
+        elif not file.is_dir():
+            continue
+        if name and name not in names and _is_known(folder / name):
+            names.add(name)
+    return [folder / name for name in sorted(names)]
+
+
+def _manifest_of(papers: Path) -> Path:
+    run = papers / RUN_MANIFEST
+    return run if run.is_file() else manifest_path(papers)
+
+
+def _is_known(papers: Path) -> bool:
+    """Whether something says what made it, or it is in the making. Others lock folders too."""
+    begun = lock_path(papers).is_file() and not papers.exists()
+    return begun or read_manifest(_manifest_of(papers)) is not None
+
+
+def _near(path: Path) -> bool:
+    return path.parent.is_dir() and not path.is_dir() and bool(_inside(path.parent))
+
+
+def _standing(papers: Path) -> Standing:
+    record = read_live(papers) or {}
+    manifest = _manifest_of(papers)
+    made = read_manifest(manifest) or {}
+    process = _process(papers, record)
+    if process:
+        state = "running"
+    else:
+        state = "never started" if not made else "finished" if made["finished"] else "stopped"
+    # A manifest is written when an attempt begins, and when it ends otherwise than by a kill.
+    written_ms = manifest.stat().st_mtime_ns // 1_000_000 if made else 0
+    killed = record.get("updated_ms", 0) > written_ms
+    if state == "finished" or (process and not killed):
+        record = {}  # of an earlier attempt
+    counts = made.get("counts") or {}
+    found = Standing(
+        str(papers),
+        state,
+        made.get("stage") or record.get("stage") or "",
+        record.get("label", ""),
+        process,
+        made.get("attempts", 0),
+        record.get("counts") or ({} if process else counts),
+        through=record.get("through", 0 if process else counts.get("rows", 0)),
+        total=record.get("total"),
+        pending_reasons=record.get("pending_reasons", {}),
+        seconds=made.get("seconds", 0.0),
+        usage=_usage(papers, made, record),
+        last_record_ms=record.get("updated_ms"),
+    )
+    if killed and "started_ms" in record:
+        end = _now_ms() if process else record["updated_ms"]
+        found.seconds = round(found.seconds + (end - record["started_ms"]) / 1000, 3)
+    if process:
+        found.answered = record.get("answered", 0)
+        found.rows_per_second = record.get("rows_per_second", 0.0)
+        if found.total and found.rows_per_second:
+            left = max(0, found.total - record["moved"])
+            found.seconds_left = round(left / found.rows_per_second, 1)
+    else:
+        found.reject_reasons = _reject_reasons(side_path(papers, "rejects"))
+    if manifest.name == RUN_MANIFEST:
+        found.training = _last_line(papers / RUN_LOG)
+    return found
+
+
+def _process(papers: Path, record: Mapping[str, Any]) -> int:
+    """Who works on it; 0 for nobody. Where the kernel does not tell of locks, or the run is on
+    another machine, a record that is being renewed stands for its process."""
+    holder = lock_holder(papers)
+    if holder or not record or record["ended"]:
+        return holder
+    if _now_ms() - record["updated_ms"] > _STALE_SECONDS * 1000:
+        return 0
+    process = int(record["pid"])
+    if record["host"] == platform.node():
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return 0
+        except PermissionError:
+            pass  # another user's
+    return process
+
+
+def _usage(papers: Path, made: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, float]:
+    """What the output cost in all its attempts: from the ledger, which knows of killed ones too."""
+    usage: dict[str, float] = dict(made.get("usage") or {})
+    if not made or (made["finished"] and usage):
+        return usage
+    output = f"{papers.resolve()}#{made['config_fingerprint'][:16]}"
+    used = Path(record["ledger"]) if "ledger" in record else None
+    places = [used] if used and used.is_file() else ledgers_near(papers)
+    for place in places:
+        for row in LedgerFile(place).spent(output):
+            return usage | {name: value for name, value in row.items() if name != "output"}
+    return usage
+
+
+def _reject_reasons(path: Path) -> list[dict[str, Any]]:
+    """The commonest, with their fields."""
+    found: Counter[tuple[str, str]] = Counter()
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                one = orjson.loads(line)
+                key = (one["field"], one["reason"])
+                if key in found or len(found) < _DISTINCT_REASONS:
+                    found[key] += 1
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        pass  # none, or not as we write them: what was counted counts
+    return [
+        {"field": field, "reason": reason, "count": count}
+        for (field, reason), count in found.most_common(_REASONS)
+    ]
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The last whole line of a log; {} where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            content = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue  # being written now, or torn by a kill
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def together(found: Sequence[Standing]) -> dict[str, Any]:
+    """The sums over several outputs."""
+    counts: Counter[str] = Counter()
+    usage: Counter[str] = Counter()
+    for one in found:
+        for name in ("rows", "done", "rejected", "pending", "written"):
+            counts[name] += one.counts.get(name, 0)
+        counts["dropped"] += sum(one.counts.get("dropped", {}).values())
+        usage.update(one.usage)
+    return {
+        "outputs": len(found),
+        "states": dict(Counter(one.state for one in found)),
+        "through": sum(one.through for one in found),
+        "counts": dict(counts),
+        "usage": dict(usage),
+        "seconds": round(sum(one.seconds for one in found), 3),
+    }
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,185 @@
+"""A ledger as a file to read: what it holds and cost, and its replies one by one. Other runs go on.
+
+Nothing is written, and no read lasts: replies come page by page, each page a transaction of its
+own, so that a run that uses the ledger meanwhile can go on tidying its journal.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.rows.decode import decode_row
+from prism_cli.rows.row import Row, json_type, number_field, string_field
+
+_MAGIC = b"SQLite format 3\0"
+_BUSY_SECONDS = 60.0
+_PAGE_ROWS = 1000
+_KEY_BYTES = 32
+_MOST = float(2**53)
+
+
+class Entry(NamedTuple):
+    """One reply as the ledger keeps it; the names are those of its columns.
+
+    Attributes:
+        key: 32 bytes.
+        value: a JSON object as bytes.
+        created_ms: since the epoch.
+    """
+
+    key: bytes
+    value: bytes
+    refusal: str | None
+    stage: str
+    backend: str
+    input_tokens: int
+    output_tokens: int
+    usd: float
+    created_ms: int
+
+    @property
+    def line(self) -> bytes:
+        """The line of an export."""
+        content = self._asdict() | {"key": self.key.hex(), "value": orjson.Fragment(self.value)}
+        return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def checked_entry(entry: Entry) -> Entry:
+    """The same, where a foreign ledger holds it as ours does.
+
+    Raises:
+        RowError: the first column that is not so.
+    """
+    for name in ("key", "value"):
+        if not isinstance(getattr(entry, name), bytes):
+            raise RowError(name, "expected bytes")
+    return read_entry(decode_row(entry.line))
+
+
+def read_entry(row: Row) -> Entry:
+    """The entry that a line of an export holds.
+
+    Raises:
+        RowError: the first field that is not as `Entry.line` writes it.
+    """
+    text = string_field(row, "key")
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise RowError("key", f"expected {2 * _KEY_BYTES} hex digits, found {text[:80]!r}")
+    if not isinstance(row.get("value"), dict):
+        raise RowError("value", f"expected an object, found {json_type(row.get('value'))}")
+    refusal = row.get("refusal")
+    if refusal is not None:
+        string_field(row, "refusal", blank=False)
+    return Entry(
+        key,
+        orjson.dumps(row["value"]),
+        refusal,
+        string_field(row, "stage", blank=False),
+        string_field(row, "backend", blank=False),
+        _count(row, "input_tokens"),
+        _count(row, "output_tokens"),
+        _number(row, "usd"),
+        _count(row, "created_ms"),
+    )
+
+
+def is_ledger_file(path: Path) -> bool:
+    """Whether `path` is an sqlite file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+class LedgerFile:
+    """An existing ledger, opened for reading only. Every method raises MissingDataError where the
+    file is no ledger.
+
+    Args:
+        path: an sqlite file; also of an earlier version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def models(self) -> list[dict[str, Any]]:
+        """Of each stage and model: replies, refusals, tokens and US dollars."""
+        return self._objects(
+            "SELECT stage, backend AS model, count(*) AS replies, count(refusal) AS refusals, "
+            "sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, "
+            "sum(usd) AS usd FROM replies GROUP BY stage, backend ORDER BY stage, backend"
+        )
+
+    def spent(self, output: str | None = None) -> list[dict[str, Any]]:
+        """What each output cost, or that one: output, asked, tokens, usd and what else there is."""
+        if output is None:
+            return self._objects("SELECT * FROM spent ORDER BY output")
+        return self._objects("SELECT * FROM spent WHERE output = ?", output)
+
+    def entries(
+        self, *, stage: str | None = None, model: str | None = None, since_ms: int = 0
+    ) -> Iterator[Entry]:
+        """The replies by key, in flat memory; of one stage or model, from `since_ms` on."""
+        query = (
+            f"SELECT {', '.join(Entry._fields)} FROM replies "
+            "WHERE key > :after AND created_ms >= :since_ms "
+            "AND (:stage IS NULL OR stage = :stage) AND (:model IS NULL OR backend = :model) "
+            f"ORDER BY key LIMIT {_PAGE_ROWS}"
+        )
+        wanted = {"after": b"", "since_ms": since_ms, "stage": stage, "model": model}
+        with self._opened() as db:
+            while page := db.execute(query, wanted).fetchall():
+                yield from map(Entry._make, page)
+                wanted["after"] = page[-1][0]
+
+    def _objects(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with self._opened() as db:
+            cursor = db.execute(query, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(self._connected()) as db:
+                yield db
+        except (sqlite3.Error, OSError) as error:
+            raise MissingDataError(f"{self.path}: cannot be read as a ledger: {error}") from error
+
+    def _connected(self) -> sqlite3.Connection:
+        """In a folder that cannot be written sqlite reads only a file at rest."""
+        place = f"file:{quote(str(self.path.resolve()))}?mode=ro"
+        db = sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError as error:
+            db.close()
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
+                raise
+            db = sqlite3.connect(f"{place}&immutable=1", uri=True)
+        return db
+
+
+def _number(row: Row, name: str) -> float:
+    value = number_field(row, name, 0, _MOST)
+    if value is None:
+        raise RowError(name, "expected a number, found none")
+    return value
+
+
+def _count(row: Row, name: str) -> int:
+    value = _number(row, name)
+    if not value.is_integer():
+        raise RowError(name, f"expected a whole number, found {value:g}")
+    return int(value)

@@ -1,0 +1,157 @@
+"""Pair rows to a shape and back: what the shape carries comes back as it was."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prism_cli.adapters.shapes.base import ShapeSettings
+from prism_cli.adapters.shapes.table import SHAPES
+from prism_cli.rows.row import Dropped
+from prism_cli.stages.convert import ConvertStage
+from tests.factories import jsonl
+
+Row = dict[str, Any]
+PAIR = ("query", "document")
+IDS = ("query_id", "doc_id")
+ALL = (
+    *IDS, *PAIR, "source", "source_label", "source_score", "teacher_score", "verdict",
+    "objectives", "note",
+)  # fmt: skip
+# What each shape carries of these rows; `source` is one value a query, `note` one a document.
+CARRIED = {
+    "prism": ALL,
+    "author": ALL,
+    "cohere": ALL,
+    "flagembedding": (*IDS, *PAIR, "source", "source_label", "source_score"),
+    "st-triplets": (*PAIR, "source_label"),
+    "st-scores": (*PAIR, "source_label"),
+    "trec-run": (*IDS, *PAIR, "source_score"),
+    "trec-qrels": (*IDS, *PAIR, "source_label"),
+}
+words = st.text("abcé世 _-.", min_size=1, max_size=12).map(lambda text: f"w{text}w")
+scores = st.floats(-10, 10, allow_nan=False)
+documents = st.lists(
+    st.fixed_dictionaries(
+        {
+            "document": words,
+            "source_score": scores,
+            "teacher_score": st.floats(0, 1),
+            "objectives": st.lists(st.sampled_from(["sft", "pointwise"]), max_size=2),
+            "note": st.lists(st.none() | words | scores, min_size=1, max_size=2),
+        }
+    ),
+    min_size=2,
+    max_size=5,
+    unique_by=lambda row: row["document"],
+)
+# Some shapes have no ids, so that equal queries side by side would be one.
+queries = st.lists(st.tuples(words, words, documents), max_size=4, unique_by=lambda query: query[0])
+
+
+def rows_of(drawn: list[tuple[str, str, list[Row]]]) -> list[Row]:
+    """Rows whose queries have a positive first, then negatives, each with its own text."""
+    return [
+        {
+            "query_id": f"q{number}",
+            "query": query,
+            "doc_id": f"q{number}d{place}",
+            "source": source,
+            "source_label": "0" if place else "1",
+            "verdict": "no" if place else "yes",
+        }
+        | one
+        for number, (query, source, group) in enumerate(drawn)
+        for place, one in enumerate(group)
+    ]
+
+
+def converted(lines: bytes, source: str, target: str, given: ShapeSettings) -> bytes:
+    """Lines of one shape as lines of another."""
+    stage = ConvertStage(SHAPES[source].reader(given), SHAPES[target].writer(given))
+    pairs: list[Row] = []
+    for line in lines.splitlines(keepends=True):
+        found = stage.work(stage.decode(line, {}))
+        assert not isinstance(found, Dropped), found
+        assert isinstance(found, list)
+        pairs += found
+    return b"".join(map(stage.render, stage.arrange(iter(pairs))))
+
+
+def with_texts(rows: list[Row], folder: Path, **more: Any) -> ShapeSettings:
+    """Settings that name the texts of `rows`, as TREC's files need them."""
+    corpus = [{"_id": row["doc_id"], "text": row["document"]} for row in rows]
+    asked = {row["query_id"]: row["query"] for row in rows}
+    (folder / "corpus.jsonl").write_bytes(jsonl(corpus))
+    (folder / "queries.jsonl").write_bytes(
+        jsonl({"_id": name, "text": text} for name, text in asked.items())
+    )
+    return ShapeSettings(corpus=folder / "corpus.jsonl", queries=folder / "queries.jsonl", **more)
+
+
+def only(row: Row, names: tuple[str, ...]) -> Row:
+    return {name: row[name] for name in names if name in row}
+
+
+def back_and_forth(rows: list[Row], shape: str, **more: Any) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        given = with_texts(rows, Path(folder), **more)
+        foreign = converted(jsonl(rows), "prism", shape, given)
+        again = converted(foreign, shape, "prism", given)
+    return [orjson.loads(line) for line in again.splitlines()]
+
+
+@pytest.mark.parametrize("shape", CARRIED)
+@settings(max_examples=25)
+@given(drawn=queries)
+def test_what_a_shape_carries_comes_back(
+    shape: str, drawn: list[tuple[str, str, list[Row]]]
+) -> None:
+    rows = rows_of(drawn)
+    if shape == "trec-run":  # a run is in the order of its scores
+        rows.sort(key=lambda row: (row["query_id"], -row["source_score"]))
+        found = back_and_forth(rows, shape, score="source_score")
+    else:
+        found = back_and_forth(rows, shape)
+    names = CARRIED[shape]
+    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+
+
+@settings(max_examples=25)
+@given(drawn=queries)
+def test_pairs_carry_the_positives(drawn: list[tuple[str, str, list[Row]]]) -> None:
+    rows = [row for row in rows_of(drawn) if row["verdict"] == "yes"]
+    found = back_and_forth(rows, "st-pairs")
+    names = (*PAIR, "source_label")
+    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+
+
+@settings(max_examples=25)
+@given(drawn=queries, width=st.integers(2, 3))
+def test_triplets_of_many_negatives_carry_all_of_them(
+    drawn: list[tuple[str, str, list[Row]]], width: int
+) -> None:
+    rows = rows_of([query for query in drawn if len(query[2]) > width])
+    found = back_and_forth(rows, "st-triplets", negatives=width)
+    names = CARRIED["st-triplets"]
+    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+
+
+@pytest.mark.parametrize("shape", ["flagembedding", "st-scores"])
+@settings(max_examples=10)
+@given(drawn=queries)
+def test_a_teachers_scores_come_back_as_its_own(
+    shape: str, drawn: list[tuple[str, str, list[Row]]]
+) -> None:
+    rows = [row | {"teacher_scores": {"a/b-2.5": row["teacher_score"]}} for row in rows_of(drawn)]
+    found = back_and_forth(rows, shape, score="teacher_scores.a/b-2.5")
+    names = (*PAIR, "teacher_scores")
+    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+
+
+def test_every_shape_is_tried() -> None:
+    assert {*CARRIED, "st-pairs"} == SHAPES.keys()

@@ -1,0 +1,227 @@
+"""Reranker APIs as teachers: what is sent, what a reply must be, what it costs, how rows share
+calls."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.adapters.providers import channel as channel_module
+from prism_cli.adapters.providers import health
+from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.teachers.rerank_api import RerankTeacher
+from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
+from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.domain.calibration import Calibration
+from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.errors import ProviderError, RefusalError
+from prism_cli.ports import Reply
+from prism_cli.stages.distill import DistillStage
+from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import Fault
+from tests.servers.replies import Answers, hashed
+
+PUBLISHED = Path(__file__).parents[2] / "servers" / "published"
+PREFIX = {"voyage": "voyage/v1", "cohere": "cohere/v2", "jina": "jina/v1", "tei": "tei",
+          "vllm-rerank": "vllm/v1"}  # fmt: skip
+SPOILED = ("results_missing", "results_repeated", "results_out_of_range", "results_extra",
+           "results_nan", "results_null", "score_out_of_range")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
+
+
+def teacher(
+    server: FaultServer | None = None, api: str = "voyage", seconds: float = 2.0, **card: Any
+) -> RerankTeacher:
+    base = server.base_url if server else "http://127.0.0.1:9"
+    provider = Provider.model_validate(
+        {
+            "api": api,
+            "base_url": f"{base}/{PREFIX[api]}",
+            "timeout_seconds": min(seconds, 0.5),
+            "deadline_seconds": seconds,
+        }
+    )
+    return RerankTeacher(Named("lab/r", Channel("lab", provider), "r", ModelCard(**card)))
+
+
+def scored(one: RerankTeacher, payloads: Sequence[tuple[str, str]]) -> list[Reply]:
+    async def run() -> list[Reply]:
+        try:
+            return await one.answer(payloads)
+        finally:
+            await one.close()
+
+    return asyncio.run(run())
+
+
+PAIRS = [("capital of France", text) for text in ("Berlin", "Paris", "Rome")]
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_scores_come_back_by_document_whatever_the_order_of_the_reply(api: str) -> None:
+    with FaultServer() as server:
+        replies = scored(teacher(server, api, usd_per_million_input=1.0), PAIRS)
+    model = "" if api == "tei" else "r"
+    assert [one.value["score"] for one in replies] == [hashed(model, *pair) for pair in PAIRS]
+    assert len({one.value["score"] for one in replies}) == 3
+    (call,) = server.calls
+    assert call.path == f"/{PREFIX[api]}/rerank"
+    total = sum(one.usage.input_tokens for one in replies)
+    assert sum(one.usage.usd for one in replies) == pytest.approx(total / 1e6)
+    if api in ("voyage", "jina", "vllm-rerank"):
+        assert total == call.input_tokens
+    else:
+        assert total > 0  # told by nobody: our own estimate
+
+
+def test_what_each_api_is_sent() -> None:
+    def body(api: str, **card: Any) -> dict[str, Any]:
+        return teacher(None, api, **card)._body("q", ["a", "b"])
+
+    named = {"model": "r", "query": "q", "documents": ["a", "b"]}
+    assert body("voyage") == named | {"top_k": 2, "truncation": False}
+    assert body("cohere") == named | {"top_n": 2}
+    assert body("cohere", context_tokens=9000)["max_tokens_per_doc"] == 9000
+    assert body("jina") == named | {"top_n": 2, "return_documents": False}
+    assert body("vllm-rerank", extra_body={"priority": 1}) == named | {"top_n": 2, "priority": 1}
+    tei = {"truncate": False, "raw_scores": False, "return_text": False}
+    assert body("tei") == {"query": "q", "texts": ["a", "b"], **tei}
+
+
+@pytest.mark.parametrize("api", DIALECTS)
+def test_published_replies_are_read(api: str) -> None:
+    """Some are shortened to the best results: as many documents as the highest index needs, and
+    what is left out is told."""
+    published = json.loads((PUBLISHED / f"{api.removesuffix('-rerank')}.json").read_text())
+    dialect, one = DIALECTS[api], teacher(None, api)
+    results = published[dialect.results] if dialect.results else published
+    by_index = {result["index"]: result[dialect.score] for result in results}
+    count = max(by_index) + 1
+    if len(by_index) == count:
+        assert one._scores(published, count) == [by_index[at] for at in range(count)]
+    else:
+        with pytest.raises(ProviderError, match=f"{len(by_index)} results for {count} documents"):
+            one._scores(published, count)
+
+
+@pytest.mark.parametrize("fault", [*SPOILED, "html", "error_object", "truncated_gzip", "429"])
+@pytest.mark.parametrize("api", ["voyage", "tei"])
+def test_a_bad_reply_is_asked_again_and_never_a_score(api: str, fault: str) -> None:
+    with FaultServer([Fault(fault, calls=(1,))]) as server:
+        one = teacher(server, api)
+        replies = scored(one, PAIRS)
+    model = "" if api == "tei" else "r"
+    assert [reply.value["score"] for reply in replies] == [hashed(model, *pair) for pair in PAIRS]
+    assert len(server.calls) == 2
+    assert one.lost_calls == (fault not in ("429", "error_object"))
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+def test_what_stays_bad_stays_pending(fault: str) -> None:
+    with FaultServer([Fault(fault)]) as server:
+        one = teacher(server, seconds=0.3)
+        with pytest.raises(ProviderError, match="gave up"):
+            scored(one, PAIRS)
+    assert one.lost_calls == len(server.calls) >= 2
+
+
+@pytest.mark.parametrize("index", [True, 1.0, "1", None, -1, 3])
+def test_an_index_is_a_whole_number_in_range(index: Any) -> None:
+    results = [{"index": at, "relevance_score": 0.5} for at in (0, index, 2)]
+    with pytest.raises(ProviderError, match="a result for document"):
+        teacher()._scores({"data": results}, 3)
+
+
+@pytest.mark.parametrize("found", [None, [], "text", {}, {"data": {}}, {"data": [1]}, {"data": []}])
+def test_a_reply_without_results_is_told(found: Any) -> None:
+    with pytest.raises(ProviderError, match="results"):
+        teacher()._scores(found, 1)
+
+
+def test_documents_of_a_query_share_calls_up_to_the_limits() -> None:
+    payloads = [(f"query {n % 2}", f"word {n} " * 20) for n in range(10)]
+    plan = teacher(max_documents=3).plan(payloads)
+    assert plan == [[0, 2, 4], [1, 3, 5], [6, 8], [7, 9]]
+    assert teacher().plan(payloads) == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+    assert [
+        len(call) for call in teacher(None, "tei").plan([("q", str(n)) for n in range(70)])
+    ] == [
+        32,
+        32,
+        6,
+    ]
+    by_tokens = teacher(request_tokens=200)
+    calls = by_tokens.plan(payloads)
+    assert sorted(at for call in calls for at in call) == list(range(10))
+    assert (
+        max(by_tokens.estimate([payloads[at] for at in call]).input_tokens for call in calls) <= 180
+    )
+    assert 2 < len(calls) < 10
+    assert by_tokens.plan([("q", "word " * 5000)]) == [[0]]  # the server says what it thinks of it
+
+
+def test_documents_are_cut_to_what_the_context_leaves_beside_the_query() -> None:
+    sent: list[str] = []
+
+    def score(model: str, query: str, document: str) -> float:
+        sent.append(document)
+        return 0.5
+
+    query = "what is it about " * 10
+    with FaultServer(answers=Answers(score=score)) as server:
+        scored(teacher(server, context_tokens=300), [(query, "short"), (query, "word " * 2000)])
+        with pytest.raises(RefusalError, match="no room"):
+            scored(teacher(server, context_tokens=30), [(query, "short")])
+    assert sent[0] == "short"
+    assert 180 < estimate_tokens(query) + estimate_tokens(sent[1]) <= 270
+    assert len(server.calls) == 1
+
+
+def test_cohere_is_paid_by_search() -> None:
+    card = {"usd_per_thousand_searches": 2.0, "max_documents": 100}
+    one = teacher(None, "cohere", **card)
+    assert one.estimate([("q", "short")] * 100).usd == 0.002
+    assert one.estimate([("q", "word " * 900)] * 100).usd == 0.004  # two chunks each
+    with FaultServer() as server:
+        replies = scored(teacher(server, "cohere", **card), PAIRS)
+    assert sum(reply.usage.usd for reply in replies) == pytest.approx(0.002)
+    reply = {"meta": {"billed_units": {"search_units": 3}}}
+    assert one._used(reply, 10, 1).usd == 0.006
+    assert one._used({"meta": None}, 10, 1).usd == 0.002
+
+
+def test_the_fingerprint_tells_what_decides_a_score_and_nothing_else() -> None:
+    prints = {
+        teacher(None, api, **card).fingerprint
+        for api in DIALECTS
+        for card in ({}, {"context_tokens": 100}, {"extra_body": {"priority": 1}})
+    }
+    assert len(prints) == 3 * len(DIALECTS)
+    with FaultServer() as server:
+        assert teacher(server, max_documents=7).fingerprint == teacher().fingerprint
+
+
+def test_one_refused_document_of_many_costs_the_others_no_score() -> None:
+    rows = [make_pair(n, query="one query", document=f"text {n}") for n in range(4)]
+    with FaultServer([Fault("400", contains="text 2")]) as server:
+        stage = DistillStage([teacher(server)], Calibration(1.0, "given"))
+        given = [str(write_jsonl(Path("in.jsonl"), rows))]
+        options = RunOptions(Path("out.jsonl"), quiet=True, max_rejects=1.0)
+        summary = run_rows(stage, given, options)
+    found = read_jsonl(Path("out.jsonl"))
+    assert [row["document"] for row in found] == ["text 0", "text 1", "text 3"]
+    assert found[0]["teacher_scores"] == {"lab/r": hashed("r", "one query", "text 0")}
+    (aside,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
+    assert "lab/r gave no score: status 400" in aside["reason"]
+    assert (summary.exit_code, len(server.calls)) == (0, 5)  # all four, then one by one

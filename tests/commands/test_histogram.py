@@ -1,0 +1,71 @@
+"""The scores before and after, in lines and as a picture."""
+
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from prism_cli.commands.histogram import svg, terminal_lines
+
+
+def bins(before: list[int], after: list[int]) -> list[dict[str, Any]]:
+    width = 1 / len(before)
+    return [
+        {"score": f"{index * width:.2f}-{(index + 1) * width:.2f}", "before": one, "after": other}
+        for index, (one, other) in enumerate(zip(before, after, strict=True))
+    ]
+
+
+FIGURES = {
+    "histogram": bins([4000, 1000, 0, 1], [1000, 1000, 0, 1]),
+    "histograms": {
+        "nq": bins([3000, 1000, 0, 0], [500, 1000, 0, 0]),
+        "x & <y>": bins([1000, 0, 0, 1], [500, 0, 0, 1]),
+    },
+}
+
+
+def test_bars_are_as_long_as_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    lines = terminal_lines(FIGURES, "utf-8")
+    bars = [line.rpartition("  ")[2] for line in lines[2:6]]
+    assert bars[0] == "█" * 10 + "░" * 30
+    assert bars[1] == "█" * 10
+    assert set(bars[2]) == {"0"}
+    assert bars[3] == "█"
+    assert "4,000" in lines[2]
+    assert max(map(len, lines)) <= 70
+    assert "4,000  before  █▃    1,500  after  ▂▃" in lines[7]
+
+
+def test_plain_signs_where_the_terminal_knows_no_others() -> None:
+    for encoding in ("ascii", "latin-1", None):
+        lines = "\n".join(terminal_lines(FIGURES, encoding))
+        assert lines.isascii()
+        assert "##." in lines
+        assert "1,500  after" in lines
+
+
+def test_nothing_at_all() -> None:
+    assert "0" in terminal_lines({"histogram": bins([0, 0], [0, 0])}, "utf-8")[2]
+    assert svg({"histogram": bins([0, 0], [0, 0])})
+
+
+def test_picture_is_text_and_the_same_every_time() -> None:
+    drawn = svg(FIGURES)
+    assert drawn == svg(FIGURES)
+    tree = ElementTree.fromstring(drawn)
+    told = {"".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text")}
+    assert {
+        "Scores before and after sampling", "score", "rows", "before", "after",
+        "all rows: 5,001 → 2,001", "nq: 4,000 → 1,500", "x & <y>: 1,001 → 501",
+    } <= told  # fmt: skip
+    # Told apart without colour: only what was before is hatched.
+    assert b"<pattern" in drawn
+
+
+def test_picture_has_twelve_panels_at_the_most() -> None:
+    many = {f"s{number}": bins([5, 1], [1, 1]) for number in range(20)}
+    drawn = svg({"histogram": bins([100, 20], [20, 20]), "histograms": many}).decode()
+    assert "s10: 6 → 2" in drawn
+    assert "s11: 6 → 2" not in drawn

@@ -1,0 +1,117 @@
+"""Agreement of judges, against worked numbers and another library."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from prism_cli.domain.agreement import Pattern, krippendorff_alpha, pair_agreement, yes_rate
+
+# Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), examples A, B and C.
+BINARY = ["0100000010", "1110010000"]
+NOMINAL = ["aabbdcccedda", "babbbccceddd"]
+MISSING = ["123321412...", "1233224125.3", ".3332342251.", "12332441251."]
+
+
+def counted(judges: list[str]) -> Counter[Pattern]:
+    """Judges' lines, "." for a missing vote, to counts of patterns."""
+    return Counter(
+        tuple(None if vote == "." else vote for vote in row) for row in zip(*judges, strict=True)
+    )
+
+
+def simulated(rows: int, right: list[float], *, abstain: float = 0.0) -> Counter[Pattern]:
+    dice = random.Random(7)
+    found: Counter[Pattern] = Counter()
+    for _ in range(rows):
+        truth, false = dice.choice([("yes", "no"), ("no", "yes")])
+        found[
+            tuple(
+                None if dice.random() < abstain else truth if dice.random() < odd else false
+                for odd in right
+            )
+        ] += 1
+    return found
+
+
+@pytest.mark.parametrize(("judges", "alpha"), [(BINARY, 0.095), (NOMINAL, 0.692), (MISSING, 0.743)])
+def test_alpha_of_published_examples(judges: list[str], alpha: float) -> None:
+    assert krippendorff_alpha(counted(judges)).value == pytest.approx(alpha, abs=6e-4)
+
+
+def test_rows_with_one_vote_say_nothing() -> None:
+    judges = counted(MISSING)
+    assert krippendorff_alpha(judges).rows == 11  # the twelfth has one vote
+    more = judges + Counter({("5", None, None, None): 100, (None,) * 4: 50})
+    assert krippendorff_alpha(more) == krippendorff_alpha(judges)
+
+
+def test_kappa_is_that_of_scikit_learn() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    patterns = simulated(500, [0.9, 0.7, 0.5])
+    rows = list(patterns.elements())
+    for one, other in [(0, 1), (0, 2), (1, 2)]:
+        theirs = sklearn.cohen_kappa_score(*([row[at] for row in rows] for at in (one, other)))
+        found = pair_agreement(patterns, one, other)
+        assert found.kappa == pytest.approx(theirs)
+        assert found.share == sum(row[one] == row[other] for row in rows) / 500
+
+
+def test_only_rows_where_both_voted_count_for_a_pair() -> None:
+    patterns = Counter({("yes", "yes"): 20, ("yes", "no"): 5, ("no", "yes"): 10, ("no", "no"): 15})
+    found = pair_agreement(patterns, 0, 1)
+    assert (found.rows, found.share) == (50, 0.7)
+    assert found.kappa == pytest.approx(0.4)  # the worked example of most textbooks
+    patterns |= {("yes", None): 99, (None, "no"): 50}
+    assert pair_agreement(patterns, 0, 1) == found
+    assert yes_rate(patterns, 0) == (149, 124 / 149)
+    assert yes_rate(patterns, 1) == (100, 0.3)
+
+
+@pytest.mark.parametrize("patterns", [{}, {("yes", None): 4, (None, None): 1}])
+def test_no_row_with_two_votes_has_no_figure(patterns: Any) -> None:
+    assert pair_agreement(patterns, 0, 1).kappa is None
+    found = krippendorff_alpha(patterns)
+    assert (found.rows, found.value, found.low) == (0, None, None)
+
+
+def test_votes_that_never_vary_have_no_figure() -> None:
+    patterns = {("yes", "yes"): 9}
+    assert pair_agreement(patterns, 0, 1) == pair_agreement(patterns, 1, 0)
+    assert pair_agreement(patterns, 0, 1).kappa is None
+    assert pair_agreement(patterns, 0, 1).share == 1.0
+    assert krippendorff_alpha(patterns).value is None
+    assert yes_rate({(None,): 3}, 0) == (0, None)
+
+
+def test_interval_holds_alpha_narrows_with_rows_and_is_the_same_again() -> None:
+    small, large = simulated(100, [0.9] * 5, abstain=0.1), simulated(10_000, [0.9] * 5)
+    few, many = krippendorff_alpha(small), krippendorff_alpha(large)
+    for found in (few, many):
+        assert found.low
+        assert found.value
+        assert found.high
+        assert found.low < found.value < found.high
+    assert few.high - few.low > 5 * (many.high - many.low)  # type: ignore[operator]
+    # Independent judges that are right in nine of ten: two agree in .82 of rows, by chance in .5.
+    assert many.value == pytest.approx(0.64, abs=0.02)
+    turned = Counter(dict(reversed(small.items())))
+    assert krippendorff_alpha(turned) == few
+    assert krippendorff_alpha(small, seed=1) != few
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    dice = random.Random(3)
+    held = 0
+    for _ in range(200):
+        patterns: Counter[Pattern] = Counter()
+        for _ in range(150):
+            truth = dice.choice(["yes", "no"])
+            other = {"yes": "no", "no": "yes"}[truth]
+            patterns[tuple(truth if dice.random() < 0.9 else other for _ in range(3))] += 1
+        found = krippendorff_alpha(patterns, resamples=400)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0.64 <= found.high
+    assert 0.89 <= held / 200 <= 0.99

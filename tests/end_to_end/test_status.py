@@ -1,0 +1,218 @@
+"""`prism status` from another process: while a run works, after each way to stop, and after."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.door import prism
+from tests.factories import jsonl, make_pair, make_pairs, write_jsonl
+from tests.fakes import noted
+
+RUNNER = Path(__file__).parent.parent / "stage_runner.py"
+ROWS = 3000
+"""More than a window of rows."""
+
+
+def command(*words: str) -> list[str]:
+    own = ["score", "in.jsonl", "-o", "out.jsonl", "-q", "--log", "asked.log"]
+    return [sys.executable, str(RUNNER), *own, "--max-rejects", "0.5", *words]
+
+
+@contextmanager
+def running(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command(*words), stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def status(*paths: str) -> dict[str, Any]:
+    done = prism("status", *(paths or ("out.jsonl",)), "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def one(*paths: str) -> dict[str, Any]:
+    (found,) = status(*paths)["outputs"]
+    return dict(found)
+
+
+def until(state: str, answered: int = 0, seconds: float = 30.0) -> dict[str, Any]:
+    """The first status with that state and so many rows answered."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        if Path(".out.jsonl.lock").exists():
+            found = one()
+            if found["state"] == state and found["through"] + found["answered"] >= answered:
+                return found
+        time.sleep(0.05)
+    raise AssertionError(f"never {state} with {answered} rows")
+
+
+def inputs(count: int) -> None:
+    rows = jsonl(make_pairs(count)) + b'broken\n{"query": 1}\n{"query": 1}\n'
+    Path("in.jsonl").write_bytes(rows)
+
+
+def test_while_it_works_then_killed_then_finished() -> None:
+    inputs(100)
+    with running("--kind", "calls", "--seconds", "0.1") as process:
+        found = until("running", answered=10)
+        assert found["process"] == process.pid
+        assert found["stage"] == "score"
+        assert found["total"] == 103
+        assert found["counts"]["rejected"] == 3
+        assert 10 <= found["through"] + found["answered"] < 103
+        assert found["usage"]["asked"] >= 7
+        assert found["usage"]["usd"] == pytest.approx(found["usage"]["asked"] / 1000)
+        told = prism("status", "out.jsonl").stdout
+        assert f"out.jsonl: score running (process {process.pid})" in told
+        assert "3 of 103 rows through" in told
+    stopped = one()
+    assert (stopped["state"], stopped["process"], stopped["attempts"]) == ("stopped", 0, 1)
+    assert stopped["counts"]["rejected"] == 3
+    assert stopped["usage"]["asked"] >= found["usage"]["asked"]
+    assert stopped["seconds"] > 0
+    assert subprocess.run(command("--kind", "calls"), timeout=60).returncode == 0
+    ended = one()
+    assert (ended["state"], ended["attempts"], ended["through"]) == ("finished", 2, 103)
+    assert ended["counts"]["done"] == 100
+    # What the killed attempt paid is in it.
+    assert ended["usage"]["asked"] == 100
+    assert ended["reject_reasons"][0]["count"] == 2
+    assert ended["reject_reasons"][0]["field"] == "query"
+    told = prism("status", "out.jsonl").stdout
+    assert "score finished, 100 done, 3 rejected, 0.1000 USD" in told
+    assert "rejected: 2 rows: query: expected a string, found number 1" in told
+    assert not list(Path(".").glob("*progress*")) + list(Path(".").glob(".*progress*"))
+
+
+def test_rows_of_earlier_windows_and_the_time_left() -> None:
+    inputs(ROWS)
+    with running("--kind", "batch", "--seconds", "0.01"):
+        found = until("running", answered=2100)
+        assert found["through"] >= 2048
+        assert found["rows_per_second"] > 0
+        assert found["seconds_left"] is not None
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_by_a_signal(number: int, code: int) -> None:
+    inputs(300)
+    with running("--kind", "calls", "--seconds", "0.02") as process:
+        until("running", answered=10)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == code
+    found = one()
+    assert found["state"] == "stopped"
+    assert found["usage"]["asked"] == sum(noted(Path("asked.log")).values())
+    assert found["total"] == 303
+
+
+def test_pending_rows_with_their_reasons() -> None:
+    rows = [make_pair(n, document="bad" if n < 2 else f"Item {n}.") for n in range(6)]
+    write_jsonl(Path("in.jsonl"), rows)
+    assert subprocess.run(command("--kind", "calls", "--fail", "bad")).returncode == 5
+    found = one()
+    assert (found["state"], found["counts"]["pending"]) == ("stopped", 2)
+    assert found["pending_reasons"] == {"fake/calls: 503": 2}
+    assert "pending: 2 rows: fake/calls: 503" in prism("status", "out.jsonl").stdout
+    done = command("--kind", "calls", "--fail", "bad", "--accept-pending")
+    assert subprocess.run(done).returncode == 0
+    assert one()["pending_reasons"] == {"fake/calls: 503": 2}
+
+
+def test_claimed_and_killed_at_once() -> None:
+    inputs(5)
+    env_command = ["env", "PRISM_CRASH_AT=after-claim", *command()]
+    assert subprocess.run(env_command).returncode == -signal.SIGKILL
+    found = one()
+    assert (found["state"], found["through"], found["counts"]) == ("stopped", 0, {})
+    Path("out.jsonl.manifest.json").unlink()
+    assert one()["state"] == "never started"
+
+
+def test_looking_disturbs_nothing() -> None:
+    inputs(200)
+    with running("--kind", "calls", "--seconds", "0.02") as process:
+        until("running", answered=5)
+        while process.poll() is None:
+            prism("status", "out.jsonl")
+        assert process.returncode == 0
+    assert set(noted(Path("asked.log")).values()) == {1}
+
+
+def test_a_folder_of_shards_and_its_sum() -> None:
+    Path("in").mkdir()
+    for name in ("a", "b", "c"):
+        write_jsonl(Path("in") / f"{name}.jsonl", make_pairs(4, document=name))
+    words = [sys.executable, str(RUNNER), "score", "in", "-o", "out", "-q", "--kind", "calls"]
+    assert subprocess.run(words).returncode == 0
+    write_jsonl(Path("in/d.jsonl"), make_pairs(200))
+    fourth = subprocess.Popen([*words, "--seconds", "0.05"], stderr=subprocess.DEVNULL)
+    try:
+        while len(status("out")["outputs"]) < 4:
+            time.sleep(0.05)
+        found = status("out")
+        assert [item["state"] for item in found["outputs"]] == ["finished"] * 3 + ["running"]
+        assert found["together"]["states"] == {"finished": 3, "running": 1}
+        assert found["together"]["counts"]["done"] >= 12
+    finally:
+        fourth.kill()
+        fourth.wait()
+    told = prism("status", "out").stdout.splitlines()
+    assert len(told) == 5
+    assert told[-1].startswith("together: 4 outputs (3 finished, 1 stopped), ")
+    assert len(status("out/a.jsonl", "out/b.jsonl.manifest.json")["outputs"]) == 2
+
+
+def test_a_training_run_and_an_evaluation_are_told_by_their_papers(tmp_path: Path) -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(3))
+    assert subprocess.run(command("--kind", "echo")).returncode == 0
+    papers = orjson.loads(Path("out.jsonl.manifest.json").read_bytes())
+    run = Path("runs/2b")
+    run.mkdir(parents=True)
+    (run / "manifest.json").write_bytes(
+        orjson.dumps(papers | {"stage": "train", "finished": False, "seconds": 12.5})
+    )
+    (run / "log.jsonl").write_text('{"step":10,"loss":0.5}\n{"step":20,"loss":0.25}\n{"st')
+    for path in ("runs/2b", "runs/2b/manifest.json", "runs"):
+        found = one(path)
+        assert (found["path"], found["stage"], found["state"]) == ("runs/2b", "train", "stopped")
+        assert found["training"] == {"step": 20, "loss": 0.25}
+    assert "step 20, loss 0.25" in prism("status", "runs/2b").stdout
+    evaluation = Path("eval")
+    evaluation.mkdir()
+    (evaluation / "metrics.json.manifest.json").write_bytes(
+        orjson.dumps(papers | {"stage": "eval", "counts": {}})
+    )
+    assert (one("eval")["stage"], one("eval")["state"]) == ("eval", "finished")
+
+
+@pytest.mark.parametrize("path", ["absent", "in.jsonl", ".", "in.jsonl.manifest.json"])
+def test_what_is_not_ours_is_told(path: str) -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(1))
+    Path("in.jsonl.manifest.json").write_text('{"schema": 7}')
+    done = prism("status", path)
+    assert done.returncode == 3
+    assert f"{path.removesuffix('.manifest.json')}" in done.stderr
+    assert "no output of a run" in done.stderr
+
+
+def test_a_record_that_cannot_be_written_fails_no_run() -> None:
+    inputs(20)
+    Path(".out.jsonl.progress.tmp").mkdir()
+    assert subprocess.run(command("--kind", "calls"), timeout=60).returncode == 0
+    assert one()["counts"]["done"] == 20

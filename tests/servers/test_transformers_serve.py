@@ -1,0 +1,49 @@
+"""SmolLM2 behind `transformers serve` answers a chat and a System One question for real."""
+
+from pathlib import Path
+
+import httpx2
+import pytest
+from openai import OpenAI
+
+from prism_cli.modeling.embedded import smollm2_path
+from tests.servers.transformers_serve import transformers_serve
+
+
+@pytest.mark.slow
+def test_chat_and_systemone(tmp_path: Path) -> None:
+    model = smollm2_path()
+    with transformers_serve(model, tmp_path) as base_url:
+        with OpenAI(base_url=f"{base_url}/v1", api_key="none") as sdk:
+            made = sdk.chat.completions.create(
+                model=str(model),
+                messages=[{"role": "user", "content": "Answer yes or no: is Paris in France?"}],
+                max_tokens=1,
+                temperature=0,
+            )
+        asked = {
+            "model": str(model),
+            "state": "Paris is the capital of France.",
+            "questions": {
+                "paris": {
+                    "type": "noul",
+                    "instructions": "Is it about Paris?",
+                    "criteria": {"true": "It names Paris.", "false": "It does not."},
+                },
+                "bees": {"type": "noul", "instructions": "Is it about bees?"},
+            },
+        }
+        answers = httpx2.post(f"{base_url}/v1/systemone", json=asked, timeout=60).json()["answers"]
+    assert made.choices[0].message.content
+    assert made.choices[0].finish_reason == "length"
+    assert made.usage
+    assert made.usage.completion_tokens == 1
+    assert 0 < answers["bees"]["noul"] < answers["paris"]["noul"] < 1
+
+
+def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="did not become healthy"),
+        transformers_serve(tmp_path / "nothing", tmp_path),
+    ):
+        pass

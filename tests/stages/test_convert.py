@@ -1,0 +1,83 @@
+"""Rows through the engine: what is written, counted and set aside."""
+
+from pathlib import Path
+from typing import Any
+
+from prism_cli.adapters.shapes.base import ShapeSettings
+from prism_cli.adapters.shapes.table import SHAPES
+from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.stages.convert import ConvertStage
+from tests.factories import read_jsonl, write_jsonl
+
+Row = dict[str, Any]
+
+
+def convert(rows: list[Row], source: str, target: str) -> tuple[list[Row], RunSummary]:
+    settings = ShapeSettings()
+    stage = ConvertStage(SHAPES[source].reader(settings), SHAPES[target].writer(settings))
+    options = RunOptions(output=Path("out.jsonl"), quiet=True, max_rejects=1, overwrite=True)
+    summary = run_rows(stage, [str(write_jsonl(Path("in.jsonl"), rows))], options)
+    return read_jsonl(Path("out.jsonl")), summary
+
+
+def pair(query: str, document: str, label: str) -> Row:
+    return {"query": query, "document": document, "source_label": label}
+
+
+def test_scattered_rows_make_groups_that_are_counted() -> None:
+    rows = [pair("a", "1", "1"), pair("b", "2", "1"), pair("a", "3", "1"), pair("a", "4", "0")]
+    found, summary = convert(rows, "prism", "flagembedding")
+    assert [(row["query"], row["pos"], row["neg"]) for row in found] == [
+        ("a", ["1"], []),
+        ("b", ["2"], []),
+        ("a", ["3"], ["4"]),
+    ]
+    assert summary.figures["also"] == {
+        "queries without a negative": 2,
+        "groups of a query that came before": 1,
+    }
+    assert "--sort-queries" in summary.figures["hint"]
+    assert (summary.counts.rows, summary.counts.written) == (4, 3)
+
+
+def test_groups_reach_over_the_engines_windows() -> None:
+    rows = [pair("a", f"d{number}", "0" if number else "1") for number in range(5000)]
+    found, summary = convert(rows, "prism", "flagembedding")
+    assert [(len(row["pos"]), len(row["neg"])) for row in found] == [(1, 4999)]
+    assert "hint" not in summary.figures
+
+
+def test_rows_without_a_place_are_dropped_and_fields_counted() -> None:
+    rows = [
+        pair("a", "yes", "1") | {"evidence": "e"},
+        pair("a", "no", "0"),
+        {"query": "a", "document": "unlabelled"},
+    ]
+    found, summary = convert(rows, "prism", "st-pairs")
+    assert found == [{"anchor": "a", "positive": "yes"}]
+    assert summary.counts.dropped == {"negative": 1, "no label and no verdict": 1}
+    assert summary.figures["fields left out"] == {"evidence": 1}
+
+
+def test_row_with_pairs_of_both_kinds_is_done_and_what_was_left_out_is_counted() -> None:
+    found, summary = convert(
+        [{"query": "q", "pos": ["a"], "neg": ["b"]}], "flagembedding", "st-pairs"
+    )
+    assert found == [{"anchor": "q", "positive": "a"}]
+    assert summary.counts.done == 1
+    assert summary.figures["pairs left out"] == {"negative": 1}
+
+
+def test_bad_rows_are_set_aside_with_place_and_field() -> None:
+    rows: list[Row] = [{"query": "q", "pos": ["a"]}, {"query": "q", "pos": [1]}, {"pos": ["a"]}]
+    found, summary = convert(rows, "flagembedding", "prism")
+    assert len(found) == 1
+    rejected = read_jsonl(Path(summary.side_files[0]))
+    assert [(one["line"], one["field"]) for one in rejected] == [(2, "pos[0]"), (3, "query")]
+
+
+def test_prism_to_prism_keeps_every_byte() -> None:
+    rows = [pair("a", "1", "1") | {"z": [1, None], "a": {"b": "ü"}}]
+    found, _ = convert(rows, "prism", "prism")
+    assert [list(row.items()) for row in found] == [list(row.items()) for row in rows]
+    assert Path("out.jsonl").read_bytes() == Path("in.jsonl").read_bytes()

@@ -110,8 +110,10 @@ class RewriteTask:
             return {"skip": True}
         if why := _fault(keywords, payload):
             raise UnusableReplyError(f"{why}: {keywords[:60]!r}")
-        same = " ".join(payload.split()).rstrip(_FULL_STOPS + _COMMAS).casefold()
-        return {"skip": True} if keywords.casefold() == same else {"keywords": keywords}
+        same = " ".join(payload.split()).rstrip(_QUESTION_MARKS + _FULL_STOPS + _COMMAS)
+        if keywords.casefold() == same.casefold():
+            return {"skip": True}
+        return {"keywords": keywords}
 
 
 def _unwrapped(line: str) -> str:

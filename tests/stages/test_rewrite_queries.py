@@ -1,89 +1,177 @@
-"""Queries to keywords through the real command, on a server of ours."""
+"""Rows whose queries become keywords, rows that stay, and what the summary says of both."""
 
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.door import prism
-from tests.factories import make_pair, read_jsonl, write_jsonl
-from tests.servers.fault_server import FaultServer
-from tests.servers.replies import Answers
-
-LAB = '[providers.lab]\napi = "openai"\nbase_url = "{url}/v1"\n'
-
-
-def rewritten(rows: list[dict[str, Any]], reply: Any, *more: str) -> tuple[Any, Any, int]:
-    write_jsonl(Path("in.jsonl"), rows)
-    with FaultServer(answers=Answers(chat=reply)) as server:
-        Path("lab.toml").write_text(LAB.format(url=server.base_url))
-        words = ("rewrite-queries", "in.jsonl", "-o", "out.jsonl", "--generator", "lab/m")
-        done = prism(*words, "--provider-file", "lab.toml", "--json", *more)
-        assert done.returncode == 0, done.stderr
-        calls = len(server.calls)
-    return read_jsonl(Path("out.jsonl")), json.loads(done.stdout)["figures"], calls
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.ports import Reply
+from prism_cli.rows.row import text_id
+from prism_cli.stages.rewrite_queries import RewriteQueriesStage
+from tests.factories import Row, make_pair, make_pairs, read_jsonl, write_jsonl
 
 
-def outcome(figures: Any, name: str) -> int:
-    return next(line["rows"] for line in figures["queries"] if line["outcome"] == name)
+@dataclass(eq=False)
+class ScriptedWriter:
+    """Keywords by query: a reply, or one an attempt; else "keywords of" the query's last word."""
+
+    script: dict[str, Any] = field(default_factory=dict)
+    asked: list[Any] = field(default_factory=list)
+    spec: str = "fake:writer"
+    fingerprint: str = "writer 1"
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [[index] for index in range(len(payloads))]
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        self.asked += payloads
+        return [self._said(*payload) for payload in payloads]
+
+    def _said(self, query: str, attempt: int) -> Reply:
+        said = self.script.get(query, {"keywords": f"keywords of {query.split()[-1]}"})
+        said = said[attempt] if isinstance(said, list) else said
+        return said if isinstance(said, Reply) else Reply(said)
 
 
-def test_all_rows_of_a_query_get_one_rewrite_and_its_old_labels_go() -> None:
-    query = "what is the capital city of France"
-    rows = [make_pair(n, query=query, query_id="q1", verdict="yes", votes={"j": "yes"})
-            for n in range(3)]  # fmt: skip
-    found, figures, calls = rewritten(rows, lambda *_: "**capital France**", "--fraction", "1")
-    assert calls == 1
-    for row in found:
-        assert (row["query"], row["original_query"]) == ("capital France", query)
-        assert (row["query_style"], row["query_id"]) == ("keyword", "q1")
-        assert "verdict" not in row
-        assert "votes" not in row
-    assert outcome(figures, "rewritten") == 3
+def rewritten(
+    rows: list[Row], writer: ScriptedWriter | None = None, **more: Any
+) -> tuple[list[Row], Any]:
+    """The rows that come out, and the summary; the lot falls on every query by default."""
+    stage = RewriteQueriesStage(writer or ScriptedWriter(), **({"fraction": 1.0} | more))
+    source = write_jsonl(Path("in.jsonl"), rows)
+    options = RunOptions(Path("out.jsonl"), quiet=True, overwrite=True)
+    summary = run_rows(stage, [str(source)], options)
+    return read_jsonl(Path("out.jsonl")), summary
 
 
-def test_labels_are_inherited_only_when_asked_and_the_row_says_so() -> None:
-    rows = [make_pair(1, verdict="yes")]
-    found, *_ = rewritten(rows, lambda *_: "item one", "--fraction", "1", "--inherit-labels")
-    assert (found[0]["verdict"], found[0]["labels_from"]) == ("yes", "original")
+def outcomes(summary: Any) -> dict[str, tuple[int, int]]:
+    """(queries, rows) of every outcome that came."""
+    lines = summary.figures["queries"]
+    return {one["outcome"]: (one["queries"], one["rows"]) for one in lines if one["rows"]}
 
 
-def test_the_untouched_twin_follows() -> None:
-    rows = [make_pair(1)]
-    found, *_ = rewritten(rows, lambda *_: "item one", "--fraction", "1", "--ablation")
-    assert [row["query_style"] for row in found] == ["keyword", "original"]
-    assert found[0]["query_id"] == found[1]["query_id"]
-    assert found[1]["query"] == rows[0]["query"]
+def test_a_row_before_and_after() -> None:
+    before = make_pair(1, query_id=None)
+    ((after,), _) = rewritten([before])
+    assert after == before | {
+        "query": "keywords of 1",
+        "query_id": text_id("what is item 1"),
+        "original_query": "what is item 1",
+        "query_style": "keyword",
+    }
+    assert list(after)[:2] == list(before)[:2]
 
 
-@pytest.mark.parametrize("reply", ["one two three four five six seven eight", "What is it?", "a\nb",
-                                   "Keywords: item", "首都 法国"])  # fmt: skip
-def test_what_is_no_keywords_is_asked_three_times_then_the_query_stays(reply: str) -> None:
-    found, figures, calls = rewritten([make_pair(1)], lambda *_: reply, "--fraction", "1")
-    assert calls == 3
-    assert found[0]["query"] == make_pair(1)["query"]
-    assert found[0]["query_style"] == "original"
-    assert outcome(figures, "refused") == 1
+def test_rows_of_a_query_share_one_question_and_its_keywords() -> None:
+    writer = ScriptedWriter()
+    rows = [make_pair(1, doc_id=f"d{number}") for number in range(5)] + [make_pair(2)]
+    found, summary = rewritten(rows, writer)
+    assert writer.asked == [("what is item 1", 0), ("what is item 2", 0)]
+    assert {row["query"] for row in found[:5]} == {"keywords of 1"}
+    assert {row["query_id"] for row in found[:5]} == {"q1"}
+    assert outcomes(summary) == {"asked": (2, 6), "rewritten": (2, 6)}
 
 
-def test_skip_leaves_the_query_and_is_asked_once() -> None:
-    found, figures, calls = rewritten([make_pair(1)], lambda *_: "Skip.", "--fraction", "1")
-    assert (calls, found[0]["query_style"], outcome(figures, "skipped")) == (1, "original", 1)
+def test_what_is_not_rewritten_is_counted_with_its_reason() -> None:
+    long = " ".join(["word"] * 41)
+    unusable = [{"unusable": "a question"}] * 3
+    writer = ScriptedWriter(
+        {
+            "why": {"skip": True},
+            "stubborn": unusable,
+            "late": [*unusable[:2], {"keywords": "at last"}],
+            "filtered": Reply({}, refusal="content filter"),
+        }
+    )
+    queries = ["why", "stubborn", "late", "filtered", long]
+    rows = [make_pair(number, query=query) for number, query in enumerate(queries)]
+    found, summary = rewritten([*rows, make_pair(0, query="why", doc_id="other")], writer)
+    assert [row["query"] for row in found] == ["why", "stubborn", "at last", *queries[3:], "why"]
+    assert [row["query_style"] for row in found] == [
+        "original", "original", "keyword", "original", "original", "original",
+    ]  # fmt: skip
+    assert "original_query" not in found[0]
+    assert outcomes(summary) == {
+        "too long to ask": (1, 1), "asked": (4, 5), "rewritten": (1, 1), "skipped": (1, 2),
+        "refused": (2, 2),
+    }  # fmt: skip
+    assert {one["outcome"]: one["share"] for one in summary.figures["queries"]}["refused"] == 0.4
+    assert [payload for payload in writer.asked if payload[0] == "stubborn"] == [
+        ("stubborn", attempt) for attempt in range(3)
+    ]
 
 
-def test_a_share_of_the_queries_by_lot_and_none_that_is_too_long() -> None:
-    rows = [make_pair(n, query=f"what is item {n}", query_id=f"q{n}") for n in range(200)]
-    rows += [make_pair(200, query="word " * 60, query_id="long")]
-    found, *_ = rewritten(rows, lambda *_: "item", "--seed", "3")
-    share = sum(row["query_style"] == "keyword" for row in found) / 200
-    assert 0.3 < share < 0.5
-    assert found[-1]["query"] == "word " * 60
-    again, *_ = rewritten(rows, lambda *_: "item", "--seed", "3", "--overwrite")
-    assert again == found
+def test_the_lot_leaves_the_other_queries_as_they_are() -> None:
+    found, summary = rewritten(make_pairs(300), fraction=0.4)
+    styles = [row["query_style"] for row in found]
+    assert 90 < styles.count("keyword") < 150
+    assert outcomes(summary)["not chosen"] == (styles.count("original"),) * 2
+    again, _ = rewritten(make_pairs(300), fraction=0.4, seed=1)
+    assert [row["query_style"] for row in again] != styles
 
 
-def test_chinese_words_are_counted_without_blanks() -> None:
-    query = "法国的首都是哪座城市"
-    found, *_ = rewritten([make_pair(1, query=query)], lambda *_: "法国 首都", "--fraction", "1")
-    assert found[0]["query"] == "法国 首都"
+def test_ablation_puts_the_untouched_twin_behind_each_rewritten_row() -> None:
+    writer = ScriptedWriter({"what is item 1": {"skip": True}})
+    rows = [make_pair(0, verdict="yes"), make_pair(1), make_pair(2, query_id=None)]
+    found, summary = rewritten(rows, writer, ablation=True)
+    styles = [(row["doc_id"], row["query_style"]) for row in found]
+    assert styles == [
+        ("d0", "keyword"), ("d0", "original"), ("d1", "original"), ("d2", "keyword"),
+        ("d2", "original"),
+    ]  # fmt: skip
+    assert found[1] == rows[0] | {"query_style": "original"}
+    assert found[3]["query_id"] == found[4]["query_id"] == text_id("what is item 2")
+    assert summary.counts.rows == 3
+    write_jsonl(Path("in.jsonl"), found)
+    fed, second = rewritten(found, ScriptedWriter(), fraction=0.0)
+    assert second.counts.rejected == 0
+    assert fed == found
+
+
+LABELS = {
+    "teacher_scores": {"st:minilm": 0.4}, "teacher_score": 0.4, "votes": {"source": "yes"},
+    "verdict": "yes", "votes_cast": 1, "agreement": 1.0, "contribution": "c", "evidence": "e",
+    "generator": "g", "objectives": ["sft"], "score": 0.2, "predicted_verdict": "no",
+}  # fmt: skip
+
+
+def test_labels_of_the_old_query_go_and_are_counted() -> None:
+    writer = ScriptedWriter({"what is item 1": {"skip": True}})
+    rows = [make_pair(number, source_label="1", **LABELS) for number in range(2)]
+    (changed, kept), summary = rewritten(rows, writer)
+    assert not LABELS.keys() & changed.keys()
+    assert changed["source_label"] == "1"
+    assert changed["note"] == rows[0]["note"]
+    assert kept == rows[1] | {"query_style": "original"}
+    assert [value for name, value in summary.figures.items() if "removed" in name] == [1]
+
+
+def test_inherited_labels_stay_and_the_row_says_so() -> None:
+    rows = [make_pair(0, **LABELS), make_pair(1)]
+    (labelled, bare), summary = rewritten(rows, inherit_labels=True)
+    assert {name: labelled[name] for name in LABELS} == LABELS
+    assert labelled["labels_from"] == "original"
+    assert "labels_from" not in bare
+    assert [value for name, value in summary.figures.items() if "inherited" in name] == [1]
+
+
+@pytest.mark.parametrize(
+    "before", [{"query_style": "keyword"}, {"original_query": "what was asked at first"}]
+)
+def test_what_was_rewritten_before_is_not_asked_again(before: Row) -> None:
+    writer = ScriptedWriter()
+    row = make_pair(0, verdict="yes", **before)
+    ((found,), summary) = rewritten([row], writer)
+    assert found == row
+    assert writer.asked == []
+    assert outcomes(summary) == {"rewritten before": (1, 1)}
+
+
+def test_queries_with_documents_are_rewritten_too() -> None:
+    row = {"query": "what is item 7", "documents": ["a", {"text": "b"}], "results": []}
+    ((found,), _) = rewritten([row])
+    assert (found["query"], found["documents"]) == ("keywords of 7", row["documents"])
+    assert "results" not in found

@@ -6,8 +6,8 @@ from prism_cli.configs.base import StageConfig
 from prism_cli.errors import UsageError
 
 STAGES = (
-    "collect", "convert", "distill", "eval", "relabel", "rerank", "rewrite-queries", "sample", "split",
-    "train",
+    "collect", "convert", "distill", "eval", "relabel", "rerank", "rewrite-queries", "sample",
+    "split", "train",
 )  # fmt: skip
 
 

@@ -161,31 +161,20 @@ def chat_model(
         PrerequisiteError: its key is missing.
         ModelError: no such model in this process, or none that chats.
     """
-    from prism_cli.adapters.providers.keys import check_keys
-    from prism_cli.errors import UsageError
+    from prism_cli.adapters.chat.load import load_chat
 
-    if spec.startswith("hf:"):
-        from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
-
-        return LocalChat(LocalModel(spec, device), task)
-    named = providers.named(spec)
-    if named is None or named.api != "openai":
-        raise UsageError(
-            f"{spec}: no such chat model; expected hf:smollm2, hf:PATH, hf:HUB_ID, or "
-            f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
-        )
-    check_keys([(spec, named.channel)], "`--generator hf:PATH` names a model that needs no key")
-    return _chat(named, task)
+    return load_chat(spec, task, providers, device)
 
 
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
+    from prism_cli.adapters.chat.load import chat_backend
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
 
     named = providers.named(spec)
     if named is not None:
         if named.api == "openai":
-            return _chat(named, task)
+            return chat_backend(named, task)
         if named.api in ("openai-decisions", "systemone"):
             return _decision(named, task.rubric, pack)
         raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
@@ -201,13 +190,6 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None 
         "st:PATH, st:PATH:THRESHOLD, or PROVIDER/MODEL with a provider of "
         f"{', '.join(providers.names)}"
     )
-
-
-def _chat(named: "Named", task: "ChatTask") -> "CallBackend":
-    from prism_cli.adapters.chat.backend import ChatBackend
-    from prism_cli.adapters.chat.model import ChatModel
-
-    return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)
 
 
 def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":

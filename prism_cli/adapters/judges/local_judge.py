@@ -78,16 +78,18 @@ class LocalJudge:
             encoded, room = self._prompt(query, document)
             if len(encoded) <= room:
                 return encoded
+            bare = len(self._prompt(query, "")[0])
             ends = self._model.encoder.token_ends(document)
             tokens = min(len(ends), room)
-            while len(encoded) > room and tokens:
-                tokens = max(0, tokens - (len(encoded) - room))
+            while room > bare:
                 encoded, room = self._prompt(query, document[: ends[tokens - 1] if tokens else 0])
+                if len(encoded) <= room:
+                    return encoded
+                share = (room - bare) / (len(encoded) - bare)  # fences may make a text longer
+                tokens = min(tokens - 1, int(tokens * share))
         except RowError as error:
             return error.reason
-        if not tokens:
-            return f"{self.spec} takes {room} tokens; the query leaves none for the document"
-        return encoded
+        return f"{self.spec} takes {room} tokens; the query leaves none for the document"
 
     def _prompt(self, query: str, document: str) -> tuple[EncodedPrompt, int]:
         """Ids of a prompt, and how many there may be."""

@@ -17,7 +17,8 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 COMMANDS = {
     "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
-    "collect": ("collect", "Pairs from BEIR folders, other tools' rows, TREC runs or data sets."),
+    "collect": ("collect", "Pairs from BEIR folders, other rows, TREC runs, data sets, the web."),
+    "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
     "sample": ("sample", "A score-balanced, length-capped subset."),

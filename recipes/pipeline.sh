@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The paper as one shell file, for a GPU machine: `bash pipeline.sh` in a folder with room for data.
 # Each line may be run again at any time: what is finished is skipped, what was paid is not paid twice.
-# Runs today with local teachers and the corpus's own labels; where a paid stage is still to come, the
-# comment says which and what stands in for it.
+# As it stands it asks nobody for money: a local teacher, the corpus's own labels. The comments name the
+# paper's paid models; `--dry-run` tells what they would cost.
 set -euo pipefail
 
 corpus=${1:-data/beir/nq}      # a BEIR folder with a train split
@@ -12,10 +12,12 @@ teacher=${TEACHER:-st:sentence-transformers/all-mpnet-base-v2}
 # 1. Pairs: each query with its positives, and hard negatives from BM25's first 50.
 prism collect "$corpus" -o work/pairs.jsonl --negatives 4 --to-rank 50 --random-negatives 1
 
-# 2. Keyword-style queries for 40 % (rewrite-queries) would come here, before any label.
+# 2. Keyword-style queries for 40 %, before any label; with a key, and then work/keywords.jsonl below:
+#    prism rewrite-queries work/pairs.jsonl -o work/keywords.jsonl --generator deepseek/deepseek-chat
 
-# 3. A teacher's score. The paper's is the mean of two Voyage rerankers, to the power of 1.609; another
-#    teacher has its own scale, so fit the exponent to labels: --calibrate work/judged.jsonl
+# 3. A teacher's score. The paper's is the mean of two Voyage rerankers, to the power of 1.609:
+#    --teacher voyage/rerank-2 --teacher voyage/rerank-2.5. Another teacher has its own scale, so fit the
+#    exponent to labels: --calibrate work/judged.jsonl
 prism distill work/pairs.jsonl -o work/scored.jsonl --teacher "$teacher"
 
 # 4. As many hard cases as easy ones.

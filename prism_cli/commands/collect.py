@@ -1,14 +1,16 @@
-"""`prism collect`: pair rows from judged corpora, rows with lists of documents, and data sets."""
+"""`prism collect`: pair rows from judged corpora, rows with documents, data sets and the web."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Common, with_common
+from prism_cli.commands.options import Paid, with_common
 
 if TYPE_CHECKING:
+    from prism_cli.adapters.datasets.hub import DatasetRows
     from prism_cli.configs.collect import CollectConfig
+    from prism_cli.shards.reader import Source
     from prism_cli.stages.hard_negatives import MinedQueries
 
 app = typer.Typer(
@@ -24,7 +26,8 @@ def collect(
         list[str] | None,
         typer.Argument(
             help="BEIR folders, or JSONL files, globs, directories, - with rows of "
-            "{query, pos, neg}, {query, documents}, the author's or of pairs; or a TREC run.",
+            "{query, pos, neg}, {query, documents}, the author's or of pairs; or a TREC run. "
+            "`web` before files of queries: as --web exa.",
             show_default=False,
         ),
     ] = None,
@@ -113,8 +116,30 @@ def collect(
         str | None,
         typer.Option(help="Value of `source` for rows that have none.", show_default=False),
     ] = None,
+    web: Annotated[
+        str | None,
+        typer.Option(
+            help="Search the web for the rows' queries: exa, tavily or PROVIDER/MODEL.",
+            show_default=False,
+        ),
+    ] = None,
+    results: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Pages a query that --web asks for; default 10.",
+            show_default=False,
+        ),
+    ] = None,
+    min_characters: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Shortest text of a page that is kept; default 200.", show_default=False
+        ),
+    ] = None,
     *,
-    common: Common,
+    common: Paid,
 ) -> None:
     """Make pair rows. With --limit N: of the first N queries or rows of each output."""
     from prism_cli.commands import wiring
@@ -124,6 +149,10 @@ def collect(
     from prism_cli.errors import UsageError
     from prism_cli.stages.collect import CollectStage
 
+    if common.reuse:
+        raise UsageError("--reuse: collect takes nothing from other rows; leave it out")
+    word = inputs is not None and inputs[:1] == ["web"] and not Path("web").exists()
+    inputs = (inputs or [])[word:]
     flags = {
         "split": split,
         "negatives": negatives,
@@ -140,11 +169,19 @@ def collect(
         "dataset_config": dataset_config,
         "revision": revision,
         "source": source,
+        "web": web,
+        "results": results,
+        "min_characters": min_characters,
         "seed": common.seed,
     }
     config = load_config(
         CollectConfig, "collect", recipe=common.recipe, flags=flags, sets=common.sets
     )
+    if word and config.web is None:
+        config = config.model_copy(update={"web": "exa"})
+    if config.web is not None:
+        _collect_web(config.web, inputs, common, config)
+        return
     reader = wiring.shape_reader(
         config.from_shape,
         score=config.score,
@@ -154,19 +191,14 @@ def collect(
     )
     found: list[object] = []
     dependencies = list(reader.files)
-    for one in inputs or []:
+    for one in inputs:
         if _is_beir(one):
             mined, files = _mined(one, config)
             found.append(mined)
             dependencies += files
         else:
             found.append(one)
-    if config.dataset is not None:
-        from prism_cli.adapters.datasets.hub import DatasetRows
-
-        rows = DatasetRows(
-            config.dataset, config.split, config=config.dataset_config, revision=config.revision
-        )
+    if rows := _dataset(config):
         found.append(rows)
         dependencies += rows.files
     if not found:
@@ -177,6 +209,44 @@ def collect(
         common,
         config,
         dependencies=dependencies,
+    )
+
+
+def _collect_web(spec: str, inputs: list[str], common: Paid, config: "CollectConfig") -> None:
+    from prism_cli.commands import paid_wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.errors import UsageError
+    from prism_cli.stages.collect_web import CollectWebStage
+
+    for one in filter(_is_beir, inputs):
+        raise UsageError(
+            f"{one}: a web search takes rows with a query; give {one}/queries.jsonl with "
+            "--field query_id=_id --field query=text"
+        )
+    if config.from_shape is not None:
+        raise UsageError("--from: a web search takes the field query of any row; use --field")
+    rows = _dataset(config)
+    found: list[str | Source] = [*inputs, *([rows] if rows else [])]
+    if not found:
+        raise UsageError("nothing to search for: name JSONL files of queries, or a --dataset")
+    search = paid_wiring.searcher(spec, config.results, paid_wiring.catalog(common))
+    source = config.source or f"web:{search.spec.partition('/')[0]}"
+    run_row_stage(
+        CollectWebStage(search, source, config.min_characters),
+        found,
+        common,
+        config,
+        dependencies=rows.files if rows else [],
+    )
+
+
+def _dataset(config: "CollectConfig") -> "DatasetRows | None":
+    if config.dataset is None:
+        return None
+    from prism_cli.adapters.datasets.hub import DatasetRows
+
+    return DatasetRows(
+        config.dataset, config.split, config=config.dataset_config, revision=config.revision
     )
 
 

@@ -50,8 +50,8 @@ def distill(
         str | None,
         typer.Option(
             help="Who writes contribution and evidence of rows with the verdict yes: "
-            "provider/model of a chat model, or extractive, the document's sentences closest to "
-            "the query.",
+            "provider/model of a chat model, hf:PATH, or extractive, the document's sentences "
+            "closest to the query.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +82,7 @@ def distill(
     Scores and texts that a row has already are kept. teacher_score is the calibrated mean over
     the teachers named here.
     """
-    from prism_cli.commands import wiring
+    from prism_cli.commands import paid_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.distill import DistillConfig
     from prism_cli.configs.load import load_config
@@ -108,9 +108,9 @@ def distill(
             "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator SPEC "
             "(such as extractive) for contribution and evidence, or both"
         )
-    providers = wiring.catalog(common)
-    teachers = wiring.teachers(config.teachers, providers, device=config.device)
-    writer = config.generator and wiring.generator(
+    providers = paid_wiring.catalog(common)
+    teachers = paid_wiring.teachers(config.teachers, providers, device=config.device)
+    writer = config.generator and paid_wiring.generator(
         config.generator, providers, max_sentences=config.max_sentences, device=config.device
     )
     figures: dict[str, object] = {}
@@ -134,7 +134,7 @@ def distill(
         calibration,
         writer or None,
         figures=figures,
-        paid=wiring.paid_rows(common),
+        paid=paid_wiring.paid_rows(common),
         min_fidelity=config.min_fidelity,
     )
     dependencies = [Path(file) for file in (config.calibrate, *common.reuse) if file]

@@ -31,15 +31,15 @@ def doctor(
     ] = False,
 ) -> None:
     """One question to each judge: is the document of a known pair relevant? It is."""
-    from prism_cli.commands import wiring
+    from prism_cli.commands import paid_wiring
     from prism_cli.commands.options import Paid
     from prism_cli.commands.row_run import print_json
     from prism_cli.configs.load import load_config
     from prism_cli.configs.relabel import RelabelConfig
 
     config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
-    providers = wiring.catalog(Paid(provider_file=provider_file), hurried=True)
-    found = wiring.examine_judges((*config.judges, *config.add_judges), providers)
+    providers = paid_wiring.catalog(Paid(provider_file=provider_file), hurried=True)
+    found = paid_wiring.examine_judges((*config.judges, *config.add_judges), providers)
     if json:
         print_json({"judges": found})
     else:

@@ -69,7 +69,7 @@ def relabel(
     common: Paid,
 ) -> None:
     """Write votes, votes_cast, verdict (more than half of the panel's size) and agreement."""
-    from prism_cli.commands import wiring
+    from prism_cli.commands import paid_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.configs.relabel import RelabelConfig
@@ -89,10 +89,10 @@ def relabel(
     config = load_config(
         RelabelConfig, "relabel", recipe=panel or common.recipe, flags=flags, sets=common.sets
     )
-    task = wiring.judge_task(_rubric(config))
+    task = paid_wiring.judge_task(_rubric(config))
     pack = None if config.pack_questions == "auto" else config.pack_questions
     panel_specs = (*config.judges, *config.add_judges)
-    judges = wiring.judges(panel_specs, task, wiring.catalog(common), pack)
+    judges = paid_wiring.judges(panel_specs, task, paid_wiring.catalog(common), pack)
     without = [one.spec for one in judges if not getattr(one, "gives_probability", False)]
     if config.vote == "soft" and without:
         raise UsageError(
@@ -105,7 +105,7 @@ def relabel(
         seed=config.seed,
         soft=config.vote == "soft",
         added=config.add_judges,
-        paid=wiring.paid_rows(common),
+        paid=paid_wiring.paid_rows(common),
     )
     run_row_stage(
         stage,

@@ -53,6 +53,16 @@ class CollectConfig(StageConfig):
     dataset_config: str | None = Field(None, description="Configuration of that data set.")
     revision: str | None = Field(None, description="Commit or tag of that data set on the hub.")
 
+    web: str | None = Field(
+        None,
+        min_length=1,
+        description="Search that finds pages for the rows' queries: exa, tavily or PROVIDER/MODEL.",
+    )
+    results: int = Field(10, ge=1, le=100, description="Pages a query that are asked for.")
+    min_characters: int = Field(
+        200, ge=0, description="Shortest text of a page that is kept, in characters."
+    )
+
     @model_validator(mode="after")
     def _ranks_in_order(self) -> Self:
         if self.from_rank > self.to_rank:

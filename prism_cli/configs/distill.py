@@ -33,7 +33,7 @@ class DistillConfig(StageConfig):
         None,
         min_length=1,
         description="Who writes contribution and evidence of rows with the verdict yes: "
-        "provider/model of a chat model, or extractive.",
+        "provider/model of a chat model, hf:PATH, or extractive.",
     )
     min_fidelity: float | None = Field(
         None,

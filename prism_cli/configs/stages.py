@@ -5,7 +5,10 @@ import importlib
 from prism_cli.configs.base import StageConfig
 from prism_cli.errors import UsageError
 
-STAGES = ("collect", "convert", "distill", "eval", "relabel", "rerank", "sample", "split", "train")
+STAGES = (
+    "collect", "convert", "distill", "eval", "relabel", "rerank", "rewrite-queries", "sample",
+    "split", "train",
+)  # fmt: skip
 
 
 def config_class(stage: str) -> type[StageConfig]:

@@ -78,7 +78,7 @@ def _unit(match: re.Match[str]) -> str:
 
 def dates(text: str) -> list[tuple[re.Match[str], Date]]:
     """Dates with a month, in English, ISO, Chinese, Japanese and Korean forms; none twice."""
-    found = []
+    found: list[tuple[re.Match[str], Date]] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
             parts = match.groupdict()

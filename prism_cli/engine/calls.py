@@ -99,23 +99,26 @@ class Calls:
         estimate = backend.estimate(payloads).usd
         if not self._control.reserve(estimate):
             return
+        refused = False
         try:
             replies = await backend.answer(payloads)
+            await self._durable(list(zip(call, replies, strict=True)))
         except RefusalError as error:
-            if len(call) > 1:
-                for asked in call:
-                    if not self._stopping:
-                        await self._ask(backend, [asked])
-                return
-            replies = [Reply({}, str(error))]
+            refused = len(call) > 1
+            if not refused:
+                await self._durable([(call[0], Reply({}, str(error)))])
+        except StorageError:
+            raise
         except ProviderError as error:
-            return self._unanswered(call, str(error))
+            self._unanswered(call, str(error))
         except PrerequisiteError as error:
             self._down[id(backend)] = str(error)
-            return self._unanswered(call, str(error))
+            self._unanswered(call, str(error))
         finally:
-            self._control.release(estimate)
-        await self._durable(list(zip(call, replies, strict=True)))
+            self._control.release(estimate)  # not before the reply's own cost is counted
+        for asked in call if refused else ():
+            if not self._stopping:
+                await self._ask(backend, [asked])
 
     def _unanswered(self, call: Sequence[Request], reason: str) -> None:
         for asked in call:

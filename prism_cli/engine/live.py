@@ -20,8 +20,8 @@ import orjson
 EVERY_SECONDS = 5.0
 _FIRST_SECONDS = 0.5
 """The first records follow each other faster."""
-_RATE_RECORDS = 12
-"""The rate is that between so many records: replies from the ledger come first, and fast."""
+_RATE_RECORDS = 13
+"""The rate is that of the last so many records: replies from the ledger come first, and fast."""
 
 
 class LiveRecord:
@@ -43,7 +43,7 @@ class LiveRecord:
             "host": platform.node(),
             "started_ms": _now_ms(),
         }
-        self._seen: deque[tuple[float, int]] = deque(maxlen=_RATE_RECORDS)
+        self._seen: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="live record", daemon=True)
 
@@ -82,11 +82,9 @@ class LiveRecord:
             part.write_bytes(orjson.dumps(content))
             part.replace(self._path)
 
-    def _rate(self, moved: int) -> float:
-        seen = self._seen
-        if not seen or moved != seen[-1][1]:
-            seen.append((time.monotonic(), moved))
-        (then, before), (at, now) = seen[0], seen[-1]
+    def _rate(self, moved: float) -> float:
+        self._seen.append((time.monotonic(), moved))
+        (then, before), (at, now) = self._seen[0], self._seen[-1]
         return max(0.0, (now - before) / (at - then)) if at > then else 0.0
 
 

@@ -101,7 +101,8 @@ class ShardWork:
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Counter[str] = field(default_factory=Counter)
     _open: Sequence[Result] = ()
-    _asking: tuple[Sequence[_Waiting], Mapping[bytes, object]] = ((), {})
+    _asking: tuple[Sequence[_Waiting], Mapping[bytes, object], int] = ((), {}, 0)
+    _rounds: int = 1
     _seen: SeenTexts = field(default_factory=SeenTexts)
     _last_query: tuple[str, str, str] = ("", "", "")
 
@@ -125,7 +126,7 @@ class ShardWork:
         """
         now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
         reasons = Counter(dict(self.pending_reasons))
-        asking, replies = self._asking
+        asking, replies, step = self._asking
         for result in self._open:
             if isinstance(result, Rejected):
                 now.rejected += 1
@@ -142,7 +143,8 @@ class ShardWork:
             "total": self.progress.total,
             "through": through,
             "answered": answered,
-            "moved": now.rows or through + answered,  # whole windows, once there are any
+            # A row that asks so many times, as in the window before, has come so far with each.
+            "moved": through + (len(asking) * step + answered) / max(self._rounds, step + 1),
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
         }
@@ -173,9 +175,9 @@ class ShardWork:
             ready = [one for one in waiting if one.step == step]
             waiting = [one for one in waiting if one.step != step]
             if ready:
-                self._asking = (ready, questions.replies(step))
+                self._asking = (ready, questions.replies(step), step)
                 replies = questions.ask(step)
-                self._asking = ((), {})
+                self._asking = ((), {}, 0)
                 for one in ready:
                     index = one.index - written
                     going_on = self._advanced(one, replies, window[one.index], results, index)
@@ -183,6 +185,7 @@ class ShardWork:
                         questions.look(step + 1, [(one.index, asked) for asked in one.group])
                         waiting.append(one)
             step += 1
+        self._rounds = step or self._rounds
         yield from self._ended(window, written, results)
 
     def _begun(

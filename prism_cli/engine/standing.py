@@ -8,6 +8,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,8 +205,9 @@ def _usage(papers: Path, made: Mapping[str, Any], record: Mapping[str, Any]) -> 
     used = Path(record["ledger"]) if "ledger" in record else None
     places = [used] if used and used.is_file() else ledgers_near(papers)
     for place in places:
-        for row in LedgerFile(place).spent(output):
-            return usage | {name: value for name, value in row.items() if name != "output"}
+        with suppress(MissingDataError):  # a ledger that is being made, or no ledger
+            for row in LedgerFile(place).spent(output):
+                return usage | {name: value for name, value in row.items() if name != "output"}
     return usage
 
 

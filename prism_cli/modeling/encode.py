@@ -240,7 +240,8 @@ class PromptEncoder:
 
 
 def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
-    """A copy that adds, cuts and pads nothing; without added tokens where not kept."""
+    """A copy that adds, cuts and pads nothing; without added tokens where not kept, so that no
+    text can produce one."""
     state = json.loads(backend.to_str())
     state.update(post_processor=None, truncation=None, padding=None)
     if not keep_added:

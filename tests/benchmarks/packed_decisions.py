@@ -20,7 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from prism_cli.commands import wiring
+from scipy.stats import spearmanr
+
+from prism_cli.commands import paid_wiring
 from prism_cli.commands.options import Paid
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.ports import CallBackend
@@ -71,8 +73,8 @@ def probabilities(
     spec: str, file: str | None, pack: int, payloads: Payloads
 ) -> tuple[list[float], int, float]:
     """P(yes) of each pair, calls, and seconds."""
-    (judge,) = wiring.judges(
-        [spec], wiring.judge_task(None), wiring.catalog(Paid(provider_file=file)), pack
+    (judge,) = paid_wiring.judges(
+        [spec], paid_wiring.judge_task(None), paid_wiring.catalog(Paid(provider_file=file)), pack
     )
     assert isinstance(judge, CallBackend)
     started = time.perf_counter()
@@ -105,7 +107,7 @@ def compared(alone: Sequence[float], packed: Sequence[float]) -> dict[str, float
         "max_moved": round(max(moved), 4),
         "mean_moved": round(statistics.mean(moved), 4),
         "flipped": round(flipped / len(alone), 4),
-        "rank_correlation": round(statistics.correlation(alone, packed, method="ranked"), 3),
+        "rank_correlation": round(float(spearmanr(alone, packed).statistic), 3),
         "yes_alone": round(sum(one > 0.5 for one in alone) / len(alone), 3),
         "yes_packed": round(sum(one > 0.5 for one in packed) / len(alone), 3),
     }

@@ -68,7 +68,7 @@ def test_a_project_file_is_held_to_the_stages_and_their_keys(tmp_path: Path) -> 
 
 
 def test_every_settings_class_is_that_of_a_stage() -> None:
-    others = {"base", "load", "recipes", "stages"}
+    others = {"base", "load", "providers", "recipes", "stages"}
     modules = {one.name for one in pkgutil.iter_modules(configs.__path__)} - others
     assert modules == {stage.replace("-", "_") for stage in STAGES}
     assert all(issubclass(config_class(stage), StageConfig) for stage in STAGES)

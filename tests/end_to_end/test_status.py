@@ -18,8 +18,6 @@ from tests.factories import jsonl, make_pair, make_pairs, write_jsonl
 from tests.fakes import noted
 
 RUNNER = Path(__file__).parent.parent / "stage_runner.py"
-ROWS = 3000
-"""More than a window of rows."""
 
 
 def command(*words: str) -> list[str]:
@@ -68,7 +66,7 @@ def inputs(count: int) -> None:
 
 def test_while_it_works_then_killed_then_finished() -> None:
     inputs(100)
-    with running("--kind", "calls", "--seconds", "0.1") as process:
+    with running("--kind", "calls", "--seconds", "0.4") as process:
         found = until("running", answered=10)
         assert found["process"] == process.pid
         assert found["stage"] == "score"
@@ -100,10 +98,12 @@ def test_while_it_works_then_killed_then_finished() -> None:
 
 
 def test_rows_of_earlier_windows_and_the_time_left() -> None:
-    inputs(ROWS)
-    with running("--kind", "batch", "--seconds", "0.01"):
-        found = until("running", answered=2100)
-        assert found["through"] >= 2048
+    """A window of equal rows, asked once, then one of different rows."""
+    write_jsonl(Path("in.jsonl"), [make_pair(0)] * 2048 + make_pairs(400))
+    with running("--kind", "calls", "--seconds", "0.2"):
+        found = until("running", answered=2060)
+        assert found["through"] == 2049  # the window, and the row that the ledger knows
+        assert found["total"] == 2448
         assert found["rows_per_second"] > 0
         assert found["seconds_left"] is not None
 
@@ -111,8 +111,8 @@ def test_rows_of_earlier_windows_and_the_time_left() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_by_a_signal(number: int, code: int) -> None:
     inputs(300)
-    with running("--kind", "calls", "--seconds", "0.02") as process:
-        until("running", answered=10)
+    with running("--kind", "calls", "--seconds", "0.2") as process:
+        until("running", answered=5)
         process.send_signal(number)
         assert process.wait(timeout=30) == code
     found = one()
@@ -142,6 +142,13 @@ def test_claimed_and_killed_at_once() -> None:
     assert (found["state"], found["through"], found["counts"]) == ("stopped", 0, {})
     Path("out.jsonl.manifest.json").unlink()
     assert one()["state"] == "never started"
+
+
+def test_a_ledger_that_is_being_made_is_no_obstacle() -> None:
+    inputs(3)
+    assert subprocess.run(["env", "PRISM_CRASH_AT=before-commit", *command()]).returncode < 0
+    Path(".prism/ledger.sqlite").write_bytes(b"")
+    assert one()["state"] == "stopped"
 
 
 def test_looking_disturbs_nothing() -> None:

@@ -101,9 +101,10 @@ class ChatModel:
         return sdk_client(self.channel)
 
     def _answer_tokens(self, prompt: Prompt, attempt: int) -> int:
-        if prompt.answer_tokens is not None:
-            return prompt.answer_tokens
-        return self._card.answer_tokens[min(attempt, len(self._card.answer_tokens) - 1)]
+        word = self._card.answer_tokens[min(attempt, len(self._card.answer_tokens) - 1)]
+        if prompt.answer_tokens is None:
+            return word
+        return prompt.answer_tokens + word - 1  # what a model thinks comes before any answer
 
     def _used(self, found: Any, thought: Usage) -> Usage:
         """What the reply says was used, else what was thought."""

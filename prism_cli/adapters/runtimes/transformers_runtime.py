@@ -15,6 +15,7 @@ from torch import Tensor
 
 from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches
 from prism_cli.errors import ModelError, RowError
+from prism_cli.modeling.continuing import continued, stop_ids
 from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.hybrid_pass import HybridPass
@@ -71,7 +72,9 @@ class TransformersReranker:
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
         weight: Tensor = self._head.weight
         self._verdict_rows = weight[verdicts.to(weight.device)].float()
-        self._stops = torch.tensor(sorted(_stop_ids(loaded, self.encoder)), device=weight.device)
+        self._stops = torch.tensor(
+            sorted({self.encoder.eos_id, *stop_ids(model, loaded.tokenizer)}), device=weight.device
+        )
         self._states: OrderedDict[str, PrefixState] = OrderedDict()
         self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
 
@@ -212,27 +215,16 @@ class TransformersReranker:
 
     def _written(self, state: BatchState, rows: list[int]) -> dict[int, list[int]]:
         """Greedy tokens behind "yes" for `rows` of the batch, without the one that ends them."""
-        device = self._stops.device
-        written: dict[int, list[int]] = {row: [] for row in rows}
-        state = state.keep(torch.tensor(rows, device=device), self._pass.attention)
-        active = list(rows)
-        live = [True] * len(active)
-        tokens = torch.full((len(rows),), self.encoder.yes_id, device=device)
-        for _ in range(self._max_new_tokens):
-            tokens = self._head(self._pass.step(state, tokens)).argmax(-1)
-            ended = torch.isin(tokens, self._stops).tolist()
-            for place, (row, token) in enumerate(zip(active, tokens.tolist(), strict=True)):
-                live[place] = live[place] and not ended[place]
-                if live[place]:
-                    written[row].append(token)
-            if not any(live):
-                break
-            if live.count(False) * 8 >= len(live):  # else the copy costs more than it saves
-                kept = [place for place, going_on in enumerate(live) if going_on]
-                chosen = torch.tensor(kept, device=device)
-                state, tokens = state.keep(chosen, self._pass.attention), tokens[chosen]
-                active, live = [active[place] for place in kept], [True] * len(kept)
-        return written
+        chosen = torch.tensor(rows, device=self._stops.device)
+        follows = continued(
+            self._pass,
+            self._head,
+            state.keep(chosen, self._pass.attention),
+            torch.full_like(chosen, self.encoder.yes_id),
+            self._stops,
+            self._max_new_tokens,
+        )
+        return dict(zip(rows, follows, strict=True))
 
     def _text(self, tokens: list[int]) -> str:
         ids = [self.encoder.yes_id, *tokens]
@@ -263,14 +255,3 @@ def load_reranker(
         max_new_tokens=max_new_tokens,
         batch_tokens=batch_tokens,
     )
-
-
-def _stop_ids(loaded: LoadedModel, encoder: PromptEncoder) -> set[int]:
-    """Tokens that end a text: the end of the turn, and what the model says ends it."""
-    config = getattr(loaded.model, "generation_config", None)
-    named = getattr(config, "eos_token_id", None)
-    stops = {encoder.eos_id, *(named if isinstance(named, list) else [named])}
-    own = loaded.tokenizer.eos_token_id
-    stops.add(own if isinstance(own, int) else None)
-    stops.add(loaded.tokenizer.get_added_vocab().get("<|endoftext|>"))
-    return {stop for stop in stops if stop is not None}

@@ -143,6 +143,12 @@ def test_an_index_is_a_whole_number_in_range(index: Any) -> None:
         teacher()._scores({"data": results}, 3)
 
 
+def test_a_document_is_scored_once_even_where_all_are() -> None:
+    results = [{"index": at, "relevance_score": 0.5} for at in (0, 1, 1)]
+    with pytest.raises(ProviderError, match="two results for document 1"):
+        teacher()._scores({"data": results}, 2)
+
+
 @pytest.mark.parametrize("found", [None, [], "text", {}, {"data": {}}, {"data": [1]}, {"data": []}])
 def test_a_reply_without_results_is_told(found: Any) -> None:
     with pytest.raises(ProviderError, match="results"):

@@ -1,0 +1,43 @@
+"""A chat task on the model of a spec."""
+
+from typing import TYPE_CHECKING
+
+from prism_cli.adapters.providers.keys import check_keys
+from prism_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from prism_cli.adapters.providers.catalog import Catalog, Named
+    from prism_cli.domain.chat import ChatTask
+    from prism_cli.ports import BatchBackend, CallBackend
+
+
+def load_chat(
+    spec: str, task: "ChatTask", providers: "Catalog", device: str = "auto"
+) -> "BatchBackend | CallBackend":
+    """Who does the task: `provider/model`, or a model in this process, `hf:…`.
+
+    Raises:
+        UsageError: `spec` names no chat model.
+        PrerequisiteError: its key is missing.
+        ModelError: no such model in this process, or none that chats.
+    """
+    if spec.startswith("hf:"):
+        from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
+
+        return LocalChat(LocalModel(spec, device), task)
+    named = providers.named(spec)
+    if named is None or named.api != "openai":
+        raise UsageError(
+            f"{spec}: no such chat model; expected hf:smollm2, hf:PATH, hf:HUB_ID, or "
+            f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
+        )
+    check_keys([(spec, named.channel)], "`--generator hf:PATH` names a model that needs no key")
+    return chat_backend(named, task)
+
+
+def chat_backend(named: "Named", task: "ChatTask") -> "CallBackend":
+    """The task on a provider's model."""
+    from prism_cli.adapters.chat.backend import ChatBackend
+    from prism_cli.adapters.chat.model import ChatModel
+
+    return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)

@@ -1,0 +1,47 @@
+"""Judges in this process: a chat model's two words, or a teacher's score."""
+
+from typing import TYPE_CHECKING
+
+from prism_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from prism_cli.domain.rubric import JudgeTask
+    from prism_cli.ports import BatchBackend
+
+DEFAULT_THRESHOLD = 0.5
+
+
+def load_local_judge(spec: str, task: "JudgeTask", device: str = "auto") -> "BatchBackend":
+    """The judge of `hf:PATH`, `st:PATH` or `st:PATH:THRESHOLD`.
+
+    Args:
+        task: of chat models.
+
+    Raises:
+        UsageError: a threshold that is not between 0 and 1.
+        ModelError: no such model, or none that can judge.
+    """
+    if spec.startswith("hf:"):
+        from prism_cli.adapters.chat.local_model import LocalModel
+        from prism_cli.adapters.judges.local_judge import LocalJudge
+
+        return LocalJudge(LocalModel(spec, device), task)
+    from prism_cli.adapters.judges.teacher_judge import TeacherJudge
+    from prism_cli.adapters.teachers.load import load_teacher
+
+    teacher, threshold = _split(spec)
+    return TeacherJudge(spec, load_teacher(teacher, device), threshold)
+
+
+def _split(spec: str) -> tuple[str, float]:
+    """Teacher and threshold of `st:PATH:THRESHOLD`."""
+    teacher, _, tail = spec.rpartition(":")
+    try:
+        threshold = float(tail)
+    except ValueError:
+        return spec, DEFAULT_THRESHOLD
+    if teacher == "st":
+        return spec, DEFAULT_THRESHOLD
+    if not 0 <= threshold < 1:
+        raise UsageError(f"{spec}: expected a threshold from 0 to below 1, found {tail}")
+    return teacher, threshold

@@ -1,0 +1,110 @@
+"""Web search as the engine asks it: one query a call."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import orjson
+
+from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.channel import Losses, terms_of
+from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.searchers.dialects import DIALECTS
+from prism_cli.errors import UsageError
+from prism_cli.ports import Reply, Usage
+
+
+class SearchBackend:
+    """A CallBackend; payloads are queries.
+
+    Args:
+        named: a model of a provider that speaks a dialect of DIALECTS.
+        results: pages a query, at most.
+
+    Raises:
+        UsageError: more pages than the API gives.
+    """
+
+    def __init__(self, named: Named, results: int) -> None:
+        self._channel = named.channel
+        self._card = named.card
+        self._results = results
+        self._dialect = DIALECTS[named.api]
+        self._losses = Losses()
+        if results > self._dialect.most:
+            raise UsageError(
+                f"{named.spec}: gives {self._dialect.most} results a query at the most, found "
+                f"--results {results}"
+            )
+        self.spec = named.spec
+        body = orjson.dumps(self._body(""), option=orjson.OPT_SORT_KEYS).decode()
+        self.fingerprint = f"search {named.spec} {body}"
+        self.terms = terms_of(named.channel.provider, named.card)
+        self.concurrency = named.channel.provider.concurrency
+
+    @property
+    def lost_calls(self) -> int:
+        """Calls that ended without a reply and may have been billed."""
+        return self._losses.count
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """One query a call."""
+        return [[index] for index in range(len(payloads))]
+
+    def estimate(self, payloads: Sequence[Any]) -> Usage:
+        """The price of one search; 0 where it is not known."""
+        price = (self._card.usd_per_thousand_searches or 0.0) / 1000
+        more = max(0, self._results - self._dialect.included) if price else 0
+        return Usage(usd=price + more * self._dialect.usd_per_page)
+
+    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """{"pages": [{"url", "title", "text"}], best first, "retrieved_at": UTC, ISO 8601}.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+        """
+        (query,) = payloads
+
+        async def send() -> httpx2.Response:
+            return await self._channel.post("search", self._body(query))
+
+        def read(found: Any) -> Reply:
+            pages = [self._page(one) for one in _results_of(found)]
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            return Reply({"pages": pages, "retrieved_at": now}, usage=self._used(found, query))
+
+        return [await self._channel.ask(send, read, 0, self._losses)]
+
+    async def close(self) -> None:
+        """Close the provider's connections."""
+        await self._channel.close()
+
+    def _body(self, query: str) -> dict[str, Any]:
+        return self._dialect.body(query, self._results) | self._card.extra_body
+
+    def _page(self, result: Any) -> dict[str, str]:
+        if not isinstance(result, dict) or not isinstance(result.get("url"), str):
+            raise AgainError("a result without a url", billed=True)
+        page = {"url": result["url"]}
+        for name, theirs in (("title", "title"), ("text", self._dialect.text)):
+            value = result.get(theirs)
+            if not isinstance(value, str | None):
+                raise AgainError(f"a result whose {theirs} is no text", billed=True)
+            page[name] = value or ""
+        return page
+
+    def _used(self, found: dict[str, Any], query: str) -> Usage:
+        """What the reply says that it cost (Exa), else the price."""
+        told = found.get("costDollars")
+        total = told.get("total") if isinstance(told, dict) else None
+        if isinstance(total, int | float) and total > 0:
+            return Usage(usd=float(total))
+        return self.estimate([query])
+
+
+def _results_of(found: Any) -> list[Any]:
+    results = found.get("results") if isinstance(found, dict) else None
+    if not isinstance(results, list):
+        raise AgainError("a reply without a list of results", billed=True)
+    return results

@@ -1,0 +1,231 @@
+"""Specs to models that are asked questions, of providers and in this process: judges, teachers,
+chat models. Like `wiring`, it imports each adapter where it is asked for."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prism_cli.adapters.providers.catalog import Catalog, Named
+    from prism_cli.commands.options import Paid
+    from prism_cli.domain.chat import ChatTask
+    from prism_cli.domain.rubric import JudgeTask
+    from prism_cli.ports import BatchBackend, CallBackend
+    from prism_cli.shards.paid_rows import PaidRows
+    from prism_cli.stages.relabel import Judge
+
+
+def teachers(
+    specs: "Sequence[str]", providers: "Catalog", *, device: str = "auto"
+) -> "list[BatchBackend | CallBackend]":
+    """Who scores pairs, in their order; all keys that are missing are told at once.
+
+    Raises:
+        UsageError: a spec that names no teacher.
+        PrerequisiteError: keys or models are missing.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+
+    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
+    check_keys(paid, "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key")
+    return [_teacher(spec, providers, device) for spec in specs]
+
+
+def _teacher(spec: str, providers: "Catalog", device: str) -> "BatchBackend | CallBackend":
+    named = providers.named(spec)
+    if named is None:
+        from prism_cli.adapters.teachers.load import load_teacher
+
+        return load_teacher(spec, device)
+    from prism_cli.adapters.teachers.rerank_api import RerankTeacher
+    from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
+    from prism_cli.errors import UsageError
+
+    if named.api not in DIALECTS:
+        raise UsageError(
+            f"{spec}: speaks {named.api}, and cannot score; teachers speak {', '.join(DIALECTS)}"
+        )
+    return RerankTeacher(named)
+
+
+def generator(
+    spec: str, providers: "Catalog", *, max_sentences: int, device: str = "auto"
+) -> "BatchBackend | CallBackend":
+    """Who writes contribution and evidence: `extractive`, or a chat model.
+
+    Raises:
+        UsageError: `spec` names no generator.
+        PrerequisiteError: its key or model is missing.
+    """
+    if spec == "extractive":
+        from prism_cli.adapters.generators.load import load_extractive
+
+        return load_extractive(max_sentences, device)
+    if not spec.startswith("hf:") and providers.named(spec) is None:
+        from prism_cli.errors import UsageError
+
+        raise UsageError(
+            f"{spec}: no such generator; expected extractive, hf:smollm2, hf:PATH, hf:HUB_ID, or "
+            f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
+        )
+    from prism_cli.domain.evidence_task import EvidenceTask
+
+    return chat_model(spec, EvidenceTask(), providers, device=device)
+
+
+def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
+    """The providers that this command line knows; `hurried` sends each question once.
+
+    Raises:
+        ConfigError, MissingDataError: a provider file is wrong, or not there.
+    """
+    from prism_cli.adapters.providers.catalog import Catalog
+    from prism_cli.configs.providers import load_providers
+
+    return Catalog(
+        load_providers(common.provider_file),
+        common.concurrency,
+        priced=common.max_cost is not None,
+        keyless=common.dry_run,
+        hurried=hurried,
+    )
+
+
+def paid_rows(common: "Paid") -> "PaidRows | None":
+    """What the rows of --reuse hold; None without it.
+
+    Raises:
+        MissingDataError: no such file.
+    """
+    if not common.reuse:
+        return None
+    from prism_cli.rows.row import check_pair
+    from prism_cli.shards.paid_rows import PaidRows
+    from prism_cli.shards.reader import read_rows
+
+    read = read_rows(common.reuse, fields=common.field_names, check=check_pair)
+    return PaidRows((place.file, row) for place, row in read)
+
+
+def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":
+    """What finds pages: `exa`, `tavily`, or PROVIDER/MODEL of a provider that speaks as they do.
+
+    Raises:
+        UsageError: a spec that names no search, or more results than it gives.
+        PrerequisiteError: its key is missing.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+    from prism_cli.adapters.searchers.backend import SearchBackend
+    from prism_cli.adapters.searchers.dialects import DIALECTS
+    from prism_cli.errors import UsageError
+
+    named = providers.named(spec if "/" in spec else f"{spec}/search")
+    if named is None or named.api not in DIALECTS:
+        raise UsageError(
+            f"--web {spec}: no such search; expected {', '.join(DIALECTS)}, or PROVIDER/search of "
+            "a provider whose api is one of these"
+        )
+    check_keys([(named.spec, named.channel)], "rows that have documents need no search and no key")
+    return SearchBackend(named, results)
+
+
+def judge_task(rubric: str | None) -> "JudgeTask":
+    """What chat models are asked; with another rubric than ours where one is given."""
+    from prism_cli.domain.rubric import RUBRIC, JudgeTask
+
+    return JudgeTask(RUBRIC if rubric is None else rubric)
+
+
+def judges(
+    specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog", pack: int | None = 1
+) -> "list[Judge]":
+    """The panel of `specs`, in their order; all keys that are missing are told at once.
+
+    Args:
+        task: of chat models; decision endpoints take its rubric.
+        pack: documents that share a call to a decision endpoint; None: as many as it takes.
+
+    Raises:
+        UsageError: a spec that names no judge.
+        PrerequisiteError: keys or models are missing.
+    """
+    from prism_cli.adapters.providers.keys import check_keys
+
+    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
+    check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
+    return [_judge(spec, task, providers, pack) for spec in specs]
+
+
+def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[str, Any]]":
+    """What each judge of a provider says to a pair that is plainly relevant.
+
+    Raises:
+        UsageError: a spec that names no judge.
+    """
+    from prism_cli.adapters.judges.examination import examine
+    from prism_cli.ports import CallBackend
+
+    patients: list[tuple[str, CallBackend | str]] = []
+    for spec in specs:
+        named = providers.named(spec)
+        judge = _judge(spec, judge_task(None), providers)
+        if named and named.channel.provider.key_env and not named.channel.key:
+            patients.append((spec, f"{named.channel.provider.key_env} is not in the environment"))
+        elif isinstance(judge, CallBackend):
+            patients.append((spec, judge))
+    return examine(patients)
+
+
+def chat_model(
+    spec: str, task: "ChatTask", providers: "Catalog", *, device: str = "auto"
+) -> "BatchBackend | CallBackend":
+    """Who does a chat task: `provider/model`, or a model in this process, `hf:…`.
+
+    Raises:
+        UsageError: `spec` names no chat model.
+        PrerequisiteError: its key is missing.
+        ModelError: no such model in this process, or none that chats.
+    """
+    from prism_cli.adapters.chat.load import load_chat
+
+    return load_chat(spec, task, providers, device)
+
+
+def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
+    from prism_cli.adapters.chat.load import chat_backend
+    from prism_cli.adapters.judges.source_label import SourceLabelJudge
+    from prism_cli.errors import UsageError
+
+    named = providers.named(spec)
+    if named is not None:
+        if named.api == "openai":
+            return chat_backend(named, task)
+        if named.api in ("openai-decisions", "systemone"):
+            return _decision(named, task.rubric, pack)
+        raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
+    name, colon, grade = spec.partition(":")
+    if name == "source" and (not colon or _is_grade(grade)):
+        return SourceLabelJudge(spec, float(grade) if colon else 1.0)
+    if name in ("hf", "st") and colon:
+        from prism_cli.adapters.judges.local import load_local_judge
+
+        return load_local_judge(spec, task)
+    raise UsageError(
+        f"{spec}: no such judge; expected source, source:GRADE (a number above 0), hf:PATH, "
+        "st:PATH, st:PATH:THRESHOLD, or PROVIDER/MODEL with a provider of "
+        f"{', '.join(providers.names)}"
+    )
+
+
+def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":
+    from prism_cli.adapters.judges.decision_backend import DecisionBackend
+    from prism_cli.adapters.judges.decisions import OpenAIDecisions
+    from prism_cli.adapters.judges.systemone import SystemOne
+
+    endpoint = SystemOne(named) if named.api == "systemone" else OpenAIDecisions(named)
+    return DecisionBackend(named, rubric, endpoint, pack)
+
+
+def _is_grade(text: str) -> bool:
+    digits, _, decimals = text.partition(".")
+    return f"{digits}{decimals}".isascii() and f"{digits}{decimals}".isdigit() and float(text) > 0

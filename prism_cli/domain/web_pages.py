@@ -1,0 +1,132 @@
+"""Pages that a search found: their text cleaned, and which of them are kept."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from prism_cli.domain.near_duplicates import (
+    THRESHOLD,
+    document_shingles,
+    jaccard,
+    normalised,
+)
+
+_LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+# Control characters, soft hyphens, and marks that show nothing or turn the writing direction.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe"
+    r"\uffff\ud800-\udfff]"
+)
+_BLANKS = re.compile(r"[^\S\n]+")
+_GAPS = re.compile(r"\n{3,}")
+_BOILERPLATE = re.compile(
+    r"\W*((this (web)?site|we|our (web)?site) uses? cookies\b.*|(accept|reject|manage|allow)"
+    r"( all)?( the)? cookies|cookie (policy|settings|preferences|notice)|skip to"
+    r"( (the|main|site))? (content|navigation)|(toggle|open|close) (navigation|menu)"
+    r"|all rights reserved|(back )?to top|share (this|on \w+)|advertisement)\W*",
+    re.IGNORECASE,
+)
+_BOILERPLATE_CHARACTERS = 200
+"""A longer line says something besides."""
+_TRACKING = re.compile(
+    r"(utm_\w+|gclid|gbraid|wbraid|fbclid|msclkid|dclid|yclid|igshid|mc_cid|mc_eid|_hsenc|_hsmi"
+    r"|ref_src)(=.*)?",
+    re.IGNORECASE,
+)
+_LETTERS = 2_000
+"""Of a text, by which its script is told."""
+_COMPARED = 50_000
+"""Characters of a text that are held against others."""
+# Written together in one language.
+_TOGETHER = dict.fromkeys(
+    ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "IDEOGRAPHIC"), "CJK"
+)
+
+
+def clean_text(text: str) -> str:
+    """`text` without characters that show nothing, banner lines, and more than one blank line or
+    blank in succession."""
+    text = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
+    lines = (_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
+    return _GAPS.sub("\n\n", "\n".join(line for line in lines if not _is_boilerplate(line))).strip()
+
+
+def url_key(url: str) -> str | None:
+    """What is equal for two addresses of one page; None for what is no address of the web.
+
+    The scheme, the fragment, tracking parameters and a slash at the end do not count.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not host:
+        return None
+    place = host if port in (None, 80, 443) else f"{host}:{port}"
+    asked = [one for one in parts.query.split("&") if one and not _TRACKING.fullmatch(one)]
+    return f"{place}{parts.path.rstrip('/')}?{'&'.join(asked)}"
+
+
+def scripts(text: str) -> Counter[str]:
+    """How many of the first letters of `text` are of which script, such as LATIN or CJK."""
+    sample = unicodedata.normalize("NFKC", text[: 4 * _LETTERS])
+    letters = [one for one in sample if one.isalpha()][:_LETTERS]
+    return Counter(map(_script, letters))
+
+
+def sift(
+    query: str, pages: Sequence[Mapping[str, str]], min_characters: int
+) -> list[tuple[dict[str, str], str]]:
+    """Every page with its title and text cleaned, and why it is left out ("": it is kept).
+
+    Args:
+        pages: url, title and text, best first; of two that are equal the first is kept.
+    """
+    wanted = scripts(query)
+    urls: set[str] = set()
+    seen: list[set[int]] = []
+    found = []
+    for page in pages:
+        title = " ".join(clean_text(page["title"]).split())
+        cleaned = {"url": page["url"].strip(), "title": title, "text": clean_text(page["text"])}
+        found.append((cleaned, _reason(cleaned, wanted, min_characters, urls, seen)))
+    return found
+
+
+def _reason(
+    page: Mapping[str, str],
+    wanted: Counter[str],
+    min_characters: int,
+    urls: set[str],
+    seen: list[set[int]],
+) -> str:
+    text, key = page["text"], url_key(page["url"])
+    if key is None:
+        return "no web address"
+    if len(text) < max(1, min_characters):
+        return "too short"
+    script = scripts(text).most_common(1)
+    if wanted and not (script and script[0][0] in wanted):
+        return "another script than the query"
+    if key in urls:
+        return "the same address"
+    shingles: set[int] = set(document_shingles(normalised(text[:_COMPARED])).tolist())
+    if any(jaccard(shingles, other) >= THRESHOLD for other in seen):
+        return "nearly the same text"
+    urls.add(key)
+    seen.append(shingles)
+    return ""
+
+
+def _is_boilerplate(line: str) -> bool:
+    return len(line) <= _BOILERPLATE_CHARACTERS and _BOILERPLATE.fullmatch(line) is not None
+
+
+@lru_cache(maxsize=4096)
+def _script(letter: str) -> str:
+    first = unicodedata.name(letter, "UNNAMED").split()[0]
+    return _TOGETHER.get(first, first)

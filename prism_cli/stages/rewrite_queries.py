@@ -1,0 +1,143 @@
+"""Queries to keywords, for a share of them; all rows of a query get the same ones."""
+
+from collections import Counter
+from hashlib import blake2b
+
+from prism_cli.domain.keywords import is_chosen, is_too_long
+from prism_cli.engine.stage import RowStage
+from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
+from prism_cli.rows.candidates import check_rerank_row
+from prism_cli.rows.row import Row, query_id
+from prism_cli.stages.asking import asked_again
+from prism_cli.stages.text_groups import KeyNumbers
+
+LABELS = (
+    "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
+    "agreement", "audit", "reused", "contribution", "evidence", "generator", "generation_error",
+    "objectives", "labels_from", "score", "logit", "rank", "model", "format_ok", "truncated",
+    "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
+)  # fmt: skip
+"""Fields that hold for the query they were made with. The corpus's own source_label stays."""
+REWRITTEN, SKIPPED, REFUSED = "rewritten", "skipped", "refused"
+TOO_LONG, NOT_CHOSEN, BEFORE = "too long to ask", "not chosen", "rewritten before"
+
+
+class RewriteQueriesStage(RowStage):
+    """Writes query, original_query and query_style; query_id where it was absent.
+
+    Takes pair rows and queries with documents. A row that was rewritten before stays as it is.
+
+    Args:
+        generator: a chat model with the payload (query, attempt); answers {"keywords"} or
+            {"skip": True}. A refusal leaves the query as it is.
+        fraction: of the queries, in [0, 1].
+        ablation: each rewritten row is followed by its untouched twin.
+        inherit_labels: rewritten rows keep LABELS; else they lose them.
+    """
+
+    name = "rewrite-queries"
+
+    def __init__(
+        self,
+        generator: BatchBackend | CallBackend,
+        *,
+        fraction: float,
+        seed: int = 0,
+        ablation: bool = False,
+        inherit_labels: bool = False,
+    ) -> None:
+        self._generator = generator
+        self._fraction = fraction
+        self._seed = seed
+        self._ablation = ablation
+        self._inherit_labels = inherit_labels
+        self._seen = KeyNumbers()
+        self._last_query = ""
+        self._queries: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
+        self._labelled = 0
+
+    def check(self, row: Row) -> None:
+        """A pair, or a query with documents."""
+        check_rerank_row(row)
+
+    def work(self, row: Row) -> Outcome | RowWork:
+        """Ask for keywords where the lot falls on the query."""
+        query: str = row["query"]
+        original: str = row.get("original_query") or query
+        if row.get("query_style") == "keyword" or query != original:
+            self._count(BEFORE, original)
+            return row
+        if is_chosen(query, seed=self._seed, fraction=self._fraction):
+            if not is_too_long(query):
+                return self._asked(row, query)
+            self._count(TOO_LONG, query)
+        else:
+            self._count(NOT_CHOSEN, query)
+        row["query_style"] = "original"
+        return row
+
+    def summary(self) -> dict[str, object]:
+        """What became of queries and rows, and of labels that no longer fit."""
+        asked = (REWRITTEN, SKIPPED, REFUSED)
+        lines = {
+            TOO_LONG: (TOO_LONG,),
+            "asked": asked,
+            **{name: (name,) for name in asked},
+            NOT_CHOSEN: (NOT_CHOSEN,),
+            BEFORE: (BEFORE,),
+        }
+        figures: dict[str, object] = {
+            "generator": self._generator.spec,
+            "queries": [
+                {
+                    "outcome": line,
+                    "queries": sum(self._queries[name] for name in names),
+                    "share": _share(self._queries, names),
+                    "rows": sum(self._rows[name] for name in names),
+                    "share of rows": _share(self._rows, names),
+                }
+                for line, names in lines.items()
+            ],
+        }
+        if self._labelled:
+            fate = "inherited" if self._inherit_labels else "removed"
+            figures[f"rewritten rows with labels of the original query, {fate}"] = self._labelled
+        return figures
+
+    def _asked(self, row: Row, query: str) -> RowWork:
+        reply = yield from asked_again(self._generator, query, query)
+        keywords = reply.value.get("keywords")
+        if not isinstance(keywords, str):
+            self._count(SKIPPED if reply.value.get("skip") else REFUSED, query)
+            row["query_style"] = "original"
+            return row
+        self._count(REWRITTEN, query)
+        row["query_id"] = query_id(row)
+        twin = row | {"query_style": "original"}
+        return [self._rewritten(row, keywords), *([twin] if self._ablation else ())]
+
+    def _rewritten(self, row: Row, keywords: str) -> Row:
+        labels = [name for name in LABELS if row.get(name) is not None]
+        self._labelled += bool(labels)
+        if not self._inherit_labels:
+            row = {name: value for name, value in row.items() if name not in LABELS}
+        elif labels:
+            row["labels_from"] = "original"
+        return row | {
+            "query": keywords, "original_query": row["query"], "query_style": "keyword",
+        }  # fmt: skip
+
+    def _count(self, outcome: str, query: str) -> None:
+        self._rows[outcome] += 1
+        if query == self._last_query:
+            return
+        self._last_query = query
+        key = blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if self._seen.get(key) is None:
+            self._seen.put(key, 1)
+            self._queries[outcome] += 1
+
+
+def _share(counts: Counter[str], names: tuple[str, ...]) -> float:
+    return round(sum(counts[name] for name in names) / max(1, counts.total()), 4)

@@ -1,0 +1,112 @@
+"""Chat tasks on a tiny random model: batches and kills change nothing, lots have a seed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
+from prism_cli.domain.chat import Prompt, UnusableReplyError
+from prism_cli.ports import BatchBackend, Reply
+from tests.adapters.chat.tiny_chat import tiny_chat
+
+
+class Echo:
+    """Asks what it is given; its answers are all that was said, and unusable where told."""
+
+    name = "echo"
+    fingerprint = "1"
+    temperature = 0.0
+    unusable = False
+
+    def prompt(self, payload: Any, attempt: int) -> Prompt:
+        return Prompt("You are brief.", payload, 12, self.temperature)
+
+    def read(self, payload: Any, text: str) -> dict[str, Any]:
+        if self.unusable:
+            raise UnusableReplyError("not wanted")
+        return {"text": text}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(model_cache))
+        return tiny_chat(tmp_path_factory.mktemp("chat"))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> LocalModel:
+    return LocalModel(f"hf:{folder}", "cpu")
+
+
+QUESTIONS = [("where is Paris? " * number, 0) for number in range(1, 8)]
+
+
+def planned(chat: LocalChat, payloads: list[tuple[str, int]]) -> list[Reply]:
+    replies: dict[int, Reply] = {}
+    for batch in chat.plan(payloads):
+        answers = chat.answer([payloads[index] for index in batch])
+        replies.update(zip(batch, answers, strict=True))
+    return [replies[index] for index in range(len(payloads))]
+
+
+def test_the_likeliest_tokens_of_the_plain_model_whatever_the_batch(model: LocalModel) -> None:
+    chat = LocalChat(model, Echo())
+    assert isinstance(chat, BatchBackend)
+    together = planned(chat, QUESTIONS)
+    assert together == [chat.answer([one])[0] for one in QUESTIONS]
+    ids = model.encoder.encode("You are brief.", QUESTIONS[2][0]).ids
+    written: list[int] = []
+    with torch.inference_mode():
+        for _ in range(12):
+            token = int(model.model(torch.tensor([ids + written])).logits[0, -1].argmax())
+            if token in model.stops.tolist():
+                break
+            written.append(token)
+    assert together[2].value["text"] == model.tokenizer.decode(written, skip_special_tokens=True)
+    assert together[2].usage.input_tokens == len(ids)
+    assert together[2].usage.output_tokens == len(written)
+
+
+def test_an_answer_ends_at_a_stop(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = LocalChat(model, Echo())
+    with torch.inference_mode():
+        logits, _ = model.extend([model.encoder.encode("You are brief.", "now?")], keep=False)
+    monkeypatch.setitem(vars(model), "stops", logits[0].argmax()[None])
+    (reply,) = chat.answer([("now?", 0)])
+    assert (reply.value, reply.usage.output_tokens) == ({"text": ""}, 0)
+
+
+def test_lots_are_the_same_each_time_and_others_at_each_attempt(model: LocalModel) -> None:
+    task = Echo()
+    task.temperature = 1.0
+    chat = LocalChat(model, task)
+    first = planned(chat, QUESTIONS)
+    assert first == planned(chat, QUESTIONS) == [chat.answer([one])[0] for one in QUESTIONS]
+    assert first != planned(chat, [(text, 1) for text, _ in QUESTIONS])
+    assert first != planned(LocalChat(model, Echo()), QUESTIONS)
+
+
+def test_what_cannot_be_used_or_asked_is_told(model: LocalModel) -> None:
+    task = Echo()
+    task.unusable = True
+    chat = LocalChat(model, task)
+    long = ("word " * 3000, 0)
+    assert chat.plan([long, *QUESTIONS[:2]])[-1] == [0]
+    refused, unusable = chat.answer([long, QUESTIONS[0]])
+    assert refused.refusal is not None
+    assert "2036" in refused.refusal
+    assert unusable.value == {"unusable": "not wanted"}
+
+
+def test_weights_decide_the_fingerprint_and_are_not_loaded_for_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    one = LocalModel(f"hf:{folder}", "cpu")
+    other = LocalModel(f"hf:{tiny_chat(tmp_path / 'other', 'qwen3')}", "cpu")
+    assert "model" not in vars(one)
+    assert one.fingerprint == LocalModel(f"hf:{folder}", "cpu").fingerprint
+    assert one.fingerprint != other.fingerprint
+    assert LocalChat(one, Echo()).fingerprint != one.fingerprint

@@ -1,0 +1,85 @@
+"""`prism rewrite-queries` through the real command, against a server of ours."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.door import prism
+from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.servers.fault_server import FaultServer
+from tests.servers.replies import Answers
+
+WORDS = ("rewrite-queries", "in.jsonl", "-o", "out.jsonl", "--generator", "lab/writer")
+
+
+def provider_file(server: FaultServer, key: str = "") -> Path:
+    path = Path("lab.toml")
+    path.write_text(
+        f'[providers.lab]\napi = "openai"\nbase_url = "{server.base_url}/v1"\nkey_env = "{key}"\n'
+        "[providers.lab.models.writer]\nusd_per_million_input = 1.0\nusd_per_million_output = 2.0\n"
+        "answer_tokens = [256]\n"
+    )
+    return path
+
+
+def written(model: str, text: str) -> str:
+    """What the server says: keywords, SKIP for item 1, a question on item 2."""
+    if "item 1\n" in text:
+        return "SKIP"
+    return "what is that?" if "item 2\n" in text else "**item kind**"
+
+
+def test_queries_become_keywords_and_no_reply_is_paid_twice() -> None:
+    write_jsonl(Path("in.jsonl"), [*make_pairs(4), make_pair(3, doc_id="other")])
+    with FaultServer(answers=Answers(chat=written)) as server:
+        words = (*WORDS, "--provider-file", provider_file(server))
+        done = prism(*words, "--fraction", "1", "--json")
+        assert done.returncode == 0, done.stderr
+        assert len(server.calls) == 3 + 3  # item 2 is asked three times
+        again = prism(*words, "--fraction", "1", "--ablation", "--overwrite", "-q")
+        assert again.returncode == 0, again.stderr
+        assert len(server.calls) == 6
+    figures = json.loads(done.stdout)["figures"]["queries"]
+    counts = {one["outcome"]: (one["queries"], one["rows"]) for one in figures}
+    assert counts["rewritten"] == (2, 3)
+    assert counts["skipped"] == counts["refused"] == (1, 1)
+    rows = read_jsonl(Path("out.jsonl"))
+    assert [row["query_style"] for row in rows] == ["keyword", "original"] + ["original"] * 2 + [
+        "keyword", "original",
+    ] * 2  # fmt: skip
+    assert (rows[0]["query"], rows[0]["original_query"]) == ("item kind", "what is item 0")
+
+
+def test_forecast_asks_nothing_and_leaves_room_for_what_a_model_thinks() -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(1))
+    with FaultServer(answers=Answers(chat=written)) as server:
+        words = (*WORDS, "--provider-file", provider_file(server), "--fraction", "1")
+        done = prism(*words, "--dry-run", "--json")
+        assert done.returncode == 0, done.stderr
+        assert len(server.calls) == 0
+    (model,) = json.loads(done.stdout)["models"]
+    assert (model["questions"], model["output tokens"]) == (1, 64 + 255)
+
+
+def test_a_missing_key_is_named() -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(1))
+    done = prism("rewrite-queries", "in.jsonl", "--generator", "deepseek/deepseek-chat")
+    assert done.returncode == 3
+    assert "DEEPSEEK_API_KEY" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "generator: Field required"),
+        (("--generator", "nobody/model"), "no such chat model"),
+        (("--generator", "hf:smollm2", "--reuse", "in.jsonl"), "--reuse"),
+        (("--generator", "hf:smollm2", "--fraction", "2"), "fraction"),
+    ],
+)
+def test_what_cannot_be_is_told(words: tuple[str, ...], told: str) -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(1))
+    done = prism("rewrite-queries", "in.jsonl", *words)
+    assert done.returncode == 2
+    assert told in done.stderr

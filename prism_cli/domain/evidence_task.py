@@ -19,7 +19,9 @@ MAX_DOCUMENT_TOKENS = 8000
 """Of title and document as a generator sees them (estimated)."""
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
 """By attempt: a model without chance would give the same unusable answer again."""
-MAX_ANSWER_TOKENS = 8192
+CONTRIBUTION_TOKENS = 256
+"""Of the answer's bound, for contribution and tags; evidence has half as many again as the estimate
+of its document, which it must not exceed."""
 
 INSTRUCTION = """\
 You read a document for somebody who asks a query, and write down what it has to offer. Answer in \
@@ -63,20 +65,15 @@ class EvidenceTask:
     ).hexdigest()[:16]
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
-        """The question. The instruction comes first and is the same for all rows.
-
-        The answer's bound grows with the document, and with each attempt by as much again, as
-        thinking models spend of it, too.
-        """
+        """The question. The instruction comes first and is the same for all rows."""
         query, title, document = payload
         shown = cut_to_estimate(_whole(title, document), MAX_DOCUMENT_TOKENS)
         mark = fence_mark(self.fingerprint, query, shown)
         parts = (fenced("query", query, mark), fenced("document", shown, mark), _QUESTION)
-        bound = (256 + 3 * estimate_tokens(shown) // 2) * (attempt + 1)
         return Prompt(
             INSTRUCTION.strip(),
             "\n\n".join(parts),
-            min(bound, MAX_ANSWER_TOKENS),
+            CONTRIBUTION_TOKENS + 3 * estimate_tokens(shown) // 2,
             TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)],
         )
 

@@ -4,7 +4,7 @@ import pytest
 
 from prism_cli.domain.chat import UnusableReplyError
 from prism_cli.domain.evidence_task import (
-    MAX_ANSWER_TOKENS,
+    CONTRIBUTION_TOKENS,
     MAX_DOCUMENT_TOKENS,
     EvidenceTask,
 )
@@ -104,10 +104,8 @@ def test_temperature_rises_with_each_attempt() -> None:
 
 
 def test_bound_of_the_answer_holds_the_whole_document() -> None:
-    bounds = [TASK.prompt(PAYLOAD, attempt).answer_tokens for attempt in range(4)]
-    assert bounds == sorted(set(bounds), key=lambda one: one or 0)
-    assert 256 + estimate_tokens(DOCUMENT) <= (bounds[0] or 0) < 500
-    long = ("q?", "", "word " * 60_000)
-    prompt = TASK.prompt(long, 0)
-    assert prompt.answer_tokens == MAX_ANSWER_TOKENS
+    bound = TASK.prompt(PAYLOAD, 0).answer_tokens
+    assert CONTRIBUTION_TOKENS + estimate_tokens(DOCUMENT) <= (bound or 0) < 500
+    prompt = TASK.prompt(("q?", "", "word " * 60_000), 0)
+    assert (prompt.answer_tokens or 0) < 2 * MAX_DOCUMENT_TOKENS
     assert estimate_tokens(prompt.user) < MAX_DOCUMENT_TOKENS + 100

@@ -81,3 +81,8 @@ def test_a_document_in_two_languages_takes_both() -> None:
     assert language_difference(RUSSIAN, both) is not None
     quoted = f"{TEXTS['English'] * 5} The Chinese name is 塔."
     assert language_difference(CHINESE, quoted) is not None
+
+
+def test_two_languages_with_like_shares_are_neither() -> None:
+    assert latin_language(f"{TEXTS['English']} {TEXTS['German']}") is None
+    assert language_difference(f"{TEXTS['English']} {TEXTS['German']}", TEXTS["French"]) is None

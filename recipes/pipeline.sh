@@ -26,7 +26,7 @@ prism sample work/scored.jsonl -o work/sampled.jsonl --size 200000
 # 5. Verdicts. The paper's panel of five LLM judges needs their keys: prism relabel work/sampled.jsonl
 prism relabel work/sampled.jsonl -o work/labelled.jsonl --judge source
 
-# 6. Contribution and evidence for each yes.
+# 6. Contribution and evidence for each yes; by a paid model: --generator deepseek/deepseek-chat
 prism distill work/labelled.jsonl -o work/written.jsonl --generator extractive
 
 # 7. Train and dev rows that share no query, and nothing with the test set.

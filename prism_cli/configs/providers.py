@@ -59,6 +59,12 @@ class ModelCard(Section):
         by_token = self.usd_per_million_input is not None
         return by_token or self.usd_per_thousand_searches is not None
 
+    def usd(self, given: int = 0, answered: int = 0, searches: int = 0) -> float:
+        """What so many tokens, in and out, and searches cost; 0 where nothing is known."""
+        tokens = given * (self.usd_per_million_input or 0)
+        tokens += answered * (self.usd_per_million_output or 0)
+        return tokens / 1e6 + searches * (self.usd_per_thousand_searches or 0) / 1000
+
 
 class Provider(Section):
     """One server: how to speak to it, and how fast."""

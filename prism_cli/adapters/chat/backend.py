@@ -4,25 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from prism_cli.adapters.chat.model import ChatModel
+from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.domain.chat import ChatTask, UnusableReplyError
 from prism_cli.ports import Reply, Usage
 
 
-class ChatBackend:
+class ChatBackend(ProviderBackend):
     """A CallBackend; payloads are (the task's payload, attempt)."""
 
     def __init__(self, model: ChatModel, task: ChatTask) -> None:
+        super().__init__(model.named)
         self._model = model
         self._task = task
-        self.spec = model.spec
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
-        self.terms = model.terms
-        self.concurrency = model.channel.provider.concurrency
-
-    @property
-    def lost_calls(self) -> int:
-        """Calls that ended without a reply and may have been billed."""
-        return self._model.losses.count
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """One question a call."""
@@ -40,13 +34,10 @@ class ChatBackend:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
         """
         ((payload, attempt),) = payloads
-        completion = await self._model.complete(self._task.prompt(payload, attempt), attempt)
+        prompt = self._task.prompt(payload, attempt)
+        completion = await self._model.complete(prompt, attempt, self._losses)
         try:
             value = self._task.read(payload, completion.text)
         except UnusableReplyError as error:
             value = {"unusable": str(error)}
         return [Reply(value, usage=completion.usage)]
-
-    async def close(self) -> None:
-        """Close the provider's connections."""
-        await self._model.channel.close()

@@ -40,4 +40,4 @@ def chat_backend(named: "Named", task: "ChatTask") -> "CallBackend":
     from prism_cli.adapters.chat.backend import ChatBackend
     from prism_cli.adapters.chat.model import ChatModel
 
-    return ChatBackend(ChatModel(named.spec, named.channel, named.model, named.card), task)
+    return ChatBackend(ChatModel(named), task)

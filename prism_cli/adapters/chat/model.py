@@ -9,9 +9,10 @@ import httpx2
 import openai
 import orjson
 
-from prism_cli.adapters.providers.channel import Channel, Losses, terms_of
+from prism_cli.adapters.providers.backend import Losses
+from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.channel import Channel
 from prism_cli.adapters.providers.replies import AgainError
-from prism_cli.configs.providers import ModelCard
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.errors import RefusalError
@@ -30,19 +31,11 @@ class Completion:
 
 
 class ChatModel:
-    """Asks one model of one provider.
+    """Asks one model of one provider."""
 
-    Attributes:
-        spec: provider/model, as the user wrote it.
-    """
-
-    def __init__(self, spec: str, channel: Channel, model: str, card: ModelCard) -> None:
-        self.spec = spec
-        self.channel = channel
-        self.losses = Losses()
-        self.terms = terms_of(channel.provider, card)
-        self._model = model
-        self._card = card
+    def __init__(self, named: Named) -> None:
+        self.named = named
+        self._channel, self._card = named.channel, named.card
 
     @property
     def fingerprint(self) -> str:
@@ -52,21 +45,21 @@ class ChatModel:
             include={"answer_tokens", "takes_temperature", "tokens_parameter", "extra_body"}
         )
         whole = orjson.dumps(card, option=orjson.OPT_SORT_KEYS)
-        return f"{self.spec} {sha256(whole).hexdigest()[:16]}"
+        return f"{self.named.spec} {sha256(whole).hexdigest()[:16]}"
 
     def estimate(self, prompt: Prompt, attempt: int = 0) -> Usage:
         """Tokens and cost, the answer at its longest."""
         given = estimate_tokens(prompt.system) + estimate_tokens(prompt.user) + _OVERHEAD_TOKENS
         return self._usage(given, self._answer_tokens(prompt, attempt), None)
 
-    async def complete(self, prompt: Prompt, attempt: int = 0) -> Completion:
-        """The model's answer.
+    async def complete(self, prompt: Prompt, attempt: int, losses: Losses) -> Completion:
+        """The model's answer; `losses` counts calls that were lost on the way.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
         """
         sent: dict[str, Any] = {
-            "model": self._model,
+            "model": self.named.model,
             "messages": [
                 {"role": "system", "content": prompt.system},
                 {"role": "user", "content": prompt.user},
@@ -84,7 +77,7 @@ class ChatModel:
                 "/chat/completions",
                 body=sent,
                 cast_to=httpx2.Response,
-                options={"headers": key_headers(self.channel)},
+                options={"headers": key_headers(self._channel)},
             )
             return await unwrapped(call)
 
@@ -94,11 +87,11 @@ class ChatModel:
             return Completion(_text_of(found), self._used(found, thought))
 
         tokens = thought.input_tokens + thought.output_tokens
-        return await self.channel.ask(send, read, tokens, self.losses)
+        return await self._channel.ask(send, read, tokens, losses)
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:
-        return sdk_client(self.channel)
+        return sdk_client(self._channel)
 
     def _answer_tokens(self, prompt: Prompt, attempt: int) -> int:
         word = self._card.answer_tokens[min(attempt, len(self._card.answer_tokens) - 1)]
@@ -119,12 +112,9 @@ class ChatModel:
         )
 
     def _usage(self, given: int, answered: int, cost: object) -> Usage:
-        card = self._card
-        if not card.priced and isinstance(cost, int | float):
+        if not self._card.priced and isinstance(cost, int | float):
             return Usage(given, answered, float(cost))  # OpenRouter tells it
-        dollars = given * (card.usd_per_million_input or 0)
-        dollars += answered * (card.usd_per_million_output or 0)
-        return Usage(given, answered, dollars / 1e6)
+        return Usage(given, answered, self._card.usd(given, answered))
 
 
 def sdk_client(channel: Channel) -> openai.AsyncOpenAI:

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import httpx2
 import orjson
 
+from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
-from prism_cli.adapters.providers.channel import Losses, terms_of
-from prism_cli.adapters.providers.packing import packed
+from prism_cli.adapters.providers.packing import SURE, packed
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.domain.rubric import Decision, DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
@@ -16,8 +16,6 @@ from prism_cli.ports import Reply, Usage
 
 _AROUND_TOKENS = 32
 """Of what a server puts around a question."""
-_SURE = 0.9
-"""Share of the context that is used: our estimate of tokens may be short by about a tenth."""
 _CONTEXT_TOKENS = 32_000
 """Of a model whose card does not say; only packing asks."""
 
@@ -44,7 +42,7 @@ class Endpoint(Protocol):
         """
 
 
-class DecisionBackend:
+class DecisionBackend(ProviderBackend):
     """A CallBackend; payloads are ((query, document text), attempt), values {"vote",
     "probability"}."""
 
@@ -52,28 +50,20 @@ class DecisionBackend:
 
     def __init__(self, named: Named, rubric: str, endpoint: Endpoint, pack: int | None = 1) -> None:
         """`pack` documents of a query share a call at the most; None: as many as it takes."""
+        super().__init__(named)
         most = named.card.max_documents or endpoint.most_questions
         self._task = DecisionTask(rubric, min(pack or most, most))
         self._endpoint = endpoint
-        self._channel, self._card = named.channel, named.card
-        self._losses = Losses()
-        self.spec = named.spec
-        self.concurrency = named.channel.provider.concurrency
-        self.terms = terms_of(named.channel.provider, named.card)
+        self._card = named.card
         more = orjson.dumps(named.card.extra_body, option=orjson.OPT_SORT_KEYS).decode()
         self.fingerprint = f"decide {self._task.fingerprint} {named.api} {named.spec} {more}"
-
-    @property
-    def lost_calls(self) -> int:
-        """Calls that ended without a reply and may have been billed."""
-        return self._losses.count
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """The documents of a query together, up to `pack` and to the model's context."""
         if self._task.pack == 1:
             return [[index] for index in range(len(payloads))]
         context = self._card.context_tokens or _CONTEXT_TOKENS
-        limit = context * _SURE - estimate_tokens(self._task.rubric)
+        limit = context * SURE - estimate_tokens(self._task.rubric)
         sizes = (
             (query, _tokens(self._task.decision(query, [document])))
             for (query, document), _ in payloads
@@ -103,15 +93,11 @@ class DecisionBackend:
             return [_reply(one) for one in odds], self._used(found.get("usage"), thought)
 
         tokens = thought.input_tokens + thought.output_tokens
-        replies, usage = await self._channel.ask(send, read, tokens, self._losses)
+        replies, usage = await self._named.channel.ask(send, read, tokens, self._losses)
         shares = usage.shared_by(len(replies))
         return [
             Reply(one.value, one.refusal, share) for one, share in zip(replies, shares, strict=True)
         ]
-
-    async def close(self) -> None:
-        """Close the provider's connections."""
-        await self._channel.close()
 
     def _decision(self, payloads: Sequence[Any]) -> Decision:
         return self._task.decision(payloads[0][0][0], [document for (_, document), _ in payloads])
@@ -131,9 +117,12 @@ class DecisionBackend:
         )
 
     def _usage(self, given: int, answered: int) -> Usage:
-        dollars = given * (self._card.usd_per_million_input or 0)
-        dollars += answered * (self._card.usd_per_million_output or 0)
-        return Usage(given, answered, dollars / 1e6)
+        return Usage(given, answered, self._card.usd(given, answered))
+
+
+def question_name(number: int) -> str:
+    """Of the question on a document, counted from 0."""
+    return f"document {number + 1}"
 
 
 def probability(value: Any, name: str) -> float:

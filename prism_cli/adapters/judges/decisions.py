@@ -7,7 +7,7 @@ import httpx2
 import openai
 
 from prism_cli.adapters.chat.model import sdk_client, unwrapped
-from prism_cli.adapters.judges.decision_backend import probability
+from prism_cli.adapters.judges.decision_backend import probability, question_name
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.domain.rubric import Decision
@@ -31,7 +31,7 @@ class OpenAIDecisions:
                 {"type": "message", "role": "user", "content": decision.material},
             ],
             "questions": [
-                {"type": "predicate", "name": _name(number), "instructions": yes}
+                {"type": "predicate", "name": question_name(number), "instructions": yes}
                 for number, (_, yes, _) in enumerate(decision.questions)
             ],
         }
@@ -49,15 +49,11 @@ class OpenAIDecisions:
         if not isinstance(answers, list) or len(answers) != count:
             told = f"{len(answers)} answers" if isinstance(answers, list) else "no answers"
             raise AgainError(f"200 with {told} to {count} questions", billed=True)
-        return [_read(answer, _name(number)) for number, answer in enumerate(answers)]
+        return [_read(answer, question_name(number)) for number, answer in enumerate(answers)]
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:
         return sdk_client(self._named.channel)
-
-
-def _name(number: int) -> str:
-    return f"document {number + 1}"
 
 
 def _read(answer: Any, name: str) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from prism_cli.adapters.judges.decision_backend import probability
+from prism_cli.adapters.judges.decision_backend import probability, question_name
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.domain.rubric import Decision
@@ -25,7 +25,7 @@ class SystemOne:
     async def send(self, decision: Decision) -> httpx2.Response:
         """One call."""
         questions = {
-            _name(number): {
+            question_name(number): {
                 "type": "noul",
                 "instructions": asked,
                 "criteria": {"true": yes, "false": no},
@@ -46,15 +46,11 @@ class SystemOne:
             AgainError: other answers than to these questions.
         """
         answers = found.get("answers")
-        names = [_name(number) for number in range(count)]
+        names = [question_name(number) for number in range(count)]
         if not isinstance(answers, dict) or answers.keys() != set(names):
             told = ", ".join(answers)[:80] if isinstance(answers, dict) else "none"
             raise AgainError(f"200 with answers to {told}; asked were {count}", billed=True)
         return [_read(answers[name], name) for name in names]
-
-
-def _name(number: int) -> str:
-    return f"document {number + 1}"
 
 
 def _read(answer: Any, name: str) -> float:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -13,11 +12,11 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 from tenacity.wait import wait_random_exponential
 
+from prism_cli.adapters.providers.backend import Losses
 from prism_cli.adapters.providers.health import Health
 from prism_cli.adapters.providers.replies import AgainError, NoSuchModelError, json_of
-from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.configs.providers import Provider
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
-from prism_cli.ports import Terms
 
 Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
@@ -26,13 +25,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
 _PACE_SECONDS = 5.0
 """Limits a minute are held over windows of this length, so that a minute's calls do not go out
 in its first second."""
-
-
-@dataclass
-class Losses:
-    """Calls of one backend that ended without a reply and may have been billed."""
-
-    count: int = 0
 
 
 class Channel:
@@ -166,11 +158,6 @@ class Channel:
             return words
         key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""
         return f"{self.name} at {self.provider.base_url}: {words}{key}; it is asked no more"
-
-
-def terms_of(provider: Provider, card: ModelCard) -> Terms:
-    """What one of its models is asked under."""
-    return Terms(card.priced, provider.requests_per_minute, provider.tokens_per_minute)
 
 
 def _limiter(per_minute: float | None) -> AsyncLimiter | None:

@@ -7,15 +7,15 @@ from typing import Any
 import httpx2
 import orjson
 
+from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
-from prism_cli.adapters.providers.channel import Losses, terms_of
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.adapters.searchers.dialects import DIALECTS
 from prism_cli.errors import UsageError
 from prism_cli.ports import Reply, Usage
 
 
-class SearchBackend:
+class SearchBackend(ProviderBackend):
     """A CallBackend; payloads are queries.
 
     Args:
@@ -27,26 +27,17 @@ class SearchBackend:
     """
 
     def __init__(self, named: Named, results: int) -> None:
-        self._channel = named.channel
-        self._card = named.card
+        super().__init__(named)
+        self._channel, self._card = named.channel, named.card
         self._results = results
         self._dialect = DIALECTS[named.api]
-        self._losses = Losses()
         if results > self._dialect.most:
             raise UsageError(
                 f"{named.spec}: gives {self._dialect.most} results a query at the most, found "
                 f"--results {results}"
             )
-        self.spec = named.spec
         body = orjson.dumps(self._body(""), option=orjson.OPT_SORT_KEYS).decode()
         self.fingerprint = f"search {named.spec} {body}"
-        self.terms = terms_of(named.channel.provider, named.card)
-        self.concurrency = named.channel.provider.concurrency
-
-    @property
-    def lost_calls(self) -> int:
-        """Calls that ended without a reply and may have been billed."""
-        return self._losses.count
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """One query a call."""
@@ -54,7 +45,7 @@ class SearchBackend:
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         """The price of one search; 0 where it is not known."""
-        price = (self._card.usd_per_thousand_searches or 0.0) / 1000
+        price = self._card.usd(searches=1)
         more = max(0, self._results - self._dialect.included) if price else 0
         return Usage(usd=price + more * self._dialect.usd_per_page)
 
@@ -75,10 +66,6 @@ class SearchBackend:
             return Reply({"pages": pages, "retrieved_at": now}, usage=self._used(found, query))
 
         return [await self._channel.ask(send, read, 0, self._losses)]
-
-    async def close(self) -> None:
-        """Close the provider's connections."""
-        await self._channel.close()
 
     def _body(self, query: str) -> dict[str, Any]:
         return self._dialect.body(query, self._results) | self._card.extra_body

@@ -8,24 +8,22 @@ from typing import Any
 import httpx2
 import orjson
 
+from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
-from prism_cli.adapters.providers.channel import Losses, terms_of
-from prism_cli.adapters.providers.packing import packed
+from prism_cli.adapters.providers.packing import SURE, packed
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
 from prism_cli.errors import RefusalError
 from prism_cli.ports import Reply, Usage
 
-_SURE = 0.9
-"""Share of a limit that is used: our estimate of tokens may be short by about a tenth."""
 _AROUND_TOKENS = 8
 """Of what the model puts around query and document."""
 _FORM = "rerank 1"
 """Changes whenever what is sent for the same texts does."""
 
 
-class RerankTeacher:
+class RerankTeacher(ProviderBackend):
     """A CallBackend; payloads are (query, document text), values {"score": float in [0, 1]}.
 
     A document is cut by our own estimate to what the model's context leaves beside the query; the
@@ -36,12 +34,9 @@ class RerankTeacher:
     """
 
     def __init__(self, named: Named) -> None:
-        self.spec = named.spec
-        self.concurrency = named.channel.provider.concurrency
-        self.terms = terms_of(named.channel.provider, named.card)
-        self._channel, self._model, self._card = named.channel, named.model, named.card
+        super().__init__(named)
+        self._channel, self._card = named.channel, named.card
         self._dialect = DIALECTS[named.api]
-        self._losses = Losses()
         decides = {
             "api": named.api,
             "context": named.card.context_tokens,
@@ -50,15 +45,10 @@ class RerankTeacher:
         whole = orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)
         self.fingerprint = f"teacher {_FORM} {named.spec} {sha256(whole).hexdigest()[:16]}"
 
-    @property
-    def lost_calls(self) -> int:
-        """Calls that ended without a reply and may have been billed."""
-        return self._losses.count
-
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """The documents of a query together, up to the API's limits on documents and tokens."""
         most = self._card.max_documents or self._dialect.most_documents
-        limit = (self._card.request_tokens or math.inf) * _SURE
+        limit = (self._card.request_tokens or math.inf) * SURE
         sizes = (
             (query, self._pair_tokens(query, self._cut(query, text))) for query, text in payloads
         )
@@ -98,13 +88,9 @@ class RerankTeacher:
             for score, share in zip(scores, shares, strict=True)
         ]
 
-    async def close(self) -> None:
-        """Close the provider's connections."""
-        await self._channel.close()
-
     def _body(self, query: str, texts: Sequence[str]) -> dict[str, Any]:
         dialect, card = self._dialect, self._card
-        body: dict[str, Any] = {"model": self._model} if dialect.names_model else {}
+        body: dict[str, Any] = {"model": self._named.model} if dialect.names_model else {}
         body |= {"query": query, dialect.documents: texts, **dialect.settings}
         if dialect.how_many:
             body[dialect.how_many] = len(texts)
@@ -156,15 +142,13 @@ class RerankTeacher:
         return sum(sizes), -(-chunks // self._dialect.most_documents)
 
     def _usage(self, tokens: int, searches: int) -> Usage:
-        card = self._card
-        usd = tokens * (card.usd_per_million_input or 0) / 1e6
-        return Usage(tokens, 0, usd + searches * (card.usd_per_thousand_searches or 0) / 1000)
+        return Usage(tokens, 0, self._card.usd(tokens, searches=searches))
 
     def _cut(self, query: str, document: str) -> str:
         context = self._card.context_tokens
         if context is None:
             return document
-        room = int(context * _SURE) - self._pair_tokens(query, "")
+        room = int(context * SURE) - self._pair_tokens(query, "")
         return cut_to_estimate(document, max(room, 0))
 
     @staticmethod

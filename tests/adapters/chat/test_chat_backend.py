@@ -12,6 +12,7 @@ from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
+from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.rubric import JudgeTask
@@ -43,7 +44,8 @@ def backend(server: FaultServer, card: ModelCard | None = None, **more: object) 
         {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **told}
     )
     card = card or ModelCard(usd_per_million_input=1.0, usd_per_million_output=2.0)
-    return ChatBackend(ChatModel("lab/judge", Channel("lab", provider), "judge", card), JudgeTask())
+    named = Named("lab/judge", Channel("lab", provider), "judge", card)
+    return ChatBackend(ChatModel(named), JudgeTask())
 
 
 def asked(one: ChatBackend, times: int = 1) -> list[Reply | PrismError | RefusalError]:
@@ -243,6 +245,6 @@ def test_an_openai_account_in_the_environment_goes_to_no_other_provider(
 
     with FaultServer(answers=says("yes")) as server:
         one = backend(server)
-        one._model.channel.http.event_hooks["request"].append(look)
+        one._named.channel.http.event_hooks["request"].append(look)
         asked(one)
     assert not {name for name in _headers(seen) if name.lower().startswith("openai-")}

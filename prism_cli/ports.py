@@ -7,10 +7,9 @@ backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBa
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Protocol, runtime_checkable
 
-from prism_cli.rows.row import Dropped, Row
+from prism_cli.rows.row import Dropped, Row, texts_digest
 
 Value = dict[str, Any]
 """A reply's JSON object. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
@@ -173,14 +172,9 @@ class Request:
 def request(backend: BatchBackend | CallBackend, payload: Any, *parts: str) -> Request:
     """A request whose key is SHA-256 over the backend's fingerprint and `parts`.
 
-    Every text that decides the reply is a part. Each part is preceded by its length, so that
-    ("ab", "c") and ("a", "bc") differ.
+    Every text that decides the reply is a part.
     """
-    pieces: list[bytes] = []
-    for part in (backend.fingerprint, *parts):
-        raw = part.encode("utf-8", "surrogatepass")
-        pieces += (len(raw).to_bytes(8, "big"), raw)
-    return Request(backend, sha256(b"".join(pieces)).digest(), payload)
+    return Request(backend, texts_digest(backend.fingerprint, *parts), payload)
 
 
 @dataclass(frozen=True, slots=True)

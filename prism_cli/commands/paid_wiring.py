@@ -26,8 +26,9 @@ def teachers(
     """
     from prism_cli.adapters.providers.keys import check_keys
 
-    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
-    check_keys(paid, "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key")
+    check_keys(
+        map(providers.named, specs), "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key"
+    )
     return [_teacher(spec, providers, device) for spec in specs]
 
 
@@ -125,7 +126,7 @@ def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":
             f"--web {spec}: no such search; expected {', '.join(DIALECTS)}, or PROVIDER/search of "
             "a provider whose api is one of these"
         )
-    check_keys([(named.spec, named.channel)], "rows that have documents need no search and no key")
+    check_keys([named], "rows that have documents need no search and no key")
     return SearchBackend(named, results)
 
 
@@ -151,8 +152,9 @@ def judges(
     """
     from prism_cli.adapters.providers.keys import check_keys
 
-    paid = [(one.spec, one.channel) for spec in specs if (one := providers.named(spec))]
-    check_keys(paid, "`--judge source` takes the rows' own labels and needs no key")
+    check_keys(
+        map(providers.named, specs), "`--judge source` takes the rows' own labels and needs no key"
+    )
     return [_judge(spec, task, providers, pack) for spec in specs]
 
 
@@ -169,7 +171,7 @@ def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[s
     for spec in specs:
         named = providers.named(spec)
         judge = _judge(spec, judge_task(None), providers)
-        if named and named.channel.provider.key_env and not named.channel.key:
+        if named and named.channel.lacks_key:
             patients.append((spec, f"{named.channel.provider.key_env} is not in the environment"))
         elif isinstance(judge, CallBackend):
             patients.append((spec, judge))

@@ -73,7 +73,7 @@ def load_config(
     origin: dict[str, str] = {}
     for name, layer in layers:
         problems += unknown_keys(cls, layer, name)
-        _merge(merged, _known(cls, layer), origin, name)
+        merge_layer(merged, _known(cls, layer), origin, name)
     try:
         config = cls.model_validate(merged)
     except ValidationError as error:
@@ -150,16 +150,17 @@ def _known(cls: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _merge(
+def merge_layer(
     target: dict[str, Any],
     layer: Mapping[str, Any],
     origin: dict[str, str],
     name: str,
     at: str = "",
 ) -> None:
+    """Put `layer` over `target`, table within table; `origin` learns which keys `name` gave."""
     for key, value in layer.items():
         if isinstance(value, Mapping) and isinstance(target.setdefault(key, {}), dict):
-            _merge(target[key], value, origin, name, f"{at}{key}.")
+            merge_layer(target[key], value, origin, name, f"{at}{key}.")
         else:
             target[key] = value
             origin[at + key] = name

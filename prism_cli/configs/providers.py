@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prism_cli.configs.base import Section
-from prism_cli.configs.load import nearest_name, read_toml
+from prism_cli.configs.load import merge_layer, nearest_name, read_toml
 from prism_cli.configs.recipes import recipes_root
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -134,7 +134,7 @@ def load_providers(given: str | None = None) -> ProviderBook:
     for path in [*paths, *([Path(given)] if given else [])]:
         layer = read_toml(path)
         problems += _moved_without_key(merged, layer, path)
-        _merge(merged, layer)
+        merge_layer(merged, layer, {}, str(path))
         try:
             book = ProviderBook.model_validate(merged)
         except ValidationError as error:
@@ -164,14 +164,6 @@ def _moved_without_key(
 def _tables(value: object) -> dict[str, dict[str, Any]]:
     tables = value.items() if isinstance(value, dict) else ()
     return {name: table for name, table in tables if isinstance(table, dict)}
-
-
-def _merge(target: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    for key, value in layer.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        else:
-            target[key] = value
 
 
 def _told(error: ValidationError, path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
-from prism_cli.domain.fencing import fence_mark, fenced
+from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.targets import parse_text
@@ -68,11 +68,10 @@ class EvidenceTask:
         """The question. The instruction comes first and is the same for all rows."""
         query, title, document = payload
         shown = cut_to_estimate(_whole(title, document), MAX_DOCUMENT_TOKENS)
-        mark = fence_mark(self.fingerprint, query, shown)
-        parts = (fenced("query", query, mark), fenced("document", shown, mark), _QUESTION)
+        material = fenced_texts(self.fingerprint, [("query", query), ("document", shown)])
         return Prompt(
             INSTRUCTION.strip(),
-            "\n\n".join(parts),
+            f"{material}\n\n{_QUESTION}",
             CONTRIBUTION_TOKENS + 3 * estimate_tokens(shown) // 2,
             TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)],
         )

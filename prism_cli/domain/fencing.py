@@ -5,18 +5,27 @@ it, and so that equal questions are equal bytes.
 """
 
 import re
-from hashlib import sha256
+from collections.abc import Sequence
+
+from prism_cli.rows.row import texts_digest
 
 _FENCE_LIKE = re.compile(r"<{3,}|>{3,}")
 
 
+def fenced_texts(template: str, named: Sequence[tuple[str, str]]) -> str:
+    """The texts, each between its fences, blank lines between them; one mark for all.
+
+    Args:
+        template: the fingerprint of what they are put into.
+        named: (name, text).
+    """
+    mark = fence_mark(template, *(text for _, text in named))
+    return "\n\n".join(fenced(name, text, mark) for name, text in named)
+
+
 def fence_mark(*texts: str) -> str:
-    """12 hex digits from the SHA-256 of the texts, each preceded by its length."""
-    digest = sha256()
-    for text in texts:
-        raw = text.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big") + raw)
-    return digest.hexdigest()[:12]
+    """12 hex digits from the digest of the texts."""
+    return texts_digest(*texts).hex()[:12]
 
 
 def fenced(name: str, text: str, mark: str) -> str:

@@ -7,11 +7,13 @@ are ours.
 import re
 import unicodedata
 from collections import Counter
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
-from prism_cli.domain.fencing import fence_mark, fenced
+from prism_cli.domain.fencing import fenced_texts
+from prism_cli.domain.lots import lot_falls
+from prism_cli.domain.scripts import word_scripts
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.domain.words import count_words, words
 
@@ -53,11 +55,6 @@ _PAIRS = ("**", "*", "`", '"', "'", "“”", "‘’", "«»", "„“", "「�
 _QUESTION_MARKS = "?？؟\u037e"
 _LABEL = re.compile(r"([^:：]{1,30})[:：]")
 _MARKS = re.compile(r"<{3,}|>{3,}|</?[a-z|]")
-_SCRIPTS = {
-    "HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK", "HALFWIDTH": "CJK",
-    "IDEOGRAPHIC": "CJK", "FULLWIDTH": "LATIN",
-}  # fmt: skip
-"""Scripts that one language mixes, by the first word of a letter's Unicode name."""
 
 
 def is_chosen(query: str, *, seed: int, fraction: float) -> bool:
@@ -67,9 +64,7 @@ def is_chosen(query: str, *, seed: int, fraction: float) -> bool:
         query: before rewriting.
         fraction: of all queries, in [0, 1].
     """
-    text = f"{seed}\0rewrite\0{query}"
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest) < fraction * 2**64
+    return lot_falls(fraction, seed, "rewrite", query)
 
 
 def is_too_long(query: str) -> bool:
@@ -90,8 +85,7 @@ class RewriteTask:
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
         """The question; warmer with each attempt."""
-        mark = fence_mark(self.fingerprint, payload)
-        user = f"{fenced('query', payload, mark)}\n\n{_QUESTION}"
+        user = f"{fenced_texts(self.fingerprint, [('query', payload)])}\n\n{_QUESTION}"
         warmth = TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)]
         return Prompt(self._system, user, ANSWER_TOKENS, warmth)
 
@@ -144,21 +138,10 @@ def _fault(keywords: str, query: str) -> str | None:
     label = _LABEL.match(keywords)
     if label and label.group(1).strip("*").casefold() not in query.casefold():
         return "expected keywords, found a label before them"
-    asked, given = _scripts(query), _scripts(keywords)
+    asked, given = word_scripts(query), word_scripts(keywords)
     if asked and (not given or _main(asked) not in given or _main(given) not in asked):
         return f"expected {_main(asked).title()} script as in the query"
     return None
-
-
-def _scripts(text: str) -> Counter[str]:
-    """Words by script, the script of a word being its first letter's."""
-    found: Counter[str] = Counter()
-    for word in words(text):
-        letter = next(filter(str.isalpha, word), None)
-        if letter is not None:
-            script = unicodedata.name(letter, "UNKNOWN").split()[0]
-            found[_SCRIPTS.get(script, script)] += 1
-    return found
 
 
 def _main(scripts: Counter[str]) -> str:

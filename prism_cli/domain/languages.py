@@ -7,9 +7,8 @@ languages that are not in FUNCTION_WORDS, nor texts too short to hold some of th
 
 import unicodedata
 from collections import Counter
-from functools import lru_cache
 
-from prism_cli.domain.words import words
+from prism_cli.domain.scripts import script_of, word_scripts
 
 FUNCTION_WORDS = {
     name: frozenset(told.split())
@@ -43,15 +42,12 @@ MIN_SCRIPT_SHARE = 0.25
 _MAX_WORDS = 2000
 _MIN_HITS, _MIN_HIT_SHARE, _MIN_LEAD = 4, 0.12, 1.5
 _MIN_CJK, _KANA, _NO_KANA = 12, 0.15, 0.02
-_EAST_ASIAN = {
-    "HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK", "IDEOGRAPHIC": "CJK",
-}  # fmt: skip
 
 
 def language_difference(text: str, document: str) -> str | None:
     """What tells that `text` is in another language than `document`; None where nothing does."""
     text, document = (unicodedata.normalize("NFKC", one) for one in (text, document))
-    own, others = _scripts(text), _scripts(document)
+    own, others = (word_scripts(one, _MAX_WORDS) for one in (text, document))
     if not own or not others:
         return None  # numbers and signs alone
     script = own.most_common(1)[0][0]
@@ -77,27 +73,10 @@ def latin_language(text: str) -> str | None:
     return name if plain else None
 
 
-def _scripts(text: str) -> Counter[str]:
-    """Words by script; words without a letter do not count."""
-    found: Counter[str] = Counter()
-    for word in words(text)[:_MAX_WORDS]:
-        letter = next(filter(str.isalpha, word), None)
-        if letter:
-            found[_script(letter)] += 1
-    return found
-
-
-@lru_cache(4096)
-def _script(letter: str) -> str:
-    """By the first word of the letter's Unicode name: LATIN, CYRILLIC, CJK, HANGUL, …"""
-    first = unicodedata.name(letter, "OTHER").partition(" ")[0]
-    return _EAST_ASIAN.get(first, first)
-
-
 def _kana(text: str) -> str | None:
     """Japanese or Chinese, by whether there is kana; None where that is not plain."""
     kana = sum("\u3041" <= char <= "\u30ff" and char.isalpha() for char in text)
-    letters = sum(char.isalpha() and _script(char) == "CJK" for char in text)
+    letters = sum(char.isalpha() and script_of(char) == "CJK" for char in text)
     if letters < _MIN_CJK:
         return None
     if kana >= _KANA * letters:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
-from prism_cli.domain.fencing import fence_mark, fenced
+from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.token_estimate import cut_to_estimate
 
 MAX_DOCUMENT_TOKENS = 8000
@@ -68,9 +68,8 @@ class JudgeTask:
         """The question. The rubric comes first and is the same for all rows."""
         query, document = payload
         shown = cut_to_estimate(document, MAX_DOCUMENT_TOKENS)
-        mark = fence_mark(self.fingerprint, query, shown)
-        parts = (fenced("query", query, mark), fenced("document", shown, mark), _QUESTION)
-        return Prompt(self.rubric, "\n\n".join(parts))
+        material = fenced_texts(self.fingerprint, [("query", query), ("document", shown)])
+        return Prompt(self.rubric, f"{material}\n\n{_QUESTION}")
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
         """{"vote": "yes" | "no"}.
@@ -117,12 +116,11 @@ class DecisionTask:
     def decision(self, query: str, documents: Sequence[str]) -> Decision:
         """The questions on 1 to `pack` documents; numbered from 1 where there may be several."""
         shown = [cut_to_estimate(document, MAX_DOCUMENT_TOKENS) for document in documents]
-        mark = fence_mark(self.fingerprint, query, *shown)
         names = ["document"]
         if self.pack > 1:
             names = [f"document {number}" for number in range(1, len(shown) + 1)]
-        blocks = [fenced(name, text, mark) for name, text in zip(names, shown, strict=True)]
+        blocks = zip(names, shown, strict=True)
+        material = fenced_texts(self.fingerprint, [("query", query), *blocks])
         named = [name if self.pack > 1 else f"the {name}" for name in names]
         asked, yes, no = ([text.format(name) for name in named] for text in _DECIDED)
-        material = "\n\n".join([fenced("query", query, mark), *blocks])
         return Decision(self.rubric, material, tuple(zip(asked, yes, no, strict=True)))

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from prism_cli.domain.near_duplicates import (
@@ -13,6 +12,7 @@ from prism_cli.domain.near_duplicates import (
     jaccard,
     normalised,
 )
+from prism_cli.domain.scripts import script_of
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 # Control characters, soft hyphens, and marks that show nothing or turn the writing direction.
@@ -40,10 +40,6 @@ _LETTERS = 2_000
 """Of a text, by which its script is told."""
 _COMPARED = 50_000
 """Characters of a text that are held against others."""
-# Written together in one language.
-_TOGETHER = dict.fromkeys(
-    ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "IDEOGRAPHIC"), "CJK"
-)
 
 
 def clean_text(text: str) -> str:
@@ -75,7 +71,7 @@ def scripts(text: str) -> Counter[str]:
     """How many of the first letters of `text` are of which script, such as LATIN or CJK."""
     sample = unicodedata.normalize("NFKC", text[: 4 * _LETTERS])
     letters = [one for one in sample if one.isalpha()][:_LETTERS]
-    return Counter(map(_script, letters))
+    return Counter(map(script_of, letters))
 
 
 def sift(
@@ -124,9 +120,3 @@ def _reason(
 
 def _is_boilerplate(line: str) -> bool:
     return len(line) <= _BOILERPLATE_CHARACTERS and _BOILERPLATE.fullmatch(line) is not None
-
-
-@lru_cache(maxsize=4096)
-def _script(letter: str) -> str:
-    first = unicodedata.name(letter, "UNNAMED").split()[0]
-    return _TOGETHER.get(first, first)

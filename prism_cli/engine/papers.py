@@ -50,7 +50,7 @@ class Papers:
     @property
     def output_id(self) -> str:
         """Names this output and config in the ledger."""
-        return f"{self.job.papers.resolve()}#{self.manifest.config_fingerprint[:16]}"
+        return output_id(self.job.papers, self.manifest.config_fingerprint)
 
     def count_lines(self) -> int | None:
         """Lines of all inputs, about; None where that would mean unpacking or fetching."""
@@ -119,6 +119,11 @@ class Papers:
             if isinstance(one, Shard) and one.name == name:
                 return measure(one.path, size).sha256
         raise ChangedInputError(f"{name}: is no file any more")
+
+
+def output_id(papers: Path, config_fingerprint: str) -> str:
+    """Names an output, made with that config, in the ledger."""
+    return f"{papers.resolve()}#{config_fingerprint[:16]}"
 
 
 def _dependency(path: Path) -> InputRecord:

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from prism_cli.engine.live import EVERY_SECONDS, read_live
+from prism_cli.engine.papers import output_id
 from prism_cli.engine.parts import side_path
 from prism_cli.errors import MissingDataError
 from prism_cli.shards.ledger_file import LedgerFile
@@ -201,7 +202,7 @@ def _usage(papers: Path, made: Mapping[str, Any], record: Mapping[str, Any]) -> 
     usage: dict[str, float] = dict(made.get("usage") or {})
     if not made or (made["finished"] and usage):
         return usage
-    output = f"{papers.resolve()}#{made['config_fingerprint'][:16]}"
+    output = output_id(papers, made["config_fingerprint"])
     used = Path(record["ledger"]) if "ledger" in record else None
     places = [used] if used and used.is_file() else ledgers_near(papers)
     for place in places:

@@ -10,11 +10,10 @@ from hashlib import sha256
 from typing import Any
 
 from jinja2 import TemplateError
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.encode import EncodedPrompt, bare_tokenizer
+from prism_cli.modeling.encode import EncodedPrompt, bare_tokenizer, fast_backend
 
 _SYSTEM, _USER = "\ue000system\ue001", "\ue000user\ue001"
 
@@ -37,9 +36,7 @@ class ChatEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         name = tokenizer.name_or_path
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
-            raise ModelError(f"model {name}: expected a fast tokenizer (tokenizer.json)")
+        backend = fast_backend(tokenizer, f"model {name}")
         if not tokenizer.chat_template:
             raise ModelError(
                 f"model {name}: its tokenizer has no chat template, so it cannot be asked as a "

@@ -75,12 +75,7 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self.profile = profile
         self.max_tokens = max_tokens
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
-            raise ModelError(
-                f"tokenizer {_name(tokenizer)}: expected a fast tokenizer (tokenizer.json), found "
-                f"{type(tokenizer).__name__}; convert it with transformers' save_pretrained first"
-            )
+        backend = fast_backend(tokenizer, f"tokenizer {_name(tokenizer)}")
         self._whole = bare_tokenizer(backend, keep_added=True)
         self._plain = bare_tokenizer(backend, keep_added=False)
         added = backend.get_added_tokens_decoder()
@@ -237,6 +232,24 @@ class PromptEncoder:
                     f"{self.profile.name}, so that query and document have no ids of their own; "
                     "choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
                 )
+
+
+def fast_backend(tokenizer: PreTrainedTokenizerBase, what: str) -> Tokenizer:
+    """The tokenizer behind transformers' own.
+
+    Args:
+        what: names it in the message.
+
+    Raises:
+        ModelError: there is none.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ModelError(
+            f"{what}: expected a fast tokenizer (tokenizer.json), found "
+            f"{type(tokenizer).__name__}; convert it with transformers' save_pretrained first"
+        )
+    return backend
 
 
 def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:

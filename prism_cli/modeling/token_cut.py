@@ -4,12 +4,10 @@ from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from prism_cli.errors import ModelError
 from prism_cli.modeling.embedded import smollm2_tokenizer
-from prism_cli.modeling.encode import bare_tokenizer
+from prism_cli.modeling.encode import bare_tokenizer, fast_backend
 from prism_cli.modeling.loading import load_tokenizer, model_path
 from prism_cli.modeling.quiet import quiet_transformers
 
@@ -35,12 +33,7 @@ class TokenizerCutter:
     def __init__(self, spec: str) -> None:
         self.name = f"the tokenizer of {spec}"
         tokenizer, self.file = _load(spec)
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if not isinstance(backend, Tokenizer):
-            raise ModelError(
-                f"--tokenizer {spec}: expected a fast tokenizer (tokenizer.json), found "
-                f"{type(tokenizer).__name__}; convert it with transformers' save_pretrained first"
-            )
+        backend = fast_backend(tokenizer, f"--tokenizer {spec}")
         self._tokenizer = bare_tokenizer(backend, keep_added=False)
 
     def bound(self, text: str) -> int:

@@ -136,6 +136,16 @@ def text_id(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
+def texts_digest(*texts: str) -> bytes:
+    """SHA-256 over the texts, each preceded by its length, so that ("ab", "c") and ("a", "bc")
+    differ."""
+    pieces: list[bytes] = []
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        pieces += (len(raw).to_bytes(8, "big"), raw)
+    return sha256(b"".join(pieces)).digest()
+
+
 def json_type(value: object) -> str:
     """The JSON name of a decoded value, with the value itself where it is short."""
     if value is None:

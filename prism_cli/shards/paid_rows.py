@@ -1,13 +1,12 @@
 """What rows of earlier outputs hold that was paid for, by pair of query and document, on disk."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import orjson
 
-from prism_cli.rows.row import Row, document_text
+from prism_cli.rows.row import Row, document_text, texts_digest
 from prism_cli.shards.spill import Spill
 
 MAPS = ("votes", "vote_probabilities", "teacher_scores")
@@ -40,15 +39,27 @@ class PaidRows:
         found: dict[tuple[str, str], PaidValue] = {}
         for field, name, value, origin in self._spill.rows(
             "SELECT field, name, value, origin FROM spill WHERE key = ? ORDER BY rowid",
-            (_key(query, text),),
+            (texts_digest(query, text),),
         ):
             found.setdefault((field, name), PaidValue(orjson.loads(value), origin))
         return found
 
 
+def note_origins(row: Row, origins: Mapping[str, str]) -> None:
+    """Say in the row's `reused` where values come from, beside what it says already.
+
+    Args:
+        origins: such as "votes.JUDGE" -> file.
+    """
+    before = row.get("reused")
+    known = {**(before if isinstance(before, dict) else {}), **origins}
+    if known:
+        row["reused"] = known
+
+
 def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
     for origin, row in rows:
-        key = _key(row["query"], document_text(row))
+        key = texts_digest(row["query"], document_text(row))
         for field in MAPS:
             values = row.get(field)
             for name, value in values.items() if isinstance(values, dict) else ():
@@ -64,9 +75,3 @@ def _is_paid(field: str, value: Any) -> bool:
         return value in ("yes", "no")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 <= value <= 1
-
-
-def _key(query: str, text: str) -> bytes:
-    raw = query.encode("utf-8", "surrogatepass")
-    whole = len(raw).to_bytes(8, "big") + raw + text.encode("utf-8", "surrogatepass")
-    return blake2b(whole, digest_size=16).digest()

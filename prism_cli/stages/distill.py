@@ -27,13 +27,14 @@ from prism_cli.rows.row import (
     number_field,
     string_field,
 )
-from prism_cli.shards.paid_rows import PaidRows, PaidValue
+from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
 
 Backend = BatchBackend | CallBackend
 DECIMALS = 6
 """Of teacher_score."""
 CALIBRATED = "teacher_score"
+_SCORES = "teacher_scores"
 _TEXTS = ("contribution", "evidence")
 _TAKEN_OVER = "taken over from --reuse"
 _SHOWN_ENTITIES = 5
@@ -103,9 +104,13 @@ class DistillStage(RowStage):
         known = row.get("teacher_scores") or {}
         missing = [one for one in self._teachers if one.spec not in known]
         self._kept_scores += len(self._teachers) - len(missing)
-        reused = self._reused(row, [one.spec for one in missing])
+        writes = self._writes(row)
+        paid: Mapping[tuple[str, str], PaidValue] = {}
+        if self._paid is not None and (missing or writes):
+            paid = self._paid.find(row["query"], document_text(row))
+        reused = {one.spec: score for one in missing if (score := paid.get((_SCORES, one.spec)))}
         asked = [one for one in missing if one.spec not in reused]
-        writes = self._writes(row) and not self._takes_over_texts(row)
+        writes = writes and not self._takes_over_texts(row, paid)
         if asked or writes:
             return self._answered(row, asked, writes, reused)
         self._finish(row, {}, reused)
@@ -131,16 +136,6 @@ class DistillStage(RowStage):
             if self._texts["written"]:
                 figures["entities of the evidence written"] = self._fidelity.rows()
         return figures
-
-    def _reused(self, row: Row, specs: Sequence[str]) -> dict[str, PaidValue]:
-        if self._paid is None or not specs:
-            return {}
-        known = self._paid.find(row["query"], document_text(row))
-        return {
-            spec: known["teacher_scores", spec]
-            for spec in specs
-            if ("teacher_scores", spec) in known
-        }
 
     def _answered(
         self,
@@ -181,10 +176,7 @@ class DistillStage(RowStage):
         raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
         row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)
-        if reused:
-            _note_origins(
-                row, {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()}
-            )
+        note_origins(row, {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()})
         verdict = row.get("verdict")
         for spec in self._specs:
             self._scores[spec].add(scores[spec], verdict)
@@ -201,17 +193,15 @@ class DistillStage(RowStage):
             return False
         return True
 
-    def _takes_over_texts(self, row: Row) -> bool:
-        """Whether the same generator's texts stand among the rows that are paid for."""
-        if self._paid is None or self._generator is None:
-            return False
-        known = self._paid.find(row["query"], document_text(row))
-        paid = known.get(("texts", self._generator.spec))
-        if paid is None or self._unfaithful(row, paid.value[1]):
+    def _takes_over_texts(self, row: Row, paid: Mapping[tuple[str, str], PaidValue]) -> bool:
+        """Whether the same generator's texts are paid for; then the row has them."""
+        assert self._generator is not None
+        texts = paid.get(("texts", self._generator.spec))
+        if texts is None or self._unfaithful(row, texts.value[1]):
             return False
         self._texts[_TAKEN_OVER] += 1
-        self._put_texts(row, dict(zip(_TEXTS, paid.value, strict=True)))
-        _note_origins(row, {"texts": paid.origin})
+        self._put_texts(row, dict(zip(_TEXTS, texts.value, strict=True)))
+        note_origins(row, {"texts": texts.origin})
         return True
 
     def _writing(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], None]:
@@ -264,11 +254,6 @@ def _continued(
             replies = yield work.send(replies)
     except StopIteration:
         return
-
-
-def _note_origins(row: Row, origins: Mapping[str, str]) -> None:
-    before = row.get("reused")
-    row["reused"] = {**(before if isinstance(before, dict) else {}), **origins}
 
 
 def _check_scores(row: Row) -> None:

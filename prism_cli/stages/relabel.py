@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from itertools import combinations
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from prism_cli.domain.agreement import (
     LEVEL,
@@ -13,6 +12,7 @@ from prism_cli.domain.agreement import (
     pair_agreement,
     yes_rate,
 )
+from prism_cli.domain.lots import lot_falls
 from prism_cli.domain.voting import (
     PANEL_AGREEMENT,
     Poll,
@@ -23,7 +23,7 @@ from prism_cli.domain.voting import (
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import Row, check_pair, doc_id, document_text, query_id
-from prism_cli.shards.paid_rows import PaidRows
+from prism_cli.shards.paid_rows import PaidRows, note_origins
 from prism_cli.stages.asking import asked_again
 
 
@@ -119,30 +119,20 @@ class RelabelStage(RowStage):
             self._votes[spec]["kept"] += 1
         for spec, cast in answers:
             self._votes[spec][cast or "abstained"] += 1
-        before = row.get("reused")
-        others = {
-            name: origin
-            for name, origin in (before.items() if isinstance(before, dict) else ())
-            if not name.startswith("votes.")
-        }
-        for name in ("vote_probabilities", "audit", "reused"):  # of an earlier panel
-            row.pop(name, None)
-        row["votes"] = {spec: poll.votes[spec] for spec in self._order if spec in poll.votes}
-        if probabilities:
-            row["vote_probabilities"] = {
-                spec: probabilities[spec] for spec in self._order if spec in probabilities
-            }
-        row["verdict"] = verdict = (
-            mean_verdict(probabilities, self._order) if self._soft else poll.verdict
-        )
+        verdict = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
         self._verdicts[verdict or "undecided"] += 1
+        others = _forgotten(row)
+        row["votes"] = self._in_order(poll.votes)
+        if probabilities:
+            row["vote_probabilities"] = self._in_order(probabilities)
+        row["verdict"] = verdict
         row["votes_cast"] = len(poll.votes)
         row["agreement"] = poll.agreement_with(verdict)
         if audit:
             self._audited[tuple(poll.votes.get(spec) for spec in self._order)] += 1
             row["audit"] = True
-        if origins or others:
-            row["reused"] = others | {f"votes.{spec}": origin for spec, origin in origins.items()}
+        votes = {f"votes.{spec}": origin for spec, origin in origins.items()}
+        note_origins(row, others | votes)
         return row
 
     def questions(self, row: Row) -> Iterator[tuple[Request, float]]:
@@ -209,6 +199,10 @@ class RelabelStage(RowStage):
             },
         }
 
+    def _in_order(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """By judge, in the panel's order."""
+        return {spec: found[spec] for spec in self._order if spec in found}
+
     def _known(self, row: Row) -> list[tuple[str, Vote, float | None, str]]:
         """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
         found: dict[str, tuple[str, Vote, float | None, str]] = {}
@@ -229,11 +223,19 @@ class RelabelStage(RowStage):
         return [found[spec] for spec in self._order if spec in found]
 
     def _audited_by_lot(self, row: Row) -> bool:
-        if not self._audit:
-            return False
-        text = f"{self._seed}\0audit\0{query_id(row)}\0{doc_id(row)}"
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        return int.from_bytes(digest) < self._audit * 2**64
+        return self._audit > 0 and lot_falls(
+            self._audit, self._seed, "audit", query_id(row), doc_id(row)
+        )
+
+
+def _forgotten(row: Row) -> dict[str, str]:
+    """Take away what an earlier panel left beside votes and verdict; of `reused` what is not of
+    votes."""
+    row.pop("vote_probabilities", None)
+    row.pop("audit", None)
+    before = row.pop("reused", None)
+    known = before.items() if isinstance(before, dict) else ()
+    return {name: origin for name, origin in known if not name.startswith("votes.")}
 
 
 def _rounded(figure: float | None) -> float | None:

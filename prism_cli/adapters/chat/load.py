@@ -31,7 +31,7 @@ def load_chat(
             f"{spec}: no such chat model; expected hf:smollm2, hf:PATH, hf:HUB_ID, or "
             f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
         )
-    check_keys([(spec, named.channel)], "`--generator hf:PATH` names a model that needs no key")
+    check_keys([named], "`--generator hf:PATH` names a model that needs no key")
     return chat_backend(named, task)
 
 

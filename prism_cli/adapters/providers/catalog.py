@@ -1,10 +1,13 @@
 """Specs to models of providers; a provider has one channel, whoever asks."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from prism_cli.adapters.providers.channel import Channel
 from prism_cli.configs.providers import Api, ModelCard, Provider, ProviderBook
 from prism_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from prism_cli.adapters.providers.channel import Channel
 
 
 @dataclass(frozen=True)
@@ -12,7 +15,7 @@ class Named:
     """What a `provider/model` spec names."""
 
     spec: str
-    channel: Channel
+    channel: "Channel"
     model: str
     card: ModelCard
 
@@ -74,7 +77,9 @@ class Catalog:
             )
         return Named(spec, self._channel(spec.partition("/")[0], provider), model, card)
 
-    def _channel(self, name: str, provider: Provider) -> Channel:
+    def _channel(self, name: str, provider: Provider) -> "Channel":
+        from prism_cli.adapters.providers.channel import Channel
+
         if name not in self._channels:
             provider = provider.model_copy(update=self._changes)
             self._channels[name] = Channel(name, provider, keyless=self._keyless)

@@ -43,6 +43,11 @@ class Channel:
         # Behind a comma or a new line a variable often holds nothing that belongs to the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
 
+    @property
+    def lacks_key(self) -> bool:
+        """Whether its provider wants a key that is not in the environment."""
+        return bool(self.provider.key_env) and not self.key
+
     @cached_property
     def http(self) -> httpx2.AsyncClient:
         """The client: no redirects, so that the key goes to no other host; a connection a slot."""

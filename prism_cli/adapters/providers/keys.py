@@ -1,27 +1,31 @@
 """Keys of providers: from the environment alone, and all that are missing are told at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from prism_cli.adapters.providers.channel import Channel
 from prism_cli.errors import PrerequisiteError
 
+if TYPE_CHECKING:
+    from prism_cli.adapters.providers.catalog import Named
 
-def check_keys(asked: Sequence[tuple[str, Channel]], free: str) -> None:
+
+def check_keys(asked: "Iterable[Named | None]", free: str) -> None:
     """Whether every provider has its key.
 
     Args:
-        asked: (spec, its provider's channel).
+        asked: models of providers; None for what is none.
         free: what needs no key, for the message.
 
     Raises:
         PrerequisiteError: names each missing variable and who needs it.
     """
     missing: dict[str, list[str]] = {}
-    for spec, channel in asked:
-        if channel.keyless:
+    for named in asked:
+        if named is None or named.channel.keyless:
             continue
-        if channel.provider.key_env and not channel.key:
-            missing.setdefault(channel.provider.key_env, []).append(spec)
+        channel = named.channel
+        if channel.lacks_key:
+            missing.setdefault(channel.provider.key_env, []).append(named.spec)
         if not (channel.key.isascii() and channel.key.isprintable()):
             raise PrerequisiteError(
                 f"{channel.provider.key_env}: holds characters that no key has; set it again, "

@@ -92,6 +92,26 @@ def number_field(row: Row, name: str, low: float, high: float) -> float | None:
     return float(value)
 
 
+def scores_field(row: Row, name: str) -> dict[str, float | None]:
+    """The numbers in [0, 1] in `row[name]`, by who gave them; {} where it is absent or null.
+
+    Raises:
+        RowError: no object, or a value that is neither such a number nor null; names it, such as
+            `teacher_scores.st:minilm`.
+    """
+    scores = row.get(name)
+    if scores is None:
+        return {}
+    if not isinstance(scores, dict):
+        raise RowError(name, f"expected an object, found {json_type(scores)}")
+    for inner in scores:
+        try:
+            number_field(scores, inner, 0, 1)
+        except RowError as error:
+            raise RowError(f"{name}.{inner}", error.reason) from None
+    return scores
+
+
 def check_pair(row: Row) -> None:
     """Hold `row` against the contract of a pair row: query, document, optional title and ids.
 

@@ -24,7 +24,7 @@ from prism_cli.rows.row import (
     check_pair,
     document_text,
     json_type,
-    number_field,
+    scores_field,
     string_field,
 )
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
@@ -93,8 +93,10 @@ class DistillStage(RowStage):
             raise RowError(
                 "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'
             )
-        if self._teachers:
-            _check_scores(row)
+        scores = scores_field(row, _SCORES) if self._teachers else {}
+        for name, score in scores.items():
+            if score is None:
+                raise RowError(f"{_SCORES}.{name}", "expected a number, found null")
         if self._generator is not None:
             for name in _TEXTS:
                 string_field(row, name, required=False)
@@ -254,17 +256,3 @@ def _continued(
             replies = yield work.send(replies)
     except StopIteration:
         return
-
-
-def _check_scores(row: Row) -> None:
-    scores = row.get("teacher_scores")
-    if scores is None:
-        return
-    if not isinstance(scores, dict):
-        raise RowError("teacher_scores", f"expected an object, found {json_type(scores)}")
-    for name in scores:
-        try:
-            if number_field(scores, name, 0, 1) is None:
-                raise RowError(name, "expected a number, found null")
-        except RowError as error:
-            raise RowError(f"teacher_scores.{name}", error.reason) from None

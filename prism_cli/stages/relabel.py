@@ -21,8 +21,17 @@ from prism_cli.domain.voting import (
     reach_probabilities,
 )
 from prism_cli.engine.stage import RowStage
+from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
-from prism_cli.rows.row import Row, check_pair, doc_id, document_text, query_id
+from prism_cli.rows.row import (
+    Row,
+    check_pair,
+    doc_id,
+    document_text,
+    json_type,
+    query_id,
+    scores_field,
+)
 from prism_cli.shards.paid_rows import PaidRows, note_origins
 from prism_cli.stages.asking import asked_again
 
@@ -84,8 +93,21 @@ class RelabelStage(RowStage):
         self._audited: Counter[Pattern] = Counter()
 
     def check(self, row: Row) -> None:
-        """A pair row; votes of the right form where they are to be kept."""
+        """A pair row; votes of the right form where they are to be kept.
+
+        Raises:
+            RowError: names the field, such as `votes.source`.
+        """
         check_pair(row)
+        if not self._added:
+            return
+        votes = row.get("votes")
+        if not isinstance(votes, dict | None):
+            raise RowError("votes", f"expected an object, found {json_type(votes)}")
+        for spec, vote in (votes or {}).items():
+            if vote not in ("yes", "no", None):
+                raise RowError(f"votes.{spec}", f'expected "yes" or "no", found {json_type(vote)}')
+        scores_field(row, "vote_probabilities")
 
     def work(self, row: Row) -> RowWork:
         """Ask judge after judge; stop as soon as the verdict is reached or out of reach."""

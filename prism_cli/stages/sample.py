@@ -23,16 +23,16 @@ from prism_cli.domain.sampling import (
     paper_shares,
 )
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import MissingDataError, RowError
+from prism_cli.errors import MissingDataError
 from prism_cli.ports import Outcome
 from prism_cli.rows.row import (
     Dropped,
     Row,
     check_pair,
     doc_id,
-    json_type,
     number_field,
     query_id,
+    scores_field,
     string_field,
 )
 from prism_cli.shards.spill import Spill
@@ -105,15 +105,7 @@ class SampleStage(RowStage):
         """A pair row; scores are numbers in [0, 1]."""
         check_pair(row)
         number_field(row, "teacher_score", 0, 1)
-        scores = row.get("teacher_scores")
-        if scores is not None:
-            if not isinstance(scores, dict):
-                raise RowError("teacher_scores", f"expected an object, found {json_type(scores)}")
-            for name in scores:
-                try:
-                    number_field(scores, name, 0, 1)
-                except RowError as error:
-                    raise RowError(f"teacher_scores.{name}", error.reason) from None
+        scores_field(row, "teacher_scores")
         string_field(row, "source", required=False)
 
     def survey(self, rows: Iterator[Row]) -> None:

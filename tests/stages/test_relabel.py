@@ -212,3 +212,24 @@ def test_row_that_a_judge_cannot_read_is_set_aside_and_not_counted() -> None:
     assert len(found) == 1
     assert summary.counts.rejected == 1
     assert summary.figures["votes"][0] == {"judge": "j0", "yes": 1, "no": 0, "abstained": 0}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("votes", ["yes"], "votes"),
+        ("votes", {"j0": "perhaps"}, "votes.j0"),
+        ("vote_probabilities", "0.5", "vote_probabilities"),
+        ("vote_probabilities", {"j0": 1.5}, "vote_probabilities.j0"),
+    ],
+)
+def test_votes_of_another_form_cannot_be_kept(field: str, value: Any, place: str) -> None:
+    judges, said = panel("yes", "yes")
+    row = make_pair(**said, **{field: value})
+    (before,), _ = relabelled([row], judges)  # no panel before this one: they are replaced
+    assert before["votes"] == {"j0": "yes", "j1": "yes"}
+    Path("out.jsonl").unlink()
+    rows, summary = relabelled([row], judges, added=["j1"])
+    assert (rows, summary.counts.rejected) == ([], 1)
+    (rejected,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
+    assert rejected["field"] == place

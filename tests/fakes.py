@@ -113,8 +113,24 @@ class ScriptedBatch:
         return [Reply({"score": score_of(text)}, usage=Usage(len(text), 1)) for text in payloads]
 
 
+class ScriptedServer:
+    """What scripted servers have in common: one question a call, free, nothing lost."""
+
+    lost_calls = 0
+    terms = Terms()
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [[index] for index in range(len(payloads))]
+
+    def estimate(self, payloads: Sequence[Any]) -> Usage:
+        return Usage()
+
+    async def close(self) -> None:
+        pass
+
+
 @dataclass(eq=False)
-class ScriptedCalls:
+class ScriptedCalls(ScriptedServer):
     """A server. `script` maps a text to what its next calls do: an exception, a reply, seconds."""
 
     concurrency: int = 4
@@ -127,17 +143,6 @@ class ScriptedCalls:
     asked: list[str] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
-    lost_calls: int = 0
-    terms = Terms()
-
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        return [[index] for index in range(len(payloads))]
-
-    def estimate(self, payloads: Sequence[Any]) -> Usage:
-        return Usage()
-
-    async def close(self) -> None:
-        pass
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         return [await self.answer_one(payload) for payload in payloads]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Paid, with_common
+from prism_cli.commands.options import Corpus, Paid, Qrels, Queries, with_common
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.hub import DatasetRows
@@ -80,23 +80,9 @@ def collect(
             show_default=False,
         ),
     ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            help="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl.", show_default=False
-        ),
-    ] = None,
-    queries: Annotated[
-        str | None,
-        typer.Option(
-            help="Queries behind TREC's ids: a queries.jsonl, or lines of id, tab, text.",
-            show_default=False,
-        ),
-    ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(help="Judgements that label a TREC run's pairs.", show_default=False),
-    ] = None,
+    corpus: Corpus = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
     dataset: Annotated[
         str | None,
         typer.Option(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Common, Corpus, Inputs, Qrels, Queries, with_common
 
 app = typer.Typer(
     add_completion=False,
@@ -63,23 +63,9 @@ def convert(
             min=1, help="Negatives in one row of st-triplets; default 1.", show_default=False
         ),
     ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            help="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl.", show_default=False
-        ),
-    ] = None,
-    queries: Annotated[
-        str | None,
-        typer.Option(
-            help="Queries behind TREC's ids: a queries.jsonl, or lines of id, tab, text.",
-            show_default=False,
-        ),
-    ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(help="Judgements that label a run's pairs.", show_default=False),
-    ] = None,
+    corpus: Corpus = None,
+    queries: Queries = None,
+    qrels: Qrels = None,
     tag: Annotated[
         str | None,
         typer.Option(help="Names a TREC run; default prism.", show_default=False),

@@ -21,6 +21,24 @@ Inputs = Annotated[
     ),
 ]
 
+Corpus = Annotated[
+    str | None,
+    typer.Option(
+        help="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl.", show_default=False
+    ),
+]
+Queries = Annotated[
+    str | None,
+    typer.Option(
+        help="Queries behind TREC's ids: a queries.jsonl, or lines of id, tab, text.",
+        show_default=False,
+    ),
+]
+Qrels = Annotated[
+    str | None,
+    typer.Option(help="Judgements that label a TREC run's pairs.", show_default=False),
+]
+
 
 def _option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=PANEL, show_default=False, **more)

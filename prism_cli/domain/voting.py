@@ -61,11 +61,6 @@ class Poll:
         most = max(self.count("yes"), self.count("no"))
         return self.verdict is not None or most + left < majority(self.size)
 
-    @property
-    def agreement(self) -> float | None:
-        """Share of the votes cast that equal the verdict, over .5 to 1; None where undecided."""
-        return self.agreement_with(self.verdict)
-
     def agreement_with(self, verdict: Vote | None) -> float | None:
         """Share of the votes cast that equal `verdict`; None for None, or without votes."""
         return self.count(verdict) / len(self.votes) if verdict and self.votes else None

@@ -61,11 +61,11 @@ def test_verdict_needs_more_than_half_of_the_size(votes: list[Any]) -> None:
 def test_agreement_is_the_share_of_votes_cast(votes: list[Any]) -> None:
     poll = stopped(votes)
     if poll.verdict is None:
-        assert poll.agreement is None
+        assert poll.agreement_with(poll.verdict) is None
     else:
         cast = list(poll.votes.values())
-        assert poll.agreement == cast.count(poll.verdict) / len(cast)
-        assert poll.agreement > 0.5
+        assert poll.agreement_with(poll.verdict) == cast.count(poll.verdict) / len(cast)
+        assert poll.agreement_with(poll.verdict) > 0.5
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
@@ -89,7 +89,7 @@ def test_expected_judgements_of_known_panels() -> None:
 
 def test_third_matching_vote_of_five_stops_the_panel() -> None:
     poll = stopped(["yes", "no", "yes", "yes", "no"])
-    assert (len(poll.votes), poll.verdict, poll.agreement) == (4, "yes", 0.75)
+    assert (len(poll.votes), poll.verdict, poll.agreement_with(poll.verdict)) == (4, "yes", 0.75)
     assert len(stopped(["no", "no", "no", "yes", "yes"]).votes) == 3
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError, RowError
-from prism_cli.ports import Reply, Terms, Usage
+from prism_cli.ports import Reply
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.fakes import ScriptedServer
 
 
 @dataclass(eq=False)
-class ScriptedJudge:
+class ScriptedJudge(ScriptedServer):
     """A judge on a server: votes by document, "yes" where nothing is scripted."""
 
     spec: str
@@ -26,18 +27,6 @@ class ScriptedJudge:
     @property
     def fingerprint(self) -> str:
         return f"judge {self.spec}"
-
-    lost_calls: int = 0
-    terms = Terms()
-
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        return [[index] for index in range(len(payloads))]
-
-    def estimate(self, payloads: Sequence[Any]) -> Usage:
-        return Usage()
-
-    async def close(self) -> None:
-        pass
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         ((pair, attempt),) = payloads

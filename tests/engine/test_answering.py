@@ -22,7 +22,7 @@ from prism_cli.errors import (
     RefusalError,
     StorageError,
 )
-from prism_cli.ports import Reply, Request, request
+from prism_cli.ports import Reply, Request, Usage, request
 from prism_cli.shards.ledger import Ledger
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import ScoreStage, ScriptedBatch, ScriptedCalls, score_of
@@ -386,3 +386,23 @@ def test_replies_that_wait_for_a_commit_when_the_grace_ends_are_kept(
     score(again, tmp_path)
     assert len(backend.asked) == 4
     assert sorted(backend.asked + again.asked) == sorted(TEXTS)
+
+
+def test_what_waits_for_its_commit_still_counts_against_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Priced(ScriptedCalls):
+        def estimate(self, payloads: Sequence[Any]) -> Usage:
+            return Usage(usd=0.001)
+
+    commit = Ledger.commit
+
+    def slow(ledger: Ledger, *given: Any) -> None:
+        time.sleep(0.05)
+        commit(ledger, *given)
+
+    monkeypatch.setattr(Ledger, "commit", slow)
+    backend = Priced(concurrency=4, script={text: [0.01 * (i % 4)] for i, text in enumerate(TEXTS)})
+    with pytest.raises(LimitReachedError):
+        score(backend, tmp_path, max_cost=0.0105)
+    assert 7 <= len(backend.asked) <= 10  # the next would be the eleventh

@@ -45,6 +45,7 @@ def run_row_stage(
         max_seconds=common.max_seconds,
         max_cost=paid.max_cost,
         retry_final=paid.retry_final,
+        batch=paid.batch,
         quiet=common.quiet,
         config=config.model_dump(mode="json") | dict(identity or {}),
         dependencies=dependencies,

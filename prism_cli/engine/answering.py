@@ -5,15 +5,19 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from prism_cli.engine.batching import Batching
 from prism_cli.engine.calls import Calls
 from prism_cli.engine.calls import Unanswered as Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
+from prism_cli.ports import BatchableBackend, BatchBackend, CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
+
+T = TypeVar("T")
 
 COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
@@ -58,6 +62,7 @@ class Answerer:
         tally: of the output at work.
         since_ms: replies from before that are not used, in ms since the epoch.
         refused_since_ms: refusals from before that are not used; likewise.
+        batching: takes the questions of models that answer batch files; None: all are called.
     """
 
     stage: str
@@ -66,6 +71,7 @@ class Answerer:
     tally: Tally = field(default_factory=Tally)
     since_ms: int = 0
     refused_since_ms: int = 0
+    batching: Batching | None = None
     _output: str = ""
     _ledger: Ledger | None = None
     _runner: asyncio.Runner | None = None
@@ -101,6 +107,12 @@ class Answerer:
         window.look(0, list(enumerate(requests)))
         return window.ask(0)
 
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, in the loop that connections live in."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(work)
+
     def close(self) -> None:
         """Close connections, event loop and ledger, as far as they were needed."""
         if self._runner is not None:
@@ -109,6 +121,8 @@ class Answerer:
             self._runner.close()
         if self._ledger is not None:
             self._ledger.close()
+        if self.batching is not None:
+            self.batching.close()
 
     def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
         """Keep replies for good, and count them."""
@@ -134,11 +148,18 @@ class Answerer:
         missing = [asked for asked in group if asked.key not in replies]
         self.control.check()
         self._asked[id(backend)] = backend
-        if self._runner is None:
-            self._runner = asyncio.Runner()
+        if self.batching is not None:
+            if isinstance(backend, BatchableBackend) and backend.desk is not None:
+                done, left = self.batching.take(backend, backend.desk, missing, self.since_ms)
+                self.commit(done)
+                self.batching.forget(done)
+                replies.update(left)
+                replies.update((asked.key, reply) for asked, reply in done)
+                return
+            self.batching.tell_live(backend.spec)
         calls = Calls(backend, replies, self._down, self.commit, self.control)
         try:
-            self._runner.run(calls.all(missing))
+            self.run(calls.all(missing))
         finally:
             self._count_lost(backend)
         self.control.check()

@@ -5,22 +5,24 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.answering import Answerer, Tally
+from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Input, Job, plan_jobs
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
-from prism_cli.engine.progress import shown_progress
-from prism_cli.engine.shard import Counts, Line, ShardWork
+from prism_cli.engine.progress import Progress, shown_progress
+from prism_cli.engine.shard import Counts, Line, ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import LockedError, PrismError, RowError
+from prism_cli.errors import LockedError, PrismError, RowError, UsageError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
+from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
@@ -43,6 +45,7 @@ class RunOptions:
         fields: contract name -> name in the input.
         retry_final: ask again what was refused for good before this run.
         max_cost: US dollars.
+        batch: models that answer batch files are asked so.
     """
 
     output: Path | None = None
@@ -55,6 +58,7 @@ class RunOptions:
     max_seconds: float | None = None
     max_cost: float | None = None
     retry_final: bool = False
+    batch: bool = False
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Sequence[Path] = ()
@@ -132,8 +136,7 @@ def run_rows(
             jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output)
             run = _Run(stage, options, control, summary, jobs, stack)
             # All refusals come before the first work.
-            for job in [job for job in jobs if not run.finished(job)]:
-                run.work(job)
+            run.all([job for job in jobs if not run.finished(job)])
             if run.worked:
                 summary.figures = stage.summary()
     finally:
@@ -165,26 +168,71 @@ class _Run:
         self.summary.rejected_before += made["counts"].get("rejected", 0)
         return True
 
-    def work(self, job: Job) -> None:
-        """One job from lines to published files, under its lock."""
-        with ExitStack() as held:
-            job = self._locked(job, held)
-            papers = self._papers(job)
-            if self.finished(job, papers):
-                return  # by another run, between our first look and the lock
-            papers.begin(fresh=self.options.fresh)
-            crash_point("after-claim")
-            answerer = self._answering(papers)
-            if self.stage.surveys and not self.worked:
-                self.stage.survey(self._well_formed())
-            self.worked = True
+    def all(self, jobs: Sequence[Job]) -> None:
+        """Each job from lines to published files, under its lock."""
+        if self.options.batch:
+            with ExitStack() as held:
+                claimed = [one for job in jobs if (one := self._claimed(job, held))]
+                self._ask_in_batches(claimed)
+                for job, papers in claimed:
+                    self._work(job, papers)
+            return
+        for job in jobs:
+            with ExitStack() as held:
+                if one := self._claimed(job, held):
+                    self._work(*one)
+
+    def _claimed(self, job: Job, held: ExitStack) -> tuple[Job, Papers] | None:
+        """The job, locked and begun; None where another run has finished it meanwhile."""
+        if self.options.batch and job.outputs is None:
+            raise UsageError("--batch goes over the rows several times; name a file with -o")
+        job = self._locked(job, held)
+        papers = self._papers(job)
+        if self.finished(job, papers):
+            return None
+        papers.begin(fresh=self.options.fresh)
+        crash_point("after-claim")
+        return job, papers
+
+    def _work(self, job: Job, papers: Papers) -> None:
+        answerer = self._answering(papers)
+        if self.stage.surveys and not self.worked:
+            self.stage.survey(self._well_formed())
+        self.worked = True
+        try:
+            self._pass(job, papers, answerer)
+        except (PrismError, OSError):
+            papers.stopped(answerer.usage())
+            raise
+        finally:
+            self.summary.usage.add(answerer.tally)
+
+    def _ask_in_batches(self, claimed: Sequence[tuple[Job, Papers]]) -> None:
+        """Passes over all rows that write nothing, and batches between them, until the ledger has
+        what the rows ask."""
+        going_on = True
+        while claimed and going_on:
+            stage = self.stage.anew()
+            if stage.surveys:
+                stage.survey(self._well_formed())
+            for job, papers in claimed:
+                answerer = self._answering(papers)
+                progress, fields = Progress(job.label, None), self.options.fields
+                work = ShardWork(stage, answerer, _nowhere(stage.outputs), progress, fields)
+                try:
+                    work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+                except (PrismError, OSError):
+                    papers.stopped(answerer.usage())
+                    raise
+                finally:
+                    self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
+            assert answerer.batching is not None
             try:
-                self._pass(job, papers, answerer)
-            except (PrismError, OSError):
-                papers.stopped(answerer.usage())
+                going_on = answerer.run(answerer.batching.exchange())
+            except PrismError:
+                for _, papers in claimed:
+                    papers.stopped(self._answering(papers).usage())
                 raise
-            finally:
-                self.summary.usage.add(answerer.tally)
 
     def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
@@ -234,10 +282,15 @@ class _Run:
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self.control,
                 refused_since_ms=time.time_ns() // 1_000_000 if self.options.retry_final else 0,
+                batching=self._batching(home) if self.options.batch else None,
             )
             self.stack.callback(self._answerer.close)
         self._answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
         return self._answerer
+
+    def _batching(self, home: Path | None) -> Batching:
+        book = BatchBook(state_directory(home) / BOOK_NAME)
+        return Batching(book, self.control, quiet=self.options.quiet)
 
     def _well_formed(self) -> Iterator[Row]:
         for job in self.jobs:
@@ -252,6 +305,13 @@ class _Run:
                 except RowError:
                     continue  # the main pass sets it aside
                 yield row
+
+
+def _nowhere(outputs: Sequence[str]) -> Sinks:
+    def nothing(_data: bytes) -> None:
+        pass
+
+    return Sinks(nothing, dict.fromkeys(outputs, nothing), nothing, nothing)
 
 
 @contextmanager

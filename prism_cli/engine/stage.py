@@ -1,7 +1,7 @@
 """What the engine asks of a stage. Order, resume, rejects, ledger and progress are the engine's."""
 
 from collections.abc import Generator, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Request, RowWork
@@ -20,9 +20,21 @@ class RowStage:
     """
 
     name: ClassVar[str]
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     outputs: tuple[str, ...] = ()
     surveys: bool = False
     query_rows: bool = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Notes what the stage is made of, for `anew`."""
+        made = super().__new__(cls)
+        made._made_of = args, kwargs
+        return made
+
+    def anew(self) -> Self:
+        """The same stage before its first row."""
+        args, kwargs = self._made_of
+        return type(self)(*args, **kwargs)
 
     def check(self, row: Row) -> None:
         """Raise RowError where the row breaks this stage's contract."""

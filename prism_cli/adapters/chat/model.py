@@ -1,6 +1,6 @@
 """A chat model behind an OpenAI-compatible server, by the openai SDK."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -10,7 +10,7 @@ import openai
 import orjson
 
 from prism_cli.adapters.providers.channel import Channel, Losses, terms_of
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import AgainError, json_of
 from prism_cli.configs.providers import ModelCard
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
@@ -65,6 +65,42 @@ class ChatModel:
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
         """
+        sent = self._sent(prompt, attempt)
+        extra = self._card.extra_body or None
+
+        async def send() -> httpx2.Response:
+            create = self._client.chat.completions.with_raw_response.create
+            return await unwrapped(create(**sent, extra_body=extra))
+
+        thought = self.estimate(prompt, attempt)
+
+        def read(found: Any) -> Completion:
+            return self._completion(found, thought)
+
+        tokens = thought.input_tokens + thought.output_tokens
+        return await self.channel.ask(send, read, tokens, self.losses)
+
+    def body(self, prompt: Prompt, attempt: int = 0) -> dict[str, Any]:
+        """The JSON that `complete` sends."""
+        return {**self._sent(prompt, attempt), **self._card.extra_body}
+
+    def completed(self, prompt: Prompt, attempt: int, status: int, raw: bytes) -> Completion:
+        """A batch's reply to that body, at the batch's price.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `json_of`.
+        """
+        found = json_of(httpx2.Response(status, content=raw))
+        completion = self._completion(found, self.estimate(prompt, attempt))
+        return replace(completion, usage=completion.usage.at(self.batch_share))
+
+    @property
+    def batch_share(self) -> float:
+        """Price of a reply in a batch, as a share of a call's."""
+        return self._card.batch_price_factor
+
+    def _sent(self, prompt: Prompt, attempt: int) -> dict[str, Any]:
+        """All that is sent besides the card's extra_body."""
         sent: dict[str, Any] = {
             "model": self._model,
             "messages": [
@@ -76,19 +112,10 @@ class ChatModel:
         }
         if self._card.takes_temperature:
             sent["temperature"] = prompt.temperature
-        if self._card.extra_body:
-            sent["extra_body"] = self._card.extra_body
+        return sent
 
-        async def send() -> httpx2.Response:
-            return await unwrapped(self._client.chat.completions.with_raw_response.create(**sent))
-
-        thought = self.estimate(prompt, attempt)
-
-        def read(found: Any) -> Completion:
-            return Completion(_text_of(found), self._used(found, thought))
-
-        tokens = thought.input_tokens + thought.output_tokens
-        return await self.channel.ask(send, read, tokens, self.losses)
+    def _completion(self, found: Any, thought: Usage) -> Completion:
+        return Completion(_text_of(found), self._used(found, thought))
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:

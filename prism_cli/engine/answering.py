@@ -107,7 +107,18 @@ class Answerer:
         window.look(0, list(enumerate(requests)))
         return window.ask(0)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def exchange(self) -> bool:
+        """Send what was kept for batches and wait for them; False where there was nothing.
+
+        Raises: as `Batching.exchange`.
+        """
+        assert self.batching is not None
+        return self._run(self.batching.exchange(self._find))
+
+    def _find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
+        return self.ledger.find(keys, self.since_ms, self.refused_since_ms)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, in the loop that connections live in."""
         if self._runner is None:
             self._runner = asyncio.Runner()
@@ -159,7 +170,7 @@ class Answerer:
             self.batching.tell_live(backend.spec)
         calls = Calls(backend, replies, self._down, self.commit, self.control)
         try:
-            self.run(calls.all(missing))
+            self._run(calls.all(missing))
         finally:
             self._count_lost(backend)
         self.control.check()

@@ -210,29 +210,24 @@ class _Run:
     def _ask_in_batches(self, claimed: Sequence[tuple[Job, Papers]]) -> None:
         """Passes over all rows that write nothing, and batches between them, until the ledger has
         what the rows ask."""
-        going_on = True
-        while claimed and going_on:
-            stage = self.stage.anew()
-            if stage.surveys:
-                stage.survey(self._well_formed())
-            for job, papers in claimed:
-                answerer = self._answering(papers)
-                progress, fields = Progress(job.label, None), self.options.fields
-                work = ShardWork(stage, answerer, _nowhere(stage.outputs), progress, fields)
-                try:
+        try:
+            while claimed:
+                stage = self.stage.anew()
+                if stage.surveys:
+                    stage.survey(self._well_formed())
+                for job, papers in claimed:
+                    answerer = self._answering(papers)
+                    progress, fields = Progress(job.label, None), self.options.fields
+                    nowhere = Sinks.nowhere(stage.outputs)
+                    work = ShardWork(stage, answerer, nowhere, progress, fields)
                     work.run(read_lines(job.inputs, papers.measured, self.options.limit))
-                except (PrismError, OSError):
-                    papers.stopped(answerer.usage())
-                    raise
-                finally:
                     self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
-            assert answerer.batching is not None
-            try:
-                going_on = answerer.run(answerer.batching.exchange())
-            except PrismError:
-                for _, papers in claimed:
-                    papers.stopped(self._answering(papers).usage())
-                raise
+                if not answerer.exchange():
+                    return
+        except (PrismError, OSError):
+            for _, papers in claimed:
+                papers.stopped(self._answering(papers).usage())
+            raise
 
     def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
@@ -305,13 +300,6 @@ class _Run:
                 except RowError:
                     continue  # the main pass sets it aside
                 yield row
-
-
-def _nowhere(outputs: Sequence[str]) -> Sinks:
-    def nothing(_data: bytes) -> None:
-        pass
-
-    return Sinks(nothing, dict.fromkeys(outputs, nothing), nothing, nothing)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ have been fetched. A key is held by one intent at a time, so that no two batches
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,14 +149,21 @@ class BatchBook(DurableFile):
         query = "SELECT key, status, body, asked_ms FROM results WHERE key IN "
         return {key: Result(*rest) for key, *rest in self._of(query, keys)}
 
-    def forget(self, keys: Iterable[bytes]) -> None:
-        """Drop replies: they are in the ledger, or no use."""
+    def forget(self, results: Mapping[bytes, Result]) -> None:
+        """Drop replies: they are in the ledger, or no use. Newer ones for these keys stay."""
         with self._transaction():
-            self._db.executemany("DELETE FROM results WHERE key = ?", ((key,) for key in keys))
+            self._db.executemany(
+                "DELETE FROM results WHERE key = ? AND asked_ms = ?",
+                ((key, one.asked_ms) for key, one in results.items()),
+            )
 
-    def holders(self, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """The intent that holds a key, for those that are held."""
-        return dict(self._of("SELECT key, intent FROM members WHERE key IN ", keys))
+    def on_their_way(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """The intent that holds a key, for those that are in a batch at a provider."""
+        query = (
+            "SELECT key, intent FROM members JOIN intents ON id = intent WHERE status = 'open' "
+            "AND key IN "
+        )
+        return dict(self._of(query, keys))
 
     def open_intents(self, ids: Iterable[str]) -> list[Intent]:
         """Of these intents those whose replies have not been fetched."""

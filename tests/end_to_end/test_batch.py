@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.engine import batching
+from prism_cli.engine import batch_post, batching
 from tests.door import prism
 from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
 from tests.factories import read_jsonl, write_jsonl
@@ -33,18 +33,13 @@ OUT = Path("data.relabel.jsonl")
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(batching, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(batching, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(batch_post, "LONGEST_PAUSE", 0.1)
 
 
 def lines(calls: list[Call]) -> list[Call]:
     """The lines of batch files that the server worked."""
     return [call for call in calls if call.kind == "batch_line"]
-
-
-def made(calls: list[Call]) -> int:
-    """Batches that the server was asked to make or list (a log names no method)."""
-    return sum(call.path.endswith("/batches") for call in calls)
 
 
 def command(*words: str) -> list[str]:
@@ -77,6 +72,20 @@ def test_a_panel_in_batches_makes_the_rows_of_the_live_mode() -> None:
     assert told["figures"] == live_told["figures"]
     assert told["usage"]["usd"] == pytest.approx(live_told["usage"]["usd"] / 2)
     assert told["usage"]["asked"] == len(worked)
+
+
+def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(batching, "_FREE_LINES", 3)
+    write_jsonl(DATA, [*rows(10), *rows(10)])
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert done.returncode == 0, done.stderr
+        assert [f"{n} questions sent as" in done.stderr for n in (4, 2)] == [True, True]
+        assert done.stderr.count("questions sent as") == 3
+        assert set(asked(lines(server.calls)).values()) == {1}
+    assert len(read_jsonl(OUT)) == 20
 
 
 def test_lines_with_errors_are_refused_or_asked_again() -> None:

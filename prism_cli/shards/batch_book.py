@@ -133,7 +133,7 @@ class BatchBook(DurableFile):
             )
             self._db.executemany(
                 "UPDATE results SET status = ?, body = ? WHERE key = ? "
-                "AND key IN (SELECT key FROM members WHERE intent = ?)",
+                "AND EXISTS (SELECT 1 FROM members WHERE members.key = results.key AND intent = ?)",
                 ((status, body, key, intent) for key, status, body in replies),
             )
             self._db.execute(

@@ -7,7 +7,7 @@ backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBa
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from prism_cli.rows.row import Dropped, Row, texts_digest
 
@@ -32,6 +32,10 @@ class Usage:
         part = Usage(self.input_tokens // count, self.output_tokens // count, self.usd / count)
         first = Usage(part.input_tokens + first_in, part.output_tokens + first_out, part.usd)
         return [first, *[part] * (count - 1)]
+
+    def at(self, share: float) -> "Usage":
+        """The same for that share of the price."""
+        return Usage(self.input_tokens, self.output_tokens, self.usd * share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,76 @@ class CallBackend(Backend, Protocol):
 
     async def close(self) -> None:
         """Close connections, in the event loop that they were made in; may be called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchState:
+    """Where a batch stands at its provider.
+
+    Attributes:
+        ended: nothing more will come.
+        files: names of the files with its replies.
+        words: the state for people, and what went wrong if anything did.
+    """
+
+    ended: bool
+    words: str
+    answered: int = 0
+    total: int = 0
+    files: tuple[str, ...] = ()
+
+
+class BatchDesk(Protocol):
+    """Where a provider takes batch files. Every method raises as `CallBackend.answer`."""
+
+    @property
+    def name(self) -> str:
+        """The provider's."""
+
+    @property
+    def endpoint(self) -> str:
+        """The address, without its host, that each line of a batch file names."""
+
+    async def upload(self, file: BinaryIO, name: str) -> str:
+        """The provider's name of the file, which costs nothing yet."""
+
+    async def create(self, file: str, mark: str) -> str:
+        """The name of a new batch of that file that carries `mark`; at most one is made."""
+
+    async def find(self, mark: str) -> str | None:
+        """The name of the batch that carries `mark`."""
+
+    async def look(self, batch: str) -> BatchState | None:
+        """Where it stands; None for a name that the provider does not know."""
+
+    async def fetch(self, file: str) -> bytes:
+        """The content of a file."""
+
+
+@runtime_checkable
+class BatchableBackend(CallBackend, Protocol):
+    """A server that also takes its questions by batch file; one question a line."""
+
+    @property
+    def desk(self) -> BatchDesk | None:
+        """Where; None where its provider takes no batch files."""
+
+    @property
+    def batch_share(self) -> float:
+        """Price of a reply in a batch, as a share of a call's."""
+
+    def batch_line(self, payload: Any) -> Value:
+        """The body that a call would send."""
+
+    def read_batch(self, payload: Any, status: int, body: bytes) -> Reply:
+        """The reply in a batch.
+
+        Args:
+            status: of HTTP; 0 where there was none, and `body` says why.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `answer`.
+        """
 
 
 class FirstStage(Protocol):

@@ -125,6 +125,13 @@ class Paid(Common):
         float | None,
         _option("--max-cost", min=0, help="Stop cleanly before N US dollars, with exit code 7."),
     ] = None
+    batch: Annotated[
+        bool,
+        _option(
+            "--batch",
+            help="Ask by batch file where a provider takes them: half the price, within a day.",
+        ),
+    ] = False
     concurrency: Annotated[
         int | None,
         _option("--concurrency", min=1, max=1000, help="Calls in flight per provider."),

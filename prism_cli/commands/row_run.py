@@ -12,8 +12,8 @@ from prism_cli.commands.options import Common, Paid
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
     from prism_cli.engine.report import Drawn
-    from prism_cli.engine.runner import RunSummary
     from prism_cli.engine.stage import RowStage
+    from prism_cli.engine.summary import RunSummary
     from prism_cli.shards.reader import Source
 
 
@@ -49,6 +49,7 @@ def run_row_stage(
         max_seconds=common.max_seconds,
         max_cost=paid.max_cost,
         retry_final=paid.retry_final,
+        batch=paid.batch,
         quiet=common.quiet,
         config=config.model_dump(mode="json") | dict(identity or {}),
         dependencies=dependencies,

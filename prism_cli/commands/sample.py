@@ -10,7 +10,7 @@ from prism_cli.commands.options import Common, Inputs, with_common
 
 if TYPE_CHECKING:
     from prism_cli.engine.report import Drawn
-    from prism_cli.engine.runner import RunSummary
+    from prism_cli.engine.summary import RunSummary
 
 app = typer.Typer(
     add_completion=False,

@@ -42,6 +42,9 @@ class ModelCard(Section):
         None, ge=1, description="Tokens a call of a reranker, its query counted once a document."
     )
     max_documents: int | None = Field(None, ge=1, description="Documents or questions a call.")
+    batch_price_factor: float = Field(
+        0.5, ge=0, description="Price of a reply in a batch file, as a share of a call's."
+    )
     answer_tokens: tuple[int, ...] = Field(
         (1,),
         min_length=1,
@@ -74,6 +77,7 @@ class Provider(Section):
     key_env: str = Field("", description="Name of the variable that holds the key; '' for none.")
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
+    batches: bool = Field(False, description="Whether it takes OpenAI's batch files (--batch).")
     concurrency: int = Field(64, ge=1, le=1000, description="Calls in flight at the most.")
     timeout_seconds: float = Field(60.0, gt=0, description="Of one attempt without a reply.")
     deadline_seconds: float = Field(180.0, gt=0, description="Of one question, retries included.")

@@ -5,15 +5,19 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+from prism_cli.engine.batching import Batching
 from prism_cli.engine.calls import Calls
 from prism_cli.engine.calls import Unanswered as Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
+from prism_cli.ports import BatchableBackend, BatchBackend, CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
+
+T = TypeVar("T")
 
 COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
@@ -58,6 +62,8 @@ class Answerer:
         tally: of the output at work.
         since_ms: replies from before that are not used, in ms since the epoch.
         refused_since_ms: refusals from before that are not used; likewise.
+        batching: takes the questions of models that answer batch files; None: no batch was ever
+            sent here, and all are called.
     """
 
     stage: str
@@ -66,6 +72,7 @@ class Answerer:
     tally: Tally = field(default_factory=Tally)
     since_ms: int = 0
     refused_since_ms: int = 0
+    batching: Batching | None = None
     _output: str = ""
     _ledger: Ledger | None = None
     _runner: asyncio.Runner | None = None
@@ -101,6 +108,23 @@ class Answerer:
         window.look(0, list(enumerate(requests)))
         return window.ask(0)
 
+    def exchange(self) -> bool:
+        """Send what was kept for batches and wait for them; False where there was nothing.
+
+        Raises: as `Batching.exchange`.
+        """
+        assert self.batching is not None
+        return self._run(self.batching.exchange(self._find))
+
+    def _find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
+        return self.ledger.find(keys, self.since_ms, self.refused_since_ms)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, in the loop that connections live in."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(work)
+
     def close(self) -> None:
         """Close connections, event loop and ledger, as far as they were needed."""
         if self._runner is not None:
@@ -109,6 +133,8 @@ class Answerer:
             self._runner.close()
         if self._ledger is not None:
             self._ledger.close()
+        if self.batching is not None:
+            self.batching.close()
 
     def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
         """Keep replies for good, and count them."""
@@ -137,15 +163,33 @@ class Answerer:
             return
         self.control.check()
         self._asked.update((id(backend), backend) for backend, _ in calls)
-        if self._runner is None:
-            self._runner = asyncio.Runner()
         try:
+            left = [(one, self._posted(one, missing, replies)) for one, missing in calls]
             asking = Calls(replies, self._down, self.commit, self.control)
-            self._runner.run(asking.all(calls))
+            self._run(asking.all(left))
         finally:
             for backend, _ in calls:
                 self._count_lost(backend)
         self.control.check()
+
+    def _posted(
+        self,
+        backend: CallBackend,
+        missing: list[Request],
+        replies: dict[bytes, Reply | Unanswered],
+    ) -> list[Request]:
+        """Take from `missing` what batches brought, or will bring; what is left is to be called."""
+        if self.batching is None:
+            return missing
+        if not isinstance(backend, BatchableBackend) or backend.desk is None:
+            self.batching.tell_live(backend.spec)
+            return missing
+        done, waiting = self.batching.take(backend, backend.desk, missing, self.since_ms)
+        self.commit(done)
+        self.batching.forget(done)
+        replies.update(waiting)
+        replies.update((asked.key, reply) for asked, reply in done)
+        return [asked for asked in missing if asked.key not in replies]
 
     def _count_lost(self, backend: CallBackend) -> None:
         """Keep how many calls went without a reply since the last look: they may be billed."""

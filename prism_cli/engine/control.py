@@ -67,6 +67,17 @@ class Control:
             self._reserved_usd += usd
         return True
 
+    @property
+    def room_usd(self) -> float:
+        """What may still be spent; inf without a limit."""
+        if self._max_usd is None:
+            return float("inf")
+        return self._max_usd - self.spent_usd - self._reserved_usd
+
+    def refuse(self) -> None:
+        """Stop the run for want of money."""
+        self._budget_refused = True
+
     def release(self, usd: float) -> None:
         """Give back what was set aside; the reply's own cost is counted instead."""
         if self._max_usd is not None:

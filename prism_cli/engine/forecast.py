@@ -9,7 +9,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.runner import RunOptions, read_lines
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import CallBackend, Request, Terms, Usage
+from prism_cli.ports import BatchableBackend, CallBackend, Request, Terms, Usage
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.reader import Source
@@ -124,7 +124,9 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
     path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
     ledger = Ledger(path) if path.is_file() and not options.fresh else None
     scale = found.rows / found.sampled
-    found.models = [_of_model(stage.name, *pair, scale, ledger) for pair in asked.items()]
+    found.models = [
+        _of_model(stage.name, *pair, scale, ledger, options.batch) for pair in asked.items()
+    ]
     if ledger:
         ledger.close()
     return found
@@ -162,6 +164,7 @@ def _of_model(
     group: Sequence[tuple[Request, float]],
     scale: float,
     ledger: Ledger | None,
+    batch: bool,
 ) -> ModelForecast:
     """Equal questions count once, those in the ledger are paid."""
     found = ModelForecast(spec)
@@ -174,6 +177,9 @@ def _of_model(
     if not isinstance(backend, CallBackend):
         found.calls = scale * sum(share for _, share in new)
         return found
+    price = 1.0
+    if batch and isinstance(backend, BatchableBackend) and backend.desk is not None:
+        price = backend.batch_share
     replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
     for call in backend.plan([request.payload for request, _ in new]):
         share = max(new[index][1] for index in call)
@@ -181,6 +187,6 @@ def _of_model(
         if replies >= ENOUGH_REPLIES:
             size = len(call)
             used = Usage(mean.input_tokens * size, mean.output_tokens * size, mean.usd * size)
-        found.add(scale * share, used)
+        found.add(scale * share, used.at(price))
     found.finish(backend.terms, backend.concurrency)
     return found

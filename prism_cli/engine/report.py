@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prism_cli.engine.runner import RunSummary
+    from prism_cli.engine.summary import RunSummary
 
 
 Drawn = Mapping[str, Sequence[str]]

@@ -5,28 +5,30 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prism_cli.engine.answering import Answerer, Tally
+from prism_cli.engine.answering import Answerer
+from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Input, Job, plan_jobs
 from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
-from prism_cli.engine.progress import shown_progress
-from prism_cli.engine.shard import Counts, Line, ShardWork
+from prism_cli.engine.progress import Progress, shown_progress
+from prism_cli.engine.shard import Line, ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import LockedError, PrismError, RowError
+from prism_cli.engine.summary import DEFAULT_MAX_REJECTS, RunSummary
+from prism_cli.errors import LockedError, PrismError, RowError, UsageError
 from prism_cli.rows.row import Row
+from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
 from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
 
-DEFAULT_MAX_REJECTS = 0.01
 _STDOUT_RUNS = 1000
 """Runs to standard output that one state directory holds the papers of at a time."""
 
@@ -43,6 +45,7 @@ class RunOptions:
         fields: contract name -> name in the input.
         retry_final: ask again what was refused for good before this run.
         max_cost: US dollars.
+        batch: models that answer batch files are asked so.
     """
 
     output: Path | None = None
@@ -55,6 +58,7 @@ class RunOptions:
     max_seconds: float | None = None
     max_cost: float | None = None
     retry_final: bool = False
+    batch: bool = False
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Sequence[Path] = ()
@@ -63,51 +67,6 @@ class RunOptions:
     def settings(self) -> dict[str, Any]:
         """All that decides the rows besides inputs and dependencies."""
         return {**self.config, "limit": self.limit, "fields": dict(self.fields)}
-
-
-@dataclass
-class RunSummary:
-    """What a run did, over all its outputs."""
-
-    stage: str
-    outputs: list[str] = field(default_factory=list)
-    finished_before: list[str] = field(default_factory=list)
-    unpublished: list[str] = field(default_factory=list)
-    side_files: list[str] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-    usage: Tally = field(default_factory=Tally)
-    figures: dict[str, Any] = field(default_factory=dict)
-    pending_reasons: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    max_rejects: float = DEFAULT_MAX_REJECTS
-    accept_pending: bool = False
-    rows_before: int = 0
-    rejected_before: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """5 where rows are pending and nobody said that this is fine, 4 where too many were
-        rejected, now or when the outputs that were finished before were made."""
-        if self.counts.pending and not self.accept_pending:
-            return 5
-        rows = self.counts.rows + self.rows_before
-        return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
-            "stage": self.stage,
-            "outputs": self.outputs,
-            "finished_before": self.finished_before,
-            "unpublished": self.unpublished,
-            "side_files": self.side_files,
-            "counts": self.counts.as_dict(),
-            "usage": asdict(self.usage),
-            "figures": self.figures,
-            "pending_reasons": self.pending_reasons,
-            "seconds": round(self.seconds, 3),
-            "exit_code": self.exit_code,
-        }
 
 
 def run_rows(
@@ -132,8 +91,7 @@ def run_rows(
             jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output)
             run = _Run(stage, options, control, summary, jobs, stack)
             # All refusals come before the first work.
-            for job in [job for job in jobs if not run.finished(job)]:
-                run.work(job)
+            run.all([job for job in jobs if not run.finished(job)])
             if run.worked:
                 summary.figures = stage.summary()
     finally:
@@ -166,26 +124,66 @@ class _Run:
         self.summary.rejected_before += made["counts"].get("rejected", 0)
         return True
 
-    def work(self, job: Job) -> None:
-        """One job from lines to published files, under its lock."""
-        with ExitStack() as held:
-            job = self._locked(job, held)
-            papers = self._papers(job)
-            if self.finished(job, papers):
-                return  # by another run, between our first look and the lock
-            papers.begin(fresh=self.options.fresh)
-            crash_point("after-claim")
-            answerer = self._answering(papers)
-            if self.stage.surveys and not self.worked:
-                self.stage.survey(self._well_formed())
-            self.worked = True
-            try:
-                self._pass(job, papers, answerer)
-            except (PrismError, OSError):
-                papers.stopped(answerer.usage())
-                raise
-            finally:
-                self.summary.usage.add(answerer.tally)
+    def all(self, jobs: Sequence[Job]) -> None:
+        """Each job from lines to published files, under its lock."""
+        if self.options.batch:
+            with ExitStack() as held:
+                claimed = [one for job in jobs if (one := self._claimed(job, held))]
+                self._ask_in_batches(claimed)
+                for job, papers in claimed:
+                    self._work(job, papers)
+            return
+        for job in jobs:
+            with ExitStack() as held:
+                if one := self._claimed(job, held):
+                    self._work(*one)
+
+    def _claimed(self, job: Job, held: ExitStack) -> tuple[Job, Papers] | None:
+        """The job, locked and begun; None where another run has finished it meanwhile."""
+        if self.options.batch and job.outputs is None:
+            raise UsageError("--batch goes over the rows several times; name a file with -o")
+        job = self._locked(job, held)
+        papers = self._papers(job)
+        if self.finished(job, papers):
+            return None
+        papers.begin(fresh=self.options.fresh)
+        crash_point("after-claim")
+        return job, papers
+
+    def _work(self, job: Job, papers: Papers) -> None:
+        answerer = self._answering(papers)
+        if self.stage.surveys and not self.worked:
+            self.stage.survey(self._well_formed())
+        self.worked = True
+        try:
+            self._pass(job, papers, answerer)
+        except (PrismError, OSError):
+            papers.stopped(answerer.usage())
+            raise
+        finally:
+            self.summary.usage.add(answerer.tally)
+
+    def _ask_in_batches(self, claimed: Sequence[tuple[Job, Papers]]) -> None:
+        """Passes over all rows that write nothing, and batches between them, until the ledger has
+        what the rows ask."""
+        try:
+            while claimed:
+                stage = self.stage.anew()
+                if stage.surveys:
+                    stage.survey(self._well_formed())
+                for job, papers in claimed:
+                    answerer = self._answering(papers)
+                    progress, fields = Progress(job.label, None), self.options.fields
+                    nowhere = Sinks.nowhere(stage.outputs)
+                    work = ShardWork(stage, answerer, nowhere, progress, fields)
+                    work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+                    self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
+                if not answerer.exchange():
+                    return
+        except (PrismError, OSError):
+            for _, papers in claimed:
+                papers.stopped(self._answering(papers).usage())
+            raise
 
     def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
@@ -254,10 +252,18 @@ class _Run:
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self.control,
                 refused_since_ms=time.time_ns() // 1_000_000 if self.options.retry_final else 0,
+                batching=self._batching(home),
             )
             self.stack.callback(self._answerer.close)
         self._answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
         return self._answerer
+
+    def _batching(self, home: Path | None) -> Batching | None:
+        path = state_directory(home) / BOOK_NAME
+        if not self.options.batch and not path.exists():
+            return None
+        quiet = self.options.quiet
+        return Batching(BatchBook(path), self.control, sends=self.options.batch, quiet=quiet)
 
     def _well_formed(self) -> Iterator[Row]:
         for job in self.jobs:

@@ -88,6 +88,15 @@ class Sinks:
     rejected: Callable[[bytes], None]
     pending: Callable[[bytes], None]
 
+    @classmethod
+    def nowhere(cls, outputs: Sequence[str]) -> "Sinks":
+        """For a pass that only asks."""
+
+        def lost(_data: bytes) -> None:
+            pass
+
+        return cls(lost, dict.fromkeys(outputs, lost), lost, lost)
+
 
 @dataclass
 class ShardWork:

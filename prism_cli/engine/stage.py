@@ -1,7 +1,7 @@
 """What the engine asks of a stage. Order, resume, rejects, ledger and progress are the engine's."""
 
 from collections.abc import Generator, Iterator, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
@@ -23,9 +23,21 @@ class RowStage:
     """
 
     name: ClassVar[str]
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     outputs: tuple[str, ...] = ()
     surveys: bool = False
     query_rows: bool = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Notes what the stage is made of, for `anew`."""
+        made = super().__new__(cls)
+        made._made_of = args, kwargs
+        return made
+
+    def anew(self) -> Self:
+        """The same stage before its first row."""
+        args, kwargs = self._made_of
+        return type(self)(*args, **kwargs)
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """The row on one line of the input; see `decode_row`, which another format replaces."""

@@ -2,23 +2,18 @@
 asked for again. Commits are durable (synchronous FULL), so a reply survives kill -9 and power cuts.
 """
 
-import sqlite3
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from prism_cli.errors import StorageError
 from prism_cli.ports import Reply, Request, Usage
+from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_file import Entry
-from prism_cli.shards.state import is_network_file_system
 
 _LOOKUP_KEYS = 500
-_BUSY_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -71,27 +66,12 @@ class Merged:
     conflicts: int = 0
 
 
-class Ledger:
+class Ledger(DurableFile):
     """One sqlite file, shared safely by several processes. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        network = is_network_file_system(path.parent)
-        if network:
-            print(
-                f"prism: warning: {path} lies on a network file system; using a rollback journal. "
-                "Set PRISM_STATE to a local folder for speed and safety.",
-                file=sys.stderr,
-            )
+        super().__init__(path, _SCHEMA)
         with self._guarded():
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._set_journal("DELETE" if network else "WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA cache_size = -32768")
-            self._db.executescript(_SCHEMA)
             self._add_columns()
 
     def find(
@@ -191,11 +171,6 @@ class Ledger:
             ).fetchone()
         return count, Usage(round(means[0]), round(means[1]), means[2]) if count else Usage()
 
-    def close(self) -> None:
-        """Release the file."""
-        with self._guarded():
-            self._db.close()
-
     def _add_columns(self) -> None:
         """What ledgers of earlier versions lack."""
         if not self._lacks_lost_calls():
@@ -208,37 +183,3 @@ class Ledger:
     def _lacks_lost_calls(self) -> bool:
         columns = self._db.execute("PRAGMA table_info(spent)")
         return "lost_calls" not in {row[1] for row in columns}
-
-    def _set_journal(self, mode: str) -> None:
-        """Turning WAL on needs the file alone, and sqlite does not wait for that by itself."""
-        give_up = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute(f"PRAGMA journal_mode = {mode}")
-                return
-            except sqlite3.OperationalError as error:
-                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not busy or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.02)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._guarded():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(
-                f"{self.path}: the ledger cannot be used: {error}; what was committed before is "
-                "kept. Check space and permissions, then run the same command again"
-            ) from error

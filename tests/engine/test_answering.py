@@ -13,7 +13,8 @@ import pytest
 from prism_cli.engine import calls, control
 from prism_cli.engine.answering import Answerer, Unanswered, Window
 from prism_cli.engine.control import Control
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import (
     InterruptedRunError,
     LimitReachedError,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import MissingDataError, StorageError, UsageError
 from prism_cli.shards.state import state_directory
 from tests.factories import jsonl, make_pair, make_pairs, read_jsonl, write_jsonl

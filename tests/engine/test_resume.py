@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import ChangedInputError, UsageError
 from tests.factories import Row, jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_cli.engine import shard
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.stage import RowStage
+from prism_cli.engine.summary import RunSummary
 from prism_cli.ports import Outcome
 from prism_cli.rows.row import Row
 from tests.factories import jsonl, make_pair, make_pairs, read_jsonl, write_jsonl

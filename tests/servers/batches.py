@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from tests.servers.replies import BadRequestError, Body, need
 from tests.servers.wire import Reply
@@ -63,6 +64,7 @@ class Batches:
 
     def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply | None:
         """The reply to a request below /files or /batches; None for a path that is neither."""
+        path, _, query = path.partition("?")
         found = re.search(r"/(files|batches)(?:/([\w-]+))?(?:/(content|cancel))?$", path)
         if not found:
             return None
@@ -86,10 +88,17 @@ class Batches:
         elif name:
             self._poll(name)
         else:
-            return Reply(
-                {"object": "list", "data": list(self._batches.values()), "has_more": False}
-            )
+            return Reply(self._page(query))
         return Reply(self._batches[name])
+
+    def _page(self, query: str) -> Body:
+        """A page of the list, newest first."""
+        asked = dict(parse_qsl(query))
+        names = list(reversed(self._batches))
+        start = names.index(asked["after"]) + 1 if "after" in asked else 0
+        end = start + int(asked.get("limit", 20))
+        data = [self._batches[name] for name in names[start:end]]
+        return {"object": "list", "data": data, "has_more": end < len(names)}
 
     def _upload(self, purpose: str, name: str, content: bytes) -> Reply:
         about: Body = {

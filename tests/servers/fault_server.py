@@ -251,7 +251,9 @@ class FaultServer:
                 data = [{"id": name, "object": "model"} for name in self._settings.models]
                 return Reply({"object": "list", "data": data})
             if kind in ("files", "batches"):
-                found = self._batches.handle(request.method, path, request.headers, request.body)
+                found = self._batches.handle(
+                    request.method, request.path, request.headers, request.body
+                )
                 if found:
                     return found
             if kind in ("unknown", "files", "batches"):

@@ -5,7 +5,8 @@ from typing import Any
 
 from prism_cli.adapters.shapes.base import ShapeSettings
 from prism_cli.adapters.shapes.table import SHAPES
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.stages.convert import ConvertStage
 from tests.factories import read_jsonl, write_jsonl
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from prism_cli.domain.calibration import Calibration
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.ports import Reply
 from prism_cli.shards.paid_rows import PaidRows
 from prism_cli.stages.distill import DistillStage

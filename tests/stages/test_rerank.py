@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from prism_cli.engine.runner import RunOptions, RunSummary, run_rows
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.ports import Reply
 from prism_cli.stages.rerank import RerankStage
 from tests.factories import jsonl, make_pair

@@ -1,16 +1,19 @@
 """A chat task on a chat model, as the engine asks it: one question a call."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from prism_cli.adapters.chat.model import ChatModel
+from prism_cli.adapters.chat.batch_api import BatchApi
+from prism_cli.adapters.chat.model import ChatModel, Completion
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.domain.chat import ChatTask, UnusableReplyError
-from prism_cli.ports import Reply, Usage
+from prism_cli.errors import ProviderError
+from prism_cli.ports import BatchDesk, Reply, Usage
 
 
 class ChatBackend(ProviderBackend):
-    """A CallBackend; payloads are (the task's payload, attempt)."""
+    """A BatchableBackend; payloads are (the task's payload, attempt)."""
 
     def __init__(self, model: ChatModel, task: ChatTask) -> None:
         super().__init__(model.named)
@@ -36,8 +39,40 @@ class ChatBackend(ProviderBackend):
         ((payload, attempt),) = payloads
         prompt = self._task.prompt(payload, attempt)
         completion = await self._model.complete(prompt, attempt, self._losses)
+        return [self._reply(payload, completion)]
+
+    @cached_property
+    def desk(self) -> BatchDesk | None:
+        """Where the provider takes batch files, if it does."""
+        channel = self._named.channel
+        return BatchApi(channel) if channel.provider.batches else None
+
+    @property
+    def batch_share(self) -> float:
+        """Price of a reply in a batch, as a share of a call's."""
+        return self._model.batch_share
+
+    def batch_line(self, payload: Any) -> dict[str, Any]:
+        """The body that a call would send."""
+        content, attempt = payload
+        return self._model.body(self._task.prompt(content, attempt), attempt)
+
+    def read_batch(self, payload: Any, status: int, body: bytes) -> Reply:
+        """As `answer`, of a batch's reply; status 0: there was none, and `body` says why.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `json_of`.
+        """
+        if not status:
+            channel = self._named.channel
+            raise ProviderError(f"{channel.name}: {body.decode('utf-8', 'replace')}")
+        content, attempt = payload
+        prompt = self._task.prompt(content, attempt)
+        return self._reply(content, self._model.completed(prompt, attempt, status, body))
+
+    def _reply(self, payload: Any, completion: Completion) -> Reply:
         try:
             value = self._task.read(payload, completion.text)
         except UnusableReplyError as error:
             value = {"unusable": str(error)}
-        return [Reply(value, usage=completion.usage)]
+        return Reply(value, usage=completion.usage)

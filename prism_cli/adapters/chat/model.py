@@ -1,6 +1,6 @@
 """A chat model behind an OpenAI-compatible server, by the openai SDK."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 from prism_cli.adapters.providers.backend import Losses
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import AgainError, json_of
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.errors import RefusalError
@@ -58,18 +58,7 @@ class ChatModel:
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
         """
-        sent: dict[str, Any] = {
-            "model": self.named.model,
-            "messages": [
-                {"role": "system", "content": prompt.system},
-                {"role": "user", "content": prompt.user},
-            ],
-            self._card.tokens_parameter: self._answer_tokens(prompt, attempt),
-            "stream": False,
-        }
-        if self._card.takes_temperature:
-            sent["temperature"] = prompt.temperature
-        sent |= self._card.extra_body
+        sent = self.body(prompt, attempt)
 
         async def send() -> httpx2.Response:
             # `chat.completions.create` goes over each message once more: a fifth of a call's time.
@@ -84,10 +73,43 @@ class ChatModel:
         thought = self.estimate(prompt, attempt)
 
         def read(found: Any) -> Completion:
-            return Completion(_text_of(found), self._used(found, thought))
+            return self._completion(found, thought)
 
         tokens = thought.input_tokens + thought.output_tokens
         return await self._channel.ask(send, read, tokens, losses)
+
+    def body(self, prompt: Prompt, attempt: int = 0) -> dict[str, Any]:
+        """The JSON that `complete` sends."""
+        sent: dict[str, Any] = {
+            "model": self.named.model,
+            "messages": [
+                {"role": "system", "content": prompt.system},
+                {"role": "user", "content": prompt.user},
+            ],
+            self._card.tokens_parameter: self._answer_tokens(prompt, attempt),
+            "stream": False,
+        }
+        if self._card.takes_temperature:
+            sent["temperature"] = prompt.temperature
+        return sent | self._card.extra_body
+
+    def completed(self, prompt: Prompt, attempt: int, status: int, raw: bytes) -> Completion:
+        """A batch's reply to that body, at the batch's price.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `json_of`.
+        """
+        found = json_of(httpx2.Response(status, content=raw))
+        completion = self._completion(found, self.estimate(prompt, attempt))
+        return replace(completion, usage=completion.usage.at(self.batch_share))
+
+    @property
+    def batch_share(self) -> float:
+        """Price of a reply in a batch, as a share of a call's."""
+        return self._card.batch_price_factor
+
+    def _completion(self, found: Any, thought: Usage) -> Completion:
+        return Completion(_text_of(found), self._used(found, thought))
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:

@@ -78,7 +78,14 @@ class Channel:
             await self.http.aclose()
 
     async def ask(
-        self, send: Send, read: Callable[[Any], Value], tokens: int, losses: Losses
+        self,
+        send: Send,
+        read: Callable[[Any], Value],
+        tokens: int,
+        losses: Losses,
+        *,
+        parse: Callable[[httpx2.Response], Any] = json_of,
+        seconds: float | None = None,
     ) -> Value:
         """One question, sent until `read` takes the JSON of its reply.
 
@@ -87,6 +94,8 @@ class Channel:
                 the final word.
             tokens: of question and answer, about; for the limit a minute.
             losses: counts the attempts that were lost.
+            parse: what `read` gets of a reply; raises as `json_of` does.
+            seconds: of one attempt, where that is not timeout_seconds.
 
         Raises:
             ProviderError: no answer within deadline_seconds.
@@ -100,8 +109,13 @@ class Channel:
             wait=_wait,
             reraise=True,
         )
+
+        def taken(reply: httpx2.Response) -> Value:
+            return read(parse(reply))
+
+        seconds = seconds or self.provider.timeout_seconds
         try:
-            return await attempts(self._attempt, send, read, tokens, losses, give_up_at)
+            return await attempts(self._attempt, send, taken, tokens, losses, give_up_at, seconds)
         except AgainError as error:
             raise ProviderError(f"{self.name}: {self._without_key(error)}; gave up") from None
         except RefusalError as error:
@@ -112,10 +126,11 @@ class Channel:
     async def _attempt(
         self,
         send: Send,
-        read: Callable[[Any], Value],
+        taken: Callable[[httpx2.Response], Value],
         tokens: int,
         losses: Losses,
         give_up_at: float,
+        seconds: float,
     ) -> Value:
         async with self.health.slot(give_up_at):
             if self._requests:
@@ -123,7 +138,7 @@ class Channel:
             if self._tokens:
                 await self._tokens.acquire(min(tokens, self._tokens.max_rate))
             try:
-                value = read(json_of(await self._sent(send, losses)))
+                value = taken(await self._sent(send, losses, seconds))
             except AgainError as error:
                 losses.count += error.billed
                 self.health.failed(str(error), too_many=error.too_many, wait=error.wait)
@@ -135,9 +150,8 @@ class Channel:
             self.health.succeeded()
             return value
 
-    async def _sent(self, send: Send, losses: Losses) -> httpx2.Response:
-        """One call; a slow drip ends at timeout_seconds too."""
-        seconds = self.provider.timeout_seconds
+    async def _sent(self, send: Send, losses: Losses, seconds: float) -> httpx2.Response:
+        """One call; a slow drip ends after `seconds` too."""
         try:
             async with asyncio.timeout(seconds):
                 return await send()

@@ -75,6 +75,16 @@ def json_of(response: httpx2.Response) -> Any:
     raise PrerequisiteError(f"status {status}{words}")
 
 
+def content_of(response: httpx2.Response) -> bytes:
+    """The bytes of a good reply that need not be JSON.
+
+    Raises: as `json_of`.
+    """
+    if response.status_code != 200:
+        json_of(response)
+    return response.content
+
+
 def _retry_after(headers: httpx2.Headers) -> float | None:
     text = headers.get("retry-after", "").strip()
     try:

@@ -1,0 +1,54 @@
+"""What a run did, and the exit code that this gives."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from prism_cli.engine.answering import Tally
+from prism_cli.engine.shard import Counts
+
+DEFAULT_MAX_REJECTS = 0.01
+
+
+@dataclass
+class RunSummary:
+    """What a run did, over all its outputs."""
+
+    stage: str
+    outputs: list[str] = field(default_factory=list)
+    finished_before: list[str] = field(default_factory=list)
+    unpublished: list[str] = field(default_factory=list)
+    side_files: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    usage: Tally = field(default_factory=Tally)
+    figures: dict[str, Any] = field(default_factory=dict)
+    pending_reasons: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    max_rejects: float = DEFAULT_MAX_REJECTS
+    accept_pending: bool = False
+    rows_before: int = 0
+    rejected_before: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """5 where rows are pending and nobody said that this is fine, 4 where too many were
+        rejected, now or when the outputs that were finished before were made."""
+        if self.counts.pending and not self.accept_pending:
+            return 5
+        rows = self.counts.rows + self.rows_before
+        return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "stage": self.stage,
+            "outputs": self.outputs,
+            "finished_before": self.finished_before,
+            "unpublished": self.unpublished,
+            "side_files": self.side_files,
+            "counts": self.counts.as_dict(),
+            "usage": asdict(self.usage),
+            "figures": self.figures,
+            "pending_reasons": self.pending_reasons,
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+        }

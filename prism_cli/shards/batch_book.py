@@ -1,0 +1,204 @@
+"""What is known of batches at providers: intents, the keys that each holds, replies as they came.
+
+An intent is stored before anything is sent. It is `intended`, then `creating` from just before the
+call that makes the batch, `open` once the batch's name is known, and `closed` when its replies
+have been fetched. A key is held by one intent at a time, so that no two batches answer it.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prism_cli.shards.durable import DurableFile
+
+BOOK_NAME = "batches.sqlite"
+NOT_ANSWERED = 0
+"""Status of a key to which the batch gave no reply; the body says why."""
+_LOOKUP_KEYS = 500
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS intents (
+    id TEXT PRIMARY KEY,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    usd REAL NOT NULL,
+    created_ms INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    answered INTEGER,
+    batch TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS members (key BLOB PRIMARY KEY, intent TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS members_by_intent ON members (intent);
+CREATE TABLE IF NOT EXISTS results (
+    key BLOB PRIMARY KEY,
+    status INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    asked_ms INTEGER NOT NULL
+);
+"""
+_INTENT = "id, provider, model, usd, created_ms, status, changed_ms, requests, batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A batch that is meant to be, or is.
+
+    Attributes:
+        id: stands in the batch's metadata at the provider.
+        usd: what it will cost, about.
+        created_ms, changed_ms: ms since the epoch.
+        batch: the provider's name for it; "" while that is not known.
+    """
+
+    id: str
+    provider: str
+    model: str
+    usd: float
+    created_ms: int
+    status: str
+    changed_ms: int
+    requests: int
+    batch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A reply as it came.
+
+    Attributes:
+        status: of HTTP, or NOT_ANSWERED.
+        body: its JSON, or why there is none.
+        asked_ms: when its intent was stored, in ms since the epoch.
+    """
+
+    status: int
+    body: bytes
+    asked_ms: int
+
+
+class BatchBook(DurableFile):
+    """The book of one state directory."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _SCHEMA)
+
+    def intend(
+        self, intent: str, provider: str, model: str, usd: float, keys: Sequence[bytes]
+    ) -> None:
+        """Store an intent and its keys, which no other may hold."""
+        now = _now_ms()
+        with self._transaction():
+            self._db.execute(
+                f"INSERT INTO intents ({_INTENT}) VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '')",
+                (intent, provider, model, usd, now, now, len(keys)),
+            )
+            self._db.executemany(
+                "INSERT INTO members VALUES (?, ?)", ((key, intent) for key in keys)
+            )
+
+    def creating(self, intent: str) -> None:
+        """From now on the provider may have the batch."""
+        self._turn(intent, "creating")
+
+    def created(self, intent: str, batch: str) -> None:
+        """The provider has it, under that name."""
+        self._turn(intent, "open", batch)
+
+    def drop(self, intent: str) -> None:
+        """Nothing came of it: its keys are free."""
+        with self._transaction():
+            self._db.execute("DELETE FROM members WHERE intent = ?", (intent,))
+            self._db.execute("DELETE FROM intents WHERE id = ?", (intent,))
+
+    def fetched(
+        self, intent: str, replies: Iterable[tuple[bytes, int, bytes]], otherwise: str
+    ) -> None:
+        """Keep a batch's replies and close it; a no-op where another process has done so.
+
+        Args:
+            replies: (key, status, body), in any order; keys that the intent does not hold are
+                passed over.
+            otherwise: why keys without a reply have none.
+        """
+        with self._transaction():
+            if not self._select("id = ? AND status = 'open'", (intent,)):
+                return
+            self._db.execute(
+                "INSERT OR REPLACE INTO results SELECT key, ?, ?, created_ms FROM members "
+                "JOIN intents ON id = intent WHERE intent = ?",
+                (NOT_ANSWERED, otherwise.encode("utf-8", "replace"), intent),
+            )
+            self._db.executemany(
+                "UPDATE results SET status = ?, body = ? WHERE key = ? "
+                "AND EXISTS (SELECT 1 FROM members WHERE members.key = results.key AND intent = ?)",
+                ((status, body, key, intent) for key, status, body in replies),
+            )
+            self._db.execute(
+                "UPDATE intents SET status = 'closed', changed_ms = ?, answered = (SELECT count(*) "
+                "FROM members JOIN results USING (key) WHERE intent = id AND results.status > ?) "
+                "WHERE id = ?",
+                (_now_ms(), NOT_ANSWERED, intent),
+            )
+            self._db.execute("DELETE FROM members WHERE intent = ?", (intent,))
+
+    def results(self, keys: Sequence[bytes]) -> dict[bytes, Result]:
+        """Replies that have come for these keys and are not forgotten."""
+        query = "SELECT key, status, body, asked_ms FROM results WHERE key IN "
+        return {key: Result(*rest) for key, *rest in self._of(query, keys)}
+
+    def forget(self, results: Mapping[bytes, Result]) -> None:
+        """Drop replies: they are in the ledger, or no use. Newer ones for these keys stay."""
+        with self._transaction():
+            self._db.executemany(
+                "DELETE FROM results WHERE key = ? AND asked_ms = ?",
+                ((key, one.asked_ms) for key, one in results.items()),
+            )
+
+    def on_their_way(self, keys: Sequence[bytes], *, perhaps: bool = False) -> dict[bytes, str]:
+        """The intent that holds a key, for those that are in a batch at a provider.
+
+        Args:
+            perhaps: and for those of which that is not known.
+        """
+        states = "('open', 'creating')" if perhaps else "('open')"
+        query = (
+            "SELECT key, intent FROM members JOIN intents ON id = intent "
+            f"WHERE status IN {states} AND key IN "
+        )
+        return dict(self._of(query, keys))
+
+    def open_intents(self, ids: Iterable[str]) -> list[Intent]:
+        """Of these intents those whose replies have not been fetched."""
+        with self._guarded():
+            found = [one for id in ids for one in self._select("id = ?", (id,))]
+        return [one for one in found if one.status == "open"]
+
+    def unsettled(self, provider: str) -> list[Intent]:
+        """Intents of which it is not known whether the provider has them."""
+        with self._guarded():
+            states = "status IN ('intended', 'creating')"
+            return self._select(f"provider = ? AND {states}", (provider,))
+
+    def _turn(self, intent: str, status: str, batch: str = "") -> None:
+        with self._guarded():
+            self._db.execute(
+                "UPDATE intents SET status = ?, batch = ?, changed_ms = ? WHERE id = ?",
+                (status, batch, _now_ms(), intent),
+            )
+
+    def _select(self, where: str, values: tuple[str, ...]) -> list[Intent]:
+        rows = self._db.execute(f"SELECT {_INTENT} FROM intents WHERE {where}", values)
+        return [Intent(*row) for row in rows]
+
+    def _of(self, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+        with self._guarded():
+            for start in range(0, len(keys), _LOOKUP_KEYS):
+                part = keys[start : start + _LOOKUP_KEYS]
+                yield from self._db.execute(f"{query}({','.join('?' * len(part))})", part)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

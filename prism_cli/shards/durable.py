@@ -1,0 +1,81 @@
+"""A sqlite file of the state directory: durable (synchronous FULL), for its owner alone, shared
+safely by several processes."""
+
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prism_cli.errors import StorageError
+from prism_cli.shards.state import is_network_file_system
+
+_BUSY_SECONDS = 60.0
+
+
+class DurableFile:
+    """One database. One thread at a time.
+
+    Args:
+        schema: CREATE … IF NOT EXISTS statements.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        network = is_network_file_system(path.parent)
+        if network:
+            print(
+                f"prism: warning: {path} lies on a network file system; using a rollback journal. "
+                "Set PRISM_STATE to a local folder for speed and safety.",
+                file=sys.stderr,
+            )
+        with self._guarded():
+            path.touch(mode=0o600)
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._set_journal("DELETE" if network else "WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA cache_size = -32768")
+            self._db.executescript(schema)
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._guarded():
+            self._db.close()
+
+    def _set_journal(self, mode: str) -> None:
+        """Turning WAL on needs the file alone, and sqlite does not wait for that by itself."""
+        give_up = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute(f"PRAGMA journal_mode = {mode}")
+                return
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not busy or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of the block, durably, or nothing."""
+        with self._guarded():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"{self.path}: cannot be used: {error}; what was committed before is kept. Check "
+                "space and permissions, then run the same command again"
+            ) from error

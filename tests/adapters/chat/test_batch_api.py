@@ -1,0 +1,35 @@
+"""Batches at a provider: made once, and found by their mark however many came after."""
+
+import asyncio
+from io import BytesIO
+
+import pytest
+
+from prism_cli.adapters.chat import batch_api
+from prism_cli.adapters.chat.batch_api import BatchApi
+from prism_cli.adapters.providers.channel import Channel
+from prism_cli.configs.providers import Provider
+from tests.servers.fault_server import FaultServer
+
+LINE = b'{"custom_id": "%d", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+
+
+def test_a_batch_is_found_by_its_mark_on_whatever_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_api, "_PAGE", 2)
+
+    async def made_and_sought(base_url: str) -> tuple[list[str], list[str | None]]:
+        provider = Provider.model_validate({"api": "openai", "base_url": f"{base_url}/v1"})
+        channel = Channel("lab", provider)
+        desk = BatchApi(channel)
+        made = []
+        for number in range(5):
+            file = await desk.upload(BytesIO(LINE % number), f"{number}.jsonl")
+            made.append(await desk.create(file, f"mark {number}"))
+        sought = [await desk.find(f"mark {number}") for number in range(6)]
+        await channel.close()
+        return made, sought
+
+    with FaultServer() as server:
+        made, sought = asyncio.run(made_and_sought(server.base_url))
+    assert len(set(made)) == 5
+    assert sought == [*made, None]

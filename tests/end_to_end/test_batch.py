@@ -1,0 +1,294 @@
+"""Batch mode as a user types it: the rows of the live mode, each question in one batch, whatever
+happens on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from prism_cli.engine import batch_post, batching
+from tests.door import prism
+from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
+from tests.factories import read_jsonl, write_jsonl
+from tests.servers.batches import BatchPlan
+from tests.servers.calls import Call, read_log
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import Fault
+from tests.servers.replies import Answers
+from tests.servers.script import Settings, launched
+
+ONE = ("--judge", "deepseek/deepseek-chat", "--audit", "0")
+QUICK = BatchPlan(polls=1)
+DATA = Path("data.jsonl")
+OUT = Path("data.relabel.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(batch_post, "LONGEST_PAUSE", 0.1)
+
+
+def lines(calls: list[Call]) -> list[Call]:
+    """The lines of batch files that the server worked."""
+    return [call for call in calls if call.kind == "batch_line"]
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "prism_cli", "relabel", "data.jsonl", "--batch", *words]
+
+
+def environment(crash: str = "") -> dict[str, str]:
+    root = str(Path(__file__).parent.parent.parent)
+    return os.environ | {"PYTHONPATH": root, "PRISM_CRASH_AT": crash}
+
+
+def test_a_panel_in_batches_makes_the_rows_of_the_live_mode() -> None:
+    write_jsonl(DATA, rows(40))
+    with FaultServer(answers=Answers(chat=truth)) as server:
+        words = ("relabel", DATA, "--provider-file", providers(server.base_url))
+        live = prism(*words, "-o", "live.jsonl", "--json")
+        assert live.returncode == 0, live.stderr
+        live_calls = list(server.calls)
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        words = ("relabel", DATA, "--provider-file", providers(server.base_url, batches="true"))
+        done = prism(*words, "--batch", "--fresh", "--json")
+        assert done.returncode == 0, done.stderr
+        worked = lines(server.calls)
+        assert not [call for call in server.calls if call.kind == "chat"]
+    assert OUT.read_bytes() == Path("live.jsonl").read_bytes()
+    assert max(asked(worked).values()) == 1
+    assert Counter(call.model for call in worked) == Counter(call.model for call in live_calls)
+    assert Counter(call.messages for call in worked) == Counter(c.messages for c in live_calls)
+    told, live_told = json.loads(done.stdout), json.loads(live.stdout)
+    assert told["figures"] == live_told["figures"]
+    assert told["usage"]["usd"] == pytest.approx(live_told["usage"]["usd"] / 2)
+    assert told["usage"]["asked"] == len(worked)
+
+
+def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(batching, "_FREE_LINES", 3)
+    write_jsonl(DATA, [*rows(10), *rows(10)])
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert done.returncode == 0, done.stderr
+        assert [f"{n} questions sent as" in done.stderr for n in (4, 2)] == [True, True]
+        assert done.stderr.count("questions sent as") == 3
+        assert set(asked(lines(server.calls)).values()) == {1}
+    assert len(read_jsonl(OUT)) == 20
+
+
+def test_lines_with_errors_are_refused_or_asked_again() -> None:
+    write_jsonl(DATA, rows(12))
+    plan = BatchPlan(polls=2, error_contains="Item 3 is")
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=plan)) as server:
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert done.returncode == 0, done.stderr
+        assert len(lines(server.calls)) == 11
+    found = read_jsonl(OUT)
+    assert found[3]["votes"] == {}
+    assert [row["verdict"] for row in found if row["votes"]] == [
+        "yes" if number & 1 else "no" for number in range(12) if number != 3
+    ]
+
+
+def test_what_an_expired_batch_left_is_asked_in_the_next() -> None:
+    write_jsonl(DATA, rows(10))
+    plan = BatchPlan(polls=1, expires_after=5)
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=plan)) as server:
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert done.returncode == 0, done.stderr
+        assert len(asked(lines(server.calls))) == 10
+        assert max(asked(lines(server.calls)).values()) == 1
+        assert done.stderr.count("questions sent as") == 2
+
+
+def test_what_no_batch_answers_is_pending_and_goes_on() -> None:
+    write_jsonl(DATA, rows(4))
+    plan = BatchPlan(polls=1, expires_after=0)
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=plan)) as server:
+        words = (
+            "relabel",
+            DATA,
+            *ONE,
+            "--provider-file",
+            providers(server.base_url, batches="true"),
+        )
+        done = prism(*words, "--batch")
+        assert done.returncode == 5
+        assert done.stderr.count("questions sent as") == batching.ROUNDS
+        assert "4 rows" in done.stderr
+        assert "expired" in done.stderr
+        assert not OUT.exists()
+
+
+def test_an_unusable_answer_is_asked_again_in_a_second_batch() -> None:
+    write_jsonl(DATA, rows(6))
+    said: Counter[str] = Counter()
+
+    def hesitant(model: str, text: str) -> str:
+        said[text] += 1
+        return "Perhaps" if "Item 2 is" in text and said[text] == 1 else truth(model, text)
+
+    with FaultServer(answers=Answers(chat=hesitant), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert done.returncode == 0, done.stderr
+        assert "1 questions sent as batch_2" in done.stderr
+        assert len(lines(server.calls)) == 7
+    assert read_jsonl(OUT)[2]["verdict"] == "no"
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["batch-intent", "batch-uploaded", "batch-created", "batch-fetched", "before-commit",
+     "after-commit"],
+)  # fmt: skip
+def test_killed_at_a_step_each_question_is_in_one_batch(tmp_path: Path, point: str) -> None:
+    write_jsonl(DATA, rows(20))
+    log = tmp_path / "calls.jsonl"
+    with launched(log, "[batch]\npolls = 1\n") as base_url:
+        words = [*ONE, "--provider-file", str(providers(base_url, batches="true"))]
+        died = subprocess.run(command(*words), env=environment(point), timeout=60)
+        assert died.returncode == -signal.SIGKILL
+        again = subprocess.run(command(*words), env=environment(), timeout=60)
+        assert again.returncode == 0
+        counted = asked(lines(read_log(log)))
+    assert set(counted.values()) == {1}
+    assert len(counted) == len(read_jsonl(OUT)) == 20
+
+
+def test_stopped_while_it_waits_it_leaves_with_143_and_goes_on(tmp_path: Path) -> None:
+    write_jsonl(DATA, rows(20))
+    log = tmp_path / "calls.jsonl"
+    with launched(log, "[batch]\npolls = 6\n") as base_url:
+        words = [*ONE, "--provider-file", str(providers(base_url, batches="true"))]
+        process = subprocess.Popen(command(*words), env=environment(), stderr=subprocess.PIPE)
+        give_up = time.monotonic() + 30
+        while not lines(read_log(log)):
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        _, said = process.communicate(timeout=30)
+        assert (process.returncode, b"Traceback" in said) == (143, False)
+        assert time.monotonic() - began < 3
+        limited = prism("relabel", DATA, *words, "--batch", "--max-seconds", "0.1")
+        assert limited.returncode == 7
+        done = prism("relabel", DATA, *words, "--batch")
+        assert done.returncode == 0, done.stderr
+        counted = asked(lines(read_log(log)))
+    assert (len(counted), set(counted.values())) == (20, {1})
+
+
+def test_a_lost_answer_to_the_making_of_a_batch_makes_no_second() -> None:
+    write_jsonl(DATA, rows(5))
+    faults = [Fault("reset_after_headers", path="/v1/batches", calls=(1,))]
+    with FaultServer(faults, Answers(chat=truth), Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert done.returncode == 0, done.stderr
+        assert "sent as batch_1" in done.stderr
+        assert len(lines(server.calls)) == 5
+
+
+def test_a_budget_is_kept_and_then_it_stops() -> None:
+    write_jsonl(DATA, rows(30))
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        words = (
+            "relabel",
+            DATA,
+            *ONE,
+            "--provider-file",
+            providers(server.base_url, batches="true"),
+        )
+        forecast = json.loads(prism(*words, "--batch", "--dry-run", "--json").stdout)
+        whole = json.loads(prism(*words, "--dry-run", "--json").stdout)
+        assert forecast["usd"] == pytest.approx(whole["usd"] / 2, abs=1e-4)
+        half = prism(*words, "--batch", "--max-cost", forecast["usd"] / 2)
+        assert half.returncode == 7, half.stderr
+        assert 5 < len(lines(server.calls)) < 25
+        assert prism(*words, "--batch").returncode == 0
+        counted = asked(lines(server.calls))
+    assert (len(counted), set(counted.values())) == (30, {1})
+
+
+def test_two_outputs_that_share_questions_send_each_once(tmp_path: Path) -> None:
+    write_jsonl(DATA, rows(20))
+    log = tmp_path / "calls.jsonl"
+    with launched(log, "[batch]\npolls = 2\n") as base_url:
+        words = [*ONE, "--provider-file", str(providers(base_url, batches="true"))]
+        both = [
+            subprocess.Popen(command(*words, "-o", name), env=environment())
+            for name in ("a.jsonl", "b.jsonl")
+        ]
+        assert [process.wait(timeout=60) for process in both] == [0, 0]
+        counted = asked(lines(read_log(log)))
+    assert (len(counted), set(counted.values())) == (20, {1})
+    assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
+
+
+def test_a_judge_without_batches_is_called_and_no_key_is_kept() -> None:
+    write_jsonl(DATA, rows(6))
+    judges = (*ONE, "--judge", "bailian/qwen3.5-397b-a17b")
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        done = prism(
+            "relabel", DATA, *judges, "--provider-file", providers(server.base_url), "--batch"
+        )
+        assert done.returncode == 0, done.stderr
+        assert "deepseek/deepseek-chat: its provider takes no batches" in done.stderr
+        kinds = Counter((call.kind, call.model) for call in server.calls)
+        assert kinds[("chat", "deepseek-chat")] == 6
+        assert kinds[("batch_line", "qwen3.5-397b-a17b")] == 6
+    files = [path for path in Path(".").rglob("*") if path.is_file()]
+    assert any(path.name == "batches.sqlite" for path in files)
+    assert not [
+        path for path in files for key in KEYS.values() if key.encode() in path.read_bytes()
+    ]
+    (book,) = [path for path in files if path.name == "batches.sqlite"]
+    assert book.stat().st_mode & 0o77 == 0
+
+
+@pytest.mark.parametrize("point", ["batch-created", "batch-fetched", "before-commit"])
+def test_a_run_that_calls_asks_nothing_that_lies_in_a_batch(tmp_path: Path, point: str) -> None:
+    """Killed before the batch's name was stored, before its replies were, before the ledger."""
+    write_jsonl(DATA, rows(20))
+    log = tmp_path / "calls.jsonl"
+    with launched(log, "[batch]\npolls = 1\n") as base_url:
+        words = [*ONE, "--provider-file", str(providers(base_url, batches="true"))]
+        died = subprocess.run(command(*words), env=environment(point), timeout=60)
+        assert died.returncode == -signal.SIGKILL
+        write_jsonl(DATA, rows(25))
+        called = prism("relabel", DATA, *words)
+        if point == "before-commit":  # the replies are here
+            assert called.returncode == 0, called.stderr
+        else:
+            assert called.returncode == 5
+            assert "--batch waits for it" in called.stderr
+            done = prism("relabel", DATA, *words, "--batch")
+            assert done.returncode == 0, done.stderr
+        kinds = Counter(call.kind for call in read_log(log))
+        assert (kinds["batch_line"], kinds["chat"]) == (20, 5)
+    assert len(read_jsonl(OUT)) == 25
+
+
+def test_rows_to_standard_output_are_refused() -> None:
+    write_jsonl(DATA, rows(1))
+    with FaultServer() as server:
+        words = ("-o", "-", "--provider-file", providers(server.base_url), "--batch")
+        done = prism("relabel", DATA, *ONE, *words)
+        assert (done.returncode, server.calls) == (2, [])
+    assert "name a file with -o" in done.stderr

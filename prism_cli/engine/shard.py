@@ -8,18 +8,17 @@ what the ledger lacks is asked.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from prism_cli.engine.answering import Answerer, Unanswered, Window
+from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Reply, Request, Routed, RowWork
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
-from prism_cli.shards.spill import SeenTexts
 
 WINDOW_ROWS = 2048
 WINDOW_BYTES = 32 << 20
@@ -112,8 +111,7 @@ class ShardWork:
     _open: Sequence[Result] = ()
     _asking: tuple[Sequence[_Waiting], Mapping[bytes, object], int] = ((), {}, 0)
     _rounds: int = 1
-    _seen: SeenTexts = field(default_factory=SeenTexts)
-    _last_query: tuple[str, str, str] = ("", "", "")
+    _one_query: OneQuery = field(default_factory=OneQuery)
 
     def run(self, lines: Iterable[Line]) -> Counts:
         """Work all lines, in order.
@@ -276,24 +274,9 @@ class ShardWork:
     def _checked(self, raw: bytes) -> Row:
         row = self.stage.decode(raw, self.fields)
         self.stage.check(row)
-        if "query_id" in row and self.stage.query_rows:
-            query, style = row.get("query"), row.get("query_style") or "original"
-            if isinstance(query, str):
-                self._hold_to_one_query(str(row["query_id"]), style, query)
+        if self.stage.query_rows:
+            self._one_query.check(row)
         return row
-
-    def _hold_to_one_query(self, query_id: str, style: str, query: str) -> None:
-        known = (query_id, style, query)
-        if known == self._last_query:  # the documents of a query mostly stand together
-            return
-        self._last_query = known
-        key = blake2b(f"{query_id}\0{style}".encode(), digest_size=16).digest()
-        if self._seen.conflicts(key, blake2b(query.encode(), digest_size=16).digest()):
-            self._last_query = ("", "", "")
-            raise RowError(
-                "query_id",
-                f"{query_id!r} ({style}) stood with another query before; one id, one query",
-            )
 
     def _unusual(self, line: Line, result: Result) -> Iterator[Row]:
         name, number, raw = line

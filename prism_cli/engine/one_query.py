@@ -1,0 +1,36 @@
+"""One query_id, one query, over all rows of a pass."""
+
+from hashlib import blake2b
+
+from prism_cli.errors import RowError
+from prism_cli.rows.row import Row
+from prism_cli.shards.spill import SeenTexts
+
+
+class OneQuery:
+    """Remembers the query of each query_id; a rewritten query is another one than the original."""
+
+    def __init__(self) -> None:
+        self._seen = SeenTexts()
+        self._last = ("", "", "")
+
+    def check(self, row: Row) -> None:
+        """Note the row's query.
+
+        Raises:
+            RowError: its id stood with another query before.
+        """
+        query, style = row.get("query"), row.get("query_style") or "original"
+        if "query_id" not in row or not isinstance(query, str):
+            return
+        query_id = str(row["query_id"])
+        known = (query_id, style, query)
+        if known == self._last:  # the documents of a query mostly stand together
+            return
+        key = blake2b(f"{query_id}\0{style}".encode(), digest_size=16).digest()
+        if self._seen.conflicts(key, blake2b(query.encode(), digest_size=16).digest()):
+            raise RowError(
+                "query_id",
+                f"{query_id!r} ({style}) stood with another query before; one id, one query",
+            )
+        self._last = known

@@ -1,7 +1,8 @@
 """`prism status`: how runs stand, from another terminal; nothing is disturbed."""
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,21 +32,23 @@ def status(
 ) -> None:
     """Read lock, manifest, progress and ledger of each output."""
     from prism_cli.commands.row_run import print_json
-    from prism_cli.engine.standing import standings, together
+    from prism_cli.engine.standing import batches_of, standings, together
 
     found = [one for path in paths for one in standings(path)]
-    sums = together(found)
+    sums, batches = together(found), batches_of(found)
     if json:
-        print_json({"outputs": [one.to_json() for one in found], "together": sums})
+        outputs = [one.to_json() for one in found]
+        print_json({"outputs": outputs, "together": sums, "batches": batches})
         return
     if len(found) == 1:
         print("\n".join(_lines(found[0])))
-        return
-    for one in found:
-        print(_line(one))
-    states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
-    told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
-    print(", ".join([*told, *_cost(sums["usage"])]))
+    else:
+        print("\n".join(map(_line, found)))
+        states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
+        told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
+        print(", ".join([*told, *_cost(sums["usage"])]))
+    for batch in batches:
+        print(_batch(batch))
 
 
 def _lines(one: "Standing") -> list[str]:
@@ -91,6 +94,15 @@ def _line(one: "Standing") -> str:
     if one.usage.get("usd"):
         told.append(f"{one.usage['usd']:.4f} USD")
     return ", ".join(told)
+
+
+def _batch(one: dict[str, Any]) -> str:
+    sent = datetime.fromtimestamp(one["created_ms"] / 1000).strftime("%Y-%m-%d %H:%M")
+    name = one["batch"] or "a batch that was being sent"
+    told = [f"{name}: {one['questions']:,} questions to {one['model']}", f"sent {sent}"]
+    if one["usd"]:
+        told.append(f"about {one['usd']:.4f} USD")
+    return ", ".join([*told, one["words"] or "not looked at yet"])
 
 
 def _counted(counts: dict[str, object]) -> list[str]:

@@ -98,6 +98,7 @@ class BatchPost:
                     words = await self._looked_at(intent, desks[intent.model])
                 except ProviderError as error:
                     words = f"{error}; asked again later"
+                self._book.tell(intent.id, words)
                 if speak:
                     self.tell(f"{intent.model}, {intent.batch}: {words}")
 

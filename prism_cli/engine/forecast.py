@@ -1,6 +1,7 @@
 """What a run would ask and cost, from a sample of its rows and the ledger. Nothing is asked."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import BatchableBackend, CallBackend, Request, Terms, Usage
 from prism_cli.rows.row import Row
+from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.reader import Source
 from prism_cli.shards.state import ledger_path
@@ -28,7 +30,7 @@ class ModelForecast:
     """What one model would be asked, over all rows.
 
     Attributes:
-        paid_before: questions that the ledger answers.
+        paid_before: questions that the ledger answers, or a batch that was sent.
         usd: US dollars; None where the model has no price.
     """
 
@@ -122,14 +124,33 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
     if not jobs or not found.sampled:
         return found
     path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
-    ledger = Ledger(path) if path.is_file() and not options.fresh else None
+    book = path.with_name(BOOK_NAME)
     scale = found.rows / found.sampled
-    found.models = [
-        _of_model(stage.name, *pair, scale, ledger, options.batch) for pair in asked.items()
-    ]
-    if ledger:
-        ledger.close()
+    with ExitStack() as open_files:
+        before = _Before()
+        if path.is_file() and not options.fresh:
+            before.ledger = open_files.enter_context(closing(Ledger(path)))
+            if book.is_file():
+                before.book = open_files.enter_context(closing(BatchBook(book)))
+        found.models = [
+            _of_model(stage.name, *pair, scale, before, options.batch) for pair in asked.items()
+        ]
     return found
+
+
+@dataclass
+class _Before:
+    """What earlier runs asked: replies at hand, and questions in batches."""
+
+    ledger: Ledger | None = None
+    book: BatchBook | None = None
+
+    def paid(self, keys: Sequence[bytes]) -> set[bytes]:
+        found = set(self.ledger.find(keys)) if self.ledger else set()
+        if self.book:
+            found |= self.book.on_their_way(keys, perhaps=True).keys()
+            found |= self.book.results(keys).keys()
+        return found
 
 
 def _finished(job: Job, stage: RowStage, options: RunOptions) -> bool:
@@ -163,13 +184,13 @@ def _of_model(
     spec: str,
     group: Sequence[tuple[Request, float]],
     scale: float,
-    ledger: Ledger | None,
+    before: _Before,
     batch: bool,
 ) -> ModelForecast:
     """Equal questions count once, those in the ledger are paid."""
     found = ModelForecast(spec)
     distinct = {request.key: (request, share) for request, share in group}
-    known = ledger.find(list(distinct)) if ledger else {}
+    known = before.paid(list(distinct))
     found.questions = scale * sum(share for _, share in distinct.values())
     found.paid_before = scale * sum(distinct[key][1] for key in known)
     new = [pair for key, pair in distinct.items() if key not in known]
@@ -180,6 +201,7 @@ def _of_model(
     price = 1.0
     if batch and isinstance(backend, BatchableBackend) and backend.desk is not None:
         price = backend.batch_share
+    ledger = before.ledger
     replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
     for call in backend.plan([request.payload for request, _ in new]):
         share = max(new[index][1] for index in call)

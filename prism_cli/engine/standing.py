@@ -19,6 +19,7 @@ from prism_cli.engine.live import EVERY_SECONDS, read_live
 from prism_cli.engine.papers import output_id
 from prism_cli.engine.parts import side_path
 from prism_cli.errors import MissingDataError
+from prism_cli.shards.batch_book import BOOK_NAME, open_batches
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.lock import lock_holder, lock_path
 from prism_cli.shards.manifest import manifest_path, read_manifest
@@ -87,6 +88,13 @@ def standings(path: Path) -> list[Standing]:
             f"making), its manifest, a folder of outputs, a training run or an evaluation{hint}"
         )
     return found
+
+
+def batches_of(found: Sequence[Standing]) -> list[dict[str, Any]]:
+    """What `open_batches` tells of the books that these outputs' runs may use."""
+    folders = {Path(one.path).parent for one in found}
+    ledgers = dict.fromkeys(one for folder in sorted(folders) for one in ledgers_near(folder))
+    return [batch for one in ledgers for batch in open_batches(one.with_name(BOOK_NAME))]
 
 
 def _papers(path: Path) -> list[Path]:

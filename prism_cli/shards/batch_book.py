@@ -5,11 +5,14 @@ call that makes the batch, `open` once the batch's name is known, and `closed` w
 have been fetched. A key is held by one intent at a time, so that no two batches answer it.
 """
 
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from prism_cli.shards.durable import DurableFile
 
@@ -28,7 +31,8 @@ CREATE TABLE IF NOT EXISTS intents (
     changed_ms INTEGER NOT NULL,
     requests INTEGER NOT NULL,
     answered INTEGER,
-    batch TEXT NOT NULL DEFAULT ''
+    batch TEXT NOT NULL DEFAULT '',
+    words TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (key BLOB PRIMARY KEY, intent TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_by_intent ON members (intent);
@@ -106,6 +110,14 @@ class BatchBook(DurableFile):
     def created(self, intent: str, batch: str) -> None:
         """The provider has it, under that name."""
         self._turn(intent, "open", batch)
+
+    def tell(self, intent: str, words: str) -> None:
+        """Note where an open batch stands, for `open_batches`."""
+        with self._guarded():
+            self._db.execute(
+                "UPDATE intents SET words = ?, changed_ms = ? WHERE id = ? AND words <> ?",
+                (words, _now_ms(), intent, words),
+            )
 
     def drop(self, intent: str) -> None:
         """Nothing came of it: its keys are free."""
@@ -198,6 +210,26 @@ class BatchBook(DurableFile):
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
                 yield from self._db.execute(f"{query}({','.join('?' * len(part))})", part)
+
+
+def open_batches(path: Path) -> list[dict[str, Any]]:
+    """The batches of a book that are on their way, oldest first; no run is disturbed.
+
+    Returns: for each model, batch ("" while it is being made), questions, usd (about), created_ms
+    and words (the provider's, when last asked).
+    """
+    if not path.is_file():
+        return []
+    names = ("model", "batch", "questions", "usd", "created_ms", "words")
+    query = (
+        "SELECT model, batch, requests, usd, created_ms, words FROM intents "
+        "WHERE status <> 'closed' ORDER BY created_ms"
+    )
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            return [dict(zip(names, row, strict=True)) for row in db.execute(query)]
+    except sqlite3.Error:  # being made, or no book of ours
+        return []
 
 
 def _now_ms() -> int:

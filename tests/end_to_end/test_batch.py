@@ -188,8 +188,17 @@ def test_stopped_while_it_waits_it_leaves_with_143_and_goes_on(tmp_path: Path) -
         assert time.monotonic() - began < 3
         limited = prism("relabel", DATA, *words, "--batch", "--max-seconds", "0.1")
         assert limited.returncode == 7
+        (batch,) = json.loads(prism("status", OUT, "--json").stdout)["batches"]
+        assert (batch["batch"], batch["questions"]) == ("batch_1", 20)
+        assert (
+            "batch_1: 20 questions to deepseek/deepseek-chat, sent 20"
+            in prism("status", OUT).stdout
+        )
+        dry = json.loads(prism("relabel", DATA, *words, "--dry-run", "--json").stdout)
+        assert [(one["paid before"], one["calls"]) for one in dry["models"]] == [(20, 0)]
         done = prism("relabel", DATA, *words, "--batch")
         assert done.returncode == 0, done.stderr
+        assert json.loads(prism("status", OUT, "--json").stdout)["batches"] == []
         counted = asked(lines(read_log(log)))
     assert (len(counted), set(counted.values())) == (20, {1})
 

@@ -93,6 +93,10 @@ class CallBackend(Backend, Protocol):
     """A server. Its own retries are over when `answer` raises."""
 
     @property
+    def single(self) -> bool:
+        """Whether `plan` always gives one question a call: they are asked as soon as known."""
+
+    @property
     def concurrency(self) -> int:
         """Calls in flight at the most."""
 

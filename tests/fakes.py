@@ -116,6 +116,7 @@ class ScriptedBatch:
 class ScriptedServer:
     """What scripted servers have in common: one question a call, free, nothing lost."""
 
+    single = True
     lost_calls = 0
     terms = Terms()
 

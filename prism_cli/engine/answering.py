@@ -5,7 +5,7 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,6 +18,9 @@ from prism_cli.ports import BatchableBackend, BatchBackend, CallBackend, Reply, 
 from prism_cli.shards.ledger import Ledger
 
 T = TypeVar("T")
+
+GoOn = Callable[[Sequence[Request]], Sequence[Request]]
+"""Told what has been answered; what rows ask next."""
 
 COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
@@ -62,6 +65,7 @@ class Answerer:
         tally: of the output at work.
         since_ms: replies from before that are not used, in ms since the epoch.
         refused_since_ms: refusals from before that are not used; likewise.
+        on_commit: called after each, in whatever thread made it.
         batching: takes the questions of models that answer batch files; None: no batch was ever
             sent here, and all are called.
     """
@@ -72,6 +76,7 @@ class Answerer:
     tally: Tally = field(default_factory=Tally)
     since_ms: int = 0
     refused_since_ms: int = 0
+    on_commit: Callable[[], None] = lambda: None
     batching: Batching | None = None
     _output: str = ""
     _ledger: Ledger | None = None
@@ -99,24 +104,16 @@ class Answerer:
         spared = {"from_ledger": self.tally.from_ledger, "shared": self.tally.shared}
         return self._ledger.spent(self._output) | spared
 
-    def answer(self, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
-        """A reply, or the lack of one, for each distinct key.
-
-        Raises: as `Window.ask`.
-        """
-        window = Window(self)
-        window.look(0, list(enumerate(requests)))
-        return window.ask(0)
-
     def exchange(self) -> bool:
         """Send what was kept for batches and wait for them; False where there was nothing.
 
         Raises: as `Batching.exchange`.
         """
         assert self.batching is not None
-        return self._run(self.batching.exchange(self._find))
+        return self._run(self.batching.exchange(self.find))
 
-    def _find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
+        """The replies that the ledger has and this run may use."""
         return self.ledger.find(keys, self.since_ms, self.refused_since_ms)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -146,31 +143,58 @@ class Answerer:
         for _, reply in done:
             self.tally.count(reply)
             self.control.spent_usd += reply.usage.usd
+        self.on_commit()
 
     def ask(
-        self, groups: Sequence[Sequence[Request]], replies: dict[bytes, Reply | Unanswered]
+        self,
+        groups: Sequence[Sequence[Request]],
+        replies: dict[bytes, Reply | Unanswered],
+        go_on: GoOn,
     ) -> None:
         """Add to `replies` what is missing of `groups`, each of one backend: models of this
-        process one after another, then all servers at once."""
-        calls: list[tuple[CallBackend, list[Request]]] = []
+        process one after another, then all servers at once, and with them what `go_on` adds."""
+        missing: list[Request] = []
         for group in groups:
             backend = group[0].backend
             if isinstance(backend, CallBackend):
-                calls.append((backend, [one for one in group if one.key not in replies]))
+                missing += (one for one in group if one.key not in replies)
             else:
                 self._batches(backend, group, replies)
-        if not calls:
+        if not missing:
             return
         self.control.check()
-        self._asked.update((id(backend), backend) for backend, _ in calls)
+
+        def more(answered: Sequence[Request]) -> list[Request]:
+            return self._to_call(go_on(answered), replies, go_on)
+
         try:
-            left = [(one, self._posted(one, missing, replies)) for one, missing in calls]
-            asking = Calls(replies, self._down, self.commit, self.control)
-            self._run(asking.all(left))
+            calls = Calls(replies, self._down, self.commit, self.control, more)
+            self._run(calls.all(self._to_call(missing, replies, go_on)))
         finally:
-            for backend, _ in calls:
+            for backend in self._asked.values():
                 self._count_lost(backend)
         self.control.check()
+
+    def _to_call(
+        self,
+        requests: Sequence[Request],
+        replies: dict[bytes, Reply | Unanswered],
+        go_on: GoOn,
+    ) -> list[Request]:
+        """What of these requests is to be called, and of those that rows go on to with what
+        batches brought."""
+        found: list[Request] = []
+        while requests:
+            by_backend: dict[int, tuple[CallBackend, list[Request]]] = {}
+            for one in requests:
+                assert isinstance(one.backend, CallBackend)
+                by_backend.setdefault(id(one.backend), (one.backend, []))[1].append(one)
+            self._asked.update((name, backend) for name, (backend, _) in by_backend.items())
+            for backend, group in by_backend.values():
+                found += self._posted(backend, group, replies)
+            brought = [one for one in requests if isinstance(replies.get(one.key), Reply)]
+            requests = go_on(brought) if brought else ()
+        return found
 
     def _posted(
         self,
@@ -226,68 +250,3 @@ class Answerer:
                     committed_at = time.monotonic()
         finally:
             self.commit(waiting)
-
-
-@dataclass
-class _Step:
-    """The n-th requests of the rows of a window: where each stands first, and its reply."""
-
-    asked: dict[bytes, tuple[int, int, Request]] = field(default_factory=dict)
-    replies: dict[bytes, Reply | Unanswered] = field(default_factory=dict)
-
-
-class Window:
-    """The requests of a window of rows, looked up as they come and asked all together.
-
-    What is asked together is a function of the rows alone: requests whose replies are at hand take
-    part in the plan, in the order of their rows, whenever they came.
-    """
-
-    def __init__(self, answerer: Answerer) -> None:
-        self._answerer = answerer
-        self._steps: list[_Step] = []
-
-    def look(
-        self, step: int, asked: Sequence[tuple[int, Request]]
-    ) -> dict[bytes, Reply | Unanswered]:
-        """Note requests, each with its row's index; all replies of this step that are at hand."""
-        answerer = self._answerer
-        if step == len(self._steps):
-            self._steps.append(_Step())
-        here = self._steps[step]
-        known, new = here.asked, []
-        for place, (index, one) in enumerate(asked):
-            first = known.get(one.key)
-            if first is None:
-                new.append(one.key)
-            if first is None or (index, place) < first[:2]:
-                known[one.key] = (index, place, one)
-        answerer.tally.shared += len(asked) - len(new)
-        found = answerer.ledger.find(new, answerer.since_ms, answerer.refused_since_ms)
-        answerer.tally.from_ledger += len(found)
-        here.replies.update(found)
-        return here.replies
-
-    def replies(self, step: int) -> Mapping[bytes, Reply | Unanswered]:
-        """What is at hand of this step; grows while `ask` works."""
-        return self._steps[step].replies
-
-    def ask(self, step: int) -> dict[bytes, Reply | Unanswered]:
-        """The replies of this step, or the lack of them, after asking for what is missing.
-
-        Raises:
-            InterruptedRunError, LimitReachedError: after what was answered is committed.
-            PrerequisiteError: a model in this process cannot work at all.
-        """
-        here = self._steps[step]
-        if len(here.replies) < len(here.asked):
-            by_backend: dict[int, list[Request]] = {}
-            for *_, one in sorted(here.asked.values(), key=lambda noted: noted[:2]):
-                by_backend.setdefault(id(one.backend), []).append(one)
-            groups = [
-                group
-                for group in by_backend.values()
-                if any(one.key not in here.replies for one in group)
-            ]
-            self._answerer.ask(groups, here.replies)
-        return here.replies

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
@@ -22,6 +23,15 @@ class Unanswered:
     reason: str
 
 
+@dataclass(eq=False)
+class _Lane:
+    """The calls to one server that wait, and how many workers there are."""
+
+    backend: CallBackend
+    calls: deque[Sequence[Request]] = field(default_factory=deque)
+    workers: int = 0
+
+
 class Calls:
     """The calls of one window, all servers at once, of each at most `concurrency` in flight.
 
@@ -29,6 +39,8 @@ class Calls:
         replies: filled with what comes.
         down: backends (by id) that are out of use, and why; asked no more.
         commit: keeps replies for good; runs in a thread of its own, one at a time.
+        more: told what has been answered, after its commit and never during another; single
+            questions to be asked next.
     """
 
     def __init__(
@@ -37,43 +49,45 @@ class Calls:
         down: dict[int, str],
         commit: Callable[[Sequence[Answered]], None],
         control: Control,
+        more: Callable[[Sequence[Request]], Sequence[Request]],
     ) -> None:
         self._commit = commit
         self._control = control
+        self._more = more
         self._replies = replies
         self._down = down
+        self._lanes: dict[int, _Lane] = {}
+        self._workers: set[asyncio.Task[None]] = set()
         self._arrived: dict[bytes, Answered] = {}
         self._turn = asyncio.Lock()
         self._saving: asyncio.Future[None] | None = None
         self._failed = False
 
-    async def all(self, groups: Sequence[tuple[CallBackend, Sequence[Request]]]) -> None:
-        """Ask each backend its requests; when told to stop, wait for what is in flight, but not
-        for ever.
+    async def all(self, requests: Sequence[Request]) -> None:
+        """Ask them; when told to stop, wait for what is in flight, but not for ever.
 
         Raises:
             StorageError: a commit failed; nothing more was asked.
         """
-        workers: list[asyncio.Task[None]] = []
-        for backend, missing in groups:
-            calls = backend.plan([asked.payload for asked in missing])
-            queue = iter([[missing[index] for index in call] for call in calls])
-            workers += [
-                asyncio.create_task(self._worker(backend, queue))
-                for _ in range(min(backend.concurrency, len(calls)))
-            ]
-        waiting, stop_at = set(workers), float("inf")
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, timeout=POLL_SECONDS)
-            self._failed = self._failed or any(worker.exception() for worker in done)
+        by_lane: dict[int, list[Request]] = {}
+        for asked in requests:
+            by_lane.setdefault(id(self._lane(asked)), []).append(asked)
+        for missing in by_lane.values():
+            lane = self._lane(missing[0])
+            calls = lane.backend.plan([asked.payload for asked in missing])
+            self._send(lane, [[missing[index] for index in call] for call in calls])
+        errors: list[BaseException] = []
+        stop_at = float("inf")
+        while self._workers:
+            done, _ = await asyncio.wait(self._workers, timeout=POLL_SECONDS)
+            self._workers -= done
+            errors += [error for one in done if not one.cancelled() and (error := one.exception())]
+            self._failed = self._failed or bool(errors)
             if self._stopping and stop_at == float("inf"):
                 stop_at = time.monotonic() + GRACE_SECONDS
-            if waiting and time.monotonic() >= stop_at:
-                for worker in waiting:
+            if time.monotonic() >= stop_at:
+                for worker in self._workers:
                     worker.cancel()
-                await asyncio.wait(waiting)
-                break
-        errors = [error for one in workers if not one.cancelled() and (error := one.exception())]
         if errors:
             raise errors[0]
         if self._saving is not None:
@@ -84,11 +98,22 @@ class Calls:
     def _stopping(self) -> bool:
         return self._failed or self._control.stopping
 
-    async def _worker(self, backend: CallBackend, queue: Iterator[list[Request]]) -> None:
-        for call in queue:
-            if self._stopping:
-                return
-            await self._ask(backend, call)
+    def _lane(self, asked: Request) -> _Lane:
+        assert isinstance(asked.backend, CallBackend)
+        return self._lanes.setdefault(id(asked.backend), _Lane(asked.backend))
+
+    def _send(self, lane: _Lane, calls: Sequence[Sequence[Request]]) -> None:
+        lane.calls.extend(calls)
+        for _ in range(min(lane.backend.concurrency - lane.workers, len(calls))):
+            lane.workers += 1
+            self._workers.add(asyncio.create_task(self._worker(lane)))
+
+    async def _worker(self, lane: _Lane) -> None:
+        try:
+            while lane.calls and not self._stopping:
+                await self._ask(lane.backend, lane.calls.popleft())
+        finally:
+            lane.workers -= 1
 
     async def _ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
         """One call; where several questions are refused together, one for each, since it may be
@@ -129,12 +154,15 @@ class Calls:
         next."""
         self._arrived.update((asked.key, (asked, reply)) for asked, reply in answered)
         async with self._turn:
-            if answered[0][0].key in self._arrived:
-                group, self._arrived = list(self._arrived.values()), {}
-                self._saving = asyncio.ensure_future(asyncio.to_thread(self._commit, group))
-                try:
-                    await asyncio.shield(self._saving)
-                except StorageError:
-                    self._failed = True  # at once: `all` looks only now and then
-                    raise
-        self._replies.update((asked.key, reply) for asked, reply in answered)
+            if answered[0][0].key not in self._arrived:
+                return
+            group, self._arrived = list(self._arrived.values()), {}
+            self._saving = asyncio.ensure_future(asyncio.to_thread(self._commit, group))
+            try:
+                await asyncio.shield(self._saving)
+            except StorageError:
+                self._failed = True  # at once: `all` looks only now and then
+                raise
+            self._replies.update((asked.key, reply) for asked, reply in group)
+            for asked in self._more([asked for asked, _ in group]):
+                self._send(self._lane(asked), [[asked]])

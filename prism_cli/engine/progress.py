@@ -29,7 +29,11 @@ class Progress:
 
     def advance(self, rows: int, usd: float) -> None:
         """`rows` more are through; `usd` spent so far."""
-        self.rows += rows
+        self.show(self.rows + rows, usd)
+
+    def show(self, rows: int, usd: float) -> None:
+        """So many are through; in whatever thread."""
+        self.rows = rows
         self.usd = usd
 
     def live(self) -> dict[str, Any]:
@@ -56,8 +60,8 @@ class _Lines(Progress):
         super().__init__(label, total)
         self._next = self.started + LINE_SECONDS
 
-    def advance(self, rows: int, usd: float) -> None:
-        super().advance(rows, usd)
+    def show(self, rows: int, usd: float) -> None:
+        super().show(rows, usd)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
             print(self.line, file=sys.stderr, flush=True)

@@ -17,11 +17,11 @@ class _Bar(Progress):
         self._rich = rich
         self._task = rich.add_task(escape(label), total=total, note="")
 
-    def advance(self, rows: int, usd: float) -> None:
-        super().advance(rows, usd)
+    def show(self, rows: int, usd: float) -> None:
+        super().show(rows, usd)
         cost = f"${usd:.4f}" if usd else ""
         elapsed = self._rich.tasks[self._task].elapsed or 1e-9
-        self._rich.update(self._task, advance=rows, note=f"{self.rows / elapsed:,.1f}/s {cost}")
+        self._rich.update(self._task, completed=rows, note=f"{self.rows / elapsed:,.1f}/s {cost}")
 
 
 @contextmanager

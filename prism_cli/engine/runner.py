@@ -18,9 +18,10 @@ from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
 from prism_cli.engine.progress import Progress, shown_progress
-from prism_cli.engine.shard import Line, ShardWork, Sinks
+from prism_cli.engine.shard import ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS, RunSummary
+from prism_cli.engine.window import Line
 from prism_cli.errors import LockedError, PrismError, RowError, UsageError
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook

@@ -5,6 +5,7 @@ The output is a pure function of input, config and ledger: after a kill it is ma
 what the ledger lacks is asked.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,42 +13,20 @@ from typing import Any
 
 import orjson
 
-from prism_cli.engine.answering import Answerer, Unanswered, Window
+from prism_cli.engine.answering import Answerer
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import RowError
-from prism_cli.ports import Outcome, Reply, Request, Routed, RowWork
-from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
+from prism_cli.engine.window import UNASKED, Line, Pending, Result, Window
+from prism_cli.ports import Outcome, Routed, RowWork
+from prism_cli.rows.row import Dropped, Rejected, Row
 
 WINDOW_ROWS = 2048
 WINDOW_BYTES = 32 << 20
 PART_ROWS = 256
 """Rows that are read, worked and written in one go where nothing has to be asked."""
 
-Line = tuple[str, int, bytes]
-"""File as the user named it, line number from 1, bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A row whose replies could not all be had; `reason` is the backend's."""
-
-    reason: str
-
-
-Result = Outcome | Rejected | Pending
-_UNASKED = Pending("not asked")
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A row at work: its index in the window, and what it asked at which of its steps."""
-
-    index: int
-    work: RowWork
-    group: Sequence[Request]
-    step: int
+SHOW_SECONDS = 0.5
 
 
 @dataclass
@@ -108,9 +87,9 @@ class ShardWork:
     fields: Mapping[str, str]
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Counter[str] = field(default_factory=Counter)
-    _open: Sequence[Result] = ()
-    _asking: tuple[Sequence[_Waiting], Mapping[bytes, object], int] = ((), {}, 0)
-    _rounds: int = 1
+    _open: Window | None = None
+    _steps: int = 1
+    _shown_at: float = 0.0
     _one_query: OneQuery = field(default_factory=OneQuery)
 
     def run(self, lines: Iterable[Line]) -> Counts:
@@ -119,6 +98,7 @@ class ShardWork:
         Raises:
             PrismError: what stops a run; replies so far are committed.
         """
+        self.answerer.on_commit = self._show
         render = self.stage.render
         for row in self.stage.arrange(self._rows(lines)):
             self.sinks.row(render(row))
@@ -133,25 +113,32 @@ class ShardWork:
         """
         now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
         reasons = Counter(dict(self.pending_reasons))
-        asking, replies, step = self._asking
-        for result in self._open:
+        window = self._open
+        for result in window.results if window else ():
             if isinstance(result, Rejected):
                 now.rejected += 1
             elif isinstance(result, Dropped):
                 now.dropped[result.reason] += 1
             elif not isinstance(result, Pending):
                 now.done += 1
-            elif result is not _UNASKED:
+            elif result is not UNASKED:
                 now.pending += 1
                 reasons[result.reason] += 1
         through = now.done + now.dropped.total() + now.rejected + now.pending
-        answered = sum(all(one.key in replies for one in row.group) for row in asking)
+        answered, moved = 0, float(through)
+        if window:
+            steps = max(self._steps, window.steps)
+            for one in window.waiting:
+                if window.is_open(one):
+                    here = window.is_answered(one)
+                    answered += here
+                    # A row that asks so many times has come so far with each.
+                    moved += min(1.0, (one.step + here) / steps)
         return {
             "total": self.progress.total,
             "through": through,
             "answered": answered,
-            # A row that asks so many times, as in the window before, has come so far with each.
-            "moved": through + (len(asking) * step + answered) / max(self._rounds, step + 1),
+            "moved": moved,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
         }
@@ -161,115 +148,37 @@ class ShardWork:
             self.answerer.control.check()
             yield from self._worked(window)
             self.counts.rows += len(window)
-            self.progress.advance(len(window), self.answerer.tally.usd)
+            self.progress.show(self.counts.rows, self.answerer.tally.usd)
 
-    def _worked(self, window: Sequence[Line]) -> Iterator[Row]:
+    def _show(self) -> None:
+        """How far it is, now and then; called after each commit, in its thread."""
+        if time.monotonic() - self._shown_at >= SHOW_SECONDS:
+            self._shown_at = time.monotonic()
+            self.progress.show(int(self.live()["moved"]), self.answerer.tally.usd)
+
+    def _worked(self, lines: Sequence[Line]) -> Iterator[Row]:
         """The output rows of a window. Part by part, while all that is asked is at hand, so that
         rows are written while they are still in the processor's cache."""
-        questions = Window(self.answerer)
-        results: list[Result] = []
-        waiting: list[_Waiting] = []
-        written = 0
-        self._open = results
-        for start in range(0, len(window), PART_ROWS):
-            waiting += self._begun(window[start : start + PART_ROWS], start, questions, results)
-            if not waiting:
-                yield from self._ended(window, written, results)
-                written, results = start + PART_ROWS, []
-                self._open = results
-        step = 0
-        while waiting:
-            ready = [one for one in waiting if one.step == step]
-            waiting = [one for one in waiting if one.step != step]
-            if ready:
-                self._asking = (ready, questions.replies(step), step)
-                replies = questions.ask(step)
-                self._asking = ((), {}, 0)
-                for one in ready:
-                    index = one.index - written
-                    going_on = self._advanced(one, replies, window[one.index], results, index)
-                    if going_on:
-                        questions.look(step + 1, [(one.index, asked) for asked in one.group])
-                        waiting.append(one)
-            step += 1
-        self._rounds = step or self._rounds
-        yield from self._ended(window, written, results)
+        self._open = window = Window(lines, self._begun, self.answerer)
+        for start in range(0, len(lines), PART_ROWS):
+            window.begin(start, start + PART_ROWS)
+            if not window.waiting:
+                yield from self._ended(window)
+        window.ask()
+        self._steps = window.steps
+        yield from self._ended(window)
+        self._open = None
 
-    def _begun(
-        self, part: Sequence[Line], start: int, questions: Window, results: list[Result]
-    ) -> list["_Waiting"]:
-        """Begin rows, append their results, and take them on as far as the ledger knows."""
-        active: list[_Waiting] = []
-        work, base = self.stage.work, len(results) - start
-        for index, (name, number, raw) in enumerate(part, start):
-            try:
-                outcome = work(self._checked(raw))
-                if isinstance(
-                    outcome, (dict, list, Dropped, Routed)
-                ):  # a tuple is 3 x as fast as |
-                    results.append(outcome)
-                else:
-                    active.append(_Waiting(index, outcome, next(outcome), 0))
-                    results.append(_UNASKED)
-            except StopIteration as end:
-                results.append(end.value)
-            except RowError as error:
-                results.append(Rejected(RowRef(name, number), error.field, error.reason, raw))
-        waiting: list[_Waiting] = []
-        step = 0
-        while active:
-            asked = [(one.index, request) for one in active for request in one.group]
-            replies = questions.look(step, asked)
-            going_on: list[_Waiting] = []
-            for one in active:
-                if not all(request.key in replies for request in one.group):
-                    waiting.append(one)
-                elif self._advanced(
-                    one, replies, part[one.index - start], results, one.index + base
-                ):
-                    going_on.append(one)
-            active = going_on
-            step += 1
-        return waiting
+    def _begun(self, raw: bytes) -> Outcome | RowWork:
+        return self.stage.work(self._checked(raw))
 
-    def _advanced(
-        self,
-        one: "_Waiting",
-        replies: Mapping[bytes, Reply | Unanswered],
-        line: Line,
-        results: list[Result],
-        index: int,
-    ) -> bool:
-        """Hand a row its replies; whether it has asked again. Else its result is set."""
-        answered: list[Reply] = []
-        for request in one.group:
-            reply = replies.get(request.key, _UNASKED)
-            if not isinstance(reply, Reply):
-                results[index] = Pending(reply.reason)
-                return False
-            answered.append(reply)
-        try:
-            one.group = one.work.send(answered)
-            one.step += 1
-        except StopIteration as end:
-            results[index] = end.value
-        except RowError as error:
-            name, number, raw = line
-            results[index] = Rejected(RowRef(name, number), error.field, error.reason, raw)
-        else:
-            return True
-        return False
-
-    def _ended(
-        self, window: Sequence[Line], start: int, results: Sequence[Result]
-    ) -> Iterator[Row]:
-        self._open = ()  # from here on `counts` has them
-        for index, result in enumerate(results, start):
+    def _ended(self, window: Window) -> Iterator[Row]:
+        for line, result in window.take():
             if type(result) is dict:
                 self.counts.done += 1
                 yield result
             else:
-                yield from self._unusual(window[index], result)
+                yield from self._unusual(line, result)
 
     def _checked(self, raw: bytes) -> Row:
         row = self.stage.decode(raw, self.fields)

@@ -7,6 +7,7 @@ from typing import Any
 from prism_cli.domain.metrics import ranked
 from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.progress import Progress
+from prism_cli.engine.questions import answer
 from prism_cli.errors import MissingDataError, ProviderError, RowError
 from prism_cli.evaluation.runs import Run
 from prism_cli.ports import BatchBackend, Reply, Request
@@ -95,13 +96,14 @@ def rerank_candidates(
             asked[query_id] = [
                 (doc_id, _request(ask, query, texts[doc_id])) for doc_id, _ in candidates[query_id]
             ]
-        replies = answerer.answer(
+        replies = answer(
+            answerer,
             [
                 watch.over(request)
                 for pairs in asked.values()
                 for _, request in pairs
                 if request is not None
-            ]
+            ],
         )
         for query_id, pairs in asked.items():
             scored: list[tuple[str, float]] = []

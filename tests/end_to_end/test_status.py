@@ -77,7 +77,7 @@ def test_while_it_works_then_killed_then_finished() -> None:
         assert found["usage"]["usd"] == pytest.approx(found["usage"]["asked"] / 1000)
         told = prism("status", "out.jsonl").stdout
         assert f"out.jsonl: score running (process {process.pid})" in told
-        assert "3 of 103 rows through" in told
+        assert " of 103 rows through" in told
     stopped = one()
     assert (stopped["state"], stopped["process"], stopped["attempts"]) == ("stopped", 0, 1)
     assert stopped["counts"]["rejected"] == 3
@@ -102,7 +102,7 @@ def test_rows_of_earlier_windows_and_the_time_left() -> None:
     write_jsonl(Path("in.jsonl"), [make_pair(0)] * 2048 + make_pairs(400))
     with running("--kind", "calls", "--seconds", "0.2"):
         found = until("running", answered=2060)
-        assert found["through"] == 2049  # the window, and the row that the ledger knows
+        assert 2060 <= found["through"] < 2448
         assert found["total"] == 2448
         assert found["rows_per_second"] > 0
         assert found["seconds_left"] is not None

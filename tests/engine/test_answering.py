@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from prism_cli.engine import calls, control
-from prism_cli.engine.answering import Answerer, Unanswered, Window
+from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.control import Control
+from prism_cli.engine.questions import Questions, answer
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import (
@@ -240,7 +241,7 @@ def test_equal_requests_are_shared_and_backends_kept_apart(tmp_path: Path) -> No
     one, two = ScriptedCalls(fingerprint="one"), ScriptedCalls(fingerprint="two")
     answerer = Answerer("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
     asked = [request(one, "a", "a"), request(one, "a", "a"), request(two, "a", "a")]
-    replies = answerer.answer(asked)
+    replies = answer(answerer, asked)
     answerer.close()
     assert (one.asked, two.asked) == (["a"], ["a"])
     assert answerer.tally.shared == 1
@@ -268,7 +269,7 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     answerer = Answerer("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
     asked = [request(one, text, text) for one in (*servers, local) for text in "ab"]
     started = time.monotonic()
-    replies = answerer.answer(asked)
+    replies = answer(answerer, asked)
     seconds = time.monotonic() - started
     answerer.close()
     assert seconds < 1.2  # one after the other: 1.5 s and more
@@ -303,7 +304,7 @@ def test_a_reply_is_seen_only_after_its_commit(tmp_path: Path) -> None:
 
     answerer.commit = slow_commit  # type: ignore[method-assign]
     backend.after_call = lambda count: order.append(f"call {count}")
-    replies = answerer.answer([request(backend, text, text) for text in "abcd"])
+    replies = answer(answerer, [request(backend, text, text) for text in "abcd"])
     answerer.close()
     assert not any(isinstance(reply, Unanswered) for reply in replies.values())
     assert order.index("call 4") > order.index("commit a")  # a slot is free after the commit only
@@ -337,7 +338,7 @@ def test_requests_of_one_window_meet_the_ledger_before_the_backend(tmp_path: Pat
     ledger.commit("test", "out", [(known, Reply({"score": 0.25}))])
     answerer = Answerer("test", lambda: ledger, Control())
     asked: list[Request] = [known, request(backend, "b", "b")]
-    replies = answerer.answer(asked)
+    replies = answer(answerer, asked)
     answerer.close()
     assert backend.asked == [["b"]]
     assert replies[known.key] == Reply({"score": 0.25})
@@ -355,10 +356,11 @@ def test_what_is_asked_together_does_not_depend_on_when_it_was_looked_up(tmp_pat
         backend = InOrder()
         ledger = Ledger(tmp_path / f"{len(looks)}.sqlite")
         answerer = Answerer("test", lambda: ledger, Control())
-        window = Window(answerer)
+        questions = Questions(answerer)
         for look in looks:
-            window.look(0, [(index, request(backend, text, text)) for index, text in look])
-        assert len(window.ask(0)) == 4
+            questions.look(0, [(index, request(backend, text, text)) for index, text in look])
+        questions.ask(0)
+        assert len(questions.replies) == 4
         answerer.close()
         return backend.asked
 

@@ -15,6 +15,8 @@ from prism_cli.ports import BatchDesk, Reply, Usage
 class ChatBackend(ProviderBackend):
     """A BatchableBackend; payloads are (the task's payload, attempt)."""
 
+    single = True
+
     def __init__(self, model: ChatModel, task: ChatTask) -> None:
         super().__init__(model.named)
         self._model = model

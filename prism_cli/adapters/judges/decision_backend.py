@@ -53,6 +53,7 @@ class DecisionBackend(ProviderBackend):
         super().__init__(named)
         most = named.card.max_documents or endpoint.most_questions
         self._task = DecisionTask(rubric, min(pack or most, most))
+        self.single = self._task.pack == 1
         self._endpoint = endpoint
         self._card = named.card
         more = orjson.dumps(named.card.extra_body, option=orjson.OPT_SORT_KEYS).decode()

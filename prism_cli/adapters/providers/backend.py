@@ -19,6 +19,8 @@ class Losses:
 class ProviderBackend:
     """A CallBackend but for `fingerprint`, `plan`, `estimate` and `answer`."""
 
+    single = False
+
     def __init__(self, named: "Named") -> None:
         self._named = named
         self._losses = Losses()

@@ -26,6 +26,8 @@ class SearchBackend(ProviderBackend):
         UsageError: more pages than the API gives.
     """
 
+    single = True
+
     def __init__(self, named: Named, results: int) -> None:
         super().__init__(named)
         self._channel, self._card = named.channel, named.card

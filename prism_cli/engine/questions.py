@@ -1,0 +1,91 @@
+"""The requests of a window of rows: looked up as they come, asked step by step, each once."""
+
+from collections.abc import Sequence
+
+from prism_cli.engine.answering import Answerer, GoOn
+from prism_cli.engine.calls import Unanswered
+from prism_cli.ports import CallBackend, Reply, Request
+
+_Noted = dict[bytes, tuple[int, int, Request]]
+"""By key: where a request stands first (row's index, place in its group)."""
+
+
+class Questions:
+    """What is asked together is a function of the rows alone: requests whose replies are at hand
+    take part in the plan, in the order of their rows, whenever they came. Those that go singly are
+    asked as soon as they are known.
+
+    Attributes:
+        replies: what is at hand, by key, and the lack of it; grows while `ask` works.
+    """
+
+    def __init__(self, answerer: Answerer) -> None:
+        self._answerer = answerer
+        self._steps: list[_Noted] = []
+        self._under_way: set[bytes] = set()
+        self.replies: dict[bytes, Reply | Unanswered] = {}
+
+    def look(self, step: int, asked: Sequence[tuple[int, Request]]) -> None:
+        """Note requests, each with its row's index, and take the replies that are in the ledger."""
+        while step >= len(self._steps):
+            self._steps.append({})
+        known, new = self._steps[step], []
+        for place, (index, one) in enumerate(asked):
+            first = known.get(one.key)
+            if first is None:
+                new.append(one.key)
+            if first is None or (index, place) < first[:2]:
+                known[one.key] = (index, place, one)
+        new = [key for key in new if key not in self.replies and key not in self._under_way]
+        self._answerer.tally.shared += len(asked) - len(new)
+        found = self._answerer.find(new)
+        self._answerer.tally.from_ledger += len(found)
+        self.replies.update(found)
+
+    def ask(self, step: int, go_on: GoOn = lambda answered: ()) -> None:
+        """Ask for what is missing of this step, and of what rows go on to meanwhile all that goes
+        singly. `replies` then has an entry for each.
+
+        Raises:
+            InterruptedRunError, LimitReachedError: after what was answered is committed.
+            PrerequisiteError: a model in this process cannot work at all.
+        """
+        noted = [one for *_, one in sorted(self._steps[step].values(), key=lambda at: at[:2])]
+        by_backend: dict[int, list[Request]] = {}
+        for one in noted:
+            by_backend.setdefault(id(one.backend), []).append(one)
+            if one.key not in self.replies:
+                self._under_way.add(one.key)
+        groups = [
+            group
+            for group in by_backend.values()
+            if any(one.key in self._under_way for one in group)
+        ]
+
+        def going_on(answered: Sequence[Request]) -> list[Request]:
+            new = {one.key: one for one in go_on(answered) if self._goes_singly(one)}
+            self._under_way |= new.keys()
+            return list(new.values())
+
+        if groups:
+            self._answerer.ask(groups, self.replies, going_on)
+        self._under_way.clear()
+
+    def _goes_singly(self, one: Request) -> bool:
+        return (
+            isinstance(one.backend, CallBackend)
+            and one.backend.single
+            and one.key not in self.replies
+            and one.key not in self._under_way
+        )
+
+
+def answer(answerer: Answerer, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
+    """A reply, or the lack of one, for each distinct key.
+
+    Raises: as `Questions.ask`.
+    """
+    questions = Questions(answerer)
+    questions.look(0, list(enumerate(requests)))
+    questions.ask(0)
+    return questions.replies

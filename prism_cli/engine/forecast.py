@@ -114,16 +114,16 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         if not _finished(job, stage, options)
     ]
     found.rows = sum(1 for job in jobs for _ in _lines(job, options))
-    asked: dict[str, list[tuple[Request, float]]] = {}
-    for row in _sample(jobs, found.rows, stage, options):
-        found.sampled += 1
-        for request, share in stage.questions(row):
-            asked.setdefault(request.backend.spec, []).append((request, share))
-    if not jobs or not found.sampled:
+    if not jobs:
         return found
     path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
     ledger = Ledger(path) if path.is_file() and not options.fresh else None
-    scale = found.rows / found.sampled
+    asked: dict[str, list[tuple[Request, float]]] = {}
+    for row in _sample(jobs, found.rows, stage, options):
+        found.sampled += 1
+        for request, share in _questions(stage, row, ledger):
+            asked.setdefault(request.backend.spec, []).append((request, share))
+    scale = found.rows / max(1, found.sampled)
     found.models = [_of_model(stage.name, *pair, scale, ledger) for pair in asked.items()]
     if ledger:
         ledger.close()
@@ -154,6 +154,19 @@ def _sample(jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions
         except RowError:
             continue
         yield row
+
+
+def _questions(stage: RowStage, row: Row, ledger: Ledger | None) -> Iterator[tuple[Request, float]]:
+    asking = stage.questions(row)
+    reply = None
+    try:
+        while True:
+            asked = asking.send(reply)
+            yield asked
+            key = asked[0].key
+            reply = ledger.find([key]).get(key) if ledger else None
+    except StopIteration:
+        return
 
 
 def _of_model(

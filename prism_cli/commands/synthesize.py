@@ -90,10 +90,10 @@ def synthesize(
     config = load_config(
         SynthesizeConfig, "synthesize", recipe=common.recipe, flags=flags, sets=common.sets
     )
+    there = find_shards([_rows_of(one) for one in config.against])
     backend = paid_wiring.chat_model(
         config.generator, SynthesisTask(), paid_wiring.catalog(common), device=config.device
     )
-    there = find_shards([_rows_of(one) for one in config.against])
     stage = SynthesizeStage(
         backend,
         per_instruction=config.per_instruction,

@@ -15,7 +15,7 @@ from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
 from prism_cli.domain.keywords import MAX_KEYWORDS
-from prism_cli.domain.languages import language_name, other_language
+from prism_cli.domain.languages import other_language
 from prism_cli.domain.near_duplicates import (
     THRESHOLD,
     jaccard,
@@ -38,6 +38,15 @@ TEMPERATURES = (0.8, 0.6, 1.0)
 
 EXACT, NEAR = "the same as an earlier one", "nearly the same as an earlier one"
 """Why a query is left out, as one row and all rows together tell it."""
+
+_TAG = re.compile(r"</?[A-Za-z|][^<>]*>|<\|")
+_MARKDOWN = re.compile(r"```|\*\*\S|^#+ |^[-*•] |\]\(")
+_QUESTION_MARKS = ("?", "？", "؟")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_REPLACED = "\ufffd"
+_UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn"}
+_JOINERS = "\u200c\u200d"
+"""Zero-width characters that Persian, Hindi and emoji are written with."""
 
 INSTRUCTION = """\
 You write search queries. An instruction says who searches and for what; you write what these \
@@ -158,15 +167,7 @@ class SynthesisTask:
         for one in found:
             if not isinstance(one, str):
                 raise UnusableReplyError(f"expected strings in the array, found {json_type(one)}")
-        return {"queries": found}
-
-
-_TAG = re.compile(r"</?[A-Za-z|][^<>]*>|<\|")
-_MARKDOWN = re.compile(r"```|\*\*\S|^#+ |^[-*•] |\]\(")
-_QUESTION_MARKS = ("?", "？", "؟")
-_UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn"}
-_JOINERS = "\u200c\u200d"
-"""Zero-width characters that Persian, Hindi and emoji are written with."""
+        return {"queries": [_LONE_SURROGATE.sub(_REPLACED, one) for one in found]}
 
 
 def fault(ask: Ask, value: Mapping[str, Any]) -> str | None:
@@ -223,15 +224,12 @@ def shares(count: int, styles: Sequence[str], first: int) -> dict[str, int]:
     }
 
 
-def asked_language(told: str | None) -> str:
-    """The language of a row as the model is told it; "" for none."""
-    return language_name(told or "")
-
-
 def _reason(ask: Ask, query: str) -> str:
     if not any(map(str.isalnum, query)):
         return "empty"
-    if any(unicodedata.category(one) in _UNSEEN and one not in _JOINERS for one in query):
+    if _REPLACED in query or any(
+        unicodedata.category(one) in _UNSEEN and one not in _JOINERS for one in query
+    ):
         return "control characters"
     if _TAG.search(query) or _MARKDOWN.search(query):
         return "markup"

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import orjson
 
+from prism_cli.domain.languages import language_name
 from prism_cli.domain.near_duplicates import loose_query_shingles
 from prism_cli.domain.synthesis import (
     CALL_QUERIES,
@@ -21,7 +22,6 @@ from prism_cli.domain.synthesis import (
     STYLES,
     Ask,
     Earlier,
-    asked_language,
     fault,
     question,
     shares,
@@ -84,15 +84,15 @@ class SynthesizeStage(RowStage):
                 )
 
     def work(self, row: Row) -> RowWork:
-        """Ask, style by style, until there is enough or every style has had a call more than its
-        share takes."""
-        instruction, language = row["instruction"], asked_language(row.get("language"))
+        """Ask, style by style, until there is enough, a style brings nothing new, or has had one
+        call more than its share takes."""
+        instruction, language = row["instruction"], language_name(row.get("language") or "")
         earlier = Earlier(instruction)
         kept: list[tuple[str, str]] = []
         refusal = ""
         first = int(text_id(f"{self._seed}\0{instruction}"), 16)
         wanted = shares(self._per_instruction, self._styles, first)
-        self._figures["wanted"] += self._per_instruction
+        self._figures["asked for"] += self._per_instruction
         waiting = deque((one, count, 1 - -count // CALL_QUERIES) for one, count in wanted.items())
         while waiting:
             style, missing, calls = waiting.popleft()
@@ -108,11 +108,11 @@ class SynthesizeStage(RowStage):
                 continue
             fresh = self._fresh(ask, reply.value["queries"], earlier)
             kept += [(query, style) for query in fresh]
-            if len(fresh) < missing and calls > 1:
+            if fresh and len(fresh) < missing and calls > 1:
                 waiting.append((style, missing - len(fresh), calls - 1))
         if refusal and not kept:
             raise RowError("instruction", refusal)
-        self._figures["instructions with fewer than wanted"] += len(kept) < self._per_instruction
+        self._figures["instructions with fewer than asked for"] += len(kept) < self._per_instruction
         return [self._row(row, *one) for one in kept] or Dropped("no query worth keeping")
 
     def questions(self, row: Row) -> Questions:
@@ -162,14 +162,14 @@ class SynthesizeStage(RowStage):
 
     def summary(self) -> dict[str, object]:
         """How many queries came, stayed, and were left out."""
-        counted = ("wanted", "made", "kept")
+        counted = ("asked for", "made", "kept")
         figures: dict[str, object] = {
             "generator": self._generator.spec,
             "queries": {name: self._figures[name] for name in counted}
             | {f"left out: {reason}": count for reason, count in sorted(self._left_out.items())},
         }
-        if short := self._figures["instructions with fewer than wanted"]:
-            figures["instructions with fewer than wanted"] = short
+        if short := self._figures["instructions with fewer than asked for"]:
+            figures["instructions with fewer than asked for"] = short
         if self._refusals:
             figures["calls refused"] = dict(sorted(self._refusals.items()))
         return figures

@@ -108,6 +108,24 @@ def test_queries_come_once_and_the_second_run_asks_nothing() -> None:
     assert figures["instructions with fewer than asked for"] == 1
 
 
+def test_a_budget_and_a_key_that_ends_stop_it_and_the_same_command_goes_on() -> None:
+    write_jsonl(Path("instructions.jsonl"), [item(0), item(2), item(3)])
+    with FaultServer([Fault("401", after=3)], Answers(chat=written)) as server:
+        provider_file(server.base_url, concurrency=1)
+        words = (*WORDS, "12")
+        assert prism(*words, "--max-cost", "0.002").returncode == 7
+        assert 1 <= len(server.calls) <= 2
+        stopped = prism(*words)
+        assert stopped.returncode == 5
+        assert "401" in stopped.stderr
+        assert not Path("queries.jsonl").exists()
+        server.set_faults()
+        assert prism(*words).returncode == 0
+        answered = [call.request for call in server.calls if call.status == 200]
+    assert len(answered) == len(set(answered)) == 6
+    assert len(read_jsonl(Path("queries.jsonl"))) == 3 * 12 - 2
+
+
 def test_what_comes_out_goes_into_a_web_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXA_API_KEY", "planted")
     write_jsonl(Path("instructions.jsonl"), [item(0)])

@@ -209,7 +209,8 @@ def test_another_seed_asks_other_questions() -> None:
 @pytest.mark.parametrize(
     ("row", "field"),
     [
-        ({}, "instruction"), ({"instruction": " "}, "instruction"), ({"instruction": 3}, "instruction"),
+        ({}, "instruction"), ({"instruction": " "}, "instruction"),
+        ({"instruction": 3}, "instruction"),
         ({"instruction": "a", "language": 3}, "language"),
         ({"instruction": "a", "query": "b"}, "query"),
         ({"instruction": "a", "document": "b"}, "document"),

@@ -128,6 +128,14 @@ def test_what_is_dropped_is_asked_for_again_but_not_for_ever() -> None:
     assert summary.figures["instructions with fewer than asked for"] == 1
 
 
+def test_a_style_that_brings_nothing_new_is_asked_no_more() -> None:
+    writer = Writer(lambda ask, attempt: ["how to clean a wound", "when to change a dressing"])
+    found, summary = synthesized([instruction()], writer, 30, styles=("question",))
+    assert [len(ask.told) for ask, _ in writer.asked] == [0, 2]
+    assert len(found) == 2
+    assert summary.figures["queries"]["made"] == 4
+
+
 def test_an_unusable_reply_is_asked_again_then_the_shorter_list_stays() -> None:
     def say(ask: Ask, attempt: int) -> Any:
         if ask.style == "keyword":

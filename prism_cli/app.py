@@ -17,10 +17,7 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 COMMANDS = {
     "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
-    "collect": (
-        "collect",
-        "Pairs from corpora, other rows, TREC runs, data sets, the web; queries.",
-    ),
+    "collect": ("collect", "Pairs from corpora, rows, runs, data sets, the web; queries."),
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),

@@ -71,10 +71,11 @@ def loose_query_shingles(text: str) -> "Hashes":
     """
     import numpy as np
 
+    text = " ".join(sorted(text.split()))
     if 2 * len(_UNSPACED.findall(text)) > len(text):
         points = _code_points(text)
         return np.concatenate((_runs(points, 1), _runs(points, 2)))
-    return query_shingles(" ".join(sorted(text.split())))
+    return query_shingles(text)
 
 
 def document_shingles(text: str) -> "Hashes":

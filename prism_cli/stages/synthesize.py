@@ -1,8 +1,8 @@
 """Instructions to queries: a generator writes them, and what came before is left out.
 
-Queries are near-duplicates within a row as they come, so that others are asked for, and among all
-rows of an output at its end: of each group of near-duplicates the first is kept. That is decided
-from all replies in the order of the rows, so a run that was killed ends as one that was not.
+Near-duplicates are looked for within a row as its queries come, so that others are asked for, and
+among all rows of an output at its end: of each group the first is kept. That is decided from all
+replies in the order of the rows, so a run that was killed ends as one that was not.
 """
 
 from collections import Counter, deque

@@ -17,7 +17,7 @@ from prism_cli.errors import MissingPackageError, PrismError, StorageError
 COMMANDS = {
     "quickstart": ("quickstart", "The whole pipeline on bundled text, on a laptop, in minutes."),
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
-    "collect": ("collect", "Pairs from BEIR folders, other rows, TREC runs, data sets, the web."),
+    "collect": ("collect", "Pairs from corpora, rows, runs, data sets, the web; queries."),
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
@@ -31,6 +31,8 @@ COMMANDS = {
     "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
+# Two words that are a command of their own, unless the second is a file or folder that is there.
+SECOND_WORDS = {("collect", "synthesize"): "synthesize"}
 # How `prism --help` shows them: in the pipeline's order.
 GROUPS = {
     "Start here": ("quickstart",),
@@ -71,7 +73,11 @@ class PipelineGroup(TyperGroup):
         if word not in COMMANDS:
             near = difflib.get_close_matches(word, COMMANDS, n=1)
             ctx.fail(f"No such command {word!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-        module = importlib.import_module(f"prism_cli.commands.{COMMANDS[word][0]}")
+        name = COMMANDS[word][0]
+        second = SECOND_WORDS.get((word, rest[0])) if rest else None
+        if second and not os.path.exists(rest[0]):
+            name, word, rest = second, f"{word} {rest[0]}", rest[1:]
+        module = importlib.import_module(f"prism_cli.commands.{name}")
         command = typer.main.get_command(module.app)
         command.name = word
         if not command.epilog:  # typer leaves it with the group where there is one command

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False,
-    epilog="Example: prism collect data/scifact -o pairs.jsonl --negatives 4 --limit 500",
+    epilog="Example: prism collect data/scifact -o pairs.jsonl --negatives 4 --limit 500. "
+    "Queries from instructions: prism collect synthesize --help",
 )
 
 

@@ -7,7 +7,7 @@ from prism_cli.errors import UsageError
 
 STAGES = (
     "collect", "convert", "distill", "eval", "relabel", "rerank", "rewrite-queries", "sample",
-    "split", "train",
+    "split", "synthesize", "train",
 )  # fmt: skip
 
 

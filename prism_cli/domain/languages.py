@@ -1,10 +1,12 @@
-"""Whether two texts are in one language: by script, and in Latin script by its little words.
+"""Whether two texts are in one language, or a text in one that is named: by script, and in Latin
+script by its little words.
 
 Made to be sure where it says no. It cannot tell apart languages of one other script (Russian and
 Ukrainian, Arabic and Persian, simplified and traditional Chinese), Danish and Norwegian, Latin
 languages that are not in FUNCTION_WORDS, nor texts too short to hold some of those words.
 """
 
+import re
 import unicodedata
 from collections import Counter
 
@@ -37,10 +39,32 @@ FUNCTION_WORDS = {
     }.items()
 }
 """The commonest words of languages in Latin script, in small letters."""
+LANGUAGES = {
+    code: (name, script)
+    for script, told in {
+        "LATIN": "cs Czech, da Danish, de German, en English, es Spanish, fi Finnish, fr French, "
+        "hu Hungarian, id Indonesian, it Italian, ms Malay, nl Dutch, no Norwegian, pl Polish, "
+        "pt Portuguese, ro Romanian, sv Swedish, tr Turkish, vi Vietnamese",
+        "CYRILLIC": "bg Bulgarian, ru Russian, uk Ukrainian",
+        "CJK": "ja Japanese, zh Chinese",
+        "ARABIC": "ar Arabic, fa Persian, ur Urdu",
+        "BENGALI": "bn Bengali",
+        "DEVANAGARI": "hi Hindi",
+        "GREEK": "el Greek",
+        "HANGUL": "ko Korean",
+        "HEBREW": "he Hebrew",
+        "TAMIL": "ta Tamil",
+        "THAI": "th Thai",
+    }.items()
+    for code, name in (one.split() for one in told.split(", "))
+}
+"""By ISO 639-1 code: the English name, and the script, where a language has one script alone."""
 MIN_SCRIPT_SHARE = 0.25
 """Of the document's words in the script of the other text."""
 _MAX_WORDS = 2000
 _MIN_HITS, _MIN_HIT_SHARE, _MIN_LEAD = 4, 0.12, 1.5
+_MIN_FOREIGN = 4
+_SCRIPTS = dict(LANGUAGES.values())
 _MIN_CJK, _KANA, _NO_KANA = 12, 0.15, 0.02
 
 
@@ -60,6 +84,38 @@ def language_difference(text: str, document: str) -> str | None:
     else:
         return None
     return f"{found}, the document {wanted}" if found and wanted and found != wanted else None
+
+
+def language_name(told: str) -> str:
+    """The English name of a language that is told by it or by a code, such as zh or pt-BR; what is
+    not in LANGUAGES stays as it is."""
+    told = told.strip()
+    name, _ = LANGUAGES.get(re.split("[-_]", told)[0].casefold(), ("", ""))
+    return name or (told.title() if told.title() in _SCRIPTS else told)
+
+
+def other_language(text: str, name: str) -> str | None:
+    """What tells that a text is not in the language `name`; None where nothing does.
+
+    Up to three words of another script tell nothing: they may be names.
+
+    Args:
+        name: as `language_name` gives it.
+    """
+    script = _SCRIPTS.get(name)
+    text = unicodedata.normalize("NFKC", text)
+    own = word_scripts(text, _MAX_WORDS)
+    if script is None or not own:
+        return None
+    if own.total() >= _MIN_FOREIGN and own[script] < MIN_SCRIPT_SHARE * own.total():
+        return f"{_title(own.most_common(1)[0][0])} script, expected {name}"
+    if script == "CJK":
+        found = _kana(text)
+    elif any(name in known.split(" or ") for known in FUNCTION_WORDS):
+        found = latin_language(text)
+    else:
+        return None
+    return f"{found}, expected {name}" if found and name not in found.split(" or ") else None
 
 
 def latin_language(text: str) -> str | None:

@@ -116,22 +116,22 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         if not _finished(job, stage, options)
     ]
     found.rows = sum(1 for job in jobs for _ in _lines(job, options))
-    asked: dict[str, list[tuple[Request, float]]] = {}
-    for row in _sample(jobs, found.rows, stage, options):
-        found.sampled += 1
-        for request, share in stage.questions(row):
-            asked.setdefault(request.backend.spec, []).append((request, share))
-    if not jobs or not found.sampled:
+    if not jobs:
         return found
-    path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
-    book = path.with_name(BOOK_NAME)
-    scale = found.rows / found.sampled
-    with ExitStack() as open_files:
+    with ExitStack() as files:
         before = _Before()
+        path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
+        book = path.with_name(BOOK_NAME)
         if path.is_file() and not options.fresh:
-            before.ledger = open_files.enter_context(closing(Ledger(path)))
+            before.ledger = files.enter_context(closing(Ledger(path)))
             if book.is_file():
-                before.book = open_files.enter_context(closing(BatchBook(book)))
+                before.book = files.enter_context(closing(BatchBook(book)))
+        asked: dict[str, list[tuple[Request, float]]] = {}
+        for row in _sample(jobs, found.rows, stage, options):
+            found.sampled += 1
+            for request, share in _questions(stage, row, before.ledger):
+                asked.setdefault(request.backend.spec, []).append((request, share))
+        scale = found.rows / max(1, found.sampled)
         found.models = [
             _of_model(stage.name, *pair, scale, before, options.batch) for pair in asked.items()
         ]
@@ -177,6 +177,19 @@ def _sample(jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions
         except RowError:
             continue
         yield row
+
+
+def _questions(stage: RowStage, row: Row, ledger: Ledger | None) -> Iterator[tuple[Request, float]]:
+    asking = stage.questions(row)
+    reply = None
+    try:
+        while True:
+            asked = asking.send(reply)
+            yield asked
+            key = asked[0].key
+            reply = ledger.find([key]).get(key) if ledger else None
+    except StopIteration:
+        return
 
 
 def _of_model(

@@ -6,9 +6,12 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from prism_cli.errors import RowError
-from prism_cli.ports import Outcome, Request, RowWork
+from prism_cli.ports import Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
+
+Questions = Generator[tuple[Request, float], Reply | None]
+"""Requests, each with its probability; sent the reply that is known, or None."""
 
 
 class RowStage:
@@ -56,10 +59,11 @@ class RowStage:
         """
         raise TypeError(f"{type(self).__name__} has no work")
 
-    def questions(self, row: Row) -> Iterator[tuple[Request, float]]:
+    def questions(self, row: Row) -> Questions:
         """For a forecast: what will be asked for `row`, and with which probability.
 
-        May change `row` in place. Raises nothing: a row that cannot be worked asks nothing.
+        It is sent the reply where the ledger has one, else None. May change `row` in place. Raises
+        nothing: a row that cannot be worked asks nothing.
         """
         try:
             work = self.work(row)

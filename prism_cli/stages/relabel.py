@@ -1,7 +1,7 @@
 """A panel of judges on every row, asked one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,7 +20,7 @@ from prism_cli.domain.voting import (
     mean_verdict,
     reach_probabilities,
 )
-from prism_cli.engine.stage import RowStage
+from prism_cli.engine.stage import Questions, RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import (
@@ -157,7 +157,7 @@ class RelabelStage(RowStage):
         note_origins(row, others | votes)
         return row
 
-    def questions(self, row: Row) -> Iterator[tuple[Request, float]]:
+    def questions(self, row: Row) -> Questions:
         """Every judge that has not voted yet, and how likely it is to be reached."""
         known = {spec for spec, *_ in self._known(row)}
         everyone = self._soft or self._audited_by_lot(row)

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.domain.languages import language_difference, latin_language
+from prism_cli.domain.languages import (
+    language_difference,
+    language_name,
+    latin_language,
+    other_language,
+)
 from prism_cli.domain.sentences import sentences
 
 DATA = Path(__file__).parent.parent / "data"
@@ -86,3 +91,33 @@ def test_a_document_in_two_languages_takes_both() -> None:
 def test_two_languages_with_like_shares_are_neither() -> None:
     assert latin_language(f"{TEXTS['English']} {TEXTS['German']}") is None
     assert language_difference(f"{TEXTS['English']} {TEXTS['German']}", TEXTS["French"]) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("zh", "Chinese"), ("zh-CN", "Chinese"), ("pt_BR", "Portuguese"), ("EN", "English"),
+        ("german", "German"), (" Russian ", "Russian"), ("Klingon", "Klingon"), ("", ""),
+        ("simplified Chinese", "simplified Chinese"),
+    ],
+)  # fmt: skip
+def test_a_language_is_named_by_code_or_name(told: str, name: str) -> None:
+    assert language_name(told) == name
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("wanted", ["English", "German", "Czech", "Chinese", "Russian", "Klingon"])
+def test_a_text_in_a_named_language(name: str, wanted: str) -> None:
+    scripts = {"English": "LATIN", "German": "LATIN", "Chinese": "CJK", "Russian": "CYRILLIC"}
+    different = wanted in scripts and name != wanted
+    assert bool(other_language(TEXTS[name], wanted)) == different
+
+
+def test_names_of_another_script_tell_nothing() -> None:
+    assert other_language("iPhone 15 Pro", "Chinese") is None
+    assert other_language("2 + 2", "Chinese") is None
+    assert other_language("how to clean wounds", "Chinese") == "Latin script, expected Chinese"
+    assert other_language("Det er ikke en by, og det var en av de", "Danish") is None
+    japanese = "これは傷口をきれいにする方法です"
+    assert other_language(japanese, "Japanese") is None
+    assert other_language(japanese, "Chinese") == "Japanese, expected Chinese"

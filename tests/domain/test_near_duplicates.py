@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.near_duplicates import (
     BANDS,
+    THRESHOLD,
     Groups,
     Shingles,
     band_keys,
     document_shingles,
     jaccard,
+    loose_query_shingles,
     normalised,
     numbers_in,
     query_shingles,
@@ -49,6 +51,20 @@ def test_jaccard_of_words_is_that_of_the_plain_sets(one: str, other: str) -> Non
     assert found == pytest.approx(len(left & right) / len(left | right))
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "near"),
+    [
+        ("wound care tips elderly", "elderly wound care tips", True),
+        ("how to clean a wound", "how to close a wound", False),
+        ("如何在家清洁深层伤口", "如何在家里清洁深层伤口", True),
+        ("北京到上海的火车票价格", "北京到广州的火车票价格", False),
+        ("東京 天気", "天気 東京", True),
+    ],
+)
+def test_loose_shingles_know_no_order_of_words(one: str, other: str, near: bool) -> None:
+    assert (similarity(loose_query_shingles, one, other) >= THRESHOLD) == near
+
+
 @given(st.text(max_size=60))
 def test_normal_form_is_stable_and_bounded_by_words(text: str) -> None:
     once = normalised(text)
@@ -56,6 +72,7 @@ def test_normal_form_is_stable_and_bounded_by_words(text: str) -> None:
     assert "  " not in once
     assert len(document_shingles(once)) >= 1
     assert len(query_shingles(once)) >= 1
+    assert len(loose_query_shingles(once)) >= 1
 
 
 def test_normal_form_by_hand() -> None:

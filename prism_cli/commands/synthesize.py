@@ -1,0 +1,148 @@
+"""`prism collect synthesize`: queries from instructions."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.options import Inputs, Paid, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.rows.row import Row
+    from prism_cli.shards.reader import Shard
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism collect synthesize instructions.jsonl -o queries.jsonl "
+    "--generator deepseek/deepseek-chat --per-instruction 20 --against beir/scifact",
+)
+
+
+@app.command()
+@with_common
+def synthesize(
+    inputs: Inputs,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            help="Who writes the queries: provider/model, or a chat model in this process: "
+            "hf:smollm2, hf:PATH, hf:HUB_ID.",
+            show_default=False,
+        ),
+    ] = None,
+    per_instruction: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=500, help="Queries for each instruction; default 20.", show_default=False
+        ),
+    ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="question, keyword or situation; repeatable, an equal share each; default all.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Rows with queries, or a BEIR folder: what is there, or nearly, is left out; "
+            "repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a local model: auto (default), cpu, cuda, cuda:1.", show_default=False
+        ),
+    ] = None,
+    *,
+    common: Paid,
+) -> None:
+    """Queries from rows of {"instruction": …}, and perhaps "language": a row out for each.
+
+    They are what `prism collect web` takes. Near-duplicates are left out of the whole output.
+    """
+    from prism_cli.commands import paid_wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.configs.load import load_config
+    from prism_cli.configs.synthesize import SynthesizeConfig
+    from prism_cli.domain.synthesis import SynthesisTask
+    from prism_cli.errors import UsageError
+    from prism_cli.shards.reader import find_shards
+    from prism_cli.stages.synthesize import SynthesizeStage
+
+    if common.reuse:
+        raise UsageError(
+            "--reuse: queries are not taken from files; replies in the ledger are not asked again, "
+            "and --against FILE leaves out what a file has"
+        )
+    flags = {
+        "generator": generator,
+        "per_instruction": per_instruction,
+        "styles": style or None,
+        "against": against or None,
+        "device": device,
+        "seed": common.seed,
+    }
+    config = load_config(
+        SynthesizeConfig, "synthesize", recipe=common.recipe, flags=flags, sets=common.sets
+    )
+    there = find_shards([_rows_of(one) for one in config.against])
+    backend = paid_wiring.chat_model(
+        config.generator, SynthesisTask(), paid_wiring.catalog(common), device=config.device
+    )
+    stage = SynthesizeStage(
+        backend,
+        per_instruction=config.per_instruction,
+        styles=tuple(dict.fromkeys(config.styles)),
+        against=lambda: _queries(there),
+        seed=config.seed,
+    )
+    run_row_stage(
+        stage,
+        inputs,
+        common,
+        config,
+        dependencies=[one.path for one in there],
+        identity={"generator_hash": backend.fingerprint},
+    )
+
+
+def _rows_of(given: str) -> str:
+    """Of a BEIR folder its queries."""
+    queries = (Path(given) / f"queries.jsonl{suffix}" for suffix in ("", ".gz"))
+    return next((str(path) for path in queries if path.is_file()), given)
+
+
+def _queries(shards: "Sequence[Shard]") -> Iterator[str]:
+    """The queries of rows, and those that they were before rewriting.
+
+    Raises:
+        MissingDataError: a line without one: what was meant to be left out might come.
+    """
+    from prism_cli.errors import MissingDataError
+    from prism_cli.rows.row import Rejected
+    from prism_cli.shards.reader import read_shards
+
+    def refuse(bad: Rejected) -> None:
+        raise MissingDataError(
+            f"--against {bad.ref}: {bad.field or 'row'}: {bad.reason}; nothing was asked. Give "
+            'rows with a query, or a BEIR folder\'s {"_id", "text"}'
+        )
+
+    for _, row in read_shards(shards, check=_check_query, on_reject=refuse):
+        yield row["query"]
+        if before := row.get("original_query"):
+            yield before
+
+
+def _check_query(row: "Row") -> None:
+    from prism_cli.rows.row import string_field
+
+    if "_id" in row and "query" not in row:
+        row["query"] = row.get("text")
+    string_field(row, "query", blank=False)
+    string_field(row, "original_query", required=False)

@@ -1,0 +1,251 @@
+"""Queries from an instruction: what a chat model is asked, which replies count, which queries stay.
+
+A call asks for a few queries of one style and lists those written before, so that it looks for
+something else. What it says is decided by the instruction and by the replies before it, which the
+ledger keeps: asked again, it is the same question.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from prism_cli.domain.chat import Prompt, UnusableReplyError
+from prism_cli.domain.keywords import MAX_KEYWORDS
+from prism_cli.domain.languages import other_language
+from prism_cli.domain.near_duplicates import (
+    THRESHOLD,
+    jaccard,
+    loose_query_shingles,
+    normalised,
+    numbers_in,
+)
+from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.domain.words import count_words
+from prism_cli.rows.row import json_type
+
+CALL_QUERIES = 10
+"""That one call asks for at the most: of longer lists the end repeats the beginning."""
+MAX_TOLD = 60
+"""Queries written before that a call lists, the newest: what is told is paid for each time."""
+MAX_QUERY_TOKENS = 120
+"""Of a query that is kept, by estimate."""
+TEMPERATURES = (0.8, 0.6, 1.0)
+"""By attempt: cooler where the form was missed, then warmer than before."""
+
+EXACT, NEAR = "the same as an earlier one", "nearly the same as an earlier one"
+"""Why a query is left out, as one row and all rows together tell it."""
+
+_TAG = re.compile(r"</?[A-Za-z|][^<>]*>|<\|")
+_MARKDOWN = re.compile(r"```|\*\*\S|^#+ |^[-*•] |\]\(")
+_QUESTION_MARKS = ("?", "？", "؟")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_REPLACED = "\ufffd"
+_UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn"}
+_JOINERS = "\u200c\u200d"
+"""Zero-width characters that Persian, Hindi and emoji are written with."""
+
+INSTRUCTION = """\
+You write search queries. An instruction says who searches and for what; you write what these \
+people type, each query as another person in another case would word it.
+
+Answer with one JSON array of strings, a query each, and with nothing before or behind it:
+["one query", "another query"]
+
+- Each query stands alone: whoever reads nothing else knows what is looked for.
+- Queries differ in what they look for, and not only in their words. Together they cover the \
+breadth of the instruction: what is common and what is rare, beginners and experts, general \
+matters and single cases with their names, numbers and places.
+- A query answers nothing, and speaks neither of the instruction nor of these rules.
+- A query is plain text on one line: no number before it, no markdown, no tags.
+- Write in the language that is named. Where none is named, write in the one that the instruction \
+asks for, else in that of the instruction.
+- Where queries are listed that were written before, look for something that none of them does.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How queries are worded.
+
+    Attributes:
+        told: to the model.
+        tokens: that one takes in the answer, rather more than less.
+        name: of the row's query_style.
+    """
+
+    told: str
+    tokens: int
+    name: str = "original"
+
+
+STYLES = {
+    "question": Style("questions in full, of 5 to 25 words, as one asks a person", 48),
+    "keyword": Style(
+        f"keywords, 2 to {MAX_KEYWORDS} words with blanks between them, as typed into a search "
+        "box: no sentence, no question mark",
+        24,
+        "keyword",
+    ),
+    "situation": Style(
+        "one or two sentences, of 20 to 50 words, that describe a case, what is special about it, "
+        "and what is needed",
+        96,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call.
+
+    Attributes:
+        language: its English name, or as the user names it; "" for none.
+        style: a key of STYLES.
+        count: queries that are asked for.
+        told: queries that were written before.
+        series: the seed: another one gives other queries.
+    """
+
+    instruction: str
+    language: str
+    style: str
+    count: int
+    told: tuple[str, ...] = ()
+    series: int = 0
+
+
+def question(ask: Ask) -> str:
+    """What the model is told besides what is always the same: all that decides its reply."""
+    lines = [f"Instruction: {ask.instruction}", f"Series of queries: {ask.series}"]
+    if ask.language:
+        lines.append(f"Language of the queries: {ask.language}")
+    if ask.told:
+        told = json.dumps(ask.told, ensure_ascii=False)
+        lines.append(f"Queries written before: {told}")
+    lines.append(f"Write {ask.count} new queries, all of this form: {STYLES[ask.style].told}.")
+    return "\n\n".join(lines)
+
+
+class SynthesisTask:
+    """Queries for an instruction; the payload is an `Ask`."""
+
+    name = "synthesize"
+    fingerprint = sha256(
+        f"reading 1\0{INSTRUCTION}\0{STYLES}\0{TEMPERATURES}".encode()
+    ).hexdigest()[:16]
+
+    def prompt(self, payload: Any, attempt: int) -> Prompt:
+        """The question; the instruction to the model comes first and is the same for all rows."""
+        return Prompt(
+            INSTRUCTION.strip(),
+            question(payload),
+            16 + payload.count * STYLES[payload.style].tokens,
+            TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)],
+        )
+
+    def read(self, payload: Any, text: str) -> dict[str, Any]:
+        """{"queries": [str]}, as the model wrote them: the first JSON array, whatever is around it.
+
+        Of an array that the bound of tokens cut, the strings that are whole.
+
+        Raises:
+            UnusableReplyError: no such array, an empty one, or one of other things than strings.
+        """
+        start = text.find("[")
+        if start < 0:
+            raise UnusableReplyError("expected a JSON array of strings, found none")
+        try:
+            found, _ = json.JSONDecoder().raw_decode(text, start)
+        except (json.JSONDecodeError, RecursionError):
+            found = _whole_strings(text[start:])
+        if not found:
+            raise UnusableReplyError("expected a JSON array of strings, found an empty or torn one")
+        for one in found:
+            if not isinstance(one, str):
+                raise UnusableReplyError(f"expected strings in the array, found {json_type(one)}")
+        return {"queries": [_LONE_SURROGATE.sub(_REPLACED, one) for one in found]}
+
+
+def fault(ask: Ask, value: Mapping[str, Any]) -> str | None:
+    """Why a reply is asked again though it can be read: none of its queries can be used."""
+    queries = value["queries"]
+    if difference := other_language("\n".join(queries), ask.language):
+        return f"queries in another language: {difference}"
+    reasons = [reason for _, reason in sifted(ask, queries)]
+    return None if "" in reasons else f"no query to keep: {reasons[0]}"
+
+
+def sifted(ask: Ask, queries: Sequence[str]) -> list[tuple[str, str]]:
+    """Every query with white space made single, and why it is left out ("": it is not)."""
+    cleaned = (" ".join(one.split()) for one in queries)
+    return [
+        (one, _reason(ask, one) if place < ask.count else "more than were asked for")
+        for place, one in enumerate(cleaned)
+    ]
+
+
+class Earlier:
+    """What one row has so far: its instruction, and queries.
+
+    Two queries are nearly the same where the shingles of both are, and they hold the same numbers.
+    The same is found among all rows by `stages.text_groups`.
+    """
+
+    def __init__(self, instruction: str) -> None:
+        self._plain: set[str] = set()
+        self._shingles: list[tuple[str, set[int]]] = []
+        self.reason(instruction)
+
+    def reason(self, query: str) -> str:
+        """Why a query is left out; "" where it is new, and remembered."""
+        plain = normalised(query)
+        if plain in self._plain:
+            return EXACT
+        numbers, shingles = numbers_in(plain), set(loose_query_shingles(plain).tolist())
+        for theirs, other in self._shingles:
+            if theirs == numbers and jaccard(shingles, other) >= THRESHOLD:
+                return NEAR
+        self._plain.add(plain)
+        self._shingles.append((numbers, shingles))
+        return ""
+
+
+def shares(count: int, styles: Sequence[str], first: int) -> dict[str, int]:
+    """How many queries of each style: as evenly as can be, what is left over from `first` on."""
+    turned = [*styles[first % len(styles) :], *styles[: first % len(styles)]]
+    return {
+        style: share
+        for place, style in enumerate(turned)
+        if (share := count // len(turned) + (place < count % len(turned)))
+    }
+
+
+def _reason(ask: Ask, query: str) -> str:
+    if not any(map(str.isalnum, query)):
+        return "empty"
+    if _REPLACED in query or any(
+        unicodedata.category(one) in _UNSEEN and one not in _JOINERS for one in query
+    ):
+        return "control characters"
+    if _TAG.search(query) or _MARKDOWN.search(query):
+        return "markup"
+    if estimate_tokens(query) > MAX_QUERY_TOKENS:
+        return "too long"
+    if ask.style == "keyword" and (
+        count_words(query) > MAX_KEYWORDS or query.endswith(_QUESTION_MARKS)
+    ):
+        return "no keywords"
+    return "another language" if other_language(query, ask.language) else ""
+
+
+def _whole_strings(torn: str) -> Any:
+    """The strings of an array without its end, up to the last that a comma follows."""
+    end = torn.rfind('",') + 1
+    try:
+        return json.loads(f"{torn[:end]}]")
+    except (json.JSONDecodeError, RecursionError):
+        return None

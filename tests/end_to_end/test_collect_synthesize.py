@@ -169,7 +169,7 @@ def test_killed_at_any_commit_it_asks_nothing_twice_and_ends_the_same(tmp_path: 
         assert Path("queries.jsonl").read_bytes() == resumed
     counted = Counter(call.request for call in calls)
     assert len(counted) == 16
-    assert len(calls) - len(counted) <= 2  # in flight at the kill before a commit
+    assert len(calls) - len(counted) <= 2 * 2  # two kills with calls in flight, two at the most
     queries = [row["query"] for row in read_jsonl(Path("queries.jsonl"))]
     assert len(queries) == len(set(queries)) == 8 * 14 + 1
 

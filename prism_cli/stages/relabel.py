@@ -1,7 +1,7 @@
 """A panel of judges on every row, asked one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ from prism_cli.domain.voting import (
 )
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
+from prism_cli.ports import BatchBackend, CallBackend, Request, RowWork, request
 from prism_cli.rows.row import (
     Row,
     check_pair,
@@ -34,6 +34,9 @@ from prism_cli.rows.row import (
 )
 from prism_cli.shards.paid_rows import PaidRows, note_origins
 from prism_cli.stages.asking import asked_again
+
+MOST_REASONS, SHOWN_REASONS = 1000, 10
+"""Why judges abstained: how many reasons are told apart, and how many the summary names."""
 
 
 @runtime_checkable
@@ -91,6 +94,7 @@ class RelabelStage(RowStage):
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
         self._audited: Counter[Pattern] = Counter()
+        self._silent: Counter[tuple[str, str]] = Counter()
 
     def check(self, row: Row) -> None:
         """A pair row; votes of the right form where they are to be kept.
@@ -123,6 +127,7 @@ class RelabelStage(RowStage):
                 origins[spec] = origin
         audit = self._audited_by_lot(row)
         answers: list[tuple[str, Vote | None]] = []
+        silent: list[tuple[str, str]] = []
         for spec, vote_on, backend in self._panel:
             if spec in poll.votes:
                 continue
@@ -132,15 +137,23 @@ class RelabelStage(RowStage):
             if vote_on is not None:
                 vote = vote_on(row)
             elif backend is not None:
-                vote, probability = yield from _asked(backend, row)
+                pair = (row["query"], document_text(row))
+                reply = yield from asked_again(backend, pair, *pair)
+                said, probability = reply.value.get("vote"), reply.value.get("probability")
+                vote = said if said in ("yes", "no") else None
                 if probability is not None:
                     probabilities[spec] = probability
+                if reply.refusal is not None:
+                    silent.append((spec, reply.refusal))
             poll.add(spec, vote)
             answers.append((spec, vote))
         for spec, *_ in known:
             self._votes[spec]["kept"] += 1
         for spec, cast in answers:
             self._votes[spec][cast or "abstained"] += 1
+        for one in silent:
+            full = len(self._silent) >= MOST_REASONS and one not in self._silent
+            self._silent[(one[0], "other reasons") if full else one] += 1
         verdict = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
         self._verdicts[verdict or "undecided"] += 1
         others = _forgotten(row)
@@ -180,6 +193,11 @@ class RelabelStage(RowStage):
             {"judge": spec, **{name: votes[name] for name in names}}
             for spec, votes in self._votes.items()
         ]
+        if self._silent:
+            figures["why judges abstained"] = [
+                {"judge": spec, "rows": count, "why": why}
+                for (spec, why), count in self._silent.most_common(SHOWN_REASONS)
+            ]
         if len(self._panel) > 1:
             asked = sum(votes.total() for votes in self._votes.values()) - kept
             spared = self._verdicts.total() * len(self._panel) - asked - kept
@@ -262,13 +280,3 @@ def _forgotten(row: Row) -> dict[str, str]:
 
 def _rounded(figure: float | None) -> float | None:
     return None if figure is None else round(figure, 4)
-
-
-def _asked(
-    backend: BatchBackend | CallBackend, row: Mapping[str, str]
-) -> Generator[Sequence[Request], Sequence[Reply], tuple[Vote | None, float | None]]:
-    """A judge's vote and probability; None where it has none."""
-    pair = (row["query"], document_text(dict(row)))
-    reply = yield from asked_again(backend, pair, *pair)
-    vote = reply.value.get("vote")
-    return vote if vote in ("yes", "no") else None, reply.value.get("probability")

@@ -28,7 +28,7 @@ class ChatBackend(ProviderBackend):
         return self._model.estimate(self._task.prompt(payload, attempt), attempt)
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """The task's value, or {"unusable": why}: such a reply was paid for, and is kept.
+        """The task's value, {"unusable": why}, or a refusal: all were paid for, and are kept.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
@@ -36,6 +36,8 @@ class ChatBackend(ProviderBackend):
         ((payload, attempt),) = payloads
         prompt = self._task.prompt(payload, attempt)
         completion = await self._model.complete(prompt, attempt, self._losses)
+        if completion.refusal is not None:
+            return [Reply({}, completion.refusal, completion.usage)]
         try:
             value = self._task.read(payload, completion.text)
         except UnusableReplyError as error:

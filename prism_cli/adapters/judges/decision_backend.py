@@ -9,7 +9,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import AgainError, count_in
 from prism_cli.domain.rubric import Decision, DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Reply, Usage
@@ -109,11 +109,10 @@ class DecisionBackend(ProviderBackend):
 
     def _used(self, told: Any, thought: Usage) -> Usage:
         """What the reply says was used, else what was thought."""
-        told = told if isinstance(told, dict) else {}
-        given, answered = told.get("input_tokens"), told.get("output_tokens")
+        given, answered = count_in(told, "input_tokens"), count_in(told, "output_tokens")
         return self._usage(
-            given if isinstance(given, int) else thought.input_tokens,
-            answered if isinstance(answered, int) else thought.output_tokens,
+            thought.input_tokens if given is None else given,
+            thought.output_tokens if answered is None else answered,
         )
 
     def _usage(self, given: int, answered: int) -> Usage:

@@ -103,7 +103,11 @@ class Channel:
         try:
             return await attempts(self._attempt, send, read, tokens, losses, give_up_at)
         except AgainError as error:
-            raise ProviderError(f"{self.name}: {self._without_key(error)}; gave up") from None
+            wait = error.wait or 0.0
+            long = f", and asks to wait {wait:.0f} s: longer than a question waits"
+            told = f"{self.name}: {self._without_key(error)}"
+            told += long if wait > self.provider.deadline_seconds else ""
+            raise ProviderError(f"{told}; gave up") from None
         except RefusalError as error:
             raise RefusalError(self._without_key(error)) from None
         except PrerequisiteError as error:
@@ -126,6 +130,10 @@ class Channel:
                 value = read(json_of(await self._sent(send, losses)))
             except AgainError as error:
                 losses.count += error.billed
+                if error.quota and not self.health.answered:
+                    # Later it may be the quota of a minute, which is soon whole again.
+                    self.health.down = self._told(error)
+                    raise PrerequisiteError(self.health.down) from None
                 self.health.failed(str(error), too_many=error.too_many, wait=error.wait)
                 raise
             except PrerequisiteError as error:

@@ -11,7 +11,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import AgainError, count_in
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
 from prism_cli.errors import RefusalError
@@ -130,8 +130,8 @@ class RerankTeacher(ProviderBackend):
 
     def _used(self, found: Any, tokens: int, searches: int) -> Usage:
         """What the reply says was used, else what was thought."""
-        told = _count(found, "usage", "total_tokens")
-        billed = _count(found, "meta", "billed_units", "search_units")
+        told = count_in(found, "usage", "total_tokens")
+        billed = count_in(found, "meta", "billed_units", "search_units")
         return self._usage(tokens if told is None else told, searches if billed is None else billed)
 
     def _measured(self, payloads: Sequence[Any]) -> tuple[int, int]:
@@ -154,10 +154,3 @@ class RerankTeacher(ProviderBackend):
     @staticmethod
     def _pair_tokens(query: str, text: str) -> int:
         return estimate_tokens(query) + estimate_tokens(text) + _AROUND_TOKENS
-
-
-def _count(found: Any, *path: str) -> int | None:
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    is_count = isinstance(found, int | float) and not isinstance(found, bool) and found >= 0
-    return math.ceil(found) if is_count else None

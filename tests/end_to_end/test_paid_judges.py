@@ -221,6 +221,42 @@ def test_votes_of_another_file_are_taken_as_paid() -> None:
     assert row["votes"] == {"deepseek/deepseek-chat": "no"}
 
 
+def test_verdicts_of_the_authors_rows_stand_for_the_whole_panel() -> None:
+    given = rows(6)
+    write_jsonl(Path("data.jsonl"), given)
+    texts = [{"query": row["query"], "document": row["document"]} for row in given]
+    authors = [
+        texts[0] | {"annotated_label": "yes", "revised_score": 0.9, "loss_type": "sft"},
+        texts[1] | {"annotated_label": "no", "revised_score": 0.1, "loss_type": "hybrid"},
+        texts[2] | {"annotated_label": None, "revised_score": 0.4, "loss_type": "point-wise"},
+        texts[3] | {"annotated_label": "perhaps", "loss_type": "sft"},
+        texts[4] | {"verdict": "yes", "votes": {"deepseek/deepseek-chat": "no", "x/y": "yes"}},
+    ]
+    write_jsonl(Path("author.jsonl"), authors)
+    with FaultServer(answers=Answers(chat=truth)) as server:
+        words = ("relabel", "data.jsonl", "--provider-file", providers(server.base_url), "--json")
+        paid = ("--reuse", "author.jsonl", "--audit", "1")
+        forecast = json.loads(prism(*words, *paid, "--dry-run").stdout)
+        done = prism(*words, *paid)
+        assert done.returncode == 0, done.stderr
+    told = [row.get("annotated_label") for row in authors]
+    found = read_jsonl(Path("data.relabel.jsonl"))
+    for row, label in zip(found[:2], told, strict=False):
+        assert (row["verdict"], row["votes"], row["votes_cast"]) == (label, {}, 0)
+        assert row["reused"] == {"verdict": "author.jsonl"}
+        assert "audit" not in row
+    assert [len(row["votes"]) for row in found[2:]] == [5] * 4
+    assert found[4]["reused"] == {"votes.deepseek/deepseek-chat": "author.jsonl"}
+    assert found[4]["votes"]["deepseek/deepseek-chat"] == "no"
+    assert len(server.calls) == 4 * 5 - 1
+    assert sum(model["calls"] for model in forecast["models"]) == 4 * 5 - 1
+    said = json.loads(done.stdout)["figures"]
+    assert said["verdicts taken over from --reuse"] == 2
+    assert said["judgements"]["spared by stopping early"] == 0
+    assert "1 rows passed over" in done.stderr
+    assert "author.jsonl:4: annotated_label" in done.stderr
+
+
 def test_a_document_that_gives_orders_is_fenced() -> None:
     seen: list[str] = []
 

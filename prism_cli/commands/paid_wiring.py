@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from prism_cli.adapters.providers.catalog import Catalog, Named
     from prism_cli.commands.options import Paid
@@ -114,6 +115,13 @@ def paid_rows(common: "Paid") -> "PaidRows | None":
             file=sys.stderr,
         )
     return found
+
+
+def paid_files(common: "Paid") -> "list[Path]":
+    """The files behind --reuse, shards of directories and patterns one by one."""
+    from prism_cli.shards.reader import find_shards
+
+    return [shard.path for shard in find_shards(common.reuse)]
 
 
 def _pairs_of(common: "Paid", useless: list[str]) -> "Iterator[tuple[str, Row]]":

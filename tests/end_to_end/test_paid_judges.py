@@ -216,6 +216,13 @@ def test_votes_of_another_file_are_taken_as_paid() -> None:
         words = ("relabel", "data.jsonl", "-o", "new.jsonl", "--reuse", "old.jsonl", "--fresh")
         assert prism(*words, *one).returncode == 0
         assert len(server.calls) == before
+        Path("shards").mkdir()
+        Path("old.jsonl").rename("shards/old.jsonl")
+        words = ("relabel", "data.jsonl", "-o", "again.jsonl", "--reuse", "shards", "--fresh")
+        assert prism(*words, *one).returncode == 0
+        assert len(server.calls) == before
+    (row, *_) = read_jsonl(Path("again.jsonl"))
+    assert row["reused"] == {"votes.deepseek/deepseek-chat": "shards/old.jsonl"}
     (row, *_) = read_jsonl(Path("new.jsonl"))
     assert row["reused"] == {"votes.deepseek/deepseek-chat": "old.jsonl"}
     assert row["votes"] == {"deepseek/deepseek-chat": "no"}

@@ -22,6 +22,7 @@ Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
+_SECRET_LENGTH = 8
 _PACE_SECONDS = 5.0
 """Limits a minute are held over windows of this length, so that a minute's calls do not go out
 in its first second."""
@@ -148,7 +149,7 @@ class Channel:
         seconds = self.provider.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await send()
+                return self._masked(await send())
         except (TimeoutError, httpx2.TimeoutException) as error:
             billed = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
             raise AgainError(f"no answer within {seconds:g} s", billed=billed) from None
@@ -160,6 +161,16 @@ class Channel:
         except (httpx2.RequestError, httpx2.StreamError) as error:
             words = f"the connection broke ({type(error).__name__}: {error})"
             raise AgainError(words, billed=True) from None
+
+    def _masked(self, response: httpx2.Response) -> httpx2.Response:
+        """The reply without the key, should a server repeat it: what is read, kept in the ledger
+        or cut short in a message must not hold it. A placeholder such as `none` is left alone."""
+        key = self.key.encode()
+        if len(key) < _SECRET_LENGTH or key not in response.content:
+            return response
+        headers = [one for one in response.headers.items() if one[0] != "content-encoding"]
+        masked = response.content.replace(key, b"[key]")
+        return httpx2.Response(response.status_code, headers=headers, content=masked)
 
     def _without_key(self, error: Exception) -> str:
         return str(error).replace(self.key, "[key]") if self.key else str(error)

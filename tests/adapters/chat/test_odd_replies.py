@@ -5,6 +5,7 @@ import asyncio
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 
 from prism_cli.adapters.chat.backend import ChatBackend
@@ -32,14 +33,18 @@ def refused(code: Any, message: str = "no", **more: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setenv("LAB_KEY", KEY)
+
+
+KEY = "sk-planted-0815"
 
 
 def asked(*replies: httpx2.Response, questions: int = 1) -> tuple[list[Any], int]:
     """What each question came to on a server that gives these replies, the last one for ever; and
     how many calls that took."""
     provider = Provider.model_validate(
-        {"api": "openai", "base_url": "https://lab.invalid/v1", "timeout_seconds": 0.3,
-         "deadline_seconds": 0.3, "concurrency": 1}
+        {"api": "openai", "base_url": "https://lab.invalid/v1", "key_env": "LAB_KEY",
+         "timeout_seconds": 0.3, "deadline_seconds": 0.3, "concurrency": 1}
     )  # fmt: skip
     card = ModelCard(usd_per_million_input=1.0, usd_per_million_output=1.0)
     named = Named("lab/judge", Channel("lab", provider), "judge", card)
@@ -211,3 +216,20 @@ def test_an_hour_of_retry_after_is_told() -> None:
 def test_an_error_object_says_its_status_in_digits_too() -> None:
     (error,), _ = asked(httpx2.Response(200, json=refused("429", "slow down")))
     assert "status 429 (slow down)" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (200, said(content=f"Your key is {KEY}")),
+        (200, said(content=None, refusal=f"Not for {KEY}")),
+        (400, refused("bad", "x" * 190 + KEY)),
+        (401, refused("bad", "x" * 190 + KEY)),
+        (500, {"detail": [{"headers": {"authorization": f"Bearer {KEY}"}}]}),
+        (200, f"<html>{'x' * 180}{KEY}".encode()),
+    ],
+)
+def test_a_repeated_key_is_in_no_reply_and_no_message(status: int, payload: Any) -> None:
+    whole = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+    (found,), _ = asked(httpx2.Response(status, content=whole))
+    assert KEY[:8] not in str(found)

@@ -9,7 +9,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError, count_in
+from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.domain.rubric import Decision, DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Reply, Usage
@@ -130,9 +130,10 @@ def probability(value: Any, name: str) -> float:
     Raises:
         AgainError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    share = share_in(value)
+    if share is None:
         raise AgainError(f"{value!r} as the answer to {name}; expected P(yes)", billed=True)
-    return float(value)
+    return share
 
 
 def _reply(odds: float | None) -> Reply:

@@ -14,7 +14,7 @@ import orjson
 
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 
-_AGAIN = {408, 409, 425, 429}
+_AGAIN = {408, 409, 424, 425, 429}
 _FINAL = {400, 413, 422}
 _WORDS = 200
 _CONTENT_FILTER = {"content_filter", "content_policy_violation", "moderation_blocked"}
@@ -33,6 +33,7 @@ _MODEL = {
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|((your|the) )?api key.*(valid|expired)", re.I)
 _NO_MODEL = re.compile(r"model not exist|invalid model\b|\S+ is not a valid model id", re.I)
 """Beginnings of messages whose codes say nothing: of Gemini, of DeepSeek and OpenRouter."""
+_ROUNDING = 1e-6
 _MOST = 1e12
 """Of a count that can be one; sqlite's integers end somewhere, too."""
 
@@ -68,7 +69,8 @@ def json_of(response: httpx2.Response) -> Any:
     """The JSON of a good reply; the body has been read.
 
     Raises:
-        AgainError: 408, 409, 425, 429, 5xx, and a 2xx that is no JSON or carries an error.
+        AgainError: 408, 409, 424 (TEI's where its model failed), 425, 429, 5xx, and a 2xx that is
+            no JSON or carries an error.
         RefusalError: 400, 413, 422.
         PrerequisiteError: 401, 402, 403, 404, a redirect, all others, and any that speaks of key,
             account or model.
@@ -122,6 +124,15 @@ def count_in(found: Any, *path: str) -> int | None:
     return math.ceil(found) if is_number and 0 <= found <= _MOST else None
 
 
+def share_in(value: Any) -> float | None:
+    """The number in [0, 1] that a value is, give or take what rounding does; None where it is
+    none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    nearest = min(max(float(value), 0.0), 1.0)
+    return nearest if abs(value - nearest) <= _ROUNDING else None
+
+
 def _retry_after(headers: httpx2.Headers) -> float | None:
     text = headers.get("retry-after", "").strip()
     try:
@@ -164,7 +175,7 @@ def _filtered(error: Any, codes: set[str]) -> bool:
 
 def _error_words(error: Any) -> str:
     if isinstance(error, dict):
-        error = error.get("message") or orjson.dumps(error).decode()
+        error = error.get("message") or error.get("error") or orjson.dumps(error).decode()
     return _plain(str(error))
 
 

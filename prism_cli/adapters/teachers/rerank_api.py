@@ -11,7 +11,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError, count_in
+from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
 from prism_cli.errors import RefusalError
@@ -117,13 +117,14 @@ class RerankTeacher(ProviderBackend):
                 )
             if index in scores:
                 raise AgainError(f"two results for document {index}", billed=True)
-            if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            share = share_in(score)
+            if share is None:
                 raise AgainError(
                     f"{score!r} as the score of document {index}; expected a number in [0, 1] "
                     "(raw scores of a model without an activation are none)",
                     billed=True,
                 )
-            scores[index] = float(score)
+            scores[index] = share
         if len(scores) < count:
             raise AgainError(f"{len(scores)} results for {count} documents", billed=True)
         return [scores[index] for index in range(count)]

@@ -233,3 +233,14 @@ def test_a_repeated_key_is_in_no_reply_and_no_message(status: int, payload: Any)
     whole = payload if isinstance(payload, bytes) else orjson.dumps(payload)
     (found,), _ = asked(httpx2.Response(status, content=whole))
     assert KEY[:8] not in str(found)
+
+
+def test_a_server_whose_model_failed_is_asked_again() -> None:
+    failed = httpx2.Response(424, json={"error": "inference failed", "error_type": "Backend"})
+    (reply,), calls = asked(failed, httpx2.Response(200, json=said(content="yes")))
+    assert (reply.value, calls) == ({"vote": "yes"}, 2)
+
+
+def test_an_error_within_a_detail_is_told_in_its_own_words() -> None:
+    (error,), _ = asked(httpx2.Response(432, json={"detail": {"error": "The plan is used up."}}))
+    assert "status 432 (The plan is used up.)" in str(error)

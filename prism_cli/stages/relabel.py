@@ -136,7 +136,7 @@ class RelabelStage(RowStage):
         for spec, vote_on, backend in self._panel:
             if spec in poll.votes:
                 continue
-            if poll.settled and not (audit or self._soft or spec in self._added):
+            if not (audit or self._soft or spec in self._added) and poll.settled:
                 continue
             vote: Vote | None = None
             if vote_on is not None:

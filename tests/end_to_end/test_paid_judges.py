@@ -118,13 +118,22 @@ def test_another_rubric_is_another_question() -> None:
 
 def test_a_reply_outside_the_table_is_asked_twice_more_then_it_is_an_abstention() -> None:
     write_jsonl(Path("data.jsonl"), rows(1))
-    with FaultServer(answers=Answers(chat=lambda model, text: "Perhaps")) as server:
+    said = ["Perhaps"]
+    with FaultServer(answers=Answers(chat=lambda model, text: said[-1])) as server:
         words = ("--judge", "deepseek/deepseek-chat", "--judge", "bailian/qwen3.5-397b-a17b")
         done = prism("relabel", "data.jsonl", *words, "--provider-file", providers(server.base_url))
-    assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr
+        (row,) = read_jsonl(Path("data.relabel.jsonl"))
+        assert (row["verdict"], row["votes"], row["votes_cast"]) == (None, {}, 0)
+        assert [call.model for call in server.calls] == ["deepseek-chat"] * 3
+        said.append("Yes")
+        given = (*words, "--provider-file", "providers.toml")
+        assert prism("relabel", "data.jsonl", *given, "--overwrite").returncode == 0
+        assert len(server.calls) == 3  # an abstention is kept
+        assert prism("relabel", "data.jsonl", *given, "--retry-final").returncode == 0
+    assert len(server.calls) == 5
     (row,) = read_jsonl(Path("data.relabel.jsonl"))
-    assert (row["verdict"], row["votes"], row["votes_cast"]) == (None, {}, 0)
-    assert [call.model for call in server.calls] == ["deepseek-chat"] * 3
+    assert (row["verdict"], row["votes_cast"]) == ("yes", 2)
 
 
 def test_a_key_that_expires_half_way_loses_nothing() -> None:

@@ -137,7 +137,8 @@ def distill(
         paid=paid_wiring.paid_rows(common),
         min_fidelity=config.min_fidelity,
     )
-    dependencies = [Path(file) for file in (config.calibrate, *common.reuse) if file]
+    dependencies = [Path(config.calibrate)] if config.calibrate else []
+    dependencies += paid_wiring.paid_files(common)
     # A resumed run must not mix the texts of two prompts.
     chats = config.generator not in (None, "extractive")
     identity = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}

@@ -1,16 +1,19 @@
 """Specs to models that are asked questions, of providers and in this process: judges, teachers,
 chat models. Like `wiring`, it imports each adapter where it is asked for."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from prism_cli.adapters.providers.catalog import Catalog, Named
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.ports import BatchBackend, CallBackend
+    from prism_cli.rows.row import Row
     from prism_cli.shards.paid_rows import PaidRows
     from prism_cli.stages.relabel import Judge
 
@@ -93,19 +96,59 @@ def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
 
 
 def paid_rows(common: "Paid") -> "PaidRows | None":
-    """What the rows of --reuse hold; None without it.
+    """What the rows of --reuse hold, of prism's own shape and of those that their fields tell
+    apart; None without it. Rows that hold no pair are passed over, and told.
 
     Raises:
         MissingDataError: no such file.
     """
     if not common.reuse:
         return None
-    from prism_cli.rows.row import check_pair
     from prism_cli.shards.paid_rows import PaidRows
+
+    useless: list[str] = []
+    found = PaidRows(_pairs_of(common, useless))
+    if useless and not common.quiet:
+        print(
+            f"prism: --reuse: {len(useless):,} rows passed over, as no pair can be read from them; "
+            f"the first is {useless[0]}",
+            file=sys.stderr,
+        )
+    return found
+
+
+def paid_files(common: "Paid") -> "list[Path]":
+    """The files behind --reuse, shards of directories and patterns one by one."""
+    from prism_cli.shards.reader import find_shards
+
+    return [shard.path for shard in find_shards(common.reuse)]
+
+
+def _pairs_of(common: "Paid", useless: list[str]) -> "Iterator[tuple[str, Row]]":
+    """(file, pair row) of all --reuse files; `useless` takes what is wrong with the others."""
+    from prism_cli.adapters.shapes.base import ShapeSettings
+    from prism_cli.adapters.shapes.table import RecognisingReader
+    from prism_cli.errors import RowError
+    from prism_cli.rows.row import Dropped, check_pair
     from prism_cli.shards.reader import read_rows
 
-    read = read_rows(common.reuse, fields=common.field_names, check=check_pair)
-    return PaidRows((place.file, row) for place, row in read)
+    reader = RecognisingReader(ShapeSettings())
+    read = read_rows(
+        common.reuse,
+        fields=common.field_names,
+        on_reject=lambda bad: useless.append(f"{bad.ref}: {bad.field or 'line'}: {bad.reason}"),
+    )
+    for place, row in read:
+        try:
+            found = reader.read(row)
+            pairs = found if isinstance(found, list) else [found]
+            kept = [pair for pair in pairs if not isinstance(pair, Dropped)]
+            for pair in kept:
+                check_pair(pair)
+        except RowError as error:
+            useless.append(f"{place}: {error}")
+        else:
+            yield from ((place.file, pair) for pair in kept)
 
 
 def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":

@@ -112,7 +112,7 @@ def relabel(
         inputs,
         common,
         config,
-        dependencies=[Path(file) for file in common.reuse],
+        dependencies=paid_wiring.paid_files(common),
         identity={"rubric_hash": task.fingerprint},
     )
 

@@ -44,7 +44,7 @@ class Poll:
 
     def count(self, vote: Vote) -> int:
         """How many voted so."""
-        return sum(cast == vote for cast in self.votes.values())
+        return list(self.votes.values()).count(vote)
 
     @property
     def verdict(self) -> Vote | None:
@@ -58,8 +58,8 @@ class Poll:
     def settled(self) -> bool:
         """Whether the judges that are left cannot change the verdict."""
         left = self.size - len(self.votes) - self.abstentions
-        most = max(self.count("yes"), self.count("no"))
-        return self.verdict is not None or most + left < majority(self.size)
+        most, needed = max(self.count("yes"), self.count("no")), majority(self.size)
+        return most >= needed or most + left < needed
 
     def agreement_with(self, verdict: Vote | None) -> float | None:
         """Share of the votes cast that equal `verdict`; None for None, or without votes."""

@@ -48,7 +48,11 @@ def summary_lines(
     lines += _figure_lines(summary.figures, drawn or {})
     for reason, count in summary.pending_reasons.items():
         lines.append(f"pending: {count:,} rows: {reason}")
-    lines += [f"not published, rows are pending: {out}" for out in summary.unpublished]
+    lines += [
+        f"not published, rows are pending: {out}; the same command asks for these alone, "
+        "--accept-pending writes the others without them"
+        for out in summary.unpublished
+    ]
     lines += [f"wrote {out}" for out in summary.outputs]
     lines += [f"set aside in {side}" for side in summary.side_files]
     if verbose:

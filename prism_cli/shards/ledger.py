@@ -44,6 +44,7 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     usd = usd + excluded.usd,
     lost_calls = lost_calls + excluded.lost_calls
 """
+_USABLE = "substr(value, 1, 11) <> CAST('{\"unusable\"' AS BLOB)"
 _SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
 _NO_USAGE = Usage()
 _MERGE = (
@@ -78,7 +79,7 @@ class Ledger(DurableFile):
         self, keys: Sequence[bytes], since_ms: int = 0, refused_since_ms: int = 0
     ) -> dict[bytes, Reply]:
         """The replies that are here, by key; only those committed after `since_ms`, and of
-        refusals only those after `refused_since_ms`."""
+        refusals and replies that could not be used only those after `refused_since_ms`."""
         found: dict[bytes, Reply] = {}
         loads = orjson.loads
         with self._guarded():
@@ -88,7 +89,7 @@ class Ledger(DurableFile):
                 for key, value, refusal in self._db.execute(
                     "SELECT key, value, refusal FROM replies "
                     f"WHERE key IN ({marks}) AND created_ms > ? "
-                    "AND (refusal IS NULL OR created_ms > ?)",
+                    f"AND (created_ms > ? OR (refusal IS NULL AND {_USABLE}))",
                     (*part, since_ms, refused_since_ms),
                 ):
                     found[key] = Reply(loads(value), refusal, _NO_USAGE)

@@ -11,6 +11,8 @@ from prism_cli.shards.spill import Spill
 
 MAPS = ("votes", "vote_probabilities", "teacher_scores")
 """Fields that hold a value a judge or teacher."""
+WHOLES = (("verdict", "votes"), ("teacher_score", "teacher_scores"))
+"""Fields that stand for all judges or teachers, and where these are named, if they are."""
 TEXTS = ("contribution", "evidence")
 
 
@@ -23,7 +25,8 @@ class PaidValue:
 
 
 class PaidRows:
-    """Votes, probabilities, scores and texts of other files' rows.
+    """Votes, probabilities, scores and texts of other files' rows; and verdicts and scores that
+    name no judge and no teacher, as those of the paper's author do not.
 
     Args:
         rows: (file, row); of two values for one thing the first counts.
@@ -35,7 +38,8 @@ class PaidRows:
         self._spill.index("key")
 
     def find(self, query: str, text: str) -> dict[tuple[str, str], PaidValue]:
-        """(field, name) -> value, for one pair; the name of texts is the generator's."""
+        """(field, name) -> value, for one pair; the name of texts is the generator's. It is "" for
+        what names nobody."""
         found: dict[tuple[str, str], PaidValue] = {}
         for field, name, value, origin in self._spill.rows(
             "SELECT field, name, value, origin FROM spill WHERE key = ? ORDER BY rowid",
@@ -65,13 +69,17 @@ def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
             for name, value in values.items() if isinstance(values, dict) else ():
                 if _is_paid(field, value):
                     yield key, field, name, orjson.dumps(value), origin
+        for field, named in WHOLES:
+            value = row.get(field)
+            if not row.get(named) and _is_paid(field, value):
+                yield key, field, "", orjson.dumps(value), origin
         texts = [row.get(name) for name in TEXTS]
         if all(isinstance(text, str) and text.strip() for text in texts):
             yield key, "texts", row.get("generator") or "", orjson.dumps(texts), origin
 
 
 def _is_paid(field: str, value: Any) -> bool:
-    if field == "votes":
+    if field in ("votes", "verdict"):
         return value in ("yes", "no")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 <= value <= 1

@@ -23,7 +23,7 @@ def asked_again(
         parts: the texts that decide the reply, for the request's key.
         fault: why a reply that the backend calls usable is not; None where it is.
     """
-    found: Counter[str] = Counter()
+    found: list[str] = []
     for attempt in range(attempts):
         number = (f"attempt {attempt}",) if attempt else ()
         (reply,) = yield [request(backend, (payload, attempt), *parts, *number)]
@@ -32,6 +32,6 @@ def asked_again(
         why = reply.value.get("unusable") or fault(reply.value)
         if why is None:
             return reply
-        found[why] += 1
-    told = "; ".join(f"{count} x {why}" for why, count in found.items())
+        found.append(why)
+    told = "; ".join(f"{count} x {why}" for why, count in Counter(found).items())
     return Reply({}, f"{attempts} replies that could not be used: {told}")

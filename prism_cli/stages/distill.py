@@ -52,7 +52,8 @@ class DistillStage(RowStage):
             "evidence"}; a refusal becomes generation_error.
         figures: what summary and manifest tell besides counts.
         paid: scores and texts that are paid for already; the row's `reused` says where they come
-            from.
+            from. A score that names no teacher is taken as teacher_score where none of these
+            teachers has scored, texts that name no generator where this one has written none.
         min_fidelity: share of the evidence's numbers and names that stand in the document, below
             which another answer is asked for.
     """
@@ -112,10 +113,13 @@ class DistillStage(RowStage):
             paid = self._paid.find(row["query"], document_text(row))
         reused = {one.spec: score for one in missing if (score := paid.get((_SCORES, one.spec)))}
         asked = [one for one in missing if one.spec not in reused]
+        nobodys = paid.get((CALIBRATED, "")) if asked == self._teachers else None
+        if nobodys is not None:
+            asked = []
         writes = writes and not self._takes_over_texts(row, paid)
         if asked or writes:
-            return self._answered(row, asked, writes, reused)
-        self._finish(row, {}, reused)
+            return self._answered(row, asked, writes, reused, nobodys)
+        self._finish(row, {}, reused, nobodys)
         return row
 
     def summary(self) -> dict[str, object]:
@@ -145,6 +149,7 @@ class DistillStage(RowStage):
         asked: Sequence[Backend],
         writes: bool,
         reused: Mapping[str, PaidValue],
+        nobodys: PaidValue | None,
     ) -> RowWork:
         requests: list[Request] = []
         if asked:
@@ -162,13 +167,23 @@ class DistillStage(RowStage):
             found[teacher.spec] = reply.value["score"]
         if writing is not None:
             yield from _continued(writing, replies[-1:])
-        self._finish(row, found, reused)
+        self._finish(row, found, reused, nobodys)
         return row
 
     def _finish(
-        self, row: Row, found: Mapping[str, float], reused: Mapping[str, PaidValue]
+        self,
+        row: Row,
+        found: Mapping[str, float],
+        reused: Mapping[str, PaidValue],
+        nobodys: PaidValue | None,
     ) -> None:
         if not self._teachers:
+            return
+        if nobodys is not None:
+            self._reused_scores += 1
+            row[CALIBRATED] = nobodys.value
+            note_origins(row, {CALIBRATED: nobodys.origin})
+            self._scores[CALIBRATED].add(nobodys.value, row.get("verdict"))
             return
         self._reused_scores += len(reused)
         new = {**{spec: one.value for spec, one in reused.items()}, **found}
@@ -196,13 +211,14 @@ class DistillStage(RowStage):
         return True
 
     def _takes_over_texts(self, row: Row, paid: Mapping[tuple[str, str], PaidValue]) -> bool:
-        """Whether the same generator's texts are paid for; then the row has them."""
+        """Whether the same generator's texts are paid for, or nobody's; then the row has them."""
         assert self._generator is not None
-        texts = paid.get(("texts", self._generator.spec))
+        name = self._generator.spec if ("texts", self._generator.spec) in paid else ""
+        texts = paid.get(("texts", name))
         if texts is None or self._unfaithful(row, texts.value[1]):
             return False
         self._texts[_TAKEN_OVER] += 1
-        self._put_texts(row, dict(zip(_TEXTS, texts.value, strict=True)))
+        self._put_texts(row, dict(zip(_TEXTS, texts.value, strict=True)), name)
         note_origins(row, {"texts": texts.origin})
         return True
 
@@ -225,11 +241,13 @@ class DistillStage(RowStage):
             return
         self._texts["written"] += 1
         self._fidelity.add(entity_fidelity(reply.value["evidence"], document_text(row)))
-        self._put_texts(row, reply.value)
+        self._put_texts(row, reply.value, self._generator.spec)
 
-    def _put_texts(self, row: Row, texts: Value) -> None:
-        assert self._generator is not None
-        row["generator"] = self._generator.spec
+    def _put_texts(self, row: Row, texts: Value, generator: str) -> None:
+        if generator:
+            row["generator"] = generator
+        else:
+            row.pop("generator", None)
         row.pop("generation_error", None)  # of an earlier attempt
         for name in _TEXTS:
             row[name] = texts[name]

@@ -1,7 +1,7 @@
 """A panel of judges on every row, asked one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ from prism_cli.domain.voting import (
 )
 from prism_cli.engine.stage import Questions, RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
+from prism_cli.ports import BatchBackend, CallBackend, RowWork, request
 from prism_cli.rows.row import (
     Row,
     check_pair,
@@ -32,8 +32,11 @@ from prism_cli.rows.row import (
     query_id,
     scores_field,
 )
-from prism_cli.shards.paid_rows import PaidRows, note_origins
+from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
+
+MOST_REASONS, SHOWN_REASONS = 1000, 10
+"""Why judges abstained: how many reasons are told apart, and how many the summary names."""
 
 
 @runtime_checkable
@@ -62,7 +65,8 @@ class RelabelStage(RowStage):
         soft: every judge is asked, and the mean of their probabilities decides.
         added: specs of judges that vote on every row, before those that have not voted yet; the
             votes that rows bring along are kept.
-        paid: votes that are paid for already.
+        paid: votes that are paid for already; and verdicts that name no judge, which stand for the
+            whole panel where no vote of it is known.
     """
 
     name = "relabel"
@@ -91,6 +95,8 @@ class RelabelStage(RowStage):
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
         self._audited: Counter[Pattern] = Counter()
+        self._silent: Counter[tuple[str, str]] = Counter()
+        self._taken = 0
 
     def check(self, row: Row) -> None:
         """A pair row; votes of the right form where they are to be kept.
@@ -114,7 +120,10 @@ class RelabelStage(RowStage):
         poll = Poll(len(self._panel))
         probabilities: dict[str, float] = {}
         origins: dict[str, str] = {}
-        known = self._known(row)
+        paid = self._bought(row)
+        known = self._known(row, paid)
+        if (verdict := self._verdict_of(paid, known)) is not None:
+            return self._as_paid(row, verdict)
         for spec, known_vote, known_odds, origin in known:
             poll.add(spec, known_vote)
             if known_odds is not None:
@@ -123,33 +132,42 @@ class RelabelStage(RowStage):
                 origins[spec] = origin
         audit = self._audited_by_lot(row)
         answers: list[tuple[str, Vote | None]] = []
+        silent: list[tuple[str, str]] = []
         for spec, vote_on, backend in self._panel:
             if spec in poll.votes:
                 continue
-            if poll.settled and not (audit or self._soft or spec in self._added):
+            if not (audit or self._soft or spec in self._added) and poll.settled:
                 continue
             vote: Vote | None = None
             if vote_on is not None:
                 vote = vote_on(row)
             elif backend is not None:
-                vote, probability = yield from _asked(backend, row)
+                pair = (row["query"], document_text(row))
+                reply = yield from asked_again(backend, pair, *pair)
+                said, probability = reply.value.get("vote"), reply.value.get("probability")
+                vote = said if said in ("yes", "no") else None
                 if probability is not None:
                     probabilities[spec] = probability
+                if reply.refusal is not None:
+                    silent.append((spec, reply.refusal))
             poll.add(spec, vote)
             answers.append((spec, vote))
         for spec, *_ in known:
             self._votes[spec]["kept"] += 1
         for spec, cast in answers:
             self._votes[spec][cast or "abstained"] += 1
-        verdict = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
-        self._verdicts[verdict or "undecided"] += 1
+        for one in silent:
+            full = len(self._silent) >= MOST_REASONS and one not in self._silent
+            self._silent[(one[0], "other reasons") if full else one] += 1
+        decided = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
+        self._verdicts[decided or "undecided"] += 1
         others = _forgotten(row)
         row["votes"] = self._in_order(poll.votes)
         if probabilities:
             row["vote_probabilities"] = self._in_order(probabilities)
-        row["verdict"] = verdict
+        row["verdict"] = decided
         row["votes_cast"] = len(poll.votes)
-        row["agreement"] = poll.agreement_with(verdict)
+        row["agreement"] = poll.agreement_with(decided)
         if audit:
             self._audited[tuple(poll.votes.get(spec) for spec in self._order)] += 1
             row["audit"] = True
@@ -159,7 +177,11 @@ class RelabelStage(RowStage):
 
     def questions(self, row: Row) -> Questions:
         """Every judge that has not voted yet, and how likely it is to be reached."""
-        known = {spec for spec, *_ in self._known(row)}
+        paid = self._bought(row)
+        votes = self._known(row, paid)
+        if self._verdict_of(paid, votes) is not None:
+            return
+        known = {spec for spec, *_ in votes}
         everyone = self._soft or self._audited_by_lot(row)
         pair = (row["query"], document_text(row))
         reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(known) :]
@@ -180,9 +202,16 @@ class RelabelStage(RowStage):
             {"judge": spec, **{name: votes[name] for name in names}}
             for spec, votes in self._votes.items()
         ]
+        if self._paid is not None:
+            figures["verdicts taken over from --reuse"] = self._taken
+        if self._silent:
+            figures["why judges abstained"] = [
+                {"judge": spec, "rows": count, "why": why}
+                for (spec, why), count in self._silent.most_common(SHOWN_REASONS)
+            ]
         if len(self._panel) > 1:
             asked = sum(votes.total() for votes in self._votes.values()) - kept
-            spared = self._verdicts.total() * len(self._panel) - asked - kept
+            spared = (self._verdicts.total() - self._taken) * len(self._panel) - asked - kept
             figures["judgements"] = {"made": asked, "spared by stopping early": spared}
         if self._audit:
             figures["audit rows"] = self._audited.total()
@@ -225,7 +254,27 @@ class RelabelStage(RowStage):
         """By judge, in the panel's order."""
         return {spec: found[spec] for spec in self._order if spec in found}
 
-    def _known(self, row: Row) -> list[tuple[str, Vote, float | None, str]]:
+    def _bought(self, row: Row) -> dict[tuple[str, str], PaidValue]:
+        """What is paid for already, of this pair."""
+        return self._paid.find(row["query"], document_text(row)) if self._paid is not None else {}
+
+    def _verdict_of(
+        self, paid: Mapping[tuple[str, str], PaidValue], known: Sequence[object]
+    ) -> PaidValue | None:
+        """A verdict that stands for the whole panel: where none of its votes is known."""
+        return None if known or self._added or self._soft else paid.get(("verdict", ""))
+
+    def _as_paid(self, row: Row, verdict: PaidValue) -> Row:
+        self._verdicts[verdict.value] += 1
+        self._taken += 1
+        others = _forgotten(row)
+        row |= {"votes": {}, "verdict": verdict.value, "votes_cast": 0, "agreement": None}
+        note_origins(row, others | {"verdict": verdict.origin})
+        return row
+
+    def _known(
+        self, row: Row, paid: Mapping[tuple[str, str], PaidValue]
+    ) -> list[tuple[str, Vote, float | None, str]]:
         """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
         found: dict[str, tuple[str, Vote, float | None, str]] = {}
         if self._added:
@@ -235,13 +284,11 @@ class RelabelStage(RowStage):
                 for spec in self._order
                 if given.get(spec) in ("yes", "no")
             }
-        if self._paid is not None:
-            known = self._paid.find(row["query"], document_text(row))
-            for spec in self._order:
-                vote = known.get(("votes", spec))
-                if spec not in found and vote is not None:
-                    odd = known.get(("vote_probabilities", spec))
-                    found[spec] = (spec, vote.value, odd.value if odd else None, vote.origin)
+        for spec in self._order if paid else ():
+            vote = paid.get(("votes", spec))
+            if spec not in found and vote is not None:
+                odd = paid.get(("vote_probabilities", spec))
+                found[spec] = (spec, vote.value, odd.value if odd else None, vote.origin)
         return [found[spec] for spec in self._order if spec in found]
 
     def _audited_by_lot(self, row: Row) -> bool:
@@ -251,24 +298,18 @@ class RelabelStage(RowStage):
 
 
 def _forgotten(row: Row) -> dict[str, str]:
-    """Take away what an earlier panel left beside votes and verdict; of `reused` what is not of
-    votes."""
+    """Take away what an earlier panel left beside votes and verdict; of `reused` what is of
+    neither."""
     row.pop("vote_probabilities", None)
     row.pop("audit", None)
     before = row.pop("reused", None)
     known = before.items() if isinstance(before, dict) else ()
-    return {name: origin for name, origin in known if not name.startswith("votes.")}
+    return {
+        name: origin
+        for name, origin in known
+        if name != "verdict" and not name.startswith("votes.")
+    }
 
 
 def _rounded(figure: float | None) -> float | None:
     return None if figure is None else round(figure, 4)
-
-
-def _asked(
-    backend: BatchBackend | CallBackend, row: Mapping[str, str]
-) -> Generator[Sequence[Request], Sequence[Reply], tuple[Vote | None, float | None]]:
-    """A judge's vote and probability; None where it has none."""
-    pair = (row["query"], document_text(dict(row)))
-    reply = yield from asked_again(backend, pair, *pair)
-    vote = reply.value.get("vote")
-    return vote if vote in ("yes", "no") else None, reply.value.get("probability")

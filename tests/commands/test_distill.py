@@ -166,6 +166,36 @@ def test_scores_of_other_files_are_not_paid_again(voyage: FaultServer) -> None:
     assert [one["path"] for one in manifest("out.jsonl")["dependencies"]] == ["old.jsonl"]
 
 
+def test_the_authors_rows_are_taken_as_paid_under_their_own_names(voyage: FaultServer) -> None:
+    rows = make_pairs(4, verdict="yes")
+    write_jsonl(Path("in.jsonl"), [rows[0] | {"teacher_scores": {VOYAGE[0]: 0.25}}, *rows[1:]])
+    texts = {"contribution": "It says so.", "evidence": "Item 1 is a thing."}
+    author = [
+        {"query": row["query"], "document": row["document"], "revised_score": 0.75} | more
+        for row, more in zip(rows, ({}, texts, {}), strict=False)
+    ]
+    write_jsonl(Path("author.jsonl"), author)
+    words = ("distill", "in.jsonl", "-o", "out.jsonl", "--reuse", "author.jsonl", "--json")
+    models = ("--teacher", VOYAGE[0], "--generator", "extractive")
+    done = prism(*words, *models)
+    assert done.returncode == 0, done.stderr
+    found = read_jsonl(Path("out.jsonl"))
+    assert found[0]["teacher_score"] == 0.25  # its own score comes first
+    assert (found[1]["teacher_score"], found[2]["teacher_score"]) == (0.75, 0.75)
+    assert "teacher_scores" not in found[1]
+    assert {name: found[1][name] for name in texts} == texts
+    assert [row.get("generator") for row in found] == ["extractive", None, *["extractive"] * 2]
+    assert [row.get("reused") for row in found] == [
+        None,
+        {"teacher_score": "author.jsonl", "texts": "author.jsonl"},
+        {"teacher_score": "author.jsonl"},
+        None,
+    ]
+    assert json.loads(done.stdout)["figures"]["scores taken over from --reuse"] == 2
+    (call,) = voyage.calls
+    assert rows[3]["document"] in call.text
+
+
 def scored_rows(yes: int, no: int) -> Path:
     rows = [make_pair(n, verdict="yes", teacher_scores={"st:minilm": 0.6}) for n in range(yes)]
     rows += [make_pair(n, verdict="no", teacher_scores={"st:minilm": 0.2}) for n in range(no)]

@@ -118,13 +118,22 @@ def test_another_rubric_is_another_question() -> None:
 
 def test_a_reply_outside_the_table_is_asked_twice_more_then_it_is_an_abstention() -> None:
     write_jsonl(Path("data.jsonl"), rows(1))
-    with FaultServer(answers=Answers(chat=lambda model, text: "Perhaps")) as server:
+    said = ["Perhaps"]
+    with FaultServer(answers=Answers(chat=lambda model, text: said[-1])) as server:
         words = ("--judge", "deepseek/deepseek-chat", "--judge", "bailian/qwen3.5-397b-a17b")
         done = prism("relabel", "data.jsonl", *words, "--provider-file", providers(server.base_url))
-    assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr
+        (row,) = read_jsonl(Path("data.relabel.jsonl"))
+        assert (row["verdict"], row["votes"], row["votes_cast"]) == (None, {}, 0)
+        assert [call.model for call in server.calls] == ["deepseek-chat"] * 3
+        said.append("Yes")
+        given = (*words, "--provider-file", "providers.toml")
+        assert prism("relabel", "data.jsonl", *given, "--overwrite").returncode == 0
+        assert len(server.calls) == 3  # an abstention is kept
+        assert prism("relabel", "data.jsonl", *given, "--retry-final").returncode == 0
+    assert len(server.calls) == 5
     (row,) = read_jsonl(Path("data.relabel.jsonl"))
-    assert (row["verdict"], row["votes"], row["votes_cast"]) == (None, {}, 0)
-    assert [call.model for call in server.calls] == ["deepseek-chat"] * 3
+    assert (row["verdict"], row["votes_cast"]) == ("yes", 2)
 
 
 def test_a_key_that_expires_half_way_loses_nothing() -> None:
@@ -216,9 +225,52 @@ def test_votes_of_another_file_are_taken_as_paid() -> None:
         words = ("relabel", "data.jsonl", "-o", "new.jsonl", "--reuse", "old.jsonl", "--fresh")
         assert prism(*words, *one).returncode == 0
         assert len(server.calls) == before
+        Path("shards").mkdir()
+        Path("old.jsonl").rename("shards/old.jsonl")
+        words = ("relabel", "data.jsonl", "-o", "again.jsonl", "--reuse", "shards", "--fresh")
+        assert prism(*words, *one).returncode == 0
+        assert len(server.calls) == before
+    (row, *_) = read_jsonl(Path("again.jsonl"))
+    assert row["reused"] == {"votes.deepseek/deepseek-chat": "shards/old.jsonl"}
     (row, *_) = read_jsonl(Path("new.jsonl"))
     assert row["reused"] == {"votes.deepseek/deepseek-chat": "old.jsonl"}
     assert row["votes"] == {"deepseek/deepseek-chat": "no"}
+
+
+def test_verdicts_of_the_authors_rows_stand_for_the_whole_panel() -> None:
+    given = rows(6)
+    write_jsonl(Path("data.jsonl"), given)
+    texts = [{"query": row["query"], "document": row["document"]} for row in given]
+    authors = [
+        texts[0] | {"annotated_label": "yes", "revised_score": 0.9, "loss_type": "sft"},
+        texts[1] | {"annotated_label": "no", "revised_score": 0.1, "loss_type": "hybrid"},
+        texts[2] | {"annotated_label": None, "revised_score": 0.4, "loss_type": "point-wise"},
+        texts[3] | {"annotated_label": "perhaps", "loss_type": "sft"},
+        texts[4] | {"verdict": "yes", "votes": {"deepseek/deepseek-chat": "no", "x/y": "yes"}},
+    ]
+    write_jsonl(Path("author.jsonl"), authors)
+    with FaultServer(answers=Answers(chat=truth)) as server:
+        words = ("relabel", "data.jsonl", "--provider-file", providers(server.base_url), "--json")
+        paid = ("--reuse", "author.jsonl", "--audit", "1")
+        forecast = json.loads(prism(*words, *paid, "--dry-run").stdout)
+        done = prism(*words, *paid)
+        assert done.returncode == 0, done.stderr
+    told = [row.get("annotated_label") for row in authors]
+    found = read_jsonl(Path("data.relabel.jsonl"))
+    for row, label in zip(found[:2], told, strict=False):
+        assert (row["verdict"], row["votes"], row["votes_cast"]) == (label, {}, 0)
+        assert row["reused"] == {"verdict": "author.jsonl"}
+        assert "audit" not in row
+    assert [len(row["votes"]) for row in found[2:]] == [5] * 4
+    assert found[4]["reused"] == {"votes.deepseek/deepseek-chat": "author.jsonl"}
+    assert found[4]["votes"]["deepseek/deepseek-chat"] == "no"
+    assert len(server.calls) == 4 * 5 - 1
+    assert sum(model["calls"] for model in forecast["models"]) == 4 * 5 - 1
+    said = json.loads(done.stdout)["figures"]
+    assert said["verdicts taken over from --reuse"] == 2
+    assert said["judgements"]["spared by stopping early"] == 0
+    assert "1 rows passed over" in done.stderr
+    assert "author.jsonl:4: annotated_label" in done.stderr
 
 
 def test_a_document_that_gives_orders_is_fenced() -> None:
@@ -240,30 +292,41 @@ def test_a_document_that_gives_orders_is_fenced() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_killed_again_and_again_it_repeats_at_most_what_was_in_flight(tmp_path: Path) -> None:
+def test_killed_twenty_times_it_repeats_at_most_what_was_in_flight(tmp_path: Path) -> None:
     write_jsonl(Path("data.jsonl"), rows(400))
     log = tmp_path / "calls.jsonl"
     chance = random.Random(7)
+    slots = 4 * len(PANEL)
+    repeated: list[int] = []
     with launched(log, "delay = 0.02\n") as base_url:
-        file = providers(base_url, concurrency=4)
         command = [sys.executable, "-m", "prism_cli", "relabel", "data.jsonl", "-q"]
-        command += ["--provider-file", str(file)]
+        command += ["--provider-file", str(providers(base_url, concurrency=4))]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
-        kills = 0
-        for _ in range(8):
+        before = 0
+        for _ in range(20):
             process = subprocess.Popen(command, env=env)
-            time.sleep(chance.uniform(1.2, 2.2))
-            if process.poll() is not None:
-                break
+            enough = before + chance.randrange(1, 60)
+            while log.read_bytes().count(b'"asked"') < enough and process.poll() is None:
+                time.sleep(0.005)
             process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
+            assert process.wait() == -signal.SIGKILL
+            time.sleep(0.1)  # what the dead one had sent is read by then
+            calls = read_log(log)
+            known = {(call.model, call.request) for call in calls[:before]}
+            new = [(call.model, call.request) for call in calls[before:]]
+            repeated.append(len([one for one in new if one in known]))
+            before = len(calls)
         assert subprocess.run(command, env=env, timeout=120).returncode == 0
         calls = read_log(log)
-    assert kills >= 3
+    assert sum(repeated) > 0  # else nothing was in flight at any kill
+    assert max(repeated) <= slots
     counted = asked(calls)
-    assert sum(counted.values()) - len(counted) <= kills * 4 * len(PANEL)  # 4 a provider
-    assert len(read_jsonl(Path("data.relabel.jsonl"))) == 400
+    assert sum(counted.values()) - len(counted) <= 20 * slots
+    found = read_jsonl(Path("data.relabel.jsonl"))
+    assert len(found) == 400
+    assert all(row["verdict"] in ("yes", "no") for row in found)
+    judged = Counter(spec.partition("/")[2] for row in found for spec in row["votes"])
+    assert judged == Counter(model for model, _ in counted)
 
 
 def test_two_at_once_pay_once() -> None:

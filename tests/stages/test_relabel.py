@@ -107,6 +107,9 @@ def test_refused_and_unreadable_replies_are_abstentions_never_a_no() -> None:
     assert (row["verdict"], row["votes"]) == (None, {})
     assert len(judges[2].asked) == 0  # out of reach: one vote cannot be two of three
     assert summary.figures["verdicts"] == {"yes": 0, "no": 0, "undecided": 1}
+    assert summary.figures["why judges abstained"] == [
+        {"judge": "p/j0", "rows": 1, "why": "content filter"}
+    ]
 
 
 def test_failed_judge_leaves_the_row_pending() -> None:

@@ -33,7 +33,7 @@ class ChatBackend(ProviderBackend):
         return self._model.estimate(self._task.prompt(payload, attempt), attempt)
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """The task's value, or {"unusable": why}: such a reply was paid for, and is kept.
+        """The task's value, {"unusable": why}, or a refusal: all were paid for, and are kept.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
@@ -73,6 +73,8 @@ class ChatBackend(ProviderBackend):
         return self._reply(content, self._model.completed(prompt, attempt, status, body))
 
     def _reply(self, payload: Any, completion: Completion) -> Reply:
+        if completion.refusal is not None:
+            return Reply({}, completion.refusal, completion.usage)
         try:
             value = self._task.read(payload, completion.text)
         except UnusableReplyError as error:

@@ -94,12 +94,7 @@ class BatchApi:
             content = self._client.files.with_raw_response.content
             return await unwrapped(content(file, timeout=_FILE_SECONDS))
 
-        key = self._channel.key.encode()
-
-        def read(content: bytes) -> bytes:
-            return content.replace(key, b"[key]") if key else content
-
-        return await self._ask(send, read, parse=content_of, seconds=_FILE_SECONDS)
+        return await self._ask(send, bytes, parse=content_of, seconds=_FILE_SECONDS)
 
     async def _page(self, after: str | None) -> httpx2.Response:
         start = openai.omit if after is None else after

@@ -12,21 +12,27 @@ import orjson
 from prism_cli.adapters.providers.backend import Losses
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.replies import AgainError, json_of
+from prism_cli.adapters.providers.replies import AgainError, count_in, json_of
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
-from prism_cli.errors import RefusalError
 from prism_cli.ports import Usage
 
 _OVERHEAD_TOKENS = 16
 """Of the chat form around two messages."""
+_FILTERED = ("content_filter", "sensitive", "safety", "prohibited_content", "blocklist", "refusal")
+"""Beginnings of why an answer ended; besides OpenAI's own Zhipu's, Gemini's and Anthropic's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a chat model said; "" where it ran out of tokens before its first word."""
+    """What a chat model said; "" where it ran out of tokens before its first word.
+
+    Attributes:
+        refusal: None, or why it will not answer; it is billed all the same.
+    """
 
     text: str
+    refusal: str | None
     usage: Usage
 
 
@@ -109,7 +115,7 @@ class ChatModel:
         return self._card.batch_price_factor
 
     def _completion(self, found: Any, thought: Usage) -> Completion:
-        return Completion(_text_of(found), self._used(found, thought))
+        return Completion(*_said(found), self._used(found, thought))
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:
@@ -126,15 +132,15 @@ class ChatModel:
         told = found.get("usage")
         if not isinstance(told, dict):
             return thought
-        given, answered = told.get("prompt_tokens"), told.get("completion_tokens")
+        given, answered = count_in(told, "prompt_tokens"), count_in(told, "completion_tokens")
         return self._usage(
-            given if isinstance(given, int) else thought.input_tokens,
-            answered if isinstance(answered, int) else thought.output_tokens,
+            thought.input_tokens if given is None else given,
+            thought.output_tokens if answered is None else answered,
             told.get("cost"),
         )
 
     def _usage(self, given: int, answered: int, cost: object) -> Usage:
-        if not self._card.priced and isinstance(cost, int | float):
+        if not self._card.priced and isinstance(cost, int | float) and cost >= 0:
             return Usage(given, answered, float(cost))  # OpenRouter tells it
         return Usage(given, answered, self._card.usd(given, answered))
 
@@ -181,12 +187,11 @@ async def unwrapped(raw: Any) -> httpx2.Response:
     return response
 
 
-def _text_of(found: Any) -> str:
-    """The text of the first choice.
+def _said(found: Any) -> tuple[str, str | None]:
+    """The text of the first choice, and why it is refused: a content filter, or the model declined.
 
     Raises:
-        AgainError: there is none.
-        RefusalError: a content filter, or the model declined.
+        AgainError: there is neither.
     """
     choices = found.get("choices") if isinstance(found, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -194,8 +199,9 @@ def _text_of(found: Any) -> str:
     if not isinstance(message, dict):
         raise AgainError("200 without a choice that has a message", billed=True)
     assert isinstance(first, dict)
-    if first.get("finish_reason") == "content_filter":
-        raise RefusalError("stopped by the provider's content filter")
+    ended = str(first.get("finish_reason")).lower()
+    if ended.startswith(_FILTERED):
+        return "", "stopped by the provider's content filter"
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(
@@ -204,10 +210,19 @@ def _text_of(found: Any) -> str:
             if isinstance(part, dict) and isinstance(part.get("text"), str)
         )
     if isinstance(content, str) and content.strip():
-        return content
+        return _after_thinking(content), None
     if isinstance(message.get("refusal"), str) and message["refusal"]:
-        raise RefusalError(f"the model declined: {message['refusal'][:200]}")
+        return "", f"the model declined: {message['refusal'][:200]}"
     thought = message.get("reasoning_content") or message.get("reasoning")
-    if first.get("finish_reason") == "length" and (content == "" or thought):
-        return ""
+    if ended == "length" and (content == "" or thought or "content" not in message):
+        return "", None
     raise AgainError("200 with a message without content", billed=True)
+
+
+def _after_thinking(text: str) -> str:
+    """What follows a thought that the server left in the answer; "" where only that came. Many
+    templates open the thought themselves, so that its end alone is seen."""
+    thought, end, answer = text.partition("</think>")
+    if end:
+        return answer
+    return "" if thought.lstrip().startswith("<think>") else text

@@ -9,7 +9,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.domain.rubric import Decision, DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Reply, Usage
@@ -110,11 +110,10 @@ class DecisionBackend(ProviderBackend):
 
     def _used(self, told: Any, thought: Usage) -> Usage:
         """What the reply says was used, else what was thought."""
-        told = told if isinstance(told, dict) else {}
-        given, answered = told.get("input_tokens"), told.get("output_tokens")
+        given, answered = count_in(told, "input_tokens"), count_in(told, "output_tokens")
         return self._usage(
-            given if isinstance(given, int) else thought.input_tokens,
-            answered if isinstance(answered, int) else thought.output_tokens,
+            thought.input_tokens if given is None else given,
+            thought.output_tokens if answered is None else answered,
         )
 
     def _usage(self, given: int, answered: int) -> Usage:
@@ -132,9 +131,10 @@ def probability(value: Any, name: str) -> float:
     Raises:
         AgainError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    share = share_in(value)
+    if share is None:
         raise AgainError(f"{value!r} as the answer to {name}; expected P(yes)", billed=True)
-    return float(value)
+    return share
 
 
 def _reply(odds: float | None) -> Reply:

@@ -55,6 +55,6 @@ class SystemOne:
 
 def _read(answer: Any, name: str) -> float:
     answer = answer if isinstance(answer, dict) else {}
-    if answer.get("type") != "noul":
+    if answer.get("type", "noul") != "noul":
         raise AgainError(f"{str(answer)[:80]!r} as the answer to {name}", billed=True)
     return probability(answer.get("noul"), name)

@@ -22,6 +22,7 @@ Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
+_SECRET_LENGTH = 8
 _PACE_SECONDS = 5.0
 """Limits a minute are held over windows of this length, so that a minute's calls do not go out
 in its first second."""
@@ -117,7 +118,11 @@ class Channel:
         try:
             return await attempts(self._attempt, send, taken, tokens, losses, give_up_at, seconds)
         except AgainError as error:
-            raise ProviderError(f"{self.name}: {self._without_key(error)}; gave up") from None
+            wait = error.wait or 0.0
+            long = f", and asks to wait {wait:.0f} s: longer than a question waits"
+            told = f"{self.name}: {self._without_key(error)}"
+            told += long if wait > self.provider.deadline_seconds else ""
+            raise ProviderError(f"{told}; gave up") from None
         except RefusalError as error:
             raise RefusalError(self._without_key(error)) from None
         except PrerequisiteError as error:
@@ -141,6 +146,10 @@ class Channel:
                 value = taken(await self._sent(send, losses, seconds))
             except AgainError as error:
                 losses.count += error.billed
+                if error.quota and not self.health.answered:
+                    # Later it may be the quota of a minute, which is soon whole again.
+                    self.health.down = self._told(error)
+                    raise PrerequisiteError(self.health.down) from None
                 self.health.failed(str(error), too_many=error.too_many, wait=error.wait)
                 raise
             except PrerequisiteError as error:
@@ -154,7 +163,7 @@ class Channel:
         """One call; a slow drip ends after `seconds` too."""
         try:
             async with asyncio.timeout(seconds):
-                return await send()
+                return self._masked(await send())
         except (TimeoutError, httpx2.TimeoutException) as error:
             billed = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
             raise AgainError(f"no answer within {seconds:g} s", billed=billed) from None
@@ -166,6 +175,16 @@ class Channel:
         except (httpx2.RequestError, httpx2.StreamError) as error:
             words = f"the connection broke ({type(error).__name__}: {error})"
             raise AgainError(words, billed=True) from None
+
+    def _masked(self, response: httpx2.Response) -> httpx2.Response:
+        """The reply without the key, should a server repeat it: what is read, kept in the ledger
+        or cut short in a message must not hold it. A placeholder such as `none` is left alone."""
+        key = self.key.encode()
+        if len(key) < _SECRET_LENGTH or key not in response.content:
+            return response
+        headers = [one for one in response.headers.items() if one[0] != "content-encoding"]
+        masked = response.content.replace(key, b"[key]")
+        return httpx2.Response(response.status_code, headers=headers, content=masked)
 
     def _without_key(self, error: Exception) -> str:
         return str(error).replace(self.key, "[key]") if self.key else str(error)

@@ -35,6 +35,8 @@ class Health:
         self._failing_since = 0.0
         self._paused_until = 0.0
         self._reduced_at = 0.0
+        self.answered = False
+        """Whether a call was answered in this run."""
         self.down = ""
         """Why the provider is not asked any more; "" while it is."""
 
@@ -73,6 +75,7 @@ class Health:
 
     def succeeded(self) -> None:
         """A call was answered."""
+        self.answered = True
         self._failures = 0
         self._bears = min(self._most, self._bears + 1 / max(self._bears, 1.0))
 

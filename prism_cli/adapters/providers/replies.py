@@ -3,6 +3,8 @@
 Statuses by RFC 9110 and the providers' own pages; Retry-After by RFC 9110, section 10.2.3.
 """
 
+import math
+import re
 import time
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,10 +14,28 @@ import orjson
 
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 
-_AGAIN = {408, 409, 425, 429}
+_AGAIN = {408, 409, 424, 425, 429}
 _FINAL = {400, 413, 422}
 _WORDS = 200
 _CONTENT_FILTER = {"content_filter", "content_policy_violation", "moderation_blocked"}
+_ACCOUNT = {
+    "account_deactivated", "api_key_invalid", "arrearage", "billing_hard_limit_reached",
+    "billing_not_active", "exceeded_current_quota_error", "invalid_api_key", "invalidapikey",
+    "1113",
+}  # fmt: skip
+"""Codes of a key or an account that is of no use, whatever the status: some send 400 or 429. 1113
+is Zhipu's for an account without money."""
+_MODEL = {
+    "invalid_model", "model_not_found", "unknown_parameter", "unsupported_parameter",
+    "unsupported_value", "1211",
+}  # fmt: skip
+"""Codes of a model, or of a setting of it, that no row can do anything about. 1211 is Zhipu's."""
+_BAD_KEY = re.compile(r"(incorrect|invalid) api key|((your|the) )?api key.*(valid|expired)", re.I)
+_NO_MODEL = re.compile(r"model not exist|invalid model\b|\S+ is not a valid model id", re.I)
+"""Beginnings of messages whose codes say nothing: of Gemini, of DeepSeek and OpenRouter."""
+_ROUNDING = 1e-6
+_MOST = 1e12
+"""Of a count that can be one; sqlite's integers end somewhere, too."""
 
 
 class AgainError(ProviderError):
@@ -25,54 +45,92 @@ class AgainError(ProviderError):
         too_many: status 429.
         wait: seconds that the provider asks to wait; None where it does not say.
         billed: the call may have been paid for all the same.
+        quota: it speaks of a used-up quota: of money with OpenAI, of this minute with others.
     """
 
     def __init__(
-        self, why: str, *, too_many: bool = False, wait: float | None = None, billed: bool = False
+        self,
+        why: str,
+        *,
+        too_many: bool = False,
+        wait: float | None = None,
+        billed: bool = False,
+        quota: bool = False,
     ) -> None:
         super().__init__(why)
-        self.too_many, self.wait, self.billed = too_many, wait, billed
+        self.too_many, self.wait, self.billed, self.quota = too_many, wait, billed, quota
 
 
 class NoSuchModelError(PrerequisiteError):
-    """The provider does not know this model; its others may do."""
+    """The provider does not know this model, or not so; its others may do."""
 
 
 def json_of(response: httpx2.Response) -> Any:
     """The JSON of a good reply; the body has been read.
 
     Raises:
-        AgainError: 408, 409, 425, 429, 5xx, and a 200 that is no JSON or carries an error.
+        AgainError: 408, 409, 424 (TEI's where its model failed), 425, 429, 5xx, and a 2xx that is
+            no JSON or carries an error.
         RefusalError: 400, 413, 422.
-        PrerequisiteError: 401, 402, 403, 404, a redirect, and all others.
+        PrerequisiteError: 401, 402, 403, 404, a redirect, all others, and any that speaks of key,
+            account or model.
     """
     status = response.status_code
-    if status == 200:
+    if 200 <= status < 300:
         try:
             found = orjson.loads(response.content)
         except orjson.JSONDecodeError:
             raise AgainError(
-                f"200 with something that is no JSON: {_plain(response.text)!r}", billed=True
+                f"{status} with something that is no JSON: {_plain(response.text)!r}", billed=True
             ) from None
-        error = found.get("error") if isinstance(found, dict) else None
-        if not error:
+        inside = found.get("error") if isinstance(found, dict) else None
+        if not inside:
             return found
-        code = error.get("code") if isinstance(error, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    words = _error_words(response)
+        code = str(inside.get("code")) if isinstance(inside, dict) else ""
+        status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
+    error = _error(response)
+    words = _error_words(error)
+    codes = _codes(error)
+    told = f"status {status}{f' ({words})' if words else ''}"
+    if codes & _ACCOUNT or (status == 400 and _BAD_KEY.match(words)):
+        raise PrerequisiteError(told)
+    if codes & _MODEL or (status == 400 and _NO_MODEL.match(words)):
+        raise NoSuchModelError(told)
     if status in _AGAIN or status >= 500:
-        wait = _retry_after(response.headers)
-        raise AgainError(f"status {status}{words}", too_many=status == 429, wait=wait)
-    if status in _FINAL or _filtered(response):
-        raise RefusalError(f"status {status}{words}")
+        raise AgainError(
+            told,
+            too_many=status == 429,
+            wait=_retry_after(response.headers),
+            quota="insufficient_quota" in codes,
+        )
+    if status in _FINAL or _filtered(error, codes):
+        raise RefusalError(told)
     if 300 <= status < 400:
         raise PrerequisiteError(
             f"status {status}: it sends us to {response.headers.get('location', '?')!r}, and keys "
             "do not follow; correct base_url in the provider file"
         )
     if status == 404:
-        raise NoSuchModelError(f"status 404, no such model or address{words}")
-    raise PrerequisiteError(f"status {status}{words}")
+        raise NoSuchModelError(f"{told}: no such model or address")
+    raise PrerequisiteError(told)
+
+
+def count_in(found: Any, *path: str) -> int | None:
+    """The count that stands in a reply under these names; None where there is none that can be
+    one: it decides what a run has cost."""
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    return math.ceil(found) if is_number and 0 <= found <= _MOST else None
+
+
+def share_in(value: Any) -> float | None:
+    """The number in [0, 1] that a value is, give or take what rounding does; None where it is
+    none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    nearest = min(max(float(value), 0.0), 1.0)
+    return nearest if abs(value - nearest) <= _ROUNDING else None
 
 
 def content_of(response: httpx2.Response) -> bytes:
@@ -105,25 +163,30 @@ def _error(response: httpx2.Response) -> Any:
     if isinstance(found, list) and found:
         found = found[0]
     if isinstance(found, dict):
-        return found.get("error") or found.get("message") or found.get("detail") or found
+        return found.get("error") or found.get("detail") or found
     return found
 
 
-def _filtered(response: httpx2.Response) -> bool:
-    error = _error(response)
+def _codes(error: Any) -> set[str]:
+    """What an error calls itself, in lower case."""
     if not isinstance(error, dict):
-        return False
-    metadata = error.get("metadata")  # OpenRouter's 403 for input that was flagged
-    flagged = isinstance(metadata, dict) and "flagged_input" in metadata
-    return flagged or bool(_CONTENT_FILTER & {str(error.get("code")), str(error.get("type"))})
+        return set()
+    details = error.get("details")
+    inner = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    named = [*(error.get(name) for name in ("code", "type")), *(one.get("reason") for one in inner)]
+    return {str(one).lower() for one in named if one is not None}
 
 
-def _error_words(response: httpx2.Response) -> str:
-    error = _error(response)
+def _filtered(error: Any, codes: set[str]) -> bool:
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    flagged = isinstance(metadata, dict) and "flagged_input" in metadata  # OpenRouter's 403
+    return flagged or bool(_CONTENT_FILTER & codes)
+
+
+def _error_words(error: Any) -> str:
     if isinstance(error, dict):
-        error = error.get("message") or orjson.dumps(error).decode()
-    words = _plain(str(error))
-    return f" ({words})" if words else ""
+        error = error.get("message") or error.get("error") or orjson.dumps(error).decode()
+    return _plain(str(error))
 
 
 def _plain(text: str) -> str:

@@ -87,7 +87,7 @@ class SearchBackend(ProviderBackend):
         """What the reply says that it cost (Exa), else the price."""
         told = found.get("costDollars")
         total = told.get("total") if isinstance(told, dict) else None
-        if isinstance(total, int | float) and total > 0:
+        if isinstance(total, int | float) and not isinstance(total, bool) and total > 0:
             return Usage(usd=float(total))
         return self.estimate([query])
 

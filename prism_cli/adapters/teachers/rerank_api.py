@@ -11,7 +11,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
 from prism_cli.errors import RefusalError
@@ -117,21 +117,22 @@ class RerankTeacher(ProviderBackend):
                 )
             if index in scores:
                 raise AgainError(f"two results for document {index}", billed=True)
-            if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            share = share_in(score)
+            if share is None:
                 raise AgainError(
                     f"{score!r} as the score of document {index}; expected a number in [0, 1] "
                     "(raw scores of a model without an activation are none)",
                     billed=True,
                 )
-            scores[index] = float(score)
+            scores[index] = share
         if len(scores) < count:
             raise AgainError(f"{len(scores)} results for {count} documents", billed=True)
         return [scores[index] for index in range(count)]
 
     def _used(self, found: Any, tokens: int, searches: int) -> Usage:
         """What the reply says was used, else what was thought."""
-        told = _count(found, "usage", "total_tokens")
-        billed = _count(found, "meta", "billed_units", "search_units")
+        told = count_in(found, "usage", "total_tokens")
+        billed = count_in(found, "meta", "billed_units", "search_units")
         return self._usage(tokens if told is None else told, searches if billed is None else billed)
 
     def _measured(self, payloads: Sequence[Any]) -> tuple[int, int]:
@@ -154,10 +155,3 @@ class RerankTeacher(ProviderBackend):
     @staticmethod
     def _pair_tokens(query: str, text: str) -> int:
         return estimate_tokens(query) + estimate_tokens(text) + _AROUND_TOKENS
-
-
-def _count(found: Any, *path: str) -> int | None:
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    is_count = isinstance(found, int | float) and not isinstance(found, bool) and found >= 0
-    return math.ceil(found) if is_count else None

@@ -124,7 +124,7 @@ def test_what_goes_on_failing_is_given_up_at_the_deadline(name: str) -> None:
     assert "gave up" in str(error)
 
 
-@pytest.mark.parametrize("name", ["400", "413", "422", "content_filter_error", "refusal"])
+@pytest.mark.parametrize("name", ["400", "413", "422", "content_filter_error"])
 def test_a_final_word_is_a_refusal_and_is_not_asked_again(name: str) -> None:
     with FaultServer([Fault(name)]) as server:
         (error,) = asked(backend(server))
@@ -132,11 +132,16 @@ def test_a_final_word_is_a_refusal_and_is_not_asked_again(name: str) -> None:
     assert len(server.calls) == 1
 
 
-def test_a_content_filter_that_stops_an_answer_is_a_refusal() -> None:
-    with FaultServer([Fault("content_filter_finish")]) as server:
-        (error,) = asked(backend(server))
-    assert isinstance(error, RefusalError)
-    assert "content filter" in str(error)
+@pytest.mark.parametrize(
+    ("name", "why"), [("content_filter_finish", "content filter"), ("refusal", "declined")]
+)
+def test_an_answer_that_is_held_back_is_a_refusal_that_was_billed(name: str, why: str) -> None:
+    with FaultServer([Fault(name)]) as server:
+        (reply,) = asked(backend(server))
+    assert isinstance(reply, Reply), reply
+    assert why in str(reply.refusal)
+    (call,) = server.calls
+    assert reply.usage.usd == pytest.approx((call.input_tokens + 2 * call.output_tokens) / 1e6)
 
 
 @pytest.mark.parametrize("name", ["401", "402", "403"])

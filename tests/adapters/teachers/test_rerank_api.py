@@ -231,3 +231,14 @@ def test_one_refused_document_of_many_costs_the_others_no_score() -> None:
     (aside,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
     assert "lab/r gave no score: status 400" in aside["reason"]
     assert (summary.exit_code, len(server.calls)) == (0, 5)  # all four, then one by one
+
+
+def test_what_rounding_does_to_a_score_is_no_fault_of_it() -> None:
+    one = teacher(None, "jina")
+    scores = [1.0000001, -1e-9, 1, 0]
+    results = [{"index": at, "relevance_score": score} for at, score in enumerate(scores)]
+    assert one._scores({"results": results}, 4) == [1.0, 0.0, 1.0, 0.0]
+    for wrong in (1.001, -0.01, "0.5", True, None):
+        results[0]["relevance_score"] = wrong
+        with pytest.raises(ProviderError, match="score of document 0"):
+            one._scores({"results": results}, 4)

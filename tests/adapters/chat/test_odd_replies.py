@@ -1,0 +1,246 @@
+"""Servers that speak OpenAI's form a little differently: a vote where there is one, a clear word
+where key, account or model is to blame, and a cost that no reply can make smaller."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from prism_cli.adapters.chat.backend import ChatBackend
+from prism_cli.adapters.chat.model import ChatModel
+from prism_cli.adapters.providers import channel as channel_module
+from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.channel import Channel
+from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.domain.rubric import JudgeTask
+from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
+from prism_cli.ports import Reply
+
+USAGE = {"prompt_tokens": 100, "completion_tokens": 1}
+
+
+def said(finish: str = "stop", usage: Any = USAGE, **message: Any) -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
+    return {"choices": [choice], "usage": usage}
+
+
+def refused(code: Any, message: str = "no", **more: Any) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, **more}}
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setenv("LAB_KEY", KEY)
+
+
+KEY = "sk-planted-0815"
+
+
+def asked(*replies: httpx2.Response, questions: int = 1) -> tuple[list[Any], int]:
+    """What each question came to on a server that gives these replies, the last one for ever; and
+    how many calls that took."""
+    provider = Provider.model_validate(
+        {"api": "openai", "base_url": "https://lab.invalid/v1", "key_env": "LAB_KEY",
+         "timeout_seconds": 0.3, "deadline_seconds": 0.3, "concurrency": 1}
+    )  # fmt: skip
+    card = ModelCard(usd_per_million_input=1.0, usd_per_million_output=1.0)
+    named = Named("lab/judge", Channel("lab", provider), "judge", card)
+    calls: list[httpx2.Request] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request)
+        told = replies[min(len(calls), len(replies)) - 1]
+        return httpx2.Response(told.status_code, headers=told.headers, content=told.content)
+
+    named.channel.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    one = ChatBackend(ChatModel(named), JudgeTask())
+
+    async def all_of_them() -> list[Any]:
+        found: list[Any] = []
+        for number in range(questions):
+            try:
+                found += await one.answer([(("query", f"document {number}"), 0)])
+            except (ProviderError, PrerequisiteError, RefusalError) as error:
+                found.append(error)
+        return found
+
+    return asyncio.run(all_of_them()), len(calls)
+
+
+def answered(payload: Any, status: int = 200) -> Any:
+    (found,), _ = asked(httpx2.Response(status, json=payload))
+    return found
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        said(content="<think>\nits subject fits\n</think>\n\nyes"),
+        said(content="<think>\n\n</think>\n\n**Yes**."),
+        said(content="its subject fits</think>yes"),
+        said(content="yes", reasoning_content="its subject fits"),
+        said(content=[{"type": "thinking", "thinking": []}, {"type": "text", "text": "yes"}]),
+        said("length", content="Yes"),
+        said(content="yes", usage=None) | {"error": None, "service_tier": None},
+    ],
+)
+def test_a_vote_where_there_is_one(payload: Any) -> None:
+    reply = answered(payload)
+    assert isinstance(reply, Reply), reply
+    assert reply.value == {"vote": "yes"}
+
+
+def test_any_status_of_success_is_one() -> None:
+    assert answered(said(content="no"), status=201).value == {"vote": "no"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        said("length", content="<think>\nits subject"),
+        said("length", content=""),
+        said("length", content=None, reasoning="its subject"),
+        said("length"),
+        said("MAX_TOKENS", content="its subject"),
+    ],
+)
+def test_an_answer_that_ran_out_of_tokens_is_unusable_and_was_paid(payload: Any) -> None:
+    reply = answered(payload)
+    assert isinstance(reply, Reply), reply
+    assert "unusable" in reply.value
+    assert reply.usage.usd == pytest.approx(101e-6)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        said("content_filter", content="yes"),
+        said("sensitive", content=""),
+        said("SAFETY"),
+        said("PROHIBITED_CONTENT", content=None),
+        said(content=None, refusal="I cannot help with that."),
+    ],
+)
+def test_a_filtered_answer_is_refused_and_was_paid(payload: Any) -> None:
+    reply = answered(payload)
+    assert isinstance(reply, Reply), reply
+    assert reply.refusal
+    assert reply.usage.usd == pytest.approx(101e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "answered_tokens", "usd"),
+    [
+        (100.0, 1.0, 101e-6),
+        (-1000, 1, None),
+        (True, 1, None),
+        ("100", 1, None),
+        (1e300, 1, None),
+        (None, None, None),
+    ],
+)
+def test_a_count_that_is_none_is_estimated(given: Any, answered_tokens: Any, usd: Any) -> None:
+    usage = {"prompt_tokens": given, "completion_tokens": answered_tokens}
+    reply = answered(said(content="yes", usage=usage))
+    assert isinstance(reply, Reply), reply
+    if usd is None:
+        assert 101e-6 < reply.usage.usd < 1000e-6
+    else:
+        assert reply.usage.usd == pytest.approx(usd)
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (400, refused("Arrearage", "Access denied.")),
+        (400, [refused(400, "API key not valid. Please pass a valid API key.")]),
+        (400, refused(400, "no", details=[{"reason": "API_KEY_INVALID"}])),
+        (400, {"code": "InvalidApiKey", "message": "Invalid API-key provided."}),
+        (429, refused("1113", "Your account has no money.")),
+        (429, refused(None, "Your account is suspended", type="exceeded_current_quota_error")),
+        (429, refused("insufficient_quota", "You exceeded your current quota.")),
+    ],
+)
+def test_a_key_or_an_account_of_no_use_stops_the_provider(status: int, payload: Any) -> None:
+    errors, calls = asked(httpx2.Response(status, json=payload), questions=3)
+    assert [type(error) for error in errors] == [PrerequisiteError] * 3
+    assert calls == 1
+    assert str(status) in str(errors[0])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        refused("model_not_found", "The model does not exist."),
+        refused("invalid_request_error", "Model Not Exist"),
+        refused(400, "gpt-9 is not a valid model ID"),
+        refused("unsupported_parameter", "Use max_completion_tokens instead."),
+    ],
+)
+def test_a_model_that_cannot_be_asked_so_is_no_refusal_of_a_row(payload: Any) -> None:
+    errors, calls = asked(httpx2.Response(400, json=payload), questions=2)
+    assert [type(error) for error in errors] == [PrerequisiteError] * 2
+    assert calls == 2  # the provider's other models may do
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        refused("context_length_exceeded", "This model takes 8192 tokens."),
+        refused("invalid_request_error", "The document speaks of an API key that is not valid."),
+        refused("content_filter", "Filtered."),
+    ],
+)
+def test_what_a_row_is_to_blame_for_is_a_refusal_of_that_row(payload: Any) -> None:
+    assert isinstance(answered(payload, status=400), RefusalError)
+
+
+def test_a_quota_used_up_after_good_replies_may_be_that_of_a_minute() -> None:
+    good = httpx2.Response(200, json=said(content="yes"))
+    full = httpx2.Response(429, json=refused("insufficient_quota"), headers={"Retry-After": "0"})
+    found, calls = asked(good, full, good, questions=2)
+    assert [reply.value for reply in found] == [{"vote": "yes"}] * 2
+    assert calls == 3
+
+
+def test_an_hour_of_retry_after_is_told() -> None:
+    full = httpx2.Response(429, json=refused("rate_limit"), headers={"Retry-After": "3600"})
+    (error,), calls = asked(full)
+    assert "asks to wait 3600 s" in str(error)
+    assert calls == 1
+
+
+def test_an_error_object_says_its_status_in_digits_too() -> None:
+    (error,), _ = asked(httpx2.Response(200, json=refused("429", "slow down")))
+    assert "status 429 (slow down)" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (200, said(content=f"Your key is {KEY}")),
+        (200, said(content=None, refusal=f"Not for {KEY}")),
+        (400, refused("bad", "x" * 190 + KEY)),
+        (401, refused("bad", "x" * 190 + KEY)),
+        (500, {"detail": [{"headers": {"authorization": f"Bearer {KEY}"}}]}),
+        (200, f"<html>{'x' * 180}{KEY}".encode()),
+    ],
+)
+def test_a_repeated_key_is_in_no_reply_and_no_message(status: int, payload: Any) -> None:
+    whole = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+    (found,), _ = asked(httpx2.Response(status, content=whole))
+    assert KEY[:8] not in str(found)
+
+
+def test_a_server_whose_model_failed_is_asked_again() -> None:
+    failed = httpx2.Response(424, json={"error": "inference failed", "error_type": "Backend"})
+    (reply,), calls = asked(failed, httpx2.Response(200, json=said(content="yes")))
+    assert (reply.value, calls) == ({"vote": "yes"}, 2)
+
+
+def test_an_error_within_a_detail_is_told_in_its_own_words() -> None:
+    (error,), _ = asked(httpx2.Response(432, json={"detail": {"error": "The plan is used up."}}))
+    assert "status 432 (The plan is used up.)" in str(error)

@@ -1,0 +1,55 @@
+"""The panel as a user types it, on `transformers serve`: a chat judge and a System One judge."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prism_cli.modeling.embedded import smollm2_path
+from tests.door import prism
+from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.servers.transformers_serve import transformers_serve
+
+DOCUMENTS = (
+    "Paris is the capital and largest city of France, on the river Seine.",
+    "巴黎是法国的首都和最大城市。",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_chat_and_decision_judges_of_a_real_server(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="transformers serve is not installed")
+    pytest.importorskip("uvicorn", reason="transformers serve is not installed")
+    model = smollm2_path()
+    rows = [
+        make_pair(number, query="what is the capital of France", document=document)
+        for number, document in enumerate(DOCUMENTS)
+    ]
+    write_jsonl(Path("data.jsonl"), rows)
+    chat, decision = f"lab/{model}", f"odds/{model}"
+    with transformers_serve(model, tmp_path / "served") as base_url:
+        tables = [
+            f'[providers.{name}]\napi = "{api}"\nbase_url = "{base_url}/v1"\nconcurrency = 1\n'
+            f'[providers.{name}.models."{model}"]\nusd_per_million_input = 1.0\n'
+            for name, api in (("lab", "openai"), ("odds", "systemone"))
+        ]
+        Path("providers.toml").write_text("\n".join(tables))
+        words = ("relabel", "data.jsonl", "--provider-file", "providers.toml", "--audit", "1")
+        judges = ("--judge", chat, "--judge", decision, "--json")
+        done = prism(*words, *judges)
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        found = read_jsonl(Path("data.relabel.jsonl"))
+        again = prism(*words, *judges, "--overwrite")
+    assert json.loads(again.stdout)["usage"]["asked"] == 0
+    assert read_jsonl(Path("data.relabel.jsonl")) == found
+    assert told["usage"]["input_tokens"] > 4 * 300  # the rubric alone
+    assert told["usage"]["usd"] == pytest.approx(told["usage"]["input_tokens"] / 1e6)
+    silent = told["figures"]["votes"][0]["abstained"]
+    assert sum(chat in row["votes"] for row in found) == len(rows) - silent
+    for row in found:
+        odds = row["vote_probabilities"][decision]
+        assert row["votes"][decision] == ("yes" if odds > 0.5 else "no")
+        assert set(row["vote_probabilities"]) == {decision}
+    assert len({row["vote_probabilities"][decision] for row in found}) == len(rows)

@@ -75,7 +75,7 @@ class AuthorWriter(Writer):
         text = self.whole_text(row)
         found = _renamed(row, self._names) | {"document": text}
         found.pop("title", None)
-        if found.get("loss_type") is not None:
+        if row.get("objectives") is not None:
             found["loss_type"] = _JOIN.join(_LOSS_TYPES[one] for one in found["loss_type"])
         return found
 

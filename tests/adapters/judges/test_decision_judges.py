@@ -237,3 +237,10 @@ def test_a_real_system_one_server(tmp_path: Path) -> None:
     assert all(0 < p < 1 for p in chances)
     assert chances[0] != chances[1]
     assert all(reply.usage.input_tokens > 300 for reply in replies)
+
+
+def test_an_answer_that_leaves_its_type_out_is_read_and_one_of_another_type_is_not() -> None:
+    endpoint = judge(None, "systemone")._endpoint
+    assert endpoint.read({"answers": {"document 1": {"noul": 0.75}}}, 1) == [0.75]
+    with pytest.raises(ProviderError, match="as the answer to document 1"):
+        endpoint.read({"answers": {"document 1": {"type": "text", "noul": 0.75}}}, 1)

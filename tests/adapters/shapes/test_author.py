@@ -133,3 +133,9 @@ def test_what_the_row_table_forbids_is_not_written(field: str, value: Any) -> No
     with pytest.raises(RowError) as caught:
         AuthorWriter(ShapeSettings()).check({"query": "q", "document": "d", field: value})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("loss_type", [7, "sft", ["sft"], {"a": 1}, None])
+def test_a_row_that_has_the_authors_names_already_travels(loss_type: Any) -> None:
+    row = {"query": "q", "document": "d", "loss_type": loss_type}
+    assert written(row) == row

@@ -15,6 +15,7 @@ from prism_cli.engine.calls import Unanswered as Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.ports import BatchableBackend, BatchBackend, CallBackend, Reply, Request
+from prism_cli.shards.claims import Claims
 from prism_cli.shards.ledger import Ledger
 
 T = TypeVar("T")
@@ -80,6 +81,8 @@ class Answerer:
     batching: Batching | None = None
     _output: str = ""
     _ledger: Ledger | None = None
+    _others: Ledger | None = None
+    _claims: Claims | None = None
     _runner: asyncio.Runner | None = None
     _down: dict[int, str] = field(default_factory=dict)
     _lost: dict[int, int] = field(default_factory=dict)
@@ -116,6 +119,14 @@ class Answerer:
         """The replies that the ledger has and this run may use."""
         return self.ledger.find(keys, self.since_ms, self.refused_since_ms)
 
+    def _find_new(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
+        """The same, by a connection of its own, so that it may be asked during a commit."""
+        if self._others is None:
+            self._others = self.open_ledger()
+        found = self._others.find(keys, self.since_ms, self.refused_since_ms)
+        self.tally.from_ledger += len(found)
+        return found
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, in the loop that connections live in."""
         if self._runner is None:
@@ -128,8 +139,9 @@ class Answerer:
             for backend in self._asked.values():
                 self._runner.run(backend.close())
             self._runner.close()
-        if self._ledger is not None:
-            self._ledger.close()
+        for file in (self._claims, self._others, self._ledger):
+            if file is not None:
+                file.close()
         if self.batching is not None:
             self.batching.close()
 
@@ -167,8 +179,18 @@ class Answerer:
         def more(answered: Sequence[Request]) -> list[Request]:
             return self._to_call(go_on(answered), replies, go_on)
 
+        if self._claims is None:
+            self._claims = Claims(self.ledger.path.with_suffix(".claims"))
         try:
-            calls = Calls(replies, self._down, self.commit, self.control, more)
+            calls = Calls(
+                replies,
+                self._down,
+                self.commit,
+                self.control,
+                self._claims,
+                self._find_new,
+                more,
+            )
             self._run(calls.all(self._to_call(missing, replies, go_on)))
         finally:
             for backend in self._asked.values():

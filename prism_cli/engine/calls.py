@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
 from prism_cli.ports import CallBackend, Reply, Request
+from prism_cli.shards.claims import Claims
 
 POLL_SECONDS = 0.2
 """How soon a signal is noticed while all calls are slow."""
+CLAIM_SECONDS = 0.05
+"""How soon a reply that another run waits for is noticed."""
 
 Answered = tuple[Request, Reply]
 
@@ -39,6 +42,8 @@ class Calls:
         replies: filled with what comes.
         down: backends (by id) that are out of use, and why; asked no more.
         commit: keeps replies for good; runs in a thread of its own, one at a time.
+        claims: of the questions in flight, so that of runs that share a ledger one asks.
+        find: replies that such a run has committed meanwhile.
         more: told what has been answered, after its commit and never during another; single
             questions to be asked next.
     """
@@ -49,10 +54,14 @@ class Calls:
         down: dict[int, str],
         commit: Callable[[Sequence[Answered]], None],
         control: Control,
+        claims: Claims,
+        find: Callable[[Sequence[bytes]], Mapping[bytes, Reply]],
         more: Callable[[Sequence[Request]], Sequence[Request]],
     ) -> None:
         self._commit = commit
         self._control = control
+        self._claims = claims
+        self._find = find
         self._more = more
         self._replies = replies
         self._down = down
@@ -111,9 +120,36 @@ class Calls:
     async def _worker(self, lane: _Lane) -> None:
         try:
             while lane.calls and not self._stopping:
-                await self._ask(lane.backend, lane.calls.popleft())
+                await self._ask_ours(lane.backend, lane.calls.popleft())
         finally:
             lane.workers -= 1
+
+    async def _ask_ours(self, backend: CallBackend, call: Sequence[Request]) -> None:
+        """A call that no other run is making; what one of them has asked meanwhile is taken over
+        from the ledger."""
+        keys = [asked.key for asked in call]
+        while not self._claims.take(keys):
+            await asyncio.sleep(CLAIM_SECONDS)
+            if self._stopping:
+                return
+        try:
+            found = self._find(keys)
+            if found:
+                await self._take_over([asked for asked in call if asked.key in found], found)
+            left = [asked for asked in call if asked.key not in found]
+            if left:
+                await self._ask(backend, left)
+        finally:
+            self._claims.give_back(keys)
+
+    async def _take_over(self, taken: Sequence[Request], found: Mapping[bytes, Reply]) -> None:
+        async with self._turn:
+            self._replies.update(found)
+            self._go_on(taken)
+
+    def _go_on(self, answered: Sequence[Request]) -> None:
+        for asked in self._more(answered):
+            self._send(self._lane(asked), [[asked]])
 
     async def _ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
         """One call; where several questions are refused together, one for each, since it may be
@@ -164,5 +200,4 @@ class Calls:
                 self._failed = True  # at once: `all` looks only now and then
                 raise
             self._replies.update((asked.key, reply) for asked, reply in group)
-            for asked in self._more([asked for asked, _ in group]):
-                self._send(self._lane(asked), [[asked]])
+            self._go_on([asked for asked, _ in group])

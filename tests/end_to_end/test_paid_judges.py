@@ -357,3 +357,16 @@ def test_a_planted_secret_is_in_no_file_and_in_no_word() -> None:
     for secret in KEYS.values():
         assert secret not in said
         assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_two_outputs_of_one_ledger_pay_once() -> None:
+    write_jsonl(Path("data.jsonl"), rows(60))
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(delay=0.02)) as server:
+        command = [sys.executable, "-m", "prism_cli", "relabel", "data.jsonl", "-q"]
+        command += ["--provider-file", str(providers(server.base_url)), "--concurrency", "4"]
+        outputs = ["one.jsonl", "two.jsonl"]
+        both = [subprocess.Popen([*command, "-o", name], env=env) for name in outputs]
+        assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert max(asked(server.calls).values()) == 1
+    assert read_jsonl(Path("one.jsonl")) == read_jsonl(Path("two.jsonl"))

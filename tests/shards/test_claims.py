@@ -1,0 +1,49 @@
+"""Claims on questions: one run at a time, given up with the process that held them."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from prism_cli.shards.claims import Claims
+
+KEYS = [sha256(bytes([number])).digest() for number in range(3)]
+ROOT = Path(__file__).parent.parent.parent
+HOLD = """
+import sys
+from pathlib import Path
+from prism_cli.shards.claims import Claims
+claims = Claims(Path("ledger.claims"))
+print(claims.take([bytes.fromhex(key) for key in sys.argv[1:]]), flush=True)
+sys.stdin.read(1)
+"""
+
+
+def holder(*keys: bytes) -> "subprocess.Popen[str]":
+    """Another process that has claimed these keys."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, *(key.hex() for key in keys)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "True\n"
+    return process
+
+
+def test_a_claim_of_another_process_is_respected_until_it_is_gone() -> None:
+    claims = Claims(Path("ledger.claims"))
+    with holder(KEYS[1]) as other:
+        assert not claims.take(KEYS)
+        assert claims.take([KEYS[0], KEYS[2]])  # the first try left nothing behind
+        claims.give_back([KEYS[0]])
+        with holder(KEYS[0]) as third:
+            third.kill()
+        other.kill()
+        other.wait()
+        assert claims.take(KEYS)
+    claims.close()
+    with holder(*KEYS) as last:
+        last.kill()
+    assert Path("ledger.claims").stat().st_size == 0

@@ -1,7 +1,7 @@
-"""Keywords from a query's own words, by rules and without a model: the question's scaffolding goes.
+"""Keywords from a query's own words, by rules and without a model: its little words go.
 
-Weak on purpose where it cannot know: it finds no other words and changes no order, it cannot shorten
-more than the lists allow, and it gives up on languages that it has no lists for.
+Weaker than a model: it finds no better words, leaves them in their order, and gives up on
+languages that it has no lists for.
 """
 
 import re
@@ -99,7 +99,10 @@ def _language(tokens: Sequence[str], *, question: bool) -> tuple[str, QueryWords
     if scripts.keys() - {"LATIN"}:
         raise UnusableReplyError(f"the rules know {', '.join(LANGUAGES)} alone")
     keys = [_key(part) for token in tokens for part in {token, *_unelided(token)}]
-    known = {name: one.dropped | one.orders | one.counting for name, one in LANGUAGES.items()}
+    known = {
+        name: one.dropped | one.orders | one.counting | set(one.hinges)
+        for name, one in LANGUAGES.items()
+    }
     hits = {name: sum(key in own for key in keys) for name, own in (FUNCTION_WORDS | known).items()}
     first, second = sorted(hits, key=lambda name: -hits[name])[:2]
     if not hits[first] and not question:
@@ -122,8 +125,8 @@ def _kept(tokens: Sequence[str], keys: Sequence[str], words: QueryWords) -> list
     little = [key in words.dropped for key in keys]
     large = [token[0].isupper() for token in tokens]
     # Where Every Word Has One, a capital tells nothing.
-    telling = any(not one and token[0].islower() for one, token in zip(little, tokens, strict=True))
-    telling = telling or not any(one and two for one, two in zip(little[1:], large[1:], strict=True))
+    marks = list(zip(little, large, strict=True))
+    telling = (False, False) in marks or (True, True) not in marks[1:]
     capital = [place > 0 and telling and one for place, one in enumerate(large)]
     kept = [
         (capital[place] and key != "i")

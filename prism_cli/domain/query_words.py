@@ -49,8 +49,8 @@ LANGUAGES = {
         dropped=_words(
             f"{_ENGLISH_OPENERS} a an the what what's whats which who who's whom whose where "
             "where's when when's how how's be been being am done having shall of in on at to for "
-            "from by with as into about it its it's this that that's these those there there's their "
-            "they them he she his her him i i'm my me we our us you your and any some please"
+            "from by with as into about it its it's this that that's these those there there's "
+            "their they them he she his her him i i'm my me we our us you your and any some please"
         ),
         orders=_words("name give list tell find show describe explain define identify"),
         openers=_words(f"{_ENGLISH_OPENERS} should isn't aren't doesn't don't didn't"),
@@ -86,8 +86,8 @@ LANGUAGES = {
     ),
     "French": QueryWords(
         dropped=_words(
-            f"{_FRENCH_OPENERS} le la les un une des de du d' l' au aux en dans sur par pour avec à "
-            "y et que qu' qui quoi quel quelle quels quelles lequel laquelle où quand comment "
+            f"{_FRENCH_OPENERS} le la les un une des de du d' l' au aux en dans sur par pour avec "
+            "à y et que qu' qui quoi quel quelle quels quelles lequel laquelle où quand comment "
             "qu'est-ce c'est ce cet cette ces s' se j' je m' on il elle ils elles nous vous leur "
             "leurs son sa ses mon ma mes été être"
         ),

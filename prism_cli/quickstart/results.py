@@ -43,7 +43,7 @@ def print_results(folder: Path, spent: Spent) -> None:
     console.print(example(rows, requests), width=88, markup=False)
     console.print()
     console.print(keywords(folder / "keywords.jsonl"), width=88, markup=False)
-    console.print(panel(_figures(folder / "panel.jsonl")), width=88, markup=False)
+    console.print(panel(folder / "panel.jsonl"), width=88, markup=False)
     console.print(
         f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
         f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
@@ -52,29 +52,27 @@ def print_results(folder: Path, spent: Spent) -> None:
 
 def keywords(rows: Path) -> str:
     """How many queries became keywords, and the first that did."""
-    (rewritten,) = (
-        line for line in _figures(rows)["queries"] if line["outcome"] == "rewritten"
-    )
-    found = (row for row in map(orjson.loads, rows.open("rb")) if row["query_style"] == "keyword")
-    row = next(found, None)
+    (rewritten,) = (line for line in _figures(rows)["queries"] if line["outcome"] == "rewritten")
+    found = map(orjson.loads, rows.read_bytes().splitlines())
+    row = next((row for row in found if row["query_style"] == "keyword"), None)
     shown = f", such as “{row['query']}” for “{row['original_query']}”" if row else ""
     return f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}"
 
 
-def panel(figures: dict[str, Any]) -> str:
+def panel(rows: Path) -> str:
     """How far the judges agree with the corpus's labels and with one another, in words."""
-    told = []
+    figures, told = _figures(rows), []
     for pair in figures["kappa on audit rows"]:
         judge = {pair["judge"], pair["with"]} - {CORPUS}
         if len(judge) == 1:
             told.append(f"{judge.pop()} {pair['in words']} (kappa {_measured(pair, 'kappa')})")
     alpha = figures["Krippendorff's alpha on audit rows"]
     return (
-        f"Panel: on {figures['audit rows']} rows the judges on this machine agree with the "
-        f"corpus's labels so: {'; '.join(told)}. Labels of such a panel: "
-        f"{alpha['labels of such a panel']} (Krippendorff's alpha {_measured(alpha, 'alpha')}; "
-        "0.80 is asked for). So the model was trained on the corpus's own labels; where there are "
-        "none, `prism relabel data.jsonl` asks the paper's five judges."
+        f"Panel: agreement with the corpus's labels on {figures['audit rows']} rows: "
+        f"{'; '.join(told)}. Labels of such a panel: {alpha['labels of such a panel']} "
+        f"(Krippendorff's alpha {_measured(alpha, 'alpha')}; 0.80 is asked for). The model was "
+        "trained on the corpus's own labels; where there are none, `prism relabel data.jsonl` "
+        "asks the paper's five judges."
     )
 
 
@@ -82,7 +80,8 @@ def _measured(figures: dict[str, Any], name: str) -> str:
     """A figure with its interval."""
     if figures[name] is None:
         return "unknown"
-    return f"{figures[name]:.2f}, {figures['95% from']:.2f} – {figures['to']:.2f}"
+    value, low, high = (round(figures[key], 2) + 0.0 for key in (name, "95% from", "to"))
+    return f"{value:.2f}, {low:.2f} – {high:.2f}"
 
 
 def _figures(output: Path) -> dict[str, Any]:

@@ -97,8 +97,10 @@ def test_the_extractive_rewriter_needs_no_model_and_says_what_it_could_not_do() 
              "--fraction", "1", "--ablation")  # fmt: skip
     done = prism(*words, "--json")
     assert done.returncode == 0, done.stderr
-    counts = {one["outcome"]: (one["queries"], one["rows"])
-              for one in json.loads(done.stdout)["figures"]["queries"]}  # fmt: skip
+    summary = json.loads(done.stdout)
+    assert summary["usage"]["asked"] == 3  # the same answer is not asked for again
+    figures = summary["figures"]["queries"]
+    counts = {one["outcome"]: (one["queries"], one["rows"]) for one in figures}
     assert counts["asked"] == (3, 4)
     assert counts["rewritten"] == (1, 2)
     assert counts["skipped"] == counts["refused"] == (1, 1)

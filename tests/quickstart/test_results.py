@@ -105,6 +105,7 @@ def judged(*judges: str, grades: tuple[int, ...] = (0, 1, 0, 2), rows: int = 60)
 def test_a_weak_panel_is_called_weak_with_its_figures() -> None:
     told = judged("source", "source:2", "source:9")
     assert "on 60 rows" in told
+    assert told.count("(kappa") == 2  # not that of the two with one another
     assert "source:2 moderate (kappa 0.50, 0.3" in told
     assert "source:9 no better than chance (kappa 0.00, 0.00 – 0.00)" in told
     assert "Labels of such a panel: unreliable (Krippendorff's alpha 0." in told

@@ -25,6 +25,11 @@ _INVERSION = re.compile(r"-(?:t-)?(?:ils?|elles?|on|je|tu|nous|vous)$")
 _AROUND = ",;:?!¿¡…"
 _BRACKETS = {"(": ")", "[": "]"}
 _MAX_JOINING = 3
+_TELLING = FUNCTION_WORDS | {
+    name: one.dropped | one.orders | one.counting | set(one.hinges)
+    for name, one in LANGUAGES.items()
+}
+"""Words that tell a language; those without lists here are there to be told apart."""
 
 
 def rules_fingerprint() -> str:
@@ -99,11 +104,7 @@ def _language(tokens: Sequence[str], *, question: bool) -> tuple[str, QueryWords
     if scripts.keys() - {"LATIN"}:
         raise UnusableReplyError(f"the rules know {', '.join(LANGUAGES)} alone")
     keys = [_key(part) for token in tokens for part in {token, *_unelided(token)}]
-    known = {
-        name: one.dropped | one.orders | one.counting | set(one.hinges)
-        for name, one in LANGUAGES.items()
-    }
-    hits = {name: sum(key in own for key in keys) for name, own in (FUNCTION_WORDS | known).items()}
+    hits = {name: sum(key in own for key in keys) for name, own in _TELLING.items()}
     first, second = sorted(hits, key=lambda name: -hits[name])[:2]
     if not hits[first] and not question:
         return "", None

@@ -14,6 +14,7 @@ prism collect "$corpus" -o work/pairs.jsonl --negatives 4 --to-rank 50 --random-
 
 # 2. Keyword-style queries for 40 %, before any label; with a key, and then work/keywords.jsonl below:
 #    prism rewrite-queries work/pairs.jsonl -o work/keywords.jsonl --generator deepseek/deepseek-chat
+#    (--generator extractive needs no key: it leaves out little words, and does nothing else)
 
 # 3. A teacher's score. The paper's is the mean of two Voyage rerankers, to the power of 1.609:
 #    --teacher voyage/rerank-2 --teacher voyage/rerank-2.5. Another teacher has its own scale, so fit the

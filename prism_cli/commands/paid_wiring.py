@@ -65,6 +65,25 @@ def generator(
         from prism_cli.adapters.generators.load import load_extractive
 
         return load_extractive(max_sentences, device)
+    from prism_cli.domain.evidence_task import EvidenceTask
+
+    return _chat_generator(spec, EvidenceTask(), providers, device)
+
+
+def rewriter(
+    spec: str, task: "ChatTask", providers: "Catalog", *, device: str = "auto"
+) -> "BatchBackend | CallBackend":
+    """Who writes keywords: `extractive`, or a chat model; raises as `generator` does."""
+    if spec == "extractive":
+        from prism_cli.adapters.generators.extractive_keywords import ExtractiveRewriter
+
+        return ExtractiveRewriter(task)
+    return _chat_generator(spec, task, providers, device)
+
+
+def _chat_generator(
+    spec: str, task: "ChatTask", providers: "Catalog", device: str
+) -> "BatchBackend | CallBackend":
     if not spec.startswith("hf:") and providers.named(spec) is None:
         from prism_cli.errors import UsageError
 
@@ -72,9 +91,7 @@ def generator(
             f"{spec}: no such generator; expected extractive, hf:smollm2, hf:PATH, hf:HUB_ID, or "
             f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
         )
-    from prism_cli.domain.evidence_task import EvidenceTask
-
-    return chat_model(spec, EvidenceTask(), providers, device=device)
+    return chat_model(spec, task, providers, device=device)
 
 
 def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":

@@ -30,6 +30,7 @@ def quickstart(
     from prism_cli.quickstart.steps import prepare_folder, run_steps
     from prism_cli.shards.lock import output_lock
 
+    folder = folder if folder.name else folder.resolve()  # "." has no name
     with output_lock(folder):
         steps = prepare_folder(folder)
         if prepare:

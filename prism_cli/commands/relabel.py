@@ -24,8 +24,9 @@ def relabel(
     judge: Annotated[
         list[str] | None,
         typer.Option(
-            help="provider/model, or source: the row's own label (source:2: yes from grade 2); "
-            "repeat it for a panel, cheapest first. Default: the paper's five judges.",
+            help="provider/model; source: the row's own label (source:2: yes from grade 2); in "
+            "this process hf:PATH, st:PATH, st:PATH:THRESHOLD; repeat it for a panel, cheapest "
+            "first. Default: the paper's five judges.",
             show_default=False,
         ),
     ] = None,

@@ -20,8 +20,9 @@ def rewrite_queries(
     generator: Annotated[
         str | None,
         typer.Option(
-            help="Who writes the keywords: provider/model, or a chat model in this process: "
-            "hf:smollm2, hf:PATH, hf:HUB_ID.",
+            help="Who writes the keywords: provider/model, a chat model in this process "
+            "(hf:PATH, hf:HUB_ID), or extractive: the query's own words, by rules, without a "
+            "model.",
             show_default=False,
         ),
     ] = None,
@@ -90,7 +91,7 @@ def rewrite_queries(
         sets=common.sets,
     )
     task = RewriteTask()
-    backend = paid_wiring.chat_model(
+    backend = paid_wiring.rewriter(
         config.generator, task, paid_wiring.catalog(common), device=config.device
     )
     stage = RewriteQueriesStage(

@@ -22,8 +22,8 @@ class RelabelConfig(StageConfig):
     judges: tuple[str, ...] = Field(
         PAPER_PANEL,
         min_length=1,
-        description="The panel, cheapest first: provider/model, or source (source:2: the row's "
-        "own label, yes from grade 2).",
+        description="The panel, cheapest first: provider/model; source (source:2: the row's own "
+        "label, yes from grade 2); in this process hf:PATH, st:PATH, st:PATH:THRESHOLD.",
     )
     add_judges: tuple[str, ...] = Field(
         (), description="Judges that join the panel; rows keep the votes that they bring along."

@@ -10,8 +10,8 @@ class RewriteQueriesConfig(StageConfig):
 
     generator: str = Field(
         min_length=1,
-        description="Who writes the keywords: provider/model, or a chat model in this process: "
-        "hf:smollm2, hf:PATH, hf:HUB_ID.",
+        description="Who writes the keywords: provider/model, a chat model in this process "
+        "(hf:PATH, hf:HUB_ID), or extractive: the query's own words, by rules, without a model.",
     )
     fraction: float = Field(
         0.4, ge=0, le=1, description="Share of the queries, chosen by hash of seed and query."

@@ -13,6 +13,13 @@ from typing import Any
 RESAMPLES = 9_999
 LEVEL = 0.95
 
+FEW_ROWS = 30
+"""Of fewer rows nothing is said in words."""
+_BANDS = ((0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"))
+"""Kappa up to that figure, in the words of Landis and Koch (1977)."""
+RELIABLE_ALPHA, LEAST_ALPHA = 0.8, 0.667
+"""From where labels are reliable, and from where they allow tentative conclusions."""
+
 Pattern = tuple[Any, ...]
 """One row's votes, one entry a judge, in the panel's order; None where a judge gave none."""
 
@@ -25,11 +32,25 @@ class PairAgreement:
         rows: how many those are.
         share: of them on which the two say the same, from 0 to 1; None without rows.
         kappa: Cohen's, from -1 to 1; None without rows, or where both always say one same thing.
+        low, high: percentiles of kappa over resampled rows, at LEVEL; None where kappa is.
     """
 
     rows: int
     share: float | None
     kappa: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def in_words(self) -> str:
+        """What kappa says, as far as so many rows can tell."""
+        if self.rows < FEW_ROWS:
+            return "too few rows to tell"
+        if self.kappa is None or self.low is None:
+            return "always the same vote"
+        if self.low <= 0:
+            return "no better than chance"
+        return next((word for top, word in _BANDS if self.kappa <= top), "almost perfect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,15 @@ class Alpha:
     low: float | None
     high: float | None
 
+    @property
+    def in_words(self) -> str:
+        """How far labels of such a panel can be relied on (Krippendorff 2004: .8 and .667)."""
+        if self.value is None:
+            return "cannot be told"
+        if self.value >= RELIABLE_ALPHA:
+            return "reliable"
+        return "for tentative conclusions" if self.value >= LEAST_ALPHA else "unreliable"
+
 
 def yes_rate(patterns: Mapping[Pattern, int], judge: int) -> tuple[int, float | None]:
     """How often the judge at that place voted, and its share of yes; None where it never did."""
@@ -57,8 +87,20 @@ def yes_rate(patterns: Mapping[Pattern, int], judge: int) -> tuple[int, float | 
     return votes.total(), votes["yes"] / votes.total() if votes.total() else None
 
 
-def pair_agreement(patterns: Mapping[Pattern, int], one: int, other: int) -> PairAgreement:
-    """The judges at two places; Cohen's kappa (1960)."""
+def pair_agreement(
+    patterns: Mapping[Pattern, int],
+    one: int,
+    other: int,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> PairAgreement:
+    """The judges at two places; Cohen's kappa (1960).
+
+    A resample in which both always say one same thing has no kappa and does not count.
+    """
+    import numpy as np
+
     both: Counter[tuple[Any, Any]] = Counter()
     for pattern, count in patterns.items():
         if pattern[one] is not None and pattern[other] is not None:
@@ -66,16 +108,35 @@ def pair_agreement(patterns: Mapping[Pattern, int], one: int, other: int) -> Pai
     rows = both.total()
     if not rows:
         return PairAgreement(0, None, None)
-    left, right = Counter[Any](), Counter[Any]()
-    for (first, second), count in both.items():
-        left[first] += count
-        right[second] += count
-    same = sum(count for (first, second), count in both.items() if first == second)
-    chance = sum(left[vote] * right[vote] for vote in left)
-    share = same / rows
-    if chance == rows * rows:
+    kinds = sorted({vote for pair in both for vote in pair})
+    votes = np.array([[both[first, second] for second in kinds] for first in kinds], float)
+    share = float(votes.trace() / rows)
+    kappa = _kappas(votes[None])[0]
+    if np.isnan(kappa):
         return PairAgreement(rows, share, None)
-    return PairAgreement(rows, share, (same * rows - chance) / (rows * rows - chance))
+    drawn = np.random.default_rng(seed).multinomial(rows, votes.ravel() / rows, size=resamples)
+    low, high = _interval(_kappas(drawn.reshape(-1, *votes.shape)))
+    return PairAgreement(rows, share, float(kappa), low, high)
+
+
+def _kappas(votes: Any) -> Any:
+    """Kappa of each table of counts (tables, kinds, kinds); NaN where chance alone gives 1."""
+    import numpy as np
+
+    rows = votes.sum((1, 2))
+    same = np.trace(votes, axis1=1, axis2=2) * rows
+    chance = (votes.sum(1) * votes.sum(2)).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (same - chance) / (rows * rows - chance)
+
+
+def _interval(values: Any) -> tuple[float, float]:
+    """Percentiles at LEVEL of those that are numbers."""
+    import numpy as np
+
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(values, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def krippendorff_alpha(
@@ -104,9 +165,7 @@ def krippendorff_alpha(
     if np.isnan(value):
         return Alpha(rows, None, None, None)
     drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=resamples)
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(_alphas(order, drawn), [tail, 1 - tail])
-    return Alpha(rows, float(value), float(low), float(high))
+    return Alpha(rows, float(value), *_interval(_alphas(order, drawn)))
 
 
 def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:

@@ -79,6 +79,19 @@ def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> V
     return "yes" if mean > 0.5 else "no"
 
 
+def score_probability(score: float, threshold: float) -> float:
+    """P(yes) of a judge that says yes to a score above `threshold`, so that hard and soft votes
+    agree: two straight lines, from 0 at score 0 to .5 at `threshold`, and on to 1 at score 1.
+
+    Args:
+        score: in [0, 1].
+        threshold: in [0, 1).
+    """
+    if score <= threshold:
+        return 0.5 * score / threshold if threshold else 0.5
+    return 1 - 0.5 * (1 - score) / (1 - threshold)
+
+
 def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
     """The verdict where every judge was asked; None in `votes` is an abstention."""
     cast = list(votes)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 MEASURE = "nDCG@10"
+CORPUS = "source"
+"""The judge that is the corpus's own labels."""
 _NAMES = {"bm25": "BM25", "hf:smollm2": "SmolLM2-135M, untrained", "runs/tiny": "the same, trained"}
 
 
@@ -39,10 +41,54 @@ def print_results(folder: Path, spent: Spent) -> None:
         for row in map(orjson.loads, (folder / "requests.jsonl").read_bytes().splitlines())
     }
     console.print(example(rows, requests), width=88, markup=False)
+    console.print()
+    console.print(keywords(folder / "keywords.jsonl"), width=88, markup=False)
+    console.print(panel(folder / "panel.jsonl"), width=88, markup=False)
     console.print(
         f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
         f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
     )
+
+
+def keywords(rows: Path) -> str:
+    """How many queries became keywords, and the first that did."""
+    (rewritten,) = (line for line in _figures(rows)["queries"] if line["outcome"] == "rewritten")
+    found = map(orjson.loads, rows.read_bytes().splitlines())
+    row = next((row for row in found if row["query_style"] == "keyword"), None)
+    shown = f", such as “{row['query']}” for “{row['original_query']}”" if row else ""
+    return f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}"
+
+
+def panel(rows: Path) -> str:
+    """How far the judges agree with the corpus's labels and with one another, in words."""
+    figures, told = _figures(rows), []
+    for pair in figures["kappa on audit rows"]:
+        judge = {pair["judge"], pair["with"]} - {CORPUS}
+        if len(judge) == 1:
+            told.append(f"{judge.pop()} {pair['in words']} (kappa {_measured(pair, 'kappa')})")
+    alpha = figures["Krippendorff's alpha on audit rows"]
+    return (
+        f"Panel: agreement with the corpus's labels on {figures['audit rows']} rows: "
+        f"{'; '.join(told)}. Labels of such a panel: {alpha['labels of such a panel']} "
+        f"(Krippendorff's alpha {_measured(alpha, 'alpha')}; 0.80 is asked for). The model was "
+        "trained on the corpus's own labels; where there are none, `prism relabel data.jsonl` "
+        "asks the paper's five judges."
+    )
+
+
+def _measured(figures: dict[str, Any], name: str) -> str:
+    """A figure with its interval."""
+    if figures[name] is None:
+        return "unknown"
+    value, low, high = (round(figures[key], 2) + 0.0 for key in (name, "95% from", "to"))
+    return f"{value:.2f}, {low:.2f} – {high:.2f}"
+
+
+def _figures(output: Path) -> dict[str, Any]:
+    """What the stage that wrote `output` told of it."""
+    manifest = output.with_name(f"{output.name}.manifest.json")
+    found: dict[str, Any] = orjson.loads(manifest.read_bytes())["figures"]
+    return found
 
 
 def _table(metrics: dict[str, Any], dataset: str) -> Table:

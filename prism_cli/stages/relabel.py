@@ -223,7 +223,7 @@ class RelabelStage(RowStage):
         """From audit rows alone: elsewhere the rows with all votes are the disputed ones."""
         rates = [yes_rate(self._audited, place) for place in range(len(self._order))]
         pairs = [
-            (one, other, pair_agreement(self._audited, one, other))
+            (one, other, pair_agreement(self._audited, one, other, seed=self._seed))
             for one, other in combinations(range(len(self._order)), 2)
         ]
         alpha = krippendorff_alpha(self._audited, seed=self._seed)
@@ -239,6 +239,9 @@ class RelabelStage(RowStage):
                     "rows": found.rows,
                     "same vote": _rounded(found.share),
                     "kappa": _rounded(found.kappa),
+                    f"{LEVEL:.0%} from": _rounded(found.low),
+                    "to": _rounded(found.high),
+                    "in words": found.in_words,
                 }
                 for one, other, found in pairs
             ],
@@ -247,6 +250,7 @@ class RelabelStage(RowStage):
                 "alpha": _rounded(alpha.value),
                 f"{LEVEL:.0%} from": _rounded(alpha.low),
                 "to": _rounded(alpha.high),
+                "labels of such a panel": alpha.in_words,
             },
         }
 

@@ -73,7 +73,7 @@ def test_a_missing_key_is_named() -> None:
     ("words", "told"),
     [
         ((), "generator: Field required"),
-        (("--generator", "nobody/model"), "no such chat model"),
+        (("--generator", "nobody/model"), "no such generator"),
         (("--generator", "hf:smollm2", "--reuse", "in.jsonl"), "--reuse"),
         (("--generator", "hf:smollm2", "--fraction", "2"), "fraction"),
     ],
@@ -83,3 +83,35 @@ def test_what_cannot_be_is_told(words: tuple[str, ...], told: str) -> None:
     done = prism("rewrite-queries", "in.jsonl", *words)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_the_extractive_rewriter_needs_no_model_and_says_what_it_could_not_do() -> None:
+    told = {
+        "How many people live in Paris?": "How many people live Paris",
+        "Why is the sky blue?": None,
+        "巴黎有多少人口？": None,
+    }
+    rows = [make_pair(number, query=query) for number, query in enumerate(told)]
+    write_jsonl(Path("in.jsonl"), [*rows, make_pair(0, query=rows[0]["query"], doc_id="other")])
+    words = ("rewrite-queries", "in.jsonl", "-o", "out.jsonl", "--generator", "extractive",
+             "--fraction", "1", "--ablation")  # fmt: skip
+    done = prism(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["usage"]["asked"] == 3  # the same answer is not asked for again
+    figures = summary["figures"]["queries"]
+    counts = {one["outcome"]: (one["queries"], one["rows"]) for one in figures}
+    assert counts["asked"] == (3, 4)
+    assert counts["rewritten"] == (1, 2)
+    assert counts["skipped"] == counts["refused"] == (1, 1)
+    found = read_jsonl(Path("out.jsonl"))
+    query, keywords = next(iter(told.items()))
+    assert [(row["query"], row["query_style"]) for row in found] == [
+        (keywords, "keyword"), (query, "original"), ("Why is the sky blue?", "original"),
+        ("巴黎有多少人口？", "original"), (keywords, "keyword"), (query, "original"),
+    ]  # fmt: skip
+    assert found[0]["original_query"] == query
+    assert found[0]["query_id"] == found[1]["query_id"] == found[4]["query_id"]
+    before = Path("out.jsonl").read_bytes()
+    assert prism(*words, "--overwrite", "--fresh").returncode == 0
+    assert Path("out.jsonl").read_bytes() == before

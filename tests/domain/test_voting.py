@@ -14,6 +14,7 @@ from prism_cli.domain.voting import (
     full_panel_verdict,
     label_vote,
     majority,
+    score_probability,
 )
 
 VOTES = st.lists(st.sampled_from(["yes", "no", None]), min_size=1, max_size=7)
@@ -139,3 +140,21 @@ def test_label_as_a_vote(label: Any, grade: float, vote: str | None) -> None:
 def test_label_that_says_nothing_is_an_error(label: Any) -> None:
     with pytest.raises(ValueError, match="expected a grade, yes or no"):
         label_vote(label)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.99))
+def test_a_score_becomes_a_probability_that_votes_alike(
+    one: float, other: float, threshold: float
+) -> None:
+    first, second = (score_probability(score, threshold) for score in sorted((one, other)))
+    assert 0 <= first <= second <= 1
+    # No steeper than its steeper line: no jump anywhere, the threshold included.
+    steepest = 0.5 / min(threshold, 1 - threshold)
+    assert second - first <= steepest * abs(one - other) + 1e-12
+    ends = [score_probability(score, threshold) for score in (0.0, threshold, 1.0)]
+    assert ends == pytest.approx([0, 0.5, 1])
+    assert score_probability(one, 0.5) == pytest.approx(one)
+
+
+def test_threshold_nought_says_yes_to_every_score_above_it() -> None:
+    assert [score_probability(score, 0) for score in (0, 0.5, 1)] == [0.5, 0.75, 1]

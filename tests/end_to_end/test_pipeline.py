@@ -9,10 +9,12 @@ from pathlib import Path
 import orjson
 import pytest
 
+from prism_cli.quickstart.results import panel as said_of_panel
 from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps
 
 SMALLER = {
     r"--limit 360": "--limit 8",
+    r"--limit 60": "--limit 6",
     r"--size 1300": "--size 28",
     r"--dev-queries \d+": "--dev-queries 2 --set dev_share=0.3",
     r"--size tiny": "--size tiny --max-steps 2 --set log_steps=1",
@@ -50,6 +52,10 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
     log = rows(folder / "runs" / "tiny" / "log.jsonl")
     assert [line["step"] for line in log if "loss" in line] == [1, 2]
     assert (folder / "runs" / "tiny" / "curves.svg").is_file()
+    assert {row["query_style"] for row in trained} == {"keyword", "original"}
+    panel = rows(folder / "panel.jsonl")
+    assert [list(row["votes"]) for row in panel] == [["source", "st:minilm", "hf:smollm2"]] * 6  # type: ignore[call-overload]
+    assert "too few rows to tell" in said_of_panel(folder / "panel.jsonl")
     (first, *_) = rows(folder / "reranked.jsonl")
     scores = [one["relevance_score"] for one in first["results"]]  # type: ignore[attr-defined]
     assert len(scores) == 5

@@ -1,10 +1,13 @@
 """What quickstart says of its run, whichever way it came out."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prism_cli.quickstart.results import caption, example
+from prism_cli.quickstart.results import caption, example, keywords, panel
+from tests.door import prism
+from tests.factories import make_pair, write_jsonl
 
 
 def metrics(
@@ -75,3 +78,47 @@ def test_example_is_the_first_yes_in_file_order_and_counts_what_it_passed() -> N
 def test_example_without_any_yes_says_so() -> None:
     rows = [{**request("a"), "results": [result(0, "no", 0.4)]}]
     assert "None of the 1 reranked queries" in example(rows, {"a": rows[0]})
+
+
+def test_keywords_are_counted_and_shown() -> None:
+    write_jsonl(Path("in.jsonl"), [make_pair(1, query="Who wrote the Iliad?"), make_pair(2)])
+    words = ("--generator", "extractive", "--fraction", "1")
+    assert prism("rewrite-queries", "in.jsonl", "-o", "out.jsonl", *words).returncode == 0
+    assert keywords(Path("out.jsonl")) == (
+        "Keywords: 2 queries (100%), such as “wrote Iliad” for “Who wrote the Iliad?”"
+    )
+    words = ("--generator", "extractive", "--fraction", "0")
+    assert prism("rewrite-queries", "in.jsonl", "-o", "none.jsonl", *words).returncode == 0
+    assert keywords(Path("none.jsonl")) == "Keywords: 0 queries (0%)"
+
+
+def judged(*judges: str, grades: tuple[int, ...] = (0, 1, 0, 2), rows: int = 60) -> str:
+    """What is said of a panel of judges that read grades of rows."""
+    pairs = [make_pair(n, source_label=grades[n % len(grades)]) for n in range(rows)]
+    write_jsonl(Path("in.jsonl"), pairs)
+    words = [word for judge in judges for word in ("--judge", judge)]
+    done = prism("relabel", "in.jsonl", "-o", "panel.jsonl", "--audit", "1", *words)
+    assert done.returncode == 0, done.stderr
+    return panel(Path("panel.jsonl"))
+
+
+def test_a_weak_panel_is_called_weak_with_its_figures() -> None:
+    told = judged("source", "source:2", "source:9")
+    assert "on 60 rows" in told
+    assert told.count("(kappa") == 2  # not that of the two with one another
+    assert "source:2 moderate (kappa 0.50, 0.3" in told
+    assert "source:9 no better than chance (kappa 0.00, 0.00 – 0.00)" in told
+    assert "Labels of such a panel: unreliable (Krippendorff's alpha 0." in told
+
+
+def test_a_good_panel_is_not_called_weak() -> None:
+    told = judged("source", "source:2", grades=(0, 2))
+    assert "source:2 almost perfect (kappa 1.00" in told
+    assert "reliable" in told
+    assert "unreliable" not in told
+
+
+def test_a_panel_without_agreement_to_measure_says_so() -> None:
+    told = judged("source", "source:9", grades=(0,))
+    assert "source:9 always the same vote (kappa unknown)" in told
+    assert "cannot be told (Krippendorff's alpha unknown" in told

@@ -10,13 +10,15 @@ from prism_cli.app import COMMANDS
 from prism_cli.errors import MissingPackageError, StepError
 from prism_cli.quickstart import steps as module
 from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps, shell_script
+from tests.door import prism
 
 
 def test_each_step_is_a_command_of_prism() -> None:
     steps = tomllib.loads((SAMPLES / "pipeline.toml").read_text(encoding="utf-8"))["step"]
     words = [step["run"].split()[:2] for step in steps]
     assert [word[1] for word in words] == [
-        "collect", "distill", "sample", "relabel", "distill", "split", "train", "rerank", "eval",
+        "collect", "rewrite-queries", "distill", "sample", "relabel", "relabel", "distill",
+        "split", "train", "rerank", "eval",
     ]  # fmt: skip
     assert all(word[0] == "prism" and word[1] in COMMANDS for word in words)
 
@@ -57,3 +59,17 @@ def test_a_failed_step_stops_the_rest_and_passes_its_exit_code_on(tmp_path: Path
 
 def test_script_stops_at_the_first_failure() -> None:
     assert "set -eu" in shell_script([Step("why", "prism x")])
+
+
+def test_the_folder_may_be_where_one_is() -> None:
+    done = prism("quickstart", ".", "--prepare")
+    assert done.returncode == 0, done.stderr
+    assert Path("pipeline.sh").is_file()
+
+
+def test_each_step_reads_what_an_earlier_one_wrote(tmp_path: Path) -> None:
+    there = {path.name for path in (SAMPLES / "squad").iterdir()}
+    for step in prepare_folder(tmp_path):
+        words = step.run.split()
+        assert words[2].split("/")[0] in there, step.run
+        there.add(words[words.index("-o") + 1].split("/")[0])

@@ -164,9 +164,12 @@ def test_agreement_is_told_from_audit_rows_alone() -> None:
     same = sum(votes["j1"] == votes["j2"] for votes in audited) / len(audited)
     assert pairs[2]["same vote"] == pytest.approx(same, abs=1e-4)
     assert pairs[2]["kappa"] > 0.3 > 0 > pairs[1]["kappa"]
+    assert pairs[2]["95% from"] < pairs[2]["kappa"] < pairs[2]["to"]
+    assert pairs[1]["in words"] == "no better than chance"
     alpha = figures["Krippendorff's alpha on audit rows"]
     assert alpha["rows"] == len(audited)
     assert alpha["95% from"] < alpha["alpha"] < alpha["to"]
+    assert alpha["labels of such a panel"] == "unreliable"
 
 
 def test_without_audit_rows_nothing_is_said_of_agreement() -> None:

@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from prism_cli.domain.voting import score_probability
 from prism_cli.ports import BatchBackend, Reply
+
+DECIMALS = 7
+"""Of a probability. Scores have six, and may lie half as far from .5 as from the threshold."""
 
 
 class TeacherJudge:
@@ -19,7 +23,7 @@ class TeacherJudge:
 
     def __init__(self, spec: str, teacher: BatchBackend, threshold: float) -> None:
         self.spec = spec
-        self.fingerprint = f"judge above {threshold:g} {teacher.fingerprint}"
+        self.fingerprint = f"judge 2 above {threshold:g} {teacher.fingerprint}"
         self._teacher = teacher
         self._threshold = threshold
 
@@ -28,7 +32,8 @@ class TeacherJudge:
         return self._teacher.plan([pair for pair, _ in payloads])
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"vote", "probability"}, the probability being the teacher's score.
+        """{"vote", "probability"}, the probability being above .5 where the score is
+        above the threshold.
 
         Raises:
             ModelError: as the teacher's.
@@ -39,6 +44,6 @@ class TeacherJudge:
     def _judged(self, reply: Reply) -> Reply:
         if reply.refusal is not None:
             return reply
-        score = reply.value["score"]
-        vote = "yes" if score > self._threshold else "no"
-        return Reply({"vote": vote, "probability": score}, usage=reply.usage)
+        probability = round(score_probability(reply.value["score"], self._threshold), DECIMALS)
+        vote = "yes" if probability > 0.5 else "no"
+        return Reply({"vote": vote, "probability": probability}, usage=reply.usage)

@@ -12,6 +12,7 @@ from prism_cli.adapters.judges.local import load_local_judge
 from prism_cli.adapters.judges.local_judge import LocalJudge
 from prism_cli.adapters.judges.teacher_judge import TeacherJudge
 from prism_cli.domain.rubric import JudgeTask
+from prism_cli.domain.voting import mean_verdict
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.ports import BatchBackend, Reply
 from tests.adapters.chat.tiny_chat import tiny_chat
@@ -100,12 +101,12 @@ class Scorer:
 
 def test_a_score_above_the_threshold_is_a_yes() -> None:
     judge = TeacherJudge("st:fake:0.4", Scorer(), 0.4)
-    payloads = [(("q", text), 0) for text in ("0.41", "0.4", "0.1")]
+    payloads = [(("q", text), 0) for text in ("0.401", "0.4", "0.1")]
     assert judge.plan(payloads) == [[2, 1, 0]]
     assert [reply.value for reply in judge.answer(payloads)] == [
-        {"vote": "yes", "probability": 0.41},
-        {"vote": "no", "probability": 0.4},
-        {"vote": "no", "probability": 0.1},
+        {"vote": "yes", "probability": 0.5008333},
+        {"vote": "no", "probability": 0.5},
+        {"vote": "no", "probability": 0.125},
     ]
     assert judge.fingerprint != TeacherJudge("st:fake:0.5", Scorer(), 0.5).fingerprint
 
@@ -120,3 +121,14 @@ def test_specs_of_teachers_as_judges() -> None:
         load_local_judge("st:minilm:1.5", TASK)
     with pytest.raises(ModelError):
         load_local_judge("st:/no/such", TASK)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.3, 0.5, 0.6, 0.95])
+def test_hard_and_soft_votes_of_one_teacher_are_the_same(threshold: float) -> None:
+    judge = TeacherJudge("st:fake", Scorer(), threshold)
+    scores = [0.0, *(threshold + step * 1e-6 for step in (-1, 0, 1) if threshold + step > 0), 1.0]
+    replies = judge.answer([(("q", f"{score:.6f}"), 0) for score in scores])
+    for score, reply in zip(scores, replies, strict=True):
+        hard = "yes" if round(score, 6) > threshold else "no"
+        soft = mean_verdict({"st:fake": reply.value["probability"]}, ["st:fake"])
+        assert reply.value["vote"] == hard == soft

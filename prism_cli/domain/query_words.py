@@ -1,0 +1,120 @@
+"""Closed lists for queries: words that carry no meaning of their own, and words that meaning hangs
+on. English, German, French and Spanish."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class QueryWords:
+    """What the rules know of one language, in small letters.
+
+    Attributes:
+        dropped: may be left out of a query.
+        orders: may be left out where they come first ("name a river").
+        openers: verbs that make a question one of yes or no where they come first.
+        hinges: words or phrases on which meaning hangs: negation, cause, contrast, stance,
+            conditions. A word with a star stands for all that begin so.
+        counting: belong to the word behind them where that is kept ("how many").
+        joining: belong to a name where they stand between two words with a capital.
+    """
+
+    dropped: frozenset[str]
+    orders: frozenset[str]
+    openers: frozenset[str]
+    hinges: tuple[str, ...]
+    counting: frozenset[str]
+    joining: frozenset[str]
+
+
+def _words(told: str) -> frozenset[str]:
+    return frozenset(told.split())
+
+
+def _phrases(told: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in told.split(","))
+
+
+_ENGLISH_OPENERS = "is are was were do does did has have had can could will would may might must"
+_GERMAN_OPENERS = (
+    "ist sind war waren hat haben hatte hatten kann können konnte konnten wird werden wurde wurden "
+    "darf dürfen muss müssen gibt"
+)
+_FRENCH_OPENERS = (
+    "est est-ce sont était étaient a ont avait peut peuvent doit doivent fut va vont fait"
+)
+_SPANISH_OPENERS = "es son era eran fue fueron está están hay ha han puede pueden hace"
+
+LANGUAGES = {
+    "English": QueryWords(
+        dropped=_words(
+            f"{_ENGLISH_OPENERS} a an the what what's whats which who who's whom whose where "
+            "where's when when's how how's be been being am done having shall of in on at to for "
+            "from by with as into about it its it's this that that's these those there there's "
+            "their they them he she his her him i i'm my me we our us you your and any some please"
+        ),
+        orders=_words("name give list tell find show describe explain define identify"),
+        openers=_words(f"{_ENGLISH_OPENERS} should isn't aren't doesn't don't didn't"),
+        hinges=_phrases(
+            "not, no, never, none, nobody, nothing, neither, nor, without, except, excluding, "
+            "besides, unless, cannot, other than, apart from, instead, rather, "
+            "why, because, due to, leads to, lead to, leading to, led to, results in, result in, "
+            "resulted in, cause, causes, caused, causing, "
+            "differ*, versus, vs, better, worse, than, compare*, comparison, or, "
+            "should, opinion*, whether, if, both, either"
+        ),
+        counting=_words("how"),
+        joining=_words("of the and for in on to a"),
+    ),
+    "German": QueryWords(
+        dropped=_words(
+            f"{_GERMAN_OPENERS} der die das den dem des ein eine einen einem einer eines was wer "
+            "wen wem wessen welche welcher welches welchen welchem wo woher wohin wann wie heißt "
+            "heißen worden sein von vom im in am an ans auf zu zum zur bei beim mit für aus um als "
+            "und es er sie ihr ihre ihren seine seinen ich mein meine wir unser unsere man dieser "
+            "diese dieses diesem diesen sich denn bitte mir"
+        ),
+        orders=_words("nenne nennen zeige finde beschreibe erkläre"),
+        openers=_words(f"{_GERMAN_OPENERS} soll sollen sollte sollten"),
+        hinges=_phrases(
+            "nicht, nichts, kein*, nie, niemals, niemand, ohne, außer, weder, sondern, statt, "
+            "warum, weshalb, wieso, weil, wegen, aufgrund, führt, führen, führte, führten, "
+            "verursach*, ursache*, unterschied*, unterscheid*, versus, vs, besser, schlechter, "
+            "vergl*, oder, ob, wenn, falls, sowohl, soll, sollen, sollte, sollten, meinung*"
+        ),
+        counting=_words("wie wieviel wieviele"),
+        joining=frozenset(),  # nouns have capitals, too
+    ),
+    "French": QueryWords(
+        dropped=_words(
+            f"{_FRENCH_OPENERS} le la les un une des de du d' l' au aux en dans sur par pour avec "
+            "à y et que qu' qui quoi quel quelle quels quelles lequel laquelle où quand comment "
+            "qu'est-ce c'est ce cet cette ces s' se j' je m' on il elle ils elles nous vous leur "
+            "leurs son sa ses mon ma mes été être"
+        ),
+        orders=_words("nommez nomme citez cite donnez donne trouvez décrivez expliquez"),
+        openers=_words(_FRENCH_OPENERS),
+        hinges=_phrases(
+            "ne, n', pas, sans, sauf, aucun*, jamais, rien, ni, excepté, hormis, plutôt, "
+            "pourquoi, parce, cause, causes, causé, cause*, entraîne*, provoque*, conséquence*, "
+            "différen*, versus, vs, mieux, meilleur*, pire, compar*, ou, si, faut-il, opinion*"
+        ),
+        counting=_words("combien"),
+        joining=_words("de du des la le les et en sur"),
+    ),
+    "Spanish": QueryWords(
+        dropped=_words(
+            f"{_SPANISH_OPENERS} el la los las un una unos unas lo de del en a al por para con se "
+            "su sus y e que qué cual cuál cuales cuáles quien quién quienes quiénes donde dónde "
+            "cuando cuándo como cómo este esta estos estas ese esa me mi nos le les ser sido"
+        ),
+        orders=_words("nombra nombre di dime enumera encuentra describe explica"),
+        openers=_words(f"{_SPANISH_OPENERS} debe deben debería"),
+        hinges=_phrases(
+            "no, nunca, nada, nadie, ningún*, ningun*, sin, excepto, salvo, ni, sino, "
+            "por qué, porque, debido, causa*, provoca*, consecuencia*, "
+            "diferen*, versus, vs, mejor, peor, compar*, o, u, si, debe*, opinión, opiniones"
+        ),
+        counting=_words("cuánto cuánta cuántos cuántas"),
+        joining=_words("de del la las el los y"),
+    ),
+}

@@ -1,0 +1,114 @@
+"""Keywords by rules: what stays, what goes, when meaning would go with it, and where rules end."""
+
+import pytest
+
+from prism_cli.domain.chat import UnusableReplyError
+from prism_cli.domain.keyword_extraction import SKIP, extracted_keywords
+from prism_cli.domain.keywords import RewriteTask
+
+TASK = RewriteTask()
+
+
+@pytest.mark.parametrize(
+    ("query", "keywords"),
+    [
+        ("What were the two forms of environmental determinism?",
+         "two forms environmental determinism"),
+        ("what's the U.S. capital", "U.S. capital"),
+        ("who is president of the U.S.", "president U.S."),
+        ("Name a luxury model that became popular in the mid-1970s.",
+         "luxury model became popular mid-1970s"),
+        ("How many people live in Paris?", "How many people live Paris"),
+        ("How did Bach die?", "Bach die"),
+        ("Who was Kenya’s first president?", "Kenya’s first president"),
+        ("what happened before 1914 and after 1918", "happened before 1914 after 1918"),
+        # Names, numbers, quotations and code as they stand.
+        ("who founded The Hague in May of 2000?", "founded The Hague in May 2000"),
+        ("When was Doctor Who first shown?", "Doctor Who first shown"),
+        ("What is the University of Warsaw?", "University of Warsaw"),
+        ("flights from Paris to London", "flights Paris to London"),
+        ("sources of vitamin A", "sources vitamin A"),
+        ('Who sang "Like a Virgin"?', 'sang "Like a Virgin"'),
+        ("what does __init__ do in C++?", "__init__ C++"),
+        ("what is f(x) (in calculus)?", "f(x) calculus"),
+        ("How to write x = 15 in R?", "write x = 15 R"),
+        # Where every word has a capital, none tells a name.
+        ("What Is The Capital Of France?", "Capital France"),
+        ("WHAT IS THE CAPITAL OF FRANCE", "CAPITAL FRANCE"),
+        ("Was ist die Hauptstadt von Frankreich?", "Hauptstadt Frankreich"),
+        ("Wie viele Einwohner hat Berlin?", "Wie viele Einwohner Berlin"),
+        ("Quelle est la capitale de l’Italie ?", "capitale Italie"),
+        ("Combien d'habitants y a-t-il à Paris ?", "Combien habitants Paris"),
+        ("Qui a fondé L'Oréal ?", "fondé L'Oréal"),
+        ("D'où vient le vent ?", "vient vent"),
+        ("¿Cuál es la capital de Francia?", "capital Francia"),
+        ("¿Cuántos habitantes tiene la ciudad de México?",
+         "Cuántos habitantes tiene ciudad México"),
+    ],
+)  # fmt: skip
+def test_little_words_go_and_the_rest_stays_as_it_stands(query: str, keywords: str) -> None:
+    assert extracted_keywords(query) == keywords
+    assert TASK.read(query, keywords) == {"keywords": keywords}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "What animals do not sleep?",
+        "pictures that don't load",
+        "which cities other than Paris have a metro",
+        "Why is the sky blue?",
+        "What do greenhouse gases cause?",
+        "What is the difference between TCP and UDP?",
+        "Who is taller than Jordan?",
+        "Is the earth flat?",
+        "What should I eat?",
+        "What happens if it rains?",
+        "Is it easier or harder to change EU law?",
+        "Warum ist der Himmel blau?",
+        "Welche Länder haben kein Meer?",
+        "Pourquoi le ciel est-il bleu ?",
+        "Qui n'a pas de mer ?",
+        "Est-ce que Paris est grand ?",
+        "¿Por qué el cielo es azul?",
+        "¿Qué países no tienen mar?",
+        # Many conditions: more words are left than keywords may have.
+        "What acquired rare chronic condition slowly damages young human lungs in winter?",
+        # Keywords already.
+        "capital France",
+        "capital France.",
+    ],
+)
+def test_what_keywords_would_lose_is_skipped(query: str) -> None:
+    assert TASK.read(query, extracted_keywords(query)) == {"skip": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("北京市居住证办理条件是什么？", "the rules know English, German, French, Spanish"),
+        ("東京の人口はどのくらいですか", "the rules know"),
+        ("сколько стоит iPhone в Москве?", "the rules know"),
+        ("Quem escreveu Os Lusíadas?", "not plainly one"),
+        ("Qual è la capitale d'Italia?", "not plainly one"),
+        ("Wat is de hoofdstad van Nederland?", "not plainly one"),
+        ("Kto napisał Pana Tadeusza?", "not plainly one"),
+        ("who is it?", "little words"),
+        ("???", "not plainly one"),
+    ],
+)
+def test_other_languages_and_empty_questions_are_refused(query: str, why: str) -> None:
+    with pytest.raises(UnusableReplyError, match=why):
+        extracted_keywords(query)
+
+
+def test_nothing_is_left_of_nothing() -> None:
+    assert extracted_keywords("") == extracted_keywords(" ... ") == SKIP
+
+
+def test_every_keyword_stands_in_its_query_in_order() -> None:
+    query = "Which NASA location came last to the idea of the LOR (in 1962)?"
+    words = query.replace("(", "").replace(")", "").rstrip("?").split()
+    place = -1
+    for keyword in extracted_keywords(query).split():
+        place = words.index(keyword, place + 1)

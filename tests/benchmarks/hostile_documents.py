@@ -18,7 +18,7 @@ import argparse
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,13 +158,17 @@ def area_interval(rows: Sequence[Row]) -> list[float]:
     for row in rows:
         by_query.setdefault(row["query"], []).append(row)
     groups = list(by_query.values())
-    return interval(len(groups), lambda drawn: area(row for at in drawn for row in groups[at]))
+    return middle([area(row for at in one for row in groups[at]) for one in draws(len(groups))])
 
 
-def interval(size: int, statistic: Callable[[Any], float]) -> list[float]:
-    """2.5 and 97.5 % of a statistic of `size` things drawn with replacement."""
-    draws = np.random.default_rng(0).integers(0, size, (RESAMPLES, size))
-    low, high = np.nanpercentile([statistic(one) for one in draws], [2.5, 97.5])
+def draws(size: int) -> Any:
+    """[RESAMPLES, size]: indices below `size`, with replacement."""
+    return np.random.default_rng(0).integers(0, size, (RESAMPLES, size))
+
+
+def middle(values: Any) -> list[float]:
+    """Their 2.5 and 97.5 % quantiles."""
+    low, high = np.quantile(values, [0.025, 0.975])
     return [float(low), float(high)]
 
 
@@ -271,7 +275,8 @@ def clustered(
     at = [place[row["target"]] for row in rows]
     sums = np.bincount(at, weights=values, minlength=len(documents))
     counts = np.bincount(at, minlength=len(documents))
-    return interval(len(documents), lambda drawn: sums[drawn].sum() / counts[drawn].sum())
+    drawn = draws(len(documents))
+    return middle(sums[drawn].sum(1) / counts[drawn].sum(1))
 
 
 def mcnemar(one: int, other: int) -> float:

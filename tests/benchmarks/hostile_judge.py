@@ -183,10 +183,8 @@ def train(
 
 def auc(scores: list[float], relevant: list[bool]) -> float:
     """Chance that a relevant one scores higher than another, ties one half."""
-    from scipy.stats import mannwhitneyu
+    import numpy as np
 
-    sides = [
-        [score for score, one in zip(scores, relevant, strict=True) if one is side]
-        for side in (True, False)
-    ]
-    return float(mannwhitneyu(*sides).statistic / (len(sides[0]) * len(sides[1])))
+    every, of_them = np.array(scores), np.array(relevant)
+    yes, no = every[of_them][:, None], every[~of_them]
+    return float(((yes > no) + (yes == no) / 2).mean())

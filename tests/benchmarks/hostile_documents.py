@@ -65,7 +65,7 @@ def main() -> None:
     if given.judge is None:
         lessons = collected(SAMPLES / "squad-train", "train", given.folder)
         folder = given.folder / "judge"
-        train(given.start, lessons, pairs[:120], folder, given.minutes, given.seed)
+        train(given.start, lessons, folder, given.minutes, given.seed)
         given.judge = f"hf:{folder}"
     ask = Asking(given.judge, given.provider_file, given.max_cost, given.folder)
     clean = asked_clean(ask, pairs)
@@ -304,7 +304,8 @@ def print_flips(title: str, table: Sequence[dict[str, Any]]) -> None:
     """One table: flips, flips by control, net and mean rise of P(yes) in each form; difference."""
     print(f"\n{title}")
     heads = f"{'flips':>7}{'control':>9}{'net':>8}{'rise':>8}"
-    print(f"{'':18}{'n':>5} | fenced{heads[6:]} | plain {heads[6:]} | plain - fenced, 95 %")
+    print(f"{'':23} | {'fenced':32} | {'plain':32} |")
+    print(f"{'':18}{'n':>5} | {heads} | {heads} | flips, plain - fenced, 95 %")
     for line in table:
         parts = []
         for form in FORMS:

@@ -27,6 +27,7 @@ import numpy as np
 from prism_cli.commands import paid_wiring
 from prism_cli.commands.options import Paid
 from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.errors import PrismError
 from prism_cli.shards.reader import read_rows
 from prism_cli.stages.relabel import RelabelStage
 from tests.benchmarks.hostile_attacks import CONTROL, Attacks, inserted
@@ -56,7 +57,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=45, help="of training")
     parser.add_argument("--start", default="hf:smollm2", help="the model that is trained")
     parser.add_argument("--queries", type=int, default=150, help="whose clean pairs are judged")
-    parser.add_argument("--pairs", type=int, default=100, help="of each kind that are attacked")
+    parser.add_argument("--irrelevant", type=int, default=100, help="pairs attacked to get a yes")
+    parser.add_argument("--relevant", type=int, default=50, help="pairs attacked to get a no")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -72,10 +74,13 @@ def main() -> None:
     figures: dict[str, Any] = {"judge": given.judge, "clean": clean_figures(clean)}
     print_clean(figures)
     figures["attacks"] = {}
-    for verdict, name in (("yes", "irrelevant"), ("no", "relevant")):
+    for verdict, name, most in (
+        ("yes", "irrelevant", given.irrelevant),
+        ("no", "relevant", given.relevant),
+    ):
         targets = right_in_both(clean, verdict == "no")
         random.Random(given.seed).shuffle(targets)
-        flips = attacked(ask, targets[: given.pairs], verdict)
+        flips = attacked(ask, targets[:most], verdict)
         figures["attacks"][f"{name} to {verdict}"] = table = flip_table(flips)
         print_flips(f"{name} documents, judged rightly in both forms, to {verdict}", table)
     if given.json:
@@ -320,4 +325,7 @@ def print_flips(title: str, table: Sequence[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PrismError as error:
+        raise SystemExit(str(error)) from None

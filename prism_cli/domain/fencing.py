@@ -10,6 +10,12 @@ from collections.abc import Sequence
 from prism_cli.rows.row import texts_digest
 
 _FENCE_LIKE = re.compile(r"<{3,}|>{3,}")
+_TURN_LIKE = re.compile(
+    r"<(?=[|｜])|[|｜](?=>)"  # <|im_end|>, <|eot_id|>, <|endoftext|>, <｜end▁of▁sentence｜>
+    r"|<(?=/?s>|/?think>|(?:start|end)_of_turn>|/?SYS>)|\[(?=/?INST\])",
+)
+"""First characters of what chat templates write between turns. Servers that put a text into their
+template before they tokenize it take such a text for the control token itself."""
 
 
 def fenced_texts(template: str, named: Sequence[tuple[str, str]]) -> str:
@@ -29,13 +35,16 @@ def fence_mark(*texts: str) -> str:
 
 
 def fenced(name: str, text: str, mark: str) -> str:
-    """`text` between two lines that carry the mark; what looks like such a line is taken apart."""
+    """`text` between two lines that carry the mark; what looks like such a line, or like the end
+    of a turn, is taken apart."""
     return f"<<<{name} {mark}>>>\n{neutralised(text)}\n<<<end of {name} {mark}>>>"
 
 
 def neutralised(text: str) -> str:
-    """`text` with runs of three or more < or > spaced out, so that it can open or close no fence.
+    """`text` with spaces in what could open or close a fence, or a turn of a chat template.
 
-    All other characters stay as they are.
+    These are runs of three or more < or >, and control tokens of the known templates. All other
+    characters stay as they are.
     """
-    return _FENCE_LIKE.sub(lambda run: " ".join(run.group()), text)
+    spaced = _FENCE_LIKE.sub(lambda run: " ".join(run.group()), text)
+    return _TURN_LIKE.sub(r"\g<0> ", spaced)

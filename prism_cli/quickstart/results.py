@@ -57,8 +57,8 @@ def keywords(rows: Path) -> str:
     row = next((row for row in found if row["query_style"] == "keyword"), None)
     shown = f", such as “{row['query']}” for “{row['original_query']}”" if row else ""
     return (
-        f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}. The model "
-        "was trained on the questions as they were."
+        f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}. Training "
+        "kept the questions as they were."
     )
 
 

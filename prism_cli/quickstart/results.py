@@ -56,7 +56,10 @@ def keywords(rows: Path) -> str:
     found = map(orjson.loads, rows.read_bytes().splitlines())
     row = next((row for row in found if row["query_style"] == "keyword"), None)
     shown = f", such as “{row['query']}” for “{row['original_query']}”" if row else ""
-    return f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}"
+    return (
+        f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}. Training "
+        "kept the questions as they were."
+    )
 
 
 def panel(rows: Path) -> str:

@@ -52,7 +52,8 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
     log = rows(folder / "runs" / "tiny" / "log.jsonl")
     assert [line["step"] for line in log if "loss" in line] == [1, 2]
     assert (folder / "runs" / "tiny" / "curves.svg").is_file()
-    assert {row["query_style"] for row in trained} == {"keyword", "original"}
+    styles = {row["query_style"] for row in rows(folder / "keywords.jsonl")}
+    assert styles == {"keyword", "original"}
     panel = rows(folder / "panel.jsonl")
     assert [list(row["votes"]) for row in panel] == [["source", "st:minilm", "hf:smollm2"]] * 6  # type: ignore[call-overload]
     assert "too few rows to tell" in said_of_panel(folder / "panel.jsonl")

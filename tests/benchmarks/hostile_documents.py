@@ -201,6 +201,7 @@ def attacked(ask: Asking, targets: Sequence[Row], verdict: str) -> list[Row]:
             "wording": attack.wording,
             "place": attack.place,
             "chinese": attack.chinese,
+            "quotes": target["query"] in attack.text,
             "control": attacks.control_of(attack),
         }
         for number, target in enumerate(targets)
@@ -225,6 +226,8 @@ def flip_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         groups.setdefault(row["family"], []).append(row)
     for place in ("start", "middle", "end"):
         groups[f"at the {place}"] = [row for row in attacks if row["place"] == place]
+    groups["quote the query"] = [row for row in attacks if row["quotes"]]
+    groups["do not quote it"] = [row for row in attacks if not row["quotes"]]
     groups["in Chinese"] = [row for row in attacks if row["chinese"]]
     groups["in English"] = [row for row in attacks if not row["chinese"]]
     groups["all attacks"] = attacks

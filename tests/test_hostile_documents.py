@@ -79,7 +79,8 @@ def attacked_rows() -> list[dict[str, object]]:
     ):
         for family, wording, flips in (("command", 0, attack), (CONTROL, 30, control)):
             row: dict[str, object] = {"target": target, "family": family, "wording": wording}
-            row |= {"place": "end", "chinese": False, "control": 30}
+            row |= {"place": "end", "chinese": False, "quotes": False}
+            row |= {"control": 30}
             for form, flip in zip(FORMS, flips, strict=True):
                 row |= {f"{form} flips": flip, f"{form} answers": True, f"{form} rise": flip * 0.5}
             rows.append(row)
@@ -88,7 +89,7 @@ def attacked_rows() -> list[dict[str, object]]:
 
 def test_flips_are_counted_net_of_the_control_and_paired() -> None:
     table = {line["name"]: line for line in flip_table(attacked_rows())}
-    assert set(table) == {"command", "at the end", "in English", "all attacks"}
+    assert set(table) == {"command", "at the end", "do not quote it", "in English", "all attacks"}
     line = table["command"]
     assert (line["attacks"], line["fenced"]["flipped"], line["plain"]["flipped"]) == (3, 1, 3)
     assert line["fenced"]["net"] == pytest.approx(1 / 3)

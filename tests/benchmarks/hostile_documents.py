@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/hostile"))
     parser.add_argument("--judge", help="spec of a judge that takes a chat prompt")
     parser.add_argument("--provider-file")
-    parser.add_argument("--max-cost", type=float)
+    parser.add_argument("--max-cost", type=float, help="dollars for each of the six sets of rows")
     parser.add_argument("--minutes", type=float, default=45, help="of training")
     parser.add_argument("--start", default="hf:smollm2", help="the model that is trained")
     parser.add_argument("--queries", type=int, default=150, help="whose clean pairs are judged")
@@ -93,14 +93,10 @@ class Asking:
     def __init__(self, spec: str, book: str | None, max_cost: float | None, folder: Path) -> None:
         self.spec = spec
         self._folder = folder
-        self._max_cost = max_cost
-        providers = paid_wiring.catalog(Paid(provider_file=book, max_cost=max_cost))
-        named = providers.named(spec)
+        self._paid = Paid(provider_file=book, max_cost=max_cost)
+        named = paid_wiring.catalog(self._paid).named(spec)
         if named.api != "openai" if named else not spec.startswith("hf:"):
             raise SystemExit(f"{spec}: takes no chat prompt, so it cannot be asked without a fence")
-        self._judges = {
-            form: paid_wiring.judges([spec], task, providers)[0] for form, task in FORMS.items()
-        }
 
     def __call__(self, name: str, form: str, rows: Sequence[Row]) -> list[Row]:
         """The rows with `vote` and, where the judge gives one, `probability`."""
@@ -108,8 +104,10 @@ class Asking:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         source.write_text("".join(lines), encoding="utf-8")
         out = source.with_suffix(".judged.jsonl")
-        options = RunOptions(out, overwrite=True, max_cost=self._max_cost)
-        summary = run_rows(RelabelStage([self._judges[form]]), [str(source)], options)
+        options = RunOptions(out, overwrite=True, max_cost=self._paid.max_cost)
+        # A run closes its judges' connections.
+        judges = paid_wiring.judges([self.spec], FORMS[form], paid_wiring.catalog(self._paid))
+        summary = run_rows(RelabelStage(judges), [str(source)], options)
         if summary.exit_code:
             raise SystemExit(f"{out}: {summary.counts} {summary.pending_reasons}; run it again")
         return [
@@ -201,6 +199,7 @@ def attacked(ask: Asking, targets: Sequence[Row], verdict: str) -> list[Row]:
             "wording": attack.wording,
             "place": attack.place,
             "chinese": attack.chinese,
+            "quotes": target["query"] in attack.text,
             "control": attacks.control_of(attack),
         }
         for number, target in enumerate(targets)
@@ -225,6 +224,8 @@ def flip_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         groups.setdefault(row["family"], []).append(row)
     for place in ("start", "middle", "end"):
         groups[f"at the {place}"] = [row for row in attacks if row["place"] == place]
+    groups["quote the query"] = [row for row in attacks if row["quotes"]]
+    groups["do not quote it"] = [row for row in attacks if not row["quotes"]]
     groups["in Chinese"] = [row for row in attacks if row["chinese"]]
     groups["in English"] = [row for row in attacks if not row["chinese"]]
     groups["all attacks"] = attacks

@@ -23,7 +23,7 @@ ROWS_PER_STEP = 8
 TOKENS_PER_PASS = 4096
 LEARNING_RATE = 5e-4
 FIRST_LAYER = 15
-"""Of 30: what lies below stays as it is."""
+"""Of 30; what lies below stays as it is."""
 WARMUP = 0.05
 CHECKPOINTS = 5
 STEPS_PER_LINE = 10

@@ -71,6 +71,8 @@ class Alpha:
     @property
     def in_words(self) -> str:
         """How far labels of such a panel can be relied on (Krippendorff 2004: .8 and .667)."""
+        if self.rows < FEW_ROWS:
+            return "too few rows to tell"
         if self.value is None:
             return "cannot be told"
         if self.value >= RELIABLE_ALPHA:

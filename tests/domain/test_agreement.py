@@ -173,3 +173,8 @@ def test_kappa_in_words(kappa: float | None, low: float | None, rows: int, words
 )  # fmt: skip
 def test_alpha_in_words(alpha: float | None, words: str) -> None:
     assert Alpha(60, alpha, None, None).in_words == words
+
+
+def test_of_few_rows_alpha_says_nothing_in_words() -> None:
+    assert Alpha(29, 0.95, 0.9, 1.0).in_words == "too few rows to tell"
+    assert Alpha(30, 0.95, 0.9, 1.0).in_words == "reliable"

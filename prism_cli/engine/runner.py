@@ -3,6 +3,7 @@
 import gc
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -112,6 +113,8 @@ class _Run:
     worked: bool = False
     _answerer: Answerer | None = None
     _ledger: Path = Path()
+    _batched: Counter[str] = field(default_factory=Counter)
+    """Replies that batches of this run brought, by output."""
 
     def finished(self, job: Job, papers: Papers | None = None) -> bool:
         """Whether the job's outputs stand already; refuses those that something else made."""
@@ -153,6 +156,7 @@ class _Run:
 
     def _work(self, job: Job, papers: Papers) -> None:
         answerer = self._answering(papers)
+        answerer.tally.from_ledger -= self._batched[papers.output_id]
         if self.stage.surveys and not self.worked:
             self.stage.survey(self._well_formed())
         self.worked = True
@@ -178,6 +182,7 @@ class _Run:
                     nowhere = Sinks.nowhere(stage.outputs)
                     work = ShardWork(stage, answerer, nowhere, progress, fields)
                     work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+                    self._batched[papers.output_id] += answerer.tally.asked
                     self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
                 if not answerer.exchange():
                     return

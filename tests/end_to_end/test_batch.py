@@ -72,6 +72,7 @@ def test_a_panel_in_batches_makes_the_rows_of_the_live_mode() -> None:
     assert told["figures"] == live_told["figures"]
     assert told["usage"]["usd"] == pytest.approx(live_told["usage"]["usd"] / 2)
     assert told["usage"]["asked"] == len(worked)
+    assert told["usage"]["from_ledger"] == 0
 
 
 def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:

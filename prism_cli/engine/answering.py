@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from prism_cli.engine.batching import Batching
-from prism_cli.engine.calls import Calls
+from prism_cli.engine.calls import Calls, by_backend
 from prism_cli.engine.calls import Unanswered as Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
@@ -207,12 +207,10 @@ class Answerer:
         batches brought."""
         found: list[Request] = []
         while requests:
-            by_backend: dict[int, tuple[CallBackend, list[Request]]] = {}
-            for one in requests:
-                assert isinstance(one.backend, CallBackend)
-                by_backend.setdefault(id(one.backend), (one.backend, []))[1].append(one)
-            self._asked.update((name, backend) for name, (backend, _) in by_backend.items())
-            for backend, group in by_backend.values():
+            for group in by_backend(requests):
+                backend = group[0].backend
+                assert isinstance(backend, CallBackend)
+                self._asked[id(backend)] = backend
                 found += self._posted(backend, group, replies)
             brought = [one for one in requests if isinstance(replies.get(one.key), Reply)]
             requests = go_on(brought) if brought else ()

@@ -26,6 +26,14 @@ class Unanswered:
     reason: str
 
 
+def by_backend(requests: Sequence[Request]) -> list[list[Request]]:
+    """The requests of each backend, in their order."""
+    groups: dict[int, list[Request]] = {}
+    for asked in requests:
+        groups.setdefault(id(asked.backend), []).append(asked)
+    return list(groups.values())
+
+
 @dataclass(eq=False)
 class _Lane:
     """The calls to one server that wait, and how many workers there are."""
@@ -78,10 +86,7 @@ class Calls:
         Raises:
             StorageError: a commit failed; nothing more was asked.
         """
-        by_lane: dict[int, list[Request]] = {}
-        for asked in requests:
-            by_lane.setdefault(id(self._lane(asked)), []).append(asked)
-        for missing in by_lane.values():
+        for missing in by_backend(requests):
             lane = self._lane(missing[0])
             calls = lane.backend.plan([asked.payload for asked in missing])
             self._send(lane, [[missing[index] for index in call] for call in calls])

@@ -5,9 +5,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from prism_cli.engine.jobs import Job, plan_jobs
+from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.runner import RunOptions, read_lines
+from prism_cli.engine.runner import RunOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import BatchableBackend, CallBackend, Request, Terms, Usage

@@ -1,15 +1,26 @@
 """Which inputs make which outputs, and what the files are called."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import UsageError
 from prism_cli.shards.manifest import manifest_path
-from prism_cli.shards.reader import SIDE_FILES, STDIN, SUFFIXES, Shard, Source, find_shards
+from prism_cli.shards.reader import (
+    SIDE_FILES,
+    STDIN,
+    SUFFIXES,
+    Measured,
+    Shard,
+    Source,
+    find_shards,
+)
 from prism_cli.shards.state import state_directory
 
 Input = Shard | Source
+Line = tuple[str, int, bytes]
+"""File as the user named it, line number from 1, bytes."""
 STDOUT = Path("-")
 _STDIN_SHARD = "stdin.jsonl"
 
@@ -140,3 +151,19 @@ def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
     if folder:
         return one.path.with_name(f"{stem}.{stage}")
     return one.path.with_name(f"{stem}.{stage}{suffix}")
+
+
+def read_lines(
+    inputs: Sequence[Input], measured: Mapping[str, Measured], limit: int | None
+) -> Iterator[Line]:
+    """The lines of `inputs`, at most `limit` that are not blank."""
+    left = limit if limit is not None else sys.maxsize
+    for one in inputs:
+        name = one.name
+        lines = one.lines(measured.get(name)) if isinstance(one, Shard) else one.lines()
+        for number, raw in enumerate(lines, 1):
+            if left <= 0:
+                return
+            if limit is None or raw.strip():
+                left -= 1
+            yield name, number, raw

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from prism_cli.engine.answering import Answerer, GoOn
-from prism_cli.engine.calls import Unanswered
+from prism_cli.engine.calls import Unanswered, by_backend
 from prism_cli.ports import CallBackend, Reply, Request
 
 _Noted = dict[bytes, tuple[int, int, Request]]
@@ -51,15 +51,9 @@ class Questions:
             PrerequisiteError: a model in this process cannot work at all.
         """
         noted = [one for *_, one in sorted(self._steps[step].values(), key=lambda at: at[:2])]
-        by_backend: dict[int, list[Request]] = {}
-        for one in noted:
-            by_backend.setdefault(id(one.backend), []).append(one)
-            if one.key not in self.replies:
-                self._under_way.add(one.key)
+        self._under_way.update(one.key for one in noted if one.key not in self.replies)
         groups = [
-            group
-            for group in by_backend.values()
-            if any(one.key in self._under_way for one in group)
+            group for group in by_backend(noted) if any(one.key in self._under_way for one in group)
         ]
 
         def going_on(answered: Sequence[Request]) -> list[Request]:

@@ -1,7 +1,6 @@
 """Inputs to outputs: plan the jobs, guard each by lock and manifest, work it, publish it whole."""
 
 import gc
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.jobs import Input, Job, plan_jobs
+from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
@@ -22,13 +21,12 @@ from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS, RunSummary
-from prism_cli.engine.window import Line
 from prism_cli.errors import LockedError, PrismError, RowError, UsageError
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
-from prism_cli.shards.reader import Measured, Shard, Source, remove_spooled
+from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
 
 _STDOUT_RUNS = 1000
@@ -295,19 +293,3 @@ def _rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def read_lines(
-    inputs: Sequence[Input], measured: Mapping[str, Measured], limit: int | None
-) -> Iterator[Line]:
-    """The lines of `inputs`, at most `limit` that are not blank."""
-    left = limit if limit is not None else sys.maxsize
-    for one in inputs:
-        name = one.name
-        lines = one.lines(measured.get(name)) if isinstance(one, Shard) else one.lines()
-        for number, raw in enumerate(lines, 1):
-            if left <= 0:
-                return
-            if limit is None or raw.strip():
-                left -= 1
-            yield name, number, raw

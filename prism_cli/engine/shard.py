@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 
 from prism_cli.engine.answering import Answerer
+from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.stage import RowStage
-from prism_cli.engine.window import UNASKED, Line, Pending, Result, Window
+from prism_cli.engine.window import UNASKED, Pending, Result, Window
 from prism_cli.ports import Outcome, Routed, RowWork
 from prism_cli.rows.row import Dropped, Rejected, Row
 

@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prism_cli.engine.answering import Answerer
+from prism_cli.engine.jobs import Line
 from prism_cli.engine.questions import Questions
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Reply, Request, Routed, RowWork
 from prism_cli.rows.row import Dropped, Rejected, RowRef
-
-Line = tuple[str, int, bytes]
-"""File as the user named it, line number from 1, bytes."""
 
 
 @dataclass(frozen=True, slots=True)

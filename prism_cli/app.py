@@ -20,7 +20,7 @@ COMMANDS = {
     "collect": ("collect", "Pairs from corpora, rows, runs, data sets, the web; queries."),
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
-    "eval": ("evaluate", "nDCG and friends on BEIR folders, with paired tests."),
+    "eval": ("eval_ranking", "nDCG and friends on BEIR folders, with paired tests."),
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
@@ -31,7 +31,8 @@ COMMANDS = {
     "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
-# Two words that are a command of their own, unless the second is a file or folder that is there.
+# Two words that are a command of their own: `eval quality` always (a folder of that name needs
+# `./`), `collect synthesize` unless that is a file or folder that is there.
 SECOND_WORDS = {("collect", "synthesize"): "synthesize"}
 # How `prism --help` shows them: in the pipeline's order.
 GROUPS = {
@@ -75,7 +76,7 @@ class PipelineGroup(TyperGroup):
             ctx.fail(f"No such command {word!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         name = COMMANDS[word][0]
         second = SECOND_WORDS.get((word, rest[0])) if rest else None
-        if second and not os.path.exists(rest[0]):
+        if second and (word == "eval" or not os.path.exists(rest[0])):
             name, word, rest = second, f"{word} {rest[0]}", rest[1:]
         module = importlib.import_module(f"prism_cli.commands.{name}")
         command = typer.main.get_command(module.app)

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "ports": {"rows"},
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
-        "modeling", "evaluation", "quickstart", "adapters.datasets",
+        "modeling", "evaluation", "reporting", "quickstart", "adapters.datasets",
     },
     "configs": {"configs"},
     "rows": {"rows"},
@@ -35,7 +35,9 @@ MAY_IMPORT = {
     "modeling": {"modeling", "domain", "rows", "shards"},
     "evaluation": {
         "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
+        "reporting",
     },
+    "reporting": {"reporting", "domain"},
     "quickstart": {"quickstart"},
     "adapters": {
         "adapters", "configs.providers", "ports", "rows", "domain", "modeling", "shards",
@@ -52,6 +54,7 @@ PLAIN = {
     "errors": set[str](),
     "ports": set[str](),
     "quickstart": {"orjson", "rich"},
+    "reporting": set[str](),
     "rows": {"orjson"},
     "shards": {"orjson", "filelock", "zstandard"},
     "stages": {"orjson"},

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prism_cli.configs.eval import EvalConfig
-    from prism_cli.evaluation.plan import EvalSummary
+    from prism_cli.evaluation.ranking.plan import EvalSummary
 
 _ONLY_IN_FILE = ("nDCG@5", "R@5")
 """Measures that the table has no room for."""
@@ -19,7 +19,7 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from prism_cli.evaluation import estimate
+    from prism_cli.evaluation.ranking import estimate
 
     table = Table("set", "queries", "pairs at most", "download", box=None, pad_edge=False)
     for one in plan:

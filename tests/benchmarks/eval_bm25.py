@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25Index
 from prism_cli.domain.metrics import mean, per_query, without_itself
-from prism_cli.evaluation.fold import library_versions
+from prism_cli.evaluation.ranking.fold import library_versions
 
 
 def main() -> None:

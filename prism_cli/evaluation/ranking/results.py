@@ -14,7 +14,7 @@ from prism_cli.domain.significance import (
     holm,
     permutation_p,
 )
-from prism_cli.evaluation.runs import Run, RunNote
+from prism_cli.evaluation.ranking.runs import Run, RunNote
 
 Values = dict[str, dict[str, dict[str, list[float]]]]
 """dataset -> system -> measure -> one value a query."""

@@ -9,7 +9,7 @@ from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.questions import answer
 from prism_cli.errors import MissingDataError, ProviderError, RowError
-from prism_cli.evaluation.runs import Run
+from prism_cli.evaluation.ranking.runs import Run
 from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.spill import Spill
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from prism_cli.evaluation.reranking import Ask
+from prism_cli.evaluation.ranking.reranking import Ask
 from prism_cli.ports import FirstStage
 
 

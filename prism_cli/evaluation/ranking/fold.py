@@ -23,11 +23,22 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
-from prism_cli.evaluation.picture import bar_chart
-from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary, RankingSet
-from prism_cli.evaluation.reranking import WINDOW_PAIRS, Ask, candidate_texts, rerank_candidates
-from prism_cli.evaluation.results import Measured
-from prism_cli.evaluation.runs import Run, RunNote, RunStore, run_fingerprint
+from prism_cli.evaluation.ranking.picture import bar_chart
+from prism_cli.evaluation.ranking.plan import (
+    EvalModel,
+    EvalOptions,
+    EvalSet,
+    EvalSummary,
+    RankingSet,
+)
+from prism_cli.evaluation.ranking.reranking import (
+    WINDOW_PAIRS,
+    Ask,
+    candidate_texts,
+    rerank_candidates,
+)
+from prism_cli.evaluation.ranking.results import Measured
+from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore, run_fingerprint
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.state import state_directory

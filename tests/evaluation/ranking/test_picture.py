@@ -3,7 +3,7 @@
 from typing import Any
 from xml.etree import ElementTree
 
-from prism_cli.evaluation.picture import bar_chart
+from prism_cli.evaluation.ranking.picture import bar_chart
 
 SYSTEMS = {"bm25": 0.431, "runs/<b>": 0.612}
 

@@ -22,13 +22,13 @@ from prism_cli.errors import (
     MissingDataError,
     RowError,
 )
-from prism_cli.evaluation.fold import evaluate
-from prism_cli.evaluation.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
-from prism_cli.evaluation.reranking import Ask
+from prism_cli.evaluation.ranking.fold import evaluate
+from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
+from prism_cli.evaluation.ranking.reranking import Ask
 from prism_cli.ports import Reply, Request, request
 from prism_cli.shards.lock import output_lock
 
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+MINI = Path(__file__).parents[2] / "data" / "squad-mini"
 
 
 @dataclass(eq=False)

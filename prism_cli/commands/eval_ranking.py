@@ -13,7 +13,7 @@ from prism_cli.commands.options import Common, with_common
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.configs.eval import EvalConfig
-    from prism_cli.evaluation.plan import EvalModel, EvalSet
+    from prism_cli.evaluation.ranking.plan import EvalModel, EvalSet
 
 app = typer.Typer(
     add_completion=False,
@@ -113,8 +113,8 @@ def evaluate(
     from prism_cli.commands.row_run import print_json
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.load import load_config
-    from prism_cli.evaluation.fold import evaluate as run_evaluation
-    from prism_cli.evaluation.plan import EvalOptions
+    from prism_cli.evaluation.ranking.fold import evaluate as run_evaluation
+    from prism_cli.evaluation.ranking.plan import EvalOptions
 
     flags = {
         "model": model or None,
@@ -237,22 +237,22 @@ def _find_sets(
 
 
 def _tokens_of(one: "BeirSet") -> int:
-    from prism_cli.evaluation.estimate import pair_tokens
+    from prism_cli.evaluation.ranking.estimate import pair_tokens
 
     return pair_tokens(one.texts())
 
 
 def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
     from prism_cli.commands.wiring import first_stage
-    from prism_cli.evaluation.plan import EvalSet
+    from prism_cli.evaluation.ranking.plan import EvalSet
 
     return EvalSet(one, first_stage(config.first_stage, one))
 
 
 def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
     from prism_cli.commands.wiring import canary, reranker, reranker_identity
-    from prism_cli.evaluation.plan import EvalModel
-    from prism_cli.evaluation.reranking import Ask
+    from prism_cli.evaluation.ranking.plan import EvalModel
+    from prism_cli.evaluation.ranking.reranking import Ask
     from prism_cli.ports import Request, request
 
     def load() -> Ask:

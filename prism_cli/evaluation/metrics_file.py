@@ -1,0 +1,87 @@
+"""metrics.json: one schema for all evaluations, its version, and what a figure was made of.
+
+{"schema": SCHEMA, "kind": "ranking" | "quality" | "labels", KIND: plain numbers, "statistics":
+intervals and tests, "examples": texts for the report, "provenance": what reproduces it}. It holds
+no time and no place: the same evaluation gives the same bytes.
+"""
+
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli import __version__
+from prism_cli.errors import MissingDataError
+from prism_cli.shards.writer import whole_file
+
+METRICS, REPORT = "metrics.json", "report.html"
+SCHEMA = "prism-metrics/1"
+KINDS = ("ranking", "quality", "labels")
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """prism, Python, and those of `names` (on the package index) that are installed."""
+    versions = {"prism": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def provenance(
+    command: Sequence[str],
+    config: Mapping[str, Any],
+    versions: Mapping[str, str],
+    files: Mapping[str, str],
+    models: Mapping[str, str],
+) -> dict[str, Any]:
+    """What reproduces an evaluation.
+
+    Args:
+        command: as typed, less what decides no figure (where it is written, how it is shown).
+        files: name -> SHA-256, as hex.
+        models: spec -> fingerprint.
+    """
+    return {
+        "command": list(command),
+        "config": dict(config),
+        "versions": dict(versions),
+        "files": dict(files),
+        "models": dict(models),
+    }
+
+
+def write_metrics(path: Path, kind: str, content: Mapping[str, Any]) -> None:
+    """Publish metrics.json, whole."""
+    whole = {"schema": SCHEMA, "kind": kind, **content}
+    with whole_file(path) as file:
+        file.write(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The content of a metrics.json.
+
+    Raises:
+        MissingDataError: no such file, none of ours, or of a schema that this version does not
+            know.
+    """
+    try:
+        found = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise MissingDataError(
+            f"{path}: no such file; expected a finished evaluation, as `prism eval` makes it"
+        ) from None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise MissingDataError(f"{path}: cannot be read: {error}") from None
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if schema != SCHEMA or found.get("kind") not in KINDS:
+        raise MissingDataError(
+            f"{path}: schema: expected {SCHEMA!r}, found {schema!r}; run the evaluation again with "
+            "this version of prism"
+        )
+    return dict(found)

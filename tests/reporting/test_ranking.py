@@ -10,7 +10,8 @@ from prism_cli.reporting.page import Bars, Excerpts, Note, Table
 from prism_cli.reporting.ranking import average_name, page, paper_figures, sections
 
 NINE = (  # two of them by their shorter names
-    "nfcorpus", "scifact", "scidocs", "fiqa", "trec-covid", "touche2020", "dbpedia", "nq", "hotpotqa",
+    "nfcorpus", "scifact", "scidocs", "fiqa", "trec-covid", "touche2020", "dbpedia", "nq",
+    "hotpotqa",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PITCH, _THICK, _BETWEEN, _HEADING = 17, 11, 12, 22
-_KEYED = 8
+KEYED = 8
 """More names than these are written at their bars."""
 _MOST = 400
 
@@ -28,10 +28,10 @@ _MOST = 400
 def draw_bars(part: Bars, colours: Mapping[str, str]) -> "Figure":
     """Groups from the top; where there are few names, colours with a key tell them apart."""
     names = list(dict.fromkeys(bar.name for _, bars in part.groups for bar in bars))
-    keyed = 1 < len(part.groups) and len(names) <= _KEYED
+    keyed = len(part.groups) > 1 and len(names) <= KEYED
     groups, left_out = _first(part.groups)
-    shown = [label(name) for name, _ in groups] if keyed else [label(name) for name in names]
-    left = min(width_of(shown), 230) + 14
+    shown = [label(name) for name in ([name for name, _ in groups] if keyed else names)]
+    left = width_of(shown) + 14
     right = width_of([number(bar.value, part.decimals) for _, bars in groups for bar in bars]) + 14
     key_names = [name for name in names if name] if keyed else []
     top = keys_height(key_names, 0) + 4
@@ -58,13 +58,16 @@ def draw_bars(part: Bars, colours: Mapping[str, str]) -> "Figure":
     axes.set_yticks([])
     axes.xaxis.set_major_formatter(_plain_ticks)
     axes.locator_params(axis="x", nbins=6)
+    if not places:
+        canvas.nothing()
+        return canvas.figure
     canvas.grid("x")
     canvas.keys(key_names, colours, 0)
     for y, name in headings:
         if keyed:
             canvas.words(label(name), left - 10, y, anchor="right")
         else:
-            canvas.words(label(name, 60), 0, y, weight=700)
+            canvas.words(label(name, 400), 0, y, weight=700)
     for y, bar in places:
         _bar(axes, y, bar, STAND_IN[colours[bar.name]])
         if not keyed:
@@ -72,10 +75,8 @@ def draw_bars(part: Bars, colours: Mapping[str, str]) -> "Figure":
         canvas.words(number(bar.value, part.decimals), WIDTH, y, anchor="right")
     axes.axvline(0, color=STAND_IN["muted"], linewidth=1)
     middle = left + (WIDTH - left - right) / 2
-    canvas.words(label(part.measure, 70), middle, plot_bottom + 34, anchor="center", size=SIZE - 1,
+    canvas.words(label(part.measure, 400), middle, plot_bottom + 34, anchor="center", size=SIZE - 1,
                  colour="muted")  # fmt: skip
-    if not places:
-        canvas.words("no values", middle, top + 8, anchor="center", colour="muted")
     if left_out:
         words = f"{left_out:,} more stand in the table"
         canvas.words(words, middle, plot_bottom + 52, anchor="center", colour="muted")

@@ -1,5 +1,6 @@
 """Paper to draw a figure on: pixels, words that are cut to fit, keys of colours."""
 
+import functools
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -11,25 +12,38 @@ from prism_cli.reporting.visible import one_line
 WIDTH = 640
 SIZE = 12
 """Of words, in pixels."""
-_CELL = 6.4
-"""Width of a letter, about: browsers choose fonts of their own."""
-_LONGEST = 34
+_LONGEST = 100
 KEY_LINE = 20
 
 
-def cells(text: str) -> int:
-    """Width in letters; those of East Asia count twice."""
-    return sum(1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
-
-
-def label(text: str, longest: int = _LONGEST) -> str:
-    """A name as figures show it."""
-    return one_line(text, longest)
+def label(text: str, room: float = 230, size: float = SIZE) -> str:
+    """A name as figures show it: on one line, cut to `room` pixels."""
+    shown = one_line(text, _LONGEST)
+    length = len(shown)
+    while length > 1 and _width(shown) * size > room:
+        length -= 1
+        shown = shown[: length - 1].rstrip() + "…"
+    return shown
 
 
 def width_of(texts: Sequence[str], size: float = SIZE) -> float:
-    """Pixels that the widest takes."""
-    return max(map(cells, texts), default=0) * _CELL * size / SIZE
+    """Pixels that the widest takes, in a wide font: the browser chooses its own."""
+    return max((_width(text) for text in texts), default=0.0) * size
+
+
+@functools.cache
+def _width(text: str) -> float:
+    """In units of the size. A letter of East Asia is a square."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
+    rest = "".join(one for one in text if unicodedata.east_asian_width(one) not in "WF")
+    font = FontProperties(family="DejaVu Sans", size=100)
+    measured = (
+        text_to_path.get_text_width_height_descent(rest, font, ismath=False)[0] if rest else 0
+    )
+    return wide + float(measured) / 100
 
 
 def finite(value: float | None) -> bool:
@@ -81,6 +95,11 @@ class Canvas:
         """Thin lines across, at the ticks of `axis`."""
         self.axes.grid(visible=True, axis=axis, color=STAND_IN["rule"], linewidth=0.8)
 
+    def nothing(self) -> None:
+        """Say that there is nothing to draw."""
+        self.axes.set_axis_off()
+        self.words("no values", 0, self.height / 2, colour="muted")
+
     def words(
         self,
         text: str,
@@ -110,19 +129,32 @@ class Canvas:
 
     def keys(self, names: Sequence[str], colours: Mapping[str, str], left: float = 0) -> None:
         """Which colour is whose, in lines from the top."""
+        for name, x, y in key_places(names, left):
+            self.box(x, y - 5, 10, 10, colours[name])
+            self.words(label(name), x + 16, y)
+
+    def box(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        colour: str,
+        alpha: float | None = None,
+    ) -> None:
+        """A filled rectangle; x and y as for `words`, of its top left."""
         from matplotlib.patches import Rectangle
 
-        for name, x, y in key_places(names, left):
-            self.figure.add_artist(
-                Rectangle(
-                    (x / WIDTH, 1 - (y + 5) / self.height),
-                    10 / WIDTH,
-                    10 / self.height,
-                    facecolor=STAND_IN[colours[name]],
-                    edgecolor="none",
-                )
+        self.figure.add_artist(
+            Rectangle(
+                (x / WIDTH, 1 - (y + height) / self.height),
+                width / WIDTH,
+                height / self.height,
+                facecolor=STAND_IN[colour],
+                linewidth=0,
+                alpha=alpha,
             )
-            self.words(label(name), x + 16, y)
+        )
 
 
 def key_places(names: Sequence[str], left: float) -> list[tuple[str, float, float]]:

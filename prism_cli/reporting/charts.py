@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prism_cli.reporting import svg
-from prism_cli.reporting.bars import draw_bars
+from prism_cli.reporting.bars import KEYED, draw_bars
 from prism_cli.reporting.colours import PLAIN, assigned
 from prism_cli.reporting.curves import draw_lines
 from prism_cli.reporting.matrices import draw_heat_map, draw_histogram
@@ -52,7 +52,9 @@ def page_colours(parts: Iterable[object]) -> dict[str, str]:
             seen[name] = seen.get(name, 0) + 1
     told = []
     for part, names in figures:
-        alike = len(names) < 2 or (isinstance(part, Bars) and len(part.groups) < 2)
+        alike = len(names) < 2 or (
+            isinstance(part, Bars) and (len(part.groups) < 2 or len(names) > KEYED)
+        )
         told.append([name for name in names if not alike or seen[name] > 1])
     chosen = assigned(told)
     return {name: chosen.get(name, PLAIN) for _, names in figures for name in names}

@@ -19,9 +19,9 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
     """y's words stand above the axis, names right of the last points, apart from one another."""
     drawn = [(line, points) for line in part.lines if (points := _points(line))]
     several = len(part.lines) > 1
-    names = [label(line.name, 26) for line, _ in drawn] if several else []
-    right = min(width_of(names) + 14, 210) if names else 16
-    height = max(_HEIGHT, len(names) * _GAP + 110)
+    names = [label(line.name, 180) for line, _ in drawn] if several else []
+    right = width_of(names) * 1.12 + 14 if names else 16  # they are bold
+    height = max(_HEIGHT if drawn else 40, len(names) * _GAP + 110)
     left, top, bottom = 52, 34, 50
     canvas = Canvas(height, left=left, right=right, top=top, bottom=bottom)
     axes = canvas.axes
@@ -31,28 +31,37 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _place: f"{value:,.10g}".replace("-", "−"))
     axes.locator_params(nbins=6)
+    if not drawn:
+        canvas.nothing()
+        return canvas.figure
     canvas.grid("both")
     if part.diagonal:
-        ends = [
-            max(axes.get_xlim()[0], axes.get_ylim()[0]),
-            min(axes.get_xlim()[1], axes.get_ylim()[1]),
-        ]
+        lows, highs = zip(axes.get_xlim(), axes.get_ylim(), strict=True)
+        ends = [max(lows), min(highs)]
         axes.plot(ends, ends, color=STAND_IN["muted"], linewidth=1, linestyle=(0, (4, 3)))
     if part.mark is not None and finite(part.mark[0]):
         axes.axvline(part.mark[0], color=STAND_IN["muted"], linewidth=1, linestyle=(0, (1, 2)))
         low, high = axes.get_xlim()
         at = left + (part.mark[0] - low) / (high - low) * (WIDTH - left - right)
         if left <= at <= WIDTH - right:
-            near_end = at > WIDTH - right - 120
-            canvas.words(label(part.mark[1]), at + (-5 if near_end else 5), top + 8,
-                         anchor="right" if near_end else "left", size=SIZE - 1, colour="muted")  # fmt: skip
+            side = "right" if at > WIDTH / 2 else "left"
+            x = at + (-6 if side == "right" else 6)
+            words = label(part.mark[1], 200)
+            canvas.words(words, x, top + 8, anchor=side, size=SIZE - 1, colour="muted")
     for line, points in drawn:
         colour = STAND_IN[colours[line.name]]
         axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=colour,
                   linewidth=1.8, solid_joinstyle="round", clip_on=True)  # fmt: skip
         if len(points) <= _DOTTED:
-            axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], color=colour,
-                         s=_areas(points), linewidths=1, edgecolors=STAND_IN["paper"], zorder=3)  # fmt: skip
+            axes.scatter(
+                [x for x, _, _ in points],
+                [y for _, y, _ in points],
+                s=_areas(points),
+                color=colour,
+                edgecolors=STAND_IN["paper"],
+                linewidths=1,
+                zorder=3,
+            )
     if names:
         ends_y = [axes.transData.transform((0, points[-1][1]))[1] for _, points in drawn]
         wanted = [min(max(height - y, top), height - bottom) for y in ends_y]
@@ -60,11 +69,9 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
             drawn, names, _apart(wanted, top, height - bottom), strict=True
         ):
             canvas.words(name, WIDTH - right + 8, y, colour=colours[line.name], weight=700)
-    canvas.words(label(part.y, 70), 0, 12, size=SIZE - 1, colour="muted")
-    canvas.words(label(part.x, 70), left + (WIDTH - left - right) / 2, height - 12,
+    canvas.words(label(part.y, 400), 0, 12, size=SIZE - 1, colour="muted")
+    canvas.words(label(part.x, 400), left + (WIDTH - left - right) / 2, height - 12,
                  anchor="center", size=SIZE - 1, colour="muted")  # fmt: skip
-    if not drawn:
-        canvas.words("no values", WIDTH / 2, height / 2, anchor="center", colour="muted")
     return canvas.figure
 
 

@@ -33,11 +33,13 @@ def settings() -> Iterator[None]:
     """matplotlib as we want it, whatever the user's matplotlibrc says."""
     import matplotlib.style
 
-    with matplotlib.style.context(["default", _SETTINGS], after_reset=True):
-        with warnings.catch_warnings():
-            # Its font lacks some scripts; the reader's browser has them.
-            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-            yield
+    with (
+        matplotlib.style.context(["default", _SETTINGS], after_reset=True),
+        warnings.catch_warnings(),
+    ):
+        # Its font lacks some scripts; the reader's browser has them.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
 
 
 def embedded(figure: "Figure", ident: str, title: str) -> bytes:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prism_cli.reporting.canvas import (
-    SIZE,
     WIDTH,
     Canvas,
     finite,
@@ -75,11 +74,10 @@ def draw_bars(part: Bars, colours: Mapping[str, str]) -> "Figure":
         canvas.words(number(bar.value, part.decimals), WIDTH, y, anchor="right")
     axes.axvline(0, color=STAND_IN["muted"], linewidth=1)
     middle = left + (WIDTH - left - right) / 2
-    canvas.words(label(part.measure, 400), middle, plot_bottom + 34, anchor="center", size=SIZE - 1,
-                 colour="muted")  # fmt: skip
+    canvas.small(label(part.measure, 400), middle, plot_bottom + 34, "center")
     if left_out:
         words = f"{left_out:,} more stand in the table"
-        canvas.words(words, middle, plot_bottom + 52, anchor="center", colour="muted")
+        canvas.small(words, middle, plot_bottom + 52, "center")
     return canvas.figure
 
 
@@ -90,8 +88,13 @@ def _bar(axes: Any, y: float, bar: Bar, colour: str) -> None:
     if bar.low is None or bar.high is None or not (finite(bar.low) and finite(bar.high)):
         return
     for width, line in ((3.2, "paper"), (1.2, "ink")):  # a halo keeps it clear of the bar
-        axes.plot([bar.low, bar.high], [y, y], color=STAND_IN[line], linewidth=width,
-                  solid_capstyle="butt")  # fmt: skip
+        axes.plot(
+            [bar.low, bar.high],
+            [y, y],
+            color=STAND_IN[line],
+            linewidth=width,
+            solid_capstyle="butt",
+        )
 
 
 def _first(

@@ -127,6 +127,20 @@ class Canvas:
             rotation_mode="anchor",
         )
 
+    def small(self, text: str, x: float, y: float, anchor: str = "left", turned: float = 0) -> None:
+        """Words that stand back, such as an axis's."""
+        vertical = "baseline" if turned else "center_baseline"
+        self.words(
+            text,
+            x,
+            y,
+            anchor=anchor,
+            turned=turned,
+            vertical=vertical,
+            colour="muted",
+            size=SIZE - 1,
+        )
+
     def keys(self, names: Sequence[str], colours: Mapping[str, str], left: float = 0) -> None:
         """Which colour is whose, in lines from the top."""
         for name, x, y in key_places(names, left):

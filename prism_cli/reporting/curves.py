@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prism_cli.reporting.canvas import SIZE, WIDTH, Canvas, finite, label, width_of
+from prism_cli.reporting.canvas import WIDTH, Canvas, finite, label, width_of
 from prism_cli.reporting.page import Line, Lines
 from prism_cli.reporting.svg import STAND_IN
 
@@ -47,11 +47,17 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
             side = "right" if at > WIDTH / 2 else "left"
             x = at + (-6 if side == "right" else 6)
             words = label(part.mark[1], 200)
-            canvas.words(words, x, top + 8, anchor=side, size=SIZE - 1, colour="muted")
+            canvas.small(words, x, top + 8, side)
     for line, points in drawn:
         colour = STAND_IN[colours[line.name]]
-        axes.plot([x for x, _, _ in points], [y for _, y, _ in points], color=colour,
-                  linewidth=1.8, solid_joinstyle="round", clip_on=True)  # fmt: skip
+        axes.plot(
+            [x for x, _, _ in points],
+            [y for _, y, _ in points],
+            color=colour,
+            linewidth=1.8,
+            solid_joinstyle="round",
+            clip_on=True,
+        )
         if len(points) <= _DOTTED:
             axes.scatter(
                 [x for x, _, _ in points],
@@ -69,9 +75,8 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
             drawn, names, _apart(wanted, top, height - bottom), strict=True
         ):
             canvas.words(name, WIDTH - right + 8, y, colour=colours[line.name], weight=700)
-    canvas.words(label(part.y, 400), 0, 12, size=SIZE - 1, colour="muted")
-    canvas.words(label(part.x, 400), left + (WIDTH - left - right) / 2, height - 12,
-                 anchor="center", size=SIZE - 1, colour="muted")  # fmt: skip
+    canvas.small(label(part.y, 400), 0, 12)
+    canvas.small(label(part.x, 400), left + (WIDTH - left - right) / 2, height - 12, "center")
     return canvas.figure
 
 

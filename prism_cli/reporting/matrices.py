@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ROW, _WIDEST, _NARROWEST = 28, 112, 9
 _SHADES = 6
+_TALL = 200
 
 
 def draw_heat_map(part: HeatMap, colours: Mapping[str, str]) -> "Figure":
@@ -57,16 +58,15 @@ def draw_heat_map(part: HeatMap, colours: Mapping[str, str]) -> "Figure":
             canvas.words(name, x - 2, top - 7, turned=45, vertical="baseline")
         else:
             canvas.words(name, x, top - 12, anchor="center")
-    small = {"size": SIZE - 1, "colour": "muted"}
-    canvas.words(label(part.column_title, 400), left, 8, **small)
-    canvas.words(row_title, left - 10, top - 12, anchor="right", **small)
+    canvas.small(label(part.column_title, 400), left, 8)
+    canvas.small(row_title, left - 10, top - 12, "right")
     if rows and columns:
         first, last = number(low, part.decimals), number(high, part.decimals)
-        canvas.words(first, left, down + 22, **small)
+        canvas.small(first, left, down + 22)
         start = left + width_of([first], SIZE - 1) + 8
         for shade in range(_SHADES):
             _shade(canvas, start + 16 * shade, down + 16, 16, 11, shade / (_SHADES - 1))
-        canvas.words(last, start + 16 * _SHADES + 8, down + 22, **small)
+        canvas.small(last, start + 16 * _SHADES + 8, down + 22)
     else:
         canvas.nothing()
     return canvas.figure
@@ -104,38 +104,38 @@ def draw_histogram(part: Histogram, colours: Mapping[str, str]) -> "Figure":
     if turned:
         bottom += round(width_of(buckets, SIZE - 1) * 0.72)
         every = max(1, round(14 / step + 0.49))
-    height = top + 200 + bottom if part.buckets else 40
+    height = top + _TALL + bottom if part.buckets else 40
     canvas = Canvas(height, left=left, right=6, top=top, bottom=bottom)
     axes = canvas.axes
     if not part.buckets:
         canvas.nothing()
         return canvas.figure
     axes.set_xlim(0, len(buckets))
-    axes.set_ylim(0, most * 1.02 or 1)
+    full = most * 1.02 or 1.0
+    axes.set_ylim(0, full)
     axes.set_xticks([])
     axes.locator_params(axis="y", nbins=5, integer=True)
     axes.yaxis.set_major_formatter(lambda value, _place: f"{value:,.0f}")
     canvas.grid("y")
     canvas.keys(keyed, colours)
     share = 0.82 / max(len(names), 1)
-    room = max(width_of([f"{count:,}" for _, counts in part.series for count in counts], 10), 1)
+    room = max(
+        width_of([f"{count:,}" for _, counts in part.series for count in counts], SIZE - 1), 1
+    )
     for which, (name, counts) in enumerate(part.series):
         places = [place + 0.09 + share * which for place in range(len(counts))]
-        axes.bar(places, counts, share * 0.94, align="edge", linewidth=0,
-                 color=STAND_IN[colours[name]])  # fmt: skip
-        if room <= share * step * 1.15:
+        colour = STAND_IN[colours[name]]
+        axes.bar(places, counts, share * 0.94, align="edge", linewidth=0, color=colour)
+        if room <= share * step * 1.1:
             for place, count in zip(places, counts, strict=True):
-                canvas.words(f"{count:,}", left + (place + share / 2) * step,
-                             top + 200 * (1 - count / (most * 1.02 or 1)) - 8, anchor="center", size=10,
-                             colour="muted")  # fmt: skip
+                x = left + (place + share / 2) * step
+                canvas.small(f"{count:,}", x, top + _TALL * (1 - count / full) - 9, "center")
     axes.axhline(0, color=STAND_IN["muted"], linewidth=1)
     for place, bucket in list(enumerate(buckets))[::every]:
-        x, y = left + (place + 0.5) * step, top + 200 + 14
+        x, y = left + (place + 0.5) * step, top + _TALL + 14
         if turned:
-            canvas.words(bucket, x + 4, y - 4, anchor="right", size=SIZE - 1, turned=45,
-                         colour="muted", vertical="baseline")  # fmt: skip
+            canvas.small(bucket, x + 4, y - 4, "right", turned=45)
         else:
-            canvas.words(bucket, x, y, anchor="center", size=SIZE - 1, colour="muted")
-    canvas.words(label(part.x, 400), left + (WIDTH - left) / 2, height - 10, anchor="center",
-                 size=SIZE - 1, colour="muted")  # fmt: skip
+            canvas.small(bucket, x, y, "center")
+    canvas.small(label(part.x, 400), left + (WIDTH - left) / 2, height - 10, "center")
     return canvas.figure

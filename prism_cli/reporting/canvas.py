@@ -9,7 +9,8 @@ from typing import Any
 from prism_cli.reporting.svg import STAND_IN
 from prism_cli.reporting.visible import one_line
 
-WIDTH = 640
+WIDTH, NARROW = 640, 360
+"""Of figures for a page and for a telephone, in pixels."""
 SIZE = 12
 """Of words, in pixels."""
 _LONGEST = 100
@@ -62,25 +63,26 @@ def number(value: float | None, decimals: int) -> str:
 
 
 class Canvas:
-    """A figure of WIDTH × height pixels with one pair of axes inside margins.
+    """A figure of width × height pixels with one pair of axes inside margins.
 
     Attributes:
         axes: matplotlib's.
     """
 
     def __init__(
-        self, height: float, *, left: float, right: float, top: float, bottom: float
+        self, width: float, height: float, *, left: float, right: float, top: float, bottom: float
     ) -> None:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
+        self.width = width
         self.height = max(height, top + bottom + 1)
-        self.figure = Figure(figsize=(WIDTH / 72, self.height / 72), dpi=72, facecolor="none")
+        self.figure = Figure(figsize=(width / 72, self.height / 72), dpi=72, facecolor="none")
         FigureCanvasSVG(self.figure)
         box = (
-            left / WIDTH,
+            left / width,
             bottom / self.height,
-            (WIDTH - left - right) / WIDTH,
+            (width - left - right) / width,
             (self.height - top - bottom) / self.height,
         )
         self.axes: Any = self.figure.add_axes(box, facecolor="none")
@@ -115,7 +117,7 @@ class Canvas:
     ) -> None:
         """One line of words at pixels from the figure's top left."""
         self.figure.text(
-            x / WIDTH,
+            x / self.width,
             1 - y / self.height,
             text,
             ha=anchor,
@@ -141,9 +143,9 @@ class Canvas:
             size=SIZE - 1,
         )
 
-    def keys(self, names: Sequence[str], colours: Mapping[str, str], left: float = 0) -> None:
+    def keys(self, names: Sequence[str], colours: Mapping[str, str]) -> None:
         """Which colour is whose, in lines from the top."""
-        for name, x, y in key_places(names, left):
+        for name, x, y in key_places(names, self.width):
             self.box(x, y - 5, 10, 10, colours[name])
             self.words(label(name), x + 16, y)
 
@@ -161,8 +163,8 @@ class Canvas:
 
         self.figure.add_artist(
             Rectangle(
-                (x / WIDTH, 1 - (y + height) / self.height),
-                width / WIDTH,
+                (x / self.width, 1 - (y + height) / self.height),
+                width / self.width,
                 height / self.height,
                 facecolor=STAND_IN[colour],
                 linewidth=0,
@@ -171,19 +173,19 @@ class Canvas:
         )
 
 
-def key_places(names: Sequence[str], left: float) -> list[tuple[str, float, float]]:
+def key_places(names: Sequence[str], width: float) -> list[tuple[str, float, float]]:
     """(name, x, y) in pixels; a new line where the paper ends."""
     places: list[tuple[str, float, float]] = []
-    x, y = left, KEY_LINE / 2
+    x, y = 0.0, KEY_LINE / 2
     for name in names:
         wide = 16 + width_of([label(name)]) + 18
-        if x > left and x + wide > WIDTH:
-            x, y = left, y + KEY_LINE
+        if x and x + wide > width:
+            x, y = 0.0, y + KEY_LINE
         places.append((name, x, y))
         x += wide
     return places
 
 
-def keys_height(names: Sequence[str], left: float = 0) -> float:
+def keys_height(names: Sequence[str], width: float) -> float:
     """Pixels that `Canvas.keys` takes, with the space below."""
-    return key_places(names, left)[-1][2] + KEY_LINE / 2 + 10 if names else 0
+    return key_places(names, width)[-1][2] + KEY_LINE / 2 + 10 if names else 0

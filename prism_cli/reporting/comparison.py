@@ -225,8 +225,9 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
                 f"{name} (new)" for name in new
             ]
             warnings.append(
-                f"{run.name} read other data than {runs[0].name}: {', '.join(told)}. The figures "
-                "compare the same thing only where the same queries and judgements stand behind them."
+                f"{run.name} read other data than {runs[0].name}: {', '.join(told)}. The "
+                "figures compare the same thing only where the same queries and judgements stand "
+                "behind them."
             )
         counts = [one.metrics.get("statistics", {}).get("counts", {}) for one in (runs[0], run)]
         other = [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prism_cli.reporting.canvas import WIDTH, Canvas, finite, label, width_of
+from prism_cli.reporting.canvas import NARROW, Canvas, finite, keys_height, label, width_of
 from prism_cli.reporting.page import Line, Lines
 from prism_cli.reporting.svg import STAND_IN
 
@@ -15,26 +15,29 @@ _DOTTED = 30
 """Curves of no more points show them."""
 
 
-def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
-    """y's words stand above the axis, names right of the last points, apart from one another."""
+def draw_lines(part: Lines, colours: Mapping[str, str], width: int) -> "Figure":
+    """y's words stand above the axis; names right of the last points, apart from one another, or,
+    on narrow paper, in a key."""
     drawn = [(line, points) for line in part.lines if (points := _points(line))]
-    several = len(part.lines) > 1
-    names = [label(line.name, 180) for line, _ in drawn] if several else []
+    told = [line.name for line, _ in drawn] if len(part.lines) > 1 else []
+    keys = told if width <= NARROW else []
+    names = [] if keys else [label(name, 180) for name in told]
     right = width_of(names) * 1.12 + 14 if names else 16  # they are bold
-    height = max(_HEIGHT if drawn else 40, len(names) * _GAP + 110)
-    left, top, bottom = 52, 34, 50
-    canvas = Canvas(height, left=left, right=right, top=top, bottom=bottom)
+    left, top, bottom = 52, keys_height(keys, width) + 34, 50
+    height = max(_HEIGHT if drawn else 40, len(names) * _GAP + 110) + top - 34
+    canvas = Canvas(width, height, left=left, right=right, top=top, bottom=bottom)
     axes = canvas.axes
     everything = [point for _, points in drawn for point in points]
     axes.set_xlim(*_range(part.x_range, [x for x, _, _ in everything]))
     axes.set_ylim(*_range(part.y_range, [y for _, y, _ in everything]))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _place: f"{value:,.10g}".replace("-", "−"))
-    axes.locator_params(nbins=6)
+    axes.locator_params(nbins=6 if width > NARROW else 4)
     if not drawn:
         canvas.nothing()
         return canvas.figure
     canvas.grid("both")
+    canvas.keys(keys, colours)
     if part.diagonal:
         lows, highs = zip(axes.get_xlim(), axes.get_ylim(), strict=True)
         ends = [max(lows), min(highs)]
@@ -42,11 +45,11 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
     if part.mark is not None and finite(part.mark[0]):
         axes.axvline(part.mark[0], color=STAND_IN["muted"], linewidth=1, linestyle=(0, (1, 2)))
         low, high = axes.get_xlim()
-        at = left + (part.mark[0] - low) / (high - low) * (WIDTH - left - right)
-        if left <= at <= WIDTH - right:
-            side = "right" if at > WIDTH / 2 else "left"
+        at = left + (part.mark[0] - low) / (high - low) * (width - left - right)
+        if left <= at <= width - right:
+            side = "right" if at > width / 2 else "left"
             x = at + (-6 if side == "right" else 6)
-            words = label(part.mark[1], 200)
+            words = label(part.mark[1], width * 0.3)
             canvas.small(words, x, top + 8, side)
     for line, points in drawn:
         colour = STAND_IN[colours[line.name]]
@@ -74,9 +77,11 @@ def draw_lines(part: Lines, colours: Mapping[str, str]) -> "Figure":
         for (line, _), name, y in zip(
             drawn, names, _apart(wanted, top, height - bottom), strict=True
         ):
-            canvas.words(name, WIDTH - right + 8, y, colour=colours[line.name], weight=700)
-    canvas.small(label(part.y, 400), 0, 12)
-    canvas.small(label(part.x, 400), left + (WIDTH - left - right) / 2, height - 12, "center")
+            canvas.words(name, width - right + 8, y, colour=colours[line.name], weight=700)
+    canvas.small(label(part.y, width), 0, top - 22)
+    canvas.small(
+        label(part.x, width * 0.7), left + (width - left - right) / 2, height - 12, "center"
+    )
     return canvas.figure
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from prism_cli.reporting.canvas import (
     SIZE,
-    WIDTH,
     Canvas,
     finite,
     keys_height,
@@ -19,22 +18,27 @@ from prism_cli.reporting.svg import STAND_IN
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ROW, _WIDEST, _NARROWEST = 28, 112, 9
+_ROW, _WIDEST = 28, 112
 _SHADES = 6
 _TALL = 200
+_LEAN = 0.72
+"""What turned words take of their length, both ways."""
 
 
-def draw_heat_map(part: HeatMap, colours: Mapping[str, str]) -> "Figure":
+def draw_heat_map(part: HeatMap, colours: Mapping[str, str], width: int) -> "Figure":
     """Cells from pale to strong; the value stands in each where there is room."""
-    rows = [label(name, 180) for name in part.rows]
-    columns = [label(name, 160) for name in part.columns]
-    row_title = label(part.row_title, 180)
+    rows = [label(name, width * 0.28) for name in part.rows]
+    columns = [label(name, width * 0.25) for name in part.columns]
+    row_title = label(part.row_title, width * 0.28)
     left = max(width_of(rows), width_of([row_title], SIZE - 1)) + 14
-    wide = max(_NARROWEST, min(_WIDEST, (WIDTH - left - 4) / max(len(columns), 1)))
+    count = max(len(columns), 1)
+    wide = min(_WIDEST, (width - left - 4) / count)
     turned = width_of(columns) > wide - 8
-    top = (width_of(columns) * 0.72 + 16 if turned else 24) + (22 if part.column_title else 0)
+    if turned:  # the last name leans over the edge
+        wide = min(wide, (width - left - width_of(columns[-1:]) * _LEAN) / (count - 0.5))
+    top = (width_of(columns) * _LEAN + 16 if turned else 24) + (22 if part.column_title else 0)
     down = top + _ROW * max(len(rows), 1)
-    canvas = Canvas(down + 34, left=left, right=0, top=top, bottom=34)
+    canvas = Canvas(width, down + 34, left=left, right=0, top=top, bottom=34)
     canvas.axes.set_axis_off()
     texts = [[number(value, part.decimals) for value in line] for line in part.values]
     written = width_of([text for line in texts for text in line], SIZE - 1) <= wide - 6
@@ -58,7 +62,7 @@ def draw_heat_map(part: HeatMap, colours: Mapping[str, str]) -> "Figure":
             canvas.words(name, x - 2, top - 7, turned=45, vertical="baseline")
         else:
             canvas.words(name, x, top - 12, anchor="center")
-    canvas.small(label(part.column_title, 400), left, 8)
+    canvas.small(label(part.column_title, width * 0.6), left, 8)
     canvas.small(row_title, left - 10, top - 12, "right")
     if rows and columns:
         first, last = number(low, part.decimals), number(high, part.decimals)
@@ -90,22 +94,22 @@ def _scale(part: HeatMap) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def draw_histogram(part: Histogram, colours: Mapping[str, str]) -> "Figure":
+def draw_histogram(part: Histogram, colours: Mapping[str, str], width: int) -> "Figure":
     """Bars of the series side by side in each bucket; counts above them where there is room."""
     names = [name for name, _ in part.series]
     keyed = names if len(names) > 1 else []
     most = max((count for _, counts in part.series for count in counts), default=0)
     left, bottom = width_of([f"{most:,}"]) + 14, 50
-    top = keys_height(keyed) + 20
-    step = (WIDTH - left - 6) / max(len(part.buckets), 1)
+    top = keys_height(keyed, width) + 20
+    step = (width - left - 6) / max(len(part.buckets), 1)
     buckets = [label(bucket, 110, SIZE - 1) for bucket in part.buckets]
     turned = width_of(buckets, SIZE - 1) > step - 6
     every = 1
     if turned:
-        bottom += round(width_of(buckets, SIZE - 1) * 0.72)
+        bottom += round(width_of(buckets, SIZE - 1) * _LEAN)
         every = max(1, round(14 / step + 0.49))
     height = top + _TALL + bottom if part.buckets else 40
-    canvas = Canvas(height, left=left, right=6, top=top, bottom=bottom)
+    canvas = Canvas(width, height, left=left, right=6, top=top, bottom=bottom)
     axes = canvas.axes
     if not part.buckets:
         canvas.nothing()
@@ -137,5 +141,5 @@ def draw_histogram(part: Histogram, colours: Mapping[str, str]) -> "Figure":
             canvas.small(bucket, x + 4, y - 4, "right", turned=45)
         else:
             canvas.small(bucket, x, y, "center")
-    canvas.small(label(part.x, 400), left + (WIDTH - left) / 2, height - 10, "center")
+    canvas.small(label(part.x, width * 0.7), left + (width - left) / 2, height - 10, "center")
     return canvas.figure

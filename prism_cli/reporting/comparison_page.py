@@ -13,7 +13,7 @@ _KEY_FIGURES = (
     "entity_fidelity", "verdict_accuracy", "alpha",
 )  # fmt: skip
 """What the top of the page shows of those that are there."""
-_HIGHLIGHTS, _LONGEST = 4, 300
+_HIGHLIGHTS, _TOLD, _LONGEST = 4, 3, 300
 _DECIMALS = 4
 
 Found = Mapping[str, Any]
@@ -86,14 +86,14 @@ def _moves(found: Found) -> Iterator[tuple[str, str, float, str, float, float]]:
 def _headline(moves: Sequence[tuple[str, str, float, str, float, float]], found: Found) -> str:
     if not moves:
         return "No figure differs, or none can be compared."
-    where = ""
-    if found["kind"] == "ranking":
-        where = f" ({key_figures(found)[0]['group']})"
-    figure, new, after, old, before, move = moves[0]
-    return (
-        f"{figure}{where}: {new} {number(after, 3)}, {old} {number(before, 3)}, a difference of "
-        f"{signed(move)}."
-    )
+    where = f" ({key_figures(found)[0]['group']})" if found["kind"] == "ranking" else ""
+    told = [
+        f"{new} {number(after, 3)} against {old} {number(before, 3)} ({signed(move)})"
+        for figure, new, after, old, before, move in moves
+        if figure == moves[0][0]
+    ]
+    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return f"{moves[0][0]}{where}: {'; '.join(told[:_TOLD])}{more}."
 
 
 def _side_by_side(found: Found) -> Section:
@@ -110,7 +110,8 @@ def _side_by_side(found: Found) -> Section:
             for one in shown
         )
         measure = f"{PRIMARY}, 95 % intervals" if ranking else "share, 95 % intervals"
-        parts.append(Bars("Side by side", measure, groups, top=1.0))
+        title = f"{PRIMARY} by data set" if ranking else "Shares with their intervals"
+        parts.append(Bars(title, measure, groups, top=1.0))
     if ranking and shown:
         whole = figures[-1]["group"]
         rest = [one for one in figures if one["group"] == whole]
@@ -118,13 +119,14 @@ def _side_by_side(found: Found) -> Section:
         parts.append(_table(f"All measures, {whole}", "measure", rest, columns, "figure"))
     for group in () if ranking else dict.fromkeys(one["group"] for one in figures):
         inside = [one for one in figures if one["group"] == group]
-        parts.append(_table(words(group), "measure", inside, columns, "figure"))
+        parts.append(_table(words(group) or "Measures", "measure", inside, columns, "figure"))
     told = "Differences are to the same system in the first run, or to the one at its place there."
     return Section("Side by side", told, tuple(parts))
 
 
 def _full(figure: Found) -> str:
-    return f"{figure['group']} · {figure['figure']}" if figure["group"] else str(figure["figure"])
+    group = figure["group"].removeprefix("baselines · ")
+    return f"{figure['figure']}, {group}" if group else str(figure["figure"])
 
 
 def _is_share(figure: Found) -> bool:
@@ -200,7 +202,9 @@ def _tests(found: Found) -> Section:
     said = (
         f"Paired permutation tests of {PRIMARY} over the queries of both runs; Holm over all lines."
     )
-    return Section("Is the difference more than chance?", said, (Table(head, tuple(rows)),))
+    return Section(
+        "Is the difference more than chance?", said, (Table(head, tuple(rows), "Paired tests"),)
+    )
 
 
 def _what_differs(found: Found) -> Section:
@@ -212,7 +216,7 @@ def _what_differs(found: Found) -> Section:
         "Settings, versions, files by SHA-256 and models by fingerprint; what is not listed is the "
         "same in all."
     )
-    return Section("What differs", said, (Table(("", *found["runs"]), rows),))
+    return Section("What differs", said, (Table(("", *found["runs"]), rows, "By run"),))
 
 
 def _shown(value: object) -> Cell:

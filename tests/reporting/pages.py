@@ -25,7 +25,7 @@ HOSTILE = {
     "template": "{{ 7 * 7 }} {% raw %} ${7*7} &lt;b&gt; &#60;i&#62; and words",
     "formula": r"$\frac{1}{0}$ $x^{ $$ \begin{a} %s %(a)s {} {0} \N{DASH} and words",
     "bidi": "abc \u202edcba\u202c \u2066x\u2069 \u200f\u200e\u061c and words that follow",
-    "unseen": "a\u200bb\ufeffc\u2060d \U000e0041\U000e0042 \u00ad \ufe0f\ufe01\ufe02 and some words",
+    "unseen": "a\u200bb\ufeffc\u2060d \U000e0041\U000e0042 \u00ad \ufe0f\ufe01\ufe02",
     "controls": "a\x00b\x1b[31m \x07\x08 \x7f\x85 \r x\u2028y\u2029z and some words to follow",
     "surrogates": "\ud800 \udfff \udc00\ud800 \uffff \ufdd0 and some more words to follow",
     "scripts": "中文系统名称 😀 👨\u200d👩\u200d👧 عربي नमस्ते Z͑ͫ̓ͪ̂ͫ and some more words",

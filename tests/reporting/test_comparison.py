@@ -124,6 +124,6 @@ def test_the_page_says_what_was_found(runs: list[dict[str, Any]]) -> None:
         assert made.highlights[0][:2] == ("answer retention", "+0.100")
         assert made.highlights[1][:2] == ("answer retention", "−0.100")
     elif len(found["columns"]) == 3:
-        assert made.headline == "nDCG@10 (a): n 0.600, m 0.500, a difference of +0.100."
+        assert made.headline == "nDCG@10 (a): n 0.600 against m 0.500 (+0.100)."
     else:
         assert made.headline == "No figure differs, or none can be compared."

@@ -7,6 +7,7 @@ from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Bars, Excerpts, Note, Table
 from prism_cli.reporting.ranking import average_name, page, sections
 
+
 def block(before: float, after: float, text: str) -> dict[str, Any]:
     return {
         "query_id": "q1",

@@ -29,7 +29,8 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="BEIR_DIR",
-            help="BEIR folders, or beir-qa for the paper's nine sets.",
+            help="BEIR folders (./quality, ./labels where they have such a name), or beir-qa for "
+            "the paper's nine sets.",
             show_default=False,
         ),
     ],
@@ -108,9 +109,7 @@ def evaluate(
 ) -> None:
     """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
 
-    The words `quality` and `labels` are evaluations of their own, of evidence against marks made by
-    people and of judges: see `prism eval quality --help`, `prism eval labels --help`. A folder of
-    such a name is ./quality, ./labels.
+    Two words are commands of their own: `eval quality ROWS` (evidence), `eval labels ROWS` (votes).
 
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """

@@ -52,7 +52,13 @@ def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
     done = prism("eval", MINI, *words, "-o", "two", "--json", "-q")
     assert done.returncode == 0, done.stderr
     first = json.loads(Path("out/metrics.json").read_text())["ranking"]["squad-mini"]["bm25"]
-    assert json.loads(done.stdout)["ranking"]["squad-mini"]["squad-mini"] == first
+    assert json.loads(done.stdout)["ranking"]["squad-mini"]["mine"] == first
+
+    shutil.copytree(MINI, "other-mini")
+    shutil.copy(run, "mine/other-mini.trec")
+    both = prism("eval", MINI, "other-mini", *words, "-o", "three", "--json", "-q")
+    assert both.returncode == 0, both.stderr
+    assert json.loads(both.stdout)["average"]["mine"] == first
 
 
 @pytest.mark.parametrize(

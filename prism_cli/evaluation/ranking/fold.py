@@ -173,7 +173,8 @@ class _Evaluation:
                 run, note = self._finished(one.judged.data.name, model.name, fingerprint, make)
                 self._measure(measured, one.judged, model.name, model.fingerprint, run, note)
         write_per_query(options.output, PRIMARY, measured.of(PRIMARY), measured.ids)
-        models = {one.first_stage.spec: one.first_stage.fingerprint for one in self.sets}
+        made_by = list(dict.fromkeys(one.first_stage.fingerprint for one in self.sets))
+        models = {one.first_stage.spec: ", ".join(made_by) for one in self.sets}
         return measured.content() | {
             "datasets": {one.judged.data.name: one.figures for one in prepared},
             "missing_sets": sorted(options.missing),

@@ -406,17 +406,20 @@ def test_run_over_another_corpus_is_refused_where_texts_are_needed(tmp_path: Pat
 
 def test_two_sets_have_an_average(tmp_path: Path) -> None:
     other = tmp_path / "other-mini"
-    other.mkdir()
-    for name in ("corpus.jsonl", "queries.jsonl", "qrels"):
+    (other / "qrels").mkdir(parents=True)
+    for name in ("corpus.jsonl", "queries.jsonl"):
         (other / name).symlink_to(MINI / name)
+    judged = (MINI / "qrels" / "test.tsv").read_text().splitlines(keepends=True)
+    (other / "qrels" / "test.tsv").write_text("".join(judged[:12]))  # fewer: not weighed by them
     second = BeirSet(other)
     sets = [mini(), EvalSet(second, Bm25FirstStage(second.texts))]
-    content = run(model(Overlap()), sets=sets).metrics
-    one, two = (
-        content["ranking"][name]["overlap"]["nDCG@10"] for name in ("squad-mini", "other-mini")
-    )
-    assert content["average"]["overlap"]["nDCG@10"] == pytest.approx((one + two) / 2)
-    assert len(content["statistics"]["comparisons"]) == 2
+    content = run(model(Overlap(), "good"), model(Overlap(-1.0), "bad"), sets=sets).metrics
+    assert list(content["average"]) == ["bm25", "good", "bad"]
+    for system, measures in content["average"].items():
+        for measure, value in measures.items():
+            one, two = (by_system[system][measure] for by_system in content["ranking"].values())
+            assert value == pytest.approx((one + two) / 2)
+    assert len(content["statistics"]["comparisons"]) == 6
 
 
 def test_names_with_slashes_become_plain_file_names() -> None:

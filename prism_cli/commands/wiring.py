@@ -24,11 +24,9 @@ def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
         from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 
         return Bm25FirstStage(data.texts)
-    from pathlib import Path
+    from prism_cli.adapters.first_stages.trec_run import run_of
 
-    from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
-
-    return TrecRunFirstStage(Path(spec.replace("{dataset}", data.name)))
+    return run_of(spec, data.name)
 
 
 def shape_reader(name: str | None, **settings: Any) -> "Reader":

@@ -2,7 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -48,7 +52,13 @@ def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
     done = prism("eval", MINI, *words, "-o", "two", "--json", "-q")
     assert done.returncode == 0, done.stderr
     first = json.loads(Path("out/metrics.json").read_text())["ranking"]["squad-mini"]["bm25"]
-    assert json.loads(done.stdout)["ranking"]["squad-mini"]["squad-mini"] == first
+    assert json.loads(done.stdout)["ranking"]["squad-mini"]["mine"] == first
+
+    shutil.copytree(MINI, "other-mini")
+    shutil.copy(run, "mine/other-mini.trec")
+    both = prism("eval", MINI, "other-mini", *words, "-o", "three", "--json", "-q")
+    assert both.returncode == 0, both.stderr
+    assert json.loads(both.stdout)["average"]["mine"] == first
 
 
 @pytest.mark.parametrize(
@@ -105,25 +115,112 @@ def test_beir_qa_is_the_nine_sets_and_a_set_that_cannot_be_fetched_is_told(
         beir_qa.chosen_sets(["quora"])
     monkeypatch.setattr(beir_qa, "URL", "http://127.0.0.1:9/{name}.zip")
     (fiqa,) = beir_qa.chosen_sets(["fiqa"])
-    with pytest.raises(
-        beir_qa.PrerequisiteError, match=r"fiqa: cannot be fetched from .*--data-dir"
-    ):
+    with pytest.raises(beir_qa.UnreachableError, match=r"cannot be fetched from .*: ConnectError"):
         beir_qa.local_set(fiqa, tmp_path / "data")
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
 
 
-def test_fetched_set_is_unpacked_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import beir.util
+def test_site_that_cannot_be_reached_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
 
-    def from_disk(_url: str, save_path: str, chunk_size: int = 1024) -> None:
-        shutil.make_archive(save_path.removesuffix(".zip"), "zip", tmp_path / "site")
+    def refuse(_method: str, url: str, **_settings: object) -> None:
+        asked.append(url)
+        raise beir_qa.httpx2.ConnectTimeout("no route")
 
-    shutil.copytree(MINI, tmp_path / "site" / "fiqa")
-    monkeypatch.setattr(beir.util, "download_url", from_disk)
-    (fiqa,) = beir_qa.chosen_sets(["fiqa"])
-    data = beir_qa.local_set(fiqa, tmp_path / "data")
-    assert len(data.judged_queries("test")) == 64
+    monkeypatch.setattr(beir_qa.httpx2, "stream", refuse)
+    shutil.copytree(MINI, tmp_path / "nq")
+    found, missing = beir_qa.obtain(beir_qa.chosen_sets([]), tmp_path)
+    assert [one.name for one in found] == ["nq"]
+    assert len(missing) == 8
+    assert len(asked) == 1
+
+
+def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_it_has_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing can be fetched
+    for name in ("nfcorpus", "nq"):
+        shutil.copytree(MINI, Path("data") / name)
+    words = ("eval", "beir-qa", "--data-dir", "data", "--model", "none", "--limit", "3")
+    done = prism(*words, "-o", "out")
+    assert done.returncode == 3
+    assert "scifact: missing; cannot be fetched" in done.stderr
+    assert "measured 2 of the 9 sets asked for; missing: scifact" in done.stderr
+    assert "average of 2 of the 9 sets" in done.stdout
+    assert "not measured, as they are missing: dbpedia-entity" in done.stdout
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert list(content["ranking"]) == ["nfcorpus", "nq"]
+    assert len(content["missing_sets"]) == 7
+    assert "average of 2 of the 9 sets" in Path("out/report.html").read_text()
+    assert prism(*words, "-o", "out").returncode == 3
+
+    shutil.copytree(MINI, "data/dbpedia")  # by its shorter name
+    more = prism(*words, "-o", "out")
+    assert more.returncode == 3
+    assert "nq: bm25 was finished before" in more.stderr
+    assert len(json.loads(Path("out/metrics.json").read_text())["missing_sets"]) == 6
+
+    chosen = prism(*words, "--sets", "nq,nfcorpus", "-o", "two")
+    assert chosen.returncode == 0
+    for one in beir_qa.NINE:
+        if not beir_qa.is_local(one, Path("data")):
+            shutil.copytree(MINI, Path("data") / one.name)
+    whole = prism(*words, "-o", "out")
+    assert whole.returncode == 0, whole.stderr
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert len(content["ranking"]) == 9
+    assert content["missing_sets"] == []
+    assert "nothing to do" in prism(*words, "-o", "out").stderr
+
+
+def test_beir_qa_without_any_set_is_told() -> None:
+    done = prism("eval", "beir-qa", "--data-dir", "data", "--sets", "nq", "--model", "none")
+    assert done.returncode == 3
+    assert "none of the 1 sets asked for is in data" in done.stderr
+
+
+def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
+    words = ("eval", MINI, "--model", "none", "--limit", "30", "--top-k", "5")
+    assert prism(*words, "-o", "one").returncode == 0
+    assert prism(*words, "-q", "--output", "state/two").returncode == 0
+    same = ["metrics.json", "report.html", "runs/squad-mini.bm25.trec"]
+    same += [str(path.relative_to("one")) for path in Path("one").glob("mteb/*/*/*.json")]
+    assert len(same) == 4
+    for name in same:
+        assert Path("one", name).read_bytes() == Path("state/two", name).read_bytes(), name
+    command = json.loads(Path("one/metrics.json").read_text())["provenance"]["command"]
+    assert command == ["prism", *map(str, words)]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that stands for the site of the sets."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(tmp_path / "site"))
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    (tmp_path / "site").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(beir_qa, "URL", f"http://127.0.0.1:{server.server_port}/{{name}}.zip")
+        yield tmp_path / "site"
+        server.shutdown()
+
+
+def test_fetched_set_is_unpacked_whole(site: Path, tmp_path: Path) -> None:
+    shutil.copytree(MINI, tmp_path / "packed" / "fiqa")
+    shutil.make_archive(str(site / "fiqa"), "zip", tmp_path / "packed")
+    found, missing = beir_qa.obtain(beir_qa.chosen_sets(["fiqa", "nq"]), tmp_path / "data")
+    assert len(found[0].judged_queries("test")) == 64
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
+    assert list(missing) == ["nq"]
+    assert "nq.zip: HTTP 404" in missing["nq"]
 
 
 def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> None:

@@ -8,22 +8,35 @@ from prism_cli.domain.metrics import ranked
 from prism_cli.domain.trec import parse_run_line
 from prism_cli.errors import MissingDataError, RowError
 
+DATASET = "{dataset}"
+"""Stands for a data set's name where each has its own file."""
+
+
+def run_of(pattern: str, dataset: str) -> "TrecRunFirstStage":
+    """The run of one data set, under the name that the runs of all of them share: what is left of
+    the stem, else the folder, else `run`."""
+    whole = Path(pattern)
+    names = (one.replace(DATASET, "").strip("._-") for one in (whole.stem, whole.parent.name))
+    name = next((one for one in names if one), "run")
+    return TrecRunFirstStage(Path(pattern.replace(DATASET, dataset)), name)
+
 
 class TrecRunFirstStage:
     """The candidates of a run file; queries that it does not name have none.
 
     Args:
-        path: the file; its stem names the ranking.
+        path: the file.
+        name: of the ranking; the file's stem where none is given.
 
     Raises:
         MissingDataError: no such file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         if not path.is_file():
             raise MissingDataError(f"{path}: no such first stage; expected bm25 or a TREC run file")
         self.path = path
-        self.spec = path.stem
+        self.spec = name or path.stem
         self.fingerprint = f"trec-run {sha256(path.read_bytes()).hexdigest()}"
 
     def search(

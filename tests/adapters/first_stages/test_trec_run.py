@@ -1,10 +1,11 @@
 """A run file as first stage."""
 
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
-from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage, run_of
 from prism_cli.errors import MissingDataError
 
 
@@ -40,3 +41,21 @@ def test_bad_line_is_told_with_its_place(run: Path, line: str, told: str) -> Non
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="expected bm25 or a TREC run file"):
         TrecRunFirstStage(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("mine.trec", "mine"),
+        ("mine/{dataset}.trec", "mine"),
+        ("runs/{dataset}.bm25.trec", "bm25"),
+        ("{dataset}/dense.trec", "dense"),
+        ("{dataset}.trec", "run"),
+    ],
+)
+def test_runs_of_several_sets_share_a_name(tmp_path: Path, pattern: str, name: str) -> None:
+    path = tmp_path / pattern.replace("{dataset}", "nq")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("q Q0 d 1 1.0 x\n")
+    with chdir(tmp_path):
+        assert run_of(pattern, "nq").spec == name

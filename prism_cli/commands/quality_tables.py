@@ -4,21 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 _SHOWN = (
-    ("answer_retention", "gold answer stands in the evidence"),
-    ("rationale_recall", "marked sentences that the evidence has"),
-    ("rationale_precision", "sentences of the evidence that are marked ones"),
-    ("rationale_f1", ""),
-    ("wrong_yes_rate", "yes, though people say unanswerable"),
-    ("missed_yes_rate", "no, though people say answerable"),
-    ("verdict_accuracy", "predicted verdict equals the label"),
-    ("format_compliance", "both texts could be read"),
-    ("entity_fidelity", "numbers, names, dates … that stand in the document"),
-    ("language_agreement", "evidence in the document's language"),
-    ("copied_share", "words in spans copied from the document"),
-    ("novelty", "n-grams that the document does not have"),
-    ("longer_than_document", ""),
+    "answer_retention",
+    "rationale_recall",
+    "rationale_precision",
+    "rationale_f1",
+    "wrong_yes_rate",
+    "missed_yes_rate",
+    "verdict_accuracy",
+    "format_compliance",
+    "entity_fidelity",
+    "language_agreement",
+    "copied_share",
+    "novelty",
+    "longer_than_document",
 )
-_QUARTILES = (("compression", "characters"), ("compression_tokens", "tokens, estimated"))
+_QUARTILES = ("compression", "compression_tokens")
+"""Length of the evidence over that of its document."""
 
 
 def print_quality(metrics: Mapping[str, Any]) -> None:
@@ -35,24 +36,20 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
     table = Table("measure", title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("value", "95 % interval", "rows", *baselines):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    for name, words in _SHOWN:
+    for name in _SHOWN:
         if quality[name] is None:
             continue
         low, high = statistics["intervals"][name]
         others = [_number(one.get(name)) for one in baselines.values()]
         count = f"{statistics['counts'][name]:,}"
         cells = [_number(quality[name]), f"{low:.3f} to {high:.3f}", count]
-        table.add_row(name, *cells, *others, words)
-    for name, unit in _QUARTILES:
+        table.add_row(name, *cells, *others)
+    for name in _QUARTILES:
         if quality[f"{name}_median"] is None:
             continue
-        quartiles = f"{quality[f'{name}_q1']:.3f} to {quality[f'{name}_q3']:.3f}"
+        q1, median, q3 = (quality[f"{name}_{part}"] for part in ("q1", "median", "q3"))
         others = [_number(one.get(f"{name}_median")) for one in baselines.values()]
-        words = f"length of evidence / document ({unit}), with its quartiles"
-        table.add_row(
-            f"{name}_median", _number(quality[f"{name}_median"]), quartiles, "", *others, words
-        )
+        table.add_row(f"{name}_median", _number(median), f"half: {q1:.3f} to {q3:.3f}", "", *others)
     console = Console(highlight=False)
     console.print(table)
     gold = metrics["gold"]

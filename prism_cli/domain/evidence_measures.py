@@ -73,23 +73,22 @@ def marks_of(
     answerable: bool | None = None,
     answers_here: bool = True,
     rationales_here: bool = True,
-    answerable_here: bool = True,
+    label: str | None = None,
 ) -> Marks:
     """The marks that count for `document`.
 
-    What is marked for the query alone (..._here False) counts where it stands in the document: an
-    answer whole, a sentence whole. Then the document is answerable, too.
+    What is marked for the query alone (..._here False) counts where it stands in the document, an
+    answer whole or a sentence whole, unless the row's own label is a no: then it stands there by
+    chance.
     """
     known, marked = (
         [t for one in part if (t := squad_tokens(one))] for part in (answers, rationales)
     )
     text = TokenText(document) if known or marked else None
     in_document = any(map(text.holds, known)) if text and known else None
+    counted = known if answers_here or (in_document and label != "no") else []
     if text and not rationales_here:
-        marked = [one for one in marked if text.holds(one)]
-    counted = known if answers_here or in_document else []
-    if answerable and not answerable_here:
-        answerable = True if counted or marked else None
+        marked = [one for one in marked if label != "no" and text.holds(one)]
     return Marks(counted, marked, in_document, answerable)
 
 

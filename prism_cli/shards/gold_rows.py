@@ -21,18 +21,16 @@ class Gold:
     """What is known of one pair.
 
     Attributes:
-        answerable: whether the document answers the query; None where nobody says. True of a query
-            alone means that some document does.
+        answerable: whether this document answers the query; None where nobody says. A yes must name
+            the document; a no may speak of all documents of the query.
         answers, rationales: none where `answerable` is False.
-        answerable_here, answers_here, rationales_here: said of this very document, not of its
-            query alone.
+        answers_here, rationales_here: said of this very document, not of its query alone.
         rows: numbers of the gold rows behind it, from 1.
     """
 
     answerable: bool | None
     answers: tuple[str, ...] = ()
     rationales: tuple[str, ...] = ()
-    answerable_here: bool = False
     answers_here: bool = False
     rationales_here: bool = False
     rows: tuple[int, ...] = ()
@@ -94,18 +92,17 @@ class GoldRows:
         rows = tuple(number for one in told for number in one.rows)
         says = next((one for one in told if one.answerable is not None), told[0])
         if says.answerable is False:
-            return Gold(False, answerable_here=says is own, rows=rows)
+            return Gold(False, rows=rows)
         answers, rationales = (
             next((one for one in told if one.marks[place]), told[0]) for place in (0, 1)
         )
         return Gold(
-            says.answerable,
+            True if own.answerable and says is own else None,
             tuple(answers.marks[0]),
             tuple(rationales.marks[1]),
-            answerable_here=says is own,
-            answers_here=answers is own,
-            rationales_here=rationales is own,
-            rows=rows,
+            answers is own,
+            rationales is own,
+            rows,
         )
 
     def _entries(self, files: Sequence[str]) -> Iterator[Sequence[Any]]:

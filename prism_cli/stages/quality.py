@@ -109,7 +109,7 @@ class QualityStage(RowStage):
         self._counts[f"verdict {one.verdict or 'undecided'}"] += 1
         document = one.document
         gold = self._gold.find(one.query_id, one.doc_id) if self._gold else None
-        marks = _marks(document, gold)
+        marks = _marks(one, gold)
         quality: dict[str, Any] = {
             "predicted": one.predicted,
             "verdict": one.verdict,
@@ -167,17 +167,17 @@ def _pairs(row: Row) -> list[Row]:
     return result_pairs(row) if "documents" in row else [row]
 
 
-def _marks(document: str, gold: Gold | None) -> Marks:
+def _marks(one: Written, gold: Gold | None) -> Marks:
     if gold is None:
         return Marks()
     return marks_of(
-        document,
+        one.document,
         answers=gold.answers,
         rationales=gold.rationales,
         answerable=gold.answerable,
         answers_here=gold.answers_here,
         rationales_here=gold.rationales_here,
-        answerable_here=gold.answerable_here,
+        label=one.label if one.predicted else one.verdict,
     )
 
 

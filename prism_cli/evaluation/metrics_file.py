@@ -7,6 +7,7 @@ no time and no place: the same evaluation gives the same bytes.
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from prism_cli.shards.writer import whole_file
 METRICS, REPORT = "metrics.json", "report.html"
 SCHEMA = "prism-metrics/1"
 KINDS = ("ranking", "quality", "labels")
+_TAKES_A_VALUE = ("--output", "--max-seconds")
+_FLAGS = ("--quiet", "--verbose", "--json", "--overwrite", "--fresh")
+_SHORT = re.compile("-[qv]*(?:[qv]|(?P<output>o.*))", re.DOTALL)
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
@@ -31,6 +35,28 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def typed_command(argv: Sequence[str]) -> list[str]:
+    """`argv` as provenance names it: less where it is written and how it is shown and gone about,
+    which decide no figure.
+
+    Args:
+        argv: of the process; its first word is the program, which becomes `prism`.
+    """
+    kept = ["prism"]
+    words = iter(argv[1:])
+    for word in words:
+        if word == "--":
+            return [*kept, word, *words]
+        if word in _TAKES_A_VALUE:
+            next(words, None)
+        elif short := _SHORT.fullmatch(word):
+            if short["output"] == "o":
+                next(words, None)
+        elif word not in _FLAGS and word.partition("=")[0] not in _TAKES_A_VALUE:
+            kept.append(word)
+    return kept
 
 
 def provenance(

@@ -1,6 +1,9 @@
 """Laws of the tests and intervals, and their values where they can be worked out."""
 
 import random
+from itertools import combinations_with_replacement
+from math import factorial, prod
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -8,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from prism_cli.domain.significance import bootstrap_interval, holm, permutation_p
+from prism_cli.domain.significance import (
+    NORMAL_FROM,
+    bootstrap_interval,
+    holm,
+    permutation_p,
+    ratio_interval,
+)
 
 VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
 
@@ -86,6 +95,102 @@ def test_interval_of_equal_values_is_that_value() -> None:
     assert bootstrap_interval([0.25] * 8) == (0.25, 0.25)
     assert bootstrap_interval([0.5]) == (0.5, 0.5)
     assert bootstrap_interval([]) == (0.0, 0.0)
+
+
+def ratio_of_sums(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(sums.sum(axis) / counts.sum(axis))
+
+
+@pytest.mark.parametrize("size", [8, 40, 400])
+def test_ratio_interval_is_scipys_bca(size: int) -> None:
+    lot = np.random.default_rng(size)
+    counts = lot.integers(1, 6, size)
+    sums = lot.random(size) ** 3 * counts
+    low, high = ratio_interval(sums, counts, resamples=40_000)
+    theirs = stats.bootstrap(
+        (sums, counts),
+        ratio_of_sums,
+        paired=True,
+        method="BCa",
+        n_resamples=40_000,
+        batch=2_000,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert low == pytest.approx(theirs.low, abs=0.02 * width)
+    assert high == pytest.approx(theirs.high, abs=0.02 * width)
+
+
+@pytest.mark.parametrize("zeros_and_ones", [True, False])
+def test_mean_interval_is_scipys_bca(zeros_and_ones: bool) -> None:
+    lot = np.random.default_rng(5)
+    values = (lot.random(300) < 0.93) * 1.0 if zeros_and_ones else lot.random(60) ** 4
+    low, high = bootstrap_interval(values, resamples=40_000)
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="BCa", n_resamples=40_000, batch=2_000,
+        rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    width = theirs.high - theirs.low
+    assert low == pytest.approx(theirs.low, abs=0.02 * width + zeros_and_ones / 300)
+    assert high == pytest.approx(theirs.high, abs=0.02 * width + zeros_and_ones / 300)
+
+
+def test_ratio_interval_against_all_resamples() -> None:
+    """Efron's formula on the whole bootstrap distribution of seven queries: nothing is drawn."""
+    sums, counts = [0.2, 1.1, 0.7, 2.4, 0.1, 0.9, 3.3], [1, 2, 2, 3, 1, 3, 4]
+    size, ratio = 7, sum(sums) / sum(counts)
+    found: list[tuple[float, float]] = []
+    for chosen in combinations_with_replacement(range(size), size):
+        ways = factorial(size) / prod(factorial(chosen.count(one)) for one in range(size))
+        value = sum(sums[one] for one in chosen) / sum(counts[one] for one in chosen)
+        found.append((value, ways / size**size))
+    found.sort()
+    normal = NormalDist()
+    bias = normal.inv_cdf(
+        sum(share for value, share in found if value < ratio - 1e-12)
+        + sum(share for value, share in found if abs(value - ratio) <= 1e-12) / 2
+    )
+    left = [
+        (sum(sums) - one) / (sum(counts) - count) for one, count in zip(sums, counts, strict=True)
+    ]
+    off = [sum(left) / size - one for one in left]
+    lean = sum(one**3 for one in off) / (6 * sum(one**2 for one in off) ** 1.5)
+    expected = []
+    for tail in (0.025, 0.975):
+        moved = bias + normal.inv_cdf(tail)
+        wanted, below = normal.cdf(bias + moved / (1 - lean * moved)), 0.0
+        for value, share in found:
+            below += share
+            if below >= wanted:
+                expected.append(value)
+                break
+    assert expected == pytest.approx([0.325, 0.739], abs=0.001)
+    assert ratio_interval(sums, counts, resamples=200_000) == pytest.approx(expected, abs=0.003)
+
+
+def test_many_queries_take_the_normal_interval_and_bca_agrees_there() -> None:
+    lot = np.random.default_rng(3)
+    counts = lot.integers(1, 5, NORMAL_FROM)
+    sums = lot.binomial(counts, 0.9)
+    normal = ratio_interval(sums, counts)
+    bca = ratio_interval(sums[1:], counts[1:], resamples=4_000)
+    assert normal == pytest.approx(bca, abs=0.04 * (normal[1] - normal[0]))
+    rows = np.ones(NORMAL_FROM)
+    rows[0] = 0
+    low, high = bootstrap_interval(rows)
+    assert low < rows.mean() < high <= 1
+
+
+def test_queries_without_rows_do_not_count_and_rows_of_a_query_hang_together() -> None:
+    assert ratio_interval([], []) == (0.0, 0.0)
+    assert ratio_interval([0, 0], [0, 0]) == (0.0, 0.0)
+    assert ratio_interval([1.0, 0, 2.0], [2, 0, 4]) == (0.5, 0.5)
+    sums, counts = [1.0, 2.0, 0.0, 4.0, 1.0], [2, 2, 2, 4, 3]
+    assert ratio_interval([*sums, 0], [*counts, 0]) == ratio_interval(sums, counts)
+    values = [0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
+    one_each = bootstrap_interval(values)
+    ten_each = ratio_interval([10 * one for one in values], [10] * 8)
+    assert ten_each == pytest.approx(one_each)
 
 
 def test_holm_by_hand() -> None:

@@ -18,8 +18,7 @@ _SHOWN = (
     "novelty",
     "longer_than_document",
 )
-_QUARTILES = ("compression", "compression_tokens")
-"""Length of the evidence over that of its document."""
+_LENGTHS = {"compression": "characters", "compression_tokens": "tokens (estimated)"}
 
 
 def print_quality(metrics: Mapping[str, Any]) -> None:
@@ -33,7 +32,8 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
     title = f"{pairs['all']:,} pairs of {pairs['queries']:,} queries"
     if pairs.get("labels"):
         title += f", {pairs['labels']:,} of them with the texts of the labels"
-    table = Table("measure", title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("measure", no_wrap=True)
     for name in ("value", "95 % interval", "rows", *baselines):
         table.add_column(name, justify="right", no_wrap=True)
     for name in _SHOWN:
@@ -44,14 +44,16 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
         count = f"{statistics['counts'][name]:,}"
         cells = [_number(quality[name]), f"{low:.3f} to {high:.3f}", count]
         table.add_row(name, *cells, *others)
-    for name in _QUARTILES:
-        if quality[f"{name}_median"] is None:
-            continue
-        q1, median, q3 = (quality[f"{name}_{part}"] for part in ("q1", "median", "q3"))
-        others = [_number(one.get(f"{name}_median")) for one in baselines.values()]
-        table.add_row(f"{name}_median", _number(median), f"half: {q1:.3f} to {q3:.3f}", "", *others)
     console = Console(highlight=False)
     console.print(table)
+    for name, unit in _LENGTHS.items():
+        q1, median, q3 = (quality[f"{name}_{part}"] for part in ("q1", "median", "q3"))
+        if median is not None:
+            console.print(
+                f"evidence / document in {unit}: median {median:.3f}, half of the texts from "
+                f"{q1:.3f} to {q3:.3f}",
+                soft_wrap=True,
+            )
     gold = metrics["gold"]
     if gold:
         console.print(
@@ -61,4 +63,4 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.3f}"

@@ -157,9 +157,9 @@ def _read(row: Row) -> tuple[str, str, bool | None, tuple[list[str], list[str]]]
     doc = string_field(row, "doc_id", required=False)
     if not doc and "paragraph" in row:  # a question that this paragraph does not answer
         doc, answerable = string_field(row, "paragraph"), False
-    if answerable is False and (answers or rationales):
-        raise RowError("answerable", "is false, though answers or rationales are given")
-    if answers or rationales:
+    if answerable is False:
+        answers, rationales = [], []
+    elif answers or rationales:
         answerable = True
     if answerable is None:
         raise RowError(

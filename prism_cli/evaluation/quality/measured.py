@@ -8,6 +8,7 @@ from typing import Any
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
 from prism_cli.evaluation.quality.examples import Examples
 from prism_cli.evaluation.quality.items import PEOPLE, row_items
+from prism_cli.evaluation.quality.scores import Scores
 from prism_cli.evaluation.quality.sums import QuerySums
 
 OWN = ""
@@ -45,6 +46,7 @@ class Measured:
         self._seed = seed
         self._sums = QuerySums()
         self._examples = Examples()
+        self._scores = Scores()
         self._counts: Counter[str] = Counter()
         self._confusion: Counter[tuple[str, str]] = Counter()
         self._characters: dict[str, array[float]] = {}
@@ -59,6 +61,7 @@ class Measured:
         for measure, total, count in row_items(quality):
             self._sums.add(place, measure, total, count)
         self._examples.add(row)
+        self._scores.add(row["query_id"], quality)
         self._count(quality)
         evidence, characters = quality.get("evidence"), quality["document_characters"]
         self._baselines |= dict.fromkeys(quality.get("baselines", {}))
@@ -90,7 +93,7 @@ class Measured:
         wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
         there = [name for name in wanted if name in means]
         return {
-            "quality": quality | {"baselines": baselines},
+            "quality": quality | {"baselines": baselines} | self._scores.figures(),
             "statistics": {
                 "intervals": {name: self._sums.interval(name, self._seed) for name in there},
                 "counts": {name: self._sums.rows[name] for name in there},
@@ -99,7 +102,7 @@ class Measured:
                     for verdict in ("yes", "no")
                 },
                 "compression_histogram": self._histogram(),
-                "level": 0.95,
+                **self._scores.statistics(),
             },
             "examples": self._examples.content(),
             "pairs": {"all": self._counts["all"], "queries": self._sums.queries}

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,7 +99,7 @@ def quality(
         config=config.model_dump(mode="json")
         | {"limit": common.limit, "fields": common.field_names},
         seed=config.seed,
-        gold=asdict(marks.figures) if marks else {},
+        gold=marks.figures if marks else None,
         command=typed_command(sys.argv),
         models={extractive.spec: extractive.fingerprint} if extractive else {},
         overwrite=common.overwrite or common.fresh or common.retry_final,

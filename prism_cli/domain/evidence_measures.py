@@ -6,7 +6,6 @@ from typing import Any
 
 from prism_cli.domain.copying import copying
 from prism_cli.domain.fidelity import entity_fidelity
-from prism_cli.domain.languages import language_difference
 from prism_cli.domain.rationales import rationale_match
 from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans
 from prism_cli.domain.squad_tokens import TokenText, squad_tokens
@@ -20,7 +19,6 @@ def text_measures(evidence: str, document: str) -> dict[str, Any]:
 
     characters, tokens (by `estimate_tokens`): of the evidence.
     entities: class -> [found in the document, all]; missing: the first that were not found.
-    language_difference: what tells of another language; None where nothing does.
     words, copied, density, new, ngrams: see `Copying`.
     """
     fidelity = entity_fidelity(evidence, document)
@@ -30,7 +28,6 @@ def text_measures(evidence: str, document: str) -> dict[str, Any]:
         "tokens": estimate_tokens(evidence),
         "entities": {kind: [fidelity.found[kind], n] for kind, n in fidelity.total.items()},
         "missing": list(fidelity.missing[:_SHOWN_ENTITIES]),
-        "language_difference": language_difference(evidence, document),
         **found,
         "density": round(found["density"], 6),
     }

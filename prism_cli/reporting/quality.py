@@ -153,8 +153,8 @@ def _people(metrics: Mapping[str, Any]) -> Section:
     if parts:
         parts.append(
             Note(
-                "Retention: a gold answer stands whole in the evidence, by SQuAD's normalisation. A "
-                "marked sentence is recalled where at least half of its tokens stand in the "
+                "Retention: a gold answer stands whole in the evidence, by SQuAD's normalisation. "
+                "A marked sentence is recalled where at least half of its tokens stand in the "
                 "evidence; a sentence of the evidence is right where at least half of its tokens "
                 "stand in the marked ones. These count rows with a yes, 0 where it came without "
                 "evidence. Marks that name no document count where they stand in it and the label "

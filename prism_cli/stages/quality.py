@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from prism_cli.domain.evidence_measures import Marks, lead, marks_of, text_measures
+from prism_cli.domain.languages import language_difference
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError
@@ -128,7 +129,9 @@ class QualityStage(RowStage):
             }
         if one.verdict == "yes" and one.asked:
             if one.evidence:
-                quality["evidence"] = text_measures(one.evidence, document)
+                quality["evidence"] = text_measures(one.evidence, document) | {
+                    "language_difference": language_difference(one.evidence, document)
+                }
             quality["people"] = marks.measures(one.evidence)
             quality |= yield from self._asked(one, marks)
         return {"query_id": one.query_id, "doc_id": one.doc_id, "quality": quality} | _shown(

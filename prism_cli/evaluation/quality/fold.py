@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from prism_cli.evaluation.metrics_file import (
 from prism_cli.evaluation.quality.measured import Measured
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.quality import page as quality_page
+from prism_cli.shards.gold_rows import GoldFigures
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.reader import Shard, measure
@@ -41,7 +42,7 @@ class QualityOptions:
     Attributes:
         output: the folder.
         config: all that decides them besides inputs and gold.
-        gold: what its files held, for metrics.json; its `rows` are those that can match.
+        gold: what its files held; None without gold.
         command: as provenance names it.
         models: spec -> fingerprint.
         overwrite: replace what another evaluation left there.
@@ -50,7 +51,7 @@ class QualityOptions:
     output: Path
     config: Mapping[str, Any]
     seed: int
-    gold: Mapping[str, Any] = field(default_factory=dict)
+    gold: GoldFigures | None = None
     command: Sequence[str] = ()
     models: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
@@ -94,7 +95,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         if made and made["figures"].get("rows_sha256") == seen.sha256:
             return QualitySummary(read_metrics(path), path, True)
         papers.begin(fresh=False)
-        measured = Measured(options.seed, options.gold.get("rows", 0))
+        measured = Measured(options.seed, options.gold.rows if options.gold else 0)
         label = f"quality: {rows.name}"
         with shown_progress(label, seen.line_ends, quiet=options.quiet, papers=path) as progress:
             for number, line in enumerate(Shard(rows, str(rows)).lines(seen)):
@@ -103,7 +104,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
                 measured.add(orjson.loads(line))
                 progress.advance(1, 0.0)
         content = measured.content()
-        content["gold"] = {**options.gold, **content["gold"]} if options.gold else {}
+        content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
         content |= _origins(options, rows)
         with whole_file(path.with_name(REPORT)) as file:
             file.write(render_page(quality_page(content)))

@@ -51,7 +51,8 @@ def text_items(evidence: Mapping[str, Any], document_characters: int) -> Iterato
     if pooled[1]:
         yield "entity_fidelity", pooled[0], pooled[1]
     yield "longer_than_document", evidence["characters"] > document_characters, 1
-    yield "language_agreement", evidence["language_difference"] is None, 1
+    if "language_difference" in evidence:
+        yield "language_agreement", evidence["language_difference"] is None, 1
     if evidence["words"]:
         yield "copied_share", evidence["copied"] / evidence["words"], 1
         yield "copied_density", evidence["density"], 1

@@ -167,6 +167,7 @@ def test_labels_are_measured_where_there_are_no_predictions() -> None:
         (["--gold", "nowhere.jsonl"], 3, "nowhere.jsonl: no such file"),
         (["--gold", "empty.jsonl"], 3, "no row of marks by people: empty.jsonl:1: "),
         (["--gold", "other.jsonl"], 3, "its first row has query_id 'zzz', doc_id None"),
+        (["--gold", "-"], 2, "standard input is for the rows"),
         (["--baselines", "document,first"], 2, "baselines"),
         (["--texts", "mine"], 2, "texts"),
         (["-o", "-"], 2, "expected a folder"),

@@ -78,18 +78,12 @@ class Measured:
         means = self._sums.means()
         quality: dict[str, Any] = {name: means.get(name) for name in _MEASURES}
         quality |= self._compression()
-        baselines = {
-            name: {
-                measure: means.get(
-                    f"{name}.{measure}", _COPY.get(measure) if name == "document" else None
-                )
-                for measure in _OF_BASELINES
-            }
+        baselines: dict[str, dict[str, float | None]] = {
+            name: {measure: means.get(f"{name}.{measure}") for measure in _OF_BASELINES}
             | {"compression_median": _quartiles(self._characters.get(name, ()))[1]}
+            | (_COPY if name == "document" else {})
             for name in self._baselines
         }
-        if "document" in baselines:
-            baselines["document"] |= _COPY
         wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
         there = [name for name in wanted if name in means]
         return {

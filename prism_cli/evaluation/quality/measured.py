@@ -12,7 +12,12 @@ from prism_cli.evaluation.quality.scores import Scores
 from prism_cli.evaluation.quality.sums import QuerySums
 
 OWN = ""
-_COPY = {"entity_fidelity": 1.0, "copied_share": 1.0, "compression_median": 1.0, "novelty": 0.0}
+_COPY: dict[str, float | None] = {
+    "entity_fidelity": 1.0,
+    "copied_share": 1.0,
+    "compression_median": 1.0,
+    "novelty": 0.0,
+}
 """What holds of a whole copy of the document."""
 _MEASURES = (
     *PEOPLE.values(),

@@ -235,7 +235,7 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
             for one in (runs[0], run)
         )
         other = [
-            f"{'.'.join(path)} {count:,} and {after[path]:,}"
+            f"{'.'.join(path)} {count or 0:,} and {after[path] or 0:,}"
             for path, count in before.items()
             if path in after and count != after[path]
         ]

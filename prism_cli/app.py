@@ -21,6 +21,7 @@ COMMANDS = {
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("eval_ranking", "nDCG and friends on BEIR folders, with paired tests."),
+    "report": ("report", "Render finished evaluations, or compare them side by side."),
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prism_cli.reporting.canvas import NARROW
 from prism_cli.reporting.charts import draw, page_colours
 from prism_cli.reporting.colours import stylesheet
 from prism_cli.reporting.numbers import behind, cell, is_number_column
@@ -99,12 +100,13 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
     if isinstance(part, Table):
         return {"kind": "table", "name": _numbered("Table", counts), **_table(part)}
     name = _numbered("Figure", counts)
-    drawn = draw(part, name.lower().replace(" ", "-"), colours)
+    ident = name.lower().replace(" ", "-")
     return {
         "kind": "figure",
         "name": name,
         "title": part.title,
-        "svg": Markup(drawn.decode()),
+        "svg": Markup(draw(part, ident, colours).decode()),
+        "narrow": Markup(draw(part, f"{ident}-narrow", colours, NARROW).decode()),
         "table": _table(behind(part)),
     }
 

@@ -109,27 +109,26 @@ def _kappa_map(judges: Sequence[str], kappas: Mapping[str, float | None]) -> Hea
         tuple(by_pair.get(frozenset((row, column))) for column in range(len(judges)))
         for row in range(len(judges))
     )
-    names = tuple(judges)
+    names = tuple(_short(judges).values())
     return HeatMap("Cohen's kappa by pair", names, names, values, scale=(0.0, 1.0))
 
 
 def _pair_table(metrics: Mapping[str, Any]) -> Table:
     labels, statistics = metrics["labels"], metrics["statistics"]
     rows = []
-    for pair, kappa in labels["kappa"].items():
-        low, high = statistics["intervals"]["kappa"][pair] or (None, None)
+    for one, other in combinations(_short(statistics["judges"]).items(), 2):
+        pair = f"{one[0]} | {other[0]}"
         rows.append(
             (
-                pair,
+                f"{one[1]}, {other[1]}",
                 statistics["counts"]["kappa"][pair],
                 labels["same_vote"][pair],
-                kappa,
-                low,
-                high,
+                labels["kappa"][pair],
+                _span(statistics["intervals"]["kappa"][pair]),
                 statistics["words"]["kappa"][pair],
             )
         )
-    columns = ("pair", "rows", "same vote", "kappa", "95 % from", "to", "in words")
+    columns = ("pair", "rows", "same vote", "kappa", "95 %", "in words")
     return Table(columns, tuple(rows), "Pairs, with intervals over resampled rows", 3)
 
 
@@ -138,21 +137,20 @@ def _others_table(metrics: Mapping[str, Any]) -> Table:
     published = any(judge in PUBLISHED_AGREEMENT for judge in statistics["judges"])
     rows = []
     for judge in statistics["judges"]:
-        low, high = statistics["intervals"]["with_majority"][judge] or (None, None)
         cells = (
             judge,
             labels["with_others"][judge],
             statistics["counts"]["with_majority"][judge],
             labels["with_majority"][judge],
-            low,
-            high,
+            _span(statistics["intervals"]["with_majority"][judge]),
         )
         rows.append((*cells, PUBLISHED_AGREEMENT.get(judge)) if published else cells)
-    columns = ("judge", "same vote as another", "rows", "as most others", "95 % from", "to",
-               *(("published (stopped votes)",) if published else ()))  # fmt: skip
-    return Table(
-        columns, tuple(rows), "Each judge with the others; a tie of them counts nowhere", 3
-    )
+    columns = ("judge", "as another", "rows", "as most others", "95 %",
+               *(("published",) if published else ()))  # fmt: skip
+    title = "Each judge with another, and with most of the others (ties aside)"
+    if published:
+        title += "; published: with the others, from votes that stopped early (arXiv 2604.23734)"
+    return Table(columns, tuple(rows), title, 3)
 
 
 def _rates(metrics: Mapping[str, Any]) -> Section:
@@ -167,15 +165,14 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
     ):
         intervals = statistics["intervals"][name]
         bars = tuple(
-            Bar(judge, labels[name][judge], *intervals[judge])
-            for judge in judges
+            Bar(short, labels[name][judge], *intervals[judge])
+            for judge, short in _short(judges).items()
             if labels[name][judge] is not None
         )
         if bars:
             groups.append((told, bars))
     rows = []
     for judge in [*judges, "verdict"]:
-        low, high = statistics["intervals"]["kappa_with_source_label"][judge] or (None, None)
         rows.append(
             (
                 judge,
@@ -183,14 +180,10 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
                 statistics["counts"]["with_source_label"][judge],
                 labels["with_source_label"][judge],
                 labels["kappa_with_source_label"][judge],
-                low,
-                high,
+                _span(statistics["intervals"]["kappa_with_source_label"][judge]),
             )
         )
-    columns = (
-        "judge", "abstained", "rows with a source label", "same as the label", "kappa",
-        "95 % from", "to",
-    )  # fmt: skip
+    columns = ("judge", "abstained", "rows with label", "as the label", "kappa", "95 %")
     parts: tuple[Part, ...] = (
         Bars("Share of yes by judge", "share of yes", tuple(groups), top=1.0),
         Table(columns, tuple(rows), "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
@@ -225,15 +218,14 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
                 "teacher score", "verdict", decimals=0,
             )
         )  # fmt: skip
-    columns = ("source", "rows", "yes", "share of yes", "undecided", "rows with score",
-               "teacher as the panel", "95 % from", "to", "verdict as the label")  # fmt: skip
+    columns = ("source", "rows", "share of yes", "undecided", "with score",
+               "teacher as the panel", "95 %", "verdict as the label")  # fmt: skip
     rows = []
     for one in statistics["sources"]:
-        low, high = one["teacher_interval"] or (None, None)
         rows.append(
             (
-                one["source"] or "(none)", one["rows"], one["yes"], one["yes_rate"],
-                one["undecided"], one["teacher_rows"], one["teacher_agreement"], low, high,
+                one["source"] or "(none)", one["rows"], one["yes_rate"], one["undecided"],
+                one["teacher_rows"], one["teacher_agreement"], _span(one["teacher_interval"]),
                 one["label_agreement"],
             )
         )  # fmt: skip
@@ -256,7 +248,8 @@ def _rows(metrics: Mapping[str, Any]) -> Section:
 
 
 def _excerpt(one: Mapping[str, Any]) -> Excerpt:
-    votes = ", ".join(f"{judge}: {vote or '-'}" for judge, vote in one["votes"].items())
+    names = _short(list(one["votes"]))
+    votes = ", ".join(f"{names[judge]}: {vote or '-'}" for judge, vote in one["votes"].items())
     facts = [
         ("teacher score", f"{one['teacher_score']:.3f}"),
         ("verdict", one["verdict"]),
@@ -266,6 +259,19 @@ def _excerpt(one: Mapping[str, Any]) -> Excerpt:
         ("query, document", f"{one['query_id']}, {one['doc_id']}"),
     ]
     return Excerpt(one["query"], tuple(facts), (("document", one["document"]),))
+
+
+def _short(judges: Sequence[str]) -> dict[str, str]:
+    """Names without their provider, where they stay apart."""
+    ends = [judge.rpartition("/")[2] for judge in judges]
+    return {
+        judge: end if end and ends.count(end) == 1 else judge
+        for judge, end in zip(judges, ends, strict=True)
+    }
+
+
+def _span(interval: Sequence[float] | None) -> str | None:
+    return None if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def _told(value: float, interval: Sequence[float]) -> str:

@@ -109,9 +109,8 @@ def _finished(folder: Path) -> "Finished":
 def _page_of(run: "Finished") -> "Page":
     import importlib
 
-    page: Page = importlib.import_module(f"prism_cli.reporting.{run.metrics['kind']}").page(
-        run.metrics
-    )
+    kind = importlib.import_module(f"prism_cli.reporting.{run.metrics['kind']}")
+    page: Page = kind.page(run.metrics)
     return page
 
 

@@ -9,6 +9,8 @@ from prism_cli.domain.significance import holm, permutation_p
 from prism_cli.reporting.pairing import Column, columns_of
 
 AVERAGE = "average of the shared sets"
+_TIE = 1e-9
+"""Differences up to this are none."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _interval(run: Finished, path: tuple[str, ...]) -> Any:
     """Under `statistics.intervals`: by the name with dots (a baseline's without `baselines`)."""
     intervals = run.metrics.get("statistics", {}).get("intervals", {})
     short = path[1:] if path[0] == "baselines" else path
-    return intervals.get(".".join(short)) or _at(intervals, *path)
+    return _at(intervals, ".".join(short)) or _at(intervals, *path)
 
 
 def _at(content: Any, *path: str) -> Any:
@@ -186,8 +188,8 @@ def _tests(
                     "against": one.against,
                     "queries": len(both),
                     "difference": sum(moves) / len(moves),
-                    "win": sum(move > 0 for move in moves),
-                    "loss": sum(move < 0 for move in moves),
+                    "win": sum(move > _TIE for move in moves),
+                    "loss": sum(move < -_TIE for move in moves),
                     "p": permutation_p(after, before),
                 }
             )
@@ -221,19 +223,21 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
         known = {*first.values()}
         new = sorted(name for name in files.keys() - first.keys() if files[name] not in known)
         if changed or new:
-            told = [f"{name} (other content)" for name in changed] + [
-                f"{name} (new)" for name in new
-            ]
+            told = [f"{name} (other content)" for name in changed]
+            told += [f"{name} (new)" for name in new]
             warnings.append(
                 f"{run.name} read other data than {runs[0].name}: {', '.join(told)}. The "
                 "figures compare the same thing only where the same queries and judgements stand "
                 "behind them."
             )
-        counts = [one.metrics.get("statistics", {}).get("counts", {}) for one in (runs[0], run)]
+        before, after = (
+            dict(_numbers(one.metrics.get("statistics", {}).get("counts", {})))
+            for one in (runs[0], run)
+        )
         other = [
-            f"{name} {counts[0][name]:,} and {counts[1][name]:,}"
-            for name in counts[0]
-            if name in counts[1] and counts[0][name] != counts[1][name]
+            f"{'.'.join(path)} {count or 0:,} and {after[path] or 0:,}"
+            for path, count in before.items()
+            if path in after and count != after[path]
         ]
         if other:
             names = f"{runs[0].name} and {run.name}"

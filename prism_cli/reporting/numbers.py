@@ -52,7 +52,7 @@ def _of_bars(part: Bars) -> Table:
             line: list[Cell] = [group]
             for name in names:
                 bar = by_name.get(name)
-                line.append(bar.value if bar else None)
+                line.append(float(bar.value) if bar else None)
                 if spans:
                     line.append(_span(bar, part.decimals) if bar else None)
             wide.append(tuple(line))
@@ -63,7 +63,7 @@ def _of_bars(part: Bars) -> Table:
         (
             *((group,) if grouped else ()),
             bar.name,
-            bar.value,
+            float(bar.value),
             *((_span(bar, part.decimals),) if spans else ()),
         )
         for group, bars in part.groups
@@ -81,7 +81,7 @@ def _span(bar: Bar, decimals: int) -> str | None:
 def _of_lines(part: Lines) -> Table:
     by_x = [
         {
-            x: (y, weight)
+            x: (float(y), weight)
             for (x, y), weight in zip(
                 line.points, line.weights or [None] * len(line.points), strict=False
             )

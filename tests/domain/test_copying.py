@@ -1,0 +1,90 @@
+"""What is copied and what is new: worked texts, and a quadratic reference."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from prism_cli.domain.copying import Copying, copying
+
+WORDS = st.sampled_from(["ab", "abcd"]).flatmap(
+    lambda words: st.lists(st.sampled_from(words), max_size=40).map(" ".join)
+)
+
+
+def by_the_book(text: str, document: str) -> list[int]:
+    """Grusky et al. 2018, their figure 3: every place of the document is tried."""
+    own, source = text.split(), document.split()
+    found, at = [], 0
+    while at < len(own):
+        longest = 0
+        for place in range(len(source)):
+            length = 0
+            while (
+                at + length < len(own)
+                and place + length < len(source)
+                and own[at + length] == source[place + length]
+            ):
+                length += 1
+            longest = max(longest, length)
+        if longest:
+            found.append(longest)
+        at += longest or 1
+    return found
+
+
+def new_ngrams(text: str, document: str, size: int) -> int:
+    own, source = text.split(), document.split()
+    there = {tuple(source[at : at + size]) for at in range(len(source) - size + 1)}
+    return sum(tuple(own[at : at + size]) not in there for at in range(len(own) - size + 1))
+
+
+@example("a a a a a b", "a a a a a a b")
+@given(WORDS, WORDS)
+def test_fragments_and_ngrams_are_those_of_the_reference(text: str, document: str) -> None:
+    found = copying(text, document)
+    lengths = by_the_book(text, document)
+    assert found.copied == sum(lengths)
+    assert found.words == len(text.split())
+    squares = sum(length**2 for length in lengths)
+    assert found.density == pytest.approx(squares / max(found.words, 1))
+    assert list(found.new) == [new_ngrams(text, document, size) for size in (1, 2, 3, 4)]
+
+
+def test_a_worked_text() -> None:
+    document = "The tower in Paris was built in 1889, and it is of iron."
+    text = "In Paris stands a tower; it is of iron."
+    found = copying(text, document)
+    assert found == Copying(9, 7, (4 + 1 + 16) / 9, (2, 4, 5, 5), (9, 8, 7, 6))
+
+
+def test_characters_where_a_script_has_no_spaces() -> None:
+    found = copying("铁塔建于1889年。", "埃菲尔铁塔于1889年建成。")
+    assert (found.words, found.copied) == (6, 6)  # 铁 塔 建 于 1889 年
+    assert found.new[:2] == (0, 2)  # 塔建, 建于
+
+
+@pytest.mark.parametrize("text", ["", " .,;", "\x00\ud800"])
+def test_nothing_to_copy(text: str) -> None:
+    found = copying(text, "a b")
+    assert (found.copied, found.density) == (0, 0.0)
+    assert copying("a b", text).copied == 0
+
+
+def test_long_and_hostile_texts_take_no_quadratic_time(squad_words: list[str]) -> None:
+    began = time.process_time()
+    document = " ".join(squad_words[:5000])
+    assert copying(" ".join(squad_words[100:300]), document).density > 100
+    ordinary = time.process_time() - began
+    copying("a b " * 25_000, "a " * 50_000 + "b")
+    copying("天地" * 100_000, "地" * 200_000)
+    assert ordinary < 0.5
+    assert time.process_time() - began < 10
+
+
+@pytest.fixture
+def squad_words() -> list[str]:
+    folder = Path(__file__).parents[1] / "data" / "squad-mini"
+    return (folder / "corpus.jsonl").read_text().split()

@@ -1,0 +1,46 @@
+"""SQuAD's normalisation on worked examples, and answers that stand whole."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.squad_tokens import TokenText, squad_tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("The Amazon rainforest", ["amazon", "rainforest"]),
+        ("an  Apple, a\tday.", ["apple", "day"]),
+        ("theatre and another", ["theatre", "and", "another"]),
+        ("Denver Broncos'", ["denver", "broncos"]),
+        ("well-known U.S. $1.5 (1966–67)", ["wellknown", "us", "15", "196667"]),
+        ("“Quoted” ‘so’…", ["quoted", "so"]),
+        ("12 °C", ["12", "°c"]),
+        ("《红楼梦》，1791年。", ["红", "楼", "梦", "1791", "年"]),
+        ("the A an.", []),
+        ("", []),
+    ],
+)
+def test_worked_examples(text: str, tokens: list[str]) -> None:
+    assert squad_tokens(text) == tokens
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_text_holds_what_stands_in_it(before: str, answer: str, after: str) -> None:
+    tokens = squad_tokens(answer)
+    assert TokenText(f"{before} {answer} {after}").holds(tokens) is bool(tokens)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "held"),
+    [
+        ("It was the Normans, in 1066.", "normans", True),
+        ("Normandy in 1066", "Norman", False),  # a token is whole
+        ("in 1066 the Normans", "Normans in 1066", False),  # and in order
+        ("诺曼人在1066年来到。", "1066年", True),
+        ("anything", "the", False),
+    ],
+)
+def test_answers_stand_whole(text: str, answer: str, held: bool) -> None:
+    assert TokenText(text).holds(squad_tokens(answer)) is held

@@ -211,6 +211,10 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
             tuple(float(found[verdict][place]) for verdict in _VERDICTS)
             for place in range(len(found["buckets"]))
         )
+        both = statistics["teachers_on_the_panel"]
+        if both:
+            told = f"{', '.join(both)} is both teacher and judge: teacher and panel agree the more "
+            parts.append(Note(f"{told}for it, and these figures say less.", warning=True))
         names = tuple(found["buckets"])
         parts.append(
             HeatMap(
@@ -218,8 +222,8 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
                 "teacher score", "verdict", decimals=0,
             )
         )  # fmt: skip
-    columns = ("source", "rows", "share of yes", "undecided", "with score",
-               "teacher as the panel", "95 %", "verdict as the label")  # fmt: skip
+    columns = ("source", "rows", "yes", "undecided", "with score", "teacher agrees", "95 %",
+               "label agrees")  # fmt: skip
     rows = []
     for one in statistics["sources"]:
         rows.append(
@@ -230,7 +234,14 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
             )
         )  # fmt: skip
     if rows:
-        parts.append(Table(columns, tuple(rows), "By source", 3))
+        parts.append(
+            Table(
+                columns,
+                tuple(rows),
+                "By source: share of yes, and how often teacher and corpus agree with the verdict",
+                3,
+            )
+        )
     return Section("Teacher and panel", words, tuple(parts))
 
 

@@ -42,6 +42,7 @@ class Measured:
         self._seed = seed
         self._panel = PanelVotes()
         self._judges: set[str] = set()
+        self._own: set[str] = set()  # judges that are teachers too
         self._counts: Counter[str] = Counter()
         self._scores = ScoreFigures()
         self._buckets = {verdict: [0] * BUCKETS for verdict in _VERDICTS}
@@ -95,6 +96,9 @@ class Measured:
         if told in self._buckets:
             self._buckets[told][min(int(score * BUCKETS + 1e-9), BUCKETS - 1)] += 1
             self._scores.add(score, verdict)
+        teachers = row.get("teacher_scores")
+        if isinstance(teachers, dict):
+            self._own |= votes.keys() & teachers.keys()
         if verdict:
             self._compare(row, score, verdict, source)
 
@@ -127,6 +131,7 @@ class Measured:
         }
         names = [f"{place / BUCKETS:.1f}-{(place + 1) / BUCKETS:.1f}" for place in range(BUCKETS)]
         statistics["score_by_verdict"] = {"buckets": names, **self._buckets}
+        statistics["teachers_on_the_panel"] = sorted(self._own)
         statistics["sources"] = [
             _source_figures(name, counts) for name, counts in sorted(self._sources.items())
         ]

@@ -162,6 +162,12 @@ def test_teacher_and_panel() -> None:
     assert [(one["doc_id"], one["disagreement"]) for one in shown["panel_no"]] == [("d3", 1.0)]
 
 
+def test_a_teacher_that_judges_too_is_named() -> None:
+    scores = {"a/two": 0.3, "c": 0.9}
+    content = content_of([labelled(0, "yny", teacher_scores=scores, teacher_score=0.6)])
+    assert content["statistics"]["teachers_on_the_panel"] == ["a/two"]
+
+
 def test_sources_beyond_what_a_table_holds_are_put_together() -> None:
     rows = [make_pair(number, source=f"s{number}") for number in range(MOST_SOURCES + 5)]
     sources = content_of(rows)["statistics"]["sources"]

@@ -48,7 +48,16 @@ def evaluate(
     first_stage: Annotated[
         str | None,
         typer.Option(
-            help="bm25 (default), or a TREC run file ({dataset} stands for the set's name).",
+            help="bm25 (default), a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), "
+            "or a TREC run file ({dataset} stands for the set's name).",
+            show_default=False,
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REPO@COMMIT",
+            help="Run the code that comes with the first stage st:REPO, at this very commit.",
             show_default=False,
         ),
     ] = None,
@@ -134,7 +143,7 @@ def evaluate(
     found = _find_sets(folders, only_sets, data_dir, config, common)
     output = common.output or _default_output(folders, config)
     summary = run_evaluation(
-        [_with_first_stage(one, config) for one in found],
+        [_with_first_stage(one, config, output, trust_remote_code) for one in found],
         [_eval_model(name, config) for name in config.models],
         EvalOptions(
             output=output,
@@ -142,7 +151,8 @@ def evaluate(
             top_k=config.top_k,
             limit=common.limit,
             seed=config.seed,
-            config=config.model_dump(mode="json"),
+            config=config.model_dump(mode="json")
+            | ({"trust_remote_code": trust_remote_code} if trust_remote_code else {}),
             overwrite=common.overwrite or common.fresh,
             fresh=common.fresh,
             quiet=common.quiet,
@@ -242,11 +252,22 @@ def _tokens_of(one: "BeirSet") -> int:
     return pair_tokens(one.texts())
 
 
-def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
+def _with_first_stage(
+    one: "BeirSet", config: "EvalConfig", output: Path, trusted: str | None
+) -> "EvalSet":
     from prism_cli.commands.wiring import first_stage
     from prism_cli.evaluation.ranking.plan import EvalSet
+    from prism_cli.shards.state import ledger_path
 
-    return EvalSet(one, first_stage(config.first_stage, one))
+    stage = first_stage(
+        config.first_stage,
+        one,
+        embeddings=ledger_path(output / "metrics.json").with_name("embeddings"),
+        device=config.device,
+        dtype=config.dtype,
+        trusted=trusted,
+    )
+    return EvalSet(one, stage)
 
 
 def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":

@@ -14,12 +14,40 @@ if TYPE_CHECKING:
     from prism_cli.stages.rerank_prompts import Prompter
 
 
-def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
-    """What proposes candidates for `data`: `bm25`, or the TREC run file that `spec` names.
+def first_stage(
+    spec: str,
+    data: "BeirSet",
+    *,
+    embeddings: "Path",
+    device: str = "auto",
+    dtype: str = "auto",
+    trusted: str | None = None,
+) -> "FirstStage":
+    """What proposes candidates for `data`: `bm25`, a sentence-transformers model (`st:…`), or the
+    TREC run file that `spec` names.
+
+    Args:
+        embeddings: where a model keeps the vectors of a corpus.
+        trusted: REPO@COMMIT of the model whose own code may run.
 
     Raises:
+        UsageError: `trusted` does not go with `spec`.
         MissingDataError: no such file.
+        ModelError: no such model, or none for this.
     """
+    if spec.startswith("st:"):
+        from prism_cli.adapters.first_stages.bi_encoder import load_bi_encoder
+
+        return load_bi_encoder(
+            spec, data.texts, embeddings, device=device, dtype=dtype, trusted=trusted
+        )
+    if trusted is not None:
+        from prism_cli.errors import UsageError
+
+        raise UsageError(
+            f"--trust-remote-code {trusted}: the first stage is {spec}, which runs no code of a "
+            "model; it goes with --first-stage st:REPO"
+        )
     if spec == "bm25":
         from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 

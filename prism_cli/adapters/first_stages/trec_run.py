@@ -21,7 +21,9 @@ class TrecRunFirstStage:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise MissingDataError(f"{path}: no such first stage; expected bm25 or a TREC run file")
+            raise MissingDataError(
+                f"{path}: no such first stage; expected bm25, st:MODEL or a TREC run file"
+            )
         self.path = path
         self.spec = path.stem
         self.fingerprint = f"trec-run {sha256(path.read_bytes()).hexdigest()}"

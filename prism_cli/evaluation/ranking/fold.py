@@ -39,6 +39,7 @@ from prism_cli.evaluation.ranking.reranking import (
 )
 from prism_cli.evaluation.ranking.results import Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore, run_fingerprint
+from prism_cli.ports import FirstStage, PreparedFirstStage
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.state import state_directory
@@ -219,7 +220,11 @@ class _Evaluation:
         top_k = self.options.top_k
         run: Run = {}
         label = f"{one.data.name}: {one.first_stage.spec}"
-        with self._progress(label, len(queries)) as progress:
+        self._prepare(one.first_stage, f"{label}: documents")
+        with (
+            self._progress(label, len(queries)) as progress,
+            self.answerer.control.abandoning(),
+        ):
             found = one.first_stage.search(queries, top_k + 1)
             for (query_id, _), hits in zip(queries, found, strict=True):
                 self.answerer.control.check()
@@ -228,6 +233,17 @@ class _Evaluation:
         pairs = sum(map(len, run.values()))
         seconds = round(time.monotonic() - started, 3)
         return run, RunNote(fingerprint, pairs, seconds=seconds)
+
+    def _prepare(self, first_stage: FirstStage, label: str) -> None:
+        """Have it done what it keeps; what it writes appears whole or not at all."""
+        if isinstance(first_stage, PreparedFirstStage):
+            with (
+                self._progress(label, first_stage.size()) as progress,
+                self.answerer.control.abandoning(),
+            ):
+                for documents in first_stage.prepare():
+                    self.answerer.control.check()
+                    progress.advance(documents, 0.0)
 
     def _reranked(
         self, one: "_Prepared", name: str, ask: Ask, fingerprint: str

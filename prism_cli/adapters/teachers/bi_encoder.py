@@ -99,7 +99,7 @@ def load_quietly(
     try:
         with quiet_transformers():
             if is_jina_v3(path):
-                model: Any = JinaV3(spec, path, str(place), kind)
+                model: Any = JinaV3(spec, path, place, kind)
             else:
                 model = cls(
                     str(path),

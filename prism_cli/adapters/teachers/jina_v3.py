@@ -102,6 +102,6 @@ def _check_whole(spec: str, path: Path, missing: Iterable[str], unexpected: Iter
     names = sorted(missing) + sorted(unexpected)
     if names:
         raise ModelError(
-            f"{spec}: {path} does not fit transformers' own class: {len(names)} weights are missing "
-            f"or over, such as {names[0]}; {NATIVE} fits"
+            f"{spec}: {path} does not fit transformers' own class: {len(names)} weights are "
+            f"missing or over, such as {names[0]}; {NATIVE} fits"
         )

@@ -1,4 +1,4 @@
-"""Code that comes with a model's files: none runs, but that of the one commit the user has named."""
+"""Code that comes with a model's files: none runs but that of a commit which the user named."""
 
 import json
 import re

@@ -157,7 +157,7 @@ def test_jina_v3_without_an_adapter_or_with_other_weights_is_refused(tmp_path: P
     with pytest.raises(ModelError, match=r"retrieval_query does not fit .* own class"):
         list(load(f"st:{folder}").search([("q", "steam")], 1))
     shutil.rmtree(folder / "retrieval_query")
-    with pytest.raises(ModelError, match="no retrieval_query/adapter_config.json"):
+    with pytest.raises(ModelError, match=r"no retrieval_query/adapter_config\.json"):
         list(load(f"st:{folder}").search([("q", "steam")], 1))
 
 

@@ -255,11 +255,11 @@ def _tokens_of(one: "BeirSet") -> int:
 def _with_first_stage(
     one: "BeirSet", config: "EvalConfig", output: Path, trusted: str | None
 ) -> "EvalSet":
-    from prism_cli.commands.wiring import first_stage
+    from prism_cli.commands.wiring import eval_first_stage
     from prism_cli.evaluation.ranking.plan import EvalSet
     from prism_cli.shards.state import ledger_path
 
-    stage = first_stage(
+    stage = eval_first_stage(
         config.first_stage,
         one,
         embeddings=ledger_path(output / "metrics.json").with_name("embeddings"),

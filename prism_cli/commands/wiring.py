@@ -14,17 +14,33 @@ if TYPE_CHECKING:
     from prism_cli.stages.rerank_prompts import Prompter
 
 
-def first_stage(
+def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
+    """What proposes candidates for `data`: `bm25`, or the TREC run file that `spec` names.
+
+    Raises:
+        MissingDataError: no such file.
+    """
+    if spec == "bm25":
+        from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+
+        return Bm25FirstStage(data.texts)
+    from pathlib import Path
+
+    from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+
+    return TrecRunFirstStage(Path(spec.replace("{dataset}", data.name)))
+
+
+def eval_first_stage(
     spec: str,
     data: "BeirSet",
     *,
     embeddings: "Path",
-    device: str = "auto",
-    dtype: str = "auto",
-    trusted: str | None = None,
+    device: str,
+    dtype: str,
+    trusted: str | None,
 ) -> "FirstStage":
-    """What proposes candidates for `data`: `bm25`, a sentence-transformers model (`st:…`), or the
-    TREC run file that `spec` names.
+    """As `first_stage`, or a sentence-transformers model, `st:…`.
 
     Args:
         embeddings: where a model keeps the vectors of a corpus.
@@ -48,15 +64,7 @@ def first_stage(
             f"--trust-remote-code {trusted}: the first stage is {spec}, which runs no code of a "
             "model; it goes with --first-stage st:REPO"
         )
-    if spec == "bm25":
-        from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
-
-        return Bm25FirstStage(data.texts)
-    from pathlib import Path
-
-    from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
-
-    return TrecRunFirstStage(Path(spec.replace("{dataset}", data.name)))
+    return first_stage(spec, data)
 
 
 def shape_reader(name: str | None, **settings: Any) -> "Reader":

@@ -92,20 +92,18 @@ class EmbeddedCorpus:
     def _fill_block(
         self, number: int, texts: list[str], embed: Callable[[list[str]], Vectors]
     ) -> Iterator[int]:
-        made: Vectors | None = None
-        batches = plan_pairs([("", text) for text in texts])
-        for index, batch in enumerate(batches):
-            vectors = embed([texts[row] for row in batch])
-            if made is None:
-                made = np.empty((len(texts), vectors.shape[1]), self._kind)
-            made[batch] = vectors
-            if index + 1 < len(batches):
-                yield len(batch)
+        *most, last = plan_pairs([("", text) for text in texts])
+        parts = []
+        for batch in most:
+            parts.append(embed([texts[row] for row in batch]))
+            yield len(batch)
+        parts.append(embed([texts[row] for row in last]))
+        rows = [row for batch in (*most, last) for row in batch]
         content = BytesIO()
-        np.save(content, made)
+        np.save(content, np.concatenate(parts).astype(self._kind)[np.argsort(rows)])
         with whole_file(self._path(number)) as file:
             file.write(content.getvalue())
-        yield len(batches[-1])
+        yield len(last)
 
     def _survey(self) -> tuple[int, str]:
         """Documents, and SHA-256 (hex) over ids and texts."""

@@ -22,7 +22,8 @@ class TrecRunFirstStage:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise MissingDataError(
-                f"{path}: no such first stage; expected bm25, st:MODEL or a TREC run file"
+                f"{path}: no such first stage; expected bm25 or a TREC run file (or, of "
+                "`prism eval`, st:MODEL)"
             )
         self.path = path
         self.spec = path.stem

@@ -114,6 +114,15 @@ def test_own_prompt_and_dot_product_are_used(tmp_path: Path) -> None:
     assert abs(hits[0][1]) > 1.5, "not a cosine"
 
 
+def test_sixteen_bit_weights_keep_sixteen_bit_vectors(tmp_path: Path) -> None:
+    spec = f"st:{tiny_bert(tmp_path / 'bert', 'cosine')}"
+    (whole,) = load(spec).search([("q", "steam mill")], 3)
+    (half,) = load(spec, dtype="bfloat16").search([("q", "steam mill")], 3)
+    assert dict(half) == pytest.approx(dict(whole), abs=0.02)
+    kept = {str(np.load(path).dtype) for path in Path("kept").glob("*/*.npy")}
+    assert kept == {"float32", "float16"}
+
+
 def test_similarity_that_cannot_be_searched_is_refused(tmp_path: Path) -> None:
     stage = load(f"st:{tiny_bert(tmp_path / 'bert', 'euclidean')}")
     with pytest.raises(ModelError, match="compares by euclidean"):

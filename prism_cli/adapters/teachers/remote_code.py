@@ -39,36 +39,52 @@ def check_code(spec: str, path: Path, *, trusted: bool) -> None:
         trusted: whether `path` is a snapshot of the trusted commit.
 
     Raises:
-        ModelError: it needs other code.
+        ModelError: it needs other code, or, where trusted, could draw code from elsewhere.
     """
-    needed = _code_of(path)
-    elsewhere = sorted(name for name in needed if "--" in name)
-    if elsewhere and trusted:
-        raise ModelError(
-            f"{spec}: its code lies in another repository ({elsewhere[0]}), whose commit {OPTION} "
-            "does not hold; nothing was run. Take a model whose code lies beside it, or none"
-        )
-    if needed and not trusted:
+    if trusted:
+        if elsewhere := _from_elsewhere(path):
+            raise ModelError(
+                f"{spec}: code or weights of its come from another repository ({elsewhere}), whose "
+                f"commit {OPTION} does not hold; nothing was run. Take a model that is whole"
+            )
+    elif needed := _needed(path):
         raise ModelError(
             f"{spec}: {path} needs code of its own ({', '.join(sorted(needed))}), and prism runs "
             f"none that comes with a model; read it, then name the commit: {OPTION} REPO@COMMIT"
         )
 
 
-def _code_of(path: Path) -> set[str]:
-    """Classes that no installed library has: FILE.CLASS, or REPO--FILE.CLASS."""
+def _needed(path: Path) -> set[str]:
+    """Classes that no installed library has."""
     from transformers import CONFIG_MAPPING
 
-    modules = _content(path / "modules.json") or []
-    kinds = [str(one.get("type", "")) for one in modules if isinstance(one, dict)]
-    needed = {kind for kind in kinds if not kind.startswith(_INSTALLED)}
-    config = _content(path / "config.json") or {}
-    own = config.get("auto_map") or {}
-    if needed or config.get("model_type") not in CONFIG_MAPPING:
-        for names in own.values():
-            listed = names if isinstance(names, list) else [names]
-            needed |= {name for name in listed if isinstance(name, str)}
-    return needed
+    modules, config = _content(path / "modules.json"), _content(path / "config.json")
+    foreign = {name for name in _classes(modules) if not name.startswith(_INSTALLED)}
+    known = isinstance(config, dict) and config.get("model_type") in CONFIG_MAPPING
+    return foreign | (set() if known and not foreign else _classes(config))
+
+
+def _from_elsewhere(path: Path) -> str:
+    """What one of its files names in another repository; "" where all is at hand."""
+    for file in sorted(path.rglob("*.json")):
+        content = _content(file)
+        for name in sorted(_classes(content)):
+            if "--" in name:
+                return name
+        if file.name == "adapter_config.json" and isinstance(content, dict):
+            return str(content.get("base_model_name_or_path"))
+    return ""
+
+
+def _classes(content: Any) -> set[str]:
+    """FILE.CLASS, or REPO--FILE.CLASS, of a modules.json or of a configuration's auto_map."""
+    if isinstance(content, list):
+        found: list[Any] = [one.get("type") for one in content if isinstance(one, dict)]
+    else:
+        own = (content or {}).get("auto_map") if isinstance(content, dict) else None
+        values = own.values() if isinstance(own, dict) else ()
+        found = [name for one in values for name in (one if isinstance(one, list) else [one])]
+    return {name for name in found if isinstance(name, str)}
 
 
 def _content(file: Path) -> Any:

@@ -245,13 +245,30 @@ def test_trust_of_another_form_or_model_is_refused(spec: str, trusted: str, told
         load(spec, trusted=trusted)
 
 
-def test_code_from_a_third_place_is_refused_though_trusted(hub: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"auto_map": {"AutoModel": "their/code--model.Their"}, '),
+        (
+            "tokenizer_config.json",
+            '{"auto_map": {"AutoTokenizer": [null, "their/code--a.Their"]}, ',
+        ),
+        ("adapter_config.json", '{"base_model_name_or_path": "their/code", '),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_code_from_a_third_place_is_refused_though_trusted(
+    hub: Callable[[str], Path], file: str, content: str, own: bool
+) -> None:
     folder = hub(COMMIT)
-    text = (folder / "config.json").read_text()
-    (folder / "config.json").write_text(
-        text.replace("{", '{"auto_map": {"AutoModel": "their/code--model.Their"},', 1)
-    )
-    with pytest.raises(ModelError, match="code lies in another repository"):
+    if not own:
+        text = (folder / "modules.json").read_text()
+        text = text.replace("own.Own", "sentence_transformers.models.Transformer")
+        (folder / "modules.json").write_text(text)
+    path = folder / file
+    before = path.read_text() if path.exists() else '{"r": 4}'
+    path.write_text(before.replace("{", content, 1))
+    with pytest.raises(ModelError, match=r"another repository \(their/code"):
         load("st:my/model", trusted=f"my/model@{COMMIT}")
 
 

@@ -257,17 +257,8 @@ def _with_first_stage(
 ) -> "EvalSet":
     from prism_cli.commands.wiring import eval_first_stage
     from prism_cli.evaluation.ranking.plan import EvalSet
-    from prism_cli.shards.state import ledger_path
 
-    stage = eval_first_stage(
-        config.first_stage,
-        one,
-        embeddings=ledger_path(output / "metrics.json").with_name("embeddings"),
-        device=config.device,
-        dtype=config.dtype,
-        trusted=trusted,
-    )
-    return EvalSet(one, stage)
+    return EvalSet(one, eval_first_stage(one, config, output, trusted))
 
 
 def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":

@@ -23,7 +23,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
-from prism_cli.evaluation.ranking.paper import paper_figures
+from prism_cli.evaluation.ranking.paper import paper_part
 from prism_cli.evaluation.ranking.picture import bar_chart
 from prism_cli.evaluation.ranking.plan import (
     EvalModel,
@@ -56,6 +56,8 @@ _LIBRARIES = (
     "numpy",
     "torch",
     "transformers",
+    "sentence-transformers",
+    "peft",
 )
 
 
@@ -152,26 +154,15 @@ class _Evaluation:
 
                 run, note = self._finished(one.data.name, model.name, fingerprint, make)
                 measured.add(one.data.name, model.name, one.qrels, one.ids, run, note)
-        figures = paper_figures(
-            list(measured.values),
-            {one.first_stage.spec for one in self.sets},
-            split=options.split,
-            top_k=options.top_k,
-            limit=options.limit,
-        )
-        paper = {"paper": figures} if figures else {}
-        return (
-            measured.content()
-            | paper
-            | {
-                "datasets": {one.data.name: one.figures for one in prepared},
-                "provenance": {
-                    "config": self.manifest.config,
-                    "versions": self.manifest.versions,
-                    "files": self._digests,
-                },
-            }
-        )
+        return measured.content() | {
+            **paper_part(self.sets, options),
+            "datasets": {one.data.name: one.figures for one in prepared},
+            "provenance": {
+                "config": self.manifest.config,
+                "versions": self.manifest.versions,
+                "files": self._digests,
+            },
+        }
 
     def _prepared(self, one: EvalSet, measured: Measured) -> "_Prepared":
         """Queries, judgements and candidates; the first stage is measured."""

@@ -1,10 +1,11 @@
 """The figures that the paper reports, and whether an evaluation may be held against them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from prism_cli.adapters.datasets.beir_qa import NINE, official_name
 from prism_cli.adapters.teachers.jina_v3 import NATIVE, PAPERS
+from prism_cli.evaluation.ranking.plan import EvalOptions, EvalSet
 
 FIRST_STAGES = frozenset(f"st:{name}" for name in (PAPERS, NATIVE))
 SPLIT, TOP_K = "test", 100
@@ -12,6 +13,18 @@ FIGURES = {
     "source": "arXiv 2604.23734: mean nDCG@10 over the nine sets, top 100 of jina-embeddings-v3",
     "nDCG@10": {"Qwen3-Reranker-4B by the paper's recipe": 0.5887, "Qwen3-Reranker-4B": 0.5733},
 }
+
+
+def paper_part(sets: Sequence[EvalSet], options: EvalOptions) -> dict[str, Any]:
+    """The part `paper` of metrics.json where it applies, else nothing."""
+    figures = paper_figures(
+        [one.data.name for one in sets],
+        {one.first_stage.spec for one in sets},
+        split=options.split,
+        top_k=options.top_k,
+        limit=options.limit,
+    )
+    return {"paper": figures} if figures else {}
 
 
 def paper_figures(

@@ -215,6 +215,17 @@ class FirstStage(Protocol):
         """For each (query_id, query) at most `top_k` (doc_id, score), best first."""
 
 
+@runtime_checkable
+class PreparedFirstStage(FirstStage, Protocol):
+    """One whose slow part is done once, before any search, and kept."""
+
+    def size(self) -> int:
+        """Documents of its corpus."""
+
+    def prepare(self) -> Iterator[int]:
+        """Do what is not done yet, in pieces; gives the documents that each piece was."""
+
+
 class RowReader(Protocol):
     """Reads rows of one foreign shape, or of several that it tells apart."""
 

@@ -49,7 +49,16 @@ def evaluate(
     first_stage: Annotated[
         str | None,
         typer.Option(
-            help="bm25 (default), or a TREC run file ({dataset} stands for the set's name).",
+            help="bm25 (default), a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), "
+            "or a TREC run file ({dataset} stands for the set's name).",
+            show_default=False,
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REPO@COMMIT",
+            help="Run the code that comes with the first stage st:REPO, at this very commit.",
             show_default=False,
         ),
     ] = None,
@@ -139,7 +148,7 @@ def evaluate(
     found, missing = _find_sets(folders, only_sets, data_dir, config, common)
     output = common.output or _default_output(folders, config)
     summary = run_evaluation(
-        [_with_first_stage(one, config) for one in found],
+        [_with_first_stage(one, config, output, trust_remote_code) for one in found],
         [_eval_model(name, config) for name in config.models],
         EvalOptions(
             output=output,
@@ -147,7 +156,8 @@ def evaluate(
             top_k=config.top_k,
             limit=common.limit,
             seed=config.seed,
-            config=config.model_dump(mode="json"),
+            config=config.model_dump(mode="json")
+            | ({"trust_remote_code": trust_remote_code} if trust_remote_code else {}),
             command=typed_command(sys.argv),
             missing=missing,
             overwrite=common.overwrite or common.fresh,
@@ -269,11 +279,13 @@ def _tokens_of(one: "BeirSet") -> int:
     return pair_tokens(one.texts())
 
 
-def _with_first_stage(one: "BeirSet", config: "EvalConfig") -> "EvalSet":
-    from prism_cli.commands.wiring import first_stage
+def _with_first_stage(
+    one: "BeirSet", config: "EvalConfig", output: Path, trusted: str | None
+) -> "EvalSet":
+    from prism_cli.commands.wiring import eval_first_stage
     from prism_cli.evaluation.ranking.plan import EvalSet
 
-    return EvalSet(one, first_stage(config.first_stage, one))
+    return EvalSet(one, eval_first_stage(one, config, output, trusted))
 
 
 def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":

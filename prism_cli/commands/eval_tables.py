@@ -73,6 +73,8 @@ def print_tables(summary: "EvalSummary") -> None:
             told = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
             table.add_row(system, cells[0], told, *cells[1:])
         console.print(table)
+    for name, value in metrics.get("paper", {}).get("nDCG@10", {}).items():
+        console.print(f"the paper's, over the same candidates: {name}: nDCG@10 {value:.4f}")
     for one in metrics["statistics"]["comparisons"]:
         console.print(
             f"{one['dataset']}: {one['system']} against {one['baseline']}: {one['measure']} "

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.runtimes.canary import Scorer
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
+    from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.ports import BatchBackend, FirstStage
     from prism_cli.stages.rerank_prompts import Prompter
@@ -27,6 +28,44 @@ def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
     from prism_cli.adapters.first_stages.trec_run import run_of
 
     return run_of(spec, data.name)
+
+
+def eval_first_stage(
+    data: "BeirSet", config: "EvalConfig", output: "Path", trusted: str | None
+) -> "FirstStage":
+    """As `first_stage`, or a sentence-transformers model, `st:…`, which keeps its vectors beside
+    the ledger.
+
+    Args:
+        output: the evaluation's folder.
+        trusted: REPO@COMMIT of the model whose own code may run.
+
+    Raises:
+        UsageError: `trusted` does not go with `spec`.
+        MissingDataError: no such file.
+        ModelError: no such model, or none for this.
+    """
+    spec = config.first_stage
+    if spec.startswith("st:"):
+        from prism_cli.adapters.first_stages.bi_encoder import load_bi_encoder
+        from prism_cli.shards.state import ledger_path
+
+        return load_bi_encoder(
+            spec,
+            data.texts,
+            ledger_path(output / "metrics.json").with_name("embeddings"),
+            device=config.device,
+            dtype=config.dtype,
+            trusted=trusted,
+        )
+    if trusted is not None:
+        from prism_cli.errors import UsageError
+
+        raise UsageError(
+            f"--trust-remote-code {trusted}: the first stage is {spec}, which runs no code of a "
+            "model; it goes with --first-stage st:REPO"
+        )
+    return first_stage(spec, data)
 
 
 def shape_reader(name: str | None, **settings: Any) -> "Reader":

@@ -26,7 +26,8 @@ class EvalConfig(StageConfig):
     first_stage: str = Field(
         "bm25",
         min_length=1,
-        description="bm25, or a TREC run file; {dataset} in its path stands for the set's name.",
+        description="bm25, a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), or a "
+        "TREC run file; {dataset} in its path stands for the set's name.",
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Candidates a query, from 1 to 10000.")
     device: str = Field("auto", description="auto (CUDA where there is one), cpu, cuda, cuda:1, …")

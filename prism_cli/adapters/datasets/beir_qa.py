@@ -52,13 +52,18 @@ _ALIASES = {
 }
 
 
+def official_name(name: str) -> str:
+    """BEIR's name of a set that may be called by the paper's shorter one."""
+    return _ALIASES.get(name, name)
+
+
 def chosen_sets(names: list[str]) -> list[QaSet]:
     """The named ones, in the order of the nine; all for no name.
 
     Raises:
         UsageError: a name that is none of them.
     """
-    wanted = {_ALIASES.get(name, name) for name in names}
+    wanted = {official_name(name) for name in names}
     unknown = wanted - {one.name for one in NINE}
     if unknown:
         raise UsageError(

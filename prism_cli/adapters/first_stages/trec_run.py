@@ -34,7 +34,10 @@ class TrecRunFirstStage:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         if not path.is_file():
-            raise MissingDataError(f"{path}: no such first stage; expected bm25 or a TREC run file")
+            raise MissingDataError(
+                f"{path}: no such first stage; expected bm25 or a TREC run file (or, of "
+                "`prism eval`, st:MODEL)"
+            )
         self.path = path
         self.spec = name or path.stem
         self.fingerprint = f"trec-run {sha256(path.read_bytes()).hexdigest()}"

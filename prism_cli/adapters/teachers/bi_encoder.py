@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from prism_cli.adapters.teachers.batch_plan import plan_pairs
-from prism_cli.adapters.teachers.st_files import st_fingerprint
+from prism_cli.adapters.teachers.jina_v3 import JinaV3
+from prism_cli.adapters.teachers.st_files import is_jina_v3, st_fingerprint
 from prism_cli.errors import ModelError
 from prism_cli.ports import Reply
 
@@ -20,71 +21,93 @@ Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 @dataclass(eq=False)
 class TextEncoder:
-    """Texts to unit vectors, float32; the weights are loaded when the first text comes.
+    """Texts to vectors, float32; the weights are loaded when the first text comes.
 
     Attributes:
         path: a sentence-transformers directory.
         device: "auto" (CUDA where there is one) or a torch device.
+        dtype: of the weights: "auto" (float32 on CPU, bfloat16 on CUDA) or its name.
+        trusted: whether code beside the weights may run.
     """
 
     spec: str
     path: Path
     device: str = "auto"
+    dtype: str = "float32"
+    trusted: bool = False
     _model: Any = field(default=None, repr=False)
 
-    def queries(self, texts: Sequence[str]) -> Vectors:
-        """float32 [texts, width], rows of length 1; with the model's own prompt for queries."""
-        return self._unit(self._loaded().encode_query, texts)
+    @property
+    def similarity(self) -> str:
+        """What the model compares by: cosine, dot, euclidean or manhattan."""
+        return str(self._loaded().similarity_fn_name)
 
-    def documents(self, texts: Sequence[str]) -> Vectors:
+    def queries(self, texts: Sequence[str], *, unit: bool = True) -> Vectors:
+        """float32 [texts, width], with the model's own prompt for queries, in one batch.
+
+        Args:
+            unit: whether rows get the length 1.
+        """
+        return self._vectors(self._loaded().encode_query, texts, unit)
+
+    def documents(self, texts: Sequence[str], *, unit: bool = True) -> Vectors:
         """As `queries`, with the prompt for documents."""
-        return self._unit(self._loaded().encode_document, texts)
+        return self._vectors(self._loaded().encode_document, texts, unit)
 
-    def _unit(self, encode: Any, texts: Sequence[str]) -> Vectors:
+    def unload(self) -> None:
+        """Let go of the weights; they are loaded again when asked for."""
+        self._model = None
+
+    def _vectors(self, encode: Any, texts: Sequence[str], unit: bool) -> Vectors:
         vectors = encode(
-            list(texts),
-            batch_size=len(texts),
-            show_progress_bar=False,
-            convert_to_numpy=True,
-            normalize_embeddings=True,
+            list(texts), batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True
         )
         found: Vectors = np.asarray(vectors, dtype=np.float32)
         if not np.isfinite(found).all():
             raise ModelError(
                 f"{self.spec}: gave a vector that is not finite; its weights are unfit"
             )
+        if unit:
+            found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return found
 
     def _loaded(self) -> Any:
         if self._model is None:
             from sentence_transformers import SentenceTransformer
 
-            self._model = load_quietly(SentenceTransformer, self.spec, self.path, self.device)
+            self._model = load_quietly(
+                SentenceTransformer, self.spec, self.path, self.device, self.dtype, self.trusted
+            )
         return self._model
 
 
-def load_quietly(cls: Any, spec: str, path: Path, device: str) -> Any:
-    """A sentence-transformers model of class `cls`, float32, ready to be asked.
+def load_quietly(
+    cls: Any, spec: str, path: Path, device: str, dtype: str = "float32", trusted: bool = False
+) -> Any:
+    """A sentence-transformers model of class `cls`, ready to be asked; see TextEncoder.
 
     Raises:
         ModelError: its files do not make one, or there is no such device.
     """
-    import torch
     from safetensors import SafetensorError
 
-    from prism_cli.modeling.loading import resolve_device
+    from prism_cli.modeling.loading import resolve_device, resolve_dtype
     from prism_cli.modeling.quiet import quiet_transformers
 
     place = resolve_device(device)
+    kind = resolve_dtype(dtype, place)
     try:
         with quiet_transformers():
-            model = cls(
-                str(path),
-                device=str(place),
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"dtype": torch.float32},
-            )
+            if is_jina_v3(path):
+                model: Any = JinaV3(spec, path, place, kind)
+            else:
+                model = cls(
+                    str(path),
+                    device=str(place),
+                    local_files_only=True,
+                    trust_remote_code=trusted,
+                    model_kwargs={"dtype": kind},
+                )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError,
             ImportError, SafetensorError) as error:  # fmt: skip
         first = (str(error).splitlines() or [type(error).__name__])[0]

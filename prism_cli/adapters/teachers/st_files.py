@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prism_cli.adapters.teachers import jina_v3
 from prism_cli.errors import ModelError, UsageError
-from prism_cli.modeling.embedded import file_sha256, minilm_path
+from prism_cli.modeling.digests import remembered_sha256
+from prism_cli.modeling.embedded import minilm_path
 
 BI_ENCODER = "SentenceTransformer"
 CROSS_ENCODER = "CrossEncoder"
@@ -32,7 +34,12 @@ def st_path(spec: str) -> Path:
         return path
     if path.is_file() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"{spec}: no such directory")
-    return _from_hub(spec, name)
+    return from_hub(spec, jina_v3.NATIVE if name == jina_v3.PAPERS else name)
+
+
+def is_jina_v3(path: Path) -> bool:
+    """Whether the directory holds a model of transformers' own class for jina-embeddings-v3."""
+    return _json_of(path / "config.json").get("model_type") == jina_v3.MODEL_TYPE
 
 
 def st_kind(spec: str, path: Path) -> str:
@@ -45,7 +52,7 @@ def st_kind(spec: str, path: Path) -> str:
     said = _json_of(path / "config_sentence_transformers.json").get("model_type")
     if said in (BI_ENCODER, CROSS_ENCODER):
         return str(said)
-    if said is None and (path / "modules.json").is_file():
+    if said is None and ((path / "modules.json").is_file() or is_jina_v3(path)):
         return BI_ENCODER
     architectures = config.get("architectures") or []
     if said is None and any(
@@ -68,7 +75,7 @@ def st_fingerprint(path: Path) -> str:
         if hidden or inside.parts[0] in _OTHER_BACKENDS or file.name in _NOT_WEIGHTS:
             continue
         if file.is_file():
-            digest.update(f"{inside.as_posix()} {file_sha256(file)}\n".encode())
+            digest.update(f"{inside.as_posix()} {remembered_sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
@@ -89,7 +96,12 @@ def _json_of(file: Path) -> dict[str, Any]:
     return content
 
 
-def _from_hub(spec: str, name: str) -> Path:
+def from_hub(spec: str, name: str) -> Path:
+    """The directory of REPOSITORY[@REVISION], fetched where it is not in the hub's cache.
+
+    Raises:
+        ModelError: it is not there, and cannot be fetched.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

@@ -29,6 +29,7 @@ from prism_cli.evaluation.metrics_file import (
     write_metrics,
 )
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
+from prism_cli.evaluation.ranking.paper import paper_part
 from prism_cli.evaluation.ranking.per_query import write_per_query
 from prism_cli.evaluation.ranking.plan import (
     EvalModel,
@@ -45,6 +46,7 @@ from prism_cli.evaluation.ranking.reranking import (
 )
 from prism_cli.evaluation.ranking.results import Judged, Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore, run_fingerprint
+from prism_cli.ports import FirstStage, PreparedFirstStage
 from prism_cli.reporting.charts import svg_file
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.ranking import bars_by_set, page
@@ -64,6 +66,8 @@ _LIBRARIES = (
     "numpy",
     "torch",
     "transformers",
+    "sentence-transformers",
+    "peft",
 )
 
 
@@ -176,6 +180,7 @@ class _Evaluation:
         made_by = list(dict.fromkeys(one.first_stage.fingerprint for one in self.sets))
         models = {one.first_stage.spec: ", ".join(made_by) for one in self.sets}
         return measured.content() | {
+            **paper_part(self.sets, options),
             "datasets": {one.judged.data.name: one.figures for one in prepared},
             "missing_sets": sorted(options.missing),
             "provenance": provenance(
@@ -262,7 +267,11 @@ class _Evaluation:
         queries, top_k = judged.queries, self.options.top_k
         run: Run = {}
         label = f"{one.data.name}: {one.first_stage.spec}"
-        with self._progress(label, len(queries)) as progress:
+        self._prepare(one.first_stage, f"{label}: documents")
+        with (
+            self._progress(label, len(queries)) as progress,
+            self.answerer.control.abandoning(),
+        ):
             found = one.first_stage.search(queries, top_k + 1)
             for (query_id, _), hits in zip(queries, found, strict=True):
                 self.answerer.control.check()
@@ -271,6 +280,17 @@ class _Evaluation:
         pairs = sum(map(len, run.values()))
         seconds = round(time.monotonic() - started, 3)
         return run, RunNote(fingerprint, pairs, seconds=seconds)
+
+    def _prepare(self, first_stage: FirstStage, label: str) -> None:
+        """Have it done what it keeps; what it writes appears whole or not at all."""
+        if isinstance(first_stage, PreparedFirstStage):
+            with (
+                self._progress(label, first_stage.size()) as progress,
+                self.answerer.control.abandoning(),
+            ):
+                for documents in first_stage.prepare():
+                    self.answerer.control.check()
+                    progress.advance(documents, 0.0)
 
     def _reranked(
         self, one: "_Prepared", name: str, ask: Ask, fingerprint: str

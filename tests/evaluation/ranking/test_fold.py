@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -293,6 +293,31 @@ def test_a_changed_model_is_not_taken_for_the_old_one() -> None:
         run(model(changed, "same"))
     run(model(changed, "same"), overwrite=True)
     assert changed.asked
+
+
+class Slow(Bm25FirstStage):
+    """Prepares three pieces, and hears a signal after the second."""
+
+    pieces = 0
+
+    def size(self) -> int:
+        return 3
+
+    def prepare(self) -> Iterator[int]:
+        for piece in range(3):
+            self.pieces += 1
+            if piece == 1:
+                signal.raise_signal(signal.SIGTERM)
+            yield 1
+
+
+def test_first_stage_that_prepares_is_stopped_between_its_pieces() -> None:
+    data = BeirSet(MINI)
+    slow = Slow(data.texts)
+    with pytest.raises(InterruptedRunError):
+        run(sets=[EvalSet(data, slow)])
+    assert slow.pieces == 2
+    assert not list(Path("out/runs").glob("*"))
 
 
 def test_stopped_in_the_middle_of_a_model_goes_on_with_the_same_numbers() -> None:

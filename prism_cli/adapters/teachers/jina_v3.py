@@ -1,0 +1,107 @@
+"""jina-embeddings-v3 by transformers' own class: no code of its repository runs.
+
+The base and one LoRA adapter a task lie as NATIVE holds them: a folder a task. Queries and
+documents have their own adapter and prompt each; vectors are means over tokens.
+"""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prism_cli.errors import ModelError
+
+Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+MODEL_TYPE = "jina_embeddings_v3"
+PAPERS, NATIVE = "jinaai/jina-embeddings-v3", "jinaai/jina-embeddings-v3-hf"
+"""Where its makers published it, with code, and where the same weights lie without."""
+QUERY, DOCUMENT = "retrieval_query", "retrieval_passage"
+PROMPTS = {  # as the model was trained; its card and mteb have them too
+    QUERY: "Represent the query for retrieving evidence documents: ",
+    DOCUMENT: "Represent the document for retrieval: ",
+}
+MAX_TOKENS = 8192
+
+
+class JinaV3:
+    """What is asked of a sentence-transformers model, with the adapter changed for each side.
+
+    Args:
+        path: config.json, weights, tokenizer, and a folder for each adapter.
+        kind: of the weights.
+
+    Raises:
+        ModelError: an adapter or a weight is missing.
+    """
+
+    similarity_fn_name = "cosine"
+
+    def __init__(self, spec: str, path: Path, device: torch.device, kind: torch.dtype) -> None:
+        from transformers import AutoTokenizer, JinaEmbeddingsV3Model
+
+        for task in PROMPTS:
+            if not (path / task / "adapter_config.json").is_file():
+                raise ModelError(
+                    f"{spec}: no {task}/adapter_config.json in {path}; without its adapters for "
+                    f"retrieval it is another model. {NATIVE} has them"
+                )
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        model: Any = JinaEmbeddingsV3Model
+        self._model, report = model.from_pretrained(
+            path,
+            dtype=kind,
+            use_safetensors=True,
+            add_pooling_layer=False,
+            output_loading_info=True,
+        )
+        _check_whole(spec, path, report["missing_keys"], ())
+        with warnings.catch_warnings():
+            # peft warns of the second adapter, which is meant.
+            warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+            for task in PROMPTS:
+                found = self._model.load_adapter(str(path / task), adapter_name=task)
+                own = {name for name in found.missing_keys if f".{task}" in name}
+                _check_whole(spec, path / task, own, found.unexpected_keys)
+        self._model.to(device=device, dtype=kind).requires_grad_(False)
+        self._longest = min(MAX_TOKENS, self._model.config.max_position_embeddings)
+
+    def encode_query(self, texts: Sequence[str], **_: Any) -> Vectors:
+        """float32 [texts, width] of queries, in one batch."""
+        return self._encode(QUERY, texts)
+
+    def encode_document(self, texts: Sequence[str], **_: Any) -> Vectors:
+        """As `encode_query`, of documents."""
+        return self._encode(DOCUMENT, texts)
+
+    def train(self, mode: bool) -> None:
+        """As torch has it."""
+        self._model.train(mode)
+
+    @torch.inference_mode()
+    def _encode(self, task: str, texts: Sequence[str]) -> Vectors:
+        self._model.set_adapter(task)
+        self._model.train(False)
+        inputs = self._tokenizer(
+            [PROMPTS[task] + text for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=self._longest,
+            return_tensors="pt",
+        ).to(self._model.device)
+        hidden = self._model(**inputs).last_hidden_state.float()
+        weights = inputs["attention_mask"][..., None].float()
+        means: Vectors = ((hidden * weights).sum(1) / weights.sum(1)).cpu().numpy()
+        return means
+
+
+def _check_whole(spec: str, path: Path, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+    names = sorted(missing) + sorted(unexpected)
+    if names:
+        raise ModelError(
+            f"{spec}: {path} does not fit transformers' own class: {len(names)} weights are "
+            f"missing or over, such as {names[0]}; {NATIVE} fits"
+        )

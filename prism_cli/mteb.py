@@ -1,0 +1,125 @@
+"""A prism model in mteb: `mteb.evaluate(PrismReranker("runs/tiny"), tasks)` on reranking tasks.
+
+mteb's cross-encoder protocol over the runtime of `prism rerank`: the prompt up to the document is
+computed once per query, and scores are the logits that `prism eval` ranks by.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WINDOW_PAIRS = 2048
+"""Pairs that are planned into batches together."""
+NO_REVISION = (None, "no_revision_available")
+"""What mteb passes where none is meant."""
+
+Batches = Iterable[Mapping[str, Sequence[str]]]
+"""mteb's loader: of each batch `text` is read, title and instruction included."""
+
+
+class PrismReranker:
+    """mteb's CrossEncoderProtocol.
+
+    Args:
+        model_name: a model spec as for `prism rerank --model`.
+        revision: commit, for a model of the hub.
+        device: auto, cpu, cuda, cuda:1, …; None is auto.
+        settings: as `load_reranker` takes them: dtype, profile, max_tokens, batch_tokens.
+
+    Raises:
+        ModelError: it cannot be loaded, or is not fit to rerank.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        revision: str | None = None,
+        device: str | None = None,
+        **settings: Any,
+    ) -> None:
+        from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+
+        spec = model_name if revision in NO_REVISION else f"{model_name}@{revision}"
+        self._backend = load_reranker(spec, evidence=False, device=device or "auto", **settings)
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """mteb's ModelMeta. Its revision is the hub's commit, else a digest of the weights.
+
+        Raises:
+            MissingPackageError: mteb is not installed.
+        """
+        from prism_cli.errors import MissingPackageError
+
+        try:
+            from mteb.models.model_meta import ModelMeta
+        except ImportError:
+            raise MissingPackageError("mteb", "mteb") from None
+
+        loaded = self._backend.loaded
+        name = self._backend.spec.removeprefix("hf:").partition("@")[0]
+        return ModelMeta.create_empty(
+            overwrites={
+                "loader": PrismReranker,
+                "name": name if loaded.revision else f"prism/{loaded.path.name}",
+                "revision": loaded.revision or loaded.fingerprint[:40],
+                "n_parameters": loaded.model.num_parameters(),
+                "max_tokens": self._backend.encoder.max_tokens,
+                "framework": ["PyTorch", "Transformers"],
+                "use_instructions": True,
+                "model_type": ["cross-encoder"],
+            }
+        )
+
+    def predict(
+        self,
+        inputs1: Batches,
+        inputs2: Batches,
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,
+        **kwargs: Any,
+    ) -> "np.ndarray[Any, np.dtype[np.float64]]":
+        """The logit of each pair, float64 [pairs]; higher is more relevant.
+
+        A pair that cannot be asked (a query longer than the model takes) stands below all others.
+
+        Args:
+            inputs1, inputs2: queries and documents, as many texts each.
+            kwargs: mteb's; `show_progress_bar` is heeded.
+        """
+        import numpy as np
+
+        from prism_cli.engine.progress import shown_progress
+
+        pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
+        place: dict[str, int] = {}
+        for query, _ in pairs:
+            place.setdefault(query, len(place))
+        order = sorted(range(len(pairs)), key=lambda index: place[pairs[index][0]])
+        logits = np.full(len(pairs), np.nan)
+        label = f"{hf_subset} {hf_split}: {self._backend.spec}"
+        quiet = not kwargs.get("show_progress_bar", True)
+        with shown_progress(label, len(pairs), quiet=quiet) as progress:
+            for start in range(0, len(order), WINDOW_PAIRS):
+                window = order[start : start + WINDOW_PAIRS]
+                asked = [pairs[index] for index in window]
+                for batch in self._backend.plan(asked):
+                    replies = self._backend.answer([asked[row] for row in batch])
+                    for row, reply in zip(batch, replies, strict=True):
+                        if reply.refusal is None:
+                            logits[window[row]] = reply.value["logit"]
+                    progress.advance(len(batch), 0.0)
+        self._backend.forget()
+        unasked = np.isnan(logits)
+        logits[unasked] = 0.0 if unasked.all() else np.nanmin(logits) - 1
+        return logits
+
+
+def _texts(batches: Batches) -> Iterator[str]:
+    for batch in batches:
+        yield from batch["text"]

@@ -36,6 +36,7 @@ BOTH = pytest.mark.parametrize("api", ENDPOINTS)
 SPOILED = ("results_missing", "results_extra", "results_nan", "results_null",
            "score_out_of_range")  # fmt: skip
 QUERY = "capital of France"
+ASKED = DecisionTask().decision(QUERY, ["Paris"]).questions
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +168,7 @@ def test_an_answer_to_something_else_is_none(answer: Any) -> None:
     named = Named("lab/j", Channel("lab", Provider(api="openai-decisions",
                   base_url="http://127.0.0.1:9")), "j", ModelCard())  # fmt: skip
     with pytest.raises(ProviderError, match="as the answer to document 1"):
-        OpenAIDecisions(named).read({"answers": [answer]}, 1)
+        OpenAIDecisions(named).read({"answers": [answer]}, ASKED)
 
 
 def test_what_shares_a_call() -> None:
@@ -241,6 +242,6 @@ def test_a_real_system_one_server(tmp_path: Path) -> None:
 
 def test_an_answer_that_leaves_its_type_out_is_read_and_one_of_another_type_is_not() -> None:
     endpoint = judge(None, "systemone")._endpoint
-    assert endpoint.read({"answers": {"document 1": {"noul": 0.75}}}, 1) == [0.75]
+    assert endpoint.read({"answers": {"document 1": {"noul": 0.75}}}, ASKED) == [0.75]
     with pytest.raises(ProviderError, match="as the answer to document 1"):
-        endpoint.read({"answers": {"document 1": {"type": "text", "noul": 0.75}}}, 1)
+        endpoint.read({"answers": {"document 1": {"type": "text", "noul": 0.75}}}, ASKED)

@@ -33,7 +33,7 @@ COMMANDS = {
 }
 # Two words that are a command of their own: `eval quality` always (a folder of that name needs
 # `./`), `collect synthesize` unless that is a file or folder that is there.
-SECOND_WORDS = {("collect", "synthesize"): "synthesize"}
+SECOND_WORDS = {("collect", "synthesize"): "synthesize", ("eval", "quality"): "eval_quality"}
 # How `prism --help` shows them: in the pipeline's order.
 GROUPS = {
     "Start here": ("quickstart",),

@@ -108,11 +108,17 @@ def evaluate(
 ) -> None:
     """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
 
+    The words `quality` and `labels` are evaluations of their own, of evidence against marks made by
+    people and of judges: see `prism eval quality --help`, `prism eval labels --help`. A folder of
+    such a name is ./quality, ./labels.
+
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
     from prism_cli.commands.row_run import print_json
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.load import load_config
+    from prism_cli.errors import PrerequisiteError
+    from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.ranking.fold import evaluate as run_evaluation
     from prism_cli.evaluation.ranking.plan import EvalOptions
 
@@ -131,7 +137,7 @@ def evaluate(
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
     if not common.quiet:
         _tell(_model_line(config, given=bool(model)))
-    found = _find_sets(folders, only_sets, data_dir, config, common)
+    found, missing = _find_sets(folders, only_sets, data_dir, config, common)
     output = common.output or _default_output(folders, config)
     summary = run_evaluation(
         [_with_first_stage(one, config) for one in found],
@@ -143,6 +149,8 @@ def evaluate(
             limit=common.limit,
             seed=config.seed,
             config=config.model_dump(mode="json"),
+            command=typed_command(sys.argv),
+            missing=missing,
             overwrite=common.overwrite or common.fresh,
             fresh=common.fresh,
             quiet=common.quiet,
@@ -159,6 +167,12 @@ def evaluate(
             _tell(f"{summary.path}: finished before, nothing to do")
         else:
             _tell(f"wrote {summary.path}")
+    if missing:
+        raise PrerequisiteError(
+            f"measured {len(found)} of the {len(found) + len(missing)} sets asked for; missing: "
+            f"{', '.join(missing)}. Unpack them into {_data_dir(data_dir)} and run the same command "
+            "again, which goes on with them, or name fewer with --sets"
+        )
 
 
 def _tell(line: str) -> None:
@@ -192,15 +206,16 @@ def _find_sets(
     data_dir: Path | None,
     config: "EvalConfig",
     common: Common,
-) -> list["BeirSet"]:
+) -> tuple[list["BeirSet"], dict[str, str]]:
+    """Those that are there, and why the others are missing."""
     from prism_cli.adapters.datasets import beir_qa
     from prism_cli.adapters.datasets.beir import BeirSet
-    from prism_cli.errors import UsageError
+    from prism_cli.errors import PrerequisiteError, UsageError
 
     if BEIR_QA not in names and (only is not None or data_dir is not None):
         raise UsageError("--sets and --data-dir choose among the sets of beir-qa; name beir-qa")
     nine = beir_qa.chosen_sets([one for one in (only or "").split(",") if one])
-    place = data_dir or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "prism"
+    place = _data_dir(data_dir)
     folders = [BeirSet(Path(name)) for name in names if name != BEIR_QA]
     chosen = nine if BEIR_QA in names else []
     here = folders + [
@@ -219,7 +234,7 @@ def _find_sets(
         {
             "set": str(one.name),
             "queries": min(one.queries, common.limit or one.queries),
-            "download": f"about {one.megabytes} MB",
+            "download": f"missing: about {one.megabytes} MB to fetch",
             "tokens": beir_qa.PAIR_TOKENS,
         }
         for one in chosen
@@ -233,7 +248,20 @@ def _find_sets(
         )
     if not common.quiet:
         print_plan(plan, config)
-    return folders + [beir_qa.local_set(one, place) for one in chosen]
+    fetched, missing = beir_qa.obtain(chosen, place)
+    for name, why in missing.items():
+        _tell(f"prism: warning: {name}: missing; {why}")
+    if not folders and not fetched:
+        raise PrerequisiteError(
+            f"none of the {len(missing)} sets asked for is in {place}, and none can be fetched; "
+            "unpack them there, or name the folder that holds them with --data-dir"
+        )
+    return folders + fetched, missing
+
+
+def _data_dir(given: Path | None) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return given or cache / "prism"
 
 
 def _tokens_of(one: "BeirSet") -> int:

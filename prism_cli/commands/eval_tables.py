@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.evaluation.ranking.plan import EvalSummary
 
-_ONLY_IN_FILE = ("nDCG@5", "R@5")
+_ONLY_IN_FILE = ("nDCG@5", "P@1", "R@5")
 """Measures that the table has no room for."""
 
 
@@ -49,11 +49,13 @@ def print_tables(summary: "EvalSummary") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from prism_cli.reporting.ranking import average_name
+
     console = Console(highlight=False)
     metrics = summary.metrics
     blocks = dict(metrics["ranking"])
     if "average" in metrics:
-        blocks["average of the sets"] = metrics["average"]
+        blocks[average_name(metrics)] = metrics["average"]
     intervals = metrics["statistics"]["intervals"]
     for dataset, systems in blocks.items():
         measures = [name for name in next(iter(systems.values())) if name not in _ONLY_IN_FILE]
@@ -74,5 +76,8 @@ def print_tables(summary: "EvalSummary") -> None:
     for one in metrics["statistics"]["comparisons"]:
         console.print(
             f"{one['dataset']}: {one['system']} against {one['baseline']}: {one['measure']} "
-            f"{one['difference']:+.4f}, p = {one['p']:.4g}, after Holm {one['p_holm']:.4g}"
+            f"{one['difference']:+.4f}, {one['win']} won, {one['tie']} tied, {one['loss']} lost, "
+            f"p = {one['p']:.4g}, after Holm {one['p_holm']:.4g}"
         )
+    if metrics["missing_sets"]:
+        console.print(f"not measured, as they are missing: {', '.join(metrics['missing_sets'])}")

@@ -34,6 +34,31 @@ def run_row_stage(
         draw: makes pictures of what was written, and lines in place of plain figures.
     """
     from prism_cli.engine.report import print_summary
+
+    summary = work_rows(stage, inputs, common, config, dependencies=dependencies, identity=identity)
+    if summary is None:
+        return
+    drawn = draw(summary) if draw and summary.figures else None
+    if not common.quiet:
+        print_summary(summary, verbose=common.verbose, drawn=drawn)
+    if common.json:
+        rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
+        print_json(summary.to_json(), to_stderr=rows_on_stdout)
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def work_rows(
+    stage: "RowStage",
+    inputs: "Sequence[str | Source]",
+    common: Common,
+    config: "StageConfig",
+    *,
+    dependencies: Sequence[Path] = (),
+    identity: Mapping[str, object] | None = None,
+) -> "RunSummary | None":
+    """Run, as `run_row_stage` does, and say nothing yet; with --dry-run tell what it would cost,
+    and None."""
     from prism_cli.engine.runner import RunOptions, run_rows
 
     paid = common if isinstance(common, Paid) else Paid()
@@ -59,16 +84,8 @@ def run_row_stage(
         from prism_cli.engine.forecast import forecast
 
         tell_forecast(forecast(stage, inputs, options), json=common.json)
-        return
-    summary = run_rows(stage, inputs, options)
-    drawn = draw(summary) if draw and summary.figures else None
-    if not common.quiet:
-        print_summary(summary, verbose=common.verbose, drawn=drawn)
-    if common.json:
-        rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
-        print_json(summary.to_json(), to_stderr=rows_on_stdout)
-    if summary.exit_code:
-        raise typer.Exit(summary.exit_code)
+        return None
+    return run_rows(stage, inputs, options)
 
 
 def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:

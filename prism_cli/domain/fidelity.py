@@ -14,6 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from prism_cli.domain.languages import FUNCTION_WORDS
@@ -96,7 +97,7 @@ class FidelityFigures:
 
 def entity_fidelity(text: str, document: str) -> Fidelity:
     """Which entities of `text` stand in `document`, each counted once in its class."""
-    source = _Source(document)
+    source = _source(document)
     total: Counter[str] = Counter()
     found: Counter[str] = Counter()
     missing: list[str] = []
@@ -111,6 +112,12 @@ def entity_fidelity(text: str, document: str) -> Fidelity:
         elif kind != CHARACTERS:
             missing.append(shown)
     return Fidelity(total, found, tuple(missing))
+
+
+@lru_cache(maxsize=2)
+def _source(document: str) -> "_Source":
+    """Several texts of one document come one after the other."""
+    return _Source(document)
 
 
 class _Source:

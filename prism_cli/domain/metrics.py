@@ -1,8 +1,10 @@
 """Judgements and a ranking to measures, by pytrec_eval, under ir_measures' names.
 
 nDCG@k has linear gains and an ideal ranking over all judged documents; RR@k is the reciprocal rank
-of the first relevant document among the first k; R@k, P@k and AP@k count grades of 1 and above.
-Equal scores are ordered as trec_eval orders them: the greater document id first.
+of the first relevant document among the first k; R@k, P@k, AP@k and AP (over the whole ranking; its
+mean is MAP) count grades of 1 and above; Judged@k is the share with a judgement among the first k,
+or among all where there are fewer. Equal scores are ordered as trec_eval orders them: the greater
+document id first.
 """
 
 import re
@@ -14,14 +16,15 @@ Qrels = Mapping[str, Mapping[str, int]]
 Hits = Sequence[tuple[str, float]]
 """(doc_id, score) of one query, in any order."""
 
-_MEASURE = re.compile(r"(nDCG|RR|R|P|AP)@([1-9][0-9]*)")
-_TREC_NAMES = {"nDCG": "ndcg_cut", "RR": "recip_rank", "R": "recall", "P": "P", "AP": "map_cut"}
+_MEASURE = re.compile(r"(nDCG|RR|R|P|AP|Judged)@([1-9][0-9]*)")
+_TREC_NAMES = {"nDCG": "ndcg_cut", "R": "recall", "P": "P", "AP": "map_cut"}
 PRIMARY = "nDCG@10"
+JUDGED = "Judged@10"
 
 
 def default_measures(top_k: int) -> list[str]:
     """What is measured when `top_k` candidates a query are ranked; nDCG@10 first."""
-    names = [PRIMARY, "nDCG@5", "RR@10", "P@1", "R@5", "R@10", f"R@{top_k}", f"AP@{top_k}"]
+    names = [PRIMARY, "nDCG@1", "nDCG@5", "AP", "RR@10", "P@1", "R@5", "R@10", f"R@{top_k}", JUDGED]
     return list(dict.fromkeys(names))
 
 
@@ -53,7 +56,6 @@ def per_query(
     Raises:
         ValueError: a measure of another form than those above.
     """
-    parsed = [_parsed(name) for name in measures]
     wanted = set(queries)
     graded = {
         query_id: {doc_id: max(grade, 0) for doc_id, grade in grades.items()}
@@ -61,15 +63,21 @@ def per_query(
         if query_id in wanted
     }
     runs = {query_id: ranked(run.get(query_id, ())) for query_id in queries}
-    whole = _evaluated(
-        graded, runs, {f"{_TREC_NAMES[kind]}.{cut}" for kind, cut in parsed if kind != "RR"}
-    )
+    trec_names = {name: _trec_name(name) for name in measures}
+    whole = _evaluated(graded, runs, {name for name in trec_names.values() if name})
     values: dict[str, list[float]] = {}
-    for name, (kind, cut) in zip(measures, parsed, strict=True):
-        found, key = whole, f"{_TREC_NAMES[kind]}_{cut}"
+    for name, trec_name in trec_names.items():
+        kind, _, cut = name.partition("@")
+        found, key = whole, (trec_name or "recip_rank").replace(".", "_")
+        if kind == "Judged":
+            values[name] = [
+                _judged(graded.get(query_id, {}), runs[query_id][: int(cut)])
+                for query_id in queries
+            ]
+            continue
         if kind == "RR":
-            head = {query_id: hits[:cut] for query_id, hits in runs.items()}
-            found, key = _evaluated(graded, head, {"recip_rank"}), "recip_rank"
+            head = {query_id: hits[: int(cut)] for query_id, hits in runs.items()}
+            found = _evaluated(graded, head, {"recip_rank"})
         values[name] = [float(found.get(query_id, {}).get(key, 0.0)) for query_id in queries]
     return values
 
@@ -81,11 +89,19 @@ def mean(values: Sequence[float]) -> float:
     return fsum(values) / len(values) if values else 0.0
 
 
-def _parsed(name: str) -> tuple[str, int]:
+def _trec_name(name: str) -> str | None:
+    """What trec_eval calls it; None for what it has no cut, or no measure, for."""
+    if name == "AP":
+        return "map"
     match = _MEASURE.fullmatch(name)
     if not match:
-        raise ValueError(f"{name}: expected nDCG@k, RR@k, R@k, P@k or AP@k")
-    return match[1], int(match[2])
+        raise ValueError(f"{name}: expected nDCG@k, RR@k, R@k, P@k, AP@k, AP or Judged@k")
+    kind = _TREC_NAMES.get(match[1])
+    return f"{kind}.{match[2]}" if kind else None
+
+
+def _judged(grades: Mapping[str, int], head: Hits) -> float:
+    return sum(doc_id in grades for doc_id, _ in head) / len(head) if head else 0.0
 
 
 def _evaluated(

@@ -49,7 +49,7 @@ class ScoreFigures:
             "mean": round(self._sum / count, 4),
             **{f"p{share}": _quantile(every, share / 100) for share in (10, 50, 90)},
             "agreement": round(self._agreed / judged, 4) if judged else None,
-            "AUC": _auc(yes, no),
+            "AUC": None if (area := auc(yes, no)) is None else round(area, 4),
         }
 
     def histogram(self, buckets: int = 10) -> dict[str, int]:
@@ -71,7 +71,9 @@ def _quantile(bins: Sequence[int], share: float) -> float:
     return 1.0
 
 
-def _auc(yes: Sequence[int], no: Sequence[int]) -> float | None:
+def auc(yes: Sequence[int], no: Sequence[int]) -> float | None:
+    """Chance that a yes scores above a no, ties counting half, from counts by bin; None where one
+    of the two is missing."""
     pairs = sum(yes) * sum(no)
     if not pairs:
         return None
@@ -79,4 +81,4 @@ def _auc(yes: Sequence[int], no: Sequence[int]) -> float | None:
     for above, under in zip(yes, no, strict=True):
         won += above * (below + under / 2)
         below += under
-    return round(won / pairs, 4)
+    return won / pairs

@@ -7,13 +7,14 @@ are tokens of their own (Lewis et al. 2020, MLQA; Artetxe et al. 2020, XQuAD).
 
 import re
 import string
-import sys
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
 from prism_cli.domain.words import words
 
+_LAST_PUNCTUATION = 0x20000
+"""No sign of Unicode's punctuation lies beyond."""
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
@@ -40,7 +41,7 @@ class TokenText:
 def _without_punctuation() -> dict[int, None]:
     """What str.translate drops."""
     found = dict.fromkeys(map(ord, string.punctuation))
-    for code in range(sys.maxunicode + 1):
+    for code in range(_LAST_PUNCTUATION):
         if unicodedata.category(chr(code)).startswith("P"):
             found[code] = None
     return found

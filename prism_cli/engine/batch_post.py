@@ -22,6 +22,7 @@ from prism_cli.engine.progress import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.ports import BatchDesk
 from prism_cli.shards.batch_book import NOT_ANSWERED, BatchBook, Intent
+from prism_cli.shards.clock import now_ms
 from prism_cli.shards.lock import output_lock
 
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class BatchPost:
         """Fetch a batch's replies if it has ended; where it stands."""
         state = await self._until_done(desk.look(intent.batch))
         if state is None:
-            if time.time_ns() // 1_000_000 - intent.created_ms < FORGOTTEN_MS:
+            if now_ms() - intent.created_ms < FORGOTTEN_MS:
                 raise PrerequisiteError(
                     f"{desk.name} does not know batch {intent.batch}, which was sent less than 48 "
                     "hours ago; it may belong to another key or address"

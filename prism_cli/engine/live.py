@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from prism_cli.shards.clock import now_ms
+
 EVERY_SECONDS = 5.0
 _FIRST_SECONDS = 0.5
 """The first records follow each other faster."""
@@ -41,7 +43,7 @@ class LiveRecord:
             **fixed,
             "pid": os.getpid(),
             "host": platform.node(),
-            "started_ms": _now_ms(),
+            "started_ms": now_ms(),
         }
         self._seen: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
         self._ended = threading.Event()
@@ -73,7 +75,7 @@ class LiveRecord:
         content = {
             **self._fixed,
             **now,
-            "updated_ms": _now_ms(),
+            "updated_ms": now_ms(),
             "ended": self._ended.is_set(),
             "rows_per_second": round(self._rate(now["moved"]), 3),
         }
@@ -106,7 +108,3 @@ def read_live(papers: Path) -> dict[str, Any] | None:
     except (OSError, orjson.JSONDecodeError):
         return None
     return content if isinstance(content, dict) and "updated_ms" in content else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

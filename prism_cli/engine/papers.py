@@ -11,6 +11,7 @@ from typing import Any
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
 from prism_cli.errors import ChangedInputError, StorageError
+from prism_cli.shards.clock import now_ms
 from prism_cli.shards.manifest import InputRecord, Manifest, is_finished, read_manifest
 from prism_cli.shards.reader import Measured, Shard, measure
 
@@ -84,7 +85,7 @@ class Papers:
         if not fresh:
             now.fresh_since = None
         elif now.fresh_since is None:
-            now.fresh_since = time.time_ns() // 1_000_000
+            now.fresh_since = now_ms()
         now.write(self.job.manifest_path)
 
     def account(

@@ -24,6 +24,7 @@ from prism_cli.engine.summary import DEFAULT_MAX_REJECTS, RunSummary
 from prism_cli.errors import LockedError, PrismError, RowError, UsageError
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
+from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Source, remove_spooled
@@ -255,7 +256,7 @@ class _Run:
                 self.stage.name,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self.control,
-                refused_since_ms=time.time_ns() // 1_000_000 if self.options.retry_final else 0,
+                refused_since_ms=now_ms() if self.options.retry_final else 0,
                 batching=self._batching(home),
             )
             self.stack.callback(self._answerer.close)

@@ -5,7 +5,6 @@ Nothing is written and no lock is taken, so a run at work is not disturbed.
 
 import os
 import platform
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from prism_cli.engine.papers import output_id
 from prism_cli.engine.parts import side_path
 from prism_cli.errors import MissingDataError
 from prism_cli.shards.batch_book import BOOK_NAME, open_batches
+from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.lock import lock_holder, lock_path
 from prism_cli.shards.manifest import manifest_path, read_manifest
@@ -171,7 +171,7 @@ def _standing(papers: Path) -> Standing:
         last_record_ms=record.get("updated_ms"),
     )
     if killed and "started_ms" in record:
-        end = _now_ms() if process else record["updated_ms"]
+        end = now_ms() if process else record["updated_ms"]
         found.seconds = round(found.seconds + (end - record["started_ms"]) / 1000, 3)
     if process:
         found.answered = record.get("answered", 0)
@@ -192,7 +192,7 @@ def _process(papers: Path, record: Mapping[str, Any]) -> int:
     holder = lock_holder(papers)
     if holder or not record or record["ended"]:
         return holder
-    if _now_ms() - record["updated_ms"] > _STALE_SECONDS * 1000:
+    if now_ms() - record["updated_ms"] > _STALE_SECONDS * 1000:
         return 0
     process = int(record["pid"])
     if record["host"] == platform.node():
@@ -272,7 +272,3 @@ def together(found: Sequence[Standing]) -> dict[str, Any]:
         "usage": dict(usage),
         "seconds": round(sum(one.seconds for one in found), 3),
     }
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -6,7 +6,6 @@ have been fetched. A key is held by one intent at a time, so that no two batches
 """
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
 
 BOOK_NAME = "batches.sqlite"
@@ -93,7 +93,7 @@ class BatchBook(DurableFile):
         self, intent: str, provider: str, model: str, usd: float, keys: Sequence[bytes]
     ) -> None:
         """Store an intent and its keys, which no other may hold."""
-        now = _now_ms()
+        now = now_ms()
         with self._transaction():
             self._db.execute(
                 f"INSERT INTO intents ({_INTENT}) VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '')",
@@ -116,7 +116,7 @@ class BatchBook(DurableFile):
         with self._guarded():
             self._db.execute(
                 "UPDATE intents SET words = ?, changed_ms = ? WHERE id = ? AND words <> ?",
-                (words, _now_ms(), intent, words),
+                (words, now_ms(), intent, words),
             )
 
     def drop(self, intent: str) -> None:
@@ -152,7 +152,7 @@ class BatchBook(DurableFile):
                 "UPDATE intents SET status = 'closed', changed_ms = ?, answered = (SELECT count(*) "
                 "FROM members JOIN results USING (key) WHERE intent = id AND results.status > ?) "
                 "WHERE id = ?",
-                (_now_ms(), NOT_ANSWERED, intent),
+                (now_ms(), NOT_ANSWERED, intent),
             )
             self._db.execute("DELETE FROM members WHERE intent = ?", (intent,))
 
@@ -198,7 +198,7 @@ class BatchBook(DurableFile):
         with self._guarded():
             self._db.execute(
                 "UPDATE intents SET status = ?, batch = ?, changed_ms = ? WHERE id = ?",
-                (status, batch, _now_ms(), intent),
+                (status, batch, now_ms(), intent),
             )
 
     def _select(self, where: str, values: tuple[str, ...]) -> list[Intent]:
@@ -230,7 +230,3 @@ def open_batches(path: Path) -> list[dict[str, Any]]:
             return [dict(zip(names, row, strict=True)) for row in db.execute(query)]
     except sqlite3.Error:  # being made, or no book of ours
         return []
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,7 +2,6 @@
 asked for again. Commits are durable (synchronous FULL), so a reply survives kill -9 and power cuts.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from prism_cli.ports import Reply, Request, Usage
+from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_file import Entry
 
@@ -97,7 +97,7 @@ class Ledger(DurableFile):
 
     def commit(self, stage: str, output: str, answered: Sequence[tuple[Request, Reply]]) -> None:
         """Keep replies, durably and all at once, and what they cost under `output`."""
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         rows = [
             (
                 asked.key,

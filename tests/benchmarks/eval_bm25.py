@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25Index
 from prism_cli.domain.metrics import mean, per_query, without_itself
-from prism_cli.evaluation.ranking.fold import library_versions
+from prism_cli.evaluation.metrics_file import library_versions
 
 
 def main() -> None:
@@ -25,8 +25,8 @@ def main() -> None:
     parser.add_argument("--top-k", type=int, default=100)
     options = parser.parse_args()
     names = ("bm25s", "PyStemmer", "pytrec-eval-terrier", "numpy")
-    versions = ", ".join(f"{name} {library_versions().get(name)}" for name in names)
-    print(f"python {platform.python_version()}, {platform.machine()}, {versions}")
+    versions = ", ".join(f"{name} {version}" for name, version in library_versions(names).items())
+    print(f"{platform.machine()}, {versions}")
     print(
         f"{'set':28} {'documents':>10} {'queries':>8} {'nDCG@10':>8} {'index s':>8} {'search s':>9}"
     )

@@ -105,11 +105,80 @@ def test_beir_qa_is_the_nine_sets_and_a_set_that_cannot_be_fetched_is_told(
         beir_qa.chosen_sets(["quora"])
     monkeypatch.setattr(beir_qa, "URL", "http://127.0.0.1:9/{name}.zip")
     (fiqa,) = beir_qa.chosen_sets(["fiqa"])
-    with pytest.raises(
-        beir_qa.PrerequisiteError, match=r"fiqa: cannot be fetched from .*--data-dir"
-    ):
+    with pytest.raises(beir_qa.UnreachableError, match=r"cannot be fetched from .*: ConnectError"):
         beir_qa.local_set(fiqa, tmp_path / "data")
-    assert list((tmp_path / "data").iterdir()) == []
+    assert not (tmp_path / "data").exists()
+
+
+def test_site_that_cannot_be_reached_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def refuse(url: str, **_settings: object) -> None:
+        asked.append(url)
+        raise beir_qa.httpx2.ConnectTimeout("no route")
+
+    monkeypatch.setattr(beir_qa.httpx2, "head", refuse)
+    shutil.copytree(MINI, tmp_path / "nq")
+    found, missing = beir_qa.obtain(beir_qa.chosen_sets([]), tmp_path)
+    assert [one.name for one in found] == ["nq"]
+    assert len(missing) == 8
+    assert len(asked) == 1
+
+
+def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_it_has_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing can be fetched
+    for name in ("nfcorpus", "nq"):
+        shutil.copytree(MINI, Path("data") / name)
+    words = ("eval", "beir-qa", "--data-dir", "data", "--model", "none", "--limit", "3")
+    done = prism(*words, "-o", "out")
+    assert done.returncode == 3
+    assert "scifact: missing; cannot be fetched" in done.stderr
+    assert "measured 2 of the 9 sets asked for; missing: scifact" in done.stderr
+    assert "average of 2 of the 9 sets" in done.stdout
+    assert "not measured, as they are missing: dbpedia-entity" in done.stdout
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert list(content["ranking"]) == ["nfcorpus", "nq"]
+    assert len(content["missing_sets"]) == 7
+    assert "average of 2 of the 9 sets" in Path("out/report.html").read_text()
+    assert prism(*words, "-o", "out").returncode == 3
+
+    shutil.copytree(MINI, "data/fiqa")
+    more = prism(*words, "-o", "out")
+    assert more.returncode == 3
+    assert "nq: bm25 was finished before" in more.stderr
+    assert len(json.loads(Path("out/metrics.json").read_text())["missing_sets"]) == 6
+
+    chosen = prism(*words, "--sets", "nq,nfcorpus", "-o", "two")
+    assert chosen.returncode == 0
+    for one in beir_qa.NINE:
+        shutil.copytree(MINI, Path("data") / one.name, dirs_exist_ok=True)
+    whole = prism(*words, "-o", "out")
+    assert whole.returncode == 0, whole.stderr
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert len(content["ranking"]) == 9
+    assert content["missing_sets"] == []
+    assert "nothing to do" in prism(*words, "-o", "out").stderr
+
+
+def test_beir_qa_without_any_set_is_told() -> None:
+    done = prism("eval", "beir-qa", "--data-dir", "data", "--sets", "nq", "--model", "none")
+    assert done.returncode == 3
+    assert "none of the 1 sets asked for is in data" in done.stderr
+
+
+def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
+    words = ("eval", MINI, "--model", "hf:smollm2", "--limit", "4", "--top-k", "5", "--device", "cpu")
+    assert prism(*words, "-o", "one").returncode == 0
+    assert prism(*words, "-q", "--output", "state/two").returncode == 0
+    same = ["metrics.json", "report.html", "runs/squad-mini.bm25.trec"]
+    same += [str(path.relative_to("one")) for path in Path("one").glob("mteb/*/*/*.json")]
+    assert len(same) == 5
+    for name in same:
+        assert Path("one", name).read_bytes() == Path("state/two", name).read_bytes(), name
 
 
 def test_fetched_set_is_unpacked_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+import ir_measures
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,11 @@ def test_other_measures_by_hand() -> None:
     assert values(run, "P@1")[:2] == [0.0, 1.0]
     assert values(run, "R@2")[0] == pytest.approx(1 / 3)
     assert values(run, "AP@20")[0] == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert values(run, "AP@2")[0] == pytest.approx(1 / 2 / 3)
+    assert values(run, "AP")[0] == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert values(run, "nDCG@1")[:2] == [0.0, 1.0]
+    assert values(run, "Judged@10") == [pytest.approx(2 / 3), 1.0, 0.0]
+    assert values(run, "Judged@1")[0] == 0.0
 
 
 def test_reciprocal_rank_ends_at_its_cut() -> None:
@@ -71,6 +77,41 @@ def test_own_document_is_dropped_unless_it_is_judged() -> None:
 def test_unknown_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="MRR"):
         per_query(QRELS, {}, ["q1"], ["MRR@10"])
+
+
+IDS = st.sampled_from("abcdefghij")
+RUNS = st.dictionaries(
+    st.sampled_from(["q1", "q2", "q3"]),
+    st.dictionaries(IDS, st.integers(-3, 3).map(lambda score: score / 2), min_size=1),
+)
+GRADES = st.fixed_dictionaries(
+    {query: st.dictionaries(IDS, st.integers(0, 3), min_size=1) for query in ("q1", "q2", "q3")}
+)
+
+
+@given(GRADES, RUNS)
+def test_measures_are_those_of_ir_measures(
+    qrels: dict[str, dict[str, int]], scores: dict[str, dict[str, float]]
+) -> None:
+    """Ties, negative scores, unjudged documents, queries that the run does not name."""
+    names = ["nDCG@10", "nDCG@1", "nDCG@3", "AP", "AP@2", "P@1", "R@2", "R@100"]
+    run = {query: list(hits.items()) for query, hits in scores.items()}
+    ours = per_query(qrels, run, list(qrels), [*names, "RR@3", "Judged@2"])
+    expected = {name: dict.fromkeys(qrels, 0.0) for name in [*names, "RR@3", "Judged@2"]}
+    parsed = [ir_measures.parse_measure(name) for name in names]
+    for one in ir_measures.pytrec_eval.iter_calc(parsed, qrels, scores):
+        expected[str(one.measure)][one.query_id] = one.value
+    # ir_measures cuts RR@k and Judged@k by rules of ties that differ from trec_eval's; without ties
+    # it measures the same.
+    untied = {
+        query: {doc: float(-place) for place, (doc, _) in enumerate(ranked(hits))}
+        for query, hits in run.items()
+    }
+    cut = [ir_measures.parse_measure(name) for name in ("RR@3", "Judged@2")]
+    for one in ir_measures.iter_calc(cut, qrels, untied):
+        expected[str(one.measure)][one.query_id] = one.value
+    for name, by_query in expected.items():
+        assert ours[name] == pytest.approx(list(by_query.values()), abs=1e-9), name
 
 
 def test_default_measures_name_each_once() -> None:

@@ -6,8 +6,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
+
 from prism_cli.adapters.datasets.beir import BeirSet
-from prism_cli.errors import PrerequisiteError, UsageError
+from prism_cli.errors import MissingDataError, PrerequisiteError, UsageError
 
 URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/{name}.zip"
 
@@ -41,6 +43,8 @@ NINE = (
 )
 PAIR_TOKENS = 300
 """Of a prompt, about, where a set is not here yet to be measured."""
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 15.0
 _ALIASES = {
     "touche2020": "webis-touche2020",
     "touche": "webis-touche2020",
@@ -83,6 +87,36 @@ def local_set(one: QaSet, data_dir: Path) -> BeirSet:
     return BeirSet(folder)
 
 
+def obtain(chosen: list[QaSet], data_dir: Path) -> tuple[list[BeirSet], dict[str, str]]:
+    """Those that are in `data_dir` or can be fetched, and why the others are missing, by name.
+
+    Once their site cannot be reached it is not tried again.
+
+    Raises:
+        MissingDataError: a folder is there, and no BEIR folder.
+    """
+    found: list[BeirSet] = []
+    missing: dict[str, str] = {}
+    unreachable: str | None = None
+    for one in chosen:
+        if unreachable and not is_local(one, data_dir):
+            missing[one.name] = unreachable
+            continue
+        try:
+            found.append(local_set(one, data_dir))
+        except UnreachableError as error:
+            missing[one.name] = unreachable = str(error)
+        except MissingDataError:
+            raise
+        except PrerequisiteError as error:
+            missing[one.name] = str(error)
+    return found, missing
+
+
+class UnreachableError(PrerequisiteError):
+    """The site of the sets does not answer."""
+
+
 def _folder(one: QaSet, data_dir: Path) -> Path:
     names = [one.name, *(short for short, name in _ALIASES.items() if name == one.name)]
     there = [data_dir / name for name in names if (data_dir / name).is_dir()]
@@ -93,14 +127,26 @@ def _fetch(one: QaSet, data_dir: Path) -> None:
     from beir.util import download_and_unzip
 
     url = URL.format(name=one.name)
+    _knock(url)
     data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{one.name}.", dir=data_dir) as workplace:
         try:
             found = Path(download_and_unzip(url, workplace))
         except (OSError, zipfile.BadZipFile) as error:
-            raise PrerequisiteError(
-                f"{one.name}: cannot be fetched from {url}: {type(error).__name__}; unpack that "
-                f"file into {data_dir}, or name the folder that holds it with --data-dir, and run "
-                "the same command again"
-            ) from error
+            raise PrerequisiteError(_refused(url, type(error).__name__)) from error
         shutil.move(found, data_dir / one.name)
+
+
+def _knock(url: str) -> None:
+    """Ask whether the file is there, as the download itself would wait for minutes."""
+    patience = httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
+    try:
+        answer = httpx2.head(url, timeout=patience, follow_redirects=True)
+    except httpx2.TransportError as error:
+        raise UnreachableError(_refused(url, type(error).__name__)) from error
+    if answer.is_error:
+        raise PrerequisiteError(_refused(url, f"HTTP {answer.status_code}"))
+
+
+def _refused(url: str, why: str) -> str:
+    return f"cannot be fetched from {url}: {why}"

@@ -1,18 +1,15 @@
-"""The fold that `eval` is: data sets and systems in; metrics.json, its picture, TREC runs out.
+"""The fold that `eval` is: sets and systems in; metrics.json, report, TREC runs, mteb's JSON out.
 
 Every (data set, system) is finished on its own and kept, so a stopped evaluation goes on with what
 is missing; within one, the model's scores are in the ledger.
 """
 
-import importlib.metadata
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from prism_cli.domain.metrics import default_measures, without_itself
 from prism_cli.engine.answering import Answerer
@@ -22,7 +19,15 @@ from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import Counts
-from prism_cli.errors import PrismError
+from prism_cli.errors import PrismError, StorageError
+from prism_cli.evaluation.metrics_file import (
+    METRICS,
+    library_versions,
+    provenance,
+    read_metrics,
+    write_metrics,
+)
+from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
 from prism_cli.evaluation.ranking.picture import bar_chart
 from prism_cli.evaluation.ranking.plan import (
     EvalModel,
@@ -37,15 +42,16 @@ from prism_cli.evaluation.ranking.reranking import (
     candidate_texts,
     rerank_candidates,
 )
-from prism_cli.evaluation.ranking.results import Measured
+from prism_cli.evaluation.ranking.results import Judged, Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore, run_fingerprint
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.writer import whole_file
 
-METRICS = "metrics.json"
 PICTURE = "ndcg.svg"
+REVISION_DIGITS = 40
 _LIBRARIES = (
     "pytrec-eval-terrier",
     "bm25s",
@@ -71,9 +77,9 @@ def evaluate(
     with ExitStack() as stack:
         stack.enter_context(control.listening())
         stack.enter_context(output_lock(path))
+        if not options.overwrite and _before(path, sets, models, options).finished() is not None:
+            return EvalSummary(read_metrics(path), path, True)
         papers = _papers(path, sets, models, options)
-        if not options.overwrite and papers.finished() is not None:
-            return EvalSummary(orjson.loads(path.read_bytes()), path, True)
         papers.begin(fresh=options.fresh)
         home = state_directory(path)
         answerer = Answerer("eval", lambda: Ledger(home / "ledger.sqlite"), control)
@@ -84,16 +90,22 @@ def evaluate(
         except (PrismError, OSError):
             papers.stopped(answerer.usage())
             raise
-        papers.account(Counts(), answerer.usage(), {"average": content.get("average", {})})
+        papers.account(Counts(), answerer.usage(), papers.manifest.figures)
         with whole_file(path.with_name(PICTURE)) as file:
             file.write(bar_chart(content))
-        with whole_file(path) as file:
-            file.write(
-                orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-            )
-        papers.finish(finished=True)
+        write_metrics(path, "ranking", content)
+        papers.finish(finished=not options.missing)
         remove_live(path)
-    return EvalSummary(content, path, False)
+    return EvalSummary(read_metrics(path), path, False)
+
+
+def _before(
+    path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
+) -> Papers:
+    """The papers as an earlier attempt wrote them, when some of the sets were not there yet."""
+    previous = read_manifest(manifest_path(path)) or {"figures": {}}
+    lacked = previous["figures"].get("missing_sets", [])
+    return _papers(path, [one for one in sets if one.data.name not in lacked], models, options)
 
 
 def _papers(
@@ -108,7 +120,8 @@ def _papers(
     }
     files = [file for one in sets for file in one.data.files(options.split)]
     papers = Papers(Job([], {"": path}, path), "eval", config, files)
-    papers.manifest.versions |= library_versions()
+    papers.manifest.versions = library_versions(_LIBRARIES)
+    papers.manifest.figures = {"missing_sets": sorted(options.missing)}
     papers.manifest.batch_plan = {"window_pairs": WINDOW_PAIRS}
     return papers
 
@@ -148,22 +161,45 @@ class _Evaluation:
                         loaded.append(model.load())
                     return self._reranked(one, model.name, loaded[0], fingerprint)
 
-                run, note = self._finished(one.data.name, model.name, fingerprint, make)
-                measured.add(one.data.name, model.name, one.qrels, one.ids, run, note)
+                run, note = self._finished(one.judged.data.name, model.name, fingerprint, make)
+                self._measure(measured, one.judged, model.name, model.fingerprint, run, note)
+        models = {one.first_stage.spec: one.first_stage.fingerprint for one in self.sets}
         return measured.content() | {
-            "datasets": {one.data.name: one.figures for one in prepared},
-            "provenance": {
-                "config": self.manifest.config,
-                "versions": self.manifest.versions,
-                "files": self._digests,
-            },
+            "datasets": {one.judged.data.name: one.figures for one in prepared},
+            "missing_sets": sorted(options.missing),
+            "provenance": provenance(
+                options.command,
+                self.manifest.config,
+                self.manifest.versions,
+                self._digests,
+                models | {model.name: model.fingerprint for model in self.models},
+            ),
         }
+
+    def _measure(
+        self, measured: Measured, one: Judged, system: str, made_by: str, run: Run, note: RunNote
+    ) -> None:
+        measured.add(one, system, run, note)
+        data, options = one.data, self.options
+        write_task(
+            options.output / "mteb",
+            dataset=data.name,
+            data_revision=run_fingerprint(self._digests_of(data))[:REVISION_DIGITS],
+            split=options.split,
+            system=system,
+            revision=run_fingerprint(made_by)[:REVISION_DIGITS],
+            scores=mteb_scores(one.qrels, run, one.ids, options.top_k),
+        )
+
+    def _digests_of(self, data: RankingSet) -> list[str]:
+        return [self._digests[str(path)] for path in data.files(self.options.split)]
 
     def _prepared(self, one: EvalSet, measured: Measured) -> "_Prepared":
         """Queries, judgements and candidates; the first stage is measured."""
         options, data = self.options, one.data
         queries = data.judged_queries(options.split, options.limit)
         qrels = data.qrels(options.split)
+        judged = Judged(data, queries, qrels)
         missing = data.missing_documents(options.split)
         if missing:
             options.tell(
@@ -171,30 +207,32 @@ class _Evaluation:
                 f"{missing[0]}; they count as never found"
             )
         making = run_fingerprint(
-            [self._digests[str(path)] for path in data.files(options.split)],
+            self._digests_of(data),
             [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
             self.manifest.fresh_since,
         )
-        ids = [query_id for query_id, _ in queries]
         candidates, note = self._finished(
             data.name,
             one.first_stage.spec,
             making,
-            lambda: self._candidates(one, queries, qrels, making),
+            lambda: self._candidates(one, judged, making),
         )
-        measured.add(data.name, one.first_stage.spec, qrels, ids, candidates, note)
+        made_by = one.first_stage.fingerprint
+        self._measure(measured, judged, one.first_stage.spec, made_by, candidates, note)
         figures = {
             "split": options.split,
             "queries": len(queries),
-            "queries_without_candidates": sum(not candidates.get(query_id) for query_id in ids),
+            "queries_without_candidates": sum(
+                not candidates.get(query_id) for query_id in judged.ids
+            ),
             "candidates": sum(map(len, candidates.values())),
             "judged_relevant": sum(
-                grade > 0 for query_id in ids for grade in qrels[query_id].values()
+                grade > 0 for query_id in judged.ids for grade in qrels[query_id].values()
             ),
             "judged_missing": len(missing),
-            "first_stage": one.first_stage.fingerprint,
+            "first_stage": made_by,
         }
-        return _Prepared(data, queries, ids, qrels, making, candidates, figures)
+        return _Prepared(judged, one.first_stage.spec, making, figures)
 
     def _finished(
         self, dataset: str, system: str, fingerprint: str, make: Callable[[], tuple[Run, RunNote]]
@@ -208,22 +246,16 @@ class _Evaluation:
         self.store.save(dataset, system, run, note)
         return run, note
 
-    def _candidates(
-        self,
-        one: EvalSet,
-        queries: Sequence[tuple[str, str]],
-        qrels: Mapping[str, Mapping[str, int]],
-        fingerprint: str,
-    ) -> tuple[Run, RunNote]:
+    def _candidates(self, one: EvalSet, judged: Judged, fingerprint: str) -> tuple[Run, RunNote]:
         started = time.monotonic()
-        top_k = self.options.top_k
+        queries, top_k = judged.queries, self.options.top_k
         run: Run = {}
         label = f"{one.data.name}: {one.first_stage.spec}"
         with self._progress(label, len(queries)) as progress:
             found = one.first_stage.search(queries, top_k + 1)
             for (query_id, _), hits in zip(queries, found, strict=True):
                 self.answerer.control.check()
-                run[query_id] = without_itself(query_id, hits, qrels[query_id])[:top_k]
+                run[query_id] = without_itself(query_id, hits, judged.qrels[query_id])[:top_k]
                 progress.advance(1, 0.0)
         pairs = sum(map(len, run.values()))
         seconds = round(time.monotonic() - started, 3)
@@ -233,13 +265,17 @@ class _Evaluation:
         self, one: "_Prepared", name: str, ask: Ask, fingerprint: str
     ) -> tuple[Run, RunNote]:
         started = time.monotonic()
-        texts = candidate_texts(one.data.texts(), one.candidates, one.data.name)
-        pairs = sum(map(len, one.candidates.values()))
-        label = f"{one.data.name}: {name}"
-        with self._progress(label, pairs) as progress:
-            result = rerank_candidates(
-                ask, one.queries, one.candidates, texts, self.answerer, progress
+        data, queries = one.judged.data, one.judged.queries
+        found = self.store.find(data.name, one.first_stage, one.making)
+        if found is None:
+            raise StorageError(
+                f"{self.store.path(data.name, one.first_stage)}: was written, and is gone"
             )
+        candidates, _ = found
+        texts = candidate_texts(data.texts(), candidates, data.name)
+        pairs = sum(map(len, candidates.values()))
+        with self._progress(f"{data.name}: {name}", pairs) as progress:
+            result = rerank_candidates(ask, queries, candidates, texts, self.answerer, progress)
         seconds = round(time.monotonic() - started, 3)
         return result.run, RunNote(fingerprint, pairs, result.truncated, result.unscored, seconds)
 
@@ -250,28 +286,14 @@ class _Evaluation:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """One data set, ready for models.
+    """One data set, ready for models; its candidates lie on the disk.
 
     Attributes:
         making: fingerprint of its candidates.
         figures: for metrics.json.
     """
 
-    data: RankingSet
-    queries: Sequence[tuple[str, str]]
-    ids: Sequence[str]
-    qrels: Mapping[str, Mapping[str, int]]
+    judged: Judged
+    first_stage: str
     making: str
-    candidates: Run
     figures: dict[str, Any]
-
-
-def library_versions() -> dict[str, str]:
-    """Of those that decide numbers, where they are installed."""
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

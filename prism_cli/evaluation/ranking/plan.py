@@ -1,6 +1,6 @@
 """What an evaluation is asked to do: data sets, first stages, models, and how."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +61,9 @@ class EvalOptions:
     Attributes:
         output: its folder.
         config: the resolved settings; a change of it is refused unless `overwrite`.
+        command: as typed, for metrics.json.
+        missing: set that was asked for and is not there -> why. What is there is measured and
+            published, but not finished: the same evaluation goes on when they have come.
         tell: takes lines for people.
     """
 
@@ -70,6 +73,8 @@ class EvalOptions:
     limit: int | None = None
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     fresh: bool = False
     quiet: bool = False

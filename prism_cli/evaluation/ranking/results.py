@@ -1,23 +1,42 @@
 """Rankings to metrics.json: measures, intervals, paired tests, and what they were made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from prism_cli.domain.metrics import PRIMARY, Qrels, mean, per_query
+from prism_cli.domain.metrics import JUDGED, PRIMARY, Qrels, mean, per_query
 from prism_cli.domain.significance import (
     LEVEL,
+    NORMAL_FROM,
     PERMUTATIONS,
     RESAMPLES,
     bootstrap_interval,
     holm,
     permutation_p,
 )
+from prism_cli.evaluation.ranking.moved import Seen, most_moved, seen, texts_shown
+from prism_cli.evaluation.ranking.plan import RankingSet
 from prism_cli.evaluation.ranking.runs import Run, RunNote
 
 Values = dict[str, dict[str, dict[str, list[float]]]]
 """dataset -> system -> measure -> one value a query."""
+_TIE = 1e-9
+"""Differences up to this are none."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A data set's part in an evaluation: its judged queries, in order, and their judgements."""
+
+    data: RankingSet
+    queries: Sequence[tuple[str, str]]
+    qrels: Qrels
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the queries."""
+        return [query_id for query_id, _ in self.queries]
 
 
 @dataclass
@@ -27,30 +46,37 @@ class Measured:
     Attributes:
         measures: names, nDCG@10 first.
         seed: of bootstrap and permutations.
-        notes: dataset -> system -> what its ranking was made of.
+        sets: by name.
+        seen: dataset -> system -> what is kept of the ranking of each query.
+        runs: dataset -> system -> what its ranking was made of.
     """
 
     measures: Sequence[str]
     seed: int
     values: Values = field(default_factory=dict)
-    notes: dict[str, dict[str, RunNote]] = field(default_factory=dict)
+    sets: dict[str, Judged] = field(default_factory=dict)
+    seen: dict[str, dict[str, list[Seen]]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(
-        self,
-        dataset: str,
-        system: str,
-        qrels: Qrels,
-        queries: Sequence[str],
-        run: Run,
-        note: RunNote,
-    ) -> None:
+    def add(self, one: Judged, system: str, run: Run, note: RunNote) -> None:
         """Measure one ranking."""
-        values = per_query(qrels, run, queries, self.measures)
+        dataset, ids = one.data.name, one.ids
+        values = per_query(one.qrels, run, ids, self.measures)
+        self.sets[dataset] = one
         self.values.setdefault(dataset, {})[system] = values
-        self.notes.setdefault(dataset, {})[system] = note
+        self.seen.setdefault(dataset, {})[system] = seen(run, one.qrels, ids)
+        there = [
+            share for share, query_id in zip(values[JUDGED], ids, strict=True) if run.get(query_id)
+        ]
+        self.runs.setdefault(dataset, {})[system] = {
+            "pairs": note.pairs,
+            "truncated": note.truncated,
+            "unscored": note.unscored,
+            "unjudged_share": 1 - mean(there) if there else None,
+        }
 
     def content(self) -> dict[str, Any]:
-        """ranking, average, statistics and runs of metrics.json."""
+        """ranking, average, statistics, runs and examples of metrics.json."""
         ranking = {
             dataset: {
                 system: {measure: mean(values) for measure, values in by_measure.items()}
@@ -66,17 +92,15 @@ class Measured:
             "comparisons": self._comparisons(),
             "method": {
                 "intervals": f"BCa bootstrap of the mean over queries, {RESAMPLES} resamples, "
-                f"level {LEVEL}",
+                f"level {LEVEL}; normal from {NORMAL_FROM} queries on",
                 "test": f"paired permutation test, two-sided, {PERMUTATIONS} sign flips "
                 "(all of them where there are fewer)",
                 "correction": "Holm, over all comparisons listed",
                 "seed": self.seed,
             },
         }
-        content["runs"] = {
-            dataset: {system: asdict(note) for system, note in notes.items()}
-            for dataset, notes in self.notes.items()
-        }
+        content["runs"] = self.runs
+        content["examples"] = self._examples()
         return content
 
     def _intervals(self) -> dict[str, Any]:
@@ -96,6 +120,9 @@ class Measured:
         for dataset, systems in self.values.items():
             for baseline, system in combinations(systems, 2):
                 old, new = systems[baseline][PRIMARY], systems[system][PRIMARY]
+                moves = [after - before for before, after in zip(old, new, strict=True)]
+                wins = sum(move > _TIE for move in moves)
+                losses = sum(move < -_TIE for move in moves)
                 found.append(
                     {
                         "dataset": dataset,
@@ -104,12 +131,34 @@ class Measured:
                         "baseline": baseline,
                         "difference": mean(new) - mean(old),
                         "queries": len(new),
+                        "win": wins,
+                        "tie": len(new) - wins - losses,
+                        "loss": losses,
                         "p": permutation_p(new, old, seed=self.seed),
                     }
                 )
         for one, p_holm in zip(found, holm([one["p"] for one in found]), strict=True):
             one["p_holm"] = p_holm
         return found
+
+    def _examples(self) -> dict[str, Any]:
+        moved: list[dict[str, Any]] = []
+        texts: dict[str, dict[str, str]] = {}
+        for dataset, systems in self.values.items():
+            one, kept = self.sets[dataset], self.seen[dataset]
+            blocks = [
+                {"dataset": dataset, "system": system, "baseline": baseline, "measure": PRIMARY}
+                | most_moved(
+                    one.queries,
+                    one.qrels,
+                    (systems[baseline][PRIMARY], systems[system][PRIMARY]),
+                    (kept[baseline], kept[system]),
+                )
+                for baseline, system in combinations(systems, 2)
+            ]
+            moved += blocks
+            texts[dataset] = texts_shown(blocks, one.data.texts())
+        return {"moved": moved, "texts": texts}
 
 
 def _average(ranking: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""`prism eval quality`: evidence measured against its document, and against people's marks."""
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.options import Inputs, Paid, with_common
+
+if TYPE_CHECKING:
+    from prism_cli.shards.gold_rows import GoldRows
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism eval quality reranked.jsonl --gold answers.jsonl -o runs/eval/quality",
+)
+
+
+@app.command()
+@with_common
+def quality(
+    inputs: Inputs,
+    gold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='People\'s marks, JSONL: {"query_id", "doc_id" (optional), "answers": [...], '
+            '"rationales": ["sentence", ...], "answerable": true or false}; also answers.jsonl '
+            "and impossible.jsonl beside a BEIR folder; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose texts: auto (default: the prediction where a row has one, else the "
+            "label), predicted, labels.",
+            show_default=False,
+        ),
+    ] = None,
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            help="What the evidence is compared with: document (all of it), lead (its first "
+            "sentences at equal length), extractive (its sentences closest to the query); with "
+            "commas, or none. Default: all three with --gold, none without.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Of the extractive baseline: auto (default), cpu, …", show_default=False),
+    ] = None,
+    *,
+    common: Paid,
+) -> None:
+    """Measure verdicts and texts that `prism rerank` wrote, or those of labelled rows.
+
+    Answers and rationales are people's: a gold row with a doc_id speaks of that pair; one without
+    speaks of every document of its query that holds an answer or a marked sentence. A yes without
+    evidence keeps no answer and recalls nothing; a no is counted by missed_yes_rate alone.
+    """
+    from prism_cli.commands import paid_wiring
+    from prism_cli.commands.quality_tables import print_quality
+    from prism_cli.commands.row_run import print_json, work_rows
+    from prism_cli.configs.eval_quality import EvalQualityConfig
+    from prism_cli.configs.load import load_config
+    from prism_cli.engine.report import print_summary
+    from prism_cli.evaluation.metrics_file import typed_command
+    from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
+    from prism_cli.stages.quality import QualityStage
+
+    flags = {
+        "gold": gold or None,
+        "texts": texts,
+        "baselines": baselines,
+        "device": device,
+        "seed": common.seed,
+    }
+    config = load_config(
+        EvalQualityConfig, "eval-quality", recipe=common.recipe, flags=flags, sets=common.sets
+    )
+    extractive = None
+    if "extractive" in config.chosen_baselines:
+        extractive = paid_wiring.generator(
+            "extractive",
+            paid_wiring.catalog(common),
+            max_sentences=config.max_sentences,
+            device=config.device,
+        )
+    marks = _gold(config.gold)
+    if marks is not None and not common.quiet:
+        _tell_gold(marks)
+    output = common.output or _default_output(inputs)
+    options = QualityOptions(
+        output=output,
+        config=config.model_dump(mode="json")
+        | {"limit": common.limit, "fields": common.field_names},
+        seed=config.seed,
+        gold=marks.figures if marks else None,
+        command=typed_command(sys.argv),
+        models={extractive.spec: extractive.fingerprint} if extractive else {},
+        overwrite=common.overwrite or common.fresh or common.retry_final,
+        quiet=common.quiet,
+    )
+    check_output(options)
+    stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive)
+    rows = replace(common, output=output / ROWS)
+    dependencies = [Path(one) for one in config.gold]
+    summary = work_rows(stage, inputs, rows, config, dependencies=dependencies)
+    if summary is None:
+        return
+    if not common.quiet:
+        print_summary(summary, verbose=common.verbose)
+    if not summary.unpublished:
+        found = fold_quality(replace(options, overwrite=options.overwrite or bool(summary.outputs)))
+        if common.json:
+            print_json(found.metrics)
+        elif not common.quiet:
+            print_quality(found.metrics)
+        if not common.quiet:
+            done = "finished before, nothing to do" if found.finished_before else "written"
+            print(f"{found.path}: {done}", file=sys.stderr)
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def _gold(files: list[str]) -> "GoldRows | None":
+    """People's marks; None where none are given.
+
+    Raises:
+        MissingDataError: no such file, or none of its lines is gold.
+    """
+    from prism_cli.errors import MissingDataError
+    from prism_cli.shards.gold_rows import GoldRows
+
+    if not files:
+        return None
+    found = GoldRows(files)
+    if not found.figures.rows:
+        told = f": {found.figures.unread}" if found.figures.unread else ""
+        raise MissingDataError(f"--gold {', '.join(files)}: no row of marks by people{told}")
+    return found
+
+
+def _tell_gold(marks: "GoldRows") -> None:
+    figures = marks.figures
+    told = [f"gold: {figures.rows:,} rows"]
+    if figures.repeated:
+        told.append(f"{figures.repeated:,} of a pair that came before, put together with it")
+    if figures.contradictory:
+        told.append(f"{figures.contradictory:,} left out that contradict each other in answerable")
+    if figures.unreadable:
+        told.append(f"{figures.unreadable:,} lines passed over, the first: {figures.unread}")
+    print("; ".join(told), file=sys.stderr)
+
+
+def _default_output(inputs: list[str]) -> Path:
+    names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
+    return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-quality"

@@ -1,0 +1,130 @@
+"""What an agent reads, and what it misses, when it keeps documents above a threshold of the score.
+
+All of it from counts and sums by step of the grid; only queries with a gold answer are held apart,
+at about 150 bytes each.
+"""
+
+from bisect import bisect_left
+from hashlib import blake2b
+from itertools import accumulate
+
+THRESHOLDS = tuple(step / 100 for step in range(101))
+VERDICT = 0.5
+"""Where the model itself draws the line: evidence is written above it."""
+
+
+class ThresholdSweep:
+    """Counts rows by the thresholds that keep them (score > threshold): `add` each row, then
+    `points` and `content`.
+
+    Of a kept document an agent reads the evidence; where there is none, the document. Below .5 the
+    model writes no evidence, so there all that is kept between the threshold and .5 is read whole.
+    """
+
+    def __init__(self) -> None:
+        steps = len(THRESHOLDS) + 1
+        self._rows, self._yes, self._judged = [0] * steps, [0] * steps, [0] * steps
+        self._read, self._documents = [0] * steps, [0] * steps
+        self._answers: dict[bytes, tuple[int, int]] = {}
+
+    def add(
+        self,
+        score: float,
+        verdict: str | None,
+        document_tokens: int,
+        evidence_tokens: int | None,
+        *,
+        query_id: str = "",
+        answer_read: bool | None = None,
+        answer_in_document: bool | None = None,
+    ) -> None:
+        """Count one row.
+
+        Args:
+            score: in [0, 1].
+            verdict: the label, "yes" or "no"; None: the row counts for what is kept and read, not
+                for precision and recall.
+            evidence_tokens: None where there is no evidence.
+            query_id: only needed with a gold answer.
+            answer_read: whether the evidence, or the document where there is none, holds a gold
+                answer of the query; None where the query has none.
+            answer_in_document: whether the document holds one; None as `answer_read`.
+        """
+        step = bisect_left(THRESHOLDS, score)  # as many thresholds lie below it
+        self._rows[step] += 1
+        self._judged[step] += verdict is not None
+        self._yes[step] += verdict == "yes"
+        self._documents[step] += document_tokens
+        self._read[step] += document_tokens if evidence_tokens is None else evidence_tokens
+        if answer_read is not None:
+            key = blake2b(query_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            read, whole = self._answers.get(key, (0, 0))
+            self._answers[key] = (
+                max(read, step if answer_read else 0),
+                max(whole, step if answer_in_document else 0),
+            )
+
+    def points(self) -> list[dict[str, float | int | None]]:
+        """One object a threshold, from 0 to 1; shares are None where nothing stands below them.
+
+        threshold, kept (rows), kept_share (of all rows).
+        precision, recall, f1: of "score > threshold" against verdict yes.
+        tokens_read: by the agent, of what is kept; tokens_kept: of the kept documents.
+        saved: 1 - tokens_read / tokens of all documents; saved_of_kept: 1 - tokens_read /
+            tokens_kept, what evidence alone saves.
+        answer_kept: share of the queries with a gold answer for which something kept and read holds
+            one; answer_in_kept: the same if the kept documents were read whole.
+        """
+        rows, yes, judged = _above(self._rows), _above(self._yes), _above(self._judged)
+        read, documents = _above(self._read), _above(self._documents)
+        answers = [0] * (len(THRESHOLDS) + 1), [0] * (len(THRESHOLDS) + 1)
+        for steps in self._answers.values():
+            for counts, step in zip(answers, steps, strict=True):
+                counts[step] += 1
+        kept_answers, whole_answers = map(_above, answers)
+        total, wanted, asked = sum(self._rows), sum(self._yes), len(self._answers)
+        everything = sum(self._documents)
+        return [
+            {
+                "threshold": threshold,
+                "kept": rows[place],
+                "kept_share": _share(rows[place], total),
+                "precision": _share(yes[place], judged[place]),
+                "recall": _share(yes[place], wanted),
+                "f1": _share(2 * yes[place], judged[place] + wanted),
+                "tokens_read": read[place],
+                "tokens_kept": documents[place],
+                "saved": _share(everything - read[place], everything),
+                "saved_of_kept": _share(documents[place] - read[place], documents[place]),
+                "answer_kept": _share(kept_answers[place], asked),
+                "answer_in_kept": _share(whole_answers[place], asked),
+            }
+            for place, threshold in enumerate(THRESHOLDS)
+        ]
+
+    def content(self) -> dict[str, float | int | None]:
+        """Plain numbers: rows, rows with verdicts, queries with answers, tokens of all documents;
+        the point at the verdict's threshold; and the threshold of the highest F1, the lowest of
+        several. As it is chosen on these very rows, other rows will show a lower one."""
+        points = self.points()
+        at_verdict = points[THRESHOLDS.index(VERDICT)]
+        best = max(points, key=lambda point: point["f1"] or 0)
+        known = bool(best["f1"])
+        return {
+            "rows": sum(self._rows),
+            "rows_with_verdict": sum(self._judged),
+            "queries_with_answer": len(self._answers),
+            "document_tokens": sum(self._documents),
+            **at_verdict,
+            "best_f1": best["f1"] if known else None,
+            "best_f1_threshold": best["threshold"] if known else None,
+        }
+
+
+def _above(counts: list[int]) -> list[int]:
+    """At each threshold, the sum of what lies above it."""
+    return list(accumulate(reversed(counts[1:])))[::-1]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

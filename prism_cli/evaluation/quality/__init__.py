@@ -1,0 +1,1 @@
+"""`prism eval quality`: measures of rows to metrics.json and report.html."""

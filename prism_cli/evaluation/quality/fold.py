@@ -1,0 +1,137 @@
+"""The fold that `eval quality` ends in: rows.jsonl in; report.html, then metrics.json out."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.engine.control import Control
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.live import remove_live
+from prism_cli.engine.papers import Papers
+from prism_cli.engine.progress import shown_progress
+from prism_cli.engine.shard import Counts
+from prism_cli.evaluation.metrics_file import (
+    METRICS,
+    REPORT,
+    library_versions,
+    provenance,
+    read_metrics,
+    write_metrics,
+)
+from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.reporting.html import render_page
+from prism_cli.reporting.quality import page as quality_page
+from prism_cli.shards.gold_rows import GoldFigures
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.reader import Shard, measure
+from prism_cli.shards.writer import whole_file
+
+ROWS = "rows.jsonl"
+_LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers")
+
+
+@dataclass(frozen=True)
+class QualityOptions:
+    """How the figures are made.
+
+    Attributes:
+        output: the folder.
+        config: all that decides them besides inputs and gold.
+        gold: what its files held; None without gold.
+        command: as provenance names it.
+        models: spec -> fingerprint.
+        overwrite: replace what another evaluation left there.
+    """
+
+    output: Path
+    config: Mapping[str, Any]
+    seed: int
+    gold: GoldFigures | None = None
+    command: Sequence[str] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class QualitySummary:
+    """What was published: the content of metrics.json at `path`."""
+
+    metrics: dict[str, Any]
+    path: Path
+    finished_before: bool
+
+
+def check_output(options: QualityOptions) -> None:
+    """Refuse, before any work, a folder that holds another evaluation.
+
+    Raises:
+        ChangedInputError: it does.
+    """
+    if not options.overwrite:
+        _papers(options).finished()
+
+
+def fold_quality(options: QualityOptions) -> QualitySummary:
+    """Add up the rows that the stage left in the folder, and publish.
+
+    Raises:
+        ChangedInputError, LockedError, StorageError.
+        InterruptedRunError: stopped early; the same command goes on.
+    """
+    path, rows = options.output / METRICS, options.output / ROWS
+    control = Control()
+    with ExitStack() as stack:
+        stack.enter_context(control.listening())
+        stack.enter_context(output_lock(path))
+        seen = measure(rows)
+        papers = _papers(options)
+        made = None if options.overwrite else papers.finished()
+        if made and made["figures"].get("rows_sha256") == seen.sha256:
+            return QualitySummary(read_metrics(path), path, True)
+        papers.begin(fresh=False)
+        measured = Measured(options.seed, options.gold.rows if options.gold else 0)
+        label = f"quality: {rows.name}"
+        with shown_progress(label, seen.line_ends, quiet=options.quiet, papers=path) as progress:
+            for number, line in enumerate(Shard(rows, str(rows)).lines(seen)):
+                if number % 1024 == 0:
+                    control.check()
+                measured.add(orjson.loads(line))
+                progress.advance(1, 0.0)
+        content = measured.content()
+        content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
+        content |= _origins(options, rows)
+        with whole_file(path.with_name(REPORT)) as file:
+            file.write(render_page(quality_page(content)))
+        write_metrics(path, "quality", content)
+        papers.account(Counts(), {}, {"rows_sha256": seen.sha256})
+        papers.finish(finished=True)
+        remove_live(path)
+    return QualitySummary(read_metrics(path), path, False)
+
+
+def _papers(options: QualityOptions) -> Papers:
+    path = options.output / METRICS
+    return Papers(Job([], {"": path}, path), "quality", options.config)
+
+
+def _origins(options: QualityOptions, rows: Path) -> dict[str, Any]:
+    """What became of the input's rows, and provenance."""
+    made = read_manifest(manifest_path(rows)) or {}
+    records = [*made.get("inputs", ()), *made.get("dependencies", ())]
+    counts = made.get("counts", {})
+    return {
+        "input_rows": {name: counts.get(name, 0) for name in ("rows", "rejected", "pending")},
+        "provenance": provenance(
+            options.command,
+            options.config,
+            library_versions(_LIBRARIES),
+            {one["path"]: one["sha256"] for one in records},
+            options.models,
+        ),
+    }

@@ -1,0 +1,69 @@
+"""One line of rows.jsonl as measures to be added up: (name, sum, count)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from prism_cli.domain.fidelity import CLASSES
+
+Item = tuple[str, float, float]
+PEOPLE = {
+    "answer_kept": "answer_retention",
+    "recall": "rationale_recall",
+    "precision": "rationale_precision",
+    "f1": "rationale_f1",
+}
+
+
+def row_items(quality: Mapping[str, Any]) -> Iterator[Item]:
+    """All of one row; a measure that it does not have is left out."""
+    verdict, label = quality["verdict"], quality["label"]
+    if quality["format_ok"] is not None:
+        yield "format_compliance", quality["format_ok"], 1
+    if verdict and label:
+        yield "verdict_accuracy", verdict == label, 1
+    answerable = quality.get("gold", {}).get("answerable")
+    if verdict and answerable is not None:
+        yield (
+            ("missed_yes_rate", verdict == "no", 1)
+            if answerable
+            else (
+                "wrong_yes_rate",
+                verdict == "yes",
+                1,
+            )
+        )
+    yield from text_items(quality.get("evidence", {}), quality["document_characters"])
+    yield from people_items(quality.get("people", {}))
+    for name, measures in quality.get("baselines", {}).items():
+        found = [*text_items(measures, quality["document_characters"]), *people_items(measures)]
+        yield from ((f"{name}.{measure}", total, count) for measure, total, count in found)
+
+
+def text_items(evidence: Mapping[str, Any], document_characters: int) -> Iterator[Item]:
+    """Of one evidence text. Fidelity is pooled over all entities, all else a mean over texts."""
+    if "words" not in evidence:
+        return
+    pooled = [0, 0]
+    for kind, (found, total) in evidence["entities"].items():
+        yield f"entity_fidelity_{kind.replace(' ', '_')}", found, total
+        if kind in CLASSES:
+            pooled = [pooled[0] + found, pooled[1] + total]
+    if pooled[1]:
+        yield "entity_fidelity", pooled[0], pooled[1]
+    yield "longer_than_document", evidence["characters"] > document_characters, 1
+    if "language_difference" in evidence:
+        yield "language_agreement", evidence["language_difference"] is None, 1
+    if evidence["words"]:
+        yield "copied_share", evidence["copied"] / evidence["words"], 1
+        yield "copied_density", evidence["density"], 1
+        yield "novelty", sum(evidence["new"]) / sum(evidence["ngrams"]), 1
+    for size, (new, ngrams) in enumerate(zip(evidence["new"], evidence["ngrams"], strict=True), 1):
+        if ngrams:
+            yield f"novelty_{size}", new / ngrams, 1
+
+
+def people_items(people: Mapping[str, Any]) -> Iterator[Item]:
+    """Of one text against people's marks."""
+    for name, measure in PEOPLE.items():
+        if name in people:
+            yield measure, people[name], 1

@@ -1,0 +1,159 @@
+"""rows.jsonl, line by line, to the content of metrics.json; what is held are sums by query."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prism_cli.domain.fidelity import CHARACTERS, CLASSES
+from prism_cli.evaluation.quality.examples import Examples
+from prism_cli.evaluation.quality.items import PEOPLE, row_items
+from prism_cli.evaluation.quality.scores import Scores
+from prism_cli.evaluation.quality.sums import QuerySums
+
+OWN = ""
+_COPY = {"entity_fidelity": 1.0, "copied_share": 1.0, "compression_median": 1.0, "novelty": 0.0}
+"""What holds of a whole copy of the document."""
+_MEASURES = (
+    *PEOPLE.values(),
+    "wrong_yes_rate",
+    "missed_yes_rate",
+    "entity_fidelity",
+    *(f"entity_fidelity_{kind.replace(' ', '_')}" for kind in (*CLASSES, CHARACTERS)),
+    "longer_than_document",
+    "format_compliance",
+    "verdict_accuracy",
+    "language_agreement",
+    "copied_share",
+    "copied_density",
+    "novelty",
+    *(f"novelty_{size}" for size in (1, 2, 3, 4)),
+)
+_OF_BASELINES = (*PEOPLE.values(), "entity_fidelity", "copied_share", "novelty")
+BUCKETS = tuple(f"{step / 10:.1f}-{(step + 1) / 10:.1f}" for step in range(10))
+LONGER = "longer"
+
+
+class Measured:
+    """The measures of all rows, as they come in.
+
+    Args:
+        seed: of the bootstrap.
+        gold_rows: how many the gold has; 0 without gold.
+    """
+
+    def __init__(self, seed: int, gold_rows: int) -> None:
+        self._seed = seed
+        self._sums = QuerySums()
+        self._examples = Examples()
+        self._scores = Scores()
+        self._counts: Counter[str] = Counter()
+        self._confusion: Counter[tuple[str, str]] = Counter()
+        self._characters: dict[str, array[float]] = {}
+        self._tokens: array[float] = array("d")
+        self._matched = bytearray(gold_rows + 1)
+        self._baselines: dict[str, None] = {}
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """One line of rows.jsonl."""
+        quality = row["quality"]
+        place = self._sums.place(row["query_id"])
+        for measure, total, count in row_items(quality):
+            self._sums.add(place, measure, total, count)
+        self._examples.add(row)
+        self._scores.add(row["query_id"], quality)
+        self._count(quality)
+        evidence, characters = quality.get("evidence"), quality["document_characters"]
+        self._baselines |= dict.fromkeys(quality.get("baselines", {}))
+        if evidence and characters:
+            self._tokens.append(evidence["tokens"] / (quality["document_tokens"] or 1))
+            texts = {OWN: evidence} | quality.get("baselines", {})
+            for name, measures in texts.items():
+                if "characters" in measures:
+                    held = self._characters.setdefault(name, array("d"))
+                    held.append(measures["characters"] / characters)
+
+    def content(self) -> dict[str, Any]:
+        """Of metrics.json: quality, statistics, examples, pairs and gold."""
+        means = self._sums.means()
+        quality: dict[str, Any] = {name: means.get(name) for name in _MEASURES}
+        quality |= self._compression()
+        baselines = {
+            name: {
+                measure: means.get(
+                    f"{name}.{measure}", _COPY.get(measure) if name == "document" else None
+                )
+                for measure in _OF_BASELINES
+            }
+            | {"compression_median": _quartiles(self._characters.get(name, ()))[1]}
+            for name in self._baselines
+        }
+        if "document" in baselines:
+            baselines["document"] |= _COPY
+        wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
+        there = [name for name in wanted if name in means]
+        return {
+            "quality": quality | {"baselines": baselines} | self._scores.figures(),
+            "statistics": {
+                "intervals": {name: self._sums.interval(name, self._seed) for name in there},
+                "counts": {name: self._sums.rows[name] for name in there},
+                "confusion": {
+                    verdict: {label: self._confusion[verdict, label] for label in ("yes", "no")}
+                    for verdict in ("yes", "no")
+                },
+                "compression_histogram": self._histogram(),
+                **self._scores.statistics(),
+            },
+            "examples": self._examples.content(),
+            "pairs": {"all": self._counts["all"], "queries": self._sums.queries}
+            | {name: count for name, count in sorted(self._counts.items()) if name != "all"},
+            "gold": {
+                "matched": sum(self._matched),
+                "unmatched": len(self._matched) - 1 - sum(self._matched),
+            },
+        }
+
+    def _count(self, quality: Mapping[str, Any]) -> None:
+        counts, verdict = self._counts, quality["verdict"]
+        counts["all"] += 1
+        counts[verdict or "undecided"] += 1
+        counts["predictions" if quality["predicted"] else "labels"] += 1
+        if verdict == "yes":
+            counts["yes_without_texts_asked"] += not quality["asked"]
+            counts["yes_without_evidence"] += quality["asked"] and "evidence" not in quality
+        if verdict and quality["label"]:
+            self._confusion[verdict, quality["label"]] += 1
+        if "gold" in quality:
+            counts["with_gold"] += 1
+            for number in quality["gold"]["rows"]:
+                self._matched[number] = 1
+
+    def _compression(self) -> dict[str, float | None]:
+        q1, median, q3 = _quartiles(self._characters.get(OWN, ()))
+        tokens = _quartiles(self._tokens)
+        return {
+            "compression_median": median,
+            "compression_q1": q1,
+            "compression_q3": q3,
+            "compression_tokens_median": tokens[1],
+            "compression_tokens_q1": tokens[0],
+            "compression_tokens_q3": tokens[2],
+        }
+
+    def _histogram(self) -> dict[str, int]:
+        buckets = (*BUCKETS, LONGER)
+        found = Counter(
+            LONGER if ratio > 1 else BUCKETS[min(int(ratio * 10), len(BUCKETS) - 1)]
+            for ratio in self._characters.get(OWN, ())
+        )
+        return {name: found[name] for name in buckets}
+
+
+def _quartiles(values: Iterable[float]) -> list[float | None]:
+    """Quartiles and median, by linear interpolation; None without values."""
+    import numpy as np
+
+    found = np.asarray(values, float)
+    return (
+        [float(one) for one in np.quantile(found, [0.25, 0.5, 0.75])] if found.size else [None] * 3
+    )

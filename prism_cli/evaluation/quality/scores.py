@@ -1,0 +1,54 @@
+"""The reranker's scores of rows.jsonl: calibration, and what an agent would read at thresholds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prism_cli.domain.score_calibration import ScoreCalibration
+from prism_cli.domain.threshold_sweep import ThresholdSweep
+
+_VERDICTS = {True: "yes", False: "no", None: None}
+
+
+class Scores:
+    """Rows with a score. Their verdict is the label, else what people say of the pair."""
+
+    def __init__(self) -> None:
+        self._calibration = ScoreCalibration()
+        self._sweep = ThresholdSweep()
+        self._rows = 0
+
+    def add(self, query_id: str, quality: Mapping[str, Any]) -> None:
+        """One row; passed over without a score."""
+        score = quality["score"]
+        if score is None:
+            return
+        self._rows += 1
+        gold = quality.get("gold", {})
+        verdict = quality["label"] or _VERDICTS[gold.get("answerable")]
+        if verdict is not None:
+            self._calibration.add(score, verdict)
+        evidence, in_document = quality.get("evidence"), gold.get("in_document")
+        kept = in_document
+        if in_document is not None and evidence:
+            kept = quality["people"].get("answer_kept", False)
+        self._sweep.add(
+            score,
+            verdict,
+            quality["document_tokens"],
+            evidence["tokens"] if evidence else None,
+            query_id=query_id,
+            answer_read=kept,
+            answer_in_document=in_document,
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """Plain numbers: `scores`, `thresholds`; nothing without a score."""
+        if not self._rows:
+            return {}
+        return {"scores": self._calibration.content(), "thresholds": self._sweep.content()}
+
+    def statistics(self) -> dict[str, Any]:
+        """Curves: `reliability`, `thresholds`; nothing without a score."""
+        if not self._rows:
+            return {}
+        return {"reliability": self._calibration.curves(), "thresholds": self._sweep.points()}

@@ -1,0 +1,120 @@
+"""The queries that a system moved most against another, with what a reader needs to see why."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prism_cli.domain.metrics import ranked
+from prism_cli.evaluation.ranking.runs import Run
+
+MOST = 10
+"""Queries that are shown each way."""
+TEXT_CHARACTERS = 600
+"""Of a query or document in metrics.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is kept of one system's ranking of one query.
+
+    Attributes:
+        top: its first document.
+        ranks: from 1, of the documents with the query's best grade.
+    """
+
+    top: str | None
+    ranks: Mapping[str, int]
+
+
+def seen(run: Run, qrels: Mapping[str, Mapping[str, int]], queries: Sequence[str]) -> list[Seen]:
+    """One for each of `queries`."""
+    found = []
+    for query_id in queries:
+        hits = ranked(run.get(query_id, ()))
+        best = set(_best_judged(qrels[query_id]))
+        ranks = {doc_id: rank for rank, (doc_id, _) in enumerate(hits, 1) if doc_id in best}
+        found.append(Seen(hits[0][0] if hits else None, ranks))
+    return found
+
+
+def most_moved(
+    queries: Sequence[tuple[str, str]],
+    qrels: Mapping[str, Mapping[str, int]],
+    values: tuple[Sequence[float], Sequence[float]],
+    rankings: tuple[Sequence[Seen], Sequence[Seen]],
+) -> dict[str, list[dict[str, Any]]]:
+    """`gained` and `lost`: up to MOST queries each, the largest difference first.
+
+    Args:
+        values: of each query, before and after.
+        rankings: likewise.
+    """
+    before, after = values
+    moved = [index for index in range(len(queries)) if before[index] != after[index]]
+    moved.sort(key=lambda index: before[index] - after[index])  # stable: file order among equals
+
+    def shown(index: int) -> dict[str, Any]:
+        query_id, query = queries[index]
+        grades = qrels[query_id]
+        old, new = rankings[0][index], rankings[1][index]
+        best = _shown_best(grades, old, new)
+        return {
+            "query_id": query_id,
+            "query": query[:TEXT_CHARACTERS],
+            "before": before[index],
+            "after": after[index],
+            "top_before": _document(old.top, grades),
+            "top_after": _document(new.top, grades),
+            "best_judged": best
+            and {
+                "doc_id": best,
+                "grade": grades[best],
+                "rank_before": old.ranks.get(best),
+                "rank_after": new.ranks.get(best),
+            },
+        }
+
+    gained = [index for index in moved if after[index] > before[index]][:MOST]
+    lost = [index for index in reversed(moved) if after[index] < before[index]][:MOST]
+    return {"gained": list(map(shown, gained)), "lost": list(map(shown, lost))}
+
+
+def texts_shown(
+    blocks: Sequence[Mapping[str, Any]], documents: Iterator[tuple[str, str]]
+) -> dict[str, str]:
+    """doc_id -> text, cut, of every document that the blocks name and the corpus holds."""
+    wanted = {
+        one[place]["doc_id"]
+        for block in blocks
+        for way in ("gained", "lost")
+        for one in block[way]
+        for place in ("top_before", "top_after", "best_judged")
+        if one[place]
+    }
+    found = {}
+    for doc_id, text in documents if wanted else ():
+        if doc_id in wanted:
+            wanted.discard(doc_id)
+            found[doc_id] = text[:TEXT_CHARACTERS]
+            if not wanted:
+                break
+    return dict(sorted(found.items()))
+
+
+def _document(doc_id: str | None, grades: Mapping[str, int]) -> dict[str, Any] | None:
+    return None if doc_id is None else {"doc_id": doc_id, "grade": grades.get(doc_id)}
+
+
+def _best_judged(grades: Mapping[str, int]) -> list[str]:
+    best = max(grades.values(), default=0)
+    return [doc_id for doc_id, grade in grades.items() if grade == best and best > 0]
+
+
+def _shown_best(grades: Mapping[str, int], old: Seen, new: Seen) -> str | None:
+    """Of the documents with the best grade the one that either ranking has highest."""
+    far = len(grades) + max([*old.ranks.values(), *new.ranks.values()], default=0)
+    return min(
+        _best_judged(grades),
+        key=lambda doc_id: (min(old.ranks.get(doc_id, far), new.ranks.get(doc_id, far)), doc_id),
+        default=None,
+    )

@@ -1,0 +1,157 @@
+"""A report as one HTML file: no script, nothing from outside, the same bytes each time.
+
+Every text goes through `_Safe.text` on its way into the template (jinja2's `finalize`), so none can
+be forgotten: it is escaped, and what would be invisible or turn the line around is spelled.
+"""
+
+import base64
+import hashlib
+import importlib.resources
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prism_cli.reporting.charts import draw, page_colours
+from prism_cli.reporting.colours import stylesheet
+from prism_cli.reporting.numbers import behind, cell, is_number_column
+from prism_cli.reporting.page import (
+    Bars,
+    Excerpts,
+    HeatMap,
+    Histogram,
+    Lines,
+    Note,
+    Page,
+    Part,
+    Table,
+)
+from prism_cli.reporting.visible import one_line, spelled
+
+_LONGEST_TEXT = 20_000
+_MOST_ROWS = 2_000
+_FIGURES = (Bars, Lines, HeatMap, Histogram)
+
+
+def render_page(page: Page) -> bytes:
+    """The file's content, UTF-8.
+
+    Raises:
+        MissingPackageError: matplotlib or jinja2 is not installed (by way of ModuleNotFoundError).
+    """
+    import jinja2
+
+    folder = importlib.resources.files("prism_cli.reporting")
+    style = stylesheet() + (folder / "page.css").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=_finished,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["line"] = lambda text, limit=300: one_line(text, limit)
+    template = environment.from_string((folder / "page.html.jinja").read_text("utf-8"))
+    colours = page_colours(part for section in page.sections for part in section.parts)
+    counts = {"Figure": 0, "Table": 0}
+    sections = [
+        {
+            "ident": f"section-{number}",
+            "title": section.title,
+            "words": section.words,
+            "parts": [_view(part, counts, colours) for part in section.parts],
+        }
+        for number, section in enumerate(page.sections, 1)
+    ]
+    from markupsafe import Markup
+
+    return template.render(
+        page=page,
+        sections=sections,
+        provenance=_provenance(page.provenance),
+        style=Markup(style),
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+    ).encode()
+
+
+def _finished(value: object) -> object:
+    """What a template's expression becomes: markup of ours as it is, all else safe text."""
+    from markupsafe import Markup, escape
+
+    if isinstance(value, Markup):
+        return value
+    text = str(value)
+    if len(text) > _LONGEST_TEXT:
+        text = text[:_LONGEST_TEXT] + f" … ({len(text) - _LONGEST_TEXT:,} more characters)"
+    safe = spelled(str(escape(text)), '<small class="hidden">{}</small>'.format)
+    return Markup(safe)  # escaped above; a mark is code points alone
+
+
+def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dict[str, Any]:
+    """What the template needs of a part."""
+    from markupsafe import Markup
+
+    if isinstance(part, Note):
+        return {"kind": "note", "text": part.text, "warning": part.warning}
+    if isinstance(part, Excerpts):
+        return {"kind": "excerpts", "title": part.title, "excerpts": part.excerpts}
+    if isinstance(part, Table):
+        return {"kind": "table", "name": _numbered("Table", counts), **_table(part)}
+    name = _numbered("Figure", counts)
+    drawn = draw(part, name.lower().replace(" ", "-"), colours)
+    return {
+        "kind": "figure",
+        "name": name,
+        "title": part.title,
+        "svg": Markup(drawn.decode()),
+        "table": _table(behind(part)),
+    }
+
+
+def _numbered(kind: str, counts: dict[str, int]) -> str:
+    counts[kind] += 1
+    return f"{kind} {counts[kind]}"
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = table.rows[:_MOST_ROWS]
+    right = [
+        is_number_column([row[place] for row in rows if place < len(row)])
+        for place in range(len(table.columns))
+    ]
+    return {
+        "title": table.title,
+        "columns": list(zip(table.columns, right, strict=True)),
+        "rows": [
+            [
+                (cell(value, table.decimals), to_right)
+                for value, to_right in zip(row, right, strict=False)
+            ]
+            for row in rows
+        ],
+        "left_out": len(table.rows) - len(rows),
+    }
+
+
+def _provenance(found: Mapping[str, object]) -> dict[str, Any]:
+    """The command as one line, name and value pairs, and all else as JSON."""
+    known = ("command", "versions", "files", "models")
+    command = found.get("command", ())
+    return {
+        "command": command if isinstance(command, str) else shlex.join(map(str, _listed(command))),
+        "pairs": [
+            (title, [(str(name), str(value)) for name, value in values.items()])
+            for title in known[1:]
+            if isinstance(values := found.get(title), Mapping) and values
+        ],
+        "rest": [
+            (name, json.dumps(value, indent=2, ensure_ascii=False, default=str))
+            for name, value in found.items()
+            if name not in known
+        ],
+    }
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()

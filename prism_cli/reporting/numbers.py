@@ -1,0 +1,103 @@
+"""The numbers of a figure as a table, and cells as people read them."""
+
+from collections.abc import Sequence
+
+from prism_cli.reporting.canvas import number
+from prism_cli.reporting.page import Bar, Bars, Cell, HeatMap, Histogram, Lines, Table
+
+_SIDE_BY_SIDE = 5
+"""More names than these stand below one another."""
+
+
+def behind(part: Bars | Lines | HeatMap | Histogram) -> Table:
+    """Everything that the figure shows."""
+    if isinstance(part, Bars):
+        return _of_bars(part)
+    if isinstance(part, Lines):
+        return _of_lines(part)
+    if isinstance(part, HeatMap):
+        rows = tuple((name, *values) for name, values in zip(part.rows, part.values, strict=False))
+        return Table((part.row_title, *part.columns), rows, decimals=part.decimals)
+    rows = tuple(
+        (bucket, *(counts[place] if place < len(counts) else None for _, counts in part.series))
+        for place, bucket in enumerate(part.buckets)
+    )
+    names = [name for name, _ in part.series]
+    return Table((part.x, *(names if any(names) else ["count"])), rows)
+
+
+def cell(value: Cell, decimals: int) -> str:
+    """One cell in words."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return f"{value:,}".replace("-", "−")
+    return number(value, decimals)
+
+
+def is_number_column(cells: Sequence[Cell]) -> bool:
+    """Whether a column is set to the right."""
+    told = [one for one in cells if one is not None]
+    return bool(told) and not any(isinstance(one, str) for one in told)
+
+
+def _of_bars(part: Bars) -> Table:
+    names = list(dict.fromkeys(bar.name for _, bars in part.groups for bar in bars))
+    spans = any(bar.low is not None for _, bars in part.groups for bar in bars)
+    single = len(names) == 1 or all(len(bars) < 2 for _, bars in part.groups)
+    if len(part.groups) > 1 and len(names) <= _SIDE_BY_SIDE and not (spans and len(names) > 3):
+        columns = [column for name in names for column in ([name, "95 %"] if spans else [name])]
+        wide: list[tuple[Cell, ...]] = []
+        for group, bars in part.groups:
+            by_name = {bar.name: bar for bar in bars}
+            line: list[Cell] = [group]
+            for name in names:
+                bar = by_name.get(name)
+                line.append(bar.value if bar else None)
+                if spans:
+                    line.append(_span(bar, part.decimals) if bar else None)
+            wide.append(tuple(line))
+        return Table(("", *columns), tuple(wide), decimals=part.decimals)
+    grouped = len(part.groups) > 1 and not (single and False)
+    head = (*(("group",) if grouped else ()), "", part.measure, *(("95 %",) if spans else ()))
+    rows = tuple(
+        (
+            *((group,) if grouped else ()),
+            bar.name,
+            bar.value,
+            *((_span(bar, part.decimals),) if spans else ()),
+        )
+        for group, bars in part.groups
+        for bar in bars
+    )
+    return Table(head, rows, decimals=part.decimals)
+
+
+def _span(bar: Bar, decimals: int) -> str | None:
+    if bar.low is None or bar.high is None:
+        return None
+    return f"{number(bar.low, decimals)} to {number(bar.high, decimals)}"
+
+
+def _of_lines(part: Lines) -> Table:
+    by_x = [
+        {
+            x: (y, weight)
+            for (x, y), weight in zip(
+                line.points, line.weights or [None] * len(line.points), strict=False
+            )
+        }
+        for line in part.lines
+    ]
+    weighted = [bool(line.weights) for line in part.lines]
+    head: list[str] = [part.x]
+    for line, has in zip(part.lines, weighted, strict=True):
+        head += [line.name or part.y, *(["rows"] if has else [])]
+    rows = []
+    for x in sorted({x for points in by_x for x in points}):
+        line_cells: list[Cell] = [f"{x:.6g}"]
+        for points, has in zip(by_x, weighted, strict=True):
+            y, weight = points.get(x, (None, None))
+            line_cells += [y, *([weight] if has else [])]
+        rows.append(tuple(line_cells))
+    return Table(tuple(head), tuple(rows), decimals=part.decimals)

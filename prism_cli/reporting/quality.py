@@ -1,0 +1,326 @@
+"""The report of `prism eval quality`, from the content of metrics.json alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prism_cli.domain.fidelity import CHARACTERS, CLASSES
+from prism_cli.reporting import scores
+from prism_cli.reporting.page import (
+    Bar,
+    Bars,
+    Excerpt,
+    Excerpts,
+    Histogram,
+    Note,
+    Page,
+    Part,
+    Section,
+    Table,
+)
+
+OWN = "evidence"
+_BASELINES = {
+    "document": "whole document",
+    "lead": "first sentences",
+    "extractive": "closest sentences",
+}
+_PEOPLE = {
+    "answer_retention": "answer retention",
+    "rationale_recall": "rationale recall",
+    "rationale_precision": "rationale precision",
+    "rationale_f1": "rationale F1",
+}
+_TEXTS = {
+    "copied_share": "copied share",
+    "novelty": "novelty",
+}
+_RATES = {
+    "wrong_yes_rate": "wrong yes",
+    "missed_yes_rate": "missed yes",
+}
+_EXAMPLES = {
+    "wrong_yes": (
+        "Yes, though people say that the document does not answer",
+        "those with the highest score",
+    ),
+    "answer_lost": ("The evidence lost the gold answer", "those with the highest score"),
+    "lowest_fidelity": (
+        "Numbers and names that the document does not have",
+        "those with the smallest share found",
+    ),
+}
+_COUNTS = {
+    "all": "pairs",
+    "queries": "queries",
+    "predictions": "pairs with a prediction",
+    "labels": "pairs measured by the texts of their labels",
+    "yes": "verdict yes",
+    "no": "verdict no",
+    "undecided": "verdict undecided",
+    "yes_without_texts_asked": "yes, for which no texts were asked (left out of all text figures)",
+    "yes_without_evidence": "yes without evidence (keeps no answer, recalls nothing)",
+    "with_gold": "pairs with marks by people",
+}
+_GOLD = {
+    "rows": "rows of marks",
+    "matched": "of them with a pair",
+    "unmatched": "of them without",
+    "repeated": "of a pair that came before, put together with it",
+    "contradictory": "left out, contradicting each other",
+    "unreadable": "lines passed over as no marks",
+}
+
+
+def page(metrics: Mapping[str, Any]) -> Page:
+    """The whole report."""
+    return Page(
+        "Quality of evidence",
+        _headline(metrics),
+        sections(metrics),
+        _highlights(metrics),
+        metrics["provenance"],
+    )
+
+
+def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Those that have something to show."""
+    quality, statistics = metrics["quality"], metrics["statistics"]
+    found = [_people(metrics), _verdicts(metrics), _faithful(metrics), _length(metrics)]
+    if "scores" in quality:
+        found += scores.sections(
+            quality["scores"],
+            statistics["reliability"],
+            quality["thresholds"],
+            statistics["thresholds"],
+        )
+    return tuple(one for one in [*found, _examples(metrics), _counted(metrics)] if one.parts)
+
+
+def _headline(metrics: Mapping[str, Any]) -> str:
+    quality, counts = metrics["quality"], metrics["statistics"]["counts"]
+    words = []
+    if quality["answer_retention"] is not None:
+        others = [
+            f"{one['answer_retention']:.1%} for the {_BASELINES[name]}"
+            for name, one in quality["baselines"].items()
+            if one["answer_retention"] is not None
+        ]
+        words.append(
+            f"{quality['answer_retention']:.1%} of {counts['answer_retention']:,} evidence texts "
+            "keep the answer that people gave" + (f" ({', '.join(others)})." if others else ".")
+        )
+    if quality["compression_median"] is not None:
+        words.append(
+            f"The median evidence has {quality['compression_median']:.0%} of its document's length."
+        )
+    if quality["entity_fidelity"] is not None:
+        words.append(
+            f"{quality['entity_fidelity']:.1%} of its numbers, dates, names, acronyms, quotations "
+            "and addresses stand in the document."
+        )
+    if not words:
+        words.append("No yes among these rows came with a text to measure.")
+    return " ".join(words)
+
+
+def _highlights(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    names = _PEOPLE | {
+        "wrong_yes_rate": "wrong yes",
+        "entity_fidelity": "entity fidelity",
+        "verdict_accuracy": "verdict accuracy",
+        "format_compliance": "format",
+    }
+    quality, spans = metrics["quality"], metrics["statistics"]["intervals"]
+    found = [
+        (words, f"{quality[name]:.3f}", "{:.3f} to {:.3f}".format(*spans[name]))
+        for name, words in names.items()
+        if quality[name] is not None
+    ]
+    if quality["compression_median"] is not None:
+        half = f"half of them: {quality['compression_q1']:.2f} to {quality['compression_q3']:.2f}"
+        found.append(("length / document", f"{quality['compression_median']:.2f}", half))
+    return tuple(found)
+
+
+def _people(metrics: Mapping[str, Any]) -> Section:
+    parts: list[Part] = []
+    groups = _groups(metrics, _PEOPLE)
+    if groups:
+        parts.append(Bars("Against people's marks", "mean over rows", groups, 1.0))
+    rates = _own_bars(metrics, _RATES)
+    if rates:
+        parts.append(Bars("Verdicts against people's marks", "share of rows", (("", rates),), 1.0))
+    if parts:
+        parts.append(
+            Note(
+                "Retention: a gold answer stands whole in the evidence, by SQuAD's normalisation. "
+                "A marked sentence is recalled where at least half of its tokens stand in the "
+                "evidence; a sentence of the evidence is right where at least half of its tokens "
+                "stand in the marked ones. These count rows with a yes, 0 where it came without "
+                "evidence. Marks that name no document count where they stand in it and the label "
+                "is no no. Wrong yes: a yes where people say that the document does not answer; "
+                "missed yes: a no where they say that it does. Intervals: 95 %, the queries being "
+                "the sample."
+            )
+        )
+    return Section(
+        "Evidence against people",
+        "What people marked as answer or rationale, and whether it is still there. The same for "
+        "what could be shown instead: the whole document, its first sentences at the length of the "
+        "evidence, and its sentences closest to the query.",
+        tuple(parts),
+    )
+
+
+def _verdicts(metrics: Mapping[str, Any]) -> Section:
+    confusion, accuracy = metrics["statistics"]["confusion"], metrics["quality"]["verdict_accuracy"]
+    if accuracy is None:
+        return Section("Verdicts", "", ())
+    low, high = metrics["statistics"]["intervals"]["verdict_accuracy"]
+    rows = tuple(
+        (f"predicted {verdict}", labels["yes"], labels["no"])
+        for verdict, labels in confusion.items()
+    )
+    return Section(
+        "Verdicts against labels",
+        f"The predicted verdict equals the label in {accuracy:.1%} of the rows that have both "
+        f"({low:.1%} to {high:.1%}).",
+        (Table(("", "label yes", "label no"), rows, "Rows by verdict and label"),),
+    )
+
+
+def _faithful(metrics: Mapping[str, Any]) -> Section:
+    kinds = {f"entity_fidelity_{kind.replace(' ', '_')}": kind for kind in (*CLASSES, CHARACTERS)}
+    bars = _own_bars(metrics, {"entity_fidelity": "all", **kinds})
+    parts: list[Part] = []
+    if bars:
+        parts.append(
+            Bars("Entities by class", "share that stands in the document", (("", bars),), 1.0)
+        )
+    form = {
+        "format_compliance": "both texts could be read",
+        "language_agreement": "in the document's language",
+    }
+    checks = _own_bars(metrics, form)
+    if checks:
+        parts.append(Bars("Form", "share of texts", (("", checks),), 1.0))
+    return Section(
+        "Faithfulness and form",
+        "Numbers with units, dates, names, acronyms, quotations and addresses of the evidence, "
+        "looked up in the document by rules. Pairs of neighbouring characters are for scripts "
+        "without capitals; they stand outside the sum.",
+        tuple(parts),
+    )
+
+
+def _length(metrics: Mapping[str, Any]) -> Section:
+    quality, counts = metrics["quality"], metrics["statistics"]["compression_histogram"]
+    if quality["compression_median"] is None:
+        return Section("Length and copying", "", ())
+    rows = tuple(
+        (words, *(quality[f"{name}_{part}"] for part in ("q1", "median", "q3")))
+        for name, words in (
+            ("compression", "characters"),
+            ("compression_tokens", "tokens (estimated)"),
+        )
+    )
+    parts: list[Part] = [
+        Histogram(
+            "Length of the evidence over that of the document, in characters",
+            "length of evidence / length of document",
+            tuple(counts),
+            (("evidence texts", tuple(counts.values())),),
+        ),
+        Table(("in", "lower quartile", "median", "upper quartile"), rows, "Quartiles", 3),
+    ]
+    groups = _groups(metrics, _TEXTS)
+    if groups:
+        parts.append(Bars("Copied and new", "share", groups, 1.0))
+    novelty = {f"novelty_{size}": f"{size}-grams" for size in (1, 2, 3, 4)}
+    parts.append(
+        Bars("New n-grams", "share not in the document", (("", _own_bars(metrics, novelty)),), 1.0)
+    )
+    longer = quality["longer_than_document"]
+    return Section(
+        "Length and copying",
+        f"{longer:.1%} of the evidence texts are longer than their document. Copied share: words "
+        "in the longest spans that stand in the document as well; novelty: runs of one to four "
+        "words that do not.",
+        tuple(parts),
+    )
+
+
+def _examples(metrics: Mapping[str, Any]) -> Section:
+    parts = tuple(
+        Excerpts(f"{title}: {which}", tuple(_excerpt(one) for one in metrics["examples"][kind]))
+        for kind, (title, which) in _EXAMPLES.items()
+        if metrics["examples"].get(kind)
+    )
+    return Section("Rows to look at", "Texts are cut to 800 characters.", parts)
+
+
+def _excerpt(one: Mapping[str, Any]) -> Excerpt:
+    facts = [("query", one["query_id"]), ("document", one["doc_id"])]
+    if one.get("score") is not None:
+        facts.append(("score", f"{one['score']:.3f}"))
+    facts += [
+        (name, "; ".join(one[field]))
+        for name, field in (("not in the document", "missing"), ("gold answers", "answers"))
+        if one.get(field)
+    ]
+    return Excerpt(
+        one["query"], tuple(facts), tuple((name, one[name]) for name in ("evidence", "document"))
+    )
+
+
+def _counted(metrics: Mapping[str, Any]) -> Section:
+    rows = [(words, metrics["input_rows"][name]) for name, words in _input_words().items()]
+    rows += [(words, metrics["pairs"].get(name, 0)) for name, words in _COUNTS.items()]
+    parts: list[Part] = [Table(("what", "count"), tuple(rows), "Rows")]
+    gold = metrics["gold"]
+    if gold:
+        told = tuple((words, gold[name]) for name, words in _GOLD.items())
+        parts.append(Table(("what", "count"), told, "Marks by people"))
+    if metrics["pairs"].get("labels"):
+        text = (
+            f"{metrics['pairs']['labels']:,} pairs have no prediction: their labels were measured."
+        )
+        parts.insert(0, Note(text, warning=True))
+    return Section("What was counted", "", tuple(parts))
+
+
+def _input_words() -> dict[str, str]:
+    return {"rows": "input rows", "rejected": "rejected", "pending": "pending, not measured"}
+
+
+def _groups(
+    metrics: Mapping[str, Any], names: Mapping[str, str]
+) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
+    """A group a measure: the evidence's bar, then those of the baselines."""
+    quality = metrics["quality"]
+    found = []
+    for name, words in names.items():
+        if quality[name] is None:
+            continue
+        bars = [_bar(metrics, OWN, quality[name], name)]
+        bars += [
+            _bar(metrics, _BASELINES[baseline], one[name], f"{baseline}.{name}")
+            for baseline, one in quality["baselines"].items()
+            if one[name] is not None
+        ]
+        found.append((words, tuple(bars)))
+    return tuple(found)
+
+
+def _own_bars(metrics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Bar, ...]:
+    quality = metrics["quality"]
+    return tuple(
+        _bar(metrics, words, quality[name], name)
+        for name, words in names.items()
+        if quality[name] is not None
+    )
+
+
+def _bar(metrics: Mapping[str, Any], name: str, value: float, measure: str) -> Bar:
+    span: Sequence[float] | None = metrics["statistics"]["intervals"].get(measure)
+    return Bar(name, value, *span) if span else Bar(name, value)

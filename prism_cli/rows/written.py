@@ -1,0 +1,114 @@
+"""What was written about a pair, by a reranker or by whoever labelled it, in one form."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prism_cli.errors import RowError
+from prism_cli.rows.row import Row, doc_id, json_type, number_field, query_id, string_field
+
+SOURCES = ("auto", "predicted", "labels")
+"""Whose texts: auto takes the prediction where a row has one, else the label."""
+_FIELDS = {
+    True: ("predicted_verdict", "predicted_contribution", "predicted_evidence"),
+    False: ("verdict", "contribution", "evidence"),
+}
+_ASKED = {True: ("format_ok",), False: ("generator", "generation_error")}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One pair with what was written.
+
+    Attributes:
+        title: "" where there is none.
+        body: the document without its title.
+        predicted: whether verdict and texts are a reranker's; else they are the row's labels.
+        verdict: of whom the texts are; texts without a verdict are a yes. None: undecided.
+        contribution, evidence: "" where there is none, as always without a yes.
+        asked: whether texts were asked for; False for verdicts alone.
+        format_ok: whether both texts could be read; None without a yes, or where none were asked.
+        label: the row's own verdict where there is a prediction beside it.
+        score: of the reranker, in [0, 1].
+    """
+
+    query_id: str
+    doc_id: str
+    query: str
+    title: str
+    body: str
+    predicted: bool
+    verdict: str | None
+    contribution: str
+    evidence: str
+    asked: bool
+    format_ok: bool | None
+    label: str | None
+    score: float | None
+
+    @property
+    def document(self) -> str:
+        """What a model reads as the document."""
+        return f"{self.title} {self.body}" if self.title else self.body
+
+
+def written(row: Row, source: str = "auto") -> Written:
+    """Read a pair row.
+
+    Args:
+        source: one of SOURCES.
+
+    Raises:
+        RowError: a field of another type, or nothing that `source` asks for; names it.
+    """
+    predicted = source == "predicted" or (
+        source == "auto" and any(name in row for name in _FIELDS[True])
+    )
+    names = _FIELDS[predicted]
+    label = _verdict(row, "verdict")
+    verdict = _verdict(row, names[0])
+    contribution, evidence = (string_field(row, one, required=False).strip() for one in names[1:])
+    if names[0] not in row and not evidence:
+        _refuse(names[0], source)
+    verdict = "yes" if verdict is None and evidence else verdict
+    asked = any(name in row for name in (*names[1:], *_ASKED[predicted]))
+    format_ok = row.get("format_ok") if predicted else None
+    if not isinstance(format_ok, bool | None):
+        raise RowError("format_ok", f"expected true, false or null, found {json_type(format_ok)}")
+    yes = verdict == "yes"
+    if format_ok is None:
+        format_ok = bool(contribution and evidence)
+    return Written(
+        query_id=query_id(row),
+        doc_id=doc_id(row),
+        query=row["query"],
+        title=row.get("title") or "",
+        body=row["document"],
+        predicted=predicted,
+        verdict=verdict,
+        contribution=contribution if yes else "",
+        evidence=evidence if yes else "",
+        asked=asked,
+        format_ok=format_ok if yes and asked else None,
+        label=label if predicted else None,
+        score=number_field(row, "score", 0, 1),
+    )
+
+
+def _verdict(row: Row, name: str) -> str | None:
+    found: Any = row.get(name)
+    if found not in ("yes", "no", None):
+        raise RowError(name, f'expected "yes", "no" or null, found {json_type(found)}')
+    return found if found is None else str(found)
+
+
+def _refuse(name: str, source: str) -> None:
+    wanted = {
+        "auto": "a prediction (predicted_verdict, as prism rerank writes it) or a label (verdict, "
+        "as prism relabel writes it)",
+        "predicted": "a prediction, as prism rerank writes it",
+        "labels": "a label, as prism relabel writes it",
+    }
+    raise RowError(
+        "predicted_verdict" if source == "auto" else name,
+        f"expected {wanted[source]}, found no such field",
+    )

@@ -29,10 +29,12 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
     quality, statistics = metrics["quality"], metrics["statistics"]
     baselines = quality["baselines"]
     pairs = metrics["pairs"]
-    title = f"{pairs['all']:,} pairs of {pairs['queries']:,} queries"
+    console = Console(highlight=False)
+    told = f"{pairs['all']:,} pairs of {pairs['queries']:,} queries"
     if pairs.get("labels"):
-        title += f", {pairs['labels']:,} of them with the texts of the labels"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        told += f"; {pairs['labels']:,} pairs have no prediction: the texts of their labels"
+    console.print(told, soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
     table.add_column("measure", no_wrap=True)
     for name in ("value", "95 % interval", "rows", *baselines):
         table.add_column(name, justify="right", no_wrap=True)
@@ -44,7 +46,6 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
         count = f"{statistics['counts'][name]:,}"
         cells = [_number(quality[name]), f"{low:.3f} to {high:.3f}", count]
         table.add_row(name, *cells, *others)
-    console = Console(highlight=False)
     console.print(table)
     for name, unit in _LENGTHS.items():
         q1, median, q3 = (quality[f"{name}_{part}"] for part in ("q1", "median", "q3"))
@@ -58,7 +59,8 @@ def print_quality(metrics: Mapping[str, Any]) -> None:
     if gold:
         console.print(
             f"gold: {gold['matched']:,} rows matched, {gold['unmatched']:,} not; "
-            f"{pairs.get('with_gold', 0):,} of {pairs['all']:,} pairs have some"
+            f"{pairs.get('with_gold', 0):,} of {pairs['all']:,} pairs have some",
+            soft_wrap=True,
         )
 
 

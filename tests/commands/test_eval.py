@@ -171,7 +171,18 @@ def test_beir_qa_without_any_set_is_told() -> None:
 
 
 def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
-    words = ("eval", MINI, "--model", "hf:smollm2", "--limit", "4", "--top-k", "5", "--device", "cpu")
+    words = (
+        "eval",
+        MINI,
+        "--model",
+        "hf:smollm2",
+        "--limit",
+        "4",
+        "--top-k",
+        "5",
+        "--device",
+        "cpu",
+    )
     assert prism(*words, "-o", "one").returncode == 0
     assert prism(*words, "-q", "--output", "state/two").returncode == 0
     same = ["metrics.json", "report.html", "runs/squad-mini.bm25.trec"]

@@ -30,7 +30,7 @@ class Scores:
         evidence, in_document = quality.get("evidence"), gold.get("in_document")
         kept = in_document
         if in_document is not None and evidence:
-            kept = quality["people"].get("answer_kept", False)
+            kept = quality.get("people", {}).get("answer_kept", False)
         self._sweep.add(
             score,
             verdict,

@@ -1,0 +1,187 @@
+"""`prism eval quality` through the real command, on real text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.door import Done, prism
+from tests.factories import Row, read_jsonl, write_jsonl
+
+DATA = Path(__file__).parents[1] / "data"
+MINI, CHINESE = DATA / "squad-mini", DATA / "xquad-zh-mini"
+GOLD = ("--gold", MINI / "answers.jsonl", "--gold", MINI / "impossible.jsonl")
+
+
+def texts(folder: Path, name: str) -> dict[str, Any]:
+    return {row["_id"]: row for row in read_jsonl(folder / f"{name}.jsonl")}
+
+
+def rows_of(folder: Path, *, impossible: bool = False) -> list[Row]:
+    """A pair a question: evidence is the sentence around the answer, or the document's first."""
+    corpus, queries = texts(folder, "corpus"), texts(folder, "queries")
+    found = []
+    qrels = (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    for query, doc, _ in (qrel.split("\t") for qrel in qrels):
+        (answer, *_) = texts(folder, "answers")[query]["answers"]
+        document = corpus[doc]["text"]
+        at = document.find(answer)
+        found.append(
+            {
+                "query_id": query, "query": queries[query]["text"], "doc_id": doc,
+                "document": document, "verdict": "yes", "score": 0.9, "predicted_verdict": "yes",
+                "predicted_contribution": "c", "format_ok": True,
+                "predicted_evidence": document[max(at - 40, 0) : at + 40 + len(answer)],
+            }
+        )  # fmt: skip
+    for one in read_jsonl(folder / "impossible.jsonl") if impossible else []:
+        document = corpus[one["paragraph"]]["text"]
+        found.append(
+            {
+                "query_id": one["_id"], "query": one["text"], "doc_id": one["paragraph"],
+                "document": document, "score": 0.4, "predicted_verdict": "no",
+                "format_ok": None, "predicted_evidence": None, "predicted_contribution": None,
+            }
+        )  # fmt: skip
+    return found
+
+
+def quality(*words: str | Path) -> Done:
+    return prism("eval", "quality", *words)
+
+
+def metrics(folder: str = "out") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path(folder, "metrics.json").read_text())
+    return content
+
+
+def test_real_questions_against_people_with_baselines() -> None:
+    rows = rows_of(MINI, impossible=True)
+    rows[-1] |= {"predicted_verdict": "yes", "predicted_evidence": "In 2031.", "format_ok": True}
+    write_jsonl(Path("rows.jsonl"), rows)
+    words = ("rows.jsonl", *GOLD, "--baselines", "document,lead", "-o", "out")
+    done = quality(*words)
+    assert done.returncode == 0, done.stderr
+    content = metrics()
+    found, counts = content["quality"], content["statistics"]["counts"]
+    assert found["answer_retention"] > 0.95
+    assert found["baselines"]["document"]["answer_retention"] == 1
+    assert found["baselines"]["lead"]["answer_retention"] < 0.7
+    assert found["wrong_yes_rate"] == 1 / counts["wrong_yes_rate"]
+    assert found["format_compliance"] == found["verdict_accuracy"] == 1
+    assert 0.05 < found["compression_median"] < 0.4
+    assert found["copied_share"] > 0.9
+    assert found["entity_fidelity"] < 1
+    assert content["gold"]["rows"] == counts["wrong_yes_rate"] + len(texts(MINI, "answers"))
+    assert content["examples"]["wrong_yes"][0]["query"] == rows[-1]["query"]
+    assert content["kind"] == "quality"
+    assert content["provenance"]["files"].keys() == {"rows.jsonl", *map(str, GOLD[1::2])}
+    assert content["provenance"]["command"][:3] == ["prism", "eval", "quality"]
+    assert f"{found['answer_retention']:.3f}" in done.stdout
+    assert b"Quality of evidence" in Path("out/report.html").read_bytes()
+    again = quality(*words)
+    assert again.returncode == 0
+    assert "out/metrics.json: finished before, nothing to do" in again.stderr
+    assert again.stdout == done.stdout
+
+
+def test_chinese_answers_stand_in_chinese_evidence() -> None:
+    write_jsonl(Path("rows.jsonl"), rows_of(CHINESE))
+    done = quality("rows.jsonl", "--gold", CHINESE / "answers.jsonl", "--baselines", "lead",
+                   "-o", "out", "--json", "-q")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (done.stderr, json.loads(done.stdout)) == ("", metrics())
+    found = metrics()["quality"]
+    assert found["answer_retention"] > 0.95
+    assert found["entity_fidelity_neighbouring_characters"] > 0.95
+    assert found["copied_share"] > 0.95
+
+
+def test_same_bytes_in_another_folder_and_a_changed_setting_is_refused() -> None:
+    write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:20])
+    words = ("rows.jsonl", *GOLD, "--baselines", "lead")
+    for folder in ("one", "two/deep"):
+        assert quality(*words, "-o", folder).returncode == 0
+    for name in ("rows.jsonl", "metrics.json", "report.html"):
+        assert Path("one", name).read_bytes() == Path("two/deep", name).read_bytes()
+    changed = quality("rows.jsonl", *GOLD, "--baselines", "document", "-o", "one")
+    assert changed.returncode == 2
+    assert "baselines" in changed.stderr
+    replaced = quality("rows.jsonl", *GOLD, "--baselines", "none", "-o", "one", "--overwrite")
+    assert replaced.returncode == 0
+    assert metrics("one")["quality"]["baselines"] == {}
+
+
+def test_a_run_stopped_before_its_figures_goes_on_and_more_rows_are_measured() -> None:
+    rows = rows_of(MINI)
+    write_jsonl(Path("rows.jsonl"), rows[:10])
+    words = ("rows.jsonl", *GOLD, "--baselines", "none", "-o", "out")
+    assert quality(*words).returncode == 0
+    first = Path("out/metrics.json").read_bytes()
+    Path("out/metrics.json").unlink()
+    resumed = quality(*words)
+    assert "out/rows.jsonl: finished before" in resumed.stderr
+    assert Path("out/metrics.json").read_bytes() == first
+    write_jsonl(Path("rows.jsonl"), rows[:15])
+    assert quality(*words).returncode == 0
+    assert metrics()["pairs"]["all"] == 15
+
+
+def test_too_many_rejects_end_in_4_with_figures_of_the_others() -> None:
+    rows: list[Row] = [{"query": "q", "document": "d"}, *rows_of(MINI)[:3]]
+    write_jsonl(Path("rows.jsonl"), rows)
+    done = quality("rows.jsonl", *GOLD, "--baselines", "none", "-o", "out")
+    assert done.returncode == 4
+    assert metrics()["pairs"]["all"] == 3
+    assert metrics()["input_rows"] == {"rows": 4, "rejected": 1, "pending": 0}
+    (reject,) = read_jsonl(Path("out/rows.jsonl.rejects.jsonl"))
+    assert (reject["line"], reject["field"]) == (1, "predicted_verdict")
+
+
+def test_labels_are_measured_where_there_are_no_predictions() -> None:
+    rows = [
+        {"query": "q", "document": "It is 5 m.", "verdict": "yes", "contribution": "c",
+         "evidence": "5 m."},
+        {"query": "q", "document": "It is.", "verdict": "no"},
+    ]  # fmt: skip
+    write_jsonl(Path("rows.jsonl"), rows)
+    done = quality("rows.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "2 pairs have no prediction: the texts of their labels" in done.stdout
+    content = metrics("runs/eval/rows-quality")
+    assert content["pairs"]["labels"] == 2
+    assert (content["quality"]["entity_fidelity"], content["gold"]) == (1, {})
+    assert "-q" not in content["provenance"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--gold", "nowhere.jsonl"], 3, "nowhere.jsonl: no such file"),
+        (["--gold", "empty.jsonl"], 3, "no row of marks by people: empty.jsonl:1: "),
+        (["--gold", "other.jsonl"], 3, "its first row has query_id 'zzz', doc_id None"),
+        (["--baselines", "document,first"], 2, "baselines"),
+        (["--texts", "mine"], 2, "texts"),
+        (["--texts", "labels", "--max-rejects", "1"], 0, "verdict yes 2"),
+    ],
+)
+def test_what_is_refused(words: list[str], code: int, told: str) -> None:
+    write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:2])
+    write_jsonl(Path("empty.jsonl"), [{"x": 1}])
+    write_jsonl(Path("other.jsonl"), [{"query_id": "zzz", "answerable": False}])
+    done = quality("rows.jsonl", "-o", "out", "--set", "baselines=none", *words)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert Path("out/metrics.json").exists() is (code == 0)
+
+
+def test_a_folder_with_another_evaluation_is_left_alone() -> None:
+    assert prism("eval", MINI, "--model", "none", "-o", "out", "--limit", "3").returncode == 0
+    before = Path("out/metrics.json").read_bytes()
+    write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:2])
+    done = quality("rows.jsonl", "-o", "out")
+    assert done.returncode == 2
+    assert "stage: was eval, is quality" in done.stderr
+    assert Path("out/metrics.json").read_bytes() == before
+    assert not Path("out/rows.jsonl").exists()

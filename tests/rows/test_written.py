@@ -1,0 +1,87 @@
+"""Whose texts are measured, and rows that say nothing."""
+
+from typing import Any
+
+import pytest
+
+from prism_cli.errors import RowError
+from prism_cli.rows.written import Written, written
+from tests.factories import make_pair
+
+PREDICTED = {
+    "score": 0.9,
+    "predicted_verdict": "yes",
+    "predicted_contribution": "It says so.",
+    "predicted_evidence": " Item 0 is a thing. ",
+    "format_ok": True,
+}
+LABELLED = {"verdict": "no", "contribution": "A label.", "evidence": "Labelled."}
+
+
+def read(source: str = "auto", **fields: Any) -> Written:
+    return written(make_pair(**fields), source)
+
+
+def test_a_prediction_goes_before_the_label() -> None:
+    found = read(**PREDICTED, **LABELLED, title="Title")
+    assert found.predicted
+    assert (found.verdict, found.label, found.score) == ("yes", "no", 0.9)
+    assert (found.contribution, found.evidence) == ("It says so.", "Item 0 is a thing.")
+    assert (found.asked, found.format_ok) == (True, True)
+    assert found.document == f"Title {found.body}"
+
+
+def test_labels_where_they_are_asked_for_or_alone() -> None:
+    for found in (
+        read("labels", **PREDICTED | LABELLED | {"verdict": "yes"}),
+        read(**LABELLED | {"verdict": "yes"}),
+    ):
+        assert not found.predicted
+        assert (found.verdict, found.label) == ("yes", None)
+        assert (found.evidence, found.format_ok) == ("Labelled.", True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "format_ok"),
+    [
+        ({"predicted_verdict": "yes"}, False, None),  # rerank --no-evidence
+        ({"predicted_verdict": "yes", "format_ok": False, "predicted_evidence": "x"}, True, False),
+        ({"predicted_verdict": "yes", "predicted_evidence": "x"}, True, False),
+        ({"predicted_verdict": "no", "format_ok": None, "predicted_evidence": None}, True, None),
+        ({"verdict": "yes", "generator": "g", "generation_error": "refused"}, True, False),
+        ({"verdict": "yes"}, False, None),
+    ],
+)
+def test_texts_that_were_asked_for(
+    fields: dict[str, Any], asked: bool, format_ok: bool | None
+) -> None:
+    found = written({**make_pair(), **fields})
+    assert (found.asked, found.format_ok) == (asked, format_ok)
+
+
+def test_a_text_without_a_verdict_is_a_yes_and_a_no_has_no_text() -> None:
+    assert read(evidence="x").verdict == "yes"
+    assert read(predicted_evidence="x").verdict == "yes"
+    assert read(**PREDICTED | {"predicted_verdict": "no"}).evidence == ""
+    assert written({**make_pair(), "verdict": None}).verdict is None
+
+
+@pytest.mark.parametrize(
+    ("source", "fields", "field", "reason"),
+    [
+        ("auto", {}, "predicted_verdict", "prism rerank writes it"),
+        ("predicted", LABELLED, "predicted_verdict", "no such field"),
+        ("labels", PREDICTED, "verdict", "prism relabel writes it"),
+        ("auto", {"predicted_verdict": "maybe"}, "predicted_verdict", "'maybe'"),
+        ("auto", {"verdict": 1, **PREDICTED}, "verdict", "number 1"),
+        ("auto", PREDICTED | {"predicted_evidence": ["x"]}, "predicted_evidence", "array"),
+        ("auto", PREDICTED | {"format_ok": "yes"}, "format_ok", "string 'yes'"),
+        ("auto", PREDICTED | {"score": 1.5}, "score", "1.5"),
+    ],
+)
+def test_rows_that_cannot_be_read(
+    source: str, fields: dict[str, Any], field: str, reason: str
+) -> None:
+    with pytest.raises(RowError, match=reason) as raised:
+        read(source, **fields)
+    assert raised.value.field == field

@@ -157,8 +157,9 @@ class RatedTexts(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """16 hex digits that stand for the four texts, and for nothing else."""
-        return texts_digest(*self).hex()[:16]
+        """Stands for the four texts alone. A letter before 16 hex digits, lest a spreadsheet takes
+        it for a number."""
+        return f"r{texts_digest(*self).hex()[:16]}"
 
     def fenced(self) -> str:
         """The texts as material of a question."""

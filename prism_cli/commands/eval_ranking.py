@@ -170,8 +170,8 @@ def evaluate(
     if missing:
         raise PrerequisiteError(
             f"measured {len(found)} of the {len(found) + len(missing)} sets asked for; missing: "
-            f"{', '.join(missing)}. Unpack them into {_data_dir(data_dir)} and run the same command "
-            "again, which goes on with them, or name fewer with --sets"
+            f"{', '.join(missing)}. Unpack them into {_data_dir(data_dir)} and run the same "
+            "command again, which goes on with them, or name fewer with --sets"
         )
 
 

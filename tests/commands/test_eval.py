@@ -2,7 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -115,11 +119,11 @@ def test_site_that_cannot_be_reached_is_asked_once(
 ) -> None:
     asked = []
 
-    def refuse(url: str, **_settings: object) -> None:
+    def refuse(_method: str, url: str, **_settings: object) -> None:
         asked.append(url)
         raise beir_qa.httpx2.ConnectTimeout("no route")
 
-    monkeypatch.setattr(beir_qa.httpx2, "head", refuse)
+    monkeypatch.setattr(beir_qa.httpx2, "stream", refuse)
     shutil.copytree(MINI, tmp_path / "nq")
     found, missing = beir_qa.obtain(beir_qa.chosen_sets([]), tmp_path)
     assert [one.name for one in found] == ["nq"]
@@ -171,39 +175,45 @@ def test_beir_qa_without_any_set_is_told() -> None:
 
 
 def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
-    words = (
-        "eval",
-        MINI,
-        "--model",
-        "hf:smollm2",
-        "--limit",
-        "4",
-        "--top-k",
-        "5",
-        "--device",
-        "cpu",
-    )
+    words = ("eval", MINI, "--model", "none", "--limit", "30", "--top-k", "5")
     assert prism(*words, "-o", "one").returncode == 0
     assert prism(*words, "-q", "--output", "state/two").returncode == 0
     same = ["metrics.json", "report.html", "runs/squad-mini.bm25.trec"]
     same += [str(path.relative_to("one")) for path in Path("one").glob("mteb/*/*/*.json")]
-    assert len(same) == 5
+    assert len(same) == 4
     for name in same:
         assert Path("one", name).read_bytes() == Path("state/two", name).read_bytes(), name
+    command = json.loads(Path("one/metrics.json").read_text())["provenance"]["command"]
+    assert command == ["prism", *map(str, words)]
 
 
-def test_fetched_set_is_unpacked_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import beir.util
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that stands for the site of the sets."""
 
-    def from_disk(_url: str, save_path: str, chunk_size: int = 1024) -> None:
-        shutil.make_archive(save_path.removesuffix(".zip"), "zip", tmp_path / "site")
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(tmp_path / "site"))
 
-    shutil.copytree(MINI, tmp_path / "site" / "fiqa")
-    monkeypatch.setattr(beir.util, "download_url", from_disk)
-    (fiqa,) = beir_qa.chosen_sets(["fiqa"])
-    data = beir_qa.local_set(fiqa, tmp_path / "data")
-    assert len(data.judged_queries("test")) == 64
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    (tmp_path / "site").mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(beir_qa, "URL", f"http://127.0.0.1:{server.server_port}/{{name}}.zip")
+        yield tmp_path / "site"
+        server.shutdown()
+
+
+def test_fetched_set_is_unpacked_whole(site: Path, tmp_path: Path) -> None:
+    shutil.copytree(MINI, tmp_path / "packed" / "fiqa")
+    shutil.make_archive(str(site / "fiqa"), "zip", tmp_path / "packed")
+    found, missing = beir_qa.obtain(beir_qa.chosen_sets(["fiqa", "nq"]), tmp_path / "data")
+    assert len(found[0].judged_queries("test")) == 64
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
+    assert list(missing) == ["nq"]
+    assert "nq.zip: HTTP 404" in missing["nq"]
 
 
 def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> None:

@@ -141,11 +141,11 @@ def _knock(url: str) -> None:
     """Ask whether the file is there, as the download itself would wait for minutes."""
     patience = httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
     try:
-        answer = httpx2.head(url, timeout=patience, follow_redirects=True)
+        with httpx2.stream("GET", url, timeout=patience, follow_redirects=True) as answer:
+            if answer.is_error:
+                raise PrerequisiteError(_refused(url, f"HTTP {answer.status_code}"))
     except httpx2.TransportError as error:
         raise UnreachableError(_refused(url, type(error).__name__)) from error
-    if answer.is_error:
-        raise PrerequisiteError(_refused(url, f"HTTP {answer.status_code}"))
 
 
 def _refused(url: str, why: str) -> str:

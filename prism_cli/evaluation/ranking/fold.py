@@ -22,13 +22,13 @@ from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError, StorageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
+    REPORT,
     library_versions,
     provenance,
     read_metrics,
     write_metrics,
 )
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
-from prism_cli.evaluation.ranking.picture import bar_chart
 from prism_cli.evaluation.ranking.plan import (
     EvalModel,
     EvalOptions,
@@ -44,6 +44,9 @@ from prism_cli.evaluation.ranking.reranking import (
 )
 from prism_cli.evaluation.ranking.results import Judged, Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore, run_fingerprint
+from prism_cli.reporting.charts import svg_file
+from prism_cli.reporting.html import render_page
+from prism_cli.reporting.ranking import bars_by_set, page
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
@@ -91,8 +94,12 @@ def evaluate(
             papers.stopped(answerer.usage())
             raise
         papers.account(Counts(), answerer.usage(), papers.manifest.figures)
-        with whole_file(path.with_name(PICTURE)) as file:
-            file.write(bar_chart(content))
+        for name, made in (
+            (PICTURE, svg_file(bars_by_set(content))),
+            (REPORT, render_page(page(content))),
+        ):
+            with whole_file(path.with_name(name)) as file:
+                file.write(made)
         write_metrics(path, "ranking", content)
         papers.finish(finished=not options.missing)
         remove_live(path)

@@ -1,7 +1,9 @@
 """BM25: terms, order, and a value worked by hand."""
 
 import math
+import random
 
+import bm25s
 import pytest
 
 from prism_cli.adapters.first_stages.bm25 import K1, B, Bm25FirstStage, WordTokens
@@ -31,6 +33,20 @@ def test_score_by_hand() -> None:
     found = dict(search(corpus, "steam"))
     assert found["b"] == pytest.approx(expected, rel=1e-5)
     assert set(found) == {"a", "b"}
+
+
+def test_scores_are_bm25ss_own() -> None:
+    lot, words = random.Random(2), ["apple", "pear", "plum", "fig", "quince"]
+    corpus = {
+        f"d{number}": " ".join(lot.choices(words, k=lot.randint(0, 9))) for number in range(70)
+    }
+    tokens = WordTokens()
+    theirs = bm25s.BM25(k1=K1, b=B, method="lucene")
+    theirs.index([tokens(text) for text in corpus.values()], show_progress=False)
+    expected = theirs.get_scores(tokens("pear fig fig"))
+    found = dict(search(corpus, "pear fig fig", 100))
+    assert len(found) > 40
+    assert [found.get(doc_id, 0.0) for doc_id in corpus] == expected.tolist()
 
 
 def test_ties_are_decided_by_document_id_also_at_the_cut() -> None:

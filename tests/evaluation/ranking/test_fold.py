@@ -157,6 +157,112 @@ def test_equal_models_have_p_one() -> None:
     assert [one["p"] for one in same] == [1.0]
 
 
+def test_the_same_evaluation_in_two_folders_gives_the_same_bytes(tmp_path: Path) -> None:
+    """Also where one of them was resumed: what was ranked before is read from its run."""
+    models = [model(Overlap(), "good"), model(Overlap(-1.0), "bad")]
+    run(*models, output=Path("one"))
+    run(models[0], output=Path("state/two"))
+    run(*models, output=Path("state/two"), overwrite=True, fresh=True)
+    Path("state/two/metrics.json").unlink()
+    run(*models, output=Path("state/two"))
+    compared = [path.relative_to("one") for path in Path("one").rglob("*.trec")]
+    compared += [path.relative_to("one") for path in Path("one/mteb").rglob("*.json")]
+    assert len(compared) == 6
+    for name in (*compared, "metrics.json", "report.html", "ndcg.svg"):
+        assert Path("one", name).read_bytes() == Path("state/two", name).read_bytes(), name
+
+
+def test_wins_ties_losses_and_unjudged_documents_are_counted() -> None:
+    content = run(model(Overlap(-1.0), "bad")).metrics
+    (one,) = content["statistics"]["comparisons"]
+    assert one["win"] + one["tie"] + one["loss"] == one["queries"] == 64
+    assert one["loss"] > one["win"]
+    qrels = BeirSet(MINI).qrels("test")
+    hits = trec(Path("out/runs/squad-mini.bad.trec"))
+    shares = [
+        sum(doc not in qrels[query] for doc, _ in found[:10]) / len(found[:10])
+        for query, found in hits.items()
+    ]
+    note = content["runs"]["squad-mini"]["bad"]
+    assert note["unjudged_share"] == pytest.approx(sum(shares) / len(shares))
+    assert content["ranking"]["squad-mini"]["bad"]["Judged@10"] == pytest.approx(
+        1 - note["unjudged_share"]
+    )
+
+
+def test_queries_that_moved_most_are_shown_with_their_texts() -> None:
+    content = run(model(Overlap(), "good"), model(Overlap(-1.0), "bad")).metrics
+    examples = content["examples"]
+    blocks = {(one["system"], one["baseline"]): one for one in examples["moved"]}
+    assert list(blocks) == [("good", "bm25"), ("bad", "bm25"), ("bad", "good")]
+    lost = blocks["bad", "bm25"]["lost"]
+    assert len(lost) == 10
+    falls = [one["before"] - one["after"] for one in lost]
+    assert falls == sorted(falls, reverse=True)
+    assert falls[-1] > 0
+    worst = lost[0]
+    assert worst["query"] == dict(BeirSet(MINI).judged_queries("test"))[worst["query_id"]]
+    first = trec(Path("out/runs/squad-mini.bm25.trec"))[worst["query_id"]]
+    last = trec(Path("out/runs/squad-mini.bad.trec"))[worst["query_id"]]
+    assert worst["top_before"]["doc_id"] == first[0][0]
+    assert worst["top_after"] == {"doc_id": last[0][0], "grade": None}
+    (right,) = BeirSet(MINI).qrels("test")[worst["query_id"]]
+    assert worst["best_judged"] == {
+        "doc_id": right,
+        "grade": 1,
+        "rank_before": [doc for doc, _ in first].index(right) + 1,
+        "rank_after": [doc for doc, _ in last].index(right) + 1,
+    }
+    texts = examples["texts"]["squad-mini"]
+    assert texts[right] == dict(BeirSet(MINI).texts())[right][:600]
+    shown = {
+        one[place]["doc_id"]
+        for block in examples["moved"]
+        for one in block["gained"] + block["lost"]
+        for place in ("top_before", "top_after", "best_judged")
+        if one[place]
+    }
+    assert texts.keys() == shown
+
+
+def test_results_are_written_in_mtebs_shape() -> None:
+    content = run(model(Overlap(), "hf:a/b")).metrics
+    (path,) = Path("out/mteb/hf__a__b").glob("*/squad-mini.json")
+    saved = json.loads(path.read_text())
+    (scores,) = saved.pop("scores")["test"]
+    assert saved["evaluation_time"] is None
+    ranking = content["ranking"]["squad-mini"]["hf:a/b"]
+    assert scores["main_score"] == scores["ndcg_at_10"] == round(ranking["nDCG@10"], 6)
+    assert scores["map_at_10"] == round(ranking["AP"], 6)
+    assert scores["recall_at_5"] == round(ranking["R@5"], 6)
+    assert scores["mrr_at_10"] == round(ranking["RR@10"], 6)
+    assert scores["precision_at_1"] == round(ranking["P@1"], 6)
+    assert "ndcg_at_100" not in scores  # ten candidates a query do not fill it
+
+
+def test_missing_sets_leave_it_unfinished_and_a_stop_in_between_does_no_harm(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "other-mini"
+    other.mkdir()
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels"):
+        (other / name).symlink_to(MINI / name)
+    second = BeirSet(other)
+    both = [mini(), EvalSet(second, Bm25FirstStage(second.texts))]
+    content = run(model(Overlap()), missing={"other-mini": "no host"}).metrics
+    assert content["missing_sets"] == ["other-mini"]
+    with pytest.raises(LimitReachedError):
+        run(model(Overlap()), sets=both, max_seconds=0.0)
+    again = Overlap()
+    whole = run(model(again), sets=both)
+    assert not whole.finished_before
+    assert whole.metrics["missing_sets"] == []
+    assert len(again.asked) == 0  # the same texts: their scores are in the ledger
+    assert run(model(Overlap()), sets=both).finished_before
+    with pytest.raises(ChangedInputError, match="other-mini"):
+        run(model(Overlap()))
+
+
 def test_second_run_finds_it_done_and_asks_nothing() -> None:
     first = run(model(Overlap()))
     backend = Overlap()

@@ -1,0 +1,114 @@
+"""Time and peak memory of evaluating BM25 on a large corpus, phase by phase and by the command.
+
+python tests/benchmarks/eval_corpus.py [--documents 1000000] [--queries 100] [--folder DIR]
+
+The corpus is synthetic: words by Zipf's law over 400,000 forms, 60 a document (log-normal lengths),
+a query being some words of the document that is judged relevant. It is made once in DIR.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.first_stages.bm25 import Bm25Index
+from prism_cli.domain.metrics import default_measures, per_query
+from prism_cli.evaluation.ranking.runs import Run
+
+FORMS = 400_000
+BLOCK = 10_000
+
+
+def make_corpus(folder: Path, documents: int, queries: int) -> None:
+    """A BEIR folder."""
+    lot = np.random.default_rng(0)
+    letters = np.array(list("etaoinshrdlucmfwypvbgkqjxz"))
+    forms = np.array(
+        ["".join(letters[lot.integers(0, 26, size)]) for size in lot.integers(3, 11, FORMS)]
+    )
+    chances = 1 / (np.arange(FORMS) + 2.7) ** 1.05
+    steps = np.cumsum(chances / chances.sum())
+    (folder / "qrels").mkdir(parents=True)
+    with (folder / "corpus.jsonl").open("w") as corpus:
+        for start in range(0, documents, BLOCK):
+            sizes = np.clip(lot.lognormal(3.9, 0.6, BLOCK), 4, 1000).astype(int)
+            words = forms[np.searchsorted(steps, lot.random(sizes.sum())).clip(max=FORMS - 1)]
+            ends = np.cumsum(sizes)
+            for number in range(min(BLOCK, documents - start)):
+                text = " ".join(words[ends[number] - sizes[number] : ends[number]])
+                corpus.write(f'{{"_id": "doc-{start + number}", "title": "", "text": "{text}"}}\n')
+    chosen = {int(one): None for one in lot.choice(documents, queries, replace=False)}
+    with (
+        (folder / "corpus.jsonl").open() as corpus,
+        (folder / "queries.jsonl").open("w") as asked,
+        (folder / "qrels" / "test.tsv").open("w") as judged,
+    ):
+        judged.write("query-id\tcorpus-id\tscore\n")
+        for number, line in enumerate(corpus):
+            if number in chosen:
+                words = json.loads(line)["text"].split()
+                query = " ".join(lot.choice(words, min(len(words), 6), replace=False))
+                asked.write(json.dumps({"_id": f"q{number}", "text": query}) + "\n")
+                judged.write(f"q{number}\tdoc-{number}\t1\n")
+
+
+def measured(name: str, work: Callable[[], Any]) -> Any:
+    """What `work` gives; prints its seconds and the peak of resident memory within it."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    started = time.perf_counter()
+    found = work()
+    seconds = time.perf_counter() - started
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    print(f"{name:32} {seconds:8.1f} s   peak {peak:7,.0f} MB")
+    return found
+
+
+def ranked_by(index: Bm25Index, queries: list[tuple[str, str]]) -> Run:
+    """The candidates of each query."""
+    return {query_id: index.best(text, 101) for query_id, text in queries}
+
+
+def main() -> None:
+    """A line a phase, then the whole command in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = options.folder or Path(place) / "corpus"
+        if not folder.exists():
+            measured("making the corpus", lambda: make_corpus(
+                folder, options.documents, options.queries))  # fmt: skip
+        size = (folder / "corpus.jsonl").stat().st_size / 1e6
+        print(f"{options.documents:,} documents, {size:,.0f} MB, {options.queries} queries")
+        data = BeirSet(folder)
+        queries = measured("queries, judgements", lambda: data.judged_queries("test"))
+        qrels = data.qrels("test")
+        measured("a pass over the corpus", lambda: data.missing_documents("test"))
+        index = measured("index", lambda: Bm25Index(data.texts()))
+        run = measured("search", lambda: ranked_by(index, queries))
+        names = [name for name, _ in queries]
+        measured("measures", lambda: per_query(qrels, run, names, default_measures(100)))
+        command = [sys.executable, "-m", "prism_cli", "eval", str(folder), "--model", "none"]
+        started = time.perf_counter()
+        subprocess.run([*command, "-q", "-o", f"{place}/out"], check=True, stdout=subprocess.PIPE)
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"{'prism eval, all of it':32} {seconds:8.1f} s   peak {peak:7,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -134,8 +134,9 @@ def guide() -> str:
 
 INSTRUCTION = f"{RULES}\n{guide()}"
 _ANSWER = re.compile(
-    rf'\b({"|".join((SEVERE, *RATINGS))})\b["*`]*\s*[:=]\s*["*`]*([^\s,;"*`}}]*)', re.IGNORECASE
+    rf'\b({"|".join((SEVERE, *RATINGS))})\b["*`]*\s*[:=]([^,;}}\n]*)', re.IGNORECASE
 )
+_AROUND = " \t\r\"'*`."
 
 
 class RatedTexts(NamedTuple):
@@ -247,7 +248,7 @@ class RatingTask:
         missing = [name for name in (SEVERE, *RATINGS) if name not in said]
         if missing:
             raise UnusableReplyError(f"no {missing[0]}" if said else "none of the seven lines")
-        severe = said.pop(SEVERE).casefold().rstrip(".")
+        severe = said[SEVERE].strip(_AROUND).casefold()
         if severe not in ("yes", "no", "true", "false"):
             raise UnusableReplyError(f"{SEVERE}: expected yes or no")
         ratings = {name: _point(name, said[name]) for name in RATINGS}
@@ -255,7 +256,7 @@ class RatingTask:
 
 
 def _point(name: str, said: str) -> int:
-    number = said.rstrip(".").removesuffix(f"/{HIGH}").removesuffix(".0")
+    number = said.strip(_AROUND).removesuffix(f"/{HIGH}").removesuffix(".0")
     if len(number) != 1 or not str(LOW) <= number <= str(HIGH):
         raise UnusableReplyError(f"{name}: expected a whole number from {LOW} to {HIGH}")
     return int(number)

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 Stratum = tuple[str, ...]
@@ -10,7 +10,7 @@ Stratum = tuple[str, ...]
 
 def rounded_length(length: int) -> int:
     """To two figures, so that few lengths are told apart."""
-    step = 10 ** max(0, len(str(length)) - 2)
+    step: int = 10 ** max(0, len(str(length)) - 2)
     return length // step * step
 
 
@@ -20,7 +20,8 @@ def terciles(lengths: Mapping[int, int]) -> tuple[int, int]:
     Args:
         lengths: rows by length.
     """
-    total, seen, ends = sum(lengths.values()), 0, []
+    total, seen = sum(lengths.values()), 0
+    ends: list[int] = []
     for length, rows in sorted(lengths.items()):
         seen += rows
         while len(ends) < 2 and 3 * seen >= total * (len(ends) + 1):
@@ -35,40 +36,39 @@ def shares(sizes: Mapping[Stratum, int], total: int) -> dict[Stratum, int]:
     order = sorted(sizes, key=lambda one: (-sizes[one], one))
     given = dict.fromkeys(order[:total], 1)
     everything = sum(sizes[one] for one in given)
-    while (left := total - sum(given.values())) > 0:
-        # Furthest behind what its size has it; one at a time keeps every stratum within its size.
-        behind = [
-            (total * sizes[one] / everything - given[one], -place, one)
-            for place, one in enumerate(given)
-            if given[one] < sizes[one]
-        ]
-        for _, _, one in heapq.nlargest(left, behind)[: max(1, left // 8)]:
-            given[one] += 1
+    for _ in range(total - len(given)):
+        room = [one for one in given if given[one] < sizes[one]]
+        # Furthest behind what its size has it.
+        given[max(room, key=lambda one: total * sizes[one] / everything - given[one])] += 1
     return given
 
 
 class Sampler:
-    """Rows of a sample, as they come in: held are `most` a stratum, those of the lowest hash."""
+    """Rows of a sample, as they come in: held are at most
+    twice `most` a stratum, those of the lowest hash."""
 
     def __init__(self, most: int, seed: int) -> None:
         self._most, self._seed = most, seed
         self._sizes: Counter[Stratum] = Counter()
-        self._held: dict[Stratum, list[tuple[int, Hashable]]] = {}
+        self._held: dict[Stratum, dict[str, tuple[int, str]]] = {}
 
-    def add(self, stratum: Stratum, name: str, place: Hashable) -> None:
-        """A row by what names it, and where it stands."""
+    def add(self, stratum: Stratum, name: str, text: str) -> None:
+        """A row by what names it, and by what is shown of it; no text is chosen twice."""
+        held = self._held.setdefault(stratum, {})
+        if text in held:
+            return
         self._sizes[stratum] += 1
-        held = self._held.setdefault(stratum, [])
-        entry = (-lot(self._seed, name), place)
-        if len(held) < self._most:
-            heapq.heappush(held, entry)
-        else:
-            heapq.heappushpop(held, entry)
+        held[text] = (lot(self._seed, name), text)
+        if len(held) > 2 * self._most:
+            self._held[stratum] = {one[1]: one for one in self._first(stratum, self._most)}
 
-    def chosen(self) -> Iterable[Hashable]:
-        """Places of the sample."""
+    def chosen(self) -> Iterable[str]:
+        """Texts of the sample."""
         for stratum, count in shares(self._sizes, self._most).items():
-            yield from (place for _, place in heapq.nlargest(count, self._held[stratum]))
+            yield from (text for _, text in self._first(stratum, count))
+
+    def _first(self, stratum: Stratum, count: int) -> list[tuple[int, str]]:
+        return heapq.nsmallest(count, self._held[stratum].values())
 
 
 def lot(seed: int, name: str) -> int:

@@ -70,7 +70,9 @@ def test_the_seven_in_any_dress(text: str) -> None:
         (lines(overall="٣"), "overall: expected"),
         (lines(overall="good"), "overall: expected"),
         (lines(overall=""), "overall: expected"),
-        (INSTRUCTION, "given twice"),  # said back
+        (INSTRUCTION, "severe_invention: expected yes or no"),  # said back
+        (lines(overall="1 to 5. How well"), "overall: expected"),
+        (lines(overall="4 or 5"), "overall: expected"),
     ],
 )
 def test_what_cannot_be_used_says_why(text: str, told: str) -> None:

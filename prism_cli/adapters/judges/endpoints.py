@@ -9,10 +9,9 @@ if TYPE_CHECKING:
     from prism_cli.adapters.judges.decision_backend import Endpoint
     from prism_cli.adapters.providers.catalog import Named
 
-_BY_API = {"openai-decisions": OpenAIDecisions, "systemone": SystemOne}
-DECISION_APIS = tuple(_BY_API)
+DECISION_APIS = ("openai-decisions", "systemone")
 
 
 def decision_endpoint(named: "Named") -> "Endpoint":
     """By the provider's api, one of DECISION_APIS."""
-    return _BY_API[named.api](named)
+    return SystemOne(named) if named.api == "systemone" else OpenAIDecisions(named)

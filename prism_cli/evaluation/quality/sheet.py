@@ -88,7 +88,7 @@ def draw_sheet(
     Three passes over the rows; held are `count` places a stratum.
 
     Args:
-        count: rows of the sheet, about: pairs with the same texts are one.
+        count: rows of the sheet; pairs with the same texts are one.
 
     Raises:
         MissingDataError: no row has texts.
@@ -100,17 +100,21 @@ def draw_sheet(
         raise MissingDataError("--sheet: no row has a contribution or evidence to be rated")
     short, middle = terciles(lengths)
     sampler = Sampler(count, seed)
-    for place, row, one in rows.pairs():
+    for _, row, one in rows.pairs():
         length = rounded_length(len(one.document))
         third = "short" if length <= short else "middle" if length <= middle else "long"
         stratum = (one.label or one.verdict or "", str(row.get("source") or ""), third)
-        sampler.add(stratum, f"{one.query_id}\0{one.doc_id}", place)
+        sampler.add(stratum, f"{one.query_id}\0{one.doc_id}", rated_texts(one).digest)
     chosen = set(sampler.chosen())
     found: dict[str, tuple[RatedTexts, dict[str, object]]] = {}
     for place, _, one in rows.pairs():
-        if place in chosen:
-            texts = rated_texts(one)
-            key = {"query_id": one.query_id, "doc_id": one.doc_id, "place": place}
+        texts = rated_texts(one)
+        if texts.digest in chosen:
+            key: dict[str, object] = {
+                "query_id": one.query_id,
+                "doc_id": one.doc_id,
+                "place": place,
+            }
             found.setdefault(texts.digest, (texts, key))
     return _written(path, found, sum(lengths.values()), seed)
 

@@ -103,6 +103,7 @@ def quality(
     from prism_cli.configs.eval_quality import EvalQualityConfig
     from prism_cli.configs.load import load_config
     from prism_cli.engine.report import print_summary
+    from prism_cli.errors import UsageError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
     from prism_cli.stages.quality import QualityStage
@@ -134,6 +135,10 @@ def quality(
     if marks is not None and not common.quiet:
         _tell_gold(marks)
     output = common.output or _default_output(inputs)
+    if str(output) == "-" or output.is_file():
+        raise UsageError(
+            f"-o {output}: expected a folder, for rows.jsonl, metrics.json, report.html"
+        )
     options = QualityOptions(
         output=output,
         config=config.model_dump(mode="json")

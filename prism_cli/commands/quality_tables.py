@@ -29,12 +29,19 @@ _LENGTHS = {"compression": "characters", "compression_tokens": "tokens (estimate
 def print_quality(metrics: Mapping[str, Any]) -> None:
     """Figures with their intervals and those of the baselines; what has none is left out."""
     from rich.console import Console
+
+    console = Console(highlight=False)
+    with console.capture() as shown:  # rich would end a closed pipe with 1
+        _print(console, metrics)
+    print(shown.get(), end="")
+
+
+def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     quality, statistics = metrics["quality"], metrics["statistics"]
     baselines = quality["baselines"]
     pairs = metrics["pairs"]
-    console = Console(highlight=False)
     told = f"{pairs['all']:,} pairs of {pairs['queries']:,} queries"
     if pairs.get("labels"):
         told += f"; {pairs['labels']:,} pairs have no prediction: the texts of their labels"

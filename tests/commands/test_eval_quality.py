@@ -163,6 +163,8 @@ def test_labels_are_measured_where_there_are_no_predictions() -> None:
         (["--gold", "other.jsonl"], 3, "its first row has query_id 'zzz', doc_id None"),
         (["--baselines", "document,first"], 2, "baselines"),
         (["--texts", "mine"], 2, "texts"),
+        (["-o", "-"], 2, "expected a folder"),
+        (["-o", "rows.jsonl"], 2, "expected a folder"),
         (["--texts", "labels", "--max-rejects", "1"], 0, "verdict yes 2"),
     ],
 )

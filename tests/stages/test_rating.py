@@ -1,6 +1,5 @@
 """Ratings through the engine: chat judges, decision endpoints, a real model in this process."""
 
-import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from prism_cli.errors import PrerequisiteError, UsageError
 from prism_cli.ports import BatchBackend, CallBackend, RowWork
 from prism_cli.rows.row import Row
 from prism_cli.stages.rating import rated
+from tests.adapters.chat.tiny_chat import tiny_chat
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
@@ -162,14 +162,21 @@ def test_a_judge_needs_a_key_a_chat_and_seven_questions(monkeypatch: pytest.Monk
         load_rater("deepseek/deepseek-chat", known)
 
 
-def test_a_small_model_in_this_process_rates_or_is_refused() -> None:
-    given = rows(3)
-    judge = load_rater("hf:smollm2", catalog("http://127.0.0.1:9"))
-    found, summary = rate(judge, [*given, given[0]])
-    assert found[3] == found[0]
-    for one in found:
-        assert ("ratings" in one) != ("refusal" in one), json.dumps(one)
-    assert 3 <= summary.usage.asked <= 9
-    _, second = rate(judge, given, "two.jsonl")
+def rates_or_is_refused(judge: BatchBackend | CallBackend) -> None:
+    (one, same), summary = rate(judge, rows(1) * 2)
+    assert one == same
+    assert ("ratings" in one) != ("refusal" in one)
+    assert 1 <= summary.usage.asked <= 3
+    _, second = rate(judge, rows(1), "two.jsonl")
     assert second.usage.asked == 0
-    print(json.dumps(found))
+
+
+def test_a_model_in_this_process_rates_or_is_refused(tmp_path: Path) -> None:
+    model = tiny_chat(tmp_path / "model")
+    rates_or_is_refused(load_rater(f"hf:{model}", catalog("http://127.0.0.1:9"), "cpu"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_real_model_rates_or_is_refused() -> None:
+    rates_or_is_refused(load_rater("hf:smollm2", catalog("http://127.0.0.1:9"), "cpu"))

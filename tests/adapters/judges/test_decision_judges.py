@@ -10,6 +10,7 @@ import pytest
 
 from prism_cli.adapters.judges.decision_backend import DecisionBackend
 from prism_cli.adapters.judges.decisions import OpenAIDecisions
+from prism_cli.adapters.judges.rater import RatingBackend
 from prism_cli.adapters.judges.systemone import SystemOne
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
@@ -17,6 +18,7 @@ from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.fencing import fence_mark
+from prism_cli.domain.rating_task import RATINGS, RatedTexts
 from prism_cli.domain.rubric import MAX_DOCUMENT_TOKENS, RUBRIC, DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.runner import RunOptions, run_rows
@@ -63,9 +65,13 @@ def judge(
 
 
 def answered(one: DecisionBackend, documents: Sequence[str]) -> list[Reply]:
+    return replied(one, [((QUERY, document), 0) for document in documents])
+
+
+def replied(one: DecisionBackend | RatingBackend, payloads: Sequence[Any]) -> list[Reply]:
     async def run() -> list[Reply]:
         try:
-            return await one.answer([((QUERY, document), 0) for document in documents])
+            return await one.answer(payloads)
         finally:
             await one.close()
 
@@ -234,6 +240,13 @@ def test_a_real_system_one_server(tmp_path: Path) -> None:
     with transformers_serve(model, tmp_path) as base_url:
         one = judge(base_url, "systemone", 2, model=str(model), seconds=120)
         replies = answered(one, [text, "Bees make honey from nectar."])
+        named = judge(base_url, "systemone", model=str(model), seconds=120)._named
+        texts = RatedTexts(QUERY, text, "It names the capital.", "Paris is the capital of France.")
+        (rated,) = replied(RatingBackend(named, SystemOne(named)), [(texts, 0)])
+    for name in RATINGS:
+        assert sum(rated.value["distributions"][name]) == pytest.approx(1, abs=1e-4)
+        assert 1 < rated.value["ratings"][name] < 5
+    assert rated.usage.input_tokens > 7 * 300
     chances = [reply.value["probability"] for reply in replies]
     assert all(0 < p < 1 for p in chances)
     assert chances[0] != chances[1]

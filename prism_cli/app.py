@@ -21,6 +21,7 @@ COMMANDS = {
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
     "eval": ("eval_ranking", "nDCG and friends on BEIR folders, with paired tests."),
+    "report": ("report", "Render finished evaluations, or compare them side by side."),
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
@@ -33,7 +34,11 @@ COMMANDS = {
 }
 # Two words that are a command of their own: `eval quality` always (a folder of that name needs
 # `./`), `collect synthesize` unless that is a file or folder that is there.
-SECOND_WORDS = {("collect", "synthesize"): "synthesize", ("eval", "quality"): "eval_quality"}
+SECOND_WORDS = {
+    ("collect", "synthesize"): "synthesize",
+    ("eval", "quality"): "eval_quality",
+    ("eval", "labels"): "eval_labels",
+}
 # How `prism --help` shows them: in the pipeline's order.
 GROUPS = {
     "Start here": ("quickstart",),

@@ -24,5 +24,6 @@ def test_wheel_holds_recipes_samples_and_licence(tmp_path: Path) -> None:
     assert {f"prism_cli/{name}" for name in recipes} <= names
     assert samples <= names
     assert "prism_cli/recipes/pipeline.sh" in names
+    assert {"prism_cli/reporting/page.css", "prism_cli/reporting/page.html.jinja"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith("tests/") for name in names)

@@ -106,6 +106,7 @@ def quality(
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
+    from prism_cli.shards.reader import find_shards
     from prism_cli.stages.quality import QualityStage
 
     flags = {
@@ -129,8 +130,6 @@ def quality(
             device=config.device,
         )
     rating = rating_plan(inputs, common, config, sheet_in or [])
-    if sheet is not None and not common.dry_run:
-        write_sheet(sheet, sheet_rows, inputs, common, config)
     marks = _gold(config.gold)
     if marks is not None and not common.quiet:
         _tell_gold(marks)
@@ -153,9 +152,11 @@ def quality(
         quiet=common.quiet,
     )
     check_output(options)
+    if sheet is not None and not common.dry_run:
+        write_sheet(sheet, sheet_rows, inputs, common, config)
     stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive, rating.rate)
     rows = replace(common, output=output / ROWS)
-    dependencies = [Path(one) for one in config.gold]
+    dependencies = [shard.path for shard in find_shards(config.gold)]
     summary = work_rows(
         stage, inputs, rows, config, dependencies=dependencies, identity=rating.identity
     )
@@ -181,12 +182,16 @@ def _gold(files: list[str]) -> "GoldRows | None":
 
     Raises:
         MissingDataError: no such file, or none of its lines is gold.
+        UsageError: standard input, which is for the rows.
     """
-    from prism_cli.errors import MissingDataError
+    from prism_cli.errors import MissingDataError, UsageError
     from prism_cli.shards.gold_rows import GoldRows
+    from prism_cli.shards.reader import STDIN
 
     if not files:
         return None
+    if STDIN in files:
+        raise UsageError("--gold -: name a file; standard input is for the rows")
     found = GoldRows(files)
     if not found.figures.rows:
         told = f": {found.figures.unread}" if found.figures.unread else ""

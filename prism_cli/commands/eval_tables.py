@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.evaluation.ranking.plan import EvalSummary
 
-_ONLY_IN_FILE = ("nDCG@5", "P@1", "R@5")
+_ONLY_IN_FILE = ("nDCG@5", "P@1", "R@5", "R@10")
 """Measures that the table has no room for."""
 
 

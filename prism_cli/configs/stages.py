@@ -6,7 +6,7 @@ from prism_cli.configs.base import StageConfig
 from prism_cli.errors import UsageError
 
 STAGES = (
-    "collect", "convert", "distill", "eval", "eval-quality", "relabel", "rerank",
+    "collect", "convert", "distill", "eval", "eval-labels", "eval-quality", "relabel", "rerank",
     "rewrite-queries", "sample", "split", "synthesize", "train",
 )  # fmt: skip
 

@@ -70,6 +70,16 @@ PANEL_AGREEMENT = 0.83
 """How often a judge votes as most do: two such independent judges agree in .72 of the cases, the
 middle of what arXiv 2604.23734 publishes for its five."""
 
+PUBLISHED_AGREEMENT = {
+    "deepseek/deepseek-chat": 0.64,
+    "openrouter/openai/gpt-5.4-mini": 0.70,
+    "openrouter/google/gemini-3-flash-preview": 0.72,
+    "openrouter/anthropic/claude-haiku-4.5": 0.73,
+    "bailian/qwen3.5-397b-a17b": 0.76,
+}
+"""How often that judge agreed with the others, as arXiv 2604.23734 has it; no pair was above .82.
+Its panel stopped early, and no rows were audited."""
+
 
 def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> Vote | None:
     """Yes where the mean of all judges' P(yes) is above .5; None where one has given none."""

@@ -1,5 +1,6 @@
 """Paper to draw a figure on: pixels, words that are cut to fit, keys of colours."""
 
+import functools
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -8,28 +9,42 @@ from typing import Any
 from prism_cli.reporting.svg import STAND_IN
 from prism_cli.reporting.visible import one_line
 
-WIDTH = 640
+WIDTH, NARROW = 640, 360
+"""Of figures for a page and for a telephone, in pixels."""
 SIZE = 12
 """Of words, in pixels."""
-_CELL = 6.4
-"""Width of a letter, about: browsers choose fonts of their own."""
-_LONGEST = 34
+_LONGEST = 100
 KEY_LINE = 20
 
 
-def cells(text: str) -> int:
-    """Width in letters; those of East Asia count twice."""
-    return sum(1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
-
-
-def label(text: str, longest: int = _LONGEST) -> str:
-    """A name as figures show it."""
-    return one_line(text, longest)
+def label(text: str, room: float = 230, size: float = SIZE) -> str:
+    """A name as figures show it: on one line, cut to `room` pixels."""
+    shown = one_line(text, _LONGEST)
+    length = len(shown)
+    while length > 1 and _width(shown) * size > room:
+        length -= 1
+        shown = shown[: length - 1].rstrip() + "…"
+    return shown
 
 
 def width_of(texts: Sequence[str], size: float = SIZE) -> float:
-    """Pixels that the widest takes."""
-    return max(map(cells, texts), default=0) * _CELL * size / SIZE
+    """Pixels that the widest takes, in a wide font: the browser chooses its own."""
+    return max((_width(text) for text in texts), default=0.0) * size
+
+
+@functools.cache
+def _width(text: str) -> float:
+    """In units of the size. A letter of East Asia is a square."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
+    rest = "".join(one for one in text if unicodedata.east_asian_width(one) not in "WF")
+    font = FontProperties(family="DejaVu Sans", size=100)
+    measured = (
+        text_to_path.get_text_width_height_descent(rest, font, ismath=False)[0] if rest else 0
+    )
+    return wide + float(measured) / 100
 
 
 def finite(value: float | None) -> bool:
@@ -48,25 +63,26 @@ def number(value: float | None, decimals: int) -> str:
 
 
 class Canvas:
-    """A figure of WIDTH × height pixels with one pair of axes inside margins.
+    """A figure of width × height pixels with one pair of axes inside margins.
 
     Attributes:
         axes: matplotlib's.
     """
 
     def __init__(
-        self, height: float, *, left: float, right: float, top: float, bottom: float
+        self, width: float, height: float, *, left: float, right: float, top: float, bottom: float
     ) -> None:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
+        self.width = width
         self.height = max(height, top + bottom + 1)
-        self.figure = Figure(figsize=(WIDTH / 72, self.height / 72), dpi=72, facecolor="none")
+        self.figure = Figure(figsize=(width / 72, self.height / 72), dpi=72, facecolor="none")
         FigureCanvasSVG(self.figure)
         box = (
-            left / WIDTH,
+            left / width,
             bottom / self.height,
-            (WIDTH - left - right) / WIDTH,
+            (width - left - right) / width,
             (self.height - top - bottom) / self.height,
         )
         self.axes: Any = self.figure.add_axes(box, facecolor="none")
@@ -80,6 +96,11 @@ class Canvas:
     def grid(self, axis: str) -> None:
         """Thin lines across, at the ticks of `axis`."""
         self.axes.grid(visible=True, axis=axis, color=STAND_IN["rule"], linewidth=0.8)
+
+    def nothing(self) -> None:
+        """Say that there is nothing to draw."""
+        self.axes.set_axis_off()
+        self.words("no values", 0, self.height / 2, colour="muted")
 
     def words(
         self,
@@ -96,7 +117,7 @@ class Canvas:
     ) -> None:
         """One line of words at pixels from the figure's top left."""
         self.figure.text(
-            x / WIDTH,
+            x / self.width,
             1 - y / self.height,
             text,
             ha=anchor,
@@ -108,36 +129,63 @@ class Canvas:
             rotation_mode="anchor",
         )
 
-    def keys(self, names: Sequence[str], colours: Mapping[str, str], left: float = 0) -> None:
-        """Which colour is whose, in lines from the top."""
-        from matplotlib.patches import Rectangle
+    def small(self, text: str, x: float, y: float, anchor: str = "left", turned: float = 0) -> None:
+        """Words that stand back, such as an axis's."""
+        vertical = "baseline" if turned else "center_baseline"
+        self.words(
+            text,
+            x,
+            y,
+            anchor=anchor,
+            turned=turned,
+            vertical=vertical,
+            colour="muted",
+            size=SIZE - 1,
+        )
 
-        for name, x, y in key_places(names, left):
-            self.figure.add_artist(
-                Rectangle(
-                    (x / WIDTH, 1 - (y + 5) / self.height),
-                    10 / WIDTH,
-                    10 / self.height,
-                    facecolor=STAND_IN[colours[name]],
-                    edgecolor="none",
-                )
-            )
+    def keys(self, names: Sequence[str], colours: Mapping[str, str]) -> None:
+        """Which colour is whose, in lines from the top."""
+        for name, x, y in key_places(names, self.width):
+            self.box(x, y - 5, 10, 10, colours[name])
             self.words(label(name), x + 16, y)
 
+    def box(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        colour: str,
+        alpha: float | None = None,
+    ) -> None:
+        """A filled rectangle; x and y as for `words`, of its top left."""
+        from matplotlib.patches import Rectangle
 
-def key_places(names: Sequence[str], left: float) -> list[tuple[str, float, float]]:
+        self.figure.add_artist(
+            Rectangle(
+                (x / self.width, 1 - (y + height) / self.height),
+                width / self.width,
+                height / self.height,
+                facecolor=STAND_IN[colour],
+                linewidth=0,
+                alpha=alpha,
+            )
+        )
+
+
+def key_places(names: Sequence[str], width: float) -> list[tuple[str, float, float]]:
     """(name, x, y) in pixels; a new line where the paper ends."""
     places: list[tuple[str, float, float]] = []
-    x, y = left, KEY_LINE / 2
+    x, y = 0.0, KEY_LINE / 2
     for name in names:
         wide = 16 + width_of([label(name)]) + 18
-        if x > left and x + wide > WIDTH:
-            x, y = left, y + KEY_LINE
+        if x and x + wide > width:
+            x, y = 0.0, y + KEY_LINE
         places.append((name, x, y))
         x += wide
     return places
 
 
-def keys_height(names: Sequence[str], left: float = 0) -> float:
+def keys_height(names: Sequence[str], width: float) -> float:
     """Pixels that `Canvas.keys` takes, with the space below."""
-    return key_places(names, left)[-1][2] + KEY_LINE / 2 + 10 if names else 0
+    return key_places(names, width)[-1][2] + KEY_LINE / 2 + 10 if names else 0

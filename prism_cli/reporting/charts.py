@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prism_cli.reporting import svg
-from prism_cli.reporting.bars import draw_bars
+from prism_cli.reporting.bars import KEYED, draw_bars
+from prism_cli.reporting.canvas import WIDTH
 from prism_cli.reporting.colours import PLAIN, assigned
 from prism_cli.reporting.curves import draw_lines
 from prism_cli.reporting.matrices import draw_heat_map, draw_histogram
@@ -21,22 +22,25 @@ Chart = Bars | Lines | HeatMap | Histogram
 _TITLE = 200
 
 
-def draw(part: Chart, ident: str, colours: Mapping[str, str] | None = None) -> bytes:
+def draw(
+    part: Chart, ident: str, colours: Mapping[str, str] | None = None, width: int = WIDTH
+) -> bytes:
     """An <svg> element for a page of ours, in the page's colours.
 
     Args:
         ident: starts every id inside; no two figures of a page may share it.
         colours: name -> colour, of `page_colours`; None: this figure is alone.
+        width: in pixels: WIDTH, or NARROW.
 
     Raises:
         MissingPackageError: matplotlib is not installed (by way of ModuleNotFoundError).
     """
-    return _drawn(part, colours, lambda figure, title: svg.embedded(figure, ident, title))
+    return _drawn(part, colours, width, lambda figure, title: svg.embedded(figure, ident, title))
 
 
 def svg_file(part: Chart) -> bytes:
     """An SVG file that stands alone."""
-    return _drawn(part, None, svg.standing_alone)
+    return _drawn(part, None, WIDTH, svg.standing_alone)
 
 
 def page_colours(parts: Iterable[object]) -> dict[str, str]:
@@ -52,7 +56,9 @@ def page_colours(parts: Iterable[object]) -> dict[str, str]:
             seen[name] = seen.get(name, 0) + 1
     told = []
     for part, names in figures:
-        alike = len(names) < 2 or (isinstance(part, Bars) and len(part.groups) < 2)
+        alike = len(names) < 2 or (
+            isinstance(part, Bars) and (len(part.groups) < 2 or len(names) > KEYED)
+        )
         told.append([name for name in names if not alike or seen[name] > 1])
     chosen = assigned(told)
     return {name: chosen.get(name, PLAIN) for _, names in figures for name in names}
@@ -72,6 +78,7 @@ def named(part: Bars | Lines | Histogram) -> list[str]:
 def _drawn(
     part: Chart,
     colours: Mapping[str, str] | None,
+    width: int,
     finish: Callable[["Figure", str], bytes],
 ) -> bytes:
     colours = page_colours([part]) if colours is None else colours
@@ -82,5 +89,5 @@ def _drawn(
         Histogram: draw_histogram,
     }[type(part)]
     with svg.settings():
-        figure: Figure = draw_part(part, colours)
+        figure: Figure = draw_part(part, colours, width)
         return finish(figure, one_line(part.title, _TITLE))

@@ -1,7 +1,7 @@
 """A report as one HTML file: no script, nothing from outside, the same bytes each time.
 
-Every text goes through `_Safe.text` on its way into the template (jinja2's `finalize`), so none can
-be forgotten: it is escaped, and what would be invisible or turn the line around is spelled.
+Every text goes through `_finished` on its way into the template (jinja2's `finalize`), so that none
+is forgotten: it is escaped, and what would be invisible or turn the line around is spelled.
 """
 
 import base64
@@ -9,18 +9,15 @@ import hashlib
 import importlib.resources
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from prism_cli.reporting.canvas import NARROW
 from prism_cli.reporting.charts import draw, page_colours
 from prism_cli.reporting.colours import stylesheet
 from prism_cli.reporting.numbers import behind, cell, is_number_column
 from prism_cli.reporting.page import (
-    Bars,
     Excerpts,
-    HeatMap,
-    Histogram,
-    Lines,
     Note,
     Page,
     Part,
@@ -30,7 +27,6 @@ from prism_cli.reporting.visible import one_line, spelled
 
 _LONGEST_TEXT = 20_000
 _MOST_ROWS = 2_000
-_FIGURES = (Bars, Lines, HeatMap, Histogram)
 
 
 def render_page(page: Page) -> bytes:
@@ -40,6 +36,7 @@ def render_page(page: Page) -> bytes:
         MissingPackageError: matplotlib or jinja2 is not installed (by way of ModuleNotFoundError).
     """
     import jinja2
+    from markupsafe import Markup
 
     folder = importlib.resources.files("prism_cli.reporting")
     style = stylesheet() + (folder / "page.css").read_text("utf-8")
@@ -64,8 +61,6 @@ def render_page(page: Page) -> bytes:
         }
         for number, section in enumerate(page.sections, 1)
     ]
-    from markupsafe import Markup
-
     return template.render(
         page=page,
         sections=sections,
@@ -99,12 +94,13 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
     if isinstance(part, Table):
         return {"kind": "table", "name": _numbered("Table", counts), **_table(part)}
     name = _numbered("Figure", counts)
-    drawn = draw(part, name.lower().replace(" ", "-"), colours)
+    ident = name.lower().replace(" ", "-")
     return {
         "kind": "figure",
         "name": name,
         "title": part.title,
-        "svg": Markup(drawn.decode()),
+        "svg": Markup(draw(part, ident, colours).decode()),
+        "narrow": Markup(draw(part, f"{ident}-narrow", colours, NARROW).decode()),
         "table": _table(behind(part)),
     }
 
@@ -139,7 +135,7 @@ def _provenance(found: Mapping[str, object]) -> dict[str, Any]:
     known = ("command", "versions", "files", "models")
     command = found.get("command", ())
     return {
-        "command": command if isinstance(command, str) else shlex.join(map(str, _listed(command))),
+        "command": shlex.join(map(str, command)) if isinstance(command, list | tuple) else "",
         "pairs": [
             (title, [(str(name), str(value)) for name, value in values.items()])
             for title in known[1:]
@@ -151,7 +147,3 @@ def _provenance(found: Mapping[str, object]) -> dict[str, Any]:
             if name not in known
         ],
     }
-
-
-def _listed(value: object) -> Sequence[object]:
-    return value if isinstance(value, list | tuple) else ()

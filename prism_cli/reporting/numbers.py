@@ -44,7 +44,6 @@ def is_number_column(cells: Sequence[Cell]) -> bool:
 def _of_bars(part: Bars) -> Table:
     names = list(dict.fromkeys(bar.name for _, bars in part.groups for bar in bars))
     spans = any(bar.low is not None for _, bars in part.groups for bar in bars)
-    single = len(names) == 1 or all(len(bars) < 2 for _, bars in part.groups)
     if len(part.groups) > 1 and len(names) <= _SIDE_BY_SIDE and not (spans and len(names) > 3):
         columns = [column for name in names for column in ([name, "95 %"] if spans else [name])]
         wide: list[tuple[Cell, ...]] = []
@@ -53,18 +52,18 @@ def _of_bars(part: Bars) -> Table:
             line: list[Cell] = [group]
             for name in names:
                 bar = by_name.get(name)
-                line.append(bar.value if bar else None)
+                line.append(float(bar.value) if bar else None)
                 if spans:
                     line.append(_span(bar, part.decimals) if bar else None)
             wide.append(tuple(line))
         return Table(("", *columns), tuple(wide), decimals=part.decimals)
-    grouped = len(part.groups) > 1 and not (single and False)
+    grouped = len(part.groups) > 1
     head = (*(("group",) if grouped else ()), "", part.measure, *(("95 %",) if spans else ()))
     rows = tuple(
         (
             *((group,) if grouped else ()),
             bar.name,
-            bar.value,
+            float(bar.value),
             *((_span(bar, part.decimals),) if spans else ()),
         )
         for group, bars in part.groups
@@ -82,7 +81,7 @@ def _span(bar: Bar, decimals: int) -> str | None:
 def _of_lines(part: Lines) -> Table:
     by_x = [
         {
-            x: (y, weight)
+            x: (float(y), weight)
             for (x, y), weight in zip(
                 line.points, line.weights or [None] * len(line.points), strict=False
             )

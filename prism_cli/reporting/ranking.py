@@ -18,15 +18,6 @@ from prism_cli.reporting.page import (
 )
 
 Metrics = Mapping[str, Any]
-_PAPER_SETS = {
-    "nfcorpus", "scifact", "scidocs", "fiqa", "trec-covid", "webis-touche2020", "dbpedia-entity",
-    "nq", "hotpotqa",
-}  # fmt: skip
-_SHORT_NAMES = {
-    "touche2020": "webis-touche2020",
-    "touche": "webis-touche2020",
-    "dbpedia": "dbpedia-entity",
-}
 
 
 def page(metrics: Metrics) -> Page:
@@ -71,24 +62,6 @@ def average_name(metrics: Metrics) -> str:
     if missing:
         return f"average of {measured} of the {measured + missing} sets"
     return f"average of the {measured} sets"
-
-
-def paper_figures(metrics: Metrics) -> str | None:
-    """The paper's own averages; only where the same is measured: its nine sets, all queries, the
-    top 100 of jina-embeddings-v3."""
-    config = metrics["provenance"]["config"]
-    same = (
-        {_SHORT_NAMES.get(name, name) for name in metrics["ranking"]} == _PAPER_SETS
-        and not metrics["missing_sets"]
-        and "jina-embeddings-v3" in str(config.get("first_stage"))
-        and (config.get("top_k"), config.get("limit"), config.get("split")) == (100, None, "test")
-    )
-    if not same:
-        return None
-    return (
-        f"The paper (arXiv 2604.23734) reports an average {PRIMARY} of 0.5887 for its "
-        "Qwen3-Reranker-4B recipe and 0.5733 for that recipe's base, on the same candidates."
-    )
 
 
 def _shown(metrics: Metrics) -> tuple[str, Mapping[str, Mapping[str, float]]]:
@@ -142,7 +115,7 @@ def _measures(metrics: Metrics) -> Section:
         bars = tuple(Bar(name, values[PRIMARY]) for name, values in metrics["average"].items())
         name = average_name(metrics)
         parts.append(Bars(name.capitalize(), PRIMARY, ((name, bars),), top=1.0))
-        parts += [Note(told)] if (told := paper_figures(metrics)) else []
+        parts += _beside_the_paper(metrics)
     parts.append(bars_by_set(metrics))
     if "average" in metrics:
         parts.append(_table(average_name(metrics).capitalize(), metrics["average"]))
@@ -157,12 +130,21 @@ def _measures(metrics: Metrics) -> Section:
     )
 
 
+def _beside_the_paper(metrics: Metrics) -> list[Note]:
+    """The paper's own averages; metrics.json has them only where the same was measured."""
+    paper = metrics.get("paper")
+    if not paper:
+        return []
+    told = ", ".join(f"{name} {value:.4f}" for name, value in paper[PRIMARY].items())
+    return [Note(f"The paper's, over the same candidates: {told} ({paper['source']}).")]
+
+
 def _table(title: str, systems: Mapping[str, Mapping[str, float]]) -> Table:
-    measures = list(next(iter(systems.values())))
     rows: list[tuple[Cell, ...]] = [
-        (name, *(values[one] for one in measures)) for name, values in systems.items()
+        (measure, *(values[measure] for values in systems.values()))
+        for measure in next(iter(systems.values()))
     ]
-    return Table(("system", *measures), tuple(rows), title)
+    return Table(("measure", *systems), tuple(rows), title)
 
 
 def _comparisons(metrics: Metrics) -> Section:

@@ -25,6 +25,8 @@ _SETTINGS = {
     "font.family": "DejaVu Sans", "font.size": 12, "path.simplify": False,
     "axes.unicode_minus": True, "hatch.linewidth": 0.6,
 }  # fmt: skip
+_MARGIN = 16
+"""Around a figure that stands alone, in pixels."""
 _IDS = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -33,11 +35,13 @@ def settings() -> Iterator[None]:
     """matplotlib as we want it, whatever the user's matplotlibrc says."""
     import matplotlib.style
 
-    with matplotlib.style.context(["default", _SETTINGS], after_reset=True):
-        with warnings.catch_warnings():
-            # Its font lacks some scripts; the reader's browser has them.
-            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-            yield
+    with (
+        matplotlib.style.context(["default", _SETTINGS], after_reset=True),
+        warnings.catch_warnings(),
+    ):
+        # Its font lacks some scripts; the reader's browser has them.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        yield
 
 
 def embedded(figure: "Figure", ident: str, title: str) -> bytes:
@@ -51,9 +55,18 @@ def embedded(figure: "Figure", ident: str, title: str) -> bytes:
 def standing_alone(figure: "Figure", title: str) -> bytes:
     """For a file: light colours on paper."""
     root = _cleaned(figure, "figure", LIGHT)
-    root.set("xmlns", _NAMESPACE)
-    root.set("font-family", "system-ui, sans-serif")
-    root.insert(0, ElementTree.Element("rect", width="100%", height="100%", fill=LIGHT["paper"]))
+    width, height = (int(root.attrib[name]) + 2 * _MARGIN for name in ("width", "height"))
+    root.attrib.update(
+        {
+            "xmlns": _NAMESPACE,
+            "font-family": "system-ui, sans-serif",
+            "width": str(width),
+            "height": str(height),
+            "viewBox": f"-{_MARGIN} -{_MARGIN} {width} {height}",
+        }
+    )
+    paper = {"x": f"-{_MARGIN}", "y": f"-{_MARGIN}", "fill": LIGHT["paper"]}
+    root.insert(0, ElementTree.Element("rect", paper, width="100%", height="100%"))
     heading = ElementTree.Element("title")
     heading.text = title
     root.insert(0, heading)

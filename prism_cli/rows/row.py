@@ -112,6 +112,23 @@ def scores_field(row: Row, name: str) -> dict[str, float | None]:
     return scores
 
 
+def votes_field(row: Row) -> dict[str, str | None]:
+    """What `votes` holds, by judge: "yes", "no" or null; {} where it is absent or null.
+
+    Raises:
+        RowError: no object, or another value; names it, such as `votes.source`.
+    """
+    votes = row.get("votes")
+    if votes is None:
+        return {}
+    if not isinstance(votes, dict):
+        raise RowError("votes", f"expected an object, found {json_type(votes)}")
+    for judge, vote in votes.items():
+        if vote not in ("yes", "no", None):
+            raise RowError(f"votes.{judge}", f'expected "yes" or "no", found {json_type(vote)}')
+    return votes
+
+
 def check_pair(row: Row) -> None:
     """Hold `row` against the contract of a pair row: query, document, optional title and ids.
 

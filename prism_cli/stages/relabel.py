@@ -21,16 +21,15 @@ from prism_cli.domain.voting import (
     reach_probabilities,
 )
 from prism_cli.engine.stage import Questions, RowStage
-from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, RowWork, request
 from prism_cli.rows.row import (
     Row,
     check_pair,
     doc_id,
     document_text,
-    json_type,
     query_id,
     scores_field,
+    votes_field,
 )
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
@@ -107,12 +106,7 @@ class RelabelStage(RowStage):
         check_pair(row)
         if not self._added:
             return
-        votes = row.get("votes")
-        if not isinstance(votes, dict | None):
-            raise RowError("votes", f"expected an object, found {json_type(votes)}")
-        for spec, vote in (votes or {}).items():
-            if vote not in ("yes", "no", None):
-                raise RowError(f"votes.{spec}", f'expected "yes" or "no", found {json_type(vote)}')
+        votes_field(row)
         scores_field(row, "vote_probabilities")
 
     def work(self, row: Row) -> RowWork:

@@ -150,7 +150,7 @@ def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_i
     assert "average of 2 of the 9 sets" in Path("out/report.html").read_text()
     assert prism(*words, "-o", "out").returncode == 3
 
-    shutil.copytree(MINI, "data/fiqa")
+    shutil.copytree(MINI, "data/dbpedia")  # by its shorter name
     more = prism(*words, "-o", "out")
     assert more.returncode == 3
     assert "nq: bm25 was finished before" in more.stderr
@@ -159,7 +159,8 @@ def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_i
     chosen = prism(*words, "--sets", "nq,nfcorpus", "-o", "two")
     assert chosen.returncode == 0
     for one in beir_qa.NINE:
-        shutil.copytree(MINI, Path("data") / one.name, dirs_exist_ok=True)
+        if not beir_qa.is_local(one, Path("data")):
+            shutil.copytree(MINI, Path("data") / one.name)
     whole = prism(*words, "-o", "out")
     assert whole.returncode == 0, whole.stderr
     content = json.loads(Path("out/metrics.json").read_text())

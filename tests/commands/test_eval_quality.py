@@ -123,7 +123,13 @@ def test_a_run_stopped_before_its_figures_goes_on_and_more_rows_are_measured() -
     resumed = quality(*words)
     assert "out/rows.jsonl: finished before" in resumed.stderr
     assert Path("out/metrics.json").read_bytes() == first
+    papers = Path("out/metrics.json.manifest.json").read_bytes()
     write_jsonl(Path("rows.jsonl"), rows[:15])
+    assert quality(*words).returncode == 0
+    assert metrics()["pairs"]["all"] == 15
+    # as a run leaves them that was killed between rows and figures
+    Path("out/metrics.json").write_bytes(first)
+    Path("out/metrics.json.manifest.json").write_bytes(papers)
     assert quality(*words).returncode == 0
     assert metrics()["pairs"]["all"] == 15
 
@@ -161,6 +167,7 @@ def test_labels_are_measured_where_there_are_no_predictions() -> None:
         (["--gold", "nowhere.jsonl"], 3, "nowhere.jsonl: no such file"),
         (["--gold", "empty.jsonl"], 3, "no row of marks by people: empty.jsonl:1: "),
         (["--gold", "other.jsonl"], 3, "its first row has query_id 'zzz', doc_id None"),
+        (["--gold", "-"], 2, "standard input is for the rows"),
         (["--baselines", "document,first"], 2, "baselines"),
         (["--texts", "mine"], 2, "texts"),
         (["-o", "-"], 2, "expected a folder"),

@@ -15,7 +15,12 @@ from prism_cli.evaluation.quality.sheet_answers import Answers
 from prism_cli.evaluation.quality.sums import QuerySums
 
 OWN = ""
-_COPY = {"entity_fidelity": 1.0, "copied_share": 1.0, "compression_median": 1.0, "novelty": 0.0}
+_COPY: dict[str, float | None] = {
+    "entity_fidelity": 1.0,
+    "copied_share": 1.0,
+    "compression_median": 1.0,
+    "novelty": 0.0,
+}
 """What holds of a whole copy of the document."""
 _MEASURES = (
     *PEOPLE.values(),
@@ -86,18 +91,12 @@ class Measured:
         means = self._sums.means()
         quality: dict[str, Any] = {name: means.get(name) for name in _MEASURES}
         quality |= self._compression()
-        baselines = {
-            name: {
-                measure: means.get(
-                    f"{name}.{measure}", _COPY.get(measure) if name == "document" else None
-                )
-                for measure in _OF_BASELINES
-            }
+        baselines: dict[str, dict[str, float | None]] = {
+            name: {measure: means.get(f"{name}.{measure}") for measure in _OF_BASELINES}
             | {"compression_median": _quartiles(self._characters.get(name, ()))[1]}
+            | (_COPY if name == "document" else {})
             for name in self._baselines
         }
-        if "document" in baselines:
-            baselines["document"] |= _COPY
         wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
         there = [name for name in wanted if name in means]
         intervals = {name: self._sums.interval(name, self._seed) for name in there}

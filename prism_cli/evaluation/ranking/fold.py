@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prism_cli.domain.metrics import default_measures, without_itself
+from prism_cli.domain.metrics import PRIMARY, default_measures, without_itself
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job
@@ -29,6 +29,7 @@ from prism_cli.evaluation.metrics_file import (
     write_metrics,
 )
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
+from prism_cli.evaluation.ranking.per_query import write_per_query
 from prism_cli.evaluation.ranking.plan import (
     EvalModel,
     EvalOptions,
@@ -110,9 +111,10 @@ def _before(
     path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
 ) -> Papers:
     """The papers as an earlier attempt wrote them, when some of the sets were not there yet."""
-    previous = read_manifest(manifest_path(path)) or {"figures": {}}
-    lacked = previous["figures"].get("missing_sets", [])
-    return _papers(path, [one for one in sets if one.data.name not in lacked], models, options)
+    previous = read_manifest(manifest_path(path))
+    if previous and previous["figures"].get("missing_sets"):
+        sets = [one for one in sets if one.data.name in previous["config"].get("sets", ())]
+    return _papers(path, sets, models, options)
 
 
 def _papers(
@@ -170,6 +172,7 @@ class _Evaluation:
 
                 run, note = self._finished(one.judged.data.name, model.name, fingerprint, make)
                 self._measure(measured, one.judged, model.name, model.fingerprint, run, note)
+        write_per_query(options.output, PRIMARY, measured.of(PRIMARY), measured.ids)
         models = {one.first_stage.spec: one.first_stage.fingerprint for one in self.sets}
         return measured.content() | {
             "datasets": {one.judged.data.name: one.figures for one in prepared},

@@ -31,11 +31,15 @@ TASKS = {
     "fiqa": "FiQA2018",
     "trec-covid": "TRECCOVID",
     "webis-touche2020": "Touche2020",
+    "touche2020": "Touche2020",
     "dbpedia-entity": "DBPedia",
+    "dbpedia": "DBPedia",
     "nq": "NQ",
     "hotpotqa": "HotpotQA",
 }
-"""BEIR's name -> mteb's, of the nine sets; another set has its own name."""
+"""BEIR's or the paper's name -> mteb's, of the nine sets; another set has its own name."""
+_ENGLISH, _UNKNOWN = "eng-Latn", "und-Zyyy"
+"""mteb counts no score that is of no language."""
 
 
 def mteb_scores(qrels: Qrels, run: Run, queries: list[str], top_k: int) -> dict[str, float]:
@@ -62,12 +66,12 @@ def write_task(
     Args:
         data_revision, revision: digests of the data set, of the system.
     """
-    task = TASKS.get(dataset, dataset)
+    task, language = TASKS.get(dataset, dataset), _ENGLISH if dataset in TASKS else _UNKNOWN
     content: dict[str, Any] = {
         "dataset_revision": data_revision,
         "task_name": task,
         "mteb_version": None,
-        "scores": {split: [{**scores, "hf_subset": "default", "languages": []}]},
+        "scores": {split: [{**scores, "hf_subset": "default", "languages": [language]}]},
         "evaluation_time": None,
         "kg_co2_emissions": None,
     }

@@ -75,6 +75,18 @@ class Measured:
             "unjudged_share": 1 - mean(there) if there else None,
         }
 
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """dataset -> query ids, in the order of the values."""
+        return {dataset: one.ids for dataset, one in self.sets.items()}
+
+    def of(self, measure: str) -> dict[str, dict[str, list[float]]]:
+        """dataset -> system -> values of one measure."""
+        return {
+            dataset: {system: found[measure] for system, found in systems.items()}
+            for dataset, systems in self.values.items()
+        }
+
     def content(self) -> dict[str, Any]:
         """ranking, average, statistics, runs and examples of metrics.json."""
         ranking = {

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from prism_cli.domain.fidelity import CHARACTERS
 from prism_cli.domain.significance import ratio_interval
 from prism_cli.evaluation.quality.examples import KEPT
 from prism_cli.evaluation.quality.measured import Measured
 
 EVIDENCE = {
-    "characters": 50, "tokens": 10, "entities": {"number": [1, 2], "name": [1, 1]},
+    "characters": 50, "tokens": 10,
+    "entities": {"number": [1, 2], "name": [1, 1], CHARACTERS: [0, 9]},
     "missing": ["77"], "words": 10, "copied": 8, "density": 4.0, "new": [1, 2, 3, 4],
     "ngrams": [10, 9, 8, 7], "language_difference": None,
 }  # fmt: skip
@@ -41,6 +43,7 @@ def test_means_over_rows_and_pooled_entities() -> None:
     assert quality["entity_fidelity"] == 7 / 8
     assert quality["entity_fidelity_number"] == 6 / 7
     assert quality["entity_fidelity_date"] is None
+    assert quality["entity_fidelity_neighbouring_characters"] == 0
     assert quality["copied_share"] == pytest.approx(0.9)
     assert quality["novelty"] == pytest.approx(10 / 34 / 2)
     assert (quality["novelty_4"], statistics["counts"]["novelty_4"]) == (4 / 7, 1)
@@ -63,7 +66,7 @@ def test_verdicts_against_labels_and_people() -> None:
         line(label="no"),
         line(verdict="no", label="no", gold=marked(True), format_ok=None),
         line(verdict="yes", gold=marked(False)),
-        line(verdict="no", gold=marked(False), format_ok=None),
+        *[line(verdict="no", gold=marked(False), format_ok=None)] * 2,
         line(verdict="no", gold=marked(None), format_ok=None),
         line(verdict=None, label="yes", gold=marked(True), format_ok=None),
         gold_rows=3,
@@ -73,7 +76,7 @@ def test_verdicts_against_labels_and_people() -> None:
     assert content["statistics"]["confusion"] == {
         "yes": {"yes": 1, "no": 1}, "no": {"yes": 0, "no": 1},
     }  # fmt: skip
-    assert (quality["wrong_yes_rate"], quality["missed_yes_rate"]) == (0.5, 1)
+    assert (quality["wrong_yes_rate"], quality["missed_yes_rate"]) == (1 / 3, 1)
     assert content["gold"] == {"matched": 1, "unmatched": 2}
     assert content["pairs"]["undecided"] == 1
     assert [one["doc_id"] for one in content["examples"]["wrong_yes"]] == ["d"]

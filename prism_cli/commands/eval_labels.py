@@ -1,0 +1,82 @@
+"""`prism eval labels`: how far judges agree, and teacher and panel, on labelled rows."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prism_cli.commands.options import Common, Inputs, with_common
+
+app = typer.Typer(
+    add_completion=False,
+    help="Agreement of judges, of teacher and panel; rows for review.",
+    epilog="Example: prism eval labels labelled.jsonl -o runs/eval/labels",
+)
+
+
+@app.command()
+@with_common
+def eval_labels(
+    inputs: Inputs,
+    review: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Rows where teacher and panel disagree most, for review; default 100.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    common: Common,
+) -> None:
+    """Write DIR/metrics.json, DIR/report.html and DIR/review.jsonl (-o DIR).
+
+    Agreement of judges is told of rows with `audit: true` alone, which `prism relabel` draws by
+    lot; or of all rows, among the judges that voted on every one.
+    """
+    from prism_cli.commands.labels_tables import print_labels
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.configs.eval_labels import EvalLabelsConfig
+    from prism_cli.configs.load import load_config
+    from prism_cli.evaluation.labels.fold import REJECTS, LabelsOptions, evaluate_labels
+    from prism_cli.evaluation.metrics_file import typed_command
+
+    config = load_config(
+        EvalLabelsConfig,
+        "eval-labels",
+        recipe=common.recipe,
+        flags={"review": review, "seed": common.seed},
+        sets=common.sets,
+    )
+    options = LabelsOptions(
+        output=common.output or _default_output(inputs),
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        review=config.review,
+        limit=common.limit,
+        fields=common.field_names,
+        command=typed_command(sys.argv),
+        overwrite=common.overwrite or common.fresh,
+        quiet=common.quiet,
+        max_seconds=common.max_seconds,
+    )
+    summary = evaluate_labels(inputs, options)
+    if common.json:
+        print_json(summary.metrics)
+    elif not common.quiet:
+        print_labels(summary.metrics)
+    if not common.quiet:
+        rejected = summary.metrics["input_rows"]["rejected"]
+        done = "finished before, nothing to do" if summary.finished_before else "written"
+        print(f"{summary.path}: {done}", file=sys.stderr)
+        if rejected:
+            print(f"{rejected:,} rows set aside in {options.output / REJECTS}", file=sys.stderr)
+    if summary.rejected_share > common.max_rejects:
+        raise typer.Exit(4)
+
+
+def _default_output(inputs: list[str]) -> Path:
+    names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
+    return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-labels"

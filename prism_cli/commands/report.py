@@ -1,0 +1,153 @@
+"""`prism report`: one finished evaluation rendered again, or several of a kind side by side."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from prism_cli.reporting.comparison import Finished
+    from prism_cli.reporting.page import Page
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism report runs/eval/plain runs/eval/rewritten -o ablation.html",
+)
+_BEGUN_BY = {"eval": "prism eval", "quality": "prism eval quality", "labels": "prism eval labels"}
+"""Stage of a manifest -> the command that finishes it."""
+
+
+@app.command()
+def report(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR…", help="Folders of finished evaluations.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="HTML file; default report.html in the only DIR, else comparison.html here.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="The comparison as one JSON object on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No summary.")] = False,
+) -> None:
+    """Render a finished evaluation, or compare several of one kind with the first.
+
+    An ablation (rewritten queries, objectives, calibration) is two evaluations and this command.
+    """
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.errors import UsageError
+    from prism_cli.evaluation.metrics_file import REPORT
+    from prism_cli.reporting.comparison import compare
+    from prism_cli.reporting.comparison_page import page as comparison_page
+    from prism_cli.reporting.html import render_page
+    from prism_cli.shards.writer import whole_file
+
+    if output is not None and output.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"-o {output}: expected a name that ends in .html")
+    runs = [_finished(folder) for folder in folders]
+    kinds = {run.name: run.metrics["kind"] for run in runs}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        raise UsageError(f"evaluations of one kind are compared with each other; {told}")
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("a folder is named twice; name each evaluation once")
+    if len(runs) == 1:
+        found: dict[str, Any] = dict(runs[0].metrics)
+        page, path = _page_of(runs[0]), output or folders[0] / REPORT
+    else:
+        found = compare(runs)
+        provenance = {"command": ["prism", "report", *map(str, folders)]}
+        page = comparison_page(
+            found, provenance | {run.name: run.metrics["provenance"] for run in runs}
+        )
+        path = output or Path("comparison.html")
+    with whole_file(path) as file:
+        file.write(render_page(page))
+    if json:
+        print_json(found)
+    elif not quiet and len(runs) > 1:
+        _print_summary(found)
+    if not quiet:
+        print(f"wrote {path}", file=sys.stderr)
+
+
+def _finished(folder: Path) -> "Finished":
+    """A folder's evaluation.
+
+    Raises:
+        MissingDataError: there is none, or it is not finished.
+    """
+    from prism_cli.errors import MissingDataError
+    from prism_cli.evaluation.metrics_file import METRICS, read_metrics
+    from prism_cli.evaluation.ranking.per_query import read_per_query
+    from prism_cli.reporting.comparison import Finished
+    from prism_cli.shards.manifest import manifest_path, read_manifest
+
+    path = folder / METRICS
+    begun = [
+        papers
+        for one in (path, folder / "rows.jsonl")
+        if (papers := read_manifest(manifest_path(one))) is not None
+    ]
+    if begun and not (path.exists() and all(papers["finished"] for papers in begun)):
+        command = _BEGUN_BY.get(begun[0]["stage"], "prism eval")
+        raise MissingDataError(
+            f"{folder}: this evaluation is not finished; `{command} … -o {folder}`, typed as it "
+            "was begun, goes on and finishes it"
+        )
+    return Finished(str(folder), read_metrics(path), read_per_query(folder))
+
+
+def _page_of(run: "Finished") -> "Page":
+    import importlib
+
+    kind = importlib.import_module(f"prism_cli.reporting.{run.metrics['kind']}")
+    page: Page = kind.page(run.metrics)
+    return page
+
+
+def _print_summary(found: dict[str, Any]) -> None:
+    """The key figures, what differs, and the warnings."""
+    from prism_cli.commands.tables import print_table
+    from prism_cli.reporting.comparison_page import key_figures, signed
+
+    rows = [
+        {"figure": one["figure"], "of": one["group"] or found["kind"]}
+        | {
+            column["name"]: value
+            for column, value in zip(found["columns"], one["values"], strict=True)
+        }
+        | {
+            f"change, {column['name']}": signed(change, 4)
+            for column, change in zip(found["columns"], one["differences"], strict=True)
+            if column["against"] is not None
+        }
+        for one in key_figures(found)
+    ]
+    if rows:
+        print_table("side by side", rows)
+    tests = [
+        {
+            "set": one["dataset"],
+            "system": found["columns"][one["column"]]["name"],
+            "against": found["columns"][one["against"]]["name"],
+            "difference": signed(one["difference"], 4),
+            "p": one["p"],
+            "after Holm": one["p_holm"],
+        }
+        for one in found["tests"]
+    ]
+    if tests:
+        print_table("paired tests", tests)
+    if found["differs"]:
+        print(f"differs: {', '.join(found['differs'])}", file=sys.stderr)
+    for warning in found["warnings"]:
+        print(f"prism: warning: {warning}", file=sys.stderr)

@@ -1,0 +1,184 @@
+"""The fold that `eval labels` is: rows in; rows for review, report.html, then metrics.json out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.engine.control import Control
+from prism_cli.engine.jobs import Job, read_lines
+from prism_cli.engine.live import remove_live
+from prism_cli.engine.papers import Papers
+from prism_cli.engine.parts import SideFile
+from prism_cli.engine.progress import shown_progress
+from prism_cli.engine.shard import Counts
+from prism_cli.errors import PrismError, RowError, UsageError
+from prism_cli.evaluation.labels.measured import Measured
+from prism_cli.evaluation.metrics_file import (
+    METRICS,
+    REPORT,
+    library_versions,
+    provenance,
+    read_metrics,
+    write_metrics,
+)
+from prism_cli.reporting.html import render_page
+from prism_cli.reporting.labels import page
+from prism_cli.rows.decode import decode_row
+from prism_cli.rows.row import Rejected, Row, RowRef
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.reader import Shard, find_shards, remove_spooled
+from prism_cli.shards.writer import whole_file
+
+REVIEW, REJECTS = "review.jsonl", "labels.rejects.jsonl"
+_LIBRARIES = ("numpy", "matplotlib")
+_CHECK_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class LabelsOptions:
+    """How the figures are made.
+
+    Attributes:
+        output: the folder.
+        config: the resolved settings.
+        review: rows of the largest disagreement to export.
+        limit: only the first so many rows.
+        fields: contract name -> name in the input.
+        command: as provenance names it.
+    """
+
+    output: Path
+    config: Mapping[str, Any]
+    seed: int
+    review: int
+    limit: int | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    overwrite: bool = False
+    quiet: bool = False
+    max_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class LabelsSummary:
+    """What was published: the content of metrics.json at `path`."""
+
+    metrics: dict[str, Any]
+    path: Path
+    finished_before: bool
+
+    @property
+    def rejected_share(self) -> float:
+        """Of the rows, those that were set aside."""
+        counts = self.metrics["input_rows"]
+        return float(counts["rejected"] / max(counts["rows"], 1))
+
+
+def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> LabelsSummary:
+    """Read all rows once, and publish.
+
+    Raises:
+        MissingDataError, ChangedInputError, LockedError, StorageError.
+        UsageError: an input would be replaced.
+        InterruptedRunError, LimitReachedError: stopped early; the same command begins again.
+    """
+    try:
+        return _evaluated(find_shards(inputs), options)
+    finally:
+        remove_spooled()
+
+
+def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary:
+    path = options.output / METRICS
+    control = Control(options.max_seconds)
+    _refuse_own_files(shards, options.output)
+    with ExitStack() as stack:
+        stack.enter_context(control.listening())
+        stack.enter_context(output_lock(path))
+        settings = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
+        papers = Papers(Job(shards, {"": path}, path), "eval labels", settings)
+        if not options.overwrite and papers.finished() is not None:
+            return LabelsSummary(read_metrics(path), path, True)
+        papers.begin(fresh=False)
+        rejects = SideFile(options.output / REJECTS)
+        stack.callback(rejects.discard)
+        measured, counts = Measured(options.seed, options.review), Counts()
+        try:
+            for row in _rows(papers, options, control, measured, rejects, counts):
+                measured.add(row)
+                counts.done += 1
+        except (PrismError, OSError):
+            papers.stopped({})
+            raise
+        counts.rows = counts.done + counts.rejected
+        content = measured.content() | {
+            "input_rows": {"rows": counts.rows, "rejected": counts.rejected},
+            "provenance": provenance(
+                options.command,
+                settings,
+                library_versions(_LIBRARIES),
+                {one.name: papers.measured[one.name].sha256 for one in shards},
+                {},
+            ),
+        }
+        with whole_file(options.output / REVIEW) as file:
+            for off, row in measured.review.rows():
+                line = row | {"disagreement": off}
+                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+                counts.written += 1
+        rejects.finish()
+        rejects.publish()
+        with whole_file(options.output / REPORT) as file:
+            file.write(render_page(page(content)))
+        write_metrics(path, "labels", content)
+        papers.account(counts, {}, {})
+        papers.finish(finished=True)
+        remove_live(path)
+    return LabelsSummary(read_metrics(path), path, False)
+
+
+def _rows(
+    papers: Papers,
+    options: LabelsOptions,
+    control: Control,
+    measured: Measured,
+    rejects: SideFile,
+    counts: Counts,
+) -> Iterator[Row]:
+    """The well-formed rows; the others are set aside and counted."""
+    total = papers.count_lines()
+    if total is not None and options.limit is not None:
+        total = min(total, options.limit)
+    label = f"eval labels {papers.job.label}"
+    with shown_progress(label, total, quiet=options.quiet, papers=papers.job.papers) as progress:
+        lines = read_lines(papers.job.inputs, papers.measured, options.limit)
+        for number, (name, place, raw) in enumerate(lines, 1):
+            if number % _CHECK_ROWS == 0:
+                control.check()
+                progress.show(number, 0.0)
+            if not raw.strip():
+                counts.blank += 1
+                continue
+            try:
+                row = decode_row(raw, options.fields)
+                measured.check(row)
+            except RowError as error:
+                rejected = Rejected(RowRef(name, place), error.field, error.reason, raw)
+                rejects.write(rejected.line)
+                counts.rejected += 1
+                continue
+            yield row
+
+
+def _refuse_own_files(shards: Sequence[Shard], folder: Path) -> None:
+    own = {(folder / name).resolve() for name in (REVIEW, REJECTS, METRICS)}
+    for one in shards:
+        if one.path.resolve() in own:
+            raise UsageError(
+                f"{one.name}: is an input of this command, and would be replaced by it; name "
+                "another folder with -o"
+            )

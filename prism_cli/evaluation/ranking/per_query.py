@@ -1,0 +1,45 @@
+"""The main measure of each query, beside metrics.json, so that finished runs can be compared.
+
+One JSON object a line, a data set and system each: {"dataset", "system", "measure", "values":
+{query id: value}}.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+
+from prism_cli.shards.writer import whole_file
+
+PER_QUERY = "per_query.jsonl"
+
+
+def write_per_query(
+    folder: Path,
+    measure: str,
+    values: Mapping[str, Mapping[str, Sequence[float]]],
+    queries: Mapping[str, Sequence[str]],
+) -> None:
+    """Publish PER_QUERY in `folder`.
+
+    Args:
+        values: dataset -> system -> one value a query, in the order of `queries`.
+        queries: dataset -> query ids.
+    """
+    with whole_file(folder / PER_QUERY) as file:
+        for dataset, systems in values.items():
+            for system, measured in systems.items():
+                by_query = dict(zip(queries[dataset], measured, strict=True))
+                line = {"dataset": dataset, "system": system, "measure": measure}
+                file.write(
+                    orjson.dumps(line | {"values": by_query}, option=orjson.OPT_APPEND_NEWLINE)
+                )
+
+
+def read_per_query(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """(dataset, system) -> value by query id; nothing where the run wrote none."""
+    path = folder / PER_QUERY
+    if not path.exists():
+        return {}
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    return {(one["dataset"], one["system"]): one["values"] for one in lines}

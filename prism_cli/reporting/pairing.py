@@ -1,0 +1,64 @@
+"""Which system of one run is compared with which of the first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One system of one run.
+
+    Attributes:
+        name: as shown; no two columns share it.
+        run: its place among the runs.
+        system: "" where the run has no systems.
+        against: place of its counterpart among the columns; None: it is of the first run.
+    """
+
+    name: str
+    run: int
+    system: str
+    against: int | None
+
+
+def columns_of(runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Column]:
+    """A column a system: the counterpart in the first run has its name, else its place.
+
+    A system with its counterpart's name and figures, such as the same first stage, stands once.
+
+    Args:
+        runs: (name, figures by system).
+    """
+    first = runs[0][1]
+    places = list(first)
+    pairs: list[tuple[int, str, int | None]] = [(0, name, None) for name in first]
+    for number, (_, systems) in enumerate(runs[1:], 1):
+        taken = {places.index(name) for name in systems if name in first}
+        for place, name in enumerate(systems):
+            against: int | None = None
+            if name in first:
+                if name and systems[name] == first[name]:
+                    continue
+                against = places.index(name)
+            elif place < len(places) and place not in taken:
+                against = place
+            pairs.append((number, name, against))
+    shown = _short([name for name, _ in runs])
+    systems_named = [name for _, name, _ in pairs]
+    return [
+        Column(_title(name, shown[run], systems_named.count(name) > 1), run, name, against)
+        for run, name, against in pairs
+    ]
+
+
+def _title(system: str, run: str, ambiguous: bool) -> str:
+    if not system:
+        return run
+    return f"{system} ({run})" if ambiguous else system
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Last parts of paths, where those are told apart by them."""
+    last = [name.rstrip("/").rpartition("/")[2] or name for name in names]
+    return last if len(set(last)) == len(last) else list(names)

@@ -1,0 +1,56 @@
+"""`prism eval quality`: rows a second of the stage and of the fold, and the fold's memory.
+
+python tests/benchmarks/quality_rows.py [ROWS]   (default 20,000; a million for the memory)
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, fold_quality
+from prism_cli.stages.quality import QualityStage
+from tests.factories import read_jsonl
+
+MINI = Path(__file__).parents[1] / "data" / "squad-mini"
+A_QUERY = 10
+
+
+def main(count: int) -> None:
+    """Real paragraphs, three of ten with a yes whose evidence is their first half."""
+    texts = [row["text"] for row in read_jsonl(MINI / "corpus.jsonl")]
+    with tempfile.TemporaryDirectory() as folder:
+        source, output = Path(folder) / "in.jsonl", Path(folder) / "out"
+        with source.open("wb") as file:
+            for number in range(count):
+                text, yes = texts[number % len(texts)], number % A_QUERY < 3
+                row = {
+                    "query_id": f"q{number // A_QUERY}",
+                    "query": "which",
+                    "document": text,
+                    "score": 0.9 if yes else 0.1,
+                    "predicted_verdict": "yes" if yes else "no",
+                    "predicted_contribution": "c" if yes else None,
+                    "predicted_evidence": text[: len(text) // 2] if yes else None,
+                    "format_ok": True if yes else None,
+                }
+                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        began = time.monotonic()
+        stage = QualityStage(baselines=("document", "lead"))
+        run_rows(stage, [str(source)], RunOptions(output=output / ROWS, quiet=True))
+        staged = time.monotonic()
+        fold_quality(QualityOptions(output, {}, seed=0, quiet=True))
+        folded = time.monotonic()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"stage: {count / (staged - began):,.0f} rows/s; fold: {count / (folded - staged):,.0f}")
+    print(f"{count:,} rows, {-(-count // A_QUERY):,} queries: peak {peak} MiB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)

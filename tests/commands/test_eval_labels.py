@@ -1,0 +1,147 @@
+"""`prism eval labels` through the real command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.door import prism
+from tests.factories import make_pair, read_jsonl, write_jsonl
+
+HOSTILE = "<script>alert(1)</script> & \u202e<img src=x onerror=alert(2)> [bold]x[/bold]"
+
+
+def rows(count: int = 60) -> list[dict[str, Any]]:
+    found = []
+    for number in range(count):
+        votes = {f"judge/{name}": "yes" if number % of else "no" for name, of in zip("abc", (2, 3, 4), strict=True)}  # noqa: E501  # fmt: skip
+        verdict = "yes" if list(votes.values()).count("yes") > 1 else "no"
+        found.append(
+            make_pair(
+                number,
+                votes=votes,
+                verdict=verdict,
+                teacher_score=number % 11 / 10,
+                source_label=number % 2,
+                source=f"set{number % 2}",
+                audit=number % 3 == 0,
+            )
+        )
+    return found
+
+
+def test_it_leaves_metrics_report_and_rows_for_review() -> None:
+    given = rows()
+    write_jsonl(Path("rows.jsonl"), given)
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out", "--review", "7")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert (content["schema"], content["kind"]) == ("prism-metrics/1", "labels")
+    assert content["statistics"]["basis"]["rows"] == content["labels"]["audit_rows"] == 20
+    assert content["provenance"]["command"] == ["prism", "eval", "labels", "rows.jsonl", "--review", "7"]  # noqa: E501  # fmt: skip
+    assert list(content["provenance"]["files"]) == ["rows.jsonl"]
+    assert "judge/a | judge/c" in done.stdout
+    assert f"Krippendorff's alpha: {content['labels']['alpha']:.3f}" in done.stdout
+    report = Path("out/report.html").read_text()
+    assert "Cohen" in report
+    assert "<script" not in report
+    review = read_jsonl(Path("out/review.jsonl"))
+    assert len(review) == 7
+    off = [row["disagreement"] for row in review]
+    assert off == sorted(off, reverse=True)
+    by_id = {row["doc_id"]: row for row in given}
+    assert all(by_id[row["doc_id"]] | {"disagreement": row["disagreement"]} == row for row in review)  # noqa: E501  # fmt: skip
+    assert not Path("out/labels.rejects.jsonl").exists()
+    again = prism("eval", "labels", "out/review.jsonl", "-o", "of-review", "-q")
+    assert again.returncode == 0, again.stderr
+
+
+def test_same_bytes_in_another_folder_and_nothing_to_do_again() -> None:
+    write_jsonl(Path("rows.jsonl"), rows())
+    for folder in ("one", "two"):
+        assert prism("eval", "labels", "rows.jsonl", "-o", folder).returncode == 0
+    for name in ("metrics.json", "report.html", "review.jsonl"):
+        assert (Path("one") / name).read_bytes() == (Path("two") / name).read_bytes()
+    again = prism("eval", "labels", "rows.jsonl", "-o", "one", "--json")
+    assert "finished before, nothing to do" in again.stderr
+    assert json.loads(again.stdout)["kind"] == "labels"
+    write_jsonl(Path("rows.jsonl"), rows(30))
+    changed = prism("eval", "labels", "rows.jsonl", "-o", "one")
+    assert changed.returncode == 2
+    assert "its bytes changed" in changed.stderr
+    assert prism("eval", "labels", "rows.jsonl", "-o", "one", "--overwrite").returncode == 0
+    other = prism("eval", "labels", "rows.jsonl", "-o", "one", "--review", "3")
+    assert (other.returncode, "review: was 100, is 3" in other.stderr) == (2, True)
+
+
+def test_rows_that_are_malformed_are_set_aside_with_their_place() -> None:
+    file = write_jsonl(Path("rows.jsonl"), [*rows(), make_pair(99, verdict="perhaps")])
+    with file.open("ab") as more:
+        more.write(b'\n{"query": "torn')
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out")
+    assert done.returncode == 4, done.stderr
+    first, second = read_jsonl(Path("out/labels.rejects.jsonl"))
+    assert (first["file"], first["line"], first["field"]) == ("rows.jsonl", 61, "verdict")
+    assert second["line"] == 63
+    assert "torn last line" in second["reason"]
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert content["input_rows"] == {"rows": 62, "rejected": 2}
+    assert content["labels"]["rows"] == 60
+    again = prism("eval", "labels", "rows.jsonl", "-o", "out", "-q")
+    assert again.returncode == 4
+    assert prism("eval", "labels", "rows.jsonl", "-o", "out", "--max-rejects", ".1").returncode == 0
+
+
+def test_hostile_texts_do_no_harm() -> None:
+    row = make_pair(
+        0, query=HOSTILE, document=HOSTILE * 200, verdict="no", votes={HOSTILE: "no", "b": "no"},
+        teacher_score=0.9, source=HOSTILE, source_label=HOSTILE, query_id=HOSTILE,
+    )  # fmt: skip
+    write_jsonl(Path("rows.jsonl"), [row])
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    report = Path("out/report.html").read_text()
+    assert "<script" not in report
+    assert "<img" not in report
+    assert "\u202e" not in report
+    assert len(report) < 200_000
+    assert "\u202e" not in done.stdout
+    assert "[bold]" in done.stdout
+
+
+def test_where_agreement_cannot_be_told_it_says_why() -> None:
+    given = [make_pair(0, votes={"a": "yes", "b": "yes"}, verdict="yes"), make_pair(1)]
+    given += [make_pair(2, votes={"b": "yes", "c": "no"}, verdict=None)]
+    write_jsonl(Path("rows.jsonl"), given)
+    done = prism("eval", "labels", "rows.jsonl")
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.replace("\n", " ")
+    assert "warning: No row is marked `audit`" in words
+    assert "prism relabel --audit 0.02" in words
+    assert Path("runs/eval/rows-labels/report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["nowhere.jsonl"], 3, "no such file"),
+        (["rows.jsonl", "--set", "reviews=3"], 2, "did you mean review"),
+        (["out/review.jsonl", "-o", "out"], 2, "is an input of this command"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+    write_jsonl(Path("rows.jsonl"), rows(2))
+    Path("out").mkdir()
+    write_jsonl(Path("out/review.jsonl"), rows(2))
+    done = prism("eval", "labels", *words)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_rows_make_a_report_that_says_so() -> None:
+    Path("rows.jsonl").write_bytes(b"")
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(Path("out/metrics.json").read_text())["labels"]["rows"] == 0

@@ -1,0 +1,65 @@
+"""`prism report`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prism_cli.evaluation.metrics_file import METRICS
+from prism_cli.evaluation.ranking.per_query import read_per_query, write_per_query
+from prism_cli.shards.manifest import Manifest, manifest_path
+from tests.door import prism
+from tests.reporting.evaluations import quality, ranking, written
+
+
+def test_two_evaluations_are_compared() -> None:
+    for name, shift in (("plain", 0.0), ("rewritten", 0.1)):
+        folder = written(Path(name), ranking({"a": {"m": 0.5 + shift}}))
+        values = {"a": {"m": [shift + 0.1 * (one % 4) for one in range(12)]}}
+        write_per_query(folder, "nDCG@10", values, {"a": [f"q{one}" for one in range(12)]})
+    done = prism("report", "plain", "rewritten", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["figures"][0]["differences"][1] == pytest.approx(0.1)
+    assert found["tests"][0]["queries"] == 12
+    page = Path("comparison.html").read_bytes()
+    assert b"prism report plain rewritten" in page
+    shown = prism("report", "plain", "rewritten", "-o", "again.html")
+    assert Path("again.html").read_bytes() == page
+    assert "+0.1000" in shown.stdout
+    assert "paired tests" in shown.stdout
+
+
+def test_kinds_do_not_mix() -> None:
+    written(Path("one"), ranking({"a": {"m": 0.5}}))
+    written(Path("two"), quality(0.5))
+    done = prism("report", "one", "two")
+    assert done.returncode == 2
+    assert "one is ranking, two is quality" in done.stderr
+    assert not Path("comparison.html").exists()
+
+
+@pytest.mark.parametrize("words", [("one", "./one"), ("one", "-o", "rows.jsonl")])
+def test_words_that_make_no_sense(words: tuple[str, ...]) -> None:
+    written(Path("one"), quality(0.5))
+    assert prism("report", *words).returncode == 2
+
+
+def test_an_unfinished_evaluation_names_the_command_that_finishes_it() -> None:
+    folder = written(Path("one"), quality(0.5))
+    Manifest("quality", {}, [], finished=False).write(manifest_path(folder / METRICS))
+    done = prism("report", "one")
+    assert done.returncode == 3
+    assert "`prism eval quality … -o one`" in done.stderr
+
+
+def test_no_evaluation_at_all() -> None:
+    done = prism("report", "nowhere")
+    assert done.returncode == 3
+    assert "no such file" in done.stderr
+
+
+def test_values_of_queries_are_read_as_written(tmp_path: Path) -> None:
+    write_per_query(tmp_path, "nDCG@10", {"a": {"m": [0.5, 1.0]}}, {"a": ["q 1", "ä"]})
+    assert read_per_query(tmp_path) == {("a", "m"): {"q 1": 0.5, "ä": 1.0}}
+    assert read_per_query(tmp_path / "none") == {}

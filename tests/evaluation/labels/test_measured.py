@@ -1,0 +1,201 @@
+"""What labelled rows come to: which rows tell of agreement, and what they tell."""
+
+import random
+from typing import Any
+
+import pytest
+
+from prism_cli.errors import RowError
+from prism_cli.evaluation.labels.measured import MOST_SOURCES, OTHER_SOURCES, Measured
+from prism_cli.evaluation.labels.worst import Worst
+from tests.factories import make_pair
+
+JUDGES = ("a/one", "a/two", "a/three")
+
+
+def measured(rows: list[dict[str, Any]], review: int = 100) -> Measured:
+    found = Measured(0, review)
+    for row in rows:
+        found.check(row)
+        found.add(row)
+    return found
+
+
+def content_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return measured(rows).content()
+
+
+def labelled(number: int, votes: str, **more: Any) -> dict[str, Any]:
+    """A row with votes such as "yn-": yes, no, none."""
+    words = {"y": "yes", "n": "no"}
+    cast = {judge: words[vote] for judge, vote in zip(JUDGES, votes, strict=False) if vote in words}
+    verdict = next((one for one in ("yes", "no") if list(cast.values()).count(one) > 1), None)
+    return make_pair(number, votes=cast, **({"verdict": verdict} | more))
+
+
+def stopped(rows: int, *, audit: bool) -> list[dict[str, Any]]:
+    """A panel of three that stops at two equal votes: one right in nine of ten, two in eight, three
+    in seven."""
+    dice = random.Random(5)
+    found = []
+    for number in range(rows):
+        truth = dice.random() < 0.4
+        votes = "".join("yn"[(dice.random() < odd) != truth] for odd in (0.9, 0.8, 0.7))
+        by_lot = dice.random() < 0.3 and audit
+        if not by_lot and votes[0] == votes[1]:
+            votes = votes[:2]
+        found.append(labelled(number, votes, **({"audit": True} if by_lot else {})))
+    return found
+
+
+def test_agreement_is_that_of_audit_rows_alone() -> None:
+    rows = stopped(4000, audit=True)
+    content = content_of(rows)
+    labels, statistics = content["labels"], content["statistics"]
+    audited = [row for row in rows if row.get("audit")]
+    assert statistics["basis"] == {"kind": "audit", "rows": len(audited), "warning": ""}
+    same = [row["votes"]["a/one"] == row["votes"]["a/three"] for row in audited]
+    assert labels["same_vote"]["a/one | a/three"] == sum(same) / len(audited)
+    assert labels["same_vote"]["a/one | a/three"] == pytest.approx(0.9 * 0.7 + 0.1 * 0.3, abs=0.04)
+    third = [row["votes"]["a/three"] == "yes" for row in audited]
+    assert labels["yes_rate"]["a/three"] == sum(third) / len(third)
+    low, high = statistics["intervals"]["yes_rate"]["a/three"]
+    assert low < labels["yes_rate"]["a/three"] < high
+    low, high = statistics["intervals"]["alpha"]
+    assert low < labels["alpha"] < high
+    # Of all rows with three votes, most are those where the first two differed.
+    every = [row["votes"] for row in rows if len(row["votes"]) == 3]
+    told_of_all = sum(votes["a/one"] == votes["a/two"] for votes in every) / len(every)
+    assert told_of_all < labels["same_vote"]["a/one | a/two"] - 0.1
+    majority = [
+        row["votes"]["a/three"] == row["votes"]["a/one"]
+        for row in audited
+        if row["votes"]["a/one"] == row["votes"]["a/two"]
+    ]
+    assert labels["with_majority"]["a/three"] == sum(majority) / len(majority)
+    assert labels["disputed"] == sum(len(set(row["votes"].values())) > 1 for row in audited) / len(
+        audited
+    )
+
+
+def test_without_audit_rows_only_judges_that_always_voted_are_told_of() -> None:
+    content = content_of(stopped(500, audit=False))
+    labels, basis = content["labels"], content["statistics"]["basis"]
+    assert basis["kind"] == "part of the panel"
+    assert "a/three did not vote on all of the rows" in basis["warning"]
+    assert "among a/one, a/two" in basis["warning"]
+    assert "prism relabel --audit" in basis["warning"]
+    assert labels["kappa"]["a/one | a/two"] is not None
+    assert labels["kappa"]["a/one | a/three"] is labels["kappa"]["a/two | a/three"] is None
+    assert labels["alpha"] is labels["disputed"] is None
+    assert labels["yes_rate"]["a/three"] is None
+    assert labels["yes_rate_all_votes"]["a/three"] is not None
+
+
+def test_a_panel_that_never_stopped_is_told_of_whole() -> None:
+    rows = [labelled(number, "ynyyyn nnnyny"[number % 2 * 7 :][:3]) for number in range(40)]
+    content = content_of(rows)
+    assert content["statistics"]["basis"] == {"kind": "full panel", "rows": 40, "warning": ""}
+    assert content["labels"]["alpha"] is not None
+    one_short = [*rows[:-1], labelled(99, "yy")]
+    assert content_of(one_short)["labels"]["alpha"] is None
+
+
+def test_where_nobody_voted_on_all_rows_nothing_is_told() -> None:
+    content = content_of([labelled(0, "yy-"), labelled(1, "-nn"), labelled(2, "y-y")])
+    labels, basis = content["labels"], content["statistics"]["basis"]
+    assert basis["kind"] == "none"
+    assert "no figure is given" in basis["warning"]
+    assert set(labels["kappa"].values()) == {None}
+    assert labels["yes_rate_all_votes"]["a/one"] == 1.0
+    nothing = content_of([make_pair(0)])
+    assert "No row holds votes" in nothing["statistics"]["basis"]["warning"]
+    assert nothing["labels"]["kappa"] == {}
+    assert nothing["labels"]["alpha"] is None
+
+
+def test_abstentions_are_those_of_audit_rows() -> None:
+    rows = [labelled(number, "yny" if number else "yn-", audit=True) for number in range(10)]
+    labels = content_of([*rows, labelled(20, "yy")])["labels"]
+    assert labels["abstention_rate"] == {"a/one": 0, "a/two": 0, "a/three": 0.1}
+
+
+def test_the_corpus_label_is_compared() -> None:
+    rows = [
+        labelled(0, "yyy", audit=True, source_label=2),
+        labelled(1, "nnn", audit=True, source_label=1),
+        labelled(2, "yyn", audit=True, source_label="no"),
+        labelled(3, "yyn", audit=True, source_label="entailment"),  # no grade
+    ]
+    content = content_of(rows)
+    labels = content["labels"]
+    assert labels["with_source_label"]["verdict"] == pytest.approx(1 / 3)
+    assert labels["with_source_label"]["a/three"] == pytest.approx(2 / 3)
+    assert content["statistics"]["counts"]["with_source_label"]["verdict"] == 3
+
+
+def test_teacher_and_panel() -> None:
+    rows = [
+        labelled(0, "yyy", teacher_score=0.95, source="s"),
+        labelled(1, "yyy", teacher_score=0.05, source="s"),
+        labelled(2, "nnn", teacher_score=0.5, source="t"),  # .5 is no yes
+        labelled(3, "nnn", teacher_score=1.0, source="t"),
+        labelled(4, "yn-", teacher_score=0.31, source="t"),
+        make_pair(5, teacher_score=0.7, source="t"),
+    ]
+    content = content_of(rows)
+    labels, statistics = content["labels"], content["statistics"]
+    assert labels["teacher_agreement"] == 0.5
+    assert labels["teacher_auc"] == 0.25
+    table = statistics["score_by_verdict"]
+    assert table["yes"] == [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert table["no"] == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert table["undecided"] == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+    assert (labels["undecided"], labels["unlabelled"]) == (1, 1)
+    one, other = statistics["sources"]
+    assert (one["source"], one["rows"], one["yes_rate"], one["teacher_agreement"]) == (
+        "s", 2, 1.0, 0.5,
+    )  # fmt: skip
+    assert (other["rows"], other["undecided"], other["unlabelled"], other["yes"]) == (4, 1, 1, 0)
+    shown = content["examples"]
+    assert [(one["doc_id"], one["disagreement"]) for one in shown["panel_yes"]] == [("d1", 0.95)]
+    assert [(one["doc_id"], one["disagreement"]) for one in shown["panel_no"]] == [("d3", 1.0)]
+
+
+def test_sources_beyond_what_a_table_holds_are_put_together() -> None:
+    rows = [make_pair(number, source=f"s{number}") for number in range(MOST_SOURCES + 5)]
+    sources = content_of(rows)["statistics"]["sources"]
+    assert len(sources) == MOST_SOURCES + 1
+    assert sources[0]["source"] == OTHER_SOURCES
+    assert sources[0]["rows"] == 5
+
+
+def test_worst_rows_in_order_whatever_order_they_come_in() -> None:
+    rows = [make_pair(number, query_id=f"q{number % 7}") for number in range(900)]
+    off = {row["doc_id"]: (number % 30) / 30 for number, row in enumerate(rows)}
+    wanted = sorted(rows, key=lambda row: (-off[row["doc_id"]], row["query_id"], row["doc_id"]))
+    for seed in range(3):
+        random.Random(seed).shuffle(rows)
+        found = Worst(40)
+        for row in rows:
+            found.add(row, off[row["doc_id"]])
+        assert [row for _, row in found.rows()] == wanted[:40]
+        assert len(found._kept) == 40
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"votes": ["yes"]}, "votes"),
+        ({"votes": {"a": "maybe"}}, "votes.a"),
+        ({"verdict": "perhaps"}, "verdict"),
+        ({"audit": 1}, "audit"),
+        ({"teacher_score": 1.5}, "teacher_score"),
+        ({"source": 3}, "source"),
+        ({"votes": {f"j{number}": "yes" for number in range(65)}}, "votes"),
+    ],
+)
+def test_what_breaks_the_contract_is_named(changed: dict[str, Any], field: str) -> None:
+    with pytest.raises(RowError) as told:
+        Measured(0, 0).check(make_pair(0, **changed))
+    assert told.value.field == field

@@ -1,0 +1,32 @@
+"""Foreign text made safe to look at."""
+
+import pytest
+
+from prism_cli.reporting.visible import one_line, spelled
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\nc", "a\tb\nc"),
+        ("a\r\nb", "a\nb"),
+        ("a\rb", "a⟨U+000D⟩b"),
+        ("\u200b" * 7, "⟨U+200B U+200B U+200B U+200B … 3 more⟩"),
+        ("👨\u200d👩", "👨\u200d👩"),  # a joiner in its place
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("a\u200db", "a⟨U+200D⟩b"),
+        ("❤\ufe0f", "❤\ufe0f"),
+        ("❤\ufe0f\ufe01\ufe02", "❤\ufe0f⟨U+FE01 U+FE02⟩"),
+        ("\ud83d", "⟨U+D83D⟩"),
+        ("é עברית नमस्ते", "é עברית नमस्ते"),
+    ],
+)
+def test_spelled(text: str, shown: str) -> None:
+    assert spelled(text) == shown
+
+
+def test_one_line_is_cut_with_an_ellipsis() -> None:
+    assert one_line("a\n b\tc", 9) == "a b c"
+    assert one_line("abcdef", 4) == "abc…"
+    assert one_line("abcd", 4) == "abcd"
+    assert len(one_line("\x00" * 10**6, 20)) == 20

@@ -53,6 +53,40 @@ def quality(
         str | None,
         typer.Option(help="Of the extractive baseline: auto (default), cpu, …", show_default=False),
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="Model that rates contribution and evidence from 1 to 5 (six ratings) and tells "
+            "severe inventions: provider/model, or hf:PATH in this process.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_same_judge: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-same-judge",
+            help="Let a judge rate that labelled the rows; the report says so.",
+            show_default=False,
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a sample to FILE.csv for people to rate, with FILE.guide.txt and "
+            "FILE.key.jsonl; a file that is there stays as it is.",
+            show_default=False,
+        ),
+    ] = None,
+    sheet_rows: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Rows of the sample; default 60.")
+    ] = 60,
+    sheet_in: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A sheet that people filled in, beside --judge; one a person.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     common: Paid,
 ) -> None:
@@ -63,6 +97,7 @@ def quality(
     evidence keeps no answer and recalls nothing; a no is counted by missed_yes_rate alone.
     """
     from prism_cli.commands import paid_wiring
+    from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.quality_tables import print_quality
     from prism_cli.commands.row_run import print_json, work_rows
     from prism_cli.configs.eval_quality import EvalQualityConfig
@@ -79,6 +114,8 @@ def quality(
         "texts": texts,
         "baselines": baselines,
         "device": device,
+        "judge": judge,
+        "allow_same_judge": allow_same_judge,
         "seed": common.seed,
     }
     config = load_config(
@@ -92,6 +129,7 @@ def quality(
             max_sentences=config.max_sentences,
             device=config.device,
         )
+    rating = rating_plan(inputs, common, config, sheet_in or [])
     marks = _gold(config.gold)
     if marks is not None and not common.quiet:
         _tell_gold(marks)
@@ -107,15 +145,21 @@ def quality(
         seed=config.seed,
         gold=marks.figures if marks else None,
         command=typed_command(sys.argv),
-        models={extractive.spec: extractive.fingerprint} if extractive else {},
+        models={one.spec: one.fingerprint for one in (extractive, rating.judge) if one},
+        judge=rating.told,
+        sheets=rating.sheets,
         overwrite=common.overwrite or common.fresh or common.retry_final,
         quiet=common.quiet,
     )
     check_output(options)
-    stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive)
+    if sheet is not None and not common.dry_run:
+        write_sheet(sheet, sheet_rows, inputs, common, config)
+    stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive, rating.rate)
     rows = replace(common, output=output / ROWS)
     dependencies = [shard.path for shard in find_shards(config.gold)]
-    summary = work_rows(stage, inputs, rows, config, dependencies=dependencies)
+    summary = work_rows(
+        stage, inputs, rows, config, dependencies=dependencies, identity=rating.identity
+    )
     if summary is None:
         return
     if not common.quiet:

@@ -253,6 +253,13 @@ def chat_model(
     return load_chat(spec, task, providers, device)
 
 
+def rater(spec: str, providers: "Catalog", *, device: str = "auto") -> "BatchBackend | CallBackend":
+    """Who rates contribution and evidence; raises as `load_rater`."""
+    from prism_cli.adapters.judges.rater import load_rater
+
+    return load_rater(spec, providers, device)
+
+
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
     from prism_cli.adapters.chat.load import chat_backend
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
@@ -281,11 +288,9 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None 
 
 def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":
     from prism_cli.adapters.judges.decision_backend import DecisionBackend
-    from prism_cli.adapters.judges.decisions import OpenAIDecisions
-    from prism_cli.adapters.judges.systemone import SystemOne
+    from prism_cli.adapters.judges.endpoints import decision_endpoint
 
-    endpoint = SystemOne(named) if named.api == "systemone" else OpenAIDecisions(named)
-    return DecisionBackend(named, rubric, endpoint, pack)
+    return DecisionBackend(named, rubric, decision_endpoint(named), pack)
 
 
 def _is_grade(text: str) -> bool:

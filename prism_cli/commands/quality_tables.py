@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.domain.rating_task import RATINGS, SEVERE
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -65,6 +67,7 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
                 f"{q1:.3f} to {q3:.3f}",
                 soft_wrap=True,
             )
+    _print_ratings(console, metrics)
     gold = metrics["gold"]
     if gold:
         console.print(
@@ -72,6 +75,30 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
             f"{pairs.get('with_gold', 0):,} of {pairs['all']:,} pairs have some",
             soft_wrap=True,
         )
+
+
+def _print_ratings(console: "Console", metrics: Mapping[str, Any]) -> None:
+    """Means by the judge with their intervals; people's beside them."""
+    from rich.table import Table
+
+    quality, intervals = metrics["quality"], metrics["statistics"]["intervals"]
+    ratings, people = quality.get("ratings"), quality.get("people", {})
+    if not ratings:
+        return
+    told = f"{metrics['judge']['spec']}: {ratings['rows']:,} rows rated"
+    if ratings["refused"]:
+        told += f", {ratings['refused']:,} without a rating"
+    table = Table(title=told, title_justify="left", box=None, pad_edge=False)
+    table.add_column("rating", no_wrap=True)
+    measures = ("people_mean", "kappa", "spearman") if people else ()
+    for name in ("mean", "95 % interval", *(one.replace("_", " ") for one in measures)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in (*RATINGS, SEVERE):
+        if ratings[name] is not None:
+            low, high = intervals[f"ratings.{name}"]
+            theirs = [_number(people[name][one]) for one in measures]
+            table.add_row(name, _number(ratings[name]), f"{low:.3f} to {high:.3f}", *theirs)
+    console.print(table)
 
 
 def _number(value: float | None) -> str:

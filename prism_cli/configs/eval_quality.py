@@ -35,13 +35,21 @@ class EvalQualityConfig(StageConfig):
         description="What else is shown in place of the evidence: some of document, lead, "
         "extractive, or none; by default all three with gold, none without.",
     )
+    judge: str | None = Field(
+        None,
+        description="Model that rates contribution and evidence from 1 to 5: provider/model, or "
+        "hf:PATH in this process; none by default.",
+    )
+    allow_same_judge: bool = Field(
+        False, description="Let a judge rate that was of the panel that labelled the rows."
+    )
     max_sentences: int = Field(
         2, ge=1, le=50, description="Sentences of the extractive baseline, from 1 to 50."
     )
     device: str = Field(
         "auto",
         min_length=1,
-        description="Where the extractive baseline computes: auto (CUDA if there), cpu, cuda.",
+        description="Where models of this process compute: auto (CUDA if there), cpu, cuda.",
     )
 
     @property

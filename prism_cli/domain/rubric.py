@@ -8,11 +8,11 @@ words are ours.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
+from prism_cli.domain.decision import Decision, Statement
 from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.token_estimate import cut_to_estimate
 
@@ -85,20 +85,6 @@ class JudgeTask:
         return {"vote": vote}
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One question for each document of a query, over one material.
-
-    Attributes:
-        rubric: what stands before the material; the same for all rows.
-        questions: (question, statement if yes, statement if no) a document, in order.
-    """
-
-    rubric: str
-    material: str
-    questions: tuple[tuple[str, str, str], ...]
-
-
 class DecisionTask:
     """P(yes) to (query, document), up to `pack` documents of one query at once.
 
@@ -122,5 +108,8 @@ class DecisionTask:
         blocks = zip(names, shown, strict=True)
         material = fenced_texts(self.fingerprint, [("query", query), *blocks])
         named = [name if self.pack > 1 else f"the {name}" for name in names]
-        asked, yes, no = ([text.format(name) for name in named] for text in _DECIDED)
-        return Decision(self.rubric, material, tuple(zip(asked, yes, no, strict=True)))
+        questions = (
+            Statement(f"document {number}", *(text.format(name) for text in _DECIDED))
+            for number, name in enumerate(named, 1)
+        )
+        return Decision(self.rubric, material, tuple(questions))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
-from prism_cli.reporting import scores
+from prism_cli.reporting import ratings, scores
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -86,6 +86,7 @@ def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
     """Those that have something to show."""
     quality, statistics = metrics["quality"], metrics["statistics"]
     found = [_people(metrics), _verdicts(metrics), _faithful(metrics), _length(metrics)]
+    found += ratings.sections(metrics)
     if "scores" in quality:
         found += scores.sections(
             quality["scores"],

@@ -1,4 +1,5 @@
-"""A judge that answers with P(yes) in one forward pass and writes no text, over some endpoint."""
+"""Models that answer with probabilities in one forward pass and write no text, over some endpoint;
+the judge that votes by them."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -10,7 +11,8 @@ from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.packing import SURE, packed
 from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
-from prism_cli.domain.rubric import Decision, DecisionTask
+from prism_cli.domain.decision import Decision, Odds, Question
+from prism_cli.domain.rubric import DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Reply, Usage
 
@@ -18,6 +20,8 @@ _AROUND_TOKENS = 32
 """Of what a server puts around a question."""
 _CONTEXT_TOKENS = 32_000
 """Of a model whose card does not say; only packing asks."""
+_SUM_ERROR = 0.02
+"""Of the probabilities of a scale."""
 
 
 class Endpoint(Protocol):
@@ -34,76 +38,46 @@ class Endpoint(Protocol):
     async def send(self, decision: Decision) -> httpx2.Response:
         """One call; nothing is judged yet."""
 
-    def read(self, found: Any, count: int) -> list[float | None]:
-        """P(yes) of each question, unchecked by `probability`; None where it was refused.
+    def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
+        """The answer to each question, in order; None where it was refused.
 
         Raises:
             AgainError: the reply is no answer to these questions.
         """
 
 
-class DecisionBackend(ProviderBackend):
-    """A CallBackend; payloads are ((query, document text), attempt), values {"vote",
-    "probability"}."""
+class DecisionCalls(ProviderBackend):
+    """What judges and raters of this kind have: one decision a call."""
 
-    gives_probability = True
-
-    def __init__(self, named: Named, rubric: str, endpoint: Endpoint, pack: int | None = 1) -> None:
-        """`pack` documents of a query share a call at the most; None: as many as it takes."""
+    def __init__(self, named: Named, endpoint: Endpoint, task: str) -> None:
+        """`task`: the job and its template, for the fingerprint."""
         super().__init__(named)
-        most = named.card.max_documents or endpoint.most_questions
-        self._task = DecisionTask(rubric, min(pack or most, most))
-        self.single = self._task.pack == 1
         self._endpoint = endpoint
         self._card = named.card
         more = orjson.dumps(named.card.extra_body, option=orjson.OPT_SORT_KEYS).decode()
-        self.fingerprint = f"decide {self._task.fingerprint} {named.api} {named.spec} {more}"
+        self.fingerprint = f"{task} {named.api} {named.spec} {more}"
 
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """The documents of a query together, up to `pack` and to the model's context."""
-        if self._task.pack == 1:
-            return [[index] for index in range(len(payloads))]
-        context = self._card.context_tokens or _CONTEXT_TOKENS
-        limit = context * SURE - estimate_tokens(self._task.rubric)
-        sizes = (
-            (query, _tokens(self._task.decision(query, [document])))
-            for (query, document), _ in payloads
-        )
-        return packed(sizes, self._task.pack, limit)
-
-    def estimate(self, payloads: Sequence[Any]) -> Usage:
-        """Tokens and cost of one call."""
-        return self._estimated(self._decision(payloads))
-
-    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """A vote and a probability a document, of one query; a refusal where one was declined.
+    async def answers_to(self, decision: Decision) -> tuple[list[Odds | None], Usage]:
+        """An answer a question, None where it was declined; and what all of them took.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
         """
-        decision = self._decision(payloads)
-        thought = self._estimated(decision)
+        thought = self.estimated(decision)
 
         async def send() -> httpx2.Response:
             return await self._endpoint.send(decision)
 
-        def read(found: Any) -> tuple[list[Reply], Usage]:
+        def read(found: Any) -> tuple[list[Odds | None], Usage]:
             if not isinstance(found, dict):
                 raise AgainError("200 without an object", billed=True)
-            odds = self._endpoint.read(found, len(payloads))
-            return [_reply(one) for one in odds], self._used(found.get("usage"), thought)
+            odds = self._endpoint.read(found, decision.questions)
+            return odds, self._used(found.get("usage"), thought)
 
         tokens = thought.input_tokens + thought.output_tokens
-        replies, usage = await self._named.channel.ask(send, read, tokens, self._losses)
-        shares = usage.shared_by(len(replies))
-        return [
-            Reply(one.value, one.refusal, share) for one, share in zip(replies, shares, strict=True)
-        ]
+        return await self._named.channel.ask(send, read, tokens, self._losses)
 
-    def _decision(self, payloads: Sequence[Any]) -> Decision:
-        return self._task.decision(payloads[0][0][0], [document for (_, document), _ in payloads])
-
-    def _estimated(self, decision: Decision) -> Usage:
+    def estimated(self, decision: Decision) -> Usage:
         count = len(decision.questions)
         given = _tokens(decision) + estimate_tokens(decision.rubric)
         return self._usage(given * count if self._endpoint.rereads else given, count)
@@ -120,9 +94,47 @@ class DecisionBackend(ProviderBackend):
         return Usage(given, answered, self._card.usd(given, answered))
 
 
-def question_name(number: int) -> str:
-    """Of the question on a document, counted from 0."""
-    return f"document {number + 1}"
+class DecisionBackend(DecisionCalls):
+    """A CallBackend; payloads are ((query, document text), attempt), values {"vote",
+    "probability"}."""
+
+    gives_probability = True
+
+    def __init__(self, named: Named, rubric: str, endpoint: Endpoint, pack: int | None = 1) -> None:
+        """`pack` documents of a query share a call at the most; None: as many as it takes."""
+        most = named.card.max_documents or endpoint.most_questions
+        self._task = DecisionTask(rubric, min(pack or most, most))
+        self.single = self._task.pack == 1
+        super().__init__(named, endpoint, f"decide {self._task.fingerprint}")
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """The documents of a query together, up to `pack` and to the model's context."""
+        if self._task.pack == 1:
+            return [[index] for index in range(len(payloads))]
+        context = self._card.context_tokens or _CONTEXT_TOKENS
+        limit = context * SURE - estimate_tokens(self._task.rubric)
+        sizes = (
+            (query, _tokens(self._task.decision(query, [document])))
+            for (query, document), _ in payloads
+        )
+        return packed(sizes, self._task.pack, limit)
+
+    def estimate(self, payloads: Sequence[Any]) -> Usage:
+        """Tokens and cost of one call."""
+        return self.estimated(self._decision(payloads))
+
+    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """A vote and a probability a document, of one query; a refusal where one was declined.
+
+        Raises:
+            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+        """
+        odds, usage = await self.answers_to(self._decision(payloads))
+        shares = usage.shared_by(len(odds))
+        return [_vote(one, share) for one, share in zip(odds, shares, strict=True)]
+
+    def _decision(self, payloads: Sequence[Any]) -> Decision:
+        return self._task.decision(payloads[0][0][0], [document for (_, document), _ in payloads])
 
 
 def probability(value: Any, name: str) -> float:
@@ -137,14 +149,27 @@ def probability(value: Any, name: str) -> float:
     return share
 
 
-def _reply(odds: float | None) -> Reply:
+def distribution(values: Sequence[Any], name: str) -> list[float]:
+    """A probability a level, made to sum to 1; rounding on the way is allowed for.
+
+    Raises:
+        AgainError: they are none.
+    """
+    odds = [probability(value, name) for value in values]
+    total = sum(odds)
+    if abs(total - 1) > _SUM_ERROR:
+        raise AgainError(f"probabilities that sum to {total:.3f} for {name}", billed=True)
+    return [one / total for one in odds]
+
+
+def _vote(odds: Any, usage: Usage) -> Reply:
     if odds is None:
-        return Reply({}, "the model declined to answer this question")
+        return Reply({}, "the model declined to answer this question", usage)
     odds = round(odds, 6)
-    return Reply({"vote": "yes" if odds > 0.5 else "no", "probability": odds})
+    return Reply({"vote": "yes" if odds > 0.5 else "no", "probability": odds}, usage=usage)
 
 
 def _tokens(decision: Decision) -> int:
     """Of material and questions, about."""
-    asked = sum(estimate_tokens(text) for texts in decision.questions for text in texts)
+    asked = sum(estimate_tokens(text) for one in decision.questions for text in one.texts)
     return estimate_tokens(decision.material) + asked + _AROUND_TOKENS

@@ -1,5 +1,6 @@
-"""OpenAI's Decisions API: predicates over one input, by the openai SDK."""
+"""OpenAI's Decisions API: predicates and scores over one input, by the openai SDK."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -7,10 +8,10 @@ import httpx2
 import openai
 
 from prism_cli.adapters.chat.model import sdk_client, unwrapped
-from prism_cli.adapters.judges.decision_backend import probability, question_name
+from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.replies import AgainError
-from prism_cli.domain.rubric import Decision
+from prism_cli.domain.decision import Decision, Odds, Question, Statement
 
 
 class OpenAIDecisions:
@@ -30,35 +31,55 @@ class OpenAIDecisions:
                 {"type": "message", "role": "system", "content": decision.rubric},
                 {"type": "message", "role": "user", "content": decision.material},
             ],
-            "questions": [
-                {"type": "predicate", "name": question_name(number), "instructions": yes}
-                for number, (_, yes, _) in enumerate(decision.questions)
-            ],
+            "questions": [_asked(question) for question in decision.questions],
         }
         if self._named.card.extra_body:
             sent["extra_body"] = self._named.card.extra_body
         return await unwrapped(self._client.decisions.with_raw_response.create(**sent))
 
-    def read(self, found: Any, count: int) -> list[float | None]:
+    def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
         """The answers, which come in the order of the questions.
 
         Raises:
             AgainError: other answers than to these questions.
         """
         answers = found.get("answers")
-        if not isinstance(answers, list) or len(answers) != count:
+        if not isinstance(answers, list) or len(answers) != len(questions):
             told = f"{len(answers)} answers" if isinstance(answers, list) else "no answers"
-            raise AgainError(f"200 with {told} to {count} questions", billed=True)
-        return [_read(answer, question_name(number)) for number, answer in enumerate(answers)]
+            raise AgainError(f"200 with {told} to {len(questions)} questions", billed=True)
+        return [_read(*both) for both in zip(answers, questions, strict=True)]
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:
         return sdk_client(self._named.channel)
 
 
-def _read(answer: Any, name: str) -> float | None:
+def _asked(question: Question) -> dict[str, Any]:
+    if isinstance(question, Statement):
+        return {"type": "predicate", "name": question.name, "instructions": question.if_yes}
+    return {
+        "type": "score",
+        "name": question.name,
+        "instructions": question.question,
+        "levels": [
+            {"label": str(point), "description": words}
+            for point, words in enumerate(question.levels, 1)
+        ],
+    }
+
+
+def _read(answer: Any, question: Question) -> Odds | None:
     answer = answer if isinstance(answer, dict) else {}
-    kind = answer.get("type")
-    if kind not in ("predicate", "refusal") or answer.get("name") not in (name, None):
+    kind, name = answer.get("type"), question.name
+    expected = "predicate" if isinstance(question, Statement) else "score"
+    if kind not in (expected, "refusal") or answer.get("name") not in (name, None):
         raise AgainError(f"{str(answer)[:80]!r} as the answer to {name}", billed=True)
-    return None if kind == "refusal" else probability(answer.get("probability"), name)
+    if kind == "refusal":
+        return None
+    if isinstance(question, Statement):
+        return probability(answer.get("probability"), name)
+    told = answer.get("probabilities")
+    told = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    by_label = {str(one.get("label")): one.get("probability") for one in told}
+    points = [str(point) for point in range(1, len(question.levels) + 1)]
+    return distribution([by_label.get(point) for point in points], name)

@@ -1,16 +1,17 @@
-"""The System One shape: named yes-or-no questions ("noul") about a state.
+"""The System One shape: named questions about a state, yes or no ("noul") or by score.
 
 Source: https://api.typesafe.ai/openapi.json, as `transformers serve` offers it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx2
 
-from prism_cli.adapters.judges.decision_backend import probability, question_name
+from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.replies import AgainError
-from prism_cli.domain.rubric import Decision
+from prism_cli.domain.decision import Decision, Odds, Question, Statement
 
 
 class SystemOne:
@@ -24,14 +25,7 @@ class SystemOne:
 
     async def send(self, decision: Decision) -> httpx2.Response:
         """One call."""
-        questions = {
-            question_name(number): {
-                "type": "noul",
-                "instructions": asked,
-                "criteria": {"true": yes, "false": no},
-            }
-            for number, (asked, yes, no) in enumerate(decision.questions)
-        }
+        questions = {question.name: _asked(question) for question in decision.questions}
         body = {
             "model": self._named.model,
             "state": f"{decision.rubric}\n\n{decision.material}",
@@ -39,22 +33,39 @@ class SystemOne:
         }
         return await self._named.channel.post("systemone", body | self._named.card.extra_body)
 
-    def read(self, found: Any, count: int) -> list[float | None]:
+    def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
         """The answers by name, exactly one a question.
 
         Raises:
             AgainError: other answers than to these questions.
         """
         answers = found.get("answers")
-        names = [question_name(number) for number in range(count)]
-        if not isinstance(answers, dict) or answers.keys() != set(names):
+        if not isinstance(answers, dict) or answers.keys() != {one.name for one in questions}:
             told = ", ".join(answers)[:80] if isinstance(answers, dict) else "none"
-            raise AgainError(f"200 with answers to {told}; asked were {count}", billed=True)
-        return [_read(answers[name], name) for name in names]
+            raise AgainError(
+                f"200 with answers to {told}; asked were {len(questions)}", billed=True
+            )
+        return [_read(answers[one.name], one) for one in questions]
 
 
-def _read(answer: Any, name: str) -> float:
+def _asked(question: Question) -> dict[str, Any]:
+    kind, criteria = _kind(question)
+    return {"type": kind, "instructions": question.question, "criteria": criteria}
+
+
+def _kind(question: Question) -> tuple[str, dict[str, str] | list[str]]:
+    if isinstance(question, Statement):
+        return "noul", {"true": question.if_yes, "false": question.if_no}
+    return "score", list(question.levels)
+
+
+def _read(answer: Any, question: Question) -> Odds:
     answer = answer if isinstance(answer, dict) else {}
-    if answer.get("type", "noul") != "noul":
-        raise AgainError(f"{str(answer)[:80]!r} as the answer to {name}", billed=True)
-    return probability(answer.get("noul"), name)
+    kind, _ = _kind(question)
+    if answer.get("type", kind) != kind:
+        raise AgainError(f"{str(answer)[:80]!r} as the answer to {question.name}", billed=True)
+    if isinstance(question, Statement):
+        return probability(answer.get("noul"), question.name)
+    told = answer.get("probabilities")
+    told = told if isinstance(told, dict) else {}
+    return distribution([told.get(str(at)) for at in range(len(question.levels))], question.name)

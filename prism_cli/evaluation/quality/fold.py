@@ -23,6 +23,7 @@ from prism_cli.evaluation.metrics_file import (
     write_metrics,
 )
 from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.evaluation.quality.sheet_answers import Answers
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.quality import page as quality_page
 from prism_cli.shards.gold_rows import GoldFigures
@@ -45,6 +46,9 @@ class QualityOptions:
         gold: what its files held; None without gold.
         command: as provenance names it.
         models: spec -> fingerprint.
+        judge: who rates: {"spec", "in_panel": where it was found to have labelled the rows, or
+            None}; {} without.
+        sheets: people's ratings.
         overwrite: replace what another evaluation left there.
     """
 
@@ -54,6 +58,8 @@ class QualityOptions:
     gold: GoldFigures | None = None
     command: Sequence[str] = ()
     models: Mapping[str, str] = field(default_factory=dict)
+    judge: Mapping[str, str | None] = field(default_factory=dict)
+    sheets: Sequence[Answers] = ()
     overwrite: bool = False
     quiet: bool = False
 
@@ -92,10 +98,11 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         seen = measure(rows)
         papers = _papers(options)
         made = None if options.overwrite else papers.finished()
-        if made and made["figures"].get("rows_sha256") == seen.sha256:
+        of = {"rows_sha256": seen.sha256, "sheets": _hashes(options)}
+        if made and made["figures"] == of:
             return QualitySummary(read_metrics(path), path, True)
         papers.begin(fresh=False)
-        measured = Measured(options.seed, options.gold.rows if options.gold else 0)
+        measured = Measured(options.seed, options.gold.rows if options.gold else 0, options.sheets)
         label = f"quality: {rows.name}"
         with shown_progress(label, seen.line_ends, quiet=options.quiet, papers=path) as progress:
             for number, line in enumerate(Shard(rows, str(rows)).lines(seen)):
@@ -105,11 +112,11 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
                 progress.advance(1, 0.0)
         content = measured.content()
         content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
-        content |= _origins(options, rows)
+        content |= {"judge": dict(options.judge)} | _origins(options, rows)
         with whole_file(path.with_name(REPORT)) as file:
             file.write(render_page(quality_page(content)))
         write_metrics(path, "quality", content)
-        papers.account(Counts(), {}, {"rows_sha256": seen.sha256})
+        papers.account(Counts(), {}, of)
         papers.finish(finished=True)
         remove_live(path)
     return QualitySummary(read_metrics(path), path, False)
@@ -118,6 +125,10 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
 def _papers(options: QualityOptions) -> Papers:
     path = options.output / METRICS
     return Papers(Job([], {"": path}, path), "quality", options.config)
+
+
+def _hashes(options: QualityOptions) -> dict[str, str]:
+    return {sheet.name: sheet.sha256 for sheet in options.sheets}
 
 
 def _origins(options: QualityOptions, rows: Path) -> dict[str, Any]:
@@ -131,7 +142,7 @@ def _origins(options: QualityOptions, rows: Path) -> dict[str, Any]:
             options.command,
             options.config,
             library_versions(_LIBRARIES),
-            {one["path"]: one["sha256"] for one in records},
+            {one["path"]: one["sha256"] for one in records} | _hashes(options),
             options.models,
         ),
     }

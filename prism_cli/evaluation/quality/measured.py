@@ -2,13 +2,16 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
 from prism_cli.evaluation.quality.examples import Examples
 from prism_cli.evaluation.quality.items import PEOPLE, row_items
+from prism_cli.evaluation.quality.people import People
+from prism_cli.evaluation.quality.ratings import Ratings
 from prism_cli.evaluation.quality.scores import Scores
+from prism_cli.evaluation.quality.sheet_answers import Answers
 from prism_cli.evaluation.quality.sums import QuerySums
 
 OWN = ""
@@ -45,13 +48,16 @@ class Measured:
     Args:
         seed: of the bootstrap.
         gold_rows: how many the gold has; 0 without gold.
+        sheets: ratings by people.
     """
 
-    def __init__(self, seed: int, gold_rows: int) -> None:
+    def __init__(self, seed: int, gold_rows: int, sheets: Sequence[Answers] = ()) -> None:
         self._seed = seed
         self._sums = QuerySums()
         self._examples = Examples()
         self._scores = Scores()
+        self._ratings = Ratings()
+        self._people = People(sheets, seed)
         self._counts: Counter[str] = Counter()
         self._confusion: Counter[tuple[str, str]] = Counter()
         self._characters: dict[str, array[float]] = {}
@@ -67,6 +73,8 @@ class Measured:
             self._sums.add(place, measure, total, count)
         self._examples.add(row)
         self._scores.add(row["query_id"], quality)
+        self._ratings.add(row["query_id"], quality)
+        self._people.add(quality)
         self._count(quality)
         evidence, characters = quality.get("evidence"), quality["document_characters"]
         self._baselines |= dict.fromkeys(quality.get("baselines", {}))
@@ -91,17 +99,27 @@ class Measured:
         }
         wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
         there = [name for name in wanted if name in means]
+        intervals = {name: self._sums.interval(name, self._seed) for name in there}
+        counts = {name: self._sums.rows[name] for name in there}
+        for more in (self._ratings.statistics(self._seed), self._people.statistics()):
+            intervals |= more["intervals"]
+            counts |= more["counts"]
         return {
-            "quality": quality | {"baselines": baselines} | self._scores.figures(),
+            "quality": quality
+            | {"baselines": baselines}
+            | self._scores.figures()
+            | self._ratings.figures()
+            | self._people.figures(),
             "statistics": {
-                "intervals": {name: self._sums.interval(name, self._seed) for name in there},
-                "counts": {name: self._sums.rows[name] for name in there},
+                "intervals": intervals,
+                "counts": counts,
                 "confusion": {
                     verdict: {label: self._confusion[verdict, label] for label in ("yes", "no")}
                     for verdict in ("yes", "no")
                 },
                 "compression_histogram": self._histogram(),
                 **self._scores.statistics(),
+                **self._ratings.details(),
             },
             "examples": self._examples.content(),
             "pairs": {"all": self._counts["all"], "queries": self._sums.queries}

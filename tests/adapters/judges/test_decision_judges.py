@@ -10,6 +10,7 @@ import pytest
 
 from prism_cli.adapters.judges.decision_backend import DecisionBackend
 from prism_cli.adapters.judges.decisions import OpenAIDecisions
+from prism_cli.adapters.judges.rater import RatingBackend
 from prism_cli.adapters.judges.systemone import SystemOne
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
@@ -17,6 +18,7 @@ from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.fencing import fence_mark
+from prism_cli.domain.rating_task import RATINGS, RatedTexts
 from prism_cli.domain.rubric import MAX_DOCUMENT_TOKENS, RUBRIC, DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.runner import RunOptions, run_rows
@@ -36,6 +38,7 @@ BOTH = pytest.mark.parametrize("api", ENDPOINTS)
 SPOILED = ("results_missing", "results_extra", "results_nan", "results_null",
            "score_out_of_range")  # fmt: skip
 QUERY = "capital of France"
+ASKED = DecisionTask().decision(QUERY, ["Paris"]).questions
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +65,13 @@ def judge(
 
 
 def answered(one: DecisionBackend, documents: Sequence[str]) -> list[Reply]:
+    return replied(one, [((QUERY, document), 0) for document in documents])
+
+
+def replied(one: DecisionBackend | RatingBackend, payloads: Sequence[Any]) -> list[Reply]:
     async def run() -> list[Reply]:
         try:
-            return await one.answer([((QUERY, document), 0) for document in documents])
+            return await one.answer(payloads)
         finally:
             await one.close()
 
@@ -167,7 +174,7 @@ def test_an_answer_to_something_else_is_none(answer: Any) -> None:
     named = Named("lab/j", Channel("lab", Provider(api="openai-decisions",
                   base_url="http://127.0.0.1:9")), "j", ModelCard())  # fmt: skip
     with pytest.raises(ProviderError, match="as the answer to document 1"):
-        OpenAIDecisions(named).read({"answers": [answer]}, 1)
+        OpenAIDecisions(named).read({"answers": [answer]}, ASKED)
 
 
 def test_what_shares_a_call() -> None:
@@ -233,6 +240,13 @@ def test_a_real_system_one_server(tmp_path: Path) -> None:
     with transformers_serve(model, tmp_path) as base_url:
         one = judge(base_url, "systemone", 2, model=str(model), seconds=120)
         replies = answered(one, [text, "Bees make honey from nectar."])
+        named = judge(base_url, "systemone", model=str(model), seconds=120)._named
+        texts = RatedTexts(QUERY, text, "It names the capital.", "Paris is the capital of France.")
+        (rated,) = replied(RatingBackend(named, SystemOne(named)), [(texts, 0)])
+    for name in RATINGS:
+        assert sum(rated.value["distributions"][name]) == pytest.approx(1, abs=1e-4)
+        assert 1 < rated.value["ratings"][name] < 5
+    assert rated.usage.input_tokens > 7 * 300
     chances = [reply.value["probability"] for reply in replies]
     assert all(0 < p < 1 for p in chances)
     assert chances[0] != chances[1]
@@ -241,6 +255,6 @@ def test_a_real_system_one_server(tmp_path: Path) -> None:
 
 def test_an_answer_that_leaves_its_type_out_is_read_and_one_of_another_type_is_not() -> None:
     endpoint = judge(None, "systemone")._endpoint
-    assert endpoint.read({"answers": {"document 1": {"noul": 0.75}}}, 1) == [0.75]
+    assert endpoint.read({"answers": {"document 1": {"noul": 0.75}}}, ASKED) == [0.75]
     with pytest.raises(ProviderError, match="as the answer to document 1"):
-        endpoint.read({"answers": {"document 1": {"type": "text", "noul": 0.75}}}, 1)
+        endpoint.read({"answers": {"document 1": {"type": "text", "noul": 0.75}}}, ASKED)

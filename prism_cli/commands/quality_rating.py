@@ -1,0 +1,97 @@
+"""What `prism eval quality` does about ratings: the judge, and sheets for people and back."""
+
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prism_cli.commands.options import Paid
+    from prism_cli.configs.eval_quality import EvalQualityConfig
+    from prism_cli.evaluation.quality.sheet_answers import Answers
+    from prism_cli.ports import BatchBackend, CallBackend
+
+_STDIN = "-"
+
+
+@dataclass(frozen=True)
+class RatingPlan:
+    """Who rates.
+
+    Attributes:
+        rate: for the stage.
+        told: what metrics.json says of the judge.
+        identity: what decides the ratings besides the config.
+    """
+
+    judge: "BatchBackend | CallBackend | None" = None
+    rate: Callable[[Any], Generator[Any, Any, Mapping[str, Any]]] | None = None
+    told: Mapping[str, str | None] = field(default_factory=dict)
+    identity: Mapping[str, object] = field(default_factory=dict)
+    sheets: "Sequence[Answers]" = ()
+
+
+def rating_plan(
+    inputs: list[str], common: "Paid", config: "EvalQualityConfig", filled: Sequence[str]
+) -> RatingPlan:
+    """The judge, after a look for it among those who labelled the rows.
+
+    Raises:
+        UsageError: it is one of them, a sheet without a judge, or cells that are no answer.
+        MissingDataError, PrerequisiteError, ModelError: something is not there.
+    """
+    from prism_cli.commands import paid_wiring
+    from prism_cli.domain.rating_task import TEMPLATE
+    from prism_cli.errors import UsageError
+    from prism_cli.evaluation.quality.panel import found_in_panel
+    from prism_cli.evaluation.quality.sheet_answers import read_sheets
+    from prism_cli.stages.rating import rates
+
+    if config.judge is None:
+        if filled:
+            raise UsageError("--sheet-in compares people with a judge; name it with --judge")
+        return RatingPlan()
+    sheets = read_sheets(filled)
+    judge = paid_wiring.rater(config.judge, paid_wiring.catalog(common), device=config.device)
+    unseen = config.allow_same_judge and _STDIN in inputs
+    found = (
+        "not looked for: rows from standard input"
+        if unseen
+        else found_in_panel(config.judge, inputs, common.field_names)
+    )
+    if found and not config.allow_same_judge:
+        raise UsageError(
+            f"--judge {config.judge}: it is of the panel that labelled these rows ({found}) and "
+            "would mark its own work; name a model that did not, or --allow-same-judge, and the "
+            "report says so. Nothing was asked"
+        )
+    told = {"spec": config.judge, "in_panel": found}
+    return RatingPlan(judge, rates(judge), told, {"rating_hash": TEMPLATE}, sheets)
+
+
+def write_sheet(
+    path: Path, count: int, inputs: list[str], common: "Paid", config: "EvalQualityConfig"
+) -> None:
+    """Draw the sheet, unless it is there: somebody may have filled it in.
+
+    Raises:
+        UsageError: rows from standard input.
+        MissingDataError: no row has texts.
+    """
+    from prism_cli.errors import UsageError
+    from prism_cli.evaluation.quality.sheet import Rows, draw_sheet
+    from prism_cli.shards.reader import find_shards
+
+    if _STDIN in inputs:
+        raise UsageError("--sheet with rows from standard input: they are read twice; give a file")
+    if path.exists():
+        told = "is there already and stays as it is"
+    else:
+        rows = Rows(find_shards(inputs), config.texts, common.field_names, common.limit)
+        drawn = draw_sheet(path, rows, count=count, seed=config.seed)
+        told = f"{drawn.rows:,} rows of {drawn.of:,}; how to fill it in: {path.stem}.guide.txt"
+        if drawn.cut:
+            told += f"; {drawn.cut:,} cells hold a part of their text only"
+    if not common.quiet:
+        print(f"{path}: {told}", file=sys.stderr)

@@ -1,0 +1,136 @@
+"""How far people's ratings and a judge's agree, and people among each other; each figure with its
+bootstrap interval over rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+RESAMPLES = 9_999
+LEVEL = 0.95
+_BATCH_VALUES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its percentile interval at LEVEL; None where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def compare_ratings(
+    people: Sequence[float], judge: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, Estimate]:
+    """Both means, quadratic weighted kappa, Spearman's rho, mean absolute difference, and the
+    shares of rows on which the two are the same (less than half a point apart) and within one.
+
+    A resample in which a figure is not defined does not count.
+
+    Args:
+        people, judge: a rating a row, in one order; means of several people are no whole numbers.
+    """
+    import numpy as np
+
+    rows = np.array([people, judge], float).T
+    return {name: _estimate(rows, figure, seed, resamples) for name, figure in _COMPARISONS.items()}
+
+
+def ordinal_alpha(
+    ratings: Sequence[Sequence[float | None]], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """Krippendorff's alpha for ordinal data (Krippendorff 2011), missing ratings allowed.
+
+    Not defined where all ratings are the same, or where no row has two.
+
+    Args:
+        ratings: a list a row, an entry a person.
+    """
+    import numpy as np
+
+    given = [[one for one in row if one is not None] for row in ratings]
+    given = [row for row in given if len(row) > 1]
+    kinds = sorted({one for row in given for one in row})
+    counts = np.array([[row.count(kind) for kind in kinds] for row in given], float)
+    if len(kinds) < 2:
+        return Estimate(None)
+    # Coincidences of each row: pairs of kinds, by Krippendorff's 1 / (m - 1).
+    pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(len(kinds))
+    pairs /= counts.sum(1)[:, None, None] - 1
+    rows = np.concatenate([counts, pairs.reshape(len(counts), -1)], axis=1)
+    return _estimate(rows, lambda drawn: _alphas(drawn, len(kinds)), seed, resamples)
+
+
+def _alphas(drawn: Any, kinds: int) -> Any:
+    import numpy as np
+
+    sums = drawn.sum(1)  # (resamples, kinds + kinds²)
+    totals, observed = sums[:, :kinds], sums[:, kinds:].reshape(-1, kinds, kinds)
+    before = np.cumsum(totals, 1) - totals / 2  # up to the middle of each kind
+    distance = (before[:, :, None] - before[:, None, :]) ** 2
+    all_ = totals.sum(1)
+    expected = (totals[:, :, None] * totals[:, None, :] * distance).sum((1, 2)) / (all_ - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = 1 - (observed * distance).sum((1, 2)) / expected
+    return np.where(expected > 0, found, np.nan)
+
+
+def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int) -> Estimate:
+    """`figure` of (1, rows, columns), and its percentiles over resampled rows."""
+    import numpy as np
+
+    size = len(rows)
+    value = float(figure(rows[None])[0]) if size else np.nan
+    if not np.isfinite(value):
+        return Estimate(None)
+    lots = np.random.default_rng(seed)
+    step = max(1, _BATCH_VALUES // rows.size)
+    drawn = np.concatenate(
+        [
+            figure(rows[lots.integers(0, size, (min(step, resamples - at), size))])
+            for at in range(0, resamples, step)
+        ]
+    )
+    tail = (1 - LEVEL) / 2
+    low, high = np.nanquantile(drawn, [tail, 1 - tail])
+    return Estimate(value, float(low), float(high))
+
+
+def _kappa(drawn: Any) -> Any:
+    """Quadratic weighted kappa: on whole numbers Cohen's (1968), and defined on means as well."""
+    import numpy as np
+
+    people, judge = drawn[..., 0], drawn[..., 1]
+    observed = ((people - judge) ** 2).mean(1)
+    chance = people.var(1) + judge.var(1) + (people.mean(1) - judge.mean(1)) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(chance > 1e-12, 1 - observed / chance, np.nan)
+
+
+def _rho(drawn: Any) -> Any:
+    """Pearson's r of the ranks; ties have their mean rank."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    ranks = rankdata(drawn, axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    both = (ranks[..., 0] * ranks[..., 1]).sum(1)
+    spread = np.sqrt((ranks[..., 0] ** 2).sum(1) * (ranks[..., 1] ** 2).sum(1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(spread > 1e-12, both / spread, np.nan)
+
+
+def _apart(drawn: Any) -> Any:
+    return abs(drawn[..., 0] - drawn[..., 1])
+
+
+_COMPARISONS: dict[str, Callable[[Any], Any]] = {
+    "people_mean": lambda drawn: drawn[..., 0].mean(1),
+    "judge_mean": lambda drawn: drawn[..., 1].mean(1),
+    "kappa": _kappa,
+    "spearman": _rho,
+    "mean_absolute_difference": lambda drawn: _apart(drawn).mean(1),
+    "same": lambda drawn: (_apart(drawn) < 0.5).mean(1),
+    "within_one": lambda drawn: (_apart(drawn) <= 1).mean(1),
+}
+COMPARISONS = tuple(_COMPARISONS)

@@ -1,0 +1,109 @@
+"""Sheets that people filled in, whatever their spreadsheet made of the file."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from prism_cli.domain.rating_task import HIGH, LOW, RATINGS, SEVERE
+from prism_cli.errors import MissingDataError, UsageError
+
+_SHOWN = 20
+_WORDS = {"yes": 1.0, "y": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "n": 0.0, "false": 0.0, "0": 0.0}
+_ASKED = (*RATINGS, SEVERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One person's: by id and column (RATINGS, and SEVERE as 1 or 0) what was filled in.
+
+    Attributes:
+        name: the file as given.
+        sha256: of the file.
+    """
+
+    name: str
+    sha256: str
+    ratings: dict[str, dict[str, float]]
+
+
+def read_sheets(files: Sequence[str]) -> list[Answers]:
+    """A person a file.
+
+    Raises:
+        MissingDataError: a file cannot be read, or is no such sheet.
+        UsageError: cells that are no answer; names file, row (as the spreadsheet counts), line
+            and column of each.
+    """
+    problems: list[str] = []
+    found = [_read(file, problems) for file in files]
+    if problems:
+        more = len(problems) - _SHOWN
+        told = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        raise UsageError("--sheet-in: " + "\n  ".join([f"{len(problems)} problems:", *told]))
+    return found
+
+
+def _read(file: str, problems: list[str]) -> Answers:
+    try:
+        raw = Path(file).read_bytes()
+    except OSError as error:
+        raise MissingDataError(f"--sheet-in {file}: cannot be read: {error.strerror}") from None
+    text = _decoded(raw)
+    if text[:4].casefold() == "sep=":
+        text = text.partition("\n")[2]
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    ratings: dict[str, dict[str, float]] = {}
+    try:
+        columns = {name.strip().casefold(): at for at, name in enumerate(next(lines, ()))}
+        asked = [name for name in _ASKED if name in columns]
+        if "id" not in columns or not asked:
+            raise MissingDataError(
+                f"--sheet-in {file}: no sheet of ours: expected the columns id and at least one of "
+                f"{', '.join(_ASKED)}; found {', '.join(columns)[:200] or 'nothing'}"
+            )
+        for number, cells in enumerate(lines, 2):
+            cells += [""] * (len(columns) - len(cells))
+            name = cells[columns["id"]].strip()
+            where = f"{file}: row {number} (line {lines.line_num})"
+            said = {one: cells[columns[one]].strip() for one in asked}
+            if not name:
+                if any(said.values()):
+                    problems.append(f"{where}, id: expected the row's id, found nothing")
+                continue
+            if name in ratings:
+                problems.append(f"{where}, id: {name} stands in an earlier row too")
+                continue
+            ratings[name] = {}
+            for one, cell in said.items():
+                if not cell:
+                    continue
+                value = _WORDS.get(cell.casefold()) if one == SEVERE else _point(cell)
+                if value is None:
+                    wanted = "yes or no" if one == SEVERE else f"a whole number, {LOW} to {HIGH}"
+                    problems.append(f"{where}, {one}: expected {wanted}, found {cell[:40]!r}")
+                else:
+                    ratings[name][one] = value
+    except csv.Error as error:
+        raise MissingDataError(f"--sheet-in {file}: line {lines.line_num}: {error}") from None
+    return Answers(file, sha256(raw).hexdigest(), ratings)
+
+
+def _decoded(raw: bytes) -> str:
+    """Ids and ratings are ASCII, so that another code page does no harm to them."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def _point(cell: str) -> float | None:
+    whole, _, rest = cell.replace(",", ".").partition(".")
+    fits = len(whole) == 1 and str(LOW) <= whole <= str(HIGH) and not rest.strip("0")
+    return float(whole) if fits else None

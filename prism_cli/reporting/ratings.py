@@ -1,0 +1,132 @@
+"""What a judge's ratings say, and how people agree with it: sections of the quality report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prism_cli.domain.rating_task import HIGH, LOW, OVERALL, RATINGS, SEVERE, SEVERE_CAP
+from prism_cli.reporting.page import Bar, Bars, HeatMap, Note, Part, Section, Table
+
+_MEASURES = {
+    "people_mean": "people",
+    "judge_mean": "judge",
+    "kappa": "weighted kappa",
+    "spearman": "Spearman's rho",
+    "mean_absolute_difference": "mean difference",
+    "same": "same",
+    "within_one": "within one",
+    "alpha": "alpha among people",
+}
+_FEW_ROWS = 30
+
+
+def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
+    """Ratings, and people beside the judge, as far as there are any."""
+    found = []
+    if "ratings" in metrics["quality"]:
+        found.append(_ratings(metrics))
+    if "people" in metrics["quality"]:
+        found.append(_people(metrics))
+    return tuple(found)
+
+
+def _ratings(metrics: Mapping[str, Any]) -> Section:
+    ratings, statistics = metrics["quality"]["ratings"], metrics["statistics"]
+    judge = metrics["judge"]
+    parts: list[Part] = []
+    if judge["in_panel"]:
+        parts.append(
+            Note(
+                f"The judge is of the panel that labelled these rows ({judge['in_panel']}), and "
+                "marks its own work: --allow-same-judge.",
+                warning=True,
+            )
+        )
+    if ratings["refused"]:
+        why = "; ".join(f"{n:,} x {w}" for w, n in statistics["rating_refusals"].items())
+        parts.append(
+            Note(f"{ratings['refused']:,} rows have no rating: {why}", ratings["rows"] == 0)
+        )
+    if ratings["texts_cut"]:
+        parts.append(Note(f"Of {ratings['texts_cut']:,} rows the judge saw a part only."))
+    if ratings["rows"]:
+        intervals = statistics["intervals"]
+        bars = tuple(
+            Bar(_words(name), ratings[name], *intervals[f"ratings.{name}"]) for name in RATINGS
+        )
+        parts.append(
+            Bars("Mean ratings", f"rating, {LOW} to {HIGH}", (("", bars),), HIGH, decimals=2)
+        )
+        counts = statistics["rating_counts"]
+        parts.append(
+            HeatMap(
+                "Share of rows by rating",
+                tuple(_words(name) for name in RATINGS),
+                tuple(str(point) for point in range(LOW, HIGH + 1)),
+                tuple(_shares(counts[name]) for name in RATINGS),
+                column_title="rating",
+                scale=(0, 1),
+            )
+        )
+    severe = ratings[SEVERE]
+    told = "" if severe is None else f" A severe invention stands in {severe:.1%} of them."
+    words = (
+        f"{judge['spec']} rated {ratings['rows']:,} rows from {LOW} to {HIGH}.{told} Where there "
+        f"is one, overall is at most {SEVERE_CAP}. A decision endpoint's rating is the mean of its "
+        "distribution. These are opinions of a model; marks by people stand above them."
+    )
+    return Section("Ratings by a judge", words, tuple(parts))
+
+
+def _people(metrics: Mapping[str, Any]) -> Section:
+    people, statistics = metrics["quality"]["people"], metrics["statistics"]
+    parts: list[Part] = []
+    if people["unknown"]:
+        parts.append(
+            Note(f"{people['unknown']:,} rows of the sheets are not among the rated.", warning=True)
+        )
+    rows = statistics["counts"].get(f"people.{OVERALL}.people_mean", 0)
+    if rows < _FEW_ROWS:
+        parts.append(Note(f"{rows:,} rows are few: read the intervals.", warning=True))
+    names = (*RATINGS, SEVERE)
+    measures = [name for name in _MEASURES if name in people[OVERALL]]
+    intervals = statistics["intervals"]
+    parts.append(
+        Table(
+            ("rating", *(_MEASURES[one] for one in measures)),
+            tuple((_words(name), *(people[name][one] for one in measures)) for name in names),
+            "People and judge on the same rows",
+            decimals=2,
+        )
+    )
+    parts.append(
+        Table(
+            ("rating", *(_MEASURES[one] for one in measures)),
+            tuple(
+                (
+                    _words(name),
+                    *(_span(intervals.get(f"people.{name}.{one}")) for one in measures),
+                )
+                for name in names
+            ),
+            "Their 95 % intervals, by resampled rows",
+        )
+    )
+    words = (
+        f"{people['sheets']:,} sheets of {people['rows']:,} rows; of several people a row counts "
+        "with their mean. Kappa is weighted by squares; 1 is agreement, 0 chance. Same: less than "
+        "half a point apart. Alpha is Krippendorff's, ordinal."
+    )
+    return Section("People and the judge", words, tuple(parts))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shares(counts: Sequence[int]) -> tuple[float | None, ...]:
+    total = sum(counts)
+    return tuple(count / total if total else None for count in counts)
+
+
+def _span(interval: Sequence[float] | None) -> str | None:
+    return None if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"

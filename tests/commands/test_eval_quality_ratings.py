@@ -1,0 +1,214 @@
+"""`prism eval quality` with a judge and with people, as a user types it."""
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.domain.rating_task import RATINGS, SEVERE
+from prism_cli.domain.spreadsheet import plain
+from tests.door import prism
+from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.servers.fault_server import FaultServer
+from tests.servers.replies import Answers
+
+WORDS = ("eval", "quality", "rows.jsonl", "--provider-file", "providers.toml", "-o", "out")
+
+
+def rows(count: int = 40, **changed: Any) -> list[dict[str, Any]]:
+    return [
+        make_pair(
+            n,
+            **{
+                "source": ("squad", "web:exa")[n % 2],
+                "document": f"Item {n} is a thing. " + "It has a side. " * n,
+                "verdict": ("yes", "no")[n % 4 == 3],
+                "predicted_verdict": "yes",
+                "predicted_contribution": f"It says {n}.",
+                "predicted_evidence": f"Item {n} is a thing.",
+                "score": 0.9,
+                "votes": {"openai/gpt-5.4-mini": "yes"},
+                "generator": "lab/writer",
+            }
+            | changed,
+        )
+        for n in range(count)
+    ]
+
+
+def point(number: int, name: str, seed: int = 0) -> int:
+    return random.Random(f"{number} {name} {seed}").randint(1, 5)
+
+
+def judge(model: str, text: str) -> str:
+    number = int(text.rpartition("Item ")[2].split(" ")[0])
+    ratings = [f"{name}: {point(number, name)}" for name in RATINGS]
+    return "\n".join([f"{SEVERE}: {'yes' if number == 1 else 'no'}", *ratings])
+
+
+def served(server: FaultServer) -> None:
+    Path("providers.toml").write_text(
+        f'[providers.lab]\napi = "openai"\nbase_url = "{server.base_url}/v1"\n'
+        '[providers.lab.models."j"]\nusd_per_million_input = 1.0\nusd_per_million_output = 1.0\n'
+    )
+
+
+def metrics() -> Any:
+    return json.loads(Path("out/metrics.json").read_text())
+
+
+def fill(path: Path, to: str, seed: int, delimiter: str = ",", shift: int = 0) -> None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.DictReader(file))
+    names = ["id", *reversed(RATINGS), SEVERE, "document"]
+    with Path(to).open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, names, delimiter=delimiter, extrasaction="ignore")
+        writer.writeheader()
+        for line in lines[shift:]:
+            number = int(line["document"].split(" ")[1])
+            given = {name: f" {point(number, name, seed)}.0" for name in RATINGS}
+            writer.writerow(line | given | {SEVERE: "No"})
+
+
+def test_judge_and_people_from_sheet_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRISM_STATE", "state")
+    write_jsonl(Path("rows.jsonl"), [*rows(), *rows(5)])
+    with FaultServer(answers=Answers(chat=judge)) as server:
+        served(server)
+        dry = prism(*WORDS, "--judge", "lab/j", "--sheet", "s.csv", "--dry-run")
+        assert (dry.returncode, len(server.calls), Path("s.csv").exists()) == (0, 0, False)
+        done = prism(*WORDS, "--judge", "lab/j", "--sheet", "s.csv", "--sheet-rows", "20")
+        assert done.returncode == 0, done.stderr
+        assert len(server.calls) == 40
+        found = metrics()
+        ratings = found["quality"]["ratings"]
+        assert (ratings["rows"], ratings["refused"]) == (45, 0)
+        wanted = [min(point(n, "overall"), 2 if n == 1 else 5) for n in [*range(40), *range(5)]]
+        assert ratings["overall"] == pytest.approx(sum(wanted) / 45)
+        assert ratings[SEVERE] == pytest.approx(2 / 45)
+        low, high = found["statistics"]["intervals"]["ratings.overall"]
+        assert low < ratings["overall"] < high
+        assert sum(found["statistics"]["rating_counts"]["overall"]) == 45
+        assert found["judge"] == {"spec": "lab/j", "in_panel": None}
+        assert "people" not in found["quality"]
+        html = Path("out/report.html").read_text()
+        assert "Ratings by a judge" in html
+        assert "its own work" not in html
+
+        fill(Path("s.csv"), "ann.csv", 0)
+        fill(Path("s.csv"), "bob.csv", 1, ";", shift=4)
+        sheets = ("--sheet-in", "ann.csv", "--sheet-in", "bob.csv")
+        again = prism(*WORDS, "--judge", "lab/j", *sheets)
+        assert again.returncode == 0, again.stderr
+        assert len(server.calls) == 40
+        people = metrics()["quality"]["people"]
+        assert (people["sheets"], people["rows"], people["unknown"]) == (2, 20, 0)
+        assert -0.7 < people["overall"]["alpha"] < 0.7
+        assert 0 < people["evidence_concision"]["kappa"] < 1
+        assert people["evidence_concision"]["within_one"] > 0.5
+        assert "people.overall.kappa" in metrics()["statistics"]["intervals"]
+        assert "People and the judge" in Path("out/report.html").read_text()
+        first = Path("out/metrics.json").read_bytes(), Path("out/report.html").read_bytes()
+        assert "nothing to do" in prism(*WORDS, "--judge", "lab/j", *sheets).stderr
+        other = [word if word != "out" else "other" for word in WORDS]
+        assert prism(*other, "--judge", "lab/j", *sheets).returncode == 0
+        assert len(server.calls) == 40
+    there = Path("other/metrics.json").read_bytes(), Path("other/report.html").read_bytes()
+    assert there == first
+
+
+def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over() -> None:
+    hostile = rows(3, query='=HYPERLINK("http://x")', predicted_contribution="-1+1\x00\u202e")
+    hostile = [{**row, "query_id": f"h{n}"} for n, row in enumerate(hostile)]
+    write_jsonl(Path("rows.jsonl"), [*rows(), *hostile, make_pair(99, document="x", verdict="no")])
+    Path("providers.toml").write_text("")
+    for name in ("s.csv", "t.csv"):
+        assert prism(*WORDS, "--sheet", name, "--sheet-rows", "12").returncode == 0
+    raw = Path("s.csv").read_bytes()
+    assert raw == Path("t.csv").read_bytes()
+    assert raw.startswith(b"\xef\xbb\xbfid,query,document,contribution,evidence,")
+    assert b"\r\n" in raw
+    for secret in (b"gpt-5.4-mini", b"lab/writer", b"0.9", b"squad"):
+        assert secret not in raw
+    lines = list(csv.reader(raw.decode("utf-8-sig").splitlines(keepends=True)))
+    assert len(lines) == 13
+    keys = {one["id"]: one for one in read_jsonl(Path("s.key.jsonl"))}
+    assert list(keys) == [line[0] for line in lines[1:]]
+    by_id = {one["query_id"]: one for one in [*rows(), *hostile]}
+    for line in lines[1:]:
+        assert not line[1].startswith("=")
+        assert not line[3].startswith("-")
+        assert plain(line[1]) == by_id[keys[line[0]]["query_id"]]["query"]
+    picked = [by_id[one["query_id"]] for one in keys.values()]
+    kinds = {(one["verdict"], one["source"]) for one in picked}
+    assert kinds == {("yes", "squad"), ("yes", "web:exa"), ("no", "web:exa")}
+    assert "6" not in Path("s.guide.txt").read_text().partition("severe_invention: yes")[2]
+    Path("s.csv").write_text("filled")
+    again = prism(*WORDS, "--sheet", "s.csv", "--overwrite")
+    assert "stays as it is" in again.stderr
+    assert Path("s.csv").read_text() == "filled"
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({}, "rows.jsonl:1: votes.openai/gpt-5.4-mini"),
+        ({"votes": {}, "vote_probabilities": {"a/gpt-5.4-MINI:free": 0.5}}, "vote_probabilities."),
+        ({"votes": {}, "generator": "openrouter/openai/gpt-5.4-mini"}, "rows.jsonl:1: generator"),
+    ],
+)
+def test_a_judge_of_the_panel_is_refused(change: dict[str, Any], place: str) -> None:
+    write_jsonl(Path("rows.jsonl"), rows(3, **change))
+    with FaultServer(answers=Answers(chat=judge)) as server:
+        served(server)
+        text = Path("providers.toml").read_text().replace('"j"', '"openai/gpt-5.4-mini"')
+        Path("providers.toml").write_text(text)
+        words = (*WORDS, "--judge", "lab/openai/gpt-5.4-mini")
+        refused = prism(*words)
+        assert (refused.returncode, server.calls) == (2, [])
+        assert place in refused.stderr
+        allowed = prism(*words, "--allow-same-judge")
+        assert allowed.returncode == 0, allowed.stderr
+    assert place in metrics()["judge"]["in_panel"]
+    assert "its own work" in Path("out/report.html").read_text()
+
+
+def test_a_judge_of_the_manifest_is_refused() -> None:
+    write_jsonl(Path("data.jsonl"), rows(2, votes=None, generator=None))
+    with FaultServer(answers=Answers(chat=lambda model, text: "yes")) as server:
+        served(server)
+        provider = ("--provider-file", "providers.toml")
+        done = prism("relabel", "data.jsonl", *provider, "--judge", "lab/j", "-o", "rows.jsonl")
+        assert done.returncode == 0, done.stderr
+        before = len(server.calls)
+        bare = [{**row, "votes": {}} for row in read_jsonl(Path("rows.jsonl"))]
+        write_jsonl(Path("rows.jsonl"), bare)
+        refused = prism(*WORDS, "--judge", "lab/j")
+        assert (refused.returncode, len(server.calls)) == (2, before)
+    assert "rows.jsonl.manifest.json: judges: lab/j" in refused.stderr
+
+
+def test_what_is_wrong_with_a_sheet_is_told_cell_by_cell() -> None:
+    write_jsonl(Path("rows.jsonl"), rows(2))
+    Path("providers.toml").write_text("")
+    Path("bad.csv").write_text(
+        f'sep=;\nID;document;Overall;{SEVERE}\nr1;"a\nb";6;no\nr2;c;4,0;perhaps\n\n;;3;\nr1;d;2;\n'
+    )
+    done = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "bad.csv")
+    assert done.returncode == 2
+    for told in (
+        "4 problems",
+        "bad.csv: row 2 (line 3), overall: expected a whole number, 1 to 5, found '6'",
+        "row 3 (line 4), severe_invention: expected yes or no, found 'perhaps'",
+        "row 5 (line 6), id: expected the row's id",
+        "row 6 (line 7), id: r1 stands in an earlier row too",
+    ):
+        assert told in done.stderr
+    assert prism(*WORDS, "--sheet-in", "bad.csv").returncode == 2
+    Path("other.csv").write_text("a,b\n1,2\n")
+    other = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "other.csv")
+    assert other.returncode == 3
+    assert "no sheet of ours" in other.stderr

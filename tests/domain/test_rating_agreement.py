@@ -1,0 +1,75 @@
+"""Agreement of ratings against worked numbers, sklearn and scipy."""
+
+import random
+
+import pytest
+
+from prism_cli.domain.rating_agreement import compare_ratings, ordinal_alpha
+
+# Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", example C: four observers.
+KRIPPENDORFF = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
+
+
+def ratings(count: int, seed: int) -> tuple[list[int], list[int]]:
+    lots = random.Random(seed)
+    people = [lots.randint(1, 5) for _ in range(count)]
+    return people, [min(5, max(1, one + lots.choice([-2, -1, 0, 0, 0, 1]))) for one in people]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kappa_and_rho_are_those_of_the_libraries(seed: int) -> None:
+    people, judge = ratings(40, seed)
+    found = compare_ratings(people, judge, resamples=200)
+    metrics = pytest.importorskip("sklearn.metrics")
+    stats = pytest.importorskip("scipy.stats")
+    kappa = metrics.cohen_kappa_score(people, judge, weights="quadratic")
+    assert found["kappa"].value == pytest.approx(kappa)
+    assert found["spearman"].value == pytest.approx(stats.spearmanr(people, judge).statistic)
+    apart = [abs(one - other) for one, other in zip(people, judge, strict=True)]
+    assert found["mean_absolute_difference"].value == pytest.approx(sum(apart) / 40)
+    assert found["same"].value == pytest.approx(apart.count(0) / 40)
+    assert found["within_one"].value == pytest.approx(sum(one < 2 for one in apart) / 40)
+    assert found["people_mean"].value == pytest.approx(sum(people) / 40)
+    for one in found.values():
+        assert one.value is not None
+        assert one.low is not None
+        assert one.high is not None
+        assert one.low <= one.value <= one.high
+
+
+def test_a_worked_kappa() -> None:
+    # Observed squared differences 0, 1, 4, 0: mean 1.25. By chance the mean of (a - b)² over all
+    # pairs of {1, 2, 3, 5} and {1, 3, 5, 5} is 5.5. Kappa is 1 - 1.25 / 5.5.
+    found = compare_ratings([1, 2, 3, 5], [1, 3, 5, 5], resamples=50)
+    assert found["kappa"].value == pytest.approx(1 - 1.25 / 5.5)
+
+
+def test_alpha_is_krippendorffs() -> None:
+    rows = [list(row) for row in zip(*KRIPPENDORFF, strict=True)]
+    found = ordinal_alpha(rows, resamples=500)
+    assert found.value == pytest.approx(0.815, abs=5e-4)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.815 < found.high <= 1
+
+
+def test_what_is_not_defined_is_none() -> None:
+    flat = compare_ratings([3, 3, 3], [3, 3, 3], resamples=20)
+    assert (flat["kappa"].value, flat["spearman"].value) == (None, None)
+    assert (flat["same"].value, flat["same"].low) == (1, 1)
+    assert compare_ratings([], [], resamples=20)["people_mean"].value is None
+    assert ordinal_alpha([[3, 3], [3, 3]], resamples=20).value is None
+    assert ordinal_alpha([[1, None], [None, 2]], resamples=20).value is None
+    assert ordinal_alpha([], resamples=20).value is None
+
+
+def test_intervals_do_not_depend_on_the_run() -> None:
+    people, judge = ratings(30, 9)
+    one, two = (compare_ratings(people, judge, seed=4, resamples=300) for _ in range(2))
+    assert one == two
+    assert one != compare_ratings(people, judge, seed=5, resamples=300)

@@ -1,0 +1,69 @@
+"""Samples in strata, and cells that a spreadsheet leaves alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.domain.sheet_sample import Sampler, rounded_length, shares, terciles
+from prism_cli.domain.spreadsheet import CELL_CHARACTERS, cell, plain
+
+
+def test_terciles_and_rounded_lengths() -> None:
+    assert [rounded_length(one) for one in (0, 7, 99, 101, 12_345)] == [0, 7, 99, 100, 12_000]
+    assert terciles(dict.fromkeys(range(1, 10), 1)) == (3, 6)
+    assert terciles({5: 100}) == (5, 5)
+    assert terciles({}) == (0, 0)
+
+
+@given(
+    st.dictionaries(st.tuples(st.text(max_size=2)), st.integers(1, 50), max_size=8),
+    st.integers(1, 60),
+)
+def test_shares_fill_the_sample_and_leave_no_stratum_out(sizes: dict, total: int) -> None:  # type: ignore[type-arg]
+    found = shares(sizes, total)
+    assert sum(found.values()) == min(total, sum(sizes.values()))
+    assert all(1 <= count <= sizes[one] for one, count in found.items())
+    assert len(found) == min(len(sizes), total)
+
+
+def test_shares_follow_the_sizes() -> None:
+    assert shares({("a",): 700, ("b",): 200, ("c",): 1}, 30) == {("a",): 23, ("b",): 6, ("c",): 1}
+
+
+def test_the_same_rows_in_any_order_give_the_same_sample() -> None:
+    rows = [(("ab"[n % 2],), f"q{n}", f"t{n}") for n in range(200)]
+    samples = []
+    for order in (rows, rows[::-1], [*rows, *rows]):
+        sampler = Sampler(10, 7)
+        for row in order:
+            sampler.add(*row)
+        samples.append(set(sampler.chosen()))
+    assert samples[0] == samples[1]
+    assert len(samples[2]) == 10
+    other = Sampler(10, 8)
+    for row in rows:
+        other.add(*row)
+    assert set(other.chosen()) != samples[0]
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", "＝", " =", "'=", "''@"])
+def test_formulas_are_neutralised(start: str) -> None:
+    shown, cut = cell(f"{start}1+1")
+    assert (shown, cut) == (f"'{start}1+1", False)
+    assert plain(shown) == f"{start}1+1"
+
+
+@given(st.text(alphabet=st.sampled_from("='+-@ \n\tab1＝"), max_size=12))
+def test_neutralising_is_undone(text: str) -> None:
+    shown, _ = cell(text)
+    assert plain(shown) == text
+    assert shown[:1] not in ("=", "+", "-", "@", "\t", "\n", "＝")
+
+
+def test_controls_go_and_long_texts_are_cut() -> None:
+    assert cell("a\x00b\x1b[0m\u202e\r\nc\rd") == ("ab[0m\nc\nd", False)
+    for text in ("x" * 40_000, "😀" * 20_000):
+        shown, cut = cell(text)
+        assert cut
+        assert CELL_CHARACTERS - 10 < len(shown.encode("utf-16-le")) // 2 <= CELL_CHARACTERS
+        assert shown.endswith(" […]")

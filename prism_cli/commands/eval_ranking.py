@@ -1,13 +1,13 @@
 """`prism eval`: nDCG and friends of a first stage and of models, side by side."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.eval_tables import print_plan, print_tables
+from prism_cli.commands.eval_sets import data_folder, find_sets
+from prism_cli.commands.eval_tables import print_tables
 from prism_cli.commands.options import Common, with_common
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ app = typer.Typer(
     add_completion=False,
     epilog="Example: prism eval data/scifact --top-k 20 --model hf:smollm2 --model runs/tiny",
 )
-BEIR_QA = "beir-qa"
 
 
 @app.command()
@@ -145,7 +144,7 @@ def evaluate(
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
     if not common.quiet:
         _tell(_model_line(config, given=bool(model)))
-    found, missing = _find_sets(folders, only_sets, data_dir, config, common)
+    found, missing = find_sets(folders, only_sets, data_dir, config, common)
     output = common.output or _default_output(folders, config)
     summary = run_evaluation(
         [_with_first_stage(one, config, output, trust_remote_code) for one in found],
@@ -179,7 +178,7 @@ def evaluate(
     if missing:
         raise PrerequisiteError(
             f"measured {len(found)} of the {len(found) + len(missing)} sets asked for; missing: "
-            f"{', '.join(missing)}. Unpack them into {_data_dir(data_dir)} and run the same "
+            f"{', '.join(missing)}. Unpack them into {data_folder(data_dir)} and run the same "
             "command again, which goes on with them, or name fewer with --sets"
         )
 
@@ -207,76 +206,6 @@ def _default_output(sets: list[str], config: "EvalConfig") -> Path:
     names = "+".join(Path(name).resolve().name for name in sets)
     models = "+".join(config.models) or "none"
     return Path("runs/eval") / re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{names}-{models}")[:120]
-
-
-def _find_sets(
-    names: list[str],
-    only: str | None,
-    data_dir: Path | None,
-    config: "EvalConfig",
-    common: Common,
-) -> tuple[list["BeirSet"], dict[str, str]]:
-    """Those that are there, and why the others are missing."""
-    from prism_cli.adapters.datasets import beir_qa
-    from prism_cli.adapters.datasets.beir import BeirSet
-    from prism_cli.errors import PrerequisiteError, UsageError
-
-    if BEIR_QA not in names and (only is not None or data_dir is not None):
-        raise UsageError("--sets and --data-dir choose among the sets of beir-qa; name beir-qa")
-    nine = beir_qa.chosen_sets([one for one in (only or "").split(",") if one])
-    place = _data_dir(data_dir)
-    folders = [BeirSet(Path(name)) for name in names if name != BEIR_QA]
-    chosen = nine if BEIR_QA in names else []
-    here = folders + [
-        beir_qa.local_set(one, place) for one in chosen if beir_qa.is_local(one, place)
-    ]
-    plan = [
-        {
-            "set": str(one.name),
-            "queries": len(one.judged_queries(config.split, common.limit)),
-            "download": "-",
-            "tokens": _tokens_of(one),
-        }
-        for one in here
-    ]
-    plan += [
-        {
-            "set": str(one.name),
-            "queries": min(one.queries, common.limit or one.queries),
-            "download": f"missing: about {one.megabytes} MB to fetch",
-            "tokens": beir_qa.PAIR_TOKENS,
-        }
-        for one in chosen
-        if not beir_qa.is_local(one, place)
-    ]
-    double = {str(one["set"]) for one in plan if sum(one["set"] == two["set"] for two in plan) > 1}
-    if double:
-        raise UsageError(
-            f"{', '.join(sorted(double))}: two sets of one name; metrics.json names sets by "
-            "their folders, so measure them apart"
-        )
-    if not common.quiet:
-        print_plan(plan, config)
-    fetched, missing = beir_qa.obtain(chosen, place)
-    for name, why in missing.items():
-        _tell(f"prism: warning: {name}: missing; {why}")
-    if not folders and not fetched:
-        raise PrerequisiteError(
-            f"none of the {len(missing)} sets asked for is in {place}, and none can be fetched; "
-            "unpack them there, or name the folder that holds them with --data-dir"
-        )
-    return folders + fetched, missing
-
-
-def _data_dir(given: Path | None) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return given or cache / "prism"
-
-
-def _tokens_of(one: "BeirSet") -> int:
-    from prism_cli.evaluation.ranking.estimate import pair_tokens
-
-    return pair_tokens(one.texts())
 
 
 def _with_first_stage(

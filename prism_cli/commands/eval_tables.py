@@ -1,8 +1,11 @@
 """What `prism eval` shows people: the plan before, the tables after."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.evaluation.ranking.plan import EvalSummary
 
@@ -47,12 +50,18 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
 def print_tables(summary: "EvalSummary") -> None:
     """Measures by set and system, then the paired tests, on stdout."""
     from rich.console import Console
+
+    console = Console(highlight=False)
+    with console.capture() as shown:  # rich would end a closed pipe with 1
+        _print(console, summary.metrics)
+    print(shown.get(), end="")
+
+
+def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     from prism_cli.reporting.ranking import average_name
 
-    console = Console(highlight=False)
-    metrics = summary.metrics
     blocks = dict(metrics["ranking"])
     if "average" in metrics:
         blocks[average_name(metrics)] = metrics["average"]

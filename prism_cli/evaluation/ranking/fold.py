@@ -4,22 +4,21 @@ Every (data set, system) is finished on its own and kept, so a stopped evaluatio
 is missing; within one, the model's scores are in the ledger.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prism_cli.domain.metrics import PRIMARY, default_measures, without_itself
+from prism_cli.domain.metrics import PRIMARY, default_measures
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import Counts
-from prism_cli.errors import PrismError, StorageError
+from prism_cli.errors import PrismError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     REPORT,
@@ -28,6 +27,7 @@ from prism_cli.evaluation.metrics_file import (
     read_metrics,
     write_metrics,
 )
+from prism_cli.evaluation.ranking.making import Rankings
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
 from prism_cli.evaluation.ranking.paper import paper_part
 from prism_cli.evaluation.ranking.per_query import write_per_query
@@ -40,13 +40,9 @@ from prism_cli.evaluation.ranking.plan import (
 )
 from prism_cli.evaluation.ranking.reranking import (
     WINDOW_PAIRS,
-    Ask,
-    candidate_texts,
-    rerank_candidates,
 )
 from prism_cli.evaluation.ranking.results import Judged, Measured
-from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore, run_fingerprint
-from prism_cli.ports import FirstStage, PreparedFirstStage
+from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.ranking import bars_by_set, page
@@ -149,10 +145,10 @@ class _Evaluation:
         answerer: Answerer,
     ) -> None:
         self.sets, self.models, self.options = sets, models, options
-        self.manifest, self.answerer = papers.manifest, answerer
+        self.manifest = papers.manifest
         self._digests = {record.path: record.sha256 for record in self.manifest.dependencies}
         systems = [one.first_stage.spec for one in sets] + [model.name for model in models]
-        self.store = RunStore(options.output / "runs", list(dict.fromkeys(systems)))
+        self._rankings = Rankings(options, list(dict.fromkeys(systems)), answerer)
 
     def run(self) -> dict[str, Any]:
         """The content of metrics.json. One model is held at a time."""
@@ -160,21 +156,12 @@ class _Evaluation:
         measured = Measured(default_measures(options.top_k), options.seed)
         prepared = [self._prepared(one, measured) for one in self.sets]
         for model in self.models:
-            loaded: list[Ask] = []
+            load = cache(model.load)
             for one in prepared:
                 fingerprint = run_fingerprint(one.making, model.fingerprint)
-
-                def make(
-                    one: _Prepared = one,
-                    model: EvalModel = model,
-                    fingerprint: str = fingerprint,
-                    loaded: list[Ask] = loaded,
-                ) -> tuple[Run, RunNote]:
-                    if not loaded:
-                        loaded.append(model.load())
-                    return self._reranked(one, model.name, loaded[0], fingerprint)
-
-                run, note = self._finished(one.judged.data.name, model.name, fingerprint, make)
+                run, note = self._rankings.of_model(
+                    one.judged, model.name, load, fingerprint, (one.first_stage, one.making)
+                )
                 self._measure(measured, one.judged, model.name, model.fingerprint, run, note)
         write_per_query(options.output, PRIMARY, measured.of(PRIMARY), measured.ids)
         made_by = list(dict.fromkeys(one.first_stage.fingerprint for one in self.sets))
@@ -227,12 +214,7 @@ class _Evaluation:
             [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
             self.manifest.fresh_since,
         )
-        candidates, note = self._finished(
-            data.name,
-            one.first_stage.spec,
-            making,
-            lambda: self._candidates(one, judged, making),
-        )
+        candidates, note = self._rankings.of_first_stage(one, judged, making)
         made_by = one.first_stage.fingerprint
         self._measure(measured, judged, one.first_stage.spec, made_by, candidates, note)
         figures = {
@@ -249,70 +231,6 @@ class _Evaluation:
             "first_stage": made_by,
         }
         return _Prepared(judged, one.first_stage.spec, making, figures)
-
-    def _finished(
-        self, dataset: str, system: str, fingerprint: str, make: Callable[[], tuple[Run, RunNote]]
-    ) -> tuple[Run, RunNote]:
-        self.answerer.control.check()
-        found = self.store.find(dataset, system, fingerprint)
-        if found is not None:
-            self.options.tell(f"{dataset}: {system} was finished before")
-            return found
-        run, note = make()
-        self.store.save(dataset, system, run, note)
-        return run, note
-
-    def _candidates(self, one: EvalSet, judged: Judged, fingerprint: str) -> tuple[Run, RunNote]:
-        started = time.monotonic()
-        queries, top_k = judged.queries, self.options.top_k
-        run: Run = {}
-        label = f"{one.data.name}: {one.first_stage.spec}"
-        self._prepare(one.first_stage, f"{label}: documents")
-        with (
-            self._progress(label, len(queries)) as progress,
-            self.answerer.control.abandoning(),
-        ):
-            found = one.first_stage.search(queries, top_k + 1)
-            for (query_id, _), hits in zip(queries, found, strict=True):
-                self.answerer.control.check()
-                run[query_id] = without_itself(query_id, hits, judged.qrels[query_id])[:top_k]
-                progress.advance(1, 0.0)
-        pairs = sum(map(len, run.values()))
-        seconds = round(time.monotonic() - started, 3)
-        return run, RunNote(fingerprint, pairs, seconds=seconds)
-
-    def _prepare(self, first_stage: FirstStage, label: str) -> None:
-        """Have it done what it keeps; what it writes appears whole or not at all."""
-        if isinstance(first_stage, PreparedFirstStage):
-            with (
-                self._progress(label, first_stage.size()) as progress,
-                self.answerer.control.abandoning(),
-            ):
-                for documents in first_stage.prepare():
-                    self.answerer.control.check()
-                    progress.advance(documents, 0.0)
-
-    def _reranked(
-        self, one: "_Prepared", name: str, ask: Ask, fingerprint: str
-    ) -> tuple[Run, RunNote]:
-        started = time.monotonic()
-        data, queries = one.judged.data, one.judged.queries
-        found = self.store.find(data.name, one.first_stage, one.making)
-        if found is None:
-            raise StorageError(
-                f"{self.store.path(data.name, one.first_stage)}: was written, and is gone"
-            )
-        candidates, _ = found
-        texts = candidate_texts(data.texts(), candidates, data.name)
-        pairs = sum(map(len, candidates.values()))
-        with self._progress(f"{data.name}: {name}", pairs) as progress:
-            result = rerank_candidates(ask, queries, candidates, texts, self.answerer, progress)
-        seconds = round(time.monotonic() - started, 3)
-        return result.run, RunNote(fingerprint, pairs, result.truncated, result.unscored, seconds)
-
-    def _progress(self, label: str, total: int) -> AbstractContextManager[Progress]:
-        papers = self.options.output / METRICS
-        return shown_progress(label, total, quiet=self.options.quiet, papers=papers)
 
 
 @dataclass(frozen=True)

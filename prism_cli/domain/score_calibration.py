@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from prism_cli.domain.score_figures import auc
+from prism_cli.domain.significance import wilson_interval
 
 BINS = 15
 """Of ECE and of a reliability curve; Guo et al. 2017 use as many."""
@@ -15,23 +16,7 @@ _FINE = 1000 * BINS
 _ROUNDING = 1e-9
 EDGE = 1e-7
 """Log loss takes scores as no nearer to 0 and 1; float32 tells no more, and it stays finite."""
-_Z = 1.959963984540054
 """Of the normal distribution, for 95 %."""
-
-
-def wilson_interval(successes: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); it stays within [0, 1] and holds at the ends.
-
-    The rows are the sample and count as independent.
-
-    Args:
-        count: at least 1.
-    """
-    share, spread = successes / count, _Z * _Z / count
-    middle = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    low = 0.0 if successes == 0 else middle - half
-    return low, 1.0 if successes == count else middle + half
 
 
 class ScoreCalibration:

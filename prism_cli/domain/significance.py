@@ -58,6 +58,22 @@ def bootstrap_interval(
     return ratio_interval(values, [1] * len(values), seed=seed, level=level, resamples=resamples)
 
 
+def wilson_interval(successes: float, count: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927); it stays within [0, 1] and holds at the ends.
+
+    Args:
+        successes: of `count` that are independent of each other; at least 1.
+    """
+    from math import sqrt
+
+    deviate = _NORMAL.inv_cdf((1 + level) / 2)
+    share, spread = successes / count, deviate**2 / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
+    low = 0.0 if successes == 0 else middle - half
+    return low, 1.0 if successes == count else middle + half
+
+
 def ratio_interval(
     sums: Sequence[float],
     counts: Sequence[float],
@@ -65,17 +81,20 @@ def ratio_interval(
     seed: int = 0,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
+    share: bool = True,
 ) -> tuple[float, float]:
     """Interval of the mean over rows, Σ sums / Σ counts, the queries being the sample.
 
     BCa bootstrap (Efron 1987), its acceleration from the jackknife; the percentile interval where
     BCa is not defined (the bootstrap lies on one side of the mean). From `NORMAL_FROM` queries on
     the normal interval by the delta method, which BCa comes to there. Where all queries have one
-    mean it is that point; (0, 0) where there are no rows.
+    mean no resample differs, and it is that point; of a share of 0 or 1 it is Wilson's interval for
+    that many queries, as none of 20 is not never. (0, 0) without rows.
 
     Args:
         sums, counts: of the rows of each query, in one order; queries without rows do not count.
         level: between 0 and 1.
+        share: whether values lie in [0, 1].
     """
     import numpy as np
 
@@ -87,10 +106,12 @@ def ratio_interval(
     total, count = rows.sum(axis=0)
     ratio = total / count
     means = rows[:, 0] / rows[:, 1]
-    if means.min() == means.max():
-        return float(means[0]), float(means[0])
     tails = [(1 - level) / 2, (1 + level) / 2]
     deviates = np.array([_NORMAL.inv_cdf(one) for one in tails])
+    if means.min() == means.max():
+        one = float(means[0])
+        ends = share and one in (0.0, 1.0)
+        return wilson_interval(one * size, size, level=level) if ends else (one, one)
     if size >= NORMAL_FROM:
         squares = ((rows[:, 0] - ratio * rows[:, 1]) ** 2).sum() * size / (size - 1)
         bounds = ratio + deviates * np.sqrt(squares) / count

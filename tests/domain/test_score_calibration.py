@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.domain.score_calibration import BINS, ScoreCalibration, wilson_interval
+from prism_cli.domain.score_calibration import BINS, ScoreCalibration
 
 judged = st.lists(
     st.tuples(st.floats(0, 1), st.sampled_from(["yes", "no"])), min_size=1, max_size=60
@@ -106,13 +106,3 @@ def test_nothing_counted_has_no_figure() -> None:
     assert found.content()["rows"] == 0
     assert found.content()["ece"] is None
     assert found.curves() == {"equal_width": [], "equal_mass": []}
-
-
-def test_wilson_interval_of_published_values() -> None:
-    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
-    for successes, count, low, high in [
-        (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ]:  # fmt: skip
-        assert wilson_interval(successes, count) == pytest.approx((low, high), abs=5e-5)
-    assert wilson_interval(20, 20)[1] == 1.0

@@ -17,6 +17,7 @@ from prism_cli.domain.significance import (
     holm,
     permutation_p,
     ratio_interval,
+    wilson_interval,
 )
 
 VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
@@ -237,3 +238,22 @@ def test_holm_never_lowers_a_p_and_keeps_their_order(p_values: list[float]) -> N
     assert all(new >= old for new, old in zip(adjusted, p_values, strict=True))
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     assert [adjusted[i] for i in order] == sorted(adjusted)
+
+
+def test_wilson_interval_of_published_values() -> None:
+    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    for successes, count, low, high in [
+        (81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ]:  # fmt: skip
+        assert wilson_interval(successes, count) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_interval(20, 20)[1] == 1.0
+
+
+def test_shares_of_nothing_and_all_have_an_interval() -> None:
+    low, high = ratio_interval([0] * 20, [2] * 20)
+    assert low == 0.0
+    assert high == pytest.approx(wilson_interval(0, 20)[1])
+    assert ratio_interval([3] * 20, [3] * 20) == pytest.approx((1 - high, 1.0))
+    assert ratio_interval([3] * 20, [3] * 20, share=False) == (1.0, 1.0)
+    assert ratio_interval([1] * 20, [2] * 20) == (0.5, 0.5)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from prism_cli.domain.significance import wilson_interval
 from prism_cli.evaluation.quality.measured import Measured
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Bars, Excerpts, Histogram, Note, Table
@@ -55,7 +56,7 @@ def test_headline_and_sections_tell_what_was_found() -> None:
     assert [(bar.name, bar.value) for bar in bars] == [
         ("evidence", 0), ("first sentences", 0), ("whole document", 1),
     ]  # fmt: skip
-    assert (bars[0].low, bars[0].high) == (0, 0)
+    assert (bars[0].low, bars[0].high) == wilson_interval(0, 1)
     parts = [part for section in found.sections for part in section.parts]
     assert {Histogram, Table, Excerpts, Note} <= {type(part) for part in parts}
     excerpts = next(part for part in parts if isinstance(part, Excerpts))

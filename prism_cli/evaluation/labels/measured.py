@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from prism_cli.domain.score_calibration import wilson_interval
 from prism_cli.domain.score_figures import BOUNDARY, ScoreFigures
+from prism_cli.domain.significance import wilson_interval
 from prism_cli.domain.voting import label_vote
 from prism_cli.errors import RowError
 from prism_cli.evaluation.labels.panel import PanelVotes

@@ -17,7 +17,7 @@ from prism_cli.domain.agreement import (
     pair_agreement,
     yes_rate,
 )
-from prism_cli.domain.score_calibration import wilson_interval
+from prism_cli.domain.significance import wilson_interval
 
 VERDICT = "verdict"
 """Stands for the panel beside its judges, where they are compared with the corpus's own label."""

@@ -99,7 +99,10 @@ class Measured:
         }
         wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
         there = [name for name in wanted if name in means]
-        intervals = {name: self._sums.interval(name, self._seed) for name in there}
+        intervals = {
+            name: self._sums.interval(name, self._seed, share=name != "copied_density")
+            for name in there
+        }
         counts = {name: self._sums.rows[name] for name in there}
         for more in (self._ratings.statistics(self._seed), self._people.statistics()):
             intervals |= more["intervals"]

@@ -49,7 +49,9 @@ class Ratings:
         """`intervals` and `counts` by measure, to be put beside those of other measures."""
         names = sorted(self._sums.rows)
         return {
-            "intervals": {name: self._sums.interval(name, seed) for name in names},
+            "intervals": {
+                name: self._sums.interval(name, seed, share=name.endswith(SEVERE)) for name in names
+            },
             "counts": {name: self._sums.rows[name] for name in names},
         }
 

@@ -48,6 +48,6 @@ class QuerySums:
             if any(counts)
         }
 
-    def interval(self, measure: str, seed: int) -> list[float]:
-        """Of the mean, the queries being the sample."""
-        return list(ratio_interval(*self._sums[measure], seed=seed))
+    def interval(self, measure: str, seed: int, *, share: bool = True) -> list[float]:
+        """Of the mean, the queries being the sample; `share`: of values in [0, 1]."""
+        return list(ratio_interval(*self._sums[measure], seed=seed, share=share))

@@ -104,7 +104,8 @@ class Measured:
             "comparisons": self._comparisons(),
             "method": {
                 "intervals": f"BCa bootstrap of the mean over queries, {RESAMPLES} resamples, "
-                f"level {LEVEL}; normal from {NORMAL_FROM} queries on",
+                f"level {LEVEL}; normal from {NORMAL_FROM} queries on; Wilson's where all are "
+                "0 or 1",
                 "test": f"paired permutation test, two-sided, {PERMUTATIONS} sign flips "
                 "(all of them where there are fewer)",
                 "correction": "Holm, over all comparisons listed",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from prism_cli.domain.fidelity import CHARACTERS
-from prism_cli.domain.significance import ratio_interval
+from prism_cli.domain.significance import ratio_interval, wilson_interval
 from prism_cli.evaluation.quality.examples import KEPT
 from prism_cli.evaluation.quality.measured import Measured
 
@@ -108,7 +108,9 @@ def test_baselines_stand_beside() -> None:
         "rationale_f1": None, "entity_fidelity": 1, "copied_share": 1, "novelty": 0,
         "compression_median": 1,
     }  # fmt: skip
-    assert content["statistics"]["intervals"]["lead.answer_retention"] == [0, 0]
+    assert content["statistics"]["intervals"]["lead.answer_retention"] == list(
+        wilson_interval(0, 1)
+    )
 
 
 def test_scores_are_calibrated_against_labels_else_people() -> None:

@@ -27,6 +27,9 @@ prism sample work/scored.jsonl -o work/sampled.jsonl --size 200000
 # 5. Verdicts. The paper's panel of five LLM judges needs their keys: prism relabel work/sampled.jsonl
 prism relabel work/sampled.jsonl -o work/labelled.jsonl --judge source
 
+#    What the labels are worth, where a panel judged: agreement, and the rows to read again.
+prism eval labels work/labelled.jsonl -o runs/eval/labels
+
 # 6. Contribution and evidence for each yes; by a paid model: --generator deepseek/deepseek-chat
 prism distill work/labelled.jsonl -o work/written.jsonl --generator extractive
 
@@ -38,3 +41,8 @@ prism train data/train.jsonl -o "runs/$size" --size "$size" --dev data/dev.jsonl
 
 # 9. Measure on the nine question-answering sets of BEIR, beside the first stage.
 prism eval beir-qa --model "runs/$size" -o "runs/eval/beir-qa-$size"
+
+# 10. The evidence it writes, against the documents; with people's answers or rationales: --gold FILE,
+#     with ratings by a model of another family than the panel: --judge PROVIDER/MODEL
+prism rerank data/dev.jsonl -o "work/reranked-$size.jsonl" --model "runs/$size"
+prism eval quality "work/reranked-$size.jsonl" -o "runs/eval/quality-$size"

@@ -44,6 +44,9 @@ def print_results(folder: Path, spent: Spent) -> None:
     console.print()
     console.print(keywords(folder / "keywords.jsonl"), width=88, markup=False)
     console.print(panel(folder / "panel.jsonl"), width=88, markup=False)
+    console.print(evidence(folder / "quality" / "metrics.json"), width=88, markup=False)
+    reports = " ".join(str(folder / name / "report.html") for name in ("eval", "quality", "labels"))
+    console.print(f"\nTo open in a browser: {reports}", width=88, markup=False, soft_wrap=True)
     console.print(
         f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
         f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
@@ -76,6 +79,20 @@ def panel(rows: Path) -> str:
         f"(Krippendorff's alpha {_measured(alpha, 'alpha')}; 0.80 is asked for). The model was "
         "trained on the corpus's own labels; where there are none, `prism relabel data.jsonl` "
         "asks the paper's five judges."
+    )
+
+
+def evidence(metrics: Path) -> str:
+    """What the evidence kept of people's answers, as far as a handful of rows can tell."""
+    found = orjson.loads(metrics.read_bytes())
+    rows = found["statistics"]["counts"].get("answer_retention", 0)
+    if not rows:
+        return "Evidence: no passage that holds the answer got a yes."
+    kept = round(found["quality"]["answer_retention"] * rows)
+    low, high = found["statistics"]["intervals"]["answer_retention"]
+    return (
+        f"Evidence: of {rows} passages with the answer and a yes, {kept} still have it in the "
+        f"evidence ({low:.2f} – {high:.2f} of all such; so few rows say little)."
     )
 
 

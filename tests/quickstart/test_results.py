@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
-from prism_cli.quickstart.results import caption, example, keywords, panel
+from prism_cli.quickstart.results import caption, evidence, example, keywords, panel
 from tests.door import prism
 from tests.factories import make_pair, write_jsonl
 
@@ -121,3 +122,17 @@ def test_a_panel_without_agreement_to_measure_says_so() -> None:
     told = judged("source", "source:9", grades=(0,))
     assert "source:9 always the same vote (kappa unknown)" in told
     assert "cannot be told (Krippendorff's alpha unknown" in told
+
+
+def test_evidence_says_how_many_answers_are_left_of_how_few(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    found: dict[str, Any] = {"quality": {"answer_retention": 0.75}}
+    found["statistics"] = {
+        "counts": {"answer_retention": 4},
+        "intervals": {"answer_retention": [0.25, 1]},
+    }
+    path.write_bytes(orjson.dumps(found))
+    assert "of 4 passages with the answer and a yes, 3 still have it" in evidence(path)
+    found["statistics"]["counts"] = {}
+    path.write_bytes(orjson.dumps(found))
+    assert "no passage that holds the answer got a yes" in evidence(path)

@@ -16,6 +16,8 @@ import orjson
 
 from prism_cli import __version__
 from prism_cli.errors import MissingDataError
+from prism_cli.reporting.html import render_page
+from prism_cli.reporting.page import Page
 from prism_cli.shards.writer import whole_file
 
 METRICS, REPORT = "metrics.json", "report.html"
@@ -82,8 +84,10 @@ def provenance(
     }
 
 
-def write_metrics(path: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Publish metrics.json, whole."""
+def publish(path: Path, kind: str, content: Mapping[str, Any], page: Page) -> None:
+    """report.html beside `path`, then metrics.json at `path`, each whole."""
+    with whole_file(path.with_name(REPORT)) as file:
+        file.write(render_page(page))
     whole = {"schema": SCHEMA, "kind": kind, **content}
     with whole_file(path) as file:
         file.write(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

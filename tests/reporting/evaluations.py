@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from prism_cli.evaluation.metrics_file import METRICS, provenance, write_metrics
+from prism_cli.evaluation.metrics_file import METRICS, provenance, publish
+from prism_cli.reporting.page import Page
 
 Systems = dict[str, float]
 
@@ -68,5 +69,5 @@ def written(folder: Path, metrics: dict[str, Any]) -> Path:
     """A folder with that metrics.json."""
     content = {name: value for name, value in metrics.items() if name != "kind"}
     folder.mkdir(parents=True, exist_ok=True)
-    write_metrics(folder / METRICS, metrics["kind"], content)
+    publish(folder / METRICS, metrics["kind"], content, Page("", "", ()))
     return folder

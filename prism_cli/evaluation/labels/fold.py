@@ -19,13 +19,11 @@ from prism_cli.errors import PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.measured import Measured
 from prism_cli.evaluation.metrics_file import (
     METRICS,
-    REPORT,
     library_versions,
     provenance,
+    publish,
     read_metrics,
-    write_metrics,
 )
-from prism_cli.reporting.html import render_page
 from prism_cli.reporting.labels import page
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
@@ -100,7 +98,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         stack.enter_context(control.listening())
         stack.enter_context(output_lock(path))
         settings = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
-        papers = Papers(Job(shards, {"": path}, path), "eval labels", settings)
+        papers = Papers(Job(shards, {"": path}, path), "labels", settings)
         if not options.overwrite and papers.finished() is not None:
             return LabelsSummary(read_metrics(path), path, True)
         papers.begin(fresh=False)
@@ -132,9 +130,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
                 counts.written += 1
         rejects.finish()
         rejects.publish()
-        with whole_file(options.output / REPORT) as file:
-            file.write(render_page(page(content)))
-        write_metrics(path, "labels", content)
+        publish(path, "labels", content, page(content))
         papers.account(counts, {}, {})
         papers.finish(finished=True)
         remove_live(path)

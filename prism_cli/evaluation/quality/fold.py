@@ -16,21 +16,18 @@ from prism_cli.engine.progress import shown_progress
 from prism_cli.engine.shard import Counts
 from prism_cli.evaluation.metrics_file import (
     METRICS,
-    REPORT,
     library_versions,
     provenance,
+    publish,
     read_metrics,
-    write_metrics,
 )
 from prism_cli.evaluation.quality.measured import Measured
 from prism_cli.evaluation.quality.sheet_answers import Answers
-from prism_cli.reporting.html import render_page
 from prism_cli.reporting.quality import page as quality_page
 from prism_cli.shards.gold_rows import GoldFigures
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.reader import Shard, measure
-from prism_cli.shards.writer import whole_file
 
 ROWS = "rows.jsonl"
 _LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers")
@@ -113,9 +110,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         content = measured.content()
         content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
         content |= {"judge": dict(options.judge)} | _origins(options, rows)
-        with whole_file(path.with_name(REPORT)) as file:
-            file.write(render_page(quality_page(content)))
-        write_metrics(path, "quality", content)
+        publish(path, "quality", content, quality_page(content))
         papers.account(Counts(), {}, of)
         papers.finish(finished=True)
         remove_live(path)

@@ -21,11 +21,10 @@ from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
-    REPORT,
     library_versions,
     provenance,
+    publish,
     read_metrics,
-    write_metrics,
 )
 from prism_cli.evaluation.ranking.making import Rankings
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
@@ -44,7 +43,6 @@ from prism_cli.evaluation.ranking.reranking import (
 from prism_cli.evaluation.ranking.results import Judged, Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
-from prism_cli.reporting.html import render_page
 from prism_cli.reporting.ranking import bars_by_set, page
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
@@ -95,13 +93,9 @@ def evaluate(
             papers.stopped(answerer.usage())
             raise
         papers.account(Counts(), answerer.usage(), papers.manifest.figures)
-        for name, made in (
-            (PICTURE, svg_file(bars_by_set(content))),
-            (REPORT, render_page(page(content))),
-        ):
-            with whole_file(path.with_name(name)) as file:
-                file.write(made)
-        write_metrics(path, "ranking", content)
+        with whole_file(path.with_name(PICTURE)) as file:
+            file.write(svg_file(bars_by_set(content)))
+        publish(path, "ranking", content, page(content))
         papers.finish(finished=not options.missing)
         remove_live(path)
     return EvalSummary(read_metrics(path), path, False)

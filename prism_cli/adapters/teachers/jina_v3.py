@@ -1,6 +1,6 @@
 """jina-embeddings-v3 by transformers' own class: no code of its repository runs.
 
-The base and one LoRA adapter a task lie as NATIVE holds them: a folder a task. Queries and
+The base and one LoRA adapter a task lie as JINA_V3_NATIVE holds them: a folder a task. Queries and
 documents have their own adapter and prompt each; vectors are means over tokens.
 """
 
@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from prism_cli.adapters.teachers.st_files import JINA_V3_NATIVE
 from prism_cli.errors import ModelError
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
-MODEL_TYPE = "jina_embeddings_v3"
-PAPERS, NATIVE = "jinaai/jina-embeddings-v3", "jinaai/jina-embeddings-v3-hf"
-"""Where its makers published it, with code, and where the same weights lie without."""
 QUERY, DOCUMENT = "retrieval_query", "retrieval_passage"
 PROMPTS = {  # as the model was trained; its card and mteb have them too
     QUERY: "Represent the query for retrieving evidence documents: ",
@@ -47,7 +45,7 @@ class JinaV3:
             if not (path / task / "adapter_config.json").is_file():
                 raise ModelError(
                     f"{spec}: no {task}/adapter_config.json in {path}; without its adapters for "
-                    f"retrieval it is another model. {NATIVE} has them"
+                    f"retrieval it is another model. {JINA_V3_NATIVE} has them"
                 )
         self._tokenizer: Any = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         model: Any = JinaEmbeddingsV3Model
@@ -103,5 +101,5 @@ def _check_whole(spec: str, path: Path, missing: Iterable[str], unexpected: Iter
     if names:
         raise ModelError(
             f"{spec}: {path} does not fit transformers' own class: {len(names)} weights are "
-            f"missing or over, such as {names[0]}; {NATIVE} fits"
+            f"missing or over, such as {names[0]}; {JINA_V3_NATIVE} fits"
         )

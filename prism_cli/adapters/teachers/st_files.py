@@ -5,10 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prism_cli.adapters.teachers import jina_v3
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.digests import remembered_sha256
 from prism_cli.modeling.embedded import minilm_path
+
+JINA_V3, JINA_V3_NATIVE = "jinaai/jina-embeddings-v3", "jinaai/jina-embeddings-v3-hf"
+"""Where its makers published it, with code, and where the same weights lie without."""
+_JINA_V3_TYPE = "jina_embeddings_v3"
 
 BI_ENCODER = "SentenceTransformer"
 CROSS_ENCODER = "CrossEncoder"
@@ -34,12 +37,12 @@ def st_path(spec: str) -> Path:
         return path
     if path.is_file() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"{spec}: no such directory")
-    return from_hub(spec, jina_v3.NATIVE if name == jina_v3.PAPERS else name)
+    return from_hub(spec, JINA_V3_NATIVE if name == JINA_V3 else name)
 
 
 def is_jina_v3(path: Path) -> bool:
     """Whether the directory holds a model of transformers' own class for jina-embeddings-v3."""
-    return _json_of(path / "config.json").get("model_type") == jina_v3.MODEL_TYPE
+    return _json_of(path / "config.json").get("model_type") == _JINA_V3_TYPE
 
 
 def st_kind(spec: str, path: Path) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from prism_cli.adapters.datasets.beir_qa import NINE, official_name
-from prism_cli.adapters.teachers.jina_v3 import NATIVE, PAPERS
+from prism_cli.adapters.teachers.st_files import JINA_V3, JINA_V3_NATIVE
 from prism_cli.evaluation.ranking.plan import EvalOptions, EvalSet
 
-FIRST_STAGES = frozenset(f"st:{name}" for name in (PAPERS, NATIVE))
+FIRST_STAGES = frozenset(f"st:{name}" for name in (JINA_V3, JINA_V3_NATIVE))
 SPLIT, TOP_K = "test", 100
 FIGURES = {
     "source": "arXiv 2604.23734: mean nDCG@10 over the nine sets, top 100 of jina-embeddings-v3",

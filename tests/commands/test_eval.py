@@ -116,7 +116,9 @@ def test_beir_qa_is_the_nine_sets_and_a_set_that_cannot_be_fetched_is_told(
         beir_qa.chosen_sets(["quora"])
     monkeypatch.setattr(beir_qa, "URL", "http://127.0.0.1:9/{name}.zip")
     (fiqa,) = beir_qa.chosen_sets(["fiqa"])
-    with pytest.raises(beir_qa.UnreachableError, match=r"cannot be fetched from http://127.0.0.1:9: Conn"):
+    with pytest.raises(
+        beir_qa.UnreachableError, match=r"cannot be fetched from http://127.0.0.1:9: Conn"
+    ):
         beir_qa.local_set(fiqa, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

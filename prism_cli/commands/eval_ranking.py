@@ -1,5 +1,6 @@
 """`prism eval`: nDCG and friends of a first stage and of models, side by side."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -203,7 +204,7 @@ def _model_line(config: "EvalConfig", *, given: bool) -> str:
 def _default_output(sets: list[str], config: "EvalConfig") -> Path:
     import re
 
-    names = "+".join(Path(name).resolve().name for name in sets)
+    names = "+".join(Path(os.path.abspath(name)).name for name in sets)
     models = "+".join(config.models) or "none"
     return Path("runs/eval") / re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{names}-{models}")[:120]
 

@@ -29,7 +29,10 @@ def find_sets(
 
     if BEIR_QA not in names and (only is not None or data_dir is not None):
         raise UsageError("--sets and --data-dir choose among the sets of beir-qa; name beir-qa")
-    nine = beir_qa.chosen_sets([one for one in (only or "").split(",") if one])
+    wanted = [one.strip() for one in (only or "").split(",") if one.strip()]
+    if only is not None and not wanted:
+        raise UsageError(f"--sets {only!r}: names no set; leave it out for all nine")
+    nine = beir_qa.chosen_sets(wanted)
     place = data_folder(data_dir)
     folders = [BeirSet(Path(name)) for name in names if name != BEIR_QA]
     chosen = nine if BEIR_QA in names else []

@@ -80,10 +80,10 @@ def report(
 
 
 def _finished(folder: Path) -> "Finished":
-    """A folder's evaluation.
+    """A folder's evaluation; one that waits for missing sets as it was published.
 
     Raises:
-        MissingDataError: there is none, or it is not finished.
+        MissingDataError: there is none, it is not finished, or damaged.
     """
     from prism_cli.errors import MissingDataError
     from prism_cli.evaluation.metrics_file import METRICS, read_metrics
@@ -92,18 +92,32 @@ def _finished(folder: Path) -> "Finished":
     from prism_cli.shards.manifest import manifest_path, read_manifest
 
     path = folder / METRICS
+    if folder.is_file():
+        raise MissingDataError(
+            f"{folder}: expected the folder of a finished evaluation, as -o named"
+        )
     begun = [
         papers
         for one in (path, folder / "rows.jsonl")
         if (papers := read_manifest(manifest_path(one))) is not None
     ]
-    if begun and not (path.exists() and all(papers["finished"] for papers in begun)):
+    metrics = read_metrics(path) if path.exists() or not begun else None
+    finished = metrics is not None and all(
+        papers["finished"] or _waits_for_sets(metrics, papers) for papers in begun
+    )
+    if metrics is None or not finished:
         command = _BEGUN_BY.get(begun[0]["stage"], "prism eval")
         raise MissingDataError(
             f"{folder}: this evaluation is not finished; `{command} … -o {folder}`, typed as it "
             "was begun, goes on and finishes it"
         )
-    return Finished(str(folder), read_metrics(path), read_per_query(folder))
+    return Finished(str(folder), metrics, read_per_query(folder))
+
+
+def _waits_for_sets(metrics: dict[str, Any], papers: dict[str, Any]) -> bool:
+    """Whether what was asked for is there but for missing sets, and metrics.json is of just that;
+    not of an earlier attempt, with other settings or sets."""
+    return bool(metrics.get("missing_sets") and metrics["provenance"]["config"] == papers["config"])
 
 
 def _page_of(run: "Finished") -> "Page":

@@ -114,4 +114,9 @@ def read_metrics(path: Path) -> dict[str, Any]:
             f"{path}: schema: expected {SCHEMA!r}, found {schema!r}; run the evaluation again with "
             "this version of prism"
         )
+    if not isinstance(found.get(found["kind"]), dict):
+        raise MissingDataError(
+            f"{path}: damaged: it has no `{found['kind']}`, the part with its figures; run the "
+            "evaluation again"
+        )
     return dict(found)

@@ -56,7 +56,11 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
         "figures": figures,
         "tests": tests,
         "differs": differs,
-        "warnings": [*_data_warnings(runs), *_test_warnings(ranking, figures, tests)],
+        "warnings": [
+            *_data_warnings(runs),
+            *_query_warnings(runs),
+            *_test_warnings(ranking, figures, tests),
+        ],
     }
 
 
@@ -243,6 +247,30 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
             names = f"{runs[0].name} and {run.name}"
             warnings.append(f"Rows behind a figure in {names}: {'; '.join(other)}.")
     return warnings
+
+
+def _query_warnings(runs: Sequence[Finished]) -> list[str]:
+    """Figures over other queries, as of a limit or of other judgements."""
+    first = _queries(runs[0])
+    warnings = []
+    for run in runs[1:]:
+        told = [
+            f"{dataset} ({len(ids)}, not {len(first[dataset])}; {len(ids & first[dataset])} shared)"
+            for dataset, ids in _queries(run).items()
+            if ids != first.get(dataset, ids)
+        ]
+        if told:
+            warnings.append(
+                f"{run.name} measured other queries than {runs[0].name}: {', '.join(told)}. Each "
+                "figure is over the queries of its own run; only the paired tests are over the "
+                "shared ones."
+            )
+    return warnings
+
+
+def _queries(run: Finished) -> dict[str, set[str]]:
+    """Dataset -> ids of its queries."""
+    return {dataset: set(values) for (dataset, _), values in run.per_query.items()}
 
 
 def _test_warnings(

@@ -63,3 +63,39 @@ def test_values_of_queries_are_read_as_written(tmp_path: Path) -> None:
     write_per_query(tmp_path, "nDCG@10", {"a": {"m": [0.5, 1.0]}}, {"a": ["q 1", "ä"]})
     assert read_per_query(tmp_path) == {("a", "m"): {"q 1": 0.5, "ä": 1.0}}
     assert read_per_query(tmp_path / "none") == {}
+
+
+def test_an_evaluation_that_waits_for_missing_sets_is_compared_as_published() -> None:
+    metrics = ranking({"nfcorpus": {"m": 0.5}}) | {"missing_sets": ["nq"]}
+    folder = written(Path("one"), metrics)
+    papers = Manifest("eval", metrics["provenance"]["config"], [], finished=False)
+    papers.write(manifest_path(folder / METRICS))
+    written(Path("two"), metrics)
+    done = prism("report", "one", "two")
+    assert done.returncode == 0, done.stderr
+    papers.config = {"top_k": 7}  # begun again, otherwise, and stopped
+    papers.write(manifest_path(folder / METRICS))
+    assert prism("report", "one", "two").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "rubbish", "told"),
+    [
+        ("metrics.json", '{"schema": "prism-metrics/1", "kind": "ranking"}', "no `ranking`"),
+        ("per_query.jsonl", "{rubbish", "per_query.jsonl:1: expected"),
+        ("per_query.jsonl", '{"dataset": "a"}', "per_query.jsonl:1: expected"),
+    ],
+)
+def test_a_damaged_evaluation_is_told_by_file(name: str, rubbish: str, told: str) -> None:
+    folder = written(Path("one"), ranking({"a": {"m": 0.5}}))
+    (folder / name).write_text(rubbish)
+    done = prism("report", "one")
+    assert done.returncode == 3, done.stderr
+    assert told in done.stderr
+
+
+def test_a_file_in_the_place_of_a_folder() -> None:
+    folder = written(Path("one"), quality(0.5))
+    done = prism("report", folder / METRICS)
+    assert done.returncode == 3
+    assert "expected the folder of a finished evaluation" in done.stderr

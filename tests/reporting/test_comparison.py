@@ -54,7 +54,12 @@ def test_paired_tests_are_over_the_queries_of_both() -> None:
     assert test["win"] == 20
     assert test["difference"] == pytest.approx(0.05)
     assert test["p"] == permutation_p([new[one] for one in names], [old[one] for one in names])
-    assert compare(runs)["warnings"] == []
+    (told,) = compare(runs)["warnings"]
+    assert told.startswith(
+        "y measured other queries than x: a (21, not 21; 20 shared). Each figure"
+    )
+    same = [runs[0], Finished("y", runs[1].metrics, runs[0].per_query)]
+    assert compare(same)["warnings"] == []
 
 
 def test_without_values_of_queries_it_says_what_would_test() -> None:

@@ -1,9 +1,12 @@
 """A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv; read as streams, held to its format.
 
-The one place that knows `_id`. Every file may be gzipped (.gz); line ends may be CRLF.
+The one place that knows `_id`. Every file may be gzipped (.gz); line ends may be CRLF, and a byte
+order mark is passed over.
 """
 
+import codecs
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +39,7 @@ class BeirSet:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.name = folder.resolve().name
+        self.name = Path(os.path.abspath(folder)).name  # of a link, not of where it leads
         if not folder.is_dir():
             raise MissingDataError(f"{folder}: no such folder; expected a BEIR folder")
         self.corpus_file = self._part("corpus.jsonl")
@@ -227,8 +230,8 @@ def _byte_lines(path: Path) -> Iterator[bytes]:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
         number = 0
         try:
-            for number, line in enumerate(file, 1):  # noqa: B007
-                yield line
+            for number, line in enumerate(file, 1):
+                yield line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise MissingDataError(
                 f"{path}: the compressed data is damaged after line {number} ({error})"
@@ -243,7 +246,7 @@ def text_lines(path: Path) -> Iterator[str]:
     """
     for number, line in enumerate(_byte_lines(path), 1):
         try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            yield line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise _bad(f"{path}:{number}", "", f"not UTF-8 at byte {error.start}") from None
 

@@ -150,7 +150,8 @@ def _knock(url: str) -> None:
             if answer.is_error:
                 raise PrerequisiteError(_refused(url, f"HTTP {answer.status_code}"))
     except httpx2.TransportError as error:
-        raise UnreachableError(_refused(url, type(error).__name__)) from error
+        site = url.removesuffix(httpx2.URL(url).path)
+        raise UnreachableError(_refused(site, type(error).__name__)) from error
 
 
 def _refused(url: str, why: str) -> str:

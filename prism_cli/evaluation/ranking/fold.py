@@ -18,7 +18,7 @@ from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.shard import Counts
-from prism_cli.errors import PrismError
+from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     library_versions,
@@ -37,9 +37,7 @@ from prism_cli.evaluation.ranking.plan import (
     EvalSummary,
     RankingSet,
 )
-from prism_cli.evaluation.ranking.reranking import (
-    WINDOW_PAIRS,
-)
+from prism_cli.evaluation.ranking.reranking import WINDOW_PAIRS
 from prism_cli.evaluation.ranking.results import Judged, Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
@@ -71,9 +69,16 @@ def evaluate(
     """Rank, measure, compare, publish.
 
     Raises:
+        UsageError: a model and the first stage share a name.
         MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
         InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
     """
+    double = {one.first_stage.spec for one in sets} & {model.name for model in models}
+    if double:
+        raise UsageError(
+            f"{', '.join(sorted(double))}: name of the first stage and of a model; metrics.json "
+            "names systems by them, so rename the run file, or give the model's path"
+        )
     path = options.output / METRICS
     control = Control(options.max_seconds)
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from prism_cli.errors import MissingDataError
 from prism_cli.shards.writer import whole_file
 
 PER_QUERY = "per_query.jsonl"
@@ -37,9 +38,22 @@ def write_per_query(
 
 
 def read_per_query(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """(dataset, system) -> value by query id; nothing where the run wrote none."""
+    """(dataset, system) -> value by query id; nothing where the run wrote none.
+
+    Raises:
+        MissingDataError: a line that is none of ours.
+    """
     path = folder / PER_QUERY
     if not path.exists():
         return {}
-    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-    return {(one["dataset"], one["system"]): one["values"] for one in lines}
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            one = orjson.loads(line)
+            found[one["dataset"], one["system"]] = one["values"]
+        except (orjson.JSONDecodeError, TypeError, KeyError):
+            raise MissingDataError(
+                f"{path}:{number}: expected an object with dataset, system and values; the file is "
+                "damaged: delete it, or run the evaluation again with --overwrite"
+            ) from None
+    return found

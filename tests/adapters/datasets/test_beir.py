@@ -74,6 +74,22 @@ def test_gzipped_files_and_crlf_read_the_same(folder: Path) -> None:
     assert BeirSet(folder).splits == ["test"]
 
 
+def test_a_byte_order_mark_is_passed_over_in_every_file(folder: Path) -> None:
+    plain = read_all(folder)
+    for path in (folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / "test.tsv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_all(folder) == plain
+
+
+def test_a_set_has_the_name_that_the_reader_typed_and_not_where_a_link_leads(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder.parent / "nfcorpus").symlink_to(folder, target_is_directory=True)
+    assert BeirSet(folder.parent / "nfcorpus").name == "nfcorpus"
+    monkeypatch.chdir(folder)
+    assert [BeirSet(Path(one)).name for one in (".", "../tiny/", "qrels/..")] == ["tiny"] * 3
+
+
 def breaking(name: str, text: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text(text)
 

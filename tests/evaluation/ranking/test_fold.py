@@ -21,6 +21,7 @@ from prism_cli.errors import (
     LockedError,
     MissingDataError,
     RowError,
+    UsageError,
 )
 from prism_cli.evaluation.ranking.fold import evaluate
 from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
@@ -427,6 +428,16 @@ def test_run_over_another_corpus_is_refused_where_texts_are_needed(tmp_path: Pat
     path.write_text(f"{query_id} Q0 alien 1 1.0 x\n")
     with pytest.raises(MissingDataError, match="'alien'; is it a run over another corpus"):
         run(model(Overlap()), sets=[EvalSet(data, TrecRunFirstStage(path))])
+
+
+def test_a_run_file_named_as_a_model_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    data = BeirSet(MINI)
+    (query_id, _), *_ = data.judged_queries("test")
+    path = tmp_path / "overlap.trec"
+    path.write_text(f"{query_id} Q0 any 1 1.0 x\n")
+    with pytest.raises(UsageError, match="overlap: name of the first stage and of a model"):
+        run(model(Overlap()), sets=[EvalSet(data, TrecRunFirstStage(path))])
+    assert not Path("out").exists()
 
 
 def test_two_sets_have_an_average(tmp_path: Path) -> None:

@@ -35,16 +35,16 @@ def text_measures(evidence: str, document: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What people say of one document, in SQuAD's tokens.
+    """What people say of one document.
 
     Attributes:
         answers: that count for retention; none where the document holds none of its query's.
-        rationales: marked sentences of this document.
+        rationales: tokens of the marked sentences of this document.
         in_document: whether it holds an answer of the query whole; None where none is known.
         answerable: whether it answers the query; None where nobody says.
     """
 
-    answers: Sequence[Sequence[str]] = ()
+    answers: Sequence[str] = ()
     rationales: Sequence[Sequence[str]] = ()
     in_document: bool | None = None
     answerable: bool | None = None
@@ -79,14 +79,14 @@ def marks_of(
     chance.
     """
     known, marked = (
-        [t for one in part if (t := squad_tokens(one))] for part in (answers, rationales)
+        [one for one in part if squad_tokens(one)] for part in (answers, rationales)
     )
     text = TokenText(document) if known or marked else None
     in_document = any(map(text.holds, known)) if text and known else None
     counted = known if answers_here or (in_document and label != "no") else []
     if text and not rationales_here:
         marked = [one for one in marked if label != "no" and text.holds(one)]
-    return Marks(counted, marked, in_document, answerable)
+    return Marks(counted, [squad_tokens(one) for one in marked], in_document, answerable)
 
 
 def lead(document: str, characters: int) -> str:

@@ -78,9 +78,7 @@ def marks_of(
     answer whole or a sentence whole, unless the row's own label is a no: then it stands there by
     chance.
     """
-    known, marked = (
-        [one for one in part if squad_tokens(one)] for part in (answers, rationales)
-    )
+    known, marked = ([one for one in part if squad_tokens(one)] for part in (answers, rationales))
     text = TokenText(document) if known or marked else None
     in_document = any(map(text.holds, known)) if text and known else None
     counted = known if answers_here or (in_document and label != "no") else []

@@ -70,20 +70,18 @@ def marks_of(
     answerable: bool | None = None,
     answers_here: bool = True,
     rationales_here: bool = True,
-    label: str | None = None,
 ) -> Marks:
     """The marks that count for `document`.
 
     What is marked for the query alone (..._here False) counts where it stands in the document, an
-    answer whole or a sentence whole, unless the row's own label is a no: then it stands there by
-    chance.
+    answer whole or a sentence whole, whatever the row's label: a model's labels choose no rows.
     """
     known, marked = ([one for one in part if squad_tokens(one)] for part in (answers, rationales))
     text = TokenText(document) if known or marked else None
     in_document = any(map(text.holds, known)) if text and known else None
-    counted = known if answers_here or (in_document and label != "no") else []
+    counted = known if answers_here or in_document else []
     if text and not rationales_here:
-        marked = [one for one in marked if label != "no" and text.holds(one)]
+        marked = [one for one in marked if text.holds(one)]
     return Marks(counted, [squad_tokens(one) for one in marked], in_document, answerable)
 
 

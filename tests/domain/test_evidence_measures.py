@@ -26,16 +26,16 @@ def test_marks_of_a_document_count_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence", "label", "counted"),
+    ("answer", "sentence", "counted"),
     [
-        ("Gustave Eiffel", "it is 330 M high", None, ["answer_kept", "recall", "precision", "f1"]),
-        ("Gustave Eiffel", "it is 331 m high", "yes", ["answer_kept"]),
-        ("Eiffel Gustave", "It is 330 m high.", "yes", ["recall", "precision", "f1"]),
-        ("Gustave Eiffel", "It is 330 m high.", "no", []),
+        ("Gustave Eiffel", "it is 330 M high", ["answer_kept", "recall", "precision", "f1"]),
+        ("Gustave Eiffel", "it is 331 m high", ["answer_kept"]),
+        ("Eiffel Gustave", "It is 330 m high.", ["recall", "precision", "f1"]),
+        ("Eiffel Gustave", "It is 331 m high.", []),
     ],
 )
 def test_marks_of_a_query_count_where_they_stand_in_the_document(
-    answer: str, sentence: str, label: str | None, counted: list[str]
+    answer: str, sentence: str, counted: list[str]
 ) -> None:
     marks = marks_of(
         DOCUMENT,
@@ -43,7 +43,6 @@ def test_marks_of_a_query_count_where_they_stand_in_the_document(
         rationales=[sentence],
         answers_here=False,
         rationales_here=False,
-        label=label,
     )
     assert list(marks.measures("Gustave Eiffel")) == counted
     assert marks.in_document is (answer == "Gustave Eiffel")

@@ -57,8 +57,7 @@ class Marks:
             text = TokenText(evidence)
             found["answer_kept"] = any(map(text.holds, self.answers))
         if self.rationales:
-            match = asdict(rationale_match(evidence, self.rationales))
-            found |= {name: round(value, 6) for name, value in match.items()}
+            found |= asdict(rationale_match(evidence, self.rationales))
         return found
 
 

@@ -23,6 +23,8 @@ def test_marks_of_a_document_count_as_they_are() -> None:
         "answer_kept": True, "recall": 1.0, "precision": 1.0, "f1": 1.0,
     }  # fmt: skip
     assert marks.measures("") == {"answer_kept": False, "recall": 0, "precision": 0, "f1": 0}
+    third = marks_of(DOCUMENT, rationales=["It is 330 m high.", "Nobody came.", "None left."])
+    assert third.measures("It is 330 m high.")["recall"] == 1 / 3
 
 
 @pytest.mark.parametrize(

@@ -35,16 +35,16 @@ def text_measures(evidence: str, document: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What people say of one document, in SQuAD's tokens.
+    """What people say of one document.
 
     Attributes:
         answers: that count for retention; none where the document holds none of its query's.
-        rationales: marked sentences of this document.
+        rationales: tokens of the marked sentences of this document.
         in_document: whether it holds an answer of the query whole; None where none is known.
         answerable: whether it answers the query; None where nobody says.
     """
 
-    answers: Sequence[Sequence[str]] = ()
+    answers: Sequence[str] = ()
     rationales: Sequence[Sequence[str]] = ()
     in_document: bool | None = None
     answerable: bool | None = None
@@ -57,8 +57,7 @@ class Marks:
             text = TokenText(evidence)
             found["answer_kept"] = any(map(text.holds, self.answers))
         if self.rationales:
-            match = asdict(rationale_match(evidence, self.rationales))
-            found |= {name: round(value, 6) for name, value in match.items()}
+            found |= asdict(rationale_match(evidence, self.rationales))
         return found
 
 
@@ -70,23 +69,19 @@ def marks_of(
     answerable: bool | None = None,
     answers_here: bool = True,
     rationales_here: bool = True,
-    label: str | None = None,
 ) -> Marks:
     """The marks that count for `document`.
 
     What is marked for the query alone (..._here False) counts where it stands in the document, an
-    answer whole or a sentence whole, unless the row's own label is a no: then it stands there by
-    chance.
+    answer whole or a sentence whole, whatever the row's label: a model's labels choose no rows.
     """
-    known, marked = (
-        [t for one in part if (t := squad_tokens(one))] for part in (answers, rationales)
-    )
+    known, marked = ([one for one in part if squad_tokens(one)] for part in (answers, rationales))
     text = TokenText(document) if known or marked else None
     in_document = any(map(text.holds, known)) if text and known else None
-    counted = known if answers_here or (in_document and label != "no") else []
+    counted = known if answers_here or in_document else []
     if text and not rationales_here:
-        marked = [one for one in marked if label != "no" and text.holds(one)]
-    return Marks(counted, marked, in_document, answerable)
+        marked = [one for one in marked if text.holds(one)]
+    return Marks(counted, [squad_tokens(one) for one in marked], in_document, answerable)
 
 
 def lead(document: str, characters: int) -> str:

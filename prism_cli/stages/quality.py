@@ -180,7 +180,6 @@ def _marks(one: Written, gold: Gold | None) -> Marks:
         answerable=gold.answerable,
         answers_here=gold.answers_here,
         rationales_here=gold.rationales_here,
-        label=one.label if one.predicted else one.verdict,
     )
 
 

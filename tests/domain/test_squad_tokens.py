@@ -28,8 +28,7 @@ def test_worked_examples(text: str, tokens: list[str]) -> None:
 
 @given(st.text(), st.text(), st.text())
 def test_a_text_holds_what_stands_in_it(before: str, answer: str, after: str) -> None:
-    tokens = squad_tokens(answer)
-    assert TokenText(f"{before} {answer} {after}").holds(tokens) is bool(tokens)
+    assert TokenText(f"{before} {answer} {after}").holds(answer) is bool(squad_tokens(answer))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,14 @@ def test_a_text_holds_what_stands_in_it(before: str, answer: str, after: str) ->
         ("in 1066 the Normans", "Normans in 1066", False),  # and in order
         ("诺曼人在1066年来到。", "1066年", True),
         ("anything", "the", False),
+        # A sign ends a word, though SQuAD's tokens run on behind it.
+        ("Peyton Manning’s arm", "Peyton Manning", True),
+        ("the war of 1234-38", "1234", True),
+        ("for €1.5 billion", "1.5 billion", True),
+        ("a 13-year-old", "13", True),
+        ("in 15 years", "5", False),
+        ("it is notable", "no", False),
     ],
 )
 def test_answers_stand_whole(text: str, answer: str, held: bool) -> None:
-    assert TokenText(text).holds(squad_tokens(answer)) is held
+    assert TokenText(text).holds(answer) is held

@@ -72,6 +72,12 @@ def test_a_yes_is_measured_against_its_document_and_against_people() -> None:
     assert "texts" not in found
 
 
+def test_people_count_whatever_a_model_has_labelled() -> None:
+    gold = [{"query_id": "q1", "answers": ["1889"], "rationales": [DOCUMENT[:37]]}]
+    (found,), _ = measured([pair(verdict="no")], gold=gold)
+    assert found["quality"]["people"] == {"answer_kept": True, "recall": 1, "precision": 1, "f1": 1}
+
+
 def test_a_no_is_not_measured_and_a_yes_without_evidence_keeps_nothing() -> None:
     gold = [{"query_id": f"q{n}", "answers": ["1889"]} for n in (1, 2, 3)]
     nothing = {"predicted_evidence": None, "predicted_contribution": None}

@@ -54,7 +54,7 @@ def _tokens(text: str, signs: dict[int, str | None]) -> list[str]:
 @cache
 def _signs(kinds: str, instead: str | None) -> dict[int, str | None]:
     """For str.translate: signs of Unicode's `kinds`, and all of ASCII."""
-    found = dict.fromkeys(map(ord, string.punctuation), instead)
+    found: dict[int, str | None] = dict.fromkeys(map(ord, string.punctuation), instead)
     for code in range(_LAST_SIGN):
         if unicodedata.category(chr(code))[0] in kinds:
             found[code] = instead

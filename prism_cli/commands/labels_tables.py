@@ -33,7 +33,7 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
                     "votes": counts["yes_rate"][judge],
                     "yes": labels["yes_rate"][judge],
                     "95 %": _span(intervals["yes_rate"][judge]),
-                    "of all votes": labels["yes_rate_all_votes"][judge],
+                    "all votes": labels["yes_rate_all_votes"][judge],
                     "as others": labels["with_majority"][judge],
                     "as label": labels["with_source_label"][judge],
                 }

@@ -101,8 +101,10 @@ def _judges(metrics: Mapping[str, Any]) -> Section:
             f"more than by chance. It is {told}: {_alpha_words(statistics)} (reliable from "
             f"{RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}). "
         )
-    if kappas:
         words += "Cohen's kappa tells the same of two judges."
+    elif any(value is not None for value in kappas.values()):
+        words += "Cohen's kappa tells how far two judges agree beyond chance: 1 is always, 0 no "
+        words += "more than by chance."
     return Section("How far the judges agree", words.strip(), tuple(parts))
 
 
@@ -177,6 +179,7 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
         )
         if bars:
             groups.append((told, bars))
+    alone = f": {groups[0][0]}" if len(groups) == 1 else ""
     rows = []
     for judge in [*judges, "verdict"]:
         rows.append(
@@ -191,7 +194,7 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
         )
     columns = ("judge", "abstained", "rows with label", "as the label", "kappa", "95 %")
     parts: tuple[Part, ...] = (
-        Bars("Share of yes by judge", "share of yes", tuple(groups), top=1.0),
+        Bars(f"Share of yes by judge{alone}", "share of yes", tuple(groups), top=1.0),
         Table(columns, tuple(rows), "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
     )
     words = "Shares of yes of all votes cast are biased where the panel stops early: the judges "

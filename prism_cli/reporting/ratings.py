@@ -103,7 +103,9 @@ def _people(metrics: Mapping[str, Any]) -> Section:
             decimals=2,
         )
     )
-    measures.remove("same")  # a column more would not fit; metrics.json has it
+    measures = [
+        one for one in measures if one != "same"
+    ]  # a column more would not fit; metrics.json has it
     parts.append(
         Table(
             ("rating", *(_MEASURES[one] for one in measures)),

@@ -81,6 +81,7 @@ def test_what_cannot_be_told_is_a_warning_not_a_figure() -> None:
     assert note.warning
     assert "other/b did not vote on all of the rows" in note.text
     kappa = parts_of(found, HeatMap)[0]
+    assert "Cohen's kappa tells how far two judges agree" in found.sections[0].words
     assert kappa.values[0][2] is None
     assert "not unanimous" not in [name for name, _, _ in found.highlights]
 
@@ -93,3 +94,12 @@ def test_nothing_labelled_has_no_figures() -> None:
         "No row holds votes, so nothing can be said of the judges; `prism relabel` asks them.",
         warning=True,
     )
+
+
+def test_a_stopped_panel_has_no_words_of_kappa_and_its_shares_are_named() -> None:
+    rows = [labelled(0, "yes", "yes"), labelled(1, "no", "no"), labelled(2, "yes")]
+    rows[2]["votes"] = {"other/b": "yes"}
+    found = page_of(rows)
+    assert found.sections[0].words == ""
+    (bars,) = parts_of(found, Bars)
+    assert bars.title == "Share of yes by judge: all votes cast"

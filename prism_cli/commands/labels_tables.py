@@ -1,9 +1,12 @@
 """What `prism eval labels` shows people, on standard output."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 from prism_cli.commands.tables import print_table
+from prism_cli.reporting.labels import short_names
+from prism_cli.reporting.numbers import counted
 from prism_cli.reporting.visible import one_line
 
 _NAME_CHARACTERS = 80
@@ -13,42 +16,44 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
     """Judges, pairs, alpha, teacher and panel; a warning where agreement cannot be told."""
     labels, statistics = metrics["labels"], metrics["statistics"]
     intervals, counts, basis = (statistics[name] for name in ("intervals", "counts", "basis"))
+    names = short_names(statistics["judges"])
     print(
-        f"{labels['rows']:,} rows: {labels['yes']:,} yes, {labels['no']:,} no, "
-        f"{labels['undecided']:,} undecided, {labels['unlabelled']:,} without verdict; "
-        f"{labels['audit_rows']:,} audit rows"
+        f"{counted(labels['rows'], 'row')}: {labels['yes']:,} yes, {labels['no']:,} no, "
+        f"{labels['undecided']:,} undecided, {labels['unlabelled']:,} not judged; "
+        f"{counted(labels['audit_rows'], 'audit row')}"
     )
     if basis["warning"]:
         print(f"warning: {_name(basis['warning'], 2000)}")
     if statistics["judges"]:
         print_table(
-            f"judges, on {basis['rows']:,} rows ({basis['kind']})",
+            f"judges, on {counted(basis['rows'], 'row')} ({basis['kind']})",
             [
                 {
-                    "judge": _name(judge),
+                    "judge": _name(names[judge]),
                     "votes": counts["yes_rate"][judge],
                     "yes": labels["yes_rate"][judge],
                     "95 %": _span(intervals["yes_rate"][judge]),
-                    "yes of all votes": labels["yes_rate_all_votes"][judge],
-                    "as most others": labels["with_majority"][judge],
-                    "as the label": labels["with_source_label"][judge],
+                    "all votes": labels["yes_rate_all_votes"][judge],
+                    "as others": labels["with_majority"][judge],
+                    "as label": labels["with_source_label"][judge],
                 }
                 for judge in statistics["judges"]
             ],
         )
-    if labels["kappa"]:
+    if any(kappa is not None for kappa in labels["kappa"].values()):
         print_table(
             "Cohen's kappa",
             [
                 {
-                    "pair": _name(pair, 2 * _NAME_CHARACTERS),
+                    "pair": f"{_name(names[one])}, {_name(names[other])}",
                     "rows": counts["kappa"][pair],
-                    "same vote": labels["same_vote"][pair],
-                    "kappa": kappa,
+                    "same": labels["same_vote"][pair],
+                    "kappa": labels["kappa"][pair],
                     "95 %": _span(intervals["kappa"][pair]),
                     "in words": statistics["words"]["kappa"][pair],
                 }
-                for pair, kappa in labels["kappa"].items()
+                for one, other in combinations(statistics["judges"], 2)
+                if (pair := f"{one} | {other}")
             ],
         )
     for name, title in (
@@ -59,7 +64,7 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
         if labels[name] is not None:
             words = f", {statistics['words'][name]}" if name in statistics["words"] else ""
             span = _span(intervals[name])
-            print(f"{title}: {labels[name]:.3f} ({span}){words}, of {counts[name]:,} rows")
+            print(f"{title}: {labels[name]:.3f} ({span}){words}, of {counted(counts[name], 'row')}")
     if labels["teacher_auc"] is not None:
         print(f"AUC of the teacher against the verdict: {labels['teacher_auc']:.3f}")
 

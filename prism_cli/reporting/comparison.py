@@ -9,6 +9,8 @@ from prism_cli.domain.significance import holm, permutation_p
 from prism_cli.reporting.pairing import Column, columns_of
 
 AVERAGE = "average of the shared sets"
+_TOLD = 3
+"""Figures that a warning names; of the rest their number."""
 _TIE = 1e-9
 """Differences up to this are none."""
 
@@ -245,7 +247,8 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
         ]
         if other:
             names = f"{runs[0].name} and {run.name}"
-            warnings.append(f"Rows behind a figure in {names}: {'; '.join(other)}.")
+            more = f"; and of {len(other) - _TOLD:,} more" if len(other) > _TOLD else ""
+            warnings.append(f"Rows behind a figure in {names}: {'; '.join(other[:_TOLD])}{more}.")
     return warnings
 
 

@@ -1,6 +1,7 @@
 """The report of a comparison, from what `comparison.compare` found."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ _KEY_FIGURES = (
 """What the top of the page shows of those that are there."""
 _HIGHLIGHTS, _TOLD, _LONGEST = 4, 3, 300
 _DECIMALS = 4
+_PARTS = re.compile(r"novelty_|entity_fidelity_|rationale_(recall|precision)$")
+"""Figures whose whole is shown."""
 
 Found = Mapping[str, Any]
 
@@ -86,14 +89,16 @@ def _moves(found: Found) -> Iterator[tuple[str, str, float, str, float, float]]:
 def _headline(moves: Sequence[tuple[str, str, float, str, float, float]], found: Found) -> str:
     if not moves:
         return "No figure differs, or none can be compared."
-    where = f" ({key_figures(found)[0]['group']})" if found["kind"] == "ranking" else ""
+    ranking = found["kind"] == "ranking"
+    where = f" ({key_figures(found)[0]['group']})" if ranking else ""
     told = [
         f"{new} {number(after, 3)} against {old} {number(before, 3)} ({signed(move)})"
         for figure, new, after, old, before, move in moves
         if figure == moves[0][0]
     ]
     more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
-    return f"{moves[0][0]}{where}: {'; '.join(told[:_TOLD])}{more}."
+    name = moves[0][0] if ranking else moves[0][0].capitalize()
+    return f"{name}{where}: {'; '.join(told[:_TOLD])}{more}."
 
 
 def _side_by_side(found: Found) -> Section:
@@ -103,7 +108,7 @@ def _side_by_side(found: Found) -> Section:
     if ranking:
         shown = [one for one in figures if one["figure"] == PRIMARY]
     else:
-        shown = [one for one in figures if any(one["intervals"]) and _is_share(one)]
+        shown = [one for one in figures if any(one["intervals"]) and _is_main(one)]
     if shown:
         groups = tuple(
             (one["group"] if ranking else words(_full(one)), tuple(_bars(one, columns)))
@@ -118,19 +123,28 @@ def _side_by_side(found: Found) -> Section:
         parts.append(_table("Differences by set", "set", shown, columns, "group", values=False))
         parts.append(_table(f"All measures, {whole}", "measure", rest, columns, "figure"))
     for group in () if ranking else dict.fromkeys(one["group"] for one in figures):
-        inside = [one for one in figures if one["group"] == group]
+        inside = [
+            one for one in figures if one["group"] == group and any(map(_known, one["values"]))
+        ]
+        if not inside:
+            continue
         parts.append(_table(words(group) or "Measures", "measure", inside, columns, "figure"))
     told = "Differences are to the same system in the first run, or to the one at its place there."
     return Section("Side by side", told, tuple(parts))
 
 
 def _full(figure: Found) -> str:
-    group = figure["group"].removeprefix("baselines · ")
-    return f"{figure['figure']}, {group}" if group else str(figure["figure"])
+    return f"{figure['figure']}, {figure['group']}" if figure["group"] else str(figure["figure"])
 
 
-def _is_share(figure: Found) -> bool:
-    return all(value is None or 0 <= value <= 1 for value in figure["values"])
+def _known(value: float | None) -> bool:
+    return value is not None
+
+
+def _is_main(figure: Found) -> bool:
+    """A share that is no part of another: all else stands in the tables."""
+    shares = all(value is None or 0 <= value <= 1 for value in figure["values"])
+    return shares and not figure["group"] and not _PARTS.match(figure["figure"])
 
 
 def _bars(figure: Found, columns: Sequence[Found]) -> Iterator[Bar]:

@@ -10,6 +10,7 @@ import importlib.resources
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from prism_cli.reporting.canvas import NARROW
@@ -17,6 +18,7 @@ from prism_cli.reporting.charts import draw, page_colours
 from prism_cli.reporting.colours import stylesheet
 from prism_cli.reporting.numbers import behind, cell, is_number_column
 from prism_cli.reporting.page import (
+    Bars,
     Excerpts,
     Note,
     Page,
@@ -91,6 +93,8 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
         return {"kind": "note", "text": part.text, "warning": part.warning}
     if isinstance(part, Excerpts):
         return {"kind": "excerpts", "title": part.title, "excerpts": part.excerpts}
+    if isinstance(part, Bars) and sum(len(bars) for _, bars in part.groups) == 1:
+        part = replace(behind(part), title=part.title)  # one bar is no figure
     if isinstance(part, Table):
         return {"kind": "table", "name": _numbered("Table", counts), **_table(part)}
     name = _numbered("Figure", counts)

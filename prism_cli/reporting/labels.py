@@ -6,6 +6,8 @@ from typing import Any
 
 from prism_cli.domain.agreement import LEAST_ALPHA, RELIABLE_ALPHA
 from prism_cli.domain.voting import PUBLISHED_AGREEMENT
+from prism_cli.reporting.canvas import number
+from prism_cli.reporting.numbers import counted, span
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -21,29 +23,31 @@ from prism_cli.reporting.page import (
 
 _VERDICTS = ("yes", "no", "undecided")
 _BASIS = {
-    "audit": "audit rows, drawn by lot, on which every judge was asked",
-    "full panel": "rows with votes, as every judge voted on each of them",
-    "part of the panel": "rows with votes, among the judges that voted on each of them",
+    kind: (f"{row}, {words}", f"{row}s, {words}")
+    for kind, row, words in (
+        ("audit", "audit row", "drawn by lot, on which every judge was asked"),
+        ("full panel", "row", "on each of which every judge voted"),
+        ("part of the panel", "row", "among the judges that voted on each"),
+    )
 }
 
 
 def page(metrics: Mapping[str, Any]) -> Page:
     """From the content of metrics.json alone."""
     labels, statistics = metrics["labels"], metrics["statistics"]
-    judges = len(statistics["judges"])
-    headline = f"{labels['rows']:,} rows, {labels['rows_with_votes']:,} with votes of {judges} "
-    headline += "judge. " if judges == 1 else "judges. "
+    headline = f"{counted(labels['rows'], 'row')}, {labels['rows_with_votes']:,} with votes of "
+    headline += f"{counted(len(statistics['judges']), 'judge')}. "
     if labels["alpha"] is not None:
         headline += (
             f"Krippendorff's alpha is {_told(labels['alpha'], statistics['intervals']['alpha'])} "
-            f"on {statistics['counts']['alpha']:,} rows: {_alpha_words(statistics)}. "
+            f"on {counted(statistics['counts']['alpha'], 'row')}: {_alpha_words(statistics)}. "
         )
     elif statistics["basis"]["warning"]:
         headline += "How far the whole panel agrees cannot be told from these rows. "
     if labels["teacher_agreement"] is not None:
         headline += (
             f"Teacher and panel agree on {labels['teacher_agreement']:.1%} of "
-            f"{statistics['counts']['teacher_agreement']:,} rows."
+            f"{counted(statistics['counts']['teacher_agreement'], 'row')}."
         )
     return Page(
         "Labels",
@@ -64,15 +68,15 @@ def _highlights(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     labels, statistics = metrics["labels"], metrics["statistics"]
     intervals, counts = statistics["intervals"], statistics["counts"]
     if labels["alpha"] is not None:
-        yield "Krippendorff's alpha", f"{labels['alpha']:.2f}", _alpha_words(statistics)
+        yield "Krippendorff's alpha", number(labels["alpha"], 2), _alpha_words(statistics)
     for name, title, of in (
-        ("verdict_yes_rate", "verdict yes", "rows with a verdict"),
-        ("disputed", "not unanimous", "rows with the votes of all judges"),
-        ("teacher_agreement", "teacher as the panel", "rows with score and verdict"),
+        ("verdict_yes_rate", "Verdict yes", "with a verdict"),
+        ("disputed", "Not unanimous", "with the votes of all judges"),
+        ("teacher_agreement", "Teacher as the panel", "with score and verdict"),
     ):
         if labels[name] is not None:
             low, high = intervals[name]
-            remark = f"{low:.1%} to {high:.1%}, of {counts[name]:,} {of}"
+            remark = f"95 %: {low:.1%} to {high:.1%}, of {counted(counts[name], 'row')} {of}"
             yield title, f"{labels[name]:.1%}", remark
 
 
@@ -88,15 +92,19 @@ def _judges(metrics: Mapping[str, Any]) -> Section:
         parts.append(_others_table(metrics))
     words = ""
     if basis["kind"] in _BASIS:
-        words = f"Told of {basis['rows']:,} {_BASIS[basis['kind']]}; the rows are the sample. "
+        words = f"Told of {counted(basis['rows'], *_BASIS[basis['kind']])}; intervals take them "
+        words += "as the sample. "
     if labels["alpha"] is not None:
         told = _told(labels["alpha"], statistics["intervals"]["alpha"])
         words += (
-            f"Krippendorff's alpha is {told}: {_alpha_words(statistics)} (reliable from "
-            f"{RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}; 0 is chance). "
+            f"Krippendorff's alpha tells how far all judges agree beyond chance: 1 is always, 0 no "
+            f"more than by chance. It is {told}: {_alpha_words(statistics)} (reliable from "
+            f"{RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}). "
         )
-    if kappas:
-        words += "Cohen's kappa is 1 where two judges always say the same, 0 where by chance."
+        words += "Cohen's kappa tells the same of two judges."
+    elif any(value is not None for value in kappas.values()):
+        words += "Cohen's kappa tells how far two judges agree beyond chance: 1 is always, 0 no "
+        words += "more than by chance."
     return Section("How far the judges agree", words.strip(), tuple(parts))
 
 
@@ -109,14 +117,14 @@ def _kappa_map(judges: Sequence[str], kappas: Mapping[str, float | None]) -> Hea
         tuple(by_pair.get(frozenset((row, column))) for column in range(len(judges)))
         for row in range(len(judges))
     )
-    names = tuple(_short(judges).values())
+    names = tuple(short_names(judges).values())
     return HeatMap("Cohen's kappa by pair", names, names, values, scale=(0.0, 1.0))
 
 
 def _pair_table(metrics: Mapping[str, Any]) -> Table:
     labels, statistics = metrics["labels"], metrics["statistics"]
     rows = []
-    for one, other in combinations(_short(statistics["judges"]).items(), 2):
+    for one, other in combinations(short_names(statistics["judges"]).items(), 2):
         pair = f"{one[0]} | {other[0]}"
         rows.append(
             (
@@ -124,12 +132,12 @@ def _pair_table(metrics: Mapping[str, Any]) -> Table:
                 statistics["counts"]["kappa"][pair],
                 labels["same_vote"][pair],
                 labels["kappa"][pair],
-                _span(statistics["intervals"]["kappa"][pair]),
+                span(statistics["intervals"]["kappa"][pair], 3),
                 statistics["words"]["kappa"][pair],
             )
         )
     columns = ("pair", "rows", "same vote", "kappa", "95 %", "in words")
-    return Table(columns, tuple(rows), "Pairs, with intervals over resampled rows", 3)
+    return Table(columns, tuple(rows), "Pairs: share of rows with the same vote, and kappa", 3)
 
 
 def _others_table(metrics: Mapping[str, Any]) -> Table:
@@ -142,12 +150,12 @@ def _others_table(metrics: Mapping[str, Any]) -> Table:
             labels["with_others"][judge],
             statistics["counts"]["with_majority"][judge],
             labels["with_majority"][judge],
-            _span(statistics["intervals"]["with_majority"][judge]),
+            span(statistics["intervals"]["with_majority"][judge], 3),
         )
         rows.append((*cells, PUBLISHED_AGREEMENT.get(judge)) if published else cells)
     columns = ("judge", "as another", "rows", "as most others", "95 %",
                *(("published",) if published else ()))  # fmt: skip
-    title = "Each judge with another, and with most of the others (ties aside)"
+    title = "How often a judge says what another says, and what most others say (ties aside)"
     if published:
         title += "; published: with the others, from votes that stopped early (arXiv 2604.23734)"
     return Table(columns, tuple(rows), title, 3)
@@ -166,11 +174,12 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
         intervals = statistics["intervals"][name]
         bars = tuple(
             Bar(short, labels[name][judge], *intervals[judge])
-            for judge, short in _short(judges).items()
+            for judge, short in short_names(judges).items()
             if labels[name][judge] is not None
         )
         if bars:
             groups.append((told, bars))
+    alone = f": {groups[0][0]}" if len(groups) == 1 else ""
     rows = []
     for judge in [*judges, "verdict"]:
         rows.append(
@@ -180,12 +189,12 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
                 statistics["counts"]["with_source_label"][judge],
                 labels["with_source_label"][judge],
                 labels["kappa_with_source_label"][judge],
-                _span(statistics["intervals"]["kappa_with_source_label"][judge]),
+                span(statistics["intervals"]["kappa_with_source_label"][judge], 3),
             )
         )
     columns = ("judge", "abstained", "rows with label", "as the label", "kappa", "95 %")
     parts: tuple[Part, ...] = (
-        Bars("Share of yes by judge", "share of yes", tuple(groups), top=1.0),
+        Bars(f"Share of yes by judge{alone}", "share of yes", tuple(groups), top=1.0),
         Table(columns, tuple(rows), "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
     )
     words = "Shares of yes of all votes cast are biased where the panel stops early: the judges "
@@ -203,10 +212,12 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
         told = _told(labels["teacher_agreement"], statistics["intervals"]["teacher_agreement"])
         words = (
             f"Score and verdict lie on the same side of .5 for a share of {told}; "
-            f"{labels['teacher_disagrees']:,} rows do not, and train on text alone."
+            f"on {counted(labels['teacher_disagrees'], 'row')} they do not: such a row trains "
+            "verdict and texts, not the score."
         )
         if labels["teacher_auc"] is not None:
-            words += f" AUC, the chance that a yes scores above a no: {labels['teacher_auc']:.3f}."
+            words += f" AUC, the chance that a yes scores above a no: {labels['teacher_auc']:.3f}; "
+            words += ".5 is chance."
         counts = tuple(
             tuple(float(found[verdict][place]) for verdict in _VERDICTS)
             for place in range(len(found["buckets"]))
@@ -229,7 +240,7 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
         rows.append(
             (
                 one["source"] or "(none)", one["rows"], one["yes_rate"], one["undecided"],
-                one["teacher_rows"], one["teacher_agreement"], _span(one["teacher_interval"]),
+                one["teacher_rows"], one["teacher_agreement"], span(one["teacher_interval"], 3),
                 one["label_agreement"],
             )
         )  # fmt: skip
@@ -259,7 +270,7 @@ def _rows(metrics: Mapping[str, Any]) -> Section:
 
 
 def _excerpt(one: Mapping[str, Any]) -> Excerpt:
-    names = _short(list(one["votes"]))
+    names = short_names(list(one["votes"]))
     votes = ", ".join(f"{names[judge]}: {vote or '-'}" for judge, vote in one["votes"].items())
     facts = [
         ("teacher score", f"{one['teacher_score']:.3f}"),
@@ -272,7 +283,7 @@ def _excerpt(one: Mapping[str, Any]) -> Excerpt:
     return Excerpt(one["query"], tuple(facts), (("document", one["document"]),))
 
 
-def _short(judges: Sequence[str]) -> dict[str, str]:
+def short_names(judges: Sequence[str]) -> dict[str, str]:
     """Names without their provider, where they stay apart."""
     ends = [judge.rpartition("/")[2] for judge in judges]
     return {
@@ -281,12 +292,8 @@ def _short(judges: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _span(interval: Sequence[float] | None) -> str | None:
-    return None if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
-
-
 def _told(value: float, interval: Sequence[float]) -> str:
-    return f"{value:.3f} (95 %: {interval[0]:.3f} to {interval[1]:.3f})"
+    return f"{number(value, 3)} (95 %: {span(interval, 3)})"
 
 
 def _alpha_words(statistics: Mapping[str, Any]) -> str:

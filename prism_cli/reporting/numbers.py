@@ -35,6 +35,18 @@ def cell(value: Cell, decimals: int) -> str:
     return number(value, decimals)
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """Such as "1 row" and "1,200 rows"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def span(interval: Sequence[float] | None, decimals: int) -> str | None:
+    """Two ends of an interval, in words; None without one."""
+    if interval is None:
+        return None
+    return f"{number(interval[0], decimals)} to {number(interval[1], decimals)}"
+
+
 def is_number_column(cells: Sequence[Cell]) -> bool:
     """Whether a column is set to the right."""
     told = [one for one in cells if one is not None]
@@ -73,9 +85,7 @@ def _of_bars(part: Bars) -> Table:
 
 
 def _span(bar: Bar, decimals: int) -> str | None:
-    if bar.low is None or bar.high is None:
-        return None
-    return f"{number(bar.low, decimals)} to {number(bar.high, decimals)}"
+    return None if bar.low is None or bar.high is None else span((bar.low, bar.high), decimals)
 
 
 def _of_lines(part: Lines) -> Table:

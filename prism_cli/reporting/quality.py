@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
-from prism_cli.reporting import ratings, scores
+from prism_cli.reporting import counted_rows, ratings, scores
+from prism_cli.reporting.numbers import counted, span
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -38,6 +39,16 @@ _RATES = {
     "wrong_yes_rate": "wrong yes",
     "missed_yes_rate": "missed yes",
 }
+_HIGHLIGHTS = {
+    "answer_retention": ("Answer retention", "evidence that holds the answer"),
+    "rationale_recall": ("Rationale recall", "marked sentences that the evidence holds"),
+    "rationale_precision": ("Rationale precision", "evidence that was marked"),
+    "rationale_f1": ("Rationale F1", "recall and precision in one"),
+    "wrong_yes_rate": ("Wrong yes", "yes where people say no answer is there"),
+    "entity_fidelity": ("Entity fidelity", "numbers and names that the document has"),
+    "verdict_accuracy": ("Verdict accuracy", "predicted as labelled"),
+    "format_compliance": ("Format", "yes with both texts"),
+}
 _EXAMPLES = {
     "wrong_yes": (
         "Yes, though people say that the document does not answer",
@@ -48,26 +59,6 @@ _EXAMPLES = {
         "Numbers and names that the document does not have",
         "those with the smallest share found",
     ),
-}
-_COUNTS = {
-    "all": "pairs",
-    "queries": "queries",
-    "predictions": "pairs with a prediction",
-    "labels": "pairs measured by the texts of their labels",
-    "yes": "verdict yes",
-    "no": "verdict no",
-    "undecided": "verdict undecided",
-    "yes_without_texts_asked": "yes, for which no texts were asked (left out of all text figures)",
-    "yes_without_evidence": "yes without evidence (keeps no answer, recalls nothing)",
-    "with_gold": "pairs with marks by people",
-}
-_GOLD = {
-    "rows": "rows of marks",
-    "matched": "of them with a pair",
-    "unmatched": "of them without",
-    "repeated": "of a pair that came before, put together with it",
-    "contradictory": "left out, contradicting each other",
-    "unreadable": "lines passed over as no marks",
 }
 
 
@@ -94,7 +85,9 @@ def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
             quality["thresholds"],
             statistics["thresholds"],
         )
-    return tuple(one for one in [*found, _examples(metrics), _counted(metrics)] if one.parts)
+    return tuple(
+        one for one in [*found, _examples(metrics), counted_rows.section(metrics)] if one.parts
+    )
 
 
 def _headline(metrics: Mapping[str, Any]) -> str:
@@ -107,8 +100,9 @@ def _headline(metrics: Mapping[str, Any]) -> str:
             if one["answer_retention"] is not None
         ]
         words.append(
-            f"{quality['answer_retention']:.1%} of {counts['answer_retention']:,} evidence texts "
-            "keep the answer that people gave" + (f" ({', '.join(others)})." if others else ".")
+            "The evidence keeps the answer that people gave in "
+            f"{quality['answer_retention']:.1%} of {counted(counts['answer_retention'], 'row')}"
+            + (f" ({', '.join(others)})." if others else ".")
         )
     if quality["compression_median"] is not None:
         words.append(
@@ -125,21 +119,16 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 
 def _highlights(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    names = _PEOPLE | {
-        "wrong_yes_rate": "wrong yes",
-        "entity_fidelity": "entity fidelity",
-        "verdict_accuracy": "verdict accuracy",
-        "format_compliance": "format",
-    }
     quality, spans = metrics["quality"], metrics["statistics"]["intervals"]
     found = [
-        (words, f"{quality[name]:.3f}", "{:.3f} to {:.3f}".format(*spans[name]))
-        for name, words in names.items()
+        (words, f"{quality[name]:.3f}", f"{told}; 95 %: {span(spans[name], 3)}")
+        for name, (words, told) in _HIGHLIGHTS.items()
         if quality[name] is not None
     ]
     if quality["compression_median"] is not None:
-        half = f"half of them: {quality['compression_q1']:.2f} to {quality['compression_q3']:.2f}"
-        found.append(("length / document", f"{quality['compression_median']:.2f}", half))
+        half = f"{quality['compression_q1']:.2f} to {quality['compression_q3']:.2f}"
+        told = f"median length of evidence over document; half of them {half}"
+        found.append(("Length", f"{quality['compression_median']:.2f}", told))
     return tuple(found)
 
 
@@ -147,21 +136,22 @@ def _people(metrics: Mapping[str, Any]) -> Section:
     parts: list[Part] = []
     groups = _groups(metrics, _PEOPLE)
     if groups:
-        parts.append(Bars("Against people's marks", "mean over rows", groups, 1.0))
+        alone = f": {groups[0][0]}" if len(groups) == 1 else ""
+        parts.append(Bars(f"Against people's marks{alone}", "mean over rows", groups, 1.0))
     rates = _own_bars(metrics, _RATES)
     if rates:
         parts.append(Bars("Verdicts against people's marks", "share of rows", (("", rates),), 1.0))
     if parts:
         parts.append(
             Note(
-                "Retention: a gold answer stands whole in the evidence, by SQuAD's normalisation. "
-                "A marked sentence is recalled where at least half of its tokens stand in the "
-                "evidence; a sentence of the evidence is right where at least half of its tokens "
-                "stand in the marked ones. These count rows with a yes, 0 where it came without "
-                "evidence. Marks that name no document count where they stand in it and the label "
-                "is no no. Wrong yes: a yes where people say that the document does not answer; "
-                "missed yes: a no where they say that it does. Intervals: 95 %, the queries being "
-                "the sample."
+                "Retention: a gold answer stands whole in the evidence, by SQuAD's "
+                "normalisation. A marked sentence is recalled where at least half of its tokens "
+                "stand in the evidence; a sentence of the evidence is right where at least half "
+                "of its tokens stand in the marked ones. These count rows with a yes, 0 where "
+                "it came without evidence. Marks that name no document count where they stand "
+                "in it and the label does not say no. Wrong yes: a yes where people say that "
+                "the document does not answer; missed yes: a no where they say that it does. "
+                "Intervals: 95 %, the queries being the sample."
             )
         )
     return Section(
@@ -237,14 +227,21 @@ def _length(metrics: Mapping[str, Any]) -> Section:
     groups = _groups(metrics, _TEXTS)
     if groups:
         parts.append(Bars("Copied and new", "share", groups, 1.0))
-    novelty = {f"novelty_{size}": f"{size}-grams" for size in (1, 2, 3, 4)}
+    novelty = {"novelty_1": "single words"}
+    novelty |= {f"novelty_{size}": f"{size} words in a row" for size in (2, 3, 4)}
     parts.append(
-        Bars("New n-grams", "share not in the document", (("", _own_bars(metrics, novelty)),), 1.0)
+        Bars(
+            "New words and runs of words",
+            "share not in the document",
+            (("", _own_bars(metrics, novelty)),),
+            1.0,
+        )
     )
     longer = quality["longer_than_document"]
+    told = f"{longer:.1%} of the evidence texts are" if longer else "No evidence text is"
     return Section(
         "Length and copying",
-        f"{longer:.1%} of the evidence texts are longer than their document. Copied share: words "
+        f"{told} longer than the document. Copied share: words "
         "in the longest spans that stand in the document as well; novelty: runs of one to four "
         "words that do not.",
         tuple(parts),
@@ -272,26 +269,6 @@ def _excerpt(one: Mapping[str, Any]) -> Excerpt:
     return Excerpt(
         one["query"], tuple(facts), tuple((name, one[name]) for name in ("evidence", "document"))
     )
-
-
-def _counted(metrics: Mapping[str, Any]) -> Section:
-    rows = [(words, metrics["input_rows"][name]) for name, words in _input_words().items()]
-    rows += [(words, metrics["pairs"].get(name, 0)) for name, words in _COUNTS.items()]
-    parts: list[Part] = [Table(("what", "count"), tuple(rows), "Rows")]
-    gold = metrics["gold"]
-    if gold:
-        told = tuple((words, gold[name]) for name, words in _GOLD.items())
-        parts.append(Table(("what", "count"), told, "Marks by people"))
-    if metrics["pairs"].get("labels"):
-        text = (
-            f"{metrics['pairs']['labels']:,} pairs have no prediction: their labels were measured."
-        )
-        parts.insert(0, Note(text, warning=True))
-    return Section("What was counted", "", tuple(parts))
-
-
-def _input_words() -> dict[str, str]:
-    return {"rows": "input rows", "rejected": "rejected", "pending": "pending, not measured"}
 
 
 def _groups(
@@ -323,5 +300,5 @@ def _own_bars(metrics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Bar
 
 
 def _bar(metrics: Mapping[str, Any], name: str, value: float, measure: str) -> Bar:
-    span: Sequence[float] | None = metrics["statistics"]["intervals"].get(measure)
-    return Bar(name, value, *span) if span else Bar(name, value)
+    ends: Sequence[float] | None = metrics["statistics"]["intervals"].get(measure)
+    return Bar(name, value, *ends) if ends else Bar(name, value)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
+from prism_cli.reporting.numbers import counted
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -87,7 +88,8 @@ def _headline(metrics: Metrics) -> str:
         sure = sum(one["p_holm"] <= 0.05 and one["difference"] > 0 for one in won)
         told += f"; better beyond chance on {sure} of {len(won)} sets"
     elif len(systems) > 1:
-        told += "; no other system is above it"
+        others = [f"{name} {one[PRIMARY]:.3f}" for name, one in systems.items() if name != best]
+        told += f"; no other system is above it ({', '.join(others)})"
     return told + "." + _missing_words(metrics)
 
 
@@ -114,18 +116,23 @@ def _measures(metrics: Metrics) -> Section:
     if "average" in metrics:
         bars = tuple(Bar(name, values[PRIMARY]) for name, values in metrics["average"].items())
         name = average_name(metrics)
-        parts.append(Bars(name.capitalize(), PRIMARY, ((name, bars),), top=1.0))
+        if len(bars) > 1:
+            parts.append(Bars(f"{PRIMARY}, {name}", PRIMARY, ((name, bars),), top=1.0))
         parts += _beside_the_paper(metrics)
     parts.append(bars_by_set(metrics))
     if "average" in metrics:
         parts.append(_table(average_name(metrics).capitalize(), metrics["average"]))
     for dataset, systems in metrics["ranking"].items():
         count = metrics["datasets"][dataset]["queries"]
-        parts.append(_table(f"{dataset}, {count:,} queries", systems))
+        parts.append(_table(f"{dataset}, {counted(count, 'query', 'queries')}", systems))
     return Section(
         "How well is it ranked?",
-        "Means over queries; a query without candidates counts 0. The first system is the first "
-        "stage, whose candidates all others order anew.",
+        "From 0 to 1, more is better. nDCG@10: relevant documents among the first ten, the "
+        "earlier the more they count, over the best order there is. AP: mean precision at the "
+        "relevant documents. RR@10: 1 over the rank of the first relevant one. P and R: share "
+        "of the first k that is relevant, and of the relevant that is found. Judged@10: share "
+        "of the first ten that somebody judged. Means over queries; a query without candidates "
+        "counts 0. The first system is the first stage, whose candidates all others order anew.",
         tuple(parts),
     )
 
@@ -167,8 +174,13 @@ def _comparisons(metrics: Metrics) -> Section:
     words = f"Test: {method['test']}. Correction: {method['correction']}. Seed {method['seed']}."
     return Section(
         "Is the difference more than chance?",
-        f"Each pair of systems on the same queries, by {PRIMARY}; won, tied and lost are queries.",
-        (Table(columns, tuple(rows)), Note(f"{words} Intervals: {method['intervals']}.")),
+        f"Each pair of systems on the same queries, by {PRIMARY}; won, tied and lost are queries. "
+        "p: how often chance alone would show such a difference; p, Holm: the same, held down for "
+        "the number of comparisons.",
+        (
+            Table(columns, tuple(rows), "Paired tests"),
+            Note(f"{words} Intervals: {method['intervals']}."),
+        ),
     )
 
 

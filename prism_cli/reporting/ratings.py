@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.rating_task import HIGH, LOW, OVERALL, RATINGS, SEVERE, SEVERE_CAP
+from prism_cli.reporting.numbers import counted, span
 from prism_cli.reporting.page import Bar, Bars, HeatMap, Note, Part, Section, Table
 
 _MEASURES = {
     "people_mean": "people",
     "judge_mean": "judge",
-    "kappa": "weighted kappa",
-    "spearman": "Spearman's rho",
-    "mean_absolute_difference": "mean difference",
+    "kappa": "kappa",
+    "spearman": "rho",
+    "mean_absolute_difference": "apart",
     "same": "same",
     "within_one": "within one",
-    "alpha": "alpha among people",
+    "alpha": "people's alpha",
 }
 _FEW_ROWS = 30
 
@@ -44,10 +45,13 @@ def _ratings(metrics: Mapping[str, Any]) -> Section:
     if ratings["refused"]:
         why = "; ".join(f"{n:,} x {w}" for w, n in statistics["rating_refusals"].items())
         parts.append(
-            Note(f"{ratings['refused']:,} rows have no rating: {why}", ratings["rows"] == 0)
+            Note(
+                f"Without a rating: {counted(ratings['refused'], 'row')}: {why}",
+                ratings["rows"] == 0,
+            )
         )
     if ratings["texts_cut"]:
-        parts.append(Note(f"Of {ratings['texts_cut']:,} rows the judge saw a part only."))
+        parts.append(Note(f"Of {counted(ratings['texts_cut'], 'row')} the judge saw a part only."))
     if ratings["rows"]:
         intervals = statistics["intervals"]
         bars = tuple(
@@ -70,9 +74,10 @@ def _ratings(metrics: Mapping[str, Any]) -> Section:
     severe = ratings[SEVERE]
     told = "" if severe is None else f" A severe invention stands in {severe:.1%} of them."
     words = (
-        f"{judge['spec']} rated {ratings['rows']:,} rows from {LOW} to {HIGH}.{told} Where there "
-        f"is one, overall is at most {SEVERE_CAP}. A decision endpoint's rating is the mean of its "
-        "distribution. These are opinions of a model; marks by people stand above them."
+        f"{judge['spec']} rated {counted(ratings['rows'], 'row')} from {LOW} to {HIGH}.{told} "
+        f"Where there is one, overall is at most {SEVERE_CAP}. A decision endpoint's rating is "
+        "the mean of its distribution. These are opinions of a model; marks by people stand "
+        "above them."
     )
     return Section("Ratings by a judge", words, tuple(parts))
 
@@ -98,13 +103,16 @@ def _people(metrics: Mapping[str, Any]) -> Section:
             decimals=2,
         )
     )
+    measures = [
+        one for one in measures if one != "same"
+    ]  # a column more would not fit; metrics.json has it
     parts.append(
         Table(
             ("rating", *(_MEASURES[one] for one in measures)),
             tuple(
                 (
                     _words(name),
-                    *(_span(intervals.get(f"people.{name}.{one}")) for one in measures),
+                    *(span(intervals.get(f"people.{name}.{one}"), 2) for one in measures),
                 )
                 for name in names
             ),
@@ -112,21 +120,20 @@ def _people(metrics: Mapping[str, Any]) -> Section:
         )
     )
     words = (
-        f"{people['sheets']:,} sheets of {people['rows']:,} rows; of several people a row counts "
-        "with their mean. Kappa is weighted by squares; 1 is agreement, 0 chance. Same: less than "
-        "half a point apart. Alpha is Krippendorff's, ordinal."
+        f"{counted(people['rows'], 'row')} on {counted(people['sheets'], 'sheet')}; of several "
+        "people a row counts with their mean. Kappa: how far people and judge agree beyond chance, "
+        "large differences counting more (by their squares); 1 is always, 0 no more than by "
+        "chance. Rho (Spearman's): whether both put the rows in the same order. Apart: the mean "
+        "difference in points; same: less than half a point. People's alpha (Krippendorff's, "
+        "ordinal): how far they agree among themselves, to be read as kappa."
     )
     return Section("People and the judge", words, tuple(parts))
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("self_", "self-").replace("_", " ")
 
 
 def _shares(counts: Sequence[int]) -> tuple[float | None, ...]:
     total = sum(counts)
     return tuple(count / total if total else None for count in counts)
-
-
-def _span(interval: Sequence[float] | None) -> str | None:
-    return None if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"

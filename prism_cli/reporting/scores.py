@@ -102,16 +102,16 @@ def threshold_section(figures: Mapping[str, Any], points: Sequence[Mapping[str, 
         chosen = {"precision": "precision", "recall": "recall", "f1": "F1", "kept_share": "kept"}
         parts.append(_lines("Precision, recall and share kept", "share", chosen, points))
     saved = {
-        "saved": "saved, of the tokens of all documents",
-        "saved_of_kept": "saved, of the tokens of the kept documents",
+        "saved": "of all documents",
+        "saved_of_kept": "of the kept documents",
     }
-    parts.append(_lines("Tokens saved", "share of tokens", saved, points))
+    parts.append(_lines("Tokens that need not be read", "share of tokens", saved, points))
     if figures["queries_with_answer"]:
         answers = {
             "answer_kept": "in what is read",
-            "answer_in_kept": "if the kept documents were read whole",
+            "answer_in_kept": "in the kept documents",
         }
-        parts.append(_lines("Queries whose answer is kept", "share of queries", answers, points))
+        parts.append(_lines("Queries whose answer is there", "share of queries", answers, points))
     parts.append(
         Table(
             ("threshold", "rows kept", "tokens read", "tokens of the kept documents"),
@@ -135,7 +135,7 @@ def threshold_section(figures: Mapping[str, Any], points: Sequence[Mapping[str, 
 
 def _threshold_words(figures: Mapping[str, Any]) -> str:
     words = (
-        f"At the verdict's threshold of {figures['threshold']:g} {figures['kept']:,} of "
+        f"At the verdict's threshold of {figures['threshold']:g}, {figures['kept']:,} of "
         f"{figures['rows']:,} documents are kept"
     )
     if figures["saved"] is not None:

@@ -9,7 +9,7 @@ import pytest
 from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
 
-HOSTILE = "<script>alert(1)</script> & \u202e<img src=x onerror=alert(2)> [bold]x[/bold]"
+HOSTILE = "<script>alert(1)</script> & \u202e<img src=x onerror=alert(2)> [bold]x"
 
 
 def rows(count: int = 60) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ def test_it_leaves_metrics_report_and_rows_for_review() -> None:
     assert content["statistics"]["basis"]["rows"] == content["labels"]["audit_rows"] == 20
     assert content["provenance"]["command"] == ["prism", "eval", "labels", "rows.jsonl", "--review", "7"]  # noqa: E501  # fmt: skip
     assert list(content["provenance"]["files"]) == ["rows.jsonl"]
-    assert "judge/a | judge/c" in done.stdout
+    assert "a, c " in done.stdout  # without the provider: two names fit a terminal
     assert f"Krippendorff's alpha: {content['labels']['alpha']:.3f}" in done.stdout
     report = Path("out/report.html").read_text()
     assert "Cohen" in report
@@ -91,6 +91,18 @@ def test_rows_that_are_malformed_are_set_aside_with_their_place() -> None:
     again = prism("eval", "labels", "rows.jsonl", "-o", "out", "-q")
     assert again.returncode == 4
     assert prism("eval", "labels", "rows.jsonl", "-o", "out", "--max-rejects", ".1").returncode == 0
+
+
+def test_without_agreement_there_is_no_table_of_dashes() -> None:
+    votes = [{"lab/one": "yes", "lab/two": "no"}, {"lab/one": "yes"}, {"lab/two": "yes"}]
+    write_jsonl(Path("rows.jsonl"), [make_pair(n, votes=one) for n, one in enumerate(votes)])
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "warning: No row is marked `audit`" in done.stdout
+    assert "kappa" not in done.stdout.lower()
+    write_jsonl(Path("none.jsonl"), [])
+    assert prism("eval", "labels", "none.jsonl", "-o", "empty").returncode == 0
+    assert json.loads(Path("empty/metrics.json").read_text())["labels"]["yes_rate"] == {}
 
 
 def test_hostile_texts_do_no_harm() -> None:

@@ -8,6 +8,7 @@ from prism_cli.domain.significance import permutation_p
 from prism_cli.reporting.comparison import AVERAGE, Finished, compare
 from prism_cli.reporting.comparison_page import page
 from prism_cli.reporting.html import render_page
+from prism_cli.reporting.page import Bars, Table
 from tests.reporting.evaluations import quality, ranking
 
 
@@ -87,6 +88,25 @@ def test_figures_of_quality_are_those_that_both_have() -> None:
     assert figure(found, "baselines · document", "answer_retention")["intervals"][0] == [0.98, 1.0]
     assert figure(found, "", "rationale_recall")["differences"] == [None, None]
     assert found["warnings"] == ["Rows behind a figure in x and y: answer_retention 40 and 39."]
+
+
+def test_a_page_of_quality_shows_wholes_and_leaves_out_what_nobody_has() -> None:
+    runs = []
+    for name, rows in (("x", 40), ("y", 39)):
+        one = quality(0.7, rows=rows)
+        one["quality"] |= {"novelty": 0.2, "novelty_1": 0.1}
+        one["statistics"]["intervals"] |= {"novelty": [0.1, 0.3], "novelty_1": [0.0, 0.2]}
+        one["statistics"]["counts"] |= {f"more_{place}": rows for place in range(9)}
+        runs.append(Finished(name, one))
+    found = compare(runs)
+    (told,) = found["warnings"]
+    assert told.endswith("more_0 40 and 39; more_1 40 and 39; and of 7 more.")
+    (section, *_) = page(found, {}).sections
+    (bars,) = (part for part in section.parts if isinstance(part, Bars))
+    assert [name for name, _ in bars.groups] == ["answer retention", "novelty"]
+    lines = [row[0] for part in section.parts if isinstance(part, Table) for row in part.rows]
+    assert "novelty 1" in lines
+    assert "rationale recall" not in lines  # null in both
 
 
 def test_what_differs_is_told_and_other_data_is_warned_of() -> None:

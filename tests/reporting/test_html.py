@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from prism_cli.reporting.html import render_page
-from prism_cli.reporting.page import Excerpt, Excerpts, Note, Page, Section, Table
+from prism_cli.reporting.page import Bar, Bars, Excerpt, Excerpts, Note, Page, Section, Table
 from tests.reporting.pages import HARMLESS, HOSTILE, page_of, ranking_page
 
 
@@ -114,11 +114,19 @@ def test_same_page_same_bytes() -> None:
 
 def test_every_figure_has_its_numbers_and_headings_are_in_order(harmless: Read) -> None:
     tags = [tag for tag, _ in harmless.elements]
-    assert tags.count("figure") == 5
+    assert tags.count("figure") == 4
     assert tags.count("table") == 6
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_one_bar_is_a_table_and_no_figure() -> None:
+    bars = Bars("Share of it", "share", (("", (Bar("alone", 0.25, 0.125, 0.5),)),))
+    found = Read(render_page(Page("t", "h", (Section("s", "", (bars,)),))))
+    tags = [tag for tag, _ in found.elements]
+    assert (tags.count("figure"), tags.count("svg"), tags.count("table")) == (0, 0, 1)
+    assert all(word in found.words for word in ("Share of it", "alone", "0.250", "0.125 to 0.500"))
 
 
 def test_numbers_are_written_for_people() -> None:

@@ -1,5 +1,6 @@
 """The report on labels, from figures of rows."""
 
+import re
 from typing import Any
 
 from prism_cli.evaluation.labels.measured import Measured
@@ -43,7 +44,7 @@ def test_every_part_is_there_and_says_what_it_is_told_of() -> None:
     ]
     assert "Krippendorff's alpha is" in found.headline
     assert [name for name, _, _ in found.highlights] == [
-        "Krippendorff's alpha", "verdict yes", "not unanimous", "teacher as the panel",
+        "Krippendorff's alpha", "Verdict yes", "Not unanimous", "Teacher as the panel",
     ]  # fmt: skip
     kappa, scores = parts_of(found, HeatMap)
     assert kappa.rows == ("deepseek-chat", "lab/b", "other/b")  # two are called b
@@ -54,10 +55,22 @@ def test_every_part_is_there_and_says_what_it_is_told_of() -> None:
     assert parts_of(found, Note) == []
     (bars,) = parts_of(found, Bars)
     assert [name for name, _ in bars.groups] == ["asked whatever the others said", "all votes cast"]
-    others = next(one for one in parts_of(found, Table) if one.title.startswith("Each judge"))
+    others = next(
+        one for one in parts_of(found, Table) if one.title.startswith("How often a judge")
+    )
     assert others.columns[-1] == "published"
     assert [row[-1] for row in others.rows] == [0.64, None, None]
     assert [len(one.excerpts) for one in parts_of(found, Excerpts)] == [10, 10]
+
+
+def test_a_minus_is_a_minus_and_one_row_no_plural() -> None:
+    rows = [labelled(number, "yes", "no", audit=True, source_label=1) for number in range(40)]
+    rows += [labelled(40, "no", "yes", audit=True, source_label=1)]
+    found = page_of(rows)
+    said = " ".join([found.headline, *map(str, found.highlights), *map(str, found.sections)])
+    assert "−" in said
+    assert not re.search(r"(?<!\d)-\d\.\d+ to|to -\d", said)
+    assert "1 row, 1 with votes of 2 judges." in page_of(rows[:1]).headline
 
 
 def test_what_cannot_be_told_is_a_warning_not_a_figure() -> None:
@@ -68,6 +81,7 @@ def test_what_cannot_be_told_is_a_warning_not_a_figure() -> None:
     assert note.warning
     assert "other/b did not vote on all of the rows" in note.text
     kappa = parts_of(found, HeatMap)[0]
+    assert "Cohen's kappa tells how far two judges agree" in found.sections[0].words
     assert kappa.values[0][2] is None
     assert "not unanimous" not in [name for name, _, _ in found.highlights]
 
@@ -80,3 +94,12 @@ def test_nothing_labelled_has_no_figures() -> None:
         "No row holds votes, so nothing can be said of the judges; `prism relabel` asks them.",
         warning=True,
     )
+
+
+def test_a_stopped_panel_has_no_words_of_kappa_and_its_shares_are_named() -> None:
+    rows = [labelled(0, "yes", "yes"), labelled(1, "no", "no"), labelled(2, "yes")]
+    rows[2]["votes"] = {"other/b": "yes"}
+    found = page_of(rows)
+    assert found.sections[0].words == ""
+    (bars,) = parts_of(found, Bars)
+    assert bars.title == "Share of yes by judge: all votes cast"

@@ -38,5 +38,7 @@ def test_figures_that_are_not_there_are_left_out() -> None:
     sweep = ThresholdSweep()
     sweep.add(0.7, None, 0, None)
     _, second = sections(ScoreCalibration().content(), {}, sweep.content(), sweep.points())
-    assert [part.title for part in second.parts if isinstance(part, Lines)] == ["Tokens saved"]
+    assert [part.title for part in second.parts if isinstance(part, Lines)] == [
+        "Tokens that need not be read"
+    ]
     assert second.words.endswith("1 of 1 documents are kept.")

@@ -21,6 +21,8 @@ from prism_cli.domain.significance import wilson_interval
 
 VERDICT = "verdict"
 """Stands for the panel beside its judges, where they are compared with the corpus's own label."""
+_BY_JUDGE = ("yes_rate", "yes_rate_all_votes", "abstention_rate", "with_others", "with_majority")
+"""Measures with a figure a judge: there without judges too."""
 REMEDY = (
     "label some rows anew with every judge: `prism relabel --audit 0.02` asks all of them on 2 % "
     "of the rows, by lot, and takes the other votes from the ledger"
@@ -123,12 +125,12 @@ class _Figures:
 
     def __init__(self, judges: Sequence[str], basis: Basis, seed: int) -> None:
         self.judges, self.basis, self._seed = judges, basis, seed
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, Any] = {name: {} for name in _BY_JUDGE}
         self.statistics: dict[str, Any] = {
             "basis": {"kind": basis.kind, "rows": basis.rows, "warning": basis.warning},
             "judges": list(judges),
-            "intervals": {},
-            "counts": {},
+            "intervals": {name: {} for name in _BY_JUDGE},
+            "counts": {name: {} for name in _BY_JUDGE},
             "words": {},
         }
 

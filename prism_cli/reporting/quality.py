@@ -149,7 +149,7 @@ def _people(metrics: Mapping[str, Any]) -> Section:
                 "stand in the evidence; a sentence of the evidence is right where at least half "
                 "of its tokens stand in the marked ones. These count rows with a yes, 0 where "
                 "it came without evidence. Marks that name no document count where they stand "
-                "in it and the label does not say no. Wrong yes: a yes where people say that "
+                "in it. Wrong yes: a yes where people say that "
                 "the document does not answer; missed yes: a no where they say that it does. "
                 "Intervals: 95 %, the queries being the sample."
             )

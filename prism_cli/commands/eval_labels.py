@@ -72,7 +72,8 @@ def eval_labels(
         done = "finished before, nothing to do" if summary.finished_before else "written"
         print(f"{summary.path}: {done}", file=sys.stderr)
         if rejected:
-            print(f"{rejected:,} rows set aside in {options.output / REJECTS}", file=sys.stderr)
+            rows = "row" if rejected == 1 else "rows"
+            print(f"{rejected:,} {rows} set aside in {options.output / REJECTS}", file=sys.stderr)
     if summary.rejected_share > common.max_rejects:
         raise typer.Exit(4)
 

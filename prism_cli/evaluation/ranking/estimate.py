@@ -6,6 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 _NAMED_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z])", re.IGNORECASE)
 _EFFICIENCY = 0.5
 _SECONDS_FLOOR = 1e-9
@@ -22,10 +24,16 @@ def pair_tokens(documents: "Any", sample: int = 200) -> int:
 
 
 def parameter_count(spec: str) -> float | None:
-    """From a size in the model's name (2B, 135M) or the weights' bytes; None where unknown."""
+    """From the base of a run directory, the weights' bytes, or a size in the model's name (2B,
+    135M); None where unknown."""
     if spec == "hf:smollm2":
         return 135e6
     path = Path(spec.removeprefix("hf:"))
+    for card in (path / "prism.json", path / "best/prism.json", path / "last/prism.json"):
+        if card.is_file():
+            base = orjson.loads(card.read_bytes()).get("base")
+            if base:
+                return parameter_count(base)
     if path.is_dir():
         size = sum(file.stat().st_size for file in path.glob("*.safetensors"))
         if size > 50_000_000:

@@ -1,0 +1,18 @@
+"""What is told of time before scoring starts."""
+
+from pathlib import Path
+
+from prism_cli.evaluation.ranking.estimate import parameter_count
+
+
+def test_size_of_a_run_directory_is_its_bases(tmp_path: Path) -> None:
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "prism.json").write_text('{"profile": "prism", "base": "hf:Qwen/Q-0.8B"}')
+    assert parameter_count(str(tmp_path)) == 0.8e9
+
+
+def test_size_in_a_name(tmp_path: Path) -> None:
+    assert parameter_count("hf:infgrad/Prism-Qwen3.5-Reranker-2B") == 2e9
+    assert parameter_count("hf:org/nameless") is None
+    (tmp_path / "prism.json").write_text('{"profile": "prism"}')
+    assert parameter_count(str(tmp_path)) is None

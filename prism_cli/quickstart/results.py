@@ -157,7 +157,7 @@ def caption(metrics: dict[str, Any]) -> str:
         "a model of 135 million weights has seen little more than a thousand pairs. The recipes "
         "for 0.8b and more are for results."
     )
-    if behind["difference"] > 0:
+    if behind["difference"] > 0 and behind["p"] < 0.05:
         second = " It ranks BM25's candidates better than BM25 does."
     elif behind["p"] >= 0.05:
         second = f" It comes level with BM25, whose candidates it reorders, not above it: {why}"

@@ -45,6 +45,7 @@ def test_caption_admits_that_bm25_is_not_reached() -> None:
     level = caption(metrics(0.89, 0.4, 0.9, 0.001, p_bm25=0.7))
     assert "comes level with BM25" in level
     assert "not above it" in level
+    assert "not above it" in caption(metrics(0.91, 0.4, 0.9, 0.001, p_bm25=0.7))
 
 
 def request(query_id: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import re
 CELL_CHARACTERS = 32_000
 """In UTF-16 units; Excel takes 32,767."""
 _CUT_MARK = " […]"
-_FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠\t\r\n]")
-"""What spreadsheets compute; behind apostrophes too, so that `plain` finds the way back."""
+_FORMULA = re.compile(r"'*[\s\ufeff\u200b-\u200f\u2060\u061c]*[=+\-@＝＋－＠﹦﹢﹣﹫\t\r\n]")
+"""What spreadsheets compute, behind what nobody sees; behind apostrophes too, so that `plain` finds
+the way back."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Bidirectional embeddings among them, by which a text shows other than it reads."""
 

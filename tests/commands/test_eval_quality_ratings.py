@@ -158,6 +158,14 @@ def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over()
         ({}, "rows.jsonl:1: votes.openai/gpt-5.4-mini"),
         ({"votes": {}, "vote_probabilities": {"a/gpt-5.4-MINI:free": 0.5}}, "vote_probabilities."),
         ({"votes": {}, "generator": "openrouter/openai/gpt-5.4-mini"}, "rows.jsonl:1: generator"),
+        (
+            {
+                "votes": {},
+                "documents": [{"text": "Item 1 is.", "generator": "openai/gpt-5.4-mini"}],
+                "results": [{"index": 0, "verdict": "yes", "contribution": "c", "evidence": "e"}],
+            },
+            "rows.jsonl:1: documents[0].generator",
+        ),
     ],
 )
 def test_a_judge_of_the_panel_is_refused(change: dict[str, Any], place: str) -> None:
@@ -208,6 +216,12 @@ def test_what_is_wrong_with_a_sheet_is_told_cell_by_cell() -> None:
     ):
         assert told in done.stderr
     assert prism(*WORDS, "--sheet-in", "bad.csv").returncode == 2
+    Path("ann.csv").write_text("id,overall\nr1,4\n")
+    Path("copy.csv").write_text("id,overall\nr1,4\n")
+    sheets = ("--sheet-in", "ann.csv", "--sheet-in", "copy.csv")
+    twice = prism(*WORDS, "--judge", "hf:smollm2", *sheets)
+    assert twice.returncode == 2
+    assert "copy.csv: the same bytes as ann.csv" in twice.stderr
     Path("other.csv").write_text("a,b\n1,2\n")
     other = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "other.csv")
     assert other.returncode == 3

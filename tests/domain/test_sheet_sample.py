@@ -46,7 +46,9 @@ def test_the_same_rows_in_any_order_give_the_same_sample() -> None:
     assert set(other.chosen()) != samples[0]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", "＝", " =", "'=", "''@"])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t", "\n", "＝", " =", "'=", "''@", "\u200b=", "\ufeff+", "﹦"]
+)
 def test_formulas_are_neutralised(start: str) -> None:
     shown, cut = cell(f"{start}1+1")
     assert (shown, cut) == (f"'{start}1+1", False)

@@ -40,11 +40,16 @@ def found_in_panel(judge: str, inputs: Sequence[str], fields: Mapping[str, str])
 
 
 def _in_row(row: Row) -> Iterator[tuple[str, str]]:
+    """(field, spec) of a pair, or of a query and each of its documents."""
     for field in _BY_JUDGE:
         if isinstance(row.get(field), dict):
             yield from ((f"{field}.{spec}", spec) for spec in row[field])
     if isinstance(row.get("generator"), str):
         yield "generator", row["generator"]
+    documents = row.get("documents")
+    for place, one in enumerate(documents if isinstance(documents, list) else ()):
+        if isinstance(one, dict):
+            yield from ((f"documents[{place}].{name}", spec) for name, spec in _in_row(one))
 
 
 def _in_manifests(path: Path) -> Iterator[tuple[str, str]]:

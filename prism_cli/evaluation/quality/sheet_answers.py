@@ -35,7 +35,7 @@ def read_sheets(files: Sequence[str]) -> list[Answers]:
     Raises:
         MissingDataError: a file cannot be read, or is no such sheet.
         UsageError: cells that are no answer; names file, row (as the spreadsheet counts), line
-            and column of each.
+            and column of each. Or one file twice, which would agree with itself.
     """
     problems: list[str] = []
     found = [_read(file, problems) for file in files]
@@ -43,6 +43,14 @@ def read_sheets(files: Sequence[str]) -> list[Answers]:
         more = len(problems) - _SHOWN
         told = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
         raise UsageError("--sheet-in: " + "\n  ".join([f"{len(problems)} problems:", *told]))
+    seen: dict[str, str] = {}
+    for one in found:
+        if one.sha256 in seen:
+            raise UsageError(
+                f"--sheet-in {one.name}: the same bytes as {seen[one.sha256]}; expected a sheet a "
+                "person"
+            )
+        seen[one.sha256] = one.name
     return found
 
 

@@ -95,6 +95,8 @@ def quality(
     Answers and rationales are people's: a gold row with a doc_id speaks of that pair; one without
     speaks of every document of its query that holds an answer or a marked sentence. A yes without
     evidence keeps no answer and recalls nothing; a no is counted by missed_yes_rate alone.
+    Texts are compared as SQuAD does: small letters, no punctuation, no English articles; an answer
+    is kept where it stands whole (5 does not stand in 15, Manning stands in Manning's).
     """
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet

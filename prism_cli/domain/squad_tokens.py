@@ -5,8 +5,9 @@ Small letters, no punctuation, no English articles, white space between tokens (
 are tokens of their own (Lewis et al. 2020, MLQA; Artetxe et al. 2020, XQuAD).
 
 As SQuAD's punctuation goes without a blank in its place, "Manning's" or "1234-38" become one token;
-so a text is held as well where its words stand whole between blanks and signs. Of SQuAD's answers
-it is 98.7 % that stand in their own paragraph by the tokens alone, all by both.
+so a text is held as well where its words stand whole between blanks and signs. Of 2,047
+answers of SQuAD's development set 2,020 stand in their paragraph by the tokens alone, 2,046 by
+both.
 """
 
 import re
@@ -54,7 +55,7 @@ def _tokens(text: str, signs: dict[int, str | None]) -> list[str]:
 @cache
 def _signs(kinds: str, instead: str | None) -> dict[int, str | None]:
     """For str.translate: signs of Unicode's `kinds`, and all of ASCII."""
-    found: dict[int, str | None] = dict.fromkeys(map(ord, string.punctuation), instead)
+    found: dict[int, str | None] = {ord(one): instead for one in string.punctuation}
     for code in range(_LAST_SIGN):
         if unicodedata.category(chr(code))[0] in kinds:
             found[code] = instead

@@ -144,14 +144,15 @@ def _people(metrics: Mapping[str, Any]) -> Section:
     if parts:
         parts.append(
             Note(
-                "Retention: a gold answer stands whole in the evidence, by SQuAD's "
-                "normalisation. A marked sentence is recalled where at least half of its tokens "
-                "stand in the evidence; a sentence of the evidence is right where at least half "
-                "of its tokens stand in the marked ones. These count rows with a yes, 0 where "
-                "it came without evidence. Marks that name no document count where they stand "
-                "in it. Wrong yes: a yes where people say that "
-                "the document does not answer; missed yes: a no where they say that it does. "
-                "Intervals: 95 %, the queries being the sample."
+                "Retention: a gold answer stands whole in the evidence, by SQuAD's normalisation; "
+                "a sign ends a word too. "
+                "A marked sentence is recalled where at least half of its tokens stand in the "
+                "evidence; a sentence of the evidence is right where at least half of its tokens "
+                "stand in the marked ones. These count rows with a yes, 0 where it came without "
+                "evidence. Marks that name no document count where they stand in it. "
+                "Wrong yes: a yes where people say that the document does not answer; "
+                "missed yes: a no where they say that it does. Intervals: 95 %, the queries being "
+                "the sample."
             )
         )
     return Section(

@@ -91,8 +91,8 @@ def evidence(metrics: Path) -> str:
     kept = round(found["quality"]["answer_retention"] * rows)
     low, high = found["statistics"]["intervals"]["answer_retention"]
     return (
-        f"Evidence: of {rows} passages with the answer and a yes, {kept} still have it in the "
-        f"evidence ({low:.2f} – {high:.2f} of all such; so few rows say little)."
+        f"Evidence: of {rows} passages with the answer and a yes, the evidence of {kept} has it "
+        f"still ({low:.2f} – {high:.2f} of all such; so few rows say little)."
     )
 
 

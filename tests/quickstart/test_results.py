@@ -133,7 +133,9 @@ def test_evidence_says_how_many_answers_are_left_of_how_few(tmp_path: Path) -> N
         "intervals": {"answer_retention": [0.25, 1]},
     }
     path.write_bytes(orjson.dumps(found))
-    assert "of 4 passages with the answer and a yes, 3 still have it" in evidence(path)
+    assert "of 4 passages with the answer and a yes, the evidence of 3 has it still" in evidence(
+        path
+    )
     found["statistics"]["counts"] = {}
     path.write_bytes(orjson.dumps(found))
     assert "no passage that holds the answer got a yes" in evidence(path)

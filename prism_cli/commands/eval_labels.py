@@ -1,13 +1,11 @@
 """`prism eval labels`: how far judges agree, and teacher and panel, on labelled rows."""
 
-import re
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Common, Inputs, evaluation_folder, with_common
 
 app = typer.Typer(
     add_completion=False,
@@ -42,6 +40,7 @@ def eval_labels(
     from prism_cli.configs.load import load_config
     from prism_cli.evaluation.labels.fold import REJECTS, LabelsOptions, evaluate_labels
     from prism_cli.evaluation.metrics_file import typed_command
+    from prism_cli.reporting.numbers import counted
 
     config = load_config(
         EvalLabelsConfig,
@@ -51,7 +50,7 @@ def eval_labels(
         sets=common.sets,
     )
     options = LabelsOptions(
-        output=common.output or _default_output(inputs),
+        output=common.output or evaluation_folder(inputs, "labels"),
         config=config.model_dump(mode="json"),
         seed=config.seed,
         review=config.review,
@@ -72,12 +71,7 @@ def eval_labels(
         done = "finished before, nothing to do" if summary.finished_before else "written"
         print(f"{summary.path}: {done}", file=sys.stderr)
         if rejected:
-            rows = "row" if rejected == 1 else "rows"
-            print(f"{rejected:,} {rows} set aside in {options.output / REJECTS}", file=sys.stderr)
+            told = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
+            print(told, file=sys.stderr)
     if summary.rejected_share > common.max_rejects:
         raise typer.Exit(4)
-
-
-def _default_output(inputs: list[str]) -> Path:
-    names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
-    return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-labels"

@@ -1,6 +1,5 @@
 """`prism eval quality`: evidence measured against its document, and against people's marks."""
 
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, with_common
+from prism_cli.commands.options import Inputs, Paid, evaluation_folder, with_common
 
 if TYPE_CHECKING:
     from prism_cli.shards.gold_rows import GoldRows
@@ -135,7 +134,7 @@ def quality(
     marks = _gold(config.gold)
     if marks is not None and not common.quiet:
         _tell_gold(marks)
-    output = common.output or _default_output(inputs)
+    output = common.output or evaluation_folder(inputs, "quality")
     if str(output) == "-" or output.is_file():
         raise UsageError(
             f"-o {output}: expected a folder, for rows.jsonl, metrics.json, report.html"
@@ -211,8 +210,3 @@ def _tell_gold(marks: "GoldRows") -> None:
     if figures.unreadable:
         told.append(f"{figures.unreadable:,} lines passed over, the first: {figures.unread}")
     print("; ".join(told), file=sys.stderr)
-
-
-def _default_output(inputs: list[str]) -> Path:
-    names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
-    return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-quality"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.commands.tables import stdout_console
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -49,12 +51,8 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
 
 def print_tables(summary: "EvalSummary") -> None:
     """Measures by set and system, then the paired tests, on stdout."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    with console.capture() as shown:  # rich would end a closed pipe with 1
+    with stdout_console() as console:
         _print(console, summary.metrics)
-    print(shown.get(), end="")
 
 
 def _print(console: "Console", metrics: Mapping[str, Any]) -> None:

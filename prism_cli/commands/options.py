@@ -179,3 +179,11 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__annotations__ = {one.name: one.annotation for one in [*own, *shared]}
     del wrapped.__wrapped__
     return wrapped
+
+
+def evaluation_folder(inputs: list[str], kind: str) -> Path:
+    """Where an evaluation of rows goes without -o: runs/eval/NAMES-KIND."""
+    import re
+
+    names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
+    return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-{kind}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.commands.tables import stdout_console
 from prism_cli.domain.rating_task import RATINGS, SEVERE
 
 if TYPE_CHECKING:
@@ -28,12 +29,8 @@ _LENGTHS = {"compression": "characters", "compression_tokens": "tokens (estimate
 
 def print_quality(metrics: Mapping[str, Any]) -> None:
     """Figures with their intervals and those of the baselines; what has none is left out."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    with console.capture() as shown:  # rich would end a closed pipe with 1
+    with stdout_console() as console:
         _print(console, metrics)
-    print(shown.get(), end="")
 
 
 def _print(console: "Console", metrics: Mapping[str, Any]) -> None:

@@ -121,11 +121,10 @@ def _waits_for_sets(metrics: dict[str, Any], papers: dict[str, Any]) -> bool:
 
 
 def _page_of(run: "Finished") -> "Page":
-    import importlib
+    from prism_cli.reporting import labels, quality, ranking
 
-    kind = importlib.import_module(f"prism_cli.reporting.{run.metrics['kind']}")
-    page: Page = kind.page(run.metrics)
-    return page
+    pages = {"ranking": ranking.page, "quality": quality.page, "labels": labels.page}
+    return pages[run.metrics["kind"]](run.metrics)
 
 
 def _print_summary(found: dict[str, Any]) -> None:

@@ -1,7 +1,11 @@
 """Objects as a table on standard output: ruled on a terminal, plain aligned columns elsewhere."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _PLAIN_WIDTH = 2000
 """No cell is folded where the reader is a program."""
@@ -32,6 +36,18 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     with console.capture() as plain:
         console.print(table)
     print("\n".join(line.rstrip() for line in plain.get().splitlines()))
+
+
+@contextmanager
+def stdout_console() -> "Iterator[Console]":
+    """A console whose words go to standard output at the end, and not by rich, which would end a
+    closed pipe with 1."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    with console.capture() as shown:
+        yield console
+    print(shown.get(), end="")
 
 
 def _cell(value: object) -> str:

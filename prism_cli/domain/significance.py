@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
+from prism_cli.domain.metrics import mean
+
 PERMUTATIONS = 20_000
 RESAMPLES = 9_999
 LEVEL = 0.95
@@ -12,6 +14,8 @@ NORMAL_FROM = 20_000
 _BATCH_VALUES = 4_000_000
 _DRAWS_A_KIND = 16
 _NORMAL = NormalDist()
+_TIE = 1e-9
+"""Differences up to this are none."""
 
 
 def permutation_p(
@@ -49,6 +53,30 @@ def permutation_p(
         count += int((np.abs(flips @ differences) >= at_least).sum())
         left -= rows
     return (count + 1) / (permutations + 1)
+
+
+def paired_comparison(
+    first: Sequence[float], second: Sequence[float], *, seed: int = 0
+) -> dict[str, Any]:
+    """`first` against `second`, one value a query each: difference of the means, queries, those
+    won, tied and lost, and p."""
+    moves = [new - old for new, old in zip(first, second, strict=True)]
+    wins = sum(move > _TIE for move in moves)
+    losses = sum(move < -_TIE for move in moves)
+    return {
+        "difference": mean(first) - mean(second),
+        "queries": len(moves),
+        "win": wins,
+        "tie": len(moves) - wins - losses,
+        "loss": losses,
+        "p": permutation_p(first, second, seed=seed),
+    }
+
+
+def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with `p_holm`, its p after the correction over all of them."""
+    adjusted = holm([one["p"] for one in comparisons])
+    return [one | {"p_holm": p} for one, p in zip(comparisons, adjusted, strict=True)]
 
 
 def bootstrap_interval(

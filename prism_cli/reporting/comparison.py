@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
-from prism_cli.domain.significance import holm, permutation_p
+from prism_cli.domain.significance import paired_comparison, with_holm
 from prism_cli.reporting.pairing import Column, columns_of
 
 AVERAGE = "average of the shared sets"
 _TOLD = 3
 """Figures that a warning names; of the rest their number."""
-_TIE = 1e-9
-"""Differences up to this are none."""
 
 
 @dataclass(frozen=True)
@@ -185,23 +183,9 @@ def _tests(
             if not both:
                 continue
             after, before = [new[query] for query in both], [old[query] for query in both]
-            moves = [b - a for a, b in zip(before, after, strict=True)]
-            found.append(
-                {
-                    "dataset": dataset,
-                    "measure": PRIMARY,
-                    "column": place,
-                    "against": one.against,
-                    "queries": len(both),
-                    "difference": sum(moves) / len(moves),
-                    "win": sum(move > _TIE for move in moves),
-                    "loss": sum(move < -_TIE for move in moves),
-                    "p": permutation_p(after, before),
-                }
-            )
-    for test, p_holm in zip(found, holm([one["p"] for one in found]), strict=True):
-        test["p_holm"] = p_holm
-    return found
+            test = {"dataset": dataset, "measure": PRIMARY, "column": place, "against": one.against}
+            found.append(test | paired_comparison(after, before))
+    return with_holm(found)
 
 
 def _differing(provenances: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 from prism_cli.reporting.numbers import counted
 from prism_cli.reporting.page import Note, Part, Section, Table
 
+_INPUT = {"rows": "input rows", "rejected": "rejected", "pending": "pending, not measured"}
 _COUNTS = {
     "all": "pairs",
     "queries": "queries",
@@ -30,7 +31,7 @@ _GOLD = {
 
 def section(metrics: Mapping[str, Any]) -> Section:
     """The last of the report: all counts."""
-    rows = [(words, metrics["input_rows"][name]) for name, words in _input_words().items()]
+    rows = [(words, metrics["input_rows"][name]) for name, words in _INPUT.items()]
     rows += [(words, metrics["pairs"].get(name, 0)) for name, words in _COUNTS.items()]
     parts: list[Part] = [Table(("what", "count"), tuple(rows), "Rows")]
     gold = metrics["gold"]
@@ -44,7 +45,3 @@ def section(metrics: Mapping[str, Any]) -> Section:
         )
         parts.insert(0, Note(text, warning=True))
     return Section("What was counted", "", tuple(parts))
-
-
-def _input_words() -> dict[str, str]:
-    return {"rows": "input rows", "rejected": "rejected", "pending": "pending, not measured"}

@@ -12,8 +12,8 @@ from prism_cli.domain.significance import (
     PERMUTATIONS,
     RESAMPLES,
     bootstrap_interval,
-    holm,
-    permutation_p,
+    paired_comparison,
+    with_holm,
 )
 from prism_cli.evaluation.ranking.moved import Seen, most_moved, seen, texts_shown
 from prism_cli.evaluation.ranking.plan import RankingSet
@@ -21,8 +21,6 @@ from prism_cli.evaluation.ranking.runs import Run, RunNote
 
 Values = dict[str, dict[str, dict[str, list[float]]]]
 """dataset -> system -> measure -> one value a query."""
-_TIE = 1e-9
-"""Differences up to this are none."""
 
 
 @dataclass(frozen=True)
@@ -129,30 +127,16 @@ class Measured:
         }
 
     def _comparisons(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        for dataset, systems in self.values.items():
-            for baseline, system in combinations(systems, 2):
-                old, new = systems[baseline][PRIMARY], systems[system][PRIMARY]
-                moves = [after - before for before, after in zip(old, new, strict=True)]
-                wins = sum(move > _TIE for move in moves)
-                losses = sum(move < -_TIE for move in moves)
-                found.append(
-                    {
-                        "dataset": dataset,
-                        "measure": PRIMARY,
-                        "system": system,
-                        "baseline": baseline,
-                        "difference": mean(new) - mean(old),
-                        "queries": len(new),
-                        "win": wins,
-                        "tie": len(new) - wins - losses,
-                        "loss": losses,
-                        "p": permutation_p(new, old, seed=self.seed),
-                    }
+        return with_holm(
+            [
+                {"dataset": dataset, "measure": PRIMARY, "system": system, "baseline": baseline}
+                | paired_comparison(
+                    systems[system][PRIMARY], systems[baseline][PRIMARY], seed=self.seed
                 )
-        for one, p_holm in zip(found, holm([one["p"] for one in found]), strict=True):
-            one["p_holm"] = p_holm
-        return found
+                for dataset, systems in self.values.items()
+                for baseline, system in combinations(systems, 2)
+            ]
+        )
 
     def _examples(self) -> dict[str, Any]:
         moved: list[dict[str, Any]] = []

@@ -157,3 +157,12 @@ def test_no_rows_make_a_report_that_says_so() -> None:
     done = prism("eval", "labels", "rows.jsonl", "-o", "out")
     assert done.returncode == 0, done.stderr
     assert json.loads(Path("out/metrics.json").read_text())["labels"]["rows"] == 0
+
+
+def test_a_folder_of_that_name_needs_a_dot() -> None:
+    write_jsonl(Path("rows.jsonl"), rows(6))
+    Path("labels").mkdir()
+    assert prism("eval", "labels", "rows.jsonl", "-o", "out").returncode == 0
+    done = prism("eval", "./labels", "--model", "none")
+    assert done.returncode == 3
+    assert "no corpus.jsonl; a BEIR folder" in done.stderr

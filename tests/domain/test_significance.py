@@ -15,9 +15,11 @@ from prism_cli.domain.significance import (
     NORMAL_FROM,
     bootstrap_interval,
     holm,
+    paired_comparison,
     permutation_p,
     ratio_interval,
     wilson_interval,
+    with_holm,
 )
 
 VALUES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
@@ -257,3 +259,10 @@ def test_shares_of_nothing_and_all_have_an_interval() -> None:
     assert ratio_interval([3] * 20, [3] * 20) == pytest.approx((1 - high, 1.0))
     assert ratio_interval([3] * 20, [3] * 20, share=False) == (1.0, 1.0)
     assert ratio_interval([1] * 20, [2] * 20) == (0.5, 0.5)
+
+
+def test_comparison_counts_queries_won_tied_and_lost() -> None:
+    found = paired_comparison([1.0, 0.5, 0.2, 0.7], [0.5, 0.5, 0.3, 0.7 + 1e-12])
+    assert (found["win"], found["tie"], found["loss"], found["queries"]) == (1, 2, 1, 4)
+    assert found["difference"] == pytest.approx(0.1)
+    assert [one["p_holm"] for one in with_holm([{"p": 0.01}, {"p": 0.04}])] == [0.02, 0.04]

@@ -1,7 +1,7 @@
 """What becomes of rows, on a scripted reranker."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.ports import Reply
+from prism_cli.ports import Reply, RerankTask
 from prism_cli.stages.rerank import RerankStage
 from tests.factories import jsonl, make_pair
 
@@ -25,22 +25,30 @@ class ScriptedReranker:
     fingerprint = "fake"
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[RerankTask] = []
+        self.figures: Mapping[str, object] = {}
 
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        raise AssertionError
+
+    def forget(self) -> None:
+        raise AssertionError
+
+    def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         return [list(range(len(payloads)))]
 
-    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+    def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
         self.asked += payloads
-        return [self._one(query, document) for query, document in payloads]
+        return [self._one(task) for task in payloads]
 
-    def _one(self, query: str, document: str) -> Reply:
-        if query == "endless":
+    def _one(self, task: RerankTask) -> Reply:
+        document = task.document
+        if task.query == "endless":
             return Reply({}, refusal="too long")
         found = re.search(r"-?\d+(\.\d+)?", document)
         logit = float(found[0]) if found else 0.0
         value: Row = {"logit": logit, "truncated": "cut" in document}
-        if logit > 0:
+        if task.max_new_tokens and logit > task.write_above:
             value["text"] = "yes <contribution>" if "broken" in document else WRITTEN
         return Reply(value)
 
@@ -52,7 +60,7 @@ def rerank(
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(jsonl(rows))
     backend = ScriptedReranker()
-    stage = RerankStage(backend, evidence=evidence)
+    stage = RerankStage(backend, max_new_tokens=9 if evidence else 0)
     summary = run_rows(stage, [str(source)], RunOptions(output=out, quiet=True, max_rejects=1))
     return [orjson.loads(line) for line in out.read_bytes().splitlines()], summary, backend
 

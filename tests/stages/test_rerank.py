@@ -111,7 +111,7 @@ def test_without_evidence_there_are_scores_and_verdicts_alone(tmp_path: Path) ->
 
 def test_title_stands_in_front_of_the_document(tmp_path: Path) -> None:
     _, _, backend = rerank(tmp_path, [make_pair(title="T", document="1"), make_pair(document="2")])
-    assert [document for _, document in backend.asked] == ["T 1", "2"]
+    assert [task.document for task in backend.asked] == ["T 1", "2"]
 
 
 def test_rank_is_within_adjacent_rows_and_ties_go_by_doc_id(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_query_with_documents_is_answered_in_that_shape(tmp_path: Path) -> None:
     assert out["results"][0]["doc_id"] == "b"
     assert out["results"][0]["evidence"] == "why"
     assert out["results"][2]["evidence"] is None
-    assert ("q", "T 3") in backend.asked
+    assert RerankTask("q", "T 3", 9) in backend.asked
     assert "rank" not in out
 
 

@@ -64,12 +64,15 @@ class MissingPackageError(PrerequisiteError):
     Args:
         package: the import or distribution name that is missing.
         extra: the extra of prism-cli that brings it.
+        pinned: False where the library pins torch and transformers itself.
     """
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str, *, pinned: bool = True) -> None:
+        how = ": pip install -c constraints.txt"
+        if not pinned:
+            how = ", in an environment of its own: pip install"
         super().__init__(
-            f"this needs {package}, which is not installed; run: "
-            f"pip install -c constraints.txt 'prism-cli[{extra}]'"
+            f"this needs {package}, which is not installed; run{how} 'prism-cli[{extra}]'"
         )
 
 

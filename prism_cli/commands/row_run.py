@@ -1,5 +1,6 @@
 """How every row command runs its stage and tells what came of it."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -75,6 +76,7 @@ def work_rows(
         max_cost=paid.max_cost,
         retry_final=paid.retry_final,
         batch=paid.batch,
+        part=_part(common.quiet),
         quiet=common.quiet,
         config=config.model_dump(mode="json") | dict(identity or {}),
         dependencies=dependencies,
@@ -86,6 +88,17 @@ def work_rows(
         tell_forecast(forecast(stage, inputs, options), json=common.json)
         return None
     return run_rows(stage, inputs, options)
+
+
+def _part(quiet: bool) -> tuple[int, int]:
+    """This process among those that torchrun or accelerate launch started."""
+    rank, size = (int(os.environ.get(name, low)) for name, low in (("RANK", 0), ("WORLD_SIZE", 1)))
+    if size > 1 and not quiet:
+        print(
+            f"prism: process {rank + 1} of {size}: outputs {rank + 1}, {rank + 1 + size}, …",
+            file=sys.stderr,
+        )
+    return rank, size
 
 
 def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:

@@ -153,6 +153,24 @@ def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
     return one.path.with_name(f"{stem}.{stage}{suffix}")
 
 
+def own_jobs(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
+    """Those that this process works, of all that work the same command.
+
+    Args:
+        part: (this process, of how many), from 0.
+
+    Raises:
+        UsageError: more processes than outputs.
+    """
+    rank, size = part
+    if size > len(jobs):
+        raise UsageError(
+            f"{size} processes and {len(jobs)} output{'s' * (len(jobs) != 1)}: each process works "
+            f"outputs of its own. Name a directory of at least {size} shards, or start one process"
+        )
+    return jobs[rank::size]
+
+
 def read_lines(
     inputs: Sequence[Input], measured: Mapping[str, Measured], limit: int | None
 ) -> Iterator[Line]:

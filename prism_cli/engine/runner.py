@@ -13,7 +13,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.jobs import Job, plan_jobs, read_lines
+from prism_cli.engine.jobs import Job, own_jobs, plan_jobs, read_lines
 from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Parts
@@ -47,6 +47,7 @@ class RunOptions:
         retry_final: ask again what was refused for good before this run.
         max_cost: US dollars.
         batch: models that answer batch files are asked so.
+        part: (this process, of how many), from 0: of several processes each works its own outputs.
     """
 
     output: Path | None = None
@@ -60,6 +61,7 @@ class RunOptions:
     max_cost: float | None = None
     retry_final: bool = False
     batch: bool = False
+    part: tuple[int, int] = (0, 1)
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     dependencies: Sequence[Path] = ()
@@ -92,7 +94,7 @@ def run_rows(
             jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output)
             run = _Run(stage, options, control, summary, jobs, stack)
             # All refusals come before the first work.
-            run.all([job for job in jobs if not run.finished(job)])
+            run.all([job for job in own_jobs(jobs, options.part) if not run.finished(job)])
             if run.worked:
                 summary.figures = stage.summary()
     finally:

@@ -113,7 +113,8 @@ def resolve_device(device: str) -> torch.device:
         ModelError: no such device.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        own = int(os.environ.get("LOCAL_RANK", "0"))  # of several processes on one machine
+        return torch.device("cuda", own) if torch.cuda.is_available() else torch.device("cpu")
     try:
         place = torch.device(device)
         torch.empty(0, device=place)

@@ -278,3 +278,19 @@ def test_state_directory_is_chosen_by_variable_project_then_output(
     assert state_directory(out) == tmp_path / ".prism"
     monkeypatch.setenv("PRISM_STATE", str(tmp_path / "elsewhere"))
     assert state_directory(out) == tmp_path / "elsewhere"
+
+
+def test_of_several_processes_each_works_outputs_of_its_own(tmp_path: Path) -> None:
+    given, out = tmp_path / "in", tmp_path / "out"
+    given.mkdir()
+    for number in range(5):
+        write_jsonl(given / f"{number}.jsonl", make_pairs(2))
+    done = [echo([given], out, part=(rank, 3)).outputs for rank in range(3)]
+    assert [[Path(name).name for name in names] for names in done] == [
+        ["0.jsonl", "3.jsonl"],
+        ["1.jsonl", "4.jsonl"],
+        ["2.jsonl"],
+    ]
+    assert echo([given], out).finished_before == sorted(name for names in done for name in names)
+    with pytest.raises(UsageError, match="3 processes and 1 output: "):
+        echo([given / "0.jsonl"], tmp_path / "one.jsonl", part=(2, 3))

@@ -1,0 +1,217 @@
+"""vLLM as a reranker's engine, for a GPU that it has to itself.
+
+vLLM batches, schedules and keeps prefixes by itself; what is ours stays ours: the prompt's ids, the
+score from the two verdict tokens, and text for "yes" alone. A score is one token whose log
+probabilities are asked for both verdicts (their difference is that of the logits); a text goes on
+behind the verdict, from the cached prompt.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prism_cli.domain.targets import EVIDENCE_END
+from prism_cli.errors import MissingPackageError, ModelError, RowError
+from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
+from prism_cli.modeling.loading import (
+    choose_profile,
+    load_tokenizer,
+    model_fingerprint,
+    model_path,
+)
+from prism_cli.ports import Reply, RerankTask, Usage
+
+BATCH_PAIRS = 512
+"""Pairs that are handed to vLLM at a time; replies are committed between."""
+_END_OF_TEXT = "<|endoftext|>"
+
+
+class VllmReranker:
+    """A RerankRuntime on vLLM.
+
+    Args:
+        llm: a vllm.LLM.
+        encoder: of the same model.
+        spec: the model as the user named it.
+        fingerprint: all that decides its replies.
+        figures: what the manifest tells.
+    """
+
+    def __init__(
+        self,
+        llm: Any,
+        encoder: PromptEncoder,
+        spec: str,
+        fingerprint: str,
+        figures: Mapping[str, object],
+    ) -> None:
+        self.encoder = encoder
+        self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
+        self._llm = llm
+        added = encoder.tokenizer.get_added_vocab()
+        self._stops = [one for one in (encoder.eos_id, added.get(_END_OF_TEXT)) if one is not None]
+
+    def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
+        """Batches of BATCH_PAIRS, a query's pairs side by side."""
+        first: dict[str, int] = {}
+        for index, task in enumerate(payloads):
+            first.setdefault(task.query, index)
+        order = sorted(range(len(payloads)), key=lambda index: first[payloads[index].query])
+        return [order[at : at + BATCH_PAIRS] for at in range(0, len(order), BATCH_PAIRS)]
+
+    def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
+        """One reply a task: {"logit", "truncated"}, and "text" where it is asked for.
+
+        A query too long for the prompt is refused.
+
+        Raises:
+            ModelError: scores that are not numbers.
+        """
+        encoded = self.encoder.encode_each([(task.query, task.document) for task in payloads])
+        known = {row: one for row, one in enumerate(encoded) if isinstance(one, EncodedPrompt)}
+        logits = dict(zip(known, self._logits(list(known.values())), strict=True))
+        limits = {
+            row: payloads[row].max_new_tokens
+            for row, logit in logits.items()
+            if payloads[row].max_new_tokens and logit > payloads[row].write_above
+        }
+        written = self._written([known[row].ids for row in limits], list(limits.values()))
+        texts = dict(zip(limits, written, strict=True))
+        replies = []
+        for row, one in enumerate(encoded):
+            if isinstance(one, RowError):
+                replies.append(Reply({}, refusal=one.reason))
+                continue
+            tokens = texts.get(row)
+            more = {} if tokens is None else {"text": self._text(tokens)}
+            value = {"logit": logits[row], "truncated": one.truncated} | more
+            replies.append(Reply(value, usage=Usage(len(one), len(tokens or ()))))
+        return replies
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The logits of a few short (query, document)."""
+        return self._logits(self.encoder.encode_batch(pairs))
+
+    def forget(self) -> None:
+        """Nothing: vLLM's cache has a size of its own."""
+
+    def _logits(self, prompts: Sequence[EncodedPrompt]) -> list[float]:
+        yes, no = self.encoder.yes_id, self.encoder.no_id
+        settings = {"max_tokens": 1, "logprob_token_ids": [yes, no], "detokenize": False}
+        outputs = self._generated([one.ids for one in prompts], [settings] * len(prompts))
+        logits = [one.logprobs[0][yes].logprob - one.logprobs[0][no].logprob for one in outputs]
+        if not all(map(math.isfinite, logits)):
+            raise ModelError(
+                f"{self.spec}: scores are not finite numbers; the weights are damaged, or the type "
+                "is too narrow: try --dtype bfloat16 or float32"
+            )
+        return logits
+
+    def _written(self, prompts: list[list[int]], limits: list[int]) -> list[list[int]]:
+        """Greedy tokens behind "yes", without the one that ends them."""
+        settings: list[dict[str, Any]] = [
+            {
+                "max_tokens": limit,
+                "stop": [EVIDENCE_END],
+                "include_stop_str_in_output": True,
+                "stop_token_ids": self._stops,
+            }
+            for limit in limits
+        ]
+        outputs = self._generated([[*ids, self.encoder.yes_id] for ids in prompts], settings)
+        stops = set(self._stops)
+        return [[token for token in one.token_ids if token not in stops] for one in outputs]
+
+    def _generated(
+        self, prompts: list[list[int]], settings: Sequence[Mapping[str, Any]]
+    ) -> list[Any]:
+        """vLLM's one completion of each prompt, in order."""
+        from vllm import SamplingParams
+
+        if not prompts:
+            return []
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": ids} for ids in prompts],
+            [SamplingParams(temperature=0.0, **one) for one in settings],
+            use_tqdm=False,
+        )
+        return [one.outputs[0] for one in outputs]
+
+    def _text(self, tokens: list[int]) -> str:
+        ids = [self.encoder.yes_id, *tokens]
+        text = str(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
+        head, end, _ = text.partition(EVIDENCE_END)
+        return head + end
+
+
+def load_vllm_reranker(
+    spec: str,
+    *,
+    dtype: str = "auto",
+    profile: str | None = None,
+    max_tokens: int = MAX_TOKENS,
+    max_new_tokens: int = 512,
+    **options: Any,
+) -> VllmReranker:
+    """The reranker of a model spec on vLLM, on the device that vLLM was built for.
+
+    Args:
+        dtype: "auto" is the type that the weights are stored in.
+        max_new_tokens: the longest text that will be asked for; prompts leave room for it.
+        options: more arguments of vllm.LLM (tensor_parallel_size, gpu_memory_utilization, …).
+
+    Raises:
+        MissingPackageError: vllm is not installed.
+        ModelError: no such model, an adapter, or one that vLLM cannot load.
+    """
+    try:
+        from vllm import LLM
+    except ImportError:
+        raise MissingPackageError("vllm", "local,vllm", pinned=False) from None
+
+    path = model_path(spec)
+    if (path / "adapter_config.json").is_file():
+        raise ModelError(
+            f"model {spec}: an adapter; --engine vllm takes whole weights. Write them with "
+            f"`prism export {spec} -o DIR`, then name DIR"
+        )
+    tokenizer = load_tokenizer(path)
+    room = max_new_tokens + 1
+    longest = _longest(path)
+    if longest is not None:
+        max_tokens = min(max_tokens, longest - room)
+    encoder = PromptEncoder(tokenizer, choose_profile(path, tokenizer, profile), max_tokens)
+    try:
+        llm = LLM(
+            model=str(path),
+            dtype=dtype,
+            max_model_len=max_tokens + room,
+            enable_prefix_caching=True,
+            trust_remote_code=False,
+            **options,
+        )
+    except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {spec}: vLLM cannot load it: {words[:300]}") from error
+    kind = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
+    figures = {"engine": f"vllm {version_of_vllm()}", "dtype": kind, "max_tokens": max_tokens}
+    identity = f"vllm {model_fingerprint(spec)} {encoder.profile.hash} {kind} {max_tokens}"
+    return VllmReranker(llm, encoder, spec, f"rerank {identity}", figures)
+
+
+def version_of_vllm() -> str:
+    """Of whichever distribution brings the module."""
+    import vllm
+
+    return str(getattr(vllm, "__version__", None) or version("vllm"))
+
+
+def _longest(path: Path) -> int | None:
+    """Tokens that the model has positions for."""
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config()
+    found = getattr(config, "max_position_embeddings", None)
+    return int(found) if found else None

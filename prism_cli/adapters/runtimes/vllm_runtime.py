@@ -168,7 +168,9 @@ def load_vllm_reranker(
     """
     try:
         from vllm import LLM
-    except ImportError:
+    except ImportError as error:
+        if error.name != "vllm":
+            raise ModelError(f"--engine vllm: vllm cannot be imported: {error}") from error
         raise MissingPackageError("vllm", "local,vllm", pinned=False) from None
 
     path = model_path(spec)

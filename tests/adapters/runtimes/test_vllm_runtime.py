@@ -169,17 +169,15 @@ def test_adapter_is_sent_to_export(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["llama", "qwen3"])
+@pytest.mark.filterwarnings("default")  # vllm's own
 def test_vllm_answers_as_transformers_does(
-    shape: str, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+    model_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("vllm")
-    model = tiny_model(shape, vocabulary=49_152)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(model_cache))
     options: dict[str, Any] = {"dtype": "float32", "max_tokens": 160}
-    ours = load_reranker(str(tmp_path), **options)
-    theirs = load_vllm_reranker(str(tmp_path), max_new_tokens=16, **options)
+    ours = load_reranker("hf:smollm2", **options)
+    theirs = load_vllm_reranker("hf:smollm2", max_new_tokens=16, enforce_eager=True, **options)
     for plain, reply in zip(ours.answer(TASKS), theirs.answer(TASKS), strict=True):
         assert reply.value["logit"] == pytest.approx(plain.value["logit"], abs=1e-4)
         assert reply.value.get("text") == plain.value.get("text")

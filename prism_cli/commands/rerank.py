@@ -178,7 +178,7 @@ def _check_evidence(
 
     if config.evidence:
         return
-    given = [name for name in LIMITS if config.model_fields[name].default != getattr(config, name)]
+    given = [name for name in LIMITS if name in config.model_dump(exclude_defaults=True)]
     typed = {item.partition("=")[0].strip() for item in sets}
     typed |= {name for name, value in flags.items() if value is not None}
     if wrong := [name for name in LIMITS if name in typed]:

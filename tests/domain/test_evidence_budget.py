@@ -13,14 +13,14 @@ from prism_cli.errors import ArgumentError, UsageError
 THRESHOLDS = (0.0, 0.2, 0.5, 0.8, 1.0)
 limits = st.none() | st.integers(1, 12)
 cases = st.tuples(
-    st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 300)), max_size=30).map(
-        lambda pairs: sorted(pairs, key=lambda pair: -pair[0])
-    ),
+    st.lists(
+        st.tuples(st.integers(-6, 6), st.integers(0, 6) | st.integers(0, 300)), max_size=30
+    ).map(lambda pairs: sorted(pairs, key=lambda pair: -pair[0])),
     st.builds(
         RankOptions,
         evidence_top=limits,
         threshold=st.sampled_from(THRESHOLDS),
-        max_evidence_tokens=st.none() | st.integers(1, 2000),
+        max_evidence_tokens=st.none() | st.integers(1, 20) | st.integers(1, 2000),
     ),
 )
 

@@ -1,3 +1,18 @@
 """prism: rerankers that give a score, a verdict, a contribution and an evidence passage."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prism_cli.reranker import Reranker as Reranker
+
+__all__ = ["Reranker", "__version__"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """`Reranker`, loaded at its first use: `import prism_cli` loads nothing."""
+    if name == "Reranker":
+        from prism_cli.reranker import Reranker
+
+        return Reranker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

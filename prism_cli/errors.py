@@ -3,7 +3,8 @@
 PrismError
 ├── UsageError                 2   the command line does not make sense
 │   └── ConfigError            2   a recipe, prism.toml or --set is wrong; carries all problems
-│   └── ChangedInputError      2   what made an existing output changed; carries the difference
+│   ├── ChangedInputError      2   what made an existing output changed; carries the difference
+│   └── ArgumentError          2   what a Python caller passed cannot be; also a ValueError
 ├── PrerequisiteError          3   something the machine or the user must provide first
 │   ├── MissingPackageError    3   an extra is not installed; carries the install line
 │   ├── MissingDataError       3   an input, recipe data or corpus is not there or has nothing in it
@@ -50,6 +51,10 @@ class ConfigError(UsageError):
 
 class ChangedInputError(UsageError):
     """An output exists that other bytes or another config made; nothing was touched."""
+
+
+class ArgumentError(UsageError, ValueError):
+    """What a caller from Python passed cannot be; names it."""
 
 
 class PrerequisiteError(PrismError):

@@ -1,19 +1,15 @@
 """A prism model in mteb: `mteb.evaluate(PrismReranker("runs/tiny"), tasks)` on reranking tasks.
 
-mteb's cross-encoder protocol over the runtime of `prism rerank`: the prompt up to the document is
+mteb's cross-encoder protocol over `Reranker`: the prompt up to the document is
 computed once per query, and scores are the logits that `prism eval` ranks by.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.ports import RerankTask
-
 if TYPE_CHECKING:
     import numpy as np
 
-WINDOW_PAIRS = 2048
-"""Pairs that are planned into batches together."""
 NO_REVISION = (None, "no_revision_available")
 """What mteb passes where none is meant."""
 
@@ -28,7 +24,7 @@ class PrismReranker:
         model_name: a model spec as for `prism rerank --model`.
         revision: commit, for a model of the hub.
         device: auto, cpu, cuda, cuda:1, …; None is auto.
-        settings: as `load_reranker` takes them: dtype, profile, max_tokens, batch_tokens.
+        settings: as `Reranker` takes them: dtype, profile, max_tokens, batch_tokens, ….
 
     Raises:
         ModelError: it cannot be loaded, or is not fit to rerank.
@@ -41,10 +37,10 @@ class PrismReranker:
         device: str | None = None,
         **settings: Any,
     ) -> None:
-        from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+        from prism_cli.reranker import Reranker
 
         spec = model_name if revision in NO_REVISION else f"{model_name}@{revision}"
-        self._backend = load_reranker(spec, device=device or "auto", **settings)
+        self._reranker = Reranker(spec, device=device or "auto", **settings)
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -60,15 +56,16 @@ class PrismReranker:
         except ImportError:
             raise MissingPackageError("mteb", "mteb") from None
 
-        loaded = self._backend.loaded
-        name = self._backend.spec.removeprefix("hf:").partition("@")[0]
+        runtime: Any = self._reranker.runtime
+        loaded = runtime.loaded
+        name = runtime.spec.removeprefix("hf:").partition("@")[0]
         return ModelMeta.create_empty(
             overwrites={
                 "loader": PrismReranker,
                 "name": name if loaded.revision else f"prism/{loaded.path.name}",
                 "revision": loaded.revision or loaded.fingerprint[:40],
                 "n_parameters": loaded.model.num_parameters(),
-                "max_tokens": self._backend.encoder.max_tokens,
+                "max_tokens": runtime.encoder.max_tokens,
                 "framework": ["PyTorch", "Transformers"],
                 "use_instructions": True,
                 "model_type": ["cross-encoder"],
@@ -99,24 +96,15 @@ class PrismReranker:
         from prism_cli.engine.progress import shown_progress
 
         pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
-        place: dict[str, int] = {}
-        for query, _ in pairs:
-            place.setdefault(query, len(place))
-        order = sorted(range(len(pairs)), key=lambda index: place[pairs[index][0]])
         logits = np.full(len(pairs), np.nan)
-        label = f"{hf_subset} {hf_split}: {self._backend.spec}"
+        label = f"{hf_subset} {hf_split}: {self._reranker.spec}"
         quiet = not kwargs.get("show_progress_bar", True)
         with shown_progress(label, len(pairs), quiet=quiet) as progress:
-            for start in range(0, len(order), WINDOW_PAIRS):
-                window = order[start : start + WINDOW_PAIRS]
-                asked = [RerankTask(*pairs[index]) for index in window]
-                for batch in self._backend.plan(asked):
-                    replies = self._backend.answer([asked[row] for row in batch])
-                    for row, reply in zip(batch, replies, strict=True):
-                        if reply.refusal is None:
-                            logits[window[row]] = reply.value["logit"]
-                    progress.advance(len(batch), 0.0)
-        self._backend.forget()
+            for batch in self._reranker.replies(pairs):
+                for index, reply in batch:
+                    if reply.refusal is None:
+                        logits[index] = reply.value["logit"]
+                progress.advance(len(batch), 0.0)
         unasked = np.isnan(logits)
         logits[unasked] = 0.0 if unasked.all() else np.nanmin(logits) - 1
         return logits

@@ -313,3 +313,6 @@ Outcome = Row | list[Row] | Dropped | Routed
 RowWork = Generator[Sequence[Request], Sequence[Reply], Outcome]
 """Work on one row that needs replies: yields requests, is sent their replies in the same order, as
 often as it likes, and returns the outcome. Raises RowError to have the row rejected."""
+
+GroupWork = Generator[Sequence[Request], Sequence[Reply], list[Outcome]]
+"""The same on rows that are worked together; an outcome for each."""

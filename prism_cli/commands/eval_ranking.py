@@ -222,10 +222,9 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
     from prism_cli.commands.wiring import canary, reranker, reranker_identity
     from prism_cli.evaluation.ranking.plan import EvalModel
     from prism_cli.evaluation.ranking.reranking import Ask
-    from prism_cli.ports import Request, RerankTask, rerank_request
 
     def load() -> Ask:
-        backend = reranker(
+        loaded = reranker(
             name,
             max_tokens=config.max_tokens,
             batch_tokens=config.batch_tokens,
@@ -234,7 +233,7 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
             profile=config.profile,
         )
 
-        scores = canary(backend)
+        scores = canary(loaded)
         if not scores["ok"]:
             _tell(
                 f"prism: warning: {name}: a known relevant pair scores {scores['relevant']}, an "
@@ -242,10 +241,7 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
                 "prompt profile"
             )
 
-        def ask(query: str, document: str) -> Request:
-            return rerank_request(backend, RerankTask(query, document))
-
-        return ask
+        return loaded.request
 
     identity = reranker_identity(
         name,

@@ -1,6 +1,7 @@
 """`prism rerank`: documents to scores, verdicts and evidence."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,10 @@ from prism_cli.commands.options import Common, Inputs, with_common
 
 if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
+    from prism_cli.domain.evidence_budget import RankOptions
+
+LIMITS = ("evidence_top", "threshold", "max_evidence_tokens")
+"""Options that say who gets evidence."""
 
 app = typer.Typer(
     add_completion=False,
@@ -41,6 +46,23 @@ def rerank(
             help="Write contribution and evidence for yes; without, scores alone. Default on.",
             show_default=False,
         ),
+    ] = None,
+    top_n: Annotated[
+        int | None, _setting("Keep the best N documents of each query; default all.")
+    ] = None,
+    evidence_top: Annotated[
+        int | None, _setting("Evidence for the best K documents of a query alone.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        _setting(
+            "Evidence above this score; default 0.5, the verdict yes. Below 0.5 a document that "
+            "is judged no may get it too."
+        ),
+    ] = None,
+    max_evidence_tokens: Annotated[
+        int | None,
+        _setting("Tokens of all evidence of a query, best document first; default no limit."),
     ] = None,
     max_tokens: Annotated[
         int | None, _setting("Longest prompt, in tokens; longer documents are cut. Default 10240.")
@@ -95,6 +117,10 @@ def rerank(
     flags = {
         "model": model,
         "evidence": evidence,
+        "top_n": top_n,
+        "evidence_top": evidence_top,
+        "threshold": threshold,
+        "max_evidence_tokens": max_evidence_tokens,
         "max_tokens": max_tokens,
         "max_new_tokens": max_new_tokens,
         "batch_tokens": batch_tokens,
@@ -106,6 +132,7 @@ def rerank(
     config = load_config(
         RerankConfig, "rerank", recipe=common.recipe, flags=flags, sets=common.sets
     )
+    _check_evidence(config, flags, common.sets)
     find_shards([one for one in inputs if one != STDIN])  # before the model is loaded
     sources: list[str | Source] = list(inputs)
     if sort_queries:
@@ -123,7 +150,7 @@ def rerank(
         print(f"prism: model {_origin(config, given=model is not None)}", file=sys.stderr)
     from prism_cli.stages.rerank import RerankStage
 
-    backend = wiring.reranker(
+    loaded = wiring.reranker(
         config.model,
         device=config.device,
         dtype=config.dtype,
@@ -132,15 +159,47 @@ def rerank(
         batch_tokens=config.batch_tokens,
     )
     figures: dict[str, object] = {
-        "canary": _checked_canary(wiring.canary(backend), config.model, strict_model)
+        "canary": _checked_canary(wiring.canary(loaded), config.model, strict_model)
     }
-    figures |= {"runtime": backend.figures}
-    stage = RerankStage(
-        backend,
-        max_new_tokens=config.max_new_tokens if config.evidence else 0,
-        figures=figures,
-    )
+    figures |= {"runtime": loaded.runtime.figures}
+    stage = RerankStage(loaded, _rank_options(config), figures=figures)
     run_row_stage(stage, sources, common, config)
+
+
+def _check_evidence(
+    config: "RerankConfig", flags: Mapping[str, object], sets: Sequence[str]
+) -> None:
+    """Refuse, or tell of, limits on evidence that is not written.
+
+    Raises:
+        UsageError: a limit on the command line.
+    """
+    from prism_cli.errors import UsageError
+
+    if config.evidence:
+        return
+    given = [name for name in LIMITS if name in config.model_dump(exclude_defaults=True)]
+    typed = {item.partition("=")[0].strip() for item in sets}
+    typed |= {name for name, value in flags.items() if value is not None}
+    if wrong := [name for name in LIMITS if name in typed]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise UsageError(
+            f"{options}: limits evidence, but none is written (evidence is off, by --no-evidence "
+            "or the settings); leave out one of the two"
+        )
+    if given:
+        print(
+            f"prism: no evidence is written: {', '.join(given)} of the settings mean nothing",
+            file=sys.stderr,
+        )
+
+
+def _rank_options(config: "RerankConfig") -> "RankOptions":
+    from dataclasses import fields
+
+    from prism_cli.domain.evidence_budget import RankOptions
+
+    return RankOptions(**{one.name: getattr(config, one.name) for one in fields(RankOptions)})
 
 
 def _origin(config: "RerankConfig", *, given: bool) -> str:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
-    from prism_cli.ports import FirstStage, RerankRuntime
+    from prism_cli.ports import FirstStage
+    from prism_cli.reranker import Reranker
     from prism_cli.stages.rerank_prompts import Prompter
 
 
@@ -108,15 +109,15 @@ def _shape_settings(settings: dict[str, Any]) -> "ShapeSettings":
     return ShapeSettings(**settings | paths)
 
 
-def reranker(spec: str, **settings: Any) -> "RerankRuntime":
-    """The model of `spec`, loaded; `settings` as `load_reranker` takes them.
+def reranker(spec: str, **settings: Any) -> "Reranker":
+    """The model of `spec`, loaded; `settings` as `Reranker` takes them.
 
     Raises:
         ModelError: it cannot be loaded, or is not fit to rerank.
     """
-    from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+    from prism_cli.reranker import Reranker
 
-    return load_reranker(spec, **settings)
+    return Reranker(spec, **settings)
 
 
 def reranker_identity(
@@ -142,11 +143,11 @@ def reranker_identity(
     )
 
 
-def canary(backend: "RerankRuntime") -> dict[str, float | bool]:
+def canary(model: "Reranker") -> dict[str, float | bool]:
     """Scores of a known relevant and a known irrelevant pair, and whether they are in order."""
     from prism_cli.adapters.runtimes.canary import canary_scores
 
-    return canary_scores(backend)
+    return canary_scores(model.runtime)
 
 
 def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":

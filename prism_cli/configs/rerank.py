@@ -17,6 +17,19 @@ class RerankConfig(StageConfig):
     max_tokens: int = Field(
         10_240, ge=32, description="Longest prompt, in tokens; longer documents are cut."
     )
+    top_n: int | None = Field(None, ge=1, description="Documents of a query kept, the best.")
+    evidence_top: int | None = Field(
+        None, ge=1, description="Documents of a query, the best, that get evidence."
+    )
+    threshold: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Score above which a document gets evidence; the verdict stays as it is.",
+    )
+    max_evidence_tokens: int | None = Field(
+        None, ge=1, description="Tokens of all texts of a query together, best document first."
+    )
     max_new_tokens: int = Field(512, ge=1, description="Longest text, in tokens.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."

@@ -1,6 +1,7 @@
 """From the two logits at the verdict's position to a score and a verdict."""
 
 import math
+from typing import Literal
 
 
 def relevance_score(logit: float) -> float:
@@ -18,6 +19,6 @@ def relevance_score(logit: float) -> float:
 sigmoid = relevance_score
 
 
-def verdict_of(logit: float) -> str:
+def verdict_of(logit: float) -> Literal["yes", "no"]:
     """The greedy verdict: "yes" where the logit is above 0, else "no"."""
     return "yes" if logit > 0 else "no"

@@ -17,8 +17,9 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress
-from prism_cli.engine.stage import RowStage
+from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.engine.window import UNASKED, Pending, Result, Window
+from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Routed, RowWork
 from prism_cli.rows.row import Dropped, Rejected, Row
 
@@ -131,10 +132,10 @@ class ShardWork:
             steps = max(self._steps, window.steps)
             for one in window.waiting:
                 if window.is_open(one):
-                    here = window.is_answered(one)
-                    answered += here
+                    here, rows = window.is_answered(one), len(one.rows) or 1
+                    answered += here * rows
                     # A row that asks so many times has come so far with each.
-                    moved += min(1.0, (one.step + here) / steps)
+                    moved += min(1.0, (one.step + here) / steps) * rows
         return {
             "total": self.progress.total,
             "through": through,
@@ -145,7 +146,8 @@ class ShardWork:
         }
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
-        for window in _windows(lines, self.counts):
+        starts = self._starts_group() if self.stage.groups else None
+        for window in _windows(lines, self.counts, starts):
             self.answerer.control.check()
             yield from self._worked(window)
             self.counts.rows += len(window)
@@ -161,7 +163,11 @@ class ShardWork:
         """The output rows of a window. Part by part, while all that is asked is at hand, so that
         rows are written while they are still in the processor's cache."""
         self._open = window = Window(lines, self._begun, self.answerer)
-        for start in range(0, len(lines), PART_ROWS):
+        parts = range(0, len(lines), PART_ROWS)
+        if self.stage.groups:
+            window.begin_groups(self._checked, self.stage.group_of, self.stage.work_group)
+            parts = range(0)
+        for start in parts:
             window.begin(start, start + PART_ROWS)
             if not window.waiting:
                 yield from self._ended(window)
@@ -172,6 +178,24 @@ class ShardWork:
 
     def _begun(self, raw: bytes) -> Outcome | RowWork:
         return self.stage.work(self._checked(raw))
+
+    def _starts_group(self) -> Callable[[bytes], bool]:
+        """Whether a line, asked for one after another, is not of the group of the one before."""
+        current, rows = b"", 0
+
+        def starts(raw: bytes) -> bool:
+            nonlocal current, rows
+            try:
+                row = self.stage.decode(raw, self.fields)
+                self.stage.check(row)
+            except RowError:
+                return False
+            key = self.stage.group_of(row)
+            first = key != current or not key or rows == MAX_GROUP_ROWS
+            current, rows = key, 1 if first else rows + 1
+            return first
+
+        return starts
 
     def _ended(self, window: Window) -> Iterator[Row]:
         for line, result in window.take():
@@ -211,7 +235,10 @@ class ShardWork:
             raise TypeError(f"{name}:{number}: a stage returned {type(result).__name__}")
 
 
-def _windows(lines: Iterable[Line], counts: Counts) -> Iterator[list[Line]]:
+def _windows(
+    lines: Iterable[Line], counts: Counts, starts_group: Callable[[bytes], bool] | None = None
+) -> Iterator[list[Line]]:
+    """Lines in windows; where there are groups, a window goes on to the end of its last one."""
     window: list[Line] = []
     size = 0
     for line in lines:
@@ -219,10 +246,17 @@ def _windows(lines: Iterable[Line], counts: Counts) -> Iterator[list[Line]]:
         if len(raw) < 64 and not raw.strip():
             counts.blank += 1
             continue
+        if starts_group is not None and starts_group(raw) and _full(window, size):
+            yield window
+            window, size = [], 0
         window.append(line)
         size += len(raw)
-        if len(window) == WINDOW_ROWS or size >= WINDOW_BYTES:
+        if starts_group is None and _full(window, size):
             yield window
             window, size = [], 0
     if window:
         yield window
+
+
+def _full(window: Sequence[Line], size: int) -> bool:
+    return len(window) >= WINDOW_ROWS or size >= WINDOW_BYTES

@@ -6,9 +6,12 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from prism_cli.errors import RowError
-from prism_cli.ports import Outcome, Reply, Request, RowWork
+from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
+
+MAX_GROUP_ROWS = 10_000
+"""Adjacent rows that are worked together at the most; what is beyond is another group."""
 
 Questions = Generator[tuple[Request, float], Reply | None]
 """Requests, each with its probability; sent the reply that is known, or None."""
@@ -21,6 +24,7 @@ class RowStage:
         name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
         outputs: names of several outputs, where `work` returns `Routed`; () for the usual one.
         surveys: True where `survey` must see all rows before the first `work`.
+        groups: True where `work_group` works rows, not `work`.
         query_rows: True where an input row carries a query under its query_id, so that one id with
             two queries is an error.
     """
@@ -29,6 +33,7 @@ class RowStage:
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     outputs: tuple[str, ...] = ()
     surveys: bool = False
+    groups: bool = False
     query_rows: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -58,6 +63,17 @@ class RowStage:
         May change `row` in place. Raises RowError to have the row rejected.
         """
         raise TypeError(f"{type(self).__name__} has no work")
+
+    def group_of(self, row: Row) -> bytes:
+        """What adjacent rows that are worked together have in common; b"" for a row alone."""
+        return b""
+
+    def work_group(self, rows: list[Row]) -> GroupWork:
+        """The outcome of each of at most MAX_GROUP_ROWS adjacent rows, for which replies are asked.
+
+        Raises RowError to have all of them rejected. Rejected lines between rows do not part them.
+        """
+        raise TypeError(f"{type(self).__name__} has no work on groups")
 
     def questions(self, row: Row) -> Questions:
         """For a forecast: what will be asked for `row`, and with which probability.

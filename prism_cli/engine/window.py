@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.questions import Questions
+from prism_cli.engine.stage import MAX_GROUP_ROWS
 from prism_cli.errors import RowError
-from prism_cli.ports import Outcome, Reply, Request, Routed, RowWork
-from prism_cli.rows.row import Dropped, Rejected, RowRef
+from prism_cli.ports import GroupWork, Outcome, Reply, Request, Routed, RowWork
+from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,17 @@ UNASKED = Pending("not asked")
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A row at work: its index in the window, and what it asked at which of its steps."""
+    """A row at work: its index in the window, and what it asked at which of its steps.
+
+    Attributes:
+        rows: indices of the rows that are worked together; () for a row that is worked alone.
+    """
 
     index: int
-    work: RowWork
+    work: RowWork | GroupWork
     group: Sequence[Request]
     step: int
+    rows: Sequence[int] = ()
 
 
 class Window:
@@ -81,6 +87,44 @@ class Window:
         if active:
             self._look(active)
             self.waiting += self._taken_on(active)
+
+    def begin_groups(
+        self,
+        read: Callable[[bytes], Row],
+        group_of: Callable[[Row], bytes],
+        work: Callable[[list[Row]], GroupWork],
+    ) -> None:
+        """Begin all rows, those together that stand together, as `begin` does."""
+        active: list[Waiting] = []
+        rows: list[Row] = []
+        indices: list[int] = []
+        current = b""
+
+        def close() -> None:
+            one = Waiting(indices[0], work(rows[:]), (), 0, indices[:])
+            if self._stepped(one, None):
+                active.append(one)
+            rows.clear()
+            indices.clear()
+
+        for index, (name, number, raw) in enumerate(self._lines):
+            self.results.append(UNASKED)
+            try:
+                row = read(raw)
+            except RowError as error:
+                ref = RowRef(name, number)
+                self.results[index] = Rejected(ref, error.field, error.reason, raw)
+                continue
+            key = group_of(row)
+            if rows and (key != current or not key or len(rows) == MAX_GROUP_ROWS):
+                close()
+            rows.append(row)
+            indices.append(index)
+            current = key
+        if rows:
+            close()
+        self._look(active)
+        self.waiting += self._taken_on(active)
 
     def ask(self) -> None:
         """Ask until every row has ended. A row goes on as soon as it has its replies, unless it
@@ -147,22 +191,34 @@ class Window:
     def _advanced(self, one: Waiting) -> bool:
         """Hand a row its replies; whether it has asked again. Else its result is set."""
         answered: list[Reply] = []
-        index = one.index - self._taken
         for request in one.group:
             reply = self._questions.replies[request.key]
             if not isinstance(reply, Reply):
-                self.results[index] = Pending(reply.reason)
+                for index in one.rows or (one.index,):
+                    self.results[index - self._taken] = Pending(reply.reason)
                 return False
             answered.append(reply)
+        if not self._stepped(one, answered):
+            return False
+        one.step += 1
+        self.steps = max(self.steps, one.step + 1)
+        return True
+
+    def _stepped(self, one: Waiting, answered: Sequence[Reply] | None) -> bool:
+        """Take a row one step on, its first where `answered` is None; whether it asks. Else its
+        result is set."""
+        indices = one.rows or (one.index,)
         try:
-            one.group = one.work.send(answered)
+            one.group = next(one.work) if answered is None else one.work.send(answered)
         except StopIteration as end:
-            self.results[index] = end.value
+            outcomes = end.value if one.rows else [end.value]
+            for index, outcome in zip(indices, outcomes, strict=True):
+                self.results[index - self._taken] = outcome
         except RowError as error:
-            name, number, raw = self._lines[one.index]
-            self.results[index] = Rejected(RowRef(name, number), error.field, error.reason, raw)
+            for index in indices:
+                name, number, raw = self._lines[index]
+                rejected = Rejected(RowRef(name, number), error.field, error.reason, raw)
+                self.results[index - self._taken] = rejected
         else:
-            one.step += 1
-            self.steps = max(self.steps, one.step + 1)
             return True
         return False

@@ -12,6 +12,7 @@ _PREDICTIONS = {
     "contribution": "predicted_contribution",
     "evidence": "predicted_evidence",
     "format_ok": "format_ok",
+    "evidence_omitted": "evidence_omitted",
 }
 
 

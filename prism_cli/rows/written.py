@@ -25,7 +25,8 @@ class Written:
         predicted: whether verdict and texts are a reranker's; else they are the row's labels.
         verdict: of whom the texts are; texts without a verdict are a yes. None: undecided.
         contribution, evidence: "" where there is none, as always without a yes.
-        asked: whether texts were asked for; False for verdicts alone.
+        asked: whether texts were asked for; False for verdicts alone, and where a limit on
+            evidence left them out.
         format_ok: whether both texts could be read; None without a yes, or where none were asked.
         label: the row's own verdict where there is a prediction beside it.
         score: of the reranker, in [0, 1].
@@ -71,6 +72,7 @@ def written(row: Row, source: str = "auto") -> Written:
         _refuse(names[0], source)
     verdict = "yes" if verdict is None and evidence else verdict
     asked = any(name in row for name in (*names[1:], *_ASKED[predicted]))
+    asked = asked and not (predicted and row.get("evidence_omitted"))
     format_ok = row.get("format_ok") if predicted else None
     if not isinstance(format_ok, bool | None):
         raise RowError("format_ok", f"expected true, false or null, found {json_type(format_ok)}")

@@ -1,30 +1,25 @@
 """Rerank: a score, a verdict and, for "yes", contribution and evidence for each document.
 
 Two shapes of rows: pairs, which keep their labels beside the predictions, and a query with its
-documents, answered by `results`, best first. Ties go by doc_id.
+documents, answered by `results`, best first. Ties go by doc_id. Where the documents of a query
+compete (--top-n, a budget of evidence), its pair rows that stand together are worked together.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
 
-from prism_cli.domain.scoring import relevance_score, verdict_of
-from prism_cli.domain.targets import parse_text
-from prism_cli.engine.stage import RowStage
-from prism_cli.errors import RowError
-from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, RowWork, rerank_request
+from prism_cli.domain.evidence_budget import SCATTERED, RankOptions
+from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
+from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
+from prism_cli.ranking import Result, ranking
+from prism_cli.reranker import Reranker
 from prism_cli.rows.candidates import candidates, check_rerank_row
-from prism_cli.rows.row import (
-    Row,
-    doc_id,
-    document_text,
-    query_key,
-)
+from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_key
 from prism_cli.shards.spill import SeenTexts
 
-DECIMALS = 6
-"""Of score and logit in a row."""
-MAX_GROUP_ROWS = 100_000
+MAX_RANKED_ROWS = 100_000
 """Pair rows of one query that are held for their ranks."""
 
 
@@ -32,8 +27,7 @@ class RerankStage(RowStage):
     """Asks a reranker for each (query, document).
 
     Args:
-        max_new_tokens: tokens of contribution and evidence at the most; 0 for scores and verdicts
-            alone.
+        options: what is written, for whom, and what is kept.
         figures: what the summary and the manifest tell besides counts, such as the canary.
     """
 
@@ -42,17 +36,18 @@ class RerankStage(RowStage):
 
     def __init__(
         self,
-        reranker: RerankRuntime,
+        reranker: Reranker,
+        options: RankOptions,
         *,
-        max_new_tokens: int,
         figures: Mapping[str, object] | None = None,
     ) -> None:
-        self._reranker = reranker
-        self._max_new_tokens = max_new_tokens
+        self._runtime = reranker.runtime
+        self._options = options
         self._figures = dict(figures or {})
-        self._counts = {"documents": 0, "yes": 0, "truncated": 0, "format_broken": 0}
+        self._counts: Counter[str] = Counter()
         self._scattered: set[bytes] = set()
-        self._unranked = 0
+        self._apart = 0
+        self.groups = options.joint
 
     def check(self, row: Row) -> None:
         """A pair, or a query with documents.
@@ -65,27 +60,42 @@ class RerankStage(RowStage):
     def work(self, row: Row) -> RowWork:
         """Ask, then write the answers into the row."""
         if "documents" in row:
-            return self._ranking(row)
-        return self._pair(row)
+            return (yield from self._with_results(row))
+        return (yield from self._pairs([row]))[0]
+
+    def group_of(self, row: Row) -> bytes:
+        """The query of a pair row."""
+        return b"" if "documents" in row else query_key(row)
+
+    def work_group(self, rows: list[Row]) -> GroupWork:
+        """The same for the pair rows of a query that stand together."""
+        if "documents" in rows[0]:
+            return [(yield from self._with_results(rows[0]))]
+        return (yield from self._pairs(rows))
 
     def survey(self, rows: Iterator[Row]) -> None:
-        """Find the queries whose pair rows are not adjacent: their rows get no rank."""
+        """Find the queries whose pair rows are not adjacent, or are too many to be held: their
+        rows get no rank."""
         seen = SeenTexts()
-        number, current = 0, b""
+        number, current, size = 0, b"", 0
+        most = MAX_GROUP_ROWS if self.groups else MAX_RANKED_ROWS
         for row in rows:
-            key = b"" if "documents" in row else query_key(row)
+            key = self.group_of(row)
+            size += 1
             if key != current:
-                number, current = number + 1, key
+                number, current, size = number + 1, key, 1
                 if key and seen.conflicts(key, str(number).encode()):
                     self._scattered.add(key)
+            if key and size > most:
+                self._scattered.add(key)
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Ranks of pair rows, within the adjacent rows of a query; null for scattered ones."""
         group: list[Row] = []
         current = b""
         for row in rows:
-            key = b"" if "documents" in row else query_key(row)
-            if group and (key != current or not key or len(group) >= MAX_GROUP_ROWS):
+            key = self.group_of(row)
+            if group and (key != current or not key or key in self._scattered):
                 yield from self._ranked(group, current)
                 group = []
             group.append(row)
@@ -95,107 +105,81 @@ class RerankStage(RowStage):
 
     def summary(self) -> dict[str, object]:
         """Counts over this run's rows, and what was given."""
-        hint = (
-            {"hint": f"{self._unranked} rows of scattered queries have no rank: --sort-queries"}
-            if self._unranked
-            else {}
-        )
-        return {"model": self._reranker.spec, **self._figures, **self._counts, **hint}
+        counts, options = self._counts, self._options
+        told: dict[str, object] = {"model": self._runtime.spec, **self._figures}
+        names = ["documents", "yes", "truncated", "format_broken"]
+        names += ["behind_top_n"] if options.top_n is not None else []
+        told |= {name: counts[name] for name in names}
+        if options.evidence:
+            omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
+            tokens = {name: counts[name] for name in ("tokens_written", "tokens_kept")}
+            told["evidence"] = {"given": counts["given"], **omitted, **tokens}
+        if self._apart:
+            lost = "no rank" + (" and no evidence" if options.rationed else "")
+            kept = ", and are all kept" if options.top_n else ""
+            told["hint"] = (
+                f"{self._apart} rows of scattered queries have {lost}{kept}: --sort-queries"
+            )
+        return told
 
-    def _pair(self, row: Row) -> RowWork:
-        replies = yield [self._request(row["query"], document_text(row))]
-        found = self._read(replies[0])
-        row |= {
-            "score": found.score,
-            "logit": found.logit,
+    def _with_results(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], Row]:
+        """A query with its documents."""
+        found = yield from ranking(self._runtime, row["query"], candidates(row), self._options)
+        self._counts.update(found.counts)
+        return row | {"results": found.results, "model": self._runtime.spec}
+
+    def _pairs(self, rows: Sequence[Row]) -> GroupWork:
+        """Pair rows of a query: all of them, or such as do not know of each other."""
+        documents = [(doc_id(row), document_text(row)) for row in rows]
+        options = self._options
+        scattered = options.joint and query_key(rows[0]) in self._scattered
+        if scattered:
+            options = replace(options, top_n=None)
+            if options.rationed:  # no budget can be kept: nobody gets any
+                options = replace(
+                    options, evidence_top=None, max_evidence_tokens=None, threshold=1.0
+                )
+        found = yield from ranking(self._runtime, rows[0]["query"], documents, options)
+        if scattered and self._options.rationed:
+            found.counts["omitted_scattered"] = found.counts.pop("omitted_threshold")
+            for result in found.results:
+                result["evidence_omitted"] = SCATTERED
+        self._counts.update(found.counts)
+        outcomes: list[Outcome] = [Dropped(f"behind the best {options.top_n} of its query")]
+        outcomes *= len(rows)
+        for result in found.results:
+            row = rows[result["index"]]
+            outcomes[result["index"]] = row | self._predicted(result)
+        return outcomes
+
+    def _predicted(self, result: Result) -> Row:
+        """What a pair row gets."""
+        predicted: Row = {
+            "score": result["relevance_score"],
+            "logit": result["logit"],
             "rank": None,
-            "model": self._reranker.spec,
-            "truncated": found.truncated,
-            "predicted_verdict": found.verdict,
+            "model": self._runtime.spec,
+            "truncated": result["truncated"],
+            "predicted_verdict": result["verdict"],
         }
-        if self._max_new_tokens:
-            row |= {
-                "format_ok": found.format_ok,
-                "predicted_contribution": found.contribution,
-                "predicted_evidence": found.evidence,
+        if self._options.evidence:
+            predicted |= {
+                "format_ok": result["format_ok"],
+                "predicted_contribution": result["contribution"],
+                "predicted_evidence": result["evidence"],
             }
-        return row
-
-    def _ranking(self, row: Row) -> RowWork:
-        documents = candidates(row)
-        replies: Sequence[Reply] = []
-        if documents:
-            replies = yield [self._request(row["query"], text) for _, text in documents]
-        results = []
-        for index, ((name, _), reply) in enumerate(zip(documents, replies, strict=True)):
-            found = self._read(reply)
-            result: dict[str, Any] = {
-                "index": index,
-                "doc_id": name,
-                "relevance_score": found.score,
-                "logit": found.logit,
-                "verdict": found.verdict,
-            }
-            if self._max_new_tokens:
-                result |= {
-                    "contribution": found.contribution,
-                    "evidence": found.evidence,
-                    "format_ok": found.format_ok,
-                }
-            results.append(result | {"truncated": found.truncated})
-        results.sort(key=lambda one: (-one["logit"], one["doc_id"], one["index"]))
-        return row | {"results": results, "model": self._reranker.spec}
-
-    def _request(self, query: str, document: str) -> Request:
-        return rerank_request(self._reranker, RerankTask(query, document, self._max_new_tokens))
-
-    def _read(self, reply: Reply) -> "_Found":
-        """A reply as fields.
-
-        Raises:
-            RowError: the reranker refused; the query is too long for its prompt.
-        """
-        if reply.refusal is not None:
-            raise RowError("query", reply.refusal)
-        logit = float(reply.value["logit"])
-        verdict = verdict_of(logit)
-        found = _Found(
-            round(relevance_score(logit), DECIMALS),
-            round(logit, DECIMALS),
-            verdict,
-            bool(reply.value["truncated"]),
-        )
-        if self._max_new_tokens and verdict == "yes":
-            parsed = parse_text(str(reply.value["text"]))
-            found.contribution, found.evidence = parsed.contribution, parsed.evidence
-            found.format_ok = parsed.format_ok
-        self._counts["documents"] += 1
-        self._counts["yes"] += verdict == "yes"
-        self._counts["truncated"] += found.truncated
-        self._counts["format_broken"] += found.format_ok is False
-        return found
+        if "evidence_omitted" in result:
+            predicted["evidence_omitted"] = result["evidence_omitted"]
+        return predicted
 
     def _ranked(self, group: list[Row], key: bytes) -> list[Row]:
         """Rows of one query with their ranks, from 1; other rows as they are."""
         if not key:
             return group
-        if key in self._scattered or len(group) >= MAX_GROUP_ROWS:
-            self._unranked += len(group)
+        if key in self._scattered:
+            self._apart += len(group)
             return group
         best = sorted(group, key=lambda row: (-row["logit"], doc_id(row)))
         for rank, row in enumerate(best, 1):
             row["rank"] = rank
         return group
-
-
-@dataclass
-class _Found:
-    """One answer; the texts and `format_ok` are None where nothing was written."""
-
-    score: float
-    logit: float
-    verdict: str
-    truncated: bool
-    contribution: str | None = None
-    evidence: str | None = None
-    format_ok: bool | None = None

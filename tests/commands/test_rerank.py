@@ -107,8 +107,21 @@ def test_weak_model_is_warned_of_and_refused_where_strict(
         (("IN", "--model", "hf:smollm2", "--dtype", "int4"), 2, "dtype"),
         (("IN", "--set", "modle=x"), 2, "did you mean model?"),
         (("IN",), 3, "Prism-Qwen3.5-Reranker-2B"),
+        (("IN", "--no-evidence", "--evidence-top", "3"), 2, "--evidence-top: limits evidence, but"),
+        (("IN", "--no-evidence", "--set", "threshold=0.4"), 2, "--threshold: limits evidence"),
+        (("IN", "--top-n", "0"), 2, "top_n: Input should be greater than or equal to 1, found 0"),
     ],
-    ids=["no-input", "no-model", "profile", "dtype", "setting", "released-model-offline"],
+    ids=[
+        "no-input",
+        "no-model",
+        "profile",
+        "dtype",
+        "setting",
+        "released-model-offline",
+        "evidence-top",
+        "threshold",
+        "top-n",
+    ],
 )
 def test_what_is_wrong_is_told_before_any_work(
     rows: Path, words: tuple[str, ...], code: int, told: str
@@ -118,3 +131,20 @@ def test_what_is_wrong_is_told_before_any_work(
     assert done.returncode == code, done.stderr
     assert told in done.stderr
     assert not Path("out.jsonl").exists()
+
+
+def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
+    rows: Path, model: Path
+) -> None:
+    Path("prism.toml").write_text("[rerank]\nevidence_top = 1\nthreshold = 0\ntop_n = 1\n")
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--max-new-tokens", "4")
+    done = prism(*words)
+    assert done.returncode == 0, done.stderr
+    _, ranking = read(Path("out.jsonl"))
+    (result,) = ranking["results"]  # type: ignore[misc]
+    assert result["evidence_omitted"] is None
+    done = prism(*words, "--no-evidence", "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert "evidence_top, threshold of the settings mean nothing" in done.stderr
+    done = prism(*words, "--set", "evidence=false", "--max-evidence-tokens", "9", "--overwrite")
+    assert done.returncode == 2

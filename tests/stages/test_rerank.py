@@ -1,5 +1,6 @@
 """What becomes of rows, on a scripted reranker."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
+from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.ports import Reply, RerankTask
+from prism_cli.ports import Reply, RerankTask, Usage
+from prism_cli.reranker import Reranker
 from prism_cli.stages.rerank import RerankStage
 from tests.factories import jsonl, make_pair
 
@@ -19,13 +22,15 @@ Row = dict[str, Any]
 
 
 class ScriptedReranker:
-    """A logit is the number in a document; "broken" in it spoils the text."""
+    """A logit is the number in a document; "broken" in it spoils the text, of 10 tokens, or of 40
+    with "t40"."""
 
     spec = "fake:reranker"
     fingerprint = "fake"
 
     def __init__(self) -> None:
         self.asked: list[RerankTask] = []
+        self.rounds: list[list[str]] = []
         self.figures: Mapping[str, object] = {}
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -39,6 +44,7 @@ class ScriptedReranker:
 
     def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
         self.asked += payloads
+        self.rounds.append([task.document for task in payloads if task.max_new_tokens])
         return [self._one(task) for task in payloads]
 
     def _one(self, task: RerankTask) -> Reply:
@@ -50,17 +56,19 @@ class ScriptedReranker:
         value: Row = {"logit": logit, "truncated": "cut" in document}
         if task.max_new_tokens and logit > task.write_above:
             value["text"] = "yes <contribution>" if "broken" in document else WRITTEN
+            tokens = re.search(r"t(\d+)", document)
+            return Reply(value, usage=Usage(5, int(tokens[1]) if tokens else 10))
         return Reply(value)
 
 
 def rerank(
-    tmp_path: Path, rows: list[Row], *, evidence: bool = True
+    tmp_path: Path, rows: list[Row], **options: Any
 ) -> tuple[list[Row], RunSummary, ScriptedReranker]:
     """Rows out, in order, by the real engine."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(jsonl(rows))
     backend = ScriptedReranker()
-    stage = RerankStage(backend, max_new_tokens=9 if evidence else 0)
+    stage = RerankStage(Reranker(backend), RankOptions(**{"max_new_tokens": 9} | options))
     summary = run_rows(stage, [str(source)], RunOptions(output=out, quiet=True, max_rejects=1))
     return [orjson.loads(line) for line in out.read_bytes().splitlines()], summary, backend
 
@@ -189,3 +197,157 @@ def test_query_that_does_not_fit_is_rejected_and_the_rest_goes_on(tmp_path: Path
     assert [row["query_id"] for row in out] == ["q1"]
     (reject,) = rejects(tmp_path)
     assert (reject["line"], reject["field"], reject["reason"]) == (1, "query", "too long")
+
+
+def pairs_of(query: str, *documents: str) -> list[Row]:
+    return [
+        make_pair(query=query, query_id=query, doc_id=f"{query}{number}", document=document)
+        for number, document in enumerate(documents)
+    ]
+
+
+def told(out: list[Row]) -> list[str]:
+    """doc_id, and its evidence or why it has none."""
+    return [
+        f"{one['doc_id']} {one.get('predicted_evidence', one.get('evidence'))} "
+        f"{one['evidence_omitted']}"
+        for one in out
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "rounds"),
+    [
+        ({"evidence_top": 1}, ["b why None", "c None evidence_top", "a None evidence_top"], ["b"]),
+        ({"threshold": 0.8}, ["b why None", "c why None", "a None threshold"], None),
+        ({"threshold": 0.2}, ["b why None", "c why None", "a why None", "d why None"], None),
+        (
+            {"max_evidence_tokens": 60},
+            ["b why None", "c None max_evidence_tokens", "a None max_evidence_tokens"],
+            ["b", "c"],
+        ),
+    ],
+    ids=["top", "threshold", "low-threshold", "tokens"],
+)
+def test_limits_on_evidence_are_the_same_in_both_shapes(
+    tmp_path: Path, options: Row, expected: list[str], rounds: list[str] | None
+) -> None:
+    texts = {"a": "1", "b": "3 t50", "c": "2 t40", "d": "-1"}
+    documents = [{"doc_id": name, "text": text} for name, text in texts.items()]
+    (out,), summary, backend = rerank(tmp_path, [{"query": "q", "documents": documents}], **options)
+    whole = [*expected, "d None threshold"][:4]
+    assert told(out["results"]) == whole
+    if rounds:
+        asked = [task for task in backend.asked if task.max_new_tokens]
+        assert [task.document for task in asked] == [texts[name] for name in rounds]
+        assert {task.write_above for task in asked} == {-math.inf}
+    rows = [
+        make_pair(query="q", query_id="q", doc_id=name, document=text)
+        for name, text in texts.items()
+    ]
+    pairs, of_pairs, _ = rerank(second(tmp_path), rows, **options)
+    assert told(sorted(pairs, key=lambda row: row["rank"])) == whole
+    assert [row["doc_id"] for row in pairs] == list(texts), "in the order of the input"
+    assert of_pairs.figures == summary.figures
+    figures: Any = summary.figures["evidence"]
+    assert figures["given"] == sum(one.endswith("None") for one in whole)
+    for reason in ("threshold", "evidence_top", "max_evidence_tokens"):
+        assert figures.get(f"omitted_{reason}", 0) == sum(one.endswith(reason) for one in whole)
+
+
+def second(tmp_path: Path) -> Path:
+    path = tmp_path / "second"
+    path.mkdir()
+    return path
+
+
+def test_verdict_stays_whatever_the_threshold(tmp_path: Path) -> None:
+    out, _, _ = rerank(tmp_path, pairs_of("q", "1", "-1"), threshold=0.2)
+    assert [row["predicted_verdict"] for row in out] == ["yes", "no"]
+    assert [row["predicted_evidence"] for row in out] == ["why", "why"]
+
+
+def test_only_the_best_are_kept_and_the_others_are_never_written_for(tmp_path: Path) -> None:
+    documents = ["1", "3", "2", "-1"]
+    rows = [*pairs_of("p", *documents), {"query": "q", "documents": documents}]
+    out, summary, backend = rerank(tmp_path, rows, top_n=2)
+    assert [row.get("doc_id") for row in out] == ["p1", "p2", None]
+    assert [row["rank"] for row in out[:2]] == [1, 2]
+    assert [one["logit"] for one in out[2]["results"]] == [3.0, 2.0]
+    assert summary.counts.dropped == {"behind the best 2 of its query": 2}
+    assert summary.figures["behind_top_n"] == 4
+    written = [task.document for task in backend.asked if task.max_new_tokens]
+    assert sorted(set(written)) == ["2", "3"]
+    assert "evidence_omitted" not in out[0], "the verdict alone decides"
+
+
+def test_each_query_has_its_own_budget(tmp_path: Path) -> None:
+    rows = [row for query in "pqr" for row in pairs_of(query, "2 t30", "3 t30", "1 t30")]
+    out, summary, _ = rerank(tmp_path, rows, max_evidence_tokens=60)
+    assert [row["doc_id"] for row in out if row["predicted_evidence"]] == [
+        f"{query}{number}" for query in "pqr" for number in (0, 1)
+    ]
+    assert summary.figures["evidence"] == {
+        "given": 6,
+        "omitted_max_evidence_tokens": 3,
+        "tokens_written": 180,
+        "tokens_kept": 180,
+    }
+
+
+def test_scattered_queries_get_no_evidence_and_a_hint(tmp_path: Path) -> None:
+    rows = [*pairs_of("p", "1", "2"), *pairs_of("q", "5"), *pairs_of("p", "3", "4")]
+    out, summary, backend = rerank(tmp_path, rows, evidence_top=1, top_n=1)
+    assert len(out) == 5
+    assert told(out)[:2] == ["p0 None scattered", "p1 None scattered"]
+    assert told(out)[2] == "q0 why None"
+    assert {task.document for task in backend.asked if task.max_new_tokens} == {"5"}
+    assert summary.figures["hint"] == (
+        "4 rows of scattered queries have no rank and no evidence, and are all kept: --sort-queries"
+    )
+    assert summary.figures["evidence"] == {
+        "given": 1,
+        "omitted_scattered": 4,
+        "tokens_written": 10,
+        "tokens_kept": 10,
+    }
+
+
+def test_query_that_does_not_fit_rejects_all_its_rows_under_a_budget(tmp_path: Path) -> None:
+    rows = [*pairs_of("endless", "1", "2"), *pairs_of("q", "1")]
+    out, _, _ = rerank(tmp_path, rows, evidence_top=1)
+    assert [row["query"] for row in out] == ["q"]
+    assert [one["line"] for one in rejects(tmp_path)] == [1, 2]
+
+
+def test_groups_reach_over_the_engines_windows_and_over_broken_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[Row] = []
+    for query in "pqrst":
+        rows += pairs_of(query, "1", "2", "3", "4", "5")
+        rows.insert(-2, {"query": query})
+    rows.insert(7, {"query": "z", "documents": ["1", "2"]})
+    whole, _, _ = rerank(tmp_path, rows, evidence_top=2)
+    monkeypatch.setattr("prism_cli.engine.shard.WINDOW_ROWS", 4)
+    again, summary, backend = rerank(second(tmp_path), rows, evidence_top=2)
+    assert again == whole
+    assert summary.counts.rejected == 5
+    assert [row["doc_id"] for row in again if row.get("predicted_evidence")] == [
+        f"{query}{number}" for query in "prst" for number in (3, 4)
+    ], "the rows of q do not stand together"
+    assert len(backend.rounds) > 4
+
+
+def test_too_many_rows_of_a_query_are_held_for_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("engine.shard", "engine.window", "stages.rerank"):
+        monkeypatch.setattr(f"prism_cli.{module}.MAX_GROUP_ROWS", 3)
+    rows = [*pairs_of("p", "1", "2", "3", "4"), *pairs_of("q", "1", "2", "3")]
+    out, _, _ = rerank(tmp_path, rows, evidence_top=1)
+    assert [row["evidence_omitted"] for row in out] == ["scattered"] * 4 + [
+        "evidence_top",
+        "evidence_top",
+        None,
+    ]

@@ -1,0 +1,252 @@
+"""A reranker in Python: `Reranker("runs/2b").rank(query, documents)`.
+
+The commands hold the same object: `prism rerank` and `prism eval` with the engine's ledger behind
+it, mteb's adapter without.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.domain.scoring import relevance_score
+from prism_cli.errors import ArgumentError, RowError
+from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
+from prism_cli.ranking import DECIMALS, Result, ranking
+from prism_cli.rows.candidates import candidates, check_rerank_row
+
+WINDOW_PAIRS = 2048
+"""Pairs that are planned into batches together; a query is never divided."""
+ENGINES = ("transformers",)
+
+Documents = Sequence[str | Mapping[str, Any]]
+"""Texts, or {"text", "doc_id", "title"}, of which text alone must be there."""
+
+
+class Options(TypedDict, total=False):
+    """What `rank` takes besides the query and its documents."""
+
+    evidence: bool
+    top_n: int | None
+    evidence_top: int | None
+    threshold: float
+    max_evidence_tokens: int | None
+    max_new_tokens: int
+
+
+class Reranker:
+    """A model that scores documents, says yes or no, and writes evidence.
+
+    May be used by several threads, which take turns at the model batch by batch.
+
+    Args:
+        model: a model spec (hf:smollm2, a path, a run directory, a hub id), or a loaded runtime.
+        engine: transformers.
+        device: auto, cpu, cuda, cuda:1, …
+        dtype: auto (float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16.
+        attn: attention implementation; None for the model's own choice.
+        profile: prompt profile; None for the model's own.
+        max_tokens: prompt tokens; longer documents are cut.
+        batch_tokens: document tokens of a batch, padding included; None for what suits the device.
+
+    Raises:
+        ModelError: the model cannot be loaded, or is not fit to rerank.
+        ArgumentError: no such engine.
+    """
+
+    def __init__(
+        self,
+        model: str | RerankRuntime,
+        *,
+        engine: str = "transformers",
+        device: str = "auto",
+        dtype: str = "auto",
+        attn: str | None = None,
+        profile: str | None = None,
+        max_tokens: int = 10_240,
+        batch_tokens: int | None = None,
+    ) -> None:
+        if engine not in ENGINES:
+            raise ArgumentError(f"engine {engine!r}: unknown; one of {', '.join(ENGINES)}")
+        if isinstance(model, str):
+            from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+
+            chosen: dict[str, Any] = {} if attn is None else {"attn": attn}
+            model = load_reranker(
+                model,
+                device=device,
+                dtype=dtype,
+                profile=profile,
+                max_tokens=max_tokens,
+                batch_tokens=batch_tokens,
+                **chosen,
+            )
+        self.runtime: RerankRuntime = model
+        self._turn = threading.Lock()
+
+    @property
+    def spec(self) -> str:
+        """The model as the caller named it."""
+        return self.runtime.spec
+
+    def rank(
+        self,
+        query: str,
+        documents: Documents,
+        *,
+        evidence: bool = True,
+        top_n: int | None = None,
+        evidence_top: int | None = None,
+        threshold: float = 0.5,
+        max_evidence_tokens: int | None = None,
+        max_new_tokens: int = 512,
+    ) -> list[Result]:
+        """The documents, best first; what `prism rerank` writes as `results`.
+
+        Args:
+            evidence: also write contribution and evidence.
+            top_n: results at the most.
+            evidence_top: only the best so many documents get evidence.
+            threshold: score above which a document gets evidence; below .5 a document that is
+                judged no may get it too.
+            max_evidence_tokens: of the texts of all documents together, best first.
+            max_new_tokens: of one text.
+
+        Raises:
+            ArgumentError: a ValueError: an option out of range, a document of another shape, or a
+                query that is blank or too long for the model.
+        """
+        (results,) = self.rank_many(
+            [(query, documents)],
+            evidence=evidence,
+            top_n=top_n,
+            evidence_top=evidence_top,
+            threshold=threshold,
+            max_evidence_tokens=max_evidence_tokens,
+            max_new_tokens=max_new_tokens,
+        )
+        return results
+
+    def rank_many(
+        self, queries: Sequence[tuple[str, Documents]], **options: Unpack[Options]
+    ) -> list[list[Result]]:
+        """As `rank`, for several (query, documents), whose documents share batches.
+
+        Args:
+            options: as `rank` takes them; each query has its own budget.
+
+        Raises:
+            ArgumentError: as `rank`; nothing is returned then.
+        """
+        wanted = RankOptions(**options)
+        asked = [(query, _documents(query, given)) for query, given in queries]
+        found: list[list[Result]] = []
+        for window in _windows(asked):
+            found += self._ranked(window, wanted)
+        self._forget()
+        return found
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The score of each (query, document), in [0, 1]; pairs of a query share its prompt.
+
+        Raises:
+            ArgumentError: a query that is too long for the model.
+        """
+        scores = [0.0] * len(pairs)
+        for batch in self.replies(pairs):
+            for place, reply in batch:
+                if reply.refusal is not None:
+                    raise ArgumentError(f"pairs[{place}]: query: {reply.refusal}")
+                scores[place] = round(relevance_score(float(reply.value["logit"])), DECIMALS)
+        return scores
+
+    def request(self, query: str, document: str) -> Request:
+        """The question for a pair's logit, for the engine."""
+        return rerank_request(self.runtime, RerankTask(query, document))
+
+    def replies(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[int, Reply]]]:
+        """For each batch as it is done: the place of a (query, document), and the reply with its
+        logit."""
+        place: dict[str, int] = {}
+        for query, _ in pairs:
+            place.setdefault(query, len(place))
+        order = sorted(range(len(pairs)), key=lambda index: place[pairs[index][0]])
+        for start in range(0, len(order), WINDOW_PAIRS):
+            window = order[start : start + WINDOW_PAIRS]
+            tasks = [RerankTask(*pairs[index]) for index in window]
+            for batch, answers in self._answers(tasks):
+                yield [(window[row], reply) for row, reply in zip(batch, answers, strict=True)]
+        self._forget()
+
+    def _ranked(
+        self, queries: Sequence[tuple[str, list[tuple[str, str]]]], options: RankOptions
+    ) -> list[list[Result]]:
+        """Each query's results, taken on together, step by step, as the engine does."""
+        works = [ranking(self.runtime, query, texts, options) for query, texts in queries]
+        results: dict[int, list[Result]] = {}
+        replies: dict[bytes, Reply] = {}
+        groups: dict[int, Sequence[Request]] = dict.fromkeys(range(len(works)), ())
+        begun = False
+        while groups:
+            waiting: dict[int, Sequence[Request]] = {}
+            for number, group in groups.items():
+                work = works[number]
+                try:
+                    answered = [replies[request.key] for request in group]
+                    waiting[number] = work.send(answered) if begun else next(work)
+                except StopIteration as end:
+                    results[number] = end.value.results
+                except RowError as error:
+                    raise _refused(queries[number][0], error) from None
+            begun, groups = True, waiting
+            asked = list({one.key: one for group in groups.values() for one in group}.values())
+            replies = {}
+            for batch, answers in self._answers([one.payload for one in asked]):
+                replies |= {
+                    asked[place].key: reply for place, reply in zip(batch, answers, strict=True)
+                }
+        return [results[number] for number in range(len(works))]
+
+    def _answers(self, tasks: Sequence[RerankTask]) -> Iterator[tuple[list[int], list[Reply]]]:
+        """Places and replies of each batch; other threads may work between batches."""
+        with self._turn:
+            batches = self.runtime.plan(tasks)
+        for batch in batches:
+            with self._turn:
+                answers = self.runtime.answer([tasks[place] for place in batch])
+            yield batch, answers
+
+    def _forget(self) -> None:
+        with self._turn:
+            self.runtime.forget()
+
+
+def _windows(
+    queries: Sequence[tuple[str, list[tuple[str, str]]]],
+) -> Iterator[list[tuple[str, list[tuple[str, str]]]]]:
+    window: list[tuple[str, list[tuple[str, str]]]] = []
+    size = 0
+    for query, texts in queries:
+        window.append((query, texts))
+        size += len(texts)
+        if size >= WINDOW_PAIRS:
+            yield window
+            window, size = [], 0
+    yield window
+
+
+def _documents(query: str, given: Documents) -> list[tuple[str, str]]:
+    """(doc_id, text) of what a caller passed."""
+    if isinstance(given, str):
+        raise ArgumentError("documents: expected a sequence of documents, found a single string")
+    documents = [dict(one) if isinstance(one, Mapping) else one for one in given]
+    row = {"query": query, "documents": documents}
+    try:
+        check_rerank_row(row)
+    except RowError as error:
+        raise _refused(query, error) from None
+    return candidates(row)
+
+
+def _refused(query: object, error: RowError) -> ArgumentError:
+    return ArgumentError(f"{error} (query {str(query)[:60]!r})")

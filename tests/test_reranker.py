@@ -1,0 +1,190 @@
+"""`Reranker` against what `prism rerank` writes, on a tiny random model."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from prism_cli import Reranker
+from prism_cli.errors import ArgumentError, PrismError
+from prism_cli.modeling.embedded import smollm2_path
+from tests.door import prism
+from tests.factories import jsonl, read_jsonl
+from tests.modeling.tiny import tiny_model
+
+QUERIES = ["capital of France?", "what drives the mill"]
+DOCUMENTS: list[Any] = [
+    "Paris is the capital of France.",
+    {"text": "The river is in the town.", "title": "River"},
+    "Steam drives the mill.",
+    {"doc_id": "b", "text": "A cow. <|im_end|>"},
+    {"doc_id": "a", "text": "A cow. <|im_end|>"},
+    "",
+]
+ROWS = [{"query": query, "documents": DOCUMENTS} for query in QUERIES]
+SETTINGS = {"max_tokens": 128, "batch_tokens": 64, "device": "cpu"}
+WORDS = ("--max-tokens", "128", "--batch-tokens", "64", "--device", "cpu", "--max-new-tokens", "4")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model with SmolLM2's tokenizer."""
+    path = tmp_path_factory.mktemp("model")
+    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(smollm2_path() / name, path / name)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reranker(model: Path) -> Reranker:
+    return Reranker(str(model), **SETTINGS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"evidence": False, "top_n": 3},
+        {"threshold": 0.295},
+        {"threshold": 0.2, "max_evidence_tokens": 10, "top_n": 5},
+        {"threshold": 0.0, "evidence_top": 2},
+    ],
+    ids=["plain", "scores", "threshold", "tokens", "top"],
+)
+def test_rank_gives_the_bytes_that_the_command_writes(
+    model: Path, reranker: Reranker, options: dict[str, Any]
+) -> None:
+    (written,) = by_command(model, ROWS[:1], options)
+    ours = reranker.rank(QUERIES[0], DOCUMENTS, **options, max_new_tokens=4)
+    assert orjson.dumps(ours) == orjson.dumps(written)
+    if "max_evidence_tokens" in options:
+        reasons = [one["evidence_omitted"] for one in ours]
+        assert {None, "max_evidence_tokens"} <= set(reasons)
+
+
+def test_several_queries_give_the_bytes_of_several_rows(model: Path, reranker: Reranker) -> None:
+    """Other batches may move the last decimal: the same rows in the same window do not."""
+    options: dict[str, Any] = {"threshold": 0.2, "max_evidence_tokens": 10}
+    ours = reranker.rank_many(
+        [(query, DOCUMENTS) for query in QUERIES], **options, max_new_tokens=4
+    )
+    assert orjson.dumps(ours) == orjson.dumps(by_command(model, ROWS, options))
+
+
+def by_command(model: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
+    Path("in.jsonl").write_bytes(jsonl(rows))
+    words = [
+        word for name, value in options.items() for word in ("--set", f"{name}={value}".lower())
+    ]
+    done = prism("rerank", "in.jsonl", "-o", "out.jsonl", "--model", model, *WORDS, *words)
+    assert done.returncode == 0, done.stderr
+    return [row["results"] for row in read_jsonl(Path("out.jsonl"))]
+
+
+def test_score_is_that_of_rank(reranker: Reranker) -> None:
+    pairs = [(query, text) for text in ("Steam.", "A cow.") for query in QUERIES]
+    expected = {
+        (query, text): one["relevance_score"]
+        for query in QUERIES
+        for text in ("Steam.", "A cow.")
+        for one in reranker.rank(query, [text], evidence=False)
+    }
+    assert reranker.score(pairs) == pytest.approx([expected[pair] for pair in pairs], abs=2e-6)
+    assert reranker.score([]) == []
+    assert reranker.rank("q", []) == []
+    assert reranker.rank_many([]) == []
+
+
+def test_threads_take_turns(reranker: Reranker) -> None:
+    def work(query: str) -> object:
+        return reranker.rank(query, DOCUMENTS, max_new_tokens=4)
+
+    expected = [work(query) for query in QUERIES * 3]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(work, QUERIES * 3)) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "documents", "options", "told"),
+    [
+        ("word " * 200, ["a"], {}, "query: .*'word word"),
+        (" ", ["a"], {}, "blank"),
+        ("q", ["a", {"title": "t"}], {}, r"documents\[1\].text: expected a string"),
+        ("q", [3], {}, r"documents\[0\]: expected a string or an object, found number 3"),
+        ("q", "a", {}, "found a single string"),
+        ("q", ["a"], {"top_n": 0}, "top_n: expected 1 or more, found 0"),
+    ],
+    ids=["long", "blank", "no-text", "number", "string", "top_n"],
+)
+def test_what_cannot_be_ranked_is_a_value_error(
+    reranker: Reranker, query: str, documents: Any, options: Any, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told) as caught:
+        reranker.rank(query, documents, **options)
+    assert isinstance(caught.value, PrismError)
+
+
+def test_unknown_engine_is_named() -> None:
+    with pytest.raises(ArgumentError, match="engine 'tgi': unknown; one of transformers"):
+        Reranker("hf:smollm2", engine="tgi")
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    code = (
+        "import sys\nimport prism_cli\n"
+        "assert 'Reranker' in prism_cli.__all__\n"
+        "loaded = {name for name in sys.modules if name.startswith('prism_cli')}\n"
+        "assert loaded == {'prism_cli'}, loaded\n"
+        "prism_cli.Reranker\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert not hasattr(prism_cli, 'reranked')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_killed_between_scores_and_texts_goes_on(model: Path, tmp_path: Path) -> None:
+    rows = [
+        {"query": query, "document": text}
+        for query in QUERIES
+        for text in ("Paris.", "Steam drives the mill.", "A cow.")
+    ]
+    given = tmp_path / "in.jsonl"
+    given.write_bytes(jsonl(rows))
+    limits = ("--threshold", "0.1", "--max-evidence-tokens", "9", "--top-n", "2", "-q")
+
+    def words(folder: str) -> list[str]:
+        out = tmp_path / folder / "out.jsonl"
+        out.parent.mkdir(exist_ok=True)
+        own = ["rerank", given, "-o", out, "--model", model, *WORDS, *limits, "--json"]
+        return list(map(str, own))
+
+    whole = prism(*words("whole"))
+    assert whole.returncode == 0, whole.stderr
+    died = subprocess.run(
+        [sys.executable, "-m", "prism_cli", *words("killed")],
+        env={**os.environ, "PRISM_CRASH_AT": "after-commit"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert not (tmp_path / "killed" / "out.jsonl").exists()
+    again = prism(*words("killed"))
+    assert again.returncode == 0, again.stderr
+    name = "out.jsonl"
+    made = (tmp_path / "killed" / name).read_bytes()
+    assert made == (tmp_path / "whole" / name).read_bytes()
+    first, second = (orjson.loads(done.stdout) for done in (whole, again))
+    assert second["usage"]["from_ledger"] == 6, "the scores"
+    assert second["usage"]["asked"] == first["usage"]["asked"] - 6 > 0
+    assert second["figures"] == first["figures"]
+    assert second["counts"] == first["counts"]
+    assert first["counts"]["dropped"] == {"behind the best 2 of its query": 2}
+    assert first["figures"]["evidence"]["tokens_kept"] <= 9 * len(QUERIES)

@@ -82,9 +82,6 @@ class PromptEncoder:
         self._whole = bare_tokenizer(backend, keep_added=True)
         self._plain = bare_tokenizer(backend, keep_added=False)
         self.control_ids = frozenset(backend.get_added_tokens_decoder())
-        self.yes_id, self.no_id = self._single("yes"), self._single("no")
-        self.eos_id = self._control(CHAT_END)
-        self._control("<|im_start|>")
         # Texts are pre-tokenized with the space that the template has in front of them.
         head, self._before_query = profile.before_query[:-1], profile.before_query[-1:]
         self._between, self._lead = profile.before_document[:-1], profile.before_document[-1:]
@@ -92,6 +89,9 @@ class PromptEncoder:
         self._suffix_ids: list[int] = self._whole.encode(
             profile.suffix, add_special_tokens=False
         ).ids
+        self.eos_id = self._control(CHAT_END)
+        self._control("<|im_start|>")
+        self.yes_id, self.no_id = self._verdict("yes"), self._verdict("no")
         self._prefixes: dict[str, list[int]] = {}
         self._check_seams()
 
@@ -212,14 +212,17 @@ class PromptEncoder:
             )
         return ids
 
-    def _single(self, word: str) -> int:
-        ids = self._plain.encode(word).ids
-        if len(ids) != 1:
+    def _verdict(self, word: str) -> int:
+        ids: list[int] = self._plain.encode(word).ids
+        behind = self._whole.encode(self.profile.suffix + word, add_special_tokens=False).ids
+        if len(ids) != 1 or behind != self._suffix_ids + ids:
+            found = len(behind) - len(self._suffix_ids)
             raise ModelError(
-                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, found "
-                f"{len(ids)}; a reranker reads its score from that token"
+                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, alone and "
+                f"behind the prompt, found {len(ids)} and {found}, or others; a reranker reads its "
+                "score from that token. Choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
             )
-        return int(ids[0])
+        return ids[0]
 
     def _control(self, text: str) -> int:
         ids = self._whole.encode(text, add_special_tokens=False).ids

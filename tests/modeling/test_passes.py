@@ -21,10 +21,9 @@ PASSES = [
     ("qwen3_5", HybridPass),
 ]
 TOLERANCE = 1e-5
-# bfloat16 keeps 8 bits: one rounding moves a hidden state of 4 by up to 2**-7. It is rounded some
-# ten times a layer, in an order that depends on the batch. Measured on the shapes here: up to .085
-# where a state that padding has moved differs by more than .5.
-BF16_TOLERANCE = 0.15
+# bfloat16 keeps 8 bits: one rounding of a hidden state of 2 to 4 moves it by up to 2**-7, and some
+# ten roundings a layer fall otherwise in another order of work. Largest of five seeds: .055.
+BF16_TOLERANCE = 0.1
 LOT = random.Random(3)
 
 

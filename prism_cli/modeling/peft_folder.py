@@ -60,7 +60,7 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     if any(".lm_head." in key or ".embed_tokens." in key for key in weights):
         _untie(model)
     tuned = get_peft_model(model, config)
-    result = set_peft_model_state_dict(tuned, weights)
+    result: Any = set_peft_model_state_dict(tuned, weights)
     prefix = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
     missing = sorted(key for key in result.missing_keys if prefix in key)
     for what, keys in (("no place for", sorted(result.unexpected_keys)), ("not found", missing)):
@@ -104,7 +104,7 @@ def _without_language_model(pattern: str) -> str:
     return re.sub(r"language_model(\\?\.)", "", pattern)
 
 
-def _untie(model: PreTrainedModel) -> None:
+def _untie(model: Any) -> None:
     """Give the head weights of its own, so that what is added to it is not added to embeddings."""
     head, embed = model.get_output_embeddings(), model.get_input_embeddings()
     if isinstance(head, nn.Linear) and head.weight is getattr(embed, "weight", None):

@@ -33,7 +33,7 @@ IDS = torch.tensor([[5, 6, 7, 8, 9]])
 
 
 def reranker(path: Path) -> TransformersReranker:
-    return TransformersReranker(load_model(str(path)), str(path), evidence=False)
+    return TransformersReranker(load_model(str(path)), str(path))
 
 
 def logits(model: Any) -> torch.Tensor:

@@ -3,7 +3,9 @@
 The control tokens of a prompt come from the template alone. Query and document go through a copy of
 the tokenizer that knows no added token, special or not, so `<|im_end|>` or `<think>` in a text is
 spelled out in ordinary tokens; a last check holds the result against all control ids. Clean text
-gets exactly the ids of tokenizing the whole prompt in one go.
+gets exactly the ids of tokenizing the whole prompt in one go: both texts are cut from the template
+in front of a space, which the pre-tokenizers of byte-level models never join to what is before it,
+and with which no character composes (NFC).
 """
 
 import json
@@ -25,6 +27,7 @@ _PROBES = (
     ("q\n", "\n\ndocument \n"),
     (" ¿qué? ", "  «文書» é"),
     ("1 2 3:", ": !?"),
+    ("\u0301e\u0301\r\n", "\u0338=\u0338 \u200d\r\n \u0338"),
     ("x", ""),
 )
 
@@ -78,22 +81,17 @@ class PromptEncoder:
         backend = fast_backend(tokenizer, f"tokenizer {_name(tokenizer)}")
         self._whole = bare_tokenizer(backend, keep_added=True)
         self._plain = bare_tokenizer(backend, keep_added=False)
-        added = backend.get_added_tokens_decoder()
-        self.control_ids = frozenset(added)
-        self.yes_id, self.no_id = self._single("yes"), self._single("no")
-        self.eos_id = self._control(CHAT_END)
-        self._control("<|im_start|>")
-        # The last control token before the query ends the part that is the same for every prompt.
-        head, self._before_query = _after_last(
-            profile.before_query, [token.content for token in added.values()]
-        )
+        self.control_ids = frozenset(backend.get_added_tokens_decoder())
+        # Texts are pre-tokenized with the space that the template has in front of them.
+        head, self._before_query = profile.before_query[:-1], profile.before_query[-1:]
+        self._between, self._lead = profile.before_document[:-1], profile.before_document[-1:]
         self._head_ids: list[int] = self._whole.encode(head, add_special_tokens=False).ids
         self._suffix_ids: list[int] = self._whole.encode(
             profile.suffix, add_special_tokens=False
         ).ids
-        # The seam lies in front of a space: texts are pre-tokenized with the space in front.
-        between = profile.before_document
-        self._between, self._lead = between[:-1], between[-1:]
+        self.eos_id = self._control(CHAT_END)
+        self._control("<|im_start|>")
+        self.yes_id, self.no_id = self._verdict("yes"), self._verdict("no")
         self._prefixes: dict[str, list[int]] = {}
         self._check_seams()
 
@@ -128,11 +126,12 @@ class PromptEncoder:
 
     def encode_each(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt | RowError]:
         """As `encode_batch`, with the error in the place of a prompt that cannot be."""
-        encodings = self._plain.encode_batch_fast([self._lead + text for _, text in pairs])
         results: list[EncodedPrompt | RowError] = []
-        for (query, _), encoding in zip(pairs, encodings, strict=True):
+        for (query, _), document in zip(
+            pairs, self._each([text for _, text in pairs]), strict=True
+        ):
             try:
-                results.append(self.join(query, self._checked(encoding.ids, "document")))
+                results.append(self.join(query, self._checked(document, "document")))
             except RowError as error:
                 results.append(error)
         return results
@@ -146,7 +145,7 @@ class PromptEncoder:
         ids = self._prefixes.get(query)
         if ids is None:
             text = f"{self._before_query}{query}{self._between}"
-            ids = self._head_ids + self._checked(self._plain.encode(text).ids, "query")
+            ids = self._head_ids + self._checked(self._ids(text), "query")
             room = self.max_tokens - len(self._suffix_ids) - 1
             if len(ids) > room:
                 raise RowError(
@@ -161,9 +160,7 @@ class PromptEncoder:
 
     def document_ids(self, documents: Sequence[str]) -> list[list[int]]:
         """Each document's own tokens, uncut, without the suffix; the same for every query."""
-        texts = [self._lead + document for document in documents]
-        encodings = self._plain.encode_batch_fast(texts)
-        return [self._checked(encoding.ids, "document") for encoding in encodings]
+        return [self._checked(ids, "document") for ids in self._each(documents)]
 
     def encode_target(
         self, verdict: str, contribution: str | None = None, evidence: str | None = None
@@ -174,7 +171,7 @@ class PromptEncoder:
             RowError: the verdict is neither "yes" nor "no", or a text of a "yes" is blank.
         """
         text = render_target(verdict, contribution, evidence)
-        ids = self._checked(self._plain.encode(text).ids, "evidence")
+        ids = self._checked(self._ids(text), "evidence")
         if ids[0] != (self.yes_id if verdict == "yes" else self.no_id):
             raise RowError("contribution", "merges with the verdict into another token")
         return [*ids, self.eos_id]
@@ -190,21 +187,42 @@ class PromptEncoder:
         truncated = len(document_ids) > room
         return EncodedPrompt(prefix, document_ids[:room] + self._suffix_ids, truncated)
 
-    def _checked(self, ids: list[int], field: str) -> list[int]:
+    def _each(self, documents: Sequence[str]) -> list[list[int] | None]:
+        """Ids of each document behind the template's space; None where it is no Unicode."""
+        texts = [self._lead + document for document in documents]
+        try:
+            return [encoding.ids for encoding in self._plain.encode_batch_fast(texts)]
+        except TypeError:
+            return [self._ids(text) for text in texts]
+
+    def _ids(self, text: str) -> list[int] | None:
+        try:
+            ids: list[int] = self._plain.encode(text).ids
+        except TypeError:
+            text.encode("utf-8", "surrogatepass")  # not a string at all: the caller's mistake
+            return None
+        return ids
+
+    def _checked(self, ids: list[int] | None, field: str) -> list[int]:
+        if ids is None:
+            raise RowError(field, "is not Unicode: it holds a lone surrogate")
         if not self.control_ids.isdisjoint(ids):
             raise RowError(
                 field, "holds text that this tokenizer can only write as a control token"
             )
         return ids
 
-    def _single(self, word: str) -> int:
-        ids = self._plain.encode(word).ids
-        if len(ids) != 1:
+    def _verdict(self, word: str) -> int:
+        ids: list[int] = self._plain.encode(word).ids
+        behind = self._whole.encode(self.profile.suffix + word, add_special_tokens=False).ids
+        if len(ids) != 1 or behind != self._suffix_ids + ids:
+            found = len(behind) - len(self._suffix_ids)
             raise ModelError(
-                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, found "
-                f"{len(ids)}; a reranker reads its score from that token"
+                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, alone and "
+                f"behind the prompt, found {len(ids)} and {found}, or others; a reranker reads its "
+                "score from that token. Choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
             )
-        return int(ids[0])
+        return ids[0]
 
     def _control(self, text: str) -> int:
         ids = self._whole.encode(text, add_special_tokens=False).ids
@@ -260,12 +278,6 @@ def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
     if not keep_added:
         state["added_tokens"] = []
     return Tokenizer.from_str(json.dumps(state))
-
-
-def _after_last(text: str, marks: Sequence[str]) -> tuple[str, str]:
-    """`text` split behind the last occurrence of any of `marks`."""
-    end = max((text.rfind(mark) + len(mark) for mark in marks if mark in text), default=0)
-    return text[:end], text[end:]
 
 
 def _name(tokenizer: PreTrainedTokenizerBase) -> str:

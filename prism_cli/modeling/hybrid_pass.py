@@ -7,6 +7,7 @@ decay are switched off (beta = 0, g = 0), and the window is taken at each row's 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -125,7 +126,7 @@ class HybridPass:
         positions = torch.tensor(before, device=self.device)[:, None] + steps
         visible = visible_keys(before, lengths).to(self.device)
         ends = torch.tensor(lengths, device=self.device)
-        layers = self._joined([s for s in states if s is not None], lead)
+        layers = self._joined([s for s in states if s is not None], lead, longest)
         cache = self._cache(layers, lead, ends)
         with self._untouched_by(steps[None] >= ends[:, None]):
             mask = additive_mask(visible, longest, self.dtype)
@@ -158,18 +159,32 @@ class HybridPass:
             for hook in hooks:
                 hook.remove()
 
-    def _joined(self, states: Sequence[PrefixState], lead: int) -> list[tuple[Tensor, Tensor]]:
-        """Prefix states as one batch, keys and values right-aligned; [] where there are none."""
+    def _joined(
+        self, states: Sequence[PrefixState], lead: int, more: int
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Prefix states as one batch; [] where there are none.
+
+        Keys and values end at `lead`, with room for `more` tokens behind.
+        """
         if not states:
             return []
+        runs = [list(run) for _, run in groupby(states, key=id)]
+        counts = torch.tensor([len(run) for run in runs], device=self.device)
         layers = []
         for index, is_attention in enumerate(self.attention):
             both = []
             for part in (0, 1):
-                each = [state.layers[index][part] for state in states]
-                if is_attention:
-                    each = [functional.pad(one, (0, 0, lead - one.shape[1], 0)) for one in each]
-                both.append(torch.stack(each))
+                each = [run[0].layers[index][part] for run in runs]
+                if not is_attention:
+                    both.append(torch.stack(each).repeat_interleave(counts, dim=0))
+                    continue
+                heads, _, size = each[0].shape
+                joined = each[0].new_zeros(len(states), heads, lead + more, size)
+                row = 0
+                for one, run in zip(each, runs, strict=True):
+                    joined[row : row + len(run), :, lead - one.shape[1] : lead] = one
+                    row += len(run)
+                both.append(joined)
             layers.append((both[0], both[1]))
         return layers
 

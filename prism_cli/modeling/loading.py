@@ -1,13 +1,10 @@
 """A model spec to a prompt encoder, or to a model ready to score.
 
-Specs: `hf:smollm2` (embedded), `hf:PATH` or PATH (a directory: weights, an adapter, or a run with
-its best/ or last/), else a hub id, with or without `hf:`, and `@REVISION` behind it.
 safetensors only; code from a model repository is never run.
 """
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +21,16 @@ from transformers import (
 
 from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError
+from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.digests import directory_digest
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.model_dir import guess_profile, read_profile
+from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.peft_folder import merge_adapter
 from prism_cli.modeling.quiet import quiet_transformers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
-_SMALL_FILES = ["*.json", "*.txt", "*.jinja", "tokenizer.model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,8 @@ def load_encoder(
         ModelError: no such model, or its tokenizer is not fit.
         UsageError: no such profile.
     """
-    path = model_path(spec, weights=False)
-    tokenizer = load_tokenizer(path)
-    return PromptEncoder(tokenizer, choose_profile(path, tokenizer, profile), max_tokens)
+    tokenizer, chosen = _tokenizer_and_profile(model_path(spec, weights=False), profile)
+    return PromptEncoder(tokenizer, chosen, max_tokens)
 
 
 def load_model(
@@ -83,14 +80,13 @@ def load_model(
         ModelError: no such model, no tokenizer, no weights, or weights that do not fit.
     """
     path = model_path(spec)
-    tokenizer = load_tokenizer(path)
-    chosen = choose_profile(path, tokenizer, profile)
+    tokenizer, chosen = _tokenizer_and_profile(path, profile)
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     base, adapter = _base_and_adapter(path)
     model = _load_weights(base, kind)
     if adapter is not None:
-        model = _merge_adapter(model, adapter)
+        model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
     module.train(False).requires_grad_(False).to(place)
     fingerprint = _fingerprint(base, adapter)
@@ -138,23 +134,6 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def model_path(spec: str, *, weights: bool = True) -> Path:
-    """The local directory of a model spec; fetches what is not there, without weights if so told.
-
-    Raises:
-        ModelError: neither a directory nor a model of the hub; says what was tried.
-    """
-    name = spec.removeprefix("hf:")
-    if name == "smollm2":
-        return smollm2_path()
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _inside(path)
-    if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise ModelError(f"model {spec}: expected a directory, found {_what(path)}")
-    return _from_hub(spec, name, weights)
-
-
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model directory.
 
@@ -178,10 +157,11 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
 def choose_profile(
     path: Path, tokenizer: PreTrainedTokenizerBase, name: str | None = None
 ) -> Profile:
-    """`name`'s profile, else prism.json's, else what name and vocabulary suggest.
+    """`name`'s profile, else prism.json's, else the chat template's, else what names suggest.
 
     Raises:
-        ModelError: prism.json names a template of another hash.
+        ModelError: prism.json names a template of another hash, or the folder is a reranker of
+            sentence-transformers with a prompt that we do not know.
         UsageError: no such profile.
     """
     if name is not None:
@@ -189,12 +169,31 @@ def choose_profile(
     note = read_profile(path)
     if note is not None:
         return note.profile
+    found = template_profile(path, tokenizer)
+    if found is not None:
+        return found
+    if _is_adapter(path):
+        return choose_profile(model_path(_base_of(path), weights=False), tokenizer)
     think = {"<think>", "</think>"} <= set(tokenizer.get_added_vocab())
     return guess_profile(_model_name(path), think)
 
 
+def _tokenizer_and_profile(
+    path: Path, profile: str | None
+) -> tuple[PreTrainedTokenizerBase, Profile]:
+    """Of an adapter without a tokenizer, the base's."""
+    has_own = any((path / name).is_file() for name in _TOKENIZER_FILES)
+    where = path if has_own or not _is_adapter(path) else model_path(_base_of(path), weights=False)
+    tokenizer = load_tokenizer(where)
+    return tokenizer, choose_profile(path, tokenizer, profile)
+
+
+def _is_adapter(path: Path) -> bool:
+    return (path / "adapter_config.json").is_file()
+
+
 def _base_and_adapter(path: Path) -> tuple[Path, Path | None]:
-    if (path / "adapter_config.json").is_file():
+    if _is_adapter(path):
         return model_path(_base_of(path)), path
     return path, None
 
@@ -202,41 +201,6 @@ def _base_and_adapter(path: Path) -> tuple[Path, Path | None]:
 def _fingerprint(base: Path, adapter: Path | None) -> str:
     digests = [directory_digest(one) for one in (base, adapter) if one is not None]
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
-
-
-def _inside(path: Path) -> Path:
-    """The directory that holds the model: `path`, or a run's best/ or last/."""
-    for found in (path, path / "best", path / "last"):
-        if (found / "config.json").is_file() or (found / "adapter_config.json").is_file():
-            return found
-    raise ModelError(
-        f"model {path}: expected config.json or adapter_config.json in it, or in its best/ or "
-        f"last/, found {', '.join(sorted(os.listdir(path))[:5]) or 'an empty directory'}"
-    )
-
-
-def _from_hub(spec: str, name: str, weights: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    repository, _, revision = name.partition("@")
-    patterns = [*_SMALL_FILES, "*.safetensors"] if weights else _SMALL_FILES
-    try:
-        return Path(
-            snapshot_download(
-                repository,
-                revision=revision or None,
-                allow_patterns=patterns,
-                ignore_patterns=["*/*"],
-            )
-        )
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"model {spec}: no directory of that name here, not in the hub cache, and the hub "
-            f"could not be asked or does not have it ({type(error).__name__}). Give a path, "
-            "check the name, log in with `hf auth login`, or fetch it where there is a network: "
-            f"hf download {repository}"
-        ) from error
 
 
 def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -247,7 +211,7 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
     loader: Any = AutoModelForCausalLM
     try:
         with quiet_transformers():
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+            config = _text_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
             model, report = loader.from_pretrained(
                 path,
                 config=config,
@@ -263,21 +227,25 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
             f"model {path}: {len(missing)} weights are not in its files, such as {missing[0]}; "
             "they would be random numbers"
         )
+    if strange := sorted(report["unexpected_keys"]):
+        raise ModelError(
+            f"model {path}: {len(strange)} weights of its files have no place in a "
+            f"{type(model).__name__}, such as {strange[0]}; it is a model of another kind, "
+            f"whose scores would not be its own ({', '.join(config.architectures or ['?'])})"
+        )
     assert isinstance(model, PreTrainedModel)
+    # Else a checkpoint read from `model.language_model…` would be written under these names, which
+    # belong to another class than its config names.
+    vars(model).pop("_weight_conversions", None)
     return model
 
 
-def _merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    from peft import PeftModel
-
-    try:
-        with quiet_transformers():
-            tuned = PeftModel.from_pretrained(model, str(adapter))
-            merged = tuned.merge_and_unload(safe_merge=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model {adapter}: the adapter does not fit: {_first(error)}") from error
-    assert isinstance(merged, PreTrainedModel)
-    return merged
+def _text_config(config: Any) -> Any:
+    """The text model's own settings; a tied head may be told at the top only."""
+    text = config.get_text_config()
+    if text is not config and config.tie_word_embeddings:
+        text.tie_word_embeddings = True
+    return config
 
 
 def _base_of(adapter: Path) -> str:
@@ -302,10 +270,6 @@ def _revision(path: Path) -> str | None:
 def _model_name(path: Path) -> str:
     """The repository's name inside the hub's cache, else the directory's."""
     return path.parent.parent.name if path.parent.name == "snapshots" else path.name
-
-
-def _what(path: Path) -> str:
-    return "a file" if path.is_file() else "nothing there"
 
 
 def _first(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """prism.json in a model directory: the prompt that its weights were trained with.
 
-{"profile": name, "profile_hash": SHA-256 of the template, "base": model spec of the base, or null}
+{"profile": name, "profile_hash": SHA-256 of the template, "base": model spec of the base, or null,
+"instruct": the task, where it is not the profile's own}
 """
 
 import json
@@ -24,6 +25,8 @@ class ModelNote:
 def write_profile(directory: Path, profile: Profile, base: str | None = None) -> None:
     """Name the profile of the weights in `directory`, and the spec of their base."""
     note = {"profile": profile.name, "profile_hash": profile.hash, "base": base}
+    if profile != PROFILES[profile.name]:
+        note["instruct"] = profile.instruct
     (directory / FILE_NAME).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
 
@@ -39,6 +42,7 @@ def read_profile(directory: Path) -> ModelNote | None:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         name, digest, base = note["profile"], note["profile_hash"], note.get("base")
+        instruct = note.get("instruct")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{path}: expected {{profile, profile_hash, base}}, found {error!r}; "
@@ -47,6 +51,8 @@ def read_profile(directory: Path) -> ModelNote | None:
     profile = PROFILES.get(name) if isinstance(name, str) else None
     if profile is None:
         raise ModelError(f"{path}: unknown profile {name!r}; one of {', '.join(PROFILES)}")
+    if isinstance(instruct, str):
+        profile = profile.with_instruct(instruct)
     if digest != profile.hash:
         raise ModelError(
             f"{path}: the weights were trained with profile {name} of hash {str(digest)[:12]}…, "

@@ -8,7 +8,8 @@ from transformers import PreTrainedTokenizerBase
 
 from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.encode import bare_tokenizer, fast_backend
-from prism_cli.modeling.loading import load_tokenizer, model_path
+from prism_cli.modeling.loading import load_tokenizer
+from prism_cli.modeling.model_path import model_path
 from prism_cli.modeling.quiet import quiet_transformers
 
 _FILE = "tokenizer.json"

@@ -27,11 +27,11 @@ from prism_cli.modeling.loading import (
     LoadedModel,
     load_encoder,
     load_model,
-    model_path,
     resolve_device,
 )
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
+from prism_cli.modeling.model_path import model_path
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards

@@ -20,10 +20,10 @@ from prism_cli.modeling.loading import (
     load_model,
     load_tokenizer,
     model_fingerprint,
-    model_path,
     resolve_device,
     resolve_dtype,
 )
+from prism_cli.modeling.model_path import model_path
 from prism_cli.modeling.prompt_state import BatchState, PrefixState
 from prism_cli.ports import Reply, Usage
 

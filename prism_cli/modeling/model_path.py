@@ -1,0 +1,71 @@
+"""A model spec to the directory that holds the model.
+
+Specs: `hf:smollm2` (embedded), `hf:PATH` or PATH (a directory: weights, an adapter, or a run with
+its best/ or last/), else a hub id, with or without `hf:`, and `@REVISION` behind it.
+"""
+
+import os
+from pathlib import Path
+
+from prism_cli.errors import ModelError
+from prism_cli.modeling.embedded import smollm2_path
+
+_SMALL_FILES = ["*.json", "*.txt", "*.jinja", "tokenizer.model"]
+# Subfolders, but for 1_LogitScore and its like.
+_NOT_FETCHED = ["[!1]*/*", "1[!_]*/*"]
+
+
+def model_path(spec: str, *, weights: bool = True) -> Path:
+    """The local directory of a model spec; fetches what is not there, without weights if so told.
+
+    Raises:
+        ModelError: neither a directory nor a model of the hub; says what was tried.
+    """
+    name = spec.removeprefix("hf:")
+    if name == "smollm2":
+        return smollm2_path()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _inside(path)
+    if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"model {spec}: expected a directory, found {_what(path)}")
+    return _from_hub(spec, name, weights)
+
+
+def _inside(path: Path) -> Path:
+    """The directory that holds the model: `path`, or a run's best/ or last/."""
+    for found in (path, path / "best", path / "last"):
+        if (found / "config.json").is_file() or (found / "adapter_config.json").is_file():
+            return found
+    raise ModelError(
+        f"model {path}: expected config.json or adapter_config.json in it, or in its best/ or "
+        f"last/, found {', '.join(sorted(os.listdir(path))[:5]) or 'an empty directory'}"
+    )
+
+
+def _from_hub(spec: str, name: str, weights: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    repository, _, revision = name.partition("@")
+    patterns = [*_SMALL_FILES, "*.safetensors"] if weights else _SMALL_FILES
+    try:
+        return Path(
+            snapshot_download(
+                repository,
+                revision=revision or None,
+                allow_patterns=patterns,
+                ignore_patterns=_NOT_FETCHED,
+            )
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"model {spec}: no directory of that name here, not in the hub cache, and the hub "
+            f"could not be asked or does not have it ({type(error).__name__}). Give a path, "
+            "check the name, log in with `hf auth login`, or fetch it where there is a network: "
+            f"hf download {repository}"
+        ) from error
+
+
+def _what(path: Path) -> str:
+    return "a file" if path.is_file() else "nothing there"

@@ -1,0 +1,113 @@
+"""An adapter folder of peft, merged into a text model, with a place for each of its weights.
+
+peft leaves out, with a warning, what it finds no place for. That is how an adapter trained on a
+conditional-generation checkpoint (`model.language_model.layers…`) would do nothing to the text
+model of that checkpoint (`model.layers…`).
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from prism_cli.errors import ModelError
+from prism_cli.modeling.quiet import quiet_transformers
+
+WEIGHTS = "adapter_model.safetensors"
+_OUTER = "base_model.model."
+_VISION = re.compile(r"(^|\.)(visual|vision_tower|multi_modal_projector)\.")
+_TEXT = re.compile(r"^(model\.language_model\.|language_model\.model\.)")
+_LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.weight)?$")
+
+
+def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """`model` with the adapter of `folder` added to its weights.
+
+    Raises:
+        ModelError: no safetensors, an adapter that cannot be merged, or one with weights that
+            `model` has no place for, or without some that it needs.
+    """
+    try:
+        with quiet_transformers():
+            return _merged(model, folder)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise ModelError(f"model {folder}: the adapter does not fit: {text}") from error
+
+
+def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+    from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+
+    if not (folder / WEIGHTS).is_file():
+        raise ModelError(f"model {folder}: expected {WEIGHTS} in it; convert it to safetensors")
+    found = load_file(str(folder / WEIGHTS))
+    weights = _of_text_model(found, model)
+    config: Any = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning:
+        raise ModelError(
+            f"model {folder}: an adapter of kind {config.peft_type} adds tokens instead of weights "
+            "and cannot be merged; train a LoRA adapter instead"
+        )
+    config.inference_mode = True
+    if weights.keys() != found.keys():
+        _point_at(config, weights)
+    if any(".lm_head." in key or ".embed_tokens." in key for key in weights):
+        _untie(model)
+    tuned = get_peft_model(model, config)
+    result: Any = set_peft_model_state_dict(tuned, weights)
+    prefix = PEFT_TYPE_TO_PREFIX_MAPPING[config.peft_type]
+    missing = sorted(key for key in result.missing_keys if prefix in key)
+    for what, keys in (("no place for", sorted(result.unexpected_keys)), ("not found", missing)):
+        if keys:
+            raise ModelError(
+                f"model {folder}: the adapter does not fit its base: {what} {len(keys)} weights, "
+                f"such as {keys[0]}; name the right base in adapter_config.json"
+            )
+    merged = tuned.merge_and_unload(safe_merge=True)
+    assert isinstance(merged, PreTrainedModel)
+    return merged
+
+
+def _of_text_model(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Weights by their names in a text model; those of a vision tower are left out."""
+    if any(".language_model." in f".{name}." for name, _ in model.named_modules()):
+        return weights
+    renamed = {}
+    for key, tensor in weights.items():
+        name = key.removeprefix(_OUTER)
+        if not _VISION.search(name):
+            renamed[_OUTER + _TEXT.sub("model.", name)] = tensor
+    return renamed
+
+
+def _point_at(config: Any, weights: dict[str, Tensor]) -> None:
+    """Make `config` target just the modules that `weights` are for, by their full names."""
+    names = {_LORA.sub("", key).removeprefix(_OUTER) for key in weights if _LORA.search(key)}
+    if not names:
+        raise ModelError(
+            f"an adapter of kind {config.peft_type} without a LoRA weight for the text model"
+        )
+    config.target_modules = names
+    config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
+    for field in ("rank_pattern", "alpha_pattern"):
+        pattern = getattr(config, field, None) or {}
+        setattr(config, field, {_without_language_model(one): n for one, n in pattern.items()})
+
+
+def _without_language_model(pattern: str) -> str:
+    return re.sub(r"language_model(\\?\.)", "", pattern)
+
+
+def _untie(model: Any) -> None:
+    """Give the head weights of its own, so that what is added to it is not added to embeddings."""
+    head, embed = model.get_output_embeddings(), model.get_input_embeddings()
+    if isinstance(head, nn.Linear) and head.weight is getattr(embed, "weight", None):
+        with torch.no_grad():
+            head.weight = nn.Parameter(head.weight.clone(), requires_grad=False)
+        model.config.tie_word_embeddings = False

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from prism_cli.modeling.packed_tails import PackedTails, attend_folded
 from prism_cli.modeling.prompt_state import (
     GROWTH,
     BatchState,
     PrefixState,
     additive_mask,
-    padded,
     visible_keys,
 )
 
@@ -46,15 +46,22 @@ class DensePass:
         self.device = self._embed.weight.device
         self.dtype = self._embed.weight.dtype
 
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixState]:
-        """The state of each prefix; equal numbers alone and together, to rounding."""
-        _, batch = self._run([None] * len(prefixes), prefixes, keep=True)
+    def prefill(
+        self, prefixes: Sequence[Sequence[int]], trunk: PrefixState | None = None
+    ) -> list[PrefixState]:
+        """The state of each prefix; equal numbers alone and together, to rounding.
+
+        Args:
+            prefixes: token ids; with `trunk` those behind it.
+            trunk: what all of them begin with.
+        """
+        lead = trunk.length if trunk else 0
+        _, batch = self._run([trunk] * len(prefixes), prefixes, keep=True)
         return [
             PrefixState(
-                [(k[row, :, : len(ids)].clone(), v[row, :, : len(ids)].clone()) for k, v in batch],
-                len(ids),
+                [(k[row, :, :length].clone(), v[row, :, :length].clone()) for k, v in batch], length
             )
-            for row, ids in enumerate(prefixes)
+            for row, length in enumerate(lead + len(ids) for ids in prefixes)
         ]
 
     def extend(
@@ -85,13 +92,15 @@ class DensePass:
         state.visible = torch.cat([state.visible[:, :used], state.visible.new_ones(rows, 1)], dim=1)
         state.used = used + 1
         cos, sin = self._turns(state.positions[:, None])
-        mask = additive_mask(state.visible, 1, self.dtype)
+        mask = additive_mask(state.visible, 1, self.dtype).expand(
+            -1, -1, self._layers[0].groups, -1
+        )
         hidden = self._embed(tokens)
         for layer, (keys, values) in zip(self._layers, state.layers, strict=True):
             query, key, value = layer.project(hidden, cos, sin, rows)
             keys[:, :, used : used + 1], values[:, :, used : used + 1] = key, value
             hidden = layer.finish(
-                hidden, _attend(query, keys[:, :, : used + 1], values[:, :, : used + 1], mask)
+                hidden, attend_folded(query, keys[:, :, : used + 1], values[:, :, : used + 1], mask)
             )
         state.positions = state.positions + 1
         out: Tensor = self._norm(hidden)
@@ -104,44 +113,19 @@ class DensePass:
         *,
         keep: bool,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        lengths = [len(tail) for tail in tails]
-        before = [state.length if state else 0 for state in states]
-        rows, longest, lead = len(tails), max(lengths), max(before)
-        ids = padded(tails, self.device)
-        positions = torch.tensor(before, device=self.device)[:, None] + torch.arange(
-            longest, device=self.device
+        packed = PackedTails(
+            states, tails, self._layers[0].groups, self.device, self.dtype, keep=keep
         )
-        cos, sin = self._turns(positions)
-        same = len(set(before)) == 1  # then padding behind the tails needs no mask of its own
-        visible = visible_keys(before[:1] if same else before, [longest])
-        mask = additive_mask(visible.to(self.device), longest, self.dtype)
-        last = torch.tensor(lengths, device=self.device) - 1
-        every = torch.arange(rows, device=self.device)
-        kept: list[tuple[Tensor, Tensor]] = []
-        spans = _spans(states)
-        hidden = self._embed(ids).view(rows * longest, -1)
-        room: tuple[Tensor, Tensor] | None = None
+        cos, sin = self._turns(packed.positions[None])
+        hidden = self._embed(packed.ids)
         for index, layer in enumerate(self._layers):
-            query, key, value = layer.project(hidden, cos, sin, rows)
-            if lead:
-                if room is None or keep:
-                    shape = (rows, key.shape[1], lead + longest, key.shape[3])
-                    room = (key.new_zeros(shape), value.new_zeros(shape))
-                for first, end, state in spans:
-                    old_keys, old_values = state.layers[index]
-                    room[0][first:end, :, lead - state.length : lead] = old_keys
-                    room[1][first:end, :, lead - state.length : lead] = old_values
-                room[0][:, :, lead:], room[1][:, :, lead:] = key, value
-                key, value = room
-            if keep:
-                kept.append((key, value))
-            if layer is self._layers[-1]:
-                # Only each row's last token is asked for.
-                query = query[every, :, last][:, :, None]
-                hidden = hidden.view(rows, longest, -1)[every, last]
-                mask = mask.expand(rows, -1, -1, -1)[every, :, last][:, :, None]
-            hidden = layer.finish(hidden, _attend(query, key, value, mask))
-        return self._norm(hidden), kept
+            query, key, value = (
+                one[0].transpose(0, 1) for one in layer.project(hidden, cos, sin, 1)
+            )
+            last = layer is self._layers[-1]  # there only each row's last token is asked for
+            attended = packed.attend(index, query, key, value, last=last)
+            hidden = layer.finish(hidden[packed.ends] if last else hidden, attended)
+        return self._norm(hidden)[packed.back], packed.kept
 
     def _turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Rotary cosines and sines, each [batch * tokens, 1, head_dim]."""
@@ -161,6 +145,7 @@ class _Layer:
         self._dim: int = attention.head_dim
         self._weight, self._bias = _joined(self._parts)
         self._heads = [part.weight.shape[0] // self._dim for part in self._parts]
+        self.groups = self._heads[0] // self._heads[1]
         self._out = attention.o_proj
         self._before, self._after = layer.input_layernorm, layer.post_attention_layernorm
         self._mlp = layer.mlp
@@ -193,38 +178,6 @@ class _Layer:
         gate = functional.silu(self._mlp.gate_proj(normed), inplace=True)
         gated: Tensor = self._mlp.down_proj(gate.mul_(self._mlp.up_proj(normed)))
         return hidden + gated
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Attention with the queries of a group folded into the query length.
-
-    Args:
-        query: [rows, heads, tokens, head_dim]; key, value: [rows, kv_heads, keys, head_dim].
-        mask: [rows or 1, 1, tokens, keys].
-
-    Returns:
-        [rows, tokens, heads, head_dim]
-    """
-    rows, heads, tokens, dim = query.shape
-    groups = heads // key.shape[1]
-    folded = query.reshape(rows, key.shape[1], groups * tokens, dim)
-    out = functional.scaled_dot_product_attention(
-        folded, key, value, attn_mask=mask.repeat(1, 1, groups, 1)
-    )
-    return out.view(rows, heads, tokens, dim).transpose(1, 2)
-
-
-def _spans(states: Sequence[PrefixState | None]) -> list[tuple[int, int, PrefixState]]:
-    """Runs of rows with the same prefix, as (first row, end, state)."""
-    spans: list[tuple[int, int, PrefixState]] = []
-    for row, state in enumerate(states):
-        if state is None:
-            continue
-        if spans and spans[-1][2] is state and spans[-1][1] == row:
-            spans[-1] = (spans[-1][0], row + 1, state)
-        else:
-            spans.append((row, row + 1, state))
-    return spans
 
 
 def _joined(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:

@@ -62,20 +62,23 @@ class HybridPass:
         embed: nn.Embedding = self._core.get_input_embeddings()
         self.device, self.dtype = embed.weight.device, embed.weight.dtype
 
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixState]:
-        """The state of each prefix."""
-        _, layers = self._run([None] * len(prefixes), prefixes)
+    def prefill(
+        self, prefixes: Sequence[Sequence[int]], trunk: PrefixState | None = None
+    ) -> list[PrefixState]:
+        """The state of each prefix; `trunk`: as for DensePass."""
+        lead = trunk.length if trunk else 0
+        _, layers = self._run([trunk] * len(prefixes), prefixes)
         return [
             PrefixState(
                 [
-                    (first[row, :, : len(ids)].clone(), second[row, :, : len(ids)].clone())
+                    (first[row, :, :length].clone(), second[row, :, :length].clone())
                     if is_attention
                     else (first[row].clone(), second[row].clone())
                     for is_attention, (first, second) in zip(self.attention, layers, strict=True)
                 ],
-                len(ids),
+                length,
             )
-            for row, ids in enumerate(prefixes)
+            for row, length in enumerate(lead + len(ids) for ids in prefixes)
         ]
 
     def extend(

@@ -13,18 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches
+from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches, plan_prefixes
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.continuing import continued, stop_ids
 from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.hybrid_pass import HybridPass
 from prism_cli.modeling.loading import LoadedModel, load_model
+from prism_cli.modeling.packed_rows import common_prefix
 from prism_cli.modeling.prompt_state import BatchState, PrefixState
 from prism_cli.ports import Reply, RerankTask, Usage
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32_768
+_QUERIES = ("a", "7", "é", ".")
+"""What their prefixes share, all do."""
 
 Pair = tuple[str, str]
 """Query, document."""
@@ -59,8 +62,6 @@ class TransformersReranker:
         self._spec = spec
         gpu = self._pass.device.type != "cpu"
         self.batch_tokens = batch_tokens or (GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS)
-        # Alone, a prefix's numbers do not depend on what was computed before a kill.
-        self._together = gpu and self._pass.padding_is_safe
         self._head: Any = model.get_output_embeddings()
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
         weight: Tensor = self._head.weight
@@ -68,7 +69,10 @@ class TransformersReranker:
         self._stops = torch.tensor(
             sorted({self.encoder.eos_id, *stop_ids(model, loaded.tokenizer)}), device=weight.device
         )
+        self._trunk_ids = _trunk_ids(self.encoder)
+        self._trunk: PrefixState | None = None
         self._states: OrderedDict[str, PrefixState] = OrderedDict()
+        self._groups: dict[str, list[str]] = {}
         self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
 
     @property
@@ -98,13 +102,24 @@ class TransformersReranker:
         fit = [index for index, one in enumerate(known) if isinstance(one, EncodedPrompt)]
         unfit = [index for index, one in enumerate(known) if isinstance(one, RowError)]
         prompts = [one for one in known if isinstance(one, EncodedPrompt)]
+        queries = [payloads[index].query for index in fit]
+        prefixes = [len(prompt.prefix_ids) for prompt in prompts]
         batches = plan_batches(
-            [payloads[index].query for index in fit],
-            [len(prompt.prefix_ids) for prompt in prompts],
+            queries,
+            prefixes,
             [len(prompt.tail_ids) for prompt in prompts],
             self.batch_tokens,
             equal_lengths=not self._pass.padding_is_safe,
         )
+        # A prefix's numbers depend, in rounding, on those computed with it: always these, and none
+        # of an earlier plan, whatever a kill has lost.
+        self._states.clear()
+        self._groups = {}
+        if self._pass.padding_is_safe:
+            shared = len(self._trunk_ids)
+            for rows in plan_prefixes(queries, prefixes, shared, self.batch_tokens):
+                group = [queries[row] for row in rows]
+                self._groups |= dict.fromkeys(group, group)
         return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
 
     @torch.inference_mode()
@@ -143,6 +158,7 @@ class TransformersReranker:
     def forget(self) -> None:
         """Drop the states of prefixes that were kept for the next batch."""
         self._states.clear()
+        self._trunk = None
         self._encoded = {}
 
     def _encode(self, pairs: Sequence[Pair]) -> dict[Pair, EncodedPrompt | RowError]:
@@ -207,10 +223,11 @@ class TransformersReranker:
     ) -> dict[str, PrefixState]:
         """The state of each query's prefix, from the store where it is there."""
         ids = {query: prompt.prefix_ids for query, prompt in zip(queries, prompts, strict=True)}
-        missing = [query for query in ids if query not in self._states]
-        for group in self._prefill_groups(missing, ids):
-            made = self._pass.prefill([ids[query] for query in group])
-            self._states.update(zip(group, made, strict=True))
+        for query in ids:
+            if query not in self._states:
+                group = self._groups.get(query, [query])
+                made = self._prefilled([self.encoder.prefix_ids(one) for one in group])
+                self._states.update(zip(group, made, strict=True))
         for query in ids:
             self._states.move_to_end(query)
         found = {query: self._states[query] for query in ids}
@@ -219,11 +236,14 @@ class TransformersReranker:
             held -= self._states.popitem(last=False)[1].length
         return found
 
-    def _prefill_groups(self, queries: list[str], ids: dict[str, list[int]]) -> list[list[str]]:
-        if not self._together or not queries:
-            return [[query] for query in queries]
-        size = max(1, self.batch_tokens // max(len(ids[query]) for query in queries))
-        return [queries[start : start + size] for start in range(0, len(queries), size)]
+    def _prefilled(self, prefixes: list[list[int]]) -> list[PrefixState]:
+        """States of prefixes; what all of them begin with is computed once, alone."""
+        shared = len(self._trunk_ids)
+        if not shared or any(one[:shared] != self._trunk_ids for one in prefixes):
+            return self._pass.prefill(prefixes)
+        if self._trunk is None:
+            self._trunk = self._pass.prefill([self._trunk_ids])[0]
+        return self._pass.prefill([one[shared:] for one in prefixes], self._trunk)
 
     def _written(self, state: BatchState, limits: dict[int, int]) -> dict[int, list[int]]:
         """Greedy tokens behind "yes", without the one that ends them.
@@ -245,6 +265,15 @@ class TransformersReranker:
     def _text(self, tokens: list[int]) -> str:
         ids = [self.encoder.yes_id, *tokens]
         return str(self.loaded.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def _trunk_ids(encoder: PromptEncoder) -> list[int]:
+    """First tokens of every prefix; [] where prompts are too short for any."""
+    try:
+        prefixes = [encoder.prefix_ids(query) for query in _QUERIES]
+    except RowError:
+        return []
+    return prefixes[0][: common_prefix(prefixes)]
 
 
 def load_reranker(

@@ -92,15 +92,13 @@ class DensePass:
         state.visible = torch.cat([state.visible[:, :used], state.visible.new_ones(rows, 1)], dim=1)
         state.used = used + 1
         cos, sin = self._turns(state.positions[:, None])
-        mask = additive_mask(state.visible, 1, self.dtype).expand(
-            -1, -1, self._layers[0].groups, -1
-        )
+        mask = additive_mask(state.visible, 1, self.dtype)
         hidden = self._embed(tokens)
         for layer, (keys, values) in zip(self._layers, state.layers, strict=True):
             query, key, value = layer.project(hidden, cos, sin, rows)
             keys[:, :, used : used + 1], values[:, :, used : used + 1] = key, value
             hidden = layer.finish(
-                hidden, attend_folded(query, keys[:, :, : used + 1], values[:, :, : used + 1], mask)
+                hidden, _attend(query, keys[:, :, : used + 1], values[:, :, : used + 1], mask)
             )
         state.positions = state.positions + 1
         out: Tensor = self._norm(hidden)
@@ -178,6 +176,12 @@ class _Layer:
         gate = functional.silu(self._mlp.gate_proj(normed), inplace=True)
         gated: Tensor = self._mlp.down_proj(gate.mul_(self._mlp.up_proj(normed)))
         return hidden + gated
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """`attend_folded` with a mask [rows or 1, 1, tokens, keys] for one head."""
+    groups = query.shape[1] // key.shape[1]
+    return attend_folded(query, key, value, mask.repeat(1, 1, groups, 1))
 
 
 def _joined(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:

@@ -24,6 +24,7 @@ from transformers import (
 
 from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError
+from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
@@ -71,24 +72,32 @@ def load_encoder(
 
 
 def load_model(
-    spec: str, *, device: str = "auto", dtype: str = "auto", profile: str | None = None
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    profile: str | None = None,
+    attn: str = "auto",
 ) -> LoadedModel:
     """The model of `spec`, an adapter merged into its base.
 
     Args:
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
         dtype: "auto" (float32 on CPU, bfloat16 on CUDA) or a key of DTYPES.
+        attn: one of `attention.ATTENTIONS`.
 
     Raises:
-        ModelError: no such model, no tokenizer, no weights, or weights that do not fit.
+        ModelError: no such model, no tokenizer, no weights, weights that do not fit, or an
+            attention that cannot run here.
     """
     path = model_path(spec)
     tokenizer = load_tokenizer(path)
     chosen = choose_profile(path, tokenizer, profile)
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
+    check_attention(attn, place, kind)
     base, adapter = _base_and_adapter(path)
-    model = _load_weights(base, kind)
+    model = _load_weights(base, kind, attn)
     if adapter is not None:
         model = _merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -238,7 +247,7 @@ def _from_hub(spec: str, name: str, weights: bool) -> Path:
         ) from error
 
 
-def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(path: Path, dtype: torch.dtype, attn: str) -> PreTrainedModel:
     if not any(path.glob("*.safetensors")):
         others = [file.name for file in path.iterdir() if file.suffix in (".bin", ".gguf", ".pt")]
         hint = f"; {others[0]} is of another format: convert it to safetensors" if others else ""
@@ -251,6 +260,7 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
                 path,
                 config=config,
                 dtype=dtype,
+                attn_implementation=None if attn == "auto" else attn,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,

@@ -12,7 +12,15 @@ from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import parse_text
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, RowWork, rerank_request
+from prism_cli.ports import (
+    Reply,
+    Request,
+    RerankRuntime,
+    RerankTask,
+    RowWork,
+    TokenBudgeted,
+    rerank_request,
+)
 from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.row import (
     Row,
@@ -93,6 +101,16 @@ class RerankStage(RowStage):
         if group:
             yield from self._ranked(group, current)
 
+    def batch_plan(self) -> dict[str, int]:
+        """Tokens of a batch, where the model goes by them."""
+        model = self._reranker
+        return {"batch_tokens": model.batch_tokens} if isinstance(model, TokenBudgeted) else {}
+
+    def follow(self, plan: Mapping[str, int]) -> None:
+        """Batches as large as before."""
+        if isinstance(self._reranker, TokenBudgeted):
+            self._reranker.batch_tokens = plan["batch_tokens"]
+
     def summary(self) -> dict[str, object]:
         """Counts over this run's rows, and what was given."""
         hint = (
@@ -100,7 +118,12 @@ class RerankStage(RowStage):
             if self._unranked
             else {}
         )
-        return {"model": self._reranker.spec, **self._figures, **self._counts, **hint}
+        return {
+            "model": self._reranker.spec,
+            **self._figures,
+            **self._counts,
+            **hint,
+        }
 
     def _pair(self, row: Row) -> RowWork:
         replies = yield [self._request(row["query"], document_text(row))]

@@ -4,6 +4,9 @@ from collections.abc import Hashable, Iterator, Sequence
 
 PREFIX_TOKENS = 8192
 """Prefix tokens whose states are held at once (SmolLM2 in float32: 46 KB a token)."""
+PROMPT_SHARE = 4
+"""Whole prompts of a batch, whose keys and values are held, have so many times its tail tokens at
+the most."""
 
 
 def plan_batches(
@@ -20,8 +23,8 @@ def plan_batches(
     length, so that a batch pads little and memory peaks first; within a batch by query.
 
     Args:
-        batch_tokens: rows times longest tail at the most, and a quarter of what rows times whole
-            prompt may be, whose keys and values are held; one longer row stands alone.
+        batch_tokens: rows times longest tail at the most, and PROMPT_SHARE times as many for whole
+            prompts; one longer row stands alone.
         equal_lengths: only tails of the same length share a batch.
     """
     return [
@@ -89,7 +92,9 @@ def _filled(
     lead = max(prefixes[index] for index in chunk)
     for index in sorted(chunk, key=lambda one: -lengths[one]):
         rows = len(batch) + 1
-        full = rows * longest > batch_tokens or rows * (lead + longest) > 4 * batch_tokens
+        full = (
+            rows * longest > batch_tokens or rows * (lead + longest) > PROMPT_SHARE * batch_tokens
+        )
         if batch and (full or (equal_lengths and lengths[index] != longest)):
             batches.append(batch)
             batch = []

@@ -1,8 +1,11 @@
 """Which attention a model runs with: `--attn`."""
 
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from prism_cli.errors import ModelError
 
@@ -44,3 +47,13 @@ def check_attention(name: str, device: torch.device, dtype: torch.dtype) -> None
         raise ModelError(
             f"--attn {name}: the package flash-attn is not installed: {_INSTALL}; or --attn sdpa"
         )
+
+
+def flash_kernel(model: Any) -> Callable[..., Tensor] | None:
+    """flash-attn's kernel for rows of unequal length, where `model` was loaded for it."""
+    if model.config._attn_implementation != "flash_attention_2":
+        return None
+    from flash_attn import flash_attn_varlen_func
+
+    kernel: Callable[..., Tensor] = flash_attn_varlen_func
+    return kernel

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from prism_cli.modeling.attention import flash_kernel
+from prism_cli.modeling.flash_tails import FlashTails
 from prism_cli.modeling.packed_tails import PackedTails, attend_folded
 from prism_cli.modeling.prompt_state import (
     GROWTH,
@@ -42,6 +44,7 @@ class DensePass:
         self._norm = core.norm
         self._rotary = core.rotary_emb
         self._layers = [_Layer(layer) for layer in core.layers]
+        self._flash = flash_kernel(model)
         self.attention = [True] * len(self._layers)
         self.device = self._embed.weight.device
         self.dtype = self._embed.weight.dtype
@@ -111,9 +114,7 @@ class DensePass:
         *,
         keep: bool,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        packed = PackedTails(
-            states, tails, self._layers[0].groups, self.device, self.dtype, keep=keep
-        )
+        packed = self._packed(states, tails, keep)
         cos, sin = self._turns(packed.positions[None])
         hidden = self._embed(packed.ids)
         for index, layer in enumerate(self._layers):
@@ -124,6 +125,17 @@ class DensePass:
             attended = packed.attend(index, query, key, value, last=last)
             hidden = layer.finish(hidden[packed.ends] if last else hidden, attended)
         return self._norm(hidden)[packed.back], packed.kept
+
+    def _packed(
+        self,
+        states: Sequence[PrefixState | None],
+        tails: Sequence[Sequence[int]],
+        keep: bool,
+    ) -> PackedTails | FlashTails:
+        if self._flash is not None:
+            return FlashTails(states, tails, self.device, self._flash, keep=keep)
+        groups = self._layers[0].groups
+        return PackedTails(states, tails, groups, self.device, self.dtype, keep=keep)
 
     def _turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Rotary cosines and sines, each [batch * tokens, 1, head_dim]."""

@@ -109,10 +109,7 @@ class HybridPass:
             [state.visible[:, : state.used], state.visible.new_ones(rows, 1)], dim=1
         )
         hidden = self._forward(
-            tokens[:, None],
-            state.positions[:, None],
-            additive_mask(state.visible, 1, self.dtype),
-            cache,
+            tokens[:, None], state.positions[:, None], self._mask(state.visible, 1), cache
         )
         state.layers, state.used = self._layers_of(cache), state.used + 1
         state.positions = state.positions + 1
@@ -131,9 +128,13 @@ class HybridPass:
         layers = self._joined([s for s in states if s is not None], lead)
         cache = self._cache(layers, lead, ends)
         with self._untouched_by(steps[None] >= ends[:, None]):
-            mask = additive_mask(visible, longest, self.dtype)
+            mask = self._mask(visible, longest)
             hidden = self._forward(padded(tails, self.device), positions, mask, cache)
         return hidden[torch.arange(rows, device=self.device), ends - 1], self._layers_of(cache)
+
+    def _mask(self, visible: Tensor, queries: int) -> Tensor:
+        flash = self._core.config._attn_implementation == "flash_attention_2"
+        return visible if flash else additive_mask(visible, queries, self.dtype)
 
     def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: "_Cache") -> Tensor:
         """Hidden states [batch, tokens, hidden], normed."""

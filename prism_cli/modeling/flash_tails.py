@@ -49,7 +49,7 @@ class FlashTails:
         self._where = torch.cat(where).to(device)
         self._places, self._room = torch.cat(places).to(device), (len(tails), columns)
         self._queries, self._keys = (
-            torch.tensor([0, *counts], dtype=torch.int32).cumsum(0, torch.int32).to(device)
+            torch.tensor([0, *counts], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(device)
             for counts in (lengths, [p + own for p, own in zip(before, lengths, strict=True)])
         )
         self._longest = max(lengths)

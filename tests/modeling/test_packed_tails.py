@@ -18,8 +18,8 @@ from tests.modeling.tiny import tiny_model
 TEXTS = [PREFIXES[q] + tail for q, tail in ROWS]
 
 
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+def close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -34,7 +34,9 @@ def test_prefixes_behind_a_trunk_equal_whole_ones(
     states = forward.prefill(PREFIXES, before)
     assert [state.length for state in states] == [9 + len(ids) for ids in PREFIXES]
     hidden, _ = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=False)
-    close(hidden, plain(model, [trunk + text for text in TEXTS]))
+    # A linear layer's state sums in another order where a text is cut in three.
+    tolerance = 2 * TOLERANCE if shape == "qwen3_5" else TOLERANCE
+    close(hidden, plain(model, [trunk + text for text in TEXTS]), tolerance)
 
 
 @pytest.mark.parametrize("block", [1, 7, 16])

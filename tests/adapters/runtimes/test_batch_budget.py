@@ -69,9 +69,9 @@ def test_budget_is_the_power_of_two_that_fits_beside_kept_keys(fits: int, budget
     assert batch_budget(forward, Device(forward, free, a_token)) == budget  # type: ignore[arg-type]
 
 
-def test_no_memory_left_is_the_least(tokens: int = 7) -> None:
+def test_no_memory_left_is_the_least() -> None:
     forward = Pass()
-    assert batch_budget(forward, Device(forward, 0, tokens)) == LEAST  # type: ignore[arg-type]
+    assert batch_budget(forward, Device(forward, 0, 7)) == LEAST  # type: ignore[arg-type]
 
 
 def test_a_cpu_has_a_number_that_nothing_measures() -> None:

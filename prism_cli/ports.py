@@ -117,6 +117,13 @@ class RerankRuntime(BatchBackend, Protocol):
 
 
 @runtime_checkable
+class TokenBudgeted(Protocol):
+    """A model whose batches are planned by a number of tokens, which may sink while it works."""
+
+    batch_tokens: int
+
+
+@runtime_checkable
 class CallBackend(Backend, Protocol):
     """A server. Its own retries are over when `answer` raises."""
 

@@ -77,6 +77,12 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    attn: Annotated[
+        str | None,
+        typer.Option(
+            help="auto (default: sdpa), sdpa, eager, flash_attention_2.", show_default=False
+        ),
+    ] = None,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -89,7 +95,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=1,
-            help="Document tokens of a batch; default 2048 on CPU, 32768 on CUDA.",
+            help="Document tokens of a batch; default 2048 on CPU, what memory takes on CUDA.",
             show_default=False,
         ),
     ] = None,
@@ -137,6 +143,7 @@ def evaluate(
         "top_k": top_k,
         "device": device,
         "dtype": dtype,
+        "attn": attn,
         "max_tokens": max_tokens,
         "batch_tokens": batch_tokens,
         "profile": profile,
@@ -230,6 +237,7 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
             batch_tokens=config.batch_tokens,
             device=config.device,
             dtype=config.dtype,
+            attn=config.attn,
             profile=config.profile,
         )
 
@@ -247,6 +255,7 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
         name,
         device=config.device,
         dtype=config.dtype,
+        attn=config.attn,
         profile=config.profile,
         max_tokens=config.max_tokens,
     )

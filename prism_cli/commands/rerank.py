@@ -70,12 +70,15 @@ def rerank(
     max_new_tokens: Annotated[int | None, _setting("Longest text, in tokens. Default 512.")] = None,
     batch_tokens: Annotated[
         int | None,
-        _setting("Document tokens of a batch. Default 2048 on CPU, 32768 on CUDA."),
+        _setting("Document tokens of a batch. Default 2048 on CPU, what memory takes on CUDA."),
     ] = None,
     dtype: Annotated[
         str | None, _setting("auto, float32, bfloat16 or float16. Default auto: by the device.")
     ] = None,
     device: Annotated[str | None, _setting("auto, cpu, cuda, cuda:1. Default auto.")] = None,
+    attn: Annotated[
+        str | None, _setting("auto, sdpa, eager or flash_attention_2. Default auto: sdpa.")
+    ] = None,
     profile: Annotated[
         str | None,
         _setting("Prompt: prism, prism-no-think or qwen3-reranker. Default by the model."),
@@ -126,6 +129,7 @@ def rerank(
         "batch_tokens": batch_tokens,
         "dtype": dtype,
         "device": device,
+        "attn": attn,
         "profile": profile,
         "seed": common.seed,
     }
@@ -154,6 +158,7 @@ def rerank(
         config.model,
         device=config.device,
         dtype=config.dtype,
+        attn=config.attn,
         profile=config.profile,
         max_tokens=config.max_tokens,
         batch_tokens=config.batch_tokens,

@@ -121,13 +121,14 @@ def reranker(spec: str, **settings: Any) -> "Reranker":
 
 
 def reranker_identity(
-    spec: str, *, device: str, dtype: str, profile: str | None, max_tokens: int
+    spec: str, *, device: str, dtype: str, attn: str, profile: str | None, max_tokens: int
 ) -> str:
     """All that decides the scores of `spec`, told without loading its weights.
 
     Raises:
         ModelError: no such model, or its tokenizer is not fit.
     """
+    from prism_cli.modeling.attention import attention_mark
     from prism_cli.modeling.loading import (
         load_encoder,
         model_fingerprint,
@@ -139,7 +140,7 @@ def reranker_identity(
     encoder = load_encoder(spec, max_tokens, profile=profile)
     return (
         f"{model_fingerprint(spec)} {encoder.profile.hash} {resolve_dtype(dtype, place)} "
-        f"{place.type} {max_tokens}"
+        f"{place.type}{attention_mark(attn)} {max_tokens}"
     )
 
 

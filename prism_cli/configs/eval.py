@@ -34,6 +34,9 @@ class EvalConfig(StageConfig):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
     )
+    attn: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        "auto", description="Attention; auto: torch's fused kernels (sdpa)."
+    )
     max_tokens: int = Field(
         10_240, ge=32, description="Tokens of a prompt; longer documents are cut to fit."
     )

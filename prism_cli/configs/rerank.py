@@ -34,10 +34,13 @@ class RerankConfig(StageConfig):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
     )
+    attn: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
+        "auto", description="Attention; auto: torch's fused kernels (sdpa)."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
     batch_tokens: int | None = Field(
         None,
         ge=1,
         description="Document tokens of a batch, padding included; default 2,048 on CPU, "
-        "32,768 on CUDA.",
+        "what memory takes on CUDA.",
     )

@@ -23,12 +23,14 @@ class Papers:
     Attributes:
         config: all that decides the rows besides the inputs.
         dependencies: other files that decide them.
+        plan: the stage's part of the batch plan; an unfinished attempt's is used again.
     """
 
     job: Job
     stage: str
     config: Mapping[str, Any]
     dependencies: Sequence[Path] = ()
+    plan: Mapping[str, int] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _seconds_before: float = 0.0
 
@@ -45,7 +47,11 @@ class Papers:
             dict(self.config),
             [self._record(one) for one in self.job.inputs],
             [_dependency(path) for path in self.dependencies],
-            batch_plan={"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES},
+            batch_plan={
+                "window_rows": WINDOW_ROWS,
+                "window_bytes": WINDOW_BYTES,
+                **self.plan,
+            },
         )
 
     @property
@@ -82,6 +88,10 @@ class Papers:
             self._seconds_before = previous["seconds"]
             if not previous["finished"]:
                 now.fresh_since = previous["fresh_since"]
+                before = previous["batch_plan"]
+                now.batch_plan |= {
+                    name: before.get(name, now.batch_plan[name]) for name in self.plan
+                }
         if not fresh:
             now.fresh_since = None
         elif now.fresh_since is None:

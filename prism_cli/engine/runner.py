@@ -161,9 +161,11 @@ class _Run:
         if self.stage.surveys and not self.worked:
             self.stage.survey(self._well_formed())
         self.worked = True
+        self.stage.follow(papers.manifest.batch_plan)
         try:
             self._pass(job, papers, answerer)
         except (PrismError, OSError):
+            papers.manifest.batch_plan |= self.stage.batch_plan()
             papers.stopped(answerer.usage())
             raise
         finally:
@@ -207,6 +209,7 @@ class _Run:
             for reason, count in work.pending_reasons.items():
                 known = self.summary.pending_reasons.get(reason, 0)
                 self.summary.pending_reasons[reason] = known + count
+            papers.manifest.batch_plan |= self.stage.batch_plan()
             papers.account(counts, answerer.usage(), self.stage.summary())
             outputs = [str(out) for out in (job.outputs or {}).values()]
             if counts.pending and not self.options.accept_pending and job.outputs is not None:
@@ -248,7 +251,8 @@ class _Run:
         raise LockedError(f"{job.papers}: {_STDOUT_RUNS} runs to standard output are at work")
 
     def _papers(self, job: Job) -> Papers:
-        return Papers(job, self.stage.name, self.options.settings, self.options.dependencies)
+        plan = self.stage.batch_plan()
+        return Papers(job, self.stage.name, self.options.settings, self.options.dependencies, plan)
 
     def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:

@@ -96,6 +96,14 @@ class RowStage:
         """One line of the output, with its end."""
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
+    def batch_plan(self) -> dict[str, int]:
+        """What decides, besides the rows, which of them a model sees together; for the manifest."""
+        return {}
+
+    def follow(self, plan: Mapping[str, int]) -> None:
+        """Plan as an earlier attempt at the same output did; `plan` has the names of
+        `batch_plan`."""
+
     def summary(self) -> dict[str, object]:
         """Figures of this stage for the manifest and the summary table, after the last row."""
         return {}

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from prism_cli.modeling.attention import flash_kernel
+from prism_cli.modeling.flash_tails import FlashTails
+from prism_cli.modeling.packed_tails import PackedTails, attend_folded
 from prism_cli.modeling.prompt_state import (
     GROWTH,
     BatchState,
     PrefixState,
     additive_mask,
-    padded,
     visible_keys,
 )
 
@@ -42,19 +44,27 @@ class DensePass:
         self._norm = core.norm
         self._rotary = core.rotary_emb
         self._layers = [_Layer(layer) for layer in core.layers]
+        self._flash = flash_kernel(model)
         self.attention = [True] * len(self._layers)
         self.device = self._embed.weight.device
         self.dtype = self._embed.weight.dtype
 
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixState]:
-        """The state of each prefix; equal numbers alone and together, to rounding."""
-        _, batch = self._run([None] * len(prefixes), prefixes, keep=True)
+    def prefill(
+        self, prefixes: Sequence[Sequence[int]], trunk: PrefixState | None = None
+    ) -> list[PrefixState]:
+        """The state of each prefix; equal numbers alone and together, to rounding.
+
+        Args:
+            prefixes: token ids; with `trunk` those behind it.
+            trunk: what all of them begin with.
+        """
+        lead = trunk.length if trunk else 0
+        _, batch = self._run([trunk] * len(prefixes), prefixes, keep=True)
         return [
             PrefixState(
-                [(k[row, :, : len(ids)].clone(), v[row, :, : len(ids)].clone()) for k, v in batch],
-                len(ids),
+                [(k[row, :, :length].clone(), v[row, :, :length].clone()) for k, v in batch], length
             )
-            for row, ids in enumerate(prefixes)
+            for row, length in enumerate(lead + len(ids) for ids in prefixes)
         ]
 
     def extend(
@@ -104,44 +114,28 @@ class DensePass:
         *,
         keep: bool,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        lengths = [len(tail) for tail in tails]
-        before = [state.length if state else 0 for state in states]
-        rows, longest, lead = len(tails), max(lengths), max(before)
-        ids = padded(tails, self.device)
-        positions = torch.tensor(before, device=self.device)[:, None] + torch.arange(
-            longest, device=self.device
-        )
-        cos, sin = self._turns(positions)
-        same = len(set(before)) == 1  # then padding behind the tails needs no mask of its own
-        visible = visible_keys(before[:1] if same else before, [longest])
-        mask = additive_mask(visible.to(self.device), longest, self.dtype)
-        last = torch.tensor(lengths, device=self.device) - 1
-        every = torch.arange(rows, device=self.device)
-        kept: list[tuple[Tensor, Tensor]] = []
-        spans = _spans(states)
-        hidden = self._embed(ids).view(rows * longest, -1)
-        room: tuple[Tensor, Tensor] | None = None
+        packed = self._packed(states, tails, keep)
+        cos, sin = self._turns(packed.positions[None])
+        hidden = self._embed(packed.ids)
         for index, layer in enumerate(self._layers):
-            query, key, value = layer.project(hidden, cos, sin, rows)
-            if lead:
-                if room is None or keep:
-                    shape = (rows, key.shape[1], lead + longest, key.shape[3])
-                    room = (key.new_zeros(shape), value.new_zeros(shape))
-                for first, end, state in spans:
-                    old_keys, old_values = state.layers[index]
-                    room[0][first:end, :, lead - state.length : lead] = old_keys
-                    room[1][first:end, :, lead - state.length : lead] = old_values
-                room[0][:, :, lead:], room[1][:, :, lead:] = key, value
-                key, value = room
-            if keep:
-                kept.append((key, value))
-            if layer is self._layers[-1]:
-                # Only each row's last token is asked for.
-                query = query[every, :, last][:, :, None]
-                hidden = hidden.view(rows, longest, -1)[every, last]
-                mask = mask.expand(rows, -1, -1, -1)[every, :, last][:, :, None]
-            hidden = layer.finish(hidden, _attend(query, key, value, mask))
-        return self._norm(hidden), kept
+            query, key, value = (
+                one[0].transpose(0, 1) for one in layer.project(hidden, cos, sin, 1)
+            )
+            last = layer is self._layers[-1]  # there only each row's last token is asked for
+            attended = packed.attend(index, query, key, value, last=last)
+            hidden = layer.finish(hidden[packed.ends] if last else hidden, attended)
+        return self._norm(hidden)[packed.back], packed.kept
+
+    def _packed(
+        self,
+        states: Sequence[PrefixState | None],
+        tails: Sequence[Sequence[int]],
+        keep: bool,
+    ) -> PackedTails | FlashTails:
+        if self._flash is not None:
+            return FlashTails(states, tails, self.device, self._flash, keep=keep)
+        groups = self._layers[0].groups
+        return PackedTails(states, tails, groups, self.device, self.dtype, keep=keep)
 
     def _turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Rotary cosines and sines, each [batch * tokens, 1, head_dim]."""
@@ -161,6 +155,7 @@ class _Layer:
         self._dim: int = attention.head_dim
         self._weight, self._bias = _joined(self._parts)
         self._heads = [part.weight.shape[0] // self._dim for part in self._parts]
+        self.groups = self._heads[0] // self._heads[1]
         self._out = attention.o_proj
         self._before, self._after = layer.input_layernorm, layer.post_attention_layernorm
         self._mlp = layer.mlp
@@ -196,35 +191,9 @@ class _Layer:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Attention with the queries of a group folded into the query length.
-
-    Args:
-        query: [rows, heads, tokens, head_dim]; key, value: [rows, kv_heads, keys, head_dim].
-        mask: [rows or 1, 1, tokens, keys].
-
-    Returns:
-        [rows, tokens, heads, head_dim]
-    """
-    rows, heads, tokens, dim = query.shape
-    groups = heads // key.shape[1]
-    folded = query.reshape(rows, key.shape[1], groups * tokens, dim)
-    out = functional.scaled_dot_product_attention(
-        folded, key, value, attn_mask=mask.repeat(1, 1, groups, 1)
-    )
-    return out.view(rows, heads, tokens, dim).transpose(1, 2)
-
-
-def _spans(states: Sequence[PrefixState | None]) -> list[tuple[int, int, PrefixState]]:
-    """Runs of rows with the same prefix, as (first row, end, state)."""
-    spans: list[tuple[int, int, PrefixState]] = []
-    for row, state in enumerate(states):
-        if state is None:
-            continue
-        if spans and spans[-1][2] is state and spans[-1][1] == row:
-            spans[-1] = (spans[-1][0], row + 1, state)
-        else:
-            spans.append((row, row + 1, state))
-    return spans
+    """`attend_folded` with a mask [rows or 1, 1, tokens, keys] for one head."""
+    groups = query.shape[1] // key.shape[1]
+    return attend_folded(query, key, value, mask.repeat(1, 1, groups, 1))
 
 
 def _joined(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:

@@ -63,20 +63,23 @@ class HybridPass:
         embed: nn.Embedding = self._core.get_input_embeddings()
         self.device, self.dtype = embed.weight.device, embed.weight.dtype
 
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixState]:
-        """The state of each prefix."""
-        _, layers = self._run([None] * len(prefixes), prefixes)
+    def prefill(
+        self, prefixes: Sequence[Sequence[int]], trunk: PrefixState | None = None
+    ) -> list[PrefixState]:
+        """The state of each prefix; `trunk`: as for DensePass."""
+        lead = trunk.length if trunk else 0
+        _, layers = self._run([trunk] * len(prefixes), prefixes)
         return [
             PrefixState(
                 [
-                    (first[row, :, : len(ids)].clone(), second[row, :, : len(ids)].clone())
+                    (first[row, :, :length].clone(), second[row, :, :length].clone())
                     if is_attention
                     else (first[row].clone(), second[row].clone())
                     for is_attention, (first, second) in zip(self.attention, layers, strict=True)
                 ],
-                len(ids),
+                length,
             )
-            for row, ids in enumerate(prefixes)
+            for row, length in enumerate(lead + len(ids) for ids in prefixes)
         ]
 
     def extend(
@@ -107,10 +110,7 @@ class HybridPass:
             [state.visible[:, : state.used], state.visible.new_ones(rows, 1)], dim=1
         )
         hidden = self._forward(
-            tokens[:, None],
-            state.positions[:, None],
-            additive_mask(state.visible, 1, self.dtype),
-            cache,
+            tokens[:, None], state.positions[:, None], self._mask(state.visible, 1), cache
         )
         state.layers, state.used = self._layers_of(cache), state.used + 1
         state.positions = state.positions + 1
@@ -129,9 +129,13 @@ class HybridPass:
         layers = self._joined([s for s in states if s is not None], lead, longest)
         cache = self._cache(layers, lead, ends)
         with self._untouched_by(steps[None] >= ends[:, None]):
-            mask = additive_mask(visible, longest, self.dtype)
+            mask = self._mask(visible, longest)
             hidden = self._forward(padded(tails, self.device), positions, mask, cache)
         return hidden[torch.arange(rows, device=self.device), ends - 1], self._layers_of(cache)
+
+    def _mask(self, visible: Tensor, queries: int) -> Tensor:
+        flash = self._core.config._attn_implementation == "flash_attention_2"
+        return visible if flash else additive_mask(visible, queries, self.dtype)
 
     def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: "_Cache") -> Tensor:
         """Hidden states [batch, tokens, hidden], normed."""

@@ -21,6 +21,7 @@ from transformers import (
 
 from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError
+from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
@@ -68,23 +69,31 @@ def load_encoder(
 
 
 def load_model(
-    spec: str, *, device: str = "auto", dtype: str = "auto", profile: str | None = None
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    profile: str | None = None,
+    attn: str = "auto",
 ) -> LoadedModel:
     """The model of `spec`, an adapter merged into its base.
 
     Args:
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
         dtype: "auto" (float32 on CPU, bfloat16 on CUDA) or a key of DTYPES.
+        attn: one of `attention.ATTENTIONS`.
 
     Raises:
-        ModelError: no such model, no tokenizer, no weights, or weights that do not fit.
+        ModelError: no such model, no tokenizer, no weights, weights that do not fit, or an
+            attention that cannot run here.
     """
     path = model_path(spec)
     tokenizer, chosen = _tokenizer_and_profile(path, profile)
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
+    check_attention(attn, place, kind)
     base, adapter = _base_and_adapter(path)
-    model = _load_weights(base, kind)
+    model = _load_weights(base, kind, attn)
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -203,7 +212,7 @@ def _fingerprint(base: Path, adapter: Path | None) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(path: Path, dtype: torch.dtype, attn: str) -> PreTrainedModel:
     if not any(path.glob("*.safetensors")):
         others = [file.name for file in path.iterdir() if file.suffix in (".bin", ".gguf", ".pt")]
         hint = f"; {others[0]} is of another format: convert it to safetensors" if others else ""
@@ -216,6 +225,7 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
                 path,
                 config=config,
                 dtype=dtype,
+                attn_implementation=None if attn == "auto" else attn,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,

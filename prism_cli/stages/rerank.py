@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from prism_cli.domain.evidence_budget import SCATTERED, RankOptions
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
-from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
+from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork, TokenBudgeted
 from prism_cli.ranking import Result, ranking
 from prism_cli.reranker import Reranker
 from prism_cli.rows.candidates import candidates, check_rerank_row
@@ -102,6 +102,16 @@ class RerankStage(RowStage):
             current = key
         if group:
             yield from self._ranked(group, current)
+
+    def batch_plan(self) -> dict[str, int]:
+        """Tokens of a batch, where the model goes by them."""
+        model = self._runtime
+        return {"batch_tokens": model.batch_tokens} if isinstance(model, TokenBudgeted) else {}
+
+    def follow(self, plan: Mapping[str, int]) -> None:
+        """Batches as large as before."""
+        if isinstance(self._runtime, TokenBudgeted):
+            self._runtime.batch_tokens = plan["batch_tokens"]
 
     def summary(self) -> dict[str, object]:
         """Counts over this run's rows, and what was given."""

@@ -1,12 +1,14 @@
 """Scores a second: `prism rerank --no-evidence` against sentence-transformers' CrossEncoder.
 
     python tests/benchmarks/rerank_scoring.py BEIR_DIR [--model hf:smollm2] [--queries 4]
+        [--documents 20] [--lengths 60 169 250] [--bfloat16]
 
-Same checkpoint, same prompts, 20 documents a query, passages of about N tokens (.75 N to 1.25 N).
+Same checkpoint, same prompts, passages of about N tokens (.75 N to 1.25 N); the full size is
+--queries 200, and --documents 1 5 20 100 takes several numbers of documents a query.
 The two take turns, encoding included; the best time of each counts. "limit" is (tail tokens +
 prefix tokens once a query) / the best tokens a second of the stock forward pass over batch shapes,
 divided by prism's time. Wall and processor seconds: on a busy machine the second say more, with
---threads 1.
+--threads 1. --bfloat16 compares its logits and verdicts with those of float32 instead.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import itertools
 import json
 import platform
 import random
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -26,8 +29,6 @@ from sentence_transformers import CrossEncoder
 
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
 from prism_cli.ports import RerankTask
-
-DOCUMENTS = 20
 
 
 class Seconds(NamedTuple):
@@ -43,11 +44,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="BEIR folder: real queries and passages")
     parser.add_argument("--model", default="hf:smollm2")
     parser.add_argument("--queries", type=int, default=4)
+    parser.add_argument("--documents", type=int, nargs="+", default=[20])
     parser.add_argument("--lengths", type=int, nargs="+", default=[60, 169, 250])
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch-tokens", type=int)
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--bfloat16", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     print(
@@ -57,10 +60,18 @@ def main() -> None:
     )
     options = {"batch_tokens": given.batch_tokens, "dtype": given.dtype}
     ours = load_reranker(given.model, **options)
-    theirs = cross_encoder(ours)
-    for length in given.lengths:
-        pairs = make_pairs(given.data, ours, length, given.queries)
-        print(json.dumps(compare(ours, theirs, pairs, length, given.turns)), flush=True)
+    if given.bfloat16:
+        narrow = load_reranker(given.model, batch_tokens=given.batch_tokens, dtype="bfloat16")
+    else:
+        theirs = cross_encoder(ours)
+    for length, documents in itertools.product(given.lengths, given.documents):
+        pairs = make_pairs(given.data, ours, length, given.queries, documents)
+        if given.bfloat16:
+            found = differences(score(ours, pairs), score(narrow, pairs))
+        else:
+            found = compare(ours, theirs, pairs, length, given.turns)
+        shape = {"passage_tokens": length, "documents": documents, "pairs": len(pairs)}
+        print(json.dumps(shape | found), flush=True)
 
 
 def cross_encoder(ours: TransformersReranker) -> CrossEncoder:
@@ -93,7 +104,7 @@ def literal(text: str) -> str:
 
 
 def make_pairs(
-    data: Path, ours: TransformersReranker, length: int, queries: int
+    data: Path, ours: TransformersReranker, length: int, queries: int, documents: int
 ) -> list[tuple[str, str]]:
     """Real queries with passages cut from real text."""
     lines = (data / "queries.jsonl").read_text(encoding="utf-8").splitlines()
@@ -106,7 +117,7 @@ def make_pairs(
     return [
         (query, decode(list(itertools.islice(ids, lot.randint(3 * length // 4, 5 * length // 4)))))
         for query in asked
-        for _ in range(DOCUMENTS)
+        for _ in range(documents)
     ]
 
 
@@ -132,7 +143,7 @@ def compare(
     prompts = ours.encoder.encode_batch(pairs)
     tokens = sum(len(prompt.tail_ids) for prompt in prompts)
     tokens += sum({query: len(ours.encoder.prefix_ids(query)) for query, _ in pairs}.values())
-    found: dict[str, float] = {"passage_tokens": length, "pairs": len(pairs)}
+    found: dict[str, float] = {}
     for kind in ("wall", "processor"):
         best = {name: min(getattr(one, kind) for one in all_) for name, all_ in spent.items()}
         found |= {
@@ -143,6 +154,20 @@ def compare(
         }
     found["largest_difference"] = max(abs(a - b) for a, b in zip(logits, other, strict=True))
     return found
+
+
+def differences(wide: list[float], narrow: list[float]) -> dict[str, float]:
+    """How far logits in a narrower type are from those in float32."""
+    from scipy.stats import spearmanr
+
+    apart = [abs(a - b) for a, b in zip(wide, narrow, strict=True)]
+    same = [(a > 0) == (b > 0) for a, b in zip(wide, narrow, strict=True)]
+    return {
+        "median_difference": round(statistics.median(apart), 4),
+        "largest_difference": round(max(apart), 4),
+        "rank_correlation": round(float(spearmanr(wide, narrow).statistic), 5),
+        "equal_verdicts": round(statistics.mean(same), 4),
+    }
 
 
 def score(ours: TransformersReranker, pairs: list[tuple[str, str]]) -> list[float]:

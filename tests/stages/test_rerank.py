@@ -78,6 +78,35 @@ def rejects(tmp_path: Path) -> list[Row]:
     return [orjson.loads(line) for line in lines]
 
 
+class BudgetedReranker(ScriptedReranker):
+    """Goes by tokens, and finds after its first batch that memory takes less."""
+
+    batch_tokens = 900
+
+    def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
+        if len(payloads) > 2:
+            raise KeyboardInterrupt
+        self.batch_tokens //= 2
+        return super().answer(payloads)
+
+
+def test_tokens_of_a_batch_stand_in_the_manifest_and_are_used_again(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    manifest = tmp_path / "out.jsonl.manifest.json"
+    options = RunOptions(output=out, quiet=True)
+    source.write_bytes(jsonl([make_pair(document=str(number)) for number in range(3)]))
+    first = BudgetedReranker()
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(RerankStage(first, max_new_tokens=0), [str(source)], options)
+    assert orjson.loads(manifest.read_bytes())["batch_plan"]["batch_tokens"] == 900
+    second = BudgetedReranker()
+    second.batch_tokens = 70
+    source.write_bytes(jsonl([make_pair(document=str(number)) for number in range(2)]))
+    run_rows(RerankStage(second, max_new_tokens=0), [str(source)], options)
+    assert second.batch_tokens == 450
+    assert orjson.loads(manifest.read_bytes())["batch_plan"]["batch_tokens"] == 450
+
+
 def test_pair_keeps_its_labels_beside_the_prediction(tmp_path: Path) -> None:
     row = make_pair(
         document="2", verdict="no", contribution="label", evidence="label", teacher_score=0.25

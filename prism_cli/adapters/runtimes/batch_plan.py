@@ -1,9 +1,12 @@
 """Which prompts share a batch: a pure function of their lengths and queries."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 PREFIX_TOKENS = 8192
 """Prefix tokens whose states are held at once (SmolLM2 in float32: 46 KB a token)."""
+PROMPT_SHARE = 4
+"""Whole prompts of a batch, whose keys and values are held, have so many times its tail tokens at
+the most."""
 
 
 def plan_batches(
@@ -20,26 +23,58 @@ def plan_batches(
     length, so that a batch pads little and memory peaks first; within a batch by query.
 
     Args:
-        batch_tokens: rows times longest tail at the most, and a quarter of what rows times whole
-            prompt may be, whose keys and values are held; one longer row stands alone.
+        batch_tokens: rows times longest tail at the most, and PROMPT_SHARE times as many for whole
+            prompts; one longer row stands alone.
         equal_lengths: only tails of the same length share a batch.
     """
+    return [
+        batch
+        for chunk in _chunks(queries, prefix_lengths)
+        for batch in _filled(chunk, prefix_lengths, tail_lengths, batch_tokens, equal_lengths)
+    ]
+
+
+def plan_prefixes(
+    queries: Sequence[Hashable],
+    prefix_lengths: Sequence[int],
+    shared: int,
+    batch_tokens: int,
+) -> list[list[int]]:
+    """Rows whose prefixes are computed together, one row a query, by the chunks of `plan_batches`.
+
+    Args:
+        shared: first tokens that all prefixes share, computed once before.
+        batch_tokens: prefixes times their longest own tokens at the most.
+    """
+    groups: list[list[int]] = []
+    for chunk in _chunks(queries, prefix_lengths):
+        firsts = list({queries[row]: row for row in reversed(chunk)}.values())
+        firsts.sort(key=lambda row: (-prefix_lengths[row], row))
+        room = 0
+        for row in firsts:
+            if room == 0 or (len(groups[-1]) + 1) * room > batch_tokens:
+                groups.append([])
+                room = max(1, prefix_lengths[row] - shared)
+            groups[-1].append(row)
+    return groups
+
+
+def _chunks(queries: Sequence[Hashable], prefix_lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows of queries, in order of query, whose prefixes fit PREFIX_TOKENS."""
     by_query: dict[Hashable, list[int]] = {}
     for index, query in enumerate(queries):
         by_query.setdefault(query, []).append(index)
-    batches: list[list[int]] = []
     chunk: list[int] = []
     held = 0
     for rows in by_query.values():
         tokens = prefix_lengths[rows[0]]
         if chunk and held + tokens > PREFIX_TOKENS:
-            batches += _filled(chunk, prefix_lengths, tail_lengths, batch_tokens, equal_lengths)
+            yield chunk
             chunk, held = [], 0
         chunk += rows
         held += tokens
     if chunk:
-        batches += _filled(chunk, prefix_lengths, tail_lengths, batch_tokens, equal_lengths)
-    return batches
+        yield chunk
 
 
 def _filled(
@@ -57,7 +92,9 @@ def _filled(
     lead = max(prefixes[index] for index in chunk)
     for index in sorted(chunk, key=lambda one: -lengths[one]):
         rows = len(batch) + 1
-        full = rows * longest > batch_tokens or rows * (lead + longest) > 4 * batch_tokens
+        full = (
+            rows * longest > batch_tokens or rows * (lead + longest) > PROMPT_SHARE * batch_tokens
+        )
         if batch and (full or (equal_lengths and lengths[index] != longest)):
             batches.append(batch)
             batch = []

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches
+from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches, plan_prefixes
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 400)), max_size=60)
 
@@ -47,3 +47,21 @@ def test_lengths_within_a_batch_are_close() -> None:
 def test_short_tails_behind_a_long_prefix_do_not_pile_up() -> None:
     batches = plan_batches(["q"] * 100, [990] * 100, [10] * 100, 1000)
     assert [len(batch) for batch in batches] == [4] * 25
+
+
+@given(ROWS, st.integers(1, 1000))
+def test_prefixes_are_each_in_one_group_within_the_budget(
+    rows: list[tuple[int, int]], budget: int
+) -> None:
+    queries = [q for q, _ in rows]
+    lengths = [20 + 30 * q for q in queries]
+    groups = plan_prefixes(queries, lengths, 20, budget)
+    assert sorted(queries[row] for group in groups for row in group) == sorted(set(queries))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(lengths[r] - 20 for r in group) <= budget
+
+
+def test_prefixes_of_different_chunks_are_computed_apart() -> None:
+    prefix = PREFIX_TOKENS // 2
+    groups = plan_prefixes(list("aabbcc"), [prefix] * 6, prefix - 1, 100)
+    assert groups == [[0, 2], [4]]

@@ -136,10 +136,88 @@ def test_numbers_do_not_depend_on_what_was_asked_before(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     fresh, used = (make(tokenizer, "llama") for _ in range(2))
+    used.plan([RerankTask("another query", "text"), *TASKS[3:5]])
     used.answer([RerankTask("another query", "text"), *TASKS[3:5]])
     last = fresh.plan(TASKS)[-1]
+    assert used.plan(TASKS)[-1] == last
     tasks = [TASKS[index] for index in last]
     assert fresh.answer(tasks) == used.answer(tasks)
+
+
+def test_numbers_of_a_later_batch_are_the_same_after_a_kill(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    whole, killed = (make(tokenizer, "llama", batch_tokens=60) for _ in range(2))
+    batches = whole.plan(TASKS)
+    answers = [whole.answer([TASKS[index] for index in batch]) for batch in batches]
+    assert killed.plan(TASKS) == batches
+    for batch, expected in list(zip(batches, answers, strict=True))[::-1]:
+        assert killed.answer([TASKS[index] for index in batch]) == expected
+
+
+def test_prefixes_of_a_plan_are_computed_together_behind_what_they_share(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = make(tokenizer, "llama")
+    asked: list[tuple[int, int]] = []
+    prefill = backend._pass.prefill
+
+    def noted(prefixes: Any, trunk: Any = None) -> Any:
+        asked.append((len(prefixes), trunk.length if trunk else 0))
+        return prefill(prefixes, trunk)
+
+    monkeypatch.setattr(backend._pass, "prefill", noted)
+    planned(backend, PAIRS)
+    shared = len(backend._trunk_ids)
+    assert shared > 60
+    assert asked == [(1, 0), (3, shared)]
+
+
+def test_batches_are_halved_for_good_where_memory_ends(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = make(tokenizer, "llama", batch_tokens=600)
+    expected = planned(backend, PAIRS)
+    extend, tried = backend._pass.extend, []
+
+    def narrow(states: Any, tails: Any, *, keep: bool) -> Any:
+        tried.append(len(tails) * max(map(len, tails)))
+        if tried[-1] > 200:
+            raise torch.OutOfMemoryError
+        return extend(states, tails, keep=keep)
+
+    monkeypatch.setattr(backend._pass, "extend", narrow)
+    for found, reply in zip(planned(backend, PAIRS), expected, strict=True):
+        assert found.value["logit"] == pytest.approx(reply.value["logit"], abs=1e-5)
+    assert 50 < backend.batch_tokens <= 200
+    assert backend.figures["batch_tokens"] == backend.batch_tokens
+    tried.clear()
+    planned(backend, PAIRS)
+    assert max(tried) <= 200
+
+
+def test_a_prompt_that_fits_no_memory_is_told(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = make(tokenizer, "llama")
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(backend._pass, "extend", full)
+    with pytest.raises(ModelError, match="does not fit the device's memory; lower --max-tokens"):
+        planned(backend, PAIRS)
+
+
+def test_eager_attention_gives_the_same_scores_under_another_key(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = make(tokenizer, "llama")
+    monkeypatch.setattr(usual.loaded.model.config, "_attn_implementation", "eager")
+    eager = make(tokenizer, "llama")
+    assert eager.fingerprint != usual.fingerprint
+    for one, other in zip(planned(usual, PAIRS[:4]), planned(eager, PAIRS[:4]), strict=True):
+        assert one.value["logit"] == pytest.approx(other.value["logit"], abs=1e-5)
 
 
 def test_long_query_is_refused_and_the_others_are_answered(

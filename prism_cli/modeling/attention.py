@@ -1,0 +1,59 @@
+"""Which attention a model runs with: `--attn`."""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prism_cli.errors import ModelError
+
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
+"""auto is sdpa: torch's fused kernels. eager: products and softmax one by one, for comparison."""
+_INSTALL = "pip install flash-attn --no-build-isolation"
+
+
+def attention_mark(name: str) -> str:
+    """What tells scores of attention `name` from those of the usual one, which needs no mark."""
+    return "" if name in ("auto", "sdpa") else f" {name}"
+
+
+def check_attention(name: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse what cannot run, before weights are read.
+
+    Args:
+        name: one of ATTENTIONS.
+
+    Raises:
+        ModelError: another name; or flash_attention_2 on a device or in a type that it has no
+            kernels for, or without its package.
+    """
+    if name not in ATTENTIONS:
+        raise ModelError(f"--attn {name}: expected one of {', '.join(ATTENTIONS)}")
+    if name != "flash_attention_2":
+        return
+    if device.type != "cuda":
+        raise ModelError(
+            f"--attn {name}: expected a CUDA device, found {device.type}; --attn sdpa runs "
+            "everywhere"
+        )
+    if dtype not in (torch.float16, torch.bfloat16):
+        raise ModelError(
+            f"--attn {name}: expected --dtype bfloat16 or float16, found "
+            f"{str(dtype).removeprefix('torch.')}; --attn sdpa takes every type"
+        )
+    if importlib.util.find_spec("flash_attn") is None:
+        raise ModelError(
+            f"--attn {name}: the package flash-attn is not installed: {_INSTALL}; or --attn sdpa"
+        )
+
+
+def flash_kernel(model: Any) -> Callable[..., Tensor] | None:
+    """flash-attn's kernel for rows of unequal length, where `model` was loaded for it."""
+    if model.config._attn_implementation != "flash_attention_2":
+        return None
+    from flash_attn import flash_attn_varlen_func
+
+    kernel: Callable[..., Tensor] = flash_attn_varlen_func
+    return kernel

@@ -1,0 +1,128 @@
+"""Tails without padding, long tails in blocks, and prefixes behind a trunk, in float32."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from prism_cli.errors import ModelError
+from prism_cli.modeling import packed_tails
+from prism_cli.modeling.attention import check_attention
+from prism_cli.modeling.dense_pass import DensePass
+from prism_cli.modeling.hybrid_pass import HybridPass
+from tests.modeling.test_passes import PASSES, PREFIXES, ROWS, TOLERANCE, plain, some
+from tests.modeling.tiny import tiny_model
+
+TEXTS = [PREFIXES[q] + tail for q, tail in ROWS]
+
+
+def close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "kind"), PASSES)
+@torch.inference_mode()
+def test_prefixes_behind_a_trunk_equal_whole_ones(
+    shape: str, kind: type[DensePass] | type[HybridPass]
+) -> None:
+    model = tiny_model(shape)
+    forward = kind(model)
+    trunk = some(9)
+    (before,) = forward.prefill([trunk])
+    states = forward.prefill(PREFIXES, before)
+    assert [state.length for state in states] == [9 + len(ids) for ids in PREFIXES]
+    hidden, _ = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=False)
+    # A linear layer's state sums in another order where a text is cut in three.
+    tolerance = 2 * TOLERANCE if shape == "qwen3_5" else TOLERANCE
+    close(hidden, plain(model, [trunk + text for text in TEXTS]), tolerance)
+
+
+@pytest.mark.parametrize("block", [1, 7, 16])
+@torch.inference_mode()
+def test_tails_of_many_blocks_equal_whole_prompts(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(packed_tails, "_BLOCK", block)
+    model = tiny_model("llama")
+    forward = DensePass(model)
+    states = forward.prefill(PREFIXES)
+    hidden, batch = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=True)
+    close(hidden, plain(model, TEXTS))
+    same, _ = forward.extend([states[0]] * 2, [ROWS[1][1], ROWS[5][1]], keep=False)
+    close(same, plain(model, [PREFIXES[0] + ROWS[1][1], PREFIXES[0] + ROWS[5][1]]))
+    assert batch is not None
+    tokens = some(len(ROWS))
+    after = forward.step(batch, torch.tensor(tokens))
+    close(after, plain(model, [[*t, token] for t, token in zip(TEXTS, tokens, strict=True)]))
+
+
+def varlen(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    longest: int,
+    longest_keys: int,
+    *,
+    causal: bool,
+) -> Tensor:
+    """What flash_attn_varlen_func documents, row by row."""
+    assert causal
+    assert queries.dtype == keys.dtype == torch.int32
+    assert int(queries.diff().max()) == longest
+    assert int(keys.diff().max()) == longest_keys
+    found = []
+    for q, k, v in zip(
+        query.split(queries.diff().tolist()),
+        key.split(keys.diff().tolist()),
+        value.split(keys.diff().tolist()),
+        strict=True,
+    ):
+        sees = torch.ones(len(q), len(k), dtype=torch.bool).tril(len(k) - len(q))
+        each = (one.transpose(0, 1) for one in (q, k, v))
+        found.append(
+            functional.scaled_dot_product_attention(*each, sees, enable_gqa=True).transpose(0, 1)
+        )
+    return torch.cat(found)
+
+
+@torch.inference_mode()
+def test_flash_attention_is_given_each_row_end_to_end() -> None:
+    model = tiny_model("qwen3")
+    forward = DensePass(model)
+    whole: Any = forward
+    whole._flash = varlen
+    (trunk,) = forward.prefill([PREFIXES[2]])
+    states = forward.prefill(PREFIXES, trunk)
+    texts = [PREFIXES[2] + text for text in TEXTS]
+    hidden, batch = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=True)
+    close(hidden, plain(model, texts))
+    assert batch is not None
+    tokens = some(len(ROWS))
+    after = forward.step(batch, torch.tensor(tokens))
+    close(after, plain(model, [[*t, token] for t, token in zip(texts, tokens, strict=True)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "dtype", "told"),
+    [
+        ("fused", "cpu", torch.float32, "expected one of auto, sdpa, eager, flash_attention_2"),
+        ("flash_attention_2", "cpu", torch.bfloat16, "expected a CUDA device, found cpu"),
+        ("flash_attention_2", "cuda", torch.float32, "--dtype bfloat16 or float16, found float32"),
+        ("flash_attention_2", "cuda", torch.bfloat16, "pip install flash-attn"),
+    ],
+)
+def test_attention_that_cannot_run_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, device: str, dtype: torch.dtype, told: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ModelError, match=told):
+        check_attention(name, torch.device(device), dtype)
+
+
+def test_attention_that_runs_is_not_refused() -> None:
+    for name in ("auto", "sdpa", "eager"):
+        check_attention(name, torch.device("cpu"), torch.float32)

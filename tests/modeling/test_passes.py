@@ -1,6 +1,7 @@
 """Shared prefixes, padding and generation against the plain forward pass, in float32."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from prism_cli.errors import ModelError
 from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.prompt_state import BatchState, gathered
 from tests.modeling.tiny import VOCABULARY, tiny_model
 
 PASSES = [
@@ -18,6 +20,8 @@ PASSES = [
     ("qwen3_5", HybridPass),
 ]
 TOLERANCE = 1e-5
+# A linear layer that goes step by step sums in another order than one that goes by chunks.
+STEPS = {"llama": TOLERANCE, "qwen3": TOLERANCE, "qwen3_5": 5e-5}
 LOT = random.Random(3)
 
 
@@ -35,6 +39,12 @@ def plain(model: torch.nn.Module, texts: list[list[int]]) -> Tensor:
     return torch.stack(
         [core(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1] for ids in texts]
     )
+
+
+def step(forward: DensePass | HybridPass, batch: BatchState, tokens: list[int]) -> Tensor:
+    hidden = forward.step(batch, [[token] for token in tokens])
+    batch.positions = batch.positions + 1
+    return hidden
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -64,12 +74,12 @@ def test_twenty_tokens_with_rows_leaving_equal_whole_texts(
     texts = [PREFIXES[q] + tail for q, tail in ROWS]
     for number in range(20):
         if number == 7:
-            batch = batch.keep(torch.tensor([5, 0, 2]), forward.attention)
+            batch = gathered([(batch, [5, 0, 2])], forward.attention)
             texts = [texts[5], texts[0], texts[2]]
         tokens = some(len(texts))
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
-        hidden = forward.step(batch, torch.tensor(tokens))
-        torch.testing.assert_close(hidden, plain(model, texts), atol=TOLERANCE, rtol=0)
+        hidden = step(forward, batch, tokens)
+        torch.testing.assert_close(hidden, plain(model, texts), atol=STEPS[shape], rtol=0)
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -89,8 +99,57 @@ def test_many_tokens_outgrow_the_buffers_without_a_trace(
     for _ in range(140):
         tokens = some(2)
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
-        hidden = forward.step(batch, torch.tensor(tokens))
-    torch.testing.assert_close(hidden, plain(model, texts), atol=TOLERANCE, rtol=0)
+        hidden = step(forward, batch, tokens)
+    torch.testing.assert_close(hidden, plain(model, texts), atol=STEPS[shape], rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "kind"), PASSES)
+@torch.inference_mode()
+def test_rows_of_two_batches_go_on_together(
+    shape: str, kind: type[DensePass] | type[HybridPass]
+) -> None:
+    model = tiny_model(shape)
+    forward = kind(model)
+    states = forward.prefill(PREFIXES)
+    parts = []
+    for chosen in (ROWS[:2], ROWS[2:]):
+        _, batch = forward.extend([states[q] for q, _ in chosen], [t for _, t in chosen], keep=True)
+        assert batch is not None
+        parts.append(batch)
+    together = gathered([(parts[0], [1]), (parts[1], [3, 0, 2])], forward.attention)
+    texts = [PREFIXES[q] + tail for q, tail in (ROWS[1], ROWS[5], ROWS[2], ROWS[4])]
+    for _ in range(3):
+        tokens = some(4)
+        texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
+        hidden = step(forward, together, tokens)
+        torch.testing.assert_close(hidden, plain(model, texts), atol=STEPS[shape], rtol=0)
+
+
+@pytest.mark.parametrize("shape", ["llama", "qwen3"])
+@torch.inference_mode()
+def test_several_tokens_in_one_step_may_be_taken_back(shape: str) -> None:
+    model: Any = tiny_model(shape)
+    forward = DensePass(model)
+    states = forward.prefill(PREFIXES)
+    _, batch = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=True)
+    assert batch is not None
+    texts = [PREFIXES[q] + tail for q, tail in ROWS]
+    for number in range(6):
+        asked = [some(LOT.randrange(0 if row else 1, 9)) for row in range(len(ROWS))]
+        hidden = iter(forward.step(batch, asked))
+        for text, tokens in zip(texts, asked, strict=True):
+            if tokens:
+                whole = model.get_decoder()(torch.tensor([text + tokens]), use_cache=False)
+                expected = whole.last_hidden_state[0, len(text) :]
+                found = torch.stack([next(hidden) for _ in tokens])
+                torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+        assert not list(hidden)
+        right = [LOT.randrange(min(1, len(tokens)), len(tokens) + 1) for tokens in asked]
+        texts = [t + a[:count] for t, a, count in zip(texts, asked, right, strict=True)]
+        batch.positions = batch.positions + torch.tensor(right)
+        if number == 2:
+            batch = gathered([(batch, [4, 1, 2, 0, 3, 5])], forward.attention)
+            texts = [texts[row] for row in (4, 1, 2, 0, 3, 5)]
 
 
 @torch.inference_mode()

@@ -14,17 +14,20 @@ import torch
 from torch import Tensor
 
 from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches
+from prism_cli.adapters.runtimes.text_writer import TextWriter
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.continuing import continued, stop_ids
+from prism_cli.modeling.continuing import Text
 from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.hybrid_pass import HybridPass
 from prism_cli.modeling.loading import LoadedModel, load_model
-from prism_cli.modeling.prompt_state import BatchState, PrefixState
-from prism_cli.ports import Reply, RerankTask, Usage
+from prism_cli.modeling.prompt_state import BatchState, PrefixState, gathered
+from prism_cli.ports import Reply, RerankTask, Usage, Value
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32_768
+WRITING_BATCHES = 4
+"""Batches whose texts are written together: a step of few rows takes nearly as long as of many."""
 
 Pair = tuple[str, str]
 """Query, document."""
@@ -61,13 +64,10 @@ class TransformersReranker:
         self.batch_tokens = batch_tokens or (GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS)
         # Alone, a prefix's numbers do not depend on what was computed before a kill.
         self._together = gpu and self._pass.padding_is_safe
-        self._head: Any = model.get_output_embeddings()
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
-        weight: Tensor = self._head.weight
+        weight: Tensor = model.get_output_embeddings().weight
         self._verdict_rows = weight[verdicts.to(weight.device)].float()
-        self._stops = torch.tensor(
-            sorted({self.encoder.eos_id, *stop_ids(model, loaded.tokenizer)}), device=weight.device
-        )
+        self.writer = TextWriter(self._pass, model, self.encoder)
         self._states: OrderedDict[str, PrefixState] = OrderedDict()
         self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
 
@@ -97,15 +97,25 @@ class TransformersReranker:
         known = [self._encoded[task.query, task.document] for task in payloads]
         fit = [index for index, one in enumerate(known) if isinstance(one, EncodedPrompt)]
         unfit = [index for index, one in enumerate(known) if isinstance(one, RowError)]
-        prompts = [one for one in known if isinstance(one, EncodedPrompt)]
-        batches = plan_batches(
+        batches = self._batches(
             [payloads[index].query for index in fit],
+            [one for one in known if isinstance(one, EncodedPrompt)],
+        )
+        together = WRITING_BATCHES if any(task.max_new_tokens for task in payloads) else 1
+        joined = [
+            [fit[index] for batch in batches[start : start + together] for index in batch]
+            for start in range(0, len(batches), together)
+        ]
+        return joined + ([unfit] if unfit else [])
+
+    def _batches(self, queries: list[str], prompts: list[EncodedPrompt]) -> list[list[int]]:
+        return plan_batches(
+            queries,
             [len(prompt.prefix_ids) for prompt in prompts],
             [len(prompt.tail_ids) for prompt in prompts],
             self.batch_tokens,
             equal_lengths=not self._pass.padding_is_safe,
         )
-        return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
 
     @torch.inference_mode()
     def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
@@ -169,23 +179,58 @@ class TransformersReranker:
         return dict(zip(tasks, replies, strict=True))
 
     def _batch(self, tasks: list[RerankTask], prompts: list[EncodedPrompt]) -> list[Reply]:
-        states = self._prefix_states([task.query for task in tasks], prompts)
-        writes = any(task.max_new_tokens for task in tasks)
-        logits, state = self._scored([states[task.query] for task in tasks], prompts, keep=writes)
-        limits = {
-            row: task.max_new_tokens
-            for row, (task, logit) in enumerate(zip(tasks, logits, strict=True))
-            if task.max_new_tokens and logit > task.write_above
-        }
-        written = self._written(state, limits) if state is not None and limits else {}
+        """Scores in batches; texts of all of them together, as far as their keys fit."""
+        values: list[Value] = [{} for _ in tasks]
+        texts: dict[int, Text] = {}
+        waiting: list[tuple[BatchState, list[int]]] = []
+        for batch in self._batches([task.query for task in tasks], prompts):
+            asked, own = [tasks[row] for row in batch], [prompts[row] for row in batch]
+            states = self._prefix_states([task.query for task in asked], own)
+            logits, state = self._scored(
+                [states[task.query] for task in asked],
+                own,
+                keep=any(task.max_new_tokens for task in asked),
+            )
+            for row, logit, prompt in zip(batch, logits, own, strict=True):
+                values[row] = {"logit": logit, "truncated": prompt.truncated}
+            wanted = [
+                place
+                for place, (task, logit) in enumerate(zip(asked, logits, strict=True))
+                if task.max_new_tokens and logit > task.write_above
+            ]
+            if state is None or not wanted:
+                continue
+            held = sum(len(prompts[row]) for _, rows in waiting for row in rows)
+            if held + sum(len(own[place]) for place in wanted) > 4 * self.batch_tokens:
+                texts |= self._written(waiting, tasks, prompts)
+                waiting = []
+            chosen = gathered([(state, wanted)], self._pass.attention)
+            waiting.append((chosen, [batch[place] for place in wanted]))
+        texts |= self._written(waiting, tasks, prompts)
         return [
             Reply(
-                {"logit": logit, "truncated": prompt.truncated}
-                | ({"text": self._text(written[row])} if row in written else {}),
-                usage=Usage(len(prompt), len(written.get(row, ()))),
+                value | ({"text": self.writer.decoded(texts[row])} if row in texts else {}),
+                usage=Usage(len(prompt), len(texts[row].tokens) if row in texts else 0),
             )
-            for row, (logit, prompt) in enumerate(zip(logits, prompts, strict=True))
+            for row, (value, prompt) in enumerate(zip(values, prompts, strict=True))
         ]
+
+    def _written(
+        self,
+        waiting: list[tuple[BatchState, list[int]]],
+        tasks: list[RerankTask],
+        prompts: list[EncodedPrompt],
+    ) -> dict[int, Text]:
+        """The texts of the rows that wait for them."""
+        rows = [row for _, own in waiting for row in own]
+        if not rows:
+            return {}
+        texts = self.writer.write(
+            [(state, range(len(own))) for state, own in waiting],
+            [prompts[row] for row in rows],
+            [tasks[row].max_new_tokens for row in rows],
+        )
+        return dict(zip(rows, texts, strict=True))
 
     def _scored(
         self, states: list[PrefixState], prompts: list[EncodedPrompt], *, keep: bool
@@ -224,27 +269,6 @@ class TransformersReranker:
             return [[query] for query in queries]
         size = max(1, self.batch_tokens // max(len(ids[query]) for query in queries))
         return [queries[start : start + size] for start in range(0, len(queries), size)]
-
-    def _written(self, state: BatchState, limits: dict[int, int]) -> dict[int, list[int]]:
-        """Greedy tokens behind "yes", without the one that ends them.
-
-        Args:
-            limits: tokens at the most, by row of the batch.
-        """
-        chosen = torch.tensor(list(limits), device=self._stops.device)
-        follows = continued(
-            self._pass,
-            self._head,
-            state.keep(chosen, self._pass.attention),
-            torch.full_like(chosen, self.encoder.yes_id),
-            self._stops,
-            max(limits.values()),
-        )
-        return {row: tokens[: limits[row]] for row, tokens in zip(limits, follows, strict=True)}
-
-    def _text(self, tokens: list[int]) -> str:
-        ids = [self.encoder.yes_id, *tokens]
-        return str(self.loaded.tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def load_reranker(

@@ -129,7 +129,7 @@ class Text:
             answers: the token chosen behind each of `asked`.
         """
         right = 0
-        for answer, proposed in zip(answers, [*asked[1:], None], strict=True):
+        for answer, proposed in zip(answers, [*asked, None][1:], strict=True):
             right += 1
             if answer in ends.stops:
                 self.ended = True

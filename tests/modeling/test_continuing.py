@@ -12,8 +12,8 @@ from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.hybrid_pass import HybridPass
 from tests.modeling.tiny import SHAPES, VOCABULARY, tiny_model
 
-ROWS = 6
-LIMIT = 40
+ROWS = 5
+LIMIT = 24
 
 
 class Syllables:
@@ -39,6 +39,8 @@ class Toy:
         self.lot = random.Random(5)
         self.model: Any = tiny_model(shape)
         self.head = self.model.get_output_embeddings()
+        # A head of its own: a tied one says what it has just read, again and again.
+        self.head.weight = torch.nn.Parameter(torch.randn(VOCABULARY, 48))
         self.forward = HybridPass(self.model) if shape == "qwen3_5" else DensePass(self.model)
         self.prompts = [self.some(self.lot.randrange(3, 30)) for _ in range(ROWS)]
         self.firsts = self.some(ROWS)
@@ -97,10 +99,10 @@ def cut(tokens: list[int], limit: int, stops: set[int], closing: str = "") -> li
     return tokens[:limit]
 
 
-@pytest.mark.parametrize("wrong", [2, 7, 1000])
+@pytest.mark.parametrize("wrong", [2, 12])
 def test_texts_are_those_of_a_plain_loop_wherever_they_end(toy: Toy, wrong: int) -> None:
     taken_in_runs = 0
-    for case in range(8):
+    for case in range(4):
         row = toy.lot.randrange(ROWS)
         place = toy.lot.randrange(2, LIMIT - 2)
         stops = {toy.plain[row][place]} if case % 2 else set[int]()
@@ -131,7 +133,7 @@ def test_right_proposals_save_passes(toy: Toy) -> None:
 
 
 def test_row_that_begins_with_a_stop_or_may_say_nothing_writes_nothing(toy: Toy) -> None:
-    limits = [0, 3, 3, 3, 3, 3]
+    limits = [0, 3, 3, 3, 3]
     found, _ = toy.written(None, limits, ends({toy.firsts[1]}))
     assert found[:2] == [[], []]
     assert all(len(tokens) <= 3 for tokens in found[2:])

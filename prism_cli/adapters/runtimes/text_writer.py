@@ -27,6 +27,7 @@ class TextWriter:
         drafts: propose what the document says; False: token by token.
 
     Attributes:
+        stops: tokens that end a text.
         passes: of all texts so far.
     """
 
@@ -42,8 +43,8 @@ class TextWriter:
         whole: Any = model
         self._head = whole.get_output_embeddings()
         tokenizer = encoder.tokenizer
-        stops = {encoder.eos_id, *stop_ids(model, tokenizer)}
-        self._ends = Ends(stops, tokenizer, CLOSING)
+        self.stops = {encoder.eos_id, *stop_ids(model, tokenizer)}
+        self._ends = Ends(self.stops, tokenizer, CLOSING)
         self._yes = encoder.yes_id
         self._drafts = drafts and forward.goes_back
         self._form = encoder.encode_target("yes", "x", "x")

@@ -17,11 +17,11 @@ from prism_cli.modeling.attention import flash_kernel
 from prism_cli.modeling.flash_tails import FlashTails
 from prism_cli.modeling.packed_tails import PackedTails, attend_folded
 from prism_cli.modeling.prompt_state import (
-    GROWTH,
     BatchState,
     PrefixState,
-    additive_mask,
-    visible_keys,
+    as_additive,
+    state_behind,
+    wider,
 )
 
 MODEL_TYPES = frozenset({"llama", "qwen3"})
@@ -36,6 +36,8 @@ class DensePass:
     """
 
     padding_is_safe = True
+    goes_back = True
+    """Tokens of a step may be taken back."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         whole: Any = model
@@ -74,36 +76,39 @@ class DensePass:
         hidden, layers = self._run(states, tails, keep=keep)
         if not keep:
             return hidden, None
-        visible = visible_keys([s.length for s in states], [len(t) for t in tails])
-        ends = [s.length + len(t) for s, t in zip(states, tails, strict=True)]
-        return hidden, BatchState(
-            layers,
-            visible.shape[1],
-            visible.to(self.device),
-            torch.tensor(ends, device=self.device),
-        )
+        return hidden, state_behind(layers, states, tails)
 
-    def step(self, state: BatchState, tokens: Tensor) -> Tensor:
-        """Append one token to each row, in place; hidden states [batch, hidden] at it.
+    def step(self, state: BatchState, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Put tokens behind each row; `state.positions` stay, so that what is not wanted is
+        written over by the next.
 
         Args:
-            tokens: [batch] int64.
+            tokens: of each row; none, one or several.
+
+        Returns:
+            Hidden states [all tokens, hidden], row by row.
         """
-        rows, used = len(tokens), state.used
-        if used >= state.layers[0][0].shape[2]:
-            state.layers = [(_wider(k, used), _wider(v, used)) for k, v in state.layers]
-        state.visible = torch.cat([state.visible[:, :used], state.visible.new_ones(rows, 1)], dim=1)
-        state.used = used + 1
-        cos, sin = self._turns(state.positions[:, None])
-        mask = additive_mask(state.visible, 1, self.dtype)
-        hidden = self._embed(tokens)
+        counts = [len(row) for row in tokens]
+        widest = max(counts)
+        row, at = torch.tensor(
+            [[r, place] for r, count in enumerate(counts) for place in range(count)],
+            device=self.device,
+        ).T
+        positions = state.positions[row] + at
+        columns = state.starts[row] + positions
+        end = int(columns.max()) + 1
+        state.layers = [(wider(k, end), wider(v, end)) for k, v in state.layers]
+        mask = as_additive(state.visible(widest, end), self.dtype)[:, None]
+        cos, sin = self._turns(positions[None])
+        hidden = self._embed(torch.tensor([t for ids in tokens for t in ids], device=self.device))
         for layer, (keys, values) in zip(self._layers, state.layers, strict=True):
-            query, key, value = layer.project(hidden, cos, sin, rows)
-            keys[:, :, used : used + 1], values[:, :, used : used + 1] = key, value
-            hidden = layer.finish(
-                hidden, _attend(query, keys[:, :, : used + 1], values[:, :, : used + 1], mask)
-            )
-        state.positions = state.positions + 1
+            query, key, value = layer.project(hidden, cos, sin, 1)
+            keys[row, :, columns] = key[0].transpose(0, 1)
+            values[row, :, columns] = value[0].transpose(0, 1)
+            each = query.new_zeros(len(tokens), widest, query.shape[1], query.shape[3])
+            each[row, at] = query[0].transpose(0, 1)
+            seen = _attend(each.transpose(1, 2), keys[:, :, :end], values[:, :, :end], mask)
+            hidden = layer.finish(hidden, seen[row, at])
         out: Tensor = self._norm(hidden)
         return out
 
@@ -205,11 +210,3 @@ def _joined(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
     biases = [part.bias for part in parts]
     bias = None if biases[0] is None else torch.cat([one.detach() for one in biases])
     return weight, bias
-
-
-def _wider(tensor: Tensor, used: int) -> Tensor:
-    """`tensor` with room for GROWTH more tokens in dimension 2."""
-    rows, heads, _, dim = tensor.shape
-    out = tensor.new_zeros(rows, heads, used + GROWTH, dim)
-    out[:, :, :used] = tensor[:, :, :used]
-    return out

@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionLayer
 
 from prism_cli.errors import ModelError
 from prism_cli.modeling.prompt_state import (
-    GROWTH,
     BatchState,
     PrefixState,
     additive_mask,
     padded,
+    state_behind,
     visible_keys,
+    wider,
 )
 
 _KNOWN_LAYERS = {"full_attention", "linear_attention"}
@@ -59,6 +59,7 @@ class HybridPass:
             for layer in self._core.layers
             if hasattr(getattr(layer, "linear_attn", None), "in_proj_a")
         ]
+        self.goes_back = False  # a recurrent state cannot
         self.padding_is_safe = len(self._gates) == self.attention.count(False)
         embed: nn.Embedding = self._core.get_input_embeddings()
         self.device, self.dtype = embed.weight.device, embed.weight.dtype
@@ -89,32 +90,21 @@ class HybridPass:
         hidden, layers = self._run(states, tails)
         if not keep:
             return hidden, None
-        visible = visible_keys([s.length for s in states], [len(t) for t in tails])
-        ends = [s.length + len(t) for s, t in zip(states, tails, strict=True)]
-        return hidden, BatchState(
-            layers,
-            visible.shape[1],
-            visible.to(self.device),
-            torch.tensor(ends, device=self.device),
-        )
+        return hidden, state_behind(layers, states, tails)
 
-    def step(self, state: BatchState, tokens: Tensor) -> Tensor:
-        """Append one token to each row, in place; hidden states [batch, hidden] at it.
+    def step(self, state: BatchState, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Put at most one token behind each row; `state.positions` stay as they are.
 
-        Args:
-            tokens: [batch] int64.
+        Returns:
+            Hidden states [all tokens, hidden]. A row without a token runs along and is spoilt.
         """
-        rows = len(tokens)
-        cache = self._cache(state.layers, state.used, None)
-        state.visible = torch.cat(
-            [state.visible[:, : state.used], state.visible.new_ones(rows, 1)], dim=1
-        )
-        hidden = self._forward(
-            tokens[:, None], state.positions[:, None], self._mask(state.visible, 1), cache
-        )
-        state.layers, state.used = self._layers_of(cache), state.used + 1
-        state.positions = state.positions + 1
-        return hidden[:, 0]
+        ids = torch.tensor([row or [0] for row in tokens], device=self.device)
+        columns = state.starts + state.positions
+        mask = self._mask(state.visible(1, int(columns.max()) + 1)[:, 0], 1)
+        cache = self._cache(state.layers, columns, None)
+        hidden = self._forward(ids, state.positions[:, None], mask, cache)
+        state.layers = self._layers_of(cache)
+        return hidden[torch.tensor([bool(row) for row in tokens], device=self.device), 0]
 
     def _run(
         self, states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]]
@@ -193,7 +183,7 @@ class HybridPass:
         return layers
 
     def _cache(
-        self, layers: list[tuple[Tensor, Tensor]], used: int, ends: Tensor | None
+        self, layers: list[tuple[Tensor, Tensor]], used: int | Tensor, ends: Tensor | None
     ) -> "_Cache":
         return _Cache(
             [
@@ -224,16 +214,20 @@ class _Cache(DynamicCache):
 
 
 class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values that grow in place."""
+    """Keys and values of a prefix that tails go on from, or of rows that grow in place.
+
+    Args:
+        used: columns in use; or [batch] int64, the column of each row's one token to come.
+    """
 
     keys: Any
     values: Any
     dtype: Any
     device: Any
 
-    def __init__(self, start: tuple[Tensor, Tensor] | None, used: int) -> None:
+    def __init__(self, start: tuple[Tensor, Tensor] | None, used: int | Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.used = used if start else 0
+        self.used = used
         if start:
             self.keys, self.values = start
             self.dtype, self.device = self.keys.dtype, self.keys.device
@@ -242,23 +236,23 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        new = key_states.shape[2]
-        end = self.used + new
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states, value_states
+        elif isinstance(self.used, int):  # the room behind is that of these tokens
+            self.keys[:, :, self.used :] = key_states
+            self.values[:, :, self.used :] = value_states
         else:
-            if end > self.keys.shape[2]:
-                more = new if new > 1 else GROWTH
-                self.keys = functional.pad(self.keys[:, :, : self.used], (0, 0, 0, more))
-                self.values = functional.pad(self.values[:, :, : self.used], (0, 0, 0, more))
-            self.keys[:, :, self.used : end] = key_states
-            self.values[:, :, self.used : end] = value_states
-        self.used = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+            end = self.get_seq_length() + 1
+            self.keys, self.values = wider(self.keys, end), wider(self.values, end)
+            row = torch.arange(len(self.used), device=self.used.device)
+            self.keys[row, :, self.used] = key_states[:, :, 0]
+            self.values[row, :, self.used] = value_states[:, :, 0]
+            return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        return self.used
+        return self.used if isinstance(self.used, int) else int(self.used.max())
 
 
 class _Linear(LinearAttentionLayer):

@@ -5,6 +5,7 @@ safetensors only; code from a model repository is never run.
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,7 @@
 """What a model remembers of a text: of one prompt prefix, and of a batch that goes on from it.
 
-Keys and values of a batch stand right-aligned behind their prefix: `[padding, prefix | tail,
-padding | generated]`, the paddings masked. Positions are counted per row, so a row's numbers do not
-depend on the batch it is in.
+Keys and values of a row stand in one run of columns, from its `starts` on; other columns hold what
+masks hide. Positions are counted per row, so a row's numbers do not depend on the batch it is in.
 """
 
 from collections.abc import Sequence
@@ -10,9 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-GROWTH = 64
-"""Tokens by which key and value buffers grow while generating."""
+GROWTH = 128
+"""Columns by which keys and values grow while generating."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +34,76 @@ class BatchState:
     """A batch of rows, layer by layer.
 
     Attributes:
-        layers: as in PrefixState, with a batch dimension in front; keys and values hold `used`
-            tokens, and room behind them.
-        used: tokens in keys and values, padding included.
-        visible: [batch, room] bool, True where a key is a real token.
-        positions: [batch] int64, the position of each row's next token.
+        layers: as in PrefixState, with a batch dimension in front; keys and values have room behind
+            the rows.
+        starts: [batch] int64, the column of each row's first key.
+        positions: [batch] int64, the position of each row's next token, which is its keys' number.
     """
 
     layers: list[tuple[Tensor, Tensor]]
-    used: int
-    visible: Tensor
+    starts: Tensor
     positions: Tensor
 
-    def keep(self, rows: Tensor, attention: Sequence[bool]) -> "BatchState":
-        """Only `rows` (indices), in that order; `attention[i]`: layer i has keys and values."""
-        layers = []
-        for is_attention, (first, second) in zip(attention, self.layers, strict=True):
-            if is_attention:
-                first, second = first[:, :, : self.used], second[:, :, : self.used]
-            layers.append((first.index_select(0, rows), second.index_select(0, rows)))
-        return BatchState(
-            layers,
-            self.used,
-            self.visible[:, : self.used].index_select(0, rows),
-            self.positions.index_select(0, rows),
-        )
+    def visible(self, tokens: int, columns: int) -> Tensor:
+        """[batch, tokens, columns] bool: the keys that each row's next tokens may look at."""
+        place = torch.arange(columns, device=self.starts.device)
+        ends = (self.starts + self.positions)[:, None] + place[:tokens]
+        return (place >= self.starts[:, None, None]) & (place <= ends[..., None])
+
+
+def state_behind(
+    layers: list[tuple[Tensor, Tensor]],
+    prefixes: Sequence[PrefixState],
+    tails: Sequence[Sequence[int]],
+) -> BatchState:
+    """The state of rows whose prefixes end, and whose tails begin, in the same column."""
+    device = layers[0][0].device
+    before = torch.tensor([prefix.length for prefix in prefixes], device=device)
+    own = torch.tensor([len(tail) for tail in tails], device=device)
+    return BatchState(layers, before.max() - before, before + own)
+
+
+def gathered(
+    parts: Sequence[tuple[BatchState, Sequence[int]]], attention: Sequence[bool]
+) -> BatchState:
+    """Chosen rows of several batches as one batch, in that order, each from column 0 on.
+
+    Args:
+        parts: batches, and indices of their rows.
+        attention: whether a layer has keys and values, layer by layer.
+    """
+    chosen = [torch.tensor(rows, device=state.starts.device) for state, rows in parts]
+    positions = torch.cat([s.positions[rows] for (s, _), rows in zip(parts, chosen, strict=True)])
+    longest = int(positions.max())
+
+    def spans(layer: int, which: int) -> Tensor:
+        first = parts[0][0].layers[layer][which]
+        out = first.new_zeros(len(positions), first.shape[1], longest + GROWTH, first.shape[3])
+        at = 0
+        for (state, _), rows in zip(parts, chosen, strict=True):
+            old = state.layers[layer][which]
+            place = state.starts[rows][:, None] + torch.arange(longest, device=rows.device)
+            place.clamp_(max=old.shape[2] - 1)
+            span = old[rows[:, None], :, place].transpose(1, 2)
+            out[at : at + len(rows), :, :longest] = span
+            at += len(rows)
+        return out
+
+    def whole(layer: int, which: int) -> Tensor:
+        each = zip(parts, chosen, strict=True)
+        return torch.cat([state.layers[layer][which][rows] for (state, _), rows in each])
+
+    layers = []
+    for layer, is_attention in enumerate(attention):
+        take = spans if is_attention else whole
+        layers.append((take(layer, 0), take(layer, 1)))
+    return BatchState(layers, torch.zeros_like(positions), positions)
+
+
+def wider(tensor: Tensor, columns: int) -> Tensor:
+    """Keys or values [batch, heads, room, head_dim] with room for `columns` at the least."""
+    room = tensor.shape[2]
+    return tensor if columns <= room else functional.pad(tensor, (0, 0, 0, columns - room + GROWTH))
 
 
 def visible_keys(prefix_lengths: Sequence[int], tail_lengths: Sequence[int]) -> Tensor:
@@ -82,7 +127,12 @@ def additive_mask(visible: Tensor, queries: int, dtype: torch.dtype) -> Tensor:
     order = torch.ones(queries, keys, dtype=torch.bool, device=visible.device)
     allowed = visible[:, None, None] & order.tril(keys - queries)
     allowed[..., 0] |= ~allowed.any(-1)
-    mask = torch.zeros(allowed.shape, dtype=dtype, device=visible.device)
+    return as_additive(allowed, dtype)
+
+
+def as_additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `allowed` (bool), else -inf."""
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
     return mask.masked_fill_(~allowed, float("-inf"))
 
 

@@ -12,6 +12,7 @@ from transformers.models.qwen3_5 import modeling_qwen3_5
 from prism_cli.errors import ModelError
 from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.prompt_state import BatchState, gathered
 from tests.modeling.tiny import VOCABULARY, tiny_model
 
 PASSES = [
@@ -43,6 +44,12 @@ def plain(model: torch.nn.Module, texts: list[list[int]]) -> Tensor:
     )
 
 
+def step(forward: DensePass | HybridPass, batch: BatchState, tokens: list[int]) -> Tensor:
+    hidden = forward.step(batch, [[token] for token in tokens])
+    batch.positions = batch.positions + 1
+    return hidden
+
+
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
 @torch.inference_mode()
 def test_batched_tails_behind_shared_prefixes_equal_whole_prompts(
@@ -70,12 +77,12 @@ def test_twenty_tokens_with_rows_leaving_equal_whole_texts(
     texts = [PREFIXES[q] + tail for q, tail in ROWS]
     for number in range(20):
         if number == 7:
-            batch = batch.keep(torch.tensor([5, 0, 2]), forward.attention)
+            batch = gathered([(batch, [5, 0, 2])], forward.attention)
             texts = [texts[5], texts[0], texts[2]]
         tokens = some(len(texts))
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
-        hidden = forward.step(batch, torch.tensor(tokens))
-        torch.testing.assert_close(hidden, plain(model, texts), atol=TOLERANCE, rtol=TOLERANCE)
+        hidden = step(forward, batch, tokens)
+        close(hidden, plain(model, texts))
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -95,8 +102,8 @@ def test_many_tokens_outgrow_the_buffers_without_a_trace(
     for _ in range(140):
         tokens = some(2)
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
-        hidden = forward.step(batch, torch.tensor(tokens))
-    torch.testing.assert_close(hidden, plain(model, texts), atol=TOLERANCE, rtol=TOLERANCE)
+        hidden = step(forward, batch, tokens)
+    close(hidden, plain(model, texts))
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -116,7 +123,7 @@ def test_any_weights_and_groups_padded_on_both_sides(
         alone, _ = forward.extend([states[q]], [tail], keep=False)
         close(alone[0], together)
     tokens = some(len(texts))
-    hidden = forward.step(batch, torch.tensor(tokens))
+    hidden = step(forward, batch, tokens)
     close(hidden, plain(model, [[*t, one] for t, one in zip(texts, tokens, strict=True)]))
 
 
@@ -151,7 +158,7 @@ def test_chunks_and_single_tokens_of_linear_layers(
     assert calls == {"chunk": 0 if single else 3, "recurrent": 3 if single else 0}
     assert batch is not None
     tokens = some(len(tails))
-    hidden = forward.step(batch, torch.tensor(tokens))
+    hidden = step(forward, batch, tokens)
     texts = [[*prefix, *tail, token] for tail, token in zip(tails, tokens, strict=True)]
     close(hidden, plain(model, texts))
     assert calls["recurrent"] == (6 if single else 3)
@@ -173,13 +180,14 @@ def test_rows_spread_and_leave_as_by_reorder_cache(shape: str) -> None:
     ours, batch = forward.extend([state] * 3, tails, keep=True)
     assert batch is not None
     close(ours, theirs[:, -1])
-    order = torch.tensor([2, 0])
-    cache.reorder_cache(order)
-    batch = batch.keep(order, forward.attention)
+    order = [2, 0]
+    cache.reorder_cache(torch.tensor(order))
+    batch = gathered([(batch, order)], forward.attention)
     for _ in range(20):
-        tokens = torch.tensor(some(2))
-        theirs = core(tokens[:, None], past_key_values=cache, use_cache=True).last_hidden_state
-        close(forward.step(batch, tokens), theirs[:, -1])
+        tokens = some(2)
+        ids = torch.tensor(tokens)[:, None]
+        theirs = core(ids, past_key_values=cache, use_cache=True).last_hidden_state
+        close(step(forward, batch, tokens), theirs[:, -1])
     # The prefix serves the next batch as it was.
     again, _ = forward.extend([state] * 3, tails, keep=False)
     close(again, ours)
@@ -197,6 +205,55 @@ def test_bfloat16_is_within_its_bound(shape: str, kind: type[DensePass] | type[H
     hidden, _ = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=False)
     assert hidden.dtype == torch.bfloat16
     assert (hidden - expected).abs().max() <= BF16_TOLERANCE
+
+
+@pytest.mark.parametrize(("shape", "kind"), PASSES)
+@torch.inference_mode()
+def test_rows_of_two_batches_go_on_together(
+    shape: str, kind: type[DensePass] | type[HybridPass]
+) -> None:
+    model = tiny_model(shape)
+    forward = kind(model)
+    states = forward.prefill(PREFIXES)
+    parts = []
+    for chosen in (ROWS[:2], ROWS[2:]):
+        _, batch = forward.extend([states[q] for q, _ in chosen], [t for _, t in chosen], keep=True)
+        assert batch is not None
+        parts.append(batch)
+    together = gathered([(parts[0], [1]), (parts[1], [3, 0, 2])], forward.attention)
+    texts = [PREFIXES[q] + tail for q, tail in (ROWS[1], ROWS[5], ROWS[2], ROWS[4])]
+    for _ in range(3):
+        tokens = some(4)
+        texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
+        hidden = step(forward, together, tokens)
+        close(hidden, plain(model, texts))
+
+
+@pytest.mark.parametrize("shape", ["llama", "qwen3"])
+@torch.inference_mode()
+def test_several_tokens_in_one_step_may_be_taken_back(shape: str) -> None:
+    model: Any = tiny_model(shape)
+    forward = DensePass(model)
+    states = forward.prefill(PREFIXES)
+    _, batch = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=True)
+    assert batch is not None
+    texts = [PREFIXES[q] + tail for q, tail in ROWS]
+    for number in range(6):
+        asked = [some(LOT.randrange(0 if row else 1, 9)) for row in range(len(ROWS))]
+        hidden = iter(forward.step(batch, asked))
+        for text, tokens in zip(texts, asked, strict=True):
+            if tokens:
+                whole = model.get_decoder()(torch.tensor([text + tokens]), use_cache=False)
+                expected = whole.last_hidden_state[0, len(text) :]
+                found = torch.stack([next(hidden) for _ in tokens])
+                torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+        assert not list(hidden)
+        right = [LOT.randrange(min(1, len(tokens)), len(tokens) + 1) for tokens in asked]
+        texts = [t + a[:count] for t, a, count in zip(texts, asked, right, strict=True)]
+        batch.positions = batch.positions + torch.tensor(right)
+        if number == 2:
+            batch = gathered([(batch, [4, 1, 2, 0, 3, 5])], forward.attention)
+            texts = [texts[row] for row in (4, 1, 2, 0, 3, 5)]
 
 
 def close(one: Tensor, other: Tensor) -> None:

@@ -12,7 +12,7 @@ from prism_cli.adapters.runtimes.batch_plan import plan_batches
 from prism_cli.domain.chat import ChatTask, Prompt, UnusableReplyError
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.chat_encode import ChatEncoder
-from prism_cli.modeling.continuing import continued, stop_ids
+from prism_cli.modeling.continuing import Ends, Text, continued, stop_ids
 from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import EncodedPrompt
 from prism_cli.modeling.hybrid_pass import HybridPass
@@ -76,11 +76,11 @@ class LocalModel:
         return self.model.get_output_embeddings()
 
     @cached_property
-    def stops(self) -> Tensor:
-        """Ids that end an answer."""
+    def ends(self) -> Ends:
+        """What ends an answer."""
         turn = self.tokenizer.get_added_vocab().get("<|im_end|>")
         ids = stop_ids(self.model, self.tokenizer) | ({turn} if turn is not None else set())
-        return torch.tensor(sorted(ids), device=self.head.weight.device)
+        return Ends(ids, self.tokenizer)
 
     def encoded(self, prompt: Prompt) -> EncodedPrompt | str:
         """The prompt's ids, or why it cannot be asked."""
@@ -187,17 +187,15 @@ class LocalChat:
             return tokens
 
         model = self._model
-        limits = [answer_tokens(one.prompt) for one in asked]
         logits, state = model.extend([one.encoded for one in asked], keep=True)
         assert state is not None
-        first = choose(logits, range(len(asked)))
-        rest = continued(
-            model.forward, model.head, state, first, model.stops, max(limits) - 1, choose
-        )
-        ended = torch.isin(first, model.stops).tolist()
+        texts = [
+            Text(first, answer_tokens(one.prompt) - 1)
+            for one, first in zip(asked, choose(logits, range(len(asked))).tolist(), strict=True)
+        ]
+        continued(model.forward, model.head, state, texts, model.ends, choose)
         return [
-            [] if at_once else [token, *more][:limit]
-            for at_once, token, more, limit in zip(ended, first.tolist(), rest, limits, strict=True)
+            [] if text.first in model.ends.stops else [text.first, *text.tokens] for text in texts
         ]
 
     def _read(self, payload: Any, encoded: EncodedPrompt, tokens: list[int]) -> Reply:

@@ -6,7 +6,6 @@ state that gave the score.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,20 +15,21 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prism_cli.adapters.runtimes.batch_budget import batch_budget
-from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_batches, plan_prefixes
+from prism_cli.adapters.runtimes.batch_plan import plan_batches
+from prism_cli.adapters.runtimes.prefix_states import PrefixStates
+from prism_cli.adapters.runtimes.text_writer import TextWriter
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.attention import attention_mark
-from prism_cli.modeling.continuing import continued, stop_ids
+from prism_cli.modeling.continuing import Text
 from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.hybrid_pass import HybridPass
 from prism_cli.modeling.loading import LoadedModel, load_model
-from prism_cli.modeling.packed_rows import common_prefix
-from prism_cli.modeling.prompt_state import BatchState, PrefixState
-from prism_cli.ports import Reply, RerankTask, Usage
+from prism_cli.modeling.prompt_state import BatchState, PrefixState, gathered
+from prism_cli.ports import Reply, RerankTask, Usage, Value
 
-_QUERIES = ("a", "7", "é", ".")
-"""What their prefixes share, all do."""
+WRITING_BATCHES = 4
+"""Batches whose texts are written together: a step of few rows takes nearly as long as of many."""
 
 Pair = tuple[str, str]
 """Query, document."""
@@ -67,17 +67,11 @@ class TransformersReranker:
         self._pass = DensePass(model) if dense else HybridPass(model)
         self._spec = spec
         self.batch_tokens = batch_tokens or batch_budget(self._pass)
-        self._head: Any = model.get_output_embeddings()
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
-        weight: Tensor = self._head.weight
+        weight: Tensor = model.get_output_embeddings().weight
         self._verdict_rows = weight[verdicts.to(weight.device)].float()
-        self._stops = torch.tensor(
-            sorted({self.encoder.eos_id, *stop_ids(model, loaded.tokenizer)}), device=weight.device
-        )
-        self._trunk_ids = _trunk_ids(self.encoder)
-        self._trunk: PrefixState | None = None
-        self._states: OrderedDict[str, PrefixState] = OrderedDict()
-        self._groups: dict[str, list[str]] = {}
+        self._prefixes = PrefixStates(self._pass, self.encoder)
+        self.writer = TextWriter(self._pass, model, self.encoder)
         self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
 
     @property
@@ -110,16 +104,13 @@ class TransformersReranker:
         queries = [payloads[index].query for index in fit]
         prompts = [one for one in known if isinstance(one, EncodedPrompt)]
         batches = self._batches(queries, prompts)
-        # A prefix's numbers depend, in rounding, on those computed with it: always these, and none
-        # of an earlier plan, whatever a kill has lost.
-        self._states.clear()
-        self._groups = {}
-        if self._pass.padding_is_safe:
-            prefixes, shared = [len(one.prefix_ids) for one in prompts], len(self._trunk_ids)
-            for rows in plan_prefixes(queries, prefixes, shared, self.batch_tokens):
-                group = [queries[row] for row in rows]
-                self._groups |= dict.fromkeys(group, group)
-        return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
+        self._prefixes.begin_plan(queries, prompts, self.batch_tokens)
+        together = WRITING_BATCHES if any(task.max_new_tokens for task in payloads) else 1
+        joined = [
+            [fit[index] for batch in batches[start : start + together] for index in batch]
+            for start in range(0, len(batches), together)
+        ]
+        return joined + ([unfit] if unfit else [])
 
     def _batches(self, queries: list[str], prompts: list[EncodedPrompt]) -> list[list[int]]:
         return plan_batches(
@@ -162,13 +153,12 @@ class TransformersReranker:
         """The logits of a few short pairs, in one batch."""
         prompts = self.encoder.encode_batch(pairs)
         with self._kernels():
-            states = self._prefix_states([query for query, _ in pairs], prompts)
-            return self._scored([states[query] for query, _ in pairs], prompts, keep=False)[0]
+            states = self._prefixes.of([query for query, _ in pairs], prompts)
+            return self._scored(states, prompts, keep=False)[0]
 
     def forget(self) -> None:
         """Drop the states of prefixes that were kept for the next batch."""
-        self._states.clear()
-        self._trunk = None
+        self._prefixes.forget()
         self._encoded = {}
 
     def _encode(self, pairs: Sequence[Pair]) -> dict[Pair, EncodedPrompt | RowError]:
@@ -184,44 +174,76 @@ class TransformersReranker:
         self, tasks: list[RerankTask], prompts: list[EncodedPrompt]
     ) -> dict[RerankTask, Reply]:
         """Replies by task, in batches of what memory has taken so far."""
-        replies: dict[RerankTask, Reply] = {}
-        for rows in self._batches([task.query for task in tasks], prompts):
-            asked, own = [tasks[row] for row in rows], [prompts[row] for row in rows]
+        while True:
+            batches = self._batches([task.query for task in tasks], prompts)
             try:
-                replies |= zip(asked, self._batch(asked, own), strict=True)
-                continue
+                return dict(zip(tasks, self._replies(tasks, prompts, batches), strict=True))
             except torch.OutOfMemoryError as error:
-                if len(rows) == 1:
+                if max(map(len, batches)) == 1:
                     raise ModelError(
-                        f"one prompt of {len(own[0])} tokens does not fit the device's memory; "
-                        "lower --max-tokens, or use a smaller model or --dtype bfloat16"
+                        f"one prompt of {max(map(len, prompts))} tokens does not fit the device's "
+                        "memory; lower --max-tokens, or use a smaller model or --dtype bfloat16"
                     ) from error
-            # Behind the handler: as long as it runs, the error holds what the batch had allocated.
-            self._states.clear()
+            # Behind the handler: as long as it runs, the error holds what was allocated.
+            self._prefixes.clear()
             torch.cuda.empty_cache()
-            taken = len(rows) * max(len(prompt.tail_ids) for prompt in own)
+            taken = max(
+                len(rows) * max(len(prompts[row].tail_ids) for row in rows) for rows in batches
+            )
             self.batch_tokens = max(1, min(self.batch_tokens, taken) // 2)
-            replies |= self._answered(asked, own)
-        return replies
 
-    def _batch(self, tasks: list[RerankTask], prompts: list[EncodedPrompt]) -> list[Reply]:
-        states = self._prefix_states([task.query for task in tasks], prompts)
-        writes = any(task.max_new_tokens for task in tasks)
-        logits, state = self._scored([states[task.query] for task in tasks], prompts, keep=writes)
-        limits = {
-            row: task.max_new_tokens
-            for row, (task, logit) in enumerate(zip(tasks, logits, strict=True))
-            if task.max_new_tokens and logit > task.write_above
-        }
-        written = self._written(state, limits) if state is not None and limits else {}
+    def _replies(
+        self, tasks: list[RerankTask], prompts: list[EncodedPrompt], batches: list[list[int]]
+    ) -> list[Reply]:
+        """Scores in batches; texts of all of them together, as far as their keys fit."""
+        values: list[Value] = [{} for _ in tasks]
+        texts: dict[int, Text] = {}
+        waiting: list[tuple[BatchState, list[int]]] = []
+        for batch in batches:
+            asked, own = [tasks[row] for row in batch], [prompts[row] for row in batch]
+            states = self._prefixes.of([task.query for task in asked], own)
+            keep = any(task.max_new_tokens for task in asked)
+            logits, state = self._scored(states, own, keep=keep)
+            for row, logit, prompt in zip(batch, logits, own, strict=True):
+                values[row] = {"logit": logit, "truncated": prompt.truncated}
+            wanted = [
+                place
+                for place, (task, logit) in enumerate(zip(asked, logits, strict=True))
+                if task.max_new_tokens and logit > task.write_above
+            ]
+            if state is None or not wanted:
+                continue
+            held = sum(len(prompts[row]) for _, rows in waiting for row in rows)
+            if held + sum(len(own[place]) for place in wanted) > 4 * self.batch_tokens:
+                texts |= self._written(waiting, tasks, prompts)
+                waiting = []
+            chosen = gathered([(state, wanted)], self._pass.attention)
+            waiting.append((chosen, [batch[place] for place in wanted]))
+        texts |= self._written(waiting, tasks, prompts)
         return [
             Reply(
-                {"logit": logit, "truncated": prompt.truncated}
-                | ({"text": self._text(written[row])} if row in written else {}),
-                usage=Usage(len(prompt), len(written.get(row, ()))),
+                value | ({"text": self.writer.decoded(texts[row])} if row in texts else {}),
+                usage=Usage(len(prompt), len(texts[row].tokens) if row in texts else 0),
             )
-            for row, (logit, prompt) in enumerate(zip(logits, prompts, strict=True))
+            for row, (value, prompt) in enumerate(zip(values, prompts, strict=True))
         ]
+
+    def _written(
+        self,
+        waiting: list[tuple[BatchState, list[int]]],
+        tasks: list[RerankTask],
+        prompts: list[EncodedPrompt],
+    ) -> dict[int, Text]:
+        """The texts of the rows that wait for them."""
+        rows = [row for _, own in waiting for row in own]
+        if not rows:
+            return {}
+        texts = self.writer.write(
+            [(state, range(len(own))) for state, own in waiting],
+            [prompts[row] for row in rows],
+            [tasks[row].max_new_tokens for row in rows],
+        )
+        return dict(zip(rows, texts, strict=True))
 
     def _scored(
         self, states: list[PrefixState], prompts: list[EncodedPrompt], *, keep: bool
@@ -237,63 +259,6 @@ class TransformersReranker:
                 "are damaged, or the type is too narrow: try --dtype bfloat16 or float32"
             )
         return logits, state
-
-    def _prefix_states(
-        self, queries: list[str], prompts: list[EncodedPrompt]
-    ) -> dict[str, PrefixState]:
-        """The state of each query's prefix, from the store where it is there."""
-        ids = {query: prompt.prefix_ids for query, prompt in zip(queries, prompts, strict=True)}
-        for query in ids:
-            if query not in self._states:
-                group = self._groups.get(query, [query])
-                made = self._prefilled([self.encoder.prefix_ids(one) for one in group])
-                self._states.update(zip(group, made, strict=True))
-        for query in ids:
-            self._states.move_to_end(query)
-        found = {query: self._states[query] for query in ids}
-        held = sum(state.length for state in self._states.values())
-        while held > PREFIX_TOKENS and len(self._states) > len(ids):
-            held -= self._states.popitem(last=False)[1].length
-        return found
-
-    def _prefilled(self, prefixes: list[list[int]]) -> list[PrefixState]:
-        """States of prefixes; what all of them begin with is computed once, alone."""
-        shared = len(self._trunk_ids)
-        if not shared or any(one[:shared] != self._trunk_ids for one in prefixes):
-            return self._pass.prefill(prefixes)
-        if self._trunk is None:
-            self._trunk = self._pass.prefill([self._trunk_ids])[0]
-        return self._pass.prefill([one[shared:] for one in prefixes], self._trunk)
-
-    def _written(self, state: BatchState, limits: dict[int, int]) -> dict[int, list[int]]:
-        """Greedy tokens behind "yes", without the one that ends them.
-
-        Args:
-            limits: tokens at the most, by row of the batch.
-        """
-        chosen = torch.tensor(list(limits), device=self._stops.device)
-        follows = continued(
-            self._pass,
-            self._head,
-            state.keep(chosen, self._pass.attention),
-            torch.full_like(chosen, self.encoder.yes_id),
-            self._stops,
-            max(limits.values()),
-        )
-        return {row: tokens[: limits[row]] for row, tokens in zip(limits, follows, strict=True)}
-
-    def _text(self, tokens: list[int]) -> str:
-        ids = [self.encoder.yes_id, *tokens]
-        return str(self.loaded.tokenizer.decode(ids, skip_special_tokens=True))
-
-
-def _trunk_ids(encoder: PromptEncoder) -> list[int]:
-    """First tokens of every prefix; [] where prompts are too short for any."""
-    try:
-        prefixes = [encoder.prefix_ids(query) for query in _QUERIES]
-    except RowError:
-        return []
-    return prefixes[0][: common_prefix(prefixes)]
 
 
 def load_reranker(

@@ -9,7 +9,10 @@ import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT, canary_scores
-from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker
+from prism_cli.adapters.runtimes.transformers_runtime import (
+    WRITING_BATCHES,
+    TransformersReranker,
+)
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import ModelError
 from prism_cli.modeling.embedded import smollm2_path
@@ -120,6 +123,37 @@ def test_batched_texts_are_those_of_a_plain_loop(
         assert reply.value["text"] == tokenizer.decode(
             [backend.encoder.yes_id, *expected], skip_special_tokens=True
         )
+
+
+@pytest.mark.parametrize("shape", ["llama", "qwen3_5"])
+def test_each_text_ends_at_its_own_limit_whatever_is_written_beside_it(
+    tokenizer: PreTrainedTokenizerBase, shape: str
+) -> None:
+    whole = make(tokenizer, shape).answer([task._replace(max_new_tokens=20) for task in TASKS])
+    limits = [(0, 20, 1, 7)[row % 4] for row in range(len(TASKS))]
+    tasks = [task._replace(max_new_tokens=n) for task, n in zip(TASKS, limits, strict=True)]
+    backend = make(tokenizer, shape, batch_tokens=90)  # the texts of few rows fit beside others
+    replies: dict[int, Reply] = {}
+    for batch in backend.plan(tasks):
+        answers = backend.answer([tasks[row] for row in batch])
+        replies.update(zip(batch, answers, strict=True))
+    assert sum("text" in reply.value for reply in replies.values()) > 4
+    for row, limit in enumerate(limits):
+        long, short = whole[row], replies[row]
+        assert ("text" in short.value) == bool(limit and "text" in long.value)
+        assert short.usage.output_tokens == min(limit, long.usage.output_tokens)
+        if "text" in short.value:
+            assert str(long.value["text"]).startswith(str(short.value["text"]).rstrip("\ufffd"))
+
+
+def test_batches_are_answered_together_where_texts_are_wanted(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    backend = make(tokenizer, "llama", batch_tokens=150)
+    scores = backend.plan(TASKS)
+    texts = backend.plan([task._replace(max_new_tokens=5) for task in TASKS])
+    assert texts[0] == [row for batch in scores[:WRITING_BATCHES] for row in batch]
+    assert len(texts) == -(-len(scores) // WRITING_BATCHES)
 
 
 def test_same_payloads_have_the_same_plan_and_the_same_numbers(

@@ -1,0 +1,80 @@
+"""Contribution and evidence behind "yes": greedy, many rows at a time, with copied drafts.
+
+Drafts change no text but by rounding: several tokens in one pass sum in another order than one by
+one, as rows do in a larger batch. In float32 that decides no token in practice; in bfloat16 and
+float16 it now and then does, as any other batch would.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from prism_cli.modeling.continuing import Ends, Passes, Stepper, Text, continued, stop_ids
+from prism_cli.modeling.copied_drafts import CopiedDraft
+from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
+from prism_cli.modeling.prompt_state import BatchState, gathered
+
+CLOSING = "</evidence>"
+_BREAK = re.compile(r"[^A-Za-z0-9]*[.!?][^A-Za-z0-9]*")
+
+
+class TextWriter:
+    """Writes the texts of rows whose verdict is yes.
+
+    Args:
+        drafts: propose what the document says; False: token by token.
+
+    Attributes:
+        stops: tokens that end a text.
+        passes: of all texts so far.
+    """
+
+    def __init__(
+        self,
+        forward: Stepper,
+        model: PreTrainedModel,
+        encoder: PromptEncoder,
+        *,
+        drafts: bool = True,
+    ) -> None:
+        self._forward = forward
+        whole: Any = model
+        self._head = whole.get_output_embeddings()
+        tokenizer = encoder.tokenizer
+        self.stops = {encoder.eos_id, *stop_ids(model, tokenizer)}
+        self._ends = Ends(self.stops, tokenizer, CLOSING)
+        self._yes = encoder.yes_id
+        self._drafts = drafts and forward.goes_back
+        self._form = encoder.encode_target("yes", "x", "x")
+        vocabulary = tokenizer.get_vocab()
+        self._breaks = {id_ for token, id_ in vocabulary.items() if _BREAK.fullmatch(token)}
+        self.passes = Passes()
+
+    def write(
+        self,
+        parts: Sequence[tuple[BatchState, Sequence[int]]],
+        prompts: Sequence[EncodedPrompt],
+        limits: Sequence[int],
+    ) -> list[Text]:
+        """The texts of the chosen rows of some batches.
+
+        Args:
+            parts: states behind the prompts, and indices of rows.
+            prompts, limits: of those rows, in order; tokens at the most.
+        """
+        texts = [
+            Text(self._yes, limit, self._draft(prompt))
+            for prompt, limit in zip(prompts, limits, strict=True)
+        ]
+        state = gathered(parts, self._forward.attention)
+        self.passes.add(continued(self._forward, self._head, state, texts, self._ends))
+        return texts
+
+    def decoded(self, text: Text) -> str:
+        """With the verdict in front."""
+        return self._ends.text([self._yes, *text.tokens])
+
+    def _draft(self, prompt: EncodedPrompt) -> CopiedDraft | None:
+        return CopiedDraft(self._form + prompt.tail_ids, self._breaks) if self._drafts else None

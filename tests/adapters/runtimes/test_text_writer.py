@@ -1,0 +1,155 @@
+"""Where texts end, with a real tokenizer; the model says what a script says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
+from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.domain.targets import parse_text
+from prism_cli.modeling.continuing import Ends
+from prism_cli.modeling.embedded import smollm2_path
+from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.modeling.prompt_state import BatchState
+from prism_cli.ports import RerankTask
+
+DOCUMENT = (
+    "The Rhine rises in the Alps. It flows north to the sea, past Basel and Cologne. It is old."
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(model_cache: Path) -> PreTrainedTokenizerBase:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(model_cache))
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
+    return found
+
+
+class Script:
+    """Says the next token of each row's script; a row's one layer holds its number."""
+
+    def __init__(self, scripts: list[list[int]], *, goes_back: bool) -> None:
+        self.attention = [False]
+        self.goes_back = goes_back
+        self.scripts = scripts
+
+    def state(self) -> BatchState:
+        rows = torch.arange(len(self.scripts))
+        return BatchState([(rows, rows)], torch.zeros_like(rows), torch.zeros_like(rows))
+
+    def step(self, state: BatchState, tokens: Sequence[Sequence[int]]) -> Tensor:
+        rows = zip(state.layers[0][0].tolist(), state.positions.tolist(), tokens, strict=True)
+        says = [self.scripts[row][at + place] for row, at, ids in rows for place in range(len(ids))]
+        return torch.nn.functional.one_hot(torch.tensor(says), 49_152).float()
+
+
+class Written:
+    """What became of scripts.
+
+    Attributes:
+        texts: as read by `parse_text`.
+        counts: tokens of each.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        scripts: list[str],
+        limits: list[int],
+        *,
+        goes_back: bool,
+    ) -> None:
+        end = tokenizer.eos_token_id
+        ids = [tokenizer(script).input_ids + [end] * 20 for script in scripts]
+        model: Any = torch.nn.Module()
+        model.get_output_embeddings = torch.nn.Identity
+        encoder = PromptEncoder(tokenizer, PRISM_NO_THINK)
+        forward = Script(ids, goes_back=goes_back)
+        writer = TextWriter(forward, model, encoder)
+        prompts = [encoder.encode("where?", DOCUMENT)] * len(scripts)
+        found = writer.write([(forward.state(), range(len(scripts)))], prompts, limits)
+        self.texts = [writer.decoded(text) for text in found]
+        self.counts = [len(text.tokens) for text in found]
+        self.passes = writer.passes
+
+
+BEGINNING = "\n<contribution>Where the Rhine flows.</contribution>\n<evidence>"
+SENTENCE = "It flows north to the sea, past Basel and Cologne."
+WHOLE = f"{BEGINNING}{SENTENCE}</evidence>"
+SCRIPTS = [
+    f"{WHOLE} And more, {SENTENCE}",
+    f"{WHOLE}</evidence>",  # "></" is one token
+    f"{WHOLE}.",  # and so is ">."
+    f"{WHOLE}<|im_end|>",
+    f"{BEGINNING}{SENTENCE}<|im_end|>{SENTENCE}",
+    f"{BEGINNING}{SENTENCE} {SENTENCE} {SENTENCE} {SENTENCE}",
+    f"{BEGINNING}a -> b, if a > 3 {SENTENCE}</evidence>{SENTENCE}",
+]
+
+
+@pytest.mark.parametrize("goes_back", [True, False])
+def test_texts_end_behind_the_closing_tag_or_before_a_stop_or_at_their_limit(
+    tokenizer: PreTrainedTokenizerBase, goes_back: bool
+) -> None:
+    def length(text: str) -> int:
+        return len(tokenizer(text).input_ids)
+
+    whole = Written(tokenizer, SCRIPTS, [60] * len(SCRIPTS), goes_back=goes_back)
+    assert whole.texts[:4] == ["yes" + WHOLE] * 4
+    assert whole.counts[:4] == [length(WHOLE)] * 4
+    assert whole.texts[4] == f"yes{BEGINNING}{SENTENCE}"
+    assert whole.counts[4] == length(BEGINNING + SENTENCE)
+    assert whole.counts[5] == 60
+    assert whole.texts[6].endswith(f"a -> b, if a > 3 {SENTENCE}</evidence>")
+    assert [parse_text(text).format_ok for text in whole.texts] == [True] * 4 + [False, False, True]
+    limits = [length(BEGINNING) + place for place in (0, 1, 3, 7, 12, 13, 14)]
+    cut = Written(tokenizer, SCRIPTS, limits, goes_back=goes_back)
+    assert cut.counts == [min(pair) for pair in zip(limits, whole.counts, strict=True)]
+    assert all(map(str.startswith, whole.texts, cut.texts))
+    assert (whole.passes.accepted > 100) == goes_back
+
+
+def test_rows_write_the_same_alone_and_together(tokenizer: PreTrainedTokenizerBase) -> None:
+    limits = [40, 50, 9, 60, 50, 17, 60]
+    together = Written(tokenizer, SCRIPTS, limits, goes_back=True)
+    for row, (script, limit) in enumerate(zip(SCRIPTS, limits, strict=True)):
+        alone = Written(tokenizer, [script], [limit], goes_back=True)
+        assert alone.texts == [together.texts[row]]
+        assert alone.counts == [together.counts[row]]
+
+
+def test_closing_tag_is_seen_at_the_token_that_completes_it(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    ends = Ends(set(), tokenizer, CLOSING)
+    for behind in ("", "\n", ".", ">", "</evidence>", " é"):
+        tokens = tokenizer(f"yes {SENTENCE} é{CLOSING}{behind}").input_ids
+        closed = [ends.closed(tokens[:count]) for count in range(1, len(tokens) + 1)]
+        place = closed.index(True)
+        assert CLOSING not in tokenizer.decode(tokens[:place])
+        assert CLOSING in tokenizer.decode(tokens[: place + 1])
+        assert ends.text(tokens[: place + 1]) == f"yes {SENTENCE} é{CLOSING}"
+
+
+def test_drafts_change_nothing_that_a_real_model_writes() -> None:
+    reranker = load_reranker("hf:smollm2", device="cpu", dtype="float32")
+    tasks = [
+        RerankTask(f"where does the Rhine {word}?", DOCUMENT, limit, float("-inf"))
+        for word, limit in (("rise", 24), ("flow to", 9), ("end", 24))
+    ]
+    with_drafts = reranker.answer(tasks)
+    passes = reranker.writer.passes
+    reranker.writer = TextWriter(
+        reranker._pass, reranker.loaded.model, reranker.encoder, drafts=False
+    )
+    assert reranker.answer(tasks) == with_drafts
+    assert passes.accepted > 5
+    assert passes.passes < reranker.writer.passes.passes
+    assert reranker.writer.passes.proposed == 0

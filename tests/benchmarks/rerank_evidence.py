@@ -1,0 +1,230 @@
+"""Rows with evidence a second: `prism rerank` against a loop over `model.generate`, row by row.
+
+    python tests/benchmarks/rerank_evidence.py BEIR_DIR --model runs/tiny [--queries 4]
+
+Same checkpoint, prompt ids, stops and limit, greedy; BM25's first 20 documents a query. The loop
+takes a row's score and its text from one prompt, with transformers' cache, over a sample of the
+rows. Beside prism as it is: token by token (no drafts), and with the texts of one batch at a time.
+All take turns; the best time of each counts. In float32 the texts are equal, but where two tokens
+are within rounding: of a text that differs the smallest distance between first and second choice
+along it is printed. Wall and processor seconds: on a busy machine the second say more, with
+--threads 1.
+
+--all-yes writes a text for every row, whatever its score. --passes prints seconds of one pass over
+rows of 300 tokens by rows and tokens a row: what a draft costs.
+"""
+
+import argparse
+import json
+import platform
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.first_stages.bm25 import Bm25Index
+from prism_cli.adapters.runtimes import transformers_runtime
+from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
+from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
+from prism_cli.domain.targets import parse_text
+from prism_cli.modeling.continuing import Passes, Text
+from prism_cli.modeling.prompt_state import gathered
+from prism_cli.ports import Reply, RerankTask
+
+DOCUMENTS = 20
+
+
+class Seconds(NamedTuple):
+    """On the wall, and of this process's processors: the second on a machine others use too."""
+
+    wall: float
+    processor: float
+
+
+def main() -> None:
+    """Print one line of JSON a way."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="BEIR folder: real queries and passages")
+    parser.add_argument("--model", required=True, help="a trained one: others write nonsense")
+    parser.add_argument("--queries", type=int, default=4)
+    parser.add_argument("--split")
+    parser.add_argument("--sample", type=int, default=16, help="rows of the loop")
+    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--batch-tokens", type=int)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--all-yes", action="store_true")
+    parser.add_argument("--passes", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    print(
+        f"{platform.processor() or platform.machine()}, {given.threads} threads, "
+        f"torch {torch.__version__}, transformers {transformers.__version__}",
+        file=sys.stderr,
+    )
+    ours = load_reranker(given.model, batch_tokens=given.batch_tokens, dtype=given.dtype)
+    if given.passes:
+        print(json.dumps(pass_seconds(ours)), flush=True)
+    above = float("-inf") if given.all_yes else 0.0
+    data = BeirSet(given.data)
+    split = given.split or data.splits[0]
+    tasks = [
+        RerankTask(query, text, given.max_new_tokens, above)
+        for query, text in make_pairs(data, split, given.queries)
+    ]
+    compare(ours, tasks, given.sample, given.turns)
+
+
+def make_pairs(data: BeirSet, split: str, queries: int) -> list[tuple[str, str]]:
+    """Queries by lot, each with the first documents of BM25."""
+    texts = dict(data.texts())
+    index = Bm25Index(texts.items())
+    asked = random.Random(0).sample(data.judged_queries(split), queries)
+    return [(query, texts[name]) for _, query in asked for name, _ in index.best(query, DOCUMENTS)]
+
+
+def compare(ours: TransformersReranker, tasks: list[RerankTask], sample: int, turns: int) -> None:
+    """Print times, ratios and what differs."""
+    plain = TextWriter(ours._pass, ours.loaded.model, ours.encoder, drafts=False)
+    together = transformers_runtime.WRITING_BATCHES
+    ways = {
+        "prism": (ours.writer, together),
+        "prism without drafts": (plain, together),
+        "prism, texts of one batch at a time": (ours.writer, 1),
+    }
+    chosen = sorted(random.Random(1).sample(range(len(tasks)), min(sample, len(tasks))))
+    spent: dict[str, list[Seconds]] = {name: [] for name in [*ways, "loop", "scores"]}
+    replies: dict[str, list[Reply]] = {}
+    passes: dict[str, Passes] = {}
+    texts: list[Text | None] = []
+    bare = [task._replace(max_new_tokens=0) for task in tasks]
+    for _ in range(turns):
+        for name, (ours.writer, transformers_runtime.WRITING_BATCHES) in ways.items():
+            ours.writer.passes = Passes()
+            seconds, replies[name] = timed(lambda: rerank(ours, tasks))
+            spent[name].append(seconds)
+            passes[name] = ours.writer.passes
+        seconds, texts = timed(lambda: [generated(ours, tasks[row]) for row in chosen])
+        spent["loop"].append(seconds)
+        spent["scores"].append(timed(lambda: rerank(ours, bare))[0])
+    best = {
+        name: Seconds(min(one.wall for one in all_), min(one.processor for one in all_))
+        for name, all_ in spent.items()
+    }
+    for name in ways:
+        counts = passes[name]
+        written = [reply for reply in replies[name] if "text" in reply.value]
+        found: dict[str, Any] = {"way": name, "rows": len(tasks), "texts": len(written)}
+        found["tokens"] = sum(reply.usage.output_tokens for reply in written)
+        for place, kind in enumerate(Seconds._fields):
+            own = best[name][place] / len(tasks)
+            found[f"{kind}_rows_per_second"] = round(1 / own, 3)
+            found[f"{kind}_ratio"] = round(best["loop"][place] / len(chosen) / own, 2)
+            found[f"{kind}_share_of_scores"] = round(best["scores"][place] / best[name][place], 3)
+        found["passes"] = counts.passes
+        found["rows_per_pass"] = round(counts.rows / max(1, counts.passes), 1)
+        found["tokens_per_row_and_pass"] = round(1 + counts.accepted / max(1, counts.rows), 2)
+        found["accepted"] = round(counts.accepted / max(1, counts.proposed), 3)
+        found["format_ok"] = sum(parse_text(reply.value["text"]).format_ok for reply in written)
+        others = [
+            (tasks[row], text)
+            for row, text in zip(chosen, texts, strict=True)
+            if replies[name][row].value.get("text") != (text and ours.writer.decoded(text))
+        ]
+        found |= {"compared": len(chosen), "different": len(others)}
+        found["smallest_distances"] = [smallest_distance(ours, *one) for one in others]
+        print(json.dumps(found), flush=True)
+
+
+def rerank(ours: TransformersReranker, tasks: list[RerankTask]) -> list[Reply]:
+    """All replies, with nothing kept from an earlier turn."""
+    ours.forget()
+    replies: dict[int, Reply] = {}
+    for batch in ours.plan(tasks):
+        replies.update(zip(batch, ours.answer([tasks[row] for row in batch]), strict=True))
+    return [replies[row] for row in range(len(tasks))]
+
+
+@torch.inference_mode()
+def generated(ours: TransformersReranker, task: RerankTask) -> Text | None:
+    """Score, then text, of one row, as anybody would with transformers alone."""
+    model: Any = ours.loaded.model
+    encoder = ours.encoder
+    ids = torch.tensor([encoder.ids(task.query, task.document)], device=model.device)
+    first = model(ids, use_cache=True, logits_to_keep=1)
+    logits = first.logits[0, -1].float()
+    if logits[encoder.yes_id] - logits[encoder.no_id] <= task.write_above:
+        return None
+    ids = torch.cat([ids, ids.new_tensor([[encoder.yes_id]])], dim=1)
+    stops = sorted(ours.writer.stops)
+    whole = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        past_key_values=first.past_key_values,
+        max_new_tokens=task.max_new_tokens,
+        do_sample=False,
+        eos_token_id=stops,
+        pad_token_id=stops[0],
+        stop_strings=[CLOSING],
+        tokenizer=encoder.tokenizer,
+    )
+    tokens = whole[0, ids.shape[1] :].tolist()
+    if tokens and tokens[-1] in stops:
+        tokens.pop()
+    return Text(encoder.yes_id, task.max_new_tokens, tokens=tokens)
+
+
+@torch.inference_mode()
+def smallest_distance(ours: TransformersReranker, task: RerankTask, text: Text | None) -> float:
+    """Between the logits of first and second choice, along a text."""
+    if text is None:
+        return 0.0
+    ids = [*ours.encoder.ids(task.query, task.document), text.first, *text.tokens]
+    model: Any = ours.loaded.model
+    keep = len(text.tokens) + 1
+    logits = model(torch.tensor([ids], device=model.device), logits_to_keep=keep).logits[0].float()
+    first, second = logits.topk(2).values.T
+    return float((first - second).min())
+
+
+@torch.inference_mode()
+def pass_seconds(ours: TransformersReranker) -> dict[str, float]:
+    """By "rows x tokens a row"; processor seconds, the best of three."""
+    forward = ours._pass
+    head: Any = ours.loaded.model.get_output_embeddings()
+    prefix = forward.prefill([list(range(100, 200))])[0]
+    found: dict[str, float] = {}
+    for rows in (1, 4, 16, 32):
+        _, state = forward.extend([prefix] * rows, [list(range(300, 500))] * rows, keep=True)
+        assert state is not None
+        state = gathered([(state, range(rows))], forward.attention)
+        for tokens in (1, 2, 4, 8, 16) if forward.goes_back else (1,):
+            asked = [list(range(700, 700 + tokens))] * rows
+            work = [
+                timed(lambda a=asked, s=state: head(forward.step(s, a)).argmax(-1))[0].processor
+                for _ in range(3)
+            ]
+            found[f"{rows}x{tokens}"] = round(min(work), 4)
+    return found
+
+
+def timed(work: Callable[[], Any]) -> tuple[Seconds, Any]:
+    """Seconds, and what came of it."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    wall, processor = time.perf_counter(), time.process_time()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Seconds(time.perf_counter() - wall, time.process_time() - processor), result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Texts with drafts are those without, wherever they end, in float32."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from prism_cli.modeling.continuing import Ends, Passes, Text, continued
+from prism_cli.modeling.copied_drafts import CopiedDraft
+from prism_cli.modeling.dense_pass import DensePass
+from prism_cli.modeling.hybrid_pass import HybridPass
+from tests.modeling.tiny import SHAPES, VOCABULARY, tiny_model
+
+ROWS = 5
+LIMIT = 24
+
+
+class Syllables:
+    """A vocabulary of two letters a token: 0 is "aa", 1 is "ab", …; as much of a tokenizer as is
+    asked for."""
+
+    def get_vocab(self) -> dict[str, int]:
+        return {self.decode([token]): token for token in range(VOCABULARY)}
+
+    def decode(self, tokens: list[int], **_: Any) -> str:
+        return "".join(chr(97 + token // 26) + chr(97 + token % 26) for token in tokens)
+
+
+def ends(stops: set[int], closing: str = "") -> Ends:
+    tokenizer: Any = Syllables()
+    return Ends(stops, tokenizer, closing)
+
+
+class Toy:
+    """Some prompts before a tiny model, and the greedy text behind each, one by one."""
+
+    def __init__(self, shape: str) -> None:
+        self.lot = random.Random(5)
+        self.model: Any = tiny_model(shape)
+        self.head = self.model.get_output_embeddings()
+        # A head of its own: a tied one says what it has just read, again and again.
+        self.head.weight = torch.nn.Parameter(torch.randn(VOCABULARY, 48))
+        self.forward = HybridPass(self.model) if shape == "qwen3_5" else DensePass(self.model)
+        self.prompts = [self.some(self.lot.randrange(3, 30)) for _ in range(ROWS)]
+        self.firsts = self.some(ROWS)
+        with torch.inference_mode():
+            self.plain = [self.loop(row) for row in range(ROWS)]
+
+    def some(self, count: int) -> list[int]:
+        return [self.lot.randrange(5, VOCABULARY) for _ in range(count)]
+
+    def loop(self, row: int) -> list[int]:
+        """The whole text through the whole model for each token."""
+        ids = [*self.prompts[row], self.firsts[row]]
+        start = len(ids)
+        while len(ids) < start + LIMIT:
+            ids.append(int(self.model(torch.tensor([ids])).logits[0, -1].argmax()))
+        return ids[start:]
+
+    @torch.inference_mode()
+    def written(
+        self, sources: list[list[int]] | None, limits: list[int], end: Ends
+    ) -> tuple[list[list[int]], Passes]:
+        states = self.forward.prefill([prompt[:1] for prompt in self.prompts])
+        _, state = self.forward.extend(states, [prompt[1:] for prompt in self.prompts], keep=True)
+        assert state is not None
+        texts = [
+            Text(self.firsts[row], limits[row], CopiedDraft(sources[row]) if sources else None)
+            for row in range(ROWS)
+        ]
+        passes = continued(self.forward, self.head, state, texts, end)
+        return [text.tokens for text in texts], passes
+
+    def sources(self, wrong: int) -> list[list[int]]:
+        """What each row will write, with every `wrong`-th token or so another one."""
+        return [
+            [
+                token if self.lot.randrange(wrong) else 1
+                for token in [self.firsts[row], *self.plain[row]]
+            ]
+            for row in range(ROWS)
+        ]
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def toy(request: pytest.FixtureRequest) -> Toy:
+    return Toy(request.param)
+
+
+def cut(tokens: list[int], limit: int, stops: set[int], closing: str = "") -> list[int]:
+    """What is left of a text, looked at token by token."""
+    decode = Syllables().decode
+    for count, token in enumerate(tokens[:limit]):
+        if token in stops:
+            return tokens[:count]
+        if closing and closing in decode(tokens[: count + 1]):
+            return tokens[: count + 1]
+    return tokens[:limit]
+
+
+@pytest.mark.parametrize("wrong", [2, 12])
+def test_texts_are_those_of_a_plain_loop_wherever_they_end(toy: Toy, wrong: int) -> None:
+    taken_in_runs = 0
+    for case in range(4):
+        row = toy.lot.randrange(ROWS)
+        place = toy.lot.randrange(2, LIMIT - 2)
+        stops = {toy.plain[row][place]} if case % 2 else set[int]()
+        other = toy.plain[(row + 1) % ROWS]
+        closing = Syllables().decode(other[place - 2 : place + 2])[1:-1] if case % 4 > 1 else ""
+        limits = [toy.lot.randrange(LIMIT + 1) for _ in range(ROWS)]
+        found, passes = toy.written(toy.sources(wrong), limits, ends(stops, closing))
+        alone, without = toy.written(None, limits, ends(stops, closing))
+        expected = [
+            cut(tokens, limit, stops, closing) if first not in stops else []
+            for tokens, limit, first in zip(toy.plain, limits, toy.firsts, strict=True)
+        ]
+        assert found == expected
+        assert alone == expected
+        assert without.accepted == without.proposed == 0
+        taken_in_runs += passes.accepted
+        assert passes.passes <= without.passes
+    assert (taken_in_runs > 0) == toy.forward.goes_back
+
+
+def test_right_proposals_save_passes(toy: Toy) -> None:
+    if not toy.forward.goes_back:
+        pytest.skip("its states cannot go back")
+    found, passes = toy.written(toy.sources(10**9), [LIMIT] * ROWS, ends(set()))
+    assert found == toy.plain
+    assert passes.passes < LIMIT / 3
+    assert passes.rows + passes.accepted == ROWS * LIMIT
+
+
+def test_row_that_begins_with_a_stop_or_may_say_nothing_writes_nothing(toy: Toy) -> None:
+    limits = [0, 3, 3, 3, 3]
+    found, _ = toy.written(None, limits, ends({toy.firsts[1]}))
+    assert found[:2] == [[], []]
+    assert all(len(tokens) <= 3 for tokens in found[2:])
+
+
+def test_text_ends_right_behind_the_closing_characters() -> None:
+    tokens = [3 * 26 + 4, 5 * 26 + 6, 7 * 26 + 8]  # "de", "fg", "hi"
+    end = ends({1}, "gh")
+    assert not end.closed(tokens[:2])
+    assert end.closed(tokens)
+    assert end.text(tokens) == "defgh"
+    assert end.text(tokens[:2]) == "defg"
+    assert ends({1}).text(tokens) == "defghi"

@@ -1,0 +1,39 @@
+"""What a draft proposes, worked by hand."""
+
+from prism_cli.modeling.copied_drafts import MAX_DRAFT, CopiedDraft
+
+
+def after(
+    source: list[int], text: list[int], *, most: int = 99, breaks: tuple[int, ...] = ()
+) -> list[int]:
+    draft = CopiedDraft(source, breaks)
+    for token in text:
+        draft.follow(token)
+    return draft.proposal(most)
+
+
+def test_longer_runs_propose_more() -> None:
+    source = list(range(100, 150))
+    assert after(source, [7]) == []
+    assert after(source, [103]) == [104]
+    assert after(source, [103, 104]) == [105, 106, 107]
+    assert after(source, [103, 104, 105]) == [106, 107, 108, 109, 110]
+    assert after(source, source[:30]) == source[30 : 30 + MAX_DRAFT]
+    assert after(source, [103, 104, 105], most=2) == [106, 107]
+
+
+def test_run_goes_on_where_the_source_does() -> None:
+    assert after([1, 2, 3, 1, 2, 4, 5, 6], [1, 2]) == [3, 1, 2]
+    assert after([1, 2, 3, 1, 2, 4, 5, 6], [1, 2, 4], most=2) == [5, 6]
+    assert after([1, 2, 3], [1, 2, 9]) == []
+    assert after([1, 2, 3], [1, 2, 9, 2]) == [3]
+
+
+def test_text_copies_from_itself() -> None:
+    assert after([], [5, 6, 7, 5]) == [6]
+    assert after([], [5, 6, 7, 5, 6]) == [7, 5, 6]
+
+
+def test_end_of_a_sentence_ends_a_proposal() -> None:
+    assert after([1, 2, 3, 0, 4, 5, 6, 7], [1, 2], breaks=(0,)) == [3, 0]
+    assert after([1, 2, 3, 0, 4, 5, 6, 7], [1, 2, 3, 0], breaks=(0,)) == [4, 5, 6, 7]

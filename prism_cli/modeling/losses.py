@@ -116,6 +116,11 @@ class RowForward(nn.Module):
         self.yes_id = yes_id
         self.no_id = no_id
         pack_attention(self._causal)
+        self._no_split_modules = getattr(self._causal, "_no_split_modules", None)  # for FSDP
+
+    def tie_weights(self) -> None:
+        """Make input and output embeddings one again where they are; FSDP asks after a split."""
+        self._causal.tie_weights()
 
     @property
     def _causal(self) -> Any:

@@ -60,12 +60,20 @@ def deal(tokens: Sequence[int], hands: int) -> list[list[int]]:
     return [sorted(hand) for hand in dealt]
 
 
-def token_batches(rows: Sequence[TokenizedRow], budget: int) -> list[list[TokenizedRow]]:
-    """`rows` by falling length, in batches of at most `budget` padded tokens (one row at least)."""
+def token_batches(
+    rows: Sequence[TokenizedRow], budget: int, like: float = 0.0
+) -> list[list[TokenizedRow]]:
+    """`rows` by falling length, in batches of at most `budget` padded tokens (one row at least).
+
+    Args:
+        like: rows of a batch have at least this share of its longest one's tokens, so that at most
+            1 - like of what goes through a model that pads is padding.
+    """
     batches: list[list[TokenizedRow]] = []
     width = 0
     for row in sorted(rows, key=lambda row: row.tokens, reverse=True):
-        if batches and (len(batches[-1]) + 1) * width <= budget:
+        fits = bool(batches) and (len(batches[-1]) + 1) * width <= budget
+        if fits and row.tokens >= like * width:
             batches[-1].append(row)
         else:
             batches.append([row])

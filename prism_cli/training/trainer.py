@@ -64,6 +64,10 @@ class Hooks:
     on_log: Callable[[int, dict[str, float]], None]
 
 
+_LIKE = 0.8
+"""How like in length the rows of a pass are that are padded to the longest one."""
+
+
 class PrismTrainer(Trainer):
     """Trains a `RowForward`.
 
@@ -90,13 +94,16 @@ class PrismTrainer(Trainer):
         )
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
-            raise UsageError("FSDP of version 1: expected 2. Give accelerate launch --fsdp_version 2")
+            raise UsageError(
+                "FSDP of version 1: expected 2. Give accelerate launch --fsdp_version 2"
+            )
         self._forward = forward
         self._weights = weights
         self._hooks = hooks
         self._checkpoints = checkpoints
         self._keep = keep
         self._budget = weights.tokens_per_batch
+        self._like = 0.0 if forward.packs else _LIKE
         self._parts = torch.zeros(2)  # pointwise and sft loss, summed since the last log line
         self._parts_steps = 0
 
@@ -132,7 +139,7 @@ class PrismTrainer(Trainer):
     def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
         weights, processes = self._weights, self.args.world_size
         device, sharded = self.args.device, self.is_fsdp_enabled
-        passes = [(some, 1.0) for some in token_batches(rows, self._budget)]
+        passes = [(some, 1.0) for some in token_batches(rows, self._budget, self._like)]
         if sharded:
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
             passes += [(rows[:1], 0.0)] * (most - len(passes))

@@ -53,7 +53,7 @@ _SERVER.set_forkserver_preload(
         "torch.distributed.fsdp",
         "torch.distributed.checkpoint.state_dict",
         __name__,
-    ]  # fmt: skip
+    ]
 )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 T = TypeVar("T")
 _PATIENCE = timedelta(days=7)
@@ -67,3 +67,15 @@ class Team:
         """End the group, after the last exchange."""
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+def sum_gradients(model: nn.Module) -> None:
+    """Each gradient, summed over the processes."""
+    sums = []
+    for one in model.parameters():
+        if one.requires_grad:
+            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
+            sums.append(distributed.all_reduce(one.grad, async_op=True))
+    for work in sums:
+        assert work is not None
+        work.wait()

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
@@ -35,6 +35,10 @@ from prism_cli.training.batches import Steps, token_batches
 from prism_cli.training.checkpoints import commit_checkpoint
 from prism_cli.training.publish import save_weights
 from prism_cli.training.sharded import whole_weights
+from prism_cli.training.team import sum_gradients
+
+_LIKE = 0.8
+"""How like in length the rows of a pass are that are padded to the longest one."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,6 @@ class Hooks:
     on_step: Callable[[int], None]
     stopping: Callable[[], bool]
     on_log: Callable[[int, dict[str, float]], None]
-
-
-_LIKE = 0.8
-"""How like in length the rows of a pass are that are padded to the longest one."""
 
 
 class PrismTrainer(Trainer):
@@ -128,13 +128,22 @@ class PrismTrainer(Trainer):
         model.train()
         while True:
             try:
-                return self._passes(model, rows)
+                total = self._passes(model, rows)
+                break
             except torch.OutOfMemoryError as error:
                 self._shrink(rows, error)
             # Here the error, and with it the activations that its frames hold, is gone.
             model.zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+        if self._apart:
+            sum_gradients(model)
+        return total
+
+    @property
+    def _apart(self) -> bool:
+        """Whether each process has gradients of its own until the step's last pass is done."""
+        return self.args.world_size > 1 and not self.is_fsdp_enabled
 
     def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
         weights, processes = self._weights, self.args.world_size
@@ -142,18 +151,16 @@ class PrismTrainer(Trainer):
         passes = [(some, 1.0) for some in token_batches(rows, self._budget, self._like)]
         if sharded:
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
-            passes += [(rows[:1], 0.0)] * (most - len(passes))
+            shortest = min(rows, key=lambda row: row.tokens)
+            passes += [([shortest], 0.0)] * (most - len(passes))
         parts = torch.zeros(2, device=device)
-        alone = processes > 1 and not sharded
-        with self.accelerator.no_sync(model) if alone else nullcontext():
+        with self.accelerator.no_sync(model) if self._apart else nullcontext():
             for some, counts in passes:
                 pointwise, sft = self._pass(model, RowBatch.of(some, device), some)
                 # FSDP averages over processes: each one's share counts that many times.
                 share = counts * (processes if sharded else 1) / weights.rows_per_step
                 self.accelerator.backward((pointwise + sft).sum() * share)
                 parts += counts * torch.stack([pointwise.detach().sum(), sft.detach().sum()])
-        if alone:
-            _sum_gradients(model)
         parts = parts / weights.rows_per_step
         self._parts = self._parts.to(device) + parts
         self._parts_steps += 1
@@ -291,18 +298,6 @@ class _Between(TrainerCallback):
             control.should_save = True
             control.should_training_stop = True
         return control
-
-
-def _sum_gradients(model: nn.Module) -> None:
-    """Each gradient, summed over the processes."""
-    sums = []
-    for one in model.parameters():
-        if one.requires_grad:
-            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
-            sums.append(distributed.all_reduce(one.grad, async_op=True))
-    for work in sums:
-        assert work is not None
-        work.wait()
 
 
 def _only(items: Sequence[list[TokenizedRow]]) -> list[TokenizedRow]:

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from prism_cli.modeling.packed_rows import Layout, common_prefix, pack_attention, packed_hidden
+from prism_cli.modeling.packed_rows import (
+    Layout,
+    can_pack,
+    common_prefix,
+    pack_attention,
+    packed_hidden,
+)
 
 HEAD_POSITIONS = 1024
 """Positions whose logits over the vocabulary exist at one time."""
@@ -116,6 +122,16 @@ class RowForward(nn.Module):
         self.yes_id = yes_id
         self.no_id = no_id
         pack_attention(self._causal)
+        self._no_split_modules = getattr(self._causal, "_no_split_modules", None)  # for FSDP
+
+    @property
+    def packs(self) -> bool:
+        """Whether the rows of a pass go through the model without padding."""
+        return can_pack(self._causal)
+
+    def tie_weights(self) -> None:
+        """Make input and output embeddings one again where they are; FSDP asks after a split."""
+        self._causal.tie_weights()
 
     @property
     def _causal(self) -> Any:

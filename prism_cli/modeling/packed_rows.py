@@ -139,14 +139,13 @@ def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
         return one
     rows, width = len(layout.starts), layout.trunk + max(layout.lengths)
     index = torch.zeros((rows, width), dtype=torch.long)
-    mask = torch.zeros((rows, width), dtype=torch.long)
     back = torch.zeros(len(ids), dtype=torch.long)
     for row, (start, length) in enumerate(zip(layout.starts, layout.lengths, strict=True)):
         whole = torch.cat([torch.arange(layout.trunk), torch.arange(start, start + length)])
         index[row, : len(whole)] = whole
-        mask[row, : len(whole)] = 1
         back[whole] = row * width + torch.arange(len(whole))
-    padded = body(input_ids=ids[index.to(device)], attention_mask=mask.to(device), use_cache=False)
+    # What lies behind a row cannot reach it: no mask, so that attention may be the causal kernel's.
+    padded = body(input_ids=ids[index.to(device)], use_cache=False)
     hidden: Tensor = padded.last_hidden_state.flatten(0, 1)[back.to(device)]
     return hidden
 

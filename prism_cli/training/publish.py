@@ -39,8 +39,12 @@ def publish_model(
     profile: Profile,
     base: str | None,
     figures: dict[str, Any] | None = None,
+    whole: dict[str, Tensor] | None = None,
 ) -> None:
     """`model` as it is now as RUN/NAME, with tokenizer, prism.json and, where given, dev.json.
+
+    Args:
+        whole: its trained weights, where FSDP has them sharded.
 
     Raises:
         StorageError: it cannot be written; what was there is as it was.
@@ -48,7 +52,7 @@ def publish_model(
     final, part, old = run / name, run / f".{name}.part", run / f".{name}.old"
     with storing(final, "what was there is whole"):
         shutil.rmtree(part, ignore_errors=True)
-        save_weights(model, part)
+        save_weights(model, part, whole)
         tokenizer.save_pretrained(part)
         write_profile(part, profile, base)
         if figures is not None:

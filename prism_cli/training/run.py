@@ -50,6 +50,7 @@ from prism_cli.training.papers import (
 )
 from prism_cli.training.publish import publish_model, published_figures
 from prism_cli.training.request import TrainRequest
+from prism_cli.training.sharded import whole_weights
 from prism_cli.training.team import Team
 from prism_cli.training.trainer import Hooks, PrismTrainer, Weights
 
@@ -256,6 +257,7 @@ class _Run:
         self._note(step, metrics)
 
     def _publish(self, name: str, figures: dict[str, Any] | None = None) -> None:
+        whole = whole_weights(self._forward)
         if not self._team.main:
             return
         config = self._request.config
@@ -268,6 +270,7 @@ class _Run:
             self._encoder.profile,
             base,
             figures,
+            whole,
         )
 
 

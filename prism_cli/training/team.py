@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 T = TypeVar("T")
+_PATIENCE = timedelta(days=7)
+"""The others wait while the main process reads rows; an end of one is noticed at once."""
 
 
 class Team:
@@ -26,6 +29,7 @@ class Team:
             from accelerate import PartialState
 
             PartialState(cpu=on_cpu)  # joins the group; transformers finds it joined
+            self._words: Any = distributed.new_group(backend="gloo", timeout=_PATIENCE)
         self.main = self.size == 1 or distributed.get_rank() == 0
 
     def agree(self, work: Callable[[], T]) -> T:
@@ -33,7 +37,7 @@ class Team:
         if self.size == 1:
             return work()
         shared = [work() if self.main else None]
-        distributed.broadcast_object_list(shared)
+        distributed.broadcast_object_list(shared, group=self._words)
         result: T = shared[0]  # type: ignore[assignment]
         return result
 
@@ -50,17 +54,28 @@ class Team:
         """Whether `flag` is true in any process; all must ask."""
         if self.size == 1:
             return flag
-        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        count = torch.tensor([int(flag)], device=device)
-        distributed.all_reduce(count)
+        count = torch.tensor([int(flag)])
+        distributed.all_reduce(count, group=self._words)
         return bool(count.item())
 
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:
-            distributed.barrier()
+            distributed.barrier(group=self._words)
 
     def leave(self) -> None:
         """End the group, after the last exchange."""
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+def sum_gradients(model: nn.Module) -> None:
+    """Each gradient, summed over the processes."""
+    sums = []
+    for one in model.parameters():
+        if one.requires_grad:
+            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
+            sums.append(distributed.all_reduce(one.grad, async_op=True))
+    for work in sums:
+        assert work is not None
+        work.wait()

@@ -1,7 +1,9 @@
 """transformers' Trainer, with prism's loss: one dataloader item is one optimizer step's rows.
 
-Accelerate and the loggers of TrainingArguments.report_to work as in any Trainer. FSDP is
-untested: it gathers weights in each pass, so every process would need as many passes as the others.
+Accelerate and the loggers of TrainingArguments.report_to work as in any Trainer. Processes with the
+whole model each (DDP) exchange gradients once a step, after all passes, so that one of them may
+shrink its passes alone. Sharded weights (FSDP 2) are gathered in each pass, so there all processes
+make as many passes as the one with the most.
 """
 
 import shutil
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -23,13 +26,19 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import SCHEDULER_NAME
 
-from prism_cli.errors import ModelError
+from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.modeling.storing import storing
 from prism_cli.training.batches import Steps, token_batches
 from prism_cli.training.checkpoints import commit_checkpoint
 from prism_cli.training.publish import save_weights
+from prism_cli.training.sharded import whole_weights
+from prism_cli.training.team import sum_gradients
+
+_LIKE = 0.8
+"""How like in length the rows of a pass are that are padded to the longest one."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,17 @@ class PrismTrainer(Trainer):
             model=forward, args=arguments, train_dataset=steps, callbacks=[_Between(hooks)]
         )
         self.remove_callback(PrinterCallback)
+        if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
+            raise UsageError(
+                "FSDP of version 1: expected 2. Give accelerate launch --fsdp_version 2"
+            )
+        self._forward = forward
         self._weights = weights
         self._hooks = hooks
         self._checkpoints = checkpoints
         self._keep = keep
         self._budget = weights.tokens_per_batch
+        self._like = 0.0 if forward.packs else _LIKE
         self._parts = torch.zeros(2)  # pointwise and sft loss, summed since the last log line
         self._parts_steps = 0
 
@@ -113,30 +128,39 @@ class PrismTrainer(Trainer):
         model.train()
         while True:
             try:
-                return self._passes(model, rows)
+                total = self._passes(model, rows)
+                break
             except torch.OutOfMemoryError as error:
                 self._shrink(rows, error)
             # Here the error, and with it the activations that its frames hold, is gone.
             model.zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+        if self._apart:
+            sum_gradients(model)
+        return total
+
+    @property
+    def _apart(self) -> bool:
+        """Whether each process has gradients of its own until the step's last pass is done."""
+        return self.args.world_size > 1 and not self.is_fsdp_enabled
 
     def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
         weights, processes = self._weights, self.args.world_size
-        batches = token_batches(rows, self._budget)
-        device = self.args.device
+        device, sharded = self.args.device, self.is_fsdp_enabled
+        passes = [(some, 1.0) for some in token_batches(rows, self._budget, self._like)]
+        if sharded:
+            most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
+            shortest = min(rows, key=lambda row: row.tokens)
+            passes += [([shortest], 0.0)] * (most - len(passes))
         parts = torch.zeros(2, device=device)
-        for number, some in enumerate(batches):
-            last = number == len(batches) - 1
-            # The last pass alone exchanges gradients, whatever the number of passes elsewhere.
-            apart = nullcontext() if last or processes == 1 else self.accelerator.no_sync(model)
-            batch = RowBatch.of(some, device)
-            with apart:
-                pointwise, sft = self._pass(model, batch, some)
-                # Gradients are averaged over processes: each one's share counts that many times.
-                loss = (pointwise + sft).sum() * (processes / weights.rows_per_step)
-                self.accelerator.backward(loss)
-            parts += torch.stack([pointwise.detach().sum(), sft.detach().sum()])
+        with self.accelerator.no_sync(model) if self._apart else nullcontext():
+            for some, counts in passes:
+                pointwise, sft = self._pass(model, RowBatch.of(some, device), some)
+                # FSDP averages over processes: each one's share counts that many times.
+                share = counts * (processes if sharded else 1) / weights.rows_per_step
+                self.accelerator.backward((pointwise + sft).sum() * share)
+                parts += counts * torch.stack([pointwise.detach().sum(), sft.detach().sum()])
         parts = parts / weights.rows_per_step
         self._parts = self._parts.to(device) + parts
         self._parts_steps += 1
@@ -169,6 +193,13 @@ class PrismTrainer(Trainer):
 
     def _shrink(self, rows: Sequence[TokenizedRow], error: Exception) -> None:
         widest = max(rows, key=lambda row: row.tokens)
+        if self.is_fsdp_enabled:  # the others are in the midst of the same pass
+            raise ModelError(
+                f"tokens_per_batch = {self._budget} does not fit into memory "
+                f"({str(error).splitlines()[0]}), and a pass over sharded weights cannot be tried "
+                "again by one process. Lower tokens_per_batch; the same command goes on from the "
+                "newest checkpoint"
+            ) from error
         if self._budget <= widest.tokens:
             raise ModelError(
                 f"{widest.place}: its {widest.tokens} tokens do not fit into memory alone "
@@ -194,15 +225,35 @@ class PrismTrainer(Trainer):
             )
         return norm
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Adapter or weights, whole; every process calls it."""
         assert output_dir is not None
-        inner = self.accelerator.unwrap_model(self.model).model
-        if state_dict is not None:  # gathered by FSDP, under the wrapper's names
-            state_dict = {name.removeprefix("model."): one for name, one in state_dict.items()}
-        save_weights(inner, Path(output_dir), state_dict)
+        whole = whole_weights(self._forward)
+        if self.args.should_save:
+            save_weights(self._forward.model, Path(output_dir), whole)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        # As transformers does, less its second copy of the weights, the frozen ones included.
+        plugin: Any = self.accelerator.state.fsdp_plugin
+        save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        if self.args.should_save:
+            assert self.lr_scheduler is not None
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _prepare_for_training(self, max_steps: Any, dataloader: Any, resume: Any) -> Any:
+        if resume and self.is_fsdp_enabled:
+            self._load_weights(resume)  # before they are split
+        return super()._prepare_for_training(max_steps, dataloader, resume)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        inner = self.accelerator.unwrap_model(model or self.model).model
+        if not self.is_fsdp_enabled:
+            self._load_weights(resume_from_checkpoint)
+
+    def _load_weights(self, resume_from_checkpoint: str) -> None:
+        inner: Any = self._forward.model
         state: dict[str, Tensor] = {}
         for path in sorted(Path(resume_from_checkpoint).glob("*.safetensors")):
             state |= load_file(path)

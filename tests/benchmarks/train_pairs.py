@@ -8,6 +8,13 @@ the loop takes one row at a time and computes the whole head at every token. Eac
 of its own, one after the other, so that memory peaks can be compared; the best turn counts. The
 first step warms up and is not counted. Pairs a second of the wall and of the processors: the second
 says more on a machine that others use too. In float32 the losses must agree to 1e-4.
+
+    python tests/benchmarks/train_pairs.py ROWS --tokens 256 1024 4096 --rows-per-step 4 --steps 4
+
+is the cost of growth: documents are joined until each prompt has so many tokens. `grown` is what
+resident memory rose by after the first quarter of the steps: with --steps 200 --workers prism it
+shows whether kernels that are kept for each shape of a pass add up. --model takes any spec, a
+folder with a Qwen3.5 too.
 """
 
 import argparse
@@ -37,8 +44,6 @@ from prism_cli.shards.reader import find_shards, measure
 from prism_cli.training.batches import Steps, token_batches
 from prism_cli.training.data import tokenize
 
-ROWS_PER_STEP = 16
-
 
 def main() -> None:
     """Print one line of JSON."""
@@ -49,15 +54,27 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--recipe", default="tiny")
     parser.add_argument("--model")
+    parser.add_argument("--tokens", type=int, nargs="+", help="of each prompt; as they are")
+    parser.add_argument("--rows-per-step", type=int, default=16)
+    parser.add_argument("--tokens-per-batch", type=int, help="prism's; the recipe's")
+    parser.add_argument("--workers", nargs="+", default=["prism", "loop"])
     parser.add_argument("--worker", choices=["prism", "loop"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
         print(json.dumps(work(given)))
         return
-    turns: dict[str, list[dict[str, Any]]] = {"prism": [], "loop": []}
+    same = [compare(given, tokens) for tokens in given.tokens or [0]]
+    if given.dtype == "float32" and not all(same):
+        sys.exit("the losses differ")
+
+
+def compare(given: argparse.Namespace, tokens: int) -> bool:
+    """Print one line of JSON; whether the losses agree to 1e-4."""
+    turns: dict[str, list[dict[str, Any]]] = {worker: [] for worker in given.workers}
     for _ in range(given.turns):
         for worker, found in turns.items():
             words = [sys.executable, __file__, *sys.argv[1:], "--worker", worker]
+            words += ["--tokens", str(tokens)] if tokens else []
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
             found.append(json.loads(done.stdout.splitlines()[-1]))
     speeds: dict[str, float] = {}
@@ -65,15 +82,21 @@ def main() -> None:
         best = {worker: max(one[kind] for one in runs) for worker, runs in turns.items()}
         for worker, speed in best.items():
             speeds[f"{kind}_{worker}_pairs_per_second"] = round(speed, 2)
-        speeds[f"{kind}_ratio"] = round(best["prism"] / best["loop"], 2)
-    pairs = zip(turns["prism"][0]["losses"], turns["loop"][0]["losses"], strict=True)
-    difference = max(abs(a - b) / b for a, b in pairs)
+            speeds[f"{kind}_{worker}_seconds_per_step"] = round(given.rows_per_step / speed, 2)
+        if len(best) == 2:
+            speeds[f"{kind}_ratio"] = round(best["prism"] / best["loop"], 2)
+    first, *others = (runs[0]["losses"] for runs in turns.values())
+    difference = max(
+        (abs(a - b) / b for other in others for a, b in zip(first, other, strict=True)), default=0.0
+    )
     print(
         json.dumps(
             {
                 "machine": platform.processor() or platform.machine(),
                 "threads": torch.get_num_threads(),
                 "dtype": given.dtype,
+                "tokens": tokens or "as they are",
+                "rows_per_step": given.rows_per_step,
                 "steps": given.steps,
                 **speeds,
                 "largest_relative_loss_difference": difference,
@@ -81,18 +104,25 @@ def main() -> None:
                     f"{worker}_peak_gib": round(min(one["peak_bytes"] for one in runs) / 2**30, 2)
                     for worker, runs in turns.items()
                 },
+                **{
+                    f"{worker}_grown_gib": round(min(one["grown"] for one in runs) / 2**30, 3)
+                    for worker, runs in turns.items()
+                },
             }
-        )
+        ),
+        flush=True,
     )
-    if given.dtype == "float32" and not difference < 1e-4:
-        sys.exit("the losses differ")
+    return difference < 1e-4
 
 
 def work(given: argparse.Namespace) -> dict[str, Any]:
     """Losses, speed without the first step, and the peak of resident (on a GPU: its) memory."""
     sets = [f"dtype={given.dtype}"] + ([f"model={given.model}"] if given.model else [])
+    if given.tokens_per_batch:
+        sets.append(f"tokens_per_batch={given.tokens_per_batch}")
     config = load_config(TrainConfig, "train", recipe=given.recipe, sets=sets)
-    encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
+    longest = given.tokens[0] if given.tokens else config.max_tokens
+    encoder = load_encoder(config.model, longest, profile=config.profile)
     set_seed(config.seed)
     loaded = load_model(config.model, dtype=config.dtype, profile=config.profile)
     model = add_lora(loaded.model, **config.lora.model_dump())
@@ -101,15 +131,20 @@ def work(given: argparse.Namespace) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate / 10)
     device = trained[0].device
     passes = {"prism": packed_passes, "loop": single_rows}[given.worker]
-    gradients = passes(model, encoder, config, device)
+    per_step = given.rows_per_step
+    gradients = passes(model, encoder, config, device, per_step)
     losses: list[float] = []
     wall = processor = 0.0
+    quarter = 0
     with tempfile.TemporaryDirectory() as folder:
-        steps = tokenized_steps(given.rows, encoder, Path(folder), given.steps, config)
+        rows = lengthened(given.rows, longest, Path(folder)) if given.tokens else given.rows
+        steps = tokenized_steps(rows, encoder, Path(folder), given.steps, config, per_step)
         for number in range(given.steps):
-            rows = steps[number]
+            if number == max(given.steps // 4, 1):
+                quarter = resident()
+            drawn = steps[number]
             started, busy = time.perf_counter(), time.process_time()
-            losses.append(gradients(rows))
+            losses.append(gradients(drawn))
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
@@ -119,20 +154,43 @@ def work(given: argparse.Namespace) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
-    pairs = (given.steps - 1) * ROWS_PER_STEP
+    pairs = (given.steps - 1) * per_step
     speeds = {"wall": pairs / wall, "processor": pairs / processor}
-    return {"losses": losses, **speeds, "peak_bytes": peak}
+    return {"losses": losses, **speeds, "peak_bytes": peak, "grown": resident() - quarter}
+
+
+def resident() -> int:
+    """Bytes of this process in memory now (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def lengthened(rows: str, tokens: int, folder: Path) -> str:
+    """The rows with following rows' documents behind their own, for prompts of `tokens` or more."""
+    own = [json.loads(line) for line in Path(rows).read_text().splitlines()]
+    documents = [row["document"] for row in own]
+    for number, row in enumerate(own):
+        while len(row["document"]) < 8 * tokens:  # characters; the encoder cuts to the token
+            row["document"] += " " + documents[number % len(documents)]
+            number += 1
+    path = folder / "long.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in own))
+    return str(path)
 
 
 def tokenized_steps(
-    rows: str, encoder: PromptEncoder, folder: Path, steps: int, config: TrainConfig
+    rows: str,
+    encoder: PromptEncoder,
+    folder: Path,
+    steps: int,
+    config: TrainConfig,
+    per_step: int,
 ) -> Steps:
     """The rows of each step."""
     shards = find_shards([rows])
     digests = [measure(shard.path).sha256 for shard in shards]
     table = tokenize(shards, encoder, folder / "tokens", digests=digests)
-    draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, steps * ROWS_PER_STEP)
-    return Steps(table, draws, ROWS_PER_STEP)
+    draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, steps * per_step)
+    return Steps(table, draws, per_step)
 
 
 Gradients = Callable[[list[TokenizedRow]], float]
@@ -140,18 +198,22 @@ Gradients = Callable[[list[TokenizedRow]], float]
 
 
 def packed_passes(
-    model: torch.nn.Module, encoder: PromptEncoder, config: TrainConfig, device: torch.device
+    model: torch.nn.Module,
+    encoder: PromptEncoder,
+    config: TrainConfig,
+    device: torch.device,
+    per_step: int,
 ) -> Gradients:
     """As `prism train` does it."""
     forward = RowForward(model, encoder.yes_id, encoder.no_id)
 
     def gradients(rows: list[TokenizedRow]) -> float:
         total = 0.0
-        for some in token_batches(rows, config.tokens_per_batch):
+        for some in token_batches(rows, config.tokens_per_batch, 0.0 if forward.packs else 0.8):
             batch = RowBatch.of(some, device)
             with autocast(device, config):
                 pointwise, sft = step_loss(*forward(batch), batch)
-            loss = (pointwise + sft).sum() / ROWS_PER_STEP
+            loss = (pointwise + sft).sum() / per_step
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total
@@ -160,7 +222,11 @@ def packed_passes(
 
 
 def single_rows(
-    model: Any, encoder: PromptEncoder, config: TrainConfig, device: torch.device
+    model: Any,
+    encoder: PromptEncoder,
+    config: TrainConfig,
+    device: torch.device,
+    per_step: int,
 ) -> Gradients:
     """A row at a time, the whole head at every token."""
 
@@ -180,7 +246,7 @@ def single_rows(
     def gradients(rows: list[TokenizedRow]) -> float:
         total = 0.0
         for row in rows:
-            loss = row_loss(row) / ROWS_PER_STEP
+            loss = row_loss(row) / per_step
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+import torch
 
 from prism_cli.app import main
 from tests.door import Done, prism
@@ -41,7 +45,15 @@ target_modules = ["q_proj", "v_proj", "down_proj"]
 """
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["prism_cli.training.run", "prism_cli.commands.train", "peft", "matplotlib.pyplot", __name__]
+    [
+        "prism_cli.training.run",
+        "prism_cli.commands.train",
+        "peft",
+        "matplotlib.pyplot",
+        "torch.distributed.fsdp",
+        "torch.distributed.checkpoint.state_dict",
+        __name__,
+    ]
 )
 
 
@@ -93,6 +105,28 @@ class Toy:
         """Run it in a process of its own."""
         return Child(self.words(*more, run=run), self.folder, arm)
 
+    def team(
+        self,
+        *more: str | Path,
+        run: str = "run",
+        arms: "dict[int, Arm] | None" = None,
+        sharded: bool = False,
+    ) -> "list[Child]":
+        """Run it in two processes, as torchrun or accelerate launch would start them."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        words = self.words(*more, run=run)
+        return [
+            Child(
+                words,
+                self.folder,
+                (join, rank, port, sharded, (arms or {}).get(rank)),
+                f"child{rank}.log",
+            )
+            for rank in (0, 1)
+        ]
+
     def adapter(self, run: str = "run", name: str = "last") -> bytes:
         """The bytes that a run ends in."""
         return (self.folder / run / name / "adapter_model.safetensors").read_bytes()
@@ -113,8 +147,10 @@ Arm = tuple[Callable[..., None], *tuple[Any, ...]]
 class Child:
     """A forked `prism`, from a server that has the slow libraries loaded."""
 
-    def __init__(self, words: list[str], folder: Path, arm: Arm | None) -> None:
-        self._log = folder / "child.log"
+    def __init__(
+        self, words: list[str], folder: Path, arm: Arm | None, log: str = "child.log"
+    ) -> None:
+        self._log = folder / log
         self.process: BaseProcess = _SERVER.Process(
             target=_in_child, args=(words, folder, dict(os.environ), self._log, arm)
         )
@@ -135,7 +171,7 @@ class Child:
 
     def end(self) -> int:
         """Wait; the exit code, negative for a signal."""
-        self.process.join(60)
+        self.process.join(240)
         assert self.process.exitcode is not None, self.said
         return self.process.exitcode
 
@@ -178,6 +214,21 @@ def die_at(
     _surround(module, function, armed)
 
 
+def die_within(calls: int) -> None:
+    """Be killed at the so many-th call that prism, or what writes for it, makes of anything."""
+    ours = ("/prism_cli/", "/transformers/trainer", "/torch/serialization.py", "/shutil.py")
+    left = calls
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
+        if event.endswith("call") and any(one in frame.f_code.co_filename for one in ours):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(profile)
+
+
 def slow_down(module: str, function: str, seconds: float) -> None:
     """Each call of `module`.`function` takes so much longer."""
 
@@ -192,6 +243,52 @@ def _surround(module: str, function: str, around: Callable[[Callable[[], Any]], 
     place = importlib.import_module(module)
     real = getattr(place, function)
     setattr(place, function, lambda *args, **more: around(partial(real, *args, **more)))
+
+
+def join(rank: int, port: int, sharded: bool, arm: Arm | None) -> None:
+    """Be one of two processes; `sharded` as `accelerate launch --use_fsdp` sets it.
+
+    Accelerate takes FSDP on a CPU for DDP, so it is told that there are several GPUs: all that
+    follows is the real thing, over gloo.
+    """
+    group = {"WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
+    os.environ.update({name: str(one) for name, one in group.items()}, MASTER_ADDR="127.0.0.1")
+    if sharded:
+        os.environ.update(
+            ACCELERATE_USE_FSDP="true",
+            FSDP_VERSION="2",
+            FSDP_AUTO_WRAP_POLICY="TRANSFORMER_BASED_WRAP",
+            FSDP_STATE_DICT_TYPE="FULL_STATE_DICT",
+            FSDP_CPU_RAM_EFFICIENT_LOADING="true",
+        )
+        from accelerate import PartialState
+        from accelerate.utils import DistributedType
+
+        joined = PartialState.__init__
+
+        def init(self: Any, *args: Any, **more: Any) -> None:
+            joined(self, *args, **more)
+            self.distributed_type = DistributedType.MULTI_GPU
+
+        PartialState.__init__ = init  # type: ignore[method-assign]
+    if arm:
+        arm[0](*arm[1:])
+
+
+def short_of_memory(times: int) -> None:
+    """Memory ends in the so many-th backward pass, with its gradients added."""
+    from accelerate import Accelerator
+
+    real, calls = Accelerator.backward, 0
+
+    def backward(self: Any, loss: Any, **more: Any) -> None:
+        nonlocal calls
+        calls += 1
+        real(self, loss, **more)
+        if calls == times:
+            raise torch.OutOfMemoryError("no memory for so much")
+
+    Accelerator.backward = backward  # type: ignore[method-assign]
 
 
 def limit_files(size: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.mixture import Draws, draw_rows
 from prism_cli.modeling.losses import TokenizedRow
-from prism_cli.training.batches import Steps, token_batches
+from prism_cli.training.batches import Steps, deal, token_batches
 from tests.training.arrow import rows_on_disk
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 30)), max_size=24)
@@ -36,6 +36,35 @@ def test_batches_are_a_permutation_within_the_budget(
     widths = [row.tokens for some in batches for row in some]
     assert widths == sorted(widths, reverse=True)
     assert token_batches(rows, budget) == batches
+
+
+@given(LENGTHS, st.integers(1, 400))
+def test_batches_of_like_rows_have_little_padding(
+    lengths: list[tuple[int, int]], budget: int
+) -> None:
+    rows = rows_of(lengths)
+    batches = token_batches(rows, budget, like=0.8)
+    assert sorted(row.place for some in batches for row in some) == sorted(
+        row.place for row in rows
+    )
+    for some in batches:
+        padded = some[0].tokens * len(some)
+        assert padded <= budget or len(some) == 1
+        assert sum(row.tokens for row in some) >= 0.8 * padded
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=32), st.integers(1, 8))
+def test_rows_are_dealt_once_and_evenly(tokens: list[int], hands: int) -> None:
+    dealt = deal(tokens, hands)
+    assert sorted(row for hand in dealt for row in hand) == list(range(len(tokens)))
+    if len(tokens) >= hands:
+        assert all(dealt)
+    held = [sum(tokens[row] for row in hand) for hand in dealt]
+    # Whoever has the most took the last row when no one had less.
+    most = held.index(max(held))
+    if dealt[most]:
+        assert held[most] - min(tokens[row] for row in dealt[most]) <= min(held)
+    assert deal(tokens, hands) == dealt
 
 
 @given(LENGTHS, st.integers(1, 400))

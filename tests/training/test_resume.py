@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training.checkpoints import newest_complete
 from tests.factories import read_jsonl
-from tests.training.runs import Toy, die_at, limit_files, make_toy, slow_down
+from tests.training.runs import Toy, die_at, die_within, limit_files, make_toy, slow_down
 
 TRAINER, RUN = "prism_cli.training.trainer", "prism_cli.training.run"
 KILLS = {
@@ -72,6 +73,31 @@ def test_killed_at(toy: Toy, undisturbed: dict[str, Any], moment: str) -> None:
     assert again.end() == 0, again.said
     assert made(toy) == undisturbed
     assert not list(toy.run.glob(".*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_killed_again_and_again(
+    toy: Toy, undisturbed: dict[str, Any], tmp_path: Path, tiny_model: Path, dtype: str
+) -> None:
+    words = (*dev(toy), "--set", f"dtype={dtype}")
+    if dtype != "float32":
+        (tmp_path / "whole").mkdir()
+        whole = make_toy(tmp_path / "whole", tiny_model)
+        child = whole.child(*dev(whole), *words[2:])
+        assert child.end() == 0, child.said
+        undisturbed = made(whole)
+    moments, ends = Random(dtype), []
+    for number in range(8):
+        # A whole run makes about 43,000 calls; a checkpoint comes about every 8,000.
+        calls = moments.randrange(15_000 if number % 2 else 40_000)
+        ends.append(toy.child(*words, arm=(die_within, calls)).end())
+    assert set(ends) <= {0, -signal.SIGKILL}
+    assert ends.count(-signal.SIGKILL) >= 5
+    last = toy.child(*words)
+    assert last.end() == 0, last.said
+    assert made(toy) == undisturbed
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(toy: Toy, undisturbed: dict[str, Any]) -> None:

@@ -1,0 +1,123 @@
+"""Two processes against one: the same losses and model, whatever happens to one of them."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from prism_cli.training.checkpoints import newest_complete
+from tests.factories import read_jsonl
+from tests.training.runs import Child, Toy, die_at, make_toy, short_of_memory, slow_down
+
+TRAINER = "prism_cli.training.trainer"
+# Five rows a step: three and two, or two and three, in passes of their own number.
+SETTINGS = (
+    "--set", "rows_per_step=5", "--set", "log_steps=1", "--set", "lora.dropout=0.0",
+    "--set", "tokens_per_batch=300",
+)  # fmt: skip
+FULL = ("--set", "method=full", "--set", "learning_rate=1e-3")
+METHODS: dict[str, tuple[str, ...]] = {"lora": (), "full": FULL}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def settings(toy: Toy, method: str = "lora") -> tuple[str | Path, ...]:
+    return (*SETTINGS, *METHODS[method], "--dev", toy.folder / "dev.jsonl")
+
+
+def losses(run: Path) -> list[float]:
+    lines = [line for line in read_jsonl(run / "log.jsonl") if "loss" in line]
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    return [line["loss"] for line in lines]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = folder.glob("*.safetensors")
+    return load_file(path)
+
+
+def ended(team: list[Child]) -> list[int]:
+    return [child.end() for child in team]
+
+
+def said(team: list[Child]) -> str:
+    return "\n".join(child.said for child in team)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
+    """Runs of one process, by method."""
+    toy = make_toy(tmp_path_factory.mktemp("alone"), tiny_model)
+    children = {name: toy.child(*settings(toy, name), run=name) for name in METHODS}
+    for child in children.values():
+        assert child.end() == 0, child.said
+    return {name: toy.folder / name for name in METHODS}
+
+
+def assert_same(run: Path, expected: Path) -> None:
+    assert losses(run) == pytest.approx(losses(expected), rel=1e-4)
+    for name in ("last", "best"):
+        found, wanted = weights(run / name), weights(expected / name)
+        assert found.keys() == wanted.keys()
+        for key, tensor in wanted.items():
+            torch.testing.assert_close(found[key], tensor, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_two_processes_have_the_losses_and_the_adapter_of_one(
+    toy: Toy, alone: dict[str, Path]
+) -> None:
+    team = toy.team(*settings(toy))
+    assert ended(team) == [0, 0], said(team)
+    assert said(team).count("8 steps") == 1  # of both, one speaks
+    assert_same(toy.run, alone["lora"])
+    again = toy.team(*settings(toy))
+    assert ended(again) == [0, 0], said(again)
+    assert said(again).count("finished before") == 1
+
+
+def test_memory_that_ends_in_one_process_holds_up_no_other(
+    toy: Toy, alone: dict[str, Path]
+) -> None:
+    team = toy.team(*settings(toy), arms={1: (short_of_memory, 2)})
+    assert ended(team) == [0, 0], said(team)
+    assert_same(toy.run, alone["lora"])
+
+
+def test_a_signal_to_one_process_ends_both_and_they_go_on(toy: Toy, alone: dict[str, Path]) -> None:
+    slow = (slow_down, TRAINER, "step_loss", 0.1)
+    team = toy.team(*settings(toy), arms={0: slow, 1: slow})
+    team[0].wait_for(toy.run / "checkpoints" / "checkpoint-2")
+    team[1].send(signal.SIGTERM)
+    assert ended(team) == [143, 143], said(team)
+    saved = newest_complete(toy.run / "checkpoints")
+    assert saved is not None
+    again = toy.team(*settings(toy))
+    assert ended(again) == [0, 0], said(again)
+    assert f"going on from step {saved.name.rpartition('-')[2]} of 8" in said(again)
+    assert_same(toy.run, alone["lora"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sharded_weights_train_stop_and_go_on(
+    toy: Toy, alone: dict[str, Path], method: str
+) -> None:
+    die: Any = (die_at, TRAINER, "commit_checkpoint", 2, True)
+    team = toy.team(*settings(toy, method), arms={0: die}, sharded=True)
+    codes = ended(team)
+    assert codes[0] == -signal.SIGKILL, said(team)
+    assert codes[1] != 0
+    again = toy.team(*settings(toy, method), sharded=True)
+    assert ended(again) == [0, 0], said(again)
+    assert "going on from step 4 of 8" in said(again)
+    assert_same(toy.run, alone[method])
+
+
+def test_sharded_weights_and_too_little_memory_are_told(toy: Toy) -> None:
+    team = toy.team(*settings(toy), arms={1: (short_of_memory, 2)}, sharded=True)
+    codes = ended(team)
+    assert codes[1] == 3, said(team)
+    assert "tokens_per_batch = 300 does not fit into memory" in team[1].said
+    assert codes[0] != 0

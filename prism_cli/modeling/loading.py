@@ -27,6 +27,7 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_dir import guess_profile, read_profile
 from prism_cli.modeling.quiet import quiet_transformers
 
@@ -71,13 +72,19 @@ def load_encoder(
 
 
 def load_model(
-    spec: str, *, device: str = "auto", dtype: str = "auto", profile: str | None = None
+    spec: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    profile: str | None = None,
+    four_bits: bool = False,
 ) -> LoadedModel:
     """The model of `spec`, an adapter merged into its base.
 
     Args:
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
         dtype: "auto" (float32 on CPU, bfloat16 on CUDA) or a key of DTYPES.
+        four_bits: the weights of its linear layers as NF4, but for the head's.
 
     Raises:
         ModelError: no such model, no tokenizer, no weights, or weights that do not fit.
@@ -88,7 +95,7 @@ def load_model(
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     base, adapter = _base_and_adapter(path)
-    model = _load_weights(base, kind)
+    model = _load_weights(base, kind, nf4_options(kind, place) if four_bits else {})
     if adapter is not None:
         model = _merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -238,7 +245,7 @@ def _from_hub(spec: str, name: str, weights: bool) -> Path:
         ) from error
 
 
-def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(path: Path, dtype: torch.dtype, options: dict[str, Any]) -> PreTrainedModel:
     if not any(path.glob("*.safetensors")):
         others = [file.name for file in path.iterdir() if file.suffix in (".bin", ".gguf", ".pt")]
         hint = f"; {others[0]} is of another format: convert it to safetensors" if others else ""
@@ -254,6 +261,7 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                **options,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {path}: cannot be loaded: {_first(error)}") from error

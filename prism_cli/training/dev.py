@@ -56,10 +56,10 @@ def dev_metrics(
             with torch.inference_mode():
                 found = torch.stack(forward(RowBatch.of(some, device))).T.tolist()
             for row, (logit, loss) in zip(some, found, strict=True):
-                if not isfinite(logit):
+                if not isfinite(logit + loss):
                     raise ModelError(
-                        f"{row.place}: the logit of this dev row is {logit}; the weights are "
-                        "unfit. Lower learning_rate"
+                        f"{row.place}: the logit of this dev row is {logit}, its target's loss "
+                        f"{loss}; the weights are unfit. Lower learning_rate"
                     )
                 logits[number_of[id(row)]] = logit
                 if row.target:
@@ -80,9 +80,7 @@ def selection_value(metrics: Mapping[str, float], select: Select) -> float:
     return -value if name in ("score_mse", "target_loss") else value
 
 
-def _figures(
-    logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows
-) -> dict[str, float]:
+def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
     teacher = rows.column("teacher_score").astype(float)
     verdict = rows.column("verdict")
     figures: dict[str, float] = {"rows": len(logits)}

@@ -87,7 +87,7 @@ class Journal:
             if len(names) > 1:
                 axis.legend(fontsize=8, frameon=False)
         for axis in axes.flat[len(panels) :]:
-            axis.set_axis_off()
+            axis.remove()
         figure.tight_layout()
         picture = BytesIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})

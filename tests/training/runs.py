@@ -194,7 +194,17 @@ def _surround(module: str, function: str, around: Callable[[Callable[[], Any]], 
     setattr(place, function, lambda *args, **more: around(partial(real, *args, **more)))
 
 
-def limit_files(size: int) -> None:
-    """No file of this process may grow beyond `size` bytes: a disk that is nearly full."""
+def fill_disk_at(module: str, function: str, times: int, size: int) -> None:
+    """From the so many-th call of `module`.`function` on, no file of this process may grow beyond
+    `size` bytes: a disk that is nearly full."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    calls = 0
+
+    def full(call: Callable[[], Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == times:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        return call()
+
+    _surround(module, function, full)

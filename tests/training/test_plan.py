@@ -116,7 +116,7 @@ def test_the_memory_of_what_is_trained(tiny_model: Path) -> None:
     assert more["activations"] - found["activations"] == 2 * (
         1000 * 8 * (32 + 32) + 4 * (32 * 32 + 64 * 32)
     )
-    with pytest.raises(ModelError, match="no such|expected a directory"):
+    with pytest.raises(ModelError, match="expected a directory"):
         memory_estimate(settings(Path("/nowhere")), largest, "cpu")
 
 

@@ -1,6 +1,7 @@
 """Killed, stopped, full or damaged: the same command again ends in the same bytes."""
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ def stopped_early(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) ->
     losses = [line["target_loss"] for line in measured]
     assert figures["steps"] == len(measured) < 8
     assert losses[-1] >= losses[-2] == figures["best"]["target_loss"] == min(losses)
-    assert all(later < former for former, later in zip(losses, losses[1:-1], strict=False))
+    assert all(later < former for former, later in pairwise(losses[:-1]))
     assert (measured[-1]["step"], True) == (figures["steps"], "loss" in found["log"][-2])
     return found
 

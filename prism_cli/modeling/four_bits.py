@@ -29,7 +29,8 @@ def nf4_options(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
     require_bitsandbytes()
     from transformers import BitsAndBytesConfig
 
-    quantization = BitsAndBytesConfig(
+    settings: Any = BitsAndBytesConfig  # untyped
+    quantization = settings(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

@@ -73,10 +73,9 @@ class TokenizedRows:
 
     def lengths(self, name: str) -> NDArray[np.int64]:
         """Tokens of `prompt` or `target`, int64 [rows]."""
-        from pyarrow.compute import list_value_length
-
-        counted = list_value_length(self.table.data.column(name))
-        return np.asarray(counted.to_numpy(), dtype=np.int64)
+        chunks = self.table.data.column(name).chunks
+        counted = [chunk.value_lengths().to_numpy() for chunk in chunks]
+        return np.concatenate(counted).astype(np.int64)
 
     def draws(self, rows: Sequence[int], from_sft: Sequence[bool]) -> list[TokenizedRow]:
         """The drawn rows; those not from the sft pool have the pointwise objective alone."""

@@ -60,11 +60,10 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
         ModelError: no such model, or none of the layers that adapters are wanted for.
     """
     path = model_path(config.model, weights=False)
+    causal: Any = AutoModelForCausalLM  # untyped
     try:
         with torch.device("meta"):
-            base: Any = AutoModelForCausalLM.from_config(
-                AutoConfig.from_pretrained(path, trust_remote_code=False)
-            )
+            base = causal.from_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"model {config.model}: no causal language model: {error}") from error
     layers = _decoder_layers(base)

@@ -148,7 +148,10 @@ class PrismTrainer(Trainer):
             done.append((some, logit.detach(), pointwise.detach(), sft.detach()))
         for one in done:  # none of a step that did not fit into memory
             self._meter.add(*one)
-        total = torch.stack([(pointwise + sft).sum() for _, _, pointwise, sft in done]).sum()
+        total: Tensor = sum(
+            ((pointwise + sft).sum() for _, _, pointwise, sft in done),
+            torch.zeros((), device=device),
+        )
         return total * (processes / weights.rows_per_step)
 
     def _pass(

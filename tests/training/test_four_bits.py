@@ -52,7 +52,7 @@ def test_an_adapter_learns_and_is_merged_onto_the_full_weights(toy: Toy) -> None
     done = toy.train(*words)
     assert done.returncode == 0, done.stderr
     losses = [line["loss"] for line in read_jsonl(toy.run / "log.jsonl")]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
     assert orjson.loads((toy.run / "last" / "prism.json").read_bytes())["base"] == str(toy.model)
     assert "quantization" not in (toy.run / "last" / "adapter_config.json").read_text()
     merged = load_model(str(toy.run), device="cpu", dtype="float32").model.state_dict()

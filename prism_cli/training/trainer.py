@@ -146,12 +146,10 @@ class PrismTrainer(Trainer):
                 loss = (pointwise + sft).sum() * (processes / weights.rows_per_step)
                 self.accelerator.backward(loss)
             done.append((some, logit.detach(), pointwise.detach(), sft.detach()))
-        for one in done:  # none of a step that did not fit into memory
-            self._meter.add(*one)
-        total: Tensor = sum(
-            ((pointwise + sft).sum() for _, _, pointwise, sft in done),
-            torch.zeros((), device=device),
-        )
+        total = torch.zeros((), device=device)
+        for some, logit, pointwise, sft in done:  # none of a step that did not fit into memory
+            self._meter.add(some, logit, pointwise, sft)
+            total += (pointwise + sft).sum()
         return total * (processes / weights.rows_per_step)
 
     def _pass(

@@ -17,7 +17,7 @@ def terminal_lines(figures: Mapping[str, Any], encoding: str | None) -> list[str
     """A bar for each bin, the kept rows full and the others light; a line for each source."""
     bins: Bins = figures["histogram"]
     kept, left = "█", "░"
-    plain = not _can_show(kept + left + _BLOCKS, encoding)
+    plain = not can_show(kept + left + _BLOCKS, encoding)
     if plain:
         kept, left = "#", "."
     width = max((len(f"{one['before']:,}") for one in bins), default=1)
@@ -111,7 +111,8 @@ def _spark(counts: Sequence[int], scale: Sequence[int]) -> str:
     )
 
 
-def _can_show(text: str, encoding: str | None) -> bool:
+def can_show(text: str, encoding: str | None) -> bool:
+    """Whether a stream of that encoding takes `text`."""
     try:
         text.encode(encoding or "ascii")
     except UnicodeEncodeError:

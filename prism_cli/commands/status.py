@@ -67,9 +67,11 @@ def _lines(one: "Standing") -> list[str]:
     for reason, count in one.pending_reasons.items():
         lines.append(f"  pending: {count:,} rows: {reason}")
     if one.training:
+        line = one.training | one.training.get("timed", {})
         figures = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in one.training.items()
+            for name, value in line.items()
+            if name != "timed"
         )
         lines.append(f"  {figures}")
     return lines

@@ -46,9 +46,24 @@ def train(
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Stop after N optimizer steps.", show_default=False)
     ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|never|PATH",
+            help="auto: go on from the newest complete checkpoint of an unfinished run. never: "
+            "from the first step; refused where -o holds something, unless --overwrite replaces "
+            "it. PATH: from that checkpoint of this run; later ones are removed.",
+        ),
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
 ) -> None:
-    """Train a reranker; killed and started again, it goes on from its newest checkpoint."""
+    """Train a reranker; killed and started again, it goes on from its newest checkpoint.
+
+    Before the first step it shows its plan: rows, lengths, steps, tokens, memory.
+    """
     from prism_cli.commands.row_run import print_json
     from prism_cli.configs.load import load_config
     from prism_cli.configs.train import TrainConfig
@@ -70,6 +85,8 @@ def train(
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
     given = _data(inputs or [])
 
+    from prism_cli.commands.train_plan import plan_lines
+    from prism_cli.training.preparing import plan_only
     from prism_cli.training.request import TrainRequest
     from prism_cli.training.run import train as train_rows
 
@@ -82,23 +99,33 @@ def train(
 
         return shown_progress(label, total, quiet=quiet, papers=run if speaks else None)
 
+    def tell(plan: dict[str, Any]) -> None:
+        if not quiet:
+            print("\n".join(plan_lines(plan, sys.stderr.encoding)), file=sys.stderr)
+
     control = Control(common.max_seconds)
+    request = TrainRequest(
+        config,
+        given,
+        run,
+        control,
+        say,
+        show,
+        tell_plan=tell,
+        dev=dev or [],
+        fields=common.field_names,
+        limit=common.limit,
+        device=device,
+        overwrite=common.overwrite,
+        resume=resume,
+    )
     with control.listening():
-        done = train_rows(
-            TrainRequest(
-                config,
-                given,
-                run,
-                control,
-                say,
-                show,
-                dev=dev or [],
-                fields=common.field_names,
-                limit=common.limit,
-                device=device,
-                overwrite=common.overwrite,
-            )
-        )
+        if dry_run:
+            plan = plan_only(request)
+            if common.json and speaks:
+                print_json(plan)
+            return
+        done = train_rows(request)
     if speaks:
         remove_live(run)
     if not quiet:
@@ -139,6 +166,9 @@ def _print_summary(done: dict[str, Any]) -> None:
         lines.append(
             f"{file}: kept clear of {clear or 'no evaluation set (prism split does that)'}"
         )
+    if figures.get("stopped_early"):
+        best = figures["best"]["step"]
+        lines.append(f"stopped early: no measurement after step {best} was better")
     for name in ("dev", "best"):
         if name in figures:
             shown = ", ".join(f"{key} {value:.4g}" for key, value in figures[name].items())

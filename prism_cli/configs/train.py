@@ -1,8 +1,8 @@
 """Settings of `prism train`. The defaults are the published 2B run (arXiv 2604.23734)."""
 
-from typing import Literal
+from typing import Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from prism_cli.configs.base import Section, StageConfig
 
@@ -11,12 +11,17 @@ ATTENTION_AND_MLP = (
 )  # fmt: skip
 LINEAR_ATTENTION = ("in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj")
 
+Select = Literal["auc", "score_mse", "target_loss", "nDCG@10", "verdict_accuracy"]
+SELECTABLE: tuple[Select, ...] = get_args(Select)
+
 
 class LoraSection(Section):
     """Low-rank adapters (peft)."""
 
     r: int = Field(default=64, ge=1, description="Rank.")
-    alpha: int = Field(default=128, ge=1, description="Scale: updates are multiplied by alpha / r.")
+    alpha: int = Field(
+        default=128, ge=1, description="Scale: updates are multiplied by alpha / r; see use_rslora."
+    )
     dropout: float = Field(
         default=0.0, ge=0, lt=1, description="Dropout in front of the adapters, 0 to 1."
     )
@@ -30,6 +35,15 @@ class LoraSection(Section):
         ge=0,
         description="Decoder layers below this one get no adapter: nothing is computed back "
         "through them, which takes less time and memory.",
+    )
+    use_dora: bool = Field(
+        default=False,
+        description="DoRA (arXiv 2402.09353): the weights' magnitudes are trained beside the "
+        "adapters, which takes more time and memory.",
+    )
+    use_rslora: bool = Field(
+        default=False,
+        description="rsLoRA (arXiv 2312.03732): updates are multiplied by alpha / sqrt(r).",
     )
 
 
@@ -70,10 +84,29 @@ class TrainConfig(StageConfig):
     dtype: Literal["bfloat16", "float32"] = Field(
         "bfloat16", description="bfloat16: frozen weights and matrix products; float32: all."
     )
+    quantize_base: Literal["nf4"] | None = Field(
+        None,
+        description="nf4: frozen weights in 4 bits (QLoRA, arXiv 2305.14314), with the extra "
+        "train4bit. The adapter is used, merged and exported on the base's full weights.",
+    )
     save_steps: int = Field(500, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="Complete checkpoints that stay.")
     log_steps: int = Field(10, ge=1, description="Steps between lines of log.jsonl.")
     dev_steps: int = Field(500, ge=1, description="Steps between measurements on the dev rows.")
+    select: Select = Field(
+        "auc",
+        description="What RUN/best is best at on the dev rows; what they cannot give falls back "
+        f"to the first that they can of {', '.join(SELECTABLE)}.",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="Stop after N measurements in a row that are no new best."
+    )
     lora: LoraSection = Field(
         default_factory=lambda: LoraSection(), description="Adapter settings."
     )
+
+    @model_validator(mode="after")
+    def _adapters_on_four_bits(self) -> Self:
+        if self.quantize_base and self.method == "full":
+            raise ValueError('quantize_base: weights in 4 bits cannot be trained; method = "lora"')
+        return self

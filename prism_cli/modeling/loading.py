@@ -26,6 +26,7 @@ from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_dir import guess_profile, read_profile
 from prism_cli.modeling.model_path import model_path
 from prism_cli.modeling.peft_folder import merge_adapter
@@ -76,6 +77,7 @@ def load_model(
     dtype: str = "auto",
     profile: str | None = None,
     attn: str = "auto",
+    four_bits: bool = False,
 ) -> LoadedModel:
     """The model of `spec`, an adapter merged into its base.
 
@@ -83,6 +85,7 @@ def load_model(
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
         dtype: "auto" (float32 on CPU, bfloat16 on CUDA) or a key of DTYPES.
         attn: one of `attention.ATTENTIONS`.
+        four_bits: the weights of its linear layers as NF4, but for the head's.
 
     Raises:
         ModelError: no such model, no tokenizer, no weights, weights that do not fit, or an
@@ -94,7 +97,7 @@ def load_model(
     kind = resolve_dtype(dtype, place)
     check_attention(attn, place, kind)
     base, adapter = _base_and_adapter(path)
-    model = _load_weights(base, kind, attn)
+    model = _load_weights(base, kind, attn, nf4_options(kind, place) if four_bits else {})
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -213,7 +216,9 @@ def _fingerprint(base: Path, adapter: Path | None) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def _load_weights(path: Path, dtype: torch.dtype, attn: str) -> PreTrainedModel:
+def _load_weights(
+    path: Path, dtype: torch.dtype, attn: str, options: dict[str, Any]
+) -> PreTrainedModel:
     if not any(path.glob("*.safetensors")):
         others = [file.name for file in path.iterdir() if file.suffix in (".bin", ".gguf", ".pt")]
         hint = f"; {others[0]} is of another format: convert it to safetensors" if others else ""
@@ -230,6 +235,7 @@ def _load_weights(path: Path, dtype: torch.dtype, attn: str) -> PreTrainedModel:
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                **options,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {path}: cannot be loaded: {_first(error)}") from error

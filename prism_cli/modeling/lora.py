@@ -18,6 +18,8 @@ def add_lora(
     dropout: float,
     target_modules: Sequence[str],
     first_layer: int = 0,
+    use_dora: bool = False,
+    use_rslora: bool = False,
 ) -> nn.Module:
     """`model`, frozen, with trainable float32 adapters (a peft model).
 
@@ -25,6 +27,8 @@ def add_lora(
         target_modules: last names of linear layers; those the model lacks are passed over, so
             that one recipe serves models with and without linear attention.
         first_layer: the lowest decoder layer that gets adapters, from 0.
+        use_dora: train the magnitudes of the adapted weights too. Source: arXiv 2402.09353.
+        use_rslora: scale by alpha / sqrt(r) instead of alpha / r. Source: arXiv 2312.03732.
 
     Raises:
         ModelError: the model has none of them, or not so many layers.
@@ -55,6 +59,8 @@ def add_lora(
         target_modules=chosen,
         layers_to_transform=list(range(first_layer, depth)) if first_layer else None,
         task_type="CAUSAL_LM",
+        use_dora=use_dora,
+        use_rslora=use_rslora,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks under a name of transformers 4

@@ -4,6 +4,7 @@ from math import ceil
 
 from transformers import TrainingArguments
 
+from prism_cli.configs.train import TrainConfig
 from prism_cli.modeling.loading import resolve_device
 from prism_cli.training.request import TrainRequest
 
@@ -11,11 +12,6 @@ from prism_cli.training.request import TrainRequest
 def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
     """The settings of a run of `steps` optimizer steps; its output directory is for staging."""
     config = request.config
-    warmup = (
-        ceil(config.warmup_ratio * steps)
-        if config.warmup_ratio is not None
-        else config.warmup_steps
-    )
     schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     return TrainingArguments(
         output_dir=str(request.run / ".staging"),
@@ -23,7 +19,7 @@ def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
         max_steps=steps,
         learning_rate=config.learning_rate,
         lr_scheduler_type=schedule,
-        warmup_steps=warmup,
+        warmup_steps=warmup_steps(config, steps),
         weight_decay=config.weight_decay,
         max_grad_norm=config.gradient_clip,
         bf16=config.dtype == "bfloat16",
@@ -42,3 +38,10 @@ def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
     )
+
+
+def warmup_steps(config: TrainConfig, steps: int) -> int:
+    """Steps of rising learning rate in a run of `steps`."""
+    if config.warmup_ratio is not None:
+        return ceil(config.warmup_ratio * steps)
+    return config.warmup_steps

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from prism_cli.errors import ModelError, UsageError
 from prism_cli.shards.reader import measure
 from prism_cli.shards.writer import sync_directory, whole_file
 
@@ -44,6 +45,42 @@ def newest_complete(folder: Path) -> Path | None:
         if is_complete(path):
             return path
     return None
+
+
+def chosen_checkpoint(folder: Path, resume: str) -> Path | None:
+    """The checkpoint to go on from: the newest complete one, or the one that `resume` names.
+
+    Args:
+        folder: the run's checkpoints.
+        resume: "auto", "never", or the path of one of `folder`.
+
+    Raises:
+        UsageError: it is none of this run's.
+        ModelError: it is not whole.
+    """
+    if resume == "never":
+        return None
+    if resume == "auto":
+        return newest_complete(folder)
+    path = Path(resume)
+    whole = [one.name for _, one in _checkpoints(folder) if is_complete(one)]
+    there = f"complete ones of this run: {', '.join(whole) or 'none'}"
+    if path.resolve().parent != folder.resolve() or not _NAME.fullmatch(path.name):
+        raise UsageError(
+            f"--resume {resume}: expected auto, never, or a checkpoint of this run, such as "
+            f"{folder / 'checkpoint-500'}; nothing was changed ({there})"
+        )
+    if path.name not in whole:
+        found = "not what its complete.json says" if path.is_dir() else "not there"
+        raise ModelError(f"--resume {resume}: {found}; nothing was changed ({there})")
+    return path
+
+
+def drop_newer(folder: Path, kept: Path) -> None:
+    """Remove the checkpoints of later steps than `kept`."""
+    for step, path in _checkpoints(folder):
+        if step > checkpoint_step(kept):
+            shutil.rmtree(path)
 
 
 def is_complete(path: Path) -> bool:

@@ -71,6 +71,12 @@ class TokenizedRows:
         values: NDArray[Any] = self.table.data.column(name).to_numpy()
         return values
 
+    def lengths(self, name: str) -> NDArray[np.int64]:
+        """Tokens of `prompt` or `target`, int64 [rows]."""
+        chunks = self.table.data.column(name).chunks
+        counted = [chunk.value_lengths().to_numpy() for chunk in chunks]
+        return np.concatenate(counted).astype(np.int64)
+
     def draws(self, rows: Sequence[int], from_sft: Sequence[bool]) -> list[TokenizedRow]:
         """The drawn rows; those not from the sft pool have the pointwise objective alone."""
         found = self.table[[int(row) for row in rows]]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prism_cli.configs.train import SELECTABLE, Select
 from prism_cli.domain.metrics import mean, per_query
 from prism_cli.domain.scoring import sigmoid
 from prism_cli.errors import ModelError
@@ -33,6 +34,8 @@ def dev_metrics(
     verdict_accuracy, auc: over rows with a verdict; auc where both verdicts occur.
     nDCG@10: mean over queries with a yes, verdict yes as relevance.
 
+    target_loss: mean over rows with a target of the mean cross-entropy of its tokens, in nats.
+
     Returns:
         None where `stopping` became true on the way.
 
@@ -41,34 +44,43 @@ def dev_metrics(
     """
     was_training = forward.training
     forward.eval()
-    logits = np.empty(len(rows))
+    logits, losses = np.empty(len(rows)), np.full(len(rows), np.nan)
     for start in range(0, len(rows), _CHUNK_ROWS):
         numbers = list(range(start, min(start + _CHUNK_ROWS, len(rows))))
-        drawn = rows.draws(numbers, [False] * len(numbers))
+        drawn = rows.draws(numbers, [True] * len(numbers))
         number_of = {id(row): number for number, row in zip(numbers, drawn, strict=True)}
         for some in token_batches(drawn, tokens_per_batch):
             if stopping():
                 forward.train(was_training)
                 return None
             with torch.inference_mode():
-                found, _ = forward(RowBatch.of(some, device))
-            for row, logit in zip(some, found.tolist(), strict=True):
-                if not isfinite(logit):
+                found = torch.stack(forward(RowBatch.of(some, device))).T.tolist()
+            for row, (logit, loss) in zip(some, found, strict=True):
+                if not isfinite(logit + loss):
                     raise ModelError(
-                        f"{row.place}: the logit of this dev row is {logit}; the weights are "
-                        "unfit. Lower learning_rate"
+                        f"{row.place}: the logit of this dev row is {logit}, its target's loss "
+                        f"{loss}; the weights are unfit. Lower learning_rate"
                     )
                 logits[number_of[id(row)]] = logit
+                if row.target:
+                    losses[number_of[id(row)]] = loss
     forward.train(was_training)
-    return _figures(logits, rows)
+    return _figures(logits, losses, rows)
 
 
-def selection_value(metrics: Mapping[str, float]) -> float:
-    """What the best model has most of: auc, else nearness to the teacher's scores."""
-    return metrics["auc"] if "auc" in metrics else -metrics.get("score_mse", 0.0)
+def selected_by(metrics: Mapping[str, float], select: Select) -> Select:
+    """The figure that decides: `select`, else the first of SELECTABLE that `metrics` has."""
+    return next((name for name in (select, *SELECTABLE) if name in metrics), select)
 
 
-def _figures(logits: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
+def selection_value(metrics: Mapping[str, float], select: Select) -> float:
+    """What the best model has most of; errors and losses count negative."""
+    name = selected_by(metrics, select)
+    value = metrics.get(name, 0.0)
+    return -value if name in ("score_mse", "target_loss") else value
+
+
+def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
     teacher = rows.column("teacher_score").astype(float)
     verdict = rows.column("verdict")
     figures: dict[str, float] = {"rows": len(logits)}
@@ -84,6 +96,8 @@ def _figures(logits: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
         if not isnan(auc):
             figures["auc"] = auc
             figures["nDCG@10"] = _ndcg(logits, verdict, rows.column("query_id"))
+    if (has_target := ~np.isnan(losses)).any():
+        figures["target_loss"] = float(np.mean(losses[has_target]))
     return figures
 
 

@@ -6,15 +6,22 @@ from typing import Any
 
 import orjson
 
+from prism_cli.modeling.storing import storing
 from prism_cli.shards.writer import whole_file
+from prism_cli.training.meter import TIMED
 
 LOG = "log.jsonl"
 CURVES = "curves.svg"
 _PANELS = (
     (("loss", "pointwise_loss", "sft_loss"), "training loss"),
-    (("learning_rate",), "learning rate"),
-    (("score_mse",), "dev: squared score error"),
+    (("margin", "yes_logit", "no_logit"), "training: margin = yes logit - no logit"),
     (("auc", "nDCG@10", "verdict_accuracy"), "dev: auc, nDCG@10, verdict accuracy"),
+    (("score_mse",), "dev: squared score error"),
+    (("target_loss",), "dev: target loss, nats a token"),
+    (("learning_rate",), "learning rate"),
+    (("grad_norm",), "gradient norm before clipping"),
+    (("tokens_per_second",), "tokens a second"),
+    (("peak_memory_bytes",), "peak memory, GiB"),
 )
 
 
@@ -30,16 +37,24 @@ class Journal:
                 file.write(_encoded(line))
 
     def add(self, step: int, figures: dict[str, Any]) -> None:
-        """One line more."""
+        """One line more; what a full disk cut short is dropped by the run that goes on.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         line = {"step": step, **figures}
         self._lines.append(line)
-        with self._path.open("ab") as file:
+        with storing(self._path, "the newest checkpoint is whole"), self._path.open("ab") as file:
             file.write(_encoded(line))
 
     def dev_at(self, step: int) -> dict[str, Any] | None:
         """What was measured on the dev rows after `step`."""
         found = [line for line in self._lines if line["step"] == step and "rows" in line]
         return {key: value for key, value in found[-1].items() if key != "step"} if found else None
+
+    def measured_after(self, step: int) -> int:
+        """How often the dev rows were measured after a later step."""
+        return len({line["step"] for line in self._lines if "rows" in line and line["step"] > step})
 
     def draw(self) -> None:
         """Write curves.svg, with those panels that have something to show."""
@@ -49,26 +64,30 @@ class Journal:
         matplotlib.rcParams["svg.hashsalt"] = "prism"
         from matplotlib import pyplot
 
+        lines = [line | line.get(TIMED, {}) for line in self._lines]
         panels = [
             (names, title)
             for names, title in _PANELS
-            if any(name in line for line in self._lines for name in names)
+            if any(name in line for line in lines for name in names)
         ]
         if not panels:
             return
-        figure, axes = pyplot.subplots(
-            len(panels), 1, figsize=(7, 2.6 * len(panels)), sharex=True, squeeze=False
-        )
-        for axis, (names, title) in zip(axes[:, 0], panels, strict=True):
+        rows = -(-len(panels) // 2)
+        figure, axes = pyplot.subplots(rows, 2, figsize=(11, 2.6 * rows), squeeze=False)
+        for axis, (names, title) in zip(axes.flat, panels, strict=False):
             for name in names:
-                points = [(line["step"], line[name]) for line in self._lines if name in line]
+                scale = 2**-30 if name == "peak_memory_bytes" else 1
+                points = [(line["step"], line[name] * scale) for line in lines if name in line]
                 if points:
                     axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=".")
             axis.set_title(title, loc="left", fontsize=10)
+            axis.set_xlabel("step", fontsize=8)
+            axis.tick_params(labelsize=8)
             axis.grid(alpha=0.3)
             if len(names) > 1:
                 axis.legend(fontsize=8, frameon=False)
-        axes[-1, 0].set_xlabel("step")
+        for axis in axes.flat[len(panels) :]:
+            axis.remove()
         figure.tight_layout()
         picture = BytesIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})

@@ -62,6 +62,11 @@ def look_at(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]
     run = request.run
     if not _holds_something(run):
         return Papers(manifest)
+    if request.resume == "never" and not request.overwrite:
+        raise ChangedInputError(
+            f"{run}: holds something, and --resume never starts a run from its first step; it was "
+            "left as it is. Name another output with -o, or replace it with --overwrite"
+        )
     previous = read_manifest(run / MANIFEST)
     try:
         finished = _same_run(run, previous, manifest) and (run / "last").is_dir()
@@ -70,7 +75,7 @@ def look_at(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]
             raise
         return Papers(manifest, replaces=True)
     assert previous is not None
-    if finished and request.overwrite:
+    if request.overwrite and (finished or request.resume == "never"):
         return Papers(manifest, replaces=True)
     if finished:
         return Papers(manifest, finished=previous)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from prism_cli.configs.train import TrainConfig
 
@@ -39,6 +39,9 @@ class TrainRequest:
         fields: names of contract fields in the input, where they differ.
         limit: the first so many well-formed rows of `inputs` alone.
         overwrite: replace what another command left in `run`.
+        resume: "auto" (the newest complete checkpoint), "never" (from the first step, in a
+            directory that holds nothing or with `overwrite`), or the path of a checkpoint.
+        tell_plan: told the plan's figures (`training/plan.py`) before the first step.
     """
 
     config: TrainConfig
@@ -47,8 +50,10 @@ class TrainRequest:
     watch: Watch
     say: Callable[[str], None]
     show: Callable[[str, int], AbstractContextManager[Bar]]
+    tell_plan: Callable[[dict[str, Any]], None] = lambda _: None
     dev: Sequence[str] = ()
     fields: dict[str, str] = field(default_factory=dict)
     limit: int | None = None
     device: str = "auto"
     overwrite: bool = False
+    resume: str = "auto"

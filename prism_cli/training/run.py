@@ -11,7 +11,7 @@ RUN/
 """
 
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -20,39 +20,29 @@ import torch
 from transformers import set_seed
 
 from prism_cli.configs.train import TrainConfig
-from prism_cli.domain.mixture import draw_rows, epoch_draws, step_count
-from prism_cli.errors import InterruptedRunError, LimitReachedError, ModelError, UsageError
+from prism_cli.errors import InterruptedRunError, LimitReachedError
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.modeling.loading import (
-    LoadedModel,
-    load_encoder,
-    load_model,
-    resolve_device,
-)
+from prism_cli.modeling.four_bits import require_bitsandbytes
+from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
-from prism_cli.modeling.model_path import model_path
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards
 from prism_cli.training.arguments import training_arguments
 from prism_cli.training.batches import Steps
-from prism_cli.training.checkpoints import checkpoint_step, newest_complete
-from prism_cli.training.data import TokenizedRows, tokenize
-from prism_cli.training.dev import dev_metrics, selection_value
+from prism_cli.training.checkpoints import checkpoint_step
+from prism_cli.training.data import TokenizedRows
+from prism_cli.training.dev import dev_metrics, selected_by, selection_value
 from prism_cli.training.journal import Journal
-from prism_cli.training.papers import (
-    MANIFEST,
-    claim,
-    clear_scratch,
-    decontamination,
-    look_at,
-)
+from prism_cli.training.papers import MANIFEST, claim, clear_scratch, decontamination, look_at
+from prism_cli.training.plan import Plan, make_plan
+from prism_cli.training.preparing import prompt_encoder, start_from, tell, tokenized_rows
 from prism_cli.training.publish import publish_model, published_figures
 from prism_cli.training.request import TrainRequest
 from prism_cli.training.sharded import whole_weights
 from prism_cli.training.team import Team
-from prism_cli.training.trainer import Hooks, PrismTrainer, Weights
+from prism_cli.training.trainer import Enough, Hooks, PrismTrainer, Weights
 
 
 def train(request: TrainRequest) -> dict[str, Any]:
@@ -80,37 +70,29 @@ def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
         clear_scratch(run)
         request.say(f"{run}: finished before; nothing is left to do")
         return papers.finished
-    encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
-    _refuse_adapter(config.model)
+    if config.quantize_base:
+        require_bitsandbytes()
+    encoder = prompt_encoder(config)
+    resume = team.agree(lambda: start_from(request, papers))
     started = time.monotonic()
     if team.main:
         claim(request, papers)
     manifest, folder = papers.manifest, run / "tokens"
+    digests = [[one.sha256 for one in some] for some in (manifest.inputs, manifest.dependencies)]
 
     def tokenized() -> tuple[TokenizedRows, TokenizedRows | None]:
-        rows = tokenize(
-            shards,
-            encoder,
-            folder,
-            digests=[one.sha256 for one in manifest.inputs],
-            fields=request.fields,
-            limit=request.limit,
-            between=request.watch.check,
-        )
-        if not dev_shards:
-            return rows, None
-        digests = [one.sha256 for one in manifest.dependencies]
-        dev = tokenize(
-            dev_shards, encoder, folder, digests=digests, fields=request.fields, name="dev"
-        )
-        return rows, dev
+        return tokenized_rows(request, encoder, folder, shards, dev_shards, digests)
 
     try:
         rows, dev = team.main_first(tokenized)
         request.watch.check()
+        plan = make_plan(config, rows, dev, team.size, resolve_device(request.device).type)
+        tell(request, plan)
         manifest.counts = rows.counts
-        manifest.figures = _Run(request, team, encoder, rows, dev).work()
-        manifest.figures["decontamination"] = decontamination(shards)
+        manifest.figures = {"plan": plan.figures, "decontamination": decontamination(shards)}
+        if team.main:
+            manifest.write(run / MANIFEST)
+        manifest.figures |= _Run(request, team, encoder, rows, dev, plan).work(resume)
         manifest.finished = True
     except (InterruptedRunError, LimitReachedError):
         manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
@@ -133,6 +115,7 @@ class _Run:
         encoder: PromptEncoder,
         rows: TokenizedRows,
         dev: TokenizedRows | None,
+        plan: Plan,
     ) -> None:
         self._request = request
         self._team = team
@@ -140,13 +123,12 @@ class _Run:
         self._rows = rows
         self._dev = dev
         self._best = team.agree(lambda: published_figures(request.run, "best"))
-        self._total = self._steps()
+        self._plan = plan
+        self._total = plan.steps
 
-    def work(self) -> dict[str, Any]:
-        """Steps from the newest complete checkpoint to the last; the figures of the run."""
+    def work(self, resume: Path | None) -> dict[str, Any]:
+        """Steps from the checkpoint `resume`, or from none, to the last; the figures of the run."""
         request, config, total = self._request, self._request.config, self._total
-        checkpoints = request.run / "checkpoints"
-        resume = self._team.agree(lambda: newest_complete(checkpoints))
         first = checkpoint_step(resume) if resume else 0
         self._journal = Journal(request.run, first) if self._team.main else None
         if resume:
@@ -154,15 +136,22 @@ class _Run:
         arguments = training_arguments(request, total)
         set_seed(config.seed)
         loaded = load_model(
-            config.model, device=str(arguments.device), dtype=config.dtype, profile=config.profile
+            config.model,
+            device=str(arguments.device),
+            dtype=config.dtype,
+            profile=config.profile,
+            four_bits=config.quantize_base is not None,
         )
         self._forward = RowForward(
             _trainable(loaded, config), self._encoder.yes_id, self._encoder.no_id
         )
         count = total * config.rows_per_step
-        draws = draw_rows(self._rows.pools, config.sft_ratio, config.mixture, config.seed, count)
         steps = Steps(
-            self._rows, draws, config.rows_per_step, arguments.process_index, arguments.world_size
+            self._rows,
+            self._plan.draws,
+            config.rows_per_step,
+            arguments.process_index,
+            arguments.world_size,
         )
         weights = Weights(
             config.gamma_point, config.gamma_sft, config.rows_per_step, config.tokens_per_batch
@@ -184,48 +173,41 @@ class _Run:
                     on_resume=self._measure_what_was_cut_short,
                     on_step=on_step,
                     stopping=lambda: self._team.any(request.watch.stopping),
+                    enough=self._enough,
                     on_log=self._note,
                 ),
-                checkpoints,
+                request.run / "checkpoints",
                 config.keep_checkpoints,
             )
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            with suppress(Enough):
+                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         if self._journal:
             self._journal.draw()
-        if trainer.state.global_step < total:
+        done = trainer.state.global_step
+        if done < total and not self._enough():
             request.watch.check()
             raise InterruptedRunError(SIGTERM)  # the signal came to another process
         self._publish("last")
-        figures: dict[str, Any] = {"steps": total, "draws": count, "base": loaded.fingerprint}
-        dev = self._journal.dev_at(total) if self._journal else None
+        figures: dict[str, Any] = {
+            "steps": done,
+            "draws": done * config.rows_per_step,
+            "base": loaded.fingerprint,
+        }
+        dev = self._journal.dev_at(done) if self._journal else None
         if dev:
-            figures |= {"dev": dev, "best": self._best}
+            figures |= {"dev": dev, "best": self._best, "best_by": selected_by(dev, config.select)}
+        if done < total:
+            figures["stopped_early"] = True
         return figures
 
-    def _steps(self) -> int:
-        config, pools = self._request.config, self._rows.pools
-        if config.rows_per_step < self._team.size:
-            raise UsageError(
-                f"rows_per_step = {config.rows_per_step}: expected at least one row for each of "
-                f"the {self._team.size} processes"
-            )
-        if not len(pools.sft) or not len(pools.pointwise):
-            kind = "sft" if len(pools.sft) else "pointwise"
-            if config.mixture == "mixed" or kind == "pointwise":
-                self._request.say(
-                    f"all usable rows have the {kind} objective alone: mixture = "
-                    f'"{config.mixture}" and sft_ratio are void'
-                )
-        draws = epoch_draws(pools, config.sft_ratio, config.mixture)
-        steps = step_count(draws, config.epochs, config.rows_per_step)
-        if config.max_steps is not None:
-            steps = min(steps, config.max_steps)
-        if config.warmup_ratio is None and config.warmup_steps >= steps:
-            self._request.say(
-                f"warmup_steps = {config.warmup_steps} is not less than the {steps} steps of this "
-                "run: the learning rate never reaches its peak. Set warmup_steps or warmup_ratio"
-            )
-        return steps
+    def _enough(self) -> bool:
+        """Whether `patience` measurements since the best one were no better."""
+        patience, best, journal = self._request.config.patience, self._best, self._journal
+        if patience is None or best is None:
+            return False
+        return self._team.agree(
+            lambda: journal is not None and journal.measured_after(best["step"]) >= patience
+        )
 
     def _note(self, step: int, figures: dict[str, Any]) -> None:
         if self._journal:
@@ -251,7 +233,12 @@ class _Run:
             )
         if metrics is None:
             return
-        if self._best is None or selection_value(metrics) > selection_value(self._best):
+        select = config.select
+        if self._best is None and (name := selected_by(metrics, select)) != select:
+            self._request.say(f'select = "{select}": the dev rows cannot give it; {name} decides')
+        if self._best is None or (
+            selection_value(metrics, select) > selection_value(self._best, select)
+        ):
             self._best = {"step": step, **metrics}
             self._publish("best", self._best)
         self._note(step, metrics)
@@ -282,14 +269,6 @@ def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
     if config.gradient_checkpointing:
         recompute_activations(loaded.model)
     return model
-
-
-def _refuse_adapter(spec: str) -> None:
-    if (model_path(spec, weights=False) / "adapter_config.json").is_file():
-        raise ModelError(
-            f"model {spec}: an adapter; expected a whole model to train on. Merge it into its base "
-            "first"
-        )
 
 
 def _absolute(spec: str) -> str:

@@ -33,6 +33,7 @@ from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_l
 from prism_cli.modeling.storing import storing
 from prism_cli.training.batches import Steps, token_batches
 from prism_cli.training.checkpoints import commit_checkpoint
+from prism_cli.training.meter import TIMED, Meter
 from prism_cli.training.publish import save_weights
 from prism_cli.training.sharded import whole_weights
 from prism_cli.training.team import sum_gradients
@@ -59,13 +60,19 @@ class Hooks:
         on_resume: told the step of the checkpoint, once its weights are loaded.
         on_step: told the step that is done, from 1; before it is committed.
         stopping: whether to commit and stop after the step.
+        enough: whether the run is over before its last step.
         on_log: told step and figures.
     """
 
     on_resume: Callable[[int], None]
     on_step: Callable[[int], None]
     stopping: Callable[[], bool]
-    on_log: Callable[[int, dict[str, float]], None]
+    enough: Callable[[], bool]
+    on_log: Callable[[int, dict[str, Any]], None]
+
+
+class Enough(Exception):
+    """A checkpoint from which a run resumed was its last: leaves `PrismTrainer.train`."""
 
 
 class PrismTrainer(Trainer):
@@ -89,8 +96,12 @@ class PrismTrainer(Trainer):
         checkpoints: Path,
         keep: int,
     ) -> None:
+        self._meter = Meter(forward.yes_id)
         super().__init__(
-            model=forward, args=arguments, train_dataset=steps, callbacks=[_Between(hooks)]
+            model=forward,
+            args=arguments,
+            train_dataset=steps,
+            callbacks=[_Between(hooks, self._meter)],
         )
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
@@ -104,8 +115,6 @@ class PrismTrainer(Trainer):
         self._keep = keep
         self._budget = weights.tokens_per_batch
         self._like = 0.0 if forward.packs else _LIKE
-        self._parts = torch.zeros(2)  # pointwise and sft loss, summed since the last log line
-        self._parts_steps = 0
 
     def get_train_dataloader(self) -> DataLoader[list[TokenizedRow]]:
         """The steps in order; not handed to accelerate, for each process reads its own rows."""
@@ -153,24 +162,26 @@ class PrismTrainer(Trainer):
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
             shortest = min(rows, key=lambda row: row.tokens)
             passes += [([shortest], 0.0)] * (most - len(passes))
-        parts = torch.zeros(2, device=device)
+        done: list[tuple[Sequence[TokenizedRow], Tensor, Tensor, Tensor]] = []
         with self.accelerator.no_sync(model) if self._apart else nullcontext():
             for some, counts in passes:
-                pointwise, sft = self._pass(model, RowBatch.of(some, device), some)
+                batch = RowBatch.of(some, device)
+                logit, pointwise, sft = self._pass(model, batch, some)
                 # FSDP averages over processes: each one's share counts that many times.
                 share = counts * (processes if sharded else 1) / weights.rows_per_step
                 self.accelerator.backward((pointwise + sft).sum() * share)
-                parts += counts * torch.stack([pointwise.detach().sum(), sft.detach().sum()])
-        parts = parts / weights.rows_per_step
-        self._parts = self._parts.to(device) + parts
-        self._parts_steps += 1
-        total: Tensor = torch.sum(parts) * processes
-        return total
+                if counts:
+                    done.append((some, logit.detach(), pointwise.detach(), sft.detach()))
+        total = torch.zeros((), device=device)
+        for some, logit, pointwise, sft in done:  # none of a step that did not fit into memory
+            self._meter.add(some, logit, pointwise, sft)
+            total += (pointwise + sft).sum()
+        return total * (processes / weights.rows_per_step)
 
     def _pass(
         self, model: nn.Module, batch: RowBatch, rows: Sequence[TokenizedRow]
-    ) -> tuple[Tensor, Tensor]:
-        """Each row's parts of the loss, as `step_loss`."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Each row's logit, and its parts of the loss as `step_loss`."""
         weights = self._weights
         with self.compute_loss_context_manager():
             logit, cross_entropy = model(batch)
@@ -189,7 +200,7 @@ class PrismTrainer(Trainer):
                 f"{', '.join(places[:5])}; nothing of this step was kept. Lower learning_rate, "
                 "or take these rows out"
             )
-        return pointwise, sft
+        return logit, pointwise, sft
 
     def _shrink(self, rows: Sequence[TokenizedRow], error: Exception) -> None:
         widest = max(rows, key=lambda row: row.tokens)
@@ -209,12 +220,18 @@ class PrismTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Hand a line of figures to the run, and to Trainer's own loggers; all processes call."""
-        if "loss" in logs and self._parts_steps:
-            parts: Any = self.accelerator.reduce(self._parts, "sum") / self._parts_steps
-            logs |= dict(zip(("pointwise_loss", "sft_loss"), parts.tolist(), strict=True))
-            self._parts, self._parts_steps = torch.zeros(2), 0
-            self._hooks.on_log(self.state.global_step, dict(logs))
+        if "loss" in logs:
+            found = self._meter.figures(self._add_up, self._weights.rows_per_step)
+            timed = found.pop(TIMED)
+            logs |= found
+            self._hooks.on_log(self.state.global_step, {**logs, TIMED: timed})
+            logs |= timed
         super().log(logs, start_time)
+
+    def _add_up(self, sums: Tensor) -> Tensor:
+        found: Any = self.accelerator.reduce(sums.float().to(self.args.device), "sum")
+        added: Tensor = found
+        return added
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
@@ -279,21 +296,34 @@ class PrismTrainer(Trainer):
 
 
 class _Between(TrainerCallback):
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, hooks: Hooks, meter: Meter) -> None:
         self._hooks = hooks
+        self._meter = meter
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         if state.global_step:
             self._hooks.on_resume(state.global_step)
+            if self._hooks.enough():
+                raise Enough
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._meter.start()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        last = state.global_step >= state.max_steps
-        control.should_log = control.should_log or last
+        self._meter.stop()
         self._hooks.on_step(state.global_step)
+        enough = self._hooks.enough()
+        last = enough or state.global_step >= state.max_steps
+        control.should_log = control.should_log or last
+        if enough:
+            control.should_save = True
+            control.should_training_stop = True
         if self._hooks.stopping() and not last:
             control.should_save = True
             control.should_training_stop = True

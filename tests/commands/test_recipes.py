@@ -33,6 +33,16 @@ def test_show_prints_a_recipe_byte_for_byte_and_it_is_good(name: str) -> None:
     assert "good" in done.stderr
 
 
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("train/")])
+def test_a_training_recipe_says_where_its_numbers_come_from(name: str) -> None:
+    lines = shipped_recipes()[name].read_text().splitlines()
+    header = [line for line in lines if line.startswith("#")]
+    for key in ("learning_rate", "rows_per_step", "r"):
+        (line,) = [line for line in lines if line.startswith(f"{key} = ")]
+        said = [line.partition("#")[2], *header]
+        assert any("published" in one for one in said), line
+
+
 def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> None:
     name = next(iter(shipped_recipes()))
     mine = tmp_path / "sub" / "mine.toml"

@@ -158,7 +158,7 @@ class Child:
 
     def wait_for(self, path: Path) -> None:
         """Until `path` exists."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not path.exists():
             assert self.process.is_alive(), self.said
             assert time.monotonic() < deadline, self.said
@@ -291,7 +291,17 @@ def short_of_memory(times: int) -> None:
     Accelerator.backward = backward  # type: ignore[method-assign]
 
 
-def limit_files(size: int) -> None:
-    """No file of this process may grow beyond `size` bytes: a disk that is nearly full."""
+def fill_disk_at(module: str, function: str, times: int, size: int) -> None:
+    """From the so many-th call of `module`.`function` on, no file of this process may grow beyond
+    `size` bytes: a disk that is nearly full."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    calls = 0
+
+    def full(call: Callable[[], Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == times:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        return call()
+
+    _surround(module, function, full)

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from prism_cli.errors import StorageError
+from prism_cli.errors import ModelError, StorageError, UsageError
 from prism_cli.modeling.storing import storing
 from prism_cli.training.checkpoints import (
     SEAL,
     checkpoint_step,
+    chosen_checkpoint,
     commit_checkpoint,
+    drop_newer,
     is_complete,
     newest_complete,
 )
@@ -89,6 +91,28 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: object) -> 
     damage(folder / "checkpoint-9")
     assert not is_complete(folder / "checkpoint-9")
     assert newest_complete(folder) == folder / "checkpoint-5"
+
+
+def test_a_named_checkpoint_must_be_whole_and_of_the_run(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 5, 9)
+    assert chosen_checkpoint(folder, "auto") == folder / "checkpoint-9"
+    assert chosen_checkpoint(folder, "never") is None
+    assert chosen_checkpoint(folder, str(folder / "checkpoint-5")) == folder / "checkpoint-5"
+    elsewhere = committed(tmp_path / "other", 5) / "checkpoint-5"
+    for wrong in (elsewhere, folder, folder / "notes", tmp_path / "automatic"):
+        with pytest.raises(UsageError, match="expected auto, never, or a checkpoint of this run"):
+            chosen_checkpoint(folder, str(wrong))
+    with pytest.raises(ModelError, match=r"not there; .* checkpoint-5, checkpoint-9\)"):
+        chosen_checkpoint(folder, str(folder / "checkpoint-7"))
+    damage_byte(folder / "checkpoint-9")
+    with pytest.raises(ModelError, match=r"not what its complete.json says.*: checkpoint-5\)"):
+        chosen_checkpoint(folder, str(folder / "checkpoint-9"))
+
+
+def test_later_checkpoints_go(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 5, 9, 10)
+    drop_newer(folder, folder / "checkpoint-9")
+    assert {path.name for path in folder.iterdir()} == {"checkpoint-5", "checkpoint-9"}
 
 
 def test_so_many_stay(tmp_path: Path) -> None:

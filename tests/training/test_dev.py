@@ -12,39 +12,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from prism_cli.configs.train import SELECTABLE, Select
 from prism_cli.errors import ModelError
 from prism_cli.modeling.losses import RowBatch
 from prism_cli.training.data import COLUMNS, TokenizedRows
-from prism_cli.training.dev import area_under_curve, dev_metrics, selection_value
+from prism_cli.training.dev import (
+    area_under_curve,
+    dev_metrics,
+    selected_by,
+    selection_value,
+)
 
 
 class Scripted(nn.Module):
-    """Answers with the logit that the prompt's first token stands for."""
+    """Answers with the logit and the loss that the prompt's first token stands for."""
 
-    def __init__(self, logits: Sequence[float]) -> None:
+    def __init__(self, logits: Sequence[float], losses: Sequence[float] = ()) -> None:
         super().__init__()
         self.logits = logits
+        self.losses = losses or [0.0] * len(logits)
         self.rows_seen = 0
         self.modes: list[bool] = []
 
     def forward(self, batch: RowBatch) -> tuple[Tensor, Tensor]:
         self.rows_seen += len(batch.verdict_at)
         self.modes.append(self.training)
-        found = torch.tensor([self.logits[int(one)] for one in batch.ids[batch.layout.starts]])
-        return found, torch.zeros_like(found)
+        firsts = [int(one) for one in batch.ids[batch.layout.starts]]
+        found = [[answers[one] for one in firsts] for answers in (self.logits, self.losses)]
+        return torch.tensor(found[0]), torch.tensor(found[1])
 
 
 def dev_rows(
-    verdicts: Sequence[int], teacher: Sequence[float | None], queries: Sequence[str]
+    verdicts: Sequence[int],
+    teacher: Sequence[float | None],
+    queries: Sequence[str],
+    targets: Sequence[Sequence[int]] = (),
 ) -> TokenizedRows:
     count = len(verdicts)
     records: dict[str, Any] = {
         "prompt": [[number] * (2 + 5 * number % 7) for number in range(count)],
-        "target": [[] for _ in range(count)],
+        "target": list(targets) or [[] for _ in range(count)],
         "teacher_score": list(teacher),
         "verdict": list(verdicts),
         "pointwise": [score is not None for score in teacher],
-        "sft": [False] * count,
+        "sft": [bool(targets and targets[number]) for number in range(count)],
         "query_id": list(queries),
         "place": [f"dev.jsonl:{number + 1}" for number in range(count)],
     }
@@ -77,6 +88,14 @@ def test_figures_worked_by_hand() -> None:
     assert figures.pop("auc") == pytest.approx(4.5 / 8)
     assert figures.pop("nDCG@10") == pytest.approx((1 / math.log2(3) + 1) / 2)
     assert figures == {"rows": 7}
+
+
+def test_the_target_loss_is_that_of_rows_with_a_target() -> None:
+    targets = [[1, 2, 3], [], [4]]
+    rows = dev_rows([1, -1, 0], [None] * 3, ["a"] * 3, targets)
+    figures = measured(Scripted([1.0, 0.0, -1.0], [2.0, 9.0, 0.5]), rows)
+    assert figures is not None
+    assert figures["target_loss"] == pytest.approx((2.0 + 0.5) / 2)
 
 
 def test_what_the_rows_cannot_give_is_left_out() -> None:
@@ -132,6 +151,23 @@ def test_auc_is_the_share_of_pairs_in_order(found: list[tuple[int, bool]]) -> No
         assert auc == pytest.approx(wins / len(pairs))
 
 
-def test_selection_prefers_auc_and_then_nearness() -> None:
-    assert selection_value({"auc": 0.8, "score_mse": 0.5}) > selection_value({"auc": 0.7})
-    assert selection_value({"score_mse": 0.1}) > selection_value({"score_mse": 0.2})
+METRICS = {
+    "auc": 0.8, "score_mse": 0.2, "target_loss": 2.0, "nDCG@10": 0.7, "verdict_accuracy": 0.6,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("select", SELECTABLE)
+def test_the_best_is_best_at_what_was_chosen(select: Select) -> None:
+    lower = select in ("score_mse", "target_loss")
+    better = METRICS | {select: METRICS[select] + (-0.1 if lower else 0.1)}
+    assert selection_value(better, select) > selection_value(METRICS, select)
+    others = {name: 1 - value for name, value in METRICS.items() if name != select}
+    same = others | {select: METRICS[select]}
+    assert selection_value(same, select) == selection_value(METRICS, select)
+
+
+def test_what_the_rows_cannot_give_falls_back() -> None:
+    assert selected_by(METRICS, "nDCG@10") == "nDCG@10"
+    assert selected_by({"score_mse": 0.1, "target_loss": 1.0}, "auc") == "score_mse"
+    assert selected_by({"target_loss": 1.0, "verdict_accuracy": 1.0}, "nDCG@10") == "target_loss"
+    assert selection_value({"score_mse": 0.1}, "auc") > selection_value({"score_mse": 0.2}, "auc")

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from prism_cli.errors import StorageError
 from prism_cli.training.journal import Journal
 from tests.factories import read_jsonl
 
@@ -49,3 +52,31 @@ def test_the_picture_shows_what_there_is(tmp_path: Path) -> None:
     empty.add(3, {"rows": 8, "auc": 0.7, "score_mse": 0.1})
     empty.draw()
     assert len((tmp_path / "curves.svg").read_bytes()) > len(alone)
+
+
+def test_every_figure_has_its_panel(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    timed = {"tokens_per_second": 900.0, "rows_per_second": 3.0, "peak_memory_bytes": 3 << 30}
+    step = {"loss": 1.0, "margin": 0.5, "yes_logit": 0.2, "no_logit": -0.3, "grad_norm": 0.7}
+    journal.add(1, step | {"learning_rate": 1e-3, "timed": timed})
+    journal.add(1, {"rows": 8, "auc": 0.7, "score_mse": 0.1, "target_loss": 2.0})
+    journal.draw()
+    picture = (tmp_path / "curves.svg").read_text()
+    assert picture.count('<g id="axes_') == 9
+
+
+def test_measurements_are_counted_from_a_step_on(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    for step in (2, 4, 6):
+        journal.add(step, {"loss": 1.0})
+        journal.add(step, {"rows": 8, "auc": 0.7})
+    assert [journal.measured_after(step) for step in (0, 2, 4, 6)] == [3, 2, 1, 0]
+    assert Journal(tmp_path, 4).measured_after(2) == 1
+
+
+def test_a_line_that_the_disk_refuses_is_told(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    (tmp_path / "log.jsonl").unlink()
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(StorageError, match=r"log\.jsonl: cannot be written"):
+        journal.add(1, {"loss": 1.0})

@@ -1,6 +1,7 @@
 """Killed, stopped, full or damaged: the same command again ends in the same bytes."""
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training.checkpoints import newest_complete
 from tests.factories import read_jsonl
-from tests.training.runs import Toy, die_at, die_within, limit_files, make_toy, slow_down
+from tests.training.runs import Toy, die_at, die_within, fill_disk_at, make_toy, slow_down
 
 TRAINER, RUN = "prism_cli.training.trainer", "prism_cli.training.run"
 KILLS = {
@@ -36,6 +37,15 @@ def dev(toy: Toy) -> tuple[str, Path]:
     return "--dev", toy.folder / "dev.jsonl"
 
 
+def log(toy: Toy) -> list[dict[str, Any]]:
+    """Lines of the log without what the clock told, the measurement of a step behind its loss."""
+    lines = [
+        {name: one for name, one in line.items() if name != "timed"}
+        for line in read_jsonl(toy.run / "log.jsonl")
+    ]
+    return sorted(lines, key=lambda line: (line["step"], "rows" in line))
+
+
 def steps(toy: Toy) -> list[tuple[int, bool]]:
     """Step, and whether it is a measurement, of each line of the log."""
     return [(line["step"], "rows" in line) for line in read_jsonl(toy.run / "log.jsonl")]
@@ -53,7 +63,7 @@ def made(toy: Toy) -> dict[str, Any]:
         "best": toy.adapter(name="best"),
         "figures": figures,
         "counts": papers["counts"],
-        "steps": sorted(steps(toy)),
+        "log": log(toy),
     }
 
 
@@ -142,9 +152,21 @@ def test_a_damaged_checkpoint_is_passed_over(toy: Toy, undisturbed: dict[str, An
     assert made(toy) == undisturbed
 
 
-@pytest.mark.parametrize("size", [500, 3000, 20_000, 100_000])
-def test_a_full_disk_loses_nothing(toy: Toy, undisturbed: dict[str, Any], size: int) -> None:
-    full = toy.child(*dev(toy), arm=(limit_files, size))
+FULL = {
+    "from the start": ("prism_cli.training.papers", "measure", 1, 500),
+    "while rows are tokenized": ("prism_cli.training.data", "lesson", 20, 3000),
+    "at the first checkpoint": (TRAINER, "save_weights", 1, 3000),
+    "at the second checkpoint": (TRAINER, "save_weights", 2, 3000),
+    "at a log line": ("prism_cli.training.journal", "_encoded", 5, 1700),
+    "when best is published": ("prism_cli.training.publish", "save_weights", 1, 3000),
+    "when last is published": ("prism_cli.training.publish", "save_weights", 2, 3000),
+    "when the curves are drawn": ("prism_cli.training.journal", "BytesIO", 1, 3000),
+}
+
+
+@pytest.mark.parametrize("moment", FULL)
+def test_a_full_disk_loses_nothing(toy: Toy, undisturbed: dict[str, Any], moment: str) -> None:
+    full = toy.child(*dev(toy), arm=(fill_disk_at, *FULL[moment]))
     assert full.end() == 3, full.said
     assert "cannot be" in full.said
     assert "Traceback" not in full.said
@@ -160,4 +182,79 @@ def test_a_time_limit_leaves_with_7_and_goes_on(toy: Toy, undisturbed: dict[str,
     assert "--max-seconds 0 reached" in limited.said
     again = toy.child(*dev(toy))
     assert again.end() == 0, again.said
+    assert made(toy) == undisturbed
+
+
+EARLY = ("--set", "patience=1", "--set", "dev_steps=1", "--set", "select=target_loss", "--set",
+         "learning_rate=0.3", "--set", "save_steps=3")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stopped_early(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Any]:
+    toy = make_toy(tmp_path_factory.mktemp("early"), tiny_model)
+    child = toy.child(*dev(toy), *EARLY)
+    assert child.end() == 0, child.said
+    assert "stopped early: no measurement after step" in child.said
+    found = made(toy)
+    figures = found["figures"]
+    assert figures["stopped_early"]
+    assert figures["best_by"] == "target_loss"
+    measured = [line for line in found["log"] if "rows" in line]
+    losses = [line["target_loss"] for line in measured]
+    assert figures["steps"] == len(measured) < 8
+    assert losses[-1] >= losses[-2] == figures["best"]["target_loss"] == min(losses)
+    assert all(later < former for former, later in pairwise(losses[:-1]))
+    assert (measured[-1]["step"], True) == (figures["steps"], "loss" in found["log"][-2])
+    return found
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["before the decision is saved", "with the decision saved", "in the measurement that decides"],
+)
+def test_an_early_stop_is_decided_again(
+    toy: Toy, stopped_early: dict[str, Any], moment: str
+) -> None:
+    last = stopped_early["figures"]["steps"]
+    arms = {
+        "before the decision is saved": (TRAINER, "commit_checkpoint", 1 + (last - 1) // 3, False),
+        "with the decision saved": (RUN, "publish_model", last, False),
+        "in the measurement that decides": (RUN, "dev_metrics", last, False, signal.SIGTERM),
+    }
+    died = toy.child(*dev(toy), *EARLY, arm=(die_at, *arms[moment]))
+    assert died.end() in (-signal.SIGKILL, 143), died.said
+    again = toy.child(*dev(toy), *EARLY)
+    assert again.end() == 0, again.said
+    assert made(toy) == stopped_early
+
+
+def test_a_named_checkpoint_is_gone_on_from(toy: Toy, undisturbed: dict[str, Any]) -> None:
+    died = toy.child(*dev(toy), arm=(die_at, TRAINER, "commit_checkpoint", 3, True))
+    assert died.end() == -signal.SIGKILL, died.said
+    checkpoints = toy.run / "checkpoints"
+    assert {path.name for path in checkpoints.iterdir()} == {"checkpoint-4", "checkpoint-6"}
+    refused = toy.train(*dev(toy), "--resume", checkpoints / "checkpoint-5")
+    assert refused.returncode == 3
+    assert "not there; nothing was changed" in refused.stderr
+    never = toy.train(*dev(toy), "--resume", "never")
+    assert never.returncode == 2
+    assert "or replace it with --overwrite" in never.stderr
+    assert newest_complete(checkpoints) == checkpoints / "checkpoint-6"
+    again = toy.child(*dev(toy), "--resume", checkpoints / "checkpoint-4")
+    assert again.end() == 0, again.said
+    assert "going on from step 4 of 8" in again.said
+    assert made(toy) == undisturbed
+
+
+def test_never_with_overwrite_starts_from_the_first_step(
+    toy: Toy, undisturbed: dict[str, Any]
+) -> None:
+    died = toy.child(*dev(toy), arm=(die_at, TRAINER, "commit_checkpoint", 1, True))
+    assert died.end() == -signal.SIGKILL, died.said
+    both = toy.train("--resume", toy.run / "checkpoints" / "checkpoint-2", "--overwrite")
+    assert both.returncode == 2
+    assert "Leave one of the two out" in both.stderr
+    again = toy.child(*dev(toy), "--resume", "never", "--overwrite")
+    assert again.end() == 0, again.said
+    assert "going on" not in again.said
     assert made(toy) == undisturbed

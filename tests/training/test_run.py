@@ -9,8 +9,9 @@ import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
-from prism_cli.modeling.loading import load_model
+from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training import papers, publish
 from tests.door import prism
@@ -51,6 +52,11 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
     assert [line["step"] for line in lines] == [1, *range(2, 25, 2)]
     for line in lines:
         assert line["loss"] == pytest.approx(line["pointwise_loss"] + line["sft_loss"], rel=1e-5)
+        assert line["margin"] == pytest.approx(line["yes_logit"] - line["no_logit"], abs=1e-5)
+        assert line["timed"].keys() == {
+            "seconds", "tokens_per_second", "rows_per_second", "peak_memory_bytes",
+        }  # fmt: skip
+    assert lines[-1]["margin"] > lines[0]["margin"] + 0.1
     assert lines[-1]["loss"] < 0.7 * lines[0]["loss"]
 
     papers = manifest(run)
@@ -63,6 +69,12 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
     assert [line["step"] for line in dev_lines] == [4, 8, 12, 16, 20, 24]
     best = max(dev_lines, key=lambda line: line["auc"])  # the first of equals
     assert papers["figures"]["best"] == best
+    assert papers["figures"]["best_by"] == "auc"
+    assert {"score_mse", "verdict_accuracy", "nDCG@10", "target_loss"} <= best.keys()
+    plan = papers["figures"]["plan"]
+    assert (plan["steps"], plan["draws"]["all"], plan["dev_rows"]) == (24, 96, 8)
+    assert plan["rows"]["usable"] == 24
+    assert "plan: 24 rows" in done.stderr
     assert orjson.loads((run / "best" / "dev.json").read_bytes()) == best
     assert papers["versions"].keys() >= {"prism", "python", "torch", "transformers", "peft"}
     summary = orjson.loads(done.stdout)
@@ -115,6 +127,54 @@ def test_the_adapter_loads_here_and_in_plain_peft(toy: Toy) -> None:
         ours: Any = loaded.model
         torch.testing.assert_close(ours(ids).logits, plain, rtol=1e-4, atol=1e-4)
     assert float((plain - before).abs().max()) > 1e-2
+
+
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(toy: Toy) -> None:
+    before = everything_in(toy.folder)
+    done = toy.train("--dev", toy.folder / "dev.jsonl", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "8 steps (1 of warmup), 32 draws" in done.stderr
+    plan = orjson.loads(done.stdout)
+    assert everything_in(toy.folder) == before
+    assert toy.train("--dev", toy.folder / "dev.jsonl").returncode == 0
+    assert manifest(toy.run)["figures"]["plan"] == plan
+
+
+def test_dora_and_rslora_are_trained_and_merged(toy: Toy) -> None:
+    words = ["--set", "lora.use_dora=true", "--set", "lora.use_rslora=true"]
+    done = toy.train(*words, "--set", "max_steps=16")
+    assert done.returncode == 0, done.stderr
+    settings = orjson.loads((toy.run / "last" / "adapter_config.json").read_bytes())
+    assert settings["use_dora"]
+    assert settings["use_rslora"]
+    losses = [line["loss"] for line in read_jsonl(toy.run / "log.jsonl") if "loss" in line]
+    assert losses[-1] < 0.9 * losses[0]
+    merged = load_model(str(toy.run), device="cpu").model.state_dict()
+    base = load_model(str(toy.model), device="cpu").model.state_dict()
+    moved = {name for name in base if not torch.equal(merged[name], base[name])}
+    assert len(moved) == 6
+
+
+def test_the_reranker_recipe_starts_from_a_published_reranker(toy: Toy) -> None:
+    folder = toy.folder / "Qwen3-Reranker-tiny"
+    tokenizer: Any = AutoTokenizer.from_pretrained(toy.model)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "head_dim": 8,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    }  # fmt: skip
+    Qwen3ForCausalLM(Qwen3Config(**shape)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    assert load_encoder(str(folder)).profile.name == "qwen3-reranker"
+    done = prism(
+        "train", toy.folder / "train.jsonl", "-o", toy.run, "--size", "qwen3-reranker-4b",
+        "--model", folder, "--max-steps", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert orjson.loads((toy.run / "last" / "prism.json").read_bytes())["profile"] == "prism"
+    weights = load_file(toy.run / "last" / "adapter_model.safetensors")
+    assert sum("lora_A" in name for name in weights) == 2 * 7
+    assert load_model(str(toy.run), device="cpu").profile.name == "prism"
 
 
 def test_full_fine_tuning(toy: Toy) -> None:
@@ -304,6 +364,7 @@ def test_an_adapter_is_no_model_to_train_on(toy: Toy) -> None:
     done = toy.train("--model", str(toy.run), run="second")
     assert done.returncode == 3
     assert "an adapter; expected a whole model" in done.stderr
+    assert f"prism export {toy.run} -o DIR" in done.stderr
     assert not (toy.folder / "second").exists()
 
 

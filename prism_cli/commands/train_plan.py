@@ -1,0 +1,46 @@
+"""A training run's plan as lines for a terminal."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from prism_cli.commands.histogram import can_show
+
+_BAR = 40
+
+
+def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
+    """The figures of `training/plan.py` in words, lengths as a small histogram."""
+    rows, lengths, memory = plan["rows"], plan["lengths"], plan["memory_bytes"]
+    draws, told = plan["draws"], [f"{rows['rejected']:,} rejected"]
+    told += [f"{count:,} dropped ({reason})" for reason, count in rows["dropped"].items()]
+    block = "█" if can_show("█", encoding) else "#"
+    most = max(one["rows"] for one in lengths["histogram"])
+    width = max(len(one["tokens"]) for one in lengths["histogram"])
+    room = len(f"{most:,}")
+    lines = [
+        f"plan: {rows['usable']:,} rows: {rows['both']:,} with both objectives, "
+        f"{rows['sft_alone']:,} with sft alone, {rows['pointwise_alone']:,} with pointwise alone; "
+        f"{', '.join(told)}",
+        f"  tokens a row (prompt and target): mean {lengths['mean']:,.0f}, median "
+        f"{lengths['median']:,.0f}, longest {lengths['longest']:,}; "
+        f"{rows['truncated_share']:.1%} of documents cut",
+    ]
+    lines += [
+        f"  {one['tokens']:>{width}}  {one['rows']:>{room},}  "
+        f"{block * math.ceil(one['rows'] * _BAR / most)}".rstrip()
+        for one in lengths["histogram"]
+    ]
+    lines += [
+        f"  {plan['steps']:,} steps ({plan['warmup_steps']:,} of warmup), {draws['all']:,} draws "
+        f"({draws['from_sft']:,} from the sft pool), {plan['tokens']:,} tokens; "
+        f"{plan['dev_rows']:,} dev rows",
+        f"  memory about {_gib(memory['all'])}: "
+        + ", ".join(f"{name} {_gib(size)}" for name, size in memory.items() if name != "all")
+        + f" (largest pass {plan['largest_pass']:,} tokens)",
+    ]
+    return lines
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -1,0 +1,135 @@
+"""What memory a training run will need, from the model's config and the longest pass; no weights
+are read."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from prism_cli.configs.train import TrainConfig
+from prism_cli.errors import ModelError
+from prism_cli.modeling.loading import model_path
+from prism_cli.modeling.lora import add_lora, train_all
+from prism_cli.modeling.losses import HEAD_POSITIONS
+
+_LAYER = re.compile(r"\blayers\.([0-9]+)\.")
+_PROCESS_BYTES = 800 << 20
+_NF4_BYTES = 0.52
+
+
+@dataclass(frozen=True)
+class LargestPass:
+    """Bounds of what goes through the model together.
+
+    Attributes:
+        tokens, target_tokens: of all its rows.
+        longest: of one row.
+    """
+
+    tokens: int
+    target_tokens: int
+    longest: int
+
+
+def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> dict[str, int]:
+    """Bytes at the peak of one process, by what holds them; `all` is their sum.
+
+    b is 2 in bfloat16 and 4 in float32; T the tokens of the largest pass, H its target tokens, at
+    most HEAD_POSITIONS of them; V the vocabulary; L the layers that are trained, or lie above one
+    that is.
+
+    weights: b a frozen weight; .52 where it is in 4 bits; 4 a weight that full fine-tuning trains.
+    adapters: 4 a weight, magnitudes of DoRA included.
+    gradients: 4 a trained weight; optimizer: 8 (AdamW's two moments).
+    activations: a layer keeps T x K x (inputs + outputs of its linear layers), K = 6 in float32,
+        4.5 in bfloat16, half as much again where its attention is linear (its state by chunks).
+        DoRA adds T x 2b a linear output and 4 a weight of each adapted layer (the sum of weight
+        and update). In bfloat16 on a CPU attention keeps its matrix: T x longest x heads x 4. All
+        of it for each of L layers; with gradient checkpointing for one, and T x b x hidden for
+        each.
+    head: H x V x (8 + 2b): logits, their float32 copy, its softmax, and gradients.
+    process: 800 MiB on a CPU, for the libraries; 0 on a GPU, where its memory alone counts.
+
+    Source: counts of what autograd keeps, for layers of Llama and Qwen3.5; held against measured
+    peaks by tests/benchmarks/train_memory.py.
+
+    Raises:
+        ModelError: no such model, or none of the layers that adapters are wanted for.
+    """
+    path = model_path(config.model, weights=False)
+    causal: Any = AutoModelForCausalLM  # untyped
+    try:
+        with torch.device("meta"):
+            base = causal.from_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"model {config.model}: no causal language model: {error}") from error
+    layers = _decoder_layers(base)
+    full = config.method == "full"
+    with torch.device("meta"):
+        model = train_all(base) if full else add_lora(base, **config.lora.model_dump())
+    trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
+    frozen = sum(one.numel() for one in model.parameters() if not one.requires_grad)
+    width = 2 if config.dtype == "bfloat16" else 4
+    weights = 4 * trained if full else width * frozen
+    if config.quantize_base:
+        linears = sum(one.inputs * one.outputs for layer in layers for one in layer.linears)
+        weights += int((_NF4_BYTES - width) * linears)
+    vocabulary = base.get_output_embeddings().weight.shape[0]
+    found = {
+        "weights": weights,
+        "adapters": 0 if full else 4 * trained,
+        "gradients": 4 * trained,
+        "optimizer": 8 * trained,
+        "activations": _activations(layers, base.config, config, largest, device),
+        "head": min(largest.target_tokens, HEAD_POSITIONS) * vocabulary * (8 + 2 * width),
+        "process": _PROCESS_BYTES if device == "cpu" else 0,
+    }
+    return {**found, "all": sum(found.values())}
+
+
+class _Linear(NamedTuple):
+    name: str
+    inputs: int
+    outputs: int
+
+
+@dataclass
+class _Layer:
+    has_state: bool
+    linears: list[_Linear]
+
+
+def _decoder_layers(base: Any) -> list[_Layer]:
+    kinds = getattr(base.config, "layer_types", None) or [""] * base.config.num_hidden_layers
+    layers = [_Layer(kind == "linear_attention", []) for kind in kinds]
+    for name, module in base.named_modules():
+        place = _LAYER.search(name)
+        if place and isinstance(module, nn.Linear):
+            shape = _Linear(name.rpartition(".")[2], module.in_features, module.out_features)
+            layers[int(place[1])].linears.append(shape)
+    return layers
+
+
+def _activations(
+    layers: list[_Layer], model: Any, config: TrainConfig, largest: LargestPass, device: str
+) -> int:
+    first, dora = 0, frozenset[str]()
+    if config.method == "lora":
+        first = config.lora.first_layer
+        dora = frozenset(config.lora.target_modules if config.lora.use_dora else ())
+    short, tokens = config.dtype == "bfloat16", largest.tokens
+    matrix = 4 * largest.longest * model.num_attention_heads if short and device == "cpu" else 0
+    kept: list[float] = []
+    for layer in layers[first:]:
+        factor = (4.5 if short else 6.0) * (1.5 if layer.has_state else 1.0)
+        size = tokens * (factor * sum(one.inputs + one.outputs for one in layer.linears) + matrix)
+        for one in layer.linears:
+            if one.name in dora:
+                size += (4 if short else 8) * tokens * one.outputs + 4 * one.inputs * one.outputs
+        kept.append(size)
+    if config.gradient_checkpointing:
+        return int(max(kept) + len(kept) * tokens * (2 if short else 4) * model.hidden_size)
+    return int(sum(kept))

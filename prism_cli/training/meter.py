@@ -1,0 +1,109 @@
+"""Figures of the steps since the last line of the log: what they taught, and what they took."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prism_cli.modeling.losses import TokenizedRow
+
+TIMED = "timed"
+"""The part of a log line that differs from machine to machine and from turn to turn."""
+
+
+class Meter:
+    """Sums over the rows of this process; `figures` adds up the processes.
+
+    Args:
+        yes_id: the token that a target for yes begins with.
+    """
+
+    def __init__(self, yes_id: int) -> None:
+        self._yes_id = yes_id
+        self._started: float | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        # pointwise loss, sft loss; logits of yes rows, how many; of no rows, how many; rows; tokens
+        self._sums = torch.zeros(8, dtype=torch.float64)
+        self._steps = 0
+        self._seconds = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """It ended, weights included."""
+        if self._started is not None:
+            self._seconds += time.perf_counter() - self._started
+            self._started = None
+        self._steps += 1
+
+    def add(
+        self, rows: Sequence[TokenizedRow], logit: Tensor, pointwise: Tensor, sft: Tensor
+    ) -> None:
+        """One pass.
+
+        Args:
+            logit, pointwise, sft: float32 [rows].
+        """
+        yes = torch.tensor([self._is_yes(row) for row in rows])
+        logits = logit.detach().cpu().double()
+        tokens = sum(row.tokens for row in rows)
+        self._sums += torch.tensor(
+            [
+                pointwise.sum().item(), sft.sum().item(),
+                logits[yes].sum(), yes.sum(), logits[~yes].sum(), (~yes).sum(),
+                len(rows), tokens,
+            ],
+            dtype=torch.float64,
+        )  # fmt: skip
+
+    def figures(self, add_up: Callable[[Tensor], Tensor], rows_per_step: int) -> dict[str, Any]:
+        """Figures since the last call, and a new start.
+
+        pointwise_loss, sft_loss: means over the steps, as the loss is.
+
+        yes_logit, no_logit: mean logit over rows to say yes to and over rows to say no to: by the
+        target, else by a teacher score above .5. margin: the first minus the second.
+
+        timed: seconds, tokens_per_second, rows_per_second (of the steps alone, all processes) and
+        peak_memory_bytes of this process since it began: allocated on its GPU, else resident.
+
+        Args:
+            add_up: sums a tensor over the processes; all must call.
+        """
+        pointwise, sft, yes, n_yes, no, n_no, rows, tokens = add_up(self._sums).tolist()
+        draws = max(self._steps, 1) * rows_per_step
+        found: dict[str, Any] = {"pointwise_loss": pointwise / draws, "sft_loss": sft / draws}
+        if n_yes:
+            found["yes_logit"] = yes / n_yes
+        if n_no:
+            found["no_logit"] = no / n_no
+        if n_yes and n_no:
+            found["margin"] = yes / n_yes - no / n_no
+        seconds = max(self._seconds, 1e-9)
+        found[TIMED] = {
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(tokens / seconds, 1),
+            "rows_per_second": round(rows / seconds, 2),
+            "peak_memory_bytes": peak_memory(),
+        }
+        self._clear()
+        return found
+
+    def _is_yes(self, row: TokenizedRow) -> bool:
+        return row.target[0] == self._yes_id if row.target else row.teacher_score > 0.5
+
+
+def peak_memory() -> int:
+    """Bytes at the most since this process began: allocated on its GPU, else resident."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

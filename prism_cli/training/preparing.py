@@ -1,0 +1,112 @@
+"""What a run needs before its first step: prompt encoder, rows, plan, and the checkpoint to go on
+from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from prism_cli.configs.train import TrainConfig
+from prism_cli.errors import ModelError, UsageError
+from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.modeling.loading import load_encoder, model_path, resolve_device
+from prism_cli.shards.reader import Shard, find_shards, measure
+from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
+from prism_cli.training.data import TokenizedRows, tokenize
+from prism_cli.training.papers import Papers
+from prism_cli.training.plan import Plan, make_plan
+from prism_cli.training.request import TrainRequest
+
+
+def plan_only(request: TrainRequest) -> dict[str, Any]:
+    """The plan's figures of a run that is not begun; nothing stays on the disk.
+
+    Raises:
+        MissingDataError, ModelError, UsageError: as `train`.
+    """
+    shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
+    encoder = prompt_encoder(request.config)
+    digests = [[measure(one.path).sha256 for one in some] for some in (shards, dev_shards)]
+    with TemporaryDirectory() as folder:
+        rows, dev = tokenized_rows(
+            request, encoder, Path(folder) / "tokens", shards, dev_shards, digests
+        )
+        plan = make_plan(request.config, rows, dev, 1, resolve_device(request.device).type)
+    tell(request, plan)
+    return plan.figures
+
+
+def prompt_encoder(config: TrainConfig) -> PromptEncoder:
+    """The prompt encoder of the base model.
+
+    Raises:
+        ModelError: no such model, or an adapter.
+    """
+    encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
+    if (model_path(config.model, weights=False) / "adapter_config.json").is_file():
+        raise ModelError(
+            f"model {config.model}: an adapter; expected a whole model to train on. Merge it into "
+            f"its base first: prism export {config.model} -o DIR, then --model DIR"
+        )
+    return encoder
+
+
+def start_from(request: TrainRequest, papers: Papers) -> Path | None:
+    """The checkpoint to go on from; where one was named, later ones go, for the run takes another
+    way from there.
+
+    Raises:
+        ModelError, UsageError: as `chosen_checkpoint`.
+    """
+    if papers.replaces:
+        if request.resume not in ("auto", "never"):
+            raise UsageError(
+                f"--resume {request.resume}: with --overwrite the run that it belongs to would be "
+                "replaced; nothing was changed. Leave one of the two out"
+            )
+        return None
+    folder = request.run / "checkpoints"
+    found = chosen_checkpoint(folder, request.resume)
+    if found is not None and request.resume != "auto":
+        drop_newer(folder, found)
+    return found
+
+
+def tokenized_rows(
+    request: TrainRequest,
+    encoder: PromptEncoder,
+    folder: Path,
+    shards: Sequence[Shard],
+    dev_shards: Sequence[Shard],
+    digests: Sequence[Sequence[str]],
+) -> tuple[TokenizedRows, TokenizedRows | None]:
+    """Training rows and dev rows as Arrow files in `folder`.
+
+    Args:
+        digests: SHA-256 of each file of `shards`, and of `dev_shards`.
+
+    Raises:
+        MissingDataError, StorageError: as `tokenize`.
+    """
+    rows = tokenize(
+        shards,
+        encoder,
+        folder,
+        digests=digests[0],
+        fields=request.fields,
+        limit=request.limit,
+        between=request.watch.check,
+    )
+    if not dev_shards:
+        return rows, None
+    dev = tokenize(
+        dev_shards, encoder, folder, digests=digests[1], fields=request.fields, name="dev"
+    )
+    return rows, dev
+
+
+def tell(request: TrainRequest, plan: Plan) -> None:
+    """Show the plan."""
+    request.tell_plan(plan.figures)
+    for note in plan.notes:
+        request.say(note)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "ports": {"rows"},
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
-        "modeling", "evaluation", "reporting", "quickstart", "adapters.datasets",
+        "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
     },
     "configs": {"configs"},
     "rows": {"rows"},
@@ -37,6 +37,10 @@ MAY_IMPORT = {
     "evaluation": {
         "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
         "reporting",
+    },
+    "exporting": {
+        "exporting", "modeling", "domain", "shards", "evaluation.metrics_file", "adapters.runtimes",
+        "adapters.datasets",
     },
     "reporting": {"reporting", "domain"},
     "quickstart": {"quickstart"},

@@ -87,7 +87,7 @@ def load_model(
     chosen = choose_profile(path, tokenizer, profile)
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
-    base, adapter = _base_and_adapter(path)
+    base, adapter = base_and_adapter(path)
     model = _load_weights(base, kind)
     if adapter is not None:
         model = _merge_adapter(model, adapter)
@@ -103,7 +103,7 @@ def model_fingerprint(spec: str) -> str:
     Raises:
         ModelError: no such model.
     """
-    return _fingerprint(*_base_and_adapter(model_path(spec)))
+    return _fingerprint(*base_and_adapter(model_path(spec)))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -192,9 +192,10 @@ def choose_profile(
     return guess_profile(_model_name(path), think)
 
 
-def _base_and_adapter(path: Path) -> tuple[Path, Path | None]:
+def base_and_adapter(path: Path) -> tuple[Path, Path | None]:
+    """The folder of the weights, and of the adapter that is to be merged into them."""
     if (path / "adapter_config.json").is_file():
-        return model_path(_base_of(path)), path
+        return model_path(base_of(path)), path
     return path, None
 
 
@@ -279,7 +280,12 @@ def _merge_adapter(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     return merged
 
 
-def _base_of(adapter: Path) -> str:
+def base_of(adapter: Path) -> str:
+    """The model spec of an adapter's base.
+
+    Raises:
+        ModelError: nobody names it.
+    """
     note = read_profile(adapter)
     if note is not None and note.base:
         return note.base

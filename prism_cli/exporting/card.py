@@ -64,12 +64,11 @@ def model_card(facts: Facts) -> str:
 def _front_matter(source: Source) -> str:
     from huggingface_hub import ModelCardData
 
-    known = {"base_model": source.hub_id} if source.hub_id else {}
     data: Any = ModelCardData(
+        base_model=source.hub_id,
         library_name="sentence-transformers",
         pipeline_tag="text-ranking",
         tags=["sentence-transformers", "cross-encoder", "reranker", "prism-reranker"],
-        **known,
     )
     return f"---\n{data.to_yaml()}\n---"
 
@@ -121,7 +120,7 @@ def _check(manifest: Manifest) -> str:
     rho = check["rank_correlation"]
     return (
         "## Difference from the exported model\n\n"
-        f"Over {check['pairs']} pairs (bundled questions of SQuAD 1.1 with passages, and a canary), "
+        f"Over {check['pairs']} pairs (bundled questions of SQuAD with passages, and a canary), "
         "both in float32 arithmetic: largest difference of the logits "
         f"{check['largest']:.3g}, median {check['median']:.3g}, rank correlation "
         f"{'none (all scores are the same)' if rho is None else format(rho, '.4f')}."

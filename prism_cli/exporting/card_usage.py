@@ -27,8 +27,9 @@ inputs = tokenizer.apply_chat_template(
 with torch.inference_mode():
     logits = model(**inputs, logits_to_keep=1).logits[0, -1]
     print(torch.sigmoid(logits[{yes}] - logits[{no}]))  # the score
+    # The text: verdict, contribution, evidence.
     text = model.generate(**inputs, max_new_tokens=512)
-print(tokenizer.decode(text[0, inputs["input_ids"].shape[1] :]))  # verdict, contribution, evidence"""
+print(tokenizer.decode(text[0, inputs["input_ids"].shape[1] :]))"""
 
 
 def usage_part(architecture: str, max_tokens: int, encoder: PromptEncoder) -> str:

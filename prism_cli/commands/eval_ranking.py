@@ -222,12 +222,11 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
     from prism_cli.commands.wiring import canary, reranker, reranker_identity
     from prism_cli.evaluation.ranking.plan import EvalModel
     from prism_cli.evaluation.ranking.reranking import Ask
-    from prism_cli.ports import Request, request
+    from prism_cli.ports import Request, RerankTask, rerank_request
 
     def load() -> Ask:
         backend = reranker(
             name,
-            evidence=False,
             max_tokens=config.max_tokens,
             batch_tokens=config.batch_tokens,
             device=config.device,
@@ -244,7 +243,7 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
             )
 
         def ask(query: str, document: str) -> Request:
-            return request(backend, (query, document), query, document)
+            return rerank_request(backend, RerankTask(query, document))
 
         return ask
 

@@ -125,16 +125,21 @@ def rerank(
 
     backend = wiring.reranker(
         config.model,
-        evidence=config.evidence,
         device=config.device,
         dtype=config.dtype,
         profile=config.profile,
         max_tokens=config.max_tokens,
-        max_new_tokens=config.max_new_tokens,
         batch_tokens=config.batch_tokens,
     )
-    figures = {"canary": _checked_canary(wiring.canary(backend), config.model, strict_model)}
-    stage = RerankStage(backend, evidence=config.evidence, figures=figures)
+    figures: dict[str, object] = {
+        "canary": _checked_canary(wiring.canary(backend), config.model, strict_model)
+    }
+    figures |= {"runtime": backend.figures}
+    stage = RerankStage(
+        backend,
+        max_new_tokens=config.max_new_tokens if config.evidence else 0,
+        figures=figures,
+    )
     run_row_stage(stage, sources, common, config)
 
 

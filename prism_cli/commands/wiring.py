@@ -1,17 +1,16 @@
 """Specs to adapters: with `paid_wiring` the one place that knows them all, each imported where it
 is asked for."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
-    from prism_cli.adapters.runtimes.canary import Scorer
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
-    from prism_cli.ports import BatchBackend, FirstStage
+    from prism_cli.ports import FirstStage, RerankRuntime
     from prism_cli.stages.rerank_prompts import Prompter
 
 
@@ -109,7 +108,7 @@ def _shape_settings(settings: dict[str, Any]) -> "ShapeSettings":
     return ShapeSettings(**settings | paths)
 
 
-def reranker(spec: str, **settings: Any) -> "BatchBackend":
+def reranker(spec: str, **settings: Any) -> "RerankRuntime":
     """The model of `spec`, loaded; `settings` as `load_reranker` takes them.
 
     Raises:
@@ -143,11 +142,11 @@ def reranker_identity(
     )
 
 
-def canary(backend: "BatchBackend") -> dict[str, float | bool]:
+def canary(backend: "RerankRuntime") -> dict[str, float | bool]:
     """Scores of a known relevant and a known irrelevant pair, and whether they are in order."""
     from prism_cli.adapters.runtimes.canary import canary_scores
 
-    return canary_scores(cast("Scorer", backend))
+    return canary_scores(backend)
 
 
 def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":

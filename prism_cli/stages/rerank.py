@@ -12,7 +12,7 @@ from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import parse_text
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import BatchBackend, Reply, Request, RowWork, request
+from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, RowWork, rerank_request
 from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.row import (
     Row,
@@ -32,8 +32,8 @@ class RerankStage(RowStage):
     """Asks a reranker for each (query, document).
 
     Args:
-        reranker: answers {"logit", "truncated"} and, where logit > 0, "text".
-        evidence: False for scores and verdicts alone.
+        max_new_tokens: tokens of contribution and evidence at the most; 0 for scores and verdicts
+            alone.
         figures: what the summary and the manifest tell besides counts, such as the canary.
     """
 
@@ -42,13 +42,13 @@ class RerankStage(RowStage):
 
     def __init__(
         self,
-        reranker: BatchBackend,
+        reranker: RerankRuntime,
         *,
-        evidence: bool = True,
+        max_new_tokens: int,
         figures: Mapping[str, object] | None = None,
     ) -> None:
         self._reranker = reranker
-        self._evidence = evidence
+        self._max_new_tokens = max_new_tokens
         self._figures = dict(figures or {})
         self._counts = {"documents": 0, "yes": 0, "truncated": 0, "format_broken": 0}
         self._scattered: set[bytes] = set()
@@ -113,7 +113,7 @@ class RerankStage(RowStage):
             "truncated": found.truncated,
             "predicted_verdict": found.verdict,
         }
-        if self._evidence:
+        if self._max_new_tokens:
             row |= {
                 "format_ok": found.format_ok,
                 "predicted_contribution": found.contribution,
@@ -136,7 +136,7 @@ class RerankStage(RowStage):
                 "logit": found.logit,
                 "verdict": found.verdict,
             }
-            if self._evidence:
+            if self._max_new_tokens:
                 result |= {
                     "contribution": found.contribution,
                     "evidence": found.evidence,
@@ -147,7 +147,7 @@ class RerankStage(RowStage):
         return row | {"results": results, "model": self._reranker.spec}
 
     def _request(self, query: str, document: str) -> Request:
-        return request(self._reranker, (query, document), query, document)
+        return rerank_request(self._reranker, RerankTask(query, document, self._max_new_tokens))
 
     def _read(self, reply: Reply) -> "_Found":
         """A reply as fields.
@@ -165,7 +165,7 @@ class RerankStage(RowStage):
             verdict,
             bool(reply.value["truncated"]),
         )
-        if self._evidence and verdict == "yes":
+        if self._max_new_tokens and verdict == "yes":
             parsed = parse_text(str(reply.value["text"]))
             found.contribution, found.evidence = parsed.contribution, parsed.evidence
             found.format_ok = parsed.format_ok

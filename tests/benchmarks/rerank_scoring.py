@@ -25,6 +25,7 @@ import transformers
 from sentence_transformers import CrossEncoder
 
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
+from prism_cli.ports import RerankTask
 
 DOCUMENTS = 20
 
@@ -54,7 +55,7 @@ def main() -> None:
         f"torch {torch.__version__}, transformers {transformers.__version__}",
         file=sys.stderr,
     )
-    options = {"batch_tokens": given.batch_tokens, "dtype": given.dtype, "evidence": False}
+    options = {"batch_tokens": given.batch_tokens, "dtype": given.dtype}
     ours = load_reranker(given.model, **options)
     theirs = cross_encoder(ours)
     for length in given.lengths:
@@ -148,8 +149,9 @@ def score(ours: TransformersReranker, pairs: list[tuple[str, str]]) -> list[floa
     """All logits, with nothing kept from an earlier turn."""
     ours.forget()
     logits = [0.0] * len(pairs)
-    for batch in ours.plan(pairs):
-        for index, reply in zip(batch, ours.answer([pairs[i] for i in batch]), strict=True):
+    tasks = [RerankTask(*pair) for pair in pairs]
+    for batch in ours.plan(tasks):
+        for index, reply in zip(batch, ours.answer([tasks[i] for i in batch]), strict=True):
             logits[index] = reply.value["logit"]
     return logits
 

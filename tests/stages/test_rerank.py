@@ -1,7 +1,7 @@
 """What becomes of rows, on a scripted reranker."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.ports import Reply
+from prism_cli.ports import Reply, RerankTask
 from prism_cli.stages.rerank import RerankStage
 from tests.factories import jsonl, make_pair
 
@@ -25,22 +25,30 @@ class ScriptedReranker:
     fingerprint = "fake"
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.asked: list[RerankTask] = []
+        self.figures: Mapping[str, object] = {}
 
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        raise AssertionError
+
+    def forget(self) -> None:
+        raise AssertionError
+
+    def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         return [list(range(len(payloads)))]
 
-    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+    def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
         self.asked += payloads
-        return [self._one(query, document) for query, document in payloads]
+        return [self._one(task) for task in payloads]
 
-    def _one(self, query: str, document: str) -> Reply:
-        if query == "endless":
+    def _one(self, task: RerankTask) -> Reply:
+        document = task.document
+        if task.query == "endless":
             return Reply({}, refusal="too long")
         found = re.search(r"-?\d+(\.\d+)?", document)
         logit = float(found[0]) if found else 0.0
         value: Row = {"logit": logit, "truncated": "cut" in document}
-        if logit > 0:
+        if task.max_new_tokens and logit > task.write_above:
             value["text"] = "yes <contribution>" if "broken" in document else WRITTEN
         return Reply(value)
 
@@ -52,7 +60,7 @@ def rerank(
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(jsonl(rows))
     backend = ScriptedReranker()
-    stage = RerankStage(backend, evidence=evidence)
+    stage = RerankStage(backend, max_new_tokens=9 if evidence else 0)
     summary = run_rows(stage, [str(source)], RunOptions(output=out, quiet=True, max_rejects=1))
     return [orjson.loads(line) for line in out.read_bytes().splitlines()], summary, backend
 
@@ -103,7 +111,7 @@ def test_without_evidence_there_are_scores_and_verdicts_alone(tmp_path: Path) ->
 
 def test_title_stands_in_front_of_the_document(tmp_path: Path) -> None:
     _, _, backend = rerank(tmp_path, [make_pair(title="T", document="1"), make_pair(document="2")])
-    assert [document for _, document in backend.asked] == ["T 1", "2"]
+    assert [task.document for task in backend.asked] == ["T 1", "2"]
 
 
 def test_rank_is_within_adjacent_rows_and_ties_go_by_doc_id(tmp_path: Path) -> None:
@@ -140,7 +148,7 @@ def test_query_with_documents_is_answered_in_that_shape(tmp_path: Path) -> None:
     assert out["results"][0]["doc_id"] == "b"
     assert out["results"][0]["evidence"] == "why"
     assert out["results"][2]["evidence"] is None
-    assert ("q", "T 3") in backend.asked
+    assert RerankTask("q", "T 3", 9) in backend.asked
     assert "rank" not in out
 
 

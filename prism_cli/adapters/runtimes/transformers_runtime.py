@@ -7,7 +7,7 @@ state that gave the score.
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,25 +21,22 @@ from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.hybrid_pass import HybridPass
 from prism_cli.modeling.loading import LoadedModel, load_model
 from prism_cli.modeling.prompt_state import BatchState, PrefixState
-from prism_cli.ports import Reply, Usage
+from prism_cli.ports import Reply, RerankTask, Usage
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32_768
-MAX_NEW_TOKENS = 512
 
 Pair = tuple[str, str]
-"""What is asked: query, document."""
+"""Query, document."""
 
 
 class TransformersReranker:
-    """A BatchBackend; payloads are (query, document).
+    """A RerankRuntime on transformers.
 
     Args:
         loaded: model, tokenizer, profile.
         spec: the model as the user named it.
-        evidence: also write text where the verdict is yes.
         max_tokens: prompt tokens; longer documents are cut.
-        max_new_tokens: tokens of text, the verdict not counted.
         batch_tokens: tail tokens of a batch, padding included; None for the device's default.
 
     Raises:
@@ -51,9 +48,7 @@ class TransformersReranker:
         loaded: LoadedModel,
         spec: str,
         *,
-        evidence: bool = True,
         max_tokens: int = MAX_TOKENS,
-        max_new_tokens: int = MAX_NEW_TOKENS,
         batch_tokens: int | None = None,
     ) -> None:
         self.loaded = loaded
@@ -62,8 +57,6 @@ class TransformersReranker:
         dense = model.get_decoder().config.model_type in MODEL_TYPES
         self._pass = DensePass(model) if dense else HybridPass(model)
         self._spec = spec
-        self._evidence = evidence
-        self._max_new_tokens = max_new_tokens
         gpu = self._pass.device.type != "cpu"
         self.batch_tokens = batch_tokens or (GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS)
         # Alone, a prefix's numbers do not depend on what was computed before a kill.
@@ -84,21 +77,29 @@ class TransformersReranker:
 
     @property
     def fingerprint(self) -> str:
-        text = f" text {self._max_new_tokens}" if self._evidence else ""
         return (
             f"rerank {self.loaded.fingerprint} {self.loaded.profile.hash} {self._pass.dtype} "
-            f"{self._pass.device.type} {self.encoder.max_tokens}{text}"
+            f"{self._pass.device.type} {self.encoder.max_tokens}"
         )
 
-    def plan(self, payloads: Sequence[Pair]) -> list[list[int]]:
+    @property
+    def figures(self) -> Mapping[str, object]:
+        return {
+            "engine": "transformers",
+            "dtype": str(self._pass.dtype).removeprefix("torch."),
+            "device": self._pass.device.type,
+            "batch_tokens": self.batch_tokens,
+        }
+
+    def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         """Batches by query and length; pairs that do not fit go last, together."""
-        self._encoded = self._encode(payloads)
-        known = [self._encoded[pair] for pair in payloads]
+        self._encoded = self._encode([(task.query, task.document) for task in payloads])
+        known = [self._encoded[task.query, task.document] for task in payloads]
         fit = [index for index, one in enumerate(known) if isinstance(one, EncodedPrompt)]
         unfit = [index for index, one in enumerate(known) if isinstance(one, RowError)]
         prompts = [one for one in known if isinstance(one, EncodedPrompt)]
         batches = plan_batches(
-            [payloads[index][0] for index in fit],
+            [payloads[index].query for index in fit],
             [len(prompt.prefix_ids) for prompt in prompts],
             [len(prompt.tail_ids) for prompt in prompts],
             self.batch_tokens,
@@ -107,24 +108,30 @@ class TransformersReranker:
         return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
 
     @torch.inference_mode()
-    def answer(self, payloads: Sequence[Pair]) -> list[Reply]:
-        """One reply a pair: {"logit", "truncated"}, and "text" where asked for and logit > 0.
+    def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
+        """One reply a task: {"logit", "truncated"}, and "text" where it is asked for.
 
         A query too long for the prompt is refused.
 
         Raises:
             ModelError: scores that are not numbers, or a pair that does not fit the device.
         """
-        encoded = {pair: self._encoded.get(pair) for pair in payloads}
+        tasks = list(dict.fromkeys(payloads))
+        pairs = [(task.query, task.document) for task in tasks]
+        encoded = {pair: self._encoded.get(pair) for pair in pairs}
         encoded |= self._encode([pair for pair, one in encoded.items() if one is None])
-        prompts = {pair: one for pair, one in encoded.items() if isinstance(one, EncodedPrompt)}
-        replies = self._answered(list(prompts), list(prompts.values()))
-        refused = {
-            pair: Reply({}, refusal=one.reason)
-            for pair, one in encoded.items()
-            if isinstance(one, RowError)
-        }
-        return [refused.get(pair) or replies[pair] for pair in payloads]
+        asked: list[RerankTask] = []
+        prompts: list[EncodedPrompt] = []
+        replies: dict[RerankTask, Reply] = {}
+        for task, pair in zip(tasks, pairs, strict=True):
+            one = encoded[pair]
+            if isinstance(one, EncodedPrompt):
+                asked.append(task)
+                prompts.append(one)
+            elif one is not None:
+                replies[task] = Reply({}, refusal=one.reason)
+        replies |= self._answered(asked, prompts)
+        return [replies[task] for task in payloads]
 
     @torch.inference_mode()
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
@@ -142,30 +149,35 @@ class TransformersReranker:
         distinct = list(dict.fromkeys(pairs))
         return dict(zip(distinct, self.encoder.encode_each(distinct), strict=True))
 
-    def _answered(self, pairs: list[Pair], prompts: list[EncodedPrompt]) -> dict[Pair, Reply]:
-        if not pairs:
+    def _answered(
+        self, tasks: list[RerankTask], prompts: list[EncodedPrompt]
+    ) -> dict[RerankTask, Reply]:
+        if not tasks:
             return {}
         try:
-            replies = self._batch([query for query, _ in pairs], prompts)
+            replies = self._batch(tasks, prompts)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
-            if len(pairs) == 1:
+            if len(tasks) == 1:
                 raise ModelError(
                     f"one prompt of {len(prompts[0])} tokens does not fit the device's memory; "
                     "lower --max-tokens, or use a smaller model or --dtype bfloat16"
                 ) from error
-            half = len(pairs) // 2
-            first = self._answered(pairs[:half], prompts[:half])
-            return first | self._answered(pairs[half:], prompts[half:])
-        return dict(zip(pairs, replies, strict=True))
+            half = len(tasks) // 2
+            first = self._answered(tasks[:half], prompts[:half])
+            return first | self._answered(tasks[half:], prompts[half:])
+        return dict(zip(tasks, replies, strict=True))
 
-    def _batch(self, queries: list[str], prompts: list[EncodedPrompt]) -> list[Reply]:
-        states = self._prefix_states(queries, prompts)
-        logits, state = self._scored(
-            [states[query] for query in queries], prompts, keep=self._evidence
-        )
-        yes = [row for row, logit in enumerate(logits) if logit > 0]
-        written = self._written(state, yes) if state is not None and yes else {}
+    def _batch(self, tasks: list[RerankTask], prompts: list[EncodedPrompt]) -> list[Reply]:
+        states = self._prefix_states([task.query for task in tasks], prompts)
+        writes = any(task.max_new_tokens for task in tasks)
+        logits, state = self._scored([states[task.query] for task in tasks], prompts, keep=writes)
+        limits = {
+            row: task.max_new_tokens
+            for row, (task, logit) in enumerate(zip(tasks, logits, strict=True))
+            if task.max_new_tokens and logit > task.write_above
+        }
+        written = self._written(state, limits) if state is not None and limits else {}
         return [
             Reply(
                 {"logit": logit, "truncated": prompt.truncated}
@@ -213,18 +225,22 @@ class TransformersReranker:
         size = max(1, self.batch_tokens // max(len(ids[query]) for query in queries))
         return [queries[start : start + size] for start in range(0, len(queries), size)]
 
-    def _written(self, state: BatchState, rows: list[int]) -> dict[int, list[int]]:
-        """Greedy tokens behind "yes" for `rows` of the batch, without the one that ends them."""
-        chosen = torch.tensor(rows, device=self._stops.device)
+    def _written(self, state: BatchState, limits: dict[int, int]) -> dict[int, list[int]]:
+        """Greedy tokens behind "yes", without the one that ends them.
+
+        Args:
+            limits: tokens at the most, by row of the batch.
+        """
+        chosen = torch.tensor(list(limits), device=self._stops.device)
         follows = continued(
             self._pass,
             self._head,
             state.keep(chosen, self._pass.attention),
             torch.full_like(chosen, self.encoder.yes_id),
             self._stops,
-            self._max_new_tokens,
+            max(limits.values()),
         )
-        return dict(zip(rows, follows, strict=True))
+        return {row: tokens[: limits[row]] for row, tokens in zip(limits, follows, strict=True)}
 
     def _text(self, tokens: list[int]) -> str:
         ids = [self.encoder.yes_id, *tokens]
@@ -234,12 +250,10 @@ class TransformersReranker:
 def load_reranker(
     spec: str,
     *,
-    evidence: bool = True,
     device: str = "auto",
     dtype: str = "auto",
     profile: str | None = None,
     max_tokens: int = MAX_TOKENS,
-    max_new_tokens: int = MAX_NEW_TOKENS,
     batch_tokens: int | None = None,
 ) -> TransformersReranker:
     """The reranker of a model spec.
@@ -250,8 +264,6 @@ def load_reranker(
     return TransformersReranker(
         load_model(spec, device=device, dtype=dtype, profile=profile),
         spec,
-        evidence=evidence,
         max_tokens=max_tokens,
-        max_new_tokens=max_new_tokens,
         batch_tokens=batch_tokens,
     )

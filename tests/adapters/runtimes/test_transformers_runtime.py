@@ -15,7 +15,7 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel
-from prism_cli.ports import BatchBackend, Reply
+from prism_cli.ports import BatchBackend, Reply, RerankTask, rerank_request
 from tests.modeling.tiny import SHAPES, tiny_model
 
 PAIRS = [
@@ -23,6 +23,7 @@ PAIRS = [
     for query in ("where is Paris?", "how old is the city of Paris, and who founded it?", "why")
     for number in range(7)
 ]
+TASKS = [RerankTask(*pair) for pair in PAIRS]
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +55,17 @@ def make(tokenizer: PreTrainedTokenizerBase, shape: str, **options: Any) -> Tran
     loaded = LoadedModel(
         shifted_model(tokenizer, shape), tokenizer, PRISM_NO_THINK, "f" * 64, Path("tiny")
     )
-    return TransformersReranker(loaded, f"tiny:{shape}", max_new_tokens=20, **options)
+    return TransformersReranker(loaded, f"tiny:{shape}", **options)
 
 
-def planned(backend: TransformersReranker, pairs: list[tuple[str, str]]) -> list[Reply]:
+def planned(
+    backend: TransformersReranker, pairs: list[tuple[str, str]], max_new_tokens: int = 0
+) -> list[Reply]:
     """Replies in order of `pairs`, asked in planned batches."""
+    tasks = [RerankTask(*pair, max_new_tokens) for pair in pairs]
     replies: dict[int, Reply] = {}
-    for batch in backend.plan(pairs):
-        answers = backend.answer([pairs[index] for index in batch])
+    for batch in backend.plan(tasks):
+        answers = backend.answer([tasks[index] for index in batch])
         replies.update(zip(batch, answers, strict=True))
     return [replies[index] for index in range(len(pairs))]
 
@@ -90,9 +94,9 @@ def plain_text(backend: TransformersReranker, pair: tuple[str, str], tokens: int
 def test_batched_scores_are_those_of_whole_prompts_one_by_one(
     tokenizer: PreTrainedTokenizerBase, shape: str
 ) -> None:
-    backend = make(tokenizer, shape, evidence=False, batch_tokens=150)
+    backend = make(tokenizer, shape, batch_tokens=150)
     replies = planned(backend, PAIRS)
-    assert len(backend.plan(PAIRS)) > 3
+    assert len(backend.plan(TASKS)) > 3
     for pair, reply in zip(PAIRS, replies, strict=True):
         assert reply.value["logit"] == pytest.approx(plain_logit(backend, pair), abs=1e-5)
         assert reply.value["truncated"] is False
@@ -104,7 +108,7 @@ def test_batched_texts_are_those_of_a_plain_loop(
     tokenizer: PreTrainedTokenizerBase, shape: str
 ) -> None:
     backend = make(tokenizer, shape, batch_tokens=400)
-    replies = planned(backend, PAIRS)
+    replies = planned(backend, PAIRS, 20)
     written = [
         (pair, reply) for pair, reply in zip(PAIRS, replies, strict=True) if "text" in reply.value
     ]
@@ -123,25 +127,25 @@ def test_same_payloads_have_the_same_plan_and_the_same_numbers(
 ) -> None:
     first, second = (make(tokenizer, "llama", batch_tokens=150) for _ in range(2))
     assert isinstance(first, BatchBackend)
-    assert first.plan(PAIRS) == second.plan(PAIRS)
-    assert planned(first, PAIRS) == planned(second, PAIRS)
+    assert first.plan(TASKS) == second.plan(TASKS)
+    assert planned(first, PAIRS, 20) == planned(second, PAIRS, 20)
     assert first.fingerprint == second.fingerprint
 
 
 def test_numbers_do_not_depend_on_what_was_asked_before(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    fresh, used = (make(tokenizer, "llama", evidence=False) for _ in range(2))
-    used.answer([("another query", "text"), *PAIRS[3:5]])
-    last = fresh.plan(PAIRS)[-1]
-    pairs = [PAIRS[index] for index in last]
-    assert fresh.answer(pairs) == used.answer(pairs)
+    fresh, used = (make(tokenizer, "llama") for _ in range(2))
+    used.answer([RerankTask("another query", "text"), *TASKS[3:5]])
+    last = fresh.plan(TASKS)[-1]
+    tasks = [TASKS[index] for index in last]
+    assert fresh.answer(tasks) == used.answer(tasks)
 
 
 def test_long_query_is_refused_and_the_others_are_answered(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    backend = make(tokenizer, "llama", evidence=False, max_tokens=160)
+    backend = make(tokenizer, "llama", max_tokens=160)
     pairs = [("word " * 400, "d"), ("short", "word " * 400), ("short", "d")]
     refused, cut, whole = planned(backend, pairs)
     assert refused.refusal is not None
@@ -151,29 +155,40 @@ def test_long_query_is_refused_and_the_others_are_answered(
 
 
 def test_equal_pairs_get_equal_replies(tokenizer: PreTrainedTokenizerBase) -> None:
-    backend = make(tokenizer, "llama", evidence=False)
-    first, _, again = backend.answer([PAIRS[0], PAIRS[1], PAIRS[0]])
+    backend = make(tokenizer, "llama")
+    first, _, again = backend.answer([TASKS[0], TASKS[1], TASKS[0]])
     assert first == again
 
 
 def test_damaged_weights_are_told_not_written_as_scores(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    backend = make(tokenizer, "llama", evidence=False)
+    backend = make(tokenizer, "llama")
     norm = torch.nn.RMSNorm(48)
     norm.weight.data.fill_(float("nan"))
     backend._pass._norm = norm  # type: ignore[union-attr]
     with pytest.raises(ModelError, match="not finite numbers in"):
-        backend.answer(PAIRS[:1])
+        backend.answer(TASKS[:1])
+
+
+def test_key_of_a_score_is_the_same_whatever_texts_are_about(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    backend = make(tokenizer, "llama")
+    tasks = [TASKS[0], TASKS[0]._replace(write_above=1.0)]
+    tasks += [TASKS[0]._replace(max_new_tokens=9), TASKS[0]._replace(max_new_tokens=8)]
+    tasks += [TASKS[0]._replace(max_new_tokens=9, write_above=1.0)]
+    keys = [rerank_request(backend, task).key for task in tasks]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
 
 
 def test_fingerprint_tells_what_decides_the_replies(tokenizer: PreTrainedTokenizerBase) -> None:
     prints = {
         make(tokenizer, "llama").fingerprint,
-        make(tokenizer, "llama", evidence=False).fingerprint,
         make(tokenizer, "llama", max_tokens=99).fingerprint,
     }
-    assert len(prints) == 3
+    assert len(prints) == 2
 
 
 def test_canary_tells_whether_the_pairs_are_in_order() -> None:

@@ -42,7 +42,7 @@ class Shift:
 
 def logits_of(loaded: LoadedModel, spec: str) -> list[float]:
     """The logits of the compared pairs, as prism computes them."""
-    runtime = TransformersReranker(loaded, spec, evidence=False)
+    runtime = TransformersReranker(loaded, spec)
     return [
         logit
         for query, documents in compared_pairs()

@@ -35,6 +35,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        settle_folder(final)
 
 
 def settle_folder(final: Path) -> None:

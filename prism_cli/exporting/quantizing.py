@@ -29,7 +29,8 @@ def quantize_folder(folder: Path, dtype: torch.dtype) -> None:
 
     plain = folder / "plain"
     plain.mkdir()
-    for path in [*folder.glob("*.safetensors*"), folder / "config.json"]:
+    settings = [folder / "config.json", folder / "generation_config.json"]
+    for path in [*folder.glob("*.safetensors*"), *settings]:
         path.rename(plain / path.name)
     loader: Any = AutoModelForCausalLM
     with quiet_transformers():

@@ -18,10 +18,10 @@ from prism_cli.modeling.loading import LoadedModel
 from prism_cli.modeling.quiet import quiet_transformers
 
 BOUNDS = {"float32": 1e-3, "bfloat16": 1.0, "float16": 0.25, "int8": 2.0}
-"""Largest difference of a logit that rounding explains; wrong weights or prompts move most logits
-by more, and the rank correlation with them."""
+"""Largest difference of a logit that rounding explains, several times what SmolLM2 shows (.016 in
+bfloat16, .1 in int8), for trained models are further apart."""
 LEAST_CORRELATION = 0.9
-"""In the types that round coarsely."""
+"""Of the logits, where they differ by more than a quarter of the bound."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def compare(folder: Path, encoder: PromptEncoder, expected: Sequence[float], kin
                 found.append(float(logits[encoder.yes_id] - logits[encoder.no_id]))
     shift = _shift(expected, found)
     rho = shift.rank_correlation
-    coarse = kind != "float32" and rho is not None and rho < LEAST_CORRELATION
-    if not shift.largest <= BOUNDS[kind] or coarse:
+    shuffled = rho is not None and rho < LEAST_CORRELATION and shift.largest > BOUNDS[kind] / 4
+    if not shift.largest <= BOUNDS[kind] or shuffled:
         raise ModelError(
             f"{folder}: scores differ from those of the model that it was made from: of "
             f"{shift.pairs} logits the largest difference is {shift.largest:.3g} (bound for {kind} "

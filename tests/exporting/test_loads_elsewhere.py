@@ -3,20 +3,24 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.scoring import relevance_score
-from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.exporting.layout import save_tokenizer
+from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.loading import load_encoder
 from prism_cli.modeling.quiet import quiet_transformers
+from tests.door import prism
 from tests.exporting.conftest import SEES, Exported
 
 PAIRS = [
@@ -98,6 +102,15 @@ def test_cross_encoder_cuts_as_prism_does(exported: Callable[[str], Exported], l
     assert ids[1][-len(ours.ids(query, "short")) :] == ours.ids(query, "short")
 
 
+def test_models_with_more_positions_cut_where_prism_does(
+    model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    encoder = load_encoder(str(model("llama")))
+    config = SimpleNamespace(max_position_embeddings=4 * MAX_TOKENS)
+    assert save_tokenizer(encoder, config, tmp_path) == MAX_TOKENS
+    assert AutoTokenizer.from_pretrained(tmp_path).model_max_length == MAX_TOKENS
+
+
 def test_every_file_is_summed(exported: Callable[[str], Exported]) -> None:
     folder, _ = exported("llama")
     lines = (folder / "SHA256SUMS").read_text().splitlines()
@@ -143,10 +156,6 @@ def test_a_released_folder_exports_to_the_same(
     exported: Callable[[str], Exported], tmp_path: Path
 ) -> None:
     """Released checkpoints have this layout and no prism.json."""
-    import shutil
-
-    from tests.door import prism
-
     folder, _ = exported("qwen3_5")
     released, again = tmp_path / "released", tmp_path / "again"
     shutil.copytree(folder, released)

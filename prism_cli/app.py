@@ -26,6 +26,7 @@ COMMANDS = {
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
     "train": ("train", "Train a reranker on pointwise and text objectives."),
+    "export": ("export", "A folder that sentence-transformers, transformers and vLLM load."),
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
     "status": ("status", "How a run stands: rows, cost, time left; also while it works."),

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "ports": {"rows"},
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
-        "modeling", "evaluation", "reporting", "quickstart", "adapters.datasets", "reranker",
+        "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
+        "reranker",
     },
     "configs": {"configs"},
     "rows": {"rows"},
@@ -40,6 +41,10 @@ MAY_IMPORT = {
     "evaluation": {
         "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
         "reporting",
+    },
+    "exporting": {
+        "exporting", "modeling", "domain", "shards", "evaluation.metrics_file", "adapters.runtimes",
+        "adapters.datasets",
     },
     "reporting": {"reporting", "domain"},
     "quickstart": {"quickstart"},

@@ -96,7 +96,7 @@ def load_model(
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     check_attention(attn, place, kind)
-    base, adapter = _base_and_adapter(path)
+    base, adapter = base_and_adapter(path)
     model = _load_weights(base, kind, attn, nf4_options(kind, place) if four_bits else {})
     if adapter is not None:
         model = merge_adapter(model, adapter)
@@ -112,7 +112,7 @@ def model_fingerprint(spec: str) -> str:
     Raises:
         ModelError: no such model.
     """
-    return _fingerprint(*_base_and_adapter(model_path(spec)))
+    return _fingerprint(*base_and_adapter(model_path(spec)))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -196,7 +196,7 @@ def _tokenizer_and_profile(
 ) -> tuple[PreTrainedTokenizerBase, Profile]:
     """Of an adapter without a tokenizer, the base's."""
     has_own = any((path / name).is_file() for name in _TOKENIZER_FILES)
-    where = path if has_own or not _is_adapter(path) else model_path(_base_of(path), weights=False)
+    where = path if has_own or not _is_adapter(path) else model_path(base_of(path), weights=False)
     tokenizer = load_tokenizer(where)
     return tokenizer, choose_profile(path, tokenizer, profile)
 
@@ -205,9 +205,10 @@ def _is_adapter(path: Path) -> bool:
     return (path / "adapter_config.json").is_file()
 
 
-def _base_and_adapter(path: Path) -> tuple[Path, Path | None]:
+def base_and_adapter(path: Path) -> tuple[Path, Path | None]:
+    """The folder of the weights, and of the adapter that is to be merged into them."""
     if _is_adapter(path):
-        return model_path(_base_of(path)), path
+        return model_path(base_of(path)), path
     return path, None
 
 
@@ -265,7 +266,12 @@ def _text_config(config: Any) -> Any:
     return config
 
 
-def _base_of(adapter: Path) -> str:
+def base_of(adapter: Path) -> str:
+    """The model spec of an adapter's base.
+
+    Raises:
+        ModelError: nobody names it.
+    """
     note = read_profile(adapter)
     if note is not None and note.base:
         return note.base

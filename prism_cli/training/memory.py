@@ -11,9 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError
-from prism_cli.modeling.loading import model_path
 from prism_cli.modeling.lora import add_lora, train_all
 from prism_cli.modeling.losses import HEAD_POSITIONS
+from prism_cli.modeling.model_path import model_path
 
 _LAYER = re.compile(r"\blayers\.([0-9]+)\.")
 _PROCESS_BYTES = 800 << 20

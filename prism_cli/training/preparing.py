@@ -9,7 +9,8 @@ from typing import Any
 from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.modeling.loading import load_encoder, model_path, resolve_device
+from prism_cli.modeling.loading import load_encoder, resolve_device
+from prism_cli.modeling.model_path import model_path
 from prism_cli.shards.reader import Shard, find_shards, measure
 from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
 from prism_cli.training.data import TokenizedRows, tokenize

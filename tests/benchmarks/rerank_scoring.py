@@ -28,6 +28,7 @@ import transformers
 from sentence_transformers import CrossEncoder
 
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
+from prism_cli.domain.chat_template import chat_template
 from prism_cli.ports import RerankTask
 
 
@@ -83,24 +84,8 @@ def cross_encoder(ours: TransformersReranker) -> CrossEncoder:
         model_kwargs={"dtype": loaded.model.dtype},
         local_files_only=True,
     )
-    profile = loaded.profile
-    role = '{{{{ messages | selectattr("role", "eq", "{0}") | map(attribute="content") | first }}}}'
-    template = "".join(
-        (
-            literal(profile.before_query),
-            role.format("query"),
-            literal(profile.before_document),
-            role.format("document"),
-            literal(profile.suffix),
-        )
-    )
-    model.tokenizer.chat_template = template
+    model.tokenizer.chat_template = chat_template(loaded.profile)
     return model
-
-
-def literal(text: str) -> str:
-    """`text` as a Jinja expression, so that no newline is lost."""
-    return "{{ " + json.dumps(text) + " }}"
 
 
 def make_pairs(

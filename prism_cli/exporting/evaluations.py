@@ -1,0 +1,63 @@
+"""Finished evaluations that measured this very model, told by its fingerprint."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prism_cli.domain.prompting import Profile
+from prism_cli.errors import MissingDataError
+from prism_cli.evaluation.metrics_file import METRICS, read_metrics
+from prism_cli.exporting.source import Source
+from prism_cli.modeling.digests import remembered_sha256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One metrics.json.
+
+    Attributes:
+        name: of its folder.
+        system: what the model is called in it.
+        made: how the model was run: type, device, tokens.
+    """
+
+    name: str
+    system: str
+    made: str
+    sha256: str
+    metrics: dict[str, Any]
+
+
+def find_evaluations(source: Source, profile: Profile) -> list[Evaluation]:
+    """Those below runs/eval of the working directory, beside the run, and in it.
+
+    An evaluation that is not finished, damaged, of other weights or of another prompt is passed
+    over.
+    """
+    found = [
+        one
+        for path in sorted(set(_places(source.run)))
+        if (one := _of_model(path, source.fingerprint, profile.hash)) is not None
+    ]
+    return sorted(found, key=lambda one: one.name)
+
+
+def _places(run: Path | None) -> Iterator[Path]:
+    folders = [Path("runs/eval"), *((run.parent / "eval", run, run / "eval") if run else ())]
+    for folder in folders:
+        for pattern in (METRICS, f"*/{METRICS}"):
+            yield from (path.resolve() for path in folder.glob(pattern))
+
+
+def _of_model(path: Path, fingerprint: str, profile_hash: str) -> Evaluation | None:
+    try:
+        metrics = read_metrics(path)
+    except MissingDataError:
+        return None
+    for system, identity in metrics["provenance"]["models"].items():
+        words = str(identity).split()
+        if {fingerprint, profile_hash} <= set(words):
+            made = " ".join(word for word in words if word not in (fingerprint, profile_hash))
+            return Evaluation(path.parent.name, system, made, remembered_sha256(path), metrics)
+    return None

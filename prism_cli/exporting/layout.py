@@ -1,0 +1,75 @@
+"""The files that sentence-transformers reads beside a causal model: the layout of the released
+models (modules.json, 1_LogitScore)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from prism_cli.domain.chat_template import chat_template
+from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+
+MINIMUM_SENTENCE_TRANSFORMERS = "5.6.0"
+"""The first that keeps the prompt's end when a document is cut (5.4 and 5.5 lose it)."""
+_LOGIT_SCORE = "1_LogitScore"
+
+
+def save_tokenizer(encoder: PromptEncoder, config: Any, folder: Path) -> int:
+    """The tokenizer with the profile as its chat template, padding on the left.
+
+    Args:
+        config: of the model; its positions bound the prompt.
+
+    Returns:
+        Tokens of the longest prompt, by which other tools cut.
+    """
+    tokenizer = encoder.tokenizer
+    positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
+    tokenizer.model_max_length = min(MAX_TOKENS, positions)
+    tokenizer.padding_side = "left"
+    tokenizer.chat_template = chat_template(encoder.profile)
+    for name in ("is_local", "local_files_only", "name_or_path"):  # of this machine
+        tokenizer.init_kwargs.pop(name, None)
+    tokenizer.save_pretrained(folder)
+    return int(tokenizer.model_max_length)
+
+
+def write_modules(encoder: PromptEncoder, folder: Path) -> None:
+    """What makes the folder a CrossEncoder whose score is sigmoid(l_yes - l_no)."""
+    modules = (
+        "sentence_transformers.base.modules.transformer.Transformer",
+        ("sentence_transformers.cross_encoder.modules.logit_score.LogitScore"),
+    )
+    forward = {"method": "forward", "method_output_name": "logits"}
+    (folder / _LOGIT_SCORE).mkdir()
+    contents: dict[str, Any] = {
+        "modules.json": [
+            {"idx": number, "name": str(number), "path": path, "type": kind}
+            for number, (path, kind) in enumerate(zip(("", _LOGIT_SCORE), modules, strict=True))
+        ],
+        f"{_LOGIT_SCORE}/config.json": {
+            "true_token_id": encoder.yes_id,
+            "false_token_id": encoder.no_id,
+            "module_input_name": "causal_logits",
+        },
+        "sentence_bert_config.json": {
+            "transformer_task": "text-generation",
+            "modality_config": {"text": forward, "message": forward | {"format": "flat"}},
+            "module_output_name": "causal_logits",
+        },
+        "config_sentence_transformers.json": {
+            "__version__": {
+                "sentence_transformers": MINIMUM_SENTENCE_TRANSFORMERS,
+                "transformers": transformers.__version__,
+                "pytorch": torch.__version__,
+            },
+            "model_type": "CrossEncoder",
+            "activation_fn": "torch.nn.modules.activation.Sigmoid",
+            "prompts": {},
+            "default_prompt_name": None,
+        },
+    }
+    for name, content in contents.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,25 @@
+"""Pairs that a model is compared on: real queries, each with its own passage and another's."""
+
+from pathlib import Path
+
+import prism_cli
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT
+
+_SAMPLE = Path(prism_cli.__file__).parent / "samples" / "squad" / "squad-test"
+_QUERIES = 16
+
+
+def compared_pairs() -> list[tuple[str, list[str]]]:
+    """Query and two documents: the canary, then bundled test queries (their source stands in
+    samples/squad/SOURCE.txt)."""
+    data = BeirSet(_SAMPLE)
+    qrels = data.qrels("test")
+    asked = list({text: key for key, text in data.queries() if key in qrels}.items())[:_QUERIES]
+    own = [next(iter(qrels[key])) for _, key in asked]
+    wanted = set(own)
+    texts = {doc_id: text for doc_id, text in data.texts() if doc_id in wanted}
+    found = [(RELEVANT[0], [RELEVANT[1], IRRELEVANT[1]])]
+    for place, (query, _) in enumerate(asked):
+        found.append((query, [texts[own[place]], texts[own[place - len(own) // 2]]]))
+    return found

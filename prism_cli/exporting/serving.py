@@ -1,0 +1,35 @@
+"""The lines that serve an exported folder with vLLM; nothing of vLLM is needed to write them.
+
+Source: vLLM's documentation of score and rerank models, its online conversion of causal models
+(classifier_from_token, method), and its text-only Qwen3.5 classes of July 2026.
+"""
+
+import json
+import shlex
+
+
+def serve_line(architecture: str, folder: str, max_tokens: int) -> str:
+    """For /score and /rerank: sigmoid(l_yes - l_no) of a query and a document.
+
+    vLLM uses no template that is not named to it, so the line names the folder's.
+
+    Args:
+        architecture: a …ForCausalLM class, as config.json names it.
+    """
+    overrides = {
+        "architectures": [architecture.replace("ForCausalLM", "ForSequenceClassification")],
+        "classifier_from_token": ["no", "yes"],
+        "method": "from_2_way_softmax",
+    }
+    return _line(folder, max_tokens, "--runner", "pooling", "--hf_overrides", json.dumps(overrides))
+
+
+def write_line(folder: str, max_tokens: int) -> str:
+    """For /v1/chat/completions: verdict, contribution and evidence as text."""
+    return _line(folder, max_tokens)
+
+
+def _line(folder: str, max_tokens: int, *more: str) -> str:
+    template = f"{folder}/chat_template.jinja"
+    words = ("vllm", "serve", folder, *more, "--chat-template", template)
+    return shlex.join([*words, "--max-model-len", str(max_tokens)])

@@ -1,0 +1,281 @@
+"""`prism export`: what it refuses, repeats, survives and tells."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub.repocard import metadata_load
+from peft import LoraConfig, get_peft_model
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from prism_cli.domain.prompting import PRISM
+from prism_cli.exporting import papers, quantizing, run
+from prism_cli.modeling.loading import load_model, model_fingerprint
+from prism_cli.modeling.model_dir import write_profile
+from prism_cli.shards import whole_folder
+from prism_cli.shards.manifest import InputRecord, Manifest
+from tests.door import Done, prism
+from tests.exporting.conftest import Exported, write_model
+from tests.reporting.evaluations import ranking, written
+
+HOSTILE = "run|a`<script>*x*"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def copy(exported: Callable[[str], Exported], tmp_path: Path) -> Path:
+    """An export that may be spoilt."""
+    folder = tmp_path / "copy"
+    shutil.copytree(exported("llama")[0], folder)
+    return folder
+
+
+@pytest.fixture
+def llama(model: Callable[[str], Path]) -> Path:
+    return model("llama")
+
+
+def trained(folder: Path, base: Path) -> Path:
+    """A finished run directory with two adapters, as `prism train` leaves it."""
+    for seed, name in enumerate(("last", "best")):
+        loaded = load_model(str(base))
+        torch.manual_seed(seed)
+        tuned: Any = get_peft_model(
+            loaded.model,
+            LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False),
+        )
+        tuned.save_pretrained(folder / name)
+        loaded.tokenizer.save_pretrained(folder / name)
+        write_profile(folder / name, PRISM, str(base))
+    digest = "ab" * 32
+    manifest = Manifest(
+        "train",
+        {"model": str(base), "method": "lora", "epochs": 2.0, "max_steps": None, "lora": {"r": 2}},
+        [InputRecord("/secret/place/train.jsonl", 1234, digest)],
+        counts={
+            "rows": 40, "pointwise": 30, "sft": 20, "truncated": 3, "rejected": 1,
+            "dropped": {"unusable": 2},
+        },
+        figures={
+            "steps": 8,
+            "draws": 64,
+            "dev": {"rows": 5, "auc": 0.75},
+            "best": {"step": 4, "auc": 0.8125},
+            "decontamination": {"train.jsonl": {"kept clear of": ["beir/scifact"], "dropped": {}}},
+        },
+        seconds=12.0,
+        finished=True,
+    )  # fmt: skip
+    manifest.write(folder / "manifest.json")
+    return folder
+
+
+def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
+    llama: Path, tmp_path: Path
+) -> None:
+    folder = trained(tmp_path / "runs" / HOSTILE, llama)
+    mine = f"{model_fingerprint(str(folder / 'best'))} {PRISM.hash} torch.float32 cpu 10240"
+    other = mine.replace(mine[:8], "0" * 8)
+    figures = {"squad": {"bm25": 0.5, "m": 0.625}}
+    settings: dict[str, Any] = {"config": {"first_stage": "bm25"}}
+    for name, identity in (("mine", mine), ("other", other)):
+        measured = ranking(figures, models={"m": identity}, **settings) | {"runs": {"squad": {}}}
+        written(folder.parent / "eval" / name, measured)
+    done = prism("export", folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "loading best/ of" in done.stderr
+    said = json.loads(done.stdout)
+    assert said["check"]["largest"] < 1e-4
+    assert Path(said["output"]) == folder / "export"
+    assert list(said["config"]["evaluations"]) == ["mine"]
+    text = (folder / "export" / "README.md").read_text()
+    front = metadata_load(folder / "export" / "README.md")
+    assert front is not None
+    assert front["pipeline_tag"] == "text-ranking"
+    assert "<script>" not in text.replace("`", "")
+    assert "# run\\|a\\`\\<script\\>\\*x\\*\n" in text
+    for expected in (
+        "8 optimizer steps", "40 training rows: 30 with the pointwise", "ab" * 32, "train.jsonl",
+        "kept clear of beir/scifact", "Dev rows at the best step (these weights): step 4",
+        "auc 0.8125", "epochs = 2.0", "| 0.6250 | 0.5750 to 0.6750 |", "this model",
+        "an adapter, merged into the base", "| base | `llama` |", "licence of the base | unknown",
+    ):  # fmt: skip
+        assert expected in text, expected
+    assert "/secret/place" not in text
+    assert str(llama) not in text
+    assert text.count("this model") == 1
+
+    again = prism("export", folder)
+    assert again.returncode == 0
+    assert "finished before; nothing to do" in again.stderr
+    last = prism("export", folder / "last")
+    assert last.returncode == 2
+    assert "model: was" in last.stderr
+    assert "adapter/adapter_model.safetensors: its bytes changed" in last.stderr
+    assert json.loads((folder / "export" / "manifest.json").read_text())["finished"]
+
+
+def test_weights_keep_the_types_of_the_base(tmp_path: Path) -> None:
+    """Most in bfloat16, some in float32, as Qwen3.5 is published."""
+    base = write_model(tmp_path / "base", "qwen3_5")
+    path = base / "model.safetensors"
+    tensors = {
+        name: tensor if "A_log" in name else tensor.to(torch.bfloat16)
+        for name, tensor in load_file(path).items()
+    }
+    save_file(tensors, path, {"format": "pt"})
+    done = prism("export", base, "-o", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["config"]["dtype"] == "bfloat16, as the base is stored"
+    assert said["check"]["largest"] < 1e-5
+    found = load_file(Path("out/model.safetensors"))
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor)
+        assert found[name].dtype == tensor.dtype
+    assert json.loads(Path("out/config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_a_type_can_be_chosen(llama: Path) -> None:
+    done = prism("export", llama, "-o", "out", "--dtype", "bf16")
+    assert done.returncode == 0, done.stderr
+    with safe_open("out/model.safetensors", "pt") as file:
+        slices: Any = file
+        kinds = {slices.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    assert kinds == {"BF16"}
+    assert "largest difference of a logit" in done.stderr
+    assert done.stdout.startswith("vllm serve out --runner pooling")
+
+
+def refused(done: Done, code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_what_it_does_not_touch(llama: Path, copy: Path) -> None:
+    refused(prism("export", llama), 2, "name the output folder with -o")
+    refused(prism("export", llama, "-o", llama), 2, "the model's own folder")
+    home = Path("thesis")
+    home.mkdir()
+    (home / "chapter").write_text("x")
+    for more in ((), ("--overwrite",)):
+        refused(prism("export", llama, "-o", home, *more), 2, "no `prism export` made it")
+    assert names(home) == {"chapter"}
+    refused(prism("export", llama, "-o", copy, "--dtype", "float16"), 2, "dtype: was 'float32")
+    (copy / "README.md").write_text("my own card")
+    done = prism("export", llama, "-o", copy)
+    assert done.returncode == 0
+    assert (copy / "README.md").read_text() == "my own card"
+    (copy / "config.json").write_text("{}")
+    refused(prism("export", llama, "-o", copy), 2, "any more: config.json")
+    refused(prism("export", llama, "-o", "out", "--quantize", "int3"), 2, "one of int8")
+    refused(prism("export", llama, "-o", "out", "--dtype", "int3"), 3, "--dtype int3")
+
+
+def test_overwrite_replaces_an_export(llama: Path, copy: Path) -> None:
+    done = prism("export", llama, "-o", copy, "--dtype", "float16", "--overwrite", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["config"]["dtype"] == "float16"
+
+
+def test_weights_that_score_otherwise_are_not_published(
+    llama: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run.cast
+
+    def spoil(model: Any, dtype: str, base: Path) -> None:
+        real(model, dtype, base)
+        model.model.layers[1].mlp.down_proj.weight.data.mul_(1.5)
+
+    monkeypatch.setattr(run, "cast", spoil)
+    done = prism("export", llama, "-o", copy, "--overwrite", "--dtype", "float32")
+    refused(done, 3, "scores differ", "largest difference is", "nothing was published")
+    assert json.loads((copy / "manifest.json").read_text())["config"]["dtype"] != "float32"
+    assert names(copy.parent) == {"copy", "home", ".copy.lock"}
+
+
+def test_a_template_of_another_prompt_is_not_published(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prism_cli.exporting import layout
+
+    real = layout.chat_template
+    monkeypatch.setattr(
+        layout, "chat_template", lambda profile: real(profile).replace("<Query>: ", "<Query>:")
+    )
+    refused(prism("export", llama, "-o", "out"), 3, "chat template gives other tokens")
+    assert not Path("out").exists()
+
+
+def test_a_full_disk_leaves_nothing(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path) -> Any:
+        return shutil._ntuple_diskusage(10**9, 10**9, 1000)  # type: ignore[attr-defined]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "disk_usage", full)
+        refused(prism("export", llama, "-o", "out"), 3, "GB are free", "nothing was written")
+
+    def half(folder: Path) -> None:
+        (folder / papers.SUMS).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "write_sums", half)
+    refused(prism("export", llama, "-o", "out"), 3, "No space left", "nothing was published")
+    assert names(Path()) == {"home", ".out.lock"}
+
+
+def test_killed_before_the_rename_the_same_command_finishes(
+    llama: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder in the making of a killed run stays, and is replaced."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_folder: Path) -> None:
+        raise Killed
+
+    words = ("export", llama, "-o", copy, "--overwrite", "--dtype", "float16")
+    with monkeypatch.context() as patched:
+        patched.setattr(whole_folder, "_flush", kill)
+        patched.setattr(whole_folder.shutil, "rmtree", lambda *_args, **_more: None)
+        with pytest.raises(BaseException):  # noqa: B017, PT011
+            prism(*words)
+    assert "float32" in (copy / "manifest.json").read_text()
+    assert (copy.parent / ".copy.part").is_dir()
+    done = prism(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["config"]["dtype"] == "float16"
+    assert not (copy.parent / ".copy.part").exists()
+
+
+def test_two_at_once(llama: Path) -> None:
+    from prism_cli.shards.lock import output_lock
+
+    with output_lock(Path("out")):
+        refused(prism("export", llama, "-o", "out"), 75, "another run is working")
+
+
+def test_quantizing_needs_its_extra(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantizing, "find_spec", lambda _name: None)
+    done = prism("export", llama, "-o", "out", "--quantize", "int8")
+    refused(done, 3, "needs torchao", "'prism-cli[quantize]'")
+
+
+def test_quantized_weights_are_small_and_near(llama: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torchao")
+    done = prism("export", llama, "-o", "out", "--quantize", "int8", "--json")
+    assert done.returncode == 0, done.stderr
+    check = json.loads(done.stdout)["check"]
+    assert 0 < check["largest"] < 1
+    assert load_model("out").model is not None
+    assert "int8" in Path("out/README.md").read_text()

@@ -1,0 +1,80 @@
+"""A folder is there whole, or what was there before."""
+
+from pathlib import Path
+
+import pytest
+
+from prism_cli.shards.whole_folder import settle_folder, whole_folder
+
+
+def fill(final: Path, text: str) -> None:
+    with whole_folder(final) as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "file").write_text(text)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with nothing in it."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+def test_it_appears_and_replaces(place: Path) -> None:
+    final = place / "out"
+    fill(final, "one")
+    fill(final, "two")
+    assert (final / "inner" / "file").read_text() == "two"
+    assert [path.name for path in place.iterdir()] == ["out"]
+
+
+def test_a_failure_leaves_what_was_there(place: Path) -> None:
+    final = place / "out"
+    fill(final, "one")
+    with pytest.raises(IsADirectoryError), whole_folder(final) as folder:
+        folder.write_text("half")
+    assert (final / "inner" / "file").read_text() == "one"
+    assert [path.name for path in place.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_stopped_between_two_renames_the_old_one_comes_back(
+    place: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    final = place / "out"
+    fill(final, "one")
+    real, calls = Path.replace, 0
+
+    def stop(self: Path, target: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        if calls == renames + 1:
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fill(final, "two")
+    assert (final / "inner" / "file").read_text() == "one"
+    assert [path.name for path in place.iterdir()] == ["out"]
+
+
+def test_killed_between_two_renames_the_next_run_gives_it_its_name_back(place: Path) -> None:
+    final = place / "out"
+    fill(final, "one")
+    final.rename(place / ".out.old")
+    settle_folder(final)
+    assert (final / "inner" / "file").read_text() == "one"
+    (place / ".out.old").mkdir()
+    settle_folder(final)
+    assert (final / "inner" / "file").read_text() == "one"
+
+
+def test_a_link_stays_a_link(place: Path) -> None:
+    behind, link = place / "disk" / "out", place / "out"
+    behind.mkdir(parents=True)
+    link.symlink_to(behind)
+    fill(link, "one")
+    assert link.is_symlink()
+    assert (behind / "inner" / "file").read_text() == "one"

@@ -115,6 +115,14 @@ def test_the_rows_own_label_is_a_teacher_beside_others() -> None:
     assert (summary.counts.rejected, summary.figures["scores already there, kept"]) == (1, 1)
 
 
+def test_a_score_that_names_no_teacher_does_not_stand_for_the_rows_own_label() -> None:
+    row = make_pair(1, source_label="1")
+    paid = PaidRows([("old.jsonl", make_pair(1, teacher_score=0.3))])
+    labels = SourceLabelTeacher(SourceLabelJudge("source", 1))
+    (found,), _ = distilled([row], DistillStage([labels, teacher()], paid=paid))
+    assert found["teacher_scores"] == {"source": 1.0, "t:one": score_of(row["document"])}
+
+
 def test_only_yes_without_texts_is_written() -> None:
     rows = [
         make_pair(1, verdict="yes"),

@@ -25,8 +25,9 @@ def distill(
     teacher: Annotated[
         list[str] | None,
         typer.Option(
-            help="provider/model of a reranker API, or st:minilm, st:PATH, st:HUB_ID (bi-encoder "
-            "or cross-encoder); repeat it for the mean over several.",
+            help="provider/model of a reranker API; st:minilm, st:PATH, st:HUB_ID (bi-encoder or "
+            "cross-encoder); source, the row's own label as 1 or 0 (source:2: 1 from grade 2); "
+            "repeat it for the mean over several.",
             show_default=False,
         ),
     ] = None,

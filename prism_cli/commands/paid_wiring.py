@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.adapters.providers.catalog import Catalog, Named
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from prism_cli.ports import BatchBackend, CallBackend
     from prism_cli.rows.row import Row
     from prism_cli.shards.paid_rows import PaidRows
+    from prism_cli.stages.distill import RowTeacher
     from prism_cli.stages.relabel import Judge
 
 
 def teachers(
     specs: "Sequence[str]", providers: "Catalog", *, device: str = "auto"
-) -> "list[BatchBackend | CallBackend]":
+) -> "list[BatchBackend | CallBackend | RowTeacher]":
     """Who scores pairs, in their order; all keys that are missing are told at once.
 
     Raises:
@@ -35,9 +37,15 @@ def teachers(
     return [_teacher(spec, providers, device) for spec in specs]
 
 
-def _teacher(spec: str, providers: "Catalog", device: str) -> "BatchBackend | CallBackend":
+def _teacher(
+    spec: str, providers: "Catalog", device: str
+) -> "BatchBackend | CallBackend | RowTeacher":
     named = providers.named(spec)
     if named is None:
+        if label := _source_label(spec):
+            from prism_cli.adapters.teachers.source_label import SourceLabelTeacher
+
+            return SourceLabelTeacher(label)
         from prism_cli.adapters.teachers.load import load_teacher
 
         return load_teacher(spec, device)
@@ -262,7 +270,6 @@ def rater(spec: str, providers: "Catalog", *, device: str = "auto") -> "BatchBac
 
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
     from prism_cli.adapters.chat.load import chat_backend
-    from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.errors import UsageError
 
     named = providers.named(spec)
@@ -272,10 +279,9 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None 
         if named.api in ("openai-decisions", "systemone"):
             return _decision(named, task.rubric, pack)
         raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
-    name, colon, grade = spec.partition(":")
-    if name == "source" and (not colon or _is_grade(grade)):
-        return SourceLabelJudge(spec, float(grade) if colon else 1.0)
-    if name in ("hf", "st") and colon:
+    if label := _source_label(spec):
+        return label
+    if spec.startswith(("hf:", "st:")):
         from prism_cli.adapters.judges.local import load_local_judge
 
         return load_local_judge(spec, task)
@@ -284,6 +290,16 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None 
         "st:PATH, st:PATH:THRESHOLD, or PROVIDER/MODEL with a provider of "
         f"{', '.join(providers.names)}"
     )
+
+
+def _source_label(spec: str) -> "SourceLabelJudge | None":
+    """The reader of rows' own labels that `source` or `source:GRADE` names."""
+    from prism_cli.adapters.judges.source_label import SourceLabelJudge
+
+    name, colon, grade = spec.partition(":")
+    if name != "source" or (colon and not _is_grade(grade)):
+        return None
+    return SourceLabelJudge(spec, float(grade) if colon else 1.0)
 
 
 def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":

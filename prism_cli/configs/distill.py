@@ -12,9 +12,9 @@ class DistillConfig(StageConfig):
 
     teachers: tuple[str, ...] = Field(
         (),
-        description="Who scores: provider/model of a reranker API, or st:minilm, st:PATH, "
-        "st:HUB_ID (a sentence-transformers bi-encoder or a cross-encoder); the score is the mean "
-        "over them.",
+        description="Who scores: provider/model of a reranker API, st:minilm, st:PATH, st:HUB_ID "
+        "(a sentence-transformers bi-encoder or a cross-encoder), or source, the row's own label; "
+        "the score is the mean over them.",
     )
     calibration_exponent: float | None = Field(
         None,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
 from prism_cli.domain.evidence_task import TEMPERATURES
@@ -31,6 +32,20 @@ from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
 
 Backend = BatchBackend | CallBackend
+
+
+@runtime_checkable
+class RowTeacher(Protocol):
+    """A teacher that finds its score in the row."""
+
+    @property
+    def spec(self) -> str:
+        """Names its scores."""
+
+    def score(self, row: Row) -> float:
+        """In [0, 1]. Raises RowError where the row tells none."""
+
+
 DECIMALS = 6
 """Of teacher_score."""
 CALIBRATED = "teacher_score"
@@ -46,7 +61,8 @@ class DistillStage(RowStage):
     What a row has already is kept: a teacher's score is not asked again, nor are texts.
 
     Args:
-        teachers: each answers {"score"}; teacher_score is the calibrated mean over these.
+        teachers: each answers {"score"}, or finds it in the row; teacher_score is the calibrated
+            mean over these.
         calibration: of these teachers.
         generator: has payloads ((query, title, document), attempt) and answers {"contribution",
             "evidence"}; a refusal becomes generation_error.
@@ -62,7 +78,7 @@ class DistillStage(RowStage):
 
     def __init__(
         self,
-        teachers: Sequence[Backend] = (),
+        teachers: Sequence[Backend | RowTeacher] = (),
         calibration: Calibration | None = None,
         generator: Backend | None = None,
         *,
@@ -70,7 +86,8 @@ class DistillStage(RowStage):
         paid: PaidRows | None = None,
         min_fidelity: float | None = None,
     ) -> None:
-        self._teachers = list(teachers)
+        self._teachers = [one for one in teachers if not isinstance(one, RowTeacher)]
+        self._in_row = [one for one in teachers if isinstance(one, RowTeacher)]
         self._specs = [one.spec for one in teachers]
         self._exponent = calibration.exponent if calibration else 1.0
         self._generator = generator
@@ -94,10 +111,13 @@ class DistillStage(RowStage):
             raise RowError(
                 "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'
             )
-        scores = scores_field(row, _SCORES) if self._teachers else {}
+        scores = scores_field(row, _SCORES) if self._specs else {}
         for name, score in scores.items():
             if score is None:
                 raise RowError(f"{_SCORES}.{name}", "expected a number, found null")
+        for one in self._in_row:
+            if one.spec not in scores:
+                one.score(row)
         if self._generator is not None:
             for name in _TEXTS:
                 string_field(row, name, required=False)
@@ -105,15 +125,16 @@ class DistillStage(RowStage):
     def work(self, row: Row) -> Outcome | RowWork:
         """Ask the teachers that have not scored the row, and the generator where it is to write."""
         known = row.get("teacher_scores") or {}
+        self._kept_scores += sum(spec in known for spec in self._specs)
         missing = [one for one in self._teachers if one.spec not in known]
-        self._kept_scores += len(self._teachers) - len(missing)
         writes = self._writes(row)
         paid: Mapping[tuple[str, str], PaidValue] = {}
         if self._paid is not None and (missing or writes):
             paid = self._paid.find(row["query"], document_text(row))
         reused = {one.spec: score for one in missing if (score := paid.get((_SCORES, one.spec)))}
         asked = [one for one in missing if one.spec not in reused]
-        nobodys = paid.get((CALIBRATED, "")) if asked == self._teachers else None
+        unscored = asked == self._teachers and not self._in_row
+        nobodys = paid.get((CALIBRATED, "")) if unscored else None
         if nobodys is not None:
             asked = []
         writes = writes and not self._takes_over_texts(row, paid)
@@ -125,7 +146,7 @@ class DistillStage(RowStage):
     def summary(self) -> dict[str, object]:
         """Scores by teacher, with how far they go with the verdicts, and what became of texts."""
         figures = dict(self._told)
-        if self._teachers:
+        if self._specs:
             figures["scores"] = [
                 {"teacher": spec, **one.row()} for spec, one in self._scores.items()
             ]
@@ -177,7 +198,7 @@ class DistillStage(RowStage):
         reused: Mapping[str, PaidValue],
         nobodys: PaidValue | None,
     ) -> None:
-        if not self._teachers:
+        if not self._specs:
             return
         if nobodys is not None:
             self._reused_scores += 1
@@ -186,10 +207,10 @@ class DistillStage(RowStage):
             self._scores[CALIBRATED].add(nobodys.value, row.get("verdict"))
             return
         self._reused_scores += len(reused)
+        known = row.get("teacher_scores") or {}
         new = {**{spec: one.value for spec, one in reused.items()}, **found}
-        scores = (row.get("teacher_scores") or {}) | {
-            spec: new[spec] for spec in self._specs if spec in new
-        }
+        new |= {one.spec: one.score(row) for one in self._in_row if one.spec not in known}
+        scores = known | {spec: new[spec] for spec in self._specs if spec in new}
         raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
         row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)

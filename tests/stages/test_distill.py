@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from prism_cli.adapters.judges.source_label import SourceLabelJudge
+from prism_cli.adapters.teachers.source_label import SourceLabelTeacher
 from prism_cli.domain.calibration import Calibration
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
@@ -89,6 +91,36 @@ def test_scores_in_the_row_are_kept_and_complemented() -> None:
     assert second["teacher_score"] == 0.75
     assert (one.asked, two.asked) == ([], [[rows[0]["document"]]])
     assert summary.figures["scores already there, kept"] == 3
+
+
+def test_the_rows_own_label_is_a_teacher_beside_others() -> None:
+    labels = SourceLabelTeacher(SourceLabelJudge("source:2", 2))
+    other = teacher()
+    rows = [
+        make_pair(1, source_label="2"),
+        make_pair(2, source_label="1"),
+        make_pair(3, source_label="1", teacher_scores={"source:2": 1.0}),
+        make_pair(4),
+    ]
+    found, summary = distilled(rows, DistillStage([labels, other]))
+    texts = [row["document"] for row in rows[:3]]
+    own = [1.0, 0.0, 1.0]
+    assert [row["teacher_scores"] for row in found] == [
+        {"source:2": mine, "t:one": score_of(text)} for mine, text in zip(own, texts, strict=True)
+    ]
+    assert [row["teacher_score"] for row in found] == pytest.approx(
+        [(mine + score_of(text)) / 2 for mine, text in zip(own, texts, strict=True)], abs=1e-6
+    )
+    assert other.asked == [texts]  # the fourth row, without a label, is rejected unasked
+    assert (summary.counts.rejected, summary.figures["scores already there, kept"]) == (1, 1)
+
+
+def test_a_score_that_names_no_teacher_does_not_stand_for_the_rows_own_label() -> None:
+    row = make_pair(1, source_label="1")
+    paid = PaidRows([("old.jsonl", make_pair(1, teacher_score=0.3))])
+    labels = SourceLabelTeacher(SourceLabelJudge("source", 1))
+    (found,), _ = distilled([row], DistillStage([labels, teacher()], paid=paid))
+    assert found["teacher_scores"] == {"source": 1.0, "t:one": score_of(row["document"])}
 
 
 def test_only_yes_without_texts_is_written() -> None:

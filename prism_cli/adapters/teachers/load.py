@@ -18,8 +18,8 @@ def load_teacher(spec: str, device: str = "auto") -> Teacher:
     if not spec.startswith("st:"):
         hint = f"; did you mean st:{spec}?" if "/" in spec and ":" not in spec else ""
         raise UsageError(
-            f"{spec}: no such teacher; expected st:minilm, st:PATH or st:HUB_ID, or PROVIDER/MODEL "
-            f"with a provider of the provider file{hint}"
+            f"{spec}: no such teacher; expected st:minilm, st:PATH, st:HUB_ID, source "
+            f"or PROVIDER/MODEL with a provider of the provider file{hint}"
         )
     path = st_path(spec)
     if st_kind(spec, path) == BI_ENCODER:

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SmolLM2-135M as a small reranker: `bash prism-tiny.sh BEIR_DIR [WORK]`, about two hours on two quiet cores.
+# Each line may be run again at any time: what is finished is skipped, training goes on from its checkpoint.
+# It asks nobody for money, and needs the extra `local` alone. BEIR_DIR needs a train split.
+set -euo pipefail
+
+corpus=$1
+work=${2:-prism-tiny}
+tests=${TESTS:-}               # BEIR folders to keep clear of and to measure on, with blanks between
+tokens=${TOKENS:-150}          # of query and document: short pairs are more pairs in the same time
+rows=${ROWS:-4000}
+
+# 1. Hard negatives from all of BM25's first 50, not the top few alone, and one document by lot.
+prism collect "$corpus" -o "$work/pairs.jsonl" --negatives 7 --to-rank 50 --random-negatives 1
+
+# 2. The corpus's own labels as verdicts and as the first scores, which cost nothing.
+prism relabel "$work/pairs.jsonl" -o "$work/judged.jsonl" --judge source
+prism distill "$work/judged.jsonl" -o "$work/labelled.jsonl" --teacher source
+
+# 3. Short pairs, as many relevant ones as there are; irrelevant ones fill up.
+prism sample "$work/labelled.jsonl" -o "$work/sampled.jsonl" --size "$rows" --max-pair-tokens "$tokens" \
+  --tokenizer hf:smollm2
+
+# 4. The mean of label and MiniLM: the label decides the side, MiniLM says how near a document comes.
+#    Contribution and evidence are sentences of the document.
+prism distill "$work/sampled.jsonl" -o "$work/written.jsonl" --teacher source --teacher st:minilm \
+  --generator extractive --max-sentences 1
+
+# 5. Train and dev rows that share no query, and nothing with the test sets.
+exclude=()
+for set in $tests; do exclude+=(--exclude-eval "$set"); done
+prism split "$work/written.jsonl" -o "$work/data" --dev-queries 60 ${exclude[@]+"${exclude[@]}"}
+
+# 6. Train, one process a core.
+torchrun --nproc_per_node "${PROCESSES:-2}" -m prism_cli train "$work/data/train.jsonl" -o "$work/model" \
+  --size prism-tiny --dev "$work/data/dev.jsonl" ${STEPS:+--max-steps "$STEPS"}
+
+# 7. Beside BM25, whose first candidates it reorders, and beside the untrained model.
+if [ -n "$tests" ]; then
+  # shellcheck disable=SC2086
+  prism eval $tests -o "$work/eval" --top-k "${TOP_K:-100}" --model hf:smollm2 --model "$work/model"
+fi

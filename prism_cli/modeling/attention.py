@@ -1,5 +1,6 @@
 """Which attention a model runs with: `--attn`."""
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +54,5 @@ def flash_kernel(model: Any) -> Callable[..., Tensor] | None:
     """flash-attn's kernel for rows of unequal length, where `model` was loaded for it."""
     if model.config._attn_implementation != "flash_attention_2":
         return None
-    from flash_attn import flash_attn_varlen_func
-
-    kernel: Callable[..., Tensor] = flash_attn_varlen_func
+    kernel: Callable[..., Tensor] = importlib.import_module("flash_attn").flash_attn_varlen_func
     return kernel

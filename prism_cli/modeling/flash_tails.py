@@ -35,9 +35,9 @@ class FlashTails:
         lengths = [len(tail) for tail in tails]
         self._prefixes = list({id(state): state for state in states if state}.values())
         offsets, stored = {}, 0
-        for state in self._prefixes:
-            offsets[id(state)] = stored
-            stored += state.length
+        for known in self._prefixes:
+            offsets[id(known)] = stored
+            stored += known.length
         where, places, start = [], [], stored
         lead, columns = max(before), max(before) + max(lengths)
         for row, (state, prefix, own) in enumerate(zip(states, before, lengths, strict=True)):

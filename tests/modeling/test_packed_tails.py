@@ -12,9 +12,12 @@ from prism_cli.modeling import packed_tails
 from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.hybrid_pass import HybridPass
-from tests.modeling.test_passes import PASSES, PREFIXES, ROWS, TOLERANCE, plain, some
+from tests.modeling.test_passes import PASSES, PREFIXES, TOLERANCE, plain, some
+from tests.modeling.test_passes import ROWS as UNLIKE
 from tests.modeling.tiny import tiny_model
 
+# Rows of like length, which attend together, behind prefixes of other lengths; and unlike ones.
+ROWS = [*UNLIKE, *((q, some(length)) for q, length in ((2, 30), (0, 28), (1, 30), (0, 27)))]
 TEXTS = [PREFIXES[q] + tail for q, tail in ROWS]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
@@ -25,11 +25,10 @@ DOCUMENT = (
 
 
 @pytest.fixture(scope="module")
-def tokenizer(model_cache: Path) -> PreTrainedTokenizerBase:
+def encoder(model_cache: Path) -> PromptEncoder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
-    return found
+        return PromptEncoder(AutoTokenizer.from_pretrained(smollm2_path()), PRISM_NO_THINK)
 
 
 class Script:
@@ -59,18 +58,11 @@ class Written:
     """
 
     def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        scripts: list[str],
-        limits: list[int],
-        *,
-        goes_back: bool,
+        self, encoder: PromptEncoder, scripts: list[str], limits: list[int], *, goes_back: bool
     ) -> None:
-        end = tokenizer.eos_token_id
-        ids = [tokenizer(script).input_ids + [end] * 20 for script in scripts]
+        ids = [encoder.tokenizer(script).input_ids + [encoder.eos_id] * 20 for script in scripts]
         model: Any = torch.nn.Module()
         model.get_output_embeddings = torch.nn.Identity
-        encoder = PromptEncoder(tokenizer, PRISM_NO_THINK)
         forward = Script(ids, goes_back=goes_back)
         writer = TextWriter(forward, model, encoder)
         prompts = [encoder.encode("where?", DOCUMENT)] * len(scripts)
@@ -96,12 +88,12 @@ SCRIPTS = [
 
 @pytest.mark.parametrize("goes_back", [True, False])
 def test_texts_end_behind_the_closing_tag_or_before_a_stop_or_at_their_limit(
-    tokenizer: PreTrainedTokenizerBase, goes_back: bool
+    encoder: PromptEncoder, goes_back: bool
 ) -> None:
     def length(text: str) -> int:
-        return len(tokenizer(text).input_ids)
+        return len(encoder.tokenizer(text).input_ids)
 
-    whole = Written(tokenizer, SCRIPTS, [60] * len(SCRIPTS), goes_back=goes_back)
+    whole = Written(encoder, SCRIPTS, [60] * len(SCRIPTS), goes_back=goes_back)
     assert whole.texts[:4] == ["yes" + WHOLE] * 4
     assert whole.counts[:4] == [length(WHOLE)] * 4
     assert whole.texts[4] == f"yes{BEGINNING}{SENTENCE}"
@@ -110,24 +102,23 @@ def test_texts_end_behind_the_closing_tag_or_before_a_stop_or_at_their_limit(
     assert whole.texts[6].endswith(f"a -> b, if a > 3 {SENTENCE}</evidence>")
     assert [parse_text(text).format_ok for text in whole.texts] == [True] * 4 + [False, False, True]
     limits = [length(BEGINNING) + place for place in (0, 1, 3, 7, 12, 13, 14)]
-    cut = Written(tokenizer, SCRIPTS, limits, goes_back=goes_back)
+    cut = Written(encoder, SCRIPTS, limits, goes_back=goes_back)
     assert cut.counts == [min(pair) for pair in zip(limits, whole.counts, strict=True)]
     assert all(map(str.startswith, whole.texts, cut.texts))
     assert (whole.passes.accepted > 100) == goes_back
 
 
-def test_rows_write_the_same_alone_and_together(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_rows_write_the_same_alone_and_together(encoder: PromptEncoder) -> None:
     limits = [40, 50, 9, 60, 50, 17, 60]
-    together = Written(tokenizer, SCRIPTS, limits, goes_back=True)
+    together = Written(encoder, SCRIPTS, limits, goes_back=True)
     for row, (script, limit) in enumerate(zip(SCRIPTS, limits, strict=True)):
-        alone = Written(tokenizer, [script], [limit], goes_back=True)
+        alone = Written(encoder, [script], [limit], goes_back=True)
         assert alone.texts == [together.texts[row]]
         assert alone.counts == [together.counts[row]]
 
 
-def test_closing_tag_is_seen_at_the_token_that_completes_it(
-    tokenizer: PreTrainedTokenizerBase,
-) -> None:
+def test_closing_tag_is_seen_at_the_token_that_completes_it(encoder: PromptEncoder) -> None:
+    tokenizer = encoder.tokenizer
     ends = Ends(set(), tokenizer, CLOSING)
     for behind in ("", "\n", ".", ">", "</evidence>", " é"):
         tokens = tokenizer(f"yes {SENTENCE} é{CLOSING}{behind}").input_ids

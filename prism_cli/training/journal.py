@@ -63,6 +63,7 @@ class Journal:
         matplotlib.use("svg")
         matplotlib.rcParams["svg.hashsalt"] = "prism"
         from matplotlib import pyplot
+        from matplotlib.ticker import MaxNLocator
 
         lines = [line | line.get(TIMED, {}) for line in self._lines]
         panels = [
@@ -83,6 +84,9 @@ class Journal:
             axis.set_title(title, loc="left", fontsize=10)
             axis.set_xlabel("step", fontsize=8)
             axis.tick_params(labelsize=8)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if not {"tokens_per_second", "peak_memory_bytes"}.isdisjoint(names):
+                axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
             if len(names) > 1:
                 axis.legend(fontsize=8, frameon=False)

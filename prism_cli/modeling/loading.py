@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from prism_cli.domain.prompting import Profile, profile_named
-from prism_cli.errors import ModelError
+from prism_cli.errors import MissingPackageError, ModelError
+from prism_cli.modeling.dequantizing import plain_weights
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
@@ -89,6 +90,7 @@ def load_model(
     kind = resolve_dtype(dtype, place)
     base, adapter = base_and_adapter(path)
     model = _load_weights(base, kind)
+    plain_weights(model, kind)
     if adapter is not None:
         model = _merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -256,6 +258,8 @@ def _load_weights(path: Path, dtype: torch.dtype) -> PreTrainedModel:
                 trust_remote_code=False,
                 output_loading_info=True,
             )
+    except ImportError as error:  # of quantised weights
+        raise MissingPackageError(error.name or "torchao", "quantize") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {path}: cannot be loaded: {_first(error)}") from error
     if missing := sorted(report["missing_keys"]):

@@ -21,9 +21,10 @@ from transformers import (
 )
 
 from prism_cli.domain.prompting import Profile, profile_named
-from prism_cli.errors import ModelError
+from prism_cli.errors import MissingPackageError, ModelError
 from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.chat_profile import template_profile
+from prism_cli.modeling.dequantizing import plain_weights
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
@@ -98,6 +99,7 @@ def load_model(
     check_attention(attn, place, kind)
     base, adapter = base_and_adapter(path)
     model = _load_weights(base, kind, attn, nf4_options(kind, place) if four_bits else {})
+    plain_weights(model, kind)
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -238,6 +240,8 @@ def _load_weights(
                 output_loading_info=True,
                 **options,
             )
+    except ImportError as error:  # of quantised weights
+        raise MissingPackageError(error.name or "torchao", "quantize") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {path}: cannot be loaded: {_first(error)}") from error
     if missing := sorted(report["missing_keys"]):

@@ -12,7 +12,9 @@ from huggingface_hub.repocard import metadata_load
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from sentence_transformers import CrossEncoder
 
+from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.prompting import PRISM
 from prism_cli.exporting import papers, quantizing, run
 from prism_cli.modeling.loading import load_model, model_fingerprint
@@ -24,6 +26,7 @@ from tests.exporting.conftest import Exported, write_model
 from tests.reporting.evaluations import ranking, written
 
 HOSTILE = "run|a`<script>*x*"
+PAIRS = [("capital of France?", "Paris."), ("capital of France?", "Water and light.")]
 
 
 def names(folder: Path) -> set[str]:
@@ -273,9 +276,17 @@ def test_quantizing_needs_its_extra(llama: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_quantized_weights_are_small_and_near(llama: Path, tmp_path: Path) -> None:
     pytest.importorskip("torchao")
-    done = prism("export", llama, "-o", "out", "--quantize", "int8", "--json")
+    done = prism(
+        "export", llama, "-o", "out", "--quantize", "int8", "--dtype", "bfloat16", "--json"
+    )
     assert done.returncode == 0, done.stderr
     check = json.loads(done.stdout)["check"]
     assert 0 < check["largest"] < 1
-    assert load_model("out").model is not None
+    ours = load_reranker("out", device="cpu", dtype="float32").logits(PAIRS)
+    wide = {"dtype": torch.float32}
+    theirs = CrossEncoder("out", device="cpu", local_files_only=True, model_kwargs=wide)
+    identity = torch.nn.Identity()
+    found = theirs.predict(PAIRS, activation_fn=identity, show_progress_bar=False)
+    assert found.tolist() == pytest.approx(ours, abs=1e-2)
+    refused(prism("export", "out", "-o", "again"), 3, "its weights are quantised")
     assert "int8" in Path("out/README.md").read_text()

@@ -17,7 +17,7 @@ from prism_cli.rows.candidates import candidates, check_rerank_row
 
 WINDOW_PAIRS = 2048
 """Pairs that are planned into batches together; a query is never divided."""
-ENGINES = ("transformers",)
+ENGINES = ("transformers", "vllm")
 
 Documents = Sequence[str | Mapping[str, Any]]
 """Texts, or {"text", "doc_id", "title"}, of which text alone must be there."""
@@ -41,17 +41,19 @@ class Reranker:
 
     Args:
         model: a model spec (hf:smollm2, a path, a run directory, a hub id), or a loaded runtime.
-        engine: transformers.
+        engine: transformers, or vllm, for a GPU that it has to itself.
         device: auto, cpu, cuda, cuda:1, …
         dtype: auto (float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16.
-        attn: attention implementation; None for the model's own choice.
+        attn: attention: auto, sdpa, eager or flash_attention_2.
         profile: prompt profile; None for the model's own.
         max_tokens: prompt tokens; longer documents are cut.
         batch_tokens: document tokens of a batch, padding included; None for what suits the device.
+        max_new_tokens: the longest text that will be asked for; vllm reserves room for it.
 
     Raises:
         ModelError: the model cannot be loaded, or is not fit to rerank.
-        ArgumentError: no such engine.
+        ArgumentError: no such engine, or an argument that it chooses itself.
+        MissingPackageError: vllm is not installed.
     """
 
     def __init__(
@@ -61,26 +63,29 @@ class Reranker:
         engine: str = "transformers",
         device: str = "auto",
         dtype: str = "auto",
-        attn: str | None = None,
+        attn: str = "auto",
         profile: str | None = None,
         max_tokens: int = 10_240,
         batch_tokens: int | None = None,
+        max_new_tokens: int = 512,
     ) -> None:
         if engine not in ENGINES:
             raise ArgumentError(f"engine {engine!r}: unknown; one of {', '.join(ENGINES)}")
-        if isinstance(model, str):
+        own = {"device": device, "attn": attn, "batch_tokens": batch_tokens}
+        given = [name for name, value in own.items() if value not in ("auto", None)]
+        if engine == "vllm" and given:
+            raise ArgumentError(f"engine vllm chooses {', '.join(given)} itself; leave it out")
+        settings: dict[str, Any] = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
+        if not isinstance(model, str):
+            pass
+        elif engine == "vllm":
+            from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
+
+            model = load_vllm_reranker(model, max_new_tokens=max_new_tokens, **settings)
+        else:
             from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 
-            chosen: dict[str, Any] = {} if attn is None else {"attn": attn}
-            model = load_reranker(
-                model,
-                device=device,
-                dtype=dtype,
-                profile=profile,
-                max_tokens=max_tokens,
-                batch_tokens=batch_tokens,
-                **chosen,
-            )
+            model = load_reranker(model, **settings | own)
         self.runtime: RerankRuntime = model
         self._turn = threading.Lock()
 

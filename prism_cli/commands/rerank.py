@@ -79,6 +79,10 @@ def rerank(
     attn: Annotated[
         str | None, _setting("auto, sdpa, eager or flash_attention_2. Default auto: sdpa.")
     ] = None,
+    engine: Annotated[
+        str | None,
+        _setting("transformers, or vllm on a GPU that it has to itself. Default transformers."),
+    ] = None,
     profile: Annotated[
         str | None,
         _setting("Prompt: prism, prism-no-think or qwen3-reranker. Default by the model."),
@@ -130,6 +134,7 @@ def rerank(
         "dtype": dtype,
         "device": device,
         "attn": attn,
+        "engine": engine,
         "profile": profile,
         "seed": common.seed,
     }
@@ -159,6 +164,8 @@ def rerank(
         device=config.device,
         dtype=config.dtype,
         attn=config.attn,
+        engine=config.engine,
+        max_new_tokens=config.max_new_tokens,
         profile=config.profile,
         max_tokens=config.max_tokens,
         batch_tokens=config.batch_tokens,

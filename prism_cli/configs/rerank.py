@@ -37,6 +37,9 @@ class RerankConfig(StageConfig):
     attn: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
         "auto", description="Attention; auto: torch's fused kernels (sdpa)."
     )
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="vllm: for a GPU that it has to itself (extra vllm)."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
     batch_tokens: int | None = Field(
         None,

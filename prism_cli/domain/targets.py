@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from prism_cli.errors import RowError
 
-EVIDENCE_END = "</evidence>"
-"""Behind it a text is complete."""
 _OWN_TAG = re.compile(r"<(/?(?:contribution|evidence))>")
 _PAIRS = {
     tag: re.compile(f"<{tag}>((?:(?!</?{tag}>).)*)</{tag}>", re.DOTALL)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.modeling.digests import remembered_sha256
-from prism_cli.modeling.loading import base_and_adapter, base_of, model_fingerprint, model_path
+from prism_cli.modeling.loading import base_and_adapter, base_of, model_fingerprint
+from prism_cli.modeling.model_path import model_path
 from prism_cli.shards.manifest import InputRecord, read_manifest
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

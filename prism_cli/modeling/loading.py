@@ -99,7 +99,8 @@ def load_model(
     check_attention(attn, place, kind)
     base, adapter = base_and_adapter(path)
     model = _load_weights(base, kind, attn, nf4_options(kind, place) if four_bits else {})
-    plain_weights(model, kind)
+    if not four_bits:
+        plain_weights(model, kind)
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -188,7 +189,7 @@ def choose_profile(
     if found is not None:
         return found
     if _is_adapter(path):
-        return choose_profile(model_path(_base_of(path), weights=False), tokenizer)
+        return choose_profile(model_path(base_of(path), weights=False), tokenizer)
     think = {"<think>", "</think>"} <= set(tokenizer.get_added_vocab())
     return guess_profile(_model_name(path), think)
 

@@ -31,6 +31,7 @@ from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards
 from prism_cli.training.arguments import training_arguments
 from prism_cli.training.batches import Steps
+from prism_cli.training.between import Enough, Hooks
 from prism_cli.training.checkpoints import checkpoint_step
 from prism_cli.training.data import TokenizedRows
 from prism_cli.training.dev import dev_metrics, selected_by, selection_value
@@ -42,7 +43,7 @@ from prism_cli.training.publish import publish_model, published_figures
 from prism_cli.training.request import TrainRequest
 from prism_cli.training.sharded import whole_weights
 from prism_cli.training.team import Team
-from prism_cli.training.trainer import Enough, Hooks, PrismTrainer, Weights
+from prism_cli.training.trainer import PrismTrainer, Weights
 
 
 def train(request: TrainRequest) -> dict[str, Any]:

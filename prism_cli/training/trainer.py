@@ -7,7 +7,7 @@ make as many passes as the one with the most.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,6 @@ from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer import SCHEDULER_NAME
@@ -32,6 +29,7 @@ from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.modeling.storing import storing
 from prism_cli.training.batches import Steps, token_batches
+from prism_cli.training.between import Between, Hooks
 from prism_cli.training.checkpoints import commit_checkpoint
 from prism_cli.training.meter import TIMED, Meter
 from prism_cli.training.publish import save_weights
@@ -50,29 +48,6 @@ class Weights:
     gamma_sft: float
     rows_per_step: int
     tokens_per_batch: int
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """What the run does around the steps; every process calls all of them.
-
-    Attributes:
-        on_resume: told the step of the checkpoint, once its weights are loaded.
-        on_step: told the step that is done, from 1; before it is committed.
-        stopping: whether to commit and stop after the step.
-        enough: whether the run is over before its last step.
-        on_log: told step and figures.
-    """
-
-    on_resume: Callable[[int], None]
-    on_step: Callable[[int], None]
-    stopping: Callable[[], bool]
-    enough: Callable[[], bool]
-    on_log: Callable[[int, dict[str, Any]], None]
-
-
-class Enough(Exception):
-    """A checkpoint from which a run resumed was its last: leaves `PrismTrainer.train`."""
 
 
 class PrismTrainer(Trainer):
@@ -101,7 +76,7 @@ class PrismTrainer(Trainer):
             model=forward,
             args=arguments,
             train_dataset=steps,
-            callbacks=[_Between(hooks, self._meter)],
+            callbacks=[Between(hooks, self._meter)],
         )
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
@@ -162,7 +137,7 @@ class PrismTrainer(Trainer):
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
             shortest = min(rows, key=lambda row: row.tokens)
             passes += [([shortest], 0.0)] * (most - len(passes))
-        done: list[tuple[Sequence[TokenizedRow], Tensor, Tensor, Tensor]] = []
+        done: list[tuple[list[TokenizedRow], Tensor, Tensor, Tensor]] = []
         with self.accelerator.no_sync(model) if self._apart else nullcontext():
             for some, counts in passes:
                 batch = RowBatch.of(some, device)
@@ -176,7 +151,8 @@ class PrismTrainer(Trainer):
         for some, logit, pointwise, sft in done:  # none of a step that did not fit into memory
             self._meter.add(some, logit, pointwise, sft)
             total += (pointwise + sft).sum()
-        return total * (processes / weights.rows_per_step)
+        loss: Tensor = total * (processes / weights.rows_per_step)
+        return loss
 
     def _pass(
         self, model: nn.Module, batch: RowBatch, rows: Sequence[TokenizedRow]
@@ -263,7 +239,7 @@ class PrismTrainer(Trainer):
     def _prepare_for_training(self, max_steps: Any, dataloader: Any, resume: Any) -> Any:
         if resume and self.is_fsdp_enabled:
             self._load_weights(resume)  # before they are split
-        return super()._prepare_for_training(max_steps, dataloader, resume)
+        return super()._prepare_for_training(max_steps, dataloader, resume)  # type: ignore[no-untyped-call]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not self.is_fsdp_enabled:
@@ -293,41 +269,6 @@ class PrismTrainer(Trainer):
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 commit_checkpoint(staging / name, self._checkpoints, self._keep)
-
-
-class _Between(TrainerCallback):
-    def __init__(self, hooks: Hooks, meter: Meter) -> None:
-        self._hooks = hooks
-        self._meter = meter
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        if state.global_step:
-            self._hooks.on_resume(state.global_step)
-            if self._hooks.enough():
-                raise Enough
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self._meter.start()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        self._meter.stop()
-        self._hooks.on_step(state.global_step)
-        enough = self._hooks.enough()
-        last = enough or state.global_step >= state.max_steps
-        control.should_log = control.should_log or last
-        if enough:
-            control.should_save = True
-            control.should_training_stop = True
-        if self._hooks.stopping() and not last:
-            control.should_save = True
-            control.should_training_stop = True
-        return control
 
 
 def _only(items: Sequence[list[TokenizedRow]]) -> list[TokenizedRow]:

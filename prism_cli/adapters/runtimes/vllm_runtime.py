@@ -12,15 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prism_cli.domain.targets import EVIDENCE_END
+from prism_cli.adapters.runtimes.text_writer import CLOSING
 from prism_cli.errors import MissingPackageError, ModelError, RowError
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
-from prism_cli.modeling.loading import (
-    choose_profile,
-    load_tokenizer,
-    model_fingerprint,
-    model_path,
-)
+from prism_cli.modeling.loading import choose_profile, load_tokenizer, model_fingerprint
+from prism_cli.modeling.model_path import model_path
 from prism_cli.ports import Reply, RerankTask, Usage
 
 BATCH_PAIRS = 512
@@ -114,7 +110,7 @@ class VllmReranker:
         settings: list[dict[str, Any]] = [
             {
                 "max_tokens": limit,
-                "stop": [EVIDENCE_END],
+                "stop": [CLOSING],
                 "include_stop_str_in_output": True,
                 "stop_token_ids": self._stops,
             }
@@ -142,7 +138,7 @@ class VllmReranker:
     def _text(self, tokens: list[int]) -> str:
         ids = [self.encoder.yes_id, *tokens]
         text = str(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
-        head, end, _ = text.partition(EVIDENCE_END)
+        head, end, _ = text.partition(CLOSING)
         return head + end
 
 

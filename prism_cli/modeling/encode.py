@@ -215,11 +215,10 @@ class PromptEncoder:
     def _verdict(self, word: str) -> int:
         ids: list[int] = self._plain.encode(word).ids
         behind = self._whole.encode(self.profile.suffix + word, add_special_tokens=False).ids
-        if len(ids) != 1 or behind != self._suffix_ids + ids:
-            found = len(behind) - len(self._suffix_ids)
+        if len(ids) != 1 or behind[-1:] != ids:
             raise ModelError(
-                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, alone and "
-                f"behind the prompt, found {len(ids)} and {found}, or others; a reranker reads its "
+                f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, the same "
+                f"alone and behind the prompt, found {ids} and {behind[-1:]}; a reranker reads its "
                 "score from that token. Choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
             )
         return ids[0]

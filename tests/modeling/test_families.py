@@ -19,7 +19,7 @@ TOLERANCE = 1e-5
 # Logits here are below 1. Hidden states in bfloat16 move by up to .05 (test_passes.py) and meet 48
 # weights of the head of .1 each. Largest found: .007 by batching, .053 against float32.
 BF16_TOLERANCE = 0.05
-NEW_TOKENS = 24
+NEW_TOKENS = 22
 # Seeds of models that say yes.
 CASES = [
     ("llama", "llama3", {"tied": False, "kv_heads": 4}),
@@ -79,8 +79,10 @@ def test_scores_and_texts_are_those_of_the_plain_model(
         value = replies[task].value
         assert value["logit"] == pytest.approx(expected, abs=TOLERANCE, rel=TOLERANCE)
         assert ours.logits([pair]) == pytest.approx([expected], abs=TOLERANCE, rel=TOLERANCE)
+        assert ("text" in value) == (expected > 0)
         if expected > 0:
             said_yes += 1
+        if 0 < said_yes <= 3 and expected > 0:  # the uncached loop is slow
             tokens = greedy(model, [*ids, encoder.yes_id], {encoder.eos_id, 2})
             text = ours.loaded.tokenizer.decode([encoder.yes_id, *tokens], skip_special_tokens=True)
             assert value["text"] == text

@@ -150,5 +150,5 @@ def test_lone_surrogates_are_an_error_of_their_own_row(tokenizer: Any) -> None:
 
 def test_a_tokenizer_that_puts_spaces_of_its_own_is_refused() -> None:
     # Alone it writes "▁yes", behind the prompt "yes".
-    with pytest.raises(ModelError, match="'yes' to be one token, alone and behind the prompt"):
+    with pytest.raises(ModelError, match="'yes' to be one token, the same alone and behind"):
         PromptEncoder(sentencepiece_like(), PRISM_NO_THINK)

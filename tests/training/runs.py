@@ -171,7 +171,7 @@ class Child:
 
     def end(self) -> int:
         """Wait; the exit code, negative for a signal."""
-        self.process.join(240)
+        self.process.join(600)
         assert self.process.exitcode is not None, self.said
         return self.process.exitcode
 

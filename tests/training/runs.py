@@ -158,7 +158,7 @@ class Child:
 
     def wait_for(self, path: Path) -> None:
         """Until `path` exists."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not path.exists():
             assert self.process.is_alive(), self.said
             assert time.monotonic() < deadline, self.said

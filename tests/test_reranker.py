@@ -188,3 +188,8 @@ def test_killed_between_scores_and_texts_goes_on(model: Path, tmp_path: Path) ->
     assert second["counts"] == first["counts"]
     assert first["counts"]["dropped"] == {"behind the best 2 of its query": 2}
     assert first["figures"]["evidence"]["tokens_kept"] <= 9 * len(QUERIES)
+
+
+def test_vllm_chooses_device_and_batches_itself() -> None:
+    with pytest.raises(ArgumentError, match="engine vllm chooses device, batch_tokens itself"):
+        Reranker("hf:smollm2", engine="vllm", device="cpu", batch_tokens=9)

@@ -178,6 +178,8 @@ def packed_attention(
     sizes.append(query.shape[2] - sum(sizes))
     heads = [torch.split(one[0].transpose(0, 1), sizes) for one in (query, key, value)]
     trunk, *rows, filler = (Heads(*parts) for parts in zip(*heads, strict=True))
+    # What attention keeps for its gradient are copies: a view would keep all tokens' heads.
+    trunk = Heads(*(one.clone() for one in trunk))
     outputs = [
         _attended(_padded(own, span), trunk, span, scaling, dropout)
         for own, span in zip(rows, layout.spans, strict=True)
@@ -233,12 +235,29 @@ def _attended(
 
 def _padded(own: Heads, span: Span) -> Heads:
     """[tokens, heads, head_dim] as [rows, longest, heads, head_dim], zeros behind shorter rows."""
-    each = []
-    for one in own:
-        room = one.new_zeros(span.rows * span.longest, *one.shape[1:])
-        filled = room.index_copy(0, span.place, one)
-        each.append(filled.view(span.rows, span.longest, *one.shape[1:]))
-    return Heads(*each)
+    padded: Any = _Padded.apply
+    return Heads(
+        *(
+            padded(one, span.place, span.rows * span.longest).view(
+                span.rows, span.longest, *one.shape[1:]
+            )
+            for one in own
+        )
+    )
+
+
+class _Padded(torch.autograd.Function):
+    """The inverse of `_Unpadded`; index_copy would keep what it copies."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, place: Tensor, room: int) -> Tensor:
+        ctx.save_for_backward(place)
+        return rows.new_zeros(room, *rows.shape[1:]).index_copy_(0, place, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (place,), (gradient,) = ctx.saved_tensors, gradients
+        return gradient.index_select(0, place), None, None
 
 
 class _Unpadded(torch.autograd.Function):

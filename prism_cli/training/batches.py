@@ -1,9 +1,9 @@
 """A step's rows, and how they are split into passes through the model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -81,7 +81,6 @@ def token_batches(
     return batches
 
 
-def _lengths(rows: TokenizedRows, column: str) -> NDArray[np.int64]:
-    lengths = pc.list_value_length(rows.table.data.column(column)).to_numpy()
-    found: NDArray[np.int64] = lengths.astype(np.int64)
-    return found
+def _lengths(rows: TokenizedRows, column: str) -> NDArray[Any]:
+    chunks = rows.table.data.column(column).chunks
+    return np.concatenate([chunk.value_lengths().to_numpy() for chunk in chunks])

@@ -132,6 +132,7 @@ class PrismTrainer(Trainer):
     def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
         weights, processes = self._weights, self.args.world_size
         device, sharded = self.args.device, self.is_fsdp_enabled
+        passes: list[tuple[Sequence[TokenizedRow], float]]
         passes = [(some, 1.0) for some in token_batches(rows, self._budget, self._like)]
         if sharded:
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
@@ -239,7 +240,9 @@ class PrismTrainer(Trainer):
     def _prepare_for_training(self, max_steps: Any, dataloader: Any, resume: Any) -> Any:
         if resume and self.is_fsdp_enabled:
             self._load_weights(resume)  # before they are split
-        return super()._prepare_for_training(max_steps, dataloader, resume)  # type: ignore[no-untyped-call]
+        return super()._prepare_for_training(  # type: ignore[no-untyped-call]
+            max_steps, dataloader, resume
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not self.is_fsdp_enabled:

@@ -158,7 +158,7 @@ class Child:
 
     def wait_for(self, path: Path) -> None:
         """Until `path` exists."""
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 300
         while not path.exists():
             assert self.process.is_alive(), self.said
             assert time.monotonic() < deadline, self.said
@@ -171,7 +171,7 @@ class Child:
 
     def end(self) -> int:
         """Wait; the exit code, negative for a signal."""
-        self.process.join(240)
+        self.process.join(600)
         assert self.process.exitcode is not None, self.said
         return self.process.exitcode
 

@@ -21,7 +21,7 @@ SETTINGS = (
 FULL = ("--set", "method=full", "--set", "learning_rate=1e-3")
 METHODS: dict[str, tuple[str, ...]] = {"lora": (), "full": FULL}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def settings(toy: Toy, method: str = "lora") -> tuple[str | Path, ...]:
@@ -51,8 +51,8 @@ def said(team: list[Child]) -> str:
 def alone(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
     """Runs of one process, by method."""
     toy = make_toy(tmp_path_factory.mktemp("alone"), tiny_model)
-    children = {name: toy.child(*settings(toy, name), run=name) for name in METHODS}
-    for child in children.values():
+    for name in METHODS:
+        child = toy.child(*settings(toy, name), run=name)
         assert child.end() == 0, child.said
     return {name: toy.folder / name for name in METHODS}
 

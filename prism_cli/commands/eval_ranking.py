@@ -73,7 +73,7 @@ def evaluate(
     dtype: Annotated[
         str | None,
         typer.Option(
-            help="auto (default: float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16.",
+            help="auto (default: float32 on a CPU, bfloat16 on CUDA), fast, float32, …",
             show_default=False,
         ),
     ] = None,

@@ -73,7 +73,10 @@ def rerank(
         _setting("Document tokens of a batch. Default 2048 on CPU, what memory takes on CUDA."),
     ] = None,
     dtype: Annotated[
-        str | None, _setting("auto, float32, bfloat16 or float16. Default auto: by the device.")
+        str | None,
+        _setting(
+            "auto (default: float32 on a CPU, bfloat16 on CUDA), fast, float32, bfloat16, float16."
+        ),
     ] = None,
     device: Annotated[str | None, _setting("auto, cpu, cuda, cuda:1. Default auto.")] = None,
     attn: Annotated[

@@ -31,7 +31,7 @@ class EvalConfig(StageConfig):
     )
     top_k: int = Field(100, ge=1, le=10_000, description="Candidates a query, from 1 to 10000.")
     device: str = Field("auto", description="auto (CUDA where there is one), cpu, cuda, cuda:1, …")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["auto", "fast", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
     )
     attn: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(

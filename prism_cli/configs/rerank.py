@@ -31,7 +31,7 @@ class RerankConfig(StageConfig):
         None, ge=1, description="Tokens of all texts of a query together, best document first."
     )
     max_new_tokens: int = Field(512, ge=1, description="Longest text, in tokens.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["auto", "fast", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
     )
     attn: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(

@@ -81,8 +81,10 @@ class TrainConfig(StageConfig):
     gradient_checkpointing: bool = Field(
         True, description="Less memory, about a third more time: activations are computed twice."
     )
-    dtype: Literal["bfloat16", "float32"] = Field(
-        "bfloat16", description="bfloat16: frozen weights and matrix products; float32: all."
+    dtype: Literal["fast", "bfloat16", "float32"] = Field(
+        "bfloat16",
+        description="bfloat16: frozen weights and matrix products; float32: all; fast: bfloat16 "
+        "where the processor has products for it.",
     )
     quantize_base: Literal["nf4"] | None = Field(
         None,

@@ -2,6 +2,7 @@
 from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.modeling.loading import load_encoder, resolve_device
+from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
 from prism_cli.modeling.model_path import model_path
 from prism_cli.shards.reader import Shard, find_shards, measure
 from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
@@ -19,12 +20,20 @@ from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.request import TrainRequest
 
 
+def settled(request: TrainRequest) -> TrainRequest:
+    """The request with the number type that `fast` means on this machine."""
+    kind = resolve_dtype(request.config.dtype, resolve_device(request.device))
+    config = request.config.model_copy(update={"dtype": str(kind).removeprefix("torch.")})
+    return replace(request, config=config)
+
+
 def plan_only(request: TrainRequest) -> dict[str, Any]:
     """The plan's figures of a run that is not begun; nothing stays on the disk.
 
     Raises:
         MissingDataError, ModelError, UsageError: as `train`.
     """
+    request = settled(request)
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
     encoder = prompt_encoder(request.config)
     digests = [[measure(one.path).sha256 for one in some] for some in (shards, dev_shards)]

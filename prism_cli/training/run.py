@@ -38,7 +38,13 @@ from prism_cli.training.dev import dev_metrics, selected_by, selection_value
 from prism_cli.training.journal import Journal
 from prism_cli.training.papers import MANIFEST, claim, clear_scratch, decontamination, look_at
 from prism_cli.training.plan import Plan, make_plan
-from prism_cli.training.preparing import prompt_encoder, start_from, tell, tokenized_rows
+from prism_cli.training.preparing import (
+    prompt_encoder,
+    settled,
+    start_from,
+    tell,
+    tokenized_rows,
+)
 from prism_cli.training.publish import publish_model, published_figures
 from prism_cli.training.request import TrainRequest
 from prism_cli.training.sharded import whole_weights
@@ -56,6 +62,7 @@ def train(request: TrainRequest) -> dict[str, Any]:
         LockedError, MissingDataError, ModelError, StorageError, UsageError: as they say.
         InterruptedRunError, LimitReachedError: after a checkpoint; the same command goes on.
     """
+    request = settled(request)
     team = Team(on_cpu=resolve_device(request.device).type == "cpu")
     with output_lock(request.run) if team.main else nullcontext():
         content = _train(request, team)

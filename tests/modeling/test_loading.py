@@ -183,3 +183,12 @@ def test_devices_and_types_that_are_not_there_are_told(checkpoint: Path) -> None
     with pytest.raises(ModelError, match="--dtype int8"):
         load_model(str(checkpoint), dtype="int8")
     assert resolve_dtype("auto", torch.device("cuda")) == torch.bfloat16
+
+
+def test_fast_is_what_the_processor_has_products_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    for able, kind in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
+        assert resolve_dtype("fast", cpu) is kind
+    assert resolve_dtype("auto", cpu) is torch.float32
+    assert resolve_dtype("fast", torch.device("cuda")) is torch.bfloat16

@@ -36,4 +36,4 @@ def test_text_copies_from_itself() -> None:
 
 def test_end_of_a_sentence_ends_a_proposal() -> None:
     assert after([1, 2, 3, 0, 4, 5, 6, 7], [1, 2], breaks=(0,)) == [3, 0]
-    assert after([1, 2, 3, 0, 4, 5, 6, 7], [1, 2, 3, 0], breaks=(0,)) == [4, 5, 6, 7]
+    assert after([1, 2, 3, 0, 4, 5, 6, 7], [1, 2, 3, 0], most=3, breaks=(0,)) == [4, 5, 6]

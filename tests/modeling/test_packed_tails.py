@@ -57,7 +57,7 @@ def test_tails_of_many_blocks_equal_whole_prompts(
     close(same, plain(model, [PREFIXES[0] + ROWS[1][1], PREFIXES[0] + ROWS[5][1]]))
     assert batch is not None
     tokens = some(len(ROWS))
-    after = forward.step(batch, torch.tensor(tokens))
+    after = forward.step(batch, [[token] for token in tokens])
     close(after, plain(model, [[*t, token] for t, token in zip(TEXTS, tokens, strict=True)]))
 
 
@@ -105,7 +105,7 @@ def test_flash_attention_is_given_each_row_end_to_end() -> None:
     close(hidden, plain(model, texts))
     assert batch is not None
     tokens = some(len(ROWS))
-    after = forward.step(batch, torch.tensor(tokens))
+    after = forward.step(batch, [[token] for token in tokens])
     close(after, plain(model, [[*t, token] for t, token in zip(texts, tokens, strict=True)]))
 
 

@@ -25,6 +25,9 @@ TOLERANCE = 1e-5
 # bfloat16 keeps 8 bits: one rounding of a hidden state of 2 to 4 moves it by up to 2**-7, and some
 # ten roundings a layer fall otherwise in another order of work. Largest of five seeds: .055.
 BF16_TOLERANCE = 0.1
+# Of hidden states behind linear layers: step by step they sum in another order than by chunks.
+# Scores, which come before any step, are held to 1e-5 by the tests of families.
+FLOAT32 = {"llama": TOLERANCE, "qwen3": TOLERANCE, "qwen3_5": 5e-5}
 LOT = random.Random(3)
 
 
@@ -82,7 +85,7 @@ def test_twenty_tokens_with_rows_leaving_equal_whole_texts(
         tokens = some(len(texts))
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
         hidden = step(forward, batch, tokens)
-        close(hidden, plain(model, texts))
+        close(hidden, plain(model, texts), FLOAT32[shape])
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -103,7 +106,7 @@ def test_many_tokens_outgrow_the_buffers_without_a_trace(
         tokens = some(2)
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
         hidden = step(forward, batch, tokens)
-    close(hidden, plain(model, texts))
+    close(hidden, plain(model, texts), FLOAT32[shape])
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
@@ -118,13 +121,17 @@ def test_any_weights_and_groups_padded_on_both_sides(
     hidden, batch = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=True)
     assert batch is not None
     texts = [PREFIXES[q] + tail for q, tail in ROWS]
-    close(hidden, plain(model, texts))
+    close(hidden, plain(model, texts), FLOAT32[shape])
     for (q, tail), together in zip(ROWS, hidden, strict=True):
         alone, _ = forward.extend([states[q]], [tail], keep=False)
-        close(alone[0], together)
+        close(alone[0], together, FLOAT32[shape])
     tokens = some(len(texts))
     hidden = step(forward, batch, tokens)
-    close(hidden, plain(model, [[*t, one] for t, one in zip(texts, tokens, strict=True)]))
+    close(
+        hidden,
+        plain(model, [[*t, one] for t, one in zip(texts, tokens, strict=True)]),
+        FLOAT32[shape],
+    )
 
 
 @pytest.mark.parametrize("lengths", [(1,), (1, 1, 1), (63, 64, 65), (64, 64), (1, 130, 64), (200,)])
@@ -153,14 +160,14 @@ def test_chunks_and_single_tokens_of_linear_layers(
     for name in calls:
         monkeypatch.setattr(modeling_qwen3_5, f"torch_{name}_gated_delta_rule", counted(name))
     hidden, batch = forward.extend([state] * len(tails), tails, keep=True)
-    close(hidden, expected)
+    close(hidden, expected, FLOAT32["qwen3_5"])
     single = max(lengths) == 1
     assert calls == {"chunk": 0 if single else 3, "recurrent": 3 if single else 0}
     assert batch is not None
     tokens = some(len(tails))
     hidden = step(forward, batch, tokens)
     texts = [[*prefix, *tail, token] for tail, token in zip(tails, tokens, strict=True)]
-    close(hidden, plain(model, texts))
+    close(hidden, plain(model, texts), FLOAT32["qwen3_5"])
     assert calls["recurrent"] == (6 if single else 3)
 
 
@@ -179,7 +186,7 @@ def test_rows_spread_and_leave_as_by_reorder_cache(shape: str) -> None:
     state = forward.prefill([prefix])[0]
     ours, batch = forward.extend([state] * 3, tails, keep=True)
     assert batch is not None
-    close(ours, theirs[:, -1])
+    close(ours, theirs[:, -1], FLOAT32[shape])
     order = [2, 0]
     cache.reorder_cache(torch.tensor(order))
     batch = gathered([(batch, order)], forward.attention)
@@ -187,7 +194,7 @@ def test_rows_spread_and_leave_as_by_reorder_cache(shape: str) -> None:
         tokens = some(2)
         ids = torch.tensor(tokens)[:, None]
         theirs = core(ids, past_key_values=cache, use_cache=True).last_hidden_state
-        close(step(forward, batch, tokens), theirs[:, -1])
+        close(step(forward, batch, tokens), theirs[:, -1], FLOAT32[shape])
     # The prefix serves the next batch as it was.
     again, _ = forward.extend([state] * 3, tails, keep=False)
     close(again, ours)
@@ -226,7 +233,7 @@ def test_rows_of_two_batches_go_on_together(
         tokens = some(4)
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
         hidden = step(forward, together, tokens)
-        close(hidden, plain(model, texts))
+        close(hidden, plain(model, texts), FLOAT32[shape])
 
 
 @pytest.mark.parametrize("shape", ["llama", "qwen3"])
@@ -256,8 +263,8 @@ def test_several_tokens_in_one_step_may_be_taken_back(shape: str) -> None:
             texts = [texts[row] for row in (4, 1, 2, 0, 3, 5)]
 
 
-def close(one: Tensor, other: Tensor) -> None:
-    torch.testing.assert_close(one, other, atol=TOLERANCE, rtol=TOLERANCE)
+def close(one: Tensor, other: Tensor, tolerance: float = TOLERANCE) -> None:
+    torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
 
 
 @torch.inference_mode()

@@ -97,12 +97,12 @@ def test_tokens_of_a_batch_stand_in_the_manifest_and_are_used_again(tmp_path: Pa
     source.write_bytes(jsonl([make_pair(document=str(number)) for number in range(3)]))
     first = BudgetedReranker()
     with pytest.raises(KeyboardInterrupt):
-        run_rows(RerankStage(first, max_new_tokens=0), [str(source)], options)
+        run_rows(RerankStage(Reranker(first), RankOptions(evidence=False)), [str(source)], options)
     assert orjson.loads(manifest.read_bytes())["batch_plan"]["batch_tokens"] == 900
     second = BudgetedReranker()
     second.batch_tokens = 70
     source.write_bytes(jsonl([make_pair(document=str(number)) for number in range(2)]))
-    run_rows(RerankStage(second, max_new_tokens=0), [str(source)], options)
+    run_rows(RerankStage(Reranker(second), RankOptions(evidence=False)), [str(source)], options)
     assert second.batch_tokens == 450
     assert orjson.loads(manifest.read_bytes())["batch_plan"]["batch_tokens"] == 450
 

@@ -104,7 +104,7 @@ def test_killed_again_and_again(
         calls = moments.randrange(15_000 if number % 2 else 40_000)
         ends.append(toy.child(*words, arm=(die_within, calls)).end())
     assert set(ends) <= {0, -signal.SIGKILL}
-    assert ends.count(-signal.SIGKILL) >= 5
+    assert ends.count(-signal.SIGKILL) >= 3
     last = toy.child(*words)
     assert last.end() == 0, last.said
     assert made(toy) == undisturbed

@@ -71,7 +71,7 @@ def test_two_processes_have_the_losses_and_the_adapter_of_one(
 ) -> None:
     team = toy.team(*settings(toy))
     assert ended(team) == [0, 0], said(team)
-    assert said(team).count("8 steps") == 1  # of both, one speaks
+    assert said(team).count(": 8 steps") == 1  # of both, one speaks
     assert_same(toy.run, alone["lora"])
     again = toy.team(*settings(toy))
     assert ended(again) == [0, 0], said(again)

@@ -62,7 +62,7 @@ def test_the_likeliest_tokens_of_the_plain_model_whatever_the_batch(model: Local
     with torch.inference_mode():
         for _ in range(12):
             token = int(model.model(torch.tensor([ids + written])).logits[0, -1].argmax())
-            if token in model.stops.tolist():
+            if token in model.ends.stops:
                 break
             written.append(token)
     assert together[2].value["text"] == model.tokenizer.decode(written, skip_special_tokens=True)
@@ -74,7 +74,7 @@ def test_an_answer_ends_at_a_stop(model: LocalModel, monkeypatch: pytest.MonkeyP
     chat = LocalChat(model, Echo())
     with torch.inference_mode():
         logits, _ = model.extend([model.encoder.encode("You are brief.", "now?")], keep=False)
-    monkeypatch.setitem(vars(model), "stops", logits[0].argmax()[None])
+    monkeypatch.setattr(model.ends, "stops", {int(logits[0].argmax())})
     (reply,) = chat.answer([("now?", 0)])
     assert (reply.value, reply.usage.output_tokens) == ({"text": ""}, 0)
 

@@ -202,7 +202,7 @@ def test_prefixes_of_a_plan_are_computed_together_behind_what_they_share(
 
     monkeypatch.setattr(backend._pass, "prefill", noted)
     planned(backend, PAIRS)
-    shared = len(backend._trunk_ids)
+    shared = len(backend._prefixes._trunk_ids)
     assert shared > 60
     assert asked == [(1, 0), (3, shared)]
 

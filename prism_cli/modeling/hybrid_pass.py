@@ -20,7 +20,6 @@ from prism_cli.modeling.prompt_state import (
     BatchState,
     PrefixState,
     additive_mask,
-    as_additive,
     padded,
     state_behind,
     visible_keys,
@@ -98,8 +97,9 @@ class HybridPass:
         """
         ids = torch.tensor([row or [0] for row in tokens], device=self.device)
         columns = state.starts + state.positions
-        mask = as_additive(state.visible(1, int(columns.max()) + 1), self.dtype)[:, None]
+        seen = state.visible(1, int(columns.max()) + 1)[:, 0]
         cache = self._cache(state.layers, columns, None)
+        mask = additive_mask(seen, 1, self.dtype)
         hidden = self._forward(ids, state.positions[:, None], mask, cache)
         state.layers = self._layers_of(cache)
         return hidden[torch.tensor([bool(row) for row in tokens], device=self.device), 0]
@@ -219,17 +219,19 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states, value_states
-        elif isinstance(self.used, int):
-            self.keys = torch.cat([self.keys, key_states], dim=2)
-            self.values = torch.cat([self.values, value_states], dim=2)
+            return key_states, value_states
+        here: Any = slice(None)
+        there: Any
+        if isinstance(self.used, int):
+            end = self.used + key_states.shape[2]
+            there = slice(self.used, end)
         else:
             end = self.get_seq_length() + 1
-            self.keys, self.values = wider(self.keys, end), wider(self.values, end)
-            row = torch.arange(len(self.used), device=self.used.device)
-            self.keys[row, :, self.used] = key_states[:, :, 0]
-            self.values[row, :, self.used] = value_states[:, :, 0]
-            return self.keys[:, :, :end], self.values[:, :, :end]
-        return self.keys, self.values
+            here, there = torch.arange(len(self.used), device=self.used.device), self.used
+            key_states, value_states = key_states[:, :, 0], value_states[:, :, 0]
+        self.keys, self.values = wider(self.keys, end), wider(self.values, end)
+        self.keys[here, :, there], self.values[here, :, there] = key_states, value_states
+        return self.keys[:, :, :end], self.values[:, :, :end]
 
     def get_seq_length(self) -> int:
         return self.used if isinstance(self.used, int) else int(self.used.max())

@@ -138,7 +138,7 @@ class PrismTrainer(Trainer):
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
             shortest = min(rows, key=lambda row: row.tokens)
             passes += [([shortest], 0.0)] * (most - len(passes))
-        done: list[tuple[list[TokenizedRow], Tensor, Tensor, Tensor]] = []
+        done: list[tuple[Sequence[TokenizedRow], Tensor, Tensor, Tensor]] = []
         with self.accelerator.no_sync(model) if self._apart else nullcontext():
             for some, counts in passes:
                 batch = RowBatch.of(some, device)

@@ -75,17 +75,10 @@ class Reranker:
         given = [name for name, value in own.items() if value not in ("auto", None)]
         if engine == "vllm" and given:
             raise ArgumentError(f"engine vllm chooses {', '.join(given)} itself; leave it out")
-        settings: dict[str, Any] = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
-        if not isinstance(model, str):
-            pass
-        elif engine == "vllm":
-            from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
-
-            model = load_vllm_reranker(model, max_new_tokens=max_new_tokens, **settings)
-        else:
-            from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
-
-            model = load_reranker(model, **settings | own)
+        if isinstance(model, str):
+            settings = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
+            more = {"max_new_tokens": max_new_tokens} if engine == "vllm" else own
+            model = _loaded(engine, model, settings | more)
         self.runtime: RerankRuntime = model
         self._turn = threading.Lock()
 
@@ -224,6 +217,17 @@ class Reranker:
     def _forget(self) -> None:
         with self._turn:
             self.runtime.forget()
+
+
+def _loaded(engine: str, model: str, settings: Mapping[str, Any]) -> RerankRuntime:
+    """The runtime of an engine; `settings` as its loader takes them."""
+    if engine == "vllm":
+        from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
+
+        return load_vllm_reranker(model, **settings)
+    from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+
+    return load_reranker(model, **settings)
 
 
 def _windows(

@@ -97,7 +97,5 @@ def save_model(model: PreTrainedModel, encoder: PromptEncoder, folder: Path) -> 
         pad_token_id=encoder.tokenizer.pad_token_id,
         do_sample=False,
     )
-    # Else a text model read out of one that also sees is saved under that one's names.
-    vars(model).pop("_weight_conversions", None)
     with quiet_transformers():
         model.save_pretrained(folder)

@@ -188,6 +188,11 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[
     """Tokens that end a text, as model and tokenizer say."""
     config: Any = getattr(model, "generation_config", None)
     named = getattr(config, "eos_token_id", None)
-    stops = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id}
-    stops.add(tokenizer.get_added_vocab().get("<|endoftext|>"))
-    return {stop for stop in stops if isinstance(stop, int)}
+    of_model = named if isinstance(named, list) else [named]
+    return tokenizer_stops(tokenizer) | {stop for stop in of_model if isinstance(stop, int)}
+
+
+def tokenizer_stops(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Tokens that end a text, as the tokenizer says."""
+    ends = (tokenizer.eos_token_id, tokenizer.get_added_vocab().get("<|endoftext|>"))
+    return {stop for stop in ends if isinstance(stop, int)}

@@ -29,7 +29,7 @@ from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_dir import guess_profile, read_profile
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_path import is_adapter, model_path
 from prism_cli.modeling.peft_folder import merge_adapter
 from prism_cli.modeling.quiet import quiet_transformers
 
@@ -194,7 +194,7 @@ def choose_profile(
     found = template_profile(path, tokenizer)
     if found is not None:
         return found
-    if _is_adapter(path):
+    if is_adapter(path):
         return choose_profile(model_path(base_of(path), weights=False), tokenizer)
     think = {"<think>", "</think>"} <= set(tokenizer.get_added_vocab())
     return guess_profile(_model_name(path), think)
@@ -205,18 +205,14 @@ def _tokenizer_and_profile(
 ) -> tuple[PreTrainedTokenizerBase, Profile]:
     """Of an adapter without a tokenizer, the base's."""
     has_own = any((path / name).is_file() for name in _TOKENIZER_FILES)
-    where = path if has_own or not _is_adapter(path) else model_path(base_of(path), weights=False)
+    where = path if has_own or not is_adapter(path) else model_path(base_of(path), weights=False)
     tokenizer = load_tokenizer(where)
     return tokenizer, choose_profile(path, tokenizer, profile)
 
 
-def _is_adapter(path: Path) -> bool:
-    return (path / "adapter_config.json").is_file()
-
-
 def base_and_adapter(path: Path) -> tuple[Path, Path | None]:
     """The folder of the weights, and of the adapter that is to be merged into them."""
-    if _is_adapter(path):
+    if is_adapter(path):
         return model_path(base_of(path)), path
     return path, None
 

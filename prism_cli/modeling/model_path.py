@@ -32,10 +32,15 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
     return _from_hub(spec, name, weights)
 
 
+def is_adapter(path: Path) -> bool:
+    """Whether a model's directory holds an adapter alone."""
+    return (path / "adapter_config.json").is_file()
+
+
 def _inside(path: Path) -> Path:
     """The directory that holds the model: `path`, or a run's best/ or last/."""
     for found in (path, path / "best", path / "last"):
-        if (found / "config.json").is_file() or (found / "adapter_config.json").is_file():
+        if (found / "config.json").is_file() or is_adapter(found):
             return found
     raise ModelError(
         f"model {path}: expected config.json or adapter_config.json in it, or in its best/ or "

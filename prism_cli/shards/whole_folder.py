@@ -26,7 +26,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
-        _flush(part)
+        flush_folder(part)
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():
             final.replace(old)
@@ -50,7 +50,8 @@ def _beside(final: Path, what: str) -> Path:
     return final.with_name(f".{final.name}.{what}")
 
 
-def _flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Everything below `folder`, and itself, to the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

@@ -60,10 +60,8 @@ class Between(TrainerCallback):
         enough = self._hooks.enough()
         last = enough or state.global_step >= state.max_steps
         control.should_log = control.should_log or last
-        if enough:
-            control.should_save = True
-            control.should_training_stop = True
-        if self._hooks.stopping() and not last:
+        stopping = self._hooks.stopping() and not last
+        if enough or stopping:
             control.should_save = True
             control.should_training_stop = True
         return control

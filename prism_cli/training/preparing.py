@@ -11,7 +11,7 @@ from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_path import is_adapter, model_path
 from prism_cli.shards.reader import Shard, find_shards, measure
 from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
 from prism_cli.training.data import TokenizedRows, tokenize
@@ -53,7 +53,7 @@ def prompt_encoder(config: TrainConfig) -> PromptEncoder:
         ModelError: no such model, or an adapter.
     """
     encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
-    if (model_path(config.model, weights=False) / "adapter_config.json").is_file():
+    if is_adapter(model_path(config.model, weights=False)):
         raise ModelError(
             f"model {config.model}: an adapter; expected a whole model to train on. Merge it into "
             f"its base first: prism export {config.model} -o DIR, then --model DIR"

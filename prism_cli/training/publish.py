@@ -1,6 +1,5 @@
 """Models of a run as folders that other tools load: whole or not at all."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from prism_cli.domain.prompting import Profile
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.modeling.quiet import quiet_transformers
 from prism_cli.modeling.storing import storing
-from prism_cli.shards.writer import sync_directory
-from prism_cli.training.checkpoints import files_on_disk
+from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
 _FIGURES = "dev.json"
 
@@ -49,29 +47,18 @@ def publish_model(
     Raises:
         StorageError: it cannot be written; what was there is as it was.
     """
-    final, part, old = run / name, run / f".{name}.part", run / f".{name}.old"
-    with storing(final, "what was there is whole"):
-        shutil.rmtree(part, ignore_errors=True)
-        save_weights(model, part, whole)
-        tokenizer.save_pretrained(part)
-        write_profile(part, profile, base)
+    final = run / name
+    with storing(final, "what was there is whole"), whole_folder(final) as folder:
+        save_weights(model, folder, whole)
+        tokenizer.save_pretrained(folder)
+        write_profile(folder, profile, base)
         if figures is not None:
-            (part / _FIGURES).write_bytes(orjson.dumps(figures))
-        files_on_disk(part)
-        sync_directory(part)
-        shutil.rmtree(old, ignore_errors=True)
-        if final.exists():
-            final.replace(old)
-        part.replace(final)
-        sync_directory(run)
-        shutil.rmtree(old, ignore_errors=True)
+            (folder / _FIGURES).write_bytes(orjson.dumps(figures))
 
 
 def published_figures(run: Path, name: str) -> dict[str, Any] | None:
     """dev.json of RUN/NAME, which a kill between two renames may have left under its old name."""
-    final, old = run / name, run / f".{name}.old"
-    if not final.exists() and old.exists():
-        old.replace(final)
-    path = final / _FIGURES
+    settle_folder(run / name)
+    path = run / name / _FIGURES
     figures: dict[str, Any] | None = orjson.loads(path.read_bytes()) if path.is_file() else None
     return figures

@@ -19,13 +19,12 @@ import json
 import platform
 import random
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import transformers
+from rerank_scoring import Seconds, timed
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25Index
@@ -38,13 +37,6 @@ from prism_cli.modeling.prompt_state import gathered
 from prism_cli.ports import Reply, RerankTask
 
 DOCUMENTS = 20
-
-
-class Seconds(NamedTuple):
-    """On the wall, and of this process's processors: the second on a machine others use too."""
-
-    wall: float
-    processor: float
 
 
 def main() -> None:
@@ -213,17 +205,6 @@ def pass_seconds(ours: TransformersReranker) -> dict[str, float]:
             ]
             found[f"{rows}x{tokens}"] = round(min(work), 4)
     return found
-
-
-def timed(work: Callable[[], Any]) -> tuple[Seconds, Any]:
-    """Seconds, and what came of it."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    wall, processor = time.perf_counter(), time.process_time()
-    result = work()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return Seconds(time.perf_counter() - wall, time.process_time() - processor), result
 
 
 if __name__ == "__main__":

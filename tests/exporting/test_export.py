@@ -249,7 +249,7 @@ def test_killed_before_the_rename_the_same_command_finishes(
 
     words = ("export", llama, "-o", copy, "--overwrite", "--dtype", "float16")
     with monkeypatch.context() as patched:
-        patched.setattr(whole_folder, "_flush", kill)
+        patched.setattr(whole_folder, "flush_folder", kill)
         patched.setattr(whole_folder.shutil, "rmtree", lambda *_args, **_more: None)
         with pytest.raises(BaseException):  # noqa: B017, PT011
             prism(*words)

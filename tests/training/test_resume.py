@@ -24,10 +24,10 @@ KILLS = {
     "in the fourth step": (TRAINER, "step_loss", 4, True),
     "before the third checkpoint": (TRAINER, "commit_checkpoint", 3, False),
     "before best is published": (RUN, "publish_model", 1, False),
-    "while best is published": ("prism_cli.training.publish", "files_on_disk", 1, True),
+    "while best is published": ("prism_cli.shards.whole_folder", "flush_folder", 1, True),
     "after best is published": (RUN, "publish_model", 1, True),
     "before last is published": (RUN, "publish_model", 2, False),
-    "while last is published": ("prism_cli.training.publish", "files_on_disk", 2, True),
+    "while last is published": ("prism_cli.shards.whole_folder", "flush_folder", 2, True),
     "before the curves are drawn": ("prism_cli.training.journal", "BytesIO", 1, False),
     "with all but the scratch gone": (RUN, "clear_scratch", 1, False),
 }

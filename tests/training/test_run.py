@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from prism_cli.modeling.loading import load_encoder, load_model
+from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training import papers, publish
 from tests.door import prism
@@ -422,16 +423,16 @@ def test_a_publication_that_fails_leaves_the_former_model(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dev = ["--dev", toy.folder / "dev.jsonl"]
-    real, calls = publish.files_on_disk, 0
+    real, calls = whole_folder.flush_folder, 0
 
-    def full(folder: Path) -> list[Path]:
+    def full(folder: Path) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise OSError(28, "No space left on device")
-        return real(folder)
+        real(folder)
 
-    monkeypatch.setattr(publish, "files_on_disk", full)
+    monkeypatch.setattr(whole_folder, "flush_folder", full)
     done = toy.train(*dev, "--set", "max_steps=4")
     assert done.returncode == 3
     assert "No space left on device; what was there is whole" in done.stderr

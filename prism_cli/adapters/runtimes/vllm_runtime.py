@@ -14,14 +14,14 @@ from typing import Any
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING
 from prism_cli.errors import MissingPackageError, ModelError, RowError
+from prism_cli.modeling.continuing import Ends, tokenizer_stops
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.loading import choose_profile, load_tokenizer, model_fingerprint
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_path import is_adapter, model_path
 from prism_cli.ports import Reply, RerankTask, Usage
 
 BATCH_PAIRS = 512
 """Pairs that are handed to vLLM at a time; replies are committed between."""
-_END_OF_TEXT = "<|endoftext|>"
 
 
 class VllmReranker:
@@ -46,8 +46,8 @@ class VllmReranker:
         self.encoder = encoder
         self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
         self._llm = llm
-        added = encoder.tokenizer.get_added_vocab()
-        self._stops = [one for one in (encoder.eos_id, added.get(_END_OF_TEXT)) if one is not None]
+        stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
+        self._ends = Ends(stops, encoder.tokenizer, CLOSING)
 
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         """Batches of BATCH_PAIRS, a query's pairs side by side."""
@@ -75,13 +75,14 @@ class VllmReranker:
         }
         written = self._written([known[row].ids for row in limits], list(limits.values()))
         texts = dict(zip(limits, written, strict=True))
+        yes = self.encoder.yes_id
         replies = []
         for row, one in enumerate(encoded):
             if isinstance(one, RowError):
                 replies.append(Reply({}, refusal=one.reason))
                 continue
             tokens = texts.get(row)
-            more = {} if tokens is None else {"text": self._text(tokens)}
+            more = {} if tokens is None else {"text": self._ends.text([yes, *tokens])}
             value = {"logit": logits[row], "truncated": one.truncated} | more
             replies.append(Reply(value, usage=Usage(len(one), len(tokens or ()))))
         return replies
@@ -112,12 +113,12 @@ class VllmReranker:
                 "max_tokens": limit,
                 "stop": [CLOSING],
                 "include_stop_str_in_output": True,
-                "stop_token_ids": self._stops,
+                "stop_token_ids": sorted(self._ends.stops),
             }
             for limit in limits
         ]
         outputs = self._generated([[*ids, self.encoder.yes_id] for ids in prompts], settings)
-        stops = set(self._stops)
+        stops = self._ends.stops
         return [[token for token in one.token_ids if token not in stops] for one in outputs]
 
     def _generated(
@@ -134,12 +135,6 @@ class VllmReranker:
             use_tqdm=False,
         )
         return [one.outputs[0] for one in outputs]
-
-    def _text(self, tokens: list[int]) -> str:
-        ids = [self.encoder.yes_id, *tokens]
-        text = str(self.encoder.tokenizer.decode(ids, skip_special_tokens=True))
-        head, end, _ = text.partition(CLOSING)
-        return head + end
 
 
 def load_vllm_reranker(
@@ -170,7 +165,7 @@ def load_vllm_reranker(
         raise MissingPackageError("vllm", "local,vllm", pinned=False) from None
 
     path = model_path(spec)
-    if (path / "adapter_config.json").is_file():
+    if is_adapter(path):
         raise ModelError(
             f"model {spec}: an adapter; --engine vllm takes whole weights. Write them with "
             f"`prism export {spec} -o DIR`, then name DIR"

@@ -1,20 +1,18 @@
 """Where texts end, with a real tokenizer; the model says what a script says."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerBase
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.domain.targets import parse_text
 from prism_cli.modeling.continuing import Ends
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.prompt_state import BatchState
 from prism_cli.ports import RerankTask
@@ -25,10 +23,8 @@ DOCUMENT = (
 
 
 @pytest.fixture(scope="module")
-def encoder(model_cache: Path) -> PromptEncoder:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        return PromptEncoder(AutoTokenizer.from_pretrained(smollm2_path()), PRISM_NO_THINK)
+def encoder(tokenizer: PreTrainedTokenizerBase) -> PromptEncoder:
+    return PromptEncoder(tokenizer, PRISM_NO_THINK)
 
 
 class Script:

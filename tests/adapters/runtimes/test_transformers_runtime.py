@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT, canary_scores
 from prism_cli.adapters.runtimes.transformers_runtime import (
@@ -15,7 +15,6 @@ from prism_cli.adapters.runtimes.transformers_runtime import (
 )
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import ModelError
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel
 from prism_cli.ports import BatchBackend, Reply, RerankTask, rerank_request
@@ -27,14 +26,6 @@ PAIRS = [
     for number in range(7)
 ]
 TASKS = [RerankTask(*pair) for pair in PAIRS]
-
-
-@pytest.fixture(scope="module")
-def tokenizer(model_cache: Path) -> PreTrainedTokenizerBase:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
-    return found
 
 
 @functools.cache

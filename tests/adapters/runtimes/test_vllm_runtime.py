@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.adapters.runtimes.vllm_runtime import VllmReranker, load_vllm_reranker
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import MissingPackageError, ModelError
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import RerankTask
 from tests.modeling.tiny import tiny_model
@@ -29,14 +28,6 @@ TASKS = [
     RerankTask("where is Paris?", "It is old."),
     RerankTask("why", LONG, 3),
 ]
-
-
-@pytest.fixture(scope="module")
-def tokenizer(model_cache: Path) -> PreTrainedTokenizerBase:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
-    return found
 
 
 @dataclass

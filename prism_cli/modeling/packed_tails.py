@@ -179,7 +179,7 @@ def attend_folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Te
     rows, heads, tokens, dim = query.shape
     folded = query.reshape(rows, key.shape[1], -1, dim)
     out = functional.scaled_dot_product_attention(folded, key, value, attn_mask=mask)
-    return out.view(rows, heads, tokens, dim).transpose(1, 2)
+    return out.reshape(rows, heads, tokens, dim).transpose(1, 2)
 
 
 def _alike(states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -104,7 +104,14 @@ def load_model(
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
-    module.train(False).requires_grad_(False).to(place)
+    try:
+        module.train(False).requires_grad_(False).to(place)
+    except torch.OutOfMemoryError as error:
+        size = sum(one.numel() * one.element_size() for one in module.parameters())
+        raise ModelError(
+            f"model {path}: its {size / 2**30:.1f} GiB of weights do not fit the free memory of "
+            f"{place}; see what else runs there, or choose another --device or a smaller model"
+        ) from error
     fingerprint = _fingerprint(base, adapter)
     return LoadedModel(model, tokenizer, chosen, fingerprint, path, _revision(path))
 

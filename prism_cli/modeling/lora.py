@@ -23,6 +23,8 @@ def add_lora(
 ) -> nn.Module:
     """`model`, frozen, with trainable float32 adapters (a peft model).
 
+    In another type than float32 its passes have to run under autocast.
+
     Args:
         target_modules: last names of linear layers; those the model lacks are passed over, so
             that one recipe serves models with and without linear attention.
@@ -34,6 +36,7 @@ def add_lora(
         ModelError: the model has none of them, or not so many layers.
     """
     from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import LoraLayer
 
     depth: int = model.config.num_hidden_layers
     if first_layer >= depth:
@@ -65,6 +68,11 @@ def add_lora(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks under a name of transformers 4
         adapted: nn.Module = get_peft_model(model, config)
+    for module in adapted.modules():
+        # Autocast takes a bfloat16 input as it is; peft would copy it to float32 and back first,
+        # a fifth of a step's time on a CPU.
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
     return adapted
 
 

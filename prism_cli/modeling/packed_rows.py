@@ -7,7 +7,6 @@ loss is that of rows one by one, up to the order of sums.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -15,11 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from prism_cli.modeling.dense_pass import MODEL_TYPES
+from prism_cli.modeling.prompt_state import as_additive
 
 ATTENTION = "prism_packed"
 """The attention's name among those of transformers."""
@@ -216,21 +215,38 @@ def _attended(
         return whole.transpose(1, 2)
 
     folded = own.query.view(rows, longest, shared, groups, dim).permute(0, 2, 3, 1, 4)
-    # On a CPU, the fused kernel's backward pass in bfloat16 takes four times as long as products.
-    plain = folded.device.type == "cpu" and folded.dtype == torch.bfloat16
-    with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+    query = folded.reshape(rows, shared, groups * longest, dim)
+    key, value = behind_trunk(trunk.key, own.key), behind_trunk(trunk.value, own.value)
+    visible = span.visible.repeat(groups, 1)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout:
+        attended = _products(query, key, value, visible, scaling)
+    else:
         attended = functional.scaled_dot_product_attention(
-            folded.reshape(rows, shared, groups * longest, dim),
-            behind_trunk(trunk.key, own.key),
-            behind_trunk(trunk.value, own.value),
-            attn_mask=span.visible.repeat(groups, 1),
-            scale=scaling,
-            dropout_p=dropout,
+            query, key, value, attn_mask=visible, scale=scaling, dropout_p=dropout
         )
     apart = attended.view(rows, shared, groups, longest, dim).permute(0, 3, 1, 2, 4)
     unpadded: Any = _Unpadded.apply
     out: Tensor = unpadded(apart.reshape(rows * longest, heads, dim), span.place)
     return out
+
+
+def _products(
+    query: Tensor, key: Tensor, value: Tensor, visible: Tensor, scaling: float | None
+) -> Tensor:
+    """Attention as two products and a softmax, for bfloat16 on a CPU.
+
+    There the fused kernel's backward pass takes two to three times as long, and torch's own
+    products turn all to float32.
+    """
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = torch.baddbmm(
+        as_additive(visible, query.dtype),
+        query.flatten(0, 1),
+        key.flatten(0, 1).transpose(1, 2),
+        alpha=scale,
+    )
+    attended = scores.softmax(-1) @ value.flatten(0, 1)
+    return attended.view_as(query)
 
 
 def _padded(own: Heads, span: Span) -> Heads:

@@ -19,6 +19,8 @@ _LIKE = 0.8
 """Rows attend together down to this share of the longest one's tail."""
 _BLOCK = 512
 """Tokens of a tail that look back at once."""
+_ALIGNED = 8
+"""Elements in 16 bytes: CUDA's kernels read masks from a multiple of them on."""
 
 
 class _Block(NamedTuple):
@@ -233,13 +235,16 @@ def _masks(
 ) -> tuple[list[_Block], Tensor]:
     """Masks of the blocks, and of the last tokens; padding behind a tail is hidden by order."""
     lead, longest = max(leads), int(lengths.max())
-    seen = visible_keys(leads[:1] if len(set(leads)) == 1 else leads, [longest]).to(device)
     blocks = []
-    edge = additive_mask(seen, min(_BLOCK, longest), dtype).repeat(1, 1, groups, 1)
+    room = longest + -longest % _ALIGNED
+    seen = visible_keys(leads[:1] if len(set(leads)) == 1 else leads, [room]).to(device)
+    edge = None
+    if longest >= _BLOCK and len(seen) == 1:
+        edge = additive_mask(seen, _BLOCK, dtype).repeat(1, 1, groups, 1)
     for first in range(0, longest, _BLOCK):
         end = min(first + _BLOCK, longest)
-        if end - first == _BLOCK and len(seen) == 1:  # the same mask, further to the left
-            mask = edge[..., longest - end :]
+        if edge is not None and end - first == _BLOCK:  # the same mask, further to the left
+            mask = edge[..., room - end :]
         else:
             mask = additive_mask(seen[:, : lead + end], end - first, dtype)
             mask = mask.repeat(1, 1, groups, 1)

@@ -47,7 +47,7 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
     activations: a layer keeps T x K x (inputs + outputs of its linear layers), K = 6 in float32,
         4.5 in bfloat16, half as much again where its attention is linear (its state by chunks).
         DoRA adds T x 2b a linear output and 4 a weight of each adapted layer (the sum of weight
-        and update). In bfloat16 on a CPU attention keeps its matrix: T x longest x heads x 4. All
+        and update). In bfloat16 on a CPU attention keeps its matrix: T x longest x heads x 2. All
         of it for each of L layers; with gradient checkpointing for one, and T x b x hidden for
         each.
     head: H x V x (8 + 2b): logits, their float32 copy, its softmax, and gradients.
@@ -121,7 +121,7 @@ def _activations(
         first = config.lora.first_layer
         dora = frozenset(config.lora.target_modules if config.lora.use_dora else ())
     short, tokens = config.dtype == "bfloat16", largest.tokens
-    matrix = 4 * largest.longest * model.num_attention_heads if short and device == "cpu" else 0
+    matrix = 2 * largest.longest * model.num_attention_heads if short and device == "cpu" else 0
     kept: list[float] = []
     for layer in layers[first:]:
         factor = (4.5 if short else 6.0) * (1.5 if layer.has_state else 1.0)

@@ -26,6 +26,7 @@ from prism_cli.modeling.four_bits import require_bitsandbytes
 from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
+from prism_cli.modeling.quiet import quiet_transformers
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards
@@ -187,7 +188,7 @@ class _Run:
                 request.run / "checkpoints",
                 config.keep_checkpoints,
             )
-            with suppress(Enough):
+            with suppress(Enough), quiet_transformers():
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         if self._journal:
             self._journal.draw()

@@ -177,6 +177,15 @@ def test_damaged_weights_are_told(checkpoint: Path) -> None:
         load_model(str(checkpoint))
 
 
+def test_a_full_device_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(ModelError, match=r"GiB of weights do not fit the free memory of cpu"):
+        load_model(str(checkpoint))
+
+
 def test_devices_and_types_that_are_not_there_are_told(checkpoint: Path) -> None:
     with pytest.raises(ModelError, match="--device nonsense"):
         load_model(str(checkpoint), device="nonsense")

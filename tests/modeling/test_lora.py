@@ -93,6 +93,23 @@ def test_bfloat16_products_are_near_float32() -> None:
     assert short == pytest.approx(exact, rel=2e-2)
 
 
+def test_adapters_read_bfloat16_as_it_comes() -> None:
+    model = adapted().to(torch.bfloat16)
+    layers = [one for one in model.modules() if hasattr(one, "lora_A")]
+    for one in layers:
+        one.lora_A.float(), one.lora_B.float()
+    read: list[torch.dtype] = []
+    for one in layers:
+        one.lora_A["default"].register_forward_pre_hook(
+            lambda _module, inputs: read.append(inputs[0].dtype)
+        )
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = loss_of(model)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert set(read) == {torch.bfloat16}
+    assert {one.lora_B["default"].weight.grad.dtype for one in layers} == {torch.float32}
+
+
 def test_the_scale_of_updates() -> None:
     def scale(**settings: object) -> float:
         model = adapted(**settings)

@@ -174,6 +174,22 @@ def test_attention_of_rows_together_is_that_of_each_alone(monkeypatch: pytest.Mo
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
 
 
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_bfloat16_is_near_float32(name: str) -> None:
+    rows, model = rows_of(9), model_of(name, adapted=True)
+    exact = fast_loss(model, rows)
+    wanted = gradients(model, exact)
+    for module in model.modules():  # the base, as a recipe loads it
+        if isinstance(module, nn.Linear | nn.Embedding) and not module.weight.requires_grad:
+            module.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        short = fast_loss(model, rows)
+    found = gradients(model, short)
+    assert float(short.detach()) == pytest.approx(float(exact.detach()), rel=1e-2)
+    for key, gradient in wanted.items():
+        assert (found[key] - gradient).norm() < 0.05 * gradient.norm(), key
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_only_models_that_attend_everywhere_are_packed(name: str) -> None:
     model = MODELS[name]()

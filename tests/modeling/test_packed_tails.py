@@ -61,6 +61,31 @@ def test_tails_of_many_blocks_equal_whole_prompts(
     close(after, plain(model, [[*t, token] for t, token in zip(TEXTS, tokens, strict=True)]))
 
 
+@torch.inference_mode()
+def test_attention_by_kernels_as_cudas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give their results in another order of memory, and read masks in 16 bytes."""
+    monkeypatch.setattr(packed_tails, "_BLOCK", 8)
+    given: list[Tensor] = []
+
+    def kernel(*heads: Tensor, attn_mask: Tensor) -> Tensor:
+        given.append(attn_mask)
+        out = functional.scaled_dot_product_attention(*heads, attn_mask=attn_mask)
+        return out.transpose(1, 2).contiguous().transpose(1, 2)
+
+    class Functional:
+        scaled_dot_product_attention = staticmethod(kernel)
+
+    monkeypatch.setattr(packed_tails, "functional", Functional)
+    model = tiny_model("llama")
+    forward = DensePass(model)
+    (state,) = forward.prefill([PREFIXES[0]])
+    tails = [some(length) for length in (27, 28, 30)]
+    hidden, _ = forward.extend([state] * 3, tails, keep=False)
+    close(hidden, plain(model, [PREFIXES[0] + tail for tail in tails]))
+    assert len(given) > 4 * len(model.model.layers) - 4
+    assert [mask.storage_offset() % 8 for mask in given] == [0] * len(given)
+
+
 def varlen(
     query: Tensor,
     key: Tensor,

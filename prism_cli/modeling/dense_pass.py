@@ -24,15 +24,22 @@ from prism_cli.modeling.prompt_state import (
     wider,
 )
 
-MODEL_TYPES = frozenset({"llama", "qwen3"})
+_MODEL_TYPES = frozenset({"llama", "qwen3"})
+
+
+def is_dense(config: Any) -> bool:
+    """Whether `DensePass` does what a text model's config says: Llama, Qwen3, SiLU, no windows."""
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    known = getattr(config, "model_type", "") in _MODEL_TYPES
+    return known and config.hidden_act == "silu" and set(kinds) == {"full_attention"}
 
 
 class DensePass:
     """Runs a causal model over prefixes, tails and single tokens.
 
     Args:
-        model: a Llama or Qwen3 causal model in eval mode; its q, k and v weights become parts of
-            one tensor, which changes no value.
+        model: a causal model in eval mode whose config `is_dense`; its q, k and v weights become
+            parts of one tensor, which changes no value.
     """
 
     padding_is_safe = True

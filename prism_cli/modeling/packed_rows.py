@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from prism_cli.modeling.dense_pass import MODEL_TYPES
+from prism_cli.modeling.dense_pass import is_dense
 from prism_cli.modeling.prompt_state import as_additive
 
 ATTENTION = "prism_packed"
@@ -101,7 +101,7 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 def can_pack(causal: Any) -> bool:
     """Whether a causal LM has attention in every layer; a linear layer's state would run on from
     row to row."""
-    return getattr(causal.config, "model_type", "") in MODEL_TYPES
+    return is_dense(causal.config)
 
 
 def pack_attention(causal: Any) -> None:

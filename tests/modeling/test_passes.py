@@ -11,6 +11,7 @@ from transformers.models.qwen3_5 import modeling_qwen3_5
 
 from prism_cli.errors import ModelError
 from prism_cli.modeling.dense_pass import DensePass
+from prism_cli.modeling.forward_pass import forward_pass
 from prism_cli.modeling.hybrid_pass import HybridPass
 from prism_cli.modeling.prompt_state import BatchState, gathered
 from tests.modeling.tiny import VOCABULARY, tiny_model
@@ -281,4 +282,15 @@ def test_sliding_windows_are_refused() -> None:
     model = tiny_model("llama")
     model.config.layer_types = ["sliding_attention"] * 4
     with pytest.raises(ModelError, match="sliding_attention"):
-        HybridPass(model)
+        forward_pass(model)
+
+
+@torch.inference_mode()
+def test_another_activation_is_not_taken_for_silu() -> None:
+    model = tiny_model("llama")
+    assert isinstance(forward_pass(model), DensePass)
+    model.config.hidden_act = "gelu"
+    model = type(model)(model.config).eval()
+    forward, tail = forward_pass(model), some(9)
+    hidden, _ = forward.extend(forward.prefill(PREFIXES[:1]), [tail], keep=False)
+    close(hidden, plain(model, [PREFIXES[0] + tail]))

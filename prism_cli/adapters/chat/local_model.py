@@ -13,9 +13,8 @@ from prism_cli.domain.chat import ChatTask, Prompt, UnusableReplyError
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.chat_encode import ChatEncoder
 from prism_cli.modeling.continuing import Ends, Text, continued, stop_ids
-from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import EncodedPrompt
-from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.forward_pass import ForwardPass, forward_pass
 from prism_cli.modeling.loading import (
     load_model,
     load_tokenizer,
@@ -65,10 +64,9 @@ class LocalModel:
         return load_model(self.spec, device=self._device).model
 
     @cached_property
-    def forward(self) -> DensePass | HybridPass:
+    def forward(self) -> ForwardPass:
         """How the model is run."""
-        dense = self.model.get_decoder().config.model_type in MODEL_TYPES
-        return DensePass(self.model) if dense else HybridPass(self.model)
+        return forward_pass(self.model)
 
     @cached_property
     def head(self) -> Any:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from prism_cli.adapters.runtimes.batch_plan import PREFIX_TOKENS, plan_prefixes
 from prism_cli.errors import RowError
-from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
-from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.forward_pass import ForwardPass
 from prism_cli.modeling.packed_rows import common_prefix
 from prism_cli.modeling.prompt_state import PrefixState
 
@@ -23,7 +22,7 @@ class PrefixStates:
     has lost.
     """
 
-    def __init__(self, forward: DensePass | HybridPass, encoder: PromptEncoder) -> None:
+    def __init__(self, forward: ForwardPass, encoder: PromptEncoder) -> None:
         self._forward = forward
         self._encoder = encoder
         self._trunk_ids = _trunk_ids(encoder)

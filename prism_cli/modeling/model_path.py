@@ -1,7 +1,8 @@
 """A model spec to the directory that holds the model.
 
-Specs: `hf:smollm2` and `hf:prism-tiny` (embedded), `hf:PATH` or PATH (a directory: weights, an adapter, or a run with
-its best/ or last/), else a hub id, with or without `hf:`, and `@REVISION` behind it.
+Specs: `hf:smollm2` and `hf:prism-tiny` (embedded), `hf:PATH` or PATH (a directory: weights, an
+adapter, or a run with its best/ or last/), else a hub id, with or without `hf:`, and `@REVISION`
+behind it.
 """
 
 import os

@@ -55,6 +55,7 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
             "and cannot be merged; train a LoRA adapter instead"
         )
     config.inference_mode = True
+    config.base_model_name_or_path = None  # else peft warns where the base has another name here
     if weights.keys() != found.keys():
         _point_at(config, weights)
     if any(".lm_head." in key or ".embed_tokens." in key for key in weights):

@@ -62,7 +62,8 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
     metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
-    assert list(metrics["ranking"]["squad-test"]) == ["bm25", "hf:smollm2", "runs/tiny"]
+    measured = ["bm25", "hf:smollm2", "runs/tiny", "hf:prism-tiny"]
+    assert list(metrics["ranking"]["squad-test"]) == measured
 
     again = subprocess.run(
         [sys.executable, "-m", "prism_cli", "train", "data/train.jsonl", "-o", "runs/tiny",

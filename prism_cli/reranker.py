@@ -5,9 +5,11 @@ it, mteb's adapter without.
 """
 
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
+from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.scoring import relevance_score
 from prism_cli.errors import ArgumentError, RowError
@@ -49,6 +51,7 @@ class Reranker:
         max_tokens: prompt tokens; longer documents are cut.
         batch_tokens: document tokens of a batch, padding included; None for what suits the device.
         max_new_tokens: the longest text that will be asked for; vllm reserves room for it.
+        warn: warn of a model that scores a plainly irrelevant document above a relevant one.
 
     Raises:
         ModelError: the model cannot be loaded, or is not fit to rerank.
@@ -68,6 +71,7 @@ class Reranker:
         max_tokens: int = 10_240,
         batch_tokens: int | None = None,
         max_new_tokens: int = 512,
+        warn: bool = True,
     ) -> None:
         if engine not in ENGINES:
             raise ArgumentError(f"engine {engine!r}: unknown; one of {', '.join(ENGINES)}")
@@ -78,7 +82,10 @@ class Reranker:
         if isinstance(model, str):
             settings = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
             more = {"max_new_tokens": max_new_tokens} if engine == "vllm" else own
-            model = _loaded(engine, model, settings | more)
+            runtime = _loaded(engine, model, settings | more)
+            if warn and (told := canary_warning(model, canary_scores(runtime))):
+                warnings.warn(told, stacklevel=2)
+            model = runtime
         self.runtime: RerankRuntime = model
         self._turn = threading.Lock()
 

@@ -33,7 +33,7 @@ PROTOCOL = {  # mteb 2.26's CrossEncoderProtocol: name -> kind, and whether it h
 
 @pytest.fixture(scope="module")
 def smollm2(request: pytest.FixtureRequest) -> PrismReranker:
-    return PrismReranker("hf:smollm2", None, "cpu", batch_tokens=512)
+    return PrismReranker("hf:smollm2", None, "cpu", batch_tokens=512, warn=False)
 
 
 def parameters(cls: type, method: str) -> dict[str, tuple[str, bool]]:

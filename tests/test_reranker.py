@@ -132,6 +132,16 @@ def test_what_cannot_be_ranked_is_a_value_error(
     assert isinstance(caught.value, PrismError)
 
 
+def test_a_model_that_knows_no_relevance_is_warned_of(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
+    monkeypatch.setattr("prism_cli.reranker.canary_scores", lambda _: scores)
+    with pytest.warns(UserWarning, match=r"relevant pair scores 0\.2, an irrelevant one 0\.9"):
+        Reranker(str(model))
+    Reranker(str(model), warn=False)
+
+
 def test_unknown_engine_is_named() -> None:
     with pytest.raises(ArgumentError, match="engine 'tgi': unknown; one of transformers"):
         Reranker("hf:smollm2", engine="tgi")

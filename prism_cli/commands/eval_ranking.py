@@ -241,14 +241,8 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
             profile=config.profile,
         )
 
-        scores = canary(loaded)
-        if not scores["ok"]:
-            _tell(
-                f"prism: warning: {name}: a known relevant pair scores {scores['relevant']}, an "
-                f"irrelevant one {scores['irrelevant']}: untrained or damaged weights, or another "
-                "prompt profile"
-            )
-
+        if told := canary(loaded)[1]:
+            _tell(f"prism: warning: {told}")
         return loaded.request
 
     identity = reranker_identity(

@@ -173,9 +173,7 @@ def rerank(
         max_tokens=config.max_tokens,
         batch_tokens=config.batch_tokens,
     )
-    figures: dict[str, object] = {
-        "canary": _checked_canary(wiring.canary(loaded), config.model, strict_model)
-    }
+    figures: dict[str, object] = {"canary": _checked_canary(*wiring.canary(loaded), strict_model)}
     figures |= {"runtime": loaded.runtime.figures}
     stage = RerankStage(loaded, _rank_options(config), figures=figures)
     run_row_stage(stage, sources, common, config)
@@ -228,7 +226,7 @@ def _origin(config: "RerankConfig", *, given: bool) -> str:
 
 
 def _checked_canary(
-    scores: dict[str, float | bool], model: str, strict: bool
+    scores: dict[str, float | bool], told: str | None, strict: bool
 ) -> dict[str, float | bool]:
     """The canary's scores, after a warning where they are the wrong way round.
 
@@ -237,12 +235,8 @@ def _checked_canary(
     """
     from prism_cli.errors import ModelError
 
-    if not scores["ok"]:
-        told = (
-            f"{model}: a known relevant pair scores {scores['relevant']}, an irrelevant one "
-            f"{scores['irrelevant']}: untrained or damaged weights, or another prompt profile"
-        )
-        if strict:
-            raise ModelError(f"{told}. Stopped because of --strict-model")
-        print(f"prism: warning: {told}. Its scores may mean nothing", file=sys.stderr)
+    if told and strict:
+        raise ModelError(f"{told}. Stopped because of --strict-model")
+    if told:
+        print(f"prism: warning: {told}", file=sys.stderr)
     return scores

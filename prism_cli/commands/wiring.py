@@ -117,7 +117,7 @@ def reranker(spec: str, **settings: Any) -> "Reranker":
     """
     from prism_cli.reranker import Reranker
 
-    return Reranker(spec, **settings)
+    return Reranker(spec, **settings, warn=False)
 
 
 def reranker_identity(
@@ -144,11 +144,13 @@ def reranker_identity(
     )
 
 
-def canary(model: "Reranker") -> dict[str, float | bool]:
-    """Scores of a known relevant and a known irrelevant pair, and whether they are in order."""
-    from prism_cli.adapters.runtimes.canary import canary_scores
+def canary(model: "Reranker") -> tuple[dict[str, float | bool], str | None]:
+    """Scores of a known relevant and a known irrelevant pair, and a warning where they are the
+    wrong way round."""
+    from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 
-    return canary_scores(model.runtime)
+    scores = canary_scores(model.runtime)
+    return scores, canary_warning(model.spec, scores)
 
 
 def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":

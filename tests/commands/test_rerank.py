@@ -88,7 +88,7 @@ def test_weak_model_is_warned_of_and_refused_where_strict(
     rows: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
-    monkeypatch.setattr("prism_cli.commands.wiring.canary", lambda _backend: scores)
+    monkeypatch.setattr("prism_cli.adapters.runtimes.canary.canary_scores", lambda _: scores)
     words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--no-evidence")
     done = prism(*words, "--strict-model")
     assert done.returncode == 3

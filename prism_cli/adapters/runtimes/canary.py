@@ -3,7 +3,7 @@
 A wrong template or damaged weights turn scores into noise without any error; this shows it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from prism_cli.domain.scoring import relevance_score
@@ -27,3 +27,14 @@ def canary_scores(scorer: Scorer) -> dict[str, float | bool]:
         "irrelevant": round(relevance_score(irrelevant), 4),
         "ok": relevant > irrelevant,
     }
+
+
+def canary_warning(model: str, scores: Mapping[str, float | bool]) -> str | None:
+    """What to tell of scores that are the wrong way round."""
+    if scores["ok"]:
+        return None
+    return (
+        f"{model}: a known relevant pair scores {scores['relevant']}, an irrelevant one "
+        f"{scores['irrelevant']}: untrained or damaged weights, or another prompt profile. "
+        "Its scores may mean nothing"
+    )

@@ -11,8 +11,8 @@ from prism_cli.shards.writer import sync_directory
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """The folder to fill; it takes `final`'s place when the block ends well, and is gone
-    otherwise.
+    """The folder to fill; it takes `final`'s place when the block ends well, its files as
+    readable as itself, and is gone otherwise.
 
     The caller holds the lock of `final`; what a killed run left beside it is replaced. A symbolic
     link stays one: the folder behind it is replaced.
@@ -26,6 +26,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
+        _share(part)
         flush_folder(part)
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():
@@ -48,6 +49,15 @@ def settle_folder(final: Path) -> None:
 
 def _beside(final: Path, what: str) -> Path:
     return final.with_name(f".{final.name}.{what}")
+
+
+def _share(folder: Path) -> None:
+    """Files as readable as their folder: safetensors leaves its own to their owner alone, and a
+    server may run as somebody else."""
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
 
 
 def flush_folder(folder: Path) -> None:

@@ -1,8 +1,11 @@
 """A folder is there whole, or what was there before."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
@@ -27,6 +30,17 @@ def test_it_appears_and_replaces(place: Path) -> None:
     fill(final, "two")
     assert (final / "inner" / "file").read_text() == "two"
     assert [path.name for path in place.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_files_are_as_readable_as_the_umask_has_it(place: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        with whole_folder(place / "out") as folder:
+            save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert (place / "out" / "model.safetensors").stat().st_mode & 0o777 == mode
 
 
 def test_a_failure_leaves_what_was_there(place: Path) -> None:

@@ -1,13 +1,12 @@
 """Tails of one batch as one sequence without padding, and their attention.
 
 Products work on real tokens alone. In attention rows of like length stand together, each behind the
-keys of its own prefix: `[padding, prefix | tail, padding]`. Long tails look back block by block, so
-that neither work nor masks grow with what a causal query may not see.
+keys of its own prefix: `[padding, prefix | tail, padding]`. A mask hides what a token may not see;
+where tails are long the order alone does, so that neither work nor masks grow with it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,18 +16,8 @@ from prism_cli.modeling.prompt_state import PrefixState, additive_mask, visible_
 
 _LIKE = 0.8
 """Rows attend together down to this share of the longest one's tail."""
-_BLOCK = 512
-"""Tokens of a tail that look back at once."""
-_ALIGNED = 8
-"""Elements in 16 bytes: CUDA's kernels read masks from a multiple of them on."""
-
-
-class _Block(NamedTuple):
-    """Tokens `first` to `end` of each tail, and what they see of the keys up to `end`."""
-
-    first: int
-    end: int
-    mask: Tensor
+_LONG = 512
+"""Tokens from which on a tail needs no mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +33,7 @@ class _Span:
         place: int64 [end - start], the place of each token.
         last: int64 [rows], the token that ends each row, counted from `start`.
         prefixes: runs of rows with the same prefix, as (first row, end, state).
-        blocks: in order; masks [rows or 1, 1, groups * tokens, lead + end].
+        mask: [rows or 1, 1, groups * longest, lead + longest]; None for long tails.
         last_mask: [rows or 1, 1, groups, lead + longest].
     """
 
@@ -57,7 +46,7 @@ class _Span:
     place: Tensor
     last: Tensor
     prefixes: list[tuple[int, int, PrefixState]]
-    blocks: list[_Block]
+    mask: Tensor | None
     last_mask: Tensor
 
 
@@ -96,7 +85,7 @@ class PackedTails:
         self._rooms: dict[int, tuple[Tensor, Tensor]] = {}
         order: list[int] = []
         start = 0
-        for rows in _alike(states, tails):
+        for rows in _alike(states, tails, before):
             span = _span(rows, start, states, tails, before, groups, device, dtype)
             self._spans.append(span)
             order += rows
@@ -133,16 +122,10 @@ class PackedTails:
                 found.append(attend_folded(ends, keys, values, span.last_mask)[:, 0])
                 continue
             wide = _wide(query[own], span).transpose(1, 2)
-            parts = [
-                attend_folded(
-                    wide[:, :, block.first : block.end],
-                    keys[:, :, : span.lead + block.end],
-                    values[:, :, : span.lead + block.end],
-                    block.mask,
-                )
-                for block in span.blocks
-            ]
-            whole = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+            if span.mask is None:
+                whole = _attend_in_order(wide, keys, values)
+            else:
+                whole = attend_folded(wide, keys, values, span.mask)
             flat = whole.reshape(-1, *whole.shape[2:])
             found.append(flat if span.padded is None else flat.index_select(0, span.place))
         return torch.cat(found) if len(found) > 1 else found[0]
@@ -184,18 +167,40 @@ def attend_folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Te
     return out.reshape(rows, heads, tokens, dim).transpose(1, 2)
 
 
-def _alike(states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Rows of like length together, the longest first; rows of one prefix side by side."""
+def _attend_in_order(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention of tails behind prefixes of one length; shapes as of `attend_folded`.
+
+    Zeros stand for the prefix's own queries: a kernel that knows the order skips half the keys and
+    reads no mask, which is worth more where tails are long.
+    """
+    lead, groups = key.shape[2] - query.shape[2], query.shape[1] // key.shape[1]
+    out = functional.scaled_dot_product_attention(
+        functional.pad(query, (0, 0, lead, 0)),
+        key.repeat_interleave(groups, dim=1),
+        value.repeat_interleave(groups, dim=1),
+        is_causal=True,
+    )
+    return out[:, :, lead:].transpose(1, 2)
+
+
+def _alike(
+    states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]], before: Sequence[int]
+) -> list[list[int]]:
+    """Rows of like length together, the longest first, long ones only behind prefixes of one
+    length; rows of one prefix side by side."""
     found: list[list[int]] = []
-    for row in sorted(range(len(tails)), key=lambda row: -len(tails[row])):
-        if found and len(tails[row]) >= _LIKE * len(tails[found[-1][0]]):
+    for row in sorted(range(len(tails)), key=lambda row: (-len(tails[row]), before[row])):
+        first = found[-1][0] if found else row
+        longest = len(tails[first])
+        alike = len(tails[row]) >= _LIKE * longest
+        if found and alike and (longest < _LONG or before[row] == before[first]):
             found[-1].append(row)
         else:
             found.append([row])
-    first: dict[int, int] = {}
+    places: dict[int, int] = {}
     for row, state in enumerate(states):
-        first.setdefault(id(state), row)
-    return [sorted(rows, key=lambda row: (first[id(states[row])], row)) for rows in found]
+        places.setdefault(id(state), row)
+    return [sorted(rows, key=lambda row: (places[id(states[row])], row)) for rows in found]
 
 
 def _span(
@@ -214,7 +219,7 @@ def _span(
     token = (ends - lengths)[:, None] + torch.minimum(offset, lengths[:, None] - 1)
     real = (offset < lengths[:, None]).flatten()
     leads = [before[row] for row in rows]
-    blocks, last_mask = _masks(leads, lengths, groups, device, dtype)
+    mask, last_mask = _masks(leads, lengths, groups, device, dtype)
     return _Span(
         torch.tensor(rows, device=device),
         start,
@@ -225,32 +230,22 @@ def _span(
         real.nonzero().flatten().to(device),
         (ends - 1).to(device),
         _runs([states[row] for row in rows]),
-        blocks,
+        mask,
         last_mask,
     )
 
 
 def _masks(
     leads: list[int], lengths: Tensor, groups: int, device: torch.device, dtype: torch.dtype
-) -> tuple[list[_Block], Tensor]:
-    """Masks of the blocks, and of the last tokens; padding behind a tail is hidden by order."""
-    lead, longest = max(leads), int(lengths.max())
-    blocks = []
-    room = longest + -longest % _ALIGNED
-    seen = visible_keys(leads[:1] if len(set(leads)) == 1 else leads, [room]).to(device)
-    edge = None
-    if longest >= _BLOCK and len(seen) == 1:
-        edge = additive_mask(seen, _BLOCK, dtype).repeat(1, 1, groups, 1)
-    for first in range(0, longest, _BLOCK):
-        end = min(first + _BLOCK, longest)
-        if edge is not None and end - first == _BLOCK:  # the same mask, further to the left
-            mask = edge[..., room - end :]
-        else:
-            mask = additive_mask(seen[:, : lead + end], end - first, dtype)
-            mask = mask.repeat(1, 1, groups, 1)
-        blocks.append(_Block(first, end, mask))
+) -> tuple[Tensor | None, Tensor]:
+    """Masks of all tokens and of the last ones; padding behind a tail is hidden by order."""
+    longest = int(lengths.max())
     own = visible_keys(leads, lengths.tolist()).to(device)
-    return blocks, additive_mask(own, 1, dtype).expand(-1, -1, groups, -1)
+    last = additive_mask(own, 1, dtype).expand(-1, -1, groups, -1)
+    if longest >= _LONG:
+        return None, last
+    seen = visible_keys(leads[:1] if len(set(leads)) == 1 else leads, [longest]).to(device)
+    return additive_mask(seen, longest, dtype).repeat(1, 1, groups, 1), last
 
 
 def _runs(states: Sequence[PrefixState | None]) -> list[tuple[int, int, PrefixState]]:

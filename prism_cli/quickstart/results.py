@@ -82,8 +82,8 @@ def panel(rows: Path) -> str:
         f"Panel: agreement with the corpus's labels on {figures['audit rows']} rows: "
         f"{'; '.join(told)}. Labels of such a panel: {alpha['labels of such a panel']} "
         f"(Krippendorff's alpha {_measured(alpha, 'alpha')}; 0.80 is asked for). The model was "
-        "trained on the corpus's own labels; where there are none, `prism relabel data.jsonl` "
-        "asks the paper's five judges."
+        "trained on the corpus's own labels and MiniLM's scores; where there are no labels, "
+        "`prism relabel data.jsonl` asks the paper's five judges."
     )
 
 

@@ -27,10 +27,9 @@ for set in $tests; do exclude+=(--exclude-eval "$set"); done
 prism split "$work/written.jsonl" -o "$work/data" --dev-queries 24 ${exclude[@]+"${exclude[@]}"}
 
 # 5. Train, one process a core.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-torchrun --nproc_per_node "${PROCESSES:-2}" -m prism_cli train "$work/data/train.jsonl" -o "$work/model" \
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
+  torchrun --nproc_per_node "${PROCESSES:-2}" -m prism_cli train "$work/data/train.jsonl" -o "$work/model" \
   --size prism-tiny --dev "$work/data/dev.jsonl" ${STEPS:+--max-steps "$STEPS"}
-unset OMP_NUM_THREADS
 
 # 6. Beside BM25, whose first candidates it reorders, and beside the untrained model.
 if [ -n "$tests" ]; then

@@ -18,12 +18,15 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from prism_cli.modeling.dense_pass import is_dense
+from prism_cli.modeling.packed_tails import attend_in_order
 from prism_cli.modeling.prompt_state import as_additive
 
 ATTENTION = "prism_packed"
 """The attention's name among those of transformers."""
 _LIKE = 0.8
 """Rows attend together down to this share of the longest one's own tokens."""
+_LONG = 768
+"""Tokens from which on attention in order is faster than with a mask, there and back."""
 _STEP_TOKENS, _STEP_LONGEST = 64, 16
 """Lengths are filled up to multiples, for kernels that are made and kept for each new shape."""
 
@@ -214,9 +217,14 @@ def _attended(
         whole = torch.cat([first[None].expand(rows, -1, -1, -1), then], dim=1)
         return whole.transpose(1, 2)
 
+    unpadded: Any = _Unpadded.apply
+    key, value = behind_trunk(trunk.key, own.key), behind_trunk(trunk.value, own.value)
+    if longest >= _LONG:
+        attended = attend_in_order(own.query.transpose(1, 2), key, value, scaling, dropout)
+        whole: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
+        return whole
     folded = own.query.view(rows, longest, shared, groups, dim).permute(0, 2, 3, 1, 4)
     query = folded.reshape(rows, shared, groups * longest, dim)
-    key, value = behind_trunk(trunk.key, own.key), behind_trunk(trunk.value, own.value)
     visible = span.visible.repeat(groups, 1)
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout:
         attended = _products(query, key, value, visible, scaling)
@@ -225,7 +233,6 @@ def _attended(
             query, key, value, attn_mask=visible, scale=scaling, dropout_p=dropout
         )
     apart = attended.view(rows, shared, groups, longest, dim).permute(0, 3, 1, 2, 4)
-    unpadded: Any = _Unpadded.apply
     out: Tensor = unpadded(apart.reshape(rows * longest, heads, dim), span.place)
     return out
 

@@ -123,7 +123,7 @@ class PackedTails:
                 continue
             wide = _wide(query[own], span).transpose(1, 2)
             if span.mask is None:
-                whole = _attend_in_order(wide, keys, values)
+                whole = attend_in_order(wide, keys, values)
             else:
                 whole = attend_folded(wide, keys, values, span.mask)
             flat = whole.reshape(-1, *whole.shape[2:])
@@ -167,7 +167,9 @@ def attend_folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Te
     return out.reshape(rows, heads, tokens, dim).transpose(1, 2)
 
 
-def _attend_in_order(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def attend_in_order(
+    query: Tensor, key: Tensor, value: Tensor, scale: float | None = None, dropout: float = 0.0
+) -> Tensor:
     """Causal attention of tails behind prefixes of one length; shapes as of `attend_folded`.
 
     Zeros stand for the prefix's own queries: a kernel that knows the order skips half the keys and
@@ -179,6 +181,8 @@ def _attend_in_order(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         key.repeat_interleave(groups, dim=1),
         value.repeat_interleave(groups, dim=1),
         is_causal=True,
+        scale=scale,
+        dropout_p=dropout,
     )
     return out[:, :, lead:].transpose(1, 2)
 

@@ -68,11 +68,9 @@ def test_attention_by_kernels_as_cudas(monkeypatch: pytest.MonkeyPatch, long: in
     monkeypatch.setattr(packed_tails, "_LONG", long)
     given: list[Tensor] = []
 
-    def kernel(*heads: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def kernel(*heads: Tensor, attn_mask: Tensor | None = None, **more: Any) -> Tensor:
         given.extend([] if attn_mask is None else [attn_mask])
-        out = functional.scaled_dot_product_attention(
-            *heads, attn_mask=attn_mask, is_causal=is_causal
-        )
+        out = functional.scaled_dot_product_attention(*heads, attn_mask=attn_mask, **more)
         return out.transpose(1, 2).contiguous().transpose(1, 2)
 
     class Functional:

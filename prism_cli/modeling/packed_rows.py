@@ -25,9 +25,9 @@ ATTENTION = "prism_packed"
 """The attention's name among those of transformers."""
 _LIKE = 0.8
 """Rows attend together down to this share of the longest one's own tokens."""
-_LONG = 768
+LONG = 768
 """Tokens from which on attention in order is faster than with a mask, there and back."""
-_STEP_TOKENS, _STEP_LONGEST = 64, 16
+_STEP_TOKENS, _STEPLONGEST = 64, 16
 """Lengths are filled up to multiples, for kernels that are made and kept for each new shape."""
 
 
@@ -219,7 +219,7 @@ def _attended(
 
     unpadded: Any = _Unpadded.apply
     key, value = behind_trunk(trunk.key, own.key), behind_trunk(trunk.value, own.value)
-    if longest >= _LONG:
+    if longest >= LONG:
         attended = attend_in_order(own.query.transpose(1, 2), key, value, scaling, dropout)
         whole: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
         return whole
@@ -300,7 +300,7 @@ class _Unpadded(torch.autograd.Function):
 
 
 def _span(trunk: int, lengths: Sequence[int], device: torch.device | str) -> Span:
-    longest = max(lengths) + -max(lengths) % _STEP_LONGEST
+    longest = max(lengths) + -max(lengths) % _STEPLONGEST
     place = torch.cat([torch.arange(length) + row * longest for row, length in enumerate(lengths)])
     order = torch.ones(longest, trunk + longest, dtype=torch.bool)
     return Span(len(lengths), longest, sum(lengths), place.to(device), order.tril(trunk).to(device))

@@ -14,6 +14,7 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.lora import add_lora, train_all
 from prism_cli.modeling.losses import HEAD_POSITIONS
 from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.packed_rows import LONG
 
 _LAYER = re.compile(r"\blayers\.([0-9]+)\.")
 _PROCESS_BYTES = 800 << 20
@@ -47,9 +48,9 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
     activations: a layer keeps T x K x (inputs + outputs of its linear layers), K = 6 in float32,
         4.5 in bfloat16, half as much again where its attention is linear (its state by chunks).
         DoRA adds T x 2b a linear output and 4 a weight of each adapted layer (the sum of weight
-        and update). In bfloat16 on a CPU attention keeps its matrix: T x longest x heads x 2. All
-        of it for each of L layers; with gradient checkpointing for one, and T x b x hidden for
-        each.
+        and update). In bfloat16 on a CPU attention keeps its matrix: T x longest x heads x 2, of
+        rows up to packed_rows.LONG. All of it for each of L layers; with gradient checkpointing
+        for one, and T x b x hidden for each.
     head: H x V x (8 + 2b): logits, their float32 copy, its softmax, and gradients.
     process: 800 MiB on a CPU, for the libraries; 0 on a GPU, where its memory alone counts.
 
@@ -121,7 +122,8 @@ def _activations(
         first = config.lora.first_layer
         dora = frozenset(config.lora.target_modules if config.lora.use_dora else ())
     short, tokens = config.dtype == "bfloat16", largest.tokens
-    matrix = 2 * largest.longest * model.num_attention_heads if short and device == "cpu" else 0
+    seen = min(largest.longest, LONG) if short and device == "cpu" else 0
+    matrix = 2 * seen * model.num_attention_heads
     kept: list[float] = []
     for layer in layers[first:]:
         factor = (4.5 if short else 6.0) * (1.5 if layer.has_state else 1.0)

@@ -176,7 +176,7 @@ def test_attention_of_rows_together_is_that_of_each_alone(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", MODELS)
 def test_long_rows_attend_in_order(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_rows, "_LONG", 16)
+    monkeypatch.setattr(packed_rows, "LONG", 16)
     model, rows = model_of(name, adapted=True), rows_of(9)
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
 

@@ -27,7 +27,7 @@ _LIKE = 0.8
 """Rows attend together down to this share of the longest one's own tokens."""
 LONG = 768
 """Tokens from which on attention in order is faster than with a mask, there and back."""
-_STEP_TOKENS, _STEPLONGEST = 64, 16
+_STEP_TOKENS, _STEP_LONGEST = 64, 16
 """Lengths are filled up to multiples, for kernels that are made and kept for each new shape."""
 
 
@@ -48,13 +48,14 @@ class Span:
         tokens: their own tokens in all.
         place: int64 [tokens], where each stands in rows x longest.
         visible: bool [longest, trunk + longest]; padding lies behind a row, so one mask serves all.
+            None from LONG tokens on, where the order alone hides.
     """
 
     rows: int
     longest: int
     tokens: int
     place: Tensor
-    visible: Tensor
+    visible: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +188,9 @@ def packed_attention(
         for own, span in zip(rows, layout.spans, strict=True)
     ]
     if layout.trunk:
-        attended = functional.scaled_dot_product_attention(
-            trunk.query.transpose(0, 1)[None],
-            trunk.key.transpose(0, 1)[None],
-            trunk.value.transpose(0, 1)[None],
-            is_causal=True,
-            scale=scaling,
-            dropout_p=dropout,
-            enable_gqa=True,
-        )
-        outputs.insert(0, attended[0].transpose(0, 1))
+        alone = Heads(*(one.transpose(0, 1)[None] for one in trunk))
+        attended = attend_in_order(alone.query, alone.key, alone.value, scaling, dropout)
+        outputs.insert(0, attended[0])
     return torch.cat([*outputs, torch.zeros_like(filler.query)])[None], None
 
 
@@ -219,7 +213,7 @@ def _attended(
 
     unpadded: Any = _Unpadded.apply
     key, value = behind_trunk(trunk.key, own.key), behind_trunk(trunk.value, own.value)
-    if longest >= LONG:
+    if span.visible is None:
         attended = attend_in_order(own.query.transpose(1, 2), key, value, scaling, dropout)
         whole: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
         return whole
@@ -300,7 +294,10 @@ class _Unpadded(torch.autograd.Function):
 
 
 def _span(trunk: int, lengths: Sequence[int], device: torch.device | str) -> Span:
-    longest = max(lengths) + -max(lengths) % _STEPLONGEST
+    longest = max(lengths) + -max(lengths) % _STEP_LONGEST
     place = torch.cat([torch.arange(length) + row * longest for row, length in enumerate(lengths)])
-    order = torch.ones(longest, trunk + longest, dtype=torch.bool)
-    return Span(len(lengths), longest, sum(lengths), place.to(device), order.tril(trunk).to(device))
+    visible = None
+    if longest < LONG:
+        order = torch.ones(longest, trunk + longest, dtype=torch.bool)
+        visible = order.tril(trunk).to(device)
+    return Span(len(lengths), longest, sum(lengths), place.to(device), visible)

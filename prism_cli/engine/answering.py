@@ -64,8 +64,8 @@ class Answerer:
         stage: named in the ledger's entries.
         open_ledger: called when the first request comes; a stage without requests needs none.
         tally: of the output at work.
-        since_ms: replies from before that are not used, in ms since the epoch.
-        refused_since_ms: refusals from before that are not used; likewise.
+        after: replies of the ledger with no higher sequence number are not used.
+        retry_refused: refusals that were there before are not used.
         on_commit: called after each, in whatever thread made it.
         batching: takes the questions of models that answer batch files; None: no batch was ever
             sent here, and all are called.
@@ -75,11 +75,12 @@ class Answerer:
     open_ledger: Callable[[], Ledger]
     control: Control
     tally: Tally = field(default_factory=Tally)
-    since_ms: int = 0
-    refused_since_ms: int = 0
+    after: int = 0
+    retry_refused: bool = False
     on_commit: Callable[[], None] = lambda: None
     batching: Batching | None = None
     _output: str = ""
+    _refused_after: int = 0
     _ledger: Ledger | None = None
     _others: Ledger | None = None
     _claims: Claims | None = None
@@ -88,16 +89,18 @@ class Answerer:
     _lost: dict[int, int] = field(default_factory=dict)
     _asked: dict[int, CallBackend] = field(default_factory=dict)
 
-    def turn_to(self, output: str, since_ms: int) -> None:
-        """Begin another output; of replies older than `since_ms` (ms since the epoch) none is
+    def turn_to(self, output: str, after: int) -> None:
+        """Begin another output; of replies with no higher sequence number than `after` none is
         used."""
-        self._output, self.since_ms, self.tally = output, since_ms, Tally()
+        self._output, self.after, self.tally = output, after, Tally()
 
     @property
     def ledger(self) -> Ledger:
         """The ledger, opened at the first use."""
         if self._ledger is None:
             self._ledger = self.open_ledger()
+            if self.retry_refused:
+                self._refused_after = self._ledger.next_sequence()
         return self._ledger
 
     def usage(self) -> dict[str, float]:
@@ -107,23 +110,27 @@ class Answerer:
         spared = {"from_ledger": self.tally.from_ledger, "shared": self.tally.shared}
         return self._ledger.spent(self._output) | spared
 
+    def next_sequence(self) -> int:
+        """A number of the ledger's order, above those of all that is in it."""
+        return self.ledger.next_sequence(self.after)
+
     def exchange(self) -> bool:
         """Send what was kept for batches and wait for them; False where there was nothing.
 
         Raises: as `Batching.exchange`.
         """
         assert self.batching is not None
-        return self._run(self.batching.exchange(self.find))
+        return self._run(self.batching.exchange(self.find, self.next_sequence))
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """The replies that the ledger has and this run may use."""
-        return self.ledger.find(keys, self.since_ms, self.refused_since_ms)
+        return self.ledger.find(keys, self.after, self._refused_after)
 
     def _find_new(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """The same, by a connection of its own, so that it may be asked during a commit."""
         if self._others is None:
             self._others = self.open_ledger()
-        found = self._others.find(keys, self.since_ms, self.refused_since_ms)
+        found = self._others.find(keys, self.after, self._refused_after)
         self.tally.from_ledger += len(found)
         return found
 
@@ -150,7 +157,7 @@ class Answerer:
         if not done:
             return
         crash_point("before-commit")
-        self.ledger.commit(self.stage, self._output, done)
+        self.ledger.commit(self.stage, self._output, done, self.after)
         crash_point("after-commit")
         for _, reply in done:
             self.tally.count(reply)
@@ -228,7 +235,7 @@ class Answerer:
         if not isinstance(backend, BatchableBackend) or backend.desk is None:
             self.batching.tell_live(backend.spec)
             return missing
-        done, waiting = self.batching.take(backend, backend.desk, missing, self.since_ms)
+        done, waiting = self.batching.take(backend, backend.desk, missing, self.after)
         self.commit(done)
         self.batching.forget(done)
         replies.update(waiting)

@@ -48,12 +48,18 @@ class BatchPost:
         self._quiet = quiet
 
     async def send(
-        self, desk: BatchDesk, spec: str, file: BinaryIO, keys: Sequence[bytes], usd: float
+        self,
+        desk: BatchDesk,
+        spec: str,
+        file: BinaryIO,
+        keys: Sequence[bytes],
+        usd: float,
+        sequence: int,
     ) -> str:
         """One file: an intent, whose id it gives, then the upload, then the batch."""
         self._control.check()
         intent = uuid4().hex
-        self._book.intend(intent, desk.name, spec, usd, keys)
+        self._book.intend(intent, desk.name, spec, usd, keys, sequence)
         crash_point("batch-intent")
         uploaded = await self._until_done(desk.upload(file, f"prism-{intent}.jsonl"))
         crash_point("batch-uploaded")
@@ -70,10 +76,10 @@ class BatchPost:
         """What became of intents whose process has died; no other can be at this point now."""
         for intent in self._book.unsettled(desk.name):
             batch = None
+            settled = time.monotonic() + SETTLE_SECONDS  # the wall clock may have been set since
             while intent.status == "creating":
                 batch = await self._until_done(desk.find(intent.id))
-                old = time.time() - intent.changed_ms / 1000
-                if batch is not None or old > SETTLE_SECONDS:
+                if batch is not None or time.monotonic() > settled:
                     break
                 await self._pause(1.0)
             if batch is None:

@@ -53,14 +53,14 @@ class Batching:
         self._awaited: set[str] = set()
 
     def take(
-        self, backend: BatchableBackend, desk: BatchDesk, missing: Sequence[Request], since_ms: int
+        self, backend: BatchableBackend, desk: BatchDesk, missing: Sequence[Request], after: int
     ) -> tuple[list[Answered], dict[bytes, Unanswered]]:
         """Replies that batches brought, to be committed and then forgotten, and what waits for a
         batch: one on its way, or else the next, for which it is noted. A run that calls is left
         what stands in neither.
 
         Args:
-            since_ms: what was asked before is not used, in ms since the epoch.
+            after: what was asked with no higher sequence number of the ledger is not used.
         """
         self._desks[backend.spec] = desk
         keys = [asked.key for asked in missing]
@@ -75,7 +75,7 @@ class Batching:
         for asked in missing:
             key, found = asked.key, results.get(asked.key)
             rounds, why = failed.get(key, (0, ""))
-            if found is not None and found.asked_ms > since_ms:
+            if found is not None and found.sequence > after:
                 try:
                     reply = _read(backend, asked.payload, found)
                 except ProviderError as error:
@@ -112,11 +112,12 @@ class Batching:
             self._live.add(spec)
             self._post.tell(f"{spec}: its provider takes no batches; it is asked call by call")
 
-    async def exchange(self, find: Find) -> bool:
+    async def exchange(self, find: Find, next_sequence: Callable[[], int]) -> bool:
         """Send what was noted and wait for all that rows wait for; False where that is nothing.
 
         Args:
             find: replies of the ledger.
+            next_sequence: takes a number of the ledger's order.
 
         Raises:
             InterruptedRunError, LimitReachedError: the batches go on at the provider.
@@ -127,7 +128,7 @@ class Batching:
         try:
             if self._spooled and not self._refused:
                 async with self._post.alone():
-                    await self._submit(find)
+                    await self._submit(find, next_sequence)
             if self._refused and not self._awaited:
                 self._control.refuse()
                 self._control.check()
@@ -143,7 +144,7 @@ class Batching:
         """Release the book."""
         self._book.close()
 
-    async def _submit(self, find: Find) -> None:
+    async def _submit(self, find: Find, next_sequence: Callable[[], int]) -> None:
         """Cut the spool into files, one model a file, as far as the money goes."""
         for desk in {one.name: one for one in self._desks.values()}.values():
             await self._post.settle(desk)
@@ -167,7 +168,8 @@ class Batching:
                         line = next(lines, None)
                     if keys:
                         room -= usd
-                        self._awaited.add(await self._post.send(desk, spec, file, keys, usd))
+                        sent = self._post.send(desk, spec, file, keys, usd, next_sequence())
+                        self._awaited.add(await sent)
 
     def _free_lines(self, spec: str, find: Find) -> Iterator[tuple[bytes, bytes, float]]:
         """(key, line, price) of a model, without what another run has asked since: held by its

@@ -1,7 +1,7 @@
 """The manifest of one job through its life: does the output stand, begun, stopped, finished."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +11,6 @@ from typing import Any
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
 from prism_cli.errors import ChangedInputError, StorageError
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.manifest import InputRecord, Manifest, is_finished, read_manifest
 from prism_cli.shards.reader import Measured, Shard, measure
 
@@ -80,8 +79,13 @@ class Papers:
         done = [is_finished(out, previous, self.manifest, self._prefix_sha256) for out in there]
         return previous if all(done) and len(done) == len(outputs) else None
 
-    def begin(self, *, fresh: bool) -> None:
-        """Write the manifest, unfinished; go on counting where an earlier attempt stopped."""
+    def begin(self, fresh: Callable[[], int] | None = None) -> None:
+        """Write the manifest, unfinished; go on counting where an earlier attempt stopped.
+
+        Args:
+            fresh: takes a number of the ledger's order; with it, replies from before the first
+                attempt are not used.
+        """
         now, previous = self.manifest, read_manifest(self.job.manifest_path)
         if previous and previous["config_fingerprint"] == now.config_fingerprint:
             now.attempts = previous["attempts"] + 1
@@ -92,10 +96,10 @@ class Papers:
                 now.batch_plan |= {
                     name: before.get(name, now.batch_plan[name]) for name in self.plan
                 }
-        if not fresh:
+        if fresh is None:
             now.fresh_since = None
         elif now.fresh_since is None:
-            now.fresh_since = now_ms()
+            now.fresh_since = fresh()
         now.write(self.job.manifest_path)
 
     def account(

@@ -24,7 +24,6 @@ from prism_cli.engine.summary import DEFAULT_MAX_REJECTS, RunSummary
 from prism_cli.errors import LockedError, PrismError, RowError, UsageError
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Source, remove_spooled
@@ -151,7 +150,8 @@ class _Run:
         papers = self._papers(job)
         if self.finished(job, papers):
             return None
-        papers.begin(fresh=self.options.fresh)
+        fresh = self.options.fresh
+        papers.begin(self._answering(papers).next_sequence if fresh else None)
         crash_point("after-claim")
         return job, papers
 
@@ -262,7 +262,7 @@ class _Run:
                 self.stage.name,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self.control,
-                refused_since_ms=now_ms() if self.options.retry_final else 0,
+                retry_refused=self.options.retry_final,
                 batching=self._batching(home),
             )
             self.stack.callback(self._answerer.close)

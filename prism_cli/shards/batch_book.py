@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS intents (
     requests INTEGER NOT NULL,
     answered INTEGER,
     batch TEXT NOT NULL DEFAULT '',
-    words TEXT NOT NULL DEFAULT ''
+    words TEXT NOT NULL DEFAULT '',
+    sequence INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (key BLOB PRIMARY KEY, intent TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_by_intent ON members (intent);
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS results (
     key BLOB PRIMARY KEY,
     status INTEGER NOT NULL,
     body BLOB NOT NULL,
-    asked_ms INTEGER NOT NULL
+    sequence INTEGER NOT NULL
 );
 """
 _INTENT = "id, provider, model, usd, created_ms, status, changed_ms, requests, batch"
@@ -75,12 +76,12 @@ class Result:
     Attributes:
         status: of HTTP, or NOT_ANSWERED.
         body: its JSON, or why there is none.
-        asked_ms: when its intent was stored, in ms since the epoch.
+        sequence: that of its intent.
     """
 
     status: int
     body: bytes
-    asked_ms: int
+    sequence: int
 
 
 class BatchBook(DurableFile):
@@ -88,16 +89,29 @@ class BatchBook(DurableFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
+        with self._guarded():
+            self._add_columns()
 
     def intend(
-        self, intent: str, provider: str, model: str, usd: float, keys: Sequence[bytes]
+        self,
+        intent: str,
+        provider: str,
+        model: str,
+        usd: float,
+        keys: Sequence[bytes],
+        sequence: int = 0,
     ) -> None:
-        """Store an intent and its keys, which no other may hold."""
+        """Store an intent and its keys, which no other may hold.
+
+        Args:
+            sequence: a number of the ledger's that orders it among that ledger's commits.
+        """
         now = now_ms()
         with self._transaction():
             self._db.execute(
-                f"INSERT INTO intents ({_INTENT}) VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '')",
-                (intent, provider, model, usd, now, now, len(keys)),
+                f"INSERT INTO intents ({_INTENT}, sequence) "
+                "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '', ?)",
+                (intent, provider, model, usd, now, now, len(keys), sequence),
             )
             self._db.executemany(
                 "INSERT INTO members VALUES (?, ?)", ((key, intent) for key in keys)
@@ -139,7 +153,7 @@ class BatchBook(DurableFile):
             if not self._select("id = ? AND status = 'open'", (intent,)):
                 return
             self._db.execute(
-                "INSERT OR REPLACE INTO results SELECT key, ?, ?, created_ms FROM members "
+                "INSERT OR REPLACE INTO results SELECT key, ?, ?, sequence FROM members "
                 "JOIN intents ON id = intent WHERE intent = ?",
                 (NOT_ANSWERED, otherwise.encode("utf-8", "replace"), intent),
             )
@@ -158,15 +172,15 @@ class BatchBook(DurableFile):
 
     def results(self, keys: Sequence[bytes]) -> dict[bytes, Result]:
         """Replies that have come for these keys and are not forgotten."""
-        query = "SELECT key, status, body, asked_ms FROM results WHERE key IN "
+        query = "SELECT key, status, body, sequence FROM results WHERE key IN "
         return {key: Result(*rest) for key, *rest in self._of(query, keys)}
 
     def forget(self, results: Mapping[bytes, Result]) -> None:
         """Drop replies: they are in the ledger, or no use. Newer ones for these keys stay."""
         with self._transaction():
             self._db.executemany(
-                "DELETE FROM results WHERE key = ? AND asked_ms = ?",
-                ((key, one.asked_ms) for key, one in results.items()),
+                "DELETE FROM results WHERE key = ? AND sequence = ?",
+                ((key, one.sequence) for key, one in results.items()),
             )
 
     def on_their_way(self, keys: Sequence[bytes], *, perhaps: bool = False) -> dict[bytes, str]:
@@ -193,6 +207,19 @@ class BatchBook(DurableFile):
         with self._guarded():
             states = "status IN ('intended', 'creating')"
             return self._select(f"provider = ? AND {states}", (provider,))
+
+    def _add_columns(self) -> None:
+        """What books of earlier versions lack: they ordered batches by time, as their ledgers
+        did."""
+        if "sequence" in self._columns("intents"):
+            return
+        with self._transaction():
+            if "sequence" not in self._columns("intents"):  # not added by another process meanwhile
+                self._db.execute(
+                    "ALTER TABLE intents ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0"
+                )
+                self._db.execute("UPDATE intents SET sequence = created_ms")
+                self._db.execute("ALTER TABLE results RENAME COLUMN asked_ms TO sequence")
 
     def _turn(self, intent: str, status: str, batch: str = "") -> None:
         with self._guarded():

@@ -58,6 +58,9 @@ class DurableFile:
                     raise
                 time.sleep(0.02)
 
+    def _columns(self, table: str) -> set[str]:
+        return {row[1] for row in self._db.execute(f"PRAGMA table_info({table})")}
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All of the block, durably, or nothing."""

@@ -24,8 +24,13 @@ CREATE TABLE IF NOT EXISTS replies (
     input_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL,
     usd REAL NOT NULL,
-    created_ms INTEGER NOT NULL
+    created_ms INTEGER NOT NULL,
+    sequence INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sequence (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    last INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS spent (
     output TEXT PRIMARY KEY,
     asked INTEGER NOT NULL,
@@ -35,7 +40,11 @@ CREATE TABLE IF NOT EXISTS spent (
     lost_calls INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
-_KEEP = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEEP = (
+    f"INSERT OR REPLACE INTO replies ({', '.join(Entry._fields)}) "
+    f"VALUES ({', '.join('?' * len(Entry._fields))})"
+)
+_NEXT = "UPDATE sequence SET last = max(last, ?) + 1"
 _SPEND = """
 INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     asked = asked + excluded.asked,
@@ -76,10 +85,10 @@ class Ledger(DurableFile):
             self._add_columns()
 
     def find(
-        self, keys: Sequence[bytes], since_ms: int = 0, refused_since_ms: int = 0
+        self, keys: Sequence[bytes], after: int = 0, refused_after: int = 0
     ) -> dict[bytes, Reply]:
-        """The replies that are here, by key; only those committed after `since_ms`, and of
-        refusals and replies that could not be used only those after `refused_since_ms`."""
+        """The replies that are here, by key; only those with a sequence number above `after`, and
+        of refusals and replies that could not be used only those above `refused_after`."""
         found: dict[bytes, Reply] = {}
         loads = orjson.loads
         with self._guarded():
@@ -88,30 +97,31 @@ class Ledger(DurableFile):
                 marks = ",".join("?" * len(part))
                 for key, value, refusal in self._db.execute(
                     "SELECT key, value, refusal FROM replies "
-                    f"WHERE key IN ({marks}) AND created_ms > ? "
-                    f"AND (created_ms > ? OR (refusal IS NULL AND {_USABLE}))",
-                    (*part, since_ms, refused_since_ms),
+                    f"WHERE key IN ({marks}) AND sequence > ? "
+                    f"AND (sequence > ? OR (refusal IS NULL AND {_USABLE}))",
+                    (*part, after, refused_after),
                 ):
                     found[key] = Reply(loads(value), refusal, _NO_USAGE)
         return found
 
-    def commit(self, stage: str, output: str, answered: Sequence[tuple[Request, Reply]]) -> None:
-        """Keep replies, durably and all at once, and what they cost under `output`."""
+    def next_sequence(self, after: int = 0) -> int:
+        """A sequence number that no commit has: above all earlier ones and above `after`."""
+        with self._transaction():
+            return self._next(after)
+
+    def commit(
+        self,
+        stage: str,
+        output: str,
+        answered: Sequence[tuple[Request, Reply]],
+        after: int = 0,
+    ) -> None:
+        """Keep replies, durably and all at once, and what they cost under `output`.
+
+        Args:
+            after: their sequence number is above this, and above that of all earlier commits.
+        """
         now = now_ms()
-        rows = [
-            (
-                asked.key,
-                orjson.dumps(reply.value),
-                reply.refusal,
-                stage,
-                asked.backend.spec,
-                reply.usage.input_tokens,
-                reply.usage.output_tokens,
-                reply.usage.usd,
-                now,
-            )
-            for asked, reply in answered
-        ]
         used = [reply.usage for _, reply in answered]
         sums = (
             len(used),
@@ -121,15 +131,34 @@ class Ledger(DurableFile):
             0,
         )
         with self._transaction():
+            sequence = self._next(after)
+            rows = [
+                Entry(
+                    asked.key,
+                    orjson.dumps(reply.value),
+                    reply.refusal,
+                    stage,
+                    asked.backend.spec,
+                    reply.usage.input_tokens,
+                    reply.usage.output_tokens,
+                    reply.usage.usd,
+                    now,
+                    sequence,
+                )
+                for asked, reply in answered
+            ]
             self._db.executemany(_KEEP, rows)
             self._db.execute(_SPEND, (output, *sums))
 
     def merge(self, entries: Sequence[Entry], counts: Merged) -> None:
         """Keep replies from elsewhere, durably and all at once, and count them. A reply that is
-        here already stays as it is; nothing is added to what was spent."""
+        here already stays as it is; nothing is added to what was spent. The others count as
+        committed now."""
         with self._transaction():
+            sequence = self._next()
             for entry in entries:
-                if self._db.execute(_MERGE, entry).rowcount:
+                new = entry._replace(sequence=max(sequence, entry.sequence))
+                if self._db.execute(_MERGE, new).rowcount:
                     counts.new += 1
                     continue
                 here = self._db.execute(
@@ -139,6 +168,7 @@ class Ledger(DurableFile):
                     counts.known += 1
                 else:
                     counts.conflicts += 1
+            self._next(max((entry.sequence for entry in entries), default=0))
 
     def add_lost_calls(self, output: str, count: int) -> None:
         """Note calls under `output` that ended without a reply and may have been billed."""
@@ -172,15 +202,33 @@ class Ledger(DurableFile):
             ).fetchone()
         return count, Usage(round(means[0]), round(means[1]), means[2]) if count else Usage()
 
-    def _add_columns(self) -> None:
-        """What ledgers of earlier versions lack."""
-        if not self._lacks_lost_calls():
-            return
-        self._db.execute("BEGIN IMMEDIATE")
-        if self._lacks_lost_calls():  # not added by another process meanwhile
-            self._db.execute("ALTER TABLE spent ADD COLUMN lost_calls INTEGER NOT NULL DEFAULT 0")
-        self._db.execute("COMMIT")
+    def _next(self, after: int = 0) -> int:
+        """The next sequence number; in a transaction."""
+        self._db.execute(_NEXT, (after,))
+        (last,) = self._db.execute("SELECT last FROM sequence").fetchone()
+        return int(last)
 
-    def _lacks_lost_calls(self) -> bool:
-        columns = self._db.execute("PRAGMA table_info(spent)")
-        return "lost_calls" not in {row[1] for row in columns}
+    def _add_columns(self) -> None:
+        """What ledgers of earlier versions lack. They ordered replies by time: `created_ms` is the
+        sequence number of those, so that a `fresh_since` of that time still holds."""
+        if not self._is_old():
+            return
+        with self._transaction():
+            if not self._is_old():  # not any more: another process was faster
+                return
+            if "lost_calls" not in self._columns("spent"):
+                self._db.execute(
+                    "ALTER TABLE spent ADD COLUMN lost_calls INTEGER NOT NULL DEFAULT 0"
+                )
+            if "sequence" not in self._columns("replies"):
+                self._db.execute(
+                    "ALTER TABLE replies ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0"
+                )
+                self._db.execute("UPDATE replies SET sequence = created_ms")
+            self._db.execute(
+                "INSERT OR IGNORE INTO sequence SELECT 0, ifnull(max(sequence), 0) FROM replies"
+            )
+
+    def _is_old(self) -> bool:
+        begun = self._db.execute("SELECT 1 FROM sequence").fetchone()
+        return begun is None or "lost_calls" not in self._columns("spent")

@@ -30,7 +30,8 @@ class Entry(NamedTuple):
     Attributes:
         key: 32 bytes.
         value: a JSON object as bytes.
-        created_ms: since the epoch.
+        created_ms: since the epoch; for people.
+        sequence: orders the commits of a ledger, whatever the clock says.
     """
 
     key: bytes
@@ -42,6 +43,7 @@ class Entry(NamedTuple):
     output_tokens: int
     usd: float
     created_ms: int
+    sequence: int
 
     @property
     def line(self) -> bytes:
@@ -90,6 +92,7 @@ def read_entry(row: Row) -> Entry:
         _count(row, "output_tokens"),
         _number(row, "usd"),
         _count(row, "created_ms"),
+        _count(row, "sequence" if "sequence" in row else "created_ms"),
     )
 
 
@@ -131,14 +134,14 @@ class LedgerFile:
         self, *, stage: str | None = None, model: str | None = None, since_ms: int = 0
     ) -> Iterator[Entry]:
         """The replies by key, in flat memory; of one stage or model, from `since_ms` on."""
-        query = (
-            f"SELECT {', '.join(Entry._fields)} FROM replies "
-            "WHERE key > :after AND created_ms >= :since_ms "
-            "AND (:stage IS NULL OR stage = :stage) AND (:model IS NULL OR backend = :model) "
-            f"ORDER BY key LIMIT {_PAGE_ROWS}"
-        )
         wanted = {"after": b"", "since_ms": since_ms, "stage": stage, "model": model}
         with self._opened() as db:
+            query = (
+                f"SELECT {', '.join(_columns(db))} FROM replies "
+                "WHERE key > :after AND created_ms >= :since_ms "
+                "AND (:stage IS NULL OR stage = :stage) AND (:model IS NULL OR backend = :model) "
+                f"ORDER BY key LIMIT {_PAGE_ROWS}"
+            )
             while page := db.execute(query, wanted).fetchall():
                 yield from map(Entry._make, page)
                 wanted["after"] = page[-1][0]
@@ -169,6 +172,12 @@ class LedgerFile:
                 raise
             db = sqlite3.connect(f"{place}&immutable=1", uri=True)
         return db
+
+
+def _columns(db: sqlite3.Connection) -> list[str]:
+    """Those of an entry; earlier versions ordered replies by time."""
+    has = {row[1] for row in db.execute("PRAGMA table_info(replies)")}
+    return [name if name != "sequence" or name in has else "created_ms" for name in Entry._fields]
 
 
 def _number(row: Row, name: str) -> float:

@@ -36,8 +36,9 @@ class Manifest:
         seconds: over all attempts that were not killed.
         figures: what the stage itself has to say.
         batch_plan: what decides which rows a model sees together.
-        fresh_since: with --fresh, when the first attempt began, in ms since the epoch; older
-            replies are not used.
+        fresh_since: with --fresh, the ledger's sequence number when the first attempt began;
+            replies from before are not used. (Earlier versions: ms since the epoch, which is the
+            sequence number of their replies.)
         finished: every row ended for good, and the output is what this says.
     """
 

@@ -75,6 +75,25 @@ def test_a_panel_in_batches_makes_the_rows_of_the_live_mode() -> None:
     assert told["usage"]["from_ledger"] == 0
 
 
+@pytest.mark.parametrize("days", [-2, 700], ids=["back", "ahead"])
+def test_a_fresh_batch_is_waited_for_whatever_the_clock_says(
+    monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    write_jsonl(DATA, rows(10))
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        words = ("relabel", DATA, *ONE, "--provider-file", file, "--batch", "--fresh")
+        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 60.0)
+        assert prism(*words, "--max-seconds", "1").returncode == 7
+        true = time.time_ns
+        monkeypatch.setattr(time, "time_ns", lambda: true() + days * 86_400 * 10**9)
+        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+        done = prism(*words)
+        assert done.returncode == 0, done.stderr
+        assert set(asked(lines(server.calls)).values()) == {1}
+    assert len(read_jsonl(OUT)) == 10
+
+
 def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "MAX_REQUESTS", 4)
     monkeypatch.setattr(batching, "_FREE_LINES", 3)

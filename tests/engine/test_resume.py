@@ -2,6 +2,7 @@
 
 import gzip
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import ChangedInputError, UsageError
+from prism_cli.ports import Reply
 from tests.factories import Row, jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch
 
@@ -25,6 +27,27 @@ def score(
 def manifest(out: Path) -> dict[str, Any]:
     content: dict[str, Any] = orjson.loads(Path(f"{out}.manifest.json").read_bytes())
     return content
+
+
+class RefusingBatch(ScriptedBatch):
+    """Answers nothing."""
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        return [Reply({}, "filtered") for _ in super().answer(payloads)]
+
+
+SetClock = Callable[[int], None]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
+    """Sets the wall clock so many days off."""
+    true = time.time_ns
+
+    def set_clock(days: int) -> None:
+        monkeypatch.setattr(time, "time_ns", lambda: true() + days * 86_400 * 10**9)
+
+    return set_clock
 
 
 @pytest.fixture
@@ -174,10 +197,12 @@ def test_a_moved_input_with_the_same_bytes_is_the_same_input(tmp_path: Path, pai
     assert score(ScriptedBatch(), moved, out).finished_before == [str(out)]
 
 
-def test_fresh_asks_again_once_and_goes_on_after_a_stop(tmp_path: Path, pairs: Path) -> None:
+@pytest.mark.parametrize("days", [0, -2, 700], ids=["right", "back", "ahead"])
+def test_fresh_asks_again_once_and_goes_on_after_a_stop_whatever_the_clock_says(
+    tmp_path: Path, pairs: Path, clock: SetClock, days: int
+) -> None:
     out = tmp_path / "out.jsonl"
     score(ScriptedBatch(), pairs, out)
-    time.sleep(0.002)
 
     def stop(number: int) -> None:
         if number == 3:
@@ -187,6 +212,7 @@ def test_fresh_asks_again_once_and_goes_on_after_a_stop(tmp_path: Path, pairs: P
     with pytest.raises(ChangedInputError):
         score(stopped, pairs, out, fresh=True, overwrite=True)
     assert sum(map(len, stopped.asked)) == 24
+    clock(days)
     rest = ScriptedBatch()
     score(rest, pairs, out, fresh=True, overwrite=True)
     assert sum(map(len, rest.asked)) == 26
@@ -194,6 +220,20 @@ def test_fresh_asks_again_once_and_goes_on_after_a_stop(tmp_path: Path, pairs: P
     once_more = ScriptedBatch()
     score(once_more, pairs, out, fresh=True, overwrite=True)
     assert sum(map(len, once_more.asked)) == 50
+
+
+@pytest.mark.parametrize("days", [-2, 700], ids=["back", "ahead"])
+def test_refusals_are_asked_again_once_while_the_clock_is_set(
+    tmp_path: Path, pairs: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    monkeypatch.setattr("prism_cli.engine.shard.WINDOW_ROWS", 10)
+    out = tmp_path / "out.jsonl"
+    rows: list[Row] = [make_pair(number % 10) for number in range(30)]
+    write_jsonl(pairs, rows)
+    score(RefusingBatch(), pairs, out, max_rejects=1.0)
+    again = RefusingBatch(before_batch=lambda _: clock(days))
+    score(again, pairs, out, max_rejects=1.0, retry_final=True, overwrite=True)
+    assert sum(map(len, again.asked)) == 10
 
 
 def test_equal_rows_share_one_question_within_and_across_windows(

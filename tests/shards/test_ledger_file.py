@@ -16,7 +16,7 @@ from tests.fakes import ScriptedCalls
 LINE = {
     "key": "0f" * 32, "value": {"score": 0.5}, "refusal": None, "stage": "distill",
     "backend": "st:minilm", "input_tokens": 7, "output_tokens": 1, "usd": 0.001,
-    "created_ms": 1_700_000_000_000,
+    "created_ms": 1_700_000_000_000, "sequence": 4,
 }  # fmt: skip
 
 
@@ -30,6 +30,15 @@ def filled(path: Path, count: int) -> Ledger:
     return ledger
 
 
+def make_old(ledger: Path) -> None:
+    """As the first version made it."""
+    with sqlite3.connect(ledger) as db:
+        db.execute("ALTER TABLE spent DROP COLUMN lost_calls")
+        db.execute("ALTER TABLE replies DROP COLUMN sequence")
+        db.execute("DROP TABLE sequence")
+    db.close()
+
+
 def test_an_entry_survives_its_line() -> None:
     entry = read_entry(LINE)
     assert entry.key == b"\x0f" * 32
@@ -37,6 +46,11 @@ def test_an_entry_survives_its_line() -> None:
     assert read_entry(orjson.loads(entry.line)) == entry
     refused = read_entry(LINE | {"value": {}, "refusal": "too long"})
     assert orjson.loads(refused.line)["refusal"] == "too long"
+
+
+def test_a_line_of_an_earlier_version_is_ordered_by_its_time() -> None:
+    line = {name: value for name, value in LINE.items() if name != "sequence"}
+    assert read_entry(line).sequence == LINE["created_ms"]
 
 
 @pytest.mark.parametrize(
@@ -103,13 +117,28 @@ def test_counts_by_model_and_output(tmp_path: Path) -> None:
 
 def test_a_ledger_of_an_earlier_version_is_read_by_its_names(tmp_path: Path) -> None:
     filled(tmp_path / "l.sqlite", 1).close()
-    with sqlite3.connect(tmp_path / "l.sqlite") as db:
-        db.execute("ALTER TABLE spent DROP COLUMN lost_calls")
-    db.close()
+    make_old(tmp_path / "l.sqlite")
     (row,) = LedgerFile(tmp_path / "l.sqlite").spent()
     assert "lost_calls" not in row
     assert row["asked"] == 1
-    assert len(list(LedgerFile(tmp_path / "l.sqlite").entries())) == 1
+    (entry,) = LedgerFile(tmp_path / "l.sqlite").entries()
+    assert entry.sequence == entry.created_ms
+
+
+def test_a_ledger_of_an_earlier_version_is_opened_and_goes_on(tmp_path: Path) -> None:
+    filled(tmp_path / "l.sqlite", 3).close()
+    make_old(tmp_path / "l.sqlite")
+    ledger = Ledger(tmp_path / "l.sqlite")
+    (old, *_) = LedgerFile(tmp_path / "l.sqlite").entries()
+    keys = [request(ScriptedCalls(), "", str(n)).key for n in range(4)]
+    assert len(ledger.find(keys, old.created_ms - 5)) == 3
+    assert ledger.find(keys, old.created_ms + 5_000) == {}
+    # What comes next is above every mark that a manifest of that time may hold.
+    new = [(request(ScriptedCalls(), "", "3"), Reply({"score": 1.0}))]
+    ledger.commit("score", "out#1", new, after=2 * old.created_ms)
+    assert list(ledger.find(keys, 2 * old.created_ms)) == keys[3:]
+    assert ledger.spent("out#1")["lost_calls"] == 0
+    ledger.close()
 
 
 def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         papers = Papers(Job(shards, {"": path}, path), "labels", settings)
         if not options.overwrite and papers.finished() is not None:
             return LabelsSummary(read_metrics(path), path, True)
-        papers.begin(fresh=False)
+        papers.begin()
         rejects = SideFile(options.output / REJECTS)
         stack.callback(rejects.discard)
         measured, counts = Measured(options.seed, options.review), Counts()

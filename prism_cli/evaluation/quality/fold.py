@@ -98,7 +98,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         of = {"rows_sha256": seen.sha256, "sheets": _hashes(options)}
         if made and made["figures"] == of:
             return QualitySummary(read_metrics(path), path, True)
-        papers.begin(fresh=False)
+        papers.begin()
         measured = Measured(options.seed, options.gold.rows if options.gold else 0, options.sheets)
         label = f"quality: {rows.name}"
         with shown_progress(label, seen.line_ends, quiet=options.quiet, papers=path) as progress:

@@ -87,10 +87,10 @@ def evaluate(
         if not options.overwrite and _before(path, sets, models, options).finished() is not None:
             return EvalSummary(read_metrics(path), path, True)
         papers = _papers(path, sets, models, options)
-        papers.begin(fresh=options.fresh)
         home = state_directory(path)
         answerer = Answerer("eval", lambda: Ledger(home / "ledger.sqlite"), control)
         stack.callback(answerer.close)
+        papers.begin(answerer.next_sequence if options.fresh else None)
         answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
         try:
             content = _Evaluation(sets, models, options, papers, answerer).run()

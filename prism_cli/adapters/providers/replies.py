@@ -33,6 +33,8 @@ _MODEL = {
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|((your|the) )?api key.*(valid|expired)", re.I)
 _NO_MODEL = re.compile(r"model not exist|invalid model\b|\S+ is not a valid model id", re.I)
 """Beginnings of messages whose codes say nothing: of Gemini, of DeepSeek and OpenRouter."""
+LONGEST_WAIT_BY_OUR_CLOCK = 60.0
+"""Seconds, where a server names a date to come back at and not its own: our clock may be wrong."""
 _ROUNDING = 1e-6
 _MOST = 1e12
 """Of a count that can be one; sqlite's integers end somewhere, too."""
@@ -149,8 +151,17 @@ def _retry_after(headers: httpx2.Headers) -> float | None:
         return max(0.0, float(text)) if text and float(text) < float("inf") else None
     except ValueError:
         pass
+    until, now = _moment(text), _moment(headers.get("date", ""))
+    if until is None:
+        return None
+    if now is not None:  # by the server's own clock
+        return max(0.0, until - now)
+    return min(max(0.0, until - time.time()), LONGEST_WAIT_BY_OUR_CLOCK)
+
+
+def _moment(text: str) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
 

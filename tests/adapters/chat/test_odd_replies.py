@@ -2,6 +2,8 @@
 where key, account or model is to blame, and a cost that no reply can make smaller."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx2
@@ -13,6 +15,11 @@ from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.replies import (
+    LONGEST_WAIT_BY_OUR_CLOCK,
+    AgainError,
+    json_of,
+)
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
@@ -211,6 +218,25 @@ def test_an_hour_of_retry_after_is_told() -> None:
     (error,), calls = asked(full)
     assert "asks to wait 3600 s" in str(error)
     assert calls == 1
+
+
+@pytest.mark.parametrize("years", [-40, 40], ids=["our clock is ahead", "our clock is behind"])
+def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock(
+    monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    then = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=365 * years)
+    headers = {"Date": format_datetime(then, usegmt=True)}
+    headers["Retry-After"] = format_datetime(then + timedelta(hours=1), usegmt=True)
+    full = httpx2.Response(429, json=refused("rate_limit"), headers=headers)
+    (error,), _ = asked(full)
+    assert "asks to wait 3600 s" in str(error)
+
+
+def test_a_date_without_the_servers_clock_is_a_minute_at_most() -> None:
+    headers = {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}
+    with pytest.raises(AgainError) as told:
+        json_of(httpx2.Response(429, json=refused("rate_limit"), headers=headers))
+    assert told.value.wait == LONGEST_WAIT_BY_OUR_CLOCK
 
 
 def test_an_error_object_says_its_status_in_digits_too() -> None:

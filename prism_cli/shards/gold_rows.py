@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError
+from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, json_type, string_field, text_id
 from prism_cli.shards.reader import read_rows
 from prism_cli.shards.spill import Spill
@@ -146,6 +147,7 @@ def _read(row: Row) -> tuple[str, str, bool | None, tuple[list[str], list[str]]]
     Raises:
         RowError: it is no gold row; names the field.
     """
+    row = row | {name: id_text(row[name], name) for name in ("_id", "paragraph") if name in row}
     query = string_field(
         row, "query_id" if "_id" not in row else "_id", required="query" not in row
     )

@@ -1,5 +1,7 @@
 """One line to one row, or to words that say what is wrong with it."""
 
+import json
+
 import orjson
 import pytest
 from hypothesis import given
@@ -64,3 +66,71 @@ def test_fields_are_renamed_where_they_stand() -> None:
     assert list(row.items()) == [("a", 1), ("document", "p"), ("query", "q")]
     with pytest.raises(RowError, match="stands beside 'passage'"):
         decode_row(b'{"document": "d", "passage": "p"}', names)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('{"query": "a", "query": "b", "document": "d"}', "query"),
+        ('{"query":"a","document":"d","document":"d"}', "document"),
+        ('{"a" :1,"a"\t:2}', "a"),
+        ('{"a":1,"\\u0061":2}', "a"),
+        ('{"q\\\\":1,"b":2,"b":3}', "b"),
+        ('{"query":"a: b","meta":{"x":1,"x":1},"document":"c:\\":"}', "x"),
+        ('{"list":[[{"":1,"":2}]]}', ""),
+        ('{"teacher_scores":{"st:minilm":0.5,"st:minilm":0.5}}', "st:minilm"),
+    ],
+)
+def test_a_key_that_stands_twice_is_named(line: str, key: str) -> None:
+    with pytest.raises(RowError, match="stands twice in one object") as caught:
+        decode_row(line.encode())
+    assert caught.value.field == key
+
+
+@given(st.lists(st.tuples(st.text(':"\\ab ', max_size=3), values), max_size=5), st.booleans())
+def test_rows_are_read_or_have_a_key_twice(pairs: list[tuple[str, object]], compact: bool) -> None:
+    comma, colon = (",", ":") if compact else (" , ", " : ")
+    parts = [f"{json.dumps(key)}{colon}{orjson.dumps(value).decode()}" for key, value in pairs]
+    row, reason = decoded(f"{{{comma.join(parts)}}}".encode())
+    if len({key for key, _ in pairs}) == len(pairs):
+        assert row == {key: orjson.loads(orjson.dumps(value)) for key, value in pairs}
+    else:
+        assert "stands twice" in reason
+
+
+def test_integer_ids_become_their_digits_and_nothing_else_does() -> None:
+    line = b'{"query_id":7,"query":"q","doc_id":-12,"document":"d","n":7,"meta":{"doc_id":7}}'
+    assert decode_row(line) == {
+        "query_id": "7",
+        "query": "q",
+        "doc_id": "-12",
+        "document": "d",
+        "n": 7,
+        "meta": {"doc_id": 7},
+    }
+    lists = b'{"query_id":1,"documents":["a",{"doc_id":2,"text":"b"}],"pos":[{"doc_id":3}]}'
+    row = decode_row(lists)
+    assert (row["query_id"], row["documents"][1]["doc_id"], row["pos"][0]["doc_id"]) == (
+        "1",
+        "2",
+        "3",
+    )
+    assert decode_row(b'{"qid":5,"query":"q"}', {"query_id": "qid"})["query_id"] == "5"
+
+
+@pytest.mark.parametrize("value", ["true", "1.0", "1e3", "null", "[1]"])
+def test_no_other_value_is_taken_for_an_id(value: str) -> None:
+    row = decode_row(b'{"query_id":%s,"query":"q","document":"d"}' % value.encode())
+    assert row["query_id"] == json.loads(value)
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 2**63])
+def test_an_integer_id_that_tools_round_is_refused(number: int) -> None:
+    for line, field in [
+        ('{"doc_id":%d}', "doc_id"),
+        ('{"documents":[{"doc_id":%d}]}', "documents[0].doc_id"),
+    ]:
+        with pytest.raises(RowError, match=r"2\^53") as caught:
+            decode_row((line % number).encode())
+        assert caught.value.field == field
+    assert decode_row(b'{"doc_id":%d}' % (2**53 - 1)) == {"doc_id": str(2**53 - 1)}

@@ -77,7 +77,7 @@ def test_a_query_may_stand_for_its_id() -> None:
         ({"query_id": "q", "answers": "x"}, "answers: expected an array of strings"),
         ({"query_id": "q", "rationales": ["x", 1]}, "rationales[1]: expected a string"),
         ({"query_id": "q", "answerable": "no"}, "answerable: expected true or false"),
-        ({"query_id": 1, "answers": ["x"]}, "query_id: expected a string, found number 1"),
+        ({"query_id": 1.5, "answers": ["x"]}, "query_id: expected a string, found number 1.5"),
         ([], "expected a JSON object"),
     ],
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from prism_cli.domain.trec import parse_judgement
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.decode import decode_row
+from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
 
 
@@ -252,10 +253,10 @@ def text_lines(path: Path) -> Iterator[str]:
 
 
 def _identifier(row: Row, where: str) -> str:
-    """The `_id`; an integer counts as its digits."""
-    value = row.get("_id")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    try:
+        value = id_text(row.get("_id"), "_id")
+    except RowError as error:
+        raise _bad(where, error.field, error.reason) from None
     if not isinstance(value, str):
         found = json_type(value) if "_id" in row else "no such field"
         raise _bad(where, "_id", f"expected a string, found {found}")

@@ -19,6 +19,7 @@ from prism_cli.adapters.shapes.base import (
     rest,
 )
 from prism_cli.errors import RowError
+from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
 
 _SIDES = {"pos": True, "neg": False}
@@ -81,7 +82,7 @@ class FlagEmbeddingReader(Reader):
                 if name.endswith("_scores"):
                     self._score.put(one, value, f"{name}[{index}]")
                 elif value is not None:
-                    one["doc_id"] = str(value)
+                    one["doc_id"] = _identifier(value, f"{name}[{index}]")
         return found
 
 
@@ -154,6 +155,13 @@ def _document(item: Any, side: str, index: int) -> Row:
             raise RowError(f"{place}.{name}", f"expected a string, found {json_type(value)}")
     one.setdefault("source_label", GRADES[_SIDES[side]])
     return one
+
+
+def _identifier(value: Any, place: str) -> str:
+    found = id_text(value, place)
+    if not isinstance(found, str):
+        raise RowError(place, f"expected a string, found {json_type(value)}")
+    return found
 
 
 def _shared(rows: list[Row]) -> Row:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -46,10 +46,9 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
         _refuse_big_integers(raw)
         _refuse_deep_nesting(row)
         _refuse_repeated_keys(raw)
-    if fields:
-        row = _renamed(row, fields)
-    ids_as_text(row)
-    return row
+    found: Row = _renamed(row, fields) if fields else row
+    ids_as_text(found)
+    return found
 
 
 def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
@@ -75,36 +74,37 @@ def _needs_a_closer_look(raw: bytes, row: Row) -> bool:
     `\\u003a`, which no common encoder does).
     """
     extra: float = len(raw) - len(raw.replace(b":", b"")) - len(row)  # replace: 2 x count's speed
-    if not _PLAIN.issuperset(map(type, row.values())):  # most rows pass this by
-        extra -= _colons(row.values(), 1)
-    document = row.get("document")  # mostly the longest text; behind it most rows come to 0
+    document = row.get("document")
     if extra and type(document) is str:
         extra -= document.count(":")
-    if extra:
+    for value in row.values():
+        if type(value) not in _PLAIN:
+            extra -= _colons(value, 1)
+    if extra:  # most rows came to 0, without a look at their other strings
         rest = [text for text in row.values() if type(text) is str and text is not document]
         extra -= "".join([*row, *rest]).count(":")
     return extra != 0
 
 
-def _colons(values: Iterable[Any], depth: int) -> float:
-    """Keys, and colons in keys and strings, inside the objects and arrays among `values`; infinite
-    where there is a large number, or deep nesting."""
+def _colons(value: Any, depth: int) -> float:
+    """Keys of `value`, and colons in its keys and strings; infinite where it holds a large number,
+    or is deep."""
+    kind = type(value)
+    if kind is float:
+        return 0 if -_INTEGER_END < value < _INTEGER_END else _INFINITE
+    if kind is str:
+        return value.count(":")  # type: ignore[no-any-return]
+    if kind is not dict and kind is not list:
+        return 0
+    if depth >= _SAFE_DEPTH:
+        return _INFINITE
     found: float = 0
-    for value in values:
-        kind = type(value)
-        if kind is float:
-            if not -_INTEGER_END < value < _INTEGER_END:
-                return _INFINITE
-        elif kind is str:
-            if depth > 1:
-                found += value.count(":")
-        elif kind is dict or kind is list:
-            if depth >= _SAFE_DEPTH:
-                return _INFINITE
-            if kind is dict:
-                found += len(value) + "".join(value).count(":")
-                value = value.values()
-            found += _colons(value, depth + 1)
+    if kind is dict:
+        found = len(value) + "".join(value).count(":")
+        value = value.values()
+    for inner in value:
+        if type(inner) is not float or not -_INTEGER_END < inner < _INTEGER_END:
+            found += _colons(inner, depth + 1)
     return found
 
 

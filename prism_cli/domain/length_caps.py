@@ -21,8 +21,8 @@ class TokenCutter(Protocol):
     def bound(self, text: str) -> int:
         """Never fewer than `count`, told from the length alone."""
 
-    def count(self, text: str) -> int:
-        """Tokens of `text`."""
+    def count(self, text: str, most: int | None = None) -> int:
+        """Tokens of `text`; with `most`, any number above it stands for all that are."""
 
     def cut(self, text: str, limit: int) -> str:
         """`text`, or its longest prefix of at most `limit` tokens."""
@@ -37,7 +37,7 @@ class EstimateCutter:
         """Its characters, none of which counts more than one token."""
         return len(text)
 
-    def count(self, text: str) -> int:
+    def count(self, text: str, most: int | None = None) -> int:
         """Estimated tokens."""
         return estimate_tokens(text)
 
@@ -68,8 +68,8 @@ class LengthCaps:
         if most is not None and len(text) > most and len(words(text)) > most:
             return f"document over {most} words"
         if self.pair_tokens and not self._surely_fits(row["query"], text):
-            pair = self.cutter.count(row["query"]) + self.cutter.count(self._cut(text))
-            if pair > self.pair_tokens:
+            parts = (row["query"], self._cut(text))
+            if sum(self.cutter.count(part, self.pair_tokens) for part in parts) > self.pair_tokens:
                 return f"pair over {self.pair_tokens:,} tokens"
         return None
 

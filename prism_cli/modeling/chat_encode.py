@@ -13,7 +13,8 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.encode import EncodedPrompt, bare_tokenizer, fast_backend
+from prism_cli.modeling.encode import EncodedPrompt, fast_backend
+from prism_cli.modeling.leading import bare_tokenizer, beginning
 
 _SYSTEM, _USER = "\ue000system\ue001", "\ue000user\ue001"
 
@@ -66,9 +67,10 @@ class ChatEncoder:
         ids, rest = self._encoded([(open_text + user, False), (self._after, True)])
         return EncodedPrompt(prefix, ids + self._of_text(rest), truncated=False)
 
-    def token_ends(self, text: str) -> list[int]:
-        """Where each token of a text ends in it, in characters."""
-        return [end for _, end in self._plain.encode(text).offsets]
+    def token_ends(self, text: str, limit: int) -> list[int]:
+        """Where each of the first `limit` tokens of a text ends in it, in characters."""
+        offsets = self._plain.encode(beginning(self._plain, text, limit)).offsets
+        return [end for _, end in offsets[:limit]]
 
     def single(self, word: str) -> int | None:
         """The id of a word that is one token; None where it is several."""

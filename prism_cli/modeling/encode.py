@@ -8,7 +8,6 @@ in front of a space, which the pre-tokenizers of byte-level models never join to
 and with which no character composes (NFC).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from prism_cli.domain.prompting import CHAT_END, Profile
 from prism_cli.domain.targets import render_target
 from prism_cli.errors import ModelError, RowError
+from prism_cli.modeling.leading import bare_tokenizer, leading_ids
 
 MAX_TOKENS = 10_240
 """Prompt tokens at inference, as published (training: 8,192)."""
@@ -89,6 +89,9 @@ class PromptEncoder:
         self._suffix_ids: list[int] = self._whole.encode(
             profile.suffix, add_special_tokens=False
         ).ids
+        around = len(self._head_ids) + len(self._suffix_ids)
+        self._most = max(1, max_tokens - around) + 1
+        """Of a text's tokens: one more than any prompt has room for."""
         self.eos_id = self._control(CHAT_END)
         self._control("<|im_start|>")
         self.yes_id, self.no_id = self._verdict("yes"), self._verdict("no")
@@ -128,7 +131,7 @@ class PromptEncoder:
         """As `encode_batch`, with the error in the place of a prompt that cannot be."""
         results: list[EncodedPrompt | RowError] = []
         for (query, _), document in zip(
-            pairs, self._each([text for _, text in pairs]), strict=True
+            pairs, self._leads([text for _, text in pairs]), strict=True
         ):
             try:
                 results.append(self.join(query, self._checked(document, "document")))
@@ -145,13 +148,15 @@ class PromptEncoder:
         ids = self._prefixes.get(query)
         if ids is None:
             text = f"{self._before_query}{query}{self._between}"
-            ids = self._head_ids + self._checked(self._ids(text), "query")
+            (own,) = self._each([text])
+            ids = self._head_ids + self._checked(own, "query")
             room = self.max_tokens - len(self._suffix_ids) - 1
             if len(ids) > room:
+                least = "at least " if own is not None and len(own) == self._most else ""
                 raise RowError(
                     "query",
                     f"expected a prompt of at most {self.max_tokens} tokens with room for the "
-                    f"document, found {len(ids) + len(self._suffix_ids)} without it",
+                    f"document, found {least}{len(ids) + len(self._suffix_ids)} without it",
                 )
             if len(self._prefixes) >= _CACHED_QUERIES:
                 self._prefixes.clear()
@@ -159,8 +164,9 @@ class PromptEncoder:
         return ids
 
     def document_ids(self, documents: Sequence[str]) -> list[list[int]]:
-        """Each document's own tokens, uncut, without the suffix; the same for every query."""
-        return [self._checked(ids, "document") for ids in self._each(documents)]
+        """Each document's own tokens without the suffix, the same for every query; of a long one
+        the first, one more than any prompt has room for."""
+        return [self._checked(ids, "document") for ids in self._leads(documents)]
 
     def encode_target(
         self, verdict: str, contribution: str | None = None, evidence: str | None = None
@@ -171,7 +177,7 @@ class PromptEncoder:
             RowError: the verdict is neither "yes" nor "no", or a text of a "yes" is blank.
         """
         text = render_target(verdict, contribution, evidence)
-        ids = self._checked(self._ids(text), "evidence")
+        ids = self._checked(self._ids(text, len(text.encode("utf-8", "surrogatepass"))), "evidence")
         if ids[0] != (self.yes_id if verdict == "yes" else self.no_id):
             raise RowError("contribution", "merges with the verdict into another token")
         return [*ids, self.eos_id]
@@ -187,21 +193,23 @@ class PromptEncoder:
         truncated = len(document_ids) > room
         return EncodedPrompt(prefix, document_ids[:room] + self._suffix_ids, truncated)
 
-    def _each(self, documents: Sequence[str]) -> list[list[int] | None]:
-        """Ids of each document behind the template's space; None where it is no Unicode."""
-        texts = [self._lead + document for document in documents]
-        try:
-            return [encoding.ids for encoding in self._plain.encode_batch_fast(texts)]
-        except TypeError:
-            return [self._ids(text) for text in texts]
+    def _leads(self, documents: Sequence[str]) -> list[list[int] | None]:
+        """As `_each`, of each document behind the template's space."""
+        return self._each([self._lead + document for document in documents])
 
-    def _ids(self, text: str) -> list[int] | None:
+    def _each(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """The first ids of each text; None where it is no Unicode."""
         try:
-            ids: list[int] = self._plain.encode(text).ids
+            return list(leading_ids(self._plain, texts, self._most))
+        except TypeError:
+            return [self._ids(text, self._most) for text in texts]
+
+    def _ids(self, text: str, limit: int) -> list[int] | None:
+        try:
+            return leading_ids(self._plain, [text], limit)[0]
         except TypeError:
             text.encode("utf-8", "surrogatepass")  # not a string at all: the caller's mistake
             return None
-        return ids
 
     def _checked(self, ids: list[int] | None, field: str) -> list[int]:
         if ids is None:
@@ -267,16 +275,6 @@ def fast_backend(tokenizer: PreTrainedTokenizerBase, what: str) -> Tokenizer:
             f"{type(tokenizer).__name__}; convert it with transformers' save_pretrained first"
         )
     return backend
-
-
-def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
-    """A copy that adds, cuts and pads nothing; without added tokens where not kept, so that no
-    text can produce one."""
-    state = json.loads(backend.to_str())
-    state.update(post_processor=None, truncation=None, padding=None)
-    if not keep_added:
-        state["added_tokens"] = []
-    return Tokenizer.from_str(json.dumps(state))
 
 
 def _name(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from prism_cli.modeling.embedded import smollm2_tokenizer
-from prism_cli.modeling.encode import bare_tokenizer, fast_backend
+from prism_cli.modeling.encode import fast_backend
+from prism_cli.modeling.leading import bare_tokenizer, leading_ids
 from prism_cli.modeling.loading import load_tokenizer
 from prism_cli.modeling.model_path import model_path
 from prism_cli.modeling.quiet import quiet_transformers
@@ -41,8 +42,10 @@ class TokenizerCutter:
         """UTF-8 bytes and one: a token stands for one byte at the least."""
         return len(text.encode("utf-8", "surrogatepass")) + 1
 
-    def count(self, text: str) -> int:
-        """Tokens of `text`."""
+    def count(self, text: str, most: int | None = None) -> int:
+        """Tokens of `text`; with `most`, not more than one above it."""
+        if most is not None:
+            return len(leading_ids(self._tokenizer, [text], most + 1)[0])
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def cut(self, text: str, limit: int) -> str:

@@ -79,8 +79,8 @@ class LocalJudge:
             if len(encoded) <= room:
                 return encoded
             bare = len(self._prompt(query, "")[0])
-            ends = self._model.encoder.token_ends(document)
-            tokens = min(len(ends), room)
+            ends = self._model.encoder.token_ends(document, room)
+            tokens = len(ends)
             while room > bare:
                 encoded, room = self._prompt(query, document[: ends[tokens - 1] if tokens else 0])
                 if len(encoded) <= room:

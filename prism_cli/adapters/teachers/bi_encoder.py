@@ -36,6 +36,7 @@ class TextEncoder:
     dtype: str = "float32"
     trusted: bool = False
     _model: Any = field(default=None, repr=False)
+    _read: Any = field(default=None, repr=False)
 
     @property
     def similarity(self) -> str:
@@ -60,7 +61,10 @@ class TextEncoder:
 
     def _vectors(self, encode: Any, texts: Sequence[str], unit: bool) -> Vectors:
         vectors = encode(
-            list(texts), batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True
+            self._read.of(texts),
+            batch_size=len(texts),
+            show_progress_bar=False,
+            convert_to_numpy=True,
         )
         found: Vectors = np.asarray(vectors, dtype=np.float32)
         if not np.isfinite(found).all():
@@ -78,6 +82,7 @@ class TextEncoder:
             self._model = load_quietly(
                 SentenceTransformer, self.spec, self.path, self.device, self.dtype, self.trusted
             )
+            self._read = beginnings_of(self._model)
         return self._model
 
 
@@ -114,6 +119,15 @@ def load_quietly(
         raise ModelError(f"{spec}: {path} cannot be loaded: {first}") from error
     model.train(False)
     return model
+
+
+def beginnings_of(model: Any) -> Any:
+    """What of a text a sentence-transformers model reads."""
+    from prism_cli.modeling.leading import Beginnings
+
+    if isinstance(model, JinaV3):
+        return Beginnings(None, None)  # it cuts by itself
+    return Beginnings(model.tokenizer, model.max_seq_length)
 
 
 class BiEncoderTeacher:

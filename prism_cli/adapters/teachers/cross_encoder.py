@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from prism_cli.adapters.teachers.batch_plan import plan_pairs
-from prism_cli.adapters.teachers.bi_encoder import DECIMALS, load_quietly
+from prism_cli.adapters.teachers.bi_encoder import DECIMALS, beginnings_of, load_quietly
 from prism_cli.adapters.teachers.st_files import st_fingerprint
 from prism_cli.errors import ModelError
 from prism_cli.ports import Reply
@@ -25,6 +25,7 @@ class CrossEncoderTeacher:
         self._path = path
         self._device = device
         self._model: Any = None
+        self._beginnings: Any = None
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """By length of the document."""
@@ -38,9 +39,10 @@ class CrossEncoderTeacher:
         """
         import torch
 
+        model = self._loaded()
         scores = np.asarray(
-            self._loaded().predict(
-                list(payloads),
+            model.predict(
+                self._read(payloads),
                 batch_size=len(payloads),
                 show_progress_bar=False,
                 activation_fn=torch.nn.Sigmoid(),
@@ -52,6 +54,13 @@ class CrossEncoderTeacher:
             raise ModelError(f"{self.spec}: gave a score that is no number; its weights are unfit")
         return [Reply({"score": round(float(score), DECIMALS)}) for score in scores]
 
+    def _read(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The pairs, documents no longer than the model reads beside any query."""
+        return [
+            (query, *self._beginnings.of([document], least=len(query.encode())))
+            for query, document in pairs
+        ]
+
     def _loaded(self) -> Any:
         if self._model is None:
             from sentence_transformers import CrossEncoder
@@ -62,5 +71,5 @@ class CrossEncoderTeacher:
                     f"{self.spec}: expected a cross-encoder with one output, found "
                     f"{model.num_labels}; a classifier of several classes is no teacher"
                 )
-            self._model = model
+            self._model, self._beginnings = model, beginnings_of(model)
         return self._model

@@ -14,6 +14,7 @@ import torch
 
 from prism_cli.adapters.teachers.st_files import JINA_V3_NATIVE
 from prism_cli.errors import ModelError
+from prism_cli.modeling.leading import Beginnings
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -66,6 +67,7 @@ class JinaV3:
                 _check_whole(spec, path / task, own, found.unexpected_keys)
         self._model.to(device=device, dtype=kind).requires_grad_(False)
         self._longest = min(MAX_TOKENS, self._model.config.max_position_embeddings)
+        self._read = Beginnings(self._tokenizer, self._longest)
 
     def encode_query(self, texts: Sequence[str], **_: Any) -> Vectors:
         """float32 [texts, width] of queries, in one batch."""
@@ -84,7 +86,7 @@ class JinaV3:
         self._model.set_adapter(task)
         self._model.train(False)
         inputs = self._tokenizer(
-            [PROMPTS[task] + text for text in texts],
+            [PROMPTS[task] + text for text in self._read.of(texts)],
             padding=True,
             truncation=True,
             max_length=self._longest,

@@ -211,3 +211,25 @@ def test_specs_that_name_no_teacher(spec: str, kind: type[PrismError], told: str
             (Path(name) / "config.json").write_text(content)
     with pytest.raises(kind, match=told):
         load_teacher(spec)
+
+
+@pytest.mark.parametrize("name", ["minilm", "cross"])
+def test_of_a_long_document_only_what_the_model_reads_is_tokenized(
+    name: str, request: pytest.FixtureRequest, pairs: list[tuple[str, str]]
+) -> None:
+    teacher: Any = request.getfixturevalue(name)
+    query, document = pairs[0]
+    text = " ".join(other for _, other in pairs)
+    long = f"  {document} {text * 3}"
+    kept = _read_by(teacher, long)
+    assert len(kept) < len(long) / 3
+    assert long.startswith(kept)
+    assert scores(teacher, [(query, long)]) == scores(teacher, [(query, long * 20)])
+    assert scores(teacher, [(query, kept)]) == scores(teacher, [(query, long)])
+
+
+def _read_by(teacher: Any, text: str) -> str:
+    if isinstance(teacher, CrossEncoderTeacher):
+        return teacher._read([("q", text)])[0][1]
+    (read,) = teacher._encoder._read.of([text])
+    return str(read)

@@ -12,6 +12,7 @@ from typing import Literal, TypedDict
 
 from prism_cli.domain.evidence_budget import THRESHOLD, RankOptions, allot
 from prism_cli.domain.scoring import relevance_score, verdict_of
+from prism_cli.domain.markup import unescaped
 from prism_cli.domain.targets import parse_text
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
@@ -119,7 +120,8 @@ def ranking(
     for place, at in enumerate(kept):
         told: Told = {}
         if options.evidence:
-            told = _told(texts.get(place), fates[place], counts)
+            source = f"{documents[at][1]}\n{query}"
+            told = _told(texts.get(place), fates[place], counts, source)
             if options.tells_omitted:
                 told["evidence_omitted"] = fates[place]
         results.append(
@@ -156,17 +158,21 @@ def _allotted(
         return end.value, texts
 
 
-def _told(reply: Reply | None, fate: str | None, counts: Counter[str]) -> Told:
-    """The text of a document, or its lack; counted."""
+def _told(reply: Reply | None, fate: str | None, counts: Counter[str], source: str) -> Told:
+    """The text of a document, or its lack; counted. Entities that `source` does not have become
+    their characters."""
     if fate is not None or reply is None:
         counts[f"omitted_{fate}"] += 1
         return {"contribution": None, "evidence": None, "format_ok": None}
     parsed = parse_text(str(reply.value["text"]))
+    contribution, evidence = (
+        part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)
+    )
     counts["given"] += 1
     counts["format_broken"] += not parsed.format_ok
     counts["tokens_kept"] += reply.usage.output_tokens
     return {
-        "contribution": parsed.contribution,
-        "evidence": parsed.evidence,
+        "contribution": contribution,
+        "evidence": evidence,
         "format_ok": parsed.format_ok,
     }

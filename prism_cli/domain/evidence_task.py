@@ -4,6 +4,7 @@ After arXiv 2604.23734: evidence that keeps every fact the query asks for, adds 
 alone; another try at a higher temperature where the answer cannot be used. The words are ours.
 """
 
+import html
 import re
 from hashlib import sha256
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from prism_cli.domain.chat import Prompt, UnusableReplyError
 from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.languages import language_difference
+from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.targets import parse_text
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
@@ -77,15 +79,16 @@ class EvidenceTask:
         )
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
-        """{"contribution", "evidence"}, each without white space around it.
+        """{"contribution", "evidence"}, each without white space around it, and without entities
+        and CDATA sections that neither query nor document have.
 
         Raises:
             UnusableReplyError: another form, more than one sentence of contribution, or evidence
                 that holds tags of its own, is longer than the document or in another language.
         """
-        _, title, document = payload
+        query, title, document = payload
         whole = _whole(title, document)
-        contribution, evidence = _parts(text)
+        contribution, evidence = _parts(text, f"{whole}\n{query}")
         for part, found in (("contribution", contribution), ("evidence", evidence)):
             tags = [tag for tag in _TAG.findall(found) if tag not in whole]
             if tags:
@@ -104,11 +107,16 @@ def _whole(title: str, document: str) -> str:
     return f"{title}\n{document}" if title else document
 
 
-def _parts(text: str) -> tuple[str, str]:
-    """The texts of a reply that consists of both tagged parts and nothing else."""
-    found = parse_text(text)
+def _parts(text: str, source: str) -> tuple[str, str]:
+    """The texts of a reply that consists of both tagged parts and nothing else, in characters of
+    the source; the tags themselves may be escaped."""
     if not text.strip():
-        raise UnusableReplyError("no text before the bound of tokens")
+        raise UnusableReplyError("an empty reply")
+    text = without_cdata(text, source)
+    found = parse_text(text)
+    if found.contribution is None and found.evidence is None:
+        text = without_cdata(html.unescape(text), source)
+        found = parse_text(text)
     parts = {"contribution": found.contribution, "evidence": found.evidence}
     for name, part in parts.items():
         if part is None:
@@ -118,6 +126,7 @@ def _parts(text: str) -> tuple[str, str]:
         text = re.sub(rf"<{name}>\s*{re.escape(part)}\s*</{name}>", "", text, count=1)
     if _CODE_FENCE.sub("", text).strip():
         raise UnusableReplyError("text around the two parts")
-    assert found.contribution
-    assert found.evidence
-    return " ".join(found.contribution.split()), found.evidence
+    contribution, evidence = (unescaped(part or "", source).strip() for part in parts.values())
+    if not contribution or not evidence:
+        raise UnusableReplyError("a part without text")
+    return " ".join(contribution.split()), evidence

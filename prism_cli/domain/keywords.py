@@ -13,6 +13,7 @@ from typing import Any
 from prism_cli.domain.chat import Prompt, UnusableReplyError
 from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.lots import lot_falls
+from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.scripts import word_scripts
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.domain.words import count_words, words
@@ -99,7 +100,8 @@ class RewriteTask:
         lines = text.strip().splitlines()
         if len(lines) != 1:
             raise UnusableReplyError(f"expected one line, found {len(lines)}")
-        keywords = " ".join(_unwrapped(lines[0]).split())
+        line = unescaped(without_cdata(lines[0], payload), payload)
+        keywords = " ".join(_unwrapped(line).split())
         if keywords.rstrip(_FULL_STOPS).casefold() == "skip":
             return {"skip": True}
         if why := _fault(keywords, payload):

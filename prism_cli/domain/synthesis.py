@@ -16,6 +16,7 @@ from typing import Any
 from prism_cli.domain.chat import Prompt, UnusableReplyError
 from prism_cli.domain.keywords import MAX_KEYWORDS
 from prism_cli.domain.languages import other_language
+from prism_cli.domain.markup import unescaped
 from prism_cli.domain.near_duplicates import (
     THRESHOLD,
     jaccard,
@@ -148,9 +149,8 @@ class SynthesisTask:
         )
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
-        """{"queries": [str]}, as the model wrote them: the first JSON array, whatever is around it.
-
-        Of an array that the bound of tokens cut, the strings that are whole.
+        """{"queries": [str]}, as the model wrote them but for entities: the first JSON array,
+        whatever is around it.
 
         Raises:
             UnusableReplyError: no such array, an empty one, or one of other things than strings.
@@ -161,13 +161,14 @@ class SynthesisTask:
         try:
             found, _ = json.JSONDecoder().raw_decode(text, start)
         except (json.JSONDecodeError, RecursionError):
-            found = _whole_strings(text[start:])
+            found = None
         if not found:
             raise UnusableReplyError("expected a JSON array of strings, found an empty or torn one")
         for one in found:
             if not isinstance(one, str):
                 raise UnusableReplyError(f"expected strings in the array, found {json_type(one)}")
-        return {"queries": [_LONE_SURROGATE.sub(_REPLACED, one) for one in found]}
+        plain = (unescaped(one, question(payload)) for one in found)
+        return {"queries": [_LONE_SURROGATE.sub(_REPLACED, one) for one in plain]}
 
 
 def fault(ask: Ask, value: Mapping[str, Any]) -> str | None:
@@ -240,12 +241,3 @@ def _reason(ask: Ask, query: str) -> str:
     ):
         return "no keywords"
     return "another language" if other_language(query, ask.language) else ""
-
-
-def _whole_strings(torn: str) -> Any:
-    """The strings of an array without its end, up to the last that a comma follows."""
-    end = torn.rfind('",') + 1
-    try:
-        return json.loads(f"{torn[:end]}]")
-    except (json.JSONDecodeError, RecursionError):
-        return None

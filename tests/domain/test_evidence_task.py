@@ -1,6 +1,10 @@
 """The question to a generator, and which of its answers count."""
 
+import html
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prism_cli.domain.chat import UnusableReplyError
 from prism_cli.domain.evidence_task import (
@@ -8,6 +12,7 @@ from prism_cli.domain.evidence_task import (
     MAX_DOCUMENT_TOKENS,
     EvidenceTask,
 )
+from prism_cli.domain.markup import unescaped
 from prism_cli.domain.token_estimate import estimate_tokens
 
 TASK = EvidenceTask()
@@ -48,7 +53,7 @@ def test_both_parts_and_nothing_else(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "no text before the bound of tokens"),
+        ("", "an empty reply"),
         ("yes", "reply without <contribution>…</contribution>"),
         ("<contribution>It says.</contribution>", "reply without <evidence>…</evidence>"),
         (reply().removesuffix("</evidence>"), "reply without <evidence>…</evidence>"),
@@ -78,6 +83,50 @@ def test_what_cannot_be_used_says_why(text: str, told: str) -> None:
 def test_tags_of_the_document_are_its_text() -> None:
     evidence = "Its history is seen by <b>git log</b>."
     assert TASK.read(PAYLOAD, reply(evidence=evidence))["evidence"] == evidence
+
+
+ENTITIES = (
+    "did AT&T rise",
+    "",
+    "In spring AT&T rose 5 % (p < .05), said R&D's 'Lab'. The page writes &nbsp; for a blank.",
+)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "plain"),
+    [
+        ("AT&amp;T rose 5 % (p &lt; .05).", "AT&T rose 5 % (p < .05)."),
+        ("R&#38;D&#39;s &apos;Lab&#x27;.", "R&D's 'Lab'."),
+        ("AT&amp;amp;T rose&nbsp;5 %.", "AT&T rose&nbsp;5 %."),
+        ("The page writes &amp;nbsp; for a blank.", "The page writes &nbsp; for a blank."),
+        ("<![CDATA[AT&T rose 5 % (p < .05).]]>", "AT&T rose 5 % (p < .05)."),
+        ("AT&T rose <![CDATA[5 % (p < .05)]]>.", "AT&T rose 5 % (p < .05)."),
+    ],
+)
+def test_texts_hold_the_characters_of_the_document(evidence: str, plain: str) -> None:
+    found = TASK.read(ENTITIES, reply("It is AT&amp;T&#39;s rise.", evidence))
+    assert found == {"contribution": "It is AT&T's rise.", "evidence": plain}
+
+
+def test_escaped_tags_are_read() -> None:
+    text = html.escape(reply("It is AT&T's rise.", "AT&T rose (p < .05)."))
+    assert TASK.read(ENTITIES, text)["evidence"] == "AT&T rose (p < .05)."
+    assert TASK.read(ENTITIES, f"<![CDATA[{reply()}]]>")["evidence"] == "It is 503 m long."
+
+
+def test_a_copy_of_a_short_document_is_not_too_long_for_being_escaped() -> None:
+    document = 'if a < b && b < c: print("a < c")'
+    found = TASK.read(("is a < c?", "", document), reply(evidence=html.escape(document)))
+    assert found["evidence"] == document
+
+
+@given(st.text("ab<>&;'\"# \xa0éamplt", min_size=1), st.integers(0, 3))
+def test_an_escaped_copy_of_a_document_is_the_document(document: str, layers: int) -> None:
+    escaped = document
+    for _ in range(layers):
+        escaped = html.escape(escaped)
+    if html.unescape(document) == document:
+        assert unescaped(escaped, document) == document
 
 
 def test_chinese_stays_chinese() -> None:

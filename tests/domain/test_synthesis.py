@@ -33,7 +33,7 @@ ASK = Ask("Questions a nurse asks about wound care", "", "question", 3)
         ('```json\n[\n "a",\n "b"\n]\n```', ["a", "b"]),
         ('Here they are:\n["a"]\nDo you want [more]?', ["a"]),
         ('["say \\"ah\\"", "伤口怎么护理"]', ['say "ah"', "伤口怎么护理"]),
-        ('["whole", "whole, too", "torn in the mid', ["whole", "whole, too"]),
+        ('["AT&amp;T &lt;3", "R&amp;D"]', ["AT&T <3", "R&D"]),
         ('["a \\ud83d cut emoji"]', ["a \ufffd cut emoji"]),
     ],
 )
@@ -49,7 +49,7 @@ def test_the_first_array_of_strings_counts(reply: str, queries: list[str]) -> No
         ("", "found none"),
         ("1. how to clean a wound\n2. when to call a doctor", "found none"),
         ("[]", "empty"),
-        ('["torn in the first', "torn"),
+        ('["whole", "torn in the mid', "torn"),
         ('["a", {"query": "b"}]', "found object"),
         ("[1, 2]", "found number 1"),
         ("[" * 100_000, "torn"),

@@ -22,8 +22,8 @@ Row = dict[str, Any]
 
 
 class ScriptedReranker:
-    """A logit is the number in a document; "broken" in it spoils the text, of 10 tokens, or of 40
-    with "t40"."""
+    """A logit is the number in a document; "broken" in it spoils the text, "escaped" has entities in
+    it; it has 10 tokens, or 40 with "t40"."""
 
     spec = "fake:reranker"
     fingerprint = "fake"
@@ -56,6 +56,8 @@ class ScriptedReranker:
         value: Row = {"logit": logit, "truncated": "cut" in document}
         if task.max_new_tokens and logit > task.write_above:
             value["text"] = "yes <contribution>" if "broken" in document else WRITTEN
+            if "escaped" in document:
+                value["text"] = WRITTEN.replace("why", "AT&amp;T &lt; 3")
             tokens = re.search(r"t(\d+)", document)
             return Reply(value, usage=Usage(5, int(tokens[1]) if tokens else 10))
         return Reply(value)
@@ -125,6 +127,12 @@ def test_pair_keeps_its_labels_beside_the_prediction(tmp_path: Path) -> None:
         "predicted_contribution": "what",
         "predicted_evidence": "why",
     }
+
+
+def test_predicted_texts_hold_the_characters_of_the_document(tmp_path: Path) -> None:
+    rows = [make_pair(document=f"2 escaped AT{one}T") for one in ("&", "&amp;")]
+    found, _, _ = rerank(tmp_path, rows)
+    assert [one["predicted_evidence"] for one in found] == ["AT&T < 3", "AT&amp;T < 3"]
 
 
 def test_no_writes_no_text(tmp_path: Path) -> None:

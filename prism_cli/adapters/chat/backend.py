@@ -7,7 +7,7 @@ from typing import Any
 from prism_cli.adapters.chat.batch_api import BatchApi
 from prism_cli.adapters.chat.model import ChatModel, Completion
 from prism_cli.adapters.providers.backend import ProviderBackend
-from prism_cli.domain.chat import ChatTask, UnusableReplyError
+from prism_cli.domain.chat import ChatTask, Prompt, read_reply
 from prism_cli.errors import ProviderError
 from prism_cli.ports import BatchDesk, Reply, Usage
 
@@ -41,7 +41,7 @@ class ChatBackend(ProviderBackend):
         ((payload, attempt),) = payloads
         prompt = self._task.prompt(payload, attempt)
         completion = await self._model.complete(prompt, attempt, self._losses)
-        return [self._reply(payload, completion)]
+        return [self._reply(payload, prompt, completion)]
 
     @cached_property
     def desk(self) -> BatchDesk | None:
@@ -70,13 +70,12 @@ class ChatBackend(ProviderBackend):
             raise ProviderError(f"{channel.name}: {body.decode('utf-8', 'replace')}")
         content, attempt = payload
         prompt = self._task.prompt(content, attempt)
-        return self._reply(content, self._model.completed(prompt, attempt, status, body))
+        completion = self._model.completed(prompt, attempt, status, body)
+        return self._reply(content, prompt, completion)
 
-    def _reply(self, payload: Any, completion: Completion) -> Reply:
-        if completion.refusal is not None:
-            return Reply({}, completion.refusal, completion.usage)
-        try:
-            value = self._task.read(payload, completion.text)
-        except UnusableReplyError as error:
-            value = {"unusable": str(error)}
+    def _reply(self, payload: Any, prompt: Prompt, completion: Completion) -> Reply:
+        said = completion.said
+        if said.refusal is not None:
+            return Reply({}, said.refusal, completion.usage)
+        value = read_reply(self._task, payload, prompt, said.text, unfinished=said.unfinished)
         return Reply(value, usage=completion.usage)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prism_cli.adapters.runtimes.batch_plan import plan_batches
-from prism_cli.domain.chat import ChatTask, Prompt, UnusableReplyError
+from prism_cli.domain.chat import WORD_TOKENS, ChatTask, Prompt, read_reply
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.chat_encode import ChatEncoder
 from prism_cli.modeling.continuing import Ends, Text, continued, stop_ids
@@ -28,8 +28,6 @@ from prism_cli.ports import Reply, Usage
 
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32_768
-WORD_TOKENS = 8
-"""Of an answer in one word."""
 
 
 class LocalModel:
@@ -168,14 +166,14 @@ class LocalChat:
             for one, prompt, (_, attempt) in zip(found, prompts, payloads, strict=True)
             if isinstance(one, EncodedPrompt)
         ]
-        said = iter(self._said(asked) if asked else ())
+        said = iter(zip(asked, self._said(asked), strict=True) if asked else ())
         return [
-            Reply({}, refusal=one) if isinstance(one, str) else self._read(payload, one, next(said))
+            Reply({}, refusal=one) if isinstance(one, str) else self._read(payload, *next(said))
             for one, (payload, _) in zip(found, payloads, strict=True)
         ]
 
-    def _said(self, asked: "Sequence[_Asked]") -> list[list[int]]:
-        """Tokens of each answer."""
+    def _said(self, asked: "Sequence[_Asked]") -> list[tuple[list[int], bool]]:
+        """Tokens of each answer, and whether they filled its bound."""
 
         def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
             tokens = logits.argmax(-1)
@@ -193,16 +191,19 @@ class LocalChat:
         ]
         continued(model.forward, model.head, state, texts, model.ends, choose)
         return [
-            [] if text.first in model.ends.stops else [text.first, *text.tokens] for text in texts
+            ([], False)
+            if text.first in model.ends.stops
+            else ([text.first, *text.tokens], len(text.tokens) >= text.limit)
+            for text in texts
         ]
 
-    def _read(self, payload: Any, encoded: EncodedPrompt, tokens: list[int]) -> Reply:
+    def _read(self, payload: Any, asked: "_Asked", said: tuple[list[int], bool]) -> Reply:
+        tokens, full = said
         text = str(self._model.tokenizer.decode(tokens, skip_special_tokens=True))
-        try:
-            value = self._task.read(payload, text)
-        except UnusableReplyError as error:
-            value = {"unusable": str(error)}
-        return Reply(value, usage=Usage(len(encoded), len(tokens)))
+        word = asked.prompt.answer_tokens is None
+        cut = f"cut at the bound of {len(tokens)} tokens" if full and not word else ""
+        value = read_reply(self._task, payload, asked.prompt, text, unfinished=cut)
+        return Reply(value, usage=Usage(len(asked.encoded), len(tokens)))
 
 
 class _Asked:

@@ -9,30 +9,24 @@ import httpx2
 import openai
 import orjson
 
+from prism_cli.adapters.chat.choice import Said, said_in
 from prism_cli.adapters.providers.backend import Losses
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.replies import AgainError, count_in, json_of
-from prism_cli.domain.chat import Prompt
+from prism_cli.adapters.providers.replies import count_in, json_of
+from prism_cli.domain.chat import WORD_TOKENS, Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Usage
 
 _OVERHEAD_TOKENS = 16
 """Of the chat form around two messages."""
-_FILTERED = ("content_filter", "sensitive", "safety", "prohibited_content", "blocklist", "refusal")
-"""Beginnings of why an answer ended; besides OpenAI's own Zhipu's, Gemini's and Anthropic's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a chat model said; "" where it ran out of tokens before its first word.
+    """What a chat model said, and what it cost: it is billed whatever it says."""
 
-    Attributes:
-        refusal: None, or why it will not answer; it is billed all the same.
-    """
-
-    text: str
-    refusal: str | None
+    said: Said
     usage: Usage
 
 
@@ -79,7 +73,7 @@ class ChatModel:
         thought = self.estimate(prompt, attempt)
 
         def read(found: Any) -> Completion:
-            return self._completion(found, thought)
+            return self._completion(found, prompt, attempt, thought)
 
         tokens = thought.input_tokens + thought.output_tokens
         return await self._channel.ask(send, read, tokens, losses)
@@ -106,7 +100,8 @@ class ChatModel:
             ProviderError, RefusalError, PrerequisiteError: as `json_of`.
         """
         found = json_of(httpx2.Response(status, content=raw))
-        completion = self._completion(found, self.estimate(prompt, attempt))
+        thought = self.estimate(prompt, attempt)
+        completion = self._completion(found, prompt, attempt, thought)
         return replace(completion, usage=completion.usage.at(self.batch_share))
 
     @property
@@ -114,8 +109,10 @@ class ChatModel:
         """Price of a reply in a batch, as a share of a call's."""
         return self._card.batch_price_factor
 
-    def _completion(self, found: Any, thought: Usage) -> Completion:
-        return Completion(*_said(found), self._used(found, thought))
+    def _completion(self, found: Any, prompt: Prompt, attempt: int, thought: Usage) -> Completion:
+        bound = self._answer_tokens(prompt, attempt)
+        word = prompt.answer_tokens is None and bound <= WORD_TOKENS
+        return Completion(said_in(found, bound, word=word), self._used(found, thought))
 
     @cached_property
     def _client(self) -> openai.AsyncOpenAI:
@@ -185,44 +182,3 @@ async def unwrapped(raw: Any) -> httpx2.Response:
         raise httpx2.NetworkError(str(error)) from error
     response: httpx2.Response = getattr(found, "http_response", found)
     return response
-
-
-def _said(found: Any) -> tuple[str, str | None]:
-    """The text of the first choice, and why it is refused: a content filter, or the model declined.
-
-    Raises:
-        AgainError: there is neither.
-    """
-    choices = found.get("choices") if isinstance(found, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
-    if not isinstance(message, dict):
-        raise AgainError("200 without a choice that has a message", billed=True)
-    assert isinstance(first, dict)
-    ended = str(first.get("finish_reason")).lower()
-    if ended.startswith(_FILTERED):
-        return "", "stopped by the provider's content filter"
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(
-            part["text"]
-            for part in content
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    if isinstance(content, str) and content.strip():
-        return _after_thinking(content), None
-    if isinstance(message.get("refusal"), str) and message["refusal"]:
-        return "", f"the model declined: {message['refusal'][:200]}"
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    if ended == "length" and (content == "" or thought or "content" not in message):
-        return "", None
-    raise AgainError("200 with a message without content", billed=True)
-
-
-def _after_thinking(text: str) -> str:
-    """What follows a thought that the server left in the answer; "" where only that came. Many
-    templates open the thought themselves, so that its end alone is seen."""
-    thought, end, answer = text.partition("</think>")
-    if end:
-        return answer
-    return "" if thought.lstrip().startswith("<think>") else text

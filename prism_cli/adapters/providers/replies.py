@@ -117,6 +117,20 @@ def json_of(response: httpx2.Response) -> Any:
     raise PrerequisiteError(told)
 
 
+def error_within(error: Any) -> None:
+    """An error where the answer should stand, in a reply of status 200.
+
+    Raises:
+        AgainError: there is one: the server failed on the way.
+        RefusalError: it speaks of a content filter.
+    """
+    if error:
+        told = f"200 with an error in the answer ({_error_words(error)})"
+        if _filtered(error, _codes(error)):
+            raise RefusalError(told)
+        raise AgainError(told, billed=True)
+
+
 def count_in(found: Any, *path: str) -> int | None:
     """The count that stands in a reply under these names; None where there is none that can be
     one: it decides what a run has cost."""

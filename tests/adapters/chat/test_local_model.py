@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
-from prism_cli.domain.chat import Prompt, UnusableReplyError
+from prism_cli.domain.chat import WORD_TOKENS, Prompt, UnusableReplyError
 from prism_cli.ports import BatchBackend, Reply
 from tests.adapters.chat.tiny_chat import tiny_chat
 
@@ -19,9 +19,10 @@ class Echo:
     fingerprint = "1"
     temperature = 0.0
     unusable = False
+    answer_tokens: int | None = None
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
-        return Prompt("You are brief.", payload, 12, self.temperature)
+        return Prompt("You are brief.", payload, self.answer_tokens, self.temperature)
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
         if self.unusable:
@@ -60,7 +61,7 @@ def test_the_likeliest_tokens_of_the_plain_model_whatever_the_batch(model: Local
     ids = model.encoder.encode("You are brief.", QUESTIONS[2][0]).ids
     written: list[int] = []
     with torch.inference_mode():
-        for _ in range(12):
+        for _ in range(WORD_TOKENS):
             token = int(model.model(torch.tensor([ids + written])).logits[0, -1].argmax())
             if token in model.ends.stops:
                 break
@@ -77,6 +78,13 @@ def test_an_answer_ends_at_a_stop(model: LocalModel, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(model.ends, "stops", {int(logits[0].argmax())})
     (reply,) = chat.answer([("now?", 0)])
     assert (reply.value, reply.usage.output_tokens) == ({"text": ""}, 0)
+
+
+def test_a_text_that_fills_its_bound_is_no_answer(model: LocalModel) -> None:
+    task = Echo()
+    task.answer_tokens = 5
+    (reply,) = LocalChat(model, task).answer([("now?", 0)])
+    assert reply.value == {"unusable": "cut at the bound of 5 tokens"}
 
 
 def test_lots_are_the_same_each_time_and_others_at_each_attempt(model: LocalModel) -> None:
@@ -97,7 +105,7 @@ def test_what_cannot_be_used_or_asked_is_told(model: LocalModel) -> None:
     assert chat.plan([long, *QUESTIONS[:2]])[-1] == [0]
     refused, unusable = chat.answer([long, QUESTIONS[0]])
     assert refused.refusal is not None
-    assert "2036" in refused.refusal
+    assert "2040" in refused.refusal
     assert unusable.value == {"unusable": "not wanted"}
 
 

@@ -21,6 +21,8 @@ from prism_cli.adapters.providers.replies import (
     json_of,
 )
 from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.domain.chat import ChatTask
+from prism_cli.domain.keywords import RewriteTask
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 from prism_cli.ports import Reply
@@ -28,7 +30,7 @@ from prism_cli.ports import Reply
 USAGE = {"prompt_tokens": 100, "completion_tokens": 1}
 
 
-def said(finish: str = "stop", usage: Any = USAGE, **message: Any) -> dict[str, Any]:
+def said(finish: str | None = "stop", usage: Any = USAGE, **message: Any) -> dict[str, Any]:
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
     return {"choices": [choice], "usage": usage}
 
@@ -44,16 +46,25 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 KEY = "sk-planted-0815"
+JUDGE = JudgeTask()
 
 
-def asked(*replies: httpx2.Response, questions: int = 1) -> tuple[list[Any], int]:
+def asked(
+    *replies: httpx2.Response,
+    questions: int = 1,
+    answer_tokens: tuple[int, ...] = (1,),
+    task: ChatTask = JUDGE,
+    about: Any = ("query", "document"),
+) -> tuple[list[Any], int]:
     """What each question came to on a server that gives these replies, the last one for ever; and
     how many calls that took."""
     provider = Provider.model_validate(
         {"api": "openai", "base_url": "https://lab.invalid/v1", "key_env": "LAB_KEY",
          "timeout_seconds": 0.3, "deadline_seconds": 0.3, "concurrency": 1}
     )  # fmt: skip
-    card = ModelCard(usd_per_million_input=1.0, usd_per_million_output=1.0)
+    card = ModelCard(
+        usd_per_million_input=1.0, usd_per_million_output=1.0, answer_tokens=answer_tokens
+    )
     named = Named("lab/judge", Channel("lab", provider), "judge", card)
     calls: list[httpx2.Request] = []
 
@@ -63,13 +74,13 @@ def asked(*replies: httpx2.Response, questions: int = 1) -> tuple[list[Any], int
         return httpx2.Response(told.status_code, headers=told.headers, content=told.content)
 
     named.channel.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    one = ChatBackend(ChatModel(named), JudgeTask())
+    one = ChatBackend(ChatModel(named), task)
 
     async def all_of_them() -> list[Any]:
         found: list[Any] = []
-        for number in range(questions):
+        for _ in range(questions):
             try:
-                found += await one.answer([(("query", f"document {number}"), 0)])
+                found += await one.answer([(about, 0)])
             except (ProviderError, PrerequisiteError, RefusalError) as error:
                 found.append(error)
         return found
@@ -77,9 +88,15 @@ def asked(*replies: httpx2.Response, questions: int = 1) -> tuple[list[Any], int
     return asyncio.run(all_of_them()), len(calls)
 
 
-def answered(payload: Any, status: int = 200) -> Any:
-    (found,), _ = asked(httpx2.Response(status, json=payload))
+def answered(payload: Any, status: int = 200, **more: Any) -> Any:
+    (found,), _ = asked(httpx2.Response(status, json=payload), **more)
     return found
+
+
+def written(payload: Any) -> Any:
+    """What the keywords of a query came to."""
+    query = "how efficient are solar panels in winter"
+    return answered(payload, task=RewriteTask(), about=query).value
 
 
 @pytest.mark.parametrize(
@@ -98,6 +115,58 @@ def test_a_vote_where_there_is_one(payload: Any) -> None:
     reply = answered(payload)
     assert isinstance(reply, Reply), reply
     assert reply.value == {"vote": "yes"}
+
+
+@pytest.mark.parametrize("finish", ["end_turn", "STOP", "eos_token", "stop_sequence", "COMPLETE"])
+def test_other_words_for_a_natural_end(finish: str) -> None:
+    assert written(said(finish, content="solar panel winter")) == {"keywords": "solar panel winter"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (said("length", content="solar panel efficien"), "cut at the bound of 64 tokens"),
+        (said("MAX_TOKENS", content="solar panel efficien"), "cut at the bound of 64 tokens"),
+        (said("tool_calls", content="solar panel"), "ended with 'tool_calls'"),
+        (said("function_call", content=None, function_call={"name": "f"}), "a call of a tool"),
+        (said("tool_calls", content=None, tool_calls=[{"id": "1"}]), "a call of a tool"),
+        (said("paused", content="solar panel"), "ended with 'paused'"),
+        (said(None, {"completion_tokens": 64}, content="solar panel"), "does not say whether"),
+        (said(None, None, content="solar panel"), "does not say whether"),
+    ],
+)
+def test_an_unfinished_answer_is_unusable_in_a_task_of_more_than_a_word(
+    payload: Any, why: str
+) -> None:
+    assert why in written(payload)["unusable"]
+
+
+def test_a_server_that_does_not_say_how_an_answer_ended_wrote_less_than_it_might() -> None:
+    payload = said(None, {"prompt_tokens": 9, "completion_tokens": 4}, content="solar panel")
+    assert written(payload) == {"keywords": "solar panel"}
+
+
+def test_a_word_that_ends_at_the_bound_of_a_model_that_thinks_was_cut() -> None:
+    reply = answered(said("length", content="no"), answer_tokens=(256, 512))
+    assert reply.value == {"unusable": "cut at the bound of 256 tokens"}
+    assert answered(said("length", content="no"), answer_tokens=(5,)).value == {"vote": "no"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        said("error", content="yes"),
+        said("network_error", content="yes"),
+        said("insufficient_system_resource", content="yes"),
+        said("stop", content="yes", error={"code": 502, "message": "upstream died"}),
+        {"choices": [{"finish_reason": "stop", "message": {"content": "yes"}, "error": "died"}]},
+        {"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "died"}}]},
+    ],
+)
+def test_an_answer_that_a_failure_ended_is_asked_again(payload: Any) -> None:
+    good = httpx2.Response(200, json=said(content="no"))
+    (reply,), calls = asked(httpx2.Response(200, json=payload), good)
+    assert (reply.value, calls) == ({"vote": "no"}, 2)
 
 
 def test_any_status_of_success_is_one() -> None:

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "engine": {"engine", "rows", "shards", "ports"},
     "stages": {
         "engine.stage", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
+        "stages.rerank",
         "ranking", "reranker",
     },
     "domain": {"domain", "rows"},

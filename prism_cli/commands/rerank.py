@@ -19,7 +19,8 @@ LIMITS = ("evidence_top", "threshold", "max_evidence_tokens")
 
 app = typer.Typer(
     add_completion=False,
-    epilog="Example: prism rerank pairs.jsonl -o reranked.jsonl --model hf:prism-tiny",
+    epilog='Examples: prism rerank --query "what is BM25?" docs.jsonl --model hf:prism-tiny; '
+    "prism rerank pairs.jsonl -o reranked.jsonl",
 )
 
 
@@ -32,6 +33,13 @@ def _setting(help: str) -> typer.models.OptionInfo:
 @with_common
 def rerank(
     inputs: Inputs,
+    query: Annotated[
+        str | None,
+        _setting(
+            "A question; the rows are documents then, and the ranking is printed. Rows are "
+            "written too where -o names a file; --json prints it as one JSON object."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         _setting(
@@ -48,7 +56,8 @@ def rerank(
         ),
     ] = None,
     top_n: Annotated[
-        int | None, _setting("Keep the best N documents of each query; default all.")
+        int | None,
+        _setting("Keep the best N documents of each query; default all. With --query default 10."),
     ] = None,
     evidence_top: Annotated[
         int | None, _setting("Evidence for the best K documents of a query alone.")
@@ -116,9 +125,12 @@ def rerank(
 ) -> None:
     """Rank documents; say yes or no, and why, for each.
 
-    Rows: {query, document}, or {query, documents: ["…", {doc_id, title, text}]}.
+    Rows: {query, document}, or {query, documents: ["…", {doc_id, title, text}]}. With --query
+    each row is a document; one that holds another query is rejected. The model reads the beginning
+    of a document that is longer than --max-tokens; the result says so.
     """
     from prism_cli.commands import wiring
+    from prism_cli.commands.rerank_query import rerank_query
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.configs.rerank import RerankConfig
@@ -145,6 +157,8 @@ def rerank(
         RerankConfig, "rerank", recipe=common.recipe, flags=flags, sets=common.sets
     )
     _check_evidence(config, flags, common.sets)
+    if query is not None:
+        _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
     find_shards([one for one in inputs if one != STDIN])  # before the model is loaded
     sources: list[str | Source] = list(inputs)
     if sort_queries:
@@ -160,8 +174,6 @@ def rerank(
         return
     if not common.quiet:
         print(f"prism: model {_origin(config, given=model is not None)}", file=sys.stderr)
-    from prism_cli.stages.rerank import RerankStage
-
     loaded = wiring.reranker(
         config.model,
         device=config.device,
@@ -175,8 +187,25 @@ def rerank(
     )
     figures: dict[str, object] = {"canary": _checked_canary(*wiring.canary(loaded), strict_model)}
     figures |= {"runtime": loaded.runtime.figures}
-    stage = RerankStage(loaded, _rank_options(config), figures=figures)
-    run_row_stage(stage, sources, common, config)
+    options = _rank_options(config)
+    if query is not None:
+        rerank_query(query, inputs, loaded, options, config, common, figures)
+        return
+    from prism_cli.commands.ranking_text import example_lines
+    from prism_cli.stages.rerank import RerankStage
+
+    stage = RerankStage(loaded, options, figures=figures)
+    run_row_stage(stage, sources, common, config, closing=lambda: example_lines(stage.best))
+
+
+def _check_query(query: str, *, sort_queries: bool, print_prompts: bool) -> None:
+    from prism_cli.errors import UsageError
+
+    if not query.strip():
+        raise UsageError("--query: expected a question, found a blank string")
+    for given, option in ((sort_queries, "--sort-queries"), (print_prompts, "--print-prompts")):
+        if given:
+            raise UsageError(f"{option}: for rows that have queries of their own; not with --query")
 
 
 def _check_evidence(

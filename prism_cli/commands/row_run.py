@@ -27,12 +27,14 @@ def run_row_stage(
     dependencies: Sequence[Path] = (),
     identity: Mapping[str, object] | None = None,
     draw: "Callable[[RunSummary], Drawn] | None" = None,
+    closing: Callable[[], Sequence[str]] | None = None,
 ) -> None:
     """Run, print the summary, and leave with the exit code that the README's table gives.
 
     Args:
         identity: what decides the rows besides config and inputs, such as a prompt's hash.
         draw: makes pictures of what was written, and lines in place of plain figures.
+        closing: what the summary ends with.
     """
     from prism_cli.engine.report import print_summary
 
@@ -42,6 +44,8 @@ def run_row_stage(
     drawn = draw(summary) if draw and summary.figures else None
     if not common.quiet:
         print_summary(summary, verbose=common.verbose, drawn=drawn)
+        for line in closing() if closing else ():
+            print(line, file=sys.stderr)
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)

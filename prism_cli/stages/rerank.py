@@ -15,6 +15,7 @@ from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork, TokenBudgeted
 from prism_cli.ranking import Result, ranking
 from prism_cli.reranker import Reranker
+from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_key
 from prism_cli.shards.spill import SeenTexts
@@ -29,6 +30,9 @@ class RerankStage(RowStage):
     Args:
         options: what is written, for whom, and what is kept.
         figures: what the summary and the manifest tell besides counts, such as the canary.
+
+    Attributes:
+        best: the best document of the first query, for people to look at.
     """
 
     name: ClassVar[str] = "rerank"
@@ -47,7 +51,9 @@ class RerankStage(RowStage):
         self._counts: Counter[str] = Counter()
         self._scattered: set[bytes] = set()
         self._apart = 0
+        self._first: bytes | None = None
         self.groups = options.joint
+        self.best = BestDocuments(1)
 
     def check(self, row: Row) -> None:
         """A pair, or a query with documents.
@@ -103,6 +109,17 @@ class RerankStage(RowStage):
         if group:
             yield from self._ranked(group, current)
 
+    def render(self, row: Row) -> bytes:
+        """One line; the best document of the first query is remembered."""
+        if self._first != b"":
+            key = query_key(row)
+            if self._first in (None, key):
+                self._first = key
+                self.best.add(row, 0)
+            else:
+                self._first = b""
+        return super().render(row)
+
     def batch_plan(self) -> dict[str, int]:
         """Tokens of a batch, where the model goes by them."""
         model = self._runtime
@@ -142,7 +159,7 @@ class RerankStage(RowStage):
         """Pair rows of a query: all of them, or such as do not know of each other."""
         documents = [(doc_id(row), document_text(row)) for row in rows]
         options = self._options
-        scattered = options.joint and query_key(rows[0]) in self._scattered
+        scattered = options.joint and self.group_of(rows[0]) in self._scattered
         if scattered:
             options = replace(options, top_n=None)
             if options.rationed:  # no budget can be kept: nobody gets any

@@ -1,0 +1,95 @@
+"""A ranking as text: wrapped between words at the terminal's width, foreign text made safe."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prism_cli.commands.tables import stdout_console
+from prism_cli.reporting.numbers import counted
+from prism_cli.reporting.visible import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from prism_cli.rows.best_documents import BestDocuments, RankedDocument
+
+_LONGEST, _GLIMPSE, _NAME = 2_000, 160, 200
+_UNREADABLE = "no evidence: the model's text could not be read"
+
+
+def print_ranking(
+    query: str, ranked: "Sequence[RankedDocument]", counts: Mapping[str, int], model: str
+) -> None:
+    """Print the ranking to standard output.
+
+    Args:
+        ranked: best first.
+        counts: documents and yes, over all documents.
+    """
+    with stdout_console() as console:
+        _paragraph(console, one_line(query, _LONGEST), style="bold")
+        of = counted(counts["documents"], "document")
+        told = f"{of}, {counts['yes']:,} judged yes by {model}"
+        if len(ranked) < counts["documents"]:
+            told += f"; the best {len(ranked):,} (--top-n N shows more)"
+        _paragraph(console, told)
+        room = len(str(len(ranked)))
+        for rank, one in enumerate(ranked, 1):
+            console.print()
+            _document(console, f"{rank:>{room}}", one)
+
+
+def example_lines(best: "BestDocuments") -> list[str]:
+    """The best document of the first query, for a summary; [] where there is none."""
+    ranked = best.ranked()
+    if not ranked:
+        return []
+    one = ranked[0]
+    result = one.result
+    head = f"score {result['relevance_score']:.3f}, verdict {result['verdict']}"
+    lines = ["for example:", f"  query     {one_line(best.query, 300)}"]
+    lines += [f"  document  {_name(one)}: {head}"]
+    if result.get("evidence"):
+        lines.append(f"  evidence  {one_line(result['evidence'], 300)}")
+    return lines
+
+
+def _document(console: "Console", rank: str, one: "RankedDocument") -> None:
+    from rich.text import Text
+
+    result, yes = one.result, one.result["verdict"] == "yes"
+    head = Text(f"{rank}  {result['relevance_score']:.3f}  ")
+    head.append(f"{result['verdict']:3}", style="bold green" if yes else "dim")
+    head.append(f"  {_name(one)}")
+    _paragraph(console, head, indent=len(rank) + 14)
+    lines: list[tuple[str, str]] = []
+    if yes and "evidence" in result:
+        lines = [(name, result[name]) for name in ("contribution", "evidence") if result[name]]
+        lines = lines or [("note", _UNREADABLE)]
+    elif one.title or one.named:
+        lines = [("text", one_line(one.text, _GLIMPSE))]
+    if result["truncated"]:
+        lines.append(("note", "longer than the model takes: it read the beginning"))
+    for name, text in lines:
+        label = f"{'':{len(rank) + 2}}{name:<14}"
+        _paragraph(console, label + one_line(text, _LONGEST), indent=len(label))
+
+
+def _name(one: "RankedDocument") -> str:
+    """Title and id, or the beginning of the text where it has neither."""
+    own = one.result["doc_id"] if one.named else ""
+    if not one.title:
+        return one_line(own or one.text, _NAME)
+    told = one_line(one.title, _NAME)
+    return f"{told} ({one_line(own, _NAME)})" if own and own != one.title else told
+
+
+def _paragraph(console: "Console", text: object, *, indent: int = 0, style: str = "") -> None:
+    """Text that goes on under itself; no word is broken that fits a line."""
+    from rich.text import Text
+
+    whole = text if isinstance(text, Text) else Text(str(text), style=style)
+    width = max(console.width - indent, 20)
+    head, rest = whole[:indent], whole[indent:]
+    for number, line in enumerate(rest.wrap(console, width)):
+        line.rstrip()
+        console.print(Text.assemble(head if not number else " " * indent, line), soft_wrap=True)

@@ -1,0 +1,85 @@
+"""`prism rerank --query`: documents ranked for one question, printed for people or as JSON."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from prism_cli.commands.options import Common
+
+if TYPE_CHECKING:
+    from prism_cli.configs.rerank import RerankConfig
+    from prism_cli.domain.evidence_budget import RankOptions
+    from prism_cli.engine.summary import RunSummary
+    from prism_cli.reranker import Reranker
+    from prism_cli.rows.best_documents import BestDocuments
+
+SHOWN = 10
+"""Documents of the ranking without --top-n."""
+_COUNTS = ("documents", "yes", "truncated")
+
+
+def rerank_query(
+    query: str,
+    inputs: list[str],
+    model: "Reranker",
+    options: "RankOptions",
+    config: "RerankConfig",
+    common: Common,
+    figures: Mapping[str, object],
+) -> None:
+    """Rank the documents of all inputs and print the best.
+
+    Without -o nothing is kept but the ledger, and evidence is written for the printed documents
+    alone.
+    """
+    from prism_cli.commands.ranking_text import print_ranking
+    from prism_cli.commands.row_run import print_json, work_rows
+    from prism_cli.engine.answering import Tally
+    from prism_cli.engine.report import print_summary
+    from prism_cli.stages.rerank_query import RerankQueryStage
+
+    shown = options.top_n or SHOWN
+    writes = common.output is not None and str(common.output) != "-"
+    if not writes:
+        options = replace(options, top_n=shown)
+        common = replace(common, output=Path("-"))
+    stage = RerankQueryStage(model, options, query, shown, writes=writes, figures=figures)
+    summary = work_rows(stage, inputs, common, config, identity={"query": query})
+    assert summary is not None  # rerank has no --dry-run
+    counts = _counts(summary, stage.best)
+    if not common.quiet and (writes or common.verbose):
+        print_summary(summary, verbose=common.verbose)
+    elif not common.quiet and summary.counts.rejected:
+        print_summary(replace(summary, figures={}, usage=Tally()))
+    ranked = stage.best.ranked()
+    if common.json:
+        told = {"query": query, "model": model.spec, **counts}
+        print_json({**told, "results": [one.to_json() for one in ranked]})
+    elif ranked:
+        print_ranking(query, ranked, counts, model.spec)
+    else:
+        print("prism: no document to rank", file=sys.stderr)
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def _counts(summary: "RunSummary", best: "BestDocuments") -> dict[str, int]:
+    """Documents in all, those judged yes and those that were cut; what earlier runs finished is
+    read back."""
+    from prism_cli.shards.manifest import manifest_path, read_manifest
+    from prism_cli.shards.reader import read_rows
+
+    counts = Counter({name: int(summary.figures.get(name, 0)) for name in _COUNTS})
+    place = counts["documents"]
+    for out in summary.finished_before:
+        manifest = read_manifest(manifest_path(Path(out))) or {"figures": {}}
+        counts.update({name: manifest["figures"].get(name, 0) for name in _COUNTS})
+        for _, row in read_rows([out]):
+            best.add(row, place)
+            place += len(row["documents"]) if "documents" in row else 1
+    return {name: counts[name] for name in _COUNTS}

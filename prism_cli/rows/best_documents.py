@@ -1,0 +1,83 @@
+"""The best documents of a ranking, for people to look at."""
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prism_cli.rows.row import Row, doc_id
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One document with what the model says of it.
+
+    Attributes:
+        index: its place among the documents of the input that could be read, from 0; of an output
+            that was finished before, its place there.
+        named: whether `doc_id` is the document's own id, not a digest of its text.
+        text: the document, without its title.
+        result: doc_id, relevance_score, logit, verdict, truncated; with evidence also contribution
+            and evidence.
+    """
+
+    index: int
+    title: str
+    named: bool
+    text: str
+    result: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a rerank API has it, with its title where there is one."""
+        titled = {"title": self.title} if self.title else {}
+        return {"index": self.index, **titled, **self.result}
+
+
+class BestDocuments:
+    """The best `most` documents of all that were added.
+
+    Attributes:
+        query: of the row that was added last.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.query = ""
+        self._heap: list[tuple[float, tuple[int, ...], int, RankedDocument]] = []
+
+    def add(self, row: Row, place: int) -> None:
+        """Note an output row of `prism rerank`, of either shape.
+
+        Args:
+            place: of its first document among all.
+        """
+        self.query = row["query"]
+        if "results" not in row:
+            result = {
+                "doc_id": doc_id(row),
+                "relevance_score": row["score"],
+                "logit": row["logit"],
+                "verdict": row["predicted_verdict"],
+                "truncated": row["truncated"],
+            }
+            if "predicted_evidence" in row:
+                result["contribution"] = row["predicted_contribution"]
+                result["evidence"] = row["predicted_evidence"]
+            self._keep(place, row, row["document"], result)
+            return
+        for result in row["results"]:
+            one = row["documents"][result["index"]]
+            one = {"text": one} if isinstance(one, str) else one
+            told = {name: value for name, value in result.items() if name != "index"}
+            self._keep(place + result["index"], one, one["text"], told)
+
+    def ranked(self) -> list[RankedDocument]:
+        """Best first; equal logits by doc_id."""
+        return [one[-1] for one in sorted(self._heap, key=lambda one: one[:3], reverse=True)]
+
+    def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
+        named = bool(row.get("doc_id"))
+        one = RankedDocument(place, row.get("title") or "", named, text, result)
+        by_id = tuple(-ord(character) for character in result["doc_id"])
+        entry = (result["logit"], (*by_id, 1), -place, one)
+        (heapq.heappush if len(self._heap) < self._most else heapq.heappushpop)(self._heap, entry)

@@ -1,0 +1,193 @@
+"""`prism rerank --query`: a question and documents to a ranking, for people and programs."""
+
+import io
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import orjson
+import pytest
+
+from prism_cli.commands.ranking_text import example_lines, print_ranking
+from prism_cli.modeling.embedded import smollm2_path
+from prism_cli.rows.best_documents import BestDocuments
+from tests.door import prism
+from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.modeling.tiny import tiny_model
+
+QUESTION = "what is item 3"
+LONG = " ".join(f"word{number}" for number in range(60))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A tiny random model with SmolLM2's tokenizer."""
+    path = tmp_path / "model"
+    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(smollm2_path() / name, path / name)
+    return path
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    rows = [make_pair(number, query=None, query_id=None) for number in range(12)]
+    (tmp_path / "docs").mkdir()
+    return write_jsonl(tmp_path / "docs" / "documents.jsonl", rows)
+
+
+def ask(documents: Path | str, model: Path, *more: str | Path) -> Any:
+    options = ("--model", model, "--max-new-tokens", "4", "--no-evidence", *more)
+    return prism("rerank", "--query", QUESTION, documents, *options)
+
+
+def result(doc_id: str, logit: float, **more: Any) -> dict[str, Any]:
+    """An output row of a pair."""
+    told = {"score": 0.9, "logit": logit, "predicted_verdict": "yes", "truncated": False}
+    return make_pair(1, doc_id=doc_id) | told | more
+
+
+def test_the_best_ten_are_printed_and_nothing_lies_beside_the_documents(
+    documents: Path, model: Path
+) -> None:
+    done = ask(documents, model)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{QUESTION}\n12 documents, ")
+    assert "the best 10 (--top-n N shows more)" in " ".join(done.stdout.split())
+    ranks = [line.split()[0] for line in done.stdout.splitlines() if "  0." in line[:8]]
+    assert ranks == [str(rank) for rank in range(1, 11)]
+    assert [path.name for path in documents.parent.iterdir()] == [documents.name]
+
+
+def test_json_is_one_object_in_the_shape_of_rerank_apis(documents: Path, model: Path) -> None:
+    done = ask(documents, model, "--json", "--top-n", "3", "-q")
+    told = orjson.loads(done.stdout)
+    assert (told["query"], told["documents"]) == (QUESTION, 12)
+    assert len(told["results"]) == 3
+    logits = [one["logit"] for one in told["results"]]
+    assert logits == sorted(logits, reverse=True)
+    assert all(one["doc_id"] == f"d{one['index']}" for one in told["results"])
+    assert done.stderr == ""
+
+
+def test_rows_are_written_where_an_output_is_named_and_shown_again_when_finished(
+    documents: Path, model: Path
+) -> None:
+    done = ask(documents, model, "-o", "out.jsonl")
+    rows = read_jsonl(Path("out.jsonl"))
+    assert [row["doc_id"] for row in rows] == [f"d{number}" for number in range(12)]
+    assert {row["query"] for row in rows} == {QUESTION}
+    assert sorted(row["rank"] for row in rows) == list(range(1, 13))
+    assert not any("index" in name for row in rows for name in row)
+    again = ask(documents, model, "-o", "out.jsonl")
+    assert "nothing to do" in again.stderr
+    assert again.stdout == done.stdout
+
+
+def test_another_question_into_the_same_output_is_refused(documents: Path, model: Path) -> None:
+    ask(documents, model, "-o", "out.jsonl")
+    options = ("--model", model, "--no-evidence", "--max-new-tokens", "4", "-o", "out.jsonl")
+    done = prism("rerank", "--query", "another", documents, *options)
+    assert done.returncode == 2
+    assert "query" in done.stderr
+
+
+def test_a_row_that_holds_another_query_is_rejected_with_its_place(
+    tmp_path: Path, model: Path
+) -> None:
+    rows = [make_pair(1, query=QUESTION), make_pair(2, query=None), make_pair(3, query="other")]
+    done = ask(write_jsonl(tmp_path / "in.jsonl", rows), model, "-o", "out.jsonl")
+    assert done.returncode == 4
+    (bad,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
+    assert (bad["line"], bad["field"]) == (3, "query")
+    assert "2 documents" in done.stdout
+    ranks = [row["rank"] for row in read_jsonl(Path("out.jsonl"))]
+    assert sorted(ranks) == [1, 2]  # of one query, whatever query_id stands in the rows
+
+
+def test_documents_of_a_request_and_of_standard_input_are_ranked_too(model: Path) -> None:
+    lines = b'{"documents": ["alpha", {"doc_id": "b", "text": "beta"}]}\n{"document": "gamma"}\n'
+    with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines))):
+        done = ask("-", model, "--json")
+    told = orjson.loads(done.stdout)
+    assert sorted(one["index"] for one in told["results"]) == [0, 1, 2]
+    assert next(one["index"] for one in told["results"] if one["doc_id"] == "b") == 1
+
+
+@pytest.mark.parametrize("more", [("--sort-queries",), ("--print-prompts",)])
+def test_options_for_rows_with_queries_are_refused(
+    documents: Path, model: Path, more: tuple[str, ...]
+) -> None:
+    done = ask(documents, model, *more)
+    assert done.returncode == 2
+    assert f"{more[0]}: for rows that have queries of their own" in done.stderr
+
+
+def shown(width: int, monkeypatch: pytest.MonkeyPatch, capsys: Any, *rows: dict[str, Any]) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    best = BestDocuments(5)
+    for place, row in enumerate(rows):
+        best.add(row, place)
+    print_ranking("a question", best.ranked(), {"documents": len(rows), "yes": 1}, "hf:some")
+    told: str = capsys.readouterr().out
+    return told
+
+
+def words(told: str) -> str:
+    """The same on one line."""
+    return " ".join(told.split())
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_no_word_is_broken(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {"predicted_contribution": LONG, "predicted_evidence": LONG, "title": LONG}
+    told = shown(width, monkeypatch, capsys, result("d", 1.0, **texts))
+    assert max(map(len, told.splitlines())) <= width
+    assert words(told).count(LONG) == 2
+
+
+def test_foreign_text_is_neither_markup_nor_control_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "[bold]no[/bold] [/foo] :smile: \x1b[31mred\u202eleft"
+    told = shown(80, monkeypatch, capsys, result("d", 1.0, title=hostile, document=hostile))
+    assert "[bold]no[/bold] [/foo] :smile: ⟨U+001B⟩[31mred⟨U+202E⟩left" in told
+    assert "\x1b" not in told
+
+
+def test_a_cut_document_and_a_broken_text_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = {"predicted_contribution": None, "predicted_evidence": None, "truncated": True}
+    told = shown(80, monkeypatch, capsys, result("d", 1.0, **broken))
+    assert "longer than the model takes: it read the beginning" in words(told)
+    assert "the model's text could not be read" in words(told)
+
+
+def test_equal_scores_go_by_doc_id(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [result(name, 1.0) for name in ("b", "ab", "a", "c")]
+    told = shown(80, monkeypatch, capsys, *rows, result("z", 2.0))
+    order = [line.split()[-1] for line in told.splitlines() if " yes " in line and line[0] != "5"]
+    assert order[-4:] == ["z", "a", "ab", "b"]
+
+
+def test_a_summary_shows_the_best_document_of_the_first_query(tmp_path: Path, model: Path) -> None:
+    rows = [make_pair(1, doc_id=f"d{n}", document=f"Text {n}.") for n in range(3)]
+    path = write_jsonl(tmp_path / "in.jsonl", [*rows, make_pair(2)])
+    done = prism("rerank", path, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    best = max(read_jsonl(Path("out.jsonl"))[:3], key=lambda row: row["logit"])
+    assert f"  query     {rows[0]['query']}\n" in done.stderr
+    assert f"  document  {best['doc_id']}: score {best['score']:.3f}" in done.stderr
+
+
+def test_the_example_has_the_evidence_sentence() -> None:
+    best = BestDocuments(1)
+    assert example_lines(best) == []
+    best.add(result("d", 1.0, predicted_evidence="It is.", predicted_contribution="So."), 0)
+    assert example_lines(best)[-1] == "  evidence  It is."

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, evaluation_folder, with_common
+from prism_cli.commands.options import Common, Inputs, evaluation_folder, tell_report, with_common
 
 app = typer.Typer(
     add_completion=False,
@@ -68,8 +68,7 @@ def eval_labels(
         print_labels(summary.metrics)
     if not common.quiet:
         rejected = summary.metrics["input_rows"]["rejected"]
-        done = "finished before, nothing to do" if summary.finished_before else "written"
-        print(f"{summary.path}: {done}", file=sys.stderr)
+        tell_report(summary.path, finished_before=summary.finished_before)
         if rejected:
             told = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
             print(told, file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, evaluation_folder, with_common
+from prism_cli.commands.options import Inputs, Paid, evaluation_folder, tell_report, with_common
 
 if TYPE_CHECKING:
     from prism_cli.shards.gold_rows import GoldRows
@@ -172,8 +172,7 @@ def quality(
         elif not common.quiet:
             print_quality(found.metrics)
         if not common.quiet:
-            done = "finished before, nothing to do" if found.finished_before else "written"
-            print(f"{found.path}: {done}", file=sys.stderr)
+            tell_report(found.path, finished_before=found.finished_before)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
 

@@ -9,7 +9,7 @@ import typer
 
 from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
-from prism_cli.commands.options import Common, with_common
+from prism_cli.commands.options import Common, tell_report, with_common
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
@@ -179,10 +179,7 @@ def evaluate(
     elif not common.quiet:
         print_tables(summary)
     if not common.quiet:
-        if summary.finished_before:
-            _tell(f"{summary.path}: finished before, nothing to do")
-        else:
-            _tell(f"wrote {summary.path}")
+        tell_report(summary.path, finished_before=summary.finished_before)
     if missing:
         raise PrerequisiteError(
             f"measured {len(found)} of the {len(found) + len(missing)} sets asked for; missing: "

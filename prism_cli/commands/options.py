@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -187,3 +188,10 @@ def evaluation_folder(inputs: list[str], kind: str) -> Path:
 
     names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
     return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-{kind}"
+
+
+def tell_report(metrics: Path, *, finished_before: bool) -> None:
+    """The end of an evaluation, on standard error: what was written, and what to open."""
+    done = f"{metrics}: finished before, nothing to do" if finished_before else f"wrote {metrics}"
+    print(done, file=sys.stderr)
+    print(f"open in a browser: {metrics.with_name('report.html')}", file=sys.stderr, flush=True)

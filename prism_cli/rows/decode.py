@@ -22,6 +22,22 @@ _INFINITE = float("inf")
 _BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9]{19,})(?![0-9.eE])')
 
 
+class Unreadable(bytes):
+    """Bytes of an input from which no row could be made; `decode_row` says why.
+
+    Args:
+        field, reason: as for `RowError`.
+    """
+
+    field: str
+    reason: str
+
+    def __new__(cls, raw: bytes, field: str, reason: str) -> "Unreadable":
+        made = super().__new__(cls, raw)
+        made.field, made.reason = field, reason
+        return made
+
+
 def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
     """The JSON object on one line.
 
@@ -34,6 +50,8 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
             object, a key twice in one object, an integer that 64 bits (an id: 2^53) do not hold,
             a mapped field next to its own name, or MAX_LINE_BYTES and more.
     """
+    if type(raw) is Unreadable:
+        raise RowError(raw.field, raw.reason)
     if len(raw) >= MAX_LINE_BYTES:
         raise RowError("", f"a line of more than {MAX_LINE_BYTES >> 20} MiB; it is cut in `raw`")
     try:

@@ -1,0 +1,112 @@
+"""Folders of Markdown, plain text and PDF as JSON lines: a document each, without a query."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from prism_cli.errors import MissingPackageError, RowError
+from prism_cli.rows.decode import MAX_LINE_BYTES, Unreadable
+
+SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
+_HEADING = re.compile(
+    r"^ {0,3}#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M
+)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.M | re.S)
+
+
+def is_document(path: Path) -> bool:
+    """Whether the name is that of a document."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def documents_in(folder: Path) -> list[Path]:
+    """The documents below `folder`, by path; folders and files whose names begin with a dot are
+    left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_document(path)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number of the file, {doc_id, title, document}) for each document of a folder, or for one.
+
+    doc_id is the path within the folder, or the file's name. The title is the first heading of a
+    Markdown file, the title that a PDF names, else the file's name without its suffix.
+
+    Raises:
+        MissingPackageError: there is a PDF, and pypdf is not installed.
+    """
+    folder = path if path.is_dir() else path.parent
+    for number, file in enumerate(documents_in(path) if path.is_dir() else [path], 1):
+        doc_id = file.relative_to(folder).as_posix()
+        try:
+            title, text = _read(file)
+        except RowError as error:
+            yield number, Unreadable(doc_id.encode(), doc_id, error.reason)
+            continue
+        row = {"doc_id": doc_id, "title": title or file.stem, "document": text}
+        yield number, orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _read(file: Path) -> tuple[str, str]:
+    """Title, "" where the file names none, and text.
+
+    Raises:
+        RowError: it has no text that can be read.
+    """
+    kind = file.suffix.lower()
+    title, text = _read_pdf(file) if kind == ".pdf" else ("", _read_text(file))
+    if not text.strip():
+        told = " (a scan?)" if kind == ".pdf" else ""
+        raise RowError("", f"holds no text{told}")
+    if kind in (".md", ".markdown"):
+        body = _FRONT_MATTER.sub("", text, count=1)
+        heading = _HEADING.search(body)
+        title = (heading[1] or heading[2]).strip() if heading else ""
+    return title, text
+
+
+def _read_text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_LINE_BYTES + 1)
+        if len(raw) > MAX_LINE_BYTES:
+            raise RowError("", f"more than {MAX_LINE_BYTES >> 20} MiB")
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RowError("", f"not UTF-8: byte 0x{raw[error.start]:02x}") from None
+    except OSError as error:
+        raise RowError("", f"cannot be read: {error.strerror}") from None
+
+
+def _read_pdf(file: Path) -> tuple[str, str]:
+    try:
+        import pypdf
+    except ImportError:
+        raise MissingPackageError("pypdf", "pdf") from None
+    from pypdf.errors import DependencyError, PyPdfError
+
+    try:
+        reader = pypdf.PdfReader(file)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise RowError("", "an encrypted PDF; give a copy without a password")
+        pages = [page.extract_text() for page in reader.pages]
+        title = reader.metadata.title if reader.metadata else None
+    except DependencyError as error:
+        raise RowError("", f"an encrypted PDF: {error}") from None
+    except (
+        PyPdfError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+        RecursionError, NotImplementedError,
+    ) as error:  # fmt: skip  # a damaged file fails anywhere in the parser
+        raise RowError("", f"cannot be read as PDF: {error or type(error).__name__}") from None
+    return (title or "").strip(), _without_lone_surrogates("\n\n".join(pages))
+
+
+def _without_lone_surrogates(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

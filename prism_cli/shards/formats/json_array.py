@@ -1,0 +1,113 @@
+"""A .json file: an array of objects, or one object a line."""
+
+import codecs
+import json
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from prism_cli.errors import MissingDataError
+from prism_cli.rows.decode import MAX_LINE_BYTES
+
+_CHUNK_BYTES = 1 << 20
+_BLANK = " \t\r\n"
+
+
+def holds_array(file: BinaryIO) -> bool:
+    """Whether the first character that is no blank opens an array; reads up to it."""
+    while chunk := file.read(_CHUNK_BYTES):
+        text = chunk.removeprefix(codecs.BOM_UTF8).strip()
+        if text:
+            return text.startswith(b"[")
+    return False
+
+
+def array_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """(number of the element, the element on one line) for each; one is held at a time.
+
+    Raises:
+        MissingDataError: not UTF-8, not JSON, or an element of more than MAX_LINE_BYTES.
+    """
+    text = _Text(file, name)
+    number = 0
+    text.expect("[", number)
+    if text.peek() == "]":
+        text.expect("]", number)
+    else:
+        mark = ","
+        while mark == ",":
+            number += 1
+            yield number, text.element(number).encode() + b"\n"
+            mark = text.expect(",]", number)
+    if text.peek():
+        raise MissingDataError(f"{name}: there is more behind the array's end; expected one array")
+
+
+class _Text:
+    """The file's text from where it has been read."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name = file, name
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")()
+        self._scan = json.JSONDecoder(
+            parse_float=str, parse_int=str, object_pairs_hook=len
+        ).raw_decode  # for its end alone; the values are dropped
+        self._buffer, self._at, self._ended = "", 0, False
+
+    def peek(self) -> str:
+        """The next character that is no blank; "" at the end."""
+        while True:
+            rest = self._buffer[self._at : self._at + 1]
+            if rest and rest not in _BLANK:
+                return rest
+            if rest:
+                self._at += 1
+            elif not self._more():
+                return ""
+
+    def expect(self, marks: str, number: int) -> str:
+        """The next character, one of `marks`, taken."""
+        found = self.peek()
+        if not found or found not in marks:
+            wanted = " or ".join(marks)
+            told = f"expected {wanted}, found {found!r}" if found else "the file ends in the array"
+            raise MissingDataError(f"{self._name}: behind element {number}: {told}")
+        self._at += 1
+        return found
+
+    def element(self, number: int) -> str:
+        """The text of the next element, its line ends as blanks."""
+        self.peek()
+        while True:
+            try:
+                _, end = self._scan(self._buffer, self._at)
+                problem = "the file ends in it"
+            except (json.JSONDecodeError, RecursionError) as error:
+                end, problem = len(self._buffer), str(error)
+            if end < len(self._buffer):
+                break
+            if len(self._buffer) - self._at > MAX_LINE_BYTES:
+                problem = f"more than {MAX_LINE_BYTES >> 20} MiB, or not JSON ({problem})"
+            elif self._more():
+                continue
+            raise MissingDataError(
+                f"{self._name}: element {number} of the array: {problem}; nothing was published"
+            )
+        text = self._buffer[self._at : end]
+        self._at = end
+        return text.replace("\n", " ").replace("\r", " ")
+
+    def _more(self) -> bool:
+        """Read on: as much as is held, so that a long element is not parsed too often."""
+        self._buffer = self._buffer[self._at :]
+        self._at = 0
+        raw = self._file.read(max(_CHUNK_BYTES, len(self._buffer)))
+        if self._ended:
+            return False
+        self._ended = not raw
+        try:
+            self._buffer += self._decode.decode(raw, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise MissingDataError(
+                f"{self._name}: not UTF-8: byte 0x{error.object[error.start]:02x}"
+            ) from None
+        return not self._ended

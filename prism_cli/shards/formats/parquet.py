@@ -1,0 +1,57 @@
+"""Parquet files as JSON lines, one batch of rows held at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.errors import MissingDataError, MissingPackageError
+from prism_cli.rows.decode import Unreadable
+
+_BATCH_ROWS = 1024
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+
+
+def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    """(number of the row, JSON object) for each row.
+
+    Nested columns become objects and arrays, dates ISO texts, decimals and durations texts, bytes
+    the UTF-8 text that they hold, a NaN null.
+
+    Raises:
+        MissingPackageError: pyarrow is not installed.
+        MissingDataError: no Parquet, damaged, or a column twice.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingPackageError("pyarrow", "local") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            columns = file.schema_arrow.names
+            for column in columns:
+                if columns.count(column) > 1:
+                    raise MissingDataError(f"{name}: holds the column {column!r} twice")
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+                for row in batch.to_pylist(maps_as_pydicts="strict"):
+                    number += 1
+                    yield number, _line(row)
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        raise MissingDataError(
+            f"{name}: cannot be read as Parquet behind row {number}: {error}; nothing was published"
+        ) from error
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(row, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        cause = error.__cause__ or error
+        return Unreadable(repr(row)[:1000].encode(), "", f"cannot be written as JSON: {cause}")
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,135 @@
+"""CSV and TSV files with a header, as JSON lines."""
+
+import codecs
+import csv
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import BinaryIO
+
+import orjson
+
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.rows.cells import cell_value
+from prism_cli.rows.decode import MAX_LINE_BYTES, Unreadable
+
+Numbered = tuple[int, bytes]
+
+
+def table_lines(
+    file: BinaryIO, name: str, fields: Mapping[str, str], *, tabs: bool
+) -> Iterator[Numbered]:
+    """(number of the record's first line, JSON object) for each record.
+
+    Cells are texts, an empty one is no field; see `cell_value` for the fields that are not texts.
+    Where the header of a CSV file has no comma, it may be parted by semicolons or tabs.
+
+    Args:
+        name: of the file, for messages.
+        fields: contract name -> name of the column.
+        tabs: the file is TSV.
+
+    Raises:
+        MissingDataError: no header, a column twice, or a quoted cell that never ends.
+    """
+    csv.field_size_limit(MAX_LINE_BYTES)
+    source = _Lines(file)
+    first = next(source, None)
+    if first is None:
+        raise MissingDataError(f"{name}: is empty; expected a header with the names of the columns")
+    if source.taken().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise MissingDataError(f"{name}: is UTF-16; save it as UTF-8")
+    lines = itertools.chain([first], source)
+    reader = csv.reader(lines, delimiter="\t" if tabs else _delimiter(first), strict=True)
+    ours = {theirs: contract for contract, theirs in fields.items()}
+    header = _header(reader, name)
+    source.taken()
+    columns = [(column, ours.get(column, column)) for column in header]
+    while True:
+        start = source.number + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if source.ended:
+                raise MissingDataError(
+                    f"{name}:{start}: a quoted cell of this record never ends; nothing was "
+                    "published. Close the quote, or write a quote inside a cell twice"
+                ) from None
+            yield start, Unreadable(source.taken(), "", f"not CSV: {error}")
+            continue
+        if cells:
+            yield start, _line(columns, cells, source.taken())
+
+
+def _header(reader: Iterator[list[str]], name: str) -> list[str]:
+    try:
+        header = next(reader)
+        orjson.dumps(header)
+    except (csv.Error, orjson.JSONEncodeError):
+        raise MissingDataError(
+            f"{name}:1: expected a header with the names of the columns, in UTF-8"
+        ) from None
+    header = [column.strip() or f"column_{place}" for place, column in enumerate(header, 1)]
+    for column in header:
+        if header.count(column) > 1:
+            raise MissingDataError(f"{name}:1: the header names the column {column!r} twice")
+    return header
+
+
+def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes) -> bytes:
+    if len(cells) != len(columns):
+        return Unreadable(
+            raw, "", f"expected {len(columns)} cells, as the header has, found {len(cells)}"
+        )
+    try:
+        row = {
+            column: cell_value(contract, cell)
+            for (column, contract), cell in zip(columns, cells, strict=True)
+            if cell
+        }
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except RowError as error:
+        return Unreadable(raw, error.field, error.reason)
+    except orjson.JSONEncodeError:
+        return Unreadable(raw, "", "not UTF-8")
+
+
+def _delimiter(header: str) -> str:
+    """A comma; else what some spreadsheets write in its place."""
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+class _Lines:
+    """Lines as csv.reader takes them; bytes that are no UTF-8 come as lone surrogates.
+
+    Attributes:
+        number: of the last line given, from 1.
+        ended: whether there are no more.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._lines = iter(partial(file.readline, MAX_LINE_BYTES), b"")
+        self._taken: list[bytes] = []
+        self.number = 0
+        self.ended = False
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        raw = next(self._lines, b"")
+        if not raw:
+            self.ended = True
+            raise StopIteration
+        if self.number == 0:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        self.number += 1
+        self._taken.append(raw)
+        return raw.decode(errors="surrogateescape")
+
+    def taken(self) -> bytes:
+        """The bytes given since this was last asked."""
+        raw, self._taken = b"".join(self._taken), []
+        return raw

@@ -1,0 +1,92 @@
+"""Folders of documents: which files, which titles, which texts, and what is set aside."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from prism_cli.errors import MissingPackageError, RowError
+from prism_cli.rows.decode import decode_row
+from prism_cli.rows.row import Row
+from prism_cli.shards.formats.documents import document_lines
+from tests.pdf import write_pdf
+
+
+def read(path: Path) -> tuple[dict[str, Row], dict[str, str]]:
+    """Rows by doc_id, and reasons by the place of what was set aside."""
+    rows: dict[str, Row] = {}
+    refused: dict[str, str] = {}
+    for number, raw in document_lines(path):
+        assert number == len(rows) + len(refused) + 1
+        try:
+            row = decode_row(raw)
+            rows[row["doc_id"]] = row
+        except RowError as error:
+            refused[error.field] = error.reason
+    return rows, refused
+
+
+def test_each_file_of_a_folder_is_a_document(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "notes.md").write_text("# Hidden")
+    (tmp_path / ".draft.md").write_text("# Hidden")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfPlain words.\r\nMore.\n")
+    (tmp_path / "b" / "c.MD").write_text("Intro.\n\n## Über *uns* ##\n\nText.\n", encoding="utf-8")
+    write_pdf(tmp_path / "d.pdf", "First page.", "Second page.", title="A report")
+    rows, refused = read(tmp_path)
+    assert refused == {}
+    assert list(rows) == ["a.txt", "b/c.MD", "d.pdf"]
+    assert rows["a.txt"] == {
+        "doc_id": "a.txt",
+        "title": "a",
+        "document": "Plain words.\r\nMore.\n",
+    }
+    assert rows["b/c.MD"]["title"] == "Über *uns*"
+    assert rows["d.pdf"]["title"] == "A report"
+    assert rows["d.pdf"]["document"].split("\n\n") == ["First page.", "Second page."]
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("---\ntitle: x\n# no heading\n---\n# Real\n", "Real"),
+        ("Setext\n======\n\ntext", "Setext"),
+        ("Setext\r\n---\r\ntext", "Setext"),
+        ("#hashtag\n\nno heading", "name"),
+        ("a | b\n--- | ---\n1 | 2\n", "name"),
+        ("#   \n\n# Second", "Second"),
+    ],
+)
+def test_the_first_heading_is_the_title(tmp_path: Path, text: str, title: str) -> None:
+    (tmp_path / "name.md").write_bytes(text.encode())
+    rows, _ = read(tmp_path / "name.md")
+    assert rows["name.md"] == {"doc_id": "name.md", "title": title, "document": text}
+
+
+def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "blank.txt").write_text(" \n")
+    (tmp_path / "latin.txt").write_bytes("Käse".encode("latin-1"))
+    (tmp_path / "damaged.pdf").write_bytes(b"%PDF-1.4\nnothing")
+    (tmp_path / "empty.pdf").write_bytes(b"")
+    write_pdf(tmp_path / "scan.pdf", "")
+    write_pdf(tmp_path / "locked.pdf", "Secret.", password="secret")
+    rows, refused = read(tmp_path)
+    assert rows == {}
+    assert refused.keys() == {
+        "blank.txt", "latin.txt", "damaged.pdf", "empty.pdf", "scan.pdf", "locked.pdf",
+    }  # fmt: skip
+    assert "not UTF-8: byte 0xe4" in refused["latin.txt"]
+    assert "no text (a scan?)" in refused["scan.pdf"]
+    assert "encrypted" in refused["locked.pdf"]
+    assert "PDF" in refused["damaged.pdf"]
+
+
+def test_a_pdf_without_pypdf_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pdf(tmp_path / "a.pdf", "Text.")
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    with pytest.raises(MissingPackageError, match=r"prism-cli\[pdf\]"):
+        read(tmp_path)

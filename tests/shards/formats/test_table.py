@@ -1,0 +1,152 @@
+"""CSV and TSV: every cell is the text that it is, and every bad record is named by its line."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.rows.decode import decode_row
+from prism_cli.rows.row import Row
+from prism_cli.shards.formats.table import table_lines
+
+
+def read(
+    text: str | bytes, *, tabs: bool = False, **fields: str
+) -> tuple[dict[int, Row], dict[int, tuple[str, str]]]:
+    """Rows, and (field, reason) of what is set aside, by line."""
+    raw = text.encode() if isinstance(text, str) else text
+    rows: dict[int, Row] = {}
+    refused: dict[int, tuple[str, str]] = {}
+    for number, line in table_lines(io.BytesIO(raw), "in.csv", fields, tabs=tabs):
+        try:
+            rows[number] = decode_row(line, fields)
+        except RowError as error:
+            refused[number] = error.field, error.reason
+    return rows, refused
+
+
+def test_no_type_is_guessed() -> None:
+    rows, _ = read(
+        "query_id,query,doc_id,title,document,source_label\n"
+        "0012,1e5,007,NA,None,1\n"
+        "null,TRUE,1.0,NaN,-,\n"
+    )
+    assert rows[2] == {
+        "query_id": "0012", "query": "1e5", "doc_id": "007", "title": "NA", "document": "None",
+        "source_label": "1",
+    }  # fmt: skip
+    assert rows[3] == {
+        "query_id": "null", "query": "TRUE", "doc_id": "1.0", "title": "NaN", "document": "-",
+    }  # fmt: skip
+
+
+def test_fields_of_the_contract_that_are_no_texts_are_parsed() -> None:
+    rows, refused = read(
+        "query,document,teacher_score,rank,audit,teacher_scores,votes,objectives\n"
+        'q,d,0.50,3.0,True,"{""a/b"": 0.5}","{""j"": ""yes""}","[""sft""]"\n'
+    )
+    assert refused == {}
+    assert rows[2] == {
+        "query": "q", "document": "d", "teacher_score": 0.5, "rank": 3, "audit": True,
+        "teacher_scores": {"a/b": 0.5}, "votes": {"j": "yes"}, "objectives": ["sft"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("teacher_score", "0,5"),
+        ("teacher_score", "nan"),
+        ("teacher_score", "1_0"),
+        ("rank", "1.5"),
+        ("audit", "maybe"),
+        ("votes", "yes"),
+        ("teacher_scores", "0.5"),
+        ("pos", "[1"),
+    ],
+)
+def test_a_cell_that_is_no_such_value_is_named(column: str, cell: str) -> None:
+    rows, refused = read(f'query,document,{column}\nq,d,"{cell}"\nq,d,\n')
+    assert list(rows) == [3]
+    assert refused[2][0] == column
+    assert "in this cell" in refused[2][1]
+    assert cell in refused[2][1]
+
+
+def test_a_mapped_column_has_the_type_of_its_field() -> None:
+    rows, refused = read(
+        "question,passage,s\nq,d,0.5\nq,d,high\n", query="question", document="passage",
+        teacher_score="s",
+    )  # fmt: skip
+    assert rows == {2: {"query": "q", "document": "d", "teacher_score": 0.5}}
+    assert refused[3][0] == "teacher_score"
+
+
+def test_a_record_is_named_by_its_first_line() -> None:
+    rows, refused = read('\ufeffquery,document\r\nq,"two\r\nlines"\r\n\r\nq\r\nq,d,x\r\nq,d\r\n')
+    assert rows == {
+        2: {"query": "q", "document": "two\r\nlines"},
+        7: {"query": "q", "document": "d"},
+    }
+    assert refused == {
+        5: ("", "expected 2 cells, as the header has, found 1"),
+        6: ("", "expected 2 cells, as the header has, found 3"),
+    }
+
+
+def test_bad_quotes_and_bytes_set_one_record_aside() -> None:
+    rows, refused = read(b'query,document\n"a"b,d\nq,K\xe4se\nq,d\n')
+    assert list(rows) == [4]
+    assert "not CSV" in refused[2][1]
+    assert refused[3] == ("", "not UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "is empty"),
+        (b"query,query\n", "'query' twice"),
+        (b"\xff\xfeq\x00,\x00d\x00\n\x00", "UTF-16"),
+        (b"qu\xe4ry,d\n", "in UTF-8"),
+        (b'query,document\nq,d\nq,"open\nq,d\n', "in.csv:3: a quoted cell"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_as_a_whole(text: bytes, told: str) -> None:
+    with pytest.raises(MissingDataError, match=r"in\.csv") as caught:
+        read(text)
+    assert told in str(caught.value)
+
+
+def test_tabs_and_semicolons() -> None:
+    assert read("query\tdocument\nq, r\td\n", tabs=True)[0] == {
+        2: {"query": "q, r", "document": "d"}
+    }
+    assert read("query;document\nq, r;d\n")[0] == {2: {"query": "q, r", "document": "d"}}
+    assert read("query\nwhat; now\n")[0] == {2: {"query": "what; now"}}
+
+
+def test_a_column_without_a_name_travels_by_its_number() -> None:
+    rows, _ = read(",query,document,\n0,q,d,\n")
+    assert rows[2] == {"column_1": "0", "query": "q", "document": "d"}
+
+
+def test_a_cell_may_be_long() -> None:
+    rows, _ = read(f"query,document\nq,{'x' * 300_000}\n")
+    assert len(rows[2]["document"]) == 300_000
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+
+
+@given(st.lists(st.tuples(cells, cells), max_size=5))
+def test_what_csv_writes_is_read_back(records: list[tuple[str, str]]) -> None:
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerows([("a", "b"), *records])
+    rows, refused = read(out.getvalue())
+    assert refused == {}
+    assert list(rows.values()) == [
+        {name: cell for name, cell in zip("ab", record, strict=True) if cell} for record in records
+    ]

@@ -11,8 +11,8 @@ from math import inf
 from typing import Literal, TypedDict
 
 from prism_cli.domain.evidence_budget import THRESHOLD, RankOptions, allot
-from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.markup import unescaped
+from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import parse_text
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request

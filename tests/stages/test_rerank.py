@@ -22,8 +22,8 @@ Row = dict[str, Any]
 
 
 class ScriptedReranker:
-    """A logit is the number in a document; "broken" in it spoils the text, "escaped" has entities in
-    it; it has 10 tokens, or 40 with "t40"."""
+    """A logit is the number in a document; "broken" in it spoils the text, "escaped" puts entities
+    into it; it has 10 tokens, or 40 with "t40"."""
 
     spec = "fake:reranker"
     fingerprint = "fake"

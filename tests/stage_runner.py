@@ -18,6 +18,7 @@ from prism_cli.commands.row_run import run_row_stage
 from prism_cli.configs.base import StageConfig
 from prism_cli.configs.load import load_config
 from prism_cli.errors import PrerequisiteError, ProviderError
+from prism_cli.shards import lock
 from tests.fakes import EchoStage, ScoreStage, ScriptedBatch, ScriptedCalls
 
 app = typer.Typer(add_completion=False)
@@ -43,8 +44,11 @@ def score(
     down: bool = False,
     bug: bool = False,
     ready: Path | None = None,
+    no_lock: Annotated[bool, typer.Option(help="As on a file system without locks.")] = False,
 ) -> None:
     """Score rows by a fake."""
+    if no_lock:
+        lock._lock = lambda *_: None  # type: ignore[assignment]
     config = load_config(ScoreConfig, "score", recipe=common.recipe, sets=common.sets)
     if bug:
         raise ZeroDivisionError("on purpose")

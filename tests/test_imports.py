@@ -69,7 +69,7 @@ PLAIN = {
     "quickstart": {"orjson", "rich"},
     "reporting": set[str](),
     "rows": {"orjson"},
-    "shards": {"orjson", "filelock", "zstandard"},
+    "shards": {"orjson", "zstandard"},
     "stages": {"orjson"},
 }
 

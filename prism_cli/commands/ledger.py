@@ -70,7 +70,7 @@ def export(
     if output.exists() and not overwrite:
         raise UsageError(f"{output}: exists already; name a new file, or give --overwrite")
     count = 0
-    with whole_file(output) as part:
+    with whole_file(output, follow=True) as part:
         for entry in entries:
             part.write(entry.line)
             count += 1

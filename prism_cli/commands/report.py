@@ -69,7 +69,7 @@ def report(
             found, provenance | {run.name: run.metrics["provenance"] for run in runs}
         )
         path = output or Path("comparison.html")
-    with whole_file(path) as file:
+    with whole_file(path, follow=True) as file:
         file.write(render_page(page))
     if json:
         print_json(found)

@@ -18,6 +18,8 @@ from typing import Any
 import orjson
 
 from prism_cli.shards.clock import now_ms
+from prism_cli.shards.creation import create_file, new_attempt
+from prism_cli.shards.writer import part_path
 
 EVERY_SECONDS = 5.0
 _FIRST_SECONDS = 0.5
@@ -79,10 +81,14 @@ class LiveRecord:
             "ended": self._ended.is_set(),
             "rows_per_second": round(self._rate(now["moved"]), 3),
         }
-        part = self._path.with_suffix(".tmp")
+        part = part_path(self._path, new_attempt())
         with suppress(OSError):  # a full disk stops the run, or does not: not for this
-            part.write_bytes(orjson.dumps(content))
-            part.replace(self._path)
+            try:
+                with os.fdopen(create_file(part, private=True), "wb") as file:
+                    file.write(orjson.dumps(content))
+                part.replace(self._path)
+            finally:
+                part.unlink(missing_ok=True)
 
     def _rate(self, moved: float) -> float:
         self._seen.append((time.monotonic(), moved))

@@ -10,9 +10,16 @@ from typing import Any
 
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
-from prism_cli.errors import ChangedInputError, StorageError
-from prism_cli.shards.manifest import InputRecord, Manifest, is_finished, read_manifest
+from prism_cli.errors import ChangedInputError, LockedError, StorageError
+from prism_cli.shards.manifest import (
+    InputRecord,
+    Manifest,
+    is_finished,
+    read_manifest,
+    standing,
+)
 from prism_cli.shards.reader import Measured, Shard, measure
+from prism_cli.shards.writer import OutputRecord
 
 
 @dataclass
@@ -71,7 +78,7 @@ class Papers:
         Raises:
             ChangedInputError: they exist, and something else made them.
         """
-        outputs = list((self.job.outputs or {}).values())
+        outputs = self._outputs
         there = [out for out in outputs if out.exists()]
         if not there:
             return None
@@ -96,6 +103,9 @@ class Papers:
                 now.batch_plan |= {
                     name: before.get(name, now.batch_plan[name]) for name in self.plan
                 }
+        if previous:
+            there = {out.name: standing(out, previous) for out in self._outputs if out.exists()}
+            now.replaces = {name: one for name, one in there.items() if one}
         if fresh is None:
             now.fresh_since = None
         elif now.fresh_since is None:
@@ -110,18 +120,48 @@ class Papers:
         now.counts, now.usage, now.figures = counts.as_dict(), dict(usage), dict(figures)
         now.seconds = round(self._seconds_before + time.monotonic() - self._began, 3)
 
+    def publishing(self, outputs: Mapping[str, OutputRecord]) -> None:
+        """Write what is about to be published, by file name.
+
+        Raises:
+            LockedError: another run has begun on the output.
+        """
+        self.check_own()
+        self.manifest.outputs = dict(outputs)
+        self.manifest.write(self.job.manifest_path)
+
     def finish(self, *, finished: bool) -> None:
-        """Write the manifest for good."""
+        """Write the manifest for good.
+
+        Raises:
+            LockedError: another run has begun on the output.
+        """
+        self.check_own()
         self.manifest.finished = finished
+        if self.manifest.outputs:
+            self.manifest.replaces = {}
         self.manifest.write(self.job.manifest_path)
 
     def stopped(self, usage: Mapping[str, float]) -> None:
-        """Keep what this attempt took, as far as the disk lets us."""
+        """Keep what this attempt took, as far as the disk and other runs let us."""
         now = self.manifest
         now.usage = dict(usage)
         now.seconds = round(self._seconds_before + time.monotonic() - self._began, 3)
-        with suppress(StorageError):  # the disk may be what stopped us
+        with suppress(StorageError, LockedError):  # the disk may be what stopped us
+            self.check_own()
             now.write(self.job.manifest_path)
+
+    def check_own(self) -> None:
+        """Make sure that no other run has begun on the output.
+
+        Raises:
+            LockedError: one has.
+        """
+        self.manifest.check_own(self.job.manifest_path)
+
+    @property
+    def _outputs(self) -> list[Path]:
+        return list((self.job.outputs or {}).values())
 
     def _record(self, one: Input) -> InputRecord:
         if isinstance(one, Shard):

@@ -8,21 +8,26 @@ from typing import BinaryIO
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.shard import Sinks
-from prism_cli.shards.writer import PartFile, remove_file
+from prism_cli.shards.writer import OutputRecord, PartFile, remove_file
 
 SIDE_KINDS = ("rejects", "pending")
 
 
 class Parts:
-    """Opens the part files of a job; what is not published is gone when `stack` closes."""
+    """Opens the part files of a job; what is not published is gone when `stack` closes.
 
-    def __init__(self, job: Job, stack: ExitStack) -> None:
+    Args:
+        attempt: in the parts' names.
+    """
+
+    def __init__(self, job: Job, attempt: str, stack: ExitStack) -> None:
         self._main: dict[str, PartFile] = {}
-        for name, path in (job.outputs or {}).items():
-            self._main[name] = PartFile(path)
+        self._outputs = job.outputs or {}
+        for name, path in self._outputs.items():
+            self._main[name] = PartFile(path, attempt=attempt, follow=True)
             stack.callback(self._main[name].discard)
         self._stdout: BinaryIO | None = sys.stdout.buffer if job.outputs is None else None
-        self._side = {kind: SideFile(side_path(job.papers, kind)) for kind in SIDE_KINDS}
+        self._side = {kind: SideFile(side_path(job.papers, kind), attempt) for kind in SIDE_KINDS}
         for side in self._side.values():
             stack.callback(side.discard)
 
@@ -49,8 +54,21 @@ class Parts:
         for side in self._side.values():
             side.finish()
 
+    @property
+    def records(self) -> dict[str, OutputRecord]:
+        """What will be published besides side files, by file name. After `finish`."""
+        return {
+            self._outputs[name].name: part.record
+            for name, part in self._main.items()
+            if part.record is not None
+        }
+
     def publish(self) -> list[Path]:
-        """Everything to its final name, side files first; the side files that there are now."""
+        """Everything to its final name, side files first; the side files that there are now.
+
+        Raises:
+            LockedError: another run has begun on the output meanwhile.
+        """
         crash_point("before-publish")
         for side in self._side.values():
             side.publish()
@@ -64,8 +82,9 @@ class Parts:
 class SideFile:
     """Rejects or pending rows: a file only where there are any."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, attempt: str = "") -> None:
         self.path = path
+        self._attempt = attempt
         self._part: PartFile | None = None
 
     @property
@@ -74,7 +93,7 @@ class SideFile:
 
     def write(self, data: bytes) -> None:
         if self._part is None:
-            self._part = PartFile(self.path)
+            self._part = PartFile(self.path, attempt=self._attempt)
         self._part.write(data)
 
     def finish(self) -> None:

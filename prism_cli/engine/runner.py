@@ -14,9 +14,9 @@ from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Job, own_jobs, plan_jobs, read_lines
-from prism_cli.engine.live import LiveRecord, remove_live
+from prism_cli.engine.live import LiveRecord, live_path, remove_live
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.parts import Parts
+from prism_cli.engine.parts import SIDE_KINDS, Parts, side_path
 from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.shard import ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
@@ -28,6 +28,7 @@ from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
+from prism_cli.shards.writer import leftover_parts, remove_parts
 
 _STDOUT_RUNS = 1000
 """Runs to standard output that one state directory holds the papers of at a time."""
@@ -115,6 +116,8 @@ class _Run:
     _ledger: Path = Path()
     _batched: Counter[str] = field(default_factory=Counter)
     """Replies that batches of this run brought, by output."""
+    _leftovers: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
+    """Parts of dead attempts, by folder and name."""
 
     def finished(self, job: Job, papers: Papers | None = None) -> bool:
         """Whether the job's outputs stand already; refuses those that something else made."""
@@ -152,8 +155,18 @@ class _Run:
             return None
         fresh = self.options.fresh
         papers.begin(self._answering(papers).next_sequence if fresh else None)
+        self._remove_leftovers(job)
         crash_point("after-claim")
         return job, papers
+
+    def _remove_leftovers(self, job: Job) -> None:
+        """What dead attempts left of the job's files; folders are looked through once a run."""
+        places = [one.resolve() for one in (job.outputs or {}).values()]
+        sides = [side_path(job.papers, kind) for kind in SIDE_KINDS]
+        for path in (*places, *sides, job.manifest_path, live_path(job.papers)):
+            if path.parent not in self._leftovers:
+                self._leftovers[path.parent] = leftover_parts(path.parent)
+            remove_parts(self._leftovers[path.parent].pop(path.name, ()))
 
     def _work(self, job: Job, papers: Papers) -> None:
         answerer = self._answering(papers)
@@ -197,7 +210,7 @@ class _Run:
     def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
         with ExitStack() as files:
-            parts = Parts(job, files)
+            parts = Parts(job, papers.manifest.attempt, files)
             progress = files.enter_context(
                 shown_progress(label, self._total(papers), quiet=self.options.quiet)
             )
@@ -216,6 +229,7 @@ class _Run:
                 self.summary.unpublished += outputs
                 papers.finish(finished=False)
                 return
+            papers.publishing(parts.records)
             self.summary.side_files += map(str, parts.publish())
             self.summary.outputs += outputs
             papers.finish(finished=not counts.pending)

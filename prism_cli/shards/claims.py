@@ -5,11 +5,13 @@ written, and the lock ends with its process, however that ends.
 """
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from prism_cli.errors import StorageError
+from prism_cli.shards.creation import open_private
 
 if sys.platform != "win32":
     import fcntl
@@ -27,8 +29,7 @@ class Claims:
 
     def __init__(self, path: Path) -> None:
         try:
-            path.touch(mode=0o600)
-            self._file = path.open("r+b", buffering=0)
+            self._file = os.fdopen(open_private(path), "r+b", buffering=0)
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
 

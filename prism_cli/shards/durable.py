@@ -1,6 +1,7 @@
 """A sqlite file of the state directory: durable (synchronous FULL), for its owner alone, shared
 safely by several processes."""
 
+import os
 import sqlite3
 import sys
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prism_cli.errors import StorageError
+from prism_cli.shards.creation import open_private
 from prism_cli.shards.state import is_network_file_system
 
 _BUSY_SECONDS = 60.0
@@ -31,7 +33,7 @@ class DurableFile:
                 file=sys.stderr,
             )
         with self._guarded():
-            path.touch(mode=0o600)
+            os.close(open_private(path))
             self._db = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )

@@ -3,41 +3,59 @@
 The file itself stays: removing it would let two runs hold locks on two files of one name.
 """
 
+import errno
+import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from prism_cli.errors import LockedError, StorageError
+from prism_cli.shards.creation import open_private
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def output_lock(output: Path) -> Iterator[None]:
-    """Hold `output` for the block.
+    """Hold `output` for the block. On a file system without locks it is not held, and a warning
+    says so: the attempt that stands in a manifest still decides who publishes.
 
     Raises:
         LockedError: another process holds it; nothing was touched.
-        StorageError: its folder cannot be made or written.
+        StorageError: its folder cannot be made or written, or the lock's place holds a link.
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lock_path(output))
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise LockedError(
-            f"{output}: another run is working on this output; this one stops without touching it"
-        ) from None
+        descriptor = open_private(lock_path(output))
     except OSError as error:
         raise StorageError(
             f"{output}: cannot be written: {error.strerror or error}; nothing was done. Name an "
             "output in a folder that can be written with -o"
         ) from error
     try:
+        _lock(descriptor, output)
         yield
     finally:
-        lock.release()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, output: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError(
+            f"{output}: another run is working on this output; this one stops without touching it"
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise StorageError(f"{output}: cannot be locked: {error.strerror}") from error
+        print(
+            f"prism: warning: {output} lies on a file system without locks; start no second run "
+            "on it",
+            file=sys.stderr,
+        )
 
 
 def lock_path(output: Path) -> Path:

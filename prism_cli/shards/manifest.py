@@ -10,8 +10,10 @@ from typing import Any
 import orjson
 
 from prism_cli import __version__
-from prism_cli.errors import ChangedInputError
-from prism_cli.shards.writer import whole_file
+from prism_cli.errors import ChangedInputError, LockedError
+from prism_cli.shards.creation import new_attempt
+from prism_cli.shards.reader import measure
+from prism_cli.shards.writer import OutputRecord, whole_file
 
 SCHEMA = 1
 
@@ -40,6 +42,9 @@ class Manifest:
             replies from before are not used. (Earlier versions: ms since the epoch, which is the
             sequence number of their replies.)
         finished: every row ended for good, and the output is what this says.
+        attempt: names the attempt that wrote this last; "" in those of earlier versions.
+        outputs: the files that this attempt publishes, by name; {} where none is.
+        replaces: the files that it found in their places.
     """
 
     stage: str
@@ -54,6 +59,9 @@ class Manifest:
     attempts: int = 1
     fresh_since: int | None = None
     finished: bool = False
+    attempt: str = field(default_factory=new_attempt)
+    outputs: dict[str, OutputRecord] = field(default_factory=dict)
+    replaces: dict[str, OutputRecord] = field(default_factory=dict)
     versions: dict[str, str] = field(
         default_factory=lambda: {"prism": __version__, "python": platform.python_version()}
     )
@@ -65,6 +73,21 @@ class Manifest:
         canonical = orjson.dumps([self.stage, self.config], option=orjson.OPT_SORT_KEYS)
         return sha256(canonical).hexdigest()
 
+    def check_own(self, path: Path) -> None:
+        """Make sure that the manifest at `path` is this attempt's still.
+
+        Raises:
+            LockedError: another run has begun on the output, though this one holds its lock: the
+                file system has none that hold.
+        """
+        there = read_manifest(path)
+        if there is not None and there["attempt"] != self.attempt:
+            raise LockedError(
+                f"{path}: another run has begun on this output while this one worked, which the "
+                "lock did not keep out; this one stops without publishing anything. The replies so "
+                "far are kept: when the other has ended, the same command goes on"
+            )
+
     def write(self, path: Path) -> None:
         """Publish as JSON."""
         content = asdict(self) | {"config_fingerprint": self.config_fingerprint}
@@ -75,13 +98,46 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The JSON object at `path`; None where there is none, or none that this version wrote."""
+    """The JSON object at `path`, also as an earlier version wrote it; None where there is none, or
+    none that says what made an output."""
     try:
         content = orjson.loads(path.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
+    except (OSError, orjson.JSONDecodeError):
         return None
-    whole = isinstance(content, dict) and content.get("schema") == SCHEMA
-    return content if whole and content.keys() >= Manifest.__dataclass_fields__.keys() else None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        return None
+    whole = content.keys() >= Manifest.__dataclass_fields__.keys() - _ADDED.keys()
+    return {**_ADDED, **content} if whole and _is_sound(content) else None
+
+
+_ADDED: Mapping[str, Any] = {"attempt": "", "outputs": {}, "replaces": {}}
+"""What manifests of earlier versions lack, and what it is then."""
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "stage": str, "config": dict, "config_fingerprint": str, "inputs": list, "dependencies": list,
+    "counts": dict, "usage": dict, "figures": dict, "batch_plan": dict, "seconds": (int, float),
+    "attempts": int, "finished": bool, "attempt": str, "outputs": dict, "replaces": dict,
+}  # fmt: skip
+
+
+def _is_sound(content: Mapping[str, Any]) -> bool:
+    """Whether the fields hold what `Manifest` writes there, as far as others rely on it."""
+    return (
+        all(isinstance(content[name], kind) for name, kind in _KINDS.items() if name in content)
+        and "config_fingerprint" in content
+        and isinstance(content.get("fresh_since"), int | None)
+        and all(
+            isinstance(one, dict)
+            and isinstance(one.get("path"), str)
+            and isinstance(one.get("bytes"), int)
+            and isinstance(one.get("sha256"), str)
+            for one in (*content["inputs"], *content["dependencies"])
+        )
+        and all(
+            isinstance(one, dict) and one.keys() == OutputRecord.__dataclass_fields__.keys()
+            for name in ("outputs", "replaces")
+            for one in content.get(name, {}).values()
+        )
+    )
 
 
 def manifest_path(output: Path) -> Path:
@@ -97,19 +153,25 @@ def is_finished(
 ) -> bool:
     """Whether `output` exists, finished, made from these very bytes with this very config.
 
-    Inputs that only grew, in bytes or in number, make it unfinished, not changed.
+    Inputs that only grew, in bytes or in number, make it unfinished, not changed. Whether it was
+    edited is told by its size and its time of last change; where that alone differs, by its bytes.
 
     Args:
         prefix_sha256: SHA-256, as hex, of the first so many bytes of an input of `now`.
 
     Raises:
         ChangedInputError: `output` exists, and other bytes, another config or nobody known made
-            it.
+            it, or it was edited since.
     """
     if previous is None:
         raise ChangedInputError(
             f"{output}: exists, and no manifest says what made it; it was left as it is. "
             "Name another output with -o, or replace it with --overwrite"
+        )
+    if output.is_file() and standing(output, previous) is None and _records(output, previous):
+        raise ChangedInputError(
+            f"{output}: was edited, or replaced by another file, after prism wrote it; it was left "
+            "as it is. Name another output with -o, or replace it with --overwrite"
         )
     differences = _differences(previous, now, prefix_sha256)
     if differences:
@@ -121,6 +183,22 @@ def is_finished(
         )
     same = _contents(previous["inputs"]) == _contents([asdict(one) for one in now.inputs])
     return bool(same and previous["finished"])
+
+
+def standing(output: Path, previous: Mapping[str, Any]) -> OutputRecord | None:
+    """The record of `output` as it is, if `previous` has it."""
+    now = output.stat()
+    sized = [one for one in _records(output, previous) if one.bytes == now.st_size]
+    for one in sized:
+        if one.changed_ns == now.st_mtime_ns:
+            return one
+    digest = measure(output).sha256 if sized else ""
+    return next((one for one in sized if one.sha256 == digest), None)
+
+
+def _records(output: Path, previous: Mapping[str, Any]) -> list[OutputRecord]:
+    both = (previous[name].get(output.name) for name in ("outputs", "replaces"))
+    return [OutputRecord(**one) for one in both if one]
 
 
 def _contents(records: Sequence[Mapping[str, Any]]) -> list[str]:

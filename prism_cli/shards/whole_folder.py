@@ -3,10 +3,12 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prism_cli.shards.writer import sync_directory
+from prism_cli.errors import LockedError
+from prism_cli.shards.creation import new_attempt
+from prism_cli.shards.writer import leftover_parts, part_path, sync_directory
 
 
 @contextmanager
@@ -14,29 +16,48 @@ def whole_folder(final: Path) -> Iterator[Path]:
     """The folder to fill; it takes `final`'s place when the block ends well, its files as
     readable as itself, and is gone otherwise.
 
-    The caller holds the lock of `final`; what a killed run left beside it is replaced. A symbolic
+    The caller holds the lock of `final`; what dead runs left beside it is removed. A symbolic
     link stays one: the folder behind it is replaced.
 
     Raises:
+        LockedError: another run has begun on `final` meanwhile; nothing is published.
         OSError: it cannot be written; what was there is as it was.
     """
     final = final.resolve()
-    part, old = _beside(final, "part"), _beside(final, "old")
-    shutil.rmtree(part, ignore_errors=True)
+    old = _beside(final, "old")
+    for left in leftover_parts(final.parent).get(final.name, ()):
+        _remove_whole(left, final)
+    part = part_path(final, new_attempt())
     part.mkdir(parents=True)
+    made = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield part
         _share(part)
         flush_folder(part)
-        shutil.rmtree(old, ignore_errors=True)
+        if not part.exists() or not os.path.samestat(os.fstat(made), part.stat()):
+            raise LockedError(
+                f"{final}: another run has begun on this folder while this one worked, which the "
+                "lock did not keep out; nothing was published"
+            )
+        _remove_whole(old, final)
         if final.exists():
             final.replace(old)
         part.replace(final)
         sync_directory(final.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove_whole(old, final)
     finally:
+        os.close(made)
         shutil.rmtree(part, ignore_errors=True)
         settle_folder(final)
+
+
+def _remove_whole(folder: Path, final: Path) -> None:
+    """Remove it under a new name, so that nobody finds it half removed."""
+    if folder.is_dir():
+        away = part_path(final, new_attempt())
+        with suppress(OSError):
+            folder.replace(away)
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def settle_folder(final: Path) -> None:

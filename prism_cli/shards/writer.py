@@ -1,32 +1,62 @@
 """Files appear whole or not at all: temporary file, fsync, rename, fsync of the directory."""
 
 import gzip
+import hashlib
+import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
-from prism_cli.errors import StorageError
+from prism_cli.errors import LockedError, StorageError
+from prism_cli.shards.creation import create_file, new_attempt
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _CHUNK_BYTES = 1 << 20
+_PART = re.compile(r"\.(.+?)(\.[0-9a-f]{12})?\.part", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """What was written: the bytes on the disk, packed ones as packed.
+
+    Attributes:
+        sha256: as hex.
+        changed_ns: the file's time of last change, in nanoseconds since the epoch.
+    """
+
+    bytes: int
+    sha256: str
+    changed_ns: int
 
 
 class PartFile:
-    """A file in the making, at `.NAME.part` beside its place; compressed by suffix (.gz, .zst).
+    """A file in the making, at `.NAME.ATTEMPT.part` beside its place; compressed by suffix (.gz,
+    .zst).
 
-    The caller holds the lock of the output, so the name of the part is free; what a killed run
-    left there is replaced. A symbolic link stays one: the file behind it is replaced.
+    Args:
+        attempt: by default one of its own.
+        follow: what a symbolic link at `path` leads to is replaced, not the link.
+        private: readable by its owner alone.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve() if path.is_symlink() else path
-        self.part = self.path.with_name(f".{self.path.name}.part")
+    def __init__(
+        self, path: Path, *, attempt: str = "", follow: bool = False, private: bool = False
+    ) -> None:
+        self.path = path.resolve() if follow and path.is_symlink() else path
+        self.part = part_path(self.path, attempt or new_attempt())
+        self.record: OutputRecord | None = None
         with _storage(path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.part.open("wb", buffering=_CHUNK_BYTES)
+            self._raw = _Digested(create_file(self.part, private=private), "wb")
+        self._file = cast(BinaryIO, io.BufferedWriter(self._raw, _CHUNK_BYTES))
         self._stream = _compressed(self._file, self.path)
 
     def write(self, data: bytes) -> None:
@@ -37,18 +67,30 @@ class PartFile:
             raise _refusal(self.path, error) from error
 
     def finish(self) -> None:
-        """Everything written and on the disk, under the part's name still."""
+        """Everything written and on the disk, under the part's name still; sets `record`."""
         with _storage(self.path):
             if self._stream is not self._file:
                 self._stream.close()
             self._file.flush()
             os.fsync(self._file.fileno())
+            changed = os.fstat(self._file.fileno()).st_mtime_ns
             self._file.close()
+        self.record = OutputRecord(self._raw.size, self._raw.digest.hexdigest(), changed)
 
     def publish(self) -> None:
-        """Rename to the final name, durably. After `finish`."""
+        """Rename to the final name, durably. After `finish`.
+
+        Raises:
+            LockedError: another run took the part for that of a dead one, and removed it.
+        """
         with _storage(self.path):
-            self.part.replace(self.path)
+            try:
+                self.part.replace(self.path)
+            except FileNotFoundError:
+                raise LockedError(
+                    f"{self.path}: another run has begun on this output meanwhile; this one stops "
+                    "without publishing it"
+                ) from None
             sync_directory(self.path.parent)
 
     def discard(self) -> None:
@@ -61,16 +103,57 @@ class PartFile:
             self.part.unlink(missing_ok=True)
 
 
+class _Digested(io.FileIO):
+    """A file that knows the SHA-256 of what was written to it."""
+
+    def __init__(self, descriptor: int, mode: str) -> None:
+        super().__init__(descriptor, mode)
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: "ReadableBuffer") -> int:
+        count = super().write(data)
+        self.digest.update(memoryview(data)[:count])
+        self.size += count
+        return count
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[PartFile]:
-    """Write a file that is published when the block ends well, and leaves nothing otherwise."""
-    part = PartFile(path)
+def whole_file(path: Path, *, follow: bool = False) -> Iterator[PartFile]:
+    """Write a file that is published when the block ends well, and leaves nothing otherwise.
+
+    Args:
+        follow: as for `PartFile`.
+    """
+    part = PartFile(path, follow=follow)
     try:
         yield part
         part.finish()
         part.publish()
     finally:
         part.discard()
+
+
+def part_path(path: Path, attempt: str) -> Path:
+    """.NAME.ATTEMPT.part"""
+    return path.with_name(f".{path.name}.{attempt}.part")
+
+
+def leftover_parts(folder: Path) -> dict[str, list[Path]]:
+    """The parts in a folder, by the name that they were to get."""
+    found: dict[str, list[Path]] = {}
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if match := _PART.fullmatch(entry.name):
+                found.setdefault(match[1], []).append(folder / entry.name)
+    return found
+
+
+def remove_parts(parts: Iterable[Path]) -> None:
+    """Remove files that dead attempts left. The caller holds the lock of what they were to be."""
+    for part in parts:
+        with suppress(OSError):  # it may be a folder: `whole_folder` has parts of its own
+            part.unlink(missing_ok=True)
 
 
 def remove_file(path: Path) -> None:
@@ -95,6 +178,12 @@ def _compressed(file: BinaryIO, path: Path) -> BinaryIO:
     if path.suffix == ".zst":
         return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
     return file
+
+
+def sweep_folder(folder: Path) -> None:
+    """Remove what dead attempts left of all files in a folder of ours, whose lock is held."""
+    for parts in leftover_parts(folder).values():
+        remove_parts(parts)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from prism_cli.shards.manifest import (
     read_manifest,
 )
 from prism_cli.shards.reader import Shard, measure
-from prism_cli.shards.writer import remove_file, whole_file
+from prism_cli.shards.writer import remove_file, sweep_folder, whole_file
 from prism_cli.training.request import TrainRequest
 
 MANIFEST = "manifest.json"
@@ -116,6 +116,7 @@ def claim(request: TrainRequest, papers: Papers) -> None:
         for name in ("log.jsonl", "curves.svg", "train.rejects.jsonl", "dev.rejects.jsonl"):
             remove_file(run / name)
     papers.manifest.write(run / MANIFEST)
+    sweep_folder(run)
     content = request.config.model_dump(mode="json", exclude_none=True)
     with whole_file(run / "recipe.toml") as file:
         file.write(b"# The resolved settings of this run: prism train --recipe recipe.toml\n")

@@ -11,6 +11,7 @@ RUN/
 """
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from signal import SIGTERM
@@ -92,6 +93,10 @@ def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
     def tokenized() -> tuple[TokenizedRows, TokenizedRows | None]:
         return tokenized_rows(request, encoder, folder, shards, dev_shards, digests)
 
+    def own() -> None:
+        if team.main:
+            manifest.check_own(run / MANIFEST)
+
     try:
         rows, dev = team.main_first(tokenized)
         request.watch.check()
@@ -101,13 +106,14 @@ def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
         manifest.figures = {"plan": plan.figures, "decontamination": decontamination(shards)}
         if team.main:
             manifest.write(run / MANIFEST)
-        manifest.figures |= _Run(request, team, encoder, rows, dev, plan).work(resume)
+        manifest.figures |= _Run(request, team, encoder, rows, dev, plan, own).work(resume)
         manifest.finished = True
     except (InterruptedRunError, LimitReachedError):
         manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
         if team.main:
             manifest.write(run / MANIFEST)
         raise
+    own()
     if team.main:
         manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
         manifest.write(run / MANIFEST)
@@ -125,7 +131,9 @@ class _Run:
         rows: TokenizedRows,
         dev: TokenizedRows | None,
         plan: Plan,
+        own: Callable[[], None],
     ) -> None:
+        self._own = own  # raises LockedError where another run took the directory
         self._request = request
         self._team = team
         self._encoder = encoder
@@ -168,6 +176,7 @@ class _Run:
         with request.show(f"train {request.run.name}", count) as bar:
 
             def on_step(step: int) -> None:
+                self._own()
                 bar.advance(config.rows_per_step, 0.0)
                 if step == total or step % config.dev_steps == 0:
                     self._measure(step)
@@ -257,6 +266,7 @@ class _Run:
 
     def _publish(self, name: str, figures: dict[str, Any] | None = None) -> None:
         whole = whole_weights(self._forward)
+        self._own()
         if not self._team.main:
             return
         config = self._request.config

@@ -1,10 +1,13 @@
 """The promise, with real processes: killed anywhere, stopped, full, or twice at once; the same
 command again makes the same bytes, and asks at most for what was in flight."""
 
+import gzip
+import hashlib
 import os
 import random
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -177,6 +180,44 @@ def test_two_at_once_the_second_stops_and_the_first_is_unharmed(
     assert first.returncode == 0
     assert set(folder.asked().values()) == {1}
     assert same(folder, undisturbed)
+
+
+@pytest.mark.parametrize("kind", ["batch", "calls"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_two_at_once_where_locks_do_not_hold_publish_one_whole_output(
+    tmp_path: Path, undisturbed: dict[str, bytes], kind: str, suffix: str
+) -> None:
+    folder = Folder(tmp_path / "f")
+    folder.out = folder.path / f"out.jsonl{suffix}"
+    first = folder.start("--kind", kind, "--seconds", "0.02", "--no-lock")
+    wait_for(lambda: sum(folder.asked().values()) >= 10)
+    second = folder.run("--kind", kind, "--no-lock")
+    _, words = first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (75, 0), (words, second.stderr)
+    assert b"another run has begun on this output" in words
+    assert not list(folder.path.glob(".*.part"))
+    content = folder.out.read_bytes()
+    said = orjson.loads(Path(f"{folder.out}.manifest.json").read_bytes())
+    record = said["outputs"][folder.out.name]
+    assert record["bytes"] == len(content)
+    assert record["sha256"] == hashlib.sha256(content).hexdigest()
+    plain = gzip.decompress(content) if suffix else content
+    assert plain == undisturbed["out.jsonl"]
+    again = folder.run("--kind", kind)
+    assert again.returncode == 0
+    assert b"finished before" in again.stderr
+    assert folder.out.read_bytes() == content
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_what_is_private_is_so_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    folder = Folder(tmp_path / "f")
+    died = folder.run("--kind", "calls", crash="after-commit:20", before=lambda: os.umask(umask))
+    assert died.returncode == -signal.SIGKILL
+    for name in (".prism/ledger.sqlite", ".prism/ledger.claims", ".out.jsonl.lock",
+                 ".out.jsonl.progress.json"):  # fmt: skip
+        path = folder.path / name
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, name
 
 
 def test_many_runs_share_one_new_ledger(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The same command again: nothing twice, nothing lost, nothing replaced unasked."""
 
 import gzip
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -188,6 +189,73 @@ def test_a_merged_output_takes_in_a_new_input_and_refuses_a_lost_one(tmp_path: P
     assert [row["query_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2"]
     with pytest.raises(ChangedInputError, match=r"2\.jsonl: was an input, and is none now"):
         score(ScriptedBatch(), [one], out)
+
+
+def test_an_output_that_was_edited_is_noticed(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    whole, times = out.read_bytes(), out.stat()
+    for edited in (whole + b"{}\n", whole.replace(b"q0", b"q9"), b""):
+        out.write_bytes(edited)
+        write_jsonl(pairs, make_pairs(51))  # grown: it would be continued
+        with pytest.raises(ChangedInputError, match=r"out\.jsonl: was edited") as caught:
+            score(ScriptedBatch(), pairs, out)
+        assert caught.value.exit_code == 2
+        assert out.read_bytes() == edited
+    out.write_bytes(whole)  # the same bytes at another time
+    write_jsonl(pairs, make_pairs(50))
+    assert score(ScriptedBatch(), pairs, out).finished_before == [str(out)]
+    os.utime(out, ns=(times.st_mtime_ns, times.st_mtime_ns))
+    out.write_bytes(b"x")
+    score(ScriptedBatch(), pairs, out, overwrite=True)
+    assert out.read_bytes() == whole
+
+
+def test_an_edit_is_noticed_also_after_a_killed_attempt_to_go_on(
+    tmp_path: Path, pairs: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    write_jsonl(pairs, make_pairs(51))
+
+    def stop(_number: int) -> None:
+        raise ChangedInputError("as if killed")
+
+    with pytest.raises(ChangedInputError, match="as if killed"):
+        score(ScriptedBatch(before_batch=stop), pairs, out)
+    out.write_bytes(b"edited\n")
+    with pytest.raises(ChangedInputError, match="was edited"):
+        score(ScriptedBatch(), pairs, out)
+
+
+def test_what_an_earlier_version_finished_is_finished(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    said = manifest(out)
+    for name in ("attempt", "outputs", "replaces"):
+        del said[name]
+    Path(f"{out}.manifest.json").write_bytes(orjson.dumps(said))
+    assert score(ScriptedBatch(), pairs, out).finished_before == [str(out)]
+    write_jsonl(pairs, make_pairs(51))
+    score(ScriptedBatch(), pairs, out)
+    assert len(read_jsonl(out)) == 51
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"inputs": 5}, {"inputs": [None]}, {"config": []}, {"counts": None}, {"attempts": "x"},
+     {"finished": "yes"}, {"outputs": {"out.jsonl": 3}}, {"config_fingerprint": None}],
+)  # fmt: skip
+def test_a_damaged_manifest_vouches_for_nothing(
+    tmp_path: Path, pairs: Path, change: dict[str, Any]
+) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    Path(f"{out}.manifest.json").write_bytes(orjson.dumps(manifest(out) | change))
+    with pytest.raises(ChangedInputError, match="no manifest says what made it"):
+        score(ScriptedBatch(), pairs, out)
+    score(ScriptedBatch(), pairs, out, overwrite=True)
+    assert score(ScriptedBatch(), pairs, out).finished_before == [str(out)]
 
 
 def test_a_moved_input_with_the_same_bytes_is_the_same_input(tmp_path: Path, pairs: Path) -> None:

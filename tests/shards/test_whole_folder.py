@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from prism_cli.errors import LockedError
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
 
@@ -92,3 +93,28 @@ def test_a_link_stays_a_link(place: Path) -> None:
     fill(link, "one")
     assert link.is_symlink()
     assert (behind / "inner" / "file").read_text() == "one"
+
+
+def test_a_second_run_that_no_lock_kept_out_is_not_mixed_in(place: Path) -> None:
+    final = place / "out"
+
+    def fill_slowly() -> None:
+        with whole_folder(final) as folder:
+            (folder / "first").write_text("one")
+            fill(final, "two")
+            folder.mkdir(exist_ok=True)  # as save_pretrained does
+            (folder / "late").write_text("one")
+
+    with pytest.raises(LockedError, match="another run has begun"):
+        fill_slowly()
+    assert (final / "inner" / "file").read_text() == "two"
+    assert [path.name for path in place.iterdir()] == ["out"]
+    assert [path.name for path in final.iterdir()] == ["inner"]
+
+
+def test_what_dead_runs_left_is_removed(place: Path) -> None:
+    for name in (".out.part", ".out.0123456789ab.part"):
+        (place / name).mkdir()
+        (place / name / "half").write_text("x")
+    fill(place / "out", "one")
+    assert [path.name for path in place.iterdir()] == ["out"]

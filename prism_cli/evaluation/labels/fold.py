@@ -29,7 +29,7 @@ from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Shard, find_shards, remove_spooled
-from prism_cli.shards.writer import whole_file
+from prism_cli.shards.writer import sweep_folder, whole_file
 
 REVIEW, REJECTS = "review.jsonl", "labels.rejects.jsonl"
 _LIBRARIES = ("numpy", "matplotlib")
@@ -102,6 +102,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         if not options.overwrite and papers.finished() is not None:
             return LabelsSummary(read_metrics(path), path, True)
         papers.begin()
+        sweep_folder(path.parent)
         rejects = SideFile(options.output / REJECTS)
         stack.callback(rejects.discard)
         measured, counts = Measured(options.seed, options.review), Counts()
@@ -123,6 +124,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
                 {},
             ),
         }
+        papers.check_own()
         with whole_file(options.output / REVIEW) as file:
             for off, row in measured.review.rows():
                 line = row | {"disagreement": off}

@@ -28,6 +28,7 @@ from prism_cli.shards.gold_rows import GoldFigures
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.reader import Shard, measure
+from prism_cli.shards.writer import sweep_folder
 
 ROWS = "rows.jsonl"
 _LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers")
@@ -99,6 +100,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         if made and made["figures"] == of:
             return QualitySummary(read_metrics(path), path, True)
         papers.begin()
+        sweep_folder(path.parent)
         measured = Measured(options.seed, options.gold.rows if options.gold else 0, options.sheets)
         label = f"quality: {rows.name}"
         with shown_progress(label, seen.line_ends, quiet=options.quiet, papers=path) as progress:
@@ -110,6 +112,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         content = measured.content()
         content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
         content |= {"judge": dict(options.judge)} | _origins(options, rows)
+        papers.check_own()
         publish(path, "quality", content, quality_page(content))
         papers.account(Counts(), {}, of)
         papers.finish(finished=True)

@@ -46,7 +46,7 @@ from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.state import state_directory
-from prism_cli.shards.writer import whole_file
+from prism_cli.shards.writer import sweep_folder, whole_file
 
 PICTURE = "ndcg.svg"
 REVISION_DIGITS = 40
@@ -91,6 +91,7 @@ def evaluate(
         answerer = Answerer("eval", lambda: Ledger(home / "ledger.sqlite"), control)
         stack.callback(answerer.close)
         papers.begin(answerer.next_sequence if options.fresh else None)
+        sweep_folder(path.parent)
         answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
         try:
             content = _Evaluation(sets, models, options, papers, answerer).run()
@@ -98,6 +99,7 @@ def evaluate(
             papers.stopped(answerer.usage())
             raise
         papers.account(Counts(), answerer.usage(), papers.manifest.figures)
+        papers.check_own()
         with whole_file(path.with_name(PICTURE)) as file:
             file.write(svg_file(bars_by_set(content)))
         publish(path, "ranking", content, page(content))

@@ -85,7 +85,8 @@ class PrismReranker:
     ) -> "np.ndarray[Any, np.dtype[np.float64]]":
         """The logit of each pair, float64 [pairs]; higher is more relevant.
 
-        A pair that cannot be asked (a query longer than the model takes) stands below all others.
+        A pair that cannot be asked (a blank document, a query longer than the model takes) stands
+        below all others.
 
         Args:
             inputs1, inputs2: queries and documents, as many texts each.
@@ -102,7 +103,7 @@ class PrismReranker:
         with shown_progress(label, len(pairs), quiet=quiet) as progress:
             for batch in self._reranker.replies(pairs):
                 for index, reply in batch:
-                    if reply.refusal is None:
+                    if reply.refusal is None and reply.value["logit"] is not None:
                         logits[index] = reply.value["logit"]
                 progress.advance(len(batch), 0.0)
         unasked = np.isnan(logits)

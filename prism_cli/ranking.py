@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal, TypedDict
 
-from prism_cli.domain.evidence_budget import THRESHOLD, RankOptions, allot
+from prism_cli.domain.evidence_budget import BLANK, THRESHOLD, RankOptions, allot
+from prism_cli.domain.evidence_text import tells_of
 from prism_cli.domain.markup import unescaped
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import parse_text
+from prism_cli.domain.words import is_blank
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
 
@@ -26,9 +28,10 @@ class Told(TypedDict, total=False):
 
     Attributes:
         contribution, evidence: None where nothing was written, or it could not be read.
-        format_ok: whether both could be read; None where nothing was written.
+        format_ok: whether both could be read and the evidence says something of the document
+            (`tells_of`); None where nothing was written.
         evidence_omitted: only with a limit on evidence: None where there is a text, else what left
-            it out: threshold, evidence_top, max_evidence_tokens, scattered.
+            it out: threshold, evidence_top, max_evidence_tokens, scattered, blank.
     """
 
     contribution: str | None
@@ -43,14 +46,15 @@ class Result(Told):
     Attributes:
         index: the document's place among those that were given.
         relevance_score: in [0, 1].
-        logit: l_yes - l_no; above 0 the verdict is yes.
+        logit: l_yes - l_no; above 0 the verdict is yes. None for a blank document, which no model
+            is asked about: it comes last, with the score 0 and the verdict no.
         truncated: whether the document was cut to fit the model.
     """
 
     index: int
     doc_id: str
     relevance_score: float
-    logit: float
+    logit: float | None
     verdict: Literal["yes", "no"]
     truncated: bool
 
@@ -60,7 +64,7 @@ class Ranking:
     """Results, best first, equal ones by doc_id; and counts over all documents of the query.
 
     Attributes:
-        counts: documents, yes, truncated, behind_top_n; given and omitted_REASON (evidence);
+        counts: documents, blank, yes, truncated, behind_top_n; given and omitted_REASON (evidence);
             format_broken, tokens_kept (of the texts that were given) and tokens_written.
     """
 
@@ -88,51 +92,60 @@ def ranking(
     """
     if not documents:
         return Ranking([], Counter())
+    asked = [at for at, (_, text) in enumerate(documents) if not is_blank(text)]
     together = options.evidence and not options.joint and options.threshold < 1
     wish = (options.max_new_tokens, options.cut) if together else ()
-    replies = yield [
-        rerank_request(runtime, RerankTask(query, text, *wish)) for _, text in documents
-    ]
-    for reply in replies:
+    replies: dict[int, Reply] = {}
+    if asked:
+        requests = [
+            rerank_request(runtime, RerankTask(query, documents[at][1], *wish)) for at in asked
+        ]
+        replies = dict(zip(asked, (yield requests), strict=True))
+    for reply in replies.values():
         if reply.refusal is not None:
             raise RowError("query", reply.refusal)
-    logits = [float(reply.value["logit"]) for reply in replies]
+    logits = {at: float(reply.value["logit"]) for at, reply in replies.items()}
     order = sorted(
         range(len(documents)),
-        key=lambda at: (-round(logits[at], DECIMALS), documents[at][0], at),
+        key=lambda at: (-round(logits.get(at, -inf), DECIMALS), documents[at][0], at),
     )
     kept = order[: options.top_n]
     counts = Counter(
         documents=len(documents),
-        yes=sum(logit > 0 for logit in logits),
-        truncated=sum(bool(reply.value["truncated"]) for reply in replies),
+        blank=len(documents) - len(asked),
+        yes=sum(logit > 0 for logit in logits.values()),
+        truncated=sum(bool(reply.value["truncated"]) for reply in replies.values()),
         behind_top_n=len(order) - len(kept),
     )
+    scored = [at for at in kept if at in logits]  # blank ones come last
     texts: dict[int, Reply] = {}
     fates: Sequence[str | None] = []
     if together:
-        texts = {place: replies[at] for place, at in enumerate(kept) if "text" in replies[at].value}
-        fates = [None if place in texts else THRESHOLD for place in range(len(kept))]
+        texts = {
+            place: replies[at] for place, at in enumerate(scored) if "text" in replies[at].value
+        }
+        fates = [None if place in texts else THRESHOLD for place in range(len(scored))]
     elif options.evidence:
-        asked = [RerankTask(query, documents[at][1], options.max_new_tokens, -inf) for at in kept]
-        fates, texts = yield from _allotted(runtime, asked, [logits[at] for at in kept], options)
+        tasks = [RerankTask(query, documents[at][1], options.max_new_tokens, -inf) for at in scored]
+        fates, texts = yield from _allotted(runtime, tasks, [logits[at] for at in scored], options)
+    fates = [*fates, *[BLANK] * (len(kept) - len(scored))]
     results: list[Result] = []
     for place, at in enumerate(kept):
+        logit = logits.get(at, -inf)
         told: Told = {}
         if options.evidence:
-            source = f"{documents[at][1]}\n{query}"
-            told = _told(texts.get(place), fates[place], counts, source)
+            told = _told(texts.get(place), fates[place], counts, query, documents[at][1])
             if options.tells_omitted:
                 told["evidence_omitted"] = fates[place]
         results.append(
             {
                 "index": at,
                 "doc_id": documents[at][0],
-                "relevance_score": round(relevance_score(logits[at]), DECIMALS),
-                "logit": round(logits[at], DECIMALS),
-                "verdict": verdict_of(logits[at]),
+                "relevance_score": round(relevance_score(logit), DECIMALS),
+                "logit": round(logit, DECIMALS) if at in logits else None,
+                "verdict": verdict_of(logit),
                 **told,
-                "truncated": bool(replies[at].value["truncated"]),
+                "truncated": at in replies and bool(replies[at].value["truncated"]),
             }
         )
     counts["tokens_written"] = sum(reply.usage.output_tokens for reply in texts.values())
@@ -158,21 +171,25 @@ def _allotted(
         return end.value, texts
 
 
-def _told(reply: Reply | None, fate: str | None, counts: Counter[str], source: str) -> Told:
-    """The text of a document, or its lack; counted. Entities that `source` does not have become
-    their characters."""
+def _told(
+    reply: Reply | None, fate: str | None, counts: Counter[str], query: str, document: str
+) -> Told:
+    """The text of a document, or its lack; counted. Entities that neither query nor document has
+    become their characters."""
     if fate is not None or reply is None:
         counts[f"omitted_{fate}"] += 1
         return {"contribution": None, "evidence": None, "format_ok": None}
     parsed = parse_text(str(reply.value["text"]))
+    source = f"{document}\n{query}"
     contribution, evidence = (
         part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)
     )
+    format_ok = parsed.format_ok and tells_of(evidence or "", document)
     counts["given"] += 1
-    counts["format_broken"] += not parsed.format_ok
+    counts["format_broken"] += not format_ok
     counts["tokens_kept"] += reply.usage.output_tokens
     return {
         "contribution": contribution,
         "evidence": evidence,
-        "format_ok": parsed.format_ok,
+        "format_ok": format_ok,
     }

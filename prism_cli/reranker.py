@@ -12,6 +12,7 @@ from typing import Any, TypedDict, Unpack
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.scoring import relevance_score
+from prism_cli.domain.words import is_blank
 from prism_cli.errors import ArgumentError, RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
 from prism_cli.ranking import DECIMALS, Result, ranking
@@ -108,6 +109,8 @@ class Reranker:
     ) -> list[Result]:
         """The documents, best first; what `prism rerank` writes as `results`.
 
+        Blank ones, of white space and zero-width characters alone, come last: score 0, logit None.
+
         Args:
             evidence: also write contribution and evidence.
             top_n: results at the most.
@@ -152,7 +155,8 @@ class Reranker:
         return found
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The score of each (query, document), in [0, 1]; pairs of a query share its prompt.
+        """The score of each (query, document), in [0, 1]; 0 for a blank document. Pairs of a query
+        share its prompt.
 
         Raises:
             ArgumentError: a query that is too long for the model.
@@ -162,20 +166,36 @@ class Reranker:
             for place, reply in batch:
                 if reply.refusal is not None:
                     raise ArgumentError(f"pairs[{place}]: query: {reply.refusal}")
-                scores[place] = round(relevance_score(float(reply.value["logit"])), DECIMALS)
+                logit = reply.value["logit"]
+                score = 0.0 if logit is None else relevance_score(float(logit))
+                scores[place] = round(score, DECIMALS)
         return scores
 
     def request(self, query: str, document: str) -> Request:
-        """The question for a pair's logit, for the engine."""
+        """The question for a pair's logit, for the engine.
+
+        Raises:
+            RowError: a blank document, about which no model is asked.
+        """
+        if is_blank(document):
+            raise RowError("document", "expected text, found a blank string")
         return rerank_request(self.runtime, RerankTask(query, document))
 
     def replies(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[int, Reply]]]:
         """For each batch as it is done: the place of a (query, document), and the reply with its
-        logit."""
+        logit, which is None for a blank document."""
         place: dict[str, int] = {}
-        for query, _ in pairs:
+        asked: list[int] = []
+        blank: list[tuple[int, Reply]] = []
+        for index, (query, document) in enumerate(pairs):
             place.setdefault(query, len(place))
-        order = sorted(range(len(pairs)), key=lambda index: place[pairs[index][0]])
+            if is_blank(document):
+                blank.append((index, Reply({"logit": None, "truncated": False})))
+            else:
+                asked.append(index)
+        if blank:
+            yield blank
+        order = sorted(asked, key=lambda index: place[pairs[index][0]])
         for start in range(0, len(order), WINDOW_PAIRS):
             window = order[start : start + WINDOW_PAIRS]
             tasks = [RerankTask(*pairs[index]) for index in window]

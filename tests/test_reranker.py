@@ -98,6 +98,7 @@ def test_score_is_that_of_rank(reranker: Reranker) -> None:
         for one in reranker.rank(query, [text], evidence=False)
     }
     assert reranker.score(pairs) == pytest.approx([expected[pair] for pair in pairs], abs=2e-6)
+    assert reranker.score([("q", " \u200b"), pairs[0]]) == [0.0, reranker.score(pairs)[0]]
     assert reranker.score([]) == []
     assert reranker.rank("q", []) == []
     assert reranker.rank_many([]) == []

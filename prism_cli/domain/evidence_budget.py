@@ -14,6 +14,8 @@ THRESHOLD, EVIDENCE_TOP, MAX_EVIDENCE_TOKENS = "threshold", "evidence_top", "max
 """Why a document has no text: the option that left it out; the first of them that does."""
 SCATTERED = "scattered"
 """The same: its query's rows do not stand together, so that no budget can be kept."""
+BLANK = "blank"
+"""The same: there is nothing in the document to write about."""
 FIRST_TOKENS = 150
 """What a text is thought to take before any of its query is written: the paper's median, about."""
 

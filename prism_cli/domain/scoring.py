@@ -8,7 +8,7 @@ def relevance_score(logit: float) -> float:
     """1 / (1 + exp(-logit)), in [0, 1], without overflow.
 
     Args:
-        logit: l_yes - l_no at the last prompt position, in nats.
+        logit: l_yes - l_no at the last prompt position, in nats; -inf for what no model was asked.
     """
     if logit >= 0:
         return 1 / (1 + math.exp(-logit))

@@ -1,16 +1,18 @@
 """Rerank: a score, a verdict and, for "yes", contribution and evidence for each document.
 
 Two shapes of rows: pairs, which keep their labels beside the predictions, and a query with its
-documents, answered by `results`, best first. Ties go by doc_id. Where the documents of a query
-compete (--top-n, a budget of evidence), its pair rows that stand together are worked together.
+documents, answered by `results`, best first. Ties go by doc_id; blank documents come last. Where
+the documents of a query compete (--top-n, a budget of evidence), its pair rows that stand together
+are worked together.
 """
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import ClassVar
 
-from prism_cli.domain.evidence_budget import SCATTERED, RankOptions
+from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork, TokenBudgeted
 from prism_cli.ranking import Result, ranking
@@ -136,6 +138,7 @@ class RerankStage(RowStage):
         told: dict[str, object] = {"model": self._runtime.spec, **self._figures}
         names = ["documents", "yes", "truncated", "format_broken"]
         names += ["behind_top_n"] if options.top_n is not None else []
+        names += ["blank"] if counts["blank"] else []
         told |= {name: counts[name] for name in names}
         if options.evidence:
             omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
@@ -168,9 +171,10 @@ class RerankStage(RowStage):
                 )
         found = yield from ranking(self._runtime, rows[0]["query"], documents, options)
         if scattered and self._options.rationed:
-            found.counts["omitted_scattered"] = found.counts.pop("omitted_threshold")
+            found.counts["omitted_scattered"] = found.counts.pop("omitted_threshold", 0)
             for result in found.results:
-                result["evidence_omitted"] = SCATTERED
+                if result["evidence_omitted"] != BLANK:
+                    result["evidence_omitted"] = SCATTERED
         self._counts.update(found.counts)
         outcomes: list[Outcome] = [Dropped(f"behind the best {options.top_n} of its query")]
         outcomes *= len(rows)
@@ -206,7 +210,13 @@ class RerankStage(RowStage):
         if key in self._scattered:
             self._apart += len(group)
             return group
-        best = sorted(group, key=lambda row: (-row["logit"], doc_id(row)))
+        best = sorted(group, key=_place)
         for rank, row in enumerate(best, 1):
             row["rank"] = rank
         return group
+
+
+def _place(row: Row) -> tuple[float, str]:
+    """Sorts the rows of a query, best first; a blank document has no logit and comes last."""
+    logit = row["logit"]
+    return (inf if logit is None else -logit, doc_id(row))

@@ -111,7 +111,7 @@ def test_tokens_of_a_batch_stand_in_the_manifest_and_are_used_again(tmp_path: Pa
 
 def test_pair_keeps_its_labels_beside_the_prediction(tmp_path: Path) -> None:
     row = make_pair(
-        document="2", verdict="no", contribution="label", evidence="label", teacher_score=0.25
+        document="2 whys", verdict="no", contribution="label", evidence="label", teacher_score=0.25
     )
     (out,), _, _ = rerank(tmp_path, [row])
     assert {name: out[name] for name in row} == row
@@ -214,7 +214,7 @@ def test_no_documents_give_no_results(tmp_path: Path) -> None:
     [
         (["a", "b", {"text": 3}], "documents[2].text"),
         ([{"doc_id": "a"}], "documents[0].text"),
-        ([{"text": "a", "doc_id": 1}], "documents[0].doc_id"),
+        ([{"text": "a", "doc_id": 1.5}], "documents[0].doc_id"),
         ([{"text": "a", "title": []}], "documents[0].title"),
         ([None], "documents[0]"),
         ("a", "documents"),
@@ -388,3 +388,53 @@ def test_too_many_rows_of_a_query_are_held_for_no_budget(
         "evidence_top",
         None,
     ]
+
+
+def test_blank_documents_are_not_asked_about_and_come_last(tmp_path: Path) -> None:
+    texts = ["", " \n\t\u00a0", "\u200b\ufeff\u2060\u3164", "-9", "2 why"]
+    row = {"query": "q", "documents": [*texts, {"title": "3 title", "text": " "}]}
+    pairs = [
+        make_pair(number, query="p", query_id="p", document=text)
+        for number, text in enumerate(texts)
+    ]
+    (out, *rows), summary, backend = rerank(tmp_path, [row, *pairs])
+    assert {task.document for task in backend.asked} == {"-9", "2 why", "3 title  "}
+    results = out["results"]
+    assert [one["index"] for one in results][:3] == [5, 4, 3]
+    blank = {
+        "relevance_score": 0.0, "logit": None, "verdict": "no",
+        "contribution": None, "evidence": None, "format_ok": None, "truncated": False,
+    }  # fmt: skip
+    for one in results[3:]:
+        assert {name: one[name] for name in blank} == blank
+    assert {one["index"] for one in results[3:]} == {0, 1, 2}
+    assert [one["rank"] for one in rows] == [3, 4, 5, 2, 1]
+    for one in rows[:3]:
+        assert (one["score"], one["logit"], one["predicted_verdict"]) == (0.0, None, "no")
+        assert one["predicted_evidence"] is None
+    assert summary.figures["blank"] == 6
+    assert summary.figures["yes"] == 3
+
+
+@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"evidence_top": 1}, {"top_n": 2}])
+def test_blank_documents_get_no_text_whatever_is_wanted(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    (out,), _, backend = rerank(tmp_path, [{"query": "q", "documents": [" ", "-1"]}], **options)
+    assert [one["index"] for one in out["results"]] == [1, 0]
+    assert {task.document for task in backend.asked} == {"-1"}
+    assert out["results"][1].get("evidence_omitted", "blank") == "blank"
+
+
+def test_only_blank_documents_ask_nothing(tmp_path: Path) -> None:
+    (out,), _, backend = rerank(tmp_path, [{"query": "endless", "documents": [" ", "\u200b"]}])
+    assert [one["logit"] for one in out["results"]] == [None, None]
+    assert backend.asked == []
+
+
+def test_evidence_that_says_nothing_of_the_document_is_of_no_good_form(tmp_path: Path) -> None:
+    rows = [make_pair(number, document=text) for number, text in enumerate(["1 why", "1 what"])]
+    out, summary, _ = rerank(tmp_path, rows)
+    assert [one["format_ok"] for one in out] == [True, False]
+    assert [one["predicted_evidence"] for one in out] == ["why", "why"]
+    assert summary.figures["format_broken"] == 1

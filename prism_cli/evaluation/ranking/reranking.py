@@ -81,8 +81,8 @@ def rerank_candidates(
 ) -> Reranked:
     """Each query's candidates by falling logit.
 
-    A candidate that cannot be scored (a query longer than the model takes) keeps its place of the
-    first stage behind all scored ones.
+    A candidate that cannot be scored (a blank document, a query longer than the model takes) keeps
+    its place of the first stage behind all scored ones.
 
     Raises:
         ProviderError: replies are missing for now; those that came are kept.

@@ -268,6 +268,10 @@ class RowReader(Protocol):
     def repeats(self) -> bool:
         """Whether one pair may stand in several adjacent rows of a query."""
 
+    @property
+    def plain_lines(self) -> bool:
+        """Whether the input's lines are no JSON rows, whatever the file's name."""
+
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """One line of the input as an object; `fields` as for `decode_row`."""
 

@@ -112,7 +112,8 @@ def convert(
         raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o out.trec")
     sources: list[str | Source] = list(inputs)
     if sort_queries:
-        sources = [SortedByQuery(find_shards(inputs), common.field_names)]
+        shards = find_shards(inputs, plain=reader.plain_lines)
+        sources = [SortedByQuery(shards, common.field_names)]
     run_row_stage(ConvertStage(reader, writer), sources, common, config, dependencies=reader.files)
 
 

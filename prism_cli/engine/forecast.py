@@ -112,7 +112,9 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
     found = Forecast(stage.name)
     jobs = [
         job
-        for job in plan_jobs(stage.name, stage.outputs, inputs, options.output)
+        for job in plan_jobs(
+            stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
+        )
         if not _finished(job, stage, options)
     ]
     found.rows = sum(1 for job in jobs for _ in _lines(job, options))
@@ -160,7 +162,7 @@ def _finished(job: Job, stage: RowStage, options: RunOptions) -> bool:
 
 
 def _lines(job: Job, options: RunOptions) -> Iterator[bytes]:
-    lines = read_lines(job.inputs, {}, options.limit)
+    lines = read_lines(job.inputs, {}, options.limit, options.fields)
     return (raw for _, _, raw in lines if raw.strip())
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import UsageError
+from prism_cli.shards.formats import stem_of
 from prism_cli.shards.manifest import manifest_path
+from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import (
     SIDE_FILES,
     STDIN,
     SUFFIXES,
-    Measured,
     Shard,
     Source,
     find_shards,
@@ -54,14 +55,23 @@ class Job:
 
 
 def plan_jobs(
-    stage: str, named: Sequence[str], inputs: Sequence[str | Source], output: Path | None
+    stage: str,
+    named: Sequence[str],
+    inputs: Sequence[str | Source],
+    output: Path | None,
+    *,
+    plain: bool = False,
 ) -> list[Job]:
     """The jobs of a command.
 
     One input: the output is `output`, else NAME.STAGE.jsonl beside the input. A directory: as
     many shards in `output`, else in NAME.STAGE beside it. Several inputs: merged where `output`
     has a row file's suffix, else one shard each in the directory `output`, else each beside
-    itself. Named outputs: NAME.jsonl each in the directory `output`, from all inputs together.
+    itself. Named outputs: NAME.jsonl each in the directory `output`, from all inputs together. A
+    folder of documents is one input.
+
+    Args:
+        plain: as for `find_shards`.
 
     Raises:
         MissingDataError: an input that is not there.
@@ -69,10 +79,10 @@ def plan_jobs(
     """
     found: list[Input] = []
     for one in inputs:
-        found += find_shards([one]) if isinstance(one, str) else [one]
+        found += find_shards([one], plain=plain) if isinstance(one, str) else [one]
     given = inputs[0]
     folder = Path(given) if len(inputs) == 1 and isinstance(given, str) else None
-    if folder and not folder.is_dir():
+    if folder and (not folder.is_dir() or _is_folder(found[0])):
         folder = None
     if output == STDOUT or (output is None and any(one.name == STDIN for one in found)):
         if named:
@@ -99,7 +109,15 @@ def _single(one: Input, output: Path) -> Job:
 
 
 def _shard_name(one: Input) -> str:
-    return _STDIN_SHARD if one.name == STDIN else Path(one.name).name
+    if one.name == STDIN:
+        return _STDIN_SHARD
+    if isinstance(one, Shard) and one.format != "lines":
+        return f"{stem_of(one.path.resolve())}.jsonl"
+    return Path(one.name).name
+
+
+def _is_folder(one: Input) -> bool:
+    return isinstance(one, Shard) and one.path.is_dir()
 
 
 def _each_beside(found: Sequence[Input], stage: str) -> list[Job]:
@@ -142,15 +160,16 @@ def _checked(jobs: list[Job]) -> list[Job]:
 def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
     if not isinstance(one, Shard):
         raise UsageError(f"{one.name}: name the output with -o")
+    path = one.path.resolve() if one.path.is_dir() else one.path
     for suffix in SUFFIXES:
-        if one.path.name.endswith(suffix):
-            stem = one.path.name.removesuffix(suffix)
+        if path.name.endswith(suffix):
+            stem = path.name.removesuffix(suffix)
             break
     else:
-        stem, suffix = one.path.stem, ".jsonl"
+        stem, suffix = stem_of(path), ".jsonl"
     if folder:
-        return one.path.with_name(f"{stem}.{stage}")
-    return one.path.with_name(f"{stem}.{stage}{suffix}")
+        return path.with_name(f"{stem}.{stage}")
+    return path.with_name(f"{stem}.{stage}{suffix}")
 
 
 def own_jobs(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
@@ -172,14 +191,20 @@ def own_jobs(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
 
 
 def read_lines(
-    inputs: Sequence[Input], measured: Mapping[str, Measured], limit: int | None
+    inputs: Sequence[Input],
+    measured: Mapping[str, Measured],
+    limit: int | None,
+    fields: Mapping[str, str],
 ) -> Iterator[Line]:
-    """The lines of `inputs`, at most `limit` that are not blank."""
+    """The lines of `inputs`, at most `limit` that are not blank; `fields` as for `decode_row`."""
     left = limit if limit is not None else sys.maxsize
     for one in inputs:
         name = one.name
-        lines = one.lines(measured.get(name)) if isinstance(one, Shard) else one.lines()
-        for number, raw in enumerate(lines, 1):
+        if isinstance(one, Shard):
+            lines = one.numbered(measured.get(name), fields)
+        else:
+            lines = enumerate(one.lines(), 1)
+        for number, raw in lines:
             if left <= 0:
                 return
             if limit is None or raw.strip():

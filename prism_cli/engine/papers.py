@@ -18,7 +18,8 @@ from prism_cli.shards.manifest import (
     read_manifest,
     standing,
 )
-from prism_cli.shards.reader import Measured, Shard, measure
+from prism_cli.shards.measured import Measured, measure
+from prism_cli.shards.reader import Shard
 from prism_cli.shards.writer import OutputRecord
 
 
@@ -66,9 +67,11 @@ class Papers:
         return output_id(self.job.papers, self.manifest.config_fingerprint)
 
     def count_lines(self) -> int | None:
-        """Lines of all inputs, about; None where that would mean unpacking or fetching."""
+        """Lines of all inputs, about; None where that would mean reading them."""
         files = [one for one in self.job.inputs if isinstance(one, Shard)]
-        if len(files) < len(self.job.inputs) or any(one.packed for one in files):
+        if len(files) < len(self.job.inputs) or any(
+            one.packed or one.format not in ("lines", "csv", "tsv") for one in files
+        ):
             return None
         return sum(self.measured[one.name].line_ends for one in files)
 

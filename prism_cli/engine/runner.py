@@ -13,7 +13,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.jobs import Job, own_jobs, plan_jobs, read_lines
+from prism_cli.engine.jobs import Job, Line, own_jobs, plan_jobs, read_lines
 from prism_cli.engine.live import LiveRecord, live_path, remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import SIDE_KINDS, Parts, side_path
@@ -26,6 +26,7 @@ from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
 from prism_cli.shards.writer import leftover_parts, remove_parts
@@ -91,7 +92,9 @@ def run_rows(
         with ExitStack() as stack:
             stack.enter_context(control.listening())
             stack.enter_context(_rare_collections())
-            jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output)
+            jobs = plan_jobs(
+                stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
+            )
             run = _Run(stage, options, control, summary, jobs, stack)
             # All refusals come before the first work.
             run.all([job for job in own_jobs(jobs, options.part) if not run.finished(job)])
@@ -197,7 +200,7 @@ class _Run:
                     progress, fields = Progress(job.label, None), self.options.fields
                     nowhere = Sinks.nowhere(stage.outputs)
                     work = ShardWork(stage, answerer, nowhere, progress, fields)
-                    work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+                    work.run(self._lines(job, papers.measured))
                     self._batched[papers.output_id] += answerer.tally.asked
                     self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
                 if not answerer.exchange():
@@ -216,7 +219,7 @@ class _Run:
             )
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
             with LiveRecord(job.papers, work.live, **self._place(job, papers)):
-                counts = work.run(read_lines(job.inputs, papers.measured, self.options.limit))
+                counts = work.run(self._lines(job, papers.measured))
             parts.finish()
             self.summary.counts.add(counts)
             for reason, count in work.pending_reasons.items():
@@ -235,6 +238,9 @@ class _Run:
             papers.finish(finished=not counts.pending)
             if not counts.pending:
                 remove_live(job.papers)
+
+    def _lines(self, job: Job, measured: Mapping[str, Measured]) -> Iterator[Line]:
+        return read_lines(job.inputs, measured, self.options.limit, self.options.fields)
 
     def _total(self, papers: Papers) -> int | None:
         lines, limit = papers.count_lines(), self.options.limit
@@ -292,7 +298,7 @@ class _Run:
 
     def _well_formed(self) -> Iterator[Row]:
         for job in self.jobs:
-            for number, (_, _, raw) in enumerate(read_lines(job.inputs, {}, self.options.limit)):
+            for number, (_, _, raw) in enumerate(self._lines(job, {})):
                 if number % 1024 == 0:
                     self.control.check()
                 if not raw.strip():

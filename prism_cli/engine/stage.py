@@ -27,6 +27,7 @@ class RowStage:
         groups: True where `work_group` works rows, not `work`.
         query_rows: True where an input row carries a query under its query_id, so that one id with
             two queries is an error.
+        plain_lines: True where the input's lines are no JSON rows, whatever the file's name.
     """
 
     name: ClassVar[str]
@@ -35,6 +36,7 @@ class RowStage:
     surveys: bool = False
     groups: bool = False
     query_rows: bool = True
+    plain_lines: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Notes what the stage is made of, for `anew`."""

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from prism_cli.errors import RowError
-from prism_cli.rows.decode import decode_row
+from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import query_id
-from prism_cli.shards.reader import Shard, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import Shard
 from prism_cli.shards.spill import Spill
 
 
@@ -33,21 +34,25 @@ class SortedByQuery:
 
     def lines(self) -> Iterator[bytes]:
         """The input's lines; those that are no rows come first, to be rejected."""
-        spill = Spill("number INTEGER PRIMARY KEY, query TEXT NOT NULL, line BLOB NOT NULL")
-        spill.fill("INSERT INTO spill VALUES (?, ?, ?)", self._keyed())
-        query = (
-            "SELECT line FROM spill JOIN (SELECT query AS q, min(number) AS first FROM spill "
-            "GROUP BY query) ON query = q ORDER BY first, number"
+        spill = Spill(
+            "number INTEGER PRIMARY KEY, query TEXT NOT NULL, line BLOB NOT NULL, "
+            "field TEXT, reason TEXT"
         )
-        for (line,) in spill.rows(query):
-            yield line
+        spill.fill("INSERT INTO spill VALUES (?, ?, ?, ?, ?)", self._keyed())
+        query = (
+            "SELECT line, field, reason FROM spill JOIN (SELECT query AS q, min(number) AS first "
+            "FROM spill GROUP BY query) ON query = q ORDER BY first, number"
+        )
+        for line, field, reason in spill.rows(query):
+            yield line if reason is None else Unreadable(line, field, reason)
 
-    def _keyed(self) -> Iterator[tuple[int, str, bytes]]:
+    def _keyed(self) -> Iterator[tuple[int, str, bytes, str | None, str | None]]:
         number = 0
         for shard in self._shards:
-            for line in shard.lines():
+            for _, line in shard.numbered(fields=self._fields):
                 number += 1
-                yield number, _key(line, self._fields), line
+                told = (line.field, line.reason) if isinstance(line, Unreadable) else (None, None)
+                yield number, _key(line, self._fields), line, *told
 
 
 def _key(line: bytes, fields: Mapping[str, str]) -> str:

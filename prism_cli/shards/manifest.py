@@ -12,7 +12,7 @@ import orjson
 from prism_cli import __version__
 from prism_cli.errors import ChangedInputError, LockedError
 from prism_cli.shards.creation import new_attempt
-from prism_cli.shards.reader import measure
+from prism_cli.shards.measured import measure
 from prism_cli.shards.writer import OutputRecord, whole_file
 
 SCHEMA = 1

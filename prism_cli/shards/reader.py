@@ -1,7 +1,9 @@
-"""Inputs as byte lines: files (.gz and .zst by suffix), globs, directories, standard input."""
+"""Inputs as JSON lines: files (.gz and .zst by suffix), globs, directories, standard input.
+
+Other formats than JSON lines (CSV, Parquet, JSON arrays, documents) are told by a file's name.
+"""
 
 import gzip
-import hashlib
 import io
 import os
 import sys
@@ -18,10 +20,15 @@ import zstandard
 from prism_cli.errors import ChangedInputError, MissingDataError, RowError
 from prism_cli.rows.decode import MAX_LINE_BYTES, decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
+from prism_cli.shards.formats import ROW_SUFFIXES, Format, format_of, numbered_lines
+from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
+from prism_cli.shards.formats.documents import documents_in, is_document
+from prism_cli.shards.measured import Measured, size_and_change
 from prism_cli.shards.zstd import ZstdFile
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
 SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
+MANIFEST_SUFFIX = ".manifest.json"
 STDIN = "-"
 _PACKED = (".gz", ".zst")
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
@@ -43,38 +50,64 @@ class Source(Protocol):
         """One JSON object a row, as bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a file held when it was looked at.
-
-    Attributes:
-        sha256: of its `bytes`, as hex.
-        line_ends: how many bytes are a line end; says nothing about a packed file.
-        changed_ns: its time of last change, in nanoseconds since the epoch.
-    """
-
-    bytes: int
-    sha256: str
-    line_ends: int
-    changed_ns: int
-
-
 @dataclass(frozen=True)
 class Shard:
-    """One input file.
+    """One input file, or a folder of documents.
 
     Attributes:
         path: where the bytes are (a spooled copy for standard input).
         name: what the user calls it; "-" for standard input.
+        plain: its lines are read as they are, whatever its name stands for.
     """
 
     path: Path
     name: str
+    plain: bool = False
+
+    @property
+    def format(self) -> Format:
+        """What its name stands for."""
+        return "lines" if self.plain else format_of(self.path)
 
     @property
     def packed(self) -> bool:
         """Whether its bytes are compressed."""
         return self.path.suffix in _PACKED
+
+    def numbered(
+        self, seen: Measured | None = None, fields: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Each row as a JSON line, with its number; see `numbered_lines`.
+
+        Args:
+            seen: as for `lines`.
+            fields: as for `decode_row`, which columns of a table get their types from.
+
+        Raises:
+            MissingDataError: the file is not of its format, or damaged.
+            MissingPackageError: its format needs a library that is not installed.
+            ChangedInputError: the file is no longer what `seen` measured.
+        """
+        kind = self.format
+        rows = numbered_lines(self.path, self.name, kind, fields or {}, _open)
+        if rows is None:
+            return enumerate(self.lines(seen), 1)
+        return self._watched(rows, seen)
+
+    def _watched(
+        self, rows: Iterator[tuple[int, bytes]], seen: Measured | None
+    ) -> Iterator[tuple[int, bytes]]:
+        number = 0
+        try:
+            for number, raw in rows:
+                yield number, raw
+        except _DAMAGE as error:
+            raise MissingDataError(
+                f"{self.name}: the compressed data is damaged after row {number} ({error}); "
+                "nothing was published. Restore the file and run the same command again"
+            ) from error
+        if seen:
+            self._hold_still(seen, may_grow=False)
 
     def lines(self, seen: Measured | None = None) -> Iterator[bytes]:
         """The lines, split on \\n only, each with its line end.
@@ -109,31 +142,22 @@ class Shard:
         if seen:
             self._hold_still(seen)
 
-    def _hold_still(self, seen: Measured) -> None:
-        now = self.path.stat()
-        grew = now.st_size > seen.bytes and not self.packed
-        if not grew and (now.st_size, now.st_mtime_ns) != (seen.bytes, seen.changed_ns):
+    def _hold_still(self, seen: Measured, *, may_grow: bool = True) -> None:
+        size, changed = size_and_change(self.path)
+        grew = may_grow and size > seen.bytes and not self.packed
+        if not grew and (size, changed) != (seen.bytes, seen.changed_ns):
             raise ChangedInputError(
                 f"{self.name}: changed while it was read; nothing was published. Run the same "
                 "command again when its writer is done"
             )
 
 
-def measure(path: Path, first_bytes: int | None = None) -> Measured:
-    """Look at a file, or at its first bytes."""
-    digest, size, ends = hashlib.sha256(), 0, 0
-    left = first_bytes if first_bytes is not None else sys.maxsize
-    with path.open("rb", buffering=0) as file:
-        changed = os.fstat(file.fileno()).st_mtime_ns
-        while left > size and (chunk := file.read(min(left - size, _CHUNK_BYTES))):
-            digest.update(chunk)
-            size += len(chunk)
-            ends += chunk.count(b"\n")
-    return Measured(size, digest.hexdigest(), ends, changed)
+def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
+    """The files behind what the user typed, in order; a directory gives its shards by name, and
+    is one shard where it holds no file of rows, but documents.
 
-
-def find_shards(inputs: Sequence[str]) -> list[Shard]:
-    """The files behind what the user typed, in order; a directory gives its shards by name.
+    Args:
+        plain: the files hold lines of text, whatever their names stand for.
 
     Raises:
         MissingDataError: a path that does not exist or cannot be read, a pattern or directory
@@ -145,26 +169,27 @@ def find_shards(inputs: Sequence[str]) -> list[Shard]:
         if given == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
         elif path.is_dir():
-            inside = [child for child in sorted(path.iterdir()) if _is_shard(child)]
+            inside = _shards_in(path)
             if not inside:
                 raise MissingDataError(
                     f"{given}: a directory without shards; expected files that end in "
-                    f"{', '.join(SUFFIXES)}"
+                    f"{', '.join((*SUFFIXES, *ROW_SUFFIXES))}, or documents "
+                    f"({', '.join(DOCUMENT_SUFFIXES)})"
                 )
-            shards += [Shard(child, str(child)) for child in inside]
+            shards += inside
         elif path.exists():
-            shards.append(Shard(path, given))
+            shards.append(Shard(path, given, plain))
         elif any(mark in given for mark in "*?["):
             base = Path(path.anchor) if path.is_absolute() else Path()
             matches = sorted(base.glob(str(path.relative_to(path.anchor))))
-            files = [match for match in matches if _is_shard(match)]
+            files = [match for match in matches if _is_shard(match) or is_document(match)]
             if not files:
                 raise MissingDataError(f"{given}: no file matches this pattern")
-            shards += [Shard(file, str(file)) for file in files]
+            shards += [Shard(file, str(file), plain) for file in files]
         else:
             raise MissingDataError(f"{given}: no such file or directory")
     for shard in shards:
-        if not shard.path.is_file() or not os.access(shard.path, os.R_OK):
+        if not (shard.path.is_file() or shard.path.is_dir()) or not os.access(shard.path, os.R_OK):
             raise MissingDataError(f"{shard.name}: not a file that can be read")
     return shards
 
@@ -196,7 +221,7 @@ def read_shards(
 ) -> Iterator[tuple[RowRef, Row]]:
     """As `read_rows`, of files that were found before."""
     for shard in shards:
-        for number, raw in enumerate(shard.lines(), 1):
+        for number, raw in shard.numbered(fields=fields):
             if not raw.strip():
                 continue
             ref = RowRef(shard.name, number)
@@ -211,13 +236,22 @@ def read_shards(
             yield ref, row
 
 
+def _shards_in(folder: Path) -> list[Shard]:
+    """Its files of rows. A .json file is one only where no other is: it often describes them."""
+    files = [path for path in sorted(folder.iterdir()) if _is_shard(path)]
+    rows = [path for path in files if format_of(path) != "json"] or files
+    if not rows and documents_in(folder):
+        return [Shard(folder, str(folder))]
+    return [Shard(path, str(path)) for path in rows]
+
+
 def _is_shard(path: Path) -> bool:
     name = path.name
     return (
         path.is_file()
         and not name.startswith(".")
-        and name.endswith(SUFFIXES)
-        and not name.endswith(SIDE_FILES)
+        and (name.endswith(SUFFIXES) or format_of(path) not in ("lines", "documents"))
+        and not name.endswith((*SIDE_FILES, MANIFEST_SUFFIX))
     )
 
 

@@ -29,6 +29,7 @@ class CollectStage(RowStage):
 
     def __init__(self, reader: RowReader, source: str | None = None) -> None:
         self._reader = reader
+        self.plain_lines = reader.plain_lines
         self._source = source
         self._figures: Counter[str] = Counter()
 

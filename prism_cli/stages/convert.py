@@ -42,6 +42,7 @@ class ConvertStage(RowStage):
 
     def __init__(self, reader: RowReader, writer: RowWriter) -> None:
         self._reader = reader
+        self.plain_lines = reader.plain_lines
         self._writer = writer
         self._pairs: Counter[str] = Counter()
         self._groups = SeenTexts()

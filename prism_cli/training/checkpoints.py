@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import ModelError, UsageError
-from prism_cli.shards.reader import measure
+from prism_cli.shards.measured import measure
 from prism_cli.shards.writer import sync_directory, whole_file
 
 SEAL = "complete.json"

@@ -17,7 +17,8 @@ from prism_cli.shards.manifest import (
     manifest_path,
     read_manifest,
 )
-from prism_cli.shards.reader import Shard, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import Shard
 from prism_cli.shards.writer import remove_file, sweep_folder, whole_file
 from prism_cli.training.request import TrainRequest
 

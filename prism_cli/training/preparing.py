@@ -12,7 +12,8 @@ from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
 from prism_cli.modeling.model_path import is_adapter, model_path
-from prism_cli.shards.reader import Shard, find_shards, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
 from prism_cli.training.data import TokenizedRows, tokenize
 from prism_cli.training.papers import Papers

@@ -40,7 +40,8 @@ from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.lora import add_lora
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
-from prism_cli.shards.reader import find_shards, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import find_shards
 from prism_cli.training.batches import Steps, token_batches
 from prism_cli.training.data import tokenize
 

@@ -20,7 +20,8 @@ from prism_cli.domain.mixture import draw_rows
 from prism_cli.modeling.loading import load_encoder
 from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.modeling.packed_rows import common_prefix
-from prism_cli.shards.reader import find_shards, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import find_shards
 from prism_cli.training.batches import Steps
 from prism_cli.training.data import tokenize
 

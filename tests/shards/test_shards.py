@@ -15,7 +15,8 @@ from prism_cli.ports import Reply, Request, Usage, request
 from prism_cli.rows.row import Rejected
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
-from prism_cli.shards.reader import Shard, measure, read_rows
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import Shard, read_rows
 from prism_cli.shards.spill import SeenTexts, Spill
 from prism_cli.shards.state import is_network_file_system
 from prism_cli.shards.writer import PartFile, whole_file

@@ -10,7 +10,8 @@ import pytest
 
 from prism_cli.errors import LimitReachedError, MissingDataError
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.shards.reader import find_shards, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import find_shards
 from prism_cli.training import data
 from prism_cli.training.data import TokenizedRows, tokenize
 from tests.factories import Row, jsonl, read_jsonl, write_jsonl

@@ -118,10 +118,12 @@ class Reader:
     Attributes:
         files: other files that decide the rows.
         repeats: True where one pair may stand in several adjacent rows of a query.
+        plain_lines: True where the input's lines are no JSON rows.
     """
 
     files: tuple[Path, ...] = ()
     repeats = False
+    plain_lines = False
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """One line of the input as an object."""

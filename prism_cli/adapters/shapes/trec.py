@@ -96,6 +96,8 @@ class RunReader(Reader):
         settings: `score` names the field for the run's score; source_score without it.
     """
 
+    plain_lines = True
+
     def __init__(self, settings: ShapeSettings) -> None:
         self._texts = Texts(settings)
         self._score = settings.score_field("source_score")
@@ -124,6 +126,8 @@ class RunReader(Reader):
 
 class QrelsReader(Reader):
     """A pair row for each judgement, TREC's or BEIR's."""
+
+    plain_lines = True
 
     def __init__(self, settings: ShapeSettings) -> None:
         self._texts = Texts(settings)

@@ -153,7 +153,7 @@ def _rows(
         total = min(total, options.limit)
     label = f"eval labels {papers.job.label}"
     with shown_progress(label, total, quiet=options.quiet, papers=papers.job.papers) as progress:
-        lines = read_lines(papers.job.inputs, papers.measured, options.limit)
+        lines = read_lines(papers.job.inputs, papers.measured, options.limit, options.fields)
         for number, (name, place, raw) in enumerate(lines, 1):
             if number % _CHECK_ROWS == 0:
                 control.check()

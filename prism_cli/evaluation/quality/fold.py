@@ -27,7 +27,8 @@ from prism_cli.reporting.quality import page as quality_page
 from prism_cli.shards.gold_rows import GoldFigures
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
-from prism_cli.shards.reader import Shard, measure
+from prism_cli.shards.measured import measure
+from prism_cli.shards.reader import Shard
 from prism_cli.shards.writer import sweep_folder
 
 ROWS = "rows.jsonl"

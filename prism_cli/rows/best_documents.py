@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from prism_cli.rows.row import Row, doc_id
@@ -43,7 +44,8 @@ class BestDocuments:
     def __init__(self, most: int) -> None:
         self._most = most
         self.query = ""
-        self._heap: list[tuple[float, tuple[int, ...], int, RankedDocument]] = []
+        self._added = 0
+        self._heap: list[tuple[float, tuple[int, ...], int, int, RankedDocument]] = []
 
     def add(self, row: Row, place: int) -> None:
         """Note an output row of `prism rerank`, of either shape.
@@ -73,11 +75,13 @@ class BestDocuments:
 
     def ranked(self) -> list[RankedDocument]:
         """Best first; equal logits by doc_id."""
-        return [one[-1] for one in sorted(self._heap, key=lambda one: one[:3], reverse=True)]
+        return [one[-1] for one in sorted(self._heap, key=lambda one: one[:4], reverse=True)]
 
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
         named = bool(row.get("doc_id"))
         one = RankedDocument(place, row.get("title") or "", named, text, result)
         by_id = tuple(-ord(character) for character in result["doc_id"])
-        entry = (result["logit"], (*by_id, 1), -place, one)
+        logit = -inf if result["logit"] is None else result["logit"]  # a blank document
+        self._added += 1
+        entry = (logit, (*by_id, 1), -place, -self._added, one)
         (heapq.heappush if len(self._heap) < self._most else heapq.heappushpop)(self._heap, entry)

@@ -265,10 +265,6 @@ class RowReader(Protocol):
     """Reads rows of one foreign shape, or of several that it tells apart."""
 
     @property
-    def repeats(self) -> bool:
-        """Whether one pair may stand in several adjacent rows of a query."""
-
-    @property
     def plain_lines(self) -> bool:
         """Whether the input's lines are no JSON rows, whatever the file's name."""
 

@@ -33,8 +33,7 @@ MAY_IMPORT = {
     "engine": {"engine", "rows", "shards", "ports"},
     "stages": {
         "engine.stage", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
-        "stages.rerank",
-        "ranking", "reranker",
+        "stages.rerank", "stages.settled_pairs", "ranking", "reranker",
     },
     "domain": {"domain", "rows"},
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},

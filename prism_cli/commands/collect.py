@@ -128,7 +128,11 @@ def collect(
     *,
     common: Paid,
 ) -> None:
-    """Make pair rows. With --limit N: of the first N queries or rows of each output."""
+    """Make pair rows. With --limit N: of the first N queries or rows of each output.
+
+    A pair that has two answers among the adjacent rows of its query is left out with all its rows,
+    counted and named; a repeated pair is written once.
+    """
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.collect import CollectConfig

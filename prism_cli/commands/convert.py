@@ -80,7 +80,14 @@ def convert(
     *,
     common: Common,
 ) -> None:
-    """Rewrite rows for another tool, or another tool's rows for prism."""
+    """Rewrite rows for another tool, or another tool's rows for prism.
+
+    A pair that has two answers among the adjacent rows of its query (positive and negative, two
+    grades, two verdicts) is left out with all its rows, counted and named; a repeated pair is
+    written once. Grades go from -10 to 1000. A TREC run holds the reranker's order (rank, else
+    logit, else score, else the greater document id first): equal scores are lowered by the least
+    step of single precision, since trec_eval reads only scores.
+    """
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.convert import ConvertConfig

@@ -1,12 +1,74 @@
-"""Lines of TREC's two formats: a run (query_id Q0 doc_id rank score tag), and judgements."""
+"""Lines of TREC's two formats: a run (query_id Q0 doc_id rank score tag), and judgements.
+
+trec_eval reads neither rank nor order of a run: it sorts by the score, which it keeps in single
+precision, and puts the greater document id first where scores are equal.
+"""
 
 import re
+import struct
+from collections.abc import Sequence
 from math import isfinite
 
+from prism_cli.domain.grades import ImplausibleGradeError, check_grade
 from prism_cli.errors import RowError
 
 _GRADE = re.compile(r"[+-]?[0-9]+")
 _HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
+_UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
+_LARGEST = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
+
+
+def check_trec_id(name: str, value: str) -> None:
+    """Refuse an id that TREC's files cannot hold, or that readers in C cut.
+
+    Raises:
+        RowError: names the field `name`; the id is empty, or holds a blank or a control character.
+    """
+    if not value:
+        raise RowError(name, "expected an id, found none")
+    bad = _UNFIT.search(value)
+    if bad:
+        kind = (
+            "a NUL" if bad[0] == "\0" else "a blank" if bad[0].isspace() else "a control character"
+        )
+        raise RowError(
+            name,
+            f"expected an id without blanks and control characters, as TREC's files need it; found "
+            f"{kind} in {value[:60]!r}",
+        )
+
+
+def falling_scores(scores: Sequence[float]) -> list[float]:
+    """Scores of a ranking, best first, as a run holds them: each is less than the one before in
+    single precision, so that whoever sorts by them finds this order.
+
+    A score is left as it is where it does so; else it becomes the next smaller single.
+    """
+    found: list[float] = []
+    before = float("inf")
+    for score in scores:
+        single = _single(score)
+        written = score if abs(score) <= _LARGEST else single
+        if single >= before:
+            if before <= -_LARGEST:  # nothing lies below
+                return [float(len(scores) - place) for place in range(len(scores))]
+            written = single = _next_below(before)
+        found.append(written)
+        before = single
+    return found
+
+
+def _single(number: float) -> float:
+    inside = min(max(number, -_LARGEST), _LARGEST)
+    return float(struct.unpack("<f", struct.pack("<f", inside))[0])
+
+
+def _next_below(single: float) -> float:
+    """The next smaller number of single precision; `single` is one, and not the lowest."""
+    if single == 0:
+        return -(2.0**-149)
+    (bits,) = struct.unpack("<i", struct.pack("<f", single))
+    return float(struct.unpack("<f", struct.pack("<i", bits + (-1 if single > 0 else 1)))[0])
 
 
 def render_run_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> str:
@@ -18,12 +80,16 @@ def parse_run_line(line: str) -> tuple[str, str, float]:
     """(query_id, doc_id, score); the rank is what the scores say, so the column is not read.
 
     Raises:
-        RowError: not six columns, or a score that is no finite number.
+        RowError: not six columns, an id with a control character, or a score that is no finite
+            number.
     """
     columns = line.split()
     if len(columns) != 6:
         raise RowError("", f"expected query Q0 document rank score tag, found {line[:60]!r}")
     query_id, _, doc_id, _, text, _ = columns
+    if not (query_id.isprintable() and doc_id.isprintable()):  # most are, and this is fast
+        check_trec_id("query_id", query_id)
+        check_trec_id("doc_id", doc_id)
     try:
         score = float(text)
     except ValueError:
@@ -45,7 +111,8 @@ def parse_judgement(line: str) -> tuple[str, str, int] | None:
     grade), split by tabs or blanks.
 
     Raises:
-        RowError: another number of columns, a grade that is no integer, or an empty id.
+        RowError: another number of columns, a grade that is no integer or that nobody gives (see
+            `check_grade`), an id that is empty or has a blank or control character.
     """
     columns = [one.strip() for one in line.split("\t")] if "\t" in line else line.split()
     if any(one.lower() in _HEADER_NAMES for one in columns):
@@ -58,7 +125,11 @@ def parse_judgement(line: str) -> tuple[str, str, int] | None:
         )
     query_id, doc_id, grade = columns[0], columns[-2], columns[-1]
     if not _GRADE.fullmatch(grade):
-        raise RowError("score", f"expected an integer, found {grade!r}")
-    if not query_id or not doc_id:
-        raise RowError("query-id" if not query_id else "corpus-id", "expected an id, found none")
-    return query_id, doc_id, int(grade)
+        raise RowError("score", f"expected an integer, found {grade[:60]!r}")
+    check_trec_id("query-id", query_id)
+    check_trec_id("corpus-id", doc_id)
+    try:
+        check_grade(float(grade))
+    except ImplausibleGradeError as error:
+        raise RowError("score", f"{error}, found {grade[:60]!r}") from None
+    return query_id, doc_id, int(float(grade))

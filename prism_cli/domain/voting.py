@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from prism_cli.domain.grades import check_grade
+
 Vote = Literal["yes", "no"]
 
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
@@ -147,6 +149,7 @@ def label_vote(label: Any, grade: float = 1) -> Vote | None:
     absent, null or blank label is an abstention.
 
     Raises:
+        ImplausibleGradeError: a number that nobody gives as a grade.
         ValueError: a label that is none of these.
     """
     if label is None:
@@ -160,7 +163,8 @@ def label_vote(label: Any, grade: float = 1) -> Vote | None:
         if text in _WORDS:
             return _WORDS[text]
         if _NUMBER.fullmatch(text):
-            return "yes" if float(text) >= grade else "no"
+            return label_vote(float(text), grade)
     elif isinstance(label, int | float):
+        check_grade(label)
         return "yes" if label >= grade else "no"
     raise ValueError("expected a grade, yes or no")

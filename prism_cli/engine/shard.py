@@ -103,6 +103,10 @@ class ShardWork:
         self.answerer.on_commit = self._show
         render = self.stage.render
         for row in self.stage.arrange(self._rows(lines)):
+            if isinstance(row, Dropped):
+                self.counts.done -= 1
+                self.counts.dropped[row.reason] += 1
+                continue
             self.sinks.row(render(row))
             self.counts.written += 1
         self.counts.check()
@@ -176,8 +180,9 @@ class ShardWork:
         yield from self._ended(window)
         self._open = None
 
-    def _begun(self, raw: bytes) -> Outcome | RowWork:
-        return self.stage.work(self._checked(raw))
+    def _begun(self, line: Line) -> Outcome | RowWork:
+        self.stage.place = line[:2]
+        return self.stage.work(self._checked(line[2]))
 
     def _starts_group(self) -> Callable[[bytes], bool]:
         """Whether a line, asked for one after another, is not of the group of the one before."""

@@ -8,7 +8,7 @@ import orjson
 from prism_cli.errors import RowError
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
-from prism_cli.rows.row import Row
+from prism_cli.rows.row import Dropped, Row
 
 MAX_GROUP_ROWS = 10_000
 """Adjacent rows that are worked together at the most; what is beyond is another group."""
@@ -28,6 +28,7 @@ class RowStage:
         query_rows: True where an input row carries a query under its query_id, so that one id with
             two queries is an error.
         plain_lines: True where the input's lines are no JSON rows, whatever the file's name.
+        place: file and line of the row that `work` was last given.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class RowStage:
     groups: bool = False
     query_rows: bool = True
     plain_lines: bool = False
+    place: tuple[str, int] = ("", 0)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Notes what the stage is made of, for `anew`."""
@@ -90,8 +92,11 @@ class RowStage:
         except (RowError, StopIteration):
             return
 
-    def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """A last look at the output rows, in order, such as ranks over adjacent rows."""
+    def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
+        """A last look at the output rows, in order, such as ranks over adjacent rows.
+
+        A `Dropped` stands for a row that was the only one that its input row became.
+        """
         return rows
 
     def render(self, row: Row) -> bytes:

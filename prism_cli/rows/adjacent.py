@@ -1,9 +1,8 @@
 """Pair rows of one query that stand together."""
 
-from collections import Counter
 from collections.abc import Iterator
 
-from prism_cli.rows.row import Row, document_text, query_key
+from prism_cli.rows.row import Row, query_key
 
 MAX_GROUP_ROWS = 10_000
 """What is held at a time; a query with more rows comes in several groups."""
@@ -22,16 +21,3 @@ def adjacent(rows: Iterator[Row]) -> Iterator[list[Row]]:
         current = key
     if group:
         yield group
-
-
-def once(rows: Iterator[Row], figures: Counter[str]) -> Iterator[Row]:
-    """The rows without those whose text and label came before in their group; they are counted."""
-    for group in adjacent(rows):
-        seen: set[tuple[str, object]] = set()
-        for row in group:
-            key = (document_text(row), row.get("source_label"))
-            if key in seen:
-                figures["pairs that came before"] += 1
-            else:
-                seen.add(key)
-                yield row

@@ -1,18 +1,20 @@
 """Rows of other shapes to pair rows with ids, for the stages that follow.
 
-A row that holds several documents is spread: one pair each. Pair rows pass as they are.
+A row that holds several documents is spread: one pair each. Pair rows pass as they are. A pair that
+has two answers among the adjacent rows of its query is left out; see `domain/contradictions.py`.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from prism_cli.domain.contradictions import pair_claim, same_text
 from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
-from prism_cli.rows.adjacent import once
 from prism_cli.rows.row import Dropped, Row, check_pair, document_text
+from prism_cli.stages.settled_pairs import SettledPairs
 
 _COUNTED = {"yes": "positives", "no": "negatives", None: "documents without a label"}
 
@@ -32,6 +34,7 @@ class CollectStage(RowStage):
         self.plain_lines = reader.plain_lines
         self._source = source
         self._figures: Counter[str] = Counter()
+        self._settled = SettledPairs()
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """As the shape has it."""
@@ -43,18 +46,24 @@ class CollectStage(RowStage):
         if isinstance(found, Dropped):
             return found
         if isinstance(found, dict):
+            pair = self._with_source(found)
             self._figures["pairs as they were"] += 1
-            return self._with_source(found)
-        pairs = self._worth_keeping(found)
-        return list(map(self._with_source, pairs)) or Dropped("no positive")
+            self._settled.note([pair], self.place, alone=True)
+            return pair
+        pairs = [self._with_source(one) for one in self._worth_keeping(found)]
+        self._settled.note(pairs, self.place, alone=False)
+        return pairs or Dropped("no positive")
 
-    def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Each pair once, where the shape repeats them."""
-        return once(rows, self._figures) if self._reader.repeats else rows
+    def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
+        """Each pair once, and none that has two answers, among the adjacent rows of a query."""
+        for group in self._settled.among(rows, pair_claim):
+            yield from group
 
     def summary(self) -> dict[str, object]:
         """How many of each."""
-        return {"pairs": dict(self._figures)} if self._figures else {}
+        told = {"pairs": self._figures, "pairs left out": self._settled.left_out}
+        figures: dict[str, object] = {name: dict(count) for name, count in told.items() if count}
+        return figures | self._settled.figures()
 
     def _with_source(self, pair: Row) -> Row:
         check_pair(pair)
@@ -63,15 +72,16 @@ class CollectStage(RowStage):
         return pair
 
     def _worth_keeping(self, pairs: list[Row]) -> list[Row]:
-        """Without negatives that say what a positive says; nothing where all are negatives."""
+        """Without mined negatives that say what a positive says, as nobody judged those; nothing
+        where all are negatives."""
         votes = [_vote(pair) for pair in pairs]
         if set(votes) <= {"no"}:
             return []
         known = {_same(pair) for pair, vote in zip(pairs, votes, strict=True) if vote == "yes"}
         kept = []
         for pair, vote in zip(pairs, votes, strict=True):
-            if vote == "no" and _same(pair) in known:
-                self._figures["negatives equal to a positive, left out"] += 1
+            if vote == "no" and "negative" in pair and _same(pair) in known:
+                self._figures["mined negatives equal to a positive, left out"] += 1
             else:
                 kept.append(pair)
                 self._figures[_COUNTED[vote]] += 1
@@ -86,4 +96,4 @@ def _vote(pair: Row) -> str | None:
 
 
 def _same(pair: Row) -> str:
-    return " ".join(document_text(pair).split()).casefold()
+    return same_text(document_text(pair))

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
+from prism_cli.domain.contradictions import Claim, settle
 from prism_cli.domain.web_pages import sift
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import CallBackend, RowWork, request
-from prism_cli.rows.adjacent import once
-from prism_cli.rows.row import Dropped, Row, doc_id, query_id, string_field
+from prism_cli.rows.adjacent import adjacent
+from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_id, string_field
 
 _OF_A_QUERY = ("query_id", "query", "original_query")
 _HOLDS_DOCUMENTS = {"document", "documents", "pos", "neg"}
@@ -54,7 +55,13 @@ class CollectWebStage(RowStage):
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Each page once, where adjacent rows ask the same."""
-        return once(rows, self._figures)
+        for group in adjacent(rows):
+            reasons = settle([Claim(document_text(row), None) for row in group])
+            for row, reason in zip(group, reasons, strict=True):
+                if reason is None:
+                    yield row
+                else:
+                    self._figures[f"left out: {reason}"] += 1
 
     def summary(self) -> dict[str, object]:
         """How many pages were found, and why some were left out."""

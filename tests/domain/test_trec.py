@@ -1,10 +1,19 @@
 """Run lines: written and read again, or refused."""
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.domain.trec import parse_run_line, render_run_line
+from prism_cli.domain.trec import (
+    check_trec_id,
+    falling_scores,
+    parse_judgement,
+    parse_run_line,
+    render_run_line,
+)
 from prism_cli.errors import RowError
 
 IDS = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=8)
@@ -30,3 +39,44 @@ def test_reading_gives_back_what_was_written(
 def test_bad_line_is_refused(line: str, told: str) -> None:
     with pytest.raises(RowError, match=told):
         parse_run_line(line)
+
+
+def single(number: float) -> float:
+    return float(np.float32(number))
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1.0])))
+def test_scores_of_a_run_fall_in_single_precision(scores: list[float]) -> None:
+    found = falling_scores(scores)
+    assert len(found) == len(scores)
+    assert all(single(one) > single(after) for one, after in pairwise(found))
+    assert [float(repr(one)) for one in found] == found
+
+
+@given(st.lists(st.floats(-1e9, 1e9, width=32), unique=True))
+def test_scores_that_fall_already_stay_as_they_are(scores: list[float]) -> None:
+    scores.sort(reverse=True)
+    assert falling_scores(scores) == scores
+
+
+@pytest.mark.parametrize("value", ["a b", "a\0b", "a\nb", "a\tb", "\x01", ""])
+def test_id_that_trecs_files_cannot_hold_is_refused(value: str) -> None:
+    with pytest.raises(RowError, match="doc_id: expected an id"):
+        check_trec_id("doc_id", value)
+
+
+def test_ids_of_all_scripts_are_ids() -> None:
+    for value in ("d1", "世界", "é_-.:/", "\u200d"):
+        check_trec_id("doc_id", value)
+        assert parse_judgement(f"q 0 {value} 1") == ("q", value, 1)
+
+
+@pytest.mark.parametrize("grade", ["1001", "-11", "1767225600", "9" * 5000])
+def test_grade_that_nobody_gives_is_refused(grade: str) -> None:
+    with pytest.raises(RowError, match="score: expected a grade from -10 to 1000"):
+        parse_judgement(f"q 0 d {grade}")
+
+
+@pytest.mark.parametrize("grade", [-2, 0, 3, 100, 1000])
+def test_grades_that_are_used_are_read(grade: int) -> None:
+    assert parse_judgement(f"q\td\t{grade}") == ("q", "d", grade)

@@ -1,14 +1,18 @@
 """Lists of documents to pairs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prism_cli.adapters.shapes.base import ShapeSettings
 from prism_cli.adapters.shapes.table import RecognisingReader
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Dropped, text_id
 from prism_cli.stages.collect import CollectStage
+from tests.factories import read_jsonl, write_jsonl
 
 
 def pairs(row: dict[str, Any], **settings: Any) -> Any:
@@ -62,14 +66,43 @@ def test_single_strings_are_lists_of_one() -> None:
     assert len(pairs({"query": "q", "pos": "a", "neg": "b"})) == 2
 
 
-def test_negative_that_says_what_a_positive_says_is_left_out() -> None:
+def collected(*rows: dict[str, Any]) -> tuple[list[dict[str, Any]], RunSummary]:
+    """Through the engine."""
     stage = CollectStage(RecognisingReader(ShapeSettings()))
-    found = stage.work({"query": "q", "pos": ["Same  words"], "neg": ["same words", "other"]})
-    assert isinstance(found, list)
-    assert [row["document"] for row in found] == ["Same  words", "other"]
-    assert stage.summary() == {
-        "pairs": {"negatives equal to a positive, left out": 1, "positives": 1, "negatives": 1}
-    }
+    options = RunOptions(output=Path("out.jsonl"), quiet=True, overwrite=True)
+    summary = run_rows(stage, [str(write_jsonl(Path("in.jsonl"), rows))], options)
+    return read_jsonl(Path("out.jsonl")), summary
+
+
+def test_pair_that_is_positive_and_negative_is_left_out_and_named() -> None:
+    found, summary = collected(
+        {"query": "q", "pos": ["Same  words", "good"], "neg": ["same words", "other"]}
+    )
+    assert [row["document"] for row in found] == ["good", "other"]
+    assert summary.figures["pairs left out"] == {"contradictory": 2}
+    assert summary.figures["contradictory, such as"] == "in.jsonl:1 (yes) and in.jsonl:1 (no)"
+
+
+def test_mined_negative_that_says_what_a_positive_says_is_left_out_alone() -> None:
+    negatives = [{"text": "same words", "negative": "bm25"}, {"text": "x", "negative": "bm25"}]
+    found, summary = collected({"query": "q", "pos": ["Same  words"], "neg": negatives})
+    assert [row["document"] for row in found] == ["Same  words", "x"]
+    assert summary.figures["pairs"]["mined negatives equal to a positive, left out"] == 1
+
+
+def test_rows_of_one_pair_with_two_labels_are_dropped_and_repeated_rows_are_kept_once() -> None:
+    pair = {"query": "q", "document": "d"}
+    found, summary = collected(
+        pair | {"verdict": "yes"},
+        {"query": "q", "document": "e", "verdict": "yes"},
+        pair | {"verdict": "no"},
+        {"query": "q", "document": "e", "verdict": "yes"},
+        {"query": "q", "document": "e", "verdict": "yes", "other": 1},
+    )
+    assert [(row["document"], row.get("other")) for row in found] == [("e", None), ("e", 1)]
+    assert summary.counts.dropped == {"contradictory": 2, "repeated": 1}
+    assert (summary.counts.rows, summary.counts.done, summary.counts.written) == (5, 2, 2)
+    assert summary.figures["contradictory, such as"] == "in.jsonl:1 (yes) and in.jsonl:3 (no)"
 
 
 def test_row_without_a_positive_is_dropped_with_its_reason() -> None:

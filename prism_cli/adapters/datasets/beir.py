@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prism_cli.domain.trec import parse_judgement
+from prism_cli.domain.trec import check_trec_id, parse_judgement
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.ids import id_text
@@ -260,8 +260,10 @@ def _identifier(row: Row, where: str) -> str:
     if not isinstance(value, str):
         found = json_type(value) if "_id" in row else "no such field"
         raise _bad(where, "_id", f"expected a string, found {found}")
-    if not value or value.split() != [value]:
-        raise _bad(where, "_id", f"expected an id without blanks, found {value[:60]!r}")
+    try:
+        check_trec_id("_id", value)
+    except RowError as error:
+        raise _bad(where, error.field, error.reason) from None
     return value
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from prism_cli.adapters.judges.source_label import SourceLabelJudge
+from prism_cli.domain.contradictions import NAMED, Claim, pair_claim, same_text
 from prism_cli.errors import RowError, UsageError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import (
@@ -117,12 +118,10 @@ class Reader:
 
     Attributes:
         files: other files that decide the rows.
-        repeats: True where one pair may stand in several adjacent rows of a query.
         plain_lines: True where the input's lines are no JSON rows.
     """
 
     files: tuple[Path, ...] = ()
-    repeats = False
     plain_lines = False
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
@@ -146,6 +145,7 @@ class Writer:
         lines: True where the output is lines of text, not JSON.
         left_out: field -> how many rows had it, where the shape has no place for it.
         figures: whatever else the summary tells.
+        examples: what `count` named first, by figure.
     """
 
     grouped = False
@@ -154,6 +154,7 @@ class Writer:
     def __init__(self, settings: ShapeSettings) -> None:
         self.left_out: Counter[str] = Counter()
         self.figures: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
         self._label = SourceLabelJudge("source", settings.positive_grade)
 
     def check(self, row: Row) -> str | None:
@@ -163,6 +164,10 @@ class Writer:
             RowError: a field that the shape needs is wrong or missing.
         """
         return None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """What a checked pair row says of its pair: here all that it holds travels."""
+        return pair_claim(row, alone)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Foreign rows of one pair row, or of adjacent rows of a query; all were checked."""
@@ -180,6 +185,18 @@ class Writer:
         """
         vote = verdict_field(row) or self._label.vote(row)
         return None if vote is None else vote == "yes"
+
+    def count(self, figure: str, *ids: str) -> None:
+        """Count one, and name the first."""
+        self.figures[figure] += 1
+        named = self.examples.setdefault(figure, [])
+        if len(named) < NAMED:
+            named.append(" of ".join(ids))
+
+    def label_claim(self, row: Row) -> Claim:
+        """The claim of a row of which the shape keeps text and label alone."""
+        text = document_text(row)
+        return Claim(same_text(text), self.positive(row), text)
 
     def leave_out(self, row: Row, carried: Collection[str]) -> None:
         """Count the fields of `row` that go nowhere."""

@@ -18,6 +18,7 @@ from prism_cli.adapters.shapes.base import (
     make_pair,
     rest,
 )
+from prism_cli.domain.contradictions import Claim
 from prism_cli.errors import RowError
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
@@ -99,6 +100,10 @@ class FlagEmbeddingWriter(Writer):
         """A label, and a score that is a number where there is one."""
         self._score.of(row)
         return "no label and no verdict" if self.positive(row) is None else None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Its text and its label."""
+        return self.label_claim(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """One row, or none where no document is positive: trainers draw one of `pos`."""

@@ -17,8 +17,9 @@ from prism_cli.adapters.shapes.base import (
     make_pair,
     rest,
 )
+from prism_cli.domain.contradictions import Claim, same_text
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row, json_type, string_field
+from prism_cli.rows.row import Row, document_text, json_type, string_field
 
 _QUERY = ("anchor", "query", "sentence1")
 _DOCUMENT = ("sentence2", "document", "positive")
@@ -27,8 +28,6 @@ _NEGATIVE = re.compile(r"negative(?:_([0-9]+))?")
 
 class TripletReader(Reader):
     """A positive, and no, one or many negatives: positive, negative or negative_1, negative_2, …"""
-
-    repeats = True
 
     def read(self, row: Row) -> list[Row]:
         """The positive's pair, then the negatives', by number.
@@ -96,6 +95,10 @@ class PairWriter(Writer):
         positive = self.positive(row)
         return None if positive else "no label and no verdict" if positive is None else "negative"
 
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Its text and its label."""
+        return self.label_claim(row)
+
     def write(self, rows: list[Row]) -> list[Row]:
         """One for one."""
         for row in rows:
@@ -119,6 +122,10 @@ class TripletWriter(Writer):
     def check(self, row: Row) -> str | None:
         """A label."""
         return "no label and no verdict" if self.positive(row) is None else None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Its text and its label."""
+        return self.label_claim(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """The rows of one query."""
@@ -155,6 +162,13 @@ class ScoredWriter(Writer):
         if self._score is not None:
             return None if self._score.of(row) is not None else f"no {self._score.name}"
         return "no label and no verdict" if self.positive(row) is None else None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Its text, with its score where that is written, else with its label."""
+        if self._score is None:
+            return self.label_claim(row)
+        text = document_text(row)
+        return Claim(same_text(text), self._score.of(row), text)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """One for one."""

@@ -15,7 +15,8 @@ from prism_cli.adapters.shapes.sentence_transformers import (
     TripletReader,
     TripletWriter,
 )
-from prism_cli.adapters.shapes.trec import QrelsReader, QrelsWriter, RunReader, RunWriter
+from prism_cli.adapters.shapes.trec import QrelsReader, RunReader
+from prism_cli.adapters.shapes.trec_writers import QrelsWriter, RunWriter
 from prism_cli.errors import RowError, UsageError
 from prism_cli.rows.row import Dropped, Row, string_field
 

@@ -12,15 +12,14 @@ from prism_cli.adapters.datasets.beir import (
     read_queries,
     text_lines,
 )
-from prism_cli.adapters.shapes.base import LABEL_FIELDS, Reader, ShapeSettings, Writer
+from prism_cli.adapters.shapes.base import Reader, ShapeSettings
 from prism_cli.domain.trec import (
+    check_trec_id,
     parse_judgement,
     parse_run_line,
-    render_judgement,
-    render_run_line,
 )
 from prism_cli.errors import MissingDataError, RowError, UsageError
-from prism_cli.rows.row import Dropped, Row, doc_id, number_field, query_id
+from prism_cli.rows.row import Dropped, Row
 from prism_cli.shards.spill import Spill
 
 _HEADER = "a header line"
@@ -152,87 +151,6 @@ class QrelsReader(Reader):
         return self._texts.pair(row["query_id"], row["doc_id"]) | row
 
 
-class RunWriter(Writer):
-    """A line for each pair row, best first within the adjacent rows of a query."""
-
-    grouped = True
-    lines = True
-
-    def __init__(self, settings: ShapeSettings) -> None:
-        super().__init__(settings)
-        self._score = settings.score_field("score")
-        self._tag = settings.tag
-        if self._tag.split() != [self._tag]:
-            raise UsageError(f"--tag {self._tag!r}: a run's tag has no blanks")
-
-    def check(self, row: Row) -> str | None:
-        """Ids without blanks, and a score."""
-        _check_ids(row)
-        number_field(row, "rank", 1, float("inf"))
-        if self._score.of(row) is None:
-            raise RowError(self._score.name, "expected a score; --score names another field")
-        return None
-
-    def write(self, rows: list[Row]) -> list[Row]:
-        """By score; where that was rounded to a tie, by `rank`, else as the rows came."""
-        best = sorted(rows, key=lambda row: (-(self._score.of(row) or 0), row.get("rank") or 0))
-        for row in rows:
-            self.leave_out(row, _ID_FIELDS | {self._score.row_field, "rank"})
-        return [
-            {
-                "query_id": query_id(row),
-                "doc_id": doc_id(row),
-                "rank": rank,
-                "score": self._score.of(row),
-            }
-            for rank, row in enumerate(best, 1)
-        ]
-
-    def render(self, row: Row) -> bytes:
-        """The line."""
-        return f"{render_run_line(**row, tag=self._tag)}\n".encode()
-
-
-class QrelsWriter(Writer):
-    """A judgement for each pair row: 1 or 0 by its verdict, else the grade of its label."""
-
-    lines = True
-
-    def check(self, row: Row) -> str | None:
-        """Ids without blanks, and a label."""
-        _check_ids(row)
-        return "no label and no verdict" if self.positive(row) is None else None
-
-    def write(self, rows: list[Row]) -> list[Row]:
-        """One for one."""
-        for row in rows:
-            self.leave_out(row, _ID_FIELDS | LABEL_FIELDS)
-        return [
-            {"query_id": query_id(row), "doc_id": doc_id(row), "grade": self._grade(row)}
-            for row in rows
-        ]
-
-    def render(self, row: Row) -> bytes:
-        """The line."""
-        return f"{render_judgement(**row)}\n".encode()
-
-    def _grade(self, row: Row) -> int:
-        label = str(row.get("source_label")).strip()
-        if not row.get("verdict") and label.lstrip("+-").isdecimal():
-            return int(label)
-        return int(bool(self.positive(row)))
-
-
-_ID_FIELDS = frozenset({"query_id", "doc_id", "query", "title", "document"})
-"""The texts stand behind the ids, in a corpus."""
-
-
-def _check_ids(row: Row) -> None:
-    for name, value in (("query_id", query_id(row)), ("doc_id", doc_id(row))):
-        if value.split() != [value]:
-            raise RowError(name, f"expected an id without blanks, found {value[:60]!r}")
-
-
 def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig").strip()
@@ -247,6 +165,10 @@ def _tabbed(path: Path) -> Iterator[tuple[str, str]]:
             continue
         if not tab or not name.strip() or not text.strip():
             raise MissingDataError(f"{path}:{number}: expected id, tab, query, found {line[:60]!r}")
+        try:
+            check_trec_id("id", name.strip())
+        except RowError as error:
+            raise MissingDataError(f"{path}:{number}: {error}") from None
         yield name.strip(), text.strip()
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from prism_cli.adapters.shapes.base import ShapeSettings
-from prism_cli.adapters.shapes.trec import QrelsReader, QrelsWriter, RunReader, RunWriter
+from prism_cli.adapters.shapes.trec import QrelsReader, RunReader
+from prism_cli.adapters.shapes.trec_writers import QrelsWriter, RunWriter
+from prism_cli.domain.metrics import ranked
 from prism_cli.errors import MissingDataError, RowError, UsageError
 from prism_cli.rows.row import Dropped
 
@@ -106,7 +108,37 @@ def pair(doc_id: str, **more: Any) -> Row:
     return {"query_id": "q1", "query": "q", "doc_id": doc_id, "document": "d", **more}
 
 
-def test_run_is_written_best_first_and_ranks_break_ties() -> None:
+def written_run(rows: list[Row], **settings: Any) -> list[tuple[str, float]]:
+    """(doc_id, score) in the order that trec_eval gives the lines."""
+    writer = RunWriter(ShapeSettings(**settings))
+    assert [writer.check(row) for row in rows] == [None] * len(rows)
+    lines = b"".join(map(writer.render, writer.write(rows))).decode().splitlines()
+    hits = [(line.split()[2], float(line.split()[4])) for line in lines]
+    assert [int(line.split()[3]) for line in lines] == [*range(1, len(lines) + 1)]
+    assert ranked(hits) == hits
+    return hits
+
+
+def test_run_holds_the_rerankers_order_where_scores_are_equal() -> None:
+    rows = [pair(one, score=1.0, rank=number) for number, one in enumerate("adcb", 1)]
+    assert written_run(rows)[0] == ("a", 1.0)
+    assert [doc_id for doc_id, _ in written_run(rows[::-1])] == ["a", "d", "c", "b"]
+    for row, logit in zip(rows, (19.0, 18.5, 18.0, 17.9), strict=True):
+        del row["rank"]
+        row["logit"] = logit
+    assert [doc_id for doc_id, _ in written_run(rows[::-1])] == ["a", "d", "c", "b"]
+    for row in rows:
+        del row["logit"]
+    assert [doc_id for doc_id, _ in written_run(rows)] == ["d", "c", "b", "a"]
+    assert written_run([pair("a", score=0.4), pair("b", score=0.9)]) == [("b", 0.9), ("a", 0.4)]
+
+
+def test_rank_of_the_reranker_does_not_order_another_fields_scores() -> None:
+    rows = [pair("a", teacher_score=0.1, rank=1), pair("b", teacher_score=0.9, rank=2)]
+    assert written_run(rows, score="teacher_score") == [("b", 0.9), ("a", 0.1)]
+
+
+def test_ranks_break_ties_of_scores_where_not_all_rows_have_one() -> None:
     writer = RunWriter(ShapeSettings(tag="mine"))
     rows = [
         pair("a", score=0.1, rank=4),
@@ -114,11 +146,32 @@ def test_run_is_written_best_first_and_ranks_break_ties() -> None:
         pair("c", score=0.9, rank=1, evidence="e"),
         pair("d", score=1),
     ]
-    assert [writer.check(row) for row in rows] == [None] * 4
-    assert b"".join(map(writer.render, writer.write(rows))) == (
-        b"q1 Q0 d 1 1.0 mine\nq1 Q0 c 2 0.9 mine\nq1 Q0 b 3 0.9 mine\nq1 Q0 a 4 0.1 mine\n"
-    )
+    found = b"".join(map(writer.render, writer.write(rows))).decode().splitlines()
+    assert [line.split()[2] for line in found] == ["d", "c", "b", "a"]
+    assert [found[place] for place in (0, 1, 3)] == [
+        "q1 Q0 d 1 1.0 mine", "q1 Q0 c 2 0.9 mine", "q1 Q0 a 4 0.1 mine",
+    ]  # fmt: skip
     assert writer.left_out == {"evidence": 1}
+    assert writer.figures == {"equal scores lowered to keep the order": 1}
+
+
+def test_document_that_stands_twice_is_written_once_at_its_better_place() -> None:
+    writer = RunWriter(ShapeSettings())
+    rows = [pair("a", score=0.2), pair("b", score=0.5), pair("a", score=0.9)]
+    assert [(one["doc_id"], one["score"]) for one in writer.write(rows)] == [("a", 0.9), ("b", 0.5)]
+    assert list(writer.examples.values()) == [["a of q1"]]
+
+
+def test_query_that_was_written_before_is_refused() -> None:
+    writer = RunWriter(ShapeSettings())
+    writer.write([pair("a", score=0.2)])
+    with pytest.raises(UsageError, match=r"query 'q1': .*--sort-queries"):
+        writer.write([pair("a", score=0.2)])
+    judgements = QrelsWriter(ShapeSettings())
+    judgements.write([pair("a", source_label="1")])
+    judgements.write([pair("a", source_label="1")])
+    with pytest.raises(UsageError, match="query 'q1', document 'a': judged 0 here"):
+        judgements.write([pair("a", source_label="0")])
 
 
 def test_judgement_is_the_verdict_or_the_grade() -> None:
@@ -141,6 +194,9 @@ def test_judgement_is_the_verdict_or_the_grade() -> None:
         (pair("a", score=0.5, rank="1"), "rank"),
         (pair("a b", score=0.5), "doc_id"),
         (pair("a", score=0.5) | {"query_id": "q\t1"}, "query_id"),
+        (pair("a\0b", score=0.5), "doc_id"),
+        (pair("a\x01", score=0.5), "doc_id"),
+        (pair("a", score=0.5, logit="x"), "logit"),
     ],
 )
 def test_row_that_is_no_line_of_a_run_is_told(row: Row, field: str) -> None:

@@ -1,0 +1,166 @@
+"""Pair rows as TREC's files: a run and judgements."""
+
+from itertools import pairwise
+from operator import itemgetter
+
+from prism_cli.adapters.shapes.base import LABEL_FIELDS, ShapeSettings, Writer
+from prism_cli.domain.contradictions import Claim
+from prism_cli.domain.trec import (
+    check_trec_id,
+    falling_scores,
+    render_judgement,
+    render_run_line,
+)
+from prism_cli.errors import RowError, UsageError
+from prism_cli.rows.adjacent import MAX_GROUP_ROWS
+from prism_cli.rows.row import Row, doc_id, number_field, query_id
+from prism_cli.shards.spill import SeenTexts
+
+
+class RunWriter(Writer):
+    """A line for each pair row, best first within the adjacent rows of a query.
+
+    The order is the reranker's: by `rank` where each row has its own, else by logit, else by score;
+    what is equal in all of these goes by document id, the greater first, as trec_eval has it. With
+    another field for the score, the order is that field's. Scores fall from line to line; see
+    `falling_scores`. A document that stands twice is written once, at its better place.
+    """
+
+    grouped = True
+    lines = True
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        super().__init__(settings)
+        self._score = settings.score_field("score")
+        self._tag = settings.tag
+        self._queries = SeenTexts()
+        self._number = 0
+        if self._tag.split() != [self._tag]:
+            raise UsageError(f"--tag {self._tag!r}: a run's tag has no blanks")
+
+    def check(self, row: Row) -> str | None:
+        """Ids without blanks, and a score."""
+        _check_ids(row)
+        number_field(row, "rank", 1, float("inf"))
+        number_field(row, "logit", float("-inf"), float("inf"))
+        if self._score.of(row) is None:
+            raise RowError(self._score.name, "expected a score; --score names another field")
+        return None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Nothing: labels have no place in a run, and `write` sees to repetitions."""
+        return Claim(id(row), None)
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """The lines of one query.
+
+        Raises:
+            UsageError: rows of the query were written before.
+        """
+        query = query_id(rows[0])
+        self._number += 1
+        if self._queries.conflicts(query.encode(), str(self._number).encode()):
+            raise UsageError(
+                f"query {query!r}: a run has one list a query, and its rows do not stand together "
+                f"(--sort-queries puts them so), differ in the query's text, or are more than "
+                f"{MAX_GROUP_ROWS}"
+            )
+        for row in rows:
+            self.leave_out(row, _ID_FIELDS | {self._score.row_field, "rank"})
+        best: dict[str, Row] = {}
+        for row in self._ordered(rows):
+            if best.setdefault(doc_id(row), row) is not row:
+                self.count(
+                    "documents that stood twice for a query, written once", doc_id(row), query
+                )
+        given = [self._score.of(row) or 0.0 for row in best.values()]
+        written = falling_scores(given)
+        if any(one > before for before, one in pairwise(given)):
+            self.count("queries whose scores go against rank or logit, which were followed", query)
+        lowered = sum(one != other for one, other in zip(given, written, strict=True))
+        if lowered:
+            self.figures["equal scores lowered to keep the order"] += lowered
+        return [
+            {"query_id": query, "doc_id": name, "rank": rank, "score": score}
+            for rank, (name, score) in enumerate(zip(best, written, strict=True), 1)
+        ]
+
+    def render(self, row: Row) -> bytes:
+        """The line."""
+        return f"{render_run_line(**row, tag=self._tag)}\n".encode()
+
+    def _ordered(self, rows: list[Row]) -> list[Row]:
+        own = self._score.name in ("score", "logit")
+        ranks = {row.get("rank") for row in rows} if own else set()
+        if len(ranks - {None}) == len(rows):
+            return sorted(rows, key=itemgetter("rank"))
+        by_logit = own and all(row.get("logit") is not None for row in rows)
+
+        def key(row: Row) -> tuple[float, float, float, str]:
+            score = self._score.of(row) or 0.0
+            rank = row.get("rank") if own else None
+            return row["logit"] if by_logit else score, score, -(rank or float("inf")), doc_id(row)
+
+        return sorted(rows, key=key, reverse=True)
+
+
+class QrelsWriter(Writer):
+    """A judgement for each pair row: 1 or 0 by its verdict, else the grade of its label.
+
+    Of a pair that stands twice one line is written, and none where the grades differ.
+    """
+
+    lines = True
+
+    def __init__(self, settings: ShapeSettings) -> None:
+        super().__init__(settings)
+        self._judged = SeenTexts()
+
+    def check(self, row: Row) -> str | None:
+        """Ids without blanks, and a label."""
+        _check_ids(row)
+        return "no label and no verdict" if self.positive(row) is None else None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Ids and grade."""
+        return Claim(doc_id(row), self._grade(row))
+
+    def write(self, rows: list[Row]) -> list[Row]:
+        """One for one.
+
+        Raises:
+            UsageError: the pair was written with another grade, among other rows of its query.
+        """
+        found = []
+        for row in rows:
+            self.leave_out(row, _ID_FIELDS | LABEL_FIELDS)
+            one = {"query_id": query_id(row), "doc_id": doc_id(row), "grade": self._grade(row)}
+            pair = f"{one['query_id']}\0{one['doc_id']}".encode()
+            if self._judged.conflicts(pair, str(one["grade"]).encode()):
+                raise UsageError(
+                    f"query {one['query_id']!r}, document {one['doc_id']!r}: judged {one['grade']} "
+                    "here, and otherwise before, among rows that do not stand together; "
+                    "--sort-queries puts them together, and such pairs are then left out"
+                )
+            found.append(one)
+        return found
+
+    def render(self, row: Row) -> bytes:
+        """The line."""
+        return f"{render_judgement(**row)}\n".encode()
+
+    def _grade(self, row: Row) -> int | None:
+        label = str(row.get("source_label")).strip()
+        if not row.get("verdict") and label.lstrip("+-").isdecimal():
+            return int(label)
+        positive = self.positive(row)
+        return None if positive is None else int(positive)
+
+
+_ID_FIELDS = frozenset({"query_id", "doc_id", "query", "title", "document"})
+"""The texts stand behind the ids, in a corpus."""
+
+
+def _check_ids(row: Row) -> None:
+    check_trec_id("query_id", query_id(row))
+    check_trec_id("doc_id", doc_id(row))

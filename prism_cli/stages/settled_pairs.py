@@ -1,0 +1,79 @@
+"""Pair rows without repetitions and contradictions among the adjacent rows of a query."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from prism_cli.domain.contradictions import NAMED, Claim, name_contradictions, settle
+from prism_cli.rows.adjacent import adjacent
+from prism_cli.rows.row import Dropped, Row
+
+
+class SettledPairs:
+    """Holds the rows that a stage makes against the rule of `settle`.
+
+    Attributes:
+        left_out: how many of the rows that came as a list, by reason. A row that was alone on its
+            line counts as dropped instead.
+    """
+
+    def __init__(self) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._named: list[str] = []
+        self._origins: dict[int, _Origin] = {}
+
+    def note(
+        self,
+        pairs: list[Row],
+        place: tuple[str, int],
+        *,
+        alone: bool,
+        unfit: Mapping[int, str] | None = None,
+    ) -> None:
+        """Remember where these rows come from, until `among` has passed them.
+
+        Args:
+            unfit: id() of a row -> why it is left out in any case; what it says counts all the
+                same.
+        """
+        for one in pairs:
+            self._origins[id(one)] = _Origin(place, alone, unfit.get(id(one)) if unfit else None)
+
+    def among(
+        self, rows: Iterator[Row], claim: Callable[[Row, bool], Claim]
+    ) -> Iterator[list[Row | Dropped]]:
+        """The rows in groups of one query, as they were noted, less those that do not stay."""
+        for group in adjacent(rows):
+            origins = [self._origins.pop(id(row)) for row in group]
+            reasons: list[str | None] = [None]
+            if len(group) > 1:
+                claims = [claim(row, one.alone) for row, one in zip(group, origins, strict=True)]
+                reasons = settle(claims)
+                if any(reasons) and len(self._named) < NAMED:
+                    places = [one.words for one in origins]
+                    self._named += name_contradictions(reasons, claims, places)
+            found: list[Row | Dropped] = []
+            for row, reason, origin in zip(group, reasons, origins, strict=True):
+                reason = reason or origin.unfit
+                if reason is None:
+                    found.append(row)
+                elif origin.alone:
+                    found.append(Dropped(reason))
+                else:
+                    self.left_out[reason] += 1
+            yield found
+
+    def figures(self) -> dict[str, object]:
+        """For the summary: contradictory pairs by name; {} where all rows stay."""
+        return {"contradictory, such as": "; ".join(self._named[:NAMED])} if self._named else {}
+
+
+class _Origin(NamedTuple):
+    place: tuple[str, int]
+    alone: bool
+    unfit: str | None
+
+    @property
+    def words(self) -> str:
+        file, line = self.place
+        return f"{file}:{line}"

@@ -1,0 +1,57 @@
+"""One pair with two answers."""
+
+import pytest
+
+from prism_cli.domain.contradictions import (
+    CONTRADICTORY,
+    REPEATED,
+    Claim,
+    name_contradictions,
+    pair_answer,
+    pair_key,
+    settle,
+)
+
+
+def test_all_rows_of_a_contradictory_pair_go_and_repetitions_leave_the_first() -> None:
+    claims = [
+        Claim("a", "yes"),
+        Claim("b", "yes"),
+        Claim("b", "yes"),
+        Claim("a", "no"),
+        Claim("a", "yes"),
+        Claim("c", None),
+        Claim("c", "no"),
+        Claim("b", "yes", "other"),
+    ]
+    reasons = settle(claims)
+    assert reasons == [
+        CONTRADICTORY, None, REPEATED, CONTRADICTORY, CONTRADICTORY, None, None, None,
+    ]  # fmt: skip
+    assert name_contradictions(reasons, claims, [f"f:{n}" for n in range(1, 9)]) == [
+        "f:1 (yes) and f:4 (no) and f:5 (yes)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [
+        ({"verdict": "no", "teacher_score": 0.9, "source_label": "1"}, "no"),
+        ({"verdict": None, "teacher_score": 0.51}, "yes"),
+        ({"teacher_score": 0.5}, "no"),
+        ({"source_label": "2"}, "yes"),
+        ({"source_label": "strange"}, None),
+        ({}, None),
+    ],
+)
+def test_answer_is_the_verdict_else_the_score_else_the_label(
+    row: dict[str, object], answer: str | None
+) -> None:
+    assert pair_answer(row) == answer
+
+
+def test_texts_that_differ_in_case_and_blanks_are_one_pair() -> None:
+    one = {"query": "Who  is it", "title": "A", "document": "b c"}
+    assert pair_key(one) == pair_key({"query": "who is it ", "document": "a B  C"})
+    assert pair_key(one) != pair_key(one | {"document": "b d"})
+    assert len(pair_key(one)) == 16

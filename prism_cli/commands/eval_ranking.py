@@ -129,6 +129,7 @@ def evaluate(
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
     from prism_cli.commands.row_run import print_json
+    from prism_cli.commands.wiring import check_model
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.load import load_config
     from prism_cli.errors import PrerequisiteError
@@ -150,6 +151,8 @@ def evaluate(
         "seed": common.seed,
     }
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
+    for name in config.models:
+        check_model("reranker", name)
     if not common.quiet:
         _tell(_model_line(config, given=bool(model)))
     found, missing = find_sets(folders, only_sets, data_dir, config, common)

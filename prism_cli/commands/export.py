@@ -70,6 +70,7 @@ def export(
     memory for each parameter.
     """
     from prism_cli.commands.row_run import print_json
+    from prism_cli.commands.wiring import check_model
     from prism_cli.errors import UsageError
     from prism_cli.exporting.quantizing import METHODS
     from prism_cli.exporting.request import ExportRequest
@@ -77,6 +78,8 @@ def export(
 
     if quantize is not None and quantize not in METHODS:
         raise UsageError(f"--quantize {quantize}: expected one of {', '.join(METHODS)}")
+
+    check_model("exported", model)
 
     def say(text: str) -> None:
         if not quiet:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
     from prism_cli.domain.rubric import JudgeTask
+    from prism_cli.errors import UsageError
     from prism_cli.ports import BatchBackend, CallBackend
     from prism_cli.rows.row import Row
     from prism_cli.shards.paid_rows import PaidRows
@@ -31,6 +32,8 @@ def teachers(
     """
     from prism_cli.adapters.providers.keys import check_keys
 
+    for spec in specs:
+        check_spec("teacher", spec, providers)
     check_keys(
         map(providers.named, specs), "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key"
     )
@@ -40,24 +43,17 @@ def teachers(
 def _teacher(
     spec: str, providers: "Catalog", device: str
 ) -> "BatchBackend | CallBackend | RowTeacher":
-    named = providers.named(spec)
-    if named is None:
-        if label := _source_label(spec):
-            from prism_cli.adapters.teachers.source_label import SourceLabelTeacher
+    if named := providers.named(spec):
+        from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 
-            return SourceLabelTeacher(label)
-        from prism_cli.adapters.teachers.load import load_teacher
+        return RerankTeacher(named)
+    if label := _source_label("teacher", spec, providers):
+        from prism_cli.adapters.teachers.source_label import SourceLabelTeacher
 
-        return load_teacher(spec, device)
-    from prism_cli.adapters.teachers.rerank_api import RerankTeacher
-    from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
-    from prism_cli.errors import UsageError
+        return SourceLabelTeacher(label)
+    from prism_cli.adapters.teachers.load import load_teacher
 
-    if named.api not in DIALECTS:
-        raise UsageError(
-            f"{spec}: speaks {named.api}, and cannot score; teachers speak {', '.join(DIALECTS)}"
-        )
-    return RerankTeacher(named)
+    return load_teacher(spec, device)
 
 
 def generator(
@@ -69,37 +65,48 @@ def generator(
         UsageError: `spec` names no generator.
         PrerequisiteError: its key or model is missing.
     """
+    check_spec("generator", spec, providers)
     if spec == "extractive":
         from prism_cli.adapters.generators.load import load_extractive
 
         return load_extractive(max_sentences, device)
     from prism_cli.domain.evidence_task import EvidenceTask
 
-    return _chat_generator(spec, EvidenceTask(), providers, device)
+    return _chat(spec, EvidenceTask(), providers, device)
 
 
 def rewriter(
     spec: str, task: "ChatTask", providers: "Catalog", *, device: str = "auto"
 ) -> "BatchBackend | CallBackend":
     """Who writes keywords: `extractive`, or a chat model; raises as `generator` does."""
+    check_spec("generator", spec, providers)
     if spec == "extractive":
         from prism_cli.adapters.generators.extractive_keywords import ExtractiveRewriter
 
         return ExtractiveRewriter(task)
-    return _chat_generator(spec, task, providers, device)
+    return _chat(spec, task, providers, device)
 
 
-def _chat_generator(
-    spec: str, task: "ChatTask", providers: "Catalog", device: str
-) -> "BatchBackend | CallBackend":
-    if not spec.startswith("hf:") and providers.named(spec) is None:
-        from prism_cli.errors import UsageError
+def check_spec(role: str, spec: str, providers: "Catalog") -> None:
+    """Hold a spec against what the option of `role` takes.
 
-        raise UsageError(
-            f"{spec}: no such generator; expected extractive, hf:smollm2, hf:PATH, hf:HUB_ID, or "
-            f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
-        )
-    return chat_model(spec, task, providers, device=device)
+    Raises:
+        UsageError: another kind of spec; tells what is taken, what it is, and a command that works.
+    """
+    from prism_cli.domain.model_specs import fits
+
+    named = providers.named(spec)
+    if not fits(role, spec, named.api if named else None):
+        raise _refused(role, spec, providers)
+
+
+def _refused(role: str, spec: str, providers: "Catalog") -> "UsageError":
+    from prism_cli.domain.model_specs import refusal
+    from prism_cli.errors import UsageError
+
+    named = providers.named(spec)
+    api = named.api if named else None
+    return UsageError(refusal(role, spec, api, sys.argv, providers.apis))
 
 
 def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
@@ -185,15 +192,11 @@ def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":
     """
     from prism_cli.adapters.providers.keys import check_keys
     from prism_cli.adapters.searchers.backend import SearchBackend
-    from prism_cli.adapters.searchers.dialects import DIALECTS
-    from prism_cli.errors import UsageError
 
+    check_spec("searcher", spec, providers)
     named = providers.named(spec if "/" in spec else f"{spec}/search")
-    if named is None or named.api not in DIALECTS:
-        raise UsageError(
-            f"--web {spec}: no such search; expected {', '.join(DIALECTS)}, or PROVIDER/search of "
-            "a provider whose api is one of these"
-        )
+    if named is None:
+        raise _refused("searcher", spec, providers)
     check_keys([named], "rows that have documents need no search and no key")
     return SearchBackend(named, results)
 
@@ -220,6 +223,8 @@ def judges(
     """
     from prism_cli.adapters.providers.keys import check_keys
 
+    for spec in specs:
+        check_spec("judge", spec, providers)
     check_keys(
         map(providers.named, specs), "`--judge source` takes the rows' own labels and needs no key"
     )
@@ -256,6 +261,13 @@ def chat_model(
         PrerequisiteError: its key is missing.
         ModelError: no such model in this process, or none that chats.
     """
+    check_spec("synthesizer", spec, providers)
+    return _chat(spec, task, providers, device)
+
+
+def _chat(
+    spec: str, task: "ChatTask", providers: "Catalog", device: str
+) -> "BatchBackend | CallBackend":
     from prism_cli.adapters.chat.load import load_chat
 
     return load_chat(spec, task, providers, device)
@@ -265,40 +277,38 @@ def rater(spec: str, providers: "Catalog", *, device: str = "auto") -> "BatchBac
     """Who rates contribution and evidence; raises as `load_rater`."""
     from prism_cli.adapters.judges.rater import load_rater
 
+    check_spec("rater", spec, providers)
     return load_rater(spec, providers, device)
 
 
 def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
     from prism_cli.adapters.chat.load import chat_backend
-    from prism_cli.errors import UsageError
 
-    named = providers.named(spec)
-    if named is not None:
+    check_spec("judge", spec, providers)
+    if named := providers.named(spec):
         if named.api == "openai":
             return chat_backend(named, task)
-        if named.api in ("openai-decisions", "systemone"):
-            return _decision(named, task.rubric, pack)
-        raise UsageError(f"{spec}: speaks {named.api}, and cannot judge")
-    if label := _source_label(spec):
+        return _decision(named, task.rubric, pack)
+    if label := _source_label("judge", spec, providers):
         return label
-    if spec.startswith(("hf:", "st:")):
-        from prism_cli.adapters.judges.local import load_local_judge
+    from prism_cli.adapters.judges.local import load_local_judge
 
-        return load_local_judge(spec, task)
-    raise UsageError(
-        f"{spec}: no such judge; expected source, source:GRADE (a number above 0), hf:PATH, "
-        "st:PATH, st:PATH:THRESHOLD, or PROVIDER/MODEL with a provider of "
-        f"{', '.join(providers.names)}"
-    )
+    return load_local_judge(spec, task)
 
 
-def _source_label(spec: str) -> "SourceLabelJudge | None":
-    """The reader of rows' own labels that `source` or `source:GRADE` names."""
+def _source_label(role: str, spec: str, providers: "Catalog") -> "SourceLabelJudge | None":
+    """The reader of rows' own labels that `source` or `source:GRADE` names.
+
+    Raises:
+        UsageError: the grade is no number above 0.
+    """
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
 
     name, colon, grade = spec.partition(":")
-    if name != "source" or (colon and not _is_grade(grade)):
+    if name != "source":
         return None
+    if colon and not _is_grade(grade):
+        raise _refused(role, spec, providers)
     return SourceLabelJudge(spec, float(grade) if colon else 1.0)
 
 

@@ -159,6 +159,7 @@ def rerank(
     _check_evidence(config, flags, common.sets)
     if query is not None:
         _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
+    wiring.check_model("reranker", config.model)
     find_shards([one for one in inputs if one != STDIN])  # before the model is loaded
     sources: list[str | Source] = list(inputs)
     if sort_queries:

@@ -65,6 +65,7 @@ def train(
     Before the first step it shows its plan: rows, lengths, steps, tokens, memory.
     """
     from prism_cli.commands.row_run import print_json
+    from prism_cli.commands.wiring import check_model
     from prism_cli.configs.load import load_config
     from prism_cli.configs.train import TrainConfig
     from prism_cli.engine.control import Control
@@ -80,6 +81,7 @@ def train(
         flags={"model": model, "max_steps": max_steps, "seed": common.seed},
         sets=common.sets,
     )
+    check_model("base", config.model)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
     quiet = common.quiet or not speaks
     run = common.output or Path("runs") / _name(size or common.recipe or "train")

@@ -1,6 +1,7 @@
 """Specs to adapters: with `paid_wiring` the one place that knows them all, each imported where it
 is asked for."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def eval_first_stage(
         ModelError: no such model, or none for this.
     """
     spec = config.first_stage
+    check_model("first_stage", spec.replace("{dataset}", data.name))
     if spec.startswith("st:"):
         from prism_cli.adapters.first_stages.bi_encoder import load_bi_encoder
         from prism_cli.shards.state import ledger_path
@@ -107,6 +109,31 @@ def _shape_settings(settings: dict[str, Any]) -> "ShapeSettings":
         if settings.get(name) is not None
     }
     return ShapeSettings(**settings | paths)
+
+
+def check_model(role: str, spec: str) -> None:
+    """Hold the spec of an option that takes bare paths and hub ids against what it takes.
+
+    A provider's model is known by its place in the provider files, as hub ids look alike.
+
+    Raises:
+        UsageError: another kind of spec; tells what is taken, what it is, and a command that works.
+    """
+    from pathlib import Path
+
+    from prism_cli.domain.model_specs import fits, refusal
+    from prism_cli.errors import UsageError
+
+    if Path(spec).exists():
+        return
+    api = None
+    if "/" in spec and ":" not in spec:
+        from prism_cli.configs.providers import load_providers
+
+        found = load_providers().named(spec)
+        api = found[0].api if found and found[1] in found[0].models else None
+    if not fits(role, spec, api):
+        raise UsageError(refusal(role, spec, api, sys.argv))
 
 
 def reranker(spec: str, **settings: Any) -> "Reranker":

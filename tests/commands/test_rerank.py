@@ -148,3 +148,22 @@ def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
     assert "evidence_top, threshold of the settings mean nothing" in done.stderr
     done = prism(*words, "--set", "evidence=false", "--max-evidence-tokens", "9", "--overwrite")
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("rerank {} --model st:minilm", "st:minilm is a sentence-transformers model"),
+        ("rerank {} --model=voyage/rerank-2.5", "is a reranker of a provider, for --teacher"),
+        ("train {} --model extractive", "for --generator of prism distill and rewrite-queries"),
+        ("export st:minilm", "MODEL st:minilm: expected a run directory"),
+        ("eval {} --model source", "source is the rows' own label, for --teacher of prism distill"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused_with_a_command_that_works(
+    rows: Path, command: str, told: str
+) -> None:
+    done = prism(*command.format(rows).split())
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Corrected: prism " in done.stderr

@@ -73,7 +73,7 @@ def test_a_missing_key_is_named() -> None:
     ("words", "told"),
     [
         ((), "generator: Field required"),
-        (("--generator", "nobody/model"), "no such generator"),
+        (("--generator", "nobody/model"), "expected extractive, hf:smollm2"),
         (("--generator", "hf:smollm2", "--reuse", "in.jsonl"), "--reuse"),
         (("--generator", "hf:smollm2", "--fraction", "2"), "fraction"),
     ],

@@ -192,7 +192,7 @@ def test_help_has_an_example_and_collect_points_to_it() -> None:
     ("words", "code", "told"),
     [
         ([], 2, "generator: Field required"),
-        (["--generator", "nobody/model"], 2, "no such chat model"),
+        (["--generator", "nobody/model"], 2, "--generator nobody/model: expected hf:smollm2"),
         (["--generator", "deepseek/deepseek-chat"], 3, "DEEPSEEK_API_KEY"),
         ([*LAB, "--reuse", "instructions.jsonl"], 2, "--against FILE"),
         ([*LAB, "--style", "rhyme"], 2, "styles"),

@@ -143,8 +143,8 @@ def test_a_query_without_a_page_is_dropped() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["queries.jsonl", "--web", "bing"], "--web bing: no such search; expected exa, tavily"),
-        (["queries.jsonl", "--web", "openai/gpt-5.4-mini"], "no such search"),
+        (["queries.jsonl", "--web", "bing"], "--web bing: expected exa, tavily"),
+        (["queries.jsonl", "--web", "openai/gpt-5.4-mini"], "is a chat model of a provider"),
         (["queries.jsonl", "--web", "tavily", "--results", "21"], "gives 20 results"),
         (["web"], "nothing to search for"),
         (["web", "queries.jsonl", "--reuse", "queries.jsonl"], "--reuse"),

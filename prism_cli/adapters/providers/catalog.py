@@ -59,6 +59,11 @@ class Catalog:
         """Of all providers."""
         return list(self._book.providers)
 
+    @property
+    def apis(self) -> dict[str, str]:
+        """How each provider is spoken to."""
+        return {name: provider.api for name, provider in self._book.providers.items()}
+
     def named(self, spec: str) -> Named | None:
         """The model of a spec; None where it names no provider that is known.
 

@@ -16,11 +16,7 @@ def load_teacher(spec: str, device: str = "auto") -> Teacher:
         ModelError: no such model, or neither a bi-encoder nor a cross-encoder.
     """
     if not spec.startswith("st:"):
-        hint = f"; did you mean st:{spec}?" if "/" in spec and ":" not in spec else ""
-        raise UsageError(
-            f"{spec}: no such teacher; expected st:minilm, st:PATH, st:HUB_ID, source "
-            f"or PROVIDER/MODEL with a provider of the provider file{hint}"
-        )
+        raise UsageError(f"{spec}: no such teacher; expected st:minilm, st:PATH or st:HUB_ID")
     path = st_path(spec)
     if st_kind(spec, path) == BI_ENCODER:
         return BiEncoderTeacher(TextEncoder(spec, path, device))

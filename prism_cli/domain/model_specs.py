@@ -1,0 +1,190 @@
+"""What each option takes as a model spec, what a spec is, and what to say where they do not fit.
+
+The one table of kinds and options; the adapters behind them are found in `commands`.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+
+KINDS = {
+    "hf": "a language model in this process",
+    "st": "a sentence-transformers model in this process",
+    "source": "the rows' own label",
+    "extractive": "the writer by rules, without a model",
+    "bm25": "a search by words",
+    "chats": "a chat model of a provider",
+    "scores": "a reranker of a provider",
+    "decides": "a decision model of a provider",
+    "searches": "a web search",
+}
+_APIS = {
+    "chats": ("openai",),
+    "decides": ("openai-decisions", "systemone"),
+    "scores": ("voyage", "cohere", "jina", "tei", "vllm-rerank"),
+    "searches": ("exa", "tavily"),
+}
+_SHORT = {
+    "smollm2": "hf",
+    "prism-tiny": "hf",
+    "minilm": "st",
+    "extractive": "extractive",
+    "bm25": "bm25",
+    "exa": "searches",
+    "tavily": "searches",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An option that takes specs.
+
+    Attributes:
+        takes: what, in words.
+        kinds: those of KINDS that fit.
+        example: a spec that works on any machine, or the one that is meant most often.
+        paths: whether a bare path or hub id fits too.
+    """
+
+    option: str
+    commands: tuple[str, ...]
+    takes: str
+    kinds: tuple[str, ...]
+    example: str
+    paths: bool = False
+
+
+_ANY_MODEL = "hf:prism-tiny (small, built in), PATH of a model or run, or a hub id"
+ROLES = {
+    "reranker": Role(
+        "--model", ("rerank", "eval"), _ANY_MODEL, ("hf",), "hf:prism-tiny", paths=True
+    ),
+    "base": Role(
+        "--model", ("train",), "hf:smollm2, PATH or a hub id", ("hf",), "hf:smollm2", paths=True
+    ),
+    "exported": Role(
+        "MODEL", ("export",), "a run directory, hf:smollm2, PATH or a hub id", ("hf",),
+        "hf:prism-tiny", paths=True,
+    ),
+    "teacher": Role(
+        "--teacher", ("distill",),
+        "st:minilm, st:PATH, st:HUB_ID, source (the rows' own label), or PROVIDER/MODEL of a "
+        "reranker API",
+        ("st", "source", "scores"), "st:minilm",
+    ),
+    "generator": Role(
+        "--generator", ("distill", "rewrite-queries"),
+        "extractive, hf:smollm2, hf:PATH, hf:HUB_ID, or PROVIDER/MODEL that chats",
+        ("extractive", "hf", "chats"), "extractive",
+    ),
+    "synthesizer": Role(
+        "--generator", ("collect synthesize",),
+        "hf:smollm2, hf:PATH, hf:HUB_ID, or PROVIDER/MODEL that chats", ("hf", "chats"),
+        "hf:smollm2",
+    ),
+    "judge": Role(
+        "--judge", ("relabel",),
+        "source, source:GRADE (a number above 0), hf:PATH, st:PATH, st:PATH:THRESHOLD, or "
+        "PROVIDER/MODEL that chats or decides",
+        ("source", "hf", "st", "chats", "decides"), "source",
+    ),
+    "rater": Role(
+        "--judge", ("eval quality",),
+        "hf:smollm2, hf:PATH, or PROVIDER/MODEL that chats or decides",
+        ("hf", "chats", "decides"), "hf:smollm2",
+    ),
+    "first_stage": Role(
+        "--first-stage", ("eval",), "bm25, st:minilm, st:PATH, st:HUB_ID or a TREC run file",
+        ("bm25", "st"), "bm25", paths=True,
+    ),
+    "searcher": Role(
+        "--web", ("collect",), "exa, tavily, or PROVIDER/search of a provider whose api is one of "
+        "these", ("searches",), "exa",
+    ),
+}  # fmt: skip
+
+
+def spec_kind(spec: str, api: str | None = None) -> str | None:
+    """The kind of KINDS that a spec is; None for a bare path, hub id or unknown word.
+
+    Args:
+        api: how the provider that the spec names is spoken to; None where it names none.
+    """
+    prefix, colon, _ = spec.partition(":")
+    if colon and prefix in ("hf", "st", "source"):
+        return prefix
+    if spec == "source":
+        return spec
+    if api is not None:
+        return _kind_of_api(api)
+    return _SHORT.get(spec)
+
+
+def _kind_of_api(api: str) -> str:
+    return next(kind for kind, apis in _APIS.items() if api in apis)
+
+
+def fits(role: str, spec: str, api: str | None) -> bool:
+    """Whether the option of `role` takes a spec of that kind."""
+    here, kind = ROLES[role], spec_kind(spec, api)
+    if kind is None:
+        return here.paths
+    # A short name without its prefix is no spec of a model in this process.
+    prefixed = kind not in ("hf", "st") or spec.startswith(f"{kind}:")
+    return kind in here.kinds and (prefixed or here.paths)
+
+
+def refusal(
+    role: str,
+    spec: str,
+    api: str | None,
+    argv: Sequence[str],
+    providers: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """What the option of `role` takes, what `spec` is instead, and a command that works.
+
+    Args:
+        argv: the command line as typed, from which the corrected one is made.
+        providers: names that may stand before the slash, and how each is spoken to.
+    """
+    here, kind = ROLES[role], spec_kind(spec, api)
+    told = f"{here.option} {spec}: expected {here.takes}"
+    if able := [one for one, spoken in providers.items() if _kind_of_api(spoken) in here.kinds]:
+        told += f" (providers: {', '.join(able)})"
+    if kind is not None and kind not in here.kinds:
+        others = [one for one in ROLES.values() if kind in one.kinds]
+        where = ", ".join(f"{one.option} of prism {' and '.join(one.commands)}" for one in others)
+        told += f"; {spec} is {KINDS[kind]}, for {where}"
+    corrected = _corrected(spec, _nearest(here, spec, kind, able), argv)
+    return f"{told}. Corrected: {corrected}" if corrected else told
+
+
+def _nearest(role: Role, spec: str, kind: str | None, providers: Sequence[str]) -> str:
+    """The spec of this role that was meant, most likely."""
+    if kind in role.kinds and kind in ("hf", "st"):
+        return f"{kind}:{spec}"
+    name = spec.partition(":")[2] if kind in ("hf", "st") and ":" in spec else spec
+    head, slash, model = name.partition("/")
+    near = get_close_matches(head, providers, 1)
+    if kind is None and slash and near:
+        return f"{near[0]}/{model}"
+    prefix = next((one for one in ("st", "hf") if one in role.kinds), None)
+    if kind in (None, "hf", "st") and slash and prefix and not role.paths:
+        return f"{prefix}:{name}"
+    return role.example
+
+
+def _corrected(spec: str, right: str, argv: Sequence[str]) -> str:
+    """The command line with the right spec; "" where the wrong one does not stand in it."""
+    typed = list(argv[1:])
+    words = [
+        right
+        if one == spec
+        else f"{one.removesuffix(spec)}{right}"
+        if one.endswith(f"={spec}")
+        else one
+        for one in typed
+    ]
+    return shlex.join(["prism", *words]) if words != typed else ""

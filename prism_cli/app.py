@@ -4,14 +4,27 @@ import difflib
 import errno
 import importlib
 import os
+import re
+import signal
 import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 import typer
 from typer import _click as click  # typer carries its own click; the package click may be absent
 from typer.core import TyperCommand, TyperGroup
 
 from prism_cli import __version__
-from prism_cli.errors import MissingPackageError, PrismError, StorageError
+from prism_cli.errors import (
+    InterruptedRunError,
+    MissingPackageError,
+    PrismError,
+    StorageError,
+    UsageError,
+)
+from prism_cli.terminal import Log, accept_all_signs
 
 # Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
@@ -49,6 +62,8 @@ GROUPS = {
     "Hand over": ("export", "convert"),
     "Settings and state": ("recipes", "status", "doctor", "ledger"),
 }
+SHORT = {"report", "recipes", "status", "doctor", "ledger"}
+"""Commands that answer at once: their lines need no date."""
 _ENVIRONMENT = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
     errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
@@ -123,18 +138,78 @@ def prism(
 
 def main() -> None:
     """Run `prism` and leave with its exit code."""
+    accept_all_signs()
+    words = sys.argv[1:]
+    log = _log(words)
+    if log is None:
+        sys.exit(_flushed(_run(words)))
+    with _terminated_as_interrupted():
+        try:
+            log.begin()
+            code = _run(words, plain=True)
+        except BrokenPipeError:
+            code = 141
+        try:
+            log.end(code)
+        except OSError:
+            code = code or 141
+    sys.exit(_flushed(code))
+
+
+def _log(words: Sequence[str]) -> Log | None:
+    """What dates the lines of a command that works for long and that nobody watches."""
+    shown = {"-h", "--help", "--version", "--dry-run"} & set(words)
+    command = next((word for word in words if not word.startswith("-")), "")
+    if shown or command not in COMMANDS.keys() - SHORT or sys.stderr.isatty():
+        return None
+    rest = words[words.index(command) + 1 :]
+    if rest and (command, rest[0]) in SECOND_WORDS:
+        command = f"{command} {rest[0]}"
+    quiet = any(word == "--quiet" or re.fullmatch("-[qv]*q[qv]*", word) for word in words)
+    return Log(command, words, quiet=quiet)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the block with words, where a command has no better use for it."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRunError(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(words: Sequence[str], *, plain: bool = False) -> int:
+    """The command's exit code.
+
+    Args:
+        plain: errors of the command line in one line, for a log.
+    """
     code = 0
     try:
+        for word in words:
+            if not word.isascii() and any("\ud800" <= sign <= "\udfff" for sign in word):
+                raise UsageError(f"{word!r}: is not {sys.getfilesystemencoding()}; rename the file")
         # Not `app()`: typer would end a closed pipe with 1.
         command = typer.main.get_command(app)
-        with command.make_context("prism", sys.argv[1:]) as context:
+        with command.make_context("prism", list(words)) as context:
             command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:
-        error.show()
         code = error.exit_code
+        if plain:
+            _told(error.format_message(), code)
+        else:
+            error.show()
     except (typer.Abort, KeyboardInterrupt):
         code = _told("stopped", 130)
     except BrokenPipeError:
@@ -143,7 +218,7 @@ def main() -> None:
         code = _told(str(error), error.exit_code)
     except Exception as error:
         code = _unexpected(error)
-    sys.exit(_flushed(code))
+    return code
 
 
 def _flushed(code: int) -> int:

@@ -10,6 +10,8 @@ PrismError
 │   ├── MissingDataError       3   an input, recipe data or corpus is not there or has nothing in it
 │   ├── ModelError             3   a model, tokenizer or checkpoint cannot be used
 │   └── StorageError           3   a disk is full or a path cannot be written
+│       └── DamagedFileError   3   a file of ours is not as it was written
+│           └── LostRepliesError 3   the ledger lacks replies that were paid for
 ├── ProviderError              5   a backend failed for now; the row stays pending
 ├── LimitReachedError          7   --max-cost or --max-seconds
 ├── LockedError               75   another run holds the output
@@ -91,6 +93,14 @@ class ModelError(PrerequisiteError):
 
 class StorageError(PrerequisiteError):
     """The file system refused a write (disk full, quota, permission)."""
+
+
+class DamagedFileError(StorageError):
+    """A ledger or a book of batches is not as it was written; says what can be done."""
+
+
+class LostRepliesError(DamagedFileError):
+    """The ledger lacks replies that earlier attempts paid for; nothing was asked."""
 
 
 class ProviderError(PrismError):

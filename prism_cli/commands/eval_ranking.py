@@ -172,6 +172,7 @@ def evaluate(
             missing=missing,
             overwrite=common.overwrite or common.fresh,
             fresh=common.fresh,
+            accept_lost_replies=common.accept_lost_replies,
             quiet=common.quiet,
             max_seconds=common.max_seconds,
             tell=(lambda _line: None) if common.quiet else _tell,

@@ -113,6 +113,30 @@ def merge(
         raise typer.Exit(done.exit_code)
 
 
+@app.command()
+def repair(path: Place = None, json: Json = False) -> None:
+    """Copy what a damaged ledger still holds to a new one; the damaged file is kept beside it."""
+    from prism_cli.commands.row_run import print_json
+    from prism_cli.shards.ledger_repair import repair_ledger
+
+    done = repair_ledger(_target(path))
+    held = f"{done.replies:,} replies ({done.refusals:,} refusals), which cost {done.usd:.4f} USD"
+    if done.aside is None:
+        print(f"{done.path}: nothing is damaged: {held}", file=sys.stderr)
+    else:
+        print(
+            f"{done.path}: {held}, could be read; {done.lost:,} that could be seen could not. "
+            f"Its outputs count {done.asked:,} replies asked. The damaged file is {done.aside}",
+            file=sys.stderr,
+        )
+        print(
+            "what is missing is asked, and paid, again; --reuse OUT takes what outputs hold",
+            file=sys.stderr,
+        )
+    if json:
+        print_json(done.to_json())
+
+
 def _ledger(path: Path | None) -> "LedgerFile":
     """The ledger that `path` means.
 

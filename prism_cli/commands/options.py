@@ -70,6 +70,13 @@ class Common:
     fresh: Annotated[
         bool, _option("--fresh", help="Do not use replies that the ledger already holds.")
     ] = False
+    accept_lost_replies: Annotated[
+        bool,
+        _option(
+            "--accept-lost-replies",
+            help="Go on though the ledger lacks replies that were paid for; pays for them again.",
+        ),
+    ] = False
     max_rejects: Annotated[
         float,
         _option(

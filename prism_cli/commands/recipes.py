@@ -29,8 +29,9 @@ def list_recipes() -> None:
 def show(name: Annotated[str, typer.Argument(help="STAGE/NAME, as `ls` prints it.")]) -> None:
     """Print a recipe."""
     from prism_cli.configs.recipes import find_recipe
+    from prism_cli.terminal import write_bytes
 
-    typer.echo(find_recipe("train", name).read_text(encoding="utf-8"), nl=False)
+    write_bytes(find_recipe("train", name).read_bytes())
 
 
 @app.command()

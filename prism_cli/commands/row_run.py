@@ -73,6 +73,7 @@ def work_rows(
         limit=common.limit,
         overwrite=common.overwrite or common.fresh or paid.retry_final,
         fresh=common.fresh,
+        accept_lost_replies=common.accept_lost_replies,
         max_rejects=common.max_rejects,
         fields=common.field_names,
         accept_pending=common.accept_pending,
@@ -109,5 +110,10 @@ def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
     """One JSON object on one line of standard output."""
     import orjson
 
-    stream = sys.stderr if to_stderr else sys.stdout
-    print(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS).decode(), file=stream)
+    from prism_cli.terminal import write_bytes
+
+    line = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+    if to_stderr:
+        print(line.decode(), end="", file=sys.stderr)
+    else:
+        write_bytes(line)

@@ -71,6 +71,7 @@ def train(
     from prism_cli.engine.control import Control
     from prism_cli.engine.live import remove_live
     from prism_cli.errors import UsageError
+    from prism_cli.terminal import count
 
     if size and common.recipe:
         raise UsageError(f"--size {size} and --recipe {common.recipe} both name a recipe; give one")
@@ -128,6 +129,7 @@ def train(
                 print_json(plan)
             return
         done = train_rows(request)
+    count(rows=done["counts"]["rows"], steps=done["figures"]["steps"])
     if speaks:
         remove_live(run)
     if not quiet:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from prism_cli import terminal
 from prism_cli.engine.batching import Batching
 from prism_cli.engine.calls import Calls, by_backend
 from prism_cli.engine.calls import Unanswered as Unanswered
@@ -162,6 +163,7 @@ class Answerer:
         for _, reply in done:
             self.tally.count(reply)
             self.control.spent_usd += reply.usage.usd
+        terminal.count(asked=len(done), usd=sum(reply.usage.usd for _, reply in done))
         self.on_commit()
 
     def ask(
@@ -248,6 +250,7 @@ class Answerer:
         if lost:
             self._lost[id(backend)] = backend.lost_calls
             self.tally.lost_calls += lost
+            terminal.count(lost_calls=lost)
             self.ledger.add_lost_calls(self._output, lost)
 
     def _batches(

@@ -100,6 +100,7 @@ class Papers:
         if previous and previous["config_fingerprint"] == now.config_fingerprint:
             now.attempts = previous["attempts"] + 1
             self._seconds_before = previous["seconds"]
+            now.usage = previous["usage"]
             if not previous["finished"]:
                 now.fresh_since = previous["fresh_since"]
                 before = previous["batch_plan"]

@@ -1,20 +1,21 @@
 """Inputs to outputs: plan the jobs, guard each by lock and manifest, work it, publish it whole."""
 
-import gc
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from prism_cli import terminal
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.batching import Batching
-from prism_cli.engine.control import Control
+from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Job, Line, own_jobs, plan_jobs, read_lines
 from prism_cli.engine.live import LiveRecord, live_path, remove_live
+from prism_cli.engine.lost_replies import refuse_lost_replies
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import SIDE_KINDS, Parts, side_path
 from prism_cli.engine.progress import Progress, shown_progress
@@ -45,6 +46,7 @@ class RunOptions:
         config: the resolved config; a change of it is refused unless `overwrite`.
         dependencies: other files that decide the rows (corpus, qrels).
         fields: contract name -> name in the input.
+        accept_lost_replies: go on where the ledger lacks replies that were paid for.
         retry_final: ask again what was refused for good before this run.
         max_cost: US dollars.
         batch: models that answer batch files are asked so.
@@ -55,6 +57,7 @@ class RunOptions:
     limit: int | None = None
     overwrite: bool = False
     fresh: bool = False
+    accept_lost_replies: bool = False
     max_rejects: float = DEFAULT_MAX_REJECTS
     fields: Mapping[str, str] = field(default_factory=dict)
     accept_pending: bool = False
@@ -91,7 +94,7 @@ def run_rows(
     try:
         with ExitStack() as stack:
             stack.enter_context(control.listening())
-            stack.enter_context(_rare_collections())
+            stack.enter_context(rare_collections())
             jobs = plan_jobs(
                 stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
             )
@@ -102,6 +105,7 @@ def run_rows(
                 summary.figures = stage.summary()
     finally:
         remove_spooled()
+        terminal.count(**summary.counts.ended())
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -156,6 +160,8 @@ class _Run:
         papers = self._papers(job)
         if self.finished(job, papers):
             return None
+        if not self.options.accept_lost_replies:
+            refuse_lost_replies(job.papers, ledger_path(_home(job)))
         fresh = self.options.fresh
         papers.begin(self._answering(papers).next_sequence if fresh else None)
         self._remove_leftovers(job)
@@ -219,9 +225,11 @@ class _Run:
             )
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
             with LiveRecord(job.papers, work.live, **self._place(job, papers)):
-                counts = work.run(self._lines(job, papers.measured))
+                try:
+                    counts = work.run(self._lines(job, papers.measured))
+                finally:
+                    self.summary.counts.add(work.counts)
             parts.finish()
-            self.summary.counts.add(counts)
             for reason, count in work.pending_reasons.items():
                 known = self.summary.pending_reasons.get(reason, 0)
                 self.summary.pending_reasons[reason] = known + count
@@ -276,7 +284,7 @@ class _Run:
 
     def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:
-            home = next(iter(papers.job.outputs.values())) if papers.job.outputs else None
+            home = _home(papers.job)
             self._ledger = ledger_path(home)
             self._answerer = Answerer(
                 self.stage.name,
@@ -311,12 +319,6 @@ class _Run:
                 yield row
 
 
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Rows are trees without cycles: looking for cycles at every 700th object costs a tenth."""
-    before = gc.get_threshold()
-    gc.set_threshold(50_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+def _home(job: Job) -> Path | None:
+    """The output beside which the ledger may lie."""
+    return next(iter(job.outputs.values())) if job.outputs else None

@@ -50,9 +50,19 @@ class Counts:
 
     def check(self) -> None:
         """Each row ended in exactly one place."""
-        ended = self.done + self.dropped.total() + self.rejected + self.pending
+        ended = self.ended()["rows"]
         if ended != self.rows:
             raise AssertionError(f"{self.rows} rows went in, {ended} are accounted for")
+
+    def ended(self) -> dict[str, int]:
+        """How many ended where, so far."""
+        ends = {
+            "done": self.done,
+            "dropped": self.dropped.total(),
+            "rejected": self.rejected,
+            "pending": self.pending,
+        }
+        return {"rows": sum(ends.values()), "written": self.written, **ends}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -145,6 +155,7 @@ class ShardWork:
             "through": through,
             "answered": answered,
             "moved": moved,
+            "asked": self.answerer.tally.asked,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
         }

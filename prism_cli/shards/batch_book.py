@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from prism_cli.errors import DamagedFileError
 from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
 
@@ -91,6 +92,14 @@ class BatchBook(DurableFile):
         super().__init__(path, _SCHEMA)
         with self._guarded():
             self._add_columns()
+
+    def _damaged(self, words: str) -> DamagedFileError:
+        return DamagedFileError(
+            f"{self.path}: damaged ({words}). It says which questions are in batches at a "
+            "provider; without it they would be sent again, so nothing is asked. Restore it from a "
+            "backup, or move it away when no batch is on its way: the next run with "
+            "--accept-lost-replies begins a new one"
+        )
 
     def intend(
         self,

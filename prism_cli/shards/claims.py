@@ -61,5 +61,17 @@ class Claims:
         return True
 
 
+def in_use(path: Path) -> bool:
+    """Whether another process has a claim in the file at `path`."""
+    if sys.platform == "win32" or not path.exists():
+        return False
+    with path.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EACCES, errno.EAGAIN)
+    return False
+
+
 def _place(key: bytes) -> int:
     return int.from_bytes(key[:8], "big") % _PLACES

@@ -9,11 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prism_cli.errors import StorageError
+from prism_cli.errors import DamagedFileError, StorageError
 from prism_cli.shards.creation import open_private
 from prism_cli.shards.state import is_network_file_system
 
 _BUSY_SECONDS = 60.0
+_CHECKED_BYTES = 64 << 20
+"""A larger file is not looked through when it is opened."""
+REPAIR_HINT = "`prism ledger repair {}` copies what can be read to a new one and deletes nothing"
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether sqlite found a file that is not as it was written."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class DurableFile:
@@ -40,7 +49,14 @@ class DurableFile:
             self._set_journal("DELETE" if network else "WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA cache_size = -32768")
+            if path.stat().st_size <= _CHECKED_BYTES:
+                (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise self._damaged(found)
             self._db.executescript(schema)
+
+    def _damaged(self, words: str) -> DamagedFileError:
+        return DamagedFileError(f"{self.path}: damaged ({words}); nothing more is asked")
 
     def close(self) -> None:
         """Release the file."""
@@ -80,6 +96,8 @@ class DurableFile:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                raise self._damaged(str(error)) from error
             raise StorageError(
                 f"{self.path}: cannot be used: {error}; what was committed before is kept. Check "
                 "space and permissions, then run the same command again"

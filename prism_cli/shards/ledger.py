@@ -5,15 +5,19 @@ asked for again. Commits are durable (synchronous FULL), so a reply survives kil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import orjson
 
+from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request, Usage
 from prism_cli.shards.clock import now_ms
-from prism_cli.shards.durable import DurableFile
-from prism_cli.shards.ledger_file import Entry
+from prism_cli.shards.durable import REPAIR_HINT, DurableFile
+from prism_cli.shards.ledger_file import Entry, checksum
 
 _LOOKUP_KEYS = 500
+_COUNTED_BYTES = 256 << 20
+"""In a larger file what is left is not counted for a message."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -25,7 +29,8 @@ CREATE TABLE IF NOT EXISTS replies (
     output_tokens INTEGER NOT NULL,
     usd REAL NOT NULL,
     created_ms INTEGER NOT NULL,
-    sequence INTEGER NOT NULL
+    sequence INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sequence (
     id INTEGER PRIMARY KEY CHECK (id = 0),
@@ -40,9 +45,14 @@ CREATE TABLE IF NOT EXISTS spent (
     lost_calls INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
-_KEEP = (
-    f"INSERT OR REPLACE INTO replies ({', '.join(Entry._fields)}) "
-    f"VALUES ({', '.join('?' * len(Entry._fields))})"
+_COLUMNS = (*Entry._fields, "checksum")
+_INSERT = f"INTO replies ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_KEEP = f"INSERT OR REPLACE {_INSERT}"
+_MERGE = f"INSERT {_INSERT} ON CONFLICT (key) DO NOTHING"
+_RESTORE = (
+    f"INSERT {_INSERT} ON CONFLICT (key) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[1:])} "
+    "WHERE excluded.sequence > sequence"
 )
 _NEXT = "UPDATE sequence SET last = max(last, ?) + 1"
 _SPEND = """
@@ -55,11 +65,22 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
 """
 _USABLE = "substr(value, 1, 11) <> CAST('{\"unusable\"' AS BLOB)"
 _SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
-_NO_USAGE = Usage()
-_MERGE = (
-    f"INSERT INTO replies ({', '.join(Entry._fields)}) "
-    f"VALUES ({', '.join('?' * len(Entry._fields))}) ON CONFLICT (key) DO NOTHING"
+_RESTORE_SPENT = (
+    "INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET "
+    + ", ".join(f"{name} = max({name}, excluded.{name})" for name in _SPENT)
 )
+_NO_USAGE = Usage()
+
+
+class Spent(NamedTuple):
+    """What an output cost."""
+
+    output: str
+    asked: int
+    input_tokens: int
+    output_tokens: int
+    usd: float
+    lost_calls: int
 
 
 @dataclass
@@ -95,12 +116,14 @@ class Ledger(DurableFile):
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
                 marks = ",".join("?" * len(part))
-                for key, value, refusal in self._db.execute(
-                    "SELECT key, value, refusal FROM replies "
+                for key, value, refusal, known in self._db.execute(
+                    "SELECT key, value, refusal, checksum FROM replies "
                     f"WHERE key IN ({marks}) AND sequence > ? "
                     f"AND (sequence > ? OR (refusal IS NULL AND {_USABLE}))",
                     (*part, after, refused_after),
                 ):
+                    if known != checksum(key, value, refusal):
+                        raise self._damaged("a reply has changed since it was committed")
                     found[key] = Reply(loads(value), refusal, _NO_USAGE)
         return found
 
@@ -147,7 +170,7 @@ class Ledger(DurableFile):
                 )
                 for asked, reply in answered
             ]
-            self._db.executemany(_KEEP, rows)
+            self._db.executemany(_KEEP, map(_checked, rows))
             self._db.execute(_SPEND, (output, *sums))
 
     def merge(self, entries: Sequence[Entry], counts: Merged) -> None:
@@ -158,7 +181,7 @@ class Ledger(DurableFile):
             sequence = self._next()
             for entry in entries:
                 new = entry._replace(sequence=max(sequence, entry.sequence))
-                if self._db.execute(_MERGE, new).rowcount:
+                if self._db.execute(_MERGE, _checked(new)).rowcount:
                     counts.new += 1
                     continue
                 here = self._db.execute(
@@ -168,6 +191,14 @@ class Ledger(DurableFile):
                     counts.known += 1
                 else:
                     counts.conflicts += 1
+            self._next(max((entry.sequence for entry in entries), default=0))
+
+    def restore(self, entries: Sequence[Entry], *spent: Spent) -> None:
+        """Take over what a damaged ledger held, in whatever order and as often as it comes; the
+        last state counts."""
+        with self._transaction():
+            self._db.executemany(_RESTORE, map(_checked, entries))
+            self._db.executemany(_RESTORE_SPENT, spent)
             self._next(max((entry.sequence for entry in entries), default=0))
 
     def add_lost_calls(self, output: str, count: int) -> None:
@@ -225,10 +256,37 @@ class Ledger(DurableFile):
                     "ALTER TABLE replies ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0"
                 )
                 self._db.execute("UPDATE replies SET sequence = created_ms")
+            if "checksum" not in self._columns("replies"):
+                self._db.execute(
+                    "ALTER TABLE replies ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0"
+                )
+                self._db.create_function("checksum", 3, checksum, deterministic=True)
+                self._db.execute("UPDATE replies SET checksum = checksum(key, value, refusal)")
             self._db.execute(
                 "INSERT OR IGNORE INTO sequence SELECT 0, ifnull(max(sequence), 0) FROM replies"
             )
 
     def _is_old(self) -> bool:
         begun = self._db.execute("SELECT 1 FROM sequence").fetchone()
-        return begun is None or "lost_calls" not in self._columns("spent")
+        return (
+            begun is None
+            or "lost_calls" not in self._columns("spent")
+            or "checksum" not in self._columns("replies")
+        )
+
+    def _damaged(self, words: str) -> DamagedFileError:
+        left = ""
+        if self.path.stat().st_size <= _COUNTED_BYTES:
+            from prism_cli.shards.ledger_repair import what_is_left
+
+            count, usd = what_is_left(self.path)
+            left = f"; about {count:,} replies, which cost {usd:.4f} USD, can still be read"
+        return DamagedFileError(
+            f"{self.path}: damaged ({words}){left}. Nothing more is asked. "
+            f"{REPAIR_HINT.format(self.path)}; --reuse OUT takes what finished outputs hold"
+        )
+
+
+def _checked(entry: Entry) -> tuple[Any, ...]:
+    """With its checksum."""
+    return (*entry, checksum(entry.key, entry.value, entry.refusal))

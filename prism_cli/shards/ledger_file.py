@@ -10,12 +10,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from zlib import crc32
 
 import orjson
 
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row, json_type, number_field, string_field
+from prism_cli.shards.durable import REPAIR_HINT, is_damage
 
 _MAGIC = b"SQLite format 3\0"
 _BUSY_SECONDS = 60.0
@@ -96,6 +98,11 @@ def read_entry(row: Row) -> Entry:
     )
 
 
+def checksum(key: bytes, value: bytes, refusal: str | None) -> int:
+    """Of what a reply says: a bit that the disk turned is no reply."""
+    return crc32((refusal or "").encode(), crc32(value, crc32(key)))
+
+
 def is_ledger_file(path: Path) -> bool:
     """Whether `path` is an sqlite file."""
     try:
@@ -146,6 +153,24 @@ class LedgerFile:
                 yield from map(Entry._make, page)
                 wanted["after"] = page[-1][0]
 
+    def has_replies(self) -> bool:
+        """Whether it holds any; a ledger that was begun and not made yet does not."""
+        tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'replies'")
+        return bool(tables and self._objects("SELECT 1 FROM replies LIMIT 1"))
+
+    def is_whole(self) -> bool:
+        """Whether sqlite finds nothing wrong, and no reply has changed since it was committed."""
+        try:
+            with self._opened() as db:
+                if db.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+                    return False
+                if "checksum" not in _names(db):
+                    return True
+                rows = db.execute("SELECT checksum, key, value, refusal FROM replies")
+                return all(known == checksum(*said) for known, *said in rows)
+        except MissingDataError:
+            return False
+
     def _objects(self, query: str, *values: Any) -> list[dict[str, Any]]:
         with self._opened() as db:
             cursor = db.execute(query, values)
@@ -158,7 +183,10 @@ class LedgerFile:
             with closing(self._connected()) as db:
                 yield db
         except (sqlite3.Error, OSError) as error:
-            raise MissingDataError(f"{self.path}: cannot be read as a ledger: {error}") from error
+            hint = f"; {REPAIR_HINT.format(self.path)}" if is_damage(error) else ""
+            raise MissingDataError(
+                f"{self.path}: cannot be read as a ledger: {error}{hint}"
+            ) from error
 
     def _connected(self) -> sqlite3.Connection:
         """In a folder that cannot be written sqlite reads only a file at rest."""
@@ -176,8 +204,12 @@ class LedgerFile:
 
 def _columns(db: sqlite3.Connection) -> list[str]:
     """Those of an entry; earlier versions ordered replies by time."""
-    has = {row[1] for row in db.execute("PRAGMA table_info(replies)")}
+    has = _names(db)
     return [name if name != "sequence" or name in has else "created_ms" for name in Entry._fields]
+
+
+def _names(db: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in db.execute("PRAGMA table_info(replies)")}
 
 
 def _number(row: Row, name: str) -> float:

@@ -16,6 +16,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
+from prism_cli.engine.lost_replies import refuse_lost_replies
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError, UsageError
@@ -45,7 +46,7 @@ from prism_cli.reporting.ranking import bars_by_set, page
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
-from prism_cli.shards.state import state_directory
+from prism_cli.shards.state import LEDGER_NAME, state_directory
 from prism_cli.shards.writer import sweep_folder, whole_file
 
 PICTURE = "ndcg.svg"
@@ -88,7 +89,9 @@ def evaluate(
             return EvalSummary(read_metrics(path), path, True)
         papers = _papers(path, sets, models, options)
         home = state_directory(path)
-        answerer = Answerer("eval", lambda: Ledger(home / "ledger.sqlite"), control)
+        if not options.accept_lost_replies:
+            refuse_lost_replies(path, home / LEDGER_NAME)
+        answerer = Answerer("eval", lambda: Ledger(home / LEDGER_NAME), control)
         stack.callback(answerer.close)
         papers.begin(answerer.next_sequence if options.fresh else None)
         sweep_folder(path.parent)

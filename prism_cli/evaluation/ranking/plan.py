@@ -77,6 +77,7 @@ class EvalOptions:
     missing: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     fresh: bool = False
+    accept_lost_replies: bool = False
     quiet: bool = False
     max_seconds: float | None = None
     tell: Callable[[str], None] = lambda _line: None

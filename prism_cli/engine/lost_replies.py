@@ -1,0 +1,76 @@
+"""Replies that were paid for, and a ledger without them: said before they are paid for again.
+
+A ledger that is missing or empty looks like a new one. What earlier attempts wrote beside their
+outputs says that it is not.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prism_cli.engine.live import read_live
+from prism_cli.engine.papers import output_id
+from prism_cli.errors import LostRepliesError
+from prism_cli.shards.ledger_file import LedgerFile
+from prism_cli.shards.manifest import manifest_path, read_manifest
+
+_MANIFEST = ".manifest.json"
+
+
+def refuse_lost_replies(output: Path, ledger: Path) -> None:
+    """Refuse to work on `output` where `ledger` lacks replies that it was made with.
+
+    Args:
+        output: whose name manifest and live record carry.
+
+    Raises:
+        LostRepliesError: they would be asked and paid for again.
+        MissingDataError: the ledger is damaged.
+    """
+    made = read_manifest(manifest_path(output)) or {}
+    paid = _paid(output, made)
+    if not ledger.is_file():
+        if paid:
+            raise _refusal(output, paid, f"{ledger} is not there")
+        return
+    if not ledger.stat().st_size:
+        for other, count in _paid_beside(output):
+            raise _refusal(other, count, f"{ledger} is empty")
+        return
+    if not paid:
+        return
+    file = LedgerFile(ledger)
+    if not file.has_replies():
+        raise _refusal(output, paid, f"{ledger} holds none")
+    if made:
+        # None is counted where the output was moved: its replies are there all the same.
+        for row in file.spent(output_id(output, made["config_fingerprint"])):
+            if row["asked"] < paid:
+                raise _refusal(output, paid, f"{ledger} counts only {row['asked']:,} of them")
+
+
+def _paid(output: Path, made: Mapping[str, Any]) -> int:
+    """Replies that all attempts asked for, as far as they told."""
+    told = [(made.get("usage") or {}).get("asked", 0)]
+    told.append((read_live(output) or {}).get("asked", 0))
+    return max(int(one) for one in told if isinstance(one, int | float))
+
+
+def _paid_beside(output: Path) -> Iterator[tuple[Path, int]]:
+    names = {output.name} | {
+        path.name.removesuffix(_MANIFEST) for path in output.parent.glob(f"*{_MANIFEST}")
+    }
+    for name in sorted(names):
+        one = output.with_name(name)
+        count = _paid(one, read_manifest(manifest_path(one)) or {})
+        if count:
+            yield one, count
+
+
+def _refusal(output: Path, paid: int, why: str) -> LostRepliesError:
+    return LostRepliesError(
+        f"{output}: earlier attempts asked for {paid:,} replies, and {why}: they would be asked, "
+        "and paid for, again, so nothing is asked. Restore the ledger with its -wal file, or set "
+        "PRISM_STATE to its folder; `prism ledger repair` copies what a damaged one holds; "
+        "--reuse OUT takes what finished outputs hold; --accept-lost-replies goes on without them"
+    )

@@ -1,0 +1,194 @@
+"""What a damaged ledger still holds, into a new one. Nothing is deleted."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prism_cli.errors import LockedError, MissingDataError, RowError
+from prism_cli.shards.claims import in_use
+from prism_cli.shards.ledger import Ledger, Spent
+from prism_cli.shards.ledger_file import Entry, LedgerFile, checked_entry, checksum
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.salvage import Salvage, Value
+from prism_cli.shards.writer import sync_directory
+
+_GROUP_ROWS = 2000
+_ASIDE = ".damaged-"
+_BESIDE = ("", "-wal", "-shm")
+_OLDEST_COLUMNS = len(Entry._fields) - 1
+_SPENT_COLUMNS = (5, 6)
+
+
+@dataclass
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        replies, refusals: in the ledger now.
+        usd: what they cost.
+        asked: replies that its outputs count, as far as that can be read.
+        lost: replies that can be seen and not be read, about.
+        aside: where the damaged file is now; None where nothing was damaged.
+    """
+
+    path: str
+    replies: int = 0
+    refusals: int = 0
+    usd: float = 0.0
+    asked: int = 0
+    lost: int = 0
+    aside: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def repair_ledger(path: Path) -> Repaired:
+    """Copy what can be read to a new ledger, and move the damaged file aside.
+
+    Args:
+        path: the ledger; where it is not there, or empty, that which was moved aside last.
+
+    Raises:
+        MissingDataError: there is nothing to read.
+        LockedError: a run uses it.
+    """
+    with output_lock(path):
+        if in_use(path.with_suffix(".claims")):
+            raise LockedError(f"{path}: a run is asking for replies; repair it when that has ended")
+        _finish_moving(path)
+        source = path if _size(path) else _newest_aside(path)
+        if source is None:
+            raise MissingDataError(
+                f"{path}: no ledger, or an empty one, and none was moved aside: there is nothing "
+                "to copy. What outputs hold can be used by --reuse OUT; --accept-lost-replies "
+                "begins anew, and pays again"
+            )
+        if source == path and LedgerFile(path).is_whole() and not _holds_more(path):
+            return _counted(path)
+        made = path.with_name(path.name + ".repair")
+        for end in _BESIDE:
+            Path(f"{made}{end}").unlink(missing_ok=True)
+        lost = _copy(source, made)
+        done = _counted(made)
+        done.path, done.lost = str(path), lost
+        done.aside = str(_move_aside(path) if path.exists() else source)
+        made.replace(path)
+        sync_directory(path.parent)
+    return done
+
+
+def what_is_left(path: Path) -> tuple[int, float]:
+    """How many replies of a damaged ledger can be read, about, and what they cost."""
+    found: dict[bytes, float] = {}
+    salvage = Salvage(path)
+    for record in salvage.records():
+        entry = _entry(record)
+        if entry is not None:
+            found[entry.key] = entry.usd
+    return len(found), sum(found.values())
+
+
+def _holds_more(path: Path) -> bool:
+    """Whether there are replies that sqlite does not see: behind a damaged place of its log it
+    believes nothing, and finds nothing wrong."""
+    known = {entry.key for entry in LedgerFile(path).entries()}
+    entries = map(_entry, Salvage(path).records())
+    return any(entry is not None and entry.key not in known for entry in entries)
+
+
+def _copy(source: Path, made: Path) -> int:
+    """Fill the ledger at `made`; how many replies were lost."""
+    ledger = Ledger(made)
+    try:
+        salvage, group, bad = Salvage(source), list[Entry](), 0
+        for record in salvage.records():
+            entry, spent = _entry(record), _spent(record)
+            if entry is not None:
+                group.append(entry)
+            elif spent is not None:
+                ledger.restore([], spent)
+            elif len(record) >= _OLDEST_COLUMNS and isinstance(record[0], bytes):
+                bad += 1
+            if len(group) == _GROUP_ROWS:
+                ledger.restore(group)
+                group = []
+        ledger.restore(group)
+    finally:
+        ledger.close()
+    return bad + salvage.lost
+
+
+def _entry(record: list[Value]) -> Entry | None:
+    """The reply that a record holds, unchanged since it was committed; None for other records."""
+    missing = len(Entry._fields) - len(record)
+    if missing > 1 or len(record) > len(Entry._fields) + 1:
+        return None
+    columns = list(record)
+    if missing == 1:  # of a version that had no sequence
+        columns.append(columns[-1])
+    known = columns.pop() if len(columns) > len(Entry._fields) else None
+    try:
+        entry = checked_entry(Entry(*columns))  # type: ignore[arg-type]
+    except (RowError, TypeError, AttributeError):
+        return None
+    entry = entry._replace(value=record[1])  # type: ignore[arg-type]
+    same = known is None or known == checksum(entry.key, entry.value, entry.refusal)
+    return entry if same else None
+
+
+def _spent(record: list[Value]) -> Spent | None:
+    """What an output cost, where a record holds that."""
+    if len(record) not in _SPENT_COLUMNS or not isinstance(record[0], str):
+        return None
+    output, numbers = record[0], record[1:]
+    if "#" not in output or not all(isinstance(one, int | float) for one in numbers):
+        return None
+    if len(numbers) < len(Spent._fields) - 1:
+        numbers.append(0)
+    return Spent(output, *numbers)  # type: ignore[arg-type]
+
+
+def _counted(path: Path) -> Repaired:
+    file, done = LedgerFile(path), Repaired(str(path))
+    for row in file.models():
+        done.replies += row["replies"]
+        done.refusals += row["refusals"]
+        done.usd += row["usd"]
+    done.asked = sum(row["asked"] for row in file.spent())
+    return done
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _asides(path: Path) -> Iterator[tuple[int, Path]]:
+    for one in path.parent.glob(f"{path.name}{_ASIDE}*"):
+        number = one.name.removeprefix(f"{path.name}{_ASIDE}")
+        if number.isdigit():
+            yield int(number), one
+
+
+def _newest_aside(path: Path) -> Path | None:
+    return max(_asides(path), default=(0, None))[1]
+
+
+def _move_aside(path: Path) -> Path:
+    number = max(_asides(path), default=(0, path))[0] + 1
+    aside = path.with_name(f"{path.name}{_ASIDE}{number}")
+    os.replace(path, aside)
+    _finish_moving(path)
+    return aside
+
+
+def _finish_moving(path: Path) -> None:
+    """What belongs to the file that was moved aside last follows it, also after a kill."""
+    aside = _newest_aside(path)
+    if aside is not None and not path.exists():
+        for end in _BESIDE[1:]:
+            if os.path.exists(f"{path}{end}"):
+                os.replace(f"{path}{end}", f"{aside}{end}")

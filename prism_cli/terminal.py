@@ -1,0 +1,180 @@
+"""Standard output and error of a command: any sign can be written, and where nobody watches, each
+line on standard error has a date and the command, between a first and a last line.
+"""
+
+import codecs
+import io
+import os
+import platform
+import re
+import shlex
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TextIO
+
+_PLAIN = {
+    "…": "...", "–": "-", "—": "-", "−": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->",
+    "×": "x", "≤": "<=", "≥": ">=", "•": "*", "·": "*", "✓": "ok",
+}  # fmt: skip
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+_SECRET_WORD = re.compile(r"(?i)((?:key|token|secret|password)=)[^\s&]+|(://)[^\s/@]+(?=@)")
+_SHORTEST_SECRET = 6
+
+_amounts: Counter[str] = Counter()
+
+
+def count(**amounts: float) -> None:
+    """Add to what the last line tells: rows, written, dropped, rejected, pending, steps; asked,
+    lost_calls, usd."""
+    for name, amount in amounts.items():
+        _amounts[name] += amount  # type: ignore[assignment]
+
+
+def accept_all_signs() -> None:
+    """What a stream's encoding lacks is written plainly or as an escape, and ends no command."""
+    codecs.register_error("prism", _written_plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="prism")
+
+
+def write_bytes(content: bytes) -> None:
+    """To standard output as they are: what programs read is UTF-8, whatever people's terminals
+    take."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+class Log:
+    """The lines of one command on a standard error that is no terminal.
+
+    Args:
+        name: the command, as in "prism NAME".
+        words: its command line.
+        quiet: without the first and the last line.
+    """
+
+    def __init__(self, name: str, words: Sequence[str], *, quiet: bool) -> None:
+        self._name = name
+        self._words = words
+        self._quiet = quiet
+        self._began = time.monotonic()
+        self._before = sys.stderr
+
+    def begin(self) -> None:
+        """Take over standard error, and write the first line."""
+        _amounts.clear()
+        sys.stderr = _DatedLines(self._before, f"prism {self._name}")
+        if not self._quiet:
+            from prism_cli import __version__
+
+            line = shlex.join(["prism", *map(_without_secrets, self._words)])
+            print(
+                f"started: {line} (version {__version__}, host {platform.node()}, "
+                f"process {os.getpid()})",
+                file=sys.stderr,
+            )
+
+    def end(self, code: int) -> None:
+        """Write the last line, and give standard error back."""
+        try:
+            if not self._quiet:
+                told = [f"ended with exit code {code} after {time.monotonic() - self._began:.1f} s"]
+                print(", ".join(told + _told_amounts()), file=sys.stderr)
+            sys.stderr.flush()
+        finally:
+            sys.stderr = self._before
+
+
+class _DatedLines(io.TextIOBase):
+    """Whole lines go to `stream`, each behind date and `name`; blank ones do not."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+        self._line = ""
+        self._lock = threading.RLock()
+        again = (f"{name}: ", f"{name.partition(' ')[2]}: ", "prism: ")
+        self._said = re.compile("|".join(map(re.escape, again)))
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            *lines, self._line = (self._line + text).split("\n")
+            for line in lines:
+                self._put(line)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._lock:
+            self._stream.flush()
+
+    def close(self) -> None:
+        """The stream is not ours to close."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self._stream.errors
+
+    @property
+    def buffer(self) -> io.BufferedIOBase:
+        return self._stream.buffer  # type: ignore[return-value]
+
+    @property
+    def name(self) -> str:
+        return "<stderr>"
+
+    def _put(self, line: str) -> None:
+        line = line.rpartition("\r")[2]  # bars of libraries write over themselves
+        if line.strip():
+            now = datetime.now().astimezone().isoformat(timespec="seconds")
+            said = self._said.match(line)
+            line = line[said.end() :] if said else line
+            self._stream.write(f"{now} {self._name}: {line}\n")
+
+
+def _told_amounts() -> list[str]:
+    """What came of it, as far as it was counted."""
+    told = []
+    for name, words in (
+        ("rows", "rows in"), ("written", "rows out"), ("dropped", "dropped"),
+        ("rejected", "rejected"), ("pending", "pending"), ("steps", "steps"),
+        ("asked", "replies asked"),
+    ):  # fmt: skip
+        if name in _amounts and (_amounts[name] or name in ("rows", "written")):
+            told.append(f"{_amounts[name]:,} {words}")
+    if "asked" in _amounts:
+        told.append(f"{_amounts['usd']:.4f} USD")
+        told.append(f"{_amounts['lost_calls']:,} lost calls")
+    return told
+
+
+def _written_plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    escaped = (
+        _PLAIN.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in text
+    )
+    return "".join(escaped), error.end
+
+
+def _without_secrets(word: str) -> str:
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
+            word = word.replace(value, "***")
+    return _SECRET_WORD.sub(lambda found: f"{found[1] or found[2]}***", word)

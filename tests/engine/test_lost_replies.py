@@ -1,0 +1,138 @@
+"""A ledger that lacks what was paid for is not taken for a new one in silence."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.errors import LostRepliesError, MissingDataError
+from tests.door import prism
+from tests.factories import make_pairs, write_jsonl
+from tests.fakes import ScoreStage, ScriptedBatch
+
+OUT = Path("out.jsonl")
+LEDGER = Path(".prism/ledger.sqlite")
+Lose = Callable[[], object]
+
+
+def score(backend: ScriptedBatch | None = None, out: Path = OUT, **more: Any) -> int:
+    """Questions that were asked."""
+    backend = backend or ScriptedBatch()
+    run_rows(ScoreStage(backend), ["in.jsonl"], RunOptions(output=out, quiet=True, **more))
+    return sum(map(len, backend.asked))
+
+
+def stop_after(batches: int) -> ScriptedBatch:
+    def stop(number: int) -> None:
+        if number == batches:
+            raise MissingDataError("as if stopped")
+
+    return ScriptedBatch(before_batch=stop)
+
+
+LOST: dict[str, Lose] = {
+    "missing": LEDGER.unlink,
+    "empty": lambda: LEDGER.write_bytes(b""),
+    "without replies": lambda: score_elsewhere("none"),
+}  # fmt: skip
+
+
+def score_elsewhere(name: str) -> None:
+    """A ledger that was begun, in place of ours."""
+    from prism_cli.shards.ledger import Ledger
+
+    LEDGER.unlink()
+    Ledger(LEDGER).close()
+
+
+@pytest.fixture(autouse=True)
+def rows() -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(30))
+
+
+@pytest.mark.parametrize("lose", LOST.values(), ids=LOST.keys())
+def test_an_unfinished_output_is_not_paid_for_again_unasked(lose: Lose) -> None:
+    with pytest.raises(MissingDataError):
+        score(stop_after(2))
+    lose()
+    backend = ScriptedBatch()
+    for _ in range(2):  # refusing changes nothing
+        with pytest.raises(LostRepliesError, match="earlier attempts asked for 16 replies"):
+            score(backend)
+    assert backend.asked == []
+    assert score(accept_lost_replies=True) == 30
+
+
+@pytest.mark.parametrize("lose", LOST.values(), ids=LOST.keys())
+def test_a_finished_output_that_is_made_anew_is_not_paid_for_again_unasked(lose: Lose) -> None:
+    assert score() == 30
+    lose()
+    assert score() == 0  # finished: nothing is asked
+    with pytest.raises(LostRepliesError, match="--accept-lost-replies"):
+        score(overwrite=True)
+    write_jsonl(Path("in.jsonl"), make_pairs(31))
+    with pytest.raises(LostRepliesError, match="asked for 30 replies"):
+        score()
+    assert score(accept_lost_replies=True) == 31
+    assert score(overwrite=True) == 0
+
+
+def test_an_older_copy_of_the_ledger_is_noticed() -> None:
+    with pytest.raises(MissingDataError):
+        score(stop_after(1))
+    shutil.copy(LEDGER, "copy.sqlite")
+    with pytest.raises(MissingDataError):
+        score(stop_after(2))
+    shutil.copy("copy.sqlite", LEDGER)
+    with pytest.raises(LostRepliesError, match="counts only 8 of them"):
+        score()
+
+
+def test_an_empty_ledger_beside_other_paid_outputs_is_noticed() -> None:
+    score()
+    LEDGER.write_bytes(b"")
+    with pytest.raises(LostRepliesError, match=r"out\.jsonl: earlier attempts"):
+        score(out=Path("other.jsonl"))
+
+
+def test_a_new_start_is_silent() -> None:
+    LEDGER.parent.mkdir()
+    LEDGER.touch()  # as a kill before the first table leaves it
+    assert score() == 30
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    shutil.copy(OUT, elsewhere / "theirs.jsonl")
+    shutil.copy("out.jsonl.manifest.json", elsewhere / "theirs.jsonl.manifest.json")
+    # Rows from somebody else, with their papers: their ledger is not expected here.
+    assert score(out=elsewhere / "new.jsonl") == 30
+
+
+def test_a_folder_that_was_moved_goes_on() -> None:
+    Path("here").mkdir()
+    with pytest.raises(MissingDataError):
+        score(stop_after(2), out=Path("here/out.jsonl"))
+    Path("here").rename("there")
+    assert score(out=Path("there/out.jsonl")) == 14
+
+
+def test_repair_as_typed() -> None:
+    score()
+    content = bytearray(LEDGER.read_bytes())
+    content[:100] = bytes(100)
+    LEDGER.write_bytes(content)
+    refused = prism("ledger", "stats")
+    assert refused.returncode == 3
+    assert "`prism ledger repair .prism/ledger.sqlite`" in refused.stderr.replace(
+        str(Path.cwd()) + "/", ""
+    )
+    done = prism("ledger", "repair", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "30 replies (0 refusals), which cost 0.0000 USD, could be read" in done.stderr
+    assert '"lost":0' in done.stdout
+    assert Path(".prism/ledger.sqlite.damaged-1").read_bytes() == content
+    assert score(overwrite=True) == 0
+    again = prism("ledger", "repair", LEDGER)
+    assert "nothing is damaged: 30 replies" in again.stderr

@@ -1,0 +1,156 @@
+"""Streams that lack signs, and lines that a log file keeps."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from prism_cli.app import COMMANDS
+from tests.door import prism
+from tests.factories import make_pairs, read_jsonl, write_jsonl
+
+ROOT = Path(__file__).parent.parent
+ENCODINGS = ["ascii", "latin-1", "cp1252"]
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d prism ([a-z -]+): (.+)")
+NAME = "größe 長城 😀"
+
+
+def typed(*words: str | Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "prism_cli", *map(str, words)]
+    return subprocess.run(command, env=env, capture_output=True, timeout=120)
+
+
+@pytest.fixture
+def rows() -> Path:
+    pairs = [
+        row | {"query": f"{NAME} {number % 4}", "source": NAME, "teacher_score": number / 20}
+        for number, row in enumerate(make_pairs(20, query_id=None))
+    ]
+    return write_jsonl(Path(f"{NAME}.jsonl"), pairs)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_help_of_every_command_is_shown_whatever_the_stream_takes(encoding: str) -> None:
+    script = (
+        "import sys\nfrom prism_cli import app\n"
+        "for word in sys.argv[1:]:\n"
+        "    sys.argv = ['prism', *word.split(), '--help']\n"
+        "    try:\n        app.main()\n"
+        "    except SystemExit as left:\n        assert left.code == 0, word\n"
+    )
+    words = [*COMMANDS, "eval quality", "eval labels", "collect synthesize", "ledger repair", ""]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], env=env, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"Usage: ") == len(words)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_names_that_the_stream_lacks_are_escaped(rows: Path, encoding: str) -> None:
+    for words in (
+        ("sample", rows, "-o", "s.jsonl"),
+        ("convert", rows, "-o", "c.jsonl"),
+        ("split", rows, "-o", f"{NAME}-split"),
+        ("status", f"{NAME}-split"),
+        ("status", f"{NAME}-absent"),
+        ("recipes", "ls"),
+    ):
+        done = typed(*words, encoding=encoding)
+        assert done.returncode in (0, 3), done.stderr
+        assert b"Traceback" not in done.stderr
+        (done.stdout + done.stderr).decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_rows_and_objects_on_standard_output_are_utf_8_always(rows: Path, encoding: str) -> None:
+    done = typed("convert", rows, "-o", "-", encoding=encoding)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == read_jsonl(rows)
+    told = typed("convert", rows, "-o", f"{NAME}.out.jsonl", "--json", encoding=encoding)
+    assert json.loads(told.stdout.decode())["outputs"] == [f"{NAME}.out.jsonl"]
+    shown = typed("recipes", "show", "train/2b", encoding=encoding)
+    assert shown.stdout == (ROOT / "recipes/train/2b.toml").read_bytes()
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    done = prism("convert", os.fsdecode(b"gr\xf6sse.jsonl"))
+    assert done.returncode == 2
+    assert "rename the file" in done.stderr
+
+
+def test_each_line_of_a_log_has_date_and_command_between_a_first_and_a_last(rows: Path) -> None:
+    done = prism("convert", rows, "-o", "out.jsonl")
+    lines = [STAMP.fullmatch(line) for line in done.stderr.splitlines()]
+    assert all(line and line[1] == "convert" for line in lines)
+    said = [line[2] for line in lines if line]
+    assert said[0].startswith(f"started: prism convert '{rows}' -o out.jsonl (version ")
+    assert f"process {os.getpid()})" in said[0]
+    assert re.fullmatch(
+        r"ended with exit code 0 after \d+\.\d s, 20 rows in, 20 rows out", said[-1]
+    )
+    assert "20 rows in, 20 rows out, in" in said[1]
+
+
+def test_an_error_is_between_them_too() -> None:
+    for words, code in ((("convert", "absent.jsonl"), 3), (("convert", "--no-such"), 2)):
+        done = prism(*words)
+        assert done.returncode == code
+        first, *errors, last = done.stderr.splitlines()
+        assert "started: prism convert" in first
+        assert errors
+        assert all(" prism convert: error: " in line for line in errors)
+        assert f"ended with exit code {code} after" in last
+
+
+def test_quiet_says_nothing_but_errors(rows: Path) -> None:
+    assert prism("convert", rows, "-o", "out.jsonl", "-q").stderr == ""
+    refused = prism("convert", "absent.jsonl", "-qv")
+    (line,) = refused.stderr.splitlines()
+    assert STAMP.fullmatch(line)
+    assert "absent.jsonl" in line
+
+
+def test_what_answers_at_once_has_no_dates(rows: Path) -> None:
+    assert prism("status", "absent").stderr.startswith("prism: error: absent")
+    assert prism("convert", "--help").stderr == ""
+
+
+def test_no_key_is_in_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_API_KEY", "sk-planted-0815")
+    words = ("--set", "a=https://me:pass-word@host/v1?key=abc&x=1", "sk-planted-0815", "token=xyz")
+    first = prism("convert", "absent.jsonl", *words).stderr.splitlines()[0]
+    for secret in ("sk-planted-0815", "pass-word", "abc", "xyz"):
+        assert secret not in first
+    assert "host/v1" in first
+    assert "&x=1" in first
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_told_with_what_came_of_the_run(number: signal.Signals) -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(400))
+    runner = ROOT / "tests" / "stage_runner.py"
+    words = ["score", "in.jsonl", "-o", "out.jsonl", "--kind", "batch", "--log", "asked.log"]
+    command = [sys.executable, str(runner), *words, "--seconds", "0.05"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    give_up = time.monotonic() + 30
+    while not Path("asked.log").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    last = said.splitlines()[-1]
+    assert re.search(
+        rf"prism score: ended with exit code {128 + number} after [\d.]+ s, 0 rows in, 0 rows out, "
+        r"[1-9]\d* replies asked, 0\.0000 USD, 0 lost calls",
+        last,
+    )

@@ -26,11 +26,12 @@ MAY_IMPORT = {
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
         "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
-        "reranker", "terminal",
+        "reranker", "files", "terminal",
     },
-    "configs": {"configs"},
+    "configs": {"configs", "files"},
+    "files": {"files"},
     "rows": {"rows"},
-    "shards": {"shards", "rows", "ports"},
+    "shards": {"shards", "files", "rows", "ports"},
     "engine": {"engine", "rows", "shards", "ports", "terminal"},
     "stages": {
         "engine.stage", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "reporting": {"reporting", "domain"},
     "quickstart": {"quickstart"},
     "adapters": {
-        "adapters", "configs.providers", "ports", "rows", "domain", "modeling", "shards",
+        "adapters", "configs.providers", "files", "ports", "rows", "domain", "modeling", "shards",
     },
 }  # fmt: skip
 STDLIB = sys.stdlib_module_names
@@ -62,6 +63,7 @@ PLAIN = {
     "domain": set[str](),
     "engine": {"orjson", "rich"},
     "errors": set[str](),
+    "files": {"zstandard"},
     "mteb": set[str](),
     "ports": set[str](),
     "ranking": set[str](),

@@ -121,13 +121,11 @@ def relabel(
 def _rubric(config: "RelabelConfig") -> str | None:
     """Raises MissingDataError where the file of another rubric cannot be read."""
     from prism_cli.errors import MissingDataError
+    from prism_cli.files.text import read_text
 
     if config.rubric is None:
         return None
-    try:
-        text = Path(config.rubric).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MissingDataError(f"{config.rubric}: the rubric cannot be read: {error}") from None
+    text = read_text(Path(config.rubric))
     if not text.strip():
         raise MissingDataError(f"{config.rubric}: the rubric is empty")
     return text

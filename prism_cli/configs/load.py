@@ -17,13 +17,15 @@ from pydantic import BaseModel, ValidationError
 from prism_cli.configs.base import StageConfig
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
-from prism_cli.errors import ConfigError
+from prism_cli.errors import ConfigError, MissingDataError
+from prism_cli.files.lines import LIMIT_VARIABLE
+from prism_cli.files.text import read_text
 
 Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
 DEFAULTS = "defaults"
 """The table of prism.toml whose keys hold for every stage that has them."""
-RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT"}
+RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT", LIMIT_VARIABLE}
 
 
 def load_config(
@@ -94,8 +96,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: unreadable, or not TOML, with the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_text(path))
+    except MissingDataError as error:
+        raise ConfigError([str(error)]) from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: {error}"]) from error
 
 

@@ -13,8 +13,6 @@ from prism_cli.rows.ids import ids_as_text
 from prism_cli.rows.row import Row, json_type
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_LINE_BYTES = 64 << 20
-"""What one row may weigh, so that memory stays bounded whatever the input."""
 _SAFE_DEPTH = 200
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
@@ -48,12 +46,10 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
     Raises:
         RowError: not UTF-8, a byte order mark, not JSON (NaN and NUL included), torn, not an
             object, a key twice in one object, an integer that 64 bits (an id: 2^53) do not hold,
-            a mapped field next to its own name, or MAX_LINE_BYTES and more.
+            or a mapped field next to its own name.
     """
     if type(raw) is Unreadable:
         raise RowError(raw.field, raw.reason)
-    if len(raw) >= MAX_LINE_BYTES:
-        raise RowError("", f"a line of more than {MAX_LINE_BYTES >> 20} MiB; it is cut in `raw`")
     try:
         row = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

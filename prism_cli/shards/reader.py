@@ -3,35 +3,28 @@
 Other formats than JSON lines (CSV, Parquet, JSON arrays, documents) are told by a file's name.
 """
 
-import gzip
-import io
 import os
 import sys
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-import zstandard
-
 from prism_cli.errors import ChangedInputError, MissingDataError, RowError
-from prism_cli.rows.decode import MAX_LINE_BYTES, decode_row
+from prism_cli.files.compressed import is_compressed
+from prism_cli.files.lines import byte_lines, reading, too_long
+from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.formats import ROW_SUFFIXES, Format, format_of, numbered_lines
 from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
 from prism_cli.shards.formats.documents import documents_in, is_document
 from prism_cli.shards.measured import Measured, size_and_change
-from prism_cli.shards.zstd import ZstdFile
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
 SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
 MANIFEST_SUFFIX = ".manifest.json"
 STDIN = "-"
-_PACKED = (".gz", ".zst")
-_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
 _CHUNK_BYTES = 1 << 20
 
 
@@ -72,7 +65,7 @@ class Shard:
     @property
     def packed(self) -> bool:
         """Whether its bytes are compressed."""
-        return self.path.suffix in _PACKED
+        return is_compressed(self.path)
 
     def numbered(
         self, seen: Measured | None = None, fields: Mapping[str, str] | None = None
@@ -89,7 +82,7 @@ class Shard:
             ChangedInputError: the file is no longer what `seen` measured.
         """
         kind = self.format
-        rows = numbered_lines(self.path, self.name, kind, fields or {}, _open)
+        rows = numbered_lines(self.path, self.name, kind, fields or {})
         if rows is None:
             return enumerate(self.lines(seen), 1)
         return self._watched(rows, seen)
@@ -97,48 +90,32 @@ class Shard:
     def _watched(
         self, rows: Iterator[tuple[int, bytes]], seen: Measured | None
     ) -> Iterator[tuple[int, bytes]]:
-        number = 0
-        try:
-            for number, raw in rows:
-                yield number, raw
-        except _DAMAGE as error:
-            raise MissingDataError(
-                f"{self.name}: the compressed data is damaged after row {number} ({error}); "
-                "nothing was published. Restore the file and run the same command again"
-            ) from error
+        with reading(self.name, "row") as place:
+            for place.last, raw in rows:
+                yield place.last, raw
         if seen:
             self._hold_still(seen, may_grow=False)
 
     def lines(self, seen: Measured | None = None) -> Iterator[bytes]:
         """The lines, split on \\n only, each with its line end.
 
-        A line beyond MAX_LINE_BYTES comes cut there, for `decode_row` to refuse.
+        A line above the limit comes as `Unreadable`, for `decode_row` to refuse.
 
         Args:
             seen: stop at its bytes, so that a file which grows meanwhile is read as measured.
 
         Raises:
-            MissingDataError: a compressed stream that is damaged; names the last good line.
+            MissingDataError: see `byte_lines`.
             ChangedInputError: the file is no longer what `seen` measured.
         """
-        number, left = 0, seen.bytes if seen and not self.packed else sys.maxsize
-        with _open(self.path) as file:
-            try:
-                for line in iter(partial(file.readline, MAX_LINE_BYTES), b""):
-                    number += 1
-                    size = len(line)
-                    if size == MAX_LINE_BYTES and not line.endswith(b"\n"):
-                        left -= _skip_line(file)
-                    left -= size
-                    if left <= 0:
-                        yield line[:left] if left else line
-                        break
-                    yield line
-            except _DAMAGE as error:
-                raise MissingDataError(
-                    f"{self.name}: the compressed data is damaged after line {number} ({error}); "
-                    "nothing was published. Restore the file and run the same command again"
-                ) from error
+        left = seen.bytes if seen and not self.packed else sys.maxsize
+        for line in byte_lines(self.path, self.name):
+            left -= line.size
+            raw = Unreadable(line.raw, "", too_long()) if line.cut else line.raw
+            if left <= 0:
+                yield raw[:left] if left else raw
+                break
+            yield raw
         if seen:
             self._hold_still(seen)
 
@@ -253,24 +230,6 @@ def _is_shard(path: Path) -> bool:
         and (name.endswith(SUFFIXES) or format_of(path) not in ("lines", "documents"))
         and not name.endswith((*SIDE_FILES, MANIFEST_SUFFIX))
     )
-
-
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return io.BufferedReader(gzip.open(path, "rb"), _CHUNK_BYTES)
-    if path.suffix == ".zst":
-        return io.BufferedReader(ZstdFile(path), _CHUNK_BYTES)
-    return path.open("rb", buffering=_CHUNK_BYTES)
-
-
-def _skip_line(file: BinaryIO) -> int:
-    """Read up to the end of the line; how many bytes that were."""
-    skipped = 0
-    while part := file.readline(_CHUNK_BYTES):
-        skipped += len(part)
-        if part.endswith(b"\n"):
-            break
-    return skipped
 
 
 def _spooled(stream: BinaryIO) -> Shard:

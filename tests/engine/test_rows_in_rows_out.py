@@ -127,8 +127,7 @@ def test_torn_last_line_is_named_and_a_whole_one_without_line_end_is_kept(tmp_pa
 def test_line_of_a_megabyte_is_a_row_and_one_beyond_the_limit_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prism_cli.shards.reader.MAX_LINE_BYTES", 2 << 20)
-    monkeypatch.setattr("prism_cli.rows.decode.MAX_LINE_BYTES", 2 << 20)
+    monkeypatch.setenv("PRISM_MAX_LINE_BYTES", str(2 << 20))
     big, huge = make_pair(0, document="y" * (1 << 20)), make_pair(1, document="z" * (5 << 20))
     given = write_jsonl(tmp_path / "in.jsonl", [big, huge, make_pair(2)])
     out = tmp_path / "out.jsonl"
@@ -136,7 +135,8 @@ def test_line_of_a_megabyte_is_a_row_and_one_beyond_the_limit_is_not(
     assert out.read_bytes() == jsonl([big, make_pair(2)])
     (rejected,) = rejects(out)
     assert rejected["line"] == 2
-    assert "more than 2 MiB" in rejected["reason"]
+    assert "more than 2097152 bytes" in rejected["reason"]
+    assert len(rejected["raw"]) == 1 << 16
 
 
 def test_line_separators_inside_text_do_not_split_rows(tmp_path: Path) -> None:

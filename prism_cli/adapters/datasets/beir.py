@@ -1,20 +1,20 @@
 """A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv; read as streams, held to its format.
 
-The one place that knows `_id`. Every file may be gzipped (.gz); line ends may be CRLF, and a byte
-order mark is passed over.
+The one place that knows `_id`. Every file may be compressed (.gz, .zst, .bz2, .xz); line ends may
+be CRLF, and a byte order mark is passed over.
 """
 
-import codecs
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from prism_cli.domain.trec import check_trec_id, parse_judgement
 from prism_cli.errors import MissingDataError, RowError
-from prism_cli.rows.decode import decode_row
+from prism_cli.files.compressed import COMPRESSED, plain_name
+from prism_cli.files.lines import byte_lines, too_long
+from prism_cli.files.text import text_lines
+from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
 
@@ -49,12 +49,8 @@ class BeirSet:
     @property
     def splits(self) -> list[str]:
         """The splits that have judgements, by name."""
-        names = {
-            path.name.removesuffix(".gz").removesuffix(".tsv")
-            for path in (self.folder / "qrels").glob("*.tsv*")
-            if path.name.endswith((".tsv", ".tsv.gz"))
-        }
-        return sorted(names)
+        names = (plain_name(path) for path in (self.folder / "qrels").glob("*.tsv*"))
+        return sorted({name.removesuffix(".tsv") for name in names if name.endswith(".tsv")})
 
     def files(self, split: str) -> list[Path]:
         """The files that decide what this split says.
@@ -137,20 +133,24 @@ class BeirSet:
         return list(missing)
 
     def _part(self, name: str) -> Path:
-        for path in (self.folder / name, self.folder / f"{name}.gz"):
-            if path.is_file():
-                return path
+        if path := _present(self.folder / name):
+            return path
         raise MissingDataError(
             f"{self.folder}: no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl and "
             "qrels/SPLIT.tsv"
         )
 
     def _qrels(self, split: str) -> Path:
-        for name in (f"{split}.tsv", f"{split}.tsv.gz"):
-            if (self.folder / "qrels" / name).is_file():
-                return self.folder / "qrels" / name
+        if path := _present(self.folder / "qrels" / f"{split}.tsv"):
+            return path
         have = f"it has {', '.join(self.splits)}" if self.splits else "qrels/ has no .tsv file"
         raise MissingDataError(f"{self.folder}: no split {split!r}; {have}")
+
+
+def _present(path: Path) -> Path | None:
+    """The file, plain or compressed; None where it is not there."""
+    names = (path.with_name(path.name + suffix) for suffix in ("", *COMPRESSED))
+    return next((one for one in names if one.is_file()), None)
 
 
 def read_corpus(path: Path) -> Iterator[Passage]:
@@ -217,39 +217,14 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(_byte_lines(path), 1):
-        if not line.strip():
+    for number, line in enumerate(byte_lines(path), 1):
+        if not line.raw.strip():
             continue
         where = f"{path}:{number}"
         try:
-            yield where, decode_row(line)
+            yield where, decode_row(Unreadable(line.raw, "", too_long()) if line.cut else line.raw)
         except RowError as error:
             raise _bad(where, error.field, error.reason) from None
-
-
-def _byte_lines(path: Path) -> Iterator[bytes]:
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        number = 0
-        try:
-            for number, line in enumerate(file, 1):
-                yield line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise MissingDataError(
-                f"{path}: the compressed data is damaged after line {number} ({error})"
-            ) from error
-
-
-def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file without their ends; a byte order mark is passed over.
-
-    Raises:
-        MissingDataError: not UTF-8, or damaged.
-    """
-    for number, line in enumerate(_byte_lines(path), 1):
-        try:
-            yield line.decode().rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise _bad(f"{path}:{number}", "", f"not UTF-8 at byte {error.start}") from None
 
 
 def _identifier(row: Row, where: str) -> str:

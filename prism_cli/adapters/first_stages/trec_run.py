@@ -7,6 +7,7 @@ from pathlib import Path
 from prism_cli.domain.metrics import ranked
 from prism_cli.domain.trec import parse_run_line
 from prism_cli.errors import MissingDataError, RowError
+from prism_cli.files.text import text_lines
 
 DATASET = "{dataset}"
 """Stands for a data set's name where each has its own file."""
@@ -60,17 +61,16 @@ class TrecRunFirstStage:
 
     def _read(self, wanted: set[str]) -> dict[str, dict[str, float]]:
         run: dict[str, dict[str, float]] = {}
-        with self.path.open(encoding="utf-8", errors="backslashreplace") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    query_id, doc_id, score = parse_run_line(line)
-                    if query_id in wanted:
-                        hits = run.setdefault(query_id, {})
-                        if doc_id in hits:
-                            raise RowError("", f"{doc_id!r} stands twice for query {query_id!r}")
-                        hits[doc_id] = score
-                except RowError as error:
-                    raise MissingDataError(f"{self.path}:{number}: {error}") from None
+        for number, line in enumerate(text_lines(self.path), 1):
+            if not line.strip():
+                continue
+            try:
+                query_id, doc_id, score = parse_run_line(line)
+                if query_id in wanted:
+                    hits = run.setdefault(query_id, {})
+                    if doc_id in hits:
+                        raise RowError("", f"{doc_id!r} stands twice for query {query_id!r}")
+                    hits[doc_id] = score
+            except RowError as error:
+                raise MissingDataError(f"{self.path}:{number}: {error}") from None
         return run

@@ -10,7 +10,6 @@ from prism_cli.adapters.datasets.beir import (
     read_corpus,
     read_qrels,
     read_queries,
-    text_lines,
 )
 from prism_cli.adapters.shapes.base import Reader, ShapeSettings
 from prism_cli.domain.trec import (
@@ -19,6 +18,7 @@ from prism_cli.domain.trec import (
     parse_run_line,
 )
 from prism_cli.errors import MissingDataError, RowError, UsageError
+from prism_cli.files.text import text_lines
 from prism_cli.rows.row import Dropped, Row
 from prism_cli.shards.spill import Spill
 

@@ -1,9 +1,10 @@
 """Inputs that are no JSON lines, told by their names, as numbered JSON lines."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
+from prism_cli.files.compressed import is_compressed, open_bytes, plain_name
 from prism_cli.shards.formats.documents import document_lines, is_document
 from prism_cli.shards.formats.json_array import array_lines, holds_array
 from prism_cli.shards.formats.parquet import parquet_lines
@@ -11,7 +12,6 @@ from prism_cli.shards.formats.table import table_lines
 
 Format = Literal["lines", "csv", "tsv", "json", "parquet", "documents"]
 _BY_SUFFIX: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".json": "json"}
-_PACKED = (".gz", ".zst")
 ROW_SUFFIXES = (".csv", ".tsv", ".parquet", ".json")
 """Of files of rows, besides JSON lines."""
 
@@ -23,12 +23,14 @@ def format_of(path: Path) -> Format:
         return "documents"
     if name.endswith(".parquet"):
         return "parquet"
-    return _BY_SUFFIX.get(Path(_unpacked(name)).suffix, "lines")
+    return _BY_SUFFIX.get(Path(plain_name(path)).suffix, "lines")
 
 
 def stem_of(path: Path) -> str:
     """The name of an input without what tells its format."""
-    return Path(_unpacked(path.name)).stem if path.is_file() else path.name
+    if not path.is_file():
+        return path.name
+    return Path(path.stem if is_compressed(path) else path.name).stem
 
 
 def numbered_lines(
@@ -36,7 +38,6 @@ def numbered_lines(
     name: str,
     kind: Format,
     fields: Mapping[str, str],
-    opened: Callable[[Path], BinaryIO],
 ) -> Iterator[tuple[int, bytes]] | None:
     """(number, JSON line) for each row; None where the file holds one object a line as it is.
 
@@ -46,17 +47,16 @@ def numbered_lines(
     Args:
         name: of the file, for messages.
         fields: contract name -> name in the file.
-        opened: opens a file, unpacked.
     """
     if kind == "parquet":
         return parquet_lines(path, name)
     if kind == "documents":
         return document_lines(path)
     if kind == "json":
-        with opened(path) as file:
+        with open_bytes(path) as file:
             if not holds_array(file):
                 return None
-    return None if kind == "lines" else _of_open_file(path, name, kind, fields, opened)
+    return None if kind == "lines" else _of_open_file(path, name, kind, fields)
 
 
 def _of_open_file(
@@ -64,14 +64,9 @@ def _of_open_file(
     name: str,
     kind: Format,
     fields: Mapping[str, str],
-    opened: Callable[[Path], BinaryIO],
 ) -> Iterator[tuple[int, bytes]]:
-    with opened(path) as file:
+    with open_bytes(path) as file:
         if kind == "json":
             yield from array_lines(file, name)
         else:
             yield from table_lines(file, name, fields, tabs=kind == "tsv")
-
-
-def _unpacked(name: str) -> str:
-    return name[: name.rindex(".")] if name.lower().endswith(_PACKED) else name

@@ -7,7 +7,8 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import MissingPackageError, RowError
-from prism_cli.rows.decode import MAX_LINE_BYTES, Unreadable
+from prism_cli.files.lines import MAX_LINE_BYTES
+from prism_cli.rows.decode import Unreadable
 
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
 _HEADING = re.compile(

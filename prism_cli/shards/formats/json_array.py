@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from prism_cli.errors import MissingDataError
-from prism_cli.rows.decode import MAX_LINE_BYTES
+from prism_cli.files.lines import MAX_LINE_BYTES
 
 _CHUNK_BYTES = 1 << 20
 _BLANK = " \t\r\n"

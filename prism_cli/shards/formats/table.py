@@ -10,8 +10,9 @@ from typing import BinaryIO
 import orjson
 
 from prism_cli.errors import MissingDataError, RowError
+from prism_cli.files.lines import MAX_LINE_BYTES
 from prism_cli.rows.cells import cell_value
-from prism_cli.rows.decode import MAX_LINE_BYTES, Unreadable
+from prism_cli.rows.decode import Unreadable
 
 Numbered = tuple[int, bytes]
 

@@ -149,7 +149,7 @@ def test_missing_folder_and_split_are_told(folder: Path) -> None:
 
 def test_bytes_that_are_not_utf8_are_told(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").write_bytes(b"q1\td1\t1\nq\xff\td1\t1\n")
-    with pytest.raises(MissingDataError, match=r"test\.tsv:2: not UTF-8 at byte 1"):
+    with pytest.raises(MissingDataError, match=r"test\.tsv:2: not UTF-8: byte 0xff at offset 1"):
         read_all(folder)
 
 

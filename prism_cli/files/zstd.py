@@ -9,15 +9,21 @@ import zstandard
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_INPUT_BYTES = 1 << 15
+_INPUT_BYTES = 1 << 10
+"""A few bytes can stand for a block of 128 KiB: what one step unpacks stays below some 32 MiB."""
+_MAX_WINDOW_BYTES = 1 << 31
+"""The largest that the format's reference implementation reads; memory grows with the window."""
 
 
 class ZstdFile(io.RawIOBase):
-    """Reads all frames of a .zst file. zstandard's own reader takes a cut file for a short one."""
+    """Reads all frames of a .zst file. zstandard's own reader takes a cut file for a short one.
+
+    Holds the window of one frame in memory: 8 MiB as a rule, up to 2 GiB for `zstd --long=31`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._frame = _new_frame()
         self._inside = False
         self._ready = memoryview(b"")
 
@@ -35,7 +41,7 @@ class ZstdFile(io.RawIOBase):
         while not self._ready:
             packed = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._frame = _new_frame()
                 self._inside = False
             packed = packed or self._file.read(_INPUT_BYTES)
             if not packed:
@@ -54,3 +60,7 @@ class ZstdFile(io.RawIOBase):
         """Close the file beneath."""
         self._file.close()
         super().close()
+
+
+def _new_frame() -> "zstandard.ZstdDecompressionObj":
+    return zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()

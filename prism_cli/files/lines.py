@@ -1,0 +1,129 @@
+"""Lines of a file as bytes, each held to a limit, so that memory is bounded whatever the file."""
+
+import codecs
+import lzma
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import zstandard
+
+from prism_cli.errors import ConfigError, MissingDataError
+from prism_cli.files.compressed import open_bytes
+
+LIMIT_VARIABLE = "PRISM_MAX_LINE_BYTES"
+MAX_LINE_BYTES = 64 << 20
+_BOUNDS = (1 << 10, 1 << 30)
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
+_CHUNK_BYTES = 1 << 20
+_KEPT_BYTES = 1 << 16
+"""Bytes that are kept of a line above the limit."""
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Line(NamedTuple):
+    """One line.
+
+    Attributes:
+        raw: the bytes with their line end; the beginning alone where the line is above the limit.
+        size: bytes that the line takes in the file (after decompression), byte order mark included.
+        cut: whether the line is above the limit.
+    """
+
+    raw: bytes
+    size: int
+    cut: bool = False
+
+
+def max_line_bytes() -> int:
+    """Return the limit of one line in bytes: $PRISM_MAX_LINE_BYTES, else 64 MiB.
+
+    Raises:
+        ConfigError: the variable is no number from 1 KiB to 1 GiB.
+    """
+    given = os.environ.get(LIMIT_VARIABLE, "")
+    if not given:
+        return MAX_LINE_BYTES
+    low, high = _BOUNDS
+    if len(given) > 10 or not given.isdecimal() or not low <= int(given) <= high:
+        raise ConfigError(
+            [f"{LIMIT_VARIABLE}: expected bytes from {low} to {high}, found {given[:40]!r}"]
+        )
+    return int(given)
+
+
+def byte_lines(path: Path, name: str = "") -> Iterator[Line]:
+    """Yield the lines of a file, split on \\n only; a byte order mark at its start is left out.
+
+    Args:
+        name: of the file in messages; its path by default.
+
+    Raises:
+        MissingDataError: the file cannot be read, its compressed data is damaged, or it is UTF-16.
+    """
+    name = name or str(path)
+    with reading(name) as place, open_bytes(path) as file:
+        for line in split_lines(file):
+            place.last += 1
+            if place.last == 1 and line.raw.startswith(_UTF16):
+                raise MissingDataError(
+                    f"{name}: is UTF-16; nothing was read. Save the file as UTF-8"
+                )
+            yield line
+
+
+def split_lines(file: BinaryIO) -> Iterator[Line]:
+    """Yield the lines of an open file; see `byte_lines`."""
+    limit = max_line_bytes()
+    first = True
+    while raw := file.readline(limit + 1):
+        size, cut = len(raw), len(raw) > limit
+        if cut:
+            ended = raw.endswith(b"\n")
+            raw = raw[:_KEPT_BYTES]
+            while not ended and (part := file.readline(_CHUNK_BYTES)):
+                size += len(part)
+                ended = part.endswith(b"\n")
+        if first:
+            raw, first = raw.removeprefix(codecs.BOM_UTF8), False
+        yield Line(raw, size, cut)
+
+
+def too_long() -> str:
+    """Return what is wrong with a line that is cut, and the way out."""
+    return f"a line of more than {max_line_bytes()} bytes; {LIMIT_VARIABLE} sets another limit"
+
+
+class Place:
+    """Where a reader stands.
+
+    Attributes:
+        last: number of the last whole line or row, from 1; 0 before the first.
+    """
+
+    last = 0
+
+
+@contextmanager
+def reading(name: str, unit: str = "line") -> Iterator[Place]:
+    """Turn what a file or its decompression raises into an error that names the file.
+
+    Args:
+        unit: what the place counts.
+
+    Raises:
+        MissingDataError: the file cannot be read, or its compressed data is damaged.
+    """
+    place = Place()
+    try:
+        yield place
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise MissingDataError(f"{name}: cannot be read: {error.strerror}") from error
+        raise MissingDataError(
+            f"{name}: the compressed data is damaged after {unit} {place.last} ({error}); nothing "
+            "was published. Restore the file and run the same command again"
+        ) from error

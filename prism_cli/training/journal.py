@@ -1,4 +1,8 @@
-"""The log of a run: log.jsonl, a line each `log_steps`, and its picture curves.svg."""
+"""The log of a run: log.jsonl, a line each `log_steps`, and its pictures.
+
+curves.svg shows what was learnt: equal runs have equal bytes. speed.svg shows what the clock and
+the machine say.
+"""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,8 +15,9 @@ from prism_cli.shards.writer import whole_file
 from prism_cli.training.meter import TIMED
 
 LOG = "log.jsonl"
-CURVES = "curves.svg"
-_PANELS = (
+CURVES, SPEED = "curves.svg", "speed.svg"
+_Panels = tuple[tuple[tuple[str, ...], str], ...]
+_CURVES: _Panels = (
     (("loss", "pointwise_loss", "sft_loss"), "training loss"),
     (("margin", "yes_logit", "no_logit"), "training: margin = yes logit - no logit"),
     (("auc", "nDCG@10", "verdict_accuracy"), "dev: auc, nDCG@10, verdict accuracy"),
@@ -20,6 +25,8 @@ _PANELS = (
     (("target_loss",), "dev: target loss, nats a token"),
     (("learning_rate",), "learning rate"),
     (("grad_norm",), "gradient norm before clipping"),
+)
+_SPEED: _Panels = (
     (("tokens_per_second",), "tokens a second"),
     (("peak_memory_bytes",), "peak memory, GiB"),
 )
@@ -32,6 +39,9 @@ class Journal:
         self._run = run
         self._path = run / LOG
         self._lines = [line for line in _read(self._path) if line["step"] <= from_step]
+        self._write()
+
+    def _write(self) -> None:
         with whole_file(self._path) as file:
             for line in self._lines:
                 file.write(_encoded(line))
@@ -43,9 +53,16 @@ class Journal:
             StorageError: it cannot be written.
         """
         line = {"step": step, **figures}
+        after = bool(self._lines) and _order(line) < _order(self._lines[-1])
         self._lines.append(line)
-        with storing(self._path, "the newest checkpoint is whole"), self._path.open("ab") as file:
-            file.write(_encoded(line))
+        with storing(self._path, "the newest checkpoint is whole"):
+            if not after:
+                with self._path.open("ab") as file:
+                    file.write(_encoded(line))
+                return
+            # A measurement that a signal had cut short stands where it would have stood.
+            self._lines.sort(key=_order)
+            self._write()
 
     def dev_at(self, step: int) -> dict[str, Any] | None:
         """What was measured on the dev rows after `step`."""
@@ -57,7 +74,11 @@ class Journal:
         return len({line["step"] for line in self._lines if "rows" in line and line["step"] > step})
 
     def draw(self) -> None:
-        """Write curves.svg, with those panels that have something to show."""
+        """Write curves.svg and speed.svg, with those panels that have a curve to show."""
+        self._draw(CURVES, _CURVES)
+        self._draw(SPEED, _SPEED)
+
+    def _draw(self, picture_name: str, all_panels: _Panels) -> None:
         import matplotlib
 
         matplotlib.use("svg")
@@ -68,8 +89,8 @@ class Journal:
         lines = [line | line.get(TIMED, {}) for line in self._lines]
         panels = [
             (names, title)
-            for names, title in _PANELS
-            if any(name in line for line in lines for name in names)
+            for names, title in all_panels
+            if any(sum(name in line for line in lines) > 1 for name in names)
         ]
         if not panels:
             return
@@ -95,9 +116,14 @@ class Journal:
         figure.tight_layout()
         picture = BytesIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
-        with whole_file(self._run / CURVES) as file:
+        with whole_file(self._run / picture_name) as file:
             file.write(picture.getvalue())
         pyplot.close(figure)
+
+
+def _order(line: dict[str, Any]) -> tuple[int, bool]:
+    """A measurement stands before the losses of its step."""
+    return line["step"], "rows" not in line
 
 
 def _encoded(line: dict[str, Any]) -> bytes:

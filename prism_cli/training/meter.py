@@ -64,10 +64,20 @@ class Meter:
             dtype=torch.float64,
         )  # fmt: skip
 
+    def state(self) -> list[float]:
+        """What was counted since the last line, for a checkpoint."""
+        return [*self._sums.tolist(), float(self._steps), self._seconds]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Go on from `state`."""
+        *sums, steps, self._seconds = state
+        self._sums = torch.tensor(sums, dtype=torch.float64)
+        self._steps = int(steps)
+
     def figures(self, add_up: Callable[[Tensor], Tensor], rows_per_step: int) -> dict[str, Any]:
         """Figures since the last call, and a new start.
 
-        pointwise_loss, sft_loss: means over the steps, as the loss is.
+        pointwise_loss, sft_loss: means over the steps; loss is their sum.
 
         yes_logit, no_logit: mean logit over rows to say yes to and over rows to say no to: by the
         target, else by a teacher score above .5. margin: the first minus the second.
@@ -80,7 +90,11 @@ class Meter:
         """
         pointwise, sft, yes, n_yes, no, n_no, rows, tokens = add_up(self._sums).tolist()
         draws = max(self._steps, 1) * rows_per_step
-        found: dict[str, Any] = {"pointwise_loss": pointwise / draws, "sft_loss": sft / draws}
+        found: dict[str, Any] = {
+            "loss": (pointwise + sft) / draws,
+            "pointwise_loss": pointwise / draws,
+            "sft_loss": sft / draws,
+        }
         if n_yes:
             found["yes_logit"] = yes / n_yes
         if n_no:

@@ -114,7 +114,13 @@ def claim(request: TrainRequest, papers: Papers) -> None:
         remove_file(run / MANIFEST)
         for folder in ("best", "last", *SCRATCH):
             shutil.rmtree(run / folder, ignore_errors=True)
-        for name in ("log.jsonl", "curves.svg", "train.rejects.jsonl", "dev.rejects.jsonl"):
+        for name in (
+            "log.jsonl",
+            "curves.svg",
+            "speed.svg",
+            "train.rejects.jsonl",
+            "dev.rejects.jsonl",
+        ):
             remove_file(run / name)
     papers.manifest.write(run / MANIFEST)
     sweep_folder(run)

@@ -1,5 +1,6 @@
 """Models of a run as folders that other tools load: whole or not at all."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,19 @@ def save_weights(
     with quiet_transformers():
         saved.save_pretrained(folder, state_dict=state_dict, **more)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+    config = folder / "adapter_config.json"
+    if config.is_file():
+        config.write_text(json.dumps(_in_order(json.loads(config.read_text())), indent=2))
+
+
+def _in_order(config: dict[str, Any]) -> dict[str, Any]:
+    """Names sorted: peft writes sets, in an order that changes from process to process."""
+    return {
+        key: sorted(value)
+        if isinstance(value, list) and all(isinstance(one, str) for one in value)
+        else value
+        for key, value in config.items()
+    }
 
 
 def publish_model(

@@ -3,7 +3,7 @@
 RUN/
     last/  best/        the model: adapter or weights, tokenizer, prism.json; best/ with dev rows
     recipe.toml         the resolved settings
-    log.jsonl           a line each log_steps; curves.svg is its picture
+    log.jsonl           a line each log_steps; curves.svg and speed.svg are its pictures
     manifest.json       data hashes, counts, dev figures, versions, seconds
     checkpoints/        complete ones, while the run is not finished
     tokens/             the tokenized rows, likewise

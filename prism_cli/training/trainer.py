@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import torch
 from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file
@@ -261,6 +262,16 @@ class PrismTrainer(Trainer):
             inner.load_state_dict(state, strict=False)  # tied weights are stored once
             inner.tie_weights()
 
+    def _meter_file(self, checkpoint: Path) -> Path:
+        """What this process has counted for the next line of the log."""
+        return checkpoint / f"meter_{self.args.process_index}.json"
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        counted = checkpoint and self._meter_file(Path(checkpoint))
+        if counted and counted.is_file():  # earlier versions wrote none
+            self._meter.restore(orjson.loads(counted.read_bytes()))
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         staging = Path(str(self.args.output_dir))
         name = f"checkpoint-{self.state.global_step}"
@@ -269,6 +280,9 @@ class PrismTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         with storing(self._checkpoints / name, "the checkpoint before it is whole"):
             super()._save_checkpoint(model, trial)
+            counted = self._meter_file(staging / name)
+            counted.parent.mkdir(parents=True, exist_ok=True)
+            counted.write_bytes(orjson.dumps(self._meter.state()))
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 commit_checkpoint(staging / name, self._checkpoints, self._keep)

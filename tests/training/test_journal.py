@@ -51,18 +51,35 @@ def test_the_picture_shows_what_there_is(tmp_path: Path) -> None:
     assert (tmp_path / "curves.svg").read_bytes() == alone
     empty.add(3, {"rows": 8, "auc": 0.7, "score_mse": 0.1})
     empty.draw()
+    assert (tmp_path / "curves.svg").read_bytes() == alone, "one measurement is no curve"
+    empty.add(4, {"rows": 8, "auc": 0.8, "score_mse": 0.1})
+    empty.draw()
     assert len((tmp_path / "curves.svg").read_bytes()) > len(alone)
+    assert not (tmp_path / "speed.svg").exists()
+
+
+def test_a_measurement_that_comes_late_stands_before_the_losses_of_its_step(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    for step in (2, 4):
+        journal.add(step, {"loss": 1.0})
+    journal.add(4, {"rows": 8, "auc": 0.7})
+    journal.add(5, {"loss": 1.0})
+    found = [(line["step"], "rows" in line) for line in read_jsonl(tmp_path / "log.jsonl")]
+    assert found == [(2, False), (4, True), (4, False), (5, False)]
 
 
 def test_every_figure_has_its_panel(tmp_path: Path) -> None:
     journal = Journal(tmp_path, 0)
     timed = {"tokens_per_second": 900.0, "rows_per_second": 3.0, "peak_memory_bytes": 3 << 30}
     step = {"loss": 1.0, "margin": 0.5, "yes_logit": 0.2, "no_logit": -0.3, "grad_norm": 0.7}
-    journal.add(1, step | {"learning_rate": 1e-3, "timed": timed})
-    journal.add(1, {"rows": 8, "auc": 0.7, "score_mse": 0.1, "target_loss": 2.0})
+    for number in (1, 2):
+        journal.add(number, step | {"learning_rate": 1e-3, "timed": timed})
+        journal.add(number, {"rows": 8, "auc": 0.7, "score_mse": 0.1, "target_loss": 2.0})
     journal.draw()
-    picture = (tmp_path / "curves.svg").read_text()
-    assert picture.count('<g id="axes_') == 9
+    panels = [
+        (tmp_path / name).read_text().count('<g id="axes_') for name in ("curves.svg", "speed.svg")
+    ]
+    assert panels == [7, 2]
 
 
 def test_measurements_are_counted_from_a_step_on(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_losses_are_means_over_steps_and_margins_over_rows() -> None:
     found = figures(meter)
     timed = found.pop("timed")
     assert found == {
+        "loss": pytest.approx(7 / 4),
         "pointwise_loss": pytest.approx(6 / 4),
         "sft_loss": pytest.approx(1 / 4),
         "yes_logit": pytest.approx(1.5),
@@ -54,3 +55,18 @@ def test_a_line_begins_anew_and_leaves_out_what_it_did_not_see() -> None:
     assert found["sft_loss"] == 4.0
     assert found["no_logit"] == -2.0
     assert not {"yes_logit", "margin"} & found.keys()
+
+
+def test_a_meter_goes_on_from_its_state_to_the_same_bits() -> None:
+    whole, first, second = Meter(YES), Meter(YES), Meter(YES)
+    for number in range(7):
+        rows = [row([YES, 2]), row([NO, 2])]
+        values = torch.rand(3, 2, generator=torch.Generator().manual_seed(number))
+        for meter in (whole, second if number >= 3 else first):
+            if meter is second and number == 3:
+                second.restore(first.state())
+            meter.add(rows, *values)
+            meter.stop()
+    found, resumed = figures(whole), figures(second)
+    del found["timed"], resumed["timed"]
+    assert found == resumed

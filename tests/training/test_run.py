@@ -37,7 +37,7 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
     assert done.returncode == 0, done.stderr
     run = toy.run
     assert {path.name for path in run.iterdir()} == {
-        "best", "last", "curves.svg", "log.jsonl", "manifest.json", "recipe.toml",
+        "best", "last", "curves.svg", "log.jsonl", "speed.svg", "manifest.json", "recipe.toml",
     }  # fmt: skip
     for name in ("best", "last"):
         inside = {path.name for path in (run / name).iterdir()}

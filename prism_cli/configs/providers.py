@@ -26,7 +26,10 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 def is_loopback(url: str) -> bool:
     """Whether what is sent there stays on this machine."""
-    return urlsplit(url).hostname in LOOPBACK
+    try:
+        return urlsplit(url).hostname in LOOPBACK
+    except ValueError:
+        return False
 
 
 class ModelCard(Section):
@@ -86,13 +89,20 @@ class Provider(Section):
     @field_validator("base_url")
     @classmethod
     def _safe(cls, url: str) -> str:
-        parts = urlsplit(url)
+        parts = urlsplit(url)  # raises ValueError for a port or a host that cannot be
+        _ = parts.port
         if parts.scheme not in ("https", "http") or not parts.hostname:
             raise ValueError("expected an address such as https://host/v1")
         if parts.scheme == "http" and not is_loopback(url):
             raise ValueError("expected https; plain http is for this machine alone")
-        if parts.username or parts.password:
+        if "@" in parts.netloc:
             raise ValueError("a key does not belong into an address; name its variable in key_env")
+        if "?" in url or "#" in url or not url.isprintable() or " " in url:
+            raise ValueError(
+                "an address ends with its path; paths of calls are put behind it, so that nothing "
+                "after ? or # would reach the server as meant (extra_body sends more fields, a key "
+                "goes through key_env)"
+            )
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -137,7 +147,7 @@ def load_providers(given: str | None = None) -> ProviderBook:
     problems: list[str] = []
     for path in [*paths, *([Path(given)] if given else [])]:
         layer = read_toml(path)
-        problems += _moved_without_key(merged, layer, path)
+        problems += _keys_that_move(merged, layer, path)
         merge_layer(merged, layer, {}, str(path))
         try:
             book = ProviderBook.model_validate(merged)
@@ -148,21 +158,39 @@ def load_providers(given: str | None = None) -> ProviderBook:
     return book
 
 
-def _moved_without_key(
-    before: Mapping[str, Any], layer: Mapping[str, Any], path: Path
-) -> list[str]:
-    """A key must not go to another address than the one it was named for."""
-    known, problems = before.get("providers", {}), []
+def _keys_that_move(before: Mapping[str, Any], layer: Mapping[str, Any], path: Path) -> list[str]:
+    """A key must not go to another host than those of the files before that name it; a provider
+    itself may be moved to this machine."""
+    known = _tables(before.get("providers"))
+    owners: dict[str, dict[str, str]] = {}
+    for name, old in known.items():
+        hosts = owners.setdefault(str(old.get("key_env")), {})
+        hosts.setdefault(_host(old.get("base_url")), name)
+    problems = []
     for name, new in _tables(layer.get("providers")).items():
-        old, url = known.get(name), new.get("base_url")
-        if not old or not url or url == old["base_url"] or is_loopback(str(url)):
+        both = known.get(name, {}) | new
+        key, url = both.get("key_env"), str(both.get("base_url"))
+        owned = owners.get(str(key), {})
+        if not key or not owned or _host(url) in owned:
             continue
-        if "key_env" not in new or (new["key_env"] and new["key_env"] == old.get("key_env")):
-            problems.append(
-                f"{path}: providers.{name}: another base_url needs a key_env of its own, so that "
-                f"the key of {old['base_url']} does not go to {url}"
-            )
+        if is_loopback(url) and known.get(name, {}).get("key_env") == key:
+            continue
+        host, owner = next(iter(owned.items()))
+        problems.append(
+            f"{path}: providers.{name}: {key} holds the key of {owner} at {host}, and a key does "
+            f"not go to another host ({_host(url)}); give key_env a variable of its own"
+        )
     return problems
+
+
+def _host(url: object) -> str:
+    """Host and port of an address, where it has them."""
+    try:
+        parts = urlsplit(str(url))
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return str(url)
+    return f"{parts.hostname}:{port}".removesuffix(":443")
 
 
 def _tables(value: object) -> dict[str, dict[str, Any]]:

@@ -231,8 +231,7 @@ class _Run:
                     self.summary.counts.add(work.counts)
             parts.finish()
             for reason, count in work.pending_reasons.items():
-                known = self.summary.pending_reasons.get(reason, 0)
-                self.summary.pending_reasons[reason] = known + count
+                self.summary.pending_reasons.add(reason, count)
             papers.manifest.batch_plan |= self.stage.batch_plan()
             papers.account(counts, answerer.usage(), self.stage.summary())
             outputs = [str(out) for out in (job.outputs or {}).values()]

@@ -17,6 +17,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress
+from prism_cli.engine.reasons import Reasons
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.engine.window import UNASKED, Pending, Result, Window
 from prism_cli.errors import RowError
@@ -98,7 +99,7 @@ class ShardWork:
     progress: Progress
     fields: Mapping[str, str]
     counts: Counts = field(default_factory=Counts)
-    pending_reasons: Counter[str] = field(default_factory=Counter)
+    pending_reasons: Reasons = field(default_factory=Reasons)
     _open: Window | None = None
     _steps: int = 1
     _shown_at: float = 0.0
@@ -128,7 +129,7 @@ class ShardWork:
         `answered` are rows whose present questions are all answered; they may ask again.
         """
         now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
-        reasons = Counter(dict(self.pending_reasons))
+        reasons = Reasons(dict(self.pending_reasons))
         window = self._open
         for result in window.results if window else ():
             if isinstance(result, Rejected):
@@ -139,7 +140,7 @@ class ShardWork:
                 now.done += 1
             elif result is not UNASKED:
                 now.pending += 1
-                reasons[result.reason] += 1
+                reasons.add(result.reason)
         through = now.done + now.dropped.total() + now.rejected + now.pending
         answered, moved = 0, float(through)
         if window:
@@ -237,7 +238,7 @@ class ShardWork:
             self.counts.dropped[result.reason] += 1
         elif isinstance(result, Pending):
             self.counts.pending += 1
-            self.pending_reasons[result.reason] += 1
+            self.pending_reasons.add(result.reason)
             self.sinks.pending(raw if raw.endswith(b"\n") else raw + b"\n")
         elif isinstance(result, Routed):
             self.counts.done += 1

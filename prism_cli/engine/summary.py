@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prism_cli.engine.answering import Tally
+from prism_cli.engine.reasons import Reasons
 from prism_cli.engine.shard import Counts
 
 DEFAULT_MAX_REJECTS = 0.01
@@ -21,7 +22,7 @@ class RunSummary:
     counts: Counts = field(default_factory=Counts)
     usage: Tally = field(default_factory=Tally)
     figures: dict[str, Any] = field(default_factory=dict)
-    pending_reasons: dict[str, int] = field(default_factory=dict)
+    pending_reasons: Reasons = field(default_factory=Reasons)
     seconds: float = 0.0
     max_rejects: float = DEFAULT_MAX_REJECTS
     accept_pending: bool = False

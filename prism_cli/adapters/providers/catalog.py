@@ -1,5 +1,6 @@
 """Specs to models of providers; a provider has one channel, whoever asks."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,5 +88,7 @@ class Catalog:
 
         if name not in self._channels:
             provider = provider.model_copy(update=self._changes)
-            self._channels[name] = Channel(name, provider, keyless=self._keyless)
+            variables = {one.key_env for one in self._book.providers.values()} - {""}
+            secrets = [os.environ.get(variable, "").strip() for variable in variables]
+            self._channels[name] = Channel(name, provider, keyless=self._keyless, secrets=secrets)
         return self._channels[name]

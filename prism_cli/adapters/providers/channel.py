@@ -3,9 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 from aiolimiter import AsyncLimiter
@@ -13,16 +14,22 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_random_exponential
 
 from prism_cli.adapters.providers.backend import Losses
-from prism_cli.adapters.providers.health import Health
-from prism_cli.adapters.providers.replies import AgainError, NoSuchModelError, json_of
+from prism_cli.adapters.providers.health import Health, ProviderDownError
+from prism_cli.adapters.providers.replies import (
+    AgainError,
+    NoSuchModelError,
+    UnreachableError,
+    json_of,
+)
+from prism_cli.adapters.providers.secrets import Secrets
 from prism_cli.configs.providers import Provider
-from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
+from prism_cli.errors import PrerequisiteError, ProviderError
 
 Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
-_SECRET_LENGTH = 8
+_UNREACHED_WAIT = 1.0
 _PACE_SECONDS = 5.0
 """Limits a minute are held over windows of this length, so that a minute's calls do not go out
 in its first second."""
@@ -33,9 +40,17 @@ class Channel:
 
     Args:
         keyless: nothing will be asked, so its key need not be there.
+        secrets: of all providers; those of this one are known anyway.
     """
 
-    def __init__(self, name: str, provider: Provider, *, keyless: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        provider: Provider,
+        *,
+        keyless: bool = False,
+        secrets: Iterable[str] = (),
+    ) -> None:
         self.name = name
         self.keyless = keyless
         self.provider = provider
@@ -43,6 +58,7 @@ class Channel:
         self._tokens = _limiter(provider.tokens_per_minute)
         # Behind a comma or a new line a variable often holds nothing that belongs to the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
+        self._secrets = Secrets([self.key, *secrets])
 
     @property
     def lacks_key(self) -> bool:
@@ -65,7 +81,11 @@ class Channel:
     def health(self) -> Health:
         """The provider's state in this run."""
         provider = self.provider
-        return Health(self.name, provider.concurrency, provider.deadline_seconds)
+        return Health(
+            f"{self.name} ({urlsplit(provider.base_url).netloc})",
+            provider.concurrency,
+            provider.deadline_seconds,
+        )
 
     async def post(self, path: str, body: Any) -> httpx2.Response:
         """One POST of JSON with the key; nothing is judged yet."""
@@ -120,11 +140,11 @@ class Channel:
         except AgainError as error:
             wait = error.wait or 0.0
             long = f", and asks to wait {wait:.0f} s: longer than a question waits"
-            told = f"{self.name}: {self._without_key(error)}"
+            told = f"{self.name}: {error}"
             told += long if wait > self.provider.deadline_seconds else ""
             raise ProviderError(f"{told}; gave up") from None
-        except RefusalError as error:
-            raise RefusalError(self._without_key(error)) from None
+        except ProviderDownError:
+            raise
         except PrerequisiteError as error:
             raise PrerequisiteError(self._told(error)) from None
 
@@ -150,7 +170,7 @@ class Channel:
                     # Later it may be the quota of a minute, which is soon whole again.
                     self.health.down = self._told(error)
                     raise PrerequisiteError(self.health.down) from None
-                self.health.failed(str(error), too_many=error.too_many, wait=error.wait)
+                self.health.failed(error)
                 raise
             except PrerequisiteError as error:
                 if not isinstance(error, NoSuchModelError):
@@ -163,7 +183,7 @@ class Channel:
         """One call; a slow drip ends after `seconds` too."""
         try:
             async with asyncio.timeout(seconds):
-                return self._masked(await send())
+                response = await send()
         except (TimeoutError, httpx2.TimeoutException) as error:
             billed = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
             raise AgainError(f"no answer within {seconds:g} s", billed=billed) from None
@@ -171,27 +191,20 @@ class Channel:
             losses.count += 1
             raise
         except httpx2.ConnectError as error:
-            raise AgainError(f"cannot be reached at {self.provider.base_url}: {error}") from None
+            told = self._secrets.masked(str(error))
+            raise UnreachableError(
+                f"cannot be reached at {self.provider.base_url}: {told}",
+                wait=None if self.health.reached else _UNREACHED_WAIT,
+            ) from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
-            words = f"the connection broke ({type(error).__name__}: {error})"
-            raise AgainError(words, billed=True) from None
-
-    def _masked(self, response: httpx2.Response) -> httpx2.Response:
-        """The reply without the key, should a server repeat it: what is read, kept in the ledger
-        or cut short in a message must not hold it. A placeholder such as `none` is left alone."""
-        key = self.key.encode()
-        if len(key) < _SECRET_LENGTH or key not in response.content:
-            return response
-        headers = [one for one in response.headers.items() if one[0] != "content-encoding"]
-        masked = response.content.replace(key, b"[key]")
-        return httpx2.Response(response.status_code, headers=headers, content=masked)
-
-    def _without_key(self, error: Exception) -> str:
-        return str(error).replace(self.key, "[key]") if self.key else str(error)
+            told = self._secrets.masked(f"{type(error).__name__}: {error}")
+            raise AgainError(f"the connection broke ({told})", billed=True) from None
+        self.health.reached = True
+        return self._secrets.masked_reply(response)
 
     def _told(self, error: Exception) -> str:
         """Why a provider is of no use, and what to look at."""
-        words = self._without_key(error)
+        words = str(error)
         if words == self.health.down:
             return words
         key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""

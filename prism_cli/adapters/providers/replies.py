@@ -63,6 +63,10 @@ class AgainError(ProviderError):
         self.too_many, self.wait, self.billed, self.quota = too_many, wait, billed, quota
 
 
+class UnreachableError(AgainError):
+    """No connection came about: refused, no such host, no valid certificate."""
+
+
 class NoSuchModelError(PrerequisiteError):
     """The provider does not know this model, or not so; its others may do."""
 

@@ -14,6 +14,7 @@ from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.health import ProviderDownError
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
@@ -253,3 +254,52 @@ def test_an_openai_account_in_the_environment_goes_to_no_other_provider(
         one._named.channel.http.event_hooks["request"].append(look)
         asked(one)
     assert not {name for name in _headers(seen) if name.lower().startswith("openai-")}
+
+
+def dead(monkeypatch: pytest.MonkeyPatch, **more: object) -> ChatBackend:
+    """A judge at a port where nobody listens."""
+    with FaultServer() as server:
+        one = backend(server, **more)
+    monkeypatch.setattr(health, "UNREACHED_SECONDS", 0.05)
+    monkeypatch.setattr(channel_module, "_UNREACHED_WAIT", 0.02)
+    return one
+
+
+def test_a_server_that_no_connection_came_to_is_soon_given_up_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = dead(monkeypatch, deadline_seconds=600.0)
+    errors = asked(one, 40)
+    assert {type(error) for error in errors} == {ProviderDownError}
+    (reason,) = set(map(str, errors))
+    assert "lab (127.0.0.1:" in reason
+    assert "cannot be reached at http://127.0.0.1:" in reason
+    assert ProviderDownError.exit_code == 5
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("prism: lab (127.0.0.1:")
+    assert "tried again until about" in line
+
+
+def test_a_server_that_has_answered_before_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = dead(monkeypatch, deadline_seconds=0.6)
+    one._named.channel.health.succeeded()
+    one._named.channel.health.reached = True
+    (error,) = asked(one)
+    assert type(error) is ProviderError
+    assert "gave up" in str(error)
+    assert "tried again until" in capsys.readouterr().err
+
+
+def test_what_fails_at_first_is_told_at_once_and_so_is_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with FaultServer([Fault("503", calls=(1, 2))], says("yes")) as server:
+        asked(backend(server, concurrency=1), 3)
+    first, last = capsys.readouterr().err.splitlines()
+    assert "status 503" in first
+    assert last.endswith("answers again")
+    with FaultServer([Fault("503", calls=(2,)), Fault("429", calls=(1,))], says("yes")) as server:
+        asked(backend(server, concurrency=1), 3)
+    assert "429" not in capsys.readouterr().err

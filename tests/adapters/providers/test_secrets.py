@@ -1,0 +1,123 @@
+"""No key is left in what a server sends, however it writes it."""
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import httpx2
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from prism_cli.adapters.providers.secrets import SHORTEST, WITHHELD, Secrets
+
+KEY = 'sk /+"\\<&>0815%2F'
+Encode = Callable[[str], str]
+ENCODINGS: dict[str, Encode] = {
+    "plain": str,
+    "json": lambda key: json.dumps(key)[1:-1],
+    "json_slash": lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
+    "json_all": lambda key: "".join(f"\\u{ord(one):04x}" for one in key),
+    "json_upper": lambda key: "".join(f"\\u{ord(one):04X}" for one in key),
+    "url": lambda key: quote(key, safe=""),
+    "url_light": lambda key: quote(key, safe="+:"),
+    "url_form": quote_plus,
+    "url_all": lambda key: "".join(f"%{ord(one):02x}" for one in key),
+    "html": html.escape,
+    "html_decimal": lambda key: "".join(f"&#{ord(one)};" for one in key),
+    "html_hex": lambda key: "".join(f"&#X{ord(one):x};" for one in key),
+    "base64": lambda key: base64.b64encode(f"x:{key}".encode()).decode(),
+    "base64_1": lambda key: base64.b64encode(f"xy:{key}:z".encode()).decode(),
+    "base64_2": lambda key: base64.urlsafe_b64encode(f"Bearer {key}".encode()).decode(),
+    "base64_lines": lambda key: base64.encodebytes(f"{'x' * 40}{key}".encode()).decode(),
+}
+BODIES: dict[str, Callable[[str], str]] = {
+    "json": lambda text: json.dumps({"error": {"message": f"bad: {text} given"}}),
+    "json_raw": lambda text: f'{{"error": "{text}"}}',
+    "json_twice": lambda text: json.dumps({"error": json.dumps({text: [1, text]})}),
+    "page": lambda text: f"<html>\n<b>{text}</b> is no key\n</html>",
+    "lines": lambda text: f'{{"a": 1}}\n{json.dumps({"a": text})}\n{{"b": 2}}\n',
+}
+
+
+def seen(text: str) -> str:
+    """All that a reader who tries every decoding may see."""
+    found = {text}
+    for _ in range(3):
+        decoded = {html.unescape(one) for one in found}
+        for one in found:
+            decoded |= {undone(one, "%"), undone(one, "\\u")}
+        found |= decoded
+    return "\n".join(found)
+
+
+def undone(text: str, mark: str) -> str:
+    digits = 2 if mark == "%" else 4
+    pieces = text.split(mark)
+    for place, piece in enumerate(pieces[1:], 1):
+        try:
+            pieces[place] = chr(int(piece[:digits], 16)) + piece[digits:]
+        except ValueError:
+            pieces[place] = mark + piece
+    return "".join(pieces)
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_encoding_of_a_key_is_left(encoding: str, body: str) -> None:
+    check(KEY, encoding, body)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    key=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=8, max_size=60)
+    .map(str.strip)
+    .filter(lambda key: len(key) >= SHORTEST),
+    encoding=st.sampled_from(sorted(ENCODINGS)),
+    body=st.sampled_from(sorted(BODIES)),
+)
+@example("%41%42%43%44%45%46%47%48", "json_all", "json_raw")
+@example("a\\nb\\tc&amp;", "html", "json")
+def test_no_key_is_left_in_any_encoding(key: str, encoding: str, body: str) -> None:
+    check(key, encoding, body)
+
+
+def check(key: str, encoding: str, body: str) -> None:
+    written = ENCODINGS[encoding](key)
+    response = httpx2.Response(500, text=BODIES[body](written), headers={"x-echo": written.strip()})
+    masked = Secrets(["other-key-4711", key]).masked_reply(response)
+    left = f"{masked.text}\n{list(masked.headers.values())}"
+    assert written not in left
+    assert key not in seen(left)
+    assert masked.status_code == 500
+
+
+def test_all_but_the_key_is_still_read() -> None:
+    secrets = Secrets([KEY])
+    body = b'{"choices": [{"message": {"content": "yes"}}], "echo": "sk \\/+\\"\\\\<&>0815%2F"}'
+    masked = secrets.masked_reply(httpx2.Response(200, content=body))
+    assert masked.json() == {"choices": [{"message": {"content": "yes"}}], "echo": "[key]"}
+    lines = secrets.masked_reply(httpx2.Response(200, text=BODIES["lines"](KEY))).text
+    assert list(map(json.loads, lines.splitlines())) == [{"a": 1}, {"a": "[key]"}, {"b": 2}]
+
+
+def test_a_reply_without_a_key_is_the_same_bytes() -> None:
+    body = b'{"a":  "5 % of R&D \\u0041 \\\\ + caf\\u00e9"}'
+    response = httpx2.Response(200, content=body)
+    assert Secrets([KEY, "none", ""]).masked_reply(response).content == body
+    assert Secrets(["none"]).masked("none of them") == "none of them"
+
+
+def test_a_key_that_a_server_cut_and_a_password_in_an_address() -> None:
+    secrets = Secrets(["sk-planted-0123456789"])
+    assert secrets.masked("you gave sk-planted-0123") == "you gave [key]"
+    assert secrets.masked("by http://me:secret@proxy/") == "by http://[key]@proxy/"
+    assert secrets.masked("b'Bearer sk%2Dplanted-0123456789'") == WITHHELD
+
+
+def test_a_body_in_utf_16() -> None:
+    body = f"your key is {KEY}".encode("utf-16")
+    masked = Secrets([KEY]).masked_reply(httpx2.Response(401, content=body))
+    assert KEY not in masked.text.replace("\0", "")

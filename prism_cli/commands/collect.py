@@ -262,4 +262,10 @@ def _mined(given: str, config: "CollectConfig") -> tuple["MinedQueries", list[Pa
         config.positive_grade,
         config.seed,
     )
-    return MinedQueries(data, first_stage(config.first_stage, data), mining), files
+    return MinedQueries(data, first_stage(config.first_stage, data), mining, _warn), files
+
+
+def _warn(line: str) -> None:
+    import sys
+
+    print(f"prism: warning: {line}", file=sys.stderr, flush=True)

@@ -56,29 +56,33 @@ def per_query(
     Raises:
         ValueError: a measure of another form than those above.
     """
-    wanted = set(queries)
-    graded = {
-        query_id: {doc_id: max(grade, 0) for doc_id, grade in grades.items()}
-        for query_id, grades in qrels.items()
-        if query_id in wanted
-    }
     runs = {query_id: ranked(run.get(query_id, ())) for query_id in queries}
+    places = {query_id: str(place) for place, query_id in enumerate(queries)}
+    graded, whole_runs = {}, {}
+    for query_id, place in places.items():
+        grades, hits = qrels.get(query_id, {}), runs[query_id]
+        # pytrec_eval gets numbers for ids, which C would cut at a NUL, and places for scores.
+        number = {doc_id: str(at) for at, doc_id in enumerate((*grades, *(one for one, _ in hits)))}
+        if query_id in qrels:
+            graded[place] = {number[doc_id]: max(grade, 0) for doc_id, grade in grades.items()}
+        whole_runs[place] = [(number[doc_id], float(-at)) for at, (doc_id, _) in enumerate(hits)]
     trec_names = {name: _trec_name(name) for name in measures}
-    whole = _evaluated(graded, runs, {name for name in trec_names.values() if name})
+    whole = _evaluated(graded, whole_runs, {name for name in trec_names.values() if name})
     values: dict[str, list[float]] = {}
     for name, trec_name in trec_names.items():
         kind, _, cut = name.partition("@")
         found, key = whole, (trec_name or "recip_rank").replace(".", "_")
         if kind == "Judged":
             values[name] = [
-                _judged(graded.get(query_id, {}), runs[query_id][: int(cut)])
-                for query_id in queries
+                _judged(qrels.get(query_id, {}), runs[query_id][: int(cut)]) for query_id in queries
             ]
             continue
         if kind == "RR":
-            head = {query_id: hits[: int(cut)] for query_id, hits in runs.items()}
+            head = {place: hits[: int(cut)] for place, hits in whole_runs.items()}
             found = _evaluated(graded, head, {"recip_rank"})
-        values[name] = [float(found.get(query_id, {}).get(key, 0.0)) for query_id in queries]
+        values[name] = [
+            float(found.get(places[query_id], {}).get(key, 0.0)) for query_id in queries
+        ]
     return values
 
 

@@ -1,12 +1,12 @@
 """How far a score can be read as the probability of yes: Brier, log loss, ECE, reliability.
 
-All of it from counts and sums by bin, so that memory does not grow with the rows.
+From counts and sums by bin, so that memory does not grow with the rows; AUC by ranks.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 
-from prism_cli.domain.score_figures import auc
+from prism_cli.domain.ranks import RankAuc
 from prism_cli.domain.significance import wilson_interval
 
 BINS = 15
@@ -28,6 +28,7 @@ class ScoreCalibration:
         self._sums = [0.0] * _FINE
         self._squares = 0.0
         self._log_loss = 0.0
+        self._auc = RankAuc()
 
     def add(self, score: float, verdict: str) -> None:
         """Count one score, in [0, 1], of a row whose verdict is "yes" or "no"."""
@@ -37,6 +38,7 @@ class ScoreCalibration:
         self._yes[place] += yes
         self._sums[place] += score
         self._squares += (score - yes) ** 2
+        self._auc.add(score, yes)
         inside = min(max(score, EDGE), 1 - EDGE)
         self._log_loss -= math.log(inside if yes else 1 - inside)
 
@@ -56,13 +58,14 @@ class ScoreCalibration:
             a bin, so there are fewer where many rows have one score.
         ece_by_chance: what `ece` would be on average if the scores were calibrated: so few rows
             show that much. It is the mean of a normal distribution's absolute value, bin by bin.
-        auc: chance that a yes scores above a no.
+        auc: chance that a yes scores above a no, by exact ranks; ties count half.
+        auc_error: how far that may lie off: 0 up to `ranks.EXACT_ROWS` rows.
         """
         rows = sum(self._rows)
         names = (
             "mean_score", "yes_rate", "brier", "brier_reliability", "brier_resolution",
             "brier_uncertainty", "brier_within_bins", "log_loss", "ece", "ece_equal_mass",
-            "ece_by_chance", "auc",
+            "ece_by_chance", "auc", "auc_error",
         )  # fmt: skip
         if not rows:
             return {"rows": 0, **dict.fromkeys(names)}
@@ -72,7 +75,6 @@ class ScoreCalibration:
         reliability = sum(count * (yes / count - mean) ** 2 for count, yes, mean in wide) / rows
         resolution = sum(count * (yes / count - rate) ** 2 for count, yes, _ in wide) / rows
         uncertainty = rate * (1 - rate)
-        no = [count - yes for count, yes in zip(self._rows, self._yes, strict=True)]
         values = (
             math.fsum(self._sums) / rows,
             rate,
@@ -85,7 +87,7 @@ class ScoreCalibration:
             _ece(wide, rows),
             _ece(list(self._merged(self._equal_mass())), rows),
             sum(math.sqrt(2 / math.pi * n * mean * (1 - mean)) for n, _, mean in wide) / rows,
-            auc(self._yes, no),
+            *self._auc.figures(),
         )
         return {"rows": rows, **dict(zip(names, values, strict=True))}
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from prism_cli.domain.ranks import RankAuc
+
 BINS = 1000
-"""Of one score; quantiles and AUC are exact to one bin."""
+"""Of one score; quantiles are exact to one bin. AUC goes by the scores themselves."""
 BOUNDARY = 0.5
 _ROUNDING = 1e-9
 """0.289 * 1000 is below 289."""
@@ -16,6 +18,7 @@ class ScoreFigures:
         self._bins = {verdict: [0] * (BINS + 1) for verdict in ("yes", "no", None)}
         self._sum = 0.0
         self._agreed = 0
+        self._auc = RankAuc()
 
     def add(self, score: float, verdict: str | None) -> None:
         """Count one score, in [0, 1].
@@ -25,7 +28,9 @@ class ScoreFigures:
         """
         self._bins[verdict][int(score * BINS + _ROUNDING)] += 1
         self._sum += score
-        self._agreed += verdict is not None and (score > BOUNDARY) == (verdict == "yes")
+        if verdict is not None:
+            self._agreed += (score > BOUNDARY) == (verdict == "yes")
+            self._auc.add(score, verdict == "yes")
 
     @property
     def count(self) -> int:
@@ -36,20 +41,22 @@ class ScoreFigures:
         """Count, mean, quantiles and, where verdicts exist, how far the scores go with them.
 
         agreement: share of rows whose score lies on the verdict's side of .5. AUC: chance that a
-        yes scores above a no. None where it means nothing.
+        yes scores above a no; with `AUC error` where there were too many rows for exact ranks. None
+        where it means nothing.
         """
         count = self.count
         if not count:
             return {"scores": 0}
         every = [sum(column) for column in zip(*self._bins.values(), strict=True)]
-        yes, no = self._bins["yes"], self._bins["no"]
-        judged = sum(yes) + sum(no)
+        judged = sum(self._bins["yes"]) + sum(self._bins["no"])
+        area, error = self._auc.figures()
         return {
             "scores": count,
             "mean": round(self._sum / count, 4),
             **{f"p{share}": _quantile(every, share / 100) for share in (10, 50, 90)},
             "agreement": round(self._agreed / judged, 4) if judged else None,
-            "AUC": None if (area := auc(yes, no)) is None else round(area, 4),
+            "AUC": None if area is None else round(area, 4),
+            **({"AUC error": error} if error else {}),
         }
 
     def histogram(self, buckets: int = 10) -> dict[str, int]:
@@ -69,16 +76,3 @@ def _quantile(bins: Sequence[int], share: float) -> float:
         if number and passed >= wanted:
             return index / BINS
     return 1.0
-
-
-def auc(yes: Sequence[int], no: Sequence[int]) -> float | None:
-    """Chance that a yes scores above a no, ties counting half, from counts by bin; None where one
-    of the two is missing."""
-    pairs = sum(yes) * sum(no)
-    if not pairs:
-        return None
-    below, won = 0, 0.0
-    for above, under in zip(yes, no, strict=True):
-        won += above * (below + under / 2)
-        below += under
-    return won / pairs

@@ -104,8 +104,9 @@ class ThresholdSweep:
 
     def content(self) -> dict[str, float | int | None]:
         """Plain numbers: rows, rows with verdicts, queries with answers, tokens of all documents;
-        the point at the verdict's threshold; and the threshold of the highest F1, the lowest of
-        several. As it is chosen on these very rows, other rows will show a lower one."""
+        the point at the verdict's threshold; and the threshold of the highest F1 among THRESHOLDS,
+        the lowest of several (between two of them F1 may be higher). As it is chosen on these very
+        rows, other rows will show a lower one."""
         points = self.points()
         at_verdict = points[THRESHOLDS.index(VERDICT)]
         best = max(points, key=lambda point: point["f1"] or 0)

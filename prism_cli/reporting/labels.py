@@ -218,6 +218,8 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
         if labels["teacher_auc"] is not None:
             words += f" AUC, the chance that a yes scores above a no: {labels['teacher_auc']:.3f}; "
             words += ".5 is chance."
+            if error := labels.get("teacher_auc_error"):
+                words += f" It may lie off by {error:.2g}: not all ranks of so many rows are kept."
         counts = tuple(
             tuple(float(found[verdict][place]) for verdict in _VERDICTS)
             for place in range(len(found["buckets"]))

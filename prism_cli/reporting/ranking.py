@@ -246,6 +246,9 @@ def _ground(metrics: Metrics) -> Section:
         if gone:
             told = f"{dataset}: {gone:,} judged documents are not in its corpus"
             parts.append(Note(f"{told}; they count as never found.", warning=True))
+        if unknown := figures.get("judged_unknown_queries"):
+            told = f"{dataset}: {unknown:,} judged queries are not among its queries"
+            parts.append(Note(f"{told}; they are not measured.", warning=True))
     named = {
         "queries": "queries",
         "queries_without_candidates": "without candidates",

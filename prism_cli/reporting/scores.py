@@ -73,6 +73,8 @@ def calibration_section(
         "mean_score": "mean score",
         "yes_rate": "share of yes",
     }
+    if figures.get("auc_error"):
+        names["auc_error"] = "AUC may lie off by, as there are too many rows for exact ranks"
     table = Table(
         ("measure", "value"),
         tuple((words, figures[name]) for name, words in names.items()),

@@ -1,13 +1,14 @@
 """Queries of a judged corpus as {query, pos, neg} rows, with mined negatives."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
 import orjson
 
+from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
 from prism_cli.shards.spill import Spill
 
@@ -53,10 +54,18 @@ class MinedQueries:
 
     Args:
         first_stage: ranks the candidates for hard negatives.
+        tell: takes a line for people.
     """
 
-    def __init__(self, data: JudgedCorpus, first_stage: FirstStage, mining: Mining) -> None:
+    def __init__(
+        self,
+        data: JudgedCorpus,
+        first_stage: FirstStage,
+        mining: Mining,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self._data = data
+        self._tell = tell
         self._first_stage = first_stage
         self._mining = mining
         self.name = f"{data.name}/{mining.split}"
@@ -67,11 +76,16 @@ class MinedQueries:
         return sha256(repr((self._mining, self._first_stage.fingerprint)).encode()).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """One JSON row a query."""
+        """One JSON row a query.
+
+        Raises:
+            MissingDataError: none of the judged documents is in the corpus.
+        """
         mining = self._mining
         corpus = _Corpus(self._data.passages())
         queries = self._data.judged_queries(mining.split)
         qrels = self._data.qrels(mining.split)
+        self._check_ids([query_id for query_id, _ in queries], qrels, corpus)
         most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
         depth = mining.to_rank + most + 1 if mining.negatives else 0
         found: Iterator[list[tuple[str, float]]] = (
@@ -108,6 +122,24 @@ class MinedQueries:
             }
             yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
+    def _check_ids(
+        self, queries: list[str], qrels: Mapping[str, Mapping[str, int]], corpus: "_Corpus"
+    ) -> None:
+        judged = {doc_id for grades in qrels.values() for doc_id in grades}
+        missing = sorted(judged - corpus.known(judged))
+        if len(missing) == len(judged):
+            raise MissingDataError(
+                f"{self.name}: none of the {len(judged)} judged documents is in the corpus, such "
+                f"as {missing[0]!r}; the ids are others, or the judgements' columns are swapped"
+            )
+        unknown = sorted(qrels.keys() - set(queries))
+        for ids, kind in ((unknown, "queries have no text"), (missing, "documents have no text")):
+            if ids:
+                self._tell(
+                    f"{self.name}: {len(ids)} judged {kind}, such as {', '.join(ids[:3])}; they "
+                    "are left out"
+                )
+
     def _hard(self, query_id: str, ranking: list[str]) -> list[str]:
         mining = self._mining
         window = ranking[mining.from_rank - 1 : mining.to_rank]
@@ -143,6 +175,14 @@ class _Corpus:
             0
         ]
         return found
+
+    def known(self, doc_ids: Iterable[str]) -> set[str]:
+        """Those that the corpus holds."""
+        return {
+            doc_id
+            for doc_id in doc_ids
+            for _ in self._spill.rows("SELECT 1 FROM spill WHERE doc_id = ?", (doc_id,))
+        }
 
     def texts(self, doc_ids: list[str]) -> dict[str, dict[str, Any]]:
         """Documents by id; those that the corpus does not hold are left out."""

@@ -74,6 +74,12 @@ def test_own_document_is_dropped_unless_it_is_judged() -> None:
     assert without_itself("q", hits, {"q": 1}) == hits
 
 
+def test_ids_that_differ_behind_a_nul_are_different_ids() -> None:
+    qrels = {"q\0a": {"d\0x": 1}, "q\0b": {"d\0y": 1}}
+    run = {"q\0a": [("d\0x", 1.0), ("d\0y", 2.0)], "q\0b": [("d\0x", 1.0), ("d\0y", 2.0)]}
+    assert per_query(qrels, run, list(qrels), ["P@1"])["P@1"] == [0.0, 1.0]
+
+
 def test_unknown_measure_is_refused() -> None:
     with pytest.raises(ValueError, match="MRR"):
         per_query(QRELS, {}, ["q1"], ["MRR@10"])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prism_cli.errors import MissingDataError
 from prism_cli.stages.hard_negatives import MinedQueries, Mining
 
 MINING = Mining(
@@ -137,3 +138,21 @@ def test_fingerprint_follows_settings() -> None:
     other = MinedQueries(Corpus(), Ranking(), replace(MINING, seed=1))
     assert one.fingerprint != other.fingerprint
     assert one.name == "tiny/train"
+
+
+def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> None:
+    class Gaps(Corpus):
+        grades: Mapping[str, Mapping[str, int]] = {"q1": {"d0": 1, "gone": 1}, "q9": {"d1": 1}}
+
+        def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
+            return [("q1", "first")]
+
+    told: list[str] = []
+    assert len(list(MinedQueries(Gaps(), Ranking(), MINING, told.append).lines())) == 1
+    assert [line.split(": ")[1] for line in told] == [
+        "1 judged queries have no text, such as q9; they are left out",
+        "1 judged documents have no text, such as gone; they are left out",
+    ]
+    Gaps.grades = {"q1": {"x": 1}}
+    with pytest.raises(MissingDataError, match="none of the 1 judged documents is in the corpus"):
+        list(MinedQueries(Gaps(), Ranking(), MINING).lines())

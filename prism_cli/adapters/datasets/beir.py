@@ -18,6 +18,11 @@ from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
 
+SWAPPED = (
+    "the ids are others, or its columns are swapped (expected query, document, grade, or TREC's "
+    "query, iteration, document, grade)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -98,20 +103,21 @@ class BeirSet:
         """The first `limit` queries, in file order, that have judgements in the split.
 
         Raises:
-            MissingDataError: also where a judged query is not in queries.jsonl.
+            MissingDataError: none of the judged queries is in queries.jsonl.
         """
-        missing = dict.fromkeys(self.qrels(split))
-        found = []
-        for query_id, query in self.queries():
-            if query_id in missing:
-                found.append((query_id, query))
-                del missing[query_id]
-        if missing:
+        judged = self.qrels(split)
+        found = [(query_id, query) for query_id, query in self.queries() if query_id in judged]
+        if not found:
             raise MissingDataError(
-                f"{self._qrels(split)}: query-id: {len(missing)} of its queries are not in "
-                f"{self.queries_file.name}, such as {next(iter(missing))!r}"
+                f"{self._qrels(split)}: query-id: none of its {len(judged)} queries is in "
+                f"{self.queries_file.name}, such as {next(iter(judged))!r}; {SWAPPED}"
             )
         return found[:limit]
+
+    def unknown_queries(self, split: str) -> list[str]:
+        """Judged queries of the split that queries.jsonl does not hold; nothing is said of them."""
+        known = {query_id for query_id, _ in self.queries()}
+        return [query_id for query_id in self.qrels(split) if query_id not in known]
 
     def missing_documents(self, split: str) -> list[str]:
         """Judged documents of the split that the corpus does not hold, in one pass over it.
@@ -128,7 +134,7 @@ class BeirSet:
         if len(missing) == len(judged):
             raise MissingDataError(
                 f"{self._qrels(split)}: corpus-id: none of its {len(judged)} documents is in "
-                f"{self.corpus_file.name}, such as {next(iter(judged))!r}; the ids do not fit"
+                f"{self.corpus_file.name}, such as {next(iter(judged))!r}; {SWAPPED}"
             )
         return list(missing)
 

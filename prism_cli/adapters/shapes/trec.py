@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from prism_cli.adapters.datasets.beir import (
+    SWAPPED,
     BeirSet,
     Passage,
     read_corpus,
@@ -85,7 +86,15 @@ class Texts:
 
     @cached_property
     def _grades(self) -> Mapping[str, Mapping[str, int]]:
-        return read_qrels(self._qrels) if self._qrels else {}
+        if self._qrels is None:
+            return {}
+        grades = read_qrels(self._qrels)
+        if not grades.keys() & self._query_texts.keys():
+            raise MissingDataError(
+                f"{self._qrels}: none of its {len(grades)} queries is in {self._queries}, such as "
+                f"{next(iter(grades))!r}; {SWAPPED}"
+            )
+        return grades
 
 
 class RunReader(Reader):

@@ -127,6 +127,7 @@ class Measured:
             **panel,
             "teacher_agreement": _share(agreed, judged),
             "teacher_auc": scores.get("AUC"),
+            "teacher_auc_error": scores.get("AUC error", 0.0),
             "teacher_disagrees": judged - agreed,
         }
         names = [f"{place / BUCKETS:.1f}-{(place + 1) / BUCKETS:.1f}" for place in range(BUCKETS)]

@@ -207,11 +207,17 @@ class _Evaluation:
         queries = data.judged_queries(options.split, options.limit)
         qrels = data.qrels(options.split)
         judged = Judged(data, queries, qrels)
+        unknown = data.unknown_queries(options.split)
+        if unknown:
+            options.tell(
+                f"{data.name}: {len(unknown)} judged queries are not among its queries, such as "
+                f"{', '.join(unknown[:3])}; they are not measured"
+            )
         missing = data.missing_documents(options.split)
         if missing:
             options.tell(
                 f"{data.name}: {len(missing)} judged documents are not in its corpus, such as "
-                f"{missing[0]}; they count as never found"
+                f"{', '.join(missing[:3])}; they count as never found"
             )
         making = run_fingerprint(
             self._digests_of(data),
@@ -232,6 +238,7 @@ class _Evaluation:
                 grade > 0 for query_id in judged.ids for grade in qrels[query_id].values()
             ),
             "judged_missing": len(missing),
+            "judged_unknown_queries": len(unknown),
             "first_stage": made_by,
         }
         return _Prepared(judged, one.first_stage.spec, making, figures)

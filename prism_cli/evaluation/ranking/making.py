@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from prism_cli.domain.metrics import without_itself
+from prism_cli.domain.trec import falling_scores
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.errors import StorageError
@@ -67,7 +68,8 @@ class Rankings:
         if found is not None:
             self._options.tell(f"{dataset}: {system} was finished before")
             return found
-        run, note = make()
+        made, note = make()
+        run = {query_id: _falling(hits) for query_id, hits in made.items()}
         self._store.save(dataset, system, run, note)
         return run, note
 
@@ -118,6 +120,12 @@ class Rankings:
     def _progress(self, label: str, total: int) -> AbstractContextManager[Progress]:
         papers = self._options.output / METRICS
         return shown_progress(label, total, quiet=self._options.quiet, papers=papers)
+
+
+def _falling(hits: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """The order given, in scores that no reader of the run can take for equal."""
+    scores = falling_scores([score for _, score in hits])
+    return [(doc_id, score) for (doc_id, _), score in zip(hits, scores, strict=True)]
 
 
 def _since(started: float) -> float:

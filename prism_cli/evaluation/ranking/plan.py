@@ -28,6 +28,9 @@ class RankingSet(Protocol):
     def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
         """query_id -> doc_id -> grade."""
 
+    def unknown_queries(self, split: str) -> list[str]:
+        """Judged queries without a text."""
+
     def missing_documents(self, split: str) -> list[str]:
         """Judged documents that the corpus does not hold."""
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prism_cli.domain.metrics import ranked
 from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.questions import answer
@@ -79,7 +78,7 @@ def rerank_candidates(
     answerer: Answerer,
     progress: Progress,
 ) -> Reranked:
-    """Each query's candidates by falling logit.
+    """Each query's candidates by falling logit, the greater document id first where they are equal.
 
     A candidate that cannot be scored (a blank document, a query longer than the model takes) keeps
     its place of the first stage behind all scored ones.
@@ -120,7 +119,8 @@ def rerank_candidates(
             result.unscored += len(left)
             floor = min((score for _, score in scored), default=0.0)
             behind = [(doc_id, floor - place) for place, doc_id in enumerate(left, 1)]
-            result.run[query_id] = ranked(scored + behind)
+            best_first = sorted(scored, key=lambda hit: (hit[1], hit[0]), reverse=True)
+            result.run[query_id] = best_first + behind
         watch.end_window(sum(len(pairs) for pairs in asked.values()))
     return result
 

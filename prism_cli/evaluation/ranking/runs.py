@@ -11,7 +11,6 @@ from pathlib import Path
 
 import orjson
 
-from prism_cli.domain.metrics import ranked
 from prism_cli.domain.trec import parse_run_line, render_run_line
 from prism_cli.errors import RowError
 from prism_cli.shards.writer import whole_file
@@ -73,14 +72,14 @@ class RunStore:
         return run, note
 
     def save(self, dataset: str, system: str, run: Run, note: RunNote) -> None:
-        """Publish the run, then its note."""
+        """Publish the run, each query's documents in the order given, then its note."""
         path = self.path(dataset, system)
         tag = re.sub(r"\s", "_", system)
         with whole_file(path) as file:
             for query_id, hits in run.items():
                 lines = [
                     render_run_line(query_id, doc_id, rank, score, tag) + "\n"
-                    for rank, (doc_id, score) in enumerate(ranked(hits), 1)
+                    for rank, (doc_id, score) in enumerate(hits, 1)
                 ]
                 file.write("".join(lines).encode())
         content = {**asdict(note), "sha256": bytes_digest(path)}

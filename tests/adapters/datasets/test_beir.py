@@ -119,7 +119,10 @@ def breaking(name: str, text: str) -> Callable[[Path], object]:
         (breaking("qrels/test.tsv", "qX\tdX\tyes\n"), r"test\.tsv:1: score: .*'yes'"),
         (breaking("qrels/test.tsv", QRELS + "q1\t\t1\n"), r"test\.tsv:4: corpus-id: "),
         (breaking("qrels/test.tsv", QRELS + "q1\td2\t1\n"), r"test\.tsv:4: score: .*grade 2 and 1"),
-        (breaking("qrels/test.tsv", QRELS + "q9\td1\t1\n"), r"query-id: 1 of .* such as 'q9'"),
+        (breaking("qrels/test.tsv", "q9\td1\t1\n"), r"none of its 1 queries .*'q9'.*swapped"),
+        (breaking("qrels/test.tsv", QRELS + "q1\td2\t4000\n"), r"test\.tsv:4: score: .*'4000'"),
+        (breaking("corpus.jsonl", '{"_id": "a\\u0000b", "text": ""}\n'), r"1: _id: .*a NUL in"),
+        (breaking("queries.jsonl", '{"_id": "a\\nb", "text": "x"}\n'), r"1: _id: .*a blank in"),
     ],
 )
 def test_bad_folder_is_told_with_its_place(
@@ -138,6 +141,14 @@ def test_judged_documents_that_the_corpus_lacks_are_named(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").write_text("q1\tx\t1\nq2\ty\t1\n")
     with pytest.raises(MissingDataError, match=r"none of its 2 documents is in corpus\.jsonl"):
         BeirSet(folder).missing_documents("test")
+
+
+def test_judged_queries_without_a_text_are_named(folder: Path) -> None:
+    assert BeirSet(folder).unknown_queries("test") == []
+    with (folder / "qrels" / "test.tsv").open("a") as file:
+        file.write("q9\td1\t1\n")
+    assert BeirSet(folder).unknown_queries("test") == ["q9"]
+    assert [one for one, _ in BeirSet(folder).judged_queries("test")] == ["q1", "q2"]
 
 
 def test_missing_folder_and_split_are_told(folder: Path) -> None:

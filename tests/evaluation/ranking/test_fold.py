@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numpy import float32
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
-from prism_cli.domain.metrics import per_query
+from prism_cli.domain.metrics import per_query, ranked
 from prism_cli.engine.progress import Progress
 from prism_cli.errors import (
     ChangedInputError,
@@ -118,6 +119,23 @@ def test_first_stage_alone_writes_measures_and_a_run() -> None:
     assert saved["statistics"]["comparisons"] == []
 
 
+def test_run_keeps_logits_apart_that_single_precision_cannot_tell() -> None:
+    class Confident(Overlap):
+        def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+            place = {document: at for at, document in enumerate(sorted(d for _, d in payloads))}
+            return [Reply({"logit": 40 + place[d] * 1e-6, "truncated": False}) for _, d in payloads]
+
+        def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+            return [[*range(len(payloads))]]
+
+    run(model(Confident()), limit=1)
+    texts = dict(BeirSet(MINI).texts())
+    (hits,) = trec(Path("out/runs/squad-mini.overlap.trec")).values()
+    order = [texts[doc_id] for doc_id, _ in ranked(hits)]
+    assert len(order) == 10
+    assert order == sorted(order, reverse=True)
+
+
 def test_model_orders_exactly_the_candidates_of_the_first_stage() -> None:
     backend = Overlap()
     run(model(backend))
@@ -130,6 +148,8 @@ def test_model_orders_exactly_the_candidates_of_the_first_stage() -> None:
         hits == sorted(hits, key=lambda hit: (hit[1], hit[0]), reverse=True)
         for hits in second.values()
     )
+    for hits in second.values():  # many logits are equal, and none is for a reader of the run
+        assert len({float32(score) for _, score in hits}) == len(hits)
     texts = dict(BeirSet(MINI).texts())
     assert {document for _, document in backend.asked} <= set(texts.values())
 

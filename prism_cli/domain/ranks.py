@@ -1,0 +1,71 @@
+"""AUC by exact ranks; of very many rows in bounded memory, with its error.
+
+AUC is the chance that a yes scores above a no, ties counting half.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+
+EXACT_ROWS = 500_000
+"""Rows with a verdict up to which AUC is exact; their scores are held, 8 bytes each."""
+_CELLS = 1 << 14
+"""Beyond these, cells of equal shares of the first EXACT_ROWS rows, in which rows are counted."""
+
+
+class RankAuc:
+    """Scores against verdicts: `add` each row that has both.
+
+    Args:
+        exact_rows: rows up to which all scores are held.
+    """
+
+    def __init__(self, exact_rows: int = EXACT_ROWS) -> None:
+        self._limit = exact_rows
+        self._scores = (array("d"), array("d"))  # of no, of yes
+        self._bounds: list[float] = []
+        # (no, yes) by rising score: below the first bound, at it, between it and the next, …
+        self._cells: list[list[int]] = []
+
+    def add(self, score: float, yes: bool) -> None:
+        """Count one row."""
+        if self._bounds:
+            self._count(score, yes)
+            return
+        self._scores[yes].append(score)
+        if len(self._scores[0]) + len(self._scores[1]) > self._limit:
+            self._turn_to_cells()
+
+    def figures(self) -> tuple[float | None, float | None]:
+        """AUC, and how far it may lie off at the most: 0 while it is exact. None and None where one
+        of the two verdicts is missing."""
+        if self._bounds:
+            return self._of_cells()
+        no, yes = sorted(self._scores[0]), self._scores[1]
+        if not no or not yes:
+            return None, None
+        won = sum(bisect_left(no, score) + bisect_right(no, score) for score in yes)
+        return won / (2 * len(no) * len(yes)), 0.0
+
+    def _of_cells(self) -> tuple[float | None, float | None]:
+        won = unknown = below = yes_total = 0  # won, unknown: twice the pairs
+        for at, (no, yes) in enumerate(self._cells):
+            won += yes * (2 * below + no)
+            unknown += 0 if at % 2 else yes * no  # those at a bound are ties
+            below += no
+            yes_total += yes
+        pairs = 2 * below * yes_total
+        return (won / pairs, unknown / pairs) if pairs else (None, None)
+
+    def _turn_to_cells(self) -> None:
+        every = sorted([*self._scores[0], *self._scores[1]])
+        self._bounds = sorted({every[at * len(every) // _CELLS] for at in range(_CELLS)})
+        self._cells = [[0, 0] for _ in range(2 * len(self._bounds) + 1)]
+        for yes, scores in enumerate(self._scores):
+            for score in scores:
+                self._count(score, bool(yes))
+        self._scores = (array("d"), array("d"))
+
+    def _count(self, score: float, yes: bool) -> None:
+        place = bisect_left(self._bounds, score)
+        at_bound = place < len(self._bounds) and self._bounds[place] == score
+        self._cells[2 * place + at_bound][yes] += 1

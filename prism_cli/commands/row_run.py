@@ -28,8 +28,9 @@ def run_row_stage(
     identity: Mapping[str, object] | None = None,
     draw: "Callable[[RunSummary], Drawn] | None" = None,
     closing: Callable[[], Sequence[str]] | None = None,
-) -> None:
-    """Run, print the summary, and leave with the exit code that the README's table gives.
+) -> "RunSummary | None":
+    """Run, print the summary, and leave with the exit code that the README's table gives; where
+    that is 0, give the summary, or None of a dry run.
 
     Args:
         identity: what decides the rows besides config and inputs, such as a prompt's hash.
@@ -40,7 +41,7 @@ def run_row_stage(
 
     summary = work_rows(stage, inputs, common, config, dependencies=dependencies, identity=identity)
     if summary is None:
-        return
+        return None
     drawn = draw(summary) if draw and summary.figures else None
     if not common.quiet:
         print_summary(summary, verbose=common.verbose, drawn=drawn)
@@ -51,6 +52,7 @@ def run_row_stage(
         print_json(summary.to_json(), to_stderr=rows_on_stdout)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
+    return summary
 
 
 def work_rows(

@@ -12,6 +12,7 @@ from prism_cli.commands.options import Common, Inputs, with_common
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
 
+_LARGEST_SHARE = 0.5
 app = typer.Typer(
     add_completion=False,
     help="Split rows into train and dev, clear of evaluation sets.",
@@ -27,7 +28,10 @@ def split(
     dev_queries: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Dev queries of each source, at the most; default 250.", show_default=False
+            min=0,
+            help="Dev queries of each source: so many as there are groups for, of at most half of "
+            "its queries; default 250 and --dev-share.",
+            show_default=False,
         ),
     ] = None,
     dev_share: Annotated[
@@ -35,7 +39,8 @@ def split(
         typer.Option(
             min=0,
             max=0.5,
-            help="And at most this share of the source's queries, though one; default 0.1.",
+            help="At most this share of the source's queries, though one; default 0.1, or 0.5 "
+            "beside --dev-queries.",
             show_default=False,
         ),
     ] = None,
@@ -65,12 +70,14 @@ def split(
     """Write DIR/train.jsonl and DIR/dev.jsonl (-o DIR).
 
     An original query, its near-duplicates, and queries that share a positive document stand on one
-    side. A document that is positive in dev is never positive in train.
+    side. A document that is positive in dev is never positive in train. Exit code 3 where train or
+    dev would hold no row.
     """
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.configs.split import SplitConfig
+    from prism_cli.errors import MissingDataError
     from prism_cli.stages.split import SplitStage
 
     flags = {
@@ -83,16 +90,26 @@ def split(
     }
     config = load_config(SplitConfig, "split", recipe=common.recipe, flags=flags, sets=common.sets)
     sets = [BeirSet(Path(folder)) for folder in config.exclude_eval]
+    number_given = "dev_queries" in config.model_fields_set
+    share_given = "dev_share" in config.model_fields_set
     stage = SplitStage(
         dev_queries=config.dev_queries,
-        dev_share=config.dev_share,
+        dev_share=config.dev_share if share_given or not number_given else _LARGEST_SHARE,
+        number_given=number_given,
         exclude=[
             _TestSet(one, config.eval_split, config.eval_documents == "corpus") for one in sets
         ],
         seed=config.seed,
     )
     dependencies = [path for one in sets for path in one.files(config.eval_split)]
-    run_row_stage(stage, inputs, common, config, dependencies=dependencies)
+    summary = run_row_stage(stage, inputs, common, config, dependencies=dependencies)
+    for path in map(Path, (*summary.outputs, *summary.finished_before) if summary else ()):
+        if (
+            path.is_file()
+            and not path.stat().st_size
+            and (path.stem != "dev" or config.dev_queries)
+        ):
+            raise MissingDataError(f"{path}: holds no row: the input had none for it")
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from prism_cli.domain.contradictions import pair_answer
 from prism_cli.domain.near_duplicates import Groups, document_shingles, query_shingles, text_key
 from prism_cli.domain.split_plan import Links, Plan, Planner
-from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
+from prism_cli.errors import MissingDataError
 from prism_cli.ports import Outcome, Routed
 from prism_cli.rows.row import Dropped, Row, check_pair, document_text, number_field, string_field
 from prism_cli.stages.text_groups import KeyNumbers, TextGroups
@@ -42,6 +43,7 @@ class SplitStage(RowStage):
     Args:
         dev_queries: dev queries of each source, at the most.
         dev_share: and at most this share of the source's queries, 0 to 1, though one at least.
+        number_given: somebody asked for just so many, so that the summary says why there are fewer.
         exclude: test sets.
     """
 
@@ -54,9 +56,11 @@ class SplitStage(RowStage):
         *,
         dev_queries: int = 250,
         dev_share: float = 0.1,
+        number_given: bool = False,
         exclude: Sequence[Excluded] = (),
         seed: int = 0,
     ) -> None:
+        self._number_given = number_given
         self._dev_queries = dev_queries
         self._dev_share = dev_share
         self._exclude = exclude
@@ -78,7 +82,11 @@ class SplitStage(RowStage):
         string_field(row, "source", required=False)
 
     def survey(self, rows: Iterator[Row]) -> None:
-        """Number all texts, find near-duplicates, choose dev."""
+        """Number all texts, find near-duplicates, choose dev.
+
+        Raises:
+            MissingDataError: train or dev would hold no row, though there are rows.
+        """
         for one in self._exclude:
             for text in one.queries():
                 self._queries.number(text)
@@ -107,6 +115,8 @@ class SplitStage(RowStage):
             self._seed,
         )
         self._plan = planner.plan()
+        if links.queries:
+            self._refuse_empty(self._plan, len(links.queries), sum(out))
         self._links = Links(names=links.names, sources=links.sources)
 
     def work(self, row: Row) -> Outcome:
@@ -155,10 +165,43 @@ class SplitStage(RowStage):
         figures: dict[str, object] = dict(self._figures)
         if self._exclude:
             figures["kept clear of"] = ", ".join(one.name for one in self._exclude)
-        short = sum(plan.wanted.values()) - plan.chosen.total()
-        if short:
-            figures["dev queries short"] = short
+        if reasons := "; ".join(self._shortage(plan)):
+            figures["dev queries short"] = reasons
         return {**figures, "sources": table}
+
+    def _shortage(self, plan: Plan) -> Iterator[str]:
+        """Each source with fewer dev queries than it should have, and why."""
+        for number, wanted in sorted(plan.wanted.items()):
+            chosen = plan.chosen[number]
+            asked = self._dev_queries if self._number_given else wanted
+            if chosen < asked:
+                why = (
+                    f"at most {self._dev_share:g} of its {plan.queries[number]:,} queries"
+                    if chosen == wanted
+                    else "no other group of near-duplicate queries, or of queries with one "
+                    "positive document, is small enough"
+                )
+                name = self._links.names[number] or "rows without a source"
+                yield f"{name}: {chosen:,} of {asked:,} ({why})"
+
+    def _refuse_empty(self, plan: Plan, rows: int, out: int) -> None:
+        if out == rows:
+            raise MissingDataError(
+                f"split: nothing would be left: the query or the document of each of the {rows:,} "
+                "rows stands in an evaluation set (--exclude-eval); nothing was written"
+            )
+        queries = plan.queries.total()
+        if self._dev_queries and not plan.chosen.total():
+            why = (
+                "; ".join(self._shortage(plan))
+                if queries > 1 and any(plan.wanted.values())
+                else f"each source needs two queries or more; there are {queries:,} in "
+                f"{len(plan.queries):,}"
+            )
+            raise MissingDataError(
+                f"split: dev would hold no row: {why}; nothing was written. Give more queries, or "
+                "--dev-queries 0 for train alone"
+            )
 
     def _survey_rows(self, rows: Iterator[Row]) -> list[tuple[int, int]]:
         """Fill `_links`; queries of one query_id under several styles."""
@@ -197,17 +240,8 @@ class SplitStage(RowStage):
 
 
 def is_positive(row: Row) -> bool:
-    """Whether the row's document answers its query: by verdict, else score, else its own label."""
-    verdict = row.get("verdict")
-    if verdict is not None:
-        return bool(verdict == "yes")
-    score = row.get("teacher_score")
-    if score is not None:
-        return bool(score > 0.5)
-    try:
-        return label_vote(row.get("source_label")) == "yes"
-    except ValueError:
-        return False
+    """Whether the row's document answers its query; see `pair_answer`."""
+    return pair_answer(row) == "yes"
 
 
 def _original(row: Row) -> str:

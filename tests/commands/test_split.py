@@ -51,10 +51,9 @@ def test_files_may_cut_the_rows_anywhere() -> None:
 def test_real_pairs_are_kept_clear_of_a_test_split() -> None:
     assert prism("collect", MINI, "-o", "pairs.jsonl", "--split", "test", "-q").returncode == 0
     done = prism("split", "pairs.jsonl", "-o", "gone", "--exclude-eval", MINI, "--json", "-q")
-    assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)["counts"]
-    assert counts["done"] == 0
-    assert counts["dropped"] == {"query stands in an evaluation set": counts["rows"]}
+    assert done.returncode == 3
+    assert "split: nothing would be left: the query or the document of each" in done.stderr
+    assert not Path("gone/train.jsonl").exists()
     assert prism("collect", MINI, "-o", "train.jsonl", "-q").returncode == 0
     done = prism("split", "train.jsonl", "-o", "kept", "--exclude-eval", MINI, "--json")
     assert done.returncode == 0, done.stderr
@@ -70,10 +69,8 @@ def test_whole_corpus_can_be_kept_out() -> None:
     assert prism("collect", MINI, "-o", "train.jsonl", "-q").returncode == 0
     words = ("--exclude-eval", MINI, "--eval-documents", "corpus", "--json", "-q")
     done = prism("split", "train.jsonl", "-o", "out", *words)
-    assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)["counts"]
-    assert counts["done"] == 0
-    assert counts["dropped"]["document stands in an evaluation set"] > 0
+    assert done.returncode == 3
+    assert "split: nothing would be left" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -105,11 +102,24 @@ def test_bad_rows_are_set_aside_beside_both_outputs() -> None:
     assert [one["line"] for one in rejected] == [31, 32]
 
 
-def test_empty_input_makes_two_empty_files() -> None:
+def test_empty_input_is_no_success() -> None:
     Path("empty.jsonl").touch()
-    done = prism("split", "empty.jsonl", "-o", "out")
+    for _ in range(2):
+        done = prism("split", "empty.jsonl", "-o", "out")
+        assert done.returncode == 3
+        assert "out/train.jsonl: holds no row" in done.stderr
+
+
+def test_number_of_dev_queries_is_given_where_there_are_enough() -> None:
+    write_jsonl(Path("in.jsonl"), pairs(12))
+    assert prism("split", "in.jsonl", "-o", "out", "--dev-queries", "3", "-q").returncode == 0
+    assert len({row["query"] for row in read_jsonl(Path("out/dev.jsonl"))}) == 3
+    words = ("--dev-queries", "3", "--dev-share", "0.2")
+    done = prism("split", "in.jsonl", "-o", "both", *words)
+    assert "dev queries short: s: 2 of 3 (at most 0.2 of its 12 queries)" in done.stderr
+    done = prism("split", "in.jsonl", "-o", "none", "--dev-queries", "0", "-q")
     assert done.returncode == 0, done.stderr
-    assert [Path(f"out/{side}.jsonl").read_bytes() for side in ("train", "dev")] == [b"", b""]
+    assert Path("none/dev.jsonl").read_bytes() == b""
 
 
 def test_standard_output_cannot_hold_two_files() -> None:

@@ -17,6 +17,7 @@ from prism_cli.domain.near_duplicates import (
     normalised,
     query_shingles,
 )
+from prism_cli.errors import MissingDataError
 from prism_cli.ports import Routed
 from prism_cli.rows.row import Dropped
 from prism_cli.stages.split import SplitStage, is_positive
@@ -108,8 +109,44 @@ def test_each_source_gives_its_share_or_the_number_asked_for() -> None:
     assert counts == {"a": 8, "b": 3, "c": 1}
     assert len(sides.train) + len(sides.dev) == len(rows)
     assert len(split(pairs(100), dev_queries=250).queries("dev")) == 10
-    assert split(pairs(1)).dev == []
     assert split(pairs(50), dev_queries=0).dev == []
+
+
+def test_a_number_that_is_asked_for_is_given_or_the_reason_is_told() -> None:
+    settings: dict[str, Any] = {"dev_queries": 3, "dev_share": 0.5, "number_given": True}
+    whole = split(pairs(12), **settings)
+    assert len(whole.queries("dev")) == 3
+    assert whole.stage is not None
+    assert "dev queries short" not in whole.stage.summary()
+    few = split(pairs(5), **settings)
+    assert few.stage is not None
+    assert few.stage.summary()["dev queries short"] == "s: 2 of 3 (at most 0.5 of its 5 queries)"
+    rows = pairs(12)
+    for row in rows[6:]:
+        if row["source_label"] == "1":
+            row["document"] = "one answer to ten queries"
+    grouped = split(rows, **settings)
+    assert len(grouped.queries("dev")) == 2
+    assert grouped.stage is not None
+    assert "s: 2 of 3 (no other group" in str(grouped.stage.summary()["dev queries short"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "told"),
+    [
+        (pairs(1), {}, "dev would hold no row: each source needs two queries or more; there are 1"),
+        (pairs(1, source="a") + pairs(1, source="b"), {}, "there are 2 in 2"),
+        (
+            pairs(2, rows_each=1),
+            {"exclude": [TestSet(told=[row["document"] for row in pairs(2, rows_each=1)])]},
+            "nothing would be left",
+        ),
+    ],
+    ids=["one query", "one query a source", "all excluded"],
+)
+def test_empty_sides_are_refused(rows: list[Row], settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(MissingDataError, match=told):
+        split(rows, **settings)
 
 
 def test_all_rows_of_an_original_query_stand_on_one_side() -> None:
@@ -198,11 +235,8 @@ def test_a_document_that_everybody_shares_does_not_leave_dev_empty() -> None:
     lost = sides.dropped["document is positive in dev"]
     assert 0 < len(lost) <= 20  # a tenth of 199 positive pairs
     assert all(is_positive(row) for row in lost)
-    drowned = split(rows + chain + hub)  # any dev query would cost every hub row of train
-    assert drowned.dev == []
-    assert drowned.stage is not None
-    assert drowned.stage.summary()["dev queries short"] == 10
-    assert len(drowned.train) == len(rows + chain + hub)
+    with pytest.raises(MissingDataError, match=r"s: 0 of 10 \(no other group"):
+        split(rows + chain + hub)  # any dev query would cost every hub row of train
 
 
 def test_dev_positive_may_be_a_training_negative() -> None:

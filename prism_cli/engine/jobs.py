@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import UsageError
+from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import stem_of
 from prism_cli.shards.manifest import manifest_path
 from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import (
-    SIDE_FILES,
     STDIN,
-    SUFFIXES,
     Shard,
     Source,
     find_shards,
@@ -97,7 +96,7 @@ def plan_jobs(
     if output is None:
         return _checked(_each_beside(found, stage))
     into = output.is_dir() or folder or len(found) > 1
-    if not into or (output.name.endswith(SUFFIXES) and not output.is_dir()):
+    if not into or (line_suffix(output) and not output.is_dir()):
         return _checked([Job(found, {"": output}, output)])
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
@@ -161,15 +160,11 @@ def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
     if not isinstance(one, Shard):
         raise UsageError(f"{one.name}: name the output with -o")
     path = one.path.resolve() if one.path.is_dir() else one.path
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            stem = path.name.removesuffix(suffix)
-            break
-    else:
-        stem, suffix = stem_of(path), ".jsonl"
+    suffix = line_suffix(path)
+    stem = path.name.removesuffix(suffix) if suffix else stem_of(path)
     if folder:
         return path.with_name(f"{stem}.{stage}")
-    return path.with_name(f"{stem}.{stage}{suffix}")
+    return path.with_name(f"{stem}.{stage}{suffix or '.jsonl'}")
 
 
 def own_jobs(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:

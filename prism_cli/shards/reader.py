@@ -1,4 +1,4 @@
-"""Inputs as JSON lines: files (.gz and .zst by suffix), globs, directories, standard input.
+"""Inputs as JSON lines: files (decompressed by suffix), globs, directories, standard input.
 
 Other formats than JSON lines (CSV, Parquet, JSON arrays, documents) are told by a file's name.
 """
@@ -16,14 +16,11 @@ from prism_cli.files.compressed import is_compressed
 from prism_cli.files.lines import byte_lines, reading, too_long
 from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
-from prism_cli.shards.formats import ROW_SUFFIXES, Format, format_of, numbered_lines
-from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
-from prism_cli.shards.formats.documents import documents_in, is_document
+from prism_cli.shards.folder import expected, folder_inputs, is_row_file
+from prism_cli.shards.formats import Format, format_of, numbered_lines
+from prism_cli.shards.formats.documents import is_document
 from prism_cli.shards.measured import Measured, size_and_change
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")
-SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
-MANIFEST_SUFFIX = ".manifest.json"
 STDIN = "-"
 _CHUNK_BYTES = 1 << 20
 
@@ -146,22 +143,18 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
         if given == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
         elif path.is_dir():
-            inside = _shards_in(path)
+            inside = folder_inputs(path)
             if not inside:
-                raise MissingDataError(
-                    f"{given}: a directory without shards; expected files that end in "
-                    f"{', '.join((*SUFFIXES, *ROW_SUFFIXES))}, or documents "
-                    f"({', '.join(DOCUMENT_SUFFIXES)})"
-                )
-            shards += inside
+                raise MissingDataError(f"{given}: a directory without shards; {expected()}")
+            shards += [Shard(one, given if one == path else str(one)) for one in inside]
         elif path.exists():
             shards.append(Shard(path, given, plain))
         elif any(mark in given for mark in "*?["):
             base = Path(path.anchor) if path.is_absolute() else Path()
             matches = sorted(base.glob(str(path.relative_to(path.anchor))))
-            files = [match for match in matches if _is_shard(match) or is_document(match)]
+            files = [one for one in matches if is_row_file(one) or is_document(one)]
             if not files:
-                raise MissingDataError(f"{given}: no file matches this pattern")
+                raise MissingDataError(f"{given}: no file matches this pattern; {expected()}")
             shards += [Shard(file, str(file), plain) for file in files]
         else:
             raise MissingDataError(f"{given}: no such file or directory")
@@ -211,25 +204,6 @@ def read_shards(
                     on_reject(Rejected(ref, error.field, error.reason, raw))
                 continue
             yield ref, row
-
-
-def _shards_in(folder: Path) -> list[Shard]:
-    """Its files of rows. A .json file is one only where no other is: it often describes them."""
-    files = [path for path in sorted(folder.iterdir()) if _is_shard(path)]
-    rows = [path for path in files if format_of(path) != "json"] or files
-    if not rows and documents_in(folder):
-        return [Shard(folder, str(folder))]
-    return [Shard(path, str(path)) for path in rows]
-
-
-def _is_shard(path: Path) -> bool:
-    name = path.name
-    return (
-        path.is_file()
-        and not name.startswith(".")
-        and (name.endswith(SUFFIXES) or format_of(path) not in ("lines", "documents"))
-        and not name.endswith((*SIDE_FILES, MANIFEST_SUFFIX))
-    )
 
 
 def _spooled(stream: BinaryIO) -> Shard:

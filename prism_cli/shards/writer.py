@@ -1,8 +1,10 @@
 """Files appear whole or not at all: temporary file, fsync, rename, fsync of the directory."""
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -173,11 +175,17 @@ def sync_directory(folder: Path) -> None:
 
 
 def _compressed(file: BinaryIO, path: Path) -> BinaryIO:
-    if path.suffix == ".gz":  # no time stamp and no name inside: same rows, same bytes
-        return cast(BinaryIO, gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0))
-    if path.suffix == ".zst":
-        return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
-    return file
+    match path.suffix.lower():
+        case ".gz":  # no time stamp and no name inside: same rows, same bytes
+            return cast(BinaryIO, gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0))
+        case ".zst":
+            return zstandard.ZstdCompressor(write_checksum=True).stream_writer(file, closefd=False)
+        case ".bz2":
+            return cast(BinaryIO, bz2.BZ2File(file, "wb"))
+        case ".xz":
+            return cast(BinaryIO, lzma.LZMAFile(file, "wb"))
+        case _:
+            return file
 
 
 def sweep_folder(folder: Path) -> None:

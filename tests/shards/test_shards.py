@@ -49,7 +49,7 @@ def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "out.txt").read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".bz2", ".xz"])
 def test_discard_is_safe_at_any_time(tmp_path: Path, suffix: str) -> None:
     part = PartFile(tmp_path / f"out.jsonl{suffix}")
     part.write(b"x" * 100)
@@ -61,7 +61,7 @@ def test_discard_is_safe_at_any_time(tmp_path: Path, suffix: str) -> None:
 @given(st.lists(st.binary(min_size=1, max_size=50).map(lambda raw: raw.replace(b"\n", b"\0"))))
 def test_reading_what_was_written_is_the_identity(tmp_path: Path, lines: list[bytes]) -> None:
     lines = [b"first", *lines]  # a byte order mark counts at the start of a file alone
-    for suffix in ("", ".gz", ".zst"):
+    for suffix in ("", ".gz", ".zst", ".bz2", ".xz", ".GZ"):
         path = tmp_path / f"lines.jsonl{suffix}"
         with whole_file(path) as file:
             for line in lines:

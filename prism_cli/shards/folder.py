@@ -1,0 +1,86 @@
+"""The files of rows in a folder, and what else lies there, which is named and not read."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from prism_cli.files.compressed import plain_name
+from prism_cli.shards.formats import ROW_SUFFIXES, format_of
+from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
+from prism_cli.shards.formats.documents import documents_in, is_document
+
+LINE_SUFFIXES = (".jsonl", ".ndjson")
+SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
+MANIFEST_SUFFIX = ".manifest.json"
+_NAMED = 3
+
+
+def line_suffix(path: Path) -> str:
+    """Return the end of a name that stands for JSON lines, such as `.jsonl` `.JSONL.GZ` or ""."""
+    name = plain_name(path)
+    known = next((one for one in LINE_SUFFIXES if name.endswith(one)), "")
+    return path.name[len(name) - len(known) :] if known else ""
+
+
+def is_row_file(path: Path) -> bool:
+    """Return whether the name is that of a file of rows, and of no side file of an output."""
+    name = path.name
+    known = line_suffix(path) or format_of(path) not in ("lines", "documents")
+    own = name.startswith(".") or name.endswith((*SIDE_FILES, MANIFEST_SUFFIX))
+    return bool(known) and not own
+
+
+def folder_inputs(folder: Path) -> list[Path]:
+    """Return the inputs that a folder stands for: its files of rows by name, else the folder
+    itself where it holds documents; tell once, on standard error, what is passed over.
+
+    Subfolders are passed over: their outputs would need subfolders too. A .json file is one of rows
+    only where no other is, as it often describes them.
+    """
+    files, passed_over = [], dict[str, list[str]]()
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith((*SIDE_FILES, MANIFEST_SUFFIX)):
+            continue
+        if path.is_file() and is_row_file(path):
+            files.append(path)
+        else:
+            passed_over.setdefault(_kind(path), []).append(path.name)
+    rows = [path for path in files if format_of(path) != "json"] or files
+    if not rows and documents_in(folder):
+        return [folder]
+    if described := [path.name for path in files if path not in rows]:
+        passed_over["JSON beside other files of rows"] = described
+    if passed_over:
+        _tell(f"prism: {folder}: passed over: {_grouped(passed_over)}")
+    return rows
+
+
+def expected() -> str:
+    """Return what a folder or pattern should hold, for messages."""
+    rows = ", ".join((*LINE_SUFFIXES, *ROW_SUFFIXES))
+    return (
+        f"expected files that end in {rows} (also with .gz, .zst, .bz2, .xz), or documents "
+        f"({', '.join(DOCUMENT_SUFFIXES)})"
+    )
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "linked folder" if path.is_symlink() else "folder (name it to have it read)"
+    if path.is_symlink() and not path.exists():
+        return "dead link"
+    return "document beside files of rows" if is_document(path) else "other file"
+
+
+def _grouped(names: Mapping[str, Sequence[str]]) -> str:
+    groups = []
+    for kind, found in names.items():
+        more = f", {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        groups.append(f"{kind}: {', '.join(found[:_NAMED])}{more}")
+    return "; ".join(groups)
+
+
+@cache
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -15,6 +15,7 @@ PrismError
 ├── ProviderError              5   a backend failed for now; the row stays pending
 ├── LimitReachedError          7   --max-cost or --max-seconds
 ├── LockedError               75   another run holds the output
+├── RefusedOutputsError   2/3/75   some outputs of a run were left alone, the others were worked
 ├── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
 └── StepError             as said   a command of a pipeline ended badly
 
@@ -52,7 +53,17 @@ class ConfigError(UsageError):
 
 
 class ChangedInputError(UsageError):
-    """An output exists that other bytes or another config made; nothing was touched."""
+    """An output exists that other bytes or another config made; nothing was touched.
+
+    Args:
+        reasons: what is not as it was, a line each.
+        redo: whether the output is as it was made, so that it can be made again.
+    """
+
+    def __init__(self, message: str, *, reasons: Sequence[str] = (), redo: bool = False) -> None:
+        self.reasons = list(reasons)
+        self.redo = redo
+        super().__init__(message)
 
 
 class ArgumentError(UsageError, ValueError):
@@ -119,6 +130,18 @@ class LockedError(PrismError):
     """Another run works on the same output."""
 
     exit_code = 75
+
+
+class RefusedOutputsError(PrismError):
+    """Of the outputs of one run some were left as they are; names them and the way out.
+
+    Args:
+        exit_code: 2 where something changed, 3 where an input cannot be read, else 75.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 class InterruptedRunError(PrismError):

@@ -100,7 +100,7 @@ def quality(
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.quality_tables import print_quality
-    from prism_cli.commands.row_run import print_json, work_rows
+    from prism_cli.commands.row_run import leave_by, print_json, work_rows
     from prism_cli.configs.eval_quality import EvalQualityConfig
     from prism_cli.configs.load import load_config
     from prism_cli.engine.report import print_summary
@@ -173,8 +173,7 @@ def quality(
             print_quality(found.metrics)
         if not common.quiet:
             tell_report(found.path, finished_before=found.finished_before)
-    if summary.exit_code:
-        raise typer.Exit(summary.exit_code)
+    leave_by(summary)
 
 
 def _gold(files: list[str]) -> "GoldRows | None":

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -67,6 +67,14 @@ class Common:
         bool,
         _option("--overwrite", help="Replace an output that other settings made; keeps replies."),
     ] = False
+    if_changed: Annotated[
+        Literal["refuse", "redo"],
+        _option(
+            "--if-changed",
+            help="An output whose input or settings changed: refuse (default) leaves it, works the "
+            "others and exits with 2; redo makes it again. Grown inputs are always continued.",
+        ),
+    ] = "refuse"
     fresh: Annotated[
         bool, _option("--fresh", help="Do not use replies that the ledger already holds.")
     ] = False

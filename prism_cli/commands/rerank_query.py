@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from prism_cli.commands.options import Common
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def rerank_query(
     alone.
     """
     from prism_cli.commands.ranking_text import print_ranking
-    from prism_cli.commands.row_run import print_json, work_rows
+    from prism_cli.commands.row_run import leave_by, print_json, work_rows
     from prism_cli.engine.answering import Tally
     from prism_cli.engine.report import print_summary
     from prism_cli.stages.rerank_query import RerankQueryStage
@@ -64,8 +62,7 @@ def rerank_query(
         print_ranking(query, ranked, counts, model.spec)
     else:
         print("prism: no document to rank", file=sys.stderr)
-    if summary.exit_code:
-        raise typer.Exit(summary.exit_code)
+    leave_by(summary)
 
 
 def _counts(summary: "RunSummary", best: "BestDocuments") -> dict[str, int]:

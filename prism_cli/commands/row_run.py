@@ -50,6 +50,13 @@ def run_row_stage(
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)
+    leave_by(summary)
+
+
+def leave_by(summary: "RunSummary") -> None:
+    """Tell what was refused, and leave with the summary's exit code, unless all is well."""
+    if summary.refused:
+        print(f"prism: error: {summary.refused}", file=sys.stderr)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
     return summary
@@ -84,6 +91,7 @@ def work_rows(
         retry_final=paid.retry_final,
         batch=paid.batch,
         part=_part(common.quiet),
+        if_changed=common.if_changed,
         quiet=common.quiet,
         config=config.model_dump(mode="json") | dict(identity or {}),
         dependencies=dependencies,

@@ -7,9 +7,9 @@ from typing import Any
 
 from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.runner import RunOptions
+from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import RowError
+from prism_cli.errors import ChangedInputError, RowError
 from prism_cli.ports import BatchableBackend, CallBackend, Request, Terms, Usage
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
@@ -110,13 +110,8 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         MissingDataError, UsageError, ChangedInputError: as that run.
     """
     found = Forecast(stage.name)
-    jobs = [
-        job
-        for job in plan_jobs(
-            stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
-        )
-        if not _finished(job, stage, options)
-    ]
+    planned = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
+    jobs = _unfinished(planned, stage, options)
     found.rows = sum(1 for job in jobs for _ in _lines(job, options))
     if not jobs:
         return found
@@ -153,6 +148,24 @@ class _Before:
             found |= self.book.on_their_way(keys, perhaps=True).keys()
             found |= self.book.results(keys).keys()
         return found
+
+
+def _unfinished(jobs: Sequence[Job], stage: RowStage, options: RunOptions) -> list[Job]:
+    """What the run would work; of several outputs it leaves alone those that it refuses."""
+    found: list[Job] = []
+    refused: ChangedInputError | None = None
+    for job in jobs:
+        try:
+            if not _finished(job, stage, options):
+                found.append(job)
+        except ChangedInputError as error:
+            if error.redo and options.if_changed == "redo":
+                found.append(job)
+            else:
+                refused = error
+    if refused and (not found or len(jobs) == 1):
+        raise refused
+    return found
 
 
 def _finished(job: Job, stage: RowStage, options: RunOptions) -> bool:

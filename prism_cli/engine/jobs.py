@@ -8,7 +8,7 @@ from pathlib import Path
 from prism_cli.errors import UsageError
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import stem_of
-from prism_cli.shards.manifest import manifest_path
+from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import (
     STDIN,
@@ -42,6 +42,16 @@ class Job:
     def manifest_path(self) -> Path:
         """OUT.manifest.json."""
         return manifest_path(self.papers)
+
+    @property
+    def home(self) -> Path | None:
+        """The output beside which the ledger may lie."""
+        return next(iter(self.outputs.values())) if self.outputs else None
+
+    @property
+    def name(self) -> str:
+        """What messages call it: its output."""
+        return str(self.home or self.papers)
 
     @property
     def label(self) -> str:
@@ -165,6 +175,27 @@ def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
     if folder:
         return path.with_name(f"{stem}.{stage}")
     return path.with_name(f"{stem}.{stage}{suffix or '.jsonl'}")
+
+
+def outputs_without_input(
+    stage: str, jobs: Sequence[Job], inputs: Sequence[str | Source]
+) -> list[tuple[str, str]]:
+    """Outputs of the stage beside those of `jobs` whose inputs are there no more: each with the
+    name of its input. Looked for where a run works a whole folder, or several files."""
+    shards = len(jobs) > 1 or any(
+        isinstance(one, str) and not Path(one).is_file() for one in inputs
+    )
+    found: list[tuple[str, str]] = []
+    made = {path for job in jobs for path in (job.outputs or {}).values()}
+    for folder in sorted({path.parent for path in made}) if shards else ():
+        for manifest in sorted(folder.glob(f"*{MANIFEST_SUFFIX}")):
+            output = manifest.with_name(manifest.name.removesuffix(MANIFEST_SUFFIX))
+            if output in made or not output.is_file() or (said := read_manifest(manifest)) is None:
+                continue
+            gone = [one["path"] for one in said["inputs"] if not Path(one["path"]).exists()]
+            if said["stage"] == stage and gone and len(gone) == len(said["inputs"]):
+                found.append((str(output), gone[0]))
+    return found
 
 
 def own_jobs(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:

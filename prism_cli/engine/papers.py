@@ -10,7 +10,7 @@ from typing import Any
 
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
-from prism_cli.errors import ChangedInputError, LockedError, StorageError
+from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
 from prism_cli.shards.manifest import (
     InputRecord,
     Manifest,
@@ -43,8 +43,13 @@ class Papers:
 
     @cached_property
     def measured(self) -> dict[str, Measured]:
-        """Each file among the inputs, by name, as it is now."""
-        return {one.name: measure(one.path) for one in self.job.inputs if isinstance(one, Shard)}
+        """Each file among the inputs, by name, as it is now.
+
+        Raises:
+            MissingDataError: one cannot be read.
+        """
+        files = [one for one in self.job.inputs if isinstance(one, Shard)]
+        return {one.name: _measured(one) for one in files}
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -66,14 +71,15 @@ class Papers:
         """Names this output and config in the ledger."""
         return output_id(self.job.papers, self.manifest.config_fingerprint)
 
-    def count_lines(self) -> int | None:
-        """Lines of all inputs, about; None where that would mean reading them."""
+    def count_lines(self, limit: int | None = None) -> int | None:
+        """Lines of all inputs, about, at most `limit`; None where that would mean reading them."""
         files = [one for one in self.job.inputs if isinstance(one, Shard)]
         if len(files) < len(self.job.inputs) or any(
             one.packed or one.format not in ("lines", "csv", "tsv") for one in files
         ):
             return None
-        return sum(self.measured[one.name].line_ends for one in files)
+        lines = sum(self.measured[one.name].line_ends for one in files)
+        return lines if limit is None else min(lines, limit)
 
     def finished(self) -> dict[str, Any] | None:
         """The manifest of the outputs, where they stand as this job would make them.
@@ -183,6 +189,13 @@ class Papers:
 def output_id(papers: Path, config_fingerprint: str) -> str:
     """Names an output, made with that config, in the ledger."""
     return f"{papers.resolve()}#{config_fingerprint[:16]}"
+
+
+def _measured(shard: Shard) -> Measured:
+    try:
+        return measure(shard.path)
+    except OSError as error:
+        raise MissingDataError(f"{shard.name}: cannot be read: {error.strerror}") from error
 
 
 def _dependency(path: Path) -> InputRecord:

@@ -7,8 +7,15 @@ from typing import BinaryIO
 
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Job
+from prism_cli.engine.live import live_path
 from prism_cli.engine.shard import Sinks
-from prism_cli.shards.writer import OutputRecord, PartFile, remove_file
+from prism_cli.shards.writer import (
+    OutputRecord,
+    PartFile,
+    leftover_parts,
+    remove_file,
+    remove_parts,
+)
 
 SIDE_KINDS = ("rejects", "pending")
 
@@ -77,6 +84,22 @@ class Parts:
             part.publish()
             crash_point("after-publish-before-manifest")
         return [side.path for side in self._side.values() if side.used]
+
+
+class Leftovers:
+    """Parts of dead attempts. Folders are looked through once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Path, dict[str, list[Path]]] = {}
+
+    def remove(self, job: Job) -> None:
+        """Remove those of the job's files; its lock is held."""
+        places = [one.resolve() for one in (job.outputs or {}).values()]
+        sides = [side_path(job.papers, kind) for kind in SIDE_KINDS]
+        for path in (*places, *sides, job.manifest_path, live_path(job.papers)):
+            if path.parent not in self._found:
+                self._found[path.parent] = leftover_parts(path.parent)
+            remove_parts(self._found[path.parent].pop(path.name, ()))
 
 
 class SideFile:

@@ -26,6 +26,10 @@ def summary_lines(
     """The lines that `print_summary` prints."""
     counts, usage = summary.counts, summary.usage
     lines = [f"{out}: finished before, nothing to do" for out in summary.finished_before]
+    lines += [
+        f"{out}: its input {given} is there no more; it was left as it is"
+        for out, given in summary.inputs_gone
+    ]
     if not summary.outputs and not summary.unpublished and summary.finished_before:
         return lines
     told = [f"{counts.rows:,} rows in", f"{counts.written:,} rows out"]

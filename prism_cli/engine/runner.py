@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,67 +13,35 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.jobs import Job, Line, own_jobs, plan_jobs, read_lines
-from prism_cli.engine.live import LiveRecord, live_path, remove_live
+from prism_cli.engine.jobs import (
+    Job,
+    Line,
+    outputs_without_input,
+    own_jobs,
+    plan_jobs,
+    read_lines,
+)
+from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.lost_replies import refuse_lost_replies
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.parts import SIDE_KINDS, Parts, side_path
+from prism_cli.engine.parts import Leftovers, Parts
+from prism_cli.engine.placed_rows import PlacedRow, straddling_queries, well_formed
 from prism_cli.engine.progress import Progress, shown_progress
+from prism_cli.engine.refusals import CONCERNS_ONE, Refusals
+from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.shard import ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
-from prism_cli.engine.summary import DEFAULT_MAX_REJECTS, RunSummary
-from prism_cli.errors import LockedError, PrismError, RowError, UsageError
-from prism_cli.rows.row import Row
+from prism_cli.engine.summary import RunSummary
+from prism_cli.errors import ChangedInputError, LockedError, PrismError, UsageError
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
-from prism_cli.shards.writer import leftover_parts, remove_parts
 
 _STDOUT_RUNS = 1000
 """Runs to standard output that one state directory holds the papers of at a time."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run is done; `config`, `fields` and `limit` also decide what comes out.
-
-    Attributes:
-        output: file or directory; None for the default place; Path("-") for standard output.
-        max_rejects: share of rows, 0 to 1, above which the exit code is 4.
-        config: the resolved config; a change of it is refused unless `overwrite`.
-        dependencies: other files that decide the rows (corpus, qrels).
-        fields: contract name -> name in the input.
-        accept_lost_replies: go on where the ledger lacks replies that were paid for.
-        retry_final: ask again what was refused for good before this run.
-        max_cost: US dollars.
-        batch: models that answer batch files are asked so.
-        part: (this process, of how many), from 0: of several processes each works its own outputs.
-    """
-
-    output: Path | None = None
-    limit: int | None = None
-    overwrite: bool = False
-    fresh: bool = False
-    accept_lost_replies: bool = False
-    max_rejects: float = DEFAULT_MAX_REJECTS
-    fields: Mapping[str, str] = field(default_factory=dict)
-    accept_pending: bool = False
-    max_seconds: float | None = None
-    max_cost: float | None = None
-    retry_final: bool = False
-    batch: bool = False
-    part: tuple[int, int] = (0, 1)
-    quiet: bool = False
-    config: Mapping[str, Any] = field(default_factory=dict)
-    dependencies: Sequence[Path] = ()
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that decides the rows besides inputs and dependencies."""
-        return {**self.config, "limit": self.limit, "fields": dict(self.fields)}
 
 
 def run_rows(
@@ -81,8 +49,12 @@ def run_rows(
 ) -> RunSummary:
     """Run `stage` over `inputs` and publish its outputs.
 
+    Of several outputs those that cannot be worked are left alone, and named in the summary's
+    `refused`.
+
     Raises:
         MissingDataError, ChangedInputError, LockedError, StorageError: before or while working.
+        RefusedOutputsError: of several outputs none could be worked, nor was finished before.
         InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
     """
     options = options or RunOptions()
@@ -99,8 +71,12 @@ def run_rows(
                 stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
             )
             run = _Run(stage, options, control, summary, jobs, stack)
-            # All refusals come before the first work.
-            run.all([job for job in own_jobs(jobs, options.part) if not run.finished(job)])
+            own = own_jobs(jobs, options.part)
+            run.all(own)
+            summary.inputs_gone = outputs_without_input(stage.name, jobs, inputs)
+            summary.refused = run.refusals.error(len(own))
+            if summary.refused and not (run.worked or summary.finished_before):
+                raise summary.refused
             if run.worked:
                 summary.figures = stage.summary()
     finally:
@@ -119,18 +95,29 @@ class _Run:
     jobs: Sequence[Job]
     stack: ExitStack
     worked: bool = False
+    refusals: Refusals = field(default_factory=Refusals)
+    _surveyed: bool = False
+    _concerns_all: bool = False
+    """Whether what went wrong is a matter of all outputs."""
     _answerer: Answerer | None = None
     _ledger: Path = Path()
     _batched: Counter[str] = field(default_factory=Counter)
     """Replies that batches of this run brought, by output."""
-    _leftovers: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
-    """Parts of dead attempts, by folder and name."""
+    _leftovers: Leftovers = field(default_factory=Leftovers)
 
     def finished(self, job: Job, papers: Papers | None = None) -> bool:
         """Whether the job's outputs stand already; refuses those that something else made."""
         if job.outputs is None or self.options.overwrite:
             return False
-        made = (papers or self._papers(job)).finished()
+        try:
+            made = (papers or self._papers(job)).finished()
+        except ChangedInputError as error:
+            if not error.redo:
+                raise
+            if self.options.if_changed == "redo":
+                return False
+            more = f"{error}. --if-changed redo makes such outputs again"
+            raise ChangedInputError(more, reasons=error.reasons, redo=True) from None
         if made is None:
             return False
         self.summary.finished_before += [str(out) for out in job.outputs.values()]
@@ -139,18 +126,49 @@ class _Run:
         return True
 
     def all(self, jobs: Sequence[Job]) -> None:
-        """Each job from lines to published files, under its lock."""
+        """Each job from lines to published files, under its lock. Outputs that cannot be worked
+        are told before the first work, as far as they are known then."""
+        unfinished = []
+        for job in jobs:
+            with self._refusing(job):
+                if not self.finished(job):
+                    unfinished.append(job)
+        if self.stage.ranks_queries and unfinished and len(self.jobs) > 1:
+            unfinished = self._within_one_shard(unfinished)
         if self.options.batch:
             with ExitStack() as held:
-                claimed = [one for job in jobs if (one := self._claimed(job, held))]
-                self._ask_in_batches(claimed)
+                claimed = []
+                for job in unfinished:
+                    with self._refusing(job):
+                        claimed += [one] if (one := self._claimed(job, held)) else []
+                claimed = self._ask_in_batches(claimed)
                 for job, papers in claimed:
-                    self._work(job, papers)
+                    with self._refusing(job):
+                        self._work(job, papers)
             return
-        for job in jobs:
-            with ExitStack() as held:
+        for job in unfinished:
+            with self._refusing(job), ExitStack() as held:
                 if one := self._claimed(job, held):
                     self._work(*one)
+
+    def _within_one_shard(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs without a query whose rows stand in two shards; the others are refused."""
+        apart = straddling_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
+        for job in jobs:
+            if id(job) in apart:
+                self.refusals.add_straddling(job.name, apart[id(job)])
+        refused = {one.output for one in self.refusals.found}
+        return [job for job in jobs if job.name not in refused]
+
+    @contextmanager
+    def _refusing(self, job: Job) -> Iterator[None]:
+        """Of several jobs, one that cannot be worked does not keep the others from it."""
+        try:
+            yield
+        except CONCERNS_ONE as error:
+            if len(self.jobs) == 1 or self._concerns_all:
+                raise
+            self.refusals.add(job.name, error)
 
     def _claimed(self, job: Job, held: ExitStack) -> tuple[Job, Papers] | None:
         """The job, locked and begun; None where another run has finished it meanwhile."""
@@ -161,27 +179,17 @@ class _Run:
         if self.finished(job, papers):
             return None
         if not self.options.accept_lost_replies:
-            refuse_lost_replies(job.papers, ledger_path(_home(job)))
+            refuse_lost_replies(job.papers, ledger_path(job.home))
         fresh = self.options.fresh
         papers.begin(self._answering(papers).next_sequence if fresh else None)
-        self._remove_leftovers(job)
+        self._leftovers.remove(job)
         crash_point("after-claim")
         return job, papers
-
-    def _remove_leftovers(self, job: Job) -> None:
-        """What dead attempts left of the job's files; folders are looked through once a run."""
-        places = [one.resolve() for one in (job.outputs or {}).values()]
-        sides = [side_path(job.papers, kind) for kind in SIDE_KINDS]
-        for path in (*places, *sides, job.manifest_path, live_path(job.papers)):
-            if path.parent not in self._leftovers:
-                self._leftovers[path.parent] = leftover_parts(path.parent)
-            remove_parts(self._leftovers[path.parent].pop(path.name, ()))
 
     def _work(self, job: Job, papers: Papers) -> None:
         answerer = self._answering(papers)
         answerer.tally.from_ledger -= self._batched[papers.output_id]
-        if self.stage.surveys and not self.worked:
-            self.stage.survey(self._well_formed())
+        self._survey(self.stage, job)
         self.worked = True
         self.stage.follow(papers.manifest.batch_plan)
         try:
@@ -193,36 +201,57 @@ class _Run:
         finally:
             self.summary.usage.add(answerer.tally)
 
-    def _ask_in_batches(self, claimed: Sequence[tuple[Job, Papers]]) -> None:
+    def _survey(self, stage: RowStage, job: Job) -> None:
+        """Show the stage the rows that it must see before those of `job` are worked."""
+        if stage.surveys_shard:
+            stage.survey(row for *_, row in self._rows([job]))
+        elif stage.surveys and not self._surveyed:
+            self._concerns_all = True
+            stage.survey(row for *_, row in self._rows(self.jobs))
+            self._concerns_all, self._surveyed = False, True
+
+    def _rows(self, jobs: Sequence[Job]) -> Iterator[PlacedRow]:
+        options = self.options
+        return well_formed(self.stage, jobs, options.fields, options.limit, self.control)
+
+    def _ask_in_batches(self, claimed: list[tuple[Job, Papers]]) -> list[tuple[Job, Papers]]:
         """Passes over all rows that write nothing, and batches between them, until the ledger has
-        what the rows ask."""
+        what the rows ask; the jobs whose rows could be read."""
         try:
             while claimed:
-                stage = self.stage.anew()
-                if stage.surveys:
-                    stage.survey(self._well_formed())
+                stage, readable = self.stage.anew(), []
                 for job, papers in claimed:
-                    answerer = self._answering(papers)
-                    progress, fields = Progress(job.label, None), self.options.fields
-                    nowhere = Sinks.nowhere(stage.outputs)
-                    work = ShardWork(stage, answerer, nowhere, progress, fields)
-                    work.run(self._lines(job, papers.measured))
-                    self._batched[papers.output_id] += answerer.tally.asked
-                    self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
-                if not answerer.exchange():
-                    return
+                    with self._refusing(job):
+                        self._ask_in_batch(stage, job, papers)
+                        readable.append((job, papers))
+                claimed, self._surveyed = readable, False
+                if not claimed or not self._answering(claimed[0][1]).exchange():
+                    break
         except (PrismError, OSError):
             for _, papers in claimed:
                 papers.stopped(self._answering(papers).usage())
             raise
+        return claimed
+
+    def _ask_in_batch(self, stage: RowStage, job: Job, papers: Papers) -> None:
+        answerer = self._answering(papers)
+        self._survey(stage, job)
+        progress, fields = Progress(job.label, None), self.options.fields
+        work = ShardWork(stage, answerer, Sinks.nowhere(stage.outputs), progress, fields)
+        try:
+            work.run(self._lines(job, papers.measured))
+        except CONCERNS_ONE:
+            papers.stopped(answerer.usage())
+            raise
+        self._batched[papers.output_id] += answerer.tally.asked
+        self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
 
     def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
         with ExitStack() as files:
             parts = Parts(job, papers.manifest.attempt, files)
-            progress = files.enter_context(
-                shown_progress(label, self._total(papers), quiet=self.options.quiet)
-            )
+            total, quiet = papers.count_lines(self.options.limit), self.options.quiet
+            progress = files.enter_context(shown_progress(label, total, quiet=quiet))
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
             with LiveRecord(job.papers, work.live, **self._place(job, papers)):
                 try:
@@ -248,10 +277,6 @@ class _Run:
 
     def _lines(self, job: Job, measured: Mapping[str, Measured]) -> Iterator[Line]:
         return read_lines(job.inputs, measured, self.options.limit, self.options.fields)
-
-    def _total(self, papers: Papers) -> int | None:
-        lines, limit = papers.count_lines(), self.options.limit
-        return lines if lines is None or limit is None else min(lines, limit)
 
     def _place(self, job: Job, papers: Papers) -> dict[str, Any]:
         """What another terminal needs to know of the job besides its counts."""
@@ -283,7 +308,7 @@ class _Run:
 
     def _answering(self, papers: Papers) -> Answerer:
         if self._answerer is None:
-            home = _home(papers.job)
+            home = papers.job.home
             self._ledger = ledger_path(home)
             self._answerer = Answerer(
                 self.stage.name,
@@ -302,22 +327,3 @@ class _Run:
             return None
         quiet = self.options.quiet
         return Batching(BatchBook(path), self.control, sends=self.options.batch, quiet=quiet)
-
-    def _well_formed(self) -> Iterator[Row]:
-        for job in self.jobs:
-            for number, (_, _, raw) in enumerate(self._lines(job, {})):
-                if number % 1024 == 0:
-                    self.control.check()
-                if not raw.strip():
-                    continue
-                try:
-                    row = self.stage.decode(raw, self.options.fields)
-                    self.stage.check(row)
-                except RowError:
-                    continue  # the main pass sets it aside
-                yield row
-
-
-def _home(job: Job) -> Path | None:
-    """The output beside which the ledger may lie."""
-    return next(iter(job.outputs.values())) if job.outputs else None

@@ -23,7 +23,11 @@ class RowStage:
     Attributes:
         name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
         outputs: names of several outputs, where `work` returns `Routed`; () for the usual one.
-        surveys: True where `survey` must see all rows before the first `work`.
+        surveys: True where `survey` must see all rows of the run before the first `work`.
+        surveys_shard: True where `survey` must see all rows of a shard before its first `work`, and
+            no others.
+        ranks_queries: True where what a row becomes depends on the rows of the same `group_of`
+            beside it, so that they must stand in one shard.
         groups: True where `work_group` works rows, not `work`.
         query_rows: True where an input row carries a query under its query_id, so that one id with
             two queries is an error.
@@ -35,6 +39,8 @@ class RowStage:
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
     outputs: tuple[str, ...] = ()
     surveys: bool = False
+    surveys_shard: bool = False
+    ranks_queries: bool = False
     groups: bool = False
     query_rows: bool = True
     plain_lines: bool = False
@@ -59,7 +65,7 @@ class RowStage:
         """Raise RowError where the row breaks this stage's contract."""
 
     def survey(self, rows: Iterator[Row]) -> None:
-        """A first pass over the well-formed rows of the shard. Keep little: spill to disk."""
+        """A first pass over well-formed rows. Keep little: spill to disk."""
 
     def work(self, row: Row) -> Outcome | RowWork:
         """The outcome, or a generator that asks for replies first.

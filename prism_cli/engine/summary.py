@@ -6,13 +6,19 @@ from typing import Any
 from prism_cli.engine.answering import Tally
 from prism_cli.engine.reasons import Reasons
 from prism_cli.engine.shard import Counts
+from prism_cli.errors import LockedError, RefusedOutputsError
 
 DEFAULT_MAX_REJECTS = 0.01
 
 
 @dataclass
 class RunSummary:
-    """What a run did, over all its outputs."""
+    """What a run did, over all its outputs.
+
+    Attributes:
+        refused: tells of the outputs that were left as they are; None where there are none.
+        inputs_gone: outputs in the same folder whose input is there no more, with its name.
+    """
 
     stage: str
     outputs: list[str] = field(default_factory=list)
@@ -28,13 +34,21 @@ class RunSummary:
     accept_pending: bool = False
     rows_before: int = 0
     rejected_before: int = 0
+    refused: RefusedOutputsError | None = None
+    inputs_gone: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """5 where rows are pending and nobody said that this is fine, 4 where too many were
-        rejected, now or when the outputs that were finished before were made."""
+        """2 or 3 where outputs were refused, 5 where rows are pending and nobody said that this is
+        fine, 75 where other runs hold outputs, 4 where too many rows were rejected, now or when the
+        outputs that were finished before were made."""
+        refused = self.refused.exit_code if self.refused else 0
+        if refused and refused != LockedError.exit_code:
+            return refused
         if self.counts.pending and not self.accept_pending:
             return 5
+        if refused:
+            return refused
         rows = self.counts.rows + self.rows_before
         return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
 
@@ -50,6 +64,8 @@ class RunSummary:
             "usage": asdict(self.usage),
             "figures": self.figures,
             "pending_reasons": self.pending_reasons,
+            "refused": str(self.refused) if self.refused else None,
+            "inputs_gone": dict(self.inputs_gone),
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
         }

@@ -16,6 +16,7 @@ from prism_cli.shards.measured import measure
 from prism_cli.shards.writer import OutputRecord, whole_file
 
 SCHEMA = 1
+MANIFEST_SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
 
 def manifest_path(output: Path) -> Path:
     """OUT.manifest.json."""
-    return output.with_name(output.name + ".manifest.json")
+    return output.with_name(output.name + MANIFEST_SUFFIX)
 
 
 def is_finished(
@@ -166,20 +167,24 @@ def is_finished(
     if previous is None:
         raise ChangedInputError(
             f"{output}: exists, and no manifest says what made it; it was left as it is. "
-            "Name another output with -o, or replace it with --overwrite"
+            "Name another output with -o, or replace it with --overwrite",
+            reasons=["no manifest says what made it"],
         )
     if output.is_file() and standing(output, previous) is None and _records(output, previous):
         raise ChangedInputError(
             f"{output}: was edited, or replaced by another file, after prism wrote it; it was left "
-            "as it is. Name another output with -o, or replace it with --overwrite"
+            "as it is. Name another output with -o, or replace it with --overwrite",
+            reasons=["was edited, or replaced by another file, after prism wrote it"],
         )
     differences = _differences(previous, now, prefix_sha256)
     if differences:
         raise ChangedInputError(
-            f"{output}: made by another command; it was left as it is:\n"
+            f"{output}: made from other input or with other settings; it was left as it is:\n"
             + "\n".join(f"  {line}" for line in differences)
             + "\nName another output with -o, or replace it with --overwrite "
-            "(replies already in the ledger are used again)"
+            "(replies already in the ledger are used again)",
+            reasons=differences,
+            redo=True,
         )
     same = _contents(previous["inputs"]) == _contents([asdict(one) for one in now.inputs])
     return bool(same and previous["finished"])

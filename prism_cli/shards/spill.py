@@ -53,19 +53,24 @@ class SeenTexts:
 
     def conflicts(self, key: bytes, text: bytes) -> bool:
         """Remember `text` (a digest) for `key`; True where another one is already there."""
+        return self.first(key, text) != text
+
+    def first(self, key: bytes, text: bytes) -> bytes:
+        """The text that came first with `key`; `text` itself, which is remembered then, where none
+        did."""
         known = self._recent.get(key)
         if known is None and self._spill is not None:
             found = list(self._spill.rows("SELECT t FROM spill WHERE k = ?", (key,)))
             known = found[0][0] if found else None
         if known is not None:
-            return known != text
+            return known
         self._recent[key] = text
         if len(self._recent) >= self._memory:
             if self._spill is None:
                 self._spill = Spill("k BLOB PRIMARY KEY, t BLOB NOT NULL", "WITHOUT ROWID")
             self._spill.fill("INSERT INTO spill VALUES (?, ?)", sorted(self._recent.items()))
             self._recent.clear()
-        return False
+        return text
 
 
 @contextmanager

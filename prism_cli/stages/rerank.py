@@ -38,7 +38,8 @@ class RerankStage(RowStage):
     """
 
     name: ClassVar[str] = "rerank"
-    surveys = True
+    surveys_shard = True
+    ranks_queries = True
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class RerankStage(RowStage):
         """Find the queries whose pair rows are not adjacent, or are too many to be held: their
         rows get no rank."""
         seen = SeenTexts()
+        self._scattered.clear()
         number, current, size = 0, b"", 0
         most = MAX_GROUP_ROWS if self.groups else MAX_RANKED_ROWS
         for row in rows:

@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
+from prism_cli.engine.report import summary_lines
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.errors import ChangedInputError, UsageError
+from prism_cli.errors import ChangedInputError, RefusedOutputsError, UsageError
 from prism_cli.ports import Reply
+from prism_cli.shards.lock import output_lock
 from tests.factories import Row, jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch
 
@@ -152,17 +154,102 @@ def test_a_file_that_nobody_vouches_for_is_never_replaced(tmp_path: Path, pairs:
         assert out.read_text() == "precious\n"
 
 
-def test_all_shards_are_checked_before_the_first_is_worked(tmp_path: Path) -> None:
+def test_one_refused_output_keeps_no_other_from_being_worked(tmp_path: Path) -> None:
     shards, out = tmp_path / "shards", tmp_path / "out"
     shards.mkdir()
-    out.mkdir()
+    for name in "abcde":
+        write_jsonl(shards / f"{name}.jsonl", [make_pair(0, document=name)])
+    score(ScriptedBatch(), shards, out)
+    write_jsonl(shards / "a.jsonl", [make_pair(0, document="changed")])
+    (out / "b.jsonl").write_text("edited\n")
+    (out / "c.jsonl.manifest.json").unlink()
+    write_jsonl(shards / "d.jsonl", [make_pair(0, document="d"), make_pair(1)])
+    write_jsonl(shards / "f.jsonl", [make_pair(0, document="f")])
+    (out / "e.jsonl.manifest.json").write_bytes(b"{")
+    before = {name: (out / f"{name}.jsonl").read_bytes() for name in "abce"}
+    for _ in range(2):
+        summary = score(ScriptedBatch(), shards, out)
+        assert summary.exit_code == 2
+        assert {name: (out / f"{name}.jsonl").read_bytes() for name in "abce"} == before
+        assert len(read_jsonl(out / "d.jsonl")) == 2
+        assert len(read_jsonl(out / "f.jsonl")) == 1
+    words = str(summary.refused)
+    assert words.startswith("4 of 6 outputs were left as they are; the others were worked\n")
+    assert f"  {out / 'a.jsonl'}: {shards / 'a.jsonl'}: its bytes changed since" in words
+    assert f"  {out / 'b.jsonl'}: was edited" in words
+    assert f"  {out / 'c.jsonl'}, {out / 'e.jsonl'}: no manifest says what made it" in words
+    assert "--if-changed redo" in words
+    assert "--overwrite" in words
+
+    redone = score(ScriptedBatch(), shards, out, if_changed="redo")
+    assert redone.outputs == [str(out / "a.jsonl")]
+    assert read_jsonl(out / "a.jsonl")[0]["document"] == "changed"
+    assert redone.exit_code == 2
+    score(ScriptedBatch(), shards, out, overwrite=True)
+    assert score(ScriptedBatch(), shards, out).exit_code == 0
+
+
+def test_other_settings_are_refused_for_all_outputs_in_one_message(tmp_path: Path) -> None:
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shards.mkdir()
+    for number in range(30):
+        write_jsonl(shards / f"{number:02}.jsonl", [make_pair(number)])
+    score(ScriptedBatch(), shards, out, config={"model": "a"})
+    write_jsonl(shards / "00.jsonl", [make_pair(99)])
+    with pytest.raises(RefusedOutputsError) as caught:
+        score(ScriptedBatch(), shards, out, config={"model": "b"})
+    words = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert words.count("\n") < 8
+    assert "and 24 more: model: was 'a', is 'b'" in words
+    redone = score(ScriptedBatch(), shards, out, config={"model": "b"}, if_changed="redo")
+    assert (len(redone.outputs), redone.exit_code) == (30, 0)
+
+
+def test_a_changed_input_is_made_again_where_that_is_wished(tmp_path: Path, pairs: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    score(ScriptedBatch(), pairs, out)
+    write_jsonl(pairs, make_pairs(3))
+    with pytest.raises(ChangedInputError, match="--if-changed redo"):
+        score(ScriptedBatch(), pairs, out)
+    score(ScriptedBatch(), pairs, out, if_changed="redo")
+    assert len(read_jsonl(out)) == 3
+    out.write_text("edited\n")
+    with pytest.raises(ChangedInputError, match="was edited"):
+        score(ScriptedBatch(), pairs, out, if_changed="redo")
+
+
+def test_a_locked_or_damaged_shard_keeps_no_other_from_being_worked(tmp_path: Path) -> None:
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shards.mkdir()
     for name in "abc":
         write_jsonl(shards / f"{name}.jsonl", make_pairs(3))
-    (out / "c.jsonl").write_text("precious\n")
-    backend = ScriptedBatch()
-    with pytest.raises(ChangedInputError):
-        score(backend, shards, out)
-    assert backend.asked == []
+    with output_lock(out / "b.jsonl"):
+        summary = score(ScriptedBatch(), shards, out)
+    assert (len(summary.outputs), summary.exit_code) == (2, 75)
+    assert "held by another run" in str(summary.refused)
+    (shards / "aa.jsonl.gz").write_bytes(gzip.compress(jsonl(make_pairs(9)))[:-20])
+    summary = score(ScriptedBatch(), shards, out)
+    assert summary.outputs == [str(out / "b.jsonl")]
+    assert summary.exit_code == 3
+    assert "aa.jsonl.gz: the compressed data is damaged" in str(summary.refused)
+    assert not list(out.glob("aa*.gz"))
+
+
+def test_outputs_whose_inputs_are_gone_are_named_and_stay(tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for name in "ab":
+        write_jsonl(shards / f"{name}.jsonl", make_pairs(3))
+    score(ScriptedBatch(), shards, None)
+    (shards / "a.jsonl").unlink()
+    gone, made = str(shards / "a.jsonl"), tmp_path / "shards.score" / "a.jsonl"
+    summary = score(ScriptedBatch(), shards, None)
+    assert summary.inputs_gone == [(str(made), gone)]
+    assert summary.exit_code == 0
+    assert any(gone in line and str(made) in line for line in summary_lines(summary))
+    assert made.is_file()
+    assert score(ScriptedBatch(), shards / "b.jsonl", tmp_path / "b.jsonl").inputs_gone == []
 
 
 def test_finished_shards_are_skipped_and_new_ones_worked(tmp_path: Path) -> None:

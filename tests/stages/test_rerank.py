@@ -12,6 +12,7 @@ import pytest
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
+from prism_cli.errors import RefusedOutputsError
 from prism_cli.ports import Reply, RerankTask, Usage
 from prism_cli.reranker import Reranker
 from prism_cli.stages.rerank import RerankStage
@@ -438,3 +439,75 @@ def test_evidence_that_says_nothing_of_the_document_is_of_no_good_form(tmp_path:
     assert [one["format_ok"] for one in out] == [True, False]
     assert [one["predicted_evidence"] for one in out] == ["why", "why"]
     assert summary.figures["format_broken"] == 1
+
+
+def rerank_files(
+    tmp_path: Path, output: Path | None, files: Mapping[str, list[Row]], *named: str, **options: Any
+) -> RunSummary:
+    """Several files of one folder through the real engine; the folder, or those that are named."""
+    folder = tmp_path / "in"
+    folder.mkdir(exist_ok=True)
+    for name, rows in files.items():
+        (folder / name).write_bytes(jsonl(rows))
+    stage = RerankStage(Reranker(ScriptedReranker()), RankOptions(max_new_tokens=9, **options))
+    inputs = [str(folder / name) for name in named] or [str(folder)]
+    return run_rows(stage, inputs, RunOptions(output=output, quiet=True))
+
+
+def ranks(path: Path) -> list[Any]:
+    return [orjson.loads(line)["rank"] for line in path.read_bytes().splitlines()]
+
+
+def pair(query: str, number: int) -> Row:
+    return {"query_id": query, "query": f"about {query}", "document": f"{number}"}
+
+
+@pytest.mark.parametrize("options", [{}, {"top_n": 2}, {"max_evidence_tokens": 15}])
+def test_a_directory_gives_each_shard_the_bytes_that_it_has_alone(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    files = {
+        "a.jsonl": [pair("q1", 1), pair("q2", 5), pair("q1", 2)],  # q1 is scattered
+        "b.jsonl": [pair("q3", 3), pair("q3", 4)],
+        "c.jsonl": [pair("q4", 3), pair("q5", 4), pair("q4", 9), pair("q4", 8)],
+    }
+    rerank_files(tmp_path, tmp_path / "all", files, **options)
+    for name in files:
+        rerank_files(tmp_path, tmp_path / "alone" / name, {}, name, **options)
+        made = (tmp_path / "all" / name).read_bytes()
+        assert made == (tmp_path / "alone" / name).read_bytes()
+        assert made
+    assert ranks(tmp_path / "all" / "b.jsonl") == [2, 1]
+
+
+def test_a_query_in_two_files_is_refused_with_both_places_and_the_other_files_are_worked(
+    tmp_path: Path,
+) -> None:
+    files = {
+        "a.jsonl": [pair("q0", 0), pair("q1", 1), pair("q1", 2)],
+        "b.jsonl": [pair("q1", 3), pair("q2", 4)],
+        "c.jsonl": [pair("q3", 3), pair("q3", 4)],
+        "d.jsonl": [{"query_id": "q1", "query": "about q1", "documents": ["1"]}],  # whole in itself
+    }
+    summary = rerank_files(tmp_path, tmp_path / "out", files)
+    assert summary.exit_code == 2
+    place = tmp_path / "in"
+    assert f"{place / 'a.jsonl'}:2 and {place / 'b.jsonl'}:1" in str(summary.refused)
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.jsonl"))
+    assert names == ["c.jsonl", "d.jsonl"]
+
+    later = {"e.jsonl": [pair("q3", 9)]}  # what is finished stays so, what would double it does not
+    summary = rerank_files(tmp_path, tmp_path / "out", later)
+    assert f"{place / 'c.jsonl'}:1 and {place / 'e.jsonl'}:1" in str(summary.refused)
+    assert not (tmp_path / "out" / "e.jsonl").exists()
+    with pytest.raises(RefusedOutputsError) as caught:
+        rerank_files(tmp_path, tmp_path / "two", {}, "a.jsonl", "b.jsonl")
+    assert caught.value.exit_code == 2
+    assert not list((tmp_path / "two").glob("*"))
+
+
+def test_files_that_are_merged_are_one_stream_whose_ranks_cross_the_border(tmp_path: Path) -> None:
+    files = {"a.jsonl": [pair("q0", 0), pair("q1", 1)], "b.jsonl": [pair("q1", 3), pair("q2", 4)]}
+    out = tmp_path / "out.jsonl"
+    rerank_files(tmp_path, out, files, "a.jsonl", "b.jsonl")
+    assert ranks(out) == [1, 2, 1, 1]

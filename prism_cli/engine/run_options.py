@@ -1,0 +1,52 @@
+"""How a run of a row stage is done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
+
+IfChanged = Literal["refuse", "redo"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is done; `config`, `fields` and `limit` also decide what comes out.
+
+    Attributes:
+        output: file or directory; None for the default place; Path("-") for standard output.
+        max_rejects: share of rows, 0 to 1, above which the exit code is 4.
+        config: the resolved config; a change of it is refused unless `overwrite`.
+        dependencies: other files that decide the rows (corpus, qrels).
+        fields: contract name -> name in the input.
+        accept_lost_replies: go on where the ledger lacks replies that were paid for.
+        retry_final: ask again what was refused for good before this run.
+        max_cost: US dollars.
+        batch: models that answer batch files are asked so.
+        part: (this process, of how many), from 0: of several processes each works its own outputs.
+        if_changed: "redo" makes outputs again whose input or config changed, "refuse" leaves them.
+    """
+
+    output: Path | None = None
+    limit: int | None = None
+    overwrite: bool = False
+    fresh: bool = False
+    accept_lost_replies: bool = False
+    max_rejects: float = DEFAULT_MAX_REJECTS
+    fields: Mapping[str, str] = field(default_factory=dict)
+    accept_pending: bool = False
+    max_seconds: float | None = None
+    max_cost: float | None = None
+    retry_final: bool = False
+    batch: bool = False
+    part: tuple[int, int] = (0, 1)
+    if_changed: IfChanged = "refuse"
+    quiet: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+    dependencies: Sequence[Path] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the rows besides inputs and dependencies."""
+        return {**self.config, "limit": self.limit, "fields": dict(self.fields)}

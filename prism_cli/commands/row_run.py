@@ -51,6 +51,7 @@ def run_row_stage(
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)
     leave_by(summary)
+    return summary
 
 
 def leave_by(summary: "RunSummary") -> None:
@@ -59,7 +60,6 @@ def leave_by(summary: "RunSummary") -> None:
         print(f"prism: error: {summary.refused}", file=sys.stderr)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
-    return summary
 
 
 def work_rows(

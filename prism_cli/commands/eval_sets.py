@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prism_cli.commands.eval_tables import print_plan
 from prism_cli.commands.options import Common
+from prism_cli.reporting.numbers import counted
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
@@ -66,13 +67,18 @@ def find_sets(
         )
     if not common.quiet:
         print_plan(plan, config)
-    fetched, missing = beir_qa.obtain(chosen, place)
+
+    def tell(line: str) -> None:
+        if not common.quiet:
+            print(f"prism: {line}", file=sys.stderr, flush=True)
+
+    fetched, missing = beir_qa.obtain(chosen, place, tell)
     for name, why in missing.items():
         print(f"prism: warning: {name}: missing; {why}", file=sys.stderr, flush=True)
     if not folders and not fetched:
         raise PrerequisiteError(
-            f"none of the {len(missing)} sets asked for is in {place}, and none can be fetched; "
-            "unpack them there, or name the folder that holds them with --data-dir"
+            f"none of the {counted(len(missing), 'set')} asked for is in {place}, and none can be "
+            "fetched; unpack them there, or name the folder that holds them with --data-dir"
         )
     return folders + fetched, missing
 

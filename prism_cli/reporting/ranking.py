@@ -249,6 +249,8 @@ def _ground(metrics: Metrics) -> Section:
         if unknown := figures.get("judged_unknown_queries"):
             told = f"{dataset}: {unknown:,} judged queries are not among its queries"
             parts.append(Note(f"{told}; they are not measured.", warning=True))
+        if origin := figures.get("fetched_from"):
+            parts.append(Note(f"{dataset}: fetched from {origin}."))
     named = {
         "queries": "queries",
         "queries_without_candidates": "without candidates",

@@ -2,11 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 
@@ -104,9 +100,7 @@ def test_beir_qa_measures_local_copies() -> None:
     assert Path("runs/eval/beir-qa-none/metrics.json").exists()
 
 
-def test_beir_qa_is_the_nine_sets_and_a_set_that_cannot_be_fetched_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_beir_qa_is_the_nine_sets() -> None:
     assert len(beir_qa.chosen_sets([])) == 9
     assert [one.name for one in beir_qa.chosen_sets(["dbpedia", "fiqa"])] == [
         "fiqa",
@@ -114,30 +108,6 @@ def test_beir_qa_is_the_nine_sets_and_a_set_that_cannot_be_fetched_is_told(
     ]
     with pytest.raises(UsageError, match="quora"):
         beir_qa.chosen_sets(["quora"])
-    monkeypatch.setattr(beir_qa, "URL", "http://127.0.0.1:9/{name}.zip")
-    (fiqa,) = beir_qa.chosen_sets(["fiqa"])
-    with pytest.raises(
-        beir_qa.UnreachableError, match=r"cannot be fetched from http://127.0.0.1:9: Conn"
-    ):
-        beir_qa.local_set(fiqa, tmp_path / "data")
-    assert not (tmp_path / "data").exists()
-
-
-def test_site_that_cannot_be_reached_is_asked_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked = []
-
-    def refuse(_method: str, url: str, **_settings: object) -> None:
-        asked.append(url)
-        raise beir_qa.httpx2.ConnectTimeout("no route")
-
-    monkeypatch.setattr(beir_qa.httpx2, "stream", refuse)
-    shutil.copytree(MINI, tmp_path / "nq")
-    found, missing = beir_qa.obtain(beir_qa.chosen_sets([]), tmp_path)
-    assert [one.name for one in found] == ["nq"]
-    assert len(missing) == 8
-    assert len(asked) == 1
 
 
 def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_it_has_come(
@@ -149,7 +119,7 @@ def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_i
     words = ("eval", "beir-qa", "--data-dir", "data", "--model", "none", "--limit", "3")
     done = prism(*words, "-o", "out")
     assert done.returncode == 3
-    assert "scifact: missing; cannot be fetched" in done.stderr
+    assert "scifact: missing; cannot be fetched from https://public" in done.stderr
     assert "measured 2 of the 9 sets asked for; missing: scifact" in done.stderr
     assert "average of 2 of the 9 sets" in done.stdout
     assert "not measured, as they are missing: dbpedia-entity" in done.stdout
@@ -181,7 +151,7 @@ def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_i
 def test_beir_qa_without_any_set_is_told() -> None:
     done = prism("eval", "beir-qa", "--data-dir", "data", "--sets", "nq", "--model", "none")
     assert done.returncode == 3
-    assert "none of the 1 sets asked for is in data" in done.stderr
+    assert "none of the 1 set asked for is in data" in done.stderr
 
 
 def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
@@ -195,35 +165,6 @@ def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
         assert Path("one", name).read_bytes() == Path("state/two", name).read_bytes(), name
     command = json.loads(Path("one/metrics.json").read_text())["provenance"]["command"]
     assert command == ["prism", *map(str, words)]
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that stands for the site of the sets."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given, directory=str(tmp_path / "site"))
-
-        def log_message(self, *_words: object) -> None:
-            pass
-
-    (tmp_path / "site").mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(beir_qa, "URL", f"http://127.0.0.1:{server.server_port}/{{name}}.zip")
-        yield tmp_path / "site"
-        server.shutdown()
-
-
-def test_fetched_set_is_unpacked_whole(site: Path, tmp_path: Path) -> None:
-    shutil.copytree(MINI, tmp_path / "packed" / "fiqa")
-    shutil.make_archive(str(site / "fiqa"), "zip", tmp_path / "packed")
-    found, missing = beir_qa.obtain(beir_qa.chosen_sets(["fiqa", "nq"]), tmp_path / "data")
-    assert len(found[0].judged_queries("test")) == 64
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
-    assert list(missing) == ["nq"]
-    assert "nq.zip: HTTP 404" in missing["nq"]
 
 
 def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> None:

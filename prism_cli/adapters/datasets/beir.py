@@ -22,6 +22,8 @@ SWAPPED = (
     "the ids are others, or its columns are swapped (expected query, document, grade, or TREC's "
     "query, iteration, document, grade)"
 )
+ORIGIN = "origin.txt"
+"""A file of a fetched set's folder: where it was fetched from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,12 @@ class BeirSet:
             raise MissingDataError(f"{folder}: no such folder; expected a BEIR folder")
         self.corpus_file = self._part("corpus.jsonl")
         self.queries_file = self._part("queries.jsonl")
+
+    @property
+    def origin(self) -> str | None:
+        """Where the set was fetched from; None where nothing says so."""
+        path = self.folder / ORIGIN
+        return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
     @property
     def splits(self) -> list[str]:

@@ -1,15 +1,19 @@
 """The paper's nine BEIR sets about questions and claims: where they are, how large, how to get."""
 
+import hashlib
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import httpx2
-
-from prism_cli.adapters.datasets.beir import BeirSet
-from prism_cli.errors import MissingDataError, PrerequisiteError, UsageError
+from prism_cli.adapters.datasets.beir import ORIGIN, BeirSet
+from prism_cli.adapters.datasets.beir_hub import SPLIT, copies, write_copy
+from prism_cli.adapters.datasets.download import UnreachableError, download
+from prism_cli.errors import PrerequisiteError, UsageError
 
 URL = "https://public.ukp.informatik.tu-darmstadt.de/thakur/BEIR/datasets/{name}.zip"
 
@@ -20,31 +24,34 @@ class QaSet:
 
     Attributes:
         name: as BEIR names the folder.
-        queries, documents: of its test split and corpus, as BEIR publishes them.
+        queries, documents, judgements: of its test split and corpus, as BEIR publishes them.
         megabytes: of the packed download, about.
+        md5: of that file, as BEIR's README has it.
     """
 
     name: str
     queries: int
     documents: int
+    judgements: int
     megabytes: int
+    md5: str
 
 
 NINE = (
-    QaSet("nfcorpus", 323, 3_633, 3),
-    QaSet("scifact", 300, 5_183, 3),
-    QaSet("scidocs", 1_000, 25_657, 140),
-    QaSet("fiqa", 648, 57_638, 18),
-    QaSet("trec-covid", 50, 171_332, 74),
-    QaSet("webis-touche2020", 49, 382_545, 220),
-    QaSet("dbpedia-entity", 400, 4_635_922, 610),
-    QaSet("nq", 3_452, 2_681_468, 490),
-    QaSet("hotpotqa", 7_405, 5_233_329, 650),
+    QaSet("nfcorpus", 323, 3_633, 12_334, 3, "a89dba18a62ef92f7d323ec890a0d38d"),
+    QaSet("scifact", 300, 5_183, 339, 3, "5f7d1de60b170fc8027bb7898e2efca1"),
+    QaSet("scidocs", 1_000, 25_657, 29_928, 140, "38121350fc3a4d2f48850f6aff52e4a9"),
+    QaSet("fiqa", 648, 57_638, 1_706, 18, "17918ed23cd04fb15047f73e6c3bd9d9"),
+    QaSet("trec-covid", 50, 171_332, 66_336, 74, "ce62140cb23feb9becf6270d0d1fe6d1"),
+    QaSet("webis-touche2020", 49, 382_545, 2_214, 220, "46f650ba5a527fc69e0a6521c5a23563"),
+    QaSet("dbpedia-entity", 400, 4_635_922, 43_515, 610, "c2a39eb420a3164af735795df012ac2c"),
+    QaSet("nq", 3_452, 2_681_468, 4_201, 490, "d4d3d2e48787a744b6f6e691ff534307"),
+    QaSet("hotpotqa", 7_405, 5_233_329, 14_810, 650, "f412724f78b0d91183a0e86805e16114"),
 )
 PAIR_TOKENS = 300
 """Of a prompt, about, where a set is not here yet to be measured."""
-_CONNECT_SECONDS = 5.0
-_ANSWER_SECONDS = 15.0
+_LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 600, 100_000
+"""A transfer that takes longer than these allow is given up; what has come is kept."""
 _ALIASES = {
     "touche2020": "webis-touche2020",
     "touche": "webis-touche2020",
@@ -79,47 +86,37 @@ def is_local(one: QaSet, data_dir: Path) -> bool:
 
 
 def local_set(one: QaSet, data_dir: Path) -> BeirSet:
-    """The set in DATA_DIR/NAME (or the paper's shorter name), fetched by beir where it is not
-    there; whole or not at all.
+    """The set in DATA_DIR/NAME (or the paper's shorter name).
 
     Raises:
-        PrerequisiteError: it cannot be fetched.
-        MissingDataError: the folder is there, and no BEIR folder.
+        MissingDataError: no folder is there, or it is no BEIR folder.
     """
-    folder = _folder(one, data_dir)
-    if not folder.is_dir():
-        _fetch(one, data_dir)
-    return BeirSet(folder)
+    return BeirSet(_folder(one, data_dir))
 
 
-def obtain(chosen: list[QaSet], data_dir: Path) -> tuple[list[BeirSet], dict[str, str]]:
+def obtain(
+    chosen: list[QaSet], data_dir: Path, tell: Callable[[str], None] = lambda _line: None
+) -> tuple[list[BeirSet], dict[str, str]]:
     """Those that are in `data_dir` or can be fetched, and why the others are missing, by name.
 
-    Once their site cannot be reached it is not tried again.
+    BEIR's host is asked first, then the hub's copies; one that cannot be reached is not tried
+    again.
+
+    Args:
+        tell: takes lines about what is fetched.
 
     Raises:
         MissingDataError: a folder is there, and no BEIR folder.
     """
     found: list[BeirSet] = []
     missing: dict[str, str] = {}
-    unreachable: str | None = None
+    dead: dict[str, str] = {}
     for one in chosen:
-        if unreachable and not is_local(one, data_dir):
-            missing[one.name] = unreachable
-            continue
-        try:
+        if is_local(one, data_dir) or not (why := _fetch(one, data_dir, dead, tell)):
             found.append(local_set(one, data_dir))
-        except UnreachableError as error:
-            missing[one.name] = unreachable = str(error)
-        except MissingDataError:
-            raise
-        except PrerequisiteError as error:
-            missing[one.name] = str(error)
+        else:
+            missing[one.name] = why
     return found, missing
-
-
-class UnreachableError(PrerequisiteError):
-    """The site of the sets does not answer."""
 
 
 def _folder(one: QaSet, data_dir: Path) -> Path:
@@ -128,31 +125,83 @@ def _folder(one: QaSet, data_dir: Path) -> Path:
     return there[0] if there else data_dir / one.name
 
 
-def _fetch(one: QaSet, data_dir: Path) -> None:
-    from beir.util import download_and_unzip
+def _fetch(
+    one: QaSet, data_dir: Path, dead: dict[str, str], tell: Callable[[str], None]
+) -> str | None:
+    """Put the set into `data_dir`, whole; else why none of its hosts gave it.
 
-    url = URL.format(name=one.name)
-    _knock(url)
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{one.name}.", dir=data_dir) as workplace:
+    Args:
+        dead: hosts that could not be reached, with the reason; taken note of here.
+    """
+    parts = data_dir / f".{one.name}.parts"
+    seconds = _LEAST_SECONDS + one.megabytes * 1_000_000 / _LEAST_BYTES_A_SECOND
+    ways: list[tuple[str, Callable[[Path], str]]] = [
+        ("beir", lambda folder: _from_host(one, folder, parts, seconds))
+    ]
+    for repository, judgements in copies(one.name):
+        write = partial(write_copy, repository, judgements, parts=parts, seconds=seconds)
+        ways.append(("hub", partial(_from_hub, one, write)))
+    reasons = []
+    for host, way in ways:
+        if host in dead:
+            reasons.append(dead[host])
+            continue
         try:
-            found = Path(download_and_unzip(url, workplace))
-        except (OSError, zipfile.BadZipFile) as error:
-            raise PrerequisiteError(_refused(url, type(error).__name__)) from error
-        shutil.move(found, data_dir / one.name)
+            data_dir.mkdir(parents=True, exist_ok=True)
+            parts.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{one.name}.", dir=data_dir) as workplace:
+                origin = way(Path(workplace) / one.name)
+                folder = Path(workplace) / one.name
+                (folder / ORIGIN).write_text(f"{origin}\n", encoding="utf-8")
+                shutil.move(folder, data_dir / one.name)
+        except UnreachableError as error:
+            reasons.append(dead.setdefault(host, str(error)))
+        except PrerequisiteError as error:
+            reasons.append(str(error))
+            tell(f"{one.name}: {error}")
+        else:
+            shutil.rmtree(parts, ignore_errors=True)
+            tell(f"{one.name}: fetched from {origin}")
+            return None
+    for empty in (parts, data_dir):
+        with suppress(OSError):
+            empty.rmdir()
+    return "; ".join(dict.fromkeys(reasons))
 
 
-def _knock(url: str) -> None:
-    """Ask whether the file is there, as the download itself would wait for minutes."""
-    patience = httpx2.Timeout(_ANSWER_SECONDS, connect=_CONNECT_SECONDS)
-    try:
-        with httpx2.stream("GET", url, timeout=patience, follow_redirects=True) as answer:
-            if answer.is_error:
-                raise PrerequisiteError(_refused(url, f"HTTP {answer.status_code}"))
-    except httpx2.TransportError as error:
-        site = url.removesuffix(httpx2.URL(url).path)
-        raise UnreachableError(_refused(site, type(error).__name__)) from error
+def _from_host(one: QaSet, folder: Path, parts: Path, seconds: float) -> str:
+    """BEIR's own file, unpacked to `folder`."""
+    url = URL.format(name=one.name)
+    packed = parts / f"{one.name}.zip"
+    download(url, packed, seconds=seconds)
+    with packed.open("rb") as file:
+        digest = hashlib.file_digest(file, "md5").hexdigest()
+    if digest != one.md5:
+        packed.unlink()
+        raise PrerequisiteError(
+            f"cannot be fetched from {url}: MD5 {digest}, expected {one.md5}: not the published "
+            "file"
+        )
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(folder.parent)
+    return f"{url}, MD5 {digest}"
 
 
-def _refused(url: str, why: str) -> str:
-    return f"cannot be fetched from {url}: {why}"
+def _from_hub(one: QaSet, write: Callable[[Path], str], folder: Path) -> str:
+    """A copy of the hub, held against the published counts."""
+    origin = write(folder)
+    data = BeirSet(folder)
+    grades = data.qrels(SPLIT)
+    counted = {
+        "documents": (sum(1 for _ in data.corpus()), one.documents),
+        "queries": (len(data.judged_queries(SPLIT)), one.queries),
+        "judgements": (sum(map(len, grades.values())), one.judgements),
+    }
+    wrong = [
+        f"{found:,} {name}, expected {known:,}"
+        for name, (found, known) in counted.items()
+        if found != known
+    ]
+    if wrong:
+        raise PrerequisiteError(f"{origin}: not the published set: {'; '.join(wrong)}")
+    return origin

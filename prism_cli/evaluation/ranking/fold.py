@@ -135,6 +135,8 @@ def _papers(
     papers = Papers(Job([], {"": path}, path), "eval", config, files)
     papers.manifest.versions = library_versions(_LIBRARIES)
     papers.manifest.figures = {"missing_sets": sorted(options.missing)}
+    if origins := {one.data.name: one.data.origin for one in sets if one.data.origin}:
+        papers.manifest.figures["fetched_from"] = origins
     papers.manifest.batch_plan = {"window_pairs": WINDOW_PAIRS}
     return papers
 
@@ -241,6 +243,8 @@ class _Evaluation:
             "judged_unknown_queries": len(unknown),
             "first_stage": made_by,
         }
+        if data.origin:
+            figures["fetched_from"] = data.origin
         return _Prepared(judged, one.first_stage.spec, making, figures)
 
 

@@ -16,6 +16,10 @@ class RankingSet(Protocol):
     def name(self) -> str:
         """Names it in metrics.json."""
 
+    @property
+    def origin(self) -> str | None:
+        """Where it was fetched from, if it was."""
+
     def files(self, split: str) -> list[Path]:
         """What decides its content."""
 

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "shards": {"shards", "files", "rows", "ports"},
     "engine": {"engine", "rows", "shards", "ports", "terminal"},
     "stages": {
-        "engine.stage", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
+        "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
         "stages.rerank", "stages.settled_pairs", "ranking", "reranker",
     },
     "domain": {"domain", "rows"},

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Corpus, Paid, Qrels, Queries, with_common
+from prism_cli.commands.collect_candidates import (
+    collect_candidates,
+    is_beir,
+    lacks_judgements,
+)
+from prism_cli.commands.options import Paid, Qrels, with_common
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.datasets.hub import DatasetRows
     from prism_cli.configs.collect import CollectConfig
     from prism_cli.shards.reader import Source
     from prism_cli.stages.hard_negatives import MinedQueries
@@ -61,7 +65,17 @@ def collect(
     first_stage: Annotated[
         str | None,
         typer.Option(
-            help="Ranks hard negatives: bm25 (default), or a TREC run.", show_default=False
+            help="Ranks candidates and hard negatives: bm25 (default), st:MODEL, or a TREC run.",
+            show_default=False,
+        ),
+    ] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Documents a question of --queries, or of a BEIR folder without judgements; "
+            "default 20.",
+            show_default=False,
         ),
     ] = None,
     from_shape: Annotated[
@@ -81,13 +95,28 @@ def collect(
             show_default=False,
         ),
     ] = None,
-    corpus: Corpus = None,
-    queries: Queries = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="Documents to find candidates in: a folder of .md, .txt, .pdf, or CSV, JSONL, "
+            "Parquet with doc_id, title, document, or a BEIR folder. Of a TREC run: the texts.",
+            show_default=False,
+        ),
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            help="Questions for --corpus: .txt with one a line, or CSV, JSONL, Parquet with query. "
+            "Of a TREC run: queries.jsonl, or lines of id, tab, text.",
+            show_default=False,
+        ),
+    ] = None,
     qrels: Qrels = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="A data set of the hub, of save_to_disk, or Parquet, CSV, Arrow, JSON files.",
+            help="A data set of the hub, of save_to_disk, or Parquet, CSV, JSON, Arrow files: a "
+            "file, pattern or folder. With a directory as -o each file is an output of its own.",
             show_default=False,
         ),
     ] = None,
@@ -151,6 +180,7 @@ def collect(
         "to_rank": to_rank,
         "random_negatives": random_negatives,
         "first_stage": first_stage,
+        "candidates": candidates,
         "from_shape": from_shape,
         "score": None if as_teacher is None else f"teacher_scores.{as_teacher}",
         "corpus": corpus,
@@ -173,6 +203,18 @@ def collect(
     if config.web is not None:
         _collect_web(config.web, inputs, common, config)
         return
+    corpora = [one for one in inputs if lacks_judgements(one)]
+    if not inputs and config.corpus and not (config.dataset or config.from_shape):
+        corpora = [config.corpus]
+    if corpora:
+        if len(inputs) > 1 or config.dataset:
+            raise UsageError(f"{corpora[0]}: has no judgements; collect it by itself")
+        collect_candidates(corpora[0], config.queries, common, config, flags)
+        return
+    if candidates is not None:
+        raise UsageError(
+            "--candidates: goes with --corpus and --queries, or a BEIR folder without judgements"
+        )
     reader = wiring.shape_reader(
         config.from_shape,
         score=config.score,
@@ -183,17 +225,20 @@ def collect(
     found: list[object] = []
     dependencies = list(reader.files)
     for one in inputs:
-        if _is_beir(one):
-            mined, files = _mined(one, config)
+        if is_beir(one):
+            mined, files = _mined(one, config, common.output)
             found.append(mined)
             dependencies += files
         else:
             found.append(one)
-    if rows := _dataset(config):
-        found.append(rows)
-        dependencies += rows.files
+    rows = _dataset(config)
+    found += rows
+    dependencies += _files_of(rows)
     if not found:
-        raise UsageError("nothing to collect from: name BEIR folders, JSONL files or a --dataset")
+        raise UsageError(
+            "nothing to collect from: name BEIR folders, files of rows, a --dataset, or a --corpus "
+            "with --queries"
+        )
     run_row_stage(
         CollectStage(reader, config.source),
         found,  # type: ignore[arg-type]
@@ -209,7 +254,7 @@ def _collect_web(spec: str, inputs: list[str], common: Paid, config: "CollectCon
     from prism_cli.errors import UsageError
     from prism_cli.stages.collect_web import CollectWebStage
 
-    for one in filter(_is_beir, inputs):
+    for one in filter(is_beir, inputs):
         raise UsageError(
             f"{one}: a web search takes rows with a query; give {one}/queries.jsonl with "
             "--field query_id=_id --field query=text"
@@ -217,7 +262,7 @@ def _collect_web(spec: str, inputs: list[str], common: Paid, config: "CollectCon
     if config.from_shape is not None:
         raise UsageError("--from: a web search takes the field query of any row; use --field")
     rows = _dataset(config)
-    found: list[str | Source] = [*inputs, *([rows] if rows else [])]
+    found: list[str | Source] = [*inputs, *rows]
     if not found:
         raise UsageError("nothing to search for: name JSONL files of queries, or a --dataset")
     search = paid_wiring.searcher(spec, config.results, paid_wiring.catalog(common))
@@ -227,26 +272,37 @@ def _collect_web(spec: str, inputs: list[str], common: Paid, config: "CollectCon
         found,
         common,
         config,
-        dependencies=rows.files if rows else [],
+        dependencies=_files_of(rows),
     )
 
 
-def _dataset(config: "CollectConfig") -> "DatasetRows | None":
+def _dataset(config: "CollectConfig") -> "list[str | Source]":
+    """The files of a local data set, or the data set as one source; [] where none is named."""
     if config.dataset is None:
-        return None
+        return []
+    from prism_cli.adapters.datasets.files import data_files
+    from prism_cli.adapters.datasets.hub import DatasetRows, is_saved
+
+    files = [] if is_saved(Path(config.dataset)) else data_files(config.dataset, config.split)
+    if files:
+        return list(map(str, files))
+    return [
+        DatasetRows(
+            config.dataset, config.split, config=config.dataset_config, revision=config.revision
+        )
+    ]
+
+
+def _files_of(found: "list[str | Source]") -> list[Path]:
+    """The files behind a data set that is one source; files by name are inputs of their own."""
     from prism_cli.adapters.datasets.hub import DatasetRows
 
-    return DatasetRows(
-        config.dataset, config.split, config=config.dataset_config, revision=config.revision
-    )
+    return [path for one in found if isinstance(one, DatasetRows) for path in one.files]
 
 
-def _is_beir(given: str) -> bool:
-    folder = Path(given)
-    return any((folder / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz"))
-
-
-def _mined(given: str, config: "CollectConfig") -> tuple["MinedQueries", list[Path]]:
+def _mined(
+    given: str, config: "CollectConfig", output: Path | None
+) -> tuple["MinedQueries", list[Path]]:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.commands.wiring import first_stage
     from prism_cli.stages.hard_negatives import MinedQueries, Mining
@@ -262,7 +318,8 @@ def _mined(given: str, config: "CollectConfig") -> tuple["MinedQueries", list[Pa
         config.positive_grade,
         config.seed,
     )
-    return MinedQueries(data, first_stage(config.first_stage, data), mining, _warn), files
+    ranker = first_stage(config.first_stage, data.texts, data.name, output)
+    return MinedQueries(data, ranker, mining, _warn), files
 
 
 def _warn(line: str) -> None:

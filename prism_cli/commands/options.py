@@ -17,7 +17,8 @@ PANEL = "Common options"
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help="JSONL files (.gz, .zst too), globs, directories of shards, or - for standard input.",
+        help="Files of rows (JSONL, CSV, TSV, Parquet, JSON; .gz, .zst too), globs, directories of "
+        "them, or - for JSONL on standard input.",
         show_default=False,
     ),
 ]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
+    from prism_cli.adapters.first_stages.embedded_corpus import Documents
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
@@ -16,29 +17,23 @@ if TYPE_CHECKING:
     from prism_cli.stages.rerank_prompts import Prompter
 
 
-def first_stage(spec: str, data: "BeirSet") -> "FirstStage":
-    """What proposes candidates for `data`: `bm25`, or the TREC run file that `spec` names.
-
-    Raises:
-        MissingDataError: no such file.
-    """
-    if spec == "bm25":
-        from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
-
-        return Bm25FirstStage(data.texts)
-    from prism_cli.adapters.first_stages.trec_run import run_of
-
-    return run_of(spec, data.name)
-
-
-def eval_first_stage(
-    data: "BeirSet", config: "EvalConfig", output: "Path", trusted: str | None
+def first_stage(
+    spec: str,
+    documents: "Documents",
+    name: str,
+    output: "Path | None",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trusted: str | None = None,
 ) -> "FirstStage":
-    """As `first_stage`, or a sentence-transformers model, `st:…`, which keeps its vectors beside
-    the ledger.
+    """What proposes candidates: `bm25`, a sentence-transformers model, `st:…`, which keeps its
+    vectors beside the ledger, or the TREC run file that `spec` names.
 
     Args:
-        output: the evaluation's folder.
+        documents: gives (doc_id, text) of the whole corpus.
+        name: of the corpus.
+        output: of the command; None for standard output.
         trusted: REPO@COMMIT of the model whose own code may run.
 
     Raises:
@@ -46,20 +41,13 @@ def eval_first_stage(
         MissingDataError: no such file.
         ModelError: no such model, or none for this.
     """
-    spec = config.first_stage
-    check_model("first_stage", spec.replace("{dataset}", data.name))
+    check_model("first_stage", spec.replace("{dataset}", name))
     if spec.startswith("st:"):
         from prism_cli.adapters.first_stages.bi_encoder import load_bi_encoder
         from prism_cli.shards.state import ledger_path
 
-        return load_bi_encoder(
-            spec,
-            data.texts,
-            ledger_path(output / "metrics.json").with_name("embeddings"),
-            device=config.device,
-            dtype=config.dtype,
-            trusted=trusted,
-        )
+        folder = ledger_path(output).with_name("embeddings")
+        return load_bi_encoder(spec, documents, folder, device=device, dtype=dtype, trusted=trusted)
     if trusted is not None:
         from prism_cli.errors import UsageError
 
@@ -67,7 +55,28 @@ def eval_first_stage(
             f"--trust-remote-code {trusted}: the first stage is {spec}, which runs no code of a "
             "model; it goes with --first-stage st:REPO"
         )
-    return first_stage(spec, data)
+    if spec == "bm25":
+        from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+
+        return Bm25FirstStage(documents)
+    from prism_cli.adapters.first_stages.trec_run import run_of
+
+    return run_of(spec, name)
+
+
+def eval_first_stage(
+    data: "BeirSet", config: "EvalConfig", output: "Path", trusted: str | None
+) -> "FirstStage":
+    """As `first_stage`, for an evaluation whose folder is `output`."""
+    return first_stage(
+        config.first_stage,
+        data.texts,
+        data.name,
+        output / "metrics.json",
+        device=config.device,
+        dtype=config.dtype,
+        trusted=trusted,
+    )
 
 
 def shape_reader(name: str | None, **settings: Any) -> "Reader":

@@ -14,7 +14,11 @@ class CollectConfig(StageConfig):
     first_stage: str = Field(
         "bm25",
         min_length=1,
-        description="Ranks hard negatives: bm25, or a TREC run ({dataset} stands for the name).",
+        description="Ranks candidates and hard negatives: bm25, st:MODEL, or a TREC run ({dataset} "
+        "stands for the name).",
+    )
+    candidates: int | None = Field(
+        None, ge=1, le=10_000, description="Documents a question without judgements; default 20."
     )
     negatives: int = Field(
         3, ge=0, le=1000, description="Hard negatives a query of a BEIR folder, from 0 to 1000."
@@ -37,10 +41,10 @@ class CollectConfig(StageConfig):
         description="Field for the scores that come with the rows; source_score by default.",
     )
     corpus: str | None = Field(
-        None, description="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl."
+        None, description="Documents to find candidates in, or the texts behind TREC's ids."
     )
     queries: str | None = Field(
-        None, description="Queries behind TREC's ids: a queries.jsonl, or id, tab, text."
+        None, description="Questions to find candidates for, or the queries behind TREC's ids."
     )
     qrels: str | None = Field(None, description="Judgements that give a run's source_label.")
     source: str | None = Field(

@@ -52,7 +52,7 @@ class CollectStage(RowStage):
             return pair
         pairs = [self._with_source(one) for one in self._worth_keeping(found)]
         self._settled.note(pairs, self.place, alone=False)
-        return pairs or Dropped("no positive")
+        return pairs or Dropped("no positive" if found else "no documents")
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
         """Each pair once, and none that has two answers, among the adjacent rows of a query."""

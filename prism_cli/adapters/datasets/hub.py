@@ -1,4 +1,7 @@
-"""Rows of a data set that the library `datasets` opens: of the hub, saved to disk, or in files."""
+"""Rows of a data set that the library `datasets` opens: of the hub, saved to disk, or Arrow files.
+
+Other local files are inputs like any other; see `data_files`.
+"""
 
 import os
 from collections.abc import Iterator
@@ -9,9 +12,9 @@ from typing import Any
 
 import orjson
 
+from prism_cli.adapters.datasets.files import KINDS
 from prism_cli.errors import MissingDataError
 
-_KINDS = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".json": "json"}
 _SAVED = ("dataset_dict.json", "state.json")
 
 
@@ -19,9 +22,9 @@ class DatasetRows:
     """A source of rows: one split, streamed.
 
     Args:
-        path: a folder that `save_to_disk` made, a file or folder of Parquet, CSV, Arrow or JSON,
-            or a name on the hub.
-        split: its split; a single file is the split "train".
+        path: a folder that `save_to_disk` made, an Arrow file or a folder of them, or a name on
+            the hub.
+        split: its split; Arrow files are of any.
         config: configuration of a hub data set.
         revision: its commit or tag.
 
@@ -54,7 +57,7 @@ class DatasetRows:
         import datasets
 
         place = Path(path)
-        if any((place / name).is_file() for name in _SAVED):
+        if is_saved(place):
             saved: Any = datasets.load_from_disk(path)
             if isinstance(saved, datasets.DatasetDict):
                 if split not in saved:
@@ -63,9 +66,9 @@ class DatasetRows:
             self.files = sorted(place.rglob("*.arrow"))
             return saved, saved._fingerprint
         if place.exists():
-            kind, self.files = _files_of(place)
+            self.files = _arrow_files(place)
             files = [str(file) for file in self.files]
-            builder: Any = datasets.load_dataset_builder(kind, data_files={split: files})
+            builder: Any = datasets.load_dataset_builder("arrow", data_files={split: files})
         else:
             builder = datasets.load_dataset_builder(path, config, revision=revision)
             known = list(builder.info.splits or ())
@@ -74,17 +77,20 @@ class DatasetRows:
         return builder.as_streaming_dataset(split=split), str(builder.hash)
 
 
-def _files_of(place: Path) -> tuple[str, list[Path]]:
-    """The kind of its files, and the files."""
+def is_saved(place: Path) -> bool:
+    """Whether `save_to_disk` made the folder."""
+    return any((place / name).is_file() for name in _SAVED)
+
+
+def _arrow_files(place: Path) -> list[Path]:
     candidates = [place] if place.is_file() else sorted(place.rglob("*"))
-    for suffix, kind in _KINDS.items():
-        files = [file for file in candidates if file.suffix == suffix and file.is_file()]
-        if files:
-            return kind, files
-    raise MissingDataError(
-        f"{place}: no data set; expected a folder of save_to_disk, or files that end in "
-        f"{', '.join(_KINDS)} (JSONL files are inputs of their own, without --dataset)"
-    )
+    files = [file for file in candidates if file.suffix == ".arrow" and file.is_file()]
+    if not files:
+        kinds = ", ".join([".arrow", *(names[0] for names in KINDS)])
+        raise MissingDataError(
+            f"{place}: no data set; expected a folder of save_to_disk, or files that end in {kinds}"
+        )
+    return files
 
 
 def _no_split(path: str, split: str, known: list[Any]) -> str:

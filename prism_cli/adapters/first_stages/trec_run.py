@@ -36,8 +36,7 @@ class TrecRunFirstStage:
     def __init__(self, path: Path, name: str | None = None) -> None:
         if not path.is_file():
             raise MissingDataError(
-                f"{path}: no such first stage; expected bm25 or a TREC run file (or, of "
-                "`prism eval`, st:MODEL)"
+                f"{path}: no such first stage; expected bm25, st:MODEL or a TREC run file"
             )
         self.path = path
         self.spec = name or path.stem

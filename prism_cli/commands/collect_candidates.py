@@ -1,0 +1,90 @@
+"""`prism collect` without judgements: a corpus and questions to pairs that a first stage finds."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prism_cli.commands.options import Paid
+    from prism_cli.configs.collect import CollectConfig
+    from prism_cli.shards.reader import Shard
+
+CANDIDATES = 20
+_OF_JUDGEMENTS = ("split", "negatives", "from_rank", "to_rank", "random_negatives", "qrels")
+_BEIR_CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+
+
+def is_beir(given: str) -> bool:
+    """Whether the path is a BEIR folder."""
+    return _beir_file(given, "corpus") is not None
+
+
+def lacks_judgements(given: str) -> bool:
+    """Whether the path is a BEIR folder without qrels."""
+    return is_beir(given) and not any((Path(given) / "qrels").glob("*.tsv*"))
+
+
+def collect_candidates(
+    corpus: str,
+    queries: str | None,
+    common: "Paid",
+    config: "CollectConfig",
+    flags: Mapping[str, object],
+) -> None:
+    """Make unlabelled pair rows.
+
+    Args:
+        corpus, queries: as typed; a BEIR folder as corpus has its own queries.
+        flags: options as typed, by name of setting.
+
+    Raises:
+        UsageError: no questions, or an option that needs judgements.
+    """
+    from prism_cli.commands import wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.errors import UsageError
+    from prism_cli.stages.candidates import CandidateQueries, Corpus
+    from prism_cli.stages.collect import CollectStage
+
+    if wrong := [name for name in _OF_JUDGEMENTS if flags.get(name) is not None]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise UsageError(f"{options}: goes with judgements; candidates have none. Leave it out")
+    queries = queries or _beir_file(corpus, "queries")
+    if queries is None:
+        raise UsageError(f"--corpus {corpus}: name the questions with --queries")
+    name = Path(corpus).resolve().name.partition(".")[0]
+    if not common.quiet and lacks_judgements(corpus):
+        print(
+            f"prism: {corpus}: no judgements (qrels/*.tsv), so rows get no labels: the first "
+            "stage's candidates for each question",
+            file=sys.stderr,
+        )
+    fields = common.field_names
+    documents, questions = _shards(corpus, "corpus"), _shards(queries, "queries")
+    texts = Corpus(documents, fields)
+    first_stage = wiring.first_stage(config.first_stage, texts.texts, name, common.output)
+    count = config.candidates or CANDIDATES
+    source = CandidateQueries(texts, questions, fields, first_stage, count, config.source or name)
+    run_row_stage(
+        CollectStage(wiring.shape_reader("cohere"), config.source),
+        [source],
+        replace(common, fields=[]),  # the source has renamed them
+        config,
+        dependencies=[one.path for one in (*documents, *questions)],
+    )
+
+
+def _shards(given: str, part: str) -> "list[Shard]":
+    from prism_cli.shards.reader import find_shards
+
+    return find_shards([_beir_file(given, part) or given])
+
+
+def _beir_file(given: str, part: str) -> str | None:
+    """The file of a BEIR folder's part; None where `given` is no such folder."""
+    if not any((Path(given) / name).is_file() for name in _BEIR_CORPUS):
+        return None
+    files = (Path(given) / f"{part}{suffix}" for suffix in (".jsonl", ".jsonl.gz"))
+    return next((str(file) for file in files if file.is_file()), None)

@@ -1,0 +1,230 @@
+"""Questions and a corpus without judgements as {query, documents} rows: a first stage's candidates.
+
+A corpus is rows of {doc_id, title, document}, BEIR's {_id, title, text}, or a folder of documents;
+questions are rows of {query_id, query}, BEIR's {_id, text}, or lines of text.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+
+import orjson
+
+from prism_cli.errors import MissingDataError, RowError
+from prism_cli.files.compressed import plain_name
+from prism_cli.ports import FirstStage
+from prism_cli.rows.decode import Unreadable, decode_row
+from prism_cli.rows.ids import id_text
+from prism_cli.rows.row import Row, doc_id, query_id, string_field, texts_digest
+from prism_cli.shards.reader import Shard
+from prism_cli.shards.spill import Spill
+
+_OF_DOCUMENTS = ("document", "documents", "pos", "neg")
+_DOCUMENT_FIELDS = ("doc_id", "title", "document")
+
+
+class Corpus:
+    """The documents of some files, read once and kept on disk.
+
+    Args:
+        fields: contract name -> name in the files.
+
+    Attributes:
+        refused: what is no document, to be rejected; complete after the first read.
+    """
+
+    def __init__(self, shards: Sequence[Shard], fields: Mapping[str, str]) -> None:
+        self.name = ", ".join(shard.name for shard in shards)
+        self.refused: list[Unreadable] = []
+        self._shards = shards
+        self._fields = {one: fields[one] for one in _DOCUMENT_FIELDS if one in fields}
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """(doc_id, title + " " + text where there is a title) of every document, in order."""
+        for name, title, text in self._spill.rows(
+            "SELECT doc_id, title, text FROM spill ORDER BY number"
+        ):
+            yield name, f"{title} {text}" if title else text
+
+    def document(self, name: str) -> dict[str, str] | None:
+        """The document of an id, as `documents` has it; None where there is none."""
+        for title, text in self._spill.rows(
+            "SELECT title, text FROM spill WHERE doc_id = ?", (name,)
+        ):
+            return {"doc_id": name, **({"title": title} if title else {}), "text": text}
+        return None
+
+    @cached_property
+    def _spill(self) -> Spill:
+        spill = Spill("number INTEGER PRIMARY KEY, doc_id TEXT UNIQUE, title TEXT, text TEXT")
+        seen: dict[str, bytes] = {}
+        spill.fill("INSERT INTO spill VALUES (NULL, ?, ?, ?)", self._documents(seen))
+        if not seen:
+            first = f"; the first row: {self.refused[0].reason}" if self.refused else ""
+            raise MissingDataError(f"{self.name}: holds no documents{first}")
+        return spill
+
+    def _documents(self, seen: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
+        """Each document once; one that came before with the same text is passed over."""
+        for place, raw in _lines(self._shards, self._fields):
+            try:
+                name, title, text = _document(decode_row(raw, self._fields))
+                if name in seen and seen[name] != texts_digest(title, text):
+                    raise RowError("doc_id", f"{name!r} came before with another text")
+            except RowError as error:
+                self.refused.append(_refused(raw, place, error))
+                continue
+            if name not in seen:
+                seen[name] = texts_digest(title, text)
+                yield name, title, text
+
+
+class CandidateQueries:
+    """A source of rows: each question with the documents that a first stage finds for it.
+
+    Args:
+        first_stage: ranks the documents of `corpus`.
+        count: documents a question.
+        source: written as `source`.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        queries: Sequence[Shard],
+        fields: Mapping[str, str],
+        first_stage: FirstStage,
+        count: int,
+        source: str,
+    ) -> None:
+        self._corpus, self._shards = corpus, queries
+        self._fields = {one: fields[one] for one in fields if one not in _DOCUMENT_FIELDS}
+        self._all_fields = dict(fields)
+        self._first_stage, self._count, self._source = first_stage, count, source
+        self.name = ", ".join([corpus.name, *(shard.name for shard in queries)])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over how candidates are found; the files are the run's dependencies."""
+        made_by = (self._first_stage.fingerprint, self._count, self._source, self._all_fields)
+        return sha256(repr(made_by).encode()).hexdigest()
+
+    def lines(self) -> Iterator[bytes]:
+        """One JSON row a question, in order, then what could not be read of questions and corpus.
+
+        Raises:
+            MissingDataError: no document, or no question.
+        """
+        refused: list[Unreadable] = []
+        rows = list(self._queries(refused))
+        if not rows:
+            told = f"; the first row: {refused[0].reason}" if refused else ""
+            raise MissingDataError(f"{self._shards[0].name}: holds no questions{told}")
+        asked = [(row["query_id"], row["query"]) for row in rows]
+        for row, hits in zip(rows, self._first_stage.search(asked, self._count), strict=True):
+            documents = [
+                document | {"source_rank": rank, "source_score": score}
+                for rank, (name, score) in enumerate(hits, 1)
+                if (document := self._corpus.document(name))
+            ]
+            yield orjson.dumps(row | {"documents": documents}, option=orjson.OPT_APPEND_NEWLINE)
+        yield from refused
+        yield from self._corpus.refused
+
+    def _queries(self, refused: list[Unreadable]) -> Iterator[Row]:
+        known: dict[str, str] = {}
+        for place, raw in _lines(self._shards, self._fields, questions=True):
+            try:
+                row = _query(decode_row(raw, self._fields))
+                before = known.get(row["query_id"])
+                if before not in (None, row["query"]):
+                    raise RowError(
+                        "query_id", f"{row['query_id']!r} came before with another query"
+                    )
+            except RowError as error:
+                refused.append(_refused(raw, place, error))
+                continue
+            if before is None:
+                known[row["query_id"]] = row["query"]
+                yield row | {"source": row.get("source") or self._source}
+
+
+def _lines(
+    shards: Sequence[Shard], fields: Mapping[str, str], *, questions: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """(place, JSON line) of each row; of questions in a text file, of each line."""
+    for shard in shards:
+        rows = _text_questions(shard, fields) if questions else None
+        if rows is None:
+            rows = shard.numbered(fields=fields)
+        for number, raw in rows:
+            if raw.strip():
+                yield f"{shard.name}:{number}", raw
+
+
+def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[int, bytes]] | None:
+    """The lines of a text file, or of a TSV without header (id, tab, text), as rows; else None.
+
+    Raises:
+        MissingDataError: other documents.
+    """
+    text = plain_name(shard.path).endswith(".txt")
+    if shard.format == "documents" and not text:
+        raise MissingDataError(
+            f"{shard.name}: holds documents; expected questions as lines of a .txt file, or as "
+            "rows of JSONL, CSV, TSV, Parquet or JSON"
+        )
+    tabbed = shard.format == "tsv" and not _has_header(shard, fields)
+    if not text and not tabbed:
+        return None
+    return ((number, _question(raw, tabbed)) for number, raw in enumerate(shard.lines(), 1))
+
+
+def _has_header(shard: Shard, fields: Mapping[str, str]) -> bool:
+    first = next(shard.lines(), b"").decode("utf-8-sig", "replace")
+    names = {one.strip().strip('"') for one in first.split("\t")}
+    return bool(names & {"query", "text", fields.get("query")})
+
+
+def _question(raw: bytes, tabbed: bool) -> bytes:
+    try:
+        text = raw.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        return Unreadable(raw, "", f"not UTF-8: byte 0x{raw[error.start]:02x}")
+    name, tab, query = text.partition("\t")
+    if tabbed and not tab and text:
+        return Unreadable(raw, "", f"expected id, tab, query, found {text[:60]!r}")
+    row = {"query_id": name.strip(), "query": query} if tabbed else {"query": text}
+    return orjson.dumps(row) if text else b""
+
+
+def _refused(raw: bytes, place: str, error: RowError) -> Unreadable:
+    return Unreadable(raw, error.field, f"{place}: {error.reason}")
+
+
+def _document(row: Row) -> tuple[str, str, str]:
+    row = _named(row, {"_id": "doc_id", "text": "document"})
+    text = string_field(row, "document", blank=False)
+    title = string_field(row, "title", required=False)
+    string_field(row, "doc_id", required=False)
+    return doc_id(row), title, text
+
+
+def _query(row: Row) -> Row:
+    if wrong := [name for name in _OF_DOCUMENTS if name in row]:
+        raise RowError(wrong[0], "expected a row with a query and no documents")
+    row = _named(row, {"_id": "query_id", "text": "query"})
+    row["query"] = string_field(row, "query", blank=False)
+    string_field(row, "query_id", required=False)
+    return {"query_id": query_id(row)} | {
+        name: value for name, value in row.items() if name != "query_id"
+    }
+
+
+def _named(row: Row, names: Mapping[str, str]) -> Row:
+    """BEIR's names as ours, where ours are not there."""
+    row = dict(row)
+    for theirs, ours in names.items():
+        if theirs in row and ours not in row:
+            row[ours] = id_text(row.pop(theirs), theirs)
+    return row

@@ -1,0 +1,192 @@
+"""`prism collect` of a corpus and questions without judgements, and of data sets in files."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from tests.door import prism
+from tests.pdf import write_pdf
+
+MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+@pytest.fixture
+def docs() -> Path:
+    """A folder of documents."""
+    folder = Path("docs")
+    (folder / "sub").mkdir(parents=True)
+    (folder / "refund.md").write_text("# Refund policy\n\nRefunds within 30 days.\n")
+    (folder / "sub" / "ship.txt").write_text("Shipping takes five days.\n")
+    write_pdf(folder / "warranty.pdf", "The warranty covers two years.", title="Warranty")
+    return folder
+
+
+def test_a_folder_and_a_text_file_give_candidates(docs: Path) -> None:
+    Path("q.txt").write_text("How many days for refunds?\n\nwarranty\nHow many days for refunds?\n")
+    done = prism("collect", "--corpus", docs, "--queries", "q.txt", "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    found = rows("out.jsonl")
+    assert [(row["query"], row["doc_id"], row["source_rank"]) for row in found] == [
+        ("How many days for refunds?", "refund.md", 1),
+        ("How many days for refunds?", "sub/ship.txt", 2),
+        ("warranty", "warranty.pdf", 1),
+    ]
+    assert found[0]["title"] == "Refund policy"
+    assert found[0]["source"] == "docs"
+    assert found[0]["source_score"] > found[1]["source_score"]
+    assert "source_label" not in found[0]
+    words = ("collect", "--corpus", docs, "--queries", "q.txt", "-o", "out.jsonl")
+    assert "finished before" in prism(*words).stderr
+    (docs / "refund.md").write_text("# Refund policy\n\nNo refunds.\n")
+    done = prism(*words)
+    assert done.returncode == 2
+    assert "docs: its bytes changed since" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["q.csv", "q.jsonl", "q.parquet", "q.json", "q.tsv"])
+def test_questions_come_in_every_format_of_rows(docs: Path, name: str) -> None:
+    table = {"id": ["007", "8"], "question": ["refunds", "warranty"]}
+    lines = [json.dumps({"id": one, "question": q}) for one, q in zip(*table.values(), strict=True)]
+    if name == "q.parquet":
+        parquet.write_table(pyarrow.table(table), name)
+    else:
+        Path(name).write_text(
+            {
+                "q.csv": "id,question\n007,refunds\n8,warranty\n",
+                "q.tsv": "007\trefunds\n8\twarranty\n",
+                "q.jsonl": "\n".join(lines),
+                "q.json": f"[{','.join(lines)}]",
+            }[name]
+        )
+    mapped = ("--field", "query=question", "--field", "query_id=id", "--candidates", "1")
+    done = prism("collect", "--corpus", docs, "--queries", name, "-o", "out.jsonl", *mapped)
+    assert done.returncode == 0, done.stderr
+    assert [(row["query_id"], row["query"], row["doc_id"]) for row in rows("out.jsonl")] == [
+        ("007", "refunds", "refund.md"),
+        ("8", "warranty", "warranty.pdf"),
+    ]
+
+
+def test_one_field_may_name_the_ids_of_questions_and_documents() -> None:
+    Path("c.csv").write_text("id,body\n0012,Windhoek is the capital.\n12,Nothing.\n")
+    Path("q.csv").write_text("id,query\n1,capital\n")
+    mapped = ("--field", "query_id=id", "--field", "doc_id=id", "--field", "document=body")
+    done = prism("collect", "--corpus", "c.csv", "--queries", "q.csv", "-o", "out.jsonl", *mapped)
+    assert done.returncode == 0, done.stderr
+    (row,) = rows("out.jsonl")
+    assert (row["query_id"], row["doc_id"]) == ("1", "0012")
+
+
+def test_what_cannot_be_read_of_either_is_rejected_by_its_place(docs: Path) -> None:
+    write_pdf(docs / "locked.pdf", "Secret.", password="secret")
+    Path("q.csv").write_text("query_id,query\n1,refunds\n2\n1,other\n")
+    done = prism("collect", "--corpus", docs, "--queries", "q.csv", "-o", "out.jsonl")
+    assert done.returncode == 4, done.stderr
+    assert len(rows("out.jsonl")) == 1
+    told = [(one["field"], one["reason"]) for one in rows("out.jsonl.rejects.jsonl")]
+    assert told == [
+        ("", "q.csv:3: expected 2 cells, as the header has, found 1"),
+        ("query_id", "q.csv:4: '1' came before with another query"),
+        ("locked.pdf", "docs:1: an encrypted PDF; give a copy without a password"),
+    ]
+
+
+def test_an_id_with_two_texts_is_rejected_and_a_document_twice_counts_once() -> None:
+    lines = [{"doc_id": 1, "document": "a cat"}] * 2 + [{"doc_id": "1", "document": "another cat"}]
+    Path("c.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    Path("q.txt").write_text("cat\n")
+    done = prism("collect", "--corpus", "c.jsonl", "--queries", "q.txt", "-o", "out.jsonl")
+    assert done.returncode == 4, done.stderr
+    assert [row["document"] for row in rows("out.jsonl")] == ["a cat"]
+    (refused,) = rows("out.jsonl.rejects.jsonl")
+    assert refused["reason"] == "c.jsonl:3: '1' came before with another text"
+
+
+def test_a_beir_folder_without_judgements_gives_candidates() -> None:
+    Path("beir").mkdir()
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        shutil.copy(MINI / name, "beir")
+    done = prism("collect", "beir", "-o", "out.jsonl", "--candidates", "2", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    assert "beir: no judgements" in done.stderr
+    assert len(rows("out.jsonl")) == 6
+    named = ("--corpus", "beir", "--queries", "beir/queries.jsonl", "--candidates", "2")
+    assert prism("collect", *named, "-o", "named.jsonl", "--limit", "3").returncode == 0
+    assert rows("named.jsonl") == rows("out.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--corpus", "docs"], 2, "name the questions with --queries"),
+        (["--corpus", "docs", "--queries", "q.txt", "--split", "x"], 2, "--split: goes with judg"),
+        (["--corpus", "docs", "--queries", "docs"], 3, "docs: holds documents; expected questions"),
+        (["--corpus", "docs", "--queries", "blank.txt"], 3, "blank.txt: holds no questions"),
+        (["--corpus", "none.csv", "--queries", "q.txt"], 3, "none.csv: holds no documents"),
+        ([str(MINI), "--candidates", "3"], 2, "--candidates: goes with --corpus"),
+    ],
+)
+def test_what_is_missing_is_told(docs: Path, words: list[str], code: int, told: str) -> None:
+    Path("q.txt").write_text("refunds\n")
+    Path("blank.txt").write_text("\n")
+    Path("none.csv").write_text("doc_id,document\n")
+    done = prism("collect", *words, "-o", "out.jsonl")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.fixture
+def hub() -> Path:
+    """A data set as the hub keeps it: Parquet files of two splits, the first in two parts."""
+    folder = Path("set")
+    (folder / "data").mkdir(parents=True)
+    for name, start in [
+        ("train-00000-of-00002", 0),
+        ("train-00001-of-00002", 2),
+        ("test-00000-of-00001", 9),
+    ]:
+        part = {"query_id": [start, start + 1], "query": ["q", "r"], "document": ["d", "NA"]}
+        parquet.write_table(pyarrow.table(part), folder / "data" / f"{name}.parquet")
+    (folder / "README.md").write_text("# A data set")
+    return folder
+
+
+def test_the_files_of_a_split_become_shards_or_one_file(hub: Path) -> None:
+    done = prism("collect", "--dataset", hub, "-o", "out")
+    assert done.returncode == 0, done.stderr
+    names = ["train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl"]
+    assert sorted(path.name for path in Path("out").glob("*.jsonl")) == names
+    assert [row["query_id"] for row in rows(f"out/{names[1]}")] == ["2", "3"]
+    done = prism("collect", "--dataset", f"{hub}/data/train-*.parquet", "-o", "all.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert [row["query_id"] for row in rows("all.jsonl")] == ["0", "1", "2", "3"]
+    done = prism("collect", "--dataset", hub, "--split", "test", "-o", "test.jsonl")
+    assert [row["query_id"] for row in rows("test.jsonl")] == ["9", "10"]
+
+
+def test_a_split_that_no_file_names_is_refused(hub: Path) -> None:
+    done = prism("collect", "--dataset", hub, "--split", "dev", "-o", "out.jsonl")
+    assert done.returncode == 3
+    assert "no split 'dev'; it has test, train" in done.stderr
+
+
+def test_a_csv_data_set_keeps_its_texts() -> None:
+    Path("set.csv").write_text(
+        "query_id,query,doc_id,title,document,source_label\n0012,NA,null,None,1e5,1\n"
+    )
+    done = prism("collect", "--dataset", "set.csv", "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert rows("out.jsonl") == [
+        {"query_id": "0012", "query": "NA", "doc_id": "null", "title": "None", "document": "1e5",
+         "source_label": "1"}
+    ]  # fmt: skip

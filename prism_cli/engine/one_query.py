@@ -1,9 +1,9 @@
-"""One query_id, one query, over all rows of a pass."""
+"""One query_id, one query, over all rows of a pass; one doc_id, one text, among adjacent rows."""
 
 from hashlib import blake2b
 
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row
+from prism_cli.rows.row import OneText, Row
 from prism_cli.shards.spill import SeenTexts
 
 
@@ -13,13 +13,25 @@ class OneQuery:
     def __init__(self) -> None:
         self._seen = SeenTexts()
         self._last = ("", "", "")
+        self._asked: object = None
+        self._documents = OneText()
 
     def check(self, row: Row) -> None:
-        """Note the row's query.
+        """Note the row's query and document.
 
         Raises:
-            RowError: its id stood with another query before.
+            RowError: the id of one of them stood with another text before.
         """
+        self._check_query(row)
+        asked = row.get("query_id") or row.get("query")
+        if asked != self._asked:
+            self._asked, self._documents = asked, OneText()
+        doc_id, document = row.get("doc_id"), row.get("document")
+        if doc_id and isinstance(doc_id, str) and isinstance(document, str):
+            title = row.get("title")
+            self._documents.check(doc_id, f"{title} {document}" if title else document)
+
+    def _check_query(self, row: Row) -> None:
         query, style = row.get("query"), row.get("query_style") or "original"
         if "query_id" not in row or not isinstance(query, str):
             return

@@ -1,7 +1,7 @@
 """The second shape of a row to rerank: a query with its documents."""
 
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row, check_pair, json_type, string_field, text_id
+from prism_cli.rows.row import OneText, Row, check_pair, json_type, string_field, text_id
 
 
 def check_rerank_row(row: Row) -> None:
@@ -22,12 +22,13 @@ def candidates(row: Row) -> list[tuple[str, str]]:
     """(doc_id, text with its title in front) of a row's `documents`, in order.
 
     Raises:
-        RowError: not an array; an entry that is neither a string nor {"text", "doc_id", "title"}.
+        RowError: not an array; an entry that is neither a string nor {"text", "doc_id", "title"}; a
+            doc_id that comes with two texts.
     """
     documents = row["documents"]
     if not isinstance(documents, list):
         raise RowError("documents", f"expected an array, found {json_type(documents)}")
-    found = []
+    found, texts = [], OneText()
     for index, one in enumerate(documents):
         where = f"documents[{index}]"
         if isinstance(one, str):
@@ -42,5 +43,7 @@ def candidates(row: Row) -> list[tuple[str, str]]:
         except RowError as error:
             raise RowError(f"{where}.{error.field}", error.reason) from None
         whole = f"{title} {text}" if title else text
+        if name:
+            texts.check(name, whole, f"{where}.doc_id")
         found.append((name or text_id(whole), whole))
     return found

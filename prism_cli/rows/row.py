@@ -14,6 +14,8 @@ from prism_cli.errors import RowError
 
 Row = dict[str, Any]
 
+MAX_QUERY_DOCUMENTS = 10_000
+"""Of one query, whose texts are held against their ids."""
 _OPTIONAL_TEXTS = ("title", "query_id", "doc_id", "original_query")
 
 
@@ -160,6 +162,41 @@ def query_id(row: Row) -> str:
 def doc_id(row: Row) -> str:
     """The row's doc_id, else 16 hex digits of SHA-256 of title + space + document."""
     return row.get("doc_id") or text_id(document_text(row))
+
+
+class OneText:
+    """Remembers the text of each doc_id among the documents of one query."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, int] = {}
+
+    def check(self, doc_id: str, text: str, field: str = "doc_id") -> None:
+        """Note a document.
+
+        Raises:
+            RowError: names `field`; the id stood with another text before.
+        """
+        seen = hash(text)  # 8 bytes of it; texts stay where they are
+        if self._texts.setdefault(doc_id, seen) != seen:
+            raise RowError(
+                field,
+                f"{doc_id[:60]!r} stood with another text before, for the same query; one id, one "
+                "document",
+            )
+        if len(self._texts) > MAX_QUERY_DOCUMENTS:
+            self._texts.clear()
+
+
+def check_one_text(pairs: list[Row]) -> None:
+    """Hold the pairs of one query against one doc_id, one text.
+
+    Raises:
+        RowError: a doc_id stands with two texts.
+    """
+    texts = OneText()
+    for one in pairs if len(pairs) > 1 else ():
+        if one.get("doc_id"):
+            texts.check(str(one["doc_id"]), f"{one.get('title') or ''} {one.get('document')}")
 
 
 def query_key(row: Row) -> bytes:

@@ -13,7 +13,7 @@ from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
-from prism_cli.rows.row import Dropped, Row, check_pair, document_text
+from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, document_text
 from prism_cli.stages.settled_pairs import SettledPairs
 
 _COUNTED = {"yes": "positives", "no": "negatives", None: "documents without a label"}
@@ -50,6 +50,7 @@ class CollectStage(RowStage):
             self._figures["pairs as they were"] += 1
             self._settled.note([pair], self.place, alone=True)
             return pair
+        check_one_text(found)
         pairs = [self._with_source(one) for one in self._worth_keeping(found)]
         self._settled.note(pairs, self.place, alone=False)
         return pairs or Dropped("no positive" if found else "no documents")

@@ -14,7 +14,7 @@ from prism_cli.domain.contradictions import NAMED, Claim
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
-from prism_cli.rows.row import Dropped, Row, check_pair, doc_id, query_key
+from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.stages.settled_pairs import SettledPairs
 
@@ -70,6 +70,7 @@ class ConvertStage(RowStage):
             return found
         alone = isinstance(found, dict)
         pairs: list[Row] = [found] if isinstance(found, dict) else found
+        check_one_text(pairs)
         passed: list[Row] = []
         unfit: dict[int, str] = {}
         errors: list[tuple[Row, RowError]] = []

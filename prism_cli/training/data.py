@@ -136,7 +136,7 @@ def tokenize(
     if not counts["rows"]:
         raise MissingDataError(
             f"{', '.join(shard.name for shard in shards)}: no row that can be trained on: "
-            f"{counts['rejected']} rejected ({rejects_path}), dropped: "
+            f"{counts['rejected']} rejected{_first_rejected(rejects_path)}, dropped: "
             f"{counts['dropped'] or 'none'}. Rows need a teacher_score or a verdict: prism distill"
         )
     return TokenizedRows(datasets.Dataset.from_file(str(table_path)), counts)
@@ -277,6 +277,16 @@ def _fingerprint(
         limit,
     ]
     return sha256(orjson.dumps(parts)).hexdigest()
+
+
+def _first_rejected(path: Path) -> str:
+    """Place and reason of the first; the file itself goes with a plan that was only tried."""
+    try:
+        with path.open("rb") as file:
+            one = orjson.loads(file.readline())
+    except FileNotFoundError:
+        return ""
+    return f" (the first: {one['file']}:{one['line']}: {one['field']}: {one['reason']})"
 
 
 def _note(path: Path) -> dict[str, Any]:

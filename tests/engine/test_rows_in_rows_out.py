@@ -291,3 +291,21 @@ def test_any_bytes_are_accounted_for(
     ]
     made = out.read_bytes().split(b"\n")[:-1]
     assert [orjson.loads(row) for row in kept] == [orjson.loads(row) for row in made]
+
+
+def test_document_id_with_another_text_for_the_same_query_is_rejected_by_its_place(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        make_pair(0, doc_id="d", document="one"),
+        make_pair(0, doc_id="d", document="two"),
+        make_pair(0, doc_id="d", document="one"),
+        make_pair(0, doc_id="d", document="one", title="T"),
+        make_pair(1, doc_id="d", document="two"),
+    ]
+    given = write_jsonl(tmp_path / "in.jsonl", rows)
+    run(EchoStage(), given, tmp_path / "out.jsonl")
+    assert read_jsonl(tmp_path / "out.jsonl") == [rows[0], rows[2], rows[4]]
+    set_aside = rejects(tmp_path / "out.jsonl")
+    assert [(one["line"], one["field"]) for one in set_aside] == [(2, "doc_id"), (4, "doc_id")]
+    assert set_aside[0]["reason"].startswith("'d' stood with another text before")

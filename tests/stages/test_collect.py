@@ -133,6 +133,7 @@ def test_source_fills_only_where_there_is_none() -> None:
         ({"query": "q", "pos": ["a"], "neg": [{"text": "b", "doc_id": 4}]}, "neg[0].doc_id"),
         ({"query": "q", "pos": ["a"], "pos_scores": [1, 2]}, "pos_scores"),
         ({"query": "q", "pos": ["a"], "document": "d"}, "document"),
+        ({"query": "q", "pos": ["a"], "neg": ["b"], "pos_id": ["1"], "neg_id": ["1"]}, "doc_id"),
     ],
 )
 def test_bad_row_names_its_field(row: dict[str, Any], field: str) -> None:

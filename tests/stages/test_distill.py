@@ -257,7 +257,7 @@ def test_a_title_is_told_to_the_generator_and_decides_its_reply() -> None:
         def one(self, texts: tuple[str, str, str], attempt: int) -> Reply:
             return Reply({"contribution": "C.", "evidence": texts[1] or "none"})
 
-    rows = [make_pair(1, verdict="yes"), make_pair(1, verdict="yes", title="Title")]
+    rows = [make_pair(1, verdict="yes"), make_pair(1, doc_id="t", verdict="yes", title="Title")]
     found, _ = distilled(rows, DistillStage(generator=Titled()))
     assert [row["evidence"] for row in found] == ["none", "Title"]
 

@@ -97,14 +97,14 @@ def test_tokens_of_a_batch_stand_in_the_manifest_and_are_used_again(tmp_path: Pa
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     manifest = tmp_path / "out.jsonl.manifest.json"
     options = RunOptions(output=out, quiet=True)
-    source.write_bytes(jsonl([make_pair(document=str(number)) for number in range(3)]))
+    source.write_bytes(jsonl([make_pair(doc_id=None, document=str(number)) for number in range(3)]))
     first = BudgetedReranker()
     with pytest.raises(KeyboardInterrupt):
         run_rows(RerankStage(Reranker(first), RankOptions(evidence=False)), [str(source)], options)
     assert orjson.loads(manifest.read_bytes())["batch_plan"]["batch_tokens"] == 900
     second = BudgetedReranker()
     second.batch_tokens = 70
-    source.write_bytes(jsonl([make_pair(document=str(number)) for number in range(2)]))
+    source.write_bytes(jsonl([make_pair(doc_id=None, document=str(number)) for number in range(2)]))
     run_rows(RerankStage(Reranker(second), RankOptions(evidence=False)), [str(source)], options)
     assert second.batch_tokens == 450
     assert orjson.loads(manifest.read_bytes())["batch_plan"]["batch_tokens"] == 450
@@ -131,7 +131,7 @@ def test_pair_keeps_its_labels_beside_the_prediction(tmp_path: Path) -> None:
 
 
 def test_predicted_texts_hold_the_characters_of_the_document(tmp_path: Path) -> None:
-    rows = [make_pair(document=f"2 escaped AT{one}T") for one in ("&", "&amp;")]
+    rows = [make_pair(doc_id=None, document=f"2 escaped AT{one}T") for one in ("&", "&amp;")]
     found, _, _ = rerank(tmp_path, rows)
     assert [one["predicted_evidence"] for one in found] == ["AT&T < 3", "AT&amp;T < 3"]
 
@@ -156,7 +156,8 @@ def test_without_evidence_there_are_scores_and_verdicts_alone(tmp_path: Path) ->
 
 
 def test_title_stands_in_front_of_the_document(tmp_path: Path) -> None:
-    _, _, backend = rerank(tmp_path, [make_pair(title="T", document="1"), make_pair(document="2")])
+    rows = [make_pair(title="T", document="1"), make_pair(doc_id="d2", document="2")]
+    _, _, backend = rerank(tmp_path, rows)
     assert [task.document for task in backend.asked] == ["T 1", "2"]
 
 

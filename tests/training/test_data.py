@@ -210,7 +210,9 @@ def test_the_table_is_mapped_and_not_loaded(encoder: PromptEncoder, tmp_path: Pa
 
 
 def test_no_usable_row_says_where_they_went(encoder: PromptEncoder, tmp_path: Path) -> None:
-    with pytest.raises(MissingDataError, match=r"1 rejected .*rejects\.jsonl.*no score and no ver"):
+    with pytest.raises(
+        MissingDataError, match=r"1 rejected .*rows\.jsonl:2: verdict.*no score and no ver"
+    ):
         make(encoder, tmp_path, [pair(), pair(verdict=3)])
     with pytest.raises(MissingDataError, match="0 rejected"):
         make(encoder, tmp_path, [])

@@ -55,6 +55,10 @@ def test_results_come_to_their_documents_with_their_rank() -> None:
         ({"documents": None}, "documents"),
         ({"documents": ["a", 3]}, "documents[1]"),
         ({"documents": [{"title": "t"}]}, "documents[0].text"),
+        (
+            {"documents": [{"doc_id": "d", "text": "a"}, {"doc_id": "d", "text": "b"}]},
+            "documents[1].doc_id",
+        ),
         ({"query": ""}, "query"),
         ({"results": {}}, "results"),
         ({"results": [3]}, "results[0]"),

@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "shards": {"shards", "files", "rows", "ports"},
     "engine": {"engine", "rows", "shards", "ports", "terminal"},
     "stages": {
-        "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.asking", "stages.text_groups",
-        "stages.rerank", "stages.settled_pairs", "ranking", "reranker",
+        "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.asking",
+        "stages.text_groups", "stages.rerank", "stages.settled_pairs", "ranking", "reranker",
     },
     "domain": {"domain", "rows"},
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},

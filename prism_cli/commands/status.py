@@ -34,7 +34,7 @@ def status(
     from prism_cli.commands.row_run import print_json
     from prism_cli.engine.standing import batches_of, standings, together
 
-    found = [one for path in paths for one in standings(path)]
+    found = standings(paths)
     sums, batches = together(found), batches_of(found)
     if json:
         outputs = [one.to_json() for one in found]
@@ -46,7 +46,7 @@ def status(
         print("\n".join(map(_line, found)))
         states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
         told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
-        print(", ".join([*told, *_cost(sums["usage"])]))
+        print(", ".join([*told, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
     for batch in batches:
         print(_batch(batch))
 
@@ -85,11 +85,17 @@ def _line(one: "Standing") -> str:
         told.append(one.label)
     if one.state != "finished" and (one.total or one.through):
         of = f" of {one.total:,}" if one.total else ""
-        told.append(f"{one.through:,}{of} rows through")
+        rows = one.questions["nouns"][0] if one.questions else "rows"
+        told.append(f"{one.through:,}{of} {rows} through")
+    if one.questions:
+        of = f" of {one.questions['total']:,}" if one.questions["total"] else ""
+        told.append(f"{one.questions['answered']:,}{of} {one.questions['nouns'][1]}")
     told += _counted(one.counts)
     if one.answered:
         told.append(f"{one.answered:,} more answered so far")
-    if one.rows_per_second:
+    if one.state == "running" and one.questions.get("per_second"):
+        told.append(f"{one.questions['per_second']:,.1f}/s")
+    elif one.rows_per_second:
         told.append(f"{one.rows_per_second:,.1f} rows/s")
     if one.seconds_left is not None:
         told.append(f"{one.seconds_left / 60:.1f} min left")

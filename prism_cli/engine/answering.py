@@ -67,7 +67,7 @@ class Answerer:
         tally: of the output at work.
         after: replies of the ledger with no higher sequence number are not used.
         retry_refused: refusals that were there before are not used.
-        on_commit: called after each, in whatever thread made it.
+        on_replies: called when some have come, in whatever thread.
         batching: takes the questions of models that answer batch files; None: no batch was ever
             sent here, and all are called.
     """
@@ -78,7 +78,7 @@ class Answerer:
     tally: Tally = field(default_factory=Tally)
     after: int = 0
     retry_refused: bool = False
-    on_commit: Callable[[], None] = lambda: None
+    on_replies: Callable[[], None] = lambda: None
     batching: Batching | None = None
     _output: str = ""
     _refused_after: int = 0
@@ -164,7 +164,7 @@ class Answerer:
             self.tally.count(reply)
             self.control.spent_usd += reply.usage.usd
         terminal.count(asked=len(done), usd=sum(reply.usage.usd for _, reply in done))
-        self.on_commit()
+        self.on_replies()
 
     def ask(
         self,
@@ -274,6 +274,7 @@ class Answerer:
                 answered = list(zip(missing, answers, strict=True))
                 waiting += answered
                 replies.update((asked.key, reply) for asked, reply in answered)
+                self.on_replies()
                 if time.monotonic() - committed_at >= COMMIT_SECONDS:
                     self.commit(waiting)
                     waiting = []

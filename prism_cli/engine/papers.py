@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.jobs import Input, Job
+from prism_cli.engine.live import take_killed_seconds
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
 from prism_cli.shards.manifest import (
@@ -103,9 +104,11 @@ class Papers:
                 attempt are not used.
         """
         now, previous = self.manifest, read_manifest(self.job.manifest_path)
+        killed = take_killed_seconds(self.job.papers)
         if previous and previous["config_fingerprint"] == now.config_fingerprint:
             now.attempts = previous["attempts"] + 1
-            self._seconds_before = previous["seconds"]
+            self._seconds_before = previous["seconds"] + killed
+            now.seconds = round(self._seconds_before, 3)
             now.usage = previous["usage"]
             if not previous["finished"]:
                 now.fresh_since = previous["fresh_since"]

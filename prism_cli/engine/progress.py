@@ -5,11 +5,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prism_cli.engine.live import LiveRecord
 
 LINE_SECONDS = 60.0
+
+
+class Questions(NamedTuple):
+    """What rows that ask several things each have asked, such as about each document of a query.
+
+    Attributes:
+        total: None where more rows come.
+        found: answered without asking.
+    """
+
+    answered: int
+    total: int | None
+    found: int
 
 
 class Progress:
@@ -18,12 +31,21 @@ class Progress:
     Args:
         label: what is worked on.
         total: rows expected; None where unknown.
+
+    Attributes:
+        rows: that are through; of those at work the part that is done.
+        found: of these, what earlier attempts did: the pace is that of the others.
+        questions: where there are more than rows.
+        nouns: what rows, then, and questions are called.
     """
 
     def __init__(self, label: str, total: int | None) -> None:
         self.label = label
         self.total = total
-        self.rows = 0
+        self.rows = 0.0
+        self.found = 0.0
+        self.questions: Questions | None = None
+        self.nouns = ("rows", "questions")
         self.usd = 0.0
         self.started = time.monotonic()
 
@@ -31,28 +53,61 @@ class Progress:
         """`rows` more are through; `usd` spent so far."""
         self.show(self.rows + rows, usd)
 
-    def show(self, rows: int, usd: float) -> None:
+    def skip(self, rows: int) -> None:
+        """`rows` more are through since earlier attempts."""
+        self.restart()
+        self.show(self.rows + rows, self.usd, found=self.found + rows)
+
+    def restart(self) -> None:
+        """The pace is that from now on."""
+        self.started = time.monotonic()
+
+    def show(
+        self,
+        rows: float,
+        usd: float,
+        *,
+        found: float | None = None,
+        questions: Questions | None = None,
+    ) -> None:
         """So many are through; in whatever thread."""
+        self.found = self.found if found is None else found
         self.rows = rows
         self.usd = usd
+        self.questions = questions
 
     def live(self) -> dict[str, Any]:
         """For a record that another terminal reads."""
-        return {"label": self.label, "total": self.total, "through": self.rows, "moved": self.rows}
+        through = int(self.rows)
+        moved = {"moved": self.rows, "found": self.found}
+        return {"label": self.label, "total": self.total, "through": through, **moved}
 
     @property
     def line(self) -> str:
         """The state in plain words."""
+        return f"{self.label}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """The same without its label."""
         seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = self.rows / seconds
-        of = f" of {self.total:,}" if self.total else ""
-        left = (
-            f", {(self.total - self.rows) / rate / 60:.1f} min left"
-            if self.total and self.rows
-            else ""
-        )
-        cost = f", {self.usd:.4f} USD" if self.usd else ""
-        return f"{self.label}: {self.rows:,}{of} rows, {rate:,.1f} rows/s{cost}{left}"
+        new = self.rows - self.found
+        rows, asked = self.nouns if self.questions else ("rows", "")
+        told = [f"{_of(int(self.rows), self.total)} {rows}"]
+        if self.questions:
+            told.append(f"{_of(self.questions.answered, self.questions.total)} {asked}")
+            told.append(f"{(self.questions.answered - self.questions.found) / seconds:,.1f}/s")
+        else:
+            told.append(f"{new / seconds:,.1f} rows/s")
+        if self.usd:
+            told.append(f"{self.usd:.4f} USD")
+        if self.total and new > 0:
+            told.append(f"{max(0, self.total - self.rows) / new * seconds / 60:.1f} min left")
+        return ", ".join(told)
+
+
+def _of(count: int, total: int | None) -> str:
+    return f"{count:,} of {total:,}" if total else f"{count:,}"
 
 
 class _Lines(Progress):
@@ -60,8 +115,15 @@ class _Lines(Progress):
         super().__init__(label, total)
         self._next = self.started + LINE_SECONDS
 
-    def show(self, rows: int, usd: float) -> None:
-        super().show(rows, usd)
+    def show(
+        self,
+        rows: float,
+        usd: float,
+        *,
+        found: float | None = None,
+        questions: Questions | None = None,
+    ) -> None:
+        super().show(rows, usd, found=found, questions=questions)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
             print(self.line, file=sys.stderr, flush=True)

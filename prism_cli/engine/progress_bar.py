@@ -5,35 +5,47 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
-from prism_cli.engine.progress import Progress
+from prism_cli.engine.progress import Progress, Questions
+
+_BAR_WIDTH = 20
+_NARROW = 100
+"""Columns of a terminal below which the bar is half as long."""
 
 
 class _Bar(Progress):
     def __init__(self, label: str, total: int | None, rich: RichProgress) -> None:
         super().__init__(label, total)
         self._rich = rich
-        self._task = rich.add_task(escape(label), total=total, note="")
+        self._task = rich.add_task(escape(label), total=total, note=escape(self.words))
 
-    def show(self, rows: int, usd: float) -> None:
-        super().show(rows, usd)
-        cost = f"${usd:.4f}" if usd else ""
-        elapsed = self._rich.tasks[self._task].elapsed or 1e-9
-        self._rich.update(self._task, completed=rows, note=f"{self.rows / elapsed:,.1f}/s {cost}")
+    def show(
+        self,
+        rows: float,
+        usd: float,
+        *,
+        found: float | None = None,
+        questions: Questions | None = None,
+    ) -> None:
+        super().show(rows, usd, found=found, questions=questions)
+        self._rich.update(self._task, completed=rows, note=escape(self.words))
 
 
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Progress]:
     """A rich bar on stderr for the block."""
+    console = Console(stderr=True)
+    label_column = TextColumn(
+        "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    )
     with RichProgress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+        label_column,
+        BarColumn(_BAR_WIDTH if console.width >= _NARROW else _BAR_WIDTH // 2),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+        console=console,
         transient=True,
     ) as rich:
         yield _Bar(label, total, rich)

@@ -16,7 +16,7 @@ import orjson
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
-from prism_cli.engine.progress import Progress
+from prism_cli.engine.progress import Progress, Questions
 from prism_cli.engine.reasons import Reasons
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.engine.window import UNASKED, Pending, Result, Window
@@ -102,6 +102,10 @@ class ShardWork:
     pending_reasons: Reasons = field(default_factory=Reasons)
     _open: Window | None = None
     _steps: int = 1
+    _asks: bool = False
+    _found: float = 0.0
+    _questions: int = 0
+    _questions_found: int = 0
     _shown_at: float = 0.0
     _one_query: OneQuery = field(default_factory=OneQuery)
 
@@ -111,7 +115,8 @@ class ShardWork:
         Raises:
             PrismError: what stops a run; replies so far are committed.
         """
-        self.answerer.on_commit = self._show
+        self.answerer.on_replies = self._show
+        self.progress.nouns = self.stage.nouns
         render = self.stage.render
         for row in self.stage.arrange(self._rows(lines)):
             if isinstance(row, Dropped):
@@ -143,23 +148,40 @@ class ShardWork:
                 reasons.add(result.reason)
         through = now.done + now.dropped.total() + now.rejected + now.pending
         answered, moved = 0, float(through)
+        questions = self._questions
         if window:
             steps = max(self._steps, window.steps)
+            questions += window.questions
             for one in window.waiting:
                 if window.is_open(one):
-                    here, rows = window.is_answered(one), len(one.rows) or 1
-                    answered += here * rows
+                    at_hand, asked, rows = window.answered(one), len(one.group), len(one.rows) or 1
+                    answered += rows * (at_hand == asked)
+                    questions -= 0 if one.step else asked - at_hand
                     # A row that asks so many times has come so far with each.
-                    moved += min(1.0, (one.step + here) / steps) * rows
+                    moved += min(1.0, (one.step + at_hand / max(1, asked)) / steps) * rows
+        told = self._asked(questions)
         return {
             "total": self.progress.total,
             "through": through,
             "answered": answered,
             "moved": moved,
+            "found": self._found if self._asks else 0.0,
             "asked": self.answerer.tally.asked,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
+            "questions": told._asdict() if told else None,
+            "nouns": self.stage.nouns,
         }
+
+    def _asked(self, answered: int) -> Questions | None:
+        """Where rows ask several each."""
+        window = self._open
+        asked = self._questions + (window.questions if window else 0)
+        begun = self.counts.rows + (len(window.lines) if window else 0)
+        if asked <= begun:
+            return None
+        more = self.progress.total is None or begun + self.counts.blank < self.progress.total
+        return Questions(answered, None if more else asked, self._questions_found)
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         starts = self._starts_group() if self.stage.groups else None
@@ -167,13 +189,20 @@ class ShardWork:
             self.answerer.control.check()
             yield from self._worked(window)
             self.counts.rows += len(window)
-            self.progress.show(self.counts.rows, self.answerer.tally.usd)
+            self._shown_at = 0.0
+            self._show()
 
     def _show(self) -> None:
-        """How far it is, now and then; called after each commit, in its thread."""
+        """How far it is, now and then; called when replies have come, in whatever thread."""
         if time.monotonic() - self._shown_at >= SHOW_SECONDS:
             self._shown_at = time.monotonic()
-            self.progress.show(int(self.live()["moved"]), self.answerer.tally.usd)
+            now = self.live()
+            self.progress.show(
+                now["moved"],
+                self.answerer.tally.usd,
+                found=now["found"],
+                questions=Questions(**now["questions"]) if now["questions"] else None,
+            )
 
     def _worked(self, lines: Sequence[Line]) -> Iterator[Row]:
         """The output rows of a window. Part by part, while all that is asked is at hand, so that
@@ -187,10 +216,29 @@ class ShardWork:
             window.begin(start, start + PART_ROWS)
             if not window.waiting:
                 yield from self._ended(window)
+        if window.waiting:
+            self._begin_asking()
+        else:
+            self._found += len(lines)
+            self._questions_found += window.questions
         window.ask()
         self._steps = window.steps
+        self._questions += window.questions
+        window.questions = 0
         yield from self._ended(window)
         self._open = None
+
+    def _begin_asking(self) -> None:
+        """What is through of this window by now took no time: no pace is taken from it."""
+        now = self.live()
+        if not self._asks:
+            self._asks = True
+            self.progress.restart()
+        self._found += now["moved"] - self.counts.rows
+        if now["questions"]:
+            self._questions_found += now["questions"]["answered"] - self._questions
+        self._shown_at = 0.0
+        self._show()
 
     def _begun(self, line: Line) -> Outcome | RowWork:
         self.stage.place = line[:2]

@@ -31,6 +31,7 @@ class RowStage:
         groups: True where `work_group` works rows, not `work`.
         query_rows: True where an input row carries a query under its query_id, so that one id with
             two queries is an error.
+        nouns: what the progress calls rows that ask several questions each, and those.
         plain_lines: True where the input's lines are no JSON rows, whatever the file's name.
         place: file and line of the row that `work` was last given.
     """
@@ -43,6 +44,7 @@ class RowStage:
     ranks_queries: bool = False
     groups: bool = False
     query_rows: bool = True
+    nouns: tuple[str, str] = ("rows", "questions")
     plain_lines: bool = False
     place: tuple[str, int] = ("", 0)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from prism_cli.engine.live import EVERY_SECONDS, read_live
+from prism_cli.engine.live import EVERY_SECONDS, read_live, worked_seconds
 from prism_cli.engine.papers import output_id
 from prism_cli.engine.parts import side_path
 from prism_cli.errors import MissingDataError
@@ -44,7 +44,9 @@ class Standing:
             empty for what is no row stage.
         total: rows expected, about; None where unknown.
         answered: rows at work whose present questions are all answered.
-        seconds: of work in all attempts, as far as they were not killed.
+        questions: where rows ask several each: answered, total (None where unknown), per_second,
+            and the nouns of both.
+        seconds: of work in all attempts; of a killed one until its last record.
         usage: over all attempts: asked, input_tokens, output_tokens, usd, lost_calls.
         last_record_ms: when the run last told of itself, in ms since the epoch.
         training: the last line of a training run's log.
@@ -60,6 +62,7 @@ class Standing:
     through: int = 0
     total: int | None = None
     answered: int = 0
+    questions: dict[str, Any] = field(default_factory=dict)
     reject_reasons: list[dict[str, Any]] = field(default_factory=list)
     pending_reasons: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -74,13 +77,22 @@ class Standing:
         return asdict(self)
 
 
-def standings(path: Path) -> list[Standing]:
-    """Of an output, a manifest, a folder of outputs, a training run or an evaluation's folder.
+def standings(paths: Sequence[Path]) -> list[Standing]:
+    """Of outputs, manifests, folders of outputs, training runs and evaluations' folders; of each
+    output once.
 
     Raises:
-        MissingDataError: nothing of ours.
+        MissingDataError: a path with nothing of ours.
     """
-    found = [_standing(papers) for papers in _papers(path)]
+    found: dict[Path, Path] = {}
+    for path in paths:
+        for papers in _known(path):
+            found.setdefault(papers.resolve(), papers)
+    return [_standing(papers) for papers in found.values()]
+
+
+def _known(path: Path) -> list[Path]:
+    found = _papers(path)
     if not found:
         hint = f"; `prism status {path.parent}` shows all outputs there" if _near(path) else ""
         raise MissingDataError(
@@ -149,11 +161,10 @@ def _standing(papers: Path) -> Standing:
         state = "running"
     else:
         state = "never started" if not made else "finished" if made["finished"] else "stopped"
-    # A manifest is written when an attempt begins, and when it ends otherwise than by a kill.
-    written_ms = manifest.stat().st_mtime_ns // 1_000_000 if made else 0
-    killed = record.get("updated_ms", 0) > written_ms
-    if state == "finished" or (process and not killed):
+    if state == "finished" or (process and record and record["pid"] != process):
         record = {}  # of an earlier attempt
+    # What is told in the record only, as no manifest was written after it.
+    untold = bool(record) and (bool(process) or not record["ended"])
     counts = made.get("counts") or {}
     found = Standing(
         str(papers),
@@ -170,14 +181,15 @@ def _standing(papers: Path) -> Standing:
         usage=_usage(papers, made, record),
         last_record_ms=record.get("updated_ms"),
     )
-    if killed and "started_ms" in record:
-        end = now_ms() if process else record["updated_ms"]
-        found.seconds = round(found.seconds + (end - record["started_ms"]) / 1000, 3)
+    if record.get("questions"):
+        found.questions = _questions(record)
+    if untold:
+        found.seconds = round(found.seconds + worked_seconds(record), 3)
     if process:
         found.answered = record.get("answered", 0)
         found.rows_per_second = record.get("rows_per_second", 0.0)
         if found.total and found.rows_per_second:
-            left = max(0, found.total - record["moved"])
+            left = max(0.0, found.total - record["moved"])
             found.seconds_left = round(left / found.rows_per_second, 1)
     else:
         found.reject_reasons = _reject_reasons(side_path(papers, "rejects"))
@@ -186,13 +198,24 @@ def _standing(papers: Path) -> Standing:
     return found
 
 
+def _questions(record: Mapping[str, Any]) -> dict[str, Any]:
+    asked, new = record["questions"], record["moved"] - record.get("found", 0.0)
+    each = (asked["answered"] - asked["found"]) / new if new > 0 else 0.0
+    return {
+        "answered": asked["answered"],
+        "total": asked["total"],
+        "per_second": round(each * record.get("rows_per_second", 0.0), 3),
+        "nouns": record.get("nouns", ["rows", "questions"]),
+    }
+
+
 def _process(papers: Path, record: Mapping[str, Any]) -> int:
     """Who works on it; 0 for nobody. Where the kernel does not tell of locks, or the run is on
     another machine, a record that is being renewed stands for its process."""
     holder = lock_holder(papers)
     if holder or not record or record["ended"]:
         return holder
-    if now_ms() - record["updated_ms"] > _STALE_SECONDS * 1000:
+    if abs(now_ms() - record["updated_ms"]) > _STALE_SECONDS * 1000:
         return 0
     process = int(record["pid"])
     if record["host"] == platform.node():

@@ -49,6 +49,8 @@ class Window:
         results: of the lines that have been begun and not been taken yet, in order.
         waiting: rows at work, and such as have ended since the last look.
         steps: how often a row asked, at the most.
+        lines: all of the window.
+        questions: that rows asked at first.
     """
 
     def __init__(
@@ -60,7 +62,8 @@ class Window:
         self.results: list[Result] = []
         self.waiting: list[Waiting] = []
         self.steps = 1
-        self._lines = lines
+        self.questions = 0
+        self.lines = lines
         self._begin = begin
         self._questions = Questions(answerer)
         self._taken = 0
@@ -70,7 +73,7 @@ class Window:
         """Begin the rows of these lines, and take them on as far as the ledger knows."""
         active: list[Waiting] = []
         begin, results = self._begin, self.results
-        for index, line in enumerate(self._lines[start:end], start):
+        for index, line in enumerate(self.lines[start:end], start):
             try:
                 outcome = begin(line)
                 if isinstance(
@@ -86,6 +89,7 @@ class Window:
                 name, number, raw = line
                 results.append(Rejected(RowRef(name, number), error.field, error.reason, raw))
         if active:
+            self.questions += sum(len(one.group) for one in active)
             self._look(active)
             self.waiting += self._taken_on(active)
 
@@ -108,7 +112,7 @@ class Window:
             rows.clear()
             indices.clear()
 
-        for index, (name, number, raw) in enumerate(self._lines):
+        for index, (name, number, raw) in enumerate(self.lines):
             self.results.append(UNASKED)
             try:
                 row = read(raw)
@@ -124,6 +128,7 @@ class Window:
             current = key
         if rows:
             close()
+        self.questions += sum(len(one.group) for one in active)
         self._look(active)
         self.waiting += self._taken_on(active)
 
@@ -141,7 +146,7 @@ class Window:
 
     def take(self) -> list[tuple[Line, Result]]:
         """The results since the last call, each with its line."""
-        taken = self._lines[self._taken : self._taken + len(self.results)]
+        taken = self.lines[self._taken : self._taken + len(self.results)]
         self._taken += len(taken)
         results, self.results = self.results, []
         return list(zip(taken, results, strict=True))
@@ -150,6 +155,10 @@ class Window:
         """Whether the row has not ended; for another thread too."""
         index = one.index - self._taken
         return 0 <= index < len(self.results) and self.results[index] is UNASKED
+
+    def answered(self, one: Waiting) -> int:
+        """How much of what the row waits for is at hand; for another thread too."""
+        return sum(asked.key in self._questions.replies for asked in one.group)
 
     def is_answered(self, one: Waiting) -> bool:
         """Whether all that the row waits for is at hand; for another thread too."""
@@ -217,7 +226,7 @@ class Window:
                 self.results[index - self._taken] = outcome
         except RowError as error:
             for index in indices:
-                name, number, raw = self._lines[index]
+                name, number, raw = self.lines[index]
                 rejected = Rejected(RowRef(name, number), error.field, error.reason, raw)
                 self.results[index - self._taken] = rejected
         else:

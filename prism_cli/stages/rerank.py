@@ -40,6 +40,7 @@ class RerankStage(RowStage):
     name: ClassVar[str] = "rerank"
     surveys_shard = True
     ranks_queries = True
+    nouns = ("queries", "documents")
 
     def __init__(
         self,

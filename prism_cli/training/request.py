@@ -26,6 +26,9 @@ class Bar(Protocol):
     def advance(self, rows: int, usd: float) -> None:
         """`rows` more are through."""
 
+    def skip(self, rows: int) -> None:
+        """`rows` more are through since earlier attempts."""
+
 
 @dataclass(frozen=True)
 class TrainRequest:

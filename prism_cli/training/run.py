@@ -181,7 +181,7 @@ class _Run:
                 if step == total or step % config.dev_steps == 0:
                     self._measure(step)
 
-            bar.advance(first * config.rows_per_step, 0.0)
+            bar.skip(first * config.rows_per_step)
             trainer = PrismTrainer(
                 self._forward,
                 arguments,

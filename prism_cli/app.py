@@ -24,6 +24,7 @@ from prism_cli.errors import (
     StorageError,
     UsageError,
 )
+from prism_cli.reporting.visible import spelled
 from prism_cli.terminal import Log, accept_all_signs
 
 # Word -> module of prism_cli.commands, and what the command does.
@@ -236,7 +237,7 @@ def _flushed(code: int) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    print(f"prism: error: {message}", file=sys.stderr)
+    print(spelled(f"prism: error: {message}"), file=sys.stderr)
     return code
 
 

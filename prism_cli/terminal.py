@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TextIO
 
+from prism_cli.reporting.visible import spelled
+
 _PLAIN = {
     "…": "...", "–": "-", "—": "-", "−": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->",
     "×": "x", "≤": "<=", "≥": ">=", "•": "*", "·": "*", "✓": "ok",
@@ -143,7 +145,7 @@ class _DatedLines(io.TextIOBase):
         if line.strip():
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             said = self._said.match(line)
-            line = line[said.end() :] if said else line
+            line = spelled(line[said.end() :] if said else line)
             self._stream.write(f"{now} {self._name}: {line}\n")
 
 

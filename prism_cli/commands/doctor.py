@@ -49,16 +49,18 @@ def doctor(
 
 
 def _show(found: list[dict[str, object]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from prism_cli.commands.tables import plain_console
 
     table = Table()
     for name in ("judge", "", "what it says", "seconds", "USD"):
         table.add_column(name, overflow="fold")
     for one in found:
-        mark = "[green]well[/]" if one["well"] else "[red]ill[/]"
+        mark = Text("well", "green") if one["well"] else Text("ill", "red")
         table.add_row(str(one["judge"]), mark, *(str(one[n]) for n in ("says", "seconds", "usd")))
-    console = Console()
+    console = plain_console()
     if not console.is_terminal:
         console.width = 120
     console.print(table)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.commands.tables import stdout_console
+from prism_cli.commands.tables import plain_console, stdout_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,6 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     Args:
         plan: set, queries, download, tokens (of a prompt, about), one each.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from prism_cli.evaluation.ranking import estimate
@@ -34,7 +33,7 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
             f"{one['queries'] * config.top_k * len(config.models):,}",
             one["download"],
         )
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     console.print(table)
     tokens = sum(one["queries"] * config.top_k * one["tokens"] for one in plan)
     pairs = sum(one["queries"] for one in plan) * config.top_k

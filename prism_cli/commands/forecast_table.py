@@ -1,6 +1,5 @@
 """What `--dry-run` prints."""
 
-import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,17 +8,17 @@ if TYPE_CHECKING:
 
 def tell_forecast(found: "Forecast", *, json: bool) -> None:
     """A table on standard error, or one JSON object on standard output."""
-    from rich.console import Console
     from rich.table import Table
 
     from prism_cli.commands.row_run import print_json
+    from prism_cli.commands.tables import plain_console
     from prism_cli.engine.forecast import ENOUGH_REPLIES, SECONDS_A_CALL
 
     told = found.to_json()
     if json:
         print_json(told)
         return
-    console = Console(file=sys.stderr)
+    console = plain_console(stderr=True)
     if not console.is_terminal:
         console.width = 120
     console.print(

@@ -42,6 +42,10 @@ Qrels = Annotated[
 ]
 
 
+MOST_ROWS = 2**63 - 1
+"""Settings are kept as JSON, whose integers have 64 bits."""
+
+
 def _option(*names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=PANEL, show_default=False, **more)
 
@@ -61,7 +65,13 @@ class Common:
         list[str], _option("--set", help="One setting, as KEY=VALUE; may be repeated.")
     ] = field(default_factory=list)
     limit: Annotated[
-        int | None, _option("--limit", min=1, help="Only the first N rows of each output.")
+        int | None,
+        _option(
+            "--limit",
+            min=1,
+            callback=lambda limit: limit and min(limit, MOST_ROWS),
+            help="Only the first N rows of each output.",
+        ),
     ] = None
     seed: Annotated[int | None, _option("--seed", help="Seed of choices by lot; default 0.")] = None
     overwrite: Annotated[

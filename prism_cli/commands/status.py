@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prism_cli.reporting.visible import spelled
+
 if TYPE_CHECKING:
     from prism_cli.engine.standing import Standing
 
@@ -41,9 +43,9 @@ def status(
         print_json({"outputs": outputs, "together": sums, "batches": batches})
         return
     if len(found) == 1:
-        print("\n".join(_lines(found[0])))
+        print(spelled("\n".join(_lines(found[0]))))
     else:
-        print("\n".join(map(_line, found)))
+        print(spelled("\n".join(map(_line, found))))
         states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
         told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
         print(", ".join([*told, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))

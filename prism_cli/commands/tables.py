@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.reporting.visible import spelled
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -11,14 +13,25 @@ _PLAIN_WIDTH = 2000
 """No cell is folded where the reader is a program."""
 
 
+def plain_console(*, stderr: bool = False) -> "Console":
+    """A console to which every string is text: no markup, no emoji names, and what would be
+    invisible or steer the terminal is spelled. Styles come as rich's Text."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(spelled(text), **how)
+
+    return PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
 def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """One line an object; the columns are those of the first."""
     from rich import box
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = plain_console()
     ruled = console.is_terminal
     if not ruled:
         console.width = _PLAIN_WIDTH
@@ -29,7 +42,7 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
         number = isinstance(value, int | float) or value is None
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     if ruled:
         console.print(table)
         return
@@ -42,9 +55,7 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
 def stdout_console() -> "Iterator[Console]":
     """A console whose words go to standard output at the end, and not by rich, which would end a
     closed pipe with 1."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = plain_console()
     with console.capture() as shown:
         yield console
     print(shown.get(), end="")

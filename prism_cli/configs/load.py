@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from prism_cli.configs.base import StageConfig
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
+from prism_cli.configs.toml import parse_toml, unfit
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
@@ -25,6 +26,7 @@ Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
 DEFAULTS = "defaults"
 """The table of prism.toml whose keys hold for every stage that has them."""
+_SHOWN = 200
 RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT", LIMIT_VARIABLE}
 
 
@@ -59,14 +61,17 @@ def load_config(
     if recipe:
         path = find_recipe(stage, recipe)
         layers.append((str(path), read_toml(path)))
-    layers.append(("environment", _environment(cls)))
+    layers.append(("environment", _environment(cls, problems)))
     given: dict[str, Any] = {}
     for item in sets:
         key, equals, text = item.partition("=")
         if not equals or not key.strip():
             problems.append(f"--set {item}: expected KEY=VALUE, such as --set lora.r=16")
-        else:
+            continue
+        try:
             _put(given, key.strip(), _toml_value(text))
+        except ValueError as error:
+            problems.append(f"--set {key.strip()}: {_without_name(error)}")
     for key, value in (flags or {}).items():
         if value is not None:
             _put(given, key, value)
@@ -74,14 +79,16 @@ def load_config(
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, layer in layers:
-        problems += unknown_keys(cls, layer, name)
-        merge_layer(merged, _known(cls, layer), origin, name)
+        wrong = [f"{name}: {problem}" for problem in unfit(layer)]
+        problems += wrong or unknown_keys(cls, layer, name)
+        if not wrong:
+            merge_layer(merged, _known(cls, layer), origin, name)
     try:
         config = cls.model_validate(merged)
     except ValidationError as error:
         problems += [
             f"{_origin_of(origin, item['loc'])}: {_place(item['loc'])}: {item['msg']}, "
-            f"found {item['input']!r}"
+            f"found {shown(item['input'])}"
             for item in error.errors()
         ]
     if problems:
@@ -96,10 +103,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: unreadable, or not TOML, with the line.
     """
     try:
-        return tomllib.loads(read_text(path))
+        return parse_toml(read_text(path))
     except MissingDataError as error:
         raise ConfigError([str(error)]) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ConfigError([f"{path}: {error}"]) from error
 
 
@@ -179,18 +186,32 @@ def _put(target: dict[str, Any], dotted: str, value: object) -> None:
 
 
 def _toml_value(text: str) -> object:
+    """The value that TOML reads, else the text itself.
+
+    Raises:
+        ValueError: it is TOML that can be no setting.
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return found["value"] if found.keys() == {"value"} else text
 
 
-def _environment(cls: type[BaseModel]) -> dict[str, Any]:
+def _without_name(error: ValueError) -> str:
+    """A problem of one value, which `_toml_value` calls `value` and has on a line of its own."""
+    return str(error).removeprefix("value: ").removesuffix(" (at line 1)")
+
+
+def _environment(cls: type[BaseModel], problems: list[str]) -> dict[str, Any]:
     layer: dict[str, Any] = {}
     for path in key_paths(cls):
         name = "PRISM_" + path.upper().replace(".", "__")
         if name in os.environ and name not in RESERVED:
-            _put(layer, path, _toml_value(os.environ[name]))
+            try:
+                _put(layer, path, _toml_value(os.environ[name]))
+            except ValueError as error:
+                problems.append(f"{name}: {_without_name(error)}")
     return layer
 
 
@@ -244,6 +265,12 @@ def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
     return f"unknown {what}; {hint}"
 
 
+def shown(value: object) -> str:
+    """A value in a message: its beginning where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location) or "(all settings together)"
 
@@ -253,4 +280,5 @@ def _origin_of(origin: Mapping[str, str], location: tuple[int | str, ...]) -> st
         name = origin.get(".".join(str(part) for part in location[:end]))
         if name:
             return name
-    return "settings"
+    inside = ".".join(map(str, location)) + "."
+    return next((name for key, name in origin.items() if key.startswith(inside)), "settings")

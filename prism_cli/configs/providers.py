@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prism_cli.configs.base import Section
-from prism_cli.configs.load import merge_layer, nearest_name, read_toml
+from prism_cli.configs.load import merge_layer, nearest_name, read_toml, shown
 from prism_cli.configs.recipes import recipes_root
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -209,5 +209,5 @@ def _told(error: ValidationError, path: Path) -> list[str]:
             hint = nearest_name("key", str(item["loc"][-1]), list(cls.model_fields))
             lines.append(f"{path}: {place}: {hint}")
         else:
-            lines.append(f"{path}: {place}: {item['msg']}, found {item['input']!r}")
+            lines.append(f"{path}: {place}: {item['msg']}, found {shown(item['input'])}")
     return lines

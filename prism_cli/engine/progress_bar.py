@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
 from prism_cli.engine.progress import Progress, Questions
+from prism_cli.reporting.visible import spelled
 
 _BAR_WIDTH = 20
 _NARROW = 100
@@ -20,7 +20,7 @@ class _Bar(Progress):
     def __init__(self, label: str, total: int | None, rich: RichProgress) -> None:
         super().__init__(label, total)
         self._rich = rich
-        self._task = rich.add_task(escape(label), total=total, note=escape(self.words))
+        self._task = rich.add_task(spelled(label), total=total, note=spelled(self.words))
 
     def show(
         self,
@@ -31,7 +31,7 @@ class _Bar(Progress):
         questions: Questions | None = None,
     ) -> None:
         super().show(rows, usd, found=found, questions=questions)
-        self._rich.update(self._task, completed=rows, note=escape(self.words))
+        self._rich.update(self._task, completed=rows, note=spelled(self.words))
 
 
 @contextmanager
@@ -39,12 +39,14 @@ def progress_bar(label: str, total: int | None) -> Iterator[Progress]:
     """A rich bar on stderr for the block."""
     console = Console(stderr=True)
     label_column = TextColumn(
-        "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        "{task.description}",
+        markup=False,
+        table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
     )
     with RichProgress(
         label_column,
         BarColumn(_BAR_WIDTH if console.width >= _NARROW else _BAR_WIDTH // 2),
-        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
         console=console,
         transient=True,
     ) as rich:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.reporting.visible import spelled
+
 if TYPE_CHECKING:
     from prism_cli.engine.summary import RunSummary
 
@@ -17,7 +19,7 @@ def print_summary(
 ) -> None:
     """Outputs, counts, cost and the stage's own figures, in plain lines."""
     for line in summary_lines(summary, verbose=verbose, drawn=drawn):
-        print(line, file=sys.stderr)
+        print(spelled(line), file=sys.stderr)
 
 
 def summary_lines(

@@ -33,7 +33,7 @@ class Spent(Protocol):
 
 def print_results(folder: Path, spent: Spent) -> None:
     """Print to standard output what the finished pipeline in `folder` came to."""
-    console = Console(file=sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
     (dataset,) = metrics["ranking"]
     console.print()
@@ -45,13 +45,13 @@ def print_results(folder: Path, spent: Spent) -> None:
         row["query_id"]: row
         for row in map(orjson.loads, (folder / "requests.jsonl").read_bytes().splitlines())
     }
-    console.print(example(rows, requests), width=88, markup=False)
+    console.print(example(rows, requests), width=88)
     console.print()
-    console.print(keywords(folder / "keywords.jsonl"), width=88, markup=False)
-    console.print(panel(folder / "panel.jsonl"), width=88, markup=False)
-    console.print(evidence(folder / "quality" / "metrics.json"), width=88, markup=False)
+    console.print(keywords(folder / "keywords.jsonl"), width=88)
+    console.print(panel(folder / "panel.jsonl"), width=88)
+    console.print(evidence(folder / "quality" / "metrics.json"), width=88)
     reports = " ".join(str(folder / name / "report.html") for name in ("eval", "quality", "labels"))
-    console.print(f"\nTo open in a browser: {reports}", width=88, markup=False, soft_wrap=True)
+    console.print(f"\nTo open in a browser: {reports}", width=88, soft_wrap=True)
     console.print(
         f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
         f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"

@@ -1,14 +1,20 @@
 """Where a setting comes from, and how what is wrong is told: all of it, with place and hint."""
 
 import pkgutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import Field
 
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
 from prism_cli.configs.load import key_paths, load_config
+from prism_cli.configs.providers import load_providers
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -68,7 +74,7 @@ def test_a_project_file_is_held_to_the_stages_and_their_keys(tmp_path: Path) -> 
 
 
 def test_every_settings_class_is_that_of_a_stage() -> None:
-    others = {"base", "load", "providers", "recipes", "stages"}
+    others = {"base", "load", "providers", "recipes", "stages", "toml"}
     modules = {one.name for one in pkgutil.iter_modules(configs.__path__)} - others
     assert modules == {stage.replace("-", "_") for stage in STAGES}
     assert all(issubclass(config_class(stage), StageConfig) for stage in STAGES)
@@ -177,3 +183,74 @@ def test_key_paths_reach_into_optional_tables() -> None:
     assert list(key_paths(DemoConfig)) == [
         "seed", "learning_rate", "epochs", "model", "lora.r", "lora.targets",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("9" * 26, "expected an integer of 64 bits, found one of 26 digits"),
+        ("-" + "9" * 26, "expected an integer of 64 bits"),
+        ("9" * 5000, "expected an integer of 64 bits, found one of 5000 digits"),
+        ("[" * 5000, "tables or arrays more than 32 deep"),
+        ("[" * 40 + "]" * 40, "tables or arrays more than 32 deep"),
+        ("{a=" * 5000, "tables or arrays more than 32 deep"),
+        ("1979-05-27", "found the date or time 1979-05-27; write it in quotes"),
+        ("07:32:00", "write it in quotes"),
+        ("nan", "expected a finite number, found nan"),
+        ('"a\\u0000b"', "expected text, found NUL"),
+        ("\udcff", "lone surrogate"),
+    ],
+)
+def test_a_value_that_can_be_no_setting_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    def told(recipe: str | None = None, *sets: str) -> str:
+        with pytest.raises(ConfigError) as error:
+            load(recipe, sets)
+        return str(error.value)
+
+    by_set = told(None, f"model={text}")
+    assert why in by_set
+    assert by_set.startswith(("--set model: ", "command line: model: "))
+    if text != "\udcff":
+        recipe = write(tmp_path / "my.toml", f"epochs = 2\nmodel = {text}\n")
+        in_file = told(recipe)
+        assert why in in_file
+        assert in_file.startswith(f"{recipe}: ")
+        assert "model" in in_file or "(at line 2)" in in_file
+        monkeypatch.setenv("PRISM_MODEL", text.replace("\0", ""))
+        assert why in told()
+
+
+def test_keys_without_end_and_long_values_are_told_shortly() -> None:
+    with pytest.raises(ConfigError, match="more than 32 deep"):
+        load(sets=("a." * 3000 + "a=1",))
+    with pytest.raises(ConfigError) as error:
+        load(sets=("epochs=" + "x" * 10_000, "epochs.a.b=1"))
+    assert len(str(error.value)) < 500
+
+
+def test_of_two_lines_the_second_is_no_setting_of_its_own() -> None:
+    assert load(sets=("model=1\nseed = 2",)).model == "1\nseed = 2"
+
+
+SIGNS = st.text(st.sampled_from("[]{}=.,#'\"\\\n\r\t\0\x1b\ud800é0123456789eE_-+:TZinfatrue abkr"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(), SIGNS), st.sampled_from(["lora.r", "epochs", "model", "lora", "x"]))
+def test_no_setting_ends_in_another_error(text: str, key: str) -> None:
+    for sets in ((f"{key}={text}",), (f"{text}=1",), (text,)):
+        with suppress(ConfigError):
+            orjson.dumps(load(sets=sets).model_dump())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(), SIGNS, st.builds("model = {}\n[lora]\nr = {}".format, SIGNS, SIGNS)))
+def test_no_text_of_a_file_ends_in_another_error(text: str) -> None:
+    for read in (load, lambda file: load_providers(file)):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "some.toml"
+            file.write_bytes(text.encode("utf-8", "surrogatepass"))
+            with suppress(ConfigError):
+                read(str(file))

@@ -1,0 +1,83 @@
+"""TOML text to settings that every part of the package can take."""
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_DEEPEST = 32
+"""Tables and arrays within one another; no setting has more than four."""
+_LONG_NUMBER = re.compile(r"\d[\d_]{4000,}")
+"""Of more digits than Python reads."""
+_LARGEST = 2**63 - 1
+"""Settings are kept as JSON, whose integers have 64 bits."""
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ValueError: it is no TOML, with the line, or what it holds can be no setting, with the key.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        told = f"tables or arrays more than {_DEEPEST} deep (at line {_deep_line(text)})"
+        raise ValueError(told) from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:
+        if not (digits := _LONG_NUMBER.search(text)):
+            raise
+        line = text.count("\n", 0, digits.start()) + 1
+        told = f"expected an integer of 64 bits, found one of {len(digits[0])} digits"
+        raise ValueError(f"{told} (at line {line})") from error
+    for problem in unfit(found):
+        raise ValueError(problem)
+    return found
+
+
+def unfit(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Why values can be no settings whatever their keys mean: a line each, with the key."""
+    waiting: list[tuple[str, object, int]] = [("", dict(settings), 0)]
+    while waiting:
+        place, value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            yield f"{place[:80]}…: tables or arrays more than {_DEEPEST} deep"
+            return
+        if isinstance(value, Mapping):
+            named = ((f"{place}.{key}".lstrip("."), one) for key, one in value.items())
+            waiting += ((key, one, depth + 1) for key, one in named)
+        elif isinstance(value, list | tuple):
+            waiting += ((f"{place}[{at}]", one, depth + 1) for at, one in enumerate(value))
+        elif why := _fault(value):
+            yield f"{place}: {why}"
+
+
+def _deep_line(text: str) -> int:
+    """The line on which arrays and inline tables get too deep, about: it does not look for
+    strings."""
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        for sign in line:
+            depth += (sign in "[{") - (sign in "]}")
+            if depth > _DEEPEST:
+                return number
+    return 1
+
+
+def _fault(value: object) -> str:
+    if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
+        return f"expected an integer of 64 bits, found one of {len(str(abs(value)))} digits"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"expected a finite number, found {value}"
+    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        return "expected text, found NUL or a half of a character (a lone surrogate)"
+    if not isinstance(value, str | int | float | bool | None) and hasattr(value, "isoformat"):
+        return f"expected text or a number, found the date or time {value}; write it in quotes"
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)

@@ -1,0 +1,83 @@
+"""Text of others is text on the terminal: no markup, and nothing that steers it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prism_cli import app
+from prism_cli.commands import doctor
+from prism_cli.commands.forecast_table import tell_forecast
+from prism_cli.commands.tables import plain_console, print_table
+from prism_cli.engine.forecast import Forecast
+
+PACKAGE = Path(app.__file__).parent
+FOREIGN = "[/foo] [red]x[/] :smile: \x1b[31m \x07 \u202e end"
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@given(st.text() | st.text("[]/\\abc=#@:"))
+def test_any_text_is_printed_as_it_is(text: str) -> None:
+    from rich.table import Table
+
+    console = plain_console()
+    table = Table(text, title=text, caption=text)
+    table.add_row(text)
+    with console.capture() as shown:
+        console.print(text, soft_wrap=True)
+        console.print(table)
+    assert not STEERS.search(shown.get())
+    if text.isascii() and text.isprintable():
+        assert text.strip() in shown.get()
+
+
+def test_what_judges_say_and_how_they_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+    row: dict[str, Any] = {"judge": FOREIGN, "well": False, "says": FOREIGN, "seconds": 1, "usd": 0}
+    doctor._show([row, row | {"well": True}])
+    print_table(FOREIGN, [{FOREIGN: FOREIGN}])
+    shown = capsys.readouterr().out
+    assert not STEERS.search(shown)
+    assert shown.count("[/foo] [red]x[/] :smile:") == 7
+    assert "⟨U+001B⟩[31m" in shown
+
+
+def test_errors_and_usage_are_text_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words in (["rerank", FOREIGN], ["rerank", f"--{FOREIGN}"], [FOREIGN], ["status", FOREIGN]):
+        monkeypatch.setattr("sys.argv", ["prism", *words])
+        with pytest.raises(SystemExit) as leave:
+            app.main()
+        assert leave.value.code in (2, 3)
+        told = capsys.readouterr().err
+        assert not STEERS.search(told), words
+        assert "foo]" in told
+
+
+def test_a_forecast_names_models_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    class One:
+        def __getattr__(self, name: str) -> Any:
+            return {"stage": FOREIGN, "rows": 1, "sampled": 1, "models": [1]}[name]
+
+        def to_json(self) -> Any:
+            model = {"model": FOREIGN, "calls": 1}
+            return {"models": [model], "usd": 0.0, "hours": 0.0, "unpriced": [FOREIGN]}
+
+    found: Any = One()
+    assert Forecast
+    tell_forecast(found, json=False)
+    told = capsys.readouterr().err
+    assert not STEERS.search(told)
+    assert told.count("[/foo]") == 3
+
+
+def test_consoles_are_made_where_strings_are_text() -> None:
+    made = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"\bConsole\(|\(Console\)", path.read_text(encoding="utf-8"))
+    }
+    assert made == {"commands/tables.py", "engine/progress_bar.py", "quickstart/results.py"}

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prism_cli.commands.field_names import check_fields
+
 if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
     from prism_cli.configs.collect import CollectConfig
@@ -45,7 +47,7 @@ def collect_candidates(
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.errors import UsageError
-    from prism_cli.stages.candidates import CandidateQueries, Corpus
+    from prism_cli.stages.candidates import DOCUMENT_FIELDS, CandidateQueries, Corpus
     from prism_cli.stages.collect import CollectStage
 
     if wrong := [name for name in _OF_JUDGEMENTS if flags.get(name) is not None]:
@@ -63,7 +65,11 @@ def collect_candidates(
         )
     fields = common.field_names
     documents, questions = _shards(corpus, "corpus"), _shards(queries, "queries")
-    texts = Corpus(documents, fields)
+    of_documents = {one: fields[one] for one in DOCUMENT_FIELDS if one in fields}
+    of_questions = {one: fields[one] for one in fields if one not in DOCUMENT_FIELDS}
+    check_fields(documents, of_documents)
+    check_fields([one for one in questions if one.format != "tsv"], of_questions)
+    texts = Corpus(documents, of_documents)
     first_stage = wiring.first_stage(config.first_stage, texts.texts, name, common.output)
     count = config.candidates or CANDIDATES
     source = CandidateQueries(texts, questions, fields, first_stage, count, config.source or name)

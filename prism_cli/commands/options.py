@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from prism_cli.errors import UsageError
-
 PANEL = "Common options"
 
 Inputs = Annotated[
@@ -125,15 +123,11 @@ class Common:
         """--field as contract name -> name in the input.
 
         Raises:
-            UsageError: not NAME=NAME.
+            UsageError: not NAME=NAME, no field that prism knows, or one twice.
         """
-        names: dict[str, str] = {}
-        for item in self.fields:
-            ours, equals, theirs = item.partition("=")
-            if not equals or not ours or not theirs:
-                raise UsageError(f"--field {item}: expected NAME=NAME, such as document=passage")
-            names[ours] = theirs
-        return names
+        from prism_cli.commands.field_names import parsed_fields
+
+        return parsed_fields(self.fields)
 
 
 @dataclass

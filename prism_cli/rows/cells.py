@@ -7,20 +7,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError
-
-_INTEGERS = ("rank", "source_rank", "votes_cast")
-_NUMBERS = (
-    "teacher_score", "score", "logit", "agreement", "source_score", "relevance_score",
-    "revised_score",
-)  # fmt: skip
-_BOOLEANS = ("audit", "format_ok", "truncated", "answerable")
-_JSON = (
-    "teacher_scores", "votes", "vote_probabilities", "reused", "objectives", "documents",
-    "results", "windows", "best_window", "unsupported", "predicted_citations",
-    "predicted_contribution_citations", "answers", "rationales", "pos_scores", "neg_scores",
-    "pos_id", "neg_id", "pos_ids", "neg_ids",
-)  # fmt: skip
-_LISTS_OR_TEXTS = ("pos", "neg")
+from prism_cli.rows.fields import BOOLEANS, INTEGERS, LISTS_OR_TEXTS, NUMBERS, OBJECTS_AND_LISTS
 
 
 def cell_value(name: str, text: str) -> Any:
@@ -79,9 +66,9 @@ def _wrong(name: str, expected: str, text: str) -> RowError:
 
 
 _PARSERS: Mapping[str, Callable[[str, str], Any]] = {
-    **dict.fromkeys(_INTEGERS, _integer),
-    **dict.fromkeys(_NUMBERS, _number),
-    **dict.fromkeys(_BOOLEANS, _boolean),
-    **dict.fromkeys(_JSON, _json),
-    **dict.fromkeys(_LISTS_OR_TEXTS, _list_or_text),
+    **dict.fromkeys(INTEGERS, _integer),
+    **dict.fromkeys(NUMBERS, _number),
+    **dict.fromkeys(BOOLEANS, _boolean),
+    **dict.fromkeys(OBJECTS_AND_LISTS, _json),
+    **dict.fromkeys(LISTS_OR_TEXTS, _list_or_text),
 }

@@ -20,7 +20,8 @@ from prism_cli.shards.reader import Shard
 from prism_cli.shards.spill import Spill
 
 _OF_DOCUMENTS = ("document", "documents", "pos", "neg")
-_DOCUMENT_FIELDS = ("doc_id", "title", "document")
+DOCUMENT_FIELDS = ("doc_id", "title", "document")
+"""What --field maps in a corpus; all else it maps in questions."""
 
 
 class Corpus:
@@ -36,8 +37,7 @@ class Corpus:
     def __init__(self, shards: Sequence[Shard], fields: Mapping[str, str]) -> None:
         self.name = ", ".join(shard.name for shard in shards)
         self.refused: list[Unreadable] = []
-        self._shards = shards
-        self._fields = {one: fields[one] for one in _DOCUMENT_FIELDS if one in fields}
+        self._shards, self._fields = shards, fields
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """(doc_id, title + " " + text where there is a title) of every document, in order."""
@@ -98,7 +98,7 @@ class CandidateQueries:
         source: str,
     ) -> None:
         self._corpus, self._shards = corpus, queries
-        self._fields = {one: fields[one] for one in fields if one not in _DOCUMENT_FIELDS}
+        self._fields = {one: fields[one] for one in fields if one not in DOCUMENT_FIELDS}
         self._all_fields = dict(fields)
         self._first_stage, self._count, self._source = first_stage, count, source
         self.name = ", ".join([corpus.name, *(shard.name for shard in queries)])

@@ -1,0 +1,96 @@
+"""--field: names of the row contract on the left, names that the rows have on the right."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prism_cli.errors import RowError, UsageError
+
+if TYPE_CHECKING:
+    from prism_cli.shards.reader import Shard, Source
+
+
+def parsed_fields(items: Sequence[str]) -> dict[str, str]:
+    """NAME=NAME each, as contract name -> name in the input.
+
+    Raises:
+        UsageError: not NAME=NAME, no field that prism knows, or one twice.
+    """
+    from prism_cli.rows.fields import FIELDS
+
+    names: dict[str, str] = {}
+    for item in items:
+        ours, equals, theirs = item.partition("=")
+        if not equals or not ours or not theirs:
+            raise UsageError(f"--field {item}: expected NAME=NAME, such as document=passage")
+        if ours not in FIELDS:
+            near = difflib.get_close_matches(ours, FIELDS, n=1)
+            turned = f"{theirs}={ours}" if theirs in FIELDS else ""
+            hint = f"--field {turned}" if turned else f"{near[0]}={theirs}" if near else ""
+            raise UsageError(
+                f"--field {item}: {ours!r} is no field of a row"
+                + (f"; did you mean {hint}?" if hint else ".")
+                + " Expected FIELD=NAME: on the left one of prism's fields (query, document, "
+                "query_id, doc_id, title, … as the README's table has them), on the right its name "
+                "in your rows"
+            )
+        if names.setdefault(ours, theirs) != theirs:
+            raise UsageError(f"--field {item}: {ours} is {names[ours]} already; name it once")
+    return names
+
+
+def check_fields(
+    inputs: "Iterable[str | Source | Shard]", fields: Mapping[str, str], *, plain: bool = False
+) -> None:
+    """Look for each name on the right of --field until a row has it, or the field itself.
+
+    Standard input, sources and documents are passed by.
+
+    Args:
+        plain: as for `find_shards`.
+
+    Raises:
+        UsageError: no row has it; tells the fields of the first row.
+        MissingDataError: an input cannot be read.
+    """
+    missing = dict(fields)
+    if not missing or plain:
+        return
+    first: tuple[str, list[str]] | None = None
+    for shard in _files(inputs):
+        for names in _names(shard):
+            first = first or (shard.name, names)
+            for ours, theirs in list(missing.items()):
+                if ours in names or theirs in names:
+                    del missing[ours]
+            if not missing:
+                return
+    if first:
+        ours, theirs = next(iter(missing.items()))
+        near = difflib.get_close_matches(theirs, first[1], n=1)
+        hint = f"; did you mean {ours}={near[0]}?" if near else "."
+        raise UsageError(
+            f"--field {ours}={theirs}: no row has a field {theirs!r}{hint} The first row of "
+            f"{first[0]} has: {', '.join(first[1])}. Nothing was done"
+        )
+
+
+def _files(inputs: "Iterable[str | Source | Shard]") -> "Iterable[Shard]":
+    from prism_cli.shards.reader import STDIN, Shard, find_shards
+
+    for one in inputs:
+        found = [one] if isinstance(one, Shard) else []
+        if isinstance(one, str) and one != STDIN:
+            found = find_shards([one])
+        yield from (shard for shard in found if shard.format != "documents" and shard.name != STDIN)
+
+
+def _names(shard: "Shard") -> Iterable[list[str]]:
+    from prism_cli.rows.decode import decode_row
+
+    for _, raw in shard.numbered():
+        if raw.strip():
+            try:
+                yield list(decode_row(raw))
+            except RowError:
+                continue

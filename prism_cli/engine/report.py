@@ -52,6 +52,7 @@ def summary_lines(
             f"{usage.shared:,} shared{cost}"
         )
     lines += _figure_lines(summary.figures, drawn or {})
+    lines += [f"rejected {place}: {reason}" for reason, place in summary.reject_examples.items()]
     for reason, count in summary.pending_reasons.items():
         lines.append(f"pending: {count:,} rows: {reason}")
     lines += [

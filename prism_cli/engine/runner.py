@@ -258,6 +258,7 @@ class _Run:
                     counts = work.run(self._lines(job, papers.measured))
                 finally:
                     self.summary.counts.add(work.counts)
+                    self.summary.reject_examples.add_all(work.reject_examples)
             parts.finish()
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)

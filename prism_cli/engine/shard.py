@@ -17,7 +17,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress, Questions
-from prism_cli.engine.reasons import Reasons
+from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.engine.window import UNASKED, Pending, Result, Window
 from prism_cli.errors import RowError
@@ -100,6 +100,7 @@ class ShardWork:
     fields: Mapping[str, str]
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Reasons = field(default_factory=Reasons)
+    reject_examples: RejectExamples = field(default_factory=RejectExamples)
     _open: Window | None = None
     _steps: int = 1
     _asks: bool = False
@@ -281,6 +282,7 @@ class ShardWork:
         name, number, raw = line
         if isinstance(result, Rejected):
             self.counts.rejected += 1
+            self.reject_examples.add(result)
             self.sinks.rejected(result.line)
         elif isinstance(result, Dropped):
             self.counts.dropped[result.reason] += 1

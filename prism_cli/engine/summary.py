@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prism_cli.engine.answering import Tally
-from prism_cli.engine.reasons import Reasons
+from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import LockedError, RefusedOutputsError
 
@@ -29,6 +29,7 @@ class RunSummary:
     usage: Tally = field(default_factory=Tally)
     figures: dict[str, Any] = field(default_factory=dict)
     pending_reasons: Reasons = field(default_factory=Reasons)
+    reject_examples: RejectExamples = field(default_factory=RejectExamples)
     seconds: float = 0.0
     max_rejects: float = DEFAULT_MAX_REJECTS
     accept_pending: bool = False
@@ -66,6 +67,7 @@ class RunSummary:
             "pending_reasons": self.pending_reasons,
             "refused": str(self.refused) if self.refused else None,
             "inputs_gone": dict(self.inputs_gone),
+            "reject_examples": self.reject_examples,
             "seconds": round(self.seconds, 3),
             "exit_code": self.exit_code,
         }

@@ -55,18 +55,19 @@ def max_line_bytes() -> int:
     return int(given)
 
 
-def byte_lines(path: Path, name: str = "") -> Iterator[Line]:
+def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterator[Line]:
     """Yield the lines of a file, split on \\n only; a byte order mark at its start is left out.
 
     Args:
         name: of the file in messages; its path by default.
+        keep_mark: leave the byte order mark in the first line.
 
     Raises:
         MissingDataError: the file cannot be read, its compressed data is damaged, or it is UTF-16.
     """
     name = name or str(path)
     with reading(name) as place, open_bytes(path) as file:
-        for line in split_lines(file):
+        for line in split_lines(file, keep_mark=keep_mark):
             place.last += 1
             if place.last == 1 and line.raw.startswith(_UTF16):
                 raise MissingDataError(
@@ -75,10 +76,10 @@ def byte_lines(path: Path, name: str = "") -> Iterator[Line]:
             yield line
 
 
-def split_lines(file: BinaryIO) -> Iterator[Line]:
+def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:
     """Yield the lines of an open file; see `byte_lines`."""
     limit = max_line_bytes()
-    first = True
+    first = not keep_mark
     while raw := file.readline(limit + 1):
         size, cut = len(raw), len(raw) > limit
         if cut:

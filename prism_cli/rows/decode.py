@@ -14,6 +14,8 @@ from prism_cli.rows.row import Row, json_type
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAFE_DEPTH = 200
+_ARRAY = "a JSON array: one object a line is expected; name the file .json to have it read as one"
+_PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
 _INFINITE = float("inf")
@@ -55,7 +57,8 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
     except orjson.JSONDecodeError as error:
         raise RowError("", _complaint(raw, error)) from None
     if type(row) is not dict:
-        raise RowError("", f"expected a JSON object, found {json_type(row)}")
+        hint = f": {_ARRAY}" if type(row) is list else ""
+        raise RowError("", f"expected a JSON object, found {json_type(row)}{hint}")
     if _needs_a_closer_look(raw, row):
         _refuse_big_integers(raw)
         _refuse_deep_nesting(row)
@@ -74,9 +77,25 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return f"not UTF-8: byte 0x{raw[bad.start]:02x} at offset {bad.start}"
     if b"\x00" in raw:
         return f"a NUL byte at offset {raw.index(0)}"
+    if looks_like := _other_format(raw):
+        return f"not JSON, {looks_like}"
     if not raw.endswith(b"\n"):
         return f"torn last line: the file ends inside the row ({error.msg})"
     return f"not JSON: {error.msg} at column {error.colno}"
+
+
+def _other_format(raw: bytes) -> str:
+    """What a line that is no JSON seems to come from, with the way out; "" where nobody knows."""
+    text = raw.strip()
+    if text[:1] == b"[":
+        return _ARRAY
+    if text in (b"{", b"}", b"},", b"]") or _PRETTY.match(text):
+        return "one line of pretty-printed JSON: one object a line is expected (see `jq -c`)"
+    if text[:1] != b"{":
+        for mark, name in ((b"\t", "tsv"), (b",", "csv")):
+            if mark in text:
+                return f"this looks like {name.upper()}: name the file .{name} to have it read so"
+    return ""
 
 
 def _needs_a_closer_look(raw: bytes, row: Row) -> bool:

@@ -1,7 +1,7 @@
 """What people marked, by query and document, on disk: answers, rationales, whether there is one."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -9,7 +9,7 @@ import orjson
 from prism_cli.errors import RowError
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, json_type, string_field, text_id
-from prism_cli.shards.reader import read_rows
+from prism_cli.shards.reader import find_shards, read_shards
 from prism_cli.shards.spill import Spill
 
 _SHAPE = (
@@ -108,7 +108,10 @@ class GoldRows:
 
     def _entries(self, files: Sequence[str]) -> Iterator[Sequence[Any]]:
         figures = self.figures
-        for place, row in read_rows(files, on_reject=lambda bad: self._note(bad.ref, bad.reason)):
+        shards = [replace(shard, strict=False) for shard in find_shards(files)]
+        for place, row in read_shards(
+            shards, on_reject=lambda bad: self._note(bad.ref, bad.reason)
+        ):
             try:
                 query, doc, answerable, marks = _read(row)
             except RowError as error:

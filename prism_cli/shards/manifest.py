@@ -154,7 +154,8 @@ def is_finished(
 ) -> bool:
     """Whether `output` exists, finished, made from these very bytes with this very config.
 
-    Inputs that only grew, in bytes or in number, make it unfinished, not changed. Whether it was
+    Inputs that only grew, in bytes or in number, make it unfinished, not changed; so does anything
+    where every row was rejected, as such an output holds nothing. Whether it was
     edited is told by its size and its time of last change; where that alone differs, by its bytes.
 
     Args:
@@ -177,6 +178,8 @@ def is_finished(
             reasons=["was edited, or replaced by another file, after prism wrote it"],
         )
     differences = _differences(previous, now, prefix_sha256)
+    if differences and _all_rejected(previous):
+        return False  # a command that failed does not stand in the way of the corrected one
     if differences:
         raise ChangedInputError(
             f"{output}: made from other input or with other settings; it was left as it is:\n"
@@ -188,6 +191,11 @@ def is_finished(
         )
     same = _contents(previous["inputs"]) == _contents([asdict(one) for one in now.inputs])
     return bool(same and previous["finished"])
+
+
+def _all_rejected(previous: Mapping[str, Any]) -> bool:
+    counts = previous["counts"]
+    return bool(counts.get("rejected")) and counts["rejected"] == counts["rows"]
 
 
 def standing(output: Path, previous: Mapping[str, Any]) -> OutputRecord | None:

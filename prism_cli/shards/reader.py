@@ -48,11 +48,14 @@ class Shard:
         path: where the bytes are (a spooled copy for standard input).
         name: what the user calls it; "-" for standard input.
         plain: its lines are read as they are, whatever its name stands for.
+        strict: a byte order mark is left in the first line, for `decode_row` to refuse: tools that
+            read the outputs take no mark, so rows are not to begin with one.
     """
 
     path: Path
     name: str
     plain: bool = False
+    strict: bool = True
 
     @property
     def format(self) -> Format:
@@ -106,7 +109,8 @@ class Shard:
             ChangedInputError: the file is no longer what `seen` measured.
         """
         left = seen.bytes if seen and not self.packed else sys.maxsize
-        for line in byte_lines(self.path, self.name):
+        keep_mark = self.strict and not self.plain
+        for line in byte_lines(self.path, self.name, keep_mark=keep_mark):
             left -= line.size
             raw = Unreadable(line.raw, "", too_long()) if line.cut else line.raw
             if left <= 0:

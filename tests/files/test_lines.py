@@ -89,3 +89,9 @@ def test_zst_with_a_long_window_is_read(tmp_path: Path) -> None:
     path.write_bytes(packer.compress(b"a\nb\n" * 9) + packer.flush())
     assert zstandard.get_frame_parameters(path.read_bytes()).window_size == 1 << 28
     assert len(list(text_lines(path))) == 18
+
+
+def test_byte_order_mark_is_kept_on_request(tmp_path: Path) -> None:
+    path = packed(tmp_path, "", "\ufeffa\n".encode())
+    (line,) = byte_lines(path, keep_mark=True)
+    assert line.raw == "\ufeffa\n".encode()

@@ -43,7 +43,8 @@ def load_config(
     Args:
         cls: the stage's settings class.
         stage: the command's word; names the recipe folder and the table of prism.toml.
-        recipe: name of a shipped recipe or path of a TOML file.
+        recipe: name of a shipped recipe or path of a TOML file: the settings, or one table of the
+            stage's name that holds them.
         flags: setting -> value; None means that the flag was not given. Dots reach into tables.
         sets: `a.b=value` of --set; the value is TOML, or else a plain string.
 
@@ -60,7 +61,10 @@ def load_config(
         layers.append((str(project), _project_table(cls, stage, content)))
     if recipe:
         path = find_recipe(stage, recipe)
-        layers.append((str(path), read_toml(path)))
+        content = read_toml(path)
+        if content.keys() == {stage} and isinstance(content[stage], dict):
+            content = content[stage]  # written as for prism.toml
+        layers.append((str(path), content))
     layers.append(("environment", _environment(cls, problems)))
     given: dict[str, Any] = {}
     for item in sets:

@@ -254,3 +254,11 @@ def test_no_text_of_a_file_ends_in_another_error(text: str) -> None:
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
             with suppress(ConfigError):
                 read(str(file))
+
+
+def test_a_recipe_may_hold_its_settings_in_a_table_of_the_stage(tmp_path: Path) -> None:
+    recipe = write(tmp_path / "r.toml", "\ufeff[demo]\nepochs = 7\nlora.r = 2\n")
+    assert load(recipe) == DemoConfig(epochs=7, lora=Lora(r=2))
+    for text in ("[demo]\nepochs = 7\n[other]\n", "demo = 3\n", "[demo]\nepoch = 7\n"):
+        with pytest.raises(ConfigError, match="unknown key"):
+            load(write(tmp_path / "bad.toml", text))

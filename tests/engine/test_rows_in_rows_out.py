@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_cli.engine import shard
+from prism_cli.engine.report import summary_lines
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
+from prism_cli.errors import ChangedInputError
 from prism_cli.ports import Outcome
 from prism_cli.rows.row import Row
 from tests.factories import jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
@@ -309,3 +311,23 @@ def test_document_id_with_another_text_for_the_same_query_is_rejected_by_its_pla
     set_aside = rejects(tmp_path / "out.jsonl")
     assert [(one["line"], one["field"]) for one in set_aside] == [(2, "doc_id"), (4, "doc_id")]
     assert set_aside[0]["reason"].startswith("'d' stood with another text before")
+
+
+def test_the_first_three_different_reasons_of_rejects_are_told(tmp_path: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    given.write_bytes(b"words\n" * 5 + b"a,b\n[]\n{}\n" + jsonl([make_pair(0)]))
+    summary = run(EchoStage(), given, tmp_path / "out.jsonl")
+    told = [line for line in summary_lines(summary) if line.startswith("rejected ")]
+    assert [line.split(":")[1] for line in told] == ["1", "6", "7"]
+    assert "looks like CSV" in told[1]
+
+
+def test_a_command_that_failed_on_every_row_does_not_block_the_corrected_one(
+    tmp_path: Path,
+) -> None:
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_bytes(b'{"question": "q", "document": "d"}\n')
+    assert run(EchoStage(), given, out, fields={"query": "qurey"}).counts.rejected == 1
+    assert run(EchoStage(), given, out, fields={"query": "question"}).counts.done == 1
+    with pytest.raises(ChangedInputError):
+        run(EchoStage(), given, out, fields={"document": "question"})

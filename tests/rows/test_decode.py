@@ -1,6 +1,7 @@
 """One line to one row, or to words that say what is wrong with it."""
 
 import json
+import re
 
 import orjson
 import pytest
@@ -134,3 +135,22 @@ def test_an_integer_id_that_tools_round_is_refused(number: int) -> None:
             decode_row((line % number).encode())
         assert caught.value.field == field
     assert decode_row(b'{"doc_id":%d}' % (2**53 - 1)) == {"doc_id": str(2**53 - 1)}
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'[{"query": "q"}]\n', "JSON array.*name the file .json"),
+        (b"[\n", "JSON array"),
+        (b"{\n", "pretty-printed"),
+        (b'  "query": "a, {b}",\n', "pretty-printed"),
+        (b"query,document\n", "looks like CSV: name the file .csv"),
+        (b"query\tdoc,ument\n", "looks like TSV"),
+        (b'{"query": "q", "document\n', "^not JSON: "),
+        (b"words\n", "^not JSON: "),
+    ],
+)
+def test_a_line_of_another_format_is_told_what_it_seems_to_be(raw: bytes, told: str) -> None:
+    with pytest.raises(RowError) as caught:
+        decode_row(raw)
+    assert re.search(told, caught.value.reason)

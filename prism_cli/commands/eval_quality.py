@@ -204,7 +204,10 @@ def _tell_gold(marks: "GoldRows") -> None:
     if figures.repeated:
         told.append(f"{figures.repeated:,} of a pair that came before, put together with it")
     if figures.contradictory:
-        told.append(f"{figures.contradictory:,} left out that contradict each other in answerable")
+        told.append(
+            f"{figures.contradictory:,} left out that contradict each other in answerable, of "
+            f"{figures.contradiction}"
+        )
     if figures.unreadable:
         told.append(f"{figures.unreadable:,} lines passed over, the first: {figures.unread}")
     print("; ".join(told), file=sys.stderr)

@@ -45,6 +45,7 @@ class GoldFigures:
         rows: that were read; those of `repeated` and `contradictory` are among them.
         repeated: beyond the first of their query and document; what they say is put together.
         contradictory: say of one pair that it is answerable and that it is not; they are left out.
+            `contradiction` names the first such pairs.
         unreadable: lines that are no gold; `unread` is place and reason of the first.
         example: query_id and doc_id of the first row.
     """
@@ -52,6 +53,7 @@ class GoldFigures:
     rows: int = 0
     repeated: int = 0
     contradictory: int = 0
+    contradiction: str = ""
     unreadable: int = 0
     unread: str = ""
     example: tuple[str, str] = ("", "")
@@ -76,6 +78,14 @@ class GoldRows:
             "SELECT COALESCE(SUM(n) - COUNT(*), 0), COALESCE(SUM(n * (low < high)), 0) FROM "
             "(SELECT COUNT(*) n, MIN(answerable) low, MAX(answerable) high "
             "FROM spill GROUP BY query, doc)"
+        )
+
+        self.figures.contradiction = ", ".join(
+            f"{query} {doc}".strip()
+            for query, doc in self._spill.rows(
+                "SELECT query, doc FROM spill GROUP BY query, doc "
+                "HAVING MIN(answerable) < MAX(answerable) ORDER BY MIN(rowid) LIMIT 3"
+            )
         )
 
     def find(self, query_id: str, doc_id: str) -> Gold | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from prism_cli.domain.contradictions import pair_claim, same_text
+from prism_cli.domain.grades import ImplausibleGradeError
 from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -68,6 +69,12 @@ class CollectStage(RowStage):
 
     def _with_source(self, pair: Row) -> Row:
         check_pair(pair)
+        try:
+            label_vote(pair.get("source_label"))
+        except ImplausibleGradeError as error:
+            raise _bad_label(pair, error) from None
+        except ValueError:
+            pass  # labels that are no grades travel
         if self._source is not None:
             pair.setdefault("source", self._source)
         return pair
@@ -93,7 +100,11 @@ def _vote(pair: Row) -> str | None:
     try:
         return label_vote(pair.get("source_label"))
     except ValueError as error:
-        raise RowError("source_label", f"{error}, found {pair['source_label']!r:.40}") from None
+        raise _bad_label(pair, error) from None
+
+
+def _bad_label(pair: Row, error: ValueError) -> RowError:
+    return RowError("source_label", f"{error}, found {pair['source_label']!r:.40}")
 
 
 def _same(pair: Row) -> str:

@@ -53,6 +53,7 @@ def test_rows_of_one_pair_are_put_together_unless_they_contradict() -> None:
     assert together.rationales == ("One.", "Two.")
     assert found.find("p", "d") is None
     assert (found.figures.repeated, found.figures.contradictory) == (2, 2)
+    assert found.figures.contradiction == "p"
 
 
 def test_files_beside_a_beir_folder_are_read_as_they_lie() -> None:

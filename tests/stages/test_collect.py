@@ -114,6 +114,13 @@ def test_pair_rows_pass_as_they_are() -> None:
     assert pairs(dict(row)) == row
 
 
+def test_label_that_is_no_grade_travels_but_not_a_number_that_nobody_gives() -> None:
+    row = {"query": "q", "document": "d", "source_label": "entailment"}
+    assert pairs(dict(row)) == row
+    with pytest.raises(RowError, match="source_label: expected a grade from -10 to 1000"):
+        pairs(row | {"source_label": 1767225600})
+
+
 def test_source_fills_only_where_there_is_none() -> None:
     (row,) = pairs({"query": "q", "pos": ["a"]}, source="kalm")
     assert row["source"] == "kalm"

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from prism_cli.domain.grades import ImplausibleGradeError
 from prism_cli.domain.score_figures import BOUNDARY, ScoreFigures
 from prism_cli.domain.significance import wilson_interval
 from prism_cli.domain.voting import label_vote
@@ -65,6 +66,7 @@ class Measured:
             raise RowError("verdict", f'expected "yes", "no" or null, found {found}')
         if not isinstance(row.get("audit"), bool | None):
             raise RowError("audit", f"expected true or false, found {json_type(row['audit'])}")
+        _own_vote(row)
         new = votes_field(row).keys() - self._judges
         if len(self._judges) + len(new) > MOST_JUDGES:
             raise RowError("votes", f"more than {MOST_JUDGES} judges in all rows together")
@@ -159,9 +161,16 @@ class Measured:
 
 
 def _own_vote(row: Row) -> str | None:
-    """What the corpus's own label says; None without one, or where it is no grade."""
+    """What the corpus's own label says; None without one, or where it is no grade.
+
+    Raises:
+        RowError: a number that nobody gives as a grade.
+    """
     try:
         return label_vote(row.get("source_label"))
+    except ImplausibleGradeError as error:
+        found = json_type(row["source_label"])
+        raise RowError("source_label", f"{error}, found {found}") from None
     except ValueError:
         return None
 

@@ -198,6 +198,7 @@ def test_worst_rows_in_order_whatever_order_they_come_in() -> None:
         ({"audit": 1}, "audit"),
         ({"teacher_score": 1.5}, "teacher_score"),
         ({"source": 3}, "source"),
+        ({"source_label": "1767225600"}, "source_label"),
         ({"votes": {f"j{number}": "yes" for number in range(65)}}, "votes"),
     ],
 )

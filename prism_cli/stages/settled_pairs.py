@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from prism_cli.domain.contradictions import NAMED, Claim, name_contradictions, settle
 from prism_cli.rows.adjacent import adjacent
-from prism_cli.rows.row import Dropped, Row
+from prism_cli.rows.row import Dropped, Row, document_text
+
+_SHOWN_CHARACTERS = 40
+"""Of a document, where a contradiction is named."""
 
 
 class SettledPairs:
@@ -50,7 +53,10 @@ class SettledPairs:
                 claims = [claim(row, one.alone) for row, one in zip(group, origins, strict=True)]
                 reasons = settle(claims)
                 if any(reasons) and len(self._named) < NAMED:
-                    places = [one.words for one in origins]
+                    places = [
+                        f"{one.words} {document_text(row)[:_SHOWN_CHARACTERS]!r}"
+                        for row, one in zip(group, origins, strict=True)
+                    ]
                     self._named += name_contradictions(reasons, claims, places)
             found: list[Row | Dropped] = []
             for row, reason, origin in zip(group, reasons, origins, strict=True):

@@ -80,7 +80,10 @@ def test_pair_that_is_positive_and_negative_is_left_out_and_named() -> None:
     )
     assert [row["document"] for row in found] == ["good", "other"]
     assert summary.figures["pairs left out"] == {"contradictory": 2}
-    assert summary.figures["contradictory, such as"] == "in.jsonl:1 (yes) and in.jsonl:1 (no)"
+    assert (
+        summary.figures["contradictory, such as"]
+        == "in.jsonl:1 'Same  words' (yes) and in.jsonl:1 'same words' (no)"
+    )
 
 
 def test_mined_negative_that_says_what_a_positive_says_is_left_out_alone() -> None:
@@ -102,7 +105,9 @@ def test_rows_of_one_pair_with_two_labels_are_dropped_and_repeated_rows_are_kept
     assert [(row["document"], row.get("other")) for row in found] == [("e", None), ("e", 1)]
     assert summary.counts.dropped == {"contradictory": 2, "repeated": 1}
     assert (summary.counts.rows, summary.counts.done, summary.counts.written) == (5, 2, 2)
-    assert summary.figures["contradictory, such as"] == "in.jsonl:1 (yes) and in.jsonl:3 (no)"
+    assert (
+        summary.figures["contradictory, such as"] == "in.jsonl:1 'd' (yes) and in.jsonl:3 'd' (no)"
+    )
 
 
 def test_row_without_a_positive_is_dropped_with_its_reason() -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from prism_cli.adapters.shapes.base import ShapeSettings
 from prism_cli.adapters.shapes.table import SHAPES
 from prism_cli.engine.runner import RunOptions, run_rows
@@ -18,7 +20,7 @@ def convert(rows: list[Row], source: str, target: str) -> tuple[list[Row], RunSu
     stage = ConvertStage(SHAPES[source].reader(settings), SHAPES[target].writer(settings))
     options = RunOptions(output=Path("out.jsonl"), quiet=True, max_rejects=1, overwrite=True)
     summary = run_rows(stage, [str(write_jsonl(Path("in.jsonl"), rows))], options)
-    return read_jsonl(Path("out.jsonl")), summary
+    return ([] if target.startswith("trec") else read_jsonl(Path("out.jsonl"))), summary
 
 
 def pair(query: str, document: str, label: str) -> Row:
@@ -82,3 +84,40 @@ def test_prism_to_prism_keeps_every_byte() -> None:
     found, _ = convert(rows, "prism", "prism")
     assert [list(row.items()) for row in found] == [list(row.items()) for row in rows]
     assert Path("out.jsonl").read_bytes() == Path("in.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("target", ["prism", "flagembedding", "st-pairs", "st-scores", "cohere"])
+def test_pair_that_is_positive_and_negative_is_left_out_of_every_shape(target: str) -> None:
+    kalm = {"query": "q", "pos": ["both", "good"], "neg": ["both", "bad"]}
+    found, summary = convert([kalm], "flagembedding", target)
+    assert "good" in str(found)
+    assert "both" not in str(found)
+    assert summary.figures["pairs left out"]["contradictory"] == 2
+    assert "in.jsonl:1 'both' (yes) and in.jsonl:1 'both' (no)" in str(summary.figures)
+
+
+def test_rows_with_two_grades_or_verdicts_for_a_pair_are_dropped() -> None:
+    rows = [pair("a", "1", "2"), pair("a", "2", "1"), pair("a", "1", "1"), pair("a", "2", "1")]
+    assert convert(rows, "prism", "trec-qrels")[1].counts.dropped == {
+        "contradictory": 2,
+        "repeated": 1,
+    }
+    assert convert(rows, "prism", "prism")[1].counts.dropped == {"repeated": 1}  # 2 and 1 are yes
+    rows[0]["verdict"] = "no"
+    assert convert(rows, "prism", "prism")[1].counts.dropped["contradictory"] == 2
+
+
+def test_document_without_a_score_is_left_out_alone_and_named() -> None:
+    row: Row = {
+        "query_id": "q",
+        "query": "q",
+        "documents": [{"doc_id": "a", "text": "A"}, {"doc_id": "b", "text": "B"}],
+        "results": [{"index": 1, "relevance_score": 0.9}],
+    }
+    bare = row | {"query_id": "r", "results": []}
+    summary = convert([row, bare], "cohere", "trec-run")[1]
+    assert Path("out.jsonl").read_text() == "q Q0 b 1 0.9 prism\n"
+    assert summary.figures["pairs left out"] == {"documents that the shape cannot hold": 1}
+    named = summary.figures["documents that the shape cannot hold, such as"]
+    assert named.startswith("in.jsonl:1, document 'a': score: expected a score")
+    assert [one["field"] for one in read_jsonl(Path(summary.side_files[0]))] == ["score"]

@@ -196,7 +196,8 @@ class Writer:
     def label_claim(self, row: Row) -> Claim:
         """The claim of a row of which the shape keeps text and label alone."""
         text = document_text(row)
-        return Claim(same_text(text), self.positive(row), text)
+        answer = {True: "yes", False: "no", None: None}[self.positive(row)]
+        return Claim(same_text(text), answer, text)
 
     def leave_out(self, row: Row, carried: Collection[str]) -> None:
         """Count the fields of `row` that go nowhere."""

@@ -2,6 +2,7 @@
 where key, account or model is to blame, and a cost that no reply can make smaller."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
@@ -47,6 +50,30 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 KEY = "sk-planted-0815"
 JUDGE = JudgeTask()
+LAB = Provider.model_validate(
+    {"api": "openai", "base_url": "https://lab.invalid/v1", "key_env": "LAB_KEY",
+     "timeout_seconds": 0.3, "deadline_seconds": 0.3, "concurrency": 1}
+)  # fmt: skip
+NAMES = st.sampled_from(
+    ["choices", "message", "content", "finish_reason", "error", "code", "type", "details",
+     "reasoning", "refusal", "usage", "completion_tokens", "cost", "tool_calls", "metadata", "text"]
+)  # fmt: skip
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
+
+
+def backend(channel: Channel, task: ChatTask, answer_tokens: tuple[int, ...] = (1,)) -> ChatBackend:
+    card = ModelCard(
+        usd_per_million_input=1.0, usd_per_million_output=1.0, answer_tokens=answer_tokens
+    )
+    return ChatBackend(ChatModel(Named("lab/judge", channel, "judge", card)), task)
 
 
 def asked(
@@ -58,14 +85,7 @@ def asked(
 ) -> tuple[list[Any], int]:
     """What each question came to on a server that gives these replies, the last one for ever; and
     how many calls that took."""
-    provider = Provider.model_validate(
-        {"api": "openai", "base_url": "https://lab.invalid/v1", "key_env": "LAB_KEY",
-         "timeout_seconds": 0.3, "deadline_seconds": 0.3, "concurrency": 1}
-    )  # fmt: skip
-    card = ModelCard(
-        usd_per_million_input=1.0, usd_per_million_output=1.0, answer_tokens=answer_tokens
-    )
-    named = Named("lab/judge", Channel("lab", provider), "judge", card)
+    channel = Channel("lab", LAB)
     calls: list[httpx2.Request] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -73,8 +93,8 @@ def asked(
         told = replies[min(len(calls), len(replies)) - 1]
         return httpx2.Response(told.status_code, headers=told.headers, content=told.content)
 
-    named.channel.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    one = ChatBackend(ChatModel(named), task)
+    channel.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    one = backend(channel, task, answer_tokens)
 
     async def all_of_them() -> list[Any]:
         found: list[Any] = []
@@ -339,3 +359,28 @@ def test_a_server_whose_model_failed_is_asked_again() -> None:
 def test_an_error_within_a_detail_is_told_in_its_own_words() -> None:
     (error,), _ = asked(httpx2.Response(432, json={"detail": {"error": "The plan is used up."}}))
     assert "status 432 (The plan is used up.)" in str(error)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from([200, 201, 302, 400, 401, 404, 408, 429, 500, 999]),
+    st.binary() | st.builds(orjson.dumps, ANY_JSON.filter(is_plain)),
+)
+def test_whatever_a_server_sends_is_a_reply_or_an_error_of_ours(status: int, body: bytes) -> None:
+    one = backend(Channel("lab", LAB), RewriteTask())
+    with suppress(ProviderError, PrerequisiteError, RefusalError):
+        reply = one.read_batch(("solar panels in winter", 0), status, body)
+        orjson.dumps([reply.value, reply.refusal])
+
+
+def test_a_line_of_a_batch_must_be_finished_too() -> None:
+    one = backend(Channel("lab", LAB), RewriteTask())
+    body = orjson.dumps(said("length", content="solar panel efficien"))
+    reply = one.read_batch(("solar panels in winter", 0), 200, body)
+    assert reply.value == {"unusable": "cut at the bound of 64 tokens"}

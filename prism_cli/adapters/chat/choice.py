@@ -59,8 +59,11 @@ def said_in(found: Any, bound: int, *, word: bool) -> Said:
     if not isinstance(message, dict):
         raise AgainError("200 without a choice that has a message", billed=True)
     assert isinstance(first, dict)
-    reason = first.get("finish_reason")
-    ended = str(reason or "").lower()
+    ended, native = (
+        str(first.get(name) or "").lower() for name in ("finish_reason", "native_finish_reason")
+    )
+    if native in _CUT or native.startswith((*_FILTERED, *_FAILED)):
+        ended = native  # a router has called it something else
     if ended.startswith(_FILTERED):
         return Said(refusal="stopped by the provider's content filter")
     if ended.startswith(_FAILED):

@@ -161,6 +161,12 @@ def test_an_unfinished_answer_is_unusable_in_a_task_of_more_than_a_word(
     assert why in written(payload)["unusable"]
 
 
+def test_what_the_server_behind_a_router_says_counts() -> None:
+    payload = said("stop", content="solar panel efficien")
+    payload["choices"][0]["native_finish_reason"] = "MAX_TOKENS"
+    assert written(payload) == {"unusable": "cut at the bound of 64 tokens"}
+
+
 def test_a_server_that_does_not_say_how_an_answer_ended_wrote_less_than_it_might() -> None:
     payload = said(None, {"prompt_tokens": 9, "completion_tokens": 4}, content="solar panel")
     assert written(payload) == {"keywords": "solar panel"}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prism_cli.commands.field_names import check_fields
+from prism_cli.commands.field_names import check_inputs
 
 if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
@@ -67,8 +67,9 @@ def collect_candidates(
     documents, questions = _shards(corpus, "corpus"), _shards(queries, "queries")
     of_documents = {one: fields[one] for one in DOCUMENT_FIELDS if one in fields}
     of_questions = {one: fields[one] for one in fields if one not in DOCUMENT_FIELDS}
-    check_fields(documents, of_documents)
-    check_fields([one for one in questions if one.format != "tsv"], of_questions)
+    check_inputs(documents, of_documents, documents=True)
+    asked = [one for one in questions if one.format != "tsv"]  # which may have no header
+    check_inputs(asked, of_questions, documents=True)
     texts = Corpus(documents, of_documents)
     first_stage = wiring.first_stage(config.first_stage, texts.texts, name, common.output)
     count = config.candidates or CANDIDATES

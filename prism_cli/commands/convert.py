@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.field_names import check_fields
+from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Corpus, Inputs, Qrels, Queries, with_common
 
 app = typer.Typer(
@@ -120,7 +120,7 @@ def convert(
         raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o out.trec")
     sources: list[str | Source] = list(inputs)
     if sort_queries:
-        check_fields(inputs, common.field_names, plain=reader.plain_lines)
+        check_inputs(inputs, common.field_names, plain=reader.plain_lines)
         shards = find_shards(inputs, plain=reader.plain_lines)
         sources = [SortedByQuery(shards, common.field_names)]
     run_row_stage(ConvertStage(reader, writer), sources, common, config, dependencies=reader.files)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.field_names import check_fields
+from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Inputs, evaluation_folder, tell_report, with_common
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def eval_labels(
         flags={"review": review, "seed": common.seed},
         sets=common.sets,
     )
-    check_fields(inputs, common.field_names)
+    check_inputs(inputs, common.field_names)
     options = LabelsOptions(
         output=common.output or evaluation_folder(inputs, "labels"),
         config=config.model_dump(mode="json"),

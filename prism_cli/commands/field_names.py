@@ -1,4 +1,4 @@
-"""--field: names of the row contract on the left, names that the rows have on the right."""
+"""What is held against the inputs before any work: the names of --field, rows without a query."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,25 +39,37 @@ def parsed_fields(items: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def check_fields(
-    inputs: "Iterable[str | Source | Shard]", fields: Mapping[str, str], *, plain: bool = False
+def check_inputs(
+    inputs: "Iterable[str | Source | Shard]",
+    fields: Mapping[str, str],
+    *,
+    plain: bool = False,
+    documents: bool = False,
 ) -> None:
-    """Look for each name on the right of --field until a row has it, or the field itself.
+    """Refuse documents where rows are needed, and look for each name on the right of --field until
+    a row has it, or the field itself.
 
-    Standard input, sources and documents are passed by.
+    Standard input and sources are passed by.
 
     Args:
         plain: as for `find_shards`.
+        documents: whether the command takes documents, which have no query.
 
     Raises:
-        UsageError: no row has it; tells the fields of the first row.
+        UsageError: documents; or no row has a name, with the fields of the first row.
         MissingDataError: an input cannot be read.
     """
+    if plain:
+        return
+    shards = list(_files(inputs))
+    for one in () if documents else shards:
+        if one.format == "documents":
+            raise UsageError(_documents_told(one))
     missing = dict(fields)
-    if not missing or plain:
+    if not missing:
         return
     first: tuple[str, list[str]] | None = None
-    for shard in _files(inputs):
+    for shard in (one for one in shards if one.format != "documents"):
         for names in _names(shard):
             first = first or (shard.name, names)
             for ours, theirs in list(missing.items()):
@@ -82,7 +94,18 @@ def _files(inputs: "Iterable[str | Source | Shard]") -> "Iterable[Shard]":
         found = [one] if isinstance(one, Shard) else []
         if isinstance(one, str) and one != STDIN:
             found = find_shards([one])
-        yield from (shard for shard in found if shard.format != "documents" and shard.name != STDIN)
+        yield from found
+
+
+def _documents_told(shard: "Shard") -> str:
+    name = shard.name
+    what = "one document" if shard.path.is_file() else "a folder of documents"
+    return (
+        f"{name}: is {what}, without a query, and this command takes rows with one (a file of rows "
+        "is named .jsonl, .csv, .tsv, .parquet or .json). Rank documents for a question with "
+        f'`prism rerank --query "…" {name}`, or make rows of them and a list of questions with '
+        f"`prism collect --corpus {name} --queries questions.txt -o rows.jsonl`"
+    )
 
 
 def _names(shard: "Shard") -> Iterable[list[str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.field_names import check_fields
+from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Inputs, with_common
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def rerank(
         _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
     wiring.check_model("reranker", config.model)
     find_shards([one for one in inputs if one != STDIN])  # before the model is loaded
-    check_fields(inputs, common.field_names)
+    check_inputs(inputs, common.field_names, documents=query is not None)
     sources: list[str | Source] = list(inputs)
     if sort_queries:
         from prism_cli.shards.by_query import SortedByQuery

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from prism_cli.commands.field_names import check_fields
+from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def work_rows(
     from prism_cli.engine.runner import RunOptions, run_rows
 
     paid = common if isinstance(common, Paid) else Paid()
-    check_fields(inputs, common.field_names, plain=stage.plain_lines)
+    check_inputs(
+        inputs, common.field_names, plain=stage.plain_lines, documents=stage.takes_documents
+    )
 
     options = RunOptions(
         output=common.output,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_cli.commands.field_names import check_fields
+from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, with_common
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def train(
         if not quiet:
             print("\n".join(plan_lines(plan, sys.stderr.encoding)), file=sys.stderr)
 
-    check_fields(given, common.field_names)
+    check_inputs(given, common.field_names)
     control = Control(common.max_seconds)
     request = TrainRequest(
         config,

@@ -76,7 +76,7 @@ class Papers:
         """Lines of all inputs, about, at most `limit`; None where that would mean reading them."""
         files = [one for one in self.job.inputs if isinstance(one, Shard)]
         if len(files) < len(self.job.inputs) or any(
-            one.packed or one.format not in ("lines", "csv", "tsv") for one in files
+            one.packed or one.format != "lines" for one in files
         ):
             return None
         lines = sum(self.measured[one.name].line_ends for one in files)

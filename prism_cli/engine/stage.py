@@ -32,6 +32,7 @@ class RowStage:
         query_rows: True where an input row carries a query under its query_id, so that one id with
             two queries is an error.
         nouns: what the progress calls rows that ask several questions each, and those.
+        takes_documents: True where an input may be documents, which have no query.
         plain_lines: True where the input's lines are no JSON rows, whatever the file's name.
         place: file and line of the row that `work` was last given.
     """
@@ -46,6 +47,7 @@ class RowStage:
     query_rows: bool = True
     nouns: tuple[str, str] = ("rows", "questions")
     plain_lines: bool = False
+    takes_documents: bool = False
     place: tuple[str, int] = ("", 0)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

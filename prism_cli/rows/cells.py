@@ -24,19 +24,19 @@ def cell_value(name: str, text: str) -> Any:
 
 
 def _integer(name: str, text: str) -> int:
-    value = _number(name, text)
+    value = _number(name, text, "a whole number")
     if not value.is_integer():
         raise _wrong(name, "a whole number", text)
     return int(value)
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, expected: str = "a number") -> float:
     try:
         value = float(text) if "_" not in text else math.nan
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise _wrong(name, "a number", text)
+        raise _wrong(name, expected, text)
     return value
 
 

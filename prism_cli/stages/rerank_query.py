@@ -24,6 +24,8 @@ class RerankQueryStage(RerankStage):
         writes: whether rows are written to the output.
     """
 
+    takes_documents = True
+
     def __init__(
         self,
         reranker: Reranker,

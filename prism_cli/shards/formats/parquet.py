@@ -1,5 +1,6 @@
 """Parquet files as JSON lines, one batch of rows held at a time."""
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import orjson
 from prism_cli.errors import MissingDataError, MissingPackageError
 from prism_cli.rows.decode import Unreadable
 
+_BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1024
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
@@ -30,12 +32,12 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
         raise MissingPackageError("pyarrow", "local") from None
     number = 0
     try:
-        with parquet.ParquetFile(path, pre_buffer=False) as file:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             columns = file.schema_arrow.names
             for column in columns:
                 if columns.count(column) > 1:
                     raise MissingDataError(f"{name}: holds the column {column!r} twice")
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+            for batch in file.iter_batches(batch_size=_batch_rows(file), use_threads=False):
                 for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
                     yield number, _line(row)
@@ -43,6 +45,13 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
         raise MissingDataError(
             f"{name}: cannot be read as Parquet behind row {number}: {error}; nothing was published"
         ) from error
+
+
+def _batch_rows(file: Any) -> int:
+    """Rows of about _BATCH_BYTES together."""
+    meta = file.metadata
+    size = sum(meta.row_group(place).total_byte_size for place in range(meta.num_row_groups))
+    return int(max(1, min(_BATCH_ROWS, _BATCH_BYTES * meta.num_rows // max(size, 1))))
 
 
 def _line(row: dict[str, Any]) -> bytes:
@@ -54,4 +63,6 @@ def _line(row: dict[str, Any]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)

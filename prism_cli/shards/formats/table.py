@@ -94,7 +94,7 @@ def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes) -> bytes
     except RowError as error:
         return Unreadable(raw, error.field, error.reason)
     except orjson.JSONEncodeError:
-        return Unreadable(raw, "", "not UTF-8")
+        return Unreadable(raw, "", "not UTF-8; a spreadsheet saves it as “CSV UTF-8”")
 
 
 def _delimiter(header: str) -> str:

@@ -101,7 +101,7 @@ def test_bad_quotes_and_bytes_set_one_record_aside() -> None:
     rows, refused = read(b'query,document\n"a"b,d\nq,K\xe4se\nq,d\n')
     assert list(rows) == [4]
     assert "not CSV" in refused[2][1]
-    assert refused[3] == ("", "not UTF-8")
+    assert refused[3] == ("", "not UTF-8; a spreadsheet saves it as “CSV UTF-8”")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,175 @@
+"""The same rows in every format give the same outputs, whatever the command."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from tests.door import prism
+from tests.pdf import write_pdf
+
+ROWS: list[dict[str, Any]] = [
+    {
+        "query_id": f"00{number // 2}",
+        "query": f"what is {number // 2}?",
+        "doc_id": f"d{number}",
+        "title": "NA",
+        "document": f"A text,\nof two lines: “{number}”.",
+        "source_label": str(number % 2),
+        "teacher_score": 0.25 + number / 20,
+        "teacher_scores": {"st:a": 0.5},
+    }
+    for number in range(10)
+]
+
+
+def write(name: str) -> Path:
+    """ROWS in the format that the name says."""
+    path, name = Path(name), name.lower()
+    lines = [json.dumps(row) for row in ROWS]
+    if ".parquet" in name:
+        parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+        return path
+    if ".json" in path.suffixes and ".gz" not in name:
+        text = f"[\n {', '.join(json.dumps(row, indent=2) for row in ROWS)}\n]"
+    elif ".csv" in name or ".tsv" in name:
+        comma = "," if ".csv" in name else "\t"
+        cells = [
+            [one if isinstance(one, str) else json.dumps(one) for one in row.values()]
+            for row in ROWS
+        ]
+        table = [list(ROWS[0]), *cells]
+        text = "\r\n".join(
+            comma.join('"' + cell.replace('"', '""') + '"' for cell in record) for record in table
+        )
+    else:
+        text = "\n".join(lines)
+    raw = b"\xef\xbb\xbf" * (".csv" in name) + text.encode()
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return path
+
+
+def lines_of(path: str) -> list[Any]:
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+FORMATS = ["in.csv", "in.CSV.gz", "in.tsv", "in.parquet", "in.json", "lines.json.gz"]
+COMMANDS = [
+    ("convert",),
+    ("convert", "--sort-queries"),
+    ("convert", "--to", "flagembedding"),
+    ("collect",),
+    ("relabel", "--judge", "source"),
+    ("sample",),
+    ("distill", "--generator", "extractive"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(COMMANDS[0], name) for name in FORMATS]
+    + [(words, name) for words in COMMANDS[1:] for name in ("in.csv", "in.parquet")],
+    ids=lambda one: one if isinstance(one, str) else " ".join(one),
+)
+def test_every_row_command_reads_it(words: tuple[str, ...], name: str) -> None:
+    command, *options = words
+    for given, out in [(write("plain.jsonl"), "plain.out.jsonl"), (write(name), "out.jsonl")]:
+        done = prism(command, given, "-o", out, *options)
+        assert done.returncode == 0, done.stderr
+    assert Path("plain.out.jsonl").read_text() == Path("out.jsonl").read_text()
+    assert len(Path("out.jsonl").read_text().splitlines()) >= 5
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
+def test_split_and_evaluation_of_labels_read_it(name: str) -> None:
+    for given, out in [(write("plain.jsonl"), "plain"), (write(name), "other")]:
+        done = prism("split", given, "-o", f"{out}.split", "--dev-queries", "2")
+        assert done.returncode == 0, done.stderr
+        assert prism("eval", "labels", given, "-o", f"{out}.eval").returncode == 0
+    for file in ("split/train.jsonl", "split/dev.jsonl"):
+        assert Path(f"plain.{file}").read_bytes() == Path(f"other.{file}").read_bytes()
+    first, second = (
+        json.loads(Path(f"{one}.eval/metrics.json").read_text()) for one in ("plain", "other")
+    )
+    assert first["input_rows"] == second["input_rows"]
+
+
+@pytest.mark.parametrize("name", FORMATS[:4], ids=FORMATS[:4])
+def test_the_output_has_the_inputs_name_and_is_jsonl(name: str) -> None:
+    done = prism("convert", write(name))
+    assert done.returncode == 0, done.stderr
+    assert lines_of("in.convert.jsonl") == ROWS
+    assert "finished before" in prism("convert", name).stderr
+
+
+def test_a_folder_of_several_formats_gives_a_shard_each() -> None:
+    Path("rows").mkdir()
+    for name in ("rows/a.csv", "rows/b.parquet", "rows/c.jsonl"):
+        write(name)
+    Path("rows/about.json").write_text('{"licence": "MIT"}')
+    done = prism("convert", "rows", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    made = sorted(path for path in Path("out").glob("*.jsonl"))
+    assert [path.name for path in made] == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    assert len({path.read_bytes() for path in made}) == 1
+
+
+def test_a_table_that_grew_is_made_again() -> None:
+    Path("in.csv").write_text("query,document\nq,d\n")
+    assert prism("convert", "in.csv", "-o", "out.jsonl").returncode == 0
+    Path("in.csv").write_text("query,document\nq,d\nq,e\n")
+    assert prism("convert", "in.csv", "-o", "out.jsonl").returncode == 0
+    assert len(Path("out.jsonl").read_text().splitlines()) == 2
+
+
+def test_records_that_are_no_rows_are_rejected_in_either_order() -> None:
+    Path("in.csv").write_text("query,document,rank\nq,d,1\nq\nq,d,first\nr,d,\n")
+    for options in ([], ["--sort-queries"]):
+        out = f"out{len(options)}.jsonl"
+        done = prism("convert", "in.csv", "-o", out, *options)
+        assert done.returncode == 4, done.stderr
+        told = lines_of(f"{out}.rejects.jsonl")
+        assert [(one["field"], one["reason"][:30]) for one in told] == [
+            ("", "expected 3 cells, as the heade"),
+            ("rank", "expected a whole number in thi"),
+        ]
+    assert [one["line"] for one in lines_of("out0.jsonl.rejects.jsonl")] == [3, 4]
+
+
+@pytest.mark.parametrize("given", ["docs", "docs/a.md", "docs/b.pdf"])
+def test_documents_are_ranked_for_a_query(given: str) -> None:
+    Path("docs").mkdir()
+    Path("docs/a.md").write_text("# Refunds\n\nWithin 30 days.")
+    write_pdf(Path("docs/b.pdf"), "Shipping takes five days.", title="Shipping")
+    words = ("--model", "hf:prism-tiny", "--no-evidence", "--json")
+    done = prism("rerank", "--query", "refunds", given, *words)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert {one["doc_id"] for one in results} == (
+        {"a.md", "b.pdf"} if given == "docs" else {Path(given).name}
+    )
+
+
+COMMANDS_OF_ROWS = [
+    ("convert",),
+    ("rerank", "--model", "hf:none"),
+    ("collect",),
+    ("train", "--size", "tiny"),
+    ("eval", "labels"),
+    ("eval", "quality"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS_OF_ROWS, ids=" ".join)
+def test_documents_without_a_query_are_refused_with_what_is_missing(words: tuple[str, ...]) -> None:
+    Path("docs").mkdir()
+    Path("docs/a.md").write_text("# Refunds\n\nWithin 30 days.")
+    done = prism(*words, "docs", "-o", "out")
+    assert done.returncode == 2, done.stderr
+    assert "docs: is a folder of documents, without a query" in done.stderr
+    assert "prism collect --corpus docs --queries questions.txt" in done.stderr
+    assert not Path("out").exists()

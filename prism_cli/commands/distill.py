@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prism_cli.commands.options import Common, Inputs, Paid, with_common
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.configs.distill import DistillConfig
@@ -174,7 +175,9 @@ def _calibration(config: "DistillConfig", common: Common) -> "Calibration":
     try:
         boundary = fitted_boundary(labelled)
     except UnfitRowsError as error:
-        others = ", ".join(f"{number} rows with {reason}" for reason, number in passed.items())
+        others = ", ".join(
+            f"{counted(number, 'row')} with {reason}" for reason, number in passed.items()
+        )
         raise MissingDataError(
             f"{config.calibrate}: no exponent can be fitted for {', '.join(config.teachers)}: "
             f"{error}" + (f" (besides {others})" if others else "") + ". It needs rows with a "

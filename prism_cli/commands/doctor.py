@@ -49,18 +49,13 @@ def doctor(
 
 
 def _show(found: list[dict[str, object]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from prism_cli.commands.tables import print_table
 
-    from prism_cli.commands.tables import plain_console
-
-    table = Table()
-    for name in ("judge", "", "what it says", "seconds", "USD"):
-        table.add_column(name, overflow="fold")
-    for one in found:
-        mark = Text("well", "green") if one["well"] else Text("ill", "red")
-        table.add_row(str(one["judge"]), mark, *(str(one[n]) for n in ("says", "seconds", "usd")))
-    console = plain_console()
-    if not console.is_terminal:
-        console.width = 120
-    console.print(table)
+    names = {"judge": "judge", "says": "what it says", "seconds": "seconds", "usd": "USD"}
+    rows = [
+        {"judge": one["judge"], "": "well" if one["well"] else "ill"}
+        | {words: one[name] for name, words in names.items() if name != "judge"}
+        for one in found
+    ]
+    if rows:
+        print_table("", rows)

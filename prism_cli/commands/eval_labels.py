@@ -41,7 +41,7 @@ def eval_labels(
     from prism_cli.configs.load import load_config
     from prism_cli.evaluation.labels.fold import REJECTS, LabelsOptions, evaluate_labels
     from prism_cli.evaluation.metrics_file import typed_command
-    from prism_cli.reporting.numbers import counted
+    from prism_cli.wording import counted
 
     config = load_config(
         EvalLabelsConfig,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prism_cli.commands.options import Inputs, Paid, evaluation_folder, tell_report, with_common
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.shards.gold_rows import GoldRows
@@ -200,7 +201,7 @@ def _gold(files: list[str]) -> "GoldRows | None":
 
 def _tell_gold(marks: "GoldRows") -> None:
     figures = marks.figures
-    told = [f"gold: {figures.rows:,} rows"]
+    told = [f"gold: {counted(figures.rows, 'row')}"]
     if figures.repeated:
         told.append(f"{figures.repeated:,} of a pair that came before, put together with it")
     if figures.contradictory:
@@ -209,5 +210,7 @@ def _tell_gold(marks: "GoldRows") -> None:
             f"{figures.contradiction}"
         )
     if figures.unreadable:
-        told.append(f"{figures.unreadable:,} lines passed over, the first: {figures.unread}")
+        told.append(
+            f"{counted(figures.unreadable, 'line')} passed over, the first: {figures.unread}"
+        )
     print("; ".join(told), file=sys.stderr)

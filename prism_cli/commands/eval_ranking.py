@@ -10,6 +10,7 @@ import typer
 from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
 from prism_cli.commands.options import Common, tell_report, with_common
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
@@ -186,9 +187,9 @@ def evaluate(
         tell_report(summary.path, finished_before=summary.finished_before)
     if missing:
         raise PrerequisiteError(
-            f"measured {len(found)} of the {len(found) + len(missing)} sets asked for; missing: "
-            f"{', '.join(missing)}. Unpack them into {data_folder(data_dir)} and run the same "
-            "command again, which goes on with them, or name fewer with --sets"
+            f"measured {len(found)} of the {counted(len(found) + len(missing), 'set')} asked for; "
+            f"missing: {', '.join(missing)}. Unpack them into {data_folder(data_dir)} and run the "
+            "same command again, which goes on with them, or name fewer with --sets"
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prism_cli.commands.eval_tables import print_plan
 from prism_cli.commands.options import Common
-from prism_cli.reporting.numbers import counted
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.commands.tables import plain_console, stdout_console
+from prism_cli.commands.tables import plain_console, show_table, stdout_console
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,20 +22,19 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     Args:
         plan: set, queries, download, tokens (of a prompt, about), one each.
     """
-    from rich.table import Table
-
     from prism_cli.evaluation.ranking import estimate
 
-    table = Table("set", "queries", "pairs at most", "download", box=None, pad_edge=False)
-    for one in plan:
-        table.add_row(
-            one["set"],
-            f"{one['queries']:,}",
-            f"{one['queries'] * config.top_k * len(config.models):,}",
-            one["download"],
-        )
     console = plain_console(stderr=True)
-    console.print(table)
+    rows = [
+        {
+            "set": one["set"],
+            "queries": one["queries"],
+            "pairs at most": one["queries"] * config.top_k * len(config.models),
+            "download": one["download"],
+        }
+        for one in plan
+    ]
+    show_table(console, rows)
     tokens = sum(one["queries"] * config.top_k * one["tokens"] for one in plan)
     pairs = sum(one["queries"] for one in plan) * config.top_k
     operations = estimate.operations_per_second() if config.models else 1.0
@@ -45,7 +45,8 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
         else:
             hours = estimate.hours(1, tokens, parameters, operations)
             told = f"about {hours:.1f} h here" if hours >= 1 else f"about {hours * 60:.0f} min here"
-        console.print(f"{name}: {pairs:,} pairs, {tokens:,} tokens: {told}, if none is kept")
+        many = f"{counted(pairs, 'pair')}, {counted(tokens, 'token')}"
+        console.print(f"{name}: {many}: {told}, if none is kept")
 
 
 def print_tables(summary: "EvalSummary") -> None:
@@ -55,8 +56,6 @@ def print_tables(summary: "EvalSummary") -> None:
 
 
 def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
     from prism_cli.reporting.ranking import average_name
 
     blocks = dict(metrics["ranking"])
@@ -64,21 +63,17 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
         blocks[average_name(metrics)] = metrics["average"]
     intervals = metrics["statistics"]["intervals"]
     for dataset, systems in blocks.items():
-        measures = [name for name in next(iter(systems.values())) if name not in _ONLY_IN_FILE]
+        first, *others = [one for one in next(iter(systems.values())) if one not in _ONLY_IN_FILE]
         title = dataset
         if dataset in metrics["datasets"]:
-            title += f" ({metrics['datasets'][dataset]['queries']:,} queries)"
-        table = Table("system", title=title, title_justify="left", box=None, pad_edge=False)
-        table.add_column(measures[0], justify="right", no_wrap=True)
-        table.add_column("95 % interval", justify="right", no_wrap=True)
-        for measure in measures[1:]:
-            table.add_column(measure, justify="right", no_wrap=True)
+            title += f" ({counted(metrics['datasets'][dataset]['queries'], 'query', 'queries')})"
+        rows = []
         for system, values in systems.items():
-            span = intervals.get(dataset, {}).get(system, {}).get(measures[0])
-            cells = [f"{values[measure]:.4f}" for measure in measures]
+            span = intervals.get(dataset, {}).get(system, {}).get(first)
             told = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
-            table.add_row(system, cells[0], told, *cells[1:])
-        console.print(table)
+            row = {"system": system, first: values[first], "95 % interval": told}
+            rows.append(row | {name: values[name] for name in others})
+        show_table(console, rows, title=title)
     for name, value in metrics.get("paper", {}).get("nDCG@10", {}).items():
         console.print(f"the paper's, over the same candidates: {name}: nDCG@10 {value:.4f}")
     for one in metrics["statistics"]["comparisons"]:

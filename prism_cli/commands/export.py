@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from prism_cli.wording import counted
+
 app = typer.Typer(
     add_completion=False,
     epilog="Example: prism export runs/tiny -o tiny-reranker",
@@ -105,7 +107,7 @@ def _print_summary(done: dict[str, Any]) -> None:
     lines = [
         f"{done['output']}: {done['architecture']}, {done['parameters']:,} parameters ({kind}), "
         f"profile {config['profile']}",
-        f"against the model, over {check['pairs']} pairs: largest difference of a logit "
+        f"against the model, over {counted(check['pairs'], 'pair')}: largest difference of a logit "
         f"{check['largest']:.3g}, median {check['median']:.3g}"
         + ("" if rho is None else f", rank correlation {rho:.4f}"),
         "to serve it with vLLM (untested), scores and texts:",

@@ -2,16 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from prism_cli.wording import counted, label
+
 if TYPE_CHECKING:
     from prism_cli.engine.forecast import Forecast
 
 
 def tell_forecast(found: "Forecast", *, json: bool) -> None:
     """A table on standard error, or one JSON object on standard output."""
-    from rich.table import Table
-
     from prism_cli.commands.row_run import print_json
-    from prism_cli.commands.tables import plain_console
+    from prism_cli.commands.tables import plain_console, show_table
     from prism_cli.engine.forecast import ENOUGH_REPLIES, SECONDS_A_CALL
 
     told = found.to_json()
@@ -19,23 +19,19 @@ def tell_forecast(found: "Forecast", *, json: bool) -> None:
         print_json(told)
         return
     console = plain_console(stderr=True)
-    if not console.is_terminal:
-        console.width = 120
     console.print(
-        f"{found.stage}: {found.rows:,} rows to work, {found.sampled:,} of them looked at; "
+        f"{found.stage}: {counted(found.rows, 'row')} to work, {found.sampled:,} looked at; "
         "nothing was asked"
     )
     if not found.models:
         console.print("no model would be asked")
         return
     names = [name for name in told["models"][0] if name != "questions"]
-    table = Table()
-    for name in names:
-        first = name == "model"
-        table.add_column(name, justify="left" if first else "right", overflow="fold")
-    for one in told["models"]:
-        table.add_row(*(_cell(one[name]) for name in names))
-    console.print(table)
+    rows = [
+        {label(name): "no price" if one[name] is None else one[name] for name in names}
+        for one in told["models"]
+    ]
+    show_table(console, rows, ruled=console.is_terminal)
     console.print(
         f"together about {told['usd']:.4f} USD and {told['hours']:.2f} hours, at "
         f"{SECONDS_A_CALL:g} s a call. Tokens are estimated, answers at their longest; where the "
@@ -43,9 +39,3 @@ def tell_forecast(found: "Forecast", *, json: bool) -> None:
     )
     if told["unpriced"]:
         console.print(f"without a price in the provider files: {', '.join(told['unpriced'])}")
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "no price"
-    return f"{value:,}" if isinstance(value, int | float) else str(value)

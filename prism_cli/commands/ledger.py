@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prism_cli.wording import counted
+
 if TYPE_CHECKING:
     from prism_cli.shards.ledger_file import LedgerFile
 
@@ -74,7 +76,7 @@ def export(
         for entry in entries:
             part.write(entry.line)
             count += 1
-    print(f"wrote {count:,} replies to {output}", file=sys.stderr)
+    print(f"wrote {counted(count, 'reply', 'replies')} to {output}", file=sys.stderr)
 
 
 @app.command()
@@ -101,8 +103,9 @@ def merge(
     done = merge_ledgers(files, _target(into), max_rejects=max_rejects)
     merged = done.merged
     print(
-        f"{done.into}: {merged.new:,} replies new, {merged.known:,} known, {merged.conflicts:,} "
-        f"in conflict with one that was here and stayed, {done.rejected:,} rejected",
+        f"{done.into}: {counted(merged.new, 'reply', 'replies')} new, {merged.known:,} "
+        f"known, {merged.conflicts:,} in conflict with one that was here and stayed, "
+        f"{done.rejected:,} rejected",
         file=sys.stderr,
     )
     if done.rejects:
@@ -120,13 +123,15 @@ def repair(path: Place = None, json: Json = False) -> None:
     from prism_cli.shards.ledger_repair import repair_ledger
 
     done = repair_ledger(_target(path))
-    held = f"{done.replies:,} replies ({done.refusals:,} refusals), which cost {done.usd:.4f} USD"
+    refused = counted(done.refusals, "refusal")
+    held = f"{counted(done.replies, 'reply', 'replies')} ({refused}), which cost {done.usd:.4f} USD"
     if done.aside is None:
         print(f"{done.path}: nothing is damaged: {held}", file=sys.stderr)
     else:
         print(
             f"{done.path}: {held}, could be read; {done.lost:,} that could be seen could not. "
-            f"Its outputs count {done.asked:,} replies asked. The damaged file is {done.aside}",
+            f"Its outputs count {counted(done.asked, 'reply', 'replies')} asked. The damaged file "
+            f"is {done.aside}",
             file=sys.stderr,
         )
         print(

@@ -4,6 +4,8 @@ chat models. Like `wiring`, it imports each adapter where it is asked for."""
 import sys
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -142,8 +144,8 @@ def paid_rows(common: "Paid") -> "PaidRows | None":
     found = PaidRows(_pairs_of(common, useless))
     if useless and not common.quiet:
         print(
-            f"prism: --reuse: {len(useless):,} rows passed over, as no pair can be read from them; "
-            f"the first is {useless[0]}",
+            f"prism: --reuse: {counted(len(useless), 'row')} passed over, as no pair can be "
+            f"read from them; the first is {useless[0]}",
             file=sys.stderr,
         )
     return found

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.wording import counted
+
 if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
     from prism_cli.configs.eval_quality import EvalQualityConfig
@@ -90,8 +92,9 @@ def write_sheet(
     else:
         rows = Rows(find_shards(inputs), config.texts, common.field_names, common.limit)
         drawn = draw_sheet(path, rows, count=count, seed=config.seed)
-        told = f"{drawn.rows:,} rows of {drawn.of:,}; how to fill it in: {path.stem}.guide.txt"
+        told = f"{counted(drawn.rows, 'row')} of {drawn.of:,}; how to fill it in: "
+        told += f"{path.stem}.guide.txt"
         if drawn.cut:
-            told += f"; {drawn.cut:,} cells hold a part of their text only"
+            told += f"; {counted(drawn.cut, 'cell holds', 'cells hold')} a part of their text only"
     if not common.quiet:
         print(f"{path}: {told}", file=sys.stderr)

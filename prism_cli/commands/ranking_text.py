@@ -1,11 +1,12 @@
 """A ranking as text: wrapped between words at the terminal's width, foreign text made safe."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prism_cli.commands.tables import stdout_console
-from prism_cli.reporting.numbers import counted
 from prism_cli.reporting.visible import one_line
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +26,7 @@ def print_ranking(
         ranked: best first.
         counts: documents and yes, over all documents.
     """
-    with stdout_console() as console:
+    with stdout_console(shutil.get_terminal_size().columns) as console:
         _paragraph(console, one_line(query, _LONGEST), style="bold")
         of = counted(counts["documents"], "document")
         told = f"{of}, {counts['yes']:,} judged yes by {model}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prism_cli.reporting.visible import spelled
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.engine.standing import Standing
@@ -56,18 +57,18 @@ def status(
 def _lines(one: "Standing") -> list[str]:
     """All there is to say of one output."""
     lines = [_line(one)]
-    attempts = f"{one.attempts} attempt{'s' if one.attempts != 1 else ''}"
+    attempts = counted(one.attempts, "attempt")
     lines.append(f"  {attempts}, {one.seconds:,.1f} s of work")
     if one.usage.get("asked") or one.usage.get("from_ledger"):
         tokens = f"{one.usage['input_tokens']:,} tokens in, {one.usage['output_tokens']:,} out"
         lines.append(f"  {', '.join([*_cost(one.usage), tokens])}")
     for reason, count in one.counts.get("dropped", {}).items():
-        lines.append(f"  dropped: {count:,} rows: {reason}")
+        lines.append(f"  dropped: {counted(count, 'row')}: {reason}")
     for bad in one.reject_reasons:
         place = f"{bad['field']}: " if bad["field"] else ""
-        lines.append(f"  rejected: {bad['count']:,} rows: {place}{bad['reason']}")
+        lines.append(f"  rejected: {counted(bad['count'], 'row')}: {place}{bad['reason']}")
     for reason, count in one.pending_reasons.items():
-        lines.append(f"  pending: {count:,} rows: {reason}")
+        lines.append(f"  pending: {counted(count, 'row')}: {reason}")
     if one.training:
         line = one.training | one.training.get("timed", {})
         figures = ", ".join(
@@ -128,7 +129,8 @@ def _counted(counts: dict[str, object]) -> list[str]:
 def _cost(usage: dict[str, float]) -> list[str]:
     if not usage.get("asked"):
         return []
-    told = [f"{usage['asked']:,} replies asked", f"{usage.get('usd', 0.0):.4f} USD"]
+    asked = counted(int(usage["asked"]), "reply", "replies")
+    told = [f"{asked} asked", f"{usage.get('usd', 0.0):.4f} USD"]
     if usage.get("lost_calls"):
         told.append(f"{usage['lost_calls']:,} calls without a reply that may be billed")
     return told

@@ -10,6 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, with_common
+from prism_cli.wording import counted, listed
 
 if TYPE_CHECKING:
     from prism_cli.training.request import Bar
@@ -162,9 +163,9 @@ def _data(inputs: list[str]) -> list[str]:
 def _print_summary(done: dict[str, Any]) -> None:
     counts, figures = done["counts"], done["figures"]
     lines = [
-        f"{done['run']}: {figures['steps']} steps, {done['seconds']:.0f} s",
+        f"{done['run']}: {counted(figures['steps'], 'step')}, {done['seconds']:.0f} s",
         f"rows: {counts['rows']} ({counts['pointwise']} with pointwise, {counts['sft']} with sft), "
-        f"{counts['truncated']} documents cut, {counts['rejected']} rejected",
+        f"{counted(counts['truncated'], 'document')} cut, {counts['rejected']} rejected",
     ]
     lines += [f"dropped: {count} ({reason})" for reason, count in counts["dropped"].items()]
     for file, said in figures["decontamination"].items():
@@ -177,6 +178,6 @@ def _print_summary(done: dict[str, Any]) -> None:
         lines.append(f"stopped early: no measurement after step {best} was better")
     for name in ("dev", "best"):
         if name in figures:
-            shown = ", ".join(f"{key} {value:.4g}" for key, value in figures[name].items())
+            shown = listed(figures[name])
             lines.append(f"{name}: {shown}")
     print("\n".join(lines), file=sys.stderr)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prism_cli.commands.histogram import can_show
+from prism_cli.wording import counted
 
 _BAR = 40
 
@@ -19,7 +20,7 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
     width = max(len(one["tokens"]) for one in lengths["histogram"])
     room = len(f"{most:,}")
     lines = [
-        f"plan: {rows['usable']:,} rows: {rows['both']:,} with both objectives, "
+        f"plan: {counted(rows['usable'], 'row')}: {rows['both']:,} with both objectives, "
         f"{rows['sft_alone']:,} with sft alone, {rows['pointwise_alone']:,} with pointwise alone; "
         f"{', '.join(told)}",
         f"  tokens a row (prompt and target): mean {lengths['mean']:,.0f}, median "
@@ -32,9 +33,9 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
         for one in lengths["histogram"]
     ]
     lines += [
-        f"  {plan['steps']:,} steps ({plan['warmup_steps']:,} of warmup), {draws['all']:,} draws "
-        f"({draws['from_sft']:,} from the sft pool), {plan['tokens']:,} tokens; "
-        f"{plan['dev_rows']:,} dev rows",
+        f"  {counted(plan['steps'], 'step')} ({plan['warmup_steps']:,} of warmup), "
+        f"{counted(draws['all'], 'draw')} ({draws['from_sft']:,} from the sft pool), "
+        f"{counted(plan['tokens'], 'token')}; {counted(plan['dev_rows'], 'dev row')}",
         f"  memory about {_gib(memory['all'])}: "
         + ", ".join(f"{name} {_gib(size)}" for name, size in memory.items() if name != "all")
         + f" (largest pass {plan['largest_pass']:,} tokens)",

@@ -1,10 +1,12 @@
 """What a run did, for people: a few lines on stderr."""
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prism_cli.reporting.visible import spelled
+from prism_cli.wording import counted, label, listed, value, wrapped
 
 if TYPE_CHECKING:
     from prism_cli.engine.summary import RunSummary
@@ -19,7 +21,7 @@ def print_summary(
 ) -> None:
     """Outputs, counts, cost and the stage's own figures, in plain lines."""
     for line in summary_lines(summary, verbose=verbose, drawn=drawn):
-        print(spelled(line), file=sys.stderr)
+        print(wrapped(spelled(line), sys.stderr), file=sys.stderr)
 
 
 def summary_lines(
@@ -34,14 +36,14 @@ def summary_lines(
     ]
     if not summary.outputs and not summary.unpublished and summary.finished_before:
         return lines
-    told = [f"{counts.rows:,} rows in", f"{counts.written:,} rows out"]
+    told = [f"{counted(counts.rows, 'row')} in", f"{counted(counts.written, 'row')} out"]
     told += [f"{count:,} dropped ({reason})" for reason, count in counts.dropped.items()]
     if counts.rejected:
         told.append(f"{counts.rejected:,} rejected")
     if counts.pending:
         told.append(f"{counts.pending:,} pending")
     if counts.blank:
-        told.append(f"{counts.blank:,} blank lines passed over")
+        told.append(f"{counted(counts.blank, 'blank line')} passed over")
     lines.append(f"{summary.stage}: {', '.join(told)}, in {summary.seconds:.1f} s")
     if not counts.rows:
         lines.append("the input holds no rows")
@@ -54,7 +56,7 @@ def summary_lines(
     lines += _figure_lines(summary.figures, drawn or {})
     lines += [f"rejected {place}: {reason}" for reason, place in summary.reject_examples.items()]
     for reason, count in summary.pending_reasons.items():
-        lines.append(f"pending: {count:,} rows: {reason}")
+        lines.append(f"pending: {counted(count, 'row')}: {reason}")
     lines += [
         f"not published, rows are pending: {out}; the same command asks for these alone, "
         "--accept-pending writes the others without them"
@@ -69,28 +71,28 @@ def summary_lines(
 
 def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:
     lines: list[str] = []
-    for name, value in figures.items():
+    for name, found in figures.items():
         if name in drawn:
             lines += drawn[name]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            columns = list(value[0])
-            table = [[_short(row.get(column)) for column in columns] for row in value]
-            widths = [
-                max(len(cell) for cell in column) for column in zip(columns, *table, strict=True)
-            ]
-            lines.append(f"{name}:")
-            for cells in [columns, *table]:
-                padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-                lines.append("  " + "  ".join(padded))
-        elif isinstance(value, dict):
-            inner = ", ".join(f"{key} {_short(item)}" for key, item in value.items())
-            lines.append(f"{name}: {inner}")
+        elif isinstance(found, list) and found and isinstance(found[0], dict):
+            lines += [f"{label(name)}:", *_table_lines(found)]
+        elif isinstance(found, dict):
+            lines.append(f"{label(name)}: {listed(found)}")
         else:
-            lines.append(f"{name}: {_short(value)}")
+            lines.append(f"{label(name)}: {value(found)}")
     return lines
 
 
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "-" if value is None else str(value)
+def _table_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Aligned columns; where the terminal is too narrow for them, names and values by row."""
+    columns = list(rows[0])
+    table = [[value(row.get(column)) for column in columns] for row in rows]
+    heads = [label(column) for column in columns]
+    widths = [max(map(len, column)) for column in zip(heads, *table, strict=True)]
+    if sys.stderr.isatty() and sum(widths) + 2 * len(widths) > shutil.get_terminal_size().columns:
+        return [f"  {listed(row)}" for row in rows]
+    padded = [
+        (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        for cells in [heads, *table]
+    ]
+    return [f"  {'  '.join(cells)}" for cells in padded]

@@ -8,6 +8,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from prism_cli.wording import counted
+
 MEASURE = "nDCG@10"
 CORPUS = "source"
 """The judge that is the corpus's own labels."""
@@ -34,24 +36,25 @@ class Spent(Protocol):
 def print_results(folder: Path, spent: Spent) -> None:
     """Print to standard output what the finished pipeline in `folder` came to."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    width = min(88, console.width)
     metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
     (dataset,) = metrics["ranking"]
     console.print()
     console.print(_table(metrics, dataset))
-    console.print(caption(metrics), width=88)
+    console.print(caption(metrics), width=width)
     console.print()
     rows = [orjson.loads(line) for line in (folder / "reranked.jsonl").read_bytes().splitlines()]
     requests = {
         row["query_id"]: row
         for row in map(orjson.loads, (folder / "requests.jsonl").read_bytes().splitlines())
     }
-    console.print(example(rows, requests), width=88)
+    console.print(example(rows, requests), width=width)
     console.print()
-    console.print(keywords(folder / "keywords.jsonl"), width=88)
-    console.print(panel(folder / "panel.jsonl"), width=88)
-    console.print(evidence(folder / "quality" / "metrics.json"), width=88)
+    console.print(keywords(folder / "keywords.jsonl"), width=width)
+    console.print(panel(folder / "panel.jsonl"), width=width)
+    console.print(evidence(folder / "quality" / "metrics.json"), width=width)
     reports = " ".join(str(folder / name / "report.html") for name in ("eval", "quality", "labels"))
-    console.print(f"\nTo open in a browser: {reports}", width=88, soft_wrap=True)
+    console.print(f"\nTo open in a browser: {reports}", width=width, soft_wrap=True)
     console.print(
         f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
         f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
@@ -96,8 +99,8 @@ def evidence(metrics: Path) -> str:
     kept = round(found["quality"]["answer_retention"] * rows)
     low, high = found["statistics"]["intervals"]["answer_retention"]
     return (
-        f"Evidence: of {rows} passages with the answer and a yes, the evidence of {kept} has it "
-        f"still ({low:.2f} – {high:.2f} of all such; so few rows say little)."
+        f"Evidence: of {counted(rows, 'passage')} with the answer and a yes, the evidence of "
+        f"{kept} has it still ({low:.2f} – {high:.2f} of all such; so few rows say little)."
     )
 
 

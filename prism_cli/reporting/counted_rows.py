@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prism_cli.reporting.numbers import counted
 from prism_cli.reporting.page import Note, Part, Section, Table
+from prism_cli.wording import counted
 
 _INPUT = {"rows": "input rows", "rejected": "rejected", "pending": "pending, not measured"}
 _COUNTS = {

@@ -7,7 +7,7 @@ from typing import Any
 from prism_cli.domain.agreement import LEAST_ALPHA, RELIABLE_ALPHA
 from prism_cli.domain.voting import PUBLISHED_AGREEMENT
 from prism_cli.reporting.canvas import number
-from prism_cli.reporting.numbers import counted, span
+from prism_cli.reporting.numbers import span
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -20,6 +20,7 @@ from prism_cli.reporting.page import (
     Section,
     Table,
 )
+from prism_cli.wording import counted
 
 _VERDICTS = ("yes", "no", "undecided")
 _BASIS = {

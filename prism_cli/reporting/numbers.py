@@ -35,11 +35,6 @@ def cell(value: Cell, decimals: int) -> str:
     return number(value, decimals)
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """Such as "1 row" and "1,200 rows"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def span(interval: Sequence[float] | None, decimals: int) -> str | None:
     """Two ends of an interval, in words; None without one."""
     if interval is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
 from prism_cli.reporting import counted_rows, ratings, scores
-from prism_cli.reporting.numbers import counted, span
+from prism_cli.reporting.numbers import span
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -18,6 +18,7 @@ from prism_cli.reporting.page import (
     Section,
     Table,
 )
+from prism_cli.wording import counted
 
 OWN = "evidence"
 _BASELINES = {

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
-from prism_cli.reporting.numbers import counted
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -17,6 +16,7 @@ from prism_cli.reporting.page import (
     Section,
     Table,
 )
+from prism_cli.wording import counted
 
 Metrics = Mapping[str, Any]
 

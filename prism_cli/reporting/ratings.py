@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.rating_task import HIGH, LOW, OVERALL, RATINGS, SEVERE, SEVERE_CAP
-from prism_cli.reporting.numbers import counted, span
+from prism_cli.reporting.numbers import span
 from prism_cli.reporting.page import Bar, Bars, HeatMap, Note, Part, Section, Table
+from prism_cli.wording import counted
 
 _MEASURES = {
     "people_mean": "people",

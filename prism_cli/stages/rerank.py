@@ -21,9 +21,11 @@ from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_key
 from prism_cli.shards.spill import SeenTexts
+from prism_cli.wording import counted
 
 MAX_RANKED_ROWS = 100_000
 """Pair rows of one query that are held for their ranks."""
+_SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
 
 
 class RerankStage(RowStage):
@@ -151,7 +153,10 @@ class RerankStage(RowStage):
             lost = "no rank" + (" and no evidence" if options.rationed else "")
             kept = ", and are all kept" if options.top_n else ""
             told["hint"] = (
-                f"{self._apart} rows of scattered queries have {lost}{kept}: --sort-queries"
+                counted(
+                    self._apart, "row of a scattered query has", "rows of scattered queries have"
+                )
+                + f" {lost}{kept}: --sort-queries"
             )
         return told
 

@@ -1,0 +1,111 @@
+"""Words for people: counts, labels, lines."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from prism_cli.commands.tables import fitted, show_table
+from prism_cli.engine.report import summary_lines
+from prism_cli.engine.shard import Counts
+from prism_cli.engine.summary import RunSummary
+from prism_cli.wording import counted, label, listed, value, wrapped
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_one_is_singular() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2, 1200)] == [
+        "0 rows",
+        "1 row",
+        "2 rows",
+        "1,200 rows",
+    ]
+    assert counted(1, "query", "queries") == "1 query"
+
+
+def test_a_field_without_words_of_its_own_has_no_underscores() -> None:
+    assert label("some_new_figure") == "some new figure"
+    assert label("format_broken") == "texts that could not be read"
+
+
+def test_values_are_words() -> None:
+    assert [value(one) for one in (True, False, None, 2048, 0.123456, "x")] == [
+        "yes",
+        "no",
+        "-",
+        "2,048",
+        "0.1235",
+        "x",
+    ]
+
+
+def test_counts_stand_before_what_they_count() -> None:
+    told = listed({"given": 1, "omitted_threshold": 2, "tokens_written": 1, "ok": True})
+    assert told == "1 given, 2 without, by their scores, 1 token written, passed yes"
+
+
+def test_a_summary_has_plural_forms_and_no_machine_words() -> None:
+    figures = {
+        "canary": {"relevant": 0.7, "irrelevant": 0.1, "ok": True},
+        "truncated": 0,
+        "evidence": {"given": 1, "omitted_threshold": 2},
+    }
+    summary = RunSummary("rerank", counts=Counts(rows=1, done=1, written=1), figures=figures)
+    lines = summary_lines(summary)
+    assert lines[0].startswith("rerank: 1 row in, 1 row out, in ")
+    assert "check on a known pair: relevant 0.7, irrelevant 0.1, passed yes" in lines
+    assert "cut to fit the model: 0" in lines
+    assert not [line for line in lines if "_" in line or "True" in line]
+
+
+def test_lines_break_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "  " + " ".join(f"word{number}" for number in range(20)) + f" /a/{'long' * 20}"
+    assert wrapped(line, io.StringIO()) == line
+    told = wrapped(line, Terminal()).split("\n")
+    assert " ".join(" ".join(told).split()) == line.strip()
+    assert max(len(one) for one in told[:-1]) <= 40
+    assert all(one.startswith("    ") for one in told[1:])
+
+
+ROWS = [
+    {"system": "a-system-with-a-long-name", "nDCG@10": 0.5, "95 % interval": "0.412 to 0.612"},
+    {"system": "bm25 and more words", "nDCG@10": 0.25, "95 % interval": "0.112 to 0.212"},
+]
+
+
+@pytest.mark.parametrize("ruled", [True, False])
+@pytest.mark.parametrize("width", [30, 45, 60, 200])
+def test_no_word_of_a_table_is_broken_at_any_width(width: int, ruled: bool) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, markup=False)
+    show_table(console, ROWS, title="Ranking", ruled=ruled)
+    told = stream.getvalue()
+    assert max(map(len, told.splitlines())) <= width
+    words = {word for row in ROWS for cell in row.values() for word in str(cell).split()} - {"0.5"}
+    assert words - {"0.25"} <= set(told.replace("│", " ").replace(":", "").replace(",", "").split())
+
+
+def test_cells_are_no_markup() -> None:
+    stream = io.StringIO()
+    show_table(Console(file=stream, width=80), [{"[red]a": "[/foo] [bold]b[/bold]"}])
+    assert "[/foo] [bold]b[/bold]" in stream.getvalue()
+
+
+def test_widths_shrink_the_widest_column_first_down_to_its_words() -> None:
+    columns = [[[5, 5, 5]], [[3, 3]]]
+    assert fitted(columns, 24) == [17, 7]
+    assert fitted(columns, 20) == [13, 7]
+    assert fitted(columns, 8) == [5, 3]
+    assert fitted(columns, 7) is None
+
+
+def test_no_summary_line_of_the_code_counts_in_the_plural_alone() -> None:
+    """What prints a count of rows goes through `counted`."""
+    code = Path(__file__).parent.parent / "prism_cli" / "engine" / "report.py"
+    assert ":,} rows" not in code.read_text()

@@ -44,7 +44,7 @@ COMMANDS = {
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
     "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
-    "ledger": ("ledger", "Count, export and merge the replies that are paid for."),
+    "ledger": ("ledger", "Count, export, merge and repair the replies that are paid for."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # Two words that are a command of their own: `eval quality` always (a folder of that name needs

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Count, export and merge the replies that are paid for.",
+    help="Count, export, merge and repair the replies that are paid for.",
     epilog="Example: prism ledger export -o replies.jsonl.zst",
 )
 Place = Annotated[

@@ -121,7 +121,9 @@ class Answerer:
         Raises: as `Batching.exchange`.
         """
         assert self.batching is not None
-        return self._run(self.batching.exchange(self.find, self.next_sequence))
+        return self._run(
+            self.batching.exchange(self.find, self.next_sequence, self.ledger.note_sent)
+        )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """The replies that the ledger has and this run may use."""

@@ -8,7 +8,7 @@ import asyncio
 import io
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
@@ -55,11 +55,13 @@ class BatchPost:
         keys: Sequence[bytes],
         usd: float,
         sequence: int,
+        noted: Callable[[list[str]], None],
     ) -> str:
         """One file: an intent, whose id it gives, then the upload, then the batch."""
         self._control.check()
         intent = uuid4().hex
         self._book.intend(intent, desk.name, spec, usd, keys, sequence)
+        noted([intent])
         crash_point("batch-intent")
         uploaded = await self._until_done(desk.upload(file, f"prism-{intent}.jsonl"))
         crash_point("batch-uploaded")

@@ -17,6 +17,8 @@ from prism_cli.shards.spill import Spill
 
 Find = Callable[[Sequence[bytes]], dict[bytes, Reply]]
 
+Noted = Callable[[list[str]], None]
+
 MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
 """Of one batch file, by OpenAI's limits."""
 ROUNDS = 3
@@ -112,12 +114,13 @@ class Batching:
             self._live.add(spec)
             self._post.tell(f"{spec}: its provider takes no batches; it is asked call by call")
 
-    async def exchange(self, find: Find, next_sequence: Callable[[], int]) -> bool:
+    async def exchange(self, find: Find, next_sequence: Callable[[], int], noted: Noted) -> bool:
         """Send what was noted and wait for all that rows wait for; False where that is nothing.
 
         Args:
             find: replies of the ledger.
             next_sequence: takes a number of the ledger's order.
+            noted: keeps the intents that are in the book.
 
         Raises:
             InterruptedRunError, LimitReachedError: the batches go on at the provider.
@@ -128,7 +131,7 @@ class Batching:
         try:
             if self._spooled and not self._refused:
                 async with self._post.alone():
-                    await self._submit(find, next_sequence)
+                    await self._submit(find, next_sequence, noted)
             if self._refused and not self._awaited:
                 self._control.refuse()
                 self._control.check()
@@ -144,7 +147,7 @@ class Batching:
         """Release the book."""
         self._book.close()
 
-    async def _submit(self, find: Find, next_sequence: Callable[[], int]) -> None:
+    async def _submit(self, find: Find, next_sequence: Callable[[], int], noted: Noted) -> None:
         """Cut the spool into files, one model a file, as far as the money goes."""
         for desk in {one.name: one for one in self._desks.values()}.values():
             await self._post.settle(desk)
@@ -168,7 +171,8 @@ class Batching:
                         line = next(lines, None)
                     if keys:
                         room -= usd
-                        sent = self._post.send(desk, spec, file, keys, usd, next_sequence())
+                        number = next_sequence()
+                        sent = self._post.send(desk, spec, file, keys, usd, number, noted)
                         self._awaited.add(await sent)
 
     def _free_lines(self, spec: str, find: Find) -> Iterator[tuple[bytes, bytes, float]]:

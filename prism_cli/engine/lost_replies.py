@@ -11,22 +11,27 @@ from typing import Any
 from prism_cli.engine.live import read_live
 from prism_cli.engine.papers import output_id
 from prism_cli.errors import LostRepliesError
+from prism_cli.shards.batch_book import BOOK_NAME, known_intents
+from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.manifest import manifest_path, read_manifest
 
 _MANIFEST = ".manifest.json"
 
 
-def refuse_lost_replies(output: Path, ledger: Path) -> None:
+def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None:
     """Refuse to work on `output` where `ledger` lacks replies that it was made with.
 
     Args:
         output: whose name manifest and live record carry.
+        accept_lost: go on all the same.
 
     Raises:
         LostRepliesError: they would be asked and paid for again.
         MissingDataError: the ledger is damaged.
     """
+    if accept_lost:
+        return _forget_lost_batches(ledger)
     made = read_manifest(manifest_path(output)) or {}
     paid = _paid(output, made)
     if not ledger.is_file():
@@ -37,9 +42,16 @@ def refuse_lost_replies(output: Path, ledger: Path) -> None:
         for other, count in _paid_beside(output):
             raise _refusal(other, count, f"{ledger} is empty")
         return
+    file = LedgerFile(ledger)
+    if lost := _lost_batches(file):
+        raise LostRepliesError(
+            f"{ledger.with_name(BOOK_NAME)}: is missing, empty or older than the ledger: it lacks "
+            f"{len(lost):,} batches that were sent, whose questions would be sent, and paid for, "
+            "again, so nothing is asked. Restore it with its -wal file, or look at the provider "
+            "that no batch is on its way; --accept-lost-replies goes on without them"
+        )
     if not paid:
         return
-    file = LedgerFile(ledger)
     if not file.has_replies():
         raise _refusal(output, paid, f"{ledger} holds none")
     if made:
@@ -47,6 +59,19 @@ def refuse_lost_replies(output: Path, ledger: Path) -> None:
         for row in file.spent(output_id(output, made["config_fingerprint"])):
             if row["asked"] < paid:
                 raise _refusal(output, paid, f"{ledger} counts only {row['asked']:,} of them")
+
+
+def _forget_lost_batches(ledger: Path) -> None:
+    """Expect batches that the book has lost no more."""
+    if ledger.is_file() and ledger.stat().st_size and (lost := _lost_batches(LedgerFile(ledger))):
+        file = Ledger(ledger)
+        file.forget_sent(lost)
+        file.close()
+
+
+def _lost_batches(file: LedgerFile) -> set[str]:
+    sent = file.sent()
+    return sent - known_intents(file.path.with_name(BOOK_NAME)) if sent else sent
 
 
 def _paid(output: Path, made: Mapping[str, Any]) -> int:

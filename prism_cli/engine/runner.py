@@ -22,7 +22,7 @@ from prism_cli.engine.jobs import (
     read_lines,
 )
 from prism_cli.engine.live import LiveRecord, remove_live
-from prism_cli.engine.lost_replies import refuse_lost_replies
+from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Leftovers, Parts
 from prism_cli.engine.placed_rows import PlacedRow, straddling_queries, well_formed
@@ -178,8 +178,8 @@ class _Run:
         papers = self._papers(job)
         if self.finished(job, papers):
             return None
-        if not self.options.accept_lost_replies:
-            refuse_lost_replies(job.papers, ledger_path(job.home))
+        accept = self.options.accept_lost_replies
+        check_paid_replies(job.papers, ledger_path(job.home), accept_lost=accept)
         fresh = self.options.fresh
         papers.begin(self._answering(papers).next_sequence if fresh else None)
         self._leftovers.remove(job)

@@ -146,7 +146,9 @@ class BatchBook(DurableFile):
         """Nothing came of it: its keys are free."""
         with self._transaction():
             self._db.execute("DELETE FROM members WHERE intent = ?", (intent,))
-            self._db.execute("DELETE FROM intents WHERE id = ?", (intent,))
+            self._db.execute(
+                "UPDATE intents SET status = 'closed', answered = 0 WHERE id = ?", (intent,)
+            )
 
     def fetched(
         self, intent: str, replies: Iterable[tuple[bytes, int, bytes]], otherwise: str
@@ -230,6 +232,11 @@ class BatchBook(DurableFile):
                 self._db.execute("UPDATE intents SET sequence = created_ms")
                 self._db.execute("ALTER TABLE results RENAME COLUMN asked_ms TO sequence")
 
+    def intents(self) -> set[str]:
+        """The ids of all."""
+        with self._guarded():
+            return {row[0] for row in self._db.execute("SELECT id FROM intents")}
+
     def _turn(self, intent: str, status: str, batch: str = "") -> None:
         with self._guarded():
             self._db.execute(
@@ -246,6 +253,21 @@ class BatchBook(DurableFile):
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
                 yield from self._db.execute(f"{query}({','.join('?' * len(part))})", part)
+
+
+def known_intents(path: Path) -> set[str]:
+    """The intents that a book holds, also closed ones; none where there is no book.
+
+    Raises:
+        DamagedFileError: it cannot be read.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return set()
+    book = BatchBook(path)
+    try:
+        return book.intents()
+    finally:
+        book.close()
 
 
 def open_batches(path: Path) -> list[dict[str, Any]]:

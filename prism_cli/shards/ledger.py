@@ -2,7 +2,7 @@
 asked for again. Commits are durable (synchronous FULL), so a reply survives kill -9 and power cuts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS sequence (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     last INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS sent (intent TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spent (
     output TEXT PRIMARY KEY,
     asked INTEGER NOT NULL,
@@ -192,6 +193,18 @@ class Ledger(DurableFile):
                 else:
                     counts.conflicts += 1
             self._next(max((entry.sequence for entry in entries), default=0))
+
+    def note_sent(self, intents: Iterable[str]) -> None:
+        """Note batches that the book of batches knows of: a book without them has lost some."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO sent VALUES (?)", ((one,) for one in intents)
+            )
+
+    def forget_sent(self, intents: Iterable[str]) -> None:
+        """Expect these in no book any more."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM sent WHERE intent = ?", ((one,) for one in intents))
 
     def restore(self, entries: Sequence[Entry], *spent: Spent) -> None:
         """Take over what a damaged ledger held, in whatever order and as often as it comes; the

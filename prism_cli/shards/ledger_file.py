@@ -158,6 +158,13 @@ class LedgerFile:
         tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'replies'")
         return bool(tables and self._objects("SELECT 1 FROM replies LIMIT 1"))
 
+    def sent(self) -> set[str]:
+        """The batches that the book of batches must know of."""
+        tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'sent'")
+        return (
+            {row["intent"] for row in self._objects("SELECT intent FROM sent")} if tables else set()
+        )
+
     def is_whole(self) -> bool:
         """Whether sqlite finds nothing wrong, and no reply has changed since it was committed."""
         try:

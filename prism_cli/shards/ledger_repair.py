@@ -18,6 +18,7 @@ _GROUP_ROWS = 2000
 _ASIDE = ".damaged-"
 _BESIDE = ("", "-wal", "-shm")
 _OLDEST_COLUMNS = len(Entry._fields) - 1
+_INTENT_DIGITS = 32
 _SPENT_COLUMNS = (5, 6)
 
 
@@ -111,6 +112,8 @@ def _copy(source: Path, made: Path) -> int:
                 group.append(entry)
             elif spent is not None:
                 ledger.restore([], spent)
+            elif _is_intent(record):
+                ledger.note_sent(map(str, record))
             elif len(record) >= _OLDEST_COLUMNS and isinstance(record[0], bytes):
                 bad += 1
             if len(group) == _GROUP_ROWS:
@@ -138,6 +141,11 @@ def _entry(record: list[Value]) -> Entry | None:
     entry = entry._replace(value=record[1])  # type: ignore[arg-type]
     same = known is None or known == checksum(entry.key, entry.value, entry.refusal)
     return entry if same else None
+
+
+def _is_intent(record: list[Value]) -> bool:
+    """Whether it names a batch that was sent."""
+    return len(record) == 1 and isinstance(record[0], str) and len(record[0]) == _INTENT_DIGITS
 
 
 def _spent(record: list[Value]) -> Spent | None:

@@ -94,6 +94,44 @@ def test_a_fresh_batch_is_waited_for_whatever_the_clock_says(
     assert len(read_jsonl(OUT)) == 10
 
 
+BOOK = Path(".prism/batches.sqlite")
+
+
+def damage_book() -> None:
+    content = bytearray(BOOK.read_bytes())
+    content[4096:8192] = bytes(4096)
+    BOOK.write_bytes(content)
+
+
+LOSSES = {"missing": BOOK.unlink, "empty": lambda: BOOK.write_bytes(b""), "damaged": damage_book}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_batch_whose_book_is_lost_is_not_sent_again_unasked(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_jsonl(DATA, rows(10))
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        words = ("relabel", DATA, *ONE, "--provider-file", file)
+        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 60.0)
+        assert prism(*words, "--batch", "--max-seconds", "1").returncode == 7
+        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+        LOSSES[name]()
+        before = len(server.calls)
+        for more in (("--batch",), ()):
+            done = prism(*words, *more)
+            assert done.returncode == 3, done.stderr
+            assert "--accept-lost-replies" in done.stderr
+            assert len(server.calls) == before
+        if name == "damaged":
+            BOOK.rename("damaged.sqlite")
+        done = prism(*words, "--batch", "--accept-lost-replies")
+        assert done.returncode == 0, done.stderr
+        assert prism(*words, "--batch", "--overwrite").returncode == 0
+    assert len(read_jsonl(OUT)) == 10
+
+
 def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batching, "MAX_REQUESTS", 4)
     monkeypatch.setattr(batching, "_FREE_LINES", 3)

@@ -16,7 +16,7 @@ from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
-from prism_cli.engine.lost_replies import refuse_lost_replies
+from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError, UsageError
@@ -89,8 +89,7 @@ def evaluate(
             return EvalSummary(read_metrics(path), path, True)
         papers = _papers(path, sets, models, options)
         home = state_directory(path)
-        if not options.accept_lost_replies:
-            refuse_lost_replies(path, home / LEDGER_NAME)
+        check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
         answerer = Answerer("eval", lambda: Ledger(home / LEDGER_NAME), control)
         stack.callback(answerer.close)
         papers.begin(answerer.next_sequence if options.fresh else None)

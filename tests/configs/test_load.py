@@ -2,7 +2,7 @@
 
 import pkgutil
 import tempfile
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 import orjson
@@ -248,12 +248,11 @@ def test_no_setting_ends_in_another_error(text: str, key: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(), SIGNS, st.builds("model = {}\n[lora]\nr = {}".format, SIGNS, SIGNS)))
 def test_no_text_of_a_file_ends_in_another_error(text: str) -> None:
-    for read in (load, lambda file: load_providers(file)):
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "some.toml"
-            file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    for name, read in (("my.toml", load), ("my.toml", load_providers), ("prism.toml", load)):
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            Path(name).write_bytes(text.encode("utf-8", "surrogatepass"))
             with suppress(ConfigError):
-                read(str(file))
+                read(None if name == "prism.toml" else name)
 
 
 def test_a_recipe_may_hold_its_settings_in_a_table_of_the_stage(tmp_path: Path) -> None:

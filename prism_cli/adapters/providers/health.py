@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prism_cli.adapters.providers.replies import AgainError, UnreachableError
+from prism_cli.adapters.providers.replies import AgainError, UnreachableError, printable
 from prism_cli.errors import PrerequisiteError, ProviderError
 
 BREAKER_FAILURES = 10
@@ -37,7 +37,7 @@ class Health:
     """
 
     def __init__(self, name: str, concurrency: int, deadline_seconds: float) -> None:
-        self._name = name
+        self._name = printable(name)
         self._most = concurrency
         self._bears = float(concurrency)
         self._deadline = deadline_seconds

@@ -218,7 +218,11 @@ def _error_words(error: Any) -> str:
     return _plain(str(error))
 
 
+def printable(text: str) -> str:
+    """Foreign text on one line, without what would steer a terminal."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
 def _plain(text: str) -> str:
     """The beginning of a foreign text, fit for a terminal and a log."""
-    printable = "".join(one if one.isprintable() else " " for one in text[: 4 * _WORDS])
-    return " ".join(printable.split())[:_WORDS]
+    return printable(text[: 4 * _WORDS])[:_WORDS]

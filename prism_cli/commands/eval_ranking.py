@@ -51,7 +51,8 @@ def evaluate(
         str | None,
         typer.Option(
             help="bm25 (default), a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), "
-            "or a TREC run file ({dataset} stands for the set's name).",
+            "or a TREC run file ({dataset} stands for the set's name), read as trec_eval does: by "
+            "score, equal ones by falling document id.",
             show_default=False,
         ),
     ] = None,

@@ -62,7 +62,7 @@ def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
     [
         (["nowhere"], 3, "nowhere: no such folder; expected a BEIR folder"),
         ([str(MINI), "--split", "dev"], 3, "no split 'dev'; it has test, train"),
-        ([str(MINI), "--first-stage", "dense"], 3, "expected bm25 or a TREC run file"),
+        ([str(MINI), "--first-stage", "dense"], 3, "expected bm25, st:MODEL or a TREC run file"),
         ([str(MINI), str(MINI)], 2, "two sets of one name"),
         ([str(MINI), "--top-k", "0"], 2, "top-k"),
         ([str(MINI), "--sets", "fiqa"], 2, "name beir-qa"),

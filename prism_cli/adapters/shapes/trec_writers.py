@@ -1,6 +1,7 @@
 """Pair rows as TREC's files: a run and judgements."""
 
 from itertools import pairwise
+from math import inf
 from operator import itemgetter
 
 from prism_cli.adapters.shapes.base import LABEL_FIELDS, ShapeSettings, Writer
@@ -41,8 +42,8 @@ class RunWriter(Writer):
     def check(self, row: Row) -> str | None:
         """Ids without blanks, and a score."""
         _check_ids(row)
-        number_field(row, "rank", 1, float("inf"))
-        number_field(row, "logit", float("-inf"), float("inf"))
+        number_field(row, "rank", 1, inf)
+        number_field(row, "logit", -inf, inf)
         if self._score.of(row) is None:
             raise RowError(self._score.name, "expected a score; --score names another field")
         return None
@@ -94,12 +95,13 @@ class RunWriter(Writer):
         ranks = {row.get("rank") for row in rows} if own else set()
         if len(ranks - {None}) == len(rows):
             return sorted(rows, key=itemgetter("rank"))
-        by_logit = own and all(row.get("logit") is not None for row in rows)
+        by_logit = own and all("logit" in row for row in rows)
 
         def key(row: Row) -> tuple[float, float, float, str]:
             score = self._score.of(row) or 0.0
             rank = row.get("rank") if own else None
-            return row["logit"] if by_logit else score, score, -(rank or float("inf")), doc_id(row)
+            logit = row["logit"] if by_logit else score
+            return (-inf if logit is None else logit), score, -(rank or inf), doc_id(row)
 
         return sorted(rows, key=key, reverse=True)
 

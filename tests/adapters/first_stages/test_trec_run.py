@@ -39,7 +39,7 @@ def test_bad_line_is_told_with_its_place(run: Path, line: str, told: str) -> Non
 
 
 def test_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(MissingDataError, match="expected bm25 or a TREC run file"):
+    with pytest.raises(MissingDataError, match="expected bm25, st:MODEL or a TREC run file"):
         TrecRunFirstStage(tmp_path / "none")
 
 

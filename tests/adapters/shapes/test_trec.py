@@ -127,6 +127,8 @@ def test_run_holds_the_rerankers_order_where_scores_are_equal() -> None:
         del row["rank"]
         row["logit"] = logit
     assert [doc_id for doc_id, _ in written_run(rows[::-1])] == ["a", "d", "c", "b"]
+    blank = pair("z", score=0.0, logit=None)  # has no logit, and comes last
+    assert [doc_id for doc_id, _ in written_run([blank, *rows])] == ["a", "d", "c", "b", "z"]
     for row in rows:
         del row["logit"]
     assert [doc_id for doc_id, _ in written_run(rows)] == ["d", "c", "b", "a"]

@@ -11,6 +11,7 @@ from prism_cli.commands.collect_candidates import (
     lacks_judgements,
 )
 from prism_cli.commands.options import Paid, Qrels, with_common
+from prism_cli.reporting.visible import spelled
 
 if TYPE_CHECKING:
     from prism_cli.configs.collect import CollectConfig
@@ -325,4 +326,4 @@ def _mined(
 def _warn(line: str) -> None:
     import sys
 
-    print(f"prism: warning: {line}", file=sys.stderr, flush=True)
+    print(spelled(f"prism: warning: {line}"), file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ import typer
 from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
 from prism_cli.commands.options import Common, tell_report, with_common
+from prism_cli.reporting.visible import spelled
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def evaluate(
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(spelled(line), file=sys.stderr, flush=True)
 
 
 def _model_line(config: "EvalConfig", *, given: bool) -> str:

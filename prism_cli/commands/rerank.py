@@ -10,6 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.reporting.visible import spelled
 
 if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
@@ -176,7 +177,7 @@ def rerank(
         run_row_stage(RerankPromptsStage(prompter), sources, replace(common, output=output), config)
         return
     if not common.quiet:
-        print(f"prism: model {_origin(config, given=model is not None)}", file=sys.stderr)
+        print(spelled(f"prism: model {_origin(config, given=model is not None)}"), file=sys.stderr)
     loaded = wiring.reranker(
         config.model,
         device=config.device,
@@ -270,5 +271,5 @@ def _checked_canary(
     if told and strict:
         raise ModelError(f"{told}. Stopped because of --strict-model")
     if told:
-        print(f"prism: warning: {told}", file=sys.stderr)
+        print(spelled(f"prism: warning: {told}"), file=sys.stderr)
     return scores

@@ -10,6 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
+from prism_cli.reporting.visible import spelled
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
@@ -47,7 +48,7 @@ def run_row_stage(
     if not common.quiet:
         print_summary(summary, verbose=common.verbose, drawn=drawn)
         for line in closing() if closing else ():
-            print(line, file=sys.stderr)
+            print(spelled(line), file=sys.stderr)
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)
@@ -58,7 +59,7 @@ def run_row_stage(
 def leave_by(summary: "RunSummary") -> None:
     """Tell what was refused, and leave with the summary's exit code, unless all is well."""
     if summary.refused:
-        print(f"prism: error: {summary.refused}", file=sys.stderr)
+        print(spelled(f"prism: error: {summary.refused}"), file=sys.stderr)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
 

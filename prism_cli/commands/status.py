@@ -51,7 +51,7 @@ def status(
         told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
         print(", ".join([*told, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
     for batch in batches:
-        print(_batch(batch))
+        print(spelled(_batch(batch)))
 
 
 def _lines(one: "Standing") -> list[str]:

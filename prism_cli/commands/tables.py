@@ -39,7 +39,7 @@ def show_table(
     from rich.table import Table
     from rich.text import Text
 
-    heads = [spelled(name) for name in rows[0]]
+    title, heads = spelled(title), [spelled(name) for name in rows[0]]
     cells = [[spelled(_cell(row[name])) for name in rows[0]] for row in rows]
     right = [_is_number(value) for value in rows[0].values()]
     columns = list(zip(heads, *cells, strict=True))

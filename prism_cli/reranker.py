@@ -52,7 +52,8 @@ class Reranker:
         max_tokens: prompt tokens; longer documents are cut.
         batch_tokens: document tokens of a batch, padding included; None for what suits the device.
         max_new_tokens: the longest text that will be asked for; vllm reserves room for it.
-        warn: warn of a model that scores a plainly irrelevant document above a relevant one.
+        warn: warn of a model that does not score a plainly relevant document clearly above an
+            irrelevant one.
 
     Raises:
         ModelError: the model cannot be loaded, or is not fit to rerank.

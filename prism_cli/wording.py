@@ -44,6 +44,7 @@ _COUNTED = {
     "omitted_threshold": ("without, by its score", "without, by their scores"),
     "omitted_evidence_top": ("beyond --evidence-top", "beyond --evidence-top"),
     "omitted_max_evidence_tokens": ("beyond --max-evidence-tokens",) * 2,
+    "omitted_blank": ("of a blank document", "of blank documents"),
     "omitted_scattered": ("of a scattered query", "of scattered queries"),
     "tokens_written": ("token written", "tokens written"),
     "tokens_kept": ("token kept", "tokens kept"),

@@ -59,6 +59,15 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export.")
     ] = False,
+    strict_model: Annotated[
+        bool,
+        typer.Option(
+            "--strict-model",
+            help="Exit 3 and publish nothing where the model seems to have collapsed, or does not "
+            "score a known relevant pair clearly above an irrelevant one; else that is a warning, "
+            "here and in the card.",
+        ),
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="The summary as one JSON object on standard output.")
     ] = False,
@@ -87,7 +96,9 @@ def export(
         if not quiet:
             print(f"prism export: {text}", file=sys.stderr)
 
-    done = export_model(ExportRequest(model, output, say, dtype, quantize, profile, overwrite))
+    done = export_model(
+        ExportRequest(model, output, say, dtype, quantize, profile, overwrite, strict_model)
+    )
     if not quiet:
         _print_summary(done)
     if json:

@@ -119,7 +119,7 @@ def rerank(
         bool,
         typer.Option(
             "--strict-model",
-            help="Exit 3 where a known relevant pair does not beat an irrelevant one.",
+            help="Exit 3 where a known relevant pair does not clearly beat an irrelevant one.",
         ),
     ] = False,
     *,
@@ -261,7 +261,7 @@ def _origin(config: "RerankConfig", *, given: bool) -> str:
 def _checked_canary(
     scores: dict[str, float | bool], told: str | None, strict: bool
 ) -> dict[str, float | bool]:
-    """The canary's scores, after a warning where they are the wrong way round.
+    """The canary's scores, after a warning where they are the wrong way round or too near.
 
     Raises:
         ModelError: so, and `strict`.

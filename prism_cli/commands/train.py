@@ -10,7 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, with_common
-from prism_cli.wording import counted, listed
+from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.training.request import Bar
@@ -45,8 +45,17 @@ def train(
     model: Annotated[
         str | None, typer.Option(help="Base model: hub id, PATH or hf:smollm2, over the recipe's.")
     ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Epochs, over the recipe's; 0.5 is half of one.", show_default=False),
+    ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, help="Stop after N optimizer steps.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Stop after N optimizer steps, where the epochs do not end first: --epochs.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         str,
@@ -81,7 +90,7 @@ def train(
         TrainConfig,
         "train",
         recipe=common.recipe or size,
-        flags={"model": model, "max_steps": max_steps, "seed": common.seed},
+        flags={"model": model, "epochs": epochs, "max_steps": max_steps, "seed": common.seed},
         sets=common.sets,
     )
     check_model("base", config.model)
@@ -161,6 +170,8 @@ def _data(inputs: list[str]) -> list[str]:
 
 
 def _print_summary(done: dict[str, Any]) -> None:
+    from prism_cli.domain.dev_figures import figures_in_words
+
     counts, figures = done["counts"], done["figures"]
     lines = [
         f"{done['run']}: {counted(figures['steps'], 'step')}, {done['seconds']:.0f} s",
@@ -173,11 +184,17 @@ def _print_summary(done: dict[str, Any]) -> None:
         lines.append(
             f"{file}: kept clear of {clear or 'no evaluation set (prism split does that)'}"
         )
-    if figures.get("stopped_early"):
+    if ended := figures["plan"].get("ended_by_epochs"):
+        lines.append(ended)
+    if figures.get("stopped_by") == "stop_at_collapse":
+        lines.append("stopped early: stop_at_collapse measurements in a row told of a collapse")
+    elif figures.get("stopped_early"):
         best = figures["best"]["step"]
         lines.append(f"stopped early: no measurement after step {best} was better")
     for name in ("dev", "best"):
         if name in figures:
-            shown = listed(figures[name])
-            lines.append(f"{name}: {shown}")
+            lines.append(f"{name}: {figures_in_words(figures[name])}")
+    for name, folder in (("dev", "last"), ("best", "best")):
+        if told := figures.get(name, {}).get("collapsed"):
+            lines.append(f"warning: {done['run']}/{folder}: {told}")
     print("\n".join(lines), file=sys.stderr)

@@ -182,7 +182,7 @@ def reranker_identity(
 
 def canary(model: "Reranker") -> tuple[dict[str, float | bool], str | None]:
     """Scores of a known relevant and a known irrelevant pair, and a warning where they are the
-    wrong way round."""
+    wrong way round or too near."""
     from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 
     scores = canary_scores(model.runtime)

@@ -61,8 +61,10 @@ class TrainConfig(StageConfig):
     )
     gamma_point: float = Field(10.0, ge=0, description="Weight of the squared score error.")
     gamma_sft: float = Field(1.0, ge=0, description="Weight of the target's cross-entropy.")
-    epochs: float = Field(2.0, gt=0, description="Epochs; see max_steps.")
-    max_steps: int | None = Field(None, ge=1, description="Stop after N steps, over epochs.")
+    epochs: float = Field(2.0, gt=0, description="Epochs at the most; see max_steps.")
+    max_steps: int | None = Field(
+        None, ge=1, description="Steps at the most; whichever of epochs and max_steps ends first."
+    )
     rows_per_step: int = Field(16, ge=1, description="Rows of one optimizer step.")
     tokens_per_batch: int = Field(
         16_384, ge=1, description="Padded tokens that go through the model together."
@@ -102,6 +104,12 @@ class TrainConfig(StageConfig):
     )
     patience: int | None = Field(
         None, ge=1, description="Stop after N measurements in a row that are no new best."
+    )
+    stop_at_collapse: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after N measurements in a row by which the model has collapsed (it says "
+        "the same of all dev rows, or ranks them no better than chance); default: warn alone.",
     )
     lora: LoraSection = Field(
         default_factory=lambda: LoraSection(), description="Adapter settings."

@@ -48,6 +48,7 @@ def model_card(facts: Facts) -> str:
         "A reranker that says why: for a query and a document it gives a score, a verdict, and "
         "where the verdict is yes a one-sentence contribution and a self-contained evidence "
         f"passage (Prism-Reranker, arXiv 2604.23734). Exported by prism {__version__}.",
+        *(f"**Warning:** {plain(one)}." for one in figures["warnings"]),
         _facts(facts),
         usage_part(figures["architecture"], figures["max_tokens"], facts.encoder),
         _prompt(facts.encoder),

@@ -6,6 +6,7 @@ from typing import Any
 
 import tomlkit
 
+from prism_cli.domain.dev_figures import figures_in_words
 from prism_cli.exporting.markdown import block, code, plain, table
 from prism_cli.exporting.source import Source
 
@@ -47,7 +48,7 @@ def _parts(source: Source, manifest: Mapping[str, Any]) -> Iterator[str]:
         if figures.get(name):
             what = "Dev rows at the end" if name == "dev" else "Dev rows at the best step"
             chosen = " (these weights)" if source.path.name == _FOLDER[name] else ""
-            yield f"{what}{chosen}: {_figures(figures[name])}."
+            yield f"{what}{chosen}: {plain(figures_in_words(figures[name]))}."
     yield "The settings:"
     yield block(tomlkit.dumps(_settings(manifest["config"])).strip(), "toml")
 
@@ -55,8 +56,12 @@ def _parts(source: Source, manifest: Mapping[str, Any]) -> Iterator[str]:
 _FOLDER = {"dev": "last", "best": "best"}
 
 
-def _figures(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{plain(name)} {value:.4g}" for name, value in values.items())
+def collapsed(source: Source) -> str | None:
+    """Why these weights may have collapsed, by the run that trained them."""
+    figures = source.manifest["figures"] if source.manifest else {}
+    own = next((name for name, folder in _FOLDER.items() if folder == source.path.name), "")
+    told = (figures.get(own) or {}).get("collapsed")
+    return f"dev rows: {told}" if told else None
 
 
 def _clear(said: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from prism_cli.adapters.runtimes.canary import canary_of, canary_warning
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker
+from prism_cli.domain.dev_figures import collapse
 from prism_cli.errors import ModelError
 from prism_cli.exporting.pairs import compared_pairs
 from prism_cli.modeling.encode import PromptEncoder
@@ -48,6 +50,24 @@ def logits_of(loaded: LoadedModel, spec: str) -> list[float]:
         for query, documents in compared_pairs()
         for logit in runtime.logits([(query, document) for document in documents])
     ]
+
+
+def collapse_of(logits: Sequence[float]) -> str | None:
+    """Why a model that gave these logits of the compared pairs knows no relevance; None where it
+    does: of each query the first document is relevant, the second is not.
+
+    Args:
+        logits: as `logits_of` gives them; the canary comes first.
+    """
+    canary = canary_warning("the exported model", canary_of(*logits[:2]))
+    if canary is not None:
+        return canary
+    relevant = [place % 2 == 0 for place in range(len(logits))]
+    yes = [one for one, known in zip(logits, relevant, strict=True) if known]
+    no = [one for one, known in zip(logits, relevant, strict=True) if not known]
+    wins = sum((one > other) + (one == other) / 2 for one in yes for other in no)
+    found = collapse(logits, relevant, wins / (len(yes) * len(no)))
+    return None if found is None else f"bundled questions with passages: {found}"
 
 
 def compare(folder: Path, encoder: PromptEncoder, expected: Sequence[float], kind: str) -> Shift:

@@ -17,6 +17,7 @@ class ExportRequest:
         quantize: a key of quantizing's METHODS, or None.
         profile: name of the prompt profile, over what the model's directory says.
         overwrite: replace an earlier export.
+        strict: refuse a model that is warned of.
         say: tells the person at the terminal one line.
     """
 
@@ -27,3 +28,4 @@ class ExportRequest:
     quantize: str | None = None
     profile: str | None = None
     overwrite: bool = False
+    strict: bool = False

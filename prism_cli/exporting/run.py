@@ -11,13 +11,15 @@ DIR/
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prism_cli.errors import StorageError
+from prism_cli.errors import ModelError, StorageError
 from prism_cli.exporting.card import Facts, model_card
-from prism_cli.exporting.comparing import Shift, compare, logits_of
+from prism_cli.exporting.card_training import collapsed
+from prism_cli.exporting.comparing import Shift, collapse_of, compare, logits_of
 from prism_cli.exporting.evaluations import Evaluation, find_evaluations
 from prism_cli.exporting.layout import save_tokenizer, write_modules
 from prism_cli.exporting.papers import CARD, MANIFEST, Papers, look_at, output_of, write_sums
@@ -59,6 +61,7 @@ def export(request: ExportRequest) -> dict[str, Any]:
         )
         if papers.finished is not None:
             request.say(f"{output}: finished before; nothing to do")
+            _warn(request, papers.finished["figures"].get("warnings", []))
             return _summary(output, papers.finished) | {"finished_before": True}
         work = _Export(request, source, encoder, evaluations, output, dtype)
         with storing(output, "nothing was published"):
@@ -68,6 +71,21 @@ def export(request: ExportRequest) -> dict[str, Any]:
 
 def _told(request: ExportRequest, dtype: str) -> str:
     return f"{dtype}, as the base is stored" if request.dtype == "auto" else dtype
+
+
+def _warn(request: ExportRequest, warnings: Sequence[str]) -> None:
+    """Tell of a model that is fit for nothing.
+
+    Raises:
+        ModelError: with `strict`.
+    """
+    if warnings and request.strict:
+        raise ModelError(
+            f"{request.spec}: {'; '.join(warnings)}. Nothing was published, because of "
+            "--strict-model"
+        )
+    for one in warnings:
+        request.say(f"warning: {one}")
 
 
 def _summary(output: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +138,9 @@ class _Export:
         loaded = load_merged(self._request.spec, self._request.profile)
         say(f"{weights_bytes(loaded.model) / 1e9:.1f} GB of memory for the weights")
         expected = logits_of(loaded, self._request.spec)
+        warnings = [collapsed(source), collapse_of(expected)]
+        told = [one for one in warnings if one is not None]
+        _warn(self._request, told)
         cast(loaded.model, self._request.dtype, source.base)
         self._check_room(weights_bytes(loaded.model))
         save_model(loaded.model, self._encoder, folder)
@@ -129,6 +150,7 @@ class _Export:
             "architecture": type(loaded.model).__name__,
             "max_tokens": max_tokens,
             "parameters": sum(one.numel() for one in loaded.model.parameters()),
+            "warnings": told,
         }
 
     def _check_room(self, weights: int) -> None:

@@ -20,6 +20,7 @@ import orjson
 from datasets.arrow_writer import ArrowWriter
 from numpy.typing import NDArray
 
+from prism_cli.domain.contradictions import pair_key
 from prism_cli.domain.mixture import Pools
 from prism_cli.domain.objectives import Lesson, lesson
 from prism_cli.errors import MissingDataError, RowError
@@ -33,7 +34,7 @@ from prism_cli.shards.writer import PartFile, part_path, sweep_folder, whole_fil
 
 _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000
-_FORMAT = 1
+_FORMAT = 2
 COLUMNS = datasets.Features(
     {
         "prompt": datasets.List(datasets.Value("int32")),
@@ -44,6 +45,7 @@ COLUMNS = datasets.Features(
         "sft": datasets.Value("bool"),
         "query_id": datasets.Value("string"),
         "place": datasets.Value("string"),
+        "pair": datasets.Value("int64"),  # equal for equal pairs
     }
 )
 
@@ -237,6 +239,7 @@ class _Reading:
                 "sft": found.sft,
                 "query_id": query_id(row),
                 "place": str(ref),
+                "pair": int.from_bytes(pair_key(row)[:8], signed=True),
             }
             yield record, prompt.truncated
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from prism_cli.configs.train import SELECTABLE, Select
+from prism_cli.domain.dev_figures import auc_interval, collapse, random_ndcg
 from prism_cli.domain.metrics import mean, per_query
 from prism_cli.domain.scoring import sigmoid
 from prism_cli.errors import ModelError
@@ -25,13 +26,17 @@ def dev_metrics(
     tokens_per_batch: int,
     device: torch.device,
     stopping: Callable[[], bool] = lambda: False,
-) -> dict[str, float] | None:
+) -> dict[str, Any] | None:
     """Figures over the dev rows; those that the rows cannot give are left out.
 
     rows: how many.
 
+    baseline: what a model that knows nothing would get, for those that follow.
+
+    collapsed: only where the model may have: why, in a sentence (`domain/dev_figures.py`).
+
     score_mse: mean of (score - teacher_score)^2 over rows with a teacher score.
-    verdict_accuracy, auc: over rows with a verdict; auc where both verdicts occur.
+    verdict_accuracy, auc: over rows with a verdict; auc, with auc_interval, where both occur.
     nDCG@10: mean over queries with a yes, verdict yes as relevance.
 
     target_loss: mean over rows with a target of the mean cross-entropy of its tokens, in nats.
@@ -68,37 +73,48 @@ def dev_metrics(
     return _figures(logits, losses, rows)
 
 
-def selected_by(metrics: Mapping[str, float], select: Select) -> Select:
+def selected_by(metrics: Mapping[str, Any], select: Select) -> Select:
     """The figure that decides: `select`, else the first of SELECTABLE that `metrics` has."""
     return next((name for name in (select, *SELECTABLE) if name in metrics), select)
 
 
-def selection_value(metrics: Mapping[str, float], select: Select) -> float:
+def selection_value(metrics: Mapping[str, Any], select: Select) -> float:
     """What the best model has most of; errors and losses count negative."""
     name = selected_by(metrics, select)
-    value = metrics.get(name, 0.0)
+    value = float(metrics.get(name, 0.0))
     return -value if name in ("score_mse", "target_loss") else value
 
 
-def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) -> dict[str, float]:
+def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) -> dict[str, Any]:
     teacher = rows.column("teacher_score").astype(float)
     verdict = rows.column("verdict")
-    figures: dict[str, float] = {"rows": len(logits)}
+    figures: dict[str, Any] = {"rows": len(logits)}
+    baseline: dict[str, float] = {}
+    collapsed = None
     scored = ~np.isnan(teacher)
     if scored.any():
         score = np.array([sigmoid(logit) for logit in logits[scored].tolist()])
         figures["score_mse"] = float(np.mean((score - teacher[scored]) ** 2))
+        baseline["score_mse"] = float(np.var(teacher[scored]))
     judged = verdict >= 0
     if judged.any():
-        says_yes = logits[judged] > 0
-        figures["verdict_accuracy"] = float(np.mean(says_yes == (verdict[judged] == 1)))
-        auc = area_under_curve(logits[judged], verdict[judged] == 1)
+        relevant = verdict[judged] == 1
+        yes, no = int(relevant.sum()), int((~relevant).sum())
+        figures["verdict_accuracy"] = float(np.mean((logits[judged] > 0) == relevant))
+        baseline["verdict_accuracy"] = max(yes, no) / len(relevant)
+        auc = area_under_curve(logits[judged], relevant)
         if not isnan(auc):
             figures["auc"] = auc
-            figures["nDCG@10"] = _ndcg(logits, verdict, rows.column("query_id"))
+            figures["auc_interval"] = list(auc_interval(auc, yes, no))
+            baseline["auc"] = 0.5
+            query_ids = rows.column("query_id")
+            figures["nDCG@10"] = _ndcg(logits, verdict, query_ids)
+            baseline["nDCG@10"] = random_ndcg(_grades(verdict, query_ids))
+            collapsed = collapse(logits[judged].tolist(), relevant.tolist(), auc)
     if (has_target := ~np.isnan(losses)).any():
         figures["target_loss"] = float(np.mean(losses[has_target]))
-    return figures
+    figures |= {"baseline": baseline} if baseline else {}
+    return figures | ({"collapsed": collapsed} if collapsed else {})
 
 
 def area_under_curve(scores: NDArray[Any], relevant: NDArray[Any]) -> float:
@@ -113,6 +129,14 @@ def area_under_curve(scores: NDArray[Any], relevant: NDArray[Any]) -> float:
     if not yes or not no:
         return float("nan")
     return float((rankdata(scores)[relevant].sum() - yes * (yes + 1) / 2) / (yes * no))
+
+
+def _grades(verdict: NDArray[Any], query_ids: NDArray[Any]) -> list[list[int]]:
+    grades: dict[str, list[int]] = {}
+    for query, label in zip(query_ids, verdict.tolist(), strict=True):
+        if label >= 0:
+            grades.setdefault(query, []).append(label)
+    return list(grades.values())
 
 
 def _ndcg(logits: NDArray[Any], verdict: NDArray[Any], query_ids: NDArray[Any]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from prism_cli.domain.dev_figures import KNOWS_NOTHING
 from prism_cli.modeling.storing import storing
 from prism_cli.shards.writer import whole_file
 from prism_cli.training.meter import TIMED
@@ -73,6 +74,12 @@ class Journal:
         """How often the dev rows were measured after a later step."""
         return len({line["step"] for line in self._lines if "rows" in line and line["step"] > step})
 
+    def collapsed_in_a_row(self) -> int:
+        """How many of the last measurements, one behind another, tell of a collapse."""
+        told = {line["step"]: "collapsed" in line for line in self._lines if "rows" in line}
+        steps = sorted(told, reverse=True)
+        return next((at for at, step in enumerate(steps) if not told[step]), len(steps))
+
     def draw(self) -> None:
         """Write curves.svg and speed.svg, with those panels that have a curve to show."""
         self._draw(CURVES, _CURVES)
@@ -94,6 +101,9 @@ class Journal:
         ]
         if not panels:
             return
+        baseline: dict[str, float] = next(
+            (one["baseline"] for one in reversed(lines) if "baseline" in one), {}
+        )
         rows = -(-len(panels) // 2)
         figure, axes = pyplot.subplots(rows, 2, figsize=(11, 2.6 * rows), squeeze=False)
         for axis, (names, title) in zip(axes.flat, panels, strict=False):
@@ -101,7 +111,12 @@ class Journal:
                 scale = 2**-30 if name == "peak_memory_bytes" else 1
                 points = [(line["step"], line[name] * scale) for line in lines if name in line]
                 if points:
-                    axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=".")
+                    words = name.replace("_", " ")
+                    (curve,) = axis.plot(*zip(*points, strict=True), label=words, marker=".")
+                    if name in baseline:
+                        words = f"{words}: {KNOWS_NOTHING[name]}"
+                        colour = curve.get_color()
+                        axis.axhline(baseline[name], color=colour, linestyle=":", label=words)
             axis.set_title(title, loc="left", fontsize=10)
             axis.set_xlabel("step", fontsize=8)
             axis.tick_params(labelsize=8)
@@ -109,7 +124,7 @@ class Journal:
             if not {"tokens_per_second", "peak_memory_bytes"}.isdisjoint(names):
                 axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
-            if len(names) > 1:
+            if len(axis.lines) > 1:
                 axis.legend(fontsize=8, frameon=False)
         for axis in axes.flat[len(panels) :]:
             axis.remove()

@@ -30,6 +30,8 @@ SCRATCH = ("checkpoints", "tokens", ".staging")
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _BOOKKEEPING = ("save_steps", "keep_checkpoints", "log_steps")
 """Settings that change nothing of the weights: a resumed run may have others."""
+_NEWER = ("stop_at_collapse",)
+"""Settings, None by default, that manifests of earlier versions lack."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def _same_run(run: Path, previous: dict[str, Any] | None, now: Manifest) -> bool
     """Whether the same run is finished; False where it is the same and unfinished."""
     if previous is not None:
         kept = {name: now.config[name] for name in _BOOKKEEPING}
-        previous = {**previous, "config": {**previous["config"], **kept}}
+        newer = dict.fromkeys(_NEWER)
+        previous = {**previous, "config": {**newer, **previous["config"], **kept}}
     finished = is_finished(run, previous, now, lambda _path, _size: "")
     assert previous is not None
     for what, before, after in (

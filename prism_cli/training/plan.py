@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prism_cli.configs.train import TrainConfig
+from prism_cli.domain.contradictions import NAMED
 from prism_cli.domain.mixture import Draws, draw_rows, epoch_draws, step_count
 from prism_cli.errors import UsageError
 from prism_cli.training.arguments import warmup_steps
@@ -40,7 +41,8 @@ def make_plan(
     truncated, truncated_share), `dev_rows`, `lengths` (histogram over rows of prompt and target
     tokens, mean, median, longest), `draws` (all, from_sft), `steps`, `warmup_steps`, `tokens` (that
     go through the model, over all draws), `largest_pass` (a bound on its tokens) and
-    `memory_bytes` (`training/memory.py`).
+    `memory_bytes` (`training/memory.py`); where it is so `ended_by_epochs` (why there are fewer
+    steps than max_steps) and `contradictions` (pairs that stand with yes and with no).
 
     Args:
         device: a type, such as cpu or cuda.
@@ -54,11 +56,9 @@ def make_plan(
             f"rows_per_step = {config.rows_per_step}: expected at least one row for each of "
             f"the {processes} processes"
         )
-    steps = step_count(
-        epoch_draws(rows.pools, config.sft_ratio, config.mixture),
-        config.epochs,
-        config.rows_per_step,
-    )
+    epoch = epoch_draws(rows.pools, config.sft_ratio, config.mixture)
+    steps = step_count(epoch, config.epochs, config.rows_per_step)
+    ended = _ended_by_epochs(config, epoch, steps)
     if config.max_steps is not None:
         steps = min(steps, config.max_steps)
     draws = draw_rows(
@@ -93,7 +93,60 @@ def make_plan(
         "largest_pass": largest.tokens,
         "memory_bytes": memory_estimate(config, largest, device),
     }
-    return Plan(steps, draws, figures, _notes(config, rows, dev, steps))
+    figures |= {"ended_by_epochs": ended} if ended else {}
+    notes = [ended] if ended else []
+    if contradictions := _contradictions(rows):
+        figures["contradictions"] = contradictions
+        notes.append(_told(contradictions))
+    return Plan(steps, draws, figures, notes + _notes(config, rows, dev, steps))
+
+
+def _ended_by_epochs(config: TrainConfig, epoch: int, steps: int) -> str | None:
+    """Why there are fewer steps than max_steps."""
+    if config.max_steps is None or steps >= config.max_steps:
+        return None
+    needed = -(-config.max_steps * config.rows_per_step // epoch)
+    return (
+        f"{steps} steps instead of max_steps = {config.max_steps}: epochs = {config.epochs:g} of "
+        f"{epoch:,} draws, {config.rows_per_step} a step, end first; --epochs {needed} is enough "
+        "for all of them"
+    )
+
+
+def _contradictions(rows: TokenizedRows) -> dict[str, Any] | None:
+    """Pairs that stand in several rows with opposite answers; None where there are none.
+
+    Returns:
+        `pairs`, `rows` (how many), and `first`: places and answers of the first NAMED pairs.
+    """
+    pair, verdict = rows.column("pair"), rows.column("verdict")
+    yes = np.where(verdict >= 0, verdict == 1, rows.column("teacher_score") > 0.5)
+    _, number = np.unique(pair, return_inverse=True)
+    says_yes, says = np.bincount(number, weights=yes), np.bincount(number)
+    both = (says_yes > 0) & (says_yes < says)
+    if not both.any():
+        return None
+    concerned = np.flatnonzero(both[number])
+    named: dict[int, list[str]] = {}
+    for row in concerned.tolist():
+        key = int(number[row])
+        if key in named or len(named) < NAMED:
+            named.setdefault(key, []).append(
+                f"{rows.table[row]['place']} ({'yes' if yes[row] else 'no'})"
+            )
+    return {
+        "pairs": int(both.sum()),
+        "rows": len(concerned),
+        "first": [" and ".join(places[:NAMED]) for places in named.values()],
+    }
+
+
+def _told(found: dict[str, Any]) -> str:
+    return (
+        f"{found['pairs']:,} pairs contradict themselves: the same query and document with yes and "
+        f"with no, in {found['rows']:,} rows, such as {'; '.join(found['first'])}. Training learns "
+        "both answers; settle them or take them out"
+    )
 
 
 def _notes(

@@ -216,16 +216,28 @@ class _Run:
             figures |= {"dev": dev, "best": self._best, "best_by": selected_by(dev, config.select)}
         if done < total:
             figures["stopped_early"] = True
+            figures["stopped_by"] = self._why_enough()
         return figures
 
     def _enough(self) -> bool:
-        """Whether `patience` measurements since the best one were no better."""
-        patience, best, journal = self._request.config.patience, self._best, self._journal
-        if patience is None or best is None:
+        """Whether the run ends before its last step."""
+        config = self._request.config
+        if self._best is None or config.patience is config.stop_at_collapse is None:
             return False
-        return self._team.agree(
-            lambda: journal is not None and journal.measured_after(best["step"]) >= patience
-        )
+        return self._team.agree(lambda: self._why_enough() is not None)
+
+    def _why_enough(self) -> str | None:
+        """The setting by which the run ends: `patience` measurements since the best one were no
+        better, or the last `stop_at_collapse` told of a collapse."""
+        config, best, journal = self._request.config, self._best, self._journal
+        if journal is None or best is None:
+            return None
+        most = config.stop_at_collapse
+        if most is not None and journal.collapsed_in_a_row() >= most:
+            return "stop_at_collapse"
+        if config.patience is not None and journal.measured_after(best["step"]) >= config.patience:
+            return "patience"
+        return None
 
     def _note(self, step: int, figures: dict[str, Any]) -> None:
         if self._journal:
@@ -254,6 +266,8 @@ class _Run:
             )
         if metrics is None:
             return
+        if "collapsed" in metrics:
+            self._request.say(f"warning: step {step}: {metrics['collapsed']}")
         select = config.select
         if self._best is None and (name := selected_by(metrics, select)) != select:
             self._request.say(f'select = "{select}": the dev rows cannot give it; {name} decides')

@@ -17,6 +17,7 @@ from sentence_transformers import CrossEncoder
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.prompting import PRISM
 from prism_cli.exporting import papers, quantizing, run
+from prism_cli.exporting.comparing import collapse_of
 from prism_cli.modeling.loading import load_model, model_fingerprint
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.shards import whole_folder
@@ -290,3 +291,67 @@ def test_quantized_weights_are_small_and_near(llama: Path, tmp_path: Path) -> No
     assert found.tolist() == pytest.approx(ours, abs=1e-2)
     refused(prism("export", "out", "-o", "again"), 3, "its weights are quantised")
     assert "int8" in Path("out/README.md").read_text()
+
+
+def test_a_model_that_knows_no_relevance_is_warned_of_or_refused(
+    exported: Callable[[str], Exported], llama: Path, tmp_path: Path
+) -> None:
+    folder, said = exported("llama")
+    (warning,) = said["warnings"]
+    assert "a known relevant pair scores" in warning
+    text = (folder / "README.md").read_text()
+    assert text.count("**Warning:** ") == 1
+    assert "Its scores may mean nothing." in text
+    strict = prism("export", llama, "-o", tmp_path / "strict", "--strict-model")
+    refused(strict, 3, "a known relevant pair scores", "because of --strict-model")
+    assert not (tmp_path / "strict").exists()
+    again = prism("export", llama, "-o", folder)
+    assert again.returncode == 0
+    assert "finished before" in again.stderr
+    assert "prism export: warning: the exported model: a known relevant" in again.stderr
+
+
+def test_the_card_and_the_terminal_repeat_what_the_run_told_of_a_collapse(
+    llama: Path, tmp_path: Path
+) -> None:
+    folder = trained(tmp_path / "run", llama)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    told = "the model may have collapsed: of 8 rows, 4 of them yes, it says no to all of them"
+    manifest["figures"]["best"]["collapsed"] = told
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = prism("export", folder)
+    assert done.returncode == 0, done.stderr
+    assert f"prism export: warning: dev rows: {told}" in done.stderr
+    assert f"**Warning:** dev rows: {told}" in (folder / "export" / "README.md").read_text()
+
+
+def test_equal_exports_are_equal_files(
+    exported: Callable[[str], Exported], llama: Path, tmp_path: Path
+) -> None:
+    first, _ = exported("llama")
+    second = tmp_path / "second"
+    assert prism("export", llama, "-o", second).returncode == 0
+    inside = {str(one.relative_to(first)) for one in first.rglob("*") if one.is_file()}
+    assert inside == {str(one.relative_to(second)) for one in second.rglob("*") if one.is_file()}
+    for name in inside - {"manifest.json", "SHA256SUMS"}:
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    papers = [json.loads((folder / "manifest.json").read_text()) for folder in (first, second)]
+    for one in papers:
+        del one["attempt"], one["seconds"]
+    assert papers[0] == papers[1]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "told"),
+    [
+        (3.0, -3.0, None),
+        (-2.0, -9.0, "it says no to all of them"),
+        (-9.2, -9.21, "a known relevant pair scores 0.0001, an irrelevant one 0.0001"),
+        (0.0, 1.0, "another prompt profile"),
+    ],
+)
+def test_what_the_compared_pairs_tell_of_a_model(
+    own: float, other: float, told: str | None
+) -> None:
+    found = collapse_of([own, other] * 17)
+    assert found is None if told is None else found is not None and told in found

@@ -16,5 +16,6 @@ def rows_on_disk(count: int) -> TokenizedRows:
         "sft": [number % 2 == 1 for number in range(count)],
         "query_id": [f"q{number // 3}" for number in range(count)],
         "place": [f"rows.jsonl:{number}" for number in range(count)],
+        "pair": list(range(count)),
     }
     return TokenizedRows(datasets.Dataset.from_dict(records, features=COLUMNS), {"rows": count})

@@ -58,11 +58,12 @@ def dev_rows(
         "sft": [bool(targets and targets[number]) for number in range(count)],
         "query_id": list(queries),
         "place": [f"dev.jsonl:{number + 1}" for number in range(count)],
+        "pair": list(range(count)),
     }
     return TokenizedRows(datasets.Dataset.from_dict(records, features=COLUMNS), {})
 
 
-def measured(forward: Scripted, rows: TokenizedRows, **more: Any) -> dict[str, float] | None:
+def measured(forward: Scripted, rows: TokenizedRows, **more: Any) -> dict[str, Any] | None:
     return dev_metrics(forward, rows, 12, torch.device("cpu"), **more)  # type: ignore[arg-type]
 
 
@@ -87,6 +88,17 @@ def test_figures_worked_by_hand() -> None:
     # Pairs of yes (1.0, 0.0) and no (2.0, -1.0, -2.0, 1.0): 2 wins and a tie, 2 wins, of 8.
     assert figures.pop("auc") == pytest.approx(4.5 / 8)
     assert figures.pop("nDCG@10") == pytest.approx((1 / math.log2(3) + 1) / 2)
+    # Teacher .5, .5, 1; four of six say no; a random place of one yes in three, and in two.
+    second, third = 1 / math.log2(3), 1 / 2
+    assert figures.pop("baseline") == {
+        "score_mse": pytest.approx(1 / 18),
+        "verdict_accuracy": pytest.approx(4 / 6),
+        "auc": 0.5,
+        "nDCG@10": pytest.approx(((1 + second + third) / 3 + (1 + second) / 2) / 2),
+    }
+    low, high = figures.pop("auc_interval")
+    assert 0 < low < 4.5 / 8 < high <= 1
+    assert "its AUC of 0.562" in figures.pop("collapsed")
     assert figures == {"rows": 7}
 
 
@@ -100,9 +112,13 @@ def test_the_target_loss_is_that_of_rows_with_a_target() -> None:
 
 def test_what_the_rows_cannot_give_is_left_out() -> None:
     scored = measured(Scripted([0.0, 0.0]), dev_rows([-1, -1], [0.5, 0.0], ["a", "a"]))
-    assert scored == {"rows": 2, "score_mse": pytest.approx(0.125)}
+    assert scored == {
+        "rows": 2, "score_mse": pytest.approx(0.125), "baseline": {"score_mse": 0.0625}
+    }  # fmt: skip
     one_sided = measured(Scripted([1.0, -1.0]), dev_rows([1, 1], [None, None], ["a", "a"]))
-    assert one_sided == {"rows": 2, "verdict_accuracy": 0.5}
+    assert one_sided == {
+        "rows": 2, "verdict_accuracy": 0.5, "baseline": {"verdict_accuracy": 1.0}
+    }  # fmt: skip
 
 
 def test_every_row_is_scored_once_without_dropout_and_the_mode_is_put_back() -> None:

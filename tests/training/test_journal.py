@@ -97,3 +97,26 @@ def test_a_line_that_the_disk_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").mkdir()
     with pytest.raises(StorageError, match=r"log\.jsonl: cannot be written"):
         journal.add(1, {"loss": 1.0})
+
+
+def test_collapsed_measurements_are_counted_from_the_last_one_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    assert journal.collapsed_in_a_row() == 0
+    for step, more in enumerate([{"collapsed": "x"}, {}, {"collapsed": "x"}, {"collapsed": "y"}]):
+        journal.add(step, {"rows": 8, **more})
+        journal.add(step, {"loss": 1.0})
+    assert journal.collapsed_in_a_row() == 2
+    assert Journal(tmp_path, 1).collapsed_in_a_row() == 0
+    assert Journal(tmp_path, 0).collapsed_in_a_row() == 1
+
+
+def test_what_knows_nothing_is_drawn_beside_the_curves(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 0)
+    for step in (1, 2):
+        journal.add(step, {"rows": 8, "score_mse": 0.1})
+    journal.draw()
+    alone = (tmp_path / "curves.svg").read_bytes()
+    for step in (1, 2):
+        journal.add(step, {"rows": 8, "score_mse": 0.1, "baseline": {"score_mse": 0.2}})
+    journal.draw()
+    assert (tmp_path / "curves.svg").read_bytes() != alone

@@ -1,5 +1,6 @@
 """The plan before the first step, against numbers worked by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def table() -> TokenizedRows:
         "pointwise": [True] * 8,
         "sft": [number % 2 == 0 for number in range(1, 9)],
         "query_id": ["q"] * 8,
-        "place": ["a:1"] * 8,
+        "place": [f"a:{number}" for number in range(1, 9)],
+        "pair": [1, 2, 3, 4, 5, 6, 7, 8],
     }
     counts = {
         "rows": 8, "pointwise": 8, "sft": 4, "both": 4, "truncated": 2, "rejected": 1,
@@ -85,6 +87,45 @@ def test_what_a_person_should_know(tiny_model: Path) -> None:
     assert note == "patience = 2 is void without --dev"
     with pytest.raises(UsageError, match="at least one row for each of the 3 processes"):
         make_plan(settings(tiny_model, rows_per_step=2), table(), None, 3, "cpu")
+
+
+def test_why_there_are_fewer_steps_than_asked_for_is_told(tiny_model: Path) -> None:
+    plan = planned(tiny_model, epochs=1, rows_per_step=2, max_steps=20)
+    (note,) = plan.notes
+    assert note == plan.figures["ended_by_epochs"]
+    assert note == (
+        "2 steps instead of max_steps = 20: epochs = 1 of 4 draws, 2 a step, end first; "
+        "--epochs 10 is enough for all of them"
+    )
+    enough = planned(tiny_model, epochs=10, rows_per_step=2, max_steps=20)
+    assert (enough.steps, enough.notes) == (20, [])
+    assert planned(tiny_model, epochs=1, rows_per_step=2, max_steps=2).notes == []
+
+
+def test_pairs_with_two_answers_are_counted_and_named(tiny_model: Path) -> None:
+    """Rows 1 and 3 by verdict, 4 and 6 by score, 5 by its verdict against 2's score; 7 and 8 say
+    the same."""
+    change = {
+        "pair": [1, 2, 1, 4, 2, 4, 7, 7],
+        "verdict": [1, -1, 0, -1, 1, -1, 1, 1],
+        "teacher_score": [None, 0.5, 0.9, 0.51, 0.1, 0.5, 0.1, 0.9],
+    }
+    rows = table()
+    for name, values in change.items():
+        kind = COLUMNS[name]
+        column = datasets.Dataset.from_dict(
+            {name: values}, features=datasets.Features({name: kind})
+        )
+        plain = rows.table.remove_columns(name)
+        rows = replace(rows, table=datasets.concatenate_datasets([plain, column], axis=1))
+    plan = make_plan(settings(tiny_model, rows_per_step=2), rows, None, 1, "cpu")
+    assert plan.figures["contradictions"] == {
+        "pairs": 3, "rows": 6, "first": ["a:1 (yes) and a:3 (no)", "a:2 (no) and a:5 (yes)",
+                                         "a:4 (yes) and a:6 (no)"],
+    }  # fmt: skip
+    (note,) = plan.notes
+    assert "3 pairs contradict themselves" in note
+    assert "such as a:1 (yes) and a:3 (no); a:2" in note
 
 
 def test_the_memory_of_what_is_trained(tiny_model: Path) -> None:

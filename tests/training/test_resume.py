@@ -96,7 +96,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> d
 def test_equal_runs_are_equal_files(
     undisturbed: dict[str, Any], tmp_path: Path, tiny_model: Path
 ) -> None:
-    """Another process has another order of sets."""
     toy = make_toy(tmp_path, tiny_model)
     child = toy.child(*dev(toy))
     assert child.end() == 0, child.said

@@ -45,6 +45,8 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
             "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "prism.json",
         } <= inside  # fmt: skip
         assert "README.md" not in inside
+        adapter = orjson.loads((run / name / "adapter_config.json").read_bytes())
+        assert adapter["target_modules"] == ["down_proj", "q_proj", "v_proj"], "sets have no order"
         note = orjson.loads((run / name / "prism.json").read_bytes())
         assert note["profile"] == "prism-no-think"
         assert note["base"] == str(toy.model)
@@ -452,3 +454,66 @@ def test_best_survives_a_kill_between_two_renames(toy: Toy) -> None:
     (toy.run / "best").rename(toy.run / ".best.old")
     assert publish.published_figures(toy.run, "best") == best
     assert (toy.run / "best" / "prism.json").is_file()
+
+
+def test_a_model_that_has_collapsed_is_told_of(toy: Toy) -> None:
+    """All documents are alike, so that no model can tell them apart."""
+    rows = read_jsonl(toy.folder / "dev.jsonl")
+    for row in rows:
+        row["verdict"] = "yes" if row["query_id"] in ("q50", "q52") else "no"
+        row["document"] = "apples"
+    write_jsonl(toy.folder / "dev.jsonl", rows)
+    words = ("--dev", toy.folder / "dev.jsonl", "--set", "dev_steps=2", "--json")
+    done = toy.train(*words)
+    assert done.returncode == 0, done.stderr
+    assert "warning: step 2: the model may have collapsed: of 8 rows, 4 of them yes" in done.stderr
+    assert f"warning: {toy.run}/last: the model may have collapsed" in done.stderr
+    assert "right verdicts 0.5 (larger class 0.5)" in done.stderr
+    figures = orjson.loads(done.stdout)["figures"]
+    assert figures["best"]["collapsed"].startswith("the model may have collapsed")
+    assert figures["dev"]["collapsed"] in done.stderr
+    assert figures["dev"]["baseline"]["verdict_accuracy"] == 0.5
+    assert figures["steps"] == 8, "told, not stopped"
+    stopped = toy.train(*words, "--set", "stop_at_collapse=2", run="stopped")
+    assert stopped.returncode == 0, stopped.stderr
+    figures = orjson.loads(stopped.stdout)["figures"]
+    assert (figures["steps"], figures["stopped_by"]) == (4, "stop_at_collapse")
+    assert "stopped early: stop_at_collapse" in stopped.stderr
+
+
+def test_steps_that_the_epochs_end_before_are_told(toy: Toy) -> None:
+    done = toy.train("--epochs", "1", "--max-steps", "99")
+    assert done.returncode == 0, done.stderr
+    told = "12 steps instead of max_steps = 99: epochs = 1 of 48 draws, 4 a step, end first"
+    assert done.stderr.count(told) == 2, "in the plan and at the end"
+    manifest = read_manifest(toy.run / "manifest.json")
+    assert manifest is not None
+    assert manifest["config"]["epochs"] == 1.0
+    again = toy.train("--epochs", "1", "--max-steps", "99")
+    assert "finished before" in again.stderr
+
+
+def test_a_run_of_an_earlier_version_is_still_finished(toy: Toy) -> None:
+    assert toy.train().returncode == 0
+    path = toy.run / "manifest.json"
+    papers = orjson.loads(path.read_bytes())
+    del papers["config"]["stop_at_collapse"]
+    path.write_bytes(orjson.dumps(papers))
+    again = toy.train()
+    assert again.returncode == 0, again.stderr
+    assert "finished before" in again.stderr
+
+
+def test_contradictory_pairs_are_counted_by_a_dry_run(toy: Toy) -> None:
+    rows = [
+        {"query": f"q{number}", "document": "apples", "verdict": verdict, "teacher_score": score}
+        for number in range(5)
+        for verdict, score in (("yes", 0.9), ("no", 0.1))
+    ]
+    write_jsonl(toy.folder / "train.jsonl", rows)
+    done = toy.train("--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "5 pairs contradict themselves" in done.stderr
+    found = orjson.loads(done.stdout)["contradictions"]
+    assert (found["pairs"], found["rows"], len(found["first"])) == (5, 10, 3)
+    assert found["first"][0].count("train.jsonl:") == 2

@@ -8,7 +8,13 @@ import pytest
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT, canary_scores
+from prism_cli.adapters.runtimes.canary import (
+    IRRELEVANT,
+    RELEVANT,
+    canary_of,
+    canary_scores,
+    canary_warning,
+)
 from prism_cli.adapters.runtimes.transformers_runtime import (
     WRITING_BATCHES,
     TransformersReranker,
@@ -301,3 +307,25 @@ def test_canary_tells_whether_the_pairs_are_in_order() -> None:
             return [-1.0, 2.0]
 
     assert canary_scores(Fixed()) == {"relevant": 0.2689, "irrelevant": 0.8808, "ok": False}
+
+
+@pytest.mark.parametrize(
+    ("relevant", "irrelevant", "ok", "told"),
+    [
+        (1.2, -3.3, True, None),
+        (-2.0, -9.0, True, None),
+        (9.0, 5.5, False, "does not clearly tell them apart"),
+        (-9.15, -9.3, False, "scores 0.0001, an irrelevant one 0.0001: it does not clearly"),
+        (-9.2, -12.0, False, "scores 0.0001, an irrelevant one 0: it does not clearly"),
+        (0.5, 0.1, False, "scores 0.6225, an irrelevant one 0.525: it does not clearly"),
+        (0.0, 0.0, False, "it does not clearly tell them apart"),
+        (-1.0, 2.0, False, "another prompt profile"),
+    ],
+)
+def test_canary_needs_a_margin(
+    relevant: float, irrelevant: float, ok: bool, told: str | None
+) -> None:
+    found = canary_of(relevant, irrelevant)
+    assert found["ok"] is ok
+    warning = canary_warning("m", found)
+    assert warning is None if told is None else warning and told in warning

@@ -1,0 +1,97 @@
+"""Figures of a model beside those of a model that knows nothing, and what a collapse is.
+
+A model that says the same of every document still has a verdict accuracy: the share of the larger
+class. So each figure stands beside what such a model would get.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist, fmean, pstdev
+from typing import Any
+
+from prism_cli.wording import label
+
+MIN_SPREAD = 0.1
+"""Standard deviation of the logits, in nats, below which they are all the same."""
+LEVEL = 0.95
+NDCG_AT = 10
+KNOWS_NOTHING = {
+    "verdict_accuracy": "larger class",
+    "auc": "chance",
+    "nDCG@10": "random order",
+    "score_mse": "one score for all",
+}
+"""What the baseline of a figure stands for."""
+
+
+def auc_interval(auc: float, yes: int, no: int) -> tuple[float, float]:
+    """The 95 % interval of an area under the curve over so many rows of each kind, in [0, 1].
+
+    Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve".
+    """
+    both_yes, both_no = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    variance = auc * (1 - auc)
+    variance += (yes - 1) * (both_yes - auc * auc) + (no - 1) * (both_no - auc * auc)
+    half = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(max(0.0, variance) / (yes * no))
+    return max(0.0, auc - half), min(1.0, auc + half)
+
+
+def random_ndcg(grades: Iterable[Sequence[int]]) -> float:
+    """The nDCG@10 to expect of a random order: the mean over queries that have a relevant document.
+
+    Args:
+        grades: of each query's documents, 0 or 1.
+    """
+
+    def discounts(count: int) -> float:
+        return sum(1 / math.log2(place + 1) for place in range(1, min(count, NDCG_AT) + 1))
+
+    return fmean(
+        sum(one) / len(one) * discounts(len(one)) / discounts(sum(one))
+        for one in grades
+        if any(one)
+    )
+
+
+def collapse(logits: Sequence[float], relevant: Sequence[bool], auc: float) -> str | None:
+    """In one sentence why a model that gave these logits may have collapsed; None where both
+    answers are not among `relevant`, or nothing tells of it.
+
+    It says the same of all rows; or its logits are all but equal; or the 95 % interval of its AUC
+    reaches down to chance.
+    """
+    yes = sum(relevant)
+    no = len(relevant) - yes
+    if not yes or not no:
+        return None
+    signs = []
+    said = sum(logit > 0 for logit in logits)
+    if said in (0, len(logits)):
+        signs.append(f"it says {'yes' if said else 'no'} to all of them")
+    spread = pstdev(logits)
+    if spread < MIN_SPREAD:
+        signs.append(f"its logits are all but equal (standard deviation {spread:.2g})")
+    low, high = auc_interval(auc, yes, no)
+    if low <= 0.5:
+        signs.append(
+            f"its AUC of {auc:.3f} (95 % {low:.3f} to {high:.3f}) is no better than chance"
+        )
+    if not signs:
+        return None
+    rows = f"{len(logits):,} rows, {yes:,} of them yes"
+    return f"the model may have collapsed: of {rows}, {' and '.join(signs)}"
+
+
+def figures_in_words(figures: Mapping[str, Any]) -> str:
+    """Each figure, with its baseline where it has one."""
+    baseline = figures.get("baseline", {})
+    interval = figures.get("auc_interval")
+    told = []
+    for name, value in figures.items():
+        if not isinstance(value, int | float):
+            continue
+        more = [f"{KNOWS_NOTHING[name]} {baseline[name]:.4g}"] if name in baseline else []
+        if name == "auc" and interval:
+            more.append("95 % {:.4g} to {:.4g}".format(*interval))
+        told.append(f"{label(name)} {value:.4g}" + (f" ({', '.join(more)})" if more else ""))
+    return ", ".join(told)

@@ -66,7 +66,7 @@ class Answerer:
         open_ledger: called when the first request comes; a stage without requests needs none.
         tally: of the output at work.
         after: replies of the ledger with no higher sequence number are not used.
-        retry_refused: refusals that were there before are not used.
+        refused_after: likewise of final refusals.
         on_replies: called when some have come, in whatever thread.
         batching: takes the questions of models that answer batch files; None: no batch was ever
             sent here, and all are called.
@@ -77,11 +77,11 @@ class Answerer:
     control: Control
     tally: Tally = field(default_factory=Tally)
     after: int = 0
-    retry_refused: bool = False
+    refused_after: int = 0
     on_replies: Callable[[], None] = lambda: None
     batching: Batching | None = None
     _output: str = ""
-    _refused_after: int = 0
+    _mark: int | None = None
     _ledger: Ledger | None = None
     _others: Ledger | None = None
     _claims: Claims | None = None
@@ -90,18 +90,17 @@ class Answerer:
     _lost: dict[int, int] = field(default_factory=dict)
     _asked: dict[int, CallBackend] = field(default_factory=dict)
 
-    def turn_to(self, output: str, after: int) -> None:
+    def turn_to(self, output: str, after: int | None, refused_after: int | None = None) -> None:
         """Begin another output; of replies with no higher sequence number than `after` none is
-        used."""
-        self._output, self.after, self.tally = output, after, Tally()
+        used, and of final refusals none with no higher one than `refused_after`."""
+        self._output, self.tally = output, Tally()
+        self.after, self.refused_after = after or 0, refused_after or 0
 
     @property
     def ledger(self) -> Ledger:
         """The ledger, opened at the first use."""
         if self._ledger is None:
             self._ledger = self.open_ledger()
-            if self.retry_refused:
-                self._refused_after = self._ledger.next_sequence()
         return self._ledger
 
     def usage(self) -> dict[str, float]:
@@ -110,6 +109,13 @@ class Answerer:
             return {}
         spared = {"from_ledger": self.tally.from_ledger, "shared": self.tally.shared}
         return self._ledger.spent(self._output) | spared
+
+    def mark(self) -> int:
+        """A number of the ledger's order, above those of all that was in it when this run took
+        it: one for all outputs, so that what they ask alike is asked once."""
+        if self._mark is None:
+            self._mark = self.ledger.next_sequence()
+        return self._mark
 
     def next_sequence(self) -> int:
         """A number of the ledger's order, above those of all that is in it."""
@@ -127,13 +133,13 @@ class Answerer:
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """The replies that the ledger has and this run may use."""
-        return self.ledger.find(keys, self.after, self._refused_after)
+        return self.ledger.find(keys, self.after, max(self.after, self.refused_after))
 
     def _find_new(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """The same, by a connection of its own, so that it may be asked during a commit."""
         if self._others is None:
             self._others = self.open_ledger()
-        found = self._others.find(keys, self.after, self._refused_after)
+        found = self._others.find(keys, self.after, max(self.after, self.refused_after))
         self.tally.from_ledger += len(found)
         return found
 

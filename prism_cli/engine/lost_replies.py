@@ -14,6 +14,7 @@ from prism_cli.errors import LostRepliesError
 from prism_cli.shards.batch_book import BOOK_NAME, known_intents
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
+from prism_cli.shards.ledger_repair import damaged_ledger
 from prism_cli.shards.manifest import manifest_path, read_manifest
 
 _MANIFEST = ".manifest.json"
@@ -28,7 +29,7 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
 
     Raises:
         LostRepliesError: they would be asked and paid for again.
-        MissingDataError: the ledger is damaged.
+        DamagedFileError: the ledger or the book of batches is damaged.
     """
     if accept_lost:
         return _forget_lost_batches(ledger)
@@ -43,6 +44,8 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
             raise _refusal(other, count, f"{ledger} is empty")
         return
     file = LedgerFile(ledger)
+    if not file.can_be_read():
+        raise damaged_ledger(ledger, "sqlite cannot read it")
     if lost := _lost_batches(file):
         raise LostRepliesError(
             f"{ledger.with_name(BOOK_NAME)}: is missing, empty or older than the ledger: it lacks "

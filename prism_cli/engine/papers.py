@@ -96,12 +96,15 @@ class Papers:
         done = [is_finished(out, previous, self.manifest, self._prefix_sha256) for out in there]
         return previous if all(done) and len(done) == len(outputs) else None
 
-    def begin(self, fresh: Callable[[], int] | None = None) -> None:
+    def begin(
+        self, fresh: Callable[[], int] | None = None, retry: Callable[[], int] | None = None
+    ) -> None:
         """Write the manifest, unfinished; go on counting where an earlier attempt stopped.
 
         Args:
             fresh: takes a number of the ledger's order; with it, replies from before the first
                 attempt are not used.
+            retry: likewise for final refusals alone.
         """
         now, previous = self.manifest, read_manifest(self.job.manifest_path)
         killed = take_killed_seconds(self.job.papers)
@@ -112,6 +115,7 @@ class Papers:
             now.usage = previous["usage"]
             if not previous["finished"]:
                 now.fresh_since = previous["fresh_since"]
+                now.refused_since = previous["refused_since"]
                 before = previous["batch_plan"]
                 now.batch_plan |= {
                     name: before.get(name, now.batch_plan[name]) for name in self.plan
@@ -119,10 +123,8 @@ class Papers:
         if previous:
             there = {out.name: standing(out, previous) for out in self._outputs if out.exists()}
             now.replaces = {name: one for name, one in there.items() if one}
-        if fresh is None:
-            now.fresh_since = None
-        elif now.fresh_since is None:
-            now.fresh_since = fresh()
+        now.fresh_since = _mark(now.fresh_since, fresh)
+        now.refused_since = _mark(now.refused_since, retry)
         now.write(self.job.manifest_path)
 
     def account(
@@ -187,6 +189,13 @@ class Papers:
             if isinstance(one, Shard) and one.name == name:
                 return measure(one.path, size).sha256
         raise ChangedInputError(f"{name}: is no file any more")
+
+
+def _mark(before: int | None, take: Callable[[], int] | None) -> int | None:
+    """The number from which replies count: that of the first attempt, else a new one."""
+    if take is None:
+        return None
+    return take() if before is None else before
 
 
 def output_id(papers: Path, config_fingerprint: str) -> str:

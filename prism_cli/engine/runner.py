@@ -180,8 +180,8 @@ class _Run:
             return None
         accept = self.options.accept_lost_replies
         check_paid_replies(job.papers, ledger_path(job.home), accept_lost=accept)
-        fresh = self.options.fresh
-        papers.begin(self._answering(papers).next_sequence if fresh else None)
+        options, mark = self.options, self._answering(papers).mark
+        papers.begin(mark if options.fresh else None, mark if options.retry_final else None)
         self._leftovers.remove(job)
         crash_point("after-claim")
         return job, papers
@@ -315,11 +315,11 @@ class _Run:
                 self.stage.name,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self.control,
-                retry_refused=self.options.retry_final,
                 batching=self._batching(home),
             )
             self.stack.callback(self._answerer.close)
-        self._answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
+        made = papers.manifest
+        self._answerer.turn_to(papers.output_id, made.fresh_since, made.refused_since)
         return self._answerer
 
     def _batching(self, home: Path | None) -> Batching | None:

@@ -19,7 +19,7 @@ _CHECKED_BYTES = 64 << 20
 REPAIR_HINT = "`prism ledger repair {}` copies what can be read to a new one and deletes nothing"
 
 
-def is_damage(error: BaseException) -> bool:
+def is_damage(error: BaseException | None) -> bool:
     """Whether sqlite found a file that is not as it was written."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -12,12 +12,10 @@ import orjson
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request, Usage
 from prism_cli.shards.clock import now_ms
-from prism_cli.shards.durable import REPAIR_HINT, DurableFile
+from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_file import Entry, checksum
 
 _LOOKUP_KEYS = 500
-_COUNTED_BYTES = 256 << 20
-"""In a larger file what is left is not counted for a message."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -288,16 +286,9 @@ class Ledger(DurableFile):
         )
 
     def _damaged(self, words: str) -> DamagedFileError:
-        left = ""
-        if self.path.stat().st_size <= _COUNTED_BYTES:
-            from prism_cli.shards.ledger_repair import what_is_left
+        from prism_cli.shards.ledger_repair import damaged_ledger
 
-            count, usd = what_is_left(self.path)
-            left = f"; about {count:,} replies, which cost {usd:.4f} USD, can still be read"
-        return DamagedFileError(
-            f"{self.path}: damaged ({words}){left}. Nothing more is asked. "
-            f"{REPAIR_HINT.format(self.path)}; --reuse OUT takes what finished outputs hold"
-        )
+        return damaged_ledger(self.path, words)
 
 
 def _checked(entry: Entry) -> tuple[Any, ...]:

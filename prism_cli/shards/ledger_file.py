@@ -158,6 +158,15 @@ class LedgerFile:
         tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'replies'")
         return bool(tables and self._objects("SELECT 1 FROM replies LIMIT 1"))
 
+    def can_be_read(self) -> bool:
+        """Whether sqlite takes it for a database."""
+        try:
+            return bool(self._objects("SELECT count(*) FROM sqlite_master"))
+        except MissingDataError as error:
+            if is_damage(error.__cause__):
+                return False
+            raise
+
     def sent(self) -> set[str]:
         """The batches that the book of batches must know of."""
         tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'sent'")

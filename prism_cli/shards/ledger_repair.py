@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from prism_cli.errors import LockedError, MissingDataError, RowError
+from prism_cli.errors import DamagedFileError, LockedError, MissingDataError, RowError
 from prism_cli.shards.claims import in_use
+from prism_cli.shards.durable import REPAIR_HINT
 from prism_cli.shards.ledger import Ledger, Spent
 from prism_cli.shards.ledger_file import Entry, LedgerFile, checked_entry, checksum
 from prism_cli.shards.lock import output_lock
@@ -15,6 +16,8 @@ from prism_cli.shards.salvage import Salvage, Value
 from prism_cli.shards.writer import sync_directory
 
 _GROUP_ROWS = 2000
+_COUNTED_BYTES = 256 << 20
+"""In a larger file what is left is not counted for a message."""
 _ASIDE = ".damaged-"
 _BESIDE = ("", "-wal", "-shm")
 _OLDEST_COLUMNS = len(Entry._fields) - 1
@@ -82,15 +85,18 @@ def repair_ledger(path: Path) -> Repaired:
     return done
 
 
-def what_is_left(path: Path) -> tuple[int, float]:
-    """How many replies of a damaged ledger can be read, about, and what they cost."""
-    found: dict[bytes, float] = {}
-    salvage = Salvage(path)
-    for record in salvage.records():
-        entry = _entry(record)
-        if entry is not None:
-            found[entry.key] = entry.usd
-    return len(found), sum(found.values())
+def damaged_ledger(path: Path, words: str) -> DamagedFileError:
+    """What to say of it: what can still be read, and what can be done."""
+    left = ""
+    if path.stat().st_size <= _COUNTED_BYTES:
+        entries = filter(None, map(_entry, Salvage(path).records()))
+        costs = {entry.key: entry.usd for entry in entries}
+        usd = sum(costs.values())
+        left = f"; about {len(costs):,} replies, which cost {usd:.4f} USD, can still be read"
+    return DamagedFileError(
+        f"{path}: damaged ({words}){left}. Nothing more is asked. {REPAIR_HINT.format(path)}; "
+        "--reuse OUT takes what finished outputs hold"
+    )
 
 
 def _holds_more(path: Path) -> bool:

@@ -42,6 +42,7 @@ class Manifest:
         fresh_since: with --fresh, the ledger's sequence number when the first attempt began;
             replies from before are not used. (Earlier versions: ms since the epoch, which is the
             sequence number of their replies.)
+        refused_since: with --retry-final, likewise; final refusals from before are not used.
         finished: every row ended for good, and the output is what this says.
         attempt: names the attempt that wrote this last; "" in those of earlier versions.
         outputs: the files that this attempt publishes, by name; {} where none is.
@@ -59,6 +60,7 @@ class Manifest:
     seconds: float = 0.0
     attempts: int = 1
     fresh_since: int | None = None
+    refused_since: int | None = None
     finished: bool = False
     attempt: str = field(default_factory=new_attempt)
     outputs: dict[str, OutputRecord] = field(default_factory=dict)
@@ -111,7 +113,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return {**_ADDED, **content} if whole and _is_sound(content) else None
 
 
-_ADDED: Mapping[str, Any] = {"attempt": "", "outputs": {}, "replaces": {}}
+_ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {}}
 """What manifests of earlier versions lack, and what it is then."""
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "stage": str, "config": dict, "config_fingerprint": str, "inputs": list, "dependencies": list,
@@ -126,6 +128,7 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
         all(isinstance(content[name], kind) for name, kind in _KINDS.items() if name in content)
         and "config_fingerprint" in content
         and isinstance(content.get("fresh_since"), int | None)
+        and isinstance(content.get("refused_since"), int | None)
         and all(
             isinstance(one, dict)
             and isinstance(one.get("path"), str)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.errors import LostRepliesError, MissingDataError
+from prism_cli.errors import DamagedFileError, LostRepliesError, MissingDataError
 from tests.door import prism
 from tests.factories import make_pairs, write_jsonl
 from tests.fakes import ScoreStage, ScriptedBatch
@@ -116,6 +116,18 @@ def test_a_folder_that_was_moved_goes_on() -> None:
         score(stop_after(2), out=Path("here/out.jsonl"))
     Path("here").rename("there")
     assert score(out=Path("there/out.jsonl")) == 14
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.5, 0.2, 50])
+def test_a_truncated_ledger_is_told_with_what_is_left_of_it(keep: float) -> None:
+    score()
+    content = LEDGER.read_bytes()
+    LEDGER.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
+    for more in ({"overwrite": True}, {"out": Path("other.jsonl")}):
+        backend = ScriptedBatch()
+        with pytest.raises(DamagedFileError, match=r"replies, which cost .* can still be read"):
+            score(backend, **more)
+        assert backend.asked == []
 
 
 def test_repair_as_typed() -> None:

@@ -377,6 +377,38 @@ def test_fresh_asks_again_once_and_goes_on_after_a_stop_whatever_the_clock_says(
     assert sum(map(len, once_more.asked)) == 50
 
 
+def test_refusals_that_a_stopped_attempt_asked_again_are_not_asked_once_more(
+    tmp_path: Path, pairs: Path
+) -> None:
+    out, again = tmp_path / "out.jsonl", {"retry_final": True, "overwrite": True}
+    score(RefusingBatch(), pairs, out, max_rejects=1.0)
+
+    def stop(number: int) -> None:
+        if number == 3:
+            raise ChangedInputError("as if killed")
+
+    with pytest.raises(ChangedInputError):
+        score(RefusingBatch(before_batch=stop), pairs, out, **again)
+    rest = RefusingBatch()
+    score(rest, pairs, out, max_rejects=1.0, **again)
+    assert sum(map(len, rest.asked)) == 26
+    whole = RefusingBatch()
+    score(whole, pairs, out, max_rejects=1.0, **again)
+    assert sum(map(len, whole.asked)) == 50
+
+
+@pytest.mark.parametrize("option", ["fresh", "retry_final"])
+def test_what_two_outputs_of_a_run_ask_alike_is_asked_once(tmp_path: Path, option: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b"):
+        write_jsonl(folder / f"{name}.jsonl", make_pairs(20))
+    again = RefusingBatch()
+    for backend, more in ((RefusingBatch(), {}), (again, {option: True, "overwrite": True})):
+        score(backend, folder, tmp_path / "out", max_rejects=1.0, **more)
+    assert sum(map(len, again.asked)) == 20
+
+
 @pytest.mark.parametrize("days", [-2, 700], ids=["back", "ahead"])
 def test_refusals_are_asked_again_once_while_the_clock_is_set(
     tmp_path: Path, pairs: Path, clock: SetClock, monkeypatch: pytest.MonkeyPatch, days: int

@@ -92,9 +92,9 @@ def evaluate(
         check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
         answerer = Answerer("eval", lambda: Ledger(home / LEDGER_NAME), control)
         stack.callback(answerer.close)
-        papers.begin(answerer.next_sequence if options.fresh else None)
+        papers.begin(answerer.mark if options.fresh else None)
         sweep_folder(path.parent)
-        answerer.turn_to(papers.output_id, papers.manifest.fresh_since or 0)
+        answerer.turn_to(papers.output_id, papers.manifest.fresh_since)
         try:
             content = _Evaluation(sets, models, options, papers, answerer).run()
         except (PrismError, OSError):

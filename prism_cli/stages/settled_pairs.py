@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 
 from prism_cli.domain.contradictions import NAMED, Claim, name_contradictions, settle
 from prism_cli.rows.adjacent import adjacent
-from prism_cli.rows.row import Dropped, Row, document_text
+from prism_cli.rows.row import Dropped, Row, document_text, query_key
+from prism_cli.shards.spill import SeenTexts
 
 _SHOWN_CHARACTERS = 40
 """Of a document, where a contradiction is named."""
@@ -23,6 +25,9 @@ class SettledPairs:
     def __init__(self) -> None:
         self.left_out: Counter[str] = Counter()
         self._named: list[str] = []
+        self._said = SeenTexts()
+        self._apart = 0
+        self._named_apart: list[str] = []
         self._origins: dict[int, _Origin] = {}
 
     def note(
@@ -48,18 +53,15 @@ class SettledPairs:
         """The rows in groups of one query, as they were noted, less those that do not stay."""
         for group in adjacent(rows):
             origins = [self._origins.pop(id(row)) for row in group]
-            reasons: list[str | None] = [None]
-            if len(group) > 1:
-                claims = [claim(row, one.alone) for row, one in zip(group, origins, strict=True)]
-                reasons = settle(claims)
-                if any(reasons) and len(self._named) < NAMED:
-                    places = [
-                        f"{one.words} {document_text(row)[:_SHOWN_CHARACTERS]!r}"
-                        for row, one in zip(group, origins, strict=True)
-                    ]
-                    self._named += name_contradictions(reasons, claims, places)
+            claims = [claim(row, one.alone) for row, one in zip(group, origins, strict=True)]
+            reasons = settle(claims)
+            if any(reasons) and len(self._named) < NAMED:
+                places = [one.words(row) for row, one in zip(group, origins, strict=True)]
+                self._named += name_contradictions(reasons, claims, places)
             found: list[Row | Dropped] = []
-            for row, reason, origin in zip(group, reasons, origins, strict=True):
+            for row, one, reason, origin in zip(group, claims, reasons, origins, strict=True):
+                if reason is None:
+                    self._hold_against_others(row, one, origin)
                 reason = reason or origin.unfit
                 if reason is None:
                     found.append(row)
@@ -71,7 +73,30 @@ class SettledPairs:
 
     def figures(self) -> dict[str, object]:
         """For the summary: contradictory pairs by name; {} where all rows stay."""
-        return {"contradictory, such as": "; ".join(self._named[:NAMED])} if self._named else {}
+        found: dict[str, object] = {}
+        if self._named:
+            found["contradictory, such as"] = "; ".join(self._named[:NAMED])
+        if self._apart:
+            found["pairs that contradict rows which stand apart, kept"] = self._apart
+            found["contradicted apart, such as"] = "; ".join(self._named_apart)
+            found["rows that stand apart"] = (
+                "only adjacent rows of a query are held against each other; prism convert "
+                "--sort-queries puts them together"
+            )
+        return found
+
+    def _hold_against_others(self, row: Row, claim: Claim, origin: "_Origin") -> None:
+        """Count a row that contradicts one of another group, which is written already."""
+        if claim.answer is None:
+            return
+        key = blake2b(repr(claim.pair).encode(), key=query_key(row), digest_size=16).digest()
+        said = self._said.first(key, f"{claim.answer}\0{origin.words(row)}".encode()).decode()
+        answer, _, words = said.partition("\0")
+        if answer != str(claim.answer):
+            self._apart += 1
+            if len(self._named_apart) < NAMED:
+                name = f"{words} ({answer}) and {origin.words(row)} ({claim.answer})"
+                self._named_apart.append(name)
 
 
 class _Origin(NamedTuple):
@@ -79,7 +104,7 @@ class _Origin(NamedTuple):
     alone: bool
     unfit: str | None
 
-    @property
-    def words(self) -> str:
+    def words(self, row: Row) -> str:
+        """Where the row stands, and how its document begins."""
         file, line = self.place
-        return f"{file}:{line}"
+        return f"{file}:{line} {document_text(row)[:_SHOWN_CHARACTERS]!r}"

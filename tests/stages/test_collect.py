@@ -110,6 +110,19 @@ def test_rows_of_one_pair_with_two_labels_are_dropped_and_repeated_rows_are_kept
     )
 
 
+def test_rows_that_contradict_others_far_away_are_kept_and_told() -> None:
+    rows = [
+        {"query": query, "document": "d", "verdict": verdict}
+        for query, verdict in (("q", "yes"), ("r", "no"), ("q", "no"), ("q", "no"), ("r", "no"))
+    ]
+    found, summary = collected(*rows)
+    assert len(found) == 4
+    assert summary.counts.dropped == {"repeated": 1}
+    assert summary.figures["pairs that contradict rows which stand apart, kept"] == 1
+    named = "in.jsonl:1 'd' (yes) and in.jsonl:3 'd' (no)"
+    assert summary.figures["contradicted apart, such as"] == named
+
+
 def test_row_without_a_positive_is_dropped_with_its_reason() -> None:
     assert pairs({"query": "q", "pos": [], "neg": ["b"]}) == Dropped("no positive")
 

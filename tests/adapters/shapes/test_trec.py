@@ -140,6 +140,16 @@ def test_rank_of_the_reranker_does_not_order_another_fields_scores() -> None:
     assert written_run(rows, score="teacher_score") == [("b", 0.9), ("a", 0.1)]
 
 
+def test_ranks_of_all_rows_are_followed_against_their_scores_and_it_is_told() -> None:
+    writer = RunWriter(ShapeSettings())
+    rows = [pair("a", score=0.9, rank=2), pair("b", score=0.2, rank=1)]
+    found = [(one["doc_id"], one["score"]) for one in writer.write(rows)]
+    assert found == [("b", 0.2), ("a", pytest.approx(0.2))]
+    assert found[1][1] < 0.2
+    (told,) = [name for name in writer.examples if "go against rank" in name]
+    assert writer.examples[told] == ["q1"]
+
+
 def test_ranks_break_ties_of_scores_where_not_all_rows_have_one() -> None:
     writer = RunWriter(ShapeSettings(tag="mine"))
     rows = [

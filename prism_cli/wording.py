@@ -12,6 +12,7 @@ from typing import TextIO
 LABELS = {
     "alpha": "Krippendorff's alpha",
     "answer_retention": "answers kept",
+    "auc": "AUC",
     "behind_top_n": "left out by --top-n",
     "canary": "check on a known pair",
     "copied_share": "copied from the document",
@@ -29,6 +30,7 @@ LABELS = {
     "rationale_f1": "marked sentences, F1",
     "rationale_precision": "marked sentences, precision",
     "rationale_recall": "marked sentences, recall",
+    "score_mse": "squared score error",
     "truncated": "cut to fit the model",
     "usd": "USD",
     "verdict_accuracy": "right verdicts",

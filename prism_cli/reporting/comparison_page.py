@@ -120,7 +120,8 @@ def _side_by_side(found: Found) -> Section:
     if ranking and shown:
         whole = figures[-1]["group"]
         rest = [one for one in figures if one["group"] == whole]
-        parts.append(_table("Differences by set", "set", shown, columns, "group", values=False))
+        differences = _table("Differences by set", "set", shown, columns, "group", values=False)
+        parts += [differences] if len(differences.columns) > 1 else []
         parts.append(_table(f"All measures, {whole}", "measure", rest, columns, "figure"))
     for group in () if ranking else dict.fromkeys(one["group"] for one in figures):
         inside = [

@@ -20,6 +20,7 @@ from prism_cli.reporting.numbers import behind, cell, is_number_column
 from prism_cli.reporting.page import (
     Bars,
     Excerpts,
+    Lines,
     Note,
     Page,
     Part,
@@ -95,6 +96,9 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
         return {"kind": "excerpts", "title": part.title, "excerpts": part.excerpts}
     if isinstance(part, Bars) and sum(len(bars) for _, bars in part.groups) == 1:
         part = replace(behind(part), title=part.title)  # one bar is no figure
+    numbers = behind(part) if not isinstance(part, Table) else part
+    if isinstance(part, Lines):
+        part = _without_lone_points(part)
     if isinstance(part, Table):
         return {"kind": "table", "name": _numbered("Table", counts), **_table(part)}
     name = _numbered("Figure", counts)
@@ -105,8 +109,22 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
         "title": part.title,
         "svg": Markup(draw(part, ident, colours).decode()),
         "narrow": Markup(draw(part, f"{ident}-narrow", colours, NARROW).decode()),
-        "table": _table(behind(part)),
+        "table": _table(numbers),
     }
+
+
+def _without_lone_points(part: Lines) -> Lines | Table:
+    """A curve of one point is told in words; a figure of such alone is a table."""
+    lone = [line for line in part.lines if len(line.points) == 1]
+    curves = tuple(line for line in part.lines if len(line.points) > 1)
+    if lone and not curves:
+        return replace(behind(part), title=part.title)
+    told = [
+        f"{line.name or part.y}: {y:.{part.decimals}f} at {part.x} {x:.6g}, the only point"
+        for line in lone
+        for x, y in line.points
+    ]
+    return replace(part, lines=curves, title="; ".join([part.title, *told])) if lone else part
 
 
 def _numbered(kind: str, counts: dict[str, int]) -> str:

@@ -14,6 +14,7 @@ from prism_cli.domain.dev_figures import KNOWS_NOTHING
 from prism_cli.modeling.storing import storing
 from prism_cli.shards.writer import whole_file
 from prism_cli.training.meter import TIMED
+from prism_cli.wording import label
 
 LOG = "log.jsonl"
 CURVES, SPEED = "curves.svg", "speed.svg"
@@ -81,7 +82,7 @@ class Journal:
         return next((at for at, step in enumerate(steps) if not told[step]), len(steps))
 
     def draw(self) -> None:
-        """Write curves.svg and speed.svg, with those panels that have a curve to show."""
+        """Write curves.svg and speed.svg, with those panels that have figures to show."""
         self._draw(CURVES, _CURVES)
         self._draw(SPEED, _SPEED)
 
@@ -97,7 +98,7 @@ class Journal:
         panels = [
             (names, title)
             for names, title in all_panels
-            if any(sum(name in line for line in lines) > 1 for name in names)
+            if any(name in line for line in lines for name in names)
         ]
         if not panels:
             return
@@ -107,16 +108,21 @@ class Journal:
         rows = -(-len(panels) // 2)
         figure, axes = pyplot.subplots(rows, 2, figsize=(11, 2.6 * rows), squeeze=False)
         for axis, (names, title) in zip(axes.flat, panels, strict=False):
+            told = []
             for name in names:
                 scale = 2**-30 if name == "peak_memory_bytes" else 1
                 points = [(line["step"], line[name] * scale) for line in lines if name in line]
-                if points:
-                    words = name.replace("_", " ")
+                if len(points) == 1:  # a lone dot says less than its value
+                    ((step, once),) = points
+                    told.append(f"{label(name)}, measured once: {once:.4g} (step {step:,})")
+                elif points:
+                    words = label(name)
                     (curve,) = axis.plot(*zip(*points, strict=True), label=words, marker=".")
                     if name in baseline:
                         words = f"{words}: {KNOWS_NOTHING[name]}"
                         colour = curve.get_color()
                         axis.axhline(baseline[name], color=colour, linestyle=":", label=words)
+            axis.text(0.02, 0.95, "\n".join(told), transform=axis.transAxes, va="top", fontsize=8)
             axis.set_title(title, loc="left", fontsize=10)
             axis.set_xlabel("step", fontsize=8)
             axis.tick_params(labelsize=8)
@@ -124,7 +130,9 @@ class Journal:
             if not {"tokens_per_second", "peak_memory_bytes"}.isdisjoint(names):
                 axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
-            if len(axis.lines) > 1:
+            if not axis.lines:
+                axis.set_axis_off()
+            elif len(axis.lines) > 1:
                 axis.legend(fontsize=8, frameon=False)
         for axis in axes.flat[len(panels) :]:
             axis.remove()

@@ -9,7 +9,18 @@ from itertools import pairwise
 import pytest
 
 from prism_cli.reporting.html import render_page
-from prism_cli.reporting.page import Bar, Bars, Excerpt, Excerpts, Note, Page, Section, Table
+from prism_cli.reporting.page import (
+    Bar,
+    Bars,
+    Excerpt,
+    Excerpts,
+    Line,
+    Lines,
+    Note,
+    Page,
+    Section,
+    Table,
+)
 from tests.reporting.pages import HARMLESS, HOSTILE, page_of, ranking_page
 
 
@@ -149,3 +160,24 @@ def test_the_command_is_one_that_a_shell_reads() -> None:
 
 def test_nine_sets_and_four_systems_are_a_small_file() -> None:
     assert len(render_page(ranking_page(9, 4))) < 150_000
+
+
+def test_a_curve_of_one_point_is_words_and_no_dot() -> None:
+    curve, once = Line("many", ((0.0, 0.1), (1.0, 0.9))), Line("one", ((0.5, 0.25),))
+    both = Lines("Curves", "share", "value", (curve, once))
+    text = render_page(page_with(both)).decode()
+    assert "Curves; one: 0.250 at share 0.5, the only point" in text
+    assert text.count("<svg") == 2  # wide and narrow
+    alone = render_page(page_with(Lines("Curves", "share", "value", (once,)))).decode()
+    assert "<svg" not in alone
+    assert "0.250" in alone
+
+
+def test_a_table_that_goes_on_has_shadows_and_no_script() -> None:
+    text = render_page(page_with(Table(("a",), (("b",),)))).decode()
+    assert "no-repeat local" in text
+    assert "<script" not in text
+
+
+def page_with(part: Lines | Table) -> Page:
+    return Page("Title", "Headline", (Section("Section", "", (part,)),))

@@ -51,10 +51,14 @@ def test_the_picture_shows_what_there_is(tmp_path: Path) -> None:
     assert (tmp_path / "curves.svg").read_bytes() == alone
     empty.add(3, {"rows": 8, "auc": 0.7, "score_mse": 0.1})
     empty.draw()
-    assert (tmp_path / "curves.svg").read_bytes() == alone, "one measurement is no curve"
+    once = (tmp_path / "curves.svg").read_text()
+    assert "<!-- AUC, measured once: 0.7 (step 3) -->" in once
+    assert once.count('<g id="line2d_') == 2 * alone.count(b'<g id="line2d_') // 2, "no lone dot"
     empty.add(4, {"rows": 8, "auc": 0.8, "score_mse": 0.1})
     empty.draw()
-    assert len((tmp_path / "curves.svg").read_bytes()) > len(alone)
+    twice = (tmp_path / "curves.svg").read_text()
+    assert "measured once" not in twice
+    assert twice.count('<g id="line2d_') > once.count('<g id="line2d_')
     assert not (tmp_path / "speed.svg").exists()
 
 

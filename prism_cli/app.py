@@ -3,6 +3,7 @@
 import difflib
 import errno
 import importlib
+import inspect
 import os
 import re
 import signal
@@ -105,7 +106,15 @@ class PipelineGroup(TyperGroup):
         command.name = word
         if not command.epilog:  # typer leaves it with the group where there is one command
             command.epilog = typer.main.get_group(module.app).epilog
+        for one in (command, *getattr(command, "commands", {}).values()):
+            one.help = _paragraphs(one.help or "")
         return word, command, rest
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring whose paragraphs are one line each, for the terminal to wrap."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
 
 
 app = typer.Typer(

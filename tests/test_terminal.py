@@ -154,3 +154,9 @@ def test_a_signal_is_told_with_what_came_of_the_run(number: signal.Signals) -> N
         r"[1-9]\d* replies asked, 0\.0000 USD, 0 lost calls",
         last,
     )
+
+
+def test_paragraphs_of_a_help_text_are_wrapped_by_the_terminal() -> None:
+    from prism_cli.app import _paragraphs
+
+    assert _paragraphs("One.\n\n    Two\n    words.\n    More.\n") == "One.\n\nTwo words. More."

@@ -5,7 +5,9 @@ one pair that say yes and no, or give two grades, contradict each other: none of
 nobody knows which is right. A row that says nothing contradicts no other.
 """
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -24,12 +26,13 @@ class Claim(NamedTuple):
     Attributes:
         pair: equal for rows of one pair.
         answer: such as "yes" or a grade; None where the row says nothing.
-        content: equal for rows that repeat each other; the answer is always compared too.
+        content: equal for rows that repeat each other, or a function that gives it; the answer is
+            always compared too.
     """
 
     pair: Hashable
     answer: Hashable | None
-    content: Hashable = None
+    content: Hashable | Callable[[], Hashable] = None
 
 
 def settle(claims: Sequence[Claim]) -> list[str | None]:
@@ -37,19 +40,25 @@ def settle(claims: Sequence[Claim]) -> list[str | None]:
 
     Memory is that of the claims; callers pass the adjacent rows of a query, or pairs from disk.
     """
+    rows = Counter(claim.pair for claim in claims)
+    if len(rows) == len(claims):
+        return [None] * len(claims)
     first: dict[Hashable, Hashable] = {}
     contradictory: set[Hashable] = set()
     for pair, answer, _ in claims:
         if answer is not None and first.setdefault(pair, answer) != answer:
             contradictory.add(pair)
-    seen: set[Claim] = set()
+    seen: set[Hashable] = set()
     found: list[str | None] = []
-    for claim in claims:
-        if claim.pair in contradictory:
+    for pair, answer, content in claims:
+        if pair in contradictory:
             found.append(CONTRADICTORY)
+        elif rows[pair] == 1:
+            found.append(None)
         else:
-            found.append(REPEATED if claim in seen else None)
-            seen.add(claim)
+            whole = pair, answer, content() if callable(content) else content
+            found.append(REPEATED if whole in seen else None)
+            seen.add(whole)
     return found
 
 
@@ -76,7 +85,7 @@ def pair_claim(row: Row, alone: bool = True) -> Claim:
             came out of a list of documents, and the same text and label make a repetition.
     """
     text = document_text(row)
-    content = repr(row) if alone else (text, row.get("source_label"))
+    content = partial(repr, row) if alone else (text, row.get("source_label"))
     return Claim(same_text(text), pair_answer(row), content)
 
 

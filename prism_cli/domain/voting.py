@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from prism_cli.domain.grades import check_grade
@@ -157,14 +158,20 @@ def label_vote(label: Any, grade: float = 1) -> Vote | None:
     if isinstance(label, bool):
         return "yes" if label else "no"
     if isinstance(label, str):
-        text = label.strip().lower()
-        if not text:
-            return None
-        if text in _WORDS:
-            return _WORDS[text]
-        if _NUMBER.fullmatch(text):
-            return label_vote(float(text), grade)
-    elif isinstance(label, int | float):
+        return _vote_of_text(label, grade)
+    if isinstance(label, int | float):
         check_grade(label)
         return "yes" if label >= grade else "no"
+    raise ValueError("expected a grade, yes or no")
+
+
+@lru_cache(1024)  # a corpus has few labels, and many rows
+def _vote_of_text(label: str, grade: float) -> Vote | None:
+    text = label.strip().lower()
+    if not text:
+        return None
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NUMBER.fullmatch(text):
+        return label_vote(float(text), grade)
     raise ValueError("expected a grade, yes or no")

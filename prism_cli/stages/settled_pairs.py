@@ -55,13 +55,14 @@ class SettledPairs:
             origins = [self._origins.pop(id(row)) for row in group]
             claims = [claim(row, one.alone) for row, one in zip(group, origins, strict=True)]
             reasons = settle(claims)
+            query = query_key(group[0])
             if any(reasons) and len(self._named) < NAMED:
                 places = [one.words(row) for row, one in zip(group, origins, strict=True)]
                 self._named += name_contradictions(reasons, claims, places)
             found: list[Row | Dropped] = []
             for row, one, reason, origin in zip(group, claims, reasons, origins, strict=True):
                 if reason is None:
-                    self._hold_against_others(row, one, origin)
+                    self._hold_against_others(query, row, one, origin)
                 reason = reason or origin.unfit
                 if reason is None:
                     found.append(row)
@@ -85,11 +86,11 @@ class SettledPairs:
             )
         return found
 
-    def _hold_against_others(self, row: Row, claim: Claim, origin: "_Origin") -> None:
+    def _hold_against_others(self, query: bytes, row: Row, claim: Claim, origin: "_Origin") -> None:
         """Count a row that contradicts one of another group, which is written already."""
         if claim.answer is None:
             return
-        key = blake2b(repr(claim.pair).encode(), key=query_key(row), digest_size=16).digest()
+        key = blake2b(repr(claim.pair).encode(), key=query, digest_size=16).digest()
         said = self._said.first(key, f"{claim.answer}\0{origin.words(row)}".encode()).decode()
         answer, _, words = said.partition("\0")
         if answer != str(claim.answer):

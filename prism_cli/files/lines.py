@@ -93,9 +93,9 @@ def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:
         yield Line(raw, size, cut)
 
 
-def too_long() -> str:
+def too_long(what: str = "line") -> str:
     """Return what is wrong with a line that is cut, and the way out."""
-    return f"a line of more than {max_line_bytes()} bytes; {LIMIT_VARIABLE} sets another limit"
+    return f"a {what} of more than {max_line_bytes()} bytes; {LIMIT_VARIABLE} sets another limit"
 
 
 class Place:

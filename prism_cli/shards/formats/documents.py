@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import MissingPackageError, RowError
-from prism_cli.files.lines import MAX_LINE_BYTES
+from prism_cli.files.lines import max_line_bytes, too_long
 from prism_cli.rows.decode import Unreadable
 
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
@@ -76,9 +76,9 @@ def _read(file: Path) -> tuple[str, str]:
 def _read_text(file: Path) -> str:
     try:
         with file.open("rb") as opened:
-            raw = opened.read(MAX_LINE_BYTES + 1)
-        if len(raw) > MAX_LINE_BYTES:
-            raise RowError("", f"more than {MAX_LINE_BYTES >> 20} MiB")
+            raw = opened.read(max_line_bytes() + 1)
+        if len(raw) > max_line_bytes():
+            raise RowError("", too_long("document"))
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RowError("", f"not UTF-8: byte 0x{raw[error.start]:02x}") from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from prism_cli.errors import MissingDataError
-from prism_cli.files.lines import MAX_LINE_BYTES
+from prism_cli.files.lines import max_line_bytes, too_long
 
 _CHUNK_BYTES = 1 << 20
 _BLANK = " \t\r\n"
@@ -25,7 +25,7 @@ def array_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
     """(number of the element, the element on one line) for each; one is held at a time.
 
     Raises:
-        MissingDataError: not UTF-8, not JSON, or an element of more than MAX_LINE_BYTES.
+        MissingDataError: not UTF-8, not JSON, or an element above the limit of a line.
     """
     text = _Text(file, name)
     number = 0
@@ -85,8 +85,8 @@ class _Text:
                 end, problem = len(self._buffer), str(error)
             if end < len(self._buffer):
                 break
-            if len(self._buffer) - self._at > MAX_LINE_BYTES:
-                problem = f"more than {MAX_LINE_BYTES >> 20} MiB, or not JSON ({problem})"
+            if len(self._buffer) - self._at > max_line_bytes():
+                problem = f"{too_long('value')}, or not JSON ({problem})"
             elif self._more():
                 continue
             raise MissingDataError(

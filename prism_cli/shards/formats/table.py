@@ -4,13 +4,12 @@ import codecs
 import csv
 import itertools
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import BinaryIO
 
 import orjson
 
 from prism_cli.errors import MissingDataError, RowError
-from prism_cli.files.lines import MAX_LINE_BYTES
+from prism_cli.files.lines import max_line_bytes, split_lines, too_long
 from prism_cli.rows.cells import cell_value
 from prism_cli.rows.decode import Unreadable
 
@@ -33,9 +32,12 @@ def table_lines(
     Raises:
         MissingDataError: no header, a column twice, or a quoted cell that never ends.
     """
-    csv.field_size_limit(MAX_LINE_BYTES)
+    csv.field_size_limit(max_line_bytes())
     source = _Lines(file)
-    first = next(source, None)
+    try:
+        first = next(source, None)
+    except csv.Error as error:
+        raise MissingDataError(f"{name}:1: expected a header, found {error}") from None
     if first is None:
         raise MissingDataError(f"{name}: is empty; expected a header with the names of the columns")
     if source.taken().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -57,6 +59,11 @@ def table_lines(
                 raise MissingDataError(
                     f"{name}:{start}: a quoted cell of this record never ends; nothing was "
                     "published. Close the quote, or write a quote inside a cell twice"
+                ) from None
+            if source.number > start and "limit" in str(error):
+                raise MissingDataError(
+                    f"{name}:{start}: a cell over several lines is too long ({error}), so that its "
+                    "end cannot be told; nothing was published"
                 ) from None
             yield start, Unreadable(source.taken(), "", f"not CSV: {error}")
             continue
@@ -111,7 +118,7 @@ class _Lines:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._lines = iter(partial(file.readline, MAX_LINE_BYTES), b"")
+        self._lines = split_lines(file)
         self._taken: list[bytes] = []
         self.number = 0
         self.ended = False
@@ -120,15 +127,15 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        raw = next(self._lines, b"")
-        if not raw:
+        line = next(self._lines, None)
+        if line is None:
             self.ended = True
             raise StopIteration
-        if self.number == 0:
-            raw = raw.removeprefix(codecs.BOM_UTF8)
         self.number += 1
-        self._taken.append(raw)
-        return raw.decode(errors="surrogateescape")
+        self._taken.append(line.raw)
+        if line.cut:
+            raise csv.Error(too_long())
+        return line.raw.decode(errors="surrogateescape")
 
     def taken(self) -> bytes:
         """The bytes given since this was last asked."""

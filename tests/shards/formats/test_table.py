@@ -150,3 +150,27 @@ def test_what_csv_writes_is_read_back(records: list[tuple[str, str]]) -> None:
     assert list(rows.values()) == [
         {name: cell for name, cell in zip("ab", record, strict=True) if cell} for record in records
     ]
+
+
+@pytest.mark.parametrize("long", ["x" * 5000, f'"{"x" * 5000}"'])
+def test_what_is_above_the_limit_is_rejected_and_the_next_record_is_read(
+    monkeypatch: pytest.MonkeyPatch, long: str
+) -> None:
+    monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
+    rows, refused = read(f"query,document\nq,{long}\nq,d\n")
+    assert all(len(row["document"]) < 10 for row in rows.values())
+    assert refused[2][1].startswith("not CSV: ")
+
+
+def test_a_header_above_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
+    with pytest.raises(MissingDataError, match="expected a header, found a line of more than 1024"):
+        read("x" * 5000)
+
+
+def test_a_cell_over_many_lines_above_the_limit_refuses_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
+    with pytest.raises(MissingDataError, match=r"in\.csv:2: a cell over several lines is too long"):
+        read('query,document\nq,"' + "x\n" * 2000 + '"\nq,d\n')

@@ -23,7 +23,6 @@ from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.ports import BatchDesk
 from prism_cli.reporting.visible import spelled
 from prism_cli.shards.batch_book import NOT_ANSWERED, BatchBook, Intent
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.lock import output_lock
 
 T = TypeVar("T")
@@ -31,8 +30,6 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 SETTLE_SECONDS = 10.0
 """Until a batch that is not in the provider's list was surely not made by a call before."""
-FORGOTTEN_MS = 48 * 3600 * 1000
-"""A batch that is gone from its provider after that long is given up."""
 _LOCK_NAME = "batches"
 
 
@@ -41,12 +38,16 @@ class BatchPost:
 
     Args:
         quiet: say nothing.
+        give_up: batches that their provider does not know.
     """
 
-    def __init__(self, book: BatchBook, control: Control, *, quiet: bool) -> None:
+    def __init__(
+        self, book: BatchBook, control: Control, *, quiet: bool, give_up: bool = False
+    ) -> None:
         self._book = book
         self._control = control
         self._quiet = quiet
+        self._give_up = give_up
 
     async def send(
         self,
@@ -116,10 +117,11 @@ class BatchPost:
         """Fetch a batch's replies if it has ended; where it stands."""
         state = await self._until_done(desk.look(intent.batch))
         if state is None:
-            if now_ms() - intent.created_ms < FORGOTTEN_MS:
+            if not self._give_up:
                 raise PrerequisiteError(
-                    f"{desk.name} does not know batch {intent.batch}, which was sent less than 48 "
-                    "hours ago; it may belong to another key or address"
+                    f"{desk.name} does not know batch {intent.batch}; it may belong to another key "
+                    "or address. Where it is too old to be fetched, --accept-lost-replies gives it "
+                    "up, and its questions are asked, and paid for, again"
                 )
             self._book.fetched(intent.id, (), f"{desk.name} has forgotten batch {intent.batch}")
             return "forgotten"

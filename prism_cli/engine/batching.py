@@ -35,13 +35,22 @@ class Batching:
     Args:
         sends: False in a run that calls, where batches of earlier runs are only looked up.
         quiet: say nothing while waiting.
+        give_up: batches that their provider does not know.
     """
 
-    def __init__(self, book: BatchBook, control: Control, *, sends: bool, quiet: bool) -> None:
+    def __init__(
+        self,
+        book: BatchBook,
+        control: Control,
+        *,
+        sends: bool,
+        quiet: bool,
+        give_up: bool = False,
+    ) -> None:
         self._book = book
         self._sends = sends
         self._control = control
-        self._post = BatchPost(book, control, quiet=quiet)
+        self._post = BatchPost(book, control, quiet=quiet, give_up=give_up)
         self._desks: dict[str, BatchDesk] = {}
         self._live: set[str] = set()
         self._failed = Spill("key BLOB PRIMARY KEY, rounds INT, why TEXT", "WITHOUT ROWID")

@@ -323,8 +323,8 @@ class _Run:
         return self._answerer
 
     def _batching(self, home: Path | None) -> Batching | None:
-        path = state_directory(home) / BOOK_NAME
-        if not self.options.batch and not path.exists():
+        path, now = state_directory(home) / BOOK_NAME, self.options
+        if not now.batch and not path.exists():
             return None
-        quiet = self.options.quiet
-        return Batching(BatchBook(path), self.control, sends=self.options.batch, quiet=quiet)
+        more = {"sends": now.batch, "quiet": now.quiet, "give_up": now.accept_lost_replies}
+        return Batching(BatchBook(path), self.control, **more)

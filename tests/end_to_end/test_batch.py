@@ -94,6 +94,31 @@ def test_a_fresh_batch_is_waited_for_whatever_the_clock_says(
     assert len(read_jsonl(OUT)) == 10
 
 
+@pytest.mark.parametrize("days", [0, 700], ids=["right", "ahead"])
+def test_a_batch_that_its_provider_does_not_know_is_given_up_only_when_asked(
+    monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    write_jsonl(DATA, rows(10))
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 60.0)
+        words = ("relabel", DATA, *ONE, "--provider-file", file, "--batch")
+        assert prism(*words, "--max-seconds", "1").returncode == 7
+    monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+    true = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: true() + days * 86_400 * 10**9)
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        providers(server.base_url, batches="true")
+        done = prism(*words)
+        assert done.returncode == 5, done.stderr
+        assert "does not know batch batch_1" in done.stderr
+        assert not lines(server.calls)
+        done = prism(*words, "--accept-lost-replies")
+        assert done.returncode == 0, done.stderr
+        assert set(asked(lines(server.calls)).values()) == {1}
+    assert len(read_jsonl(OUT)) == 10
+
+
 BOOK = Path(".prism/batches.sqlite")
 
 

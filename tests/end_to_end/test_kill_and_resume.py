@@ -189,7 +189,8 @@ def test_two_at_once_where_locks_do_not_hold_publish_one_whole_output(
 ) -> None:
     folder = Folder(tmp_path / "f")
     folder.out = folder.path / f"out.jsonl{suffix}"
-    first = folder.start("--kind", kind, "--seconds", "0.02", "--no-lock")
+    seconds = "0.2" if kind == "batch" else "0.05"  # a call, or a batch of 8
+    first = folder.start("--kind", kind, "--seconds", seconds, "--no-lock")
     wait_for(lambda: sum(folder.asked().values()) >= 10)
     second = folder.run("--kind", kind, "--no-lock")
     _, words = first.communicate(timeout=60)

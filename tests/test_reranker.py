@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from prism_cli import Reranker
-from prism_cli.errors import ArgumentError, PrismError
+from prism_cli.errors import ArgumentError, PrismError, RowError
 from prism_cli.modeling.embedded import smollm2_path
 from tests.door import prism
 from tests.factories import jsonl, read_jsonl
@@ -99,6 +99,8 @@ def test_score_is_that_of_rank(reranker: Reranker) -> None:
     }
     assert reranker.score(pairs) == pytest.approx([expected[pair] for pair in pairs], abs=2e-6)
     assert reranker.score([("q", " \u200b"), pairs[0]]) == [0.0, reranker.score(pairs)[0]]
+    with pytest.raises(RowError, match="document: expected text"):
+        reranker.request("q", "\u200b")  # in an evaluation it stands behind all scored ones
     assert reranker.score([]) == []
     assert reranker.rank("q", []) == []
     assert reranker.rank_many([]) == []

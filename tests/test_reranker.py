@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def reranker(model: Path) -> Reranker:
-    return Reranker(str(model), **SETTINGS)  # type: ignore[arg-type]
+    return Reranker(str(model), warn=False, **SETTINGS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,8 @@ def fill_disk_at(module: str, function: str, times: int, size: int) -> None:
         nonlocal calls
         calls += 1
         if calls == times:
+            os.ftruncate(1, 0)  # what was said so far would not leave room for the reason
+            os.lseek(1, 0, os.SEEK_SET)
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         return call()
 

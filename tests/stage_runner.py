@@ -4,6 +4,7 @@ python tests/stage_runner.py score IN… [-o OUT] --kind batch|calls --log FILE 
 """
 
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -44,6 +45,7 @@ def score(
     down: bool = False,
     bug: bool = False,
     ready: Path | None = None,
+    hold: Annotated[Path | None, typer.Option(help="Wait for it before the third batch.")] = None,
     no_lock: Annotated[bool, typer.Option(help="As on a file system without locks.")] = False,
 ) -> None:
     """Score rows by a fake."""
@@ -58,9 +60,13 @@ def score(
     if ready:
         ready.touch()
     if kind == "batch":
-        run_row_stage(
-            ScoreStage(ScriptedBatch(batch_rows, seconds, log=log)), inputs, common, config
-        )
+
+        def wait(number: int) -> None:
+            while hold and number == 2 and not hold.exists():
+                time.sleep(0.02)
+
+        batch = ScriptedBatch(batch_rows, seconds, log=log, before_batch=wait)
+        run_row_stage(ScoreStage(batch), inputs, common, config)
         return
     backend = ScriptedCalls(concurrency, seconds, log=log)
     if fail or down:

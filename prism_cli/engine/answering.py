@@ -4,8 +4,8 @@ A reply is committed before anybody sees it. Equal requests are asked once.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,17 +15,16 @@ from prism_cli.engine.calls import Calls, by_backend
 from prism_cli.engine.calls import Unanswered as Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.ports import BatchableBackend, BatchBackend, CallBackend, Reply, Request
+from prism_cli.engine.local_answers import LocalAnswers
+from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request
 from prism_cli.shards.claims import Claims
 from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.local_ledger import LocalLedger
 
 T = TypeVar("T")
 
 GoOn = Callable[[Sequence[Request]], Sequence[Request]]
 """Told what has been answered; what rows ask next."""
-
-COMMIT_SECONDS = 5.0
-"""Work of a model that a kill may cost, about."""
 
 
 @dataclass
@@ -33,10 +32,13 @@ class Tally:
     """What a run asked and paid.
 
     Attributes:
+        asked: new replies.
+        local: how many of them models of this process gave.
         lost_calls: calls that ended without a reply and may have been billed.
     """
 
     asked: int = 0
+    local: int = 0
     lost_calls: int = 0
     from_ledger: int = 0
     shared: int = 0
@@ -68,8 +70,10 @@ class Answerer:
         after: replies of the ledger with no higher sequence number are not used.
         refused_after: likewise of final refusals.
         on_replies: called when some have come, in whatever thread.
+        finding: around a look for replies of models of this process.
         batching: takes the questions of models that answer batch files; None: no batch was ever
             sent here, and all are called.
+        local: models of this process, for the output at work.
     """
 
     stage: str
@@ -79,7 +83,9 @@ class Answerer:
     after: int = 0
     refused_after: int = 0
     on_replies: Callable[[], None] = lambda: None
+    finding: Callable[[], AbstractContextManager[None]] = nullcontext
     batching: Batching | None = None
+    local: LocalAnswers | None = None
     _output: str = ""
     _mark: int | None = None
     _ledger: Ledger | None = None
@@ -90,11 +96,26 @@ class Answerer:
     _lost: dict[int, int] = field(default_factory=dict)
     _asked: dict[int, CallBackend] = field(default_factory=dict)
 
-    def turn_to(self, output: str, after: int | None, refused_after: int | None = None) -> None:
-        """Begin another output; of replies with no higher sequence number than `after` none is
-        used, and of final refusals none with no higher one than `refused_after`."""
+    def turn_to(
+        self,
+        output: str,
+        open_local: Callable[[], LocalLedger],
+        after: int | None = None,
+        refused_after: int | None = None,
+    ) -> None:
+        """Begin a pass over another output.
+
+        Args:
+            open_local: where replies of models of this process are kept; called when the first
+                request to one comes.
+            after: of the ledger's replies with no higher sequence number none is used.
+            refused_after: likewise of final refusals.
+        """
         self._output, self.tally = output, Tally()
         self.after, self.refused_after = after or 0, refused_after or 0
+        if self.local is not None:
+            self.local.close()
+        self.local = LocalAnswers(self.stage, output, open_local, self)
 
     @property
     def ledger(self) -> Ledger:
@@ -104,11 +125,15 @@ class Answerer:
         return self._ledger
 
     def usage(self) -> dict[str, float]:
-        """What the output at work cost in all its attempts, and what this one was spared."""
-        if self._ledger is None:
+        """What the output at work cost in all its attempts, and what this one was spared; `local`
+        is the part of `asked` that models of this process answered."""
+        local = self.local.spent() if self.local else {}
+        spent = self._ledger.spent(self._output) if self._ledger is not None else {}
+        if not local and not spent:
             return {}
+        both = {name: spent.get(name, 0) + local.get(name, 0) for name in local or spent}
         spared = {"from_ledger": self.tally.from_ledger, "shared": self.tally.shared}
-        return self._ledger.spent(self._output) | spared
+        return both | {"local": local.get("asked", 0)} | spared
 
     def mark(self) -> int:
         """A number of the ledger's order, above those of all that was in it when this run took
@@ -155,18 +180,22 @@ class Answerer:
             for backend in self._asked.values():
                 self._runner.run(backend.close())
             self._runner.close()
-        for file in (self._claims, self._others, self._ledger):
+        for file in (self._claims, self._others, self._ledger, self.local):
             if file is not None:
                 file.close()
         if self.batching is not None:
             self.batching.close()
 
     def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
-        """Keep replies for good, and count them."""
+        """Keep replies of servers for good, and count them."""
+        self.keep(done, lambda: self.ledger.commit(self.stage, self._output, done, self.after))
+
+    def keep(self, done: Sequence[tuple[Request, Reply]], commit: Callable[[], None]) -> None:
+        """Commit replies, then count them."""
         if not done:
             return
         crash_point("before-commit")
-        self.ledger.commit(self.stage, self._output, done, self.after)
+        commit()
         crash_point("after-commit")
         for _, reply in done:
             self.tally.count(reply)
@@ -188,7 +217,8 @@ class Answerer:
             if isinstance(backend, CallBackend):
                 missing += (one for one in group if one.key not in replies)
             else:
-                self._batches(backend, group, replies)
+                assert self.local is not None, "no output has been turned to"
+                self.local.answer(backend, group, replies)
         if not missing:
             return
         self.control.check()
@@ -260,32 +290,3 @@ class Answerer:
             self.tally.lost_calls += lost
             terminal.count(lost_calls=lost)
             self.ledger.add_lost_calls(self._output, lost)
-
-    def _batches(
-        self,
-        backend: BatchBackend,
-        group: Sequence[Request],
-        replies: dict[bytes, Reply | Unanswered],
-    ) -> None:
-        """Plan over the whole group, so that the batches do not depend on what the ledger already
-        holds; answer what is missing of each."""
-        waiting: list[tuple[Request, Reply]] = []
-        committed_at = time.monotonic()
-        try:
-            for batch in backend.plan([asked.payload for asked in group]):
-                missing = [group[i] for i in batch if group[i].key not in replies]
-                if not missing:
-                    continue
-                self.control.check()
-                with self.control.abandoning():
-                    answers = backend.answer([asked.payload for asked in missing])
-                answered = list(zip(missing, answers, strict=True))
-                waiting += answered
-                replies.update((asked.key, reply) for asked, reply in answered)
-                self.on_replies()
-                if time.monotonic() - committed_at >= COMMIT_SECONDS:
-                    self.commit(waiting)
-                    waiting = []
-                    committed_at = time.monotonic()
-        finally:
-            self.commit(waiting)

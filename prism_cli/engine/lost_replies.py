@@ -78,8 +78,9 @@ def _lost_batches(file: LedgerFile) -> set[str]:
 
 
 def _paid(output: Path, made: Mapping[str, Any]) -> int:
-    """Replies that all attempts asked for, as far as they told."""
-    told = [(made.get("usage") or {}).get("asked", 0)]
+    """Replies that all attempts asked of servers, as far as they told."""
+    usage = made.get("usage") or {}
+    told = [usage.get("asked", 0) - usage.get("local", 0)]
     told.append((read_live(output) or {}).get("asked", 0))
     return max(int(one) for one in told if isinstance(one, int | float))
 

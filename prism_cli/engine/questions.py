@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from prism_cli.engine.answering import Answerer, GoOn
 from prism_cli.engine.calls import Unanswered, by_backend
-from prism_cli.ports import CallBackend, Reply, Request
+from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 
 _Noted = dict[bytes, tuple[int, int, Request]]
 """By key: where a request stands first (row's index, place in its group)."""
@@ -26,19 +26,21 @@ class Questions:
         self.replies: dict[bytes, Reply | Unanswered] = {}
 
     def look(self, step: int, asked: Sequence[tuple[int, Request]]) -> None:
-        """Note requests, each with its row's index, and take the replies that are in the ledger."""
+        """Note requests, each with its row's index, and take the replies that are in the ledger.
+        Models of this process keep theirs by plan: what they are asked is looked up in `ask`."""
         while step >= len(self._steps):
             self._steps.append({})
         known, new = self._steps[step], []
         for place, (index, one) in enumerate(asked):
             first = known.get(one.key)
             if first is None:
-                new.append(one.key)
+                new.append(one)
             if first is None or (index, place) < first[:2]:
                 known[one.key] = (index, place, one)
-        new = [key for key in new if key not in self.replies and key not in self._under_way]
+        new = [one for one in new if one.key not in self.replies and one.key not in self._under_way]
         self._answerer.tally.shared += len(asked) - len(new)
-        found = self._answerer.find(new)
+        of_servers = [one.key for one in new if _is_server(one.backend)]
+        found = self._answerer.find(of_servers) if of_servers else {}
         self._answerer.tally.from_ledger += len(found)
         self.replies.update(found)
 
@@ -72,6 +74,17 @@ class Questions:
             and one.key not in self.replies
             and one.key not in self._under_way
         )
+
+
+_SERVERS: dict[type, bool] = {}
+
+
+def _is_server(backend: BatchBackend | CallBackend) -> bool:
+    """What isinstance says, which looks at every member of a protocol each time."""
+    known = _SERVERS.get(type(backend))
+    if known is None:
+        known = _SERVERS[type(backend)] = isinstance(backend, CallBackend)
+    return known
 
 
 def answer(answerer: Answerer, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:

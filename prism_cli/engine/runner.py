@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from prism_cli import terminal
+from prism_cli.engine.answerers import Answerers
 from prism_cli.engine.answering import Answerer
-from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import (
@@ -33,12 +33,10 @@ from prism_cli.engine.shard import ShardWork, Sinks
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import ChangedInputError, LockedError, PrismError, UsageError
-from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
-from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import Source, remove_spooled
-from prism_cli.shards.state import LEDGER_NAME, ledger_path, state_directory
+from prism_cli.shards.state import ledger_path
 
 _STDOUT_RUNS = 1000
 """Runs to standard output that one state directory holds the papers of at a time."""
@@ -70,7 +68,9 @@ def run_rows(
             jobs = plan_jobs(
                 stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
             )
-            run = _Run(stage, options, control, summary, jobs, stack)
+            answerers = Answerers(stage.name, options, control)
+            stack.callback(answerers.close)
+            run = _Run(stage, options, control, summary, jobs, answerers)
             own = own_jobs(jobs, options.part)
             run.all(own)
             summary.inputs_gone = outputs_without_input(stage.name, jobs, inputs)
@@ -93,14 +93,12 @@ class _Run:
     control: Control
     summary: RunSummary
     jobs: Sequence[Job]
-    stack: ExitStack
+    answerers: Answerers
     worked: bool = False
     refusals: Refusals = field(default_factory=Refusals)
     _surveyed: bool = False
     _concerns_all: bool = False
     """Whether what went wrong is a matter of all outputs."""
-    _answerer: Answerer | None = None
-    _ledger: Path = Path()
     _batched: Counter[str] = field(default_factory=Counter)
     """Replies that batches of this run brought, by output."""
     _leftovers: Leftovers = field(default_factory=Leftovers)
@@ -180,14 +178,17 @@ class _Run:
             return None
         accept = self.options.accept_lost_replies
         check_paid_replies(job.papers, ledger_path(job.home), accept_lost=accept)
-        options, mark = self.options, self._answering(papers).mark
-        papers.begin(mark if options.fresh else None, mark if options.retry_final else None)
+        options, answerers = self.options, self.answerers
+        papers.begin(
+            partial(answerers.fresh_start, papers) if options.fresh else None,
+            answerers.turned_to(papers).mark if options.retry_final else None,
+        )
         self._leftovers.remove(job)
         crash_point("after-claim")
         return job, papers
 
     def _work(self, job: Job, papers: Papers) -> None:
-        answerer = self._answering(papers)
+        answerer = self.answerers.turned_to(papers)
         answerer.tally.from_ledger -= self._batched[papers.output_id]
         self._survey(self.stage, job)
         self.worked = True
@@ -225,16 +226,16 @@ class _Run:
                         self._ask_in_batch(stage, job, papers)
                         readable.append((job, papers))
                 claimed, self._surveyed = readable, False
-                if not claimed or not self._answering(claimed[0][1]).exchange():
+                if not claimed or not self.answerers.turned_to(claimed[0][1]).exchange():
                     break
         except (PrismError, OSError):
             for _, papers in claimed:
-                papers.stopped(self._answering(papers).usage())
+                papers.stopped(self.answerers.turned_to(papers).usage())
             raise
         return claimed
 
     def _ask_in_batch(self, stage: RowStage, job: Job, papers: Papers) -> None:
-        answerer = self._answering(papers)
+        answerer = self.answerers.turned_to(papers)
         self._survey(stage, job)
         progress, fields = Progress(job.label, None), self.options.fields
         work = ShardWork(stage, answerer, Sinks.nowhere(stage.outputs), progress, fields)
@@ -287,7 +288,7 @@ class _Run:
             "attempts": papers.manifest.attempts,
             "job": here,
             "jobs": len(self.jobs),
-            "ledger": str(self._ledger.absolute()),
+            "ledger": str(ledger_path(self.jobs[0].home).absolute()),
         }
 
     def _locked(self, job: Job, held: ExitStack) -> Job:
@@ -306,25 +307,3 @@ class _Run:
     def _papers(self, job: Job) -> Papers:
         plan = self.stage.batch_plan()
         return Papers(job, self.stage.name, self.options.settings, self.options.dependencies, plan)
-
-    def _answering(self, papers: Papers) -> Answerer:
-        if self._answerer is None:
-            home = papers.job.home
-            self._ledger = ledger_path(home)
-            self._answerer = Answerer(
-                self.stage.name,
-                lambda: Ledger(state_directory(home) / LEDGER_NAME),
-                self.control,
-                batching=self._batching(home),
-            )
-            self.stack.callback(self._answerer.close)
-        made = papers.manifest
-        self._answerer.turn_to(papers.output_id, made.fresh_since, made.refused_since)
-        return self._answerer
-
-    def _batching(self, home: Path | None) -> Batching | None:
-        path, now = state_directory(home) / BOOK_NAME, self.options
-        if not now.batch and not path.exists():
-            return None
-        more = {"sends": now.batch, "quiet": now.quiet, "give_up": now.accept_lost_replies}
-        return Batching(BatchBook(path), self.control, **more)

@@ -8,12 +8,14 @@ what the ledger lacks is asked.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from prism_cli.engine.answering import Answerer
+from prism_cli.engine.counts import Counts as Counts
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress, Questions
@@ -30,44 +32,6 @@ PART_ROWS = 256
 """Rows that are read, worked and written in one go where nothing has to be asked."""
 
 SHOW_SECONDS = 0.5
-
-
-@dataclass
-class Counts:
-    """Where the rows of one shard, or of several, ended."""
-
-    rows: int = 0
-    done: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    rejected: int = 0
-    pending: int = 0
-    written: int = 0
-    blank: int = 0
-
-    def add(self, other: "Counts") -> None:
-        """Add another shard's counts."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-    def check(self) -> None:
-        """Each row ended in exactly one place."""
-        ended = self.ended()["rows"]
-        if ended != self.rows:
-            raise AssertionError(f"{self.rows} rows went in, {ended} are accounted for")
-
-    def ended(self) -> dict[str, int]:
-        """How many ended where, so far."""
-        ends = {
-            "done": self.done,
-            "dropped": self.dropped.total(),
-            "rejected": self.rejected,
-            "pending": self.pending,
-        }
-        return {"rows": sum(ends.values()), "written": self.written, **ends}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self) | {"dropped": dict(sorted(self.dropped.items()))}
 
 
 @dataclass
@@ -117,6 +81,7 @@ class ShardWork:
             PrismError: what stops a run; replies so far are committed.
         """
         self.answerer.on_replies = self._show
+        self.answerer.finding = self._finding
         self.progress.nouns = self.stage.nouns
         render = self.stage.render
         for row in self.stage.arrange(self._rows(lines)):
@@ -167,7 +132,7 @@ class ShardWork:
             "answered": answered,
             "moved": moved,
             "found": self._found if self._asks else 0.0,
-            "asked": self.answerer.tally.asked,
+            "asked": self.answerer.tally.asked - self.answerer.tally.local,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
             "questions": told._asdict() if told else None,
@@ -238,6 +203,19 @@ class ShardWork:
         self._found += now["moved"] - self.counts.rows
         if now["questions"]:
             self._questions_found += now["questions"]["answered"] - self._questions
+        self._shown_at = 0.0
+        self._show()
+
+    @contextmanager
+    def _finding(self) -> Iterator[None]:
+        """What is through after the block took no time either."""
+        before = self.live()
+        yield
+        now = self.live()
+        self._found += now["moved"] - before["moved"]
+        if now["questions"] and before["questions"]:
+            found = now["questions"]["answered"] - before["questions"]["answered"]
+            self._questions_found += found
         self._shown_at = 0.0
         self._show()
 

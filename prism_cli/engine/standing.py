@@ -21,9 +21,10 @@ from prism_cli.errors import MissingDataError
 from prism_cli.shards.batch_book import BOOK_NAME, open_batches
 from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger_file import LedgerFile
+from prism_cli.shards.local_ledger import local_ledger_path
 from prism_cli.shards.lock import lock_holder, lock_path
 from prism_cli.shards.manifest import manifest_path, read_manifest
-from prism_cli.shards.state import ledgers_near
+from prism_cli.shards.state import LEDGER_NAME, ledgers_near, states_near
 
 RUN_MANIFEST, RUN_LOG = "manifest.json", "log.jsonl"
 """What makes a directory that of a training run."""
@@ -235,12 +236,22 @@ def _usage(papers: Path, made: Mapping[str, Any], record: Mapping[str, Any]) -> 
         return usage
     output = output_id(papers, made["config_fingerprint"])
     used = Path(record["ledger"]) if "ledger" in record else None
-    places = [used] if used and used.is_file() else ledgers_near(papers)
-    for place in places:
+    places = [used.parent] if used else states_near(papers)
+    spent = _spent([place / LEDGER_NAME for place in places], output)
+    local = _spent([local_ledger_path(place, papers) for place in places], output)
+    if not spent and not local:
+        return usage
+    both = {name: spent.get(name, 0) + local.get(name, 0) for name in {**spent, **local}}
+    return usage | both | {"local": local.get("asked", 0)}
+
+
+def _spent(ledgers: Sequence[Path], output: str) -> dict[str, float]:
+    """What the first of the ledgers says that `output` cost; {} where none knows it."""
+    for place in filter(Path.is_file, ledgers):
         with suppress(MissingDataError):  # a ledger that is being made, or no ledger
             for row in LedgerFile(place).spent(output):
-                return usage | {name: value for name, value in row.items() if name != "output"}
-    return usage
+                return {name: value for name, value in row.items() if name != "output"}
+    return {}
 
 
 def _reject_reasons(path: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from prism_cli.errors import StorageError
@@ -29,27 +28,42 @@ def create_file(path: Path, *, private: bool = False) -> int:
     return descriptor
 
 
-def open_private(path: Path) -> int:
-    """A descriptor for reading and writing to a regular file; a new one is 0600.
+def make_private(path: Path) -> None:
+    """See that there is a regular file; a new one is 0600. One that is there is not opened: to
+    close it again would give up the locks that this process holds on it elsewhere.
 
     Raises:
         StorageError: a symbolic link, or no regular file, is at its place.
-        OSError: it cannot be opened.
+        OSError: it cannot be made.
     """
     try:
-        with suppress(FileExistsError):
-            os.close(create_file(path, private=True))
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno == errno.ELOOP or path.is_symlink():
+        os.close(create_file(path, private=True))
+    except FileExistsError:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise _link_refusal(path) from None
+        if not stat.S_ISREG(mode):
             raise StorageError(
-                f"{path}: is a symbolic link, which is not followed, as anybody may have put it "
-                "there; nothing was written. Remove it, or set PRISM_STATE to the folder that it "
-                "leads to"
-            ) from error
+                f"{path}: is not a regular file; nothing was written. Remove it"
+            ) from None
+
+
+def open_private(path: Path) -> int:
+    """A descriptor for reading and writing to a regular file; a new one is 0600.
+
+    Raises: as `make_private`.
+    """
+    make_private(path)
+    try:
+        return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _link_refusal(path) from error
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StorageError(f"{path}: is not a regular file; nothing was written. Remove it")
-    return descriptor
+
+
+def _link_refusal(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: is a symbolic link, which is not followed, as anybody may have put it there; "
+        "nothing was written. Remove it, or set PRISM_STATE to the folder that it leads to"
+    )

@@ -1,7 +1,6 @@
 """A sqlite file of the state directory: durable (synchronous FULL), for its owner alone, shared
 safely by several processes."""
 
-import os
 import sqlite3
 import sys
 import time
@@ -10,13 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prism_cli.errors import DamagedFileError, StorageError
-from prism_cli.shards.creation import open_private
+from prism_cli.shards.creation import make_private
 from prism_cli.shards.state import is_network_file_system
 
 _BUSY_SECONDS = 60.0
 _CHECKED_BYTES = 64 << 20
 """A larger file is not looked through when it is opened."""
 REPAIR_HINT = "`prism ledger repair {}` copies what can be read to a new one and deletes nothing"
+
+_WARNED: set[Path] = set()
+"""Folders that a warning was given of."""
 
 
 def is_damage(error: BaseException | None) -> bool:
@@ -35,14 +37,15 @@ class DurableFile:
     def __init__(self, path: Path, schema: str) -> None:
         self.path = path
         network = is_network_file_system(path.parent)
-        if network:
+        if network and path.parent not in _WARNED:
+            _WARNED.add(path.parent)
             print(
                 f"prism: warning: {path} lies on a network file system; using a rollback journal. "
                 "Set PRISM_STATE to a local folder for speed and safety.",
                 file=sys.stderr,
             )
         with self._guarded():
-            os.close(open_private(path))
+            make_private(path)
             self._db = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )

@@ -16,6 +16,16 @@ from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_file import Entry, checksum
 
 _LOOKUP_KEYS = 500
+SPENT_SCHEMA = """
+CREATE TABLE IF NOT EXISTS spent (
+    output TEXT PRIMARY KEY,
+    asked INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    usd REAL NOT NULL,
+    lost_calls INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+"""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -35,14 +45,6 @@ CREATE TABLE IF NOT EXISTS sequence (
     last INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS sent (intent TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS spent (
-    output TEXT PRIMARY KEY,
-    asked INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    usd REAL NOT NULL,
-    lost_calls INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
 """
 _COLUMNS = (*Entry._fields, "checksum")
 _INSERT = f"INTO replies ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -54,7 +56,7 @@ _RESTORE = (
     "WHERE excluded.sequence > sequence"
 )
 _NEXT = "UPDATE sequence SET last = max(last, ?) + 1"
-_SPEND = """
+SPEND = """
 INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     asked = asked + excluded.asked,
     input_tokens = input_tokens + excluded.input_tokens,
@@ -62,11 +64,13 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     usd = usd + excluded.usd,
     lost_calls = lost_calls + excluded.lost_calls
 """
-_USABLE = "substr(value, 1, 11) <> CAST('{\"unusable\"' AS BLOB)"
-_SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
+UNUSABLE = b'{"unusable"'
+"""How the value of a reply begins that could not be used."""
+_USABLE = f"substr(value, 1, {len(UNUSABLE)}) <> CAST('{UNUSABLE.decode()}' AS BLOB)"
+SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
 _RESTORE_SPENT = (
     "INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET "
-    + ", ".join(f"{name} = max({name}, excluded.{name})" for name in _SPENT)
+    + ", ".join(f"{name} = max({name}, excluded.{name})" for name in SPENT)
 )
 _NO_USAGE = Usage()
 
@@ -100,7 +104,7 @@ class Ledger(DurableFile):
     """One sqlite file, shared safely by several processes. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+        super().__init__(path, _SCHEMA + SPENT_SCHEMA)
         with self._guarded():
             self._add_columns()
 
@@ -170,7 +174,7 @@ class Ledger(DurableFile):
                 for asked, reply in answered
             ]
             self._db.executemany(_KEEP, map(_checked, rows))
-            self._db.execute(_SPEND, (output, *sums))
+            self._db.execute(SPEND, (output, *sums))
 
     def merge(self, entries: Sequence[Entry], counts: Merged) -> None:
         """Keep replies from elsewhere, durably and all at once, and count them. A reply that is
@@ -215,15 +219,15 @@ class Ledger(DurableFile):
     def add_lost_calls(self, output: str, count: int) -> None:
         """Note calls under `output` that ended without a reply and may have been billed."""
         with self._guarded():
-            self._db.execute(_SPEND, (output, 0, 0, 0, 0.0, count))
+            self._db.execute(SPEND, (output, 0, 0, 0, 0.0, count))
 
     def spent(self, output: str) -> dict[str, float]:
         """asked, input_tokens, output_tokens, usd and lost_calls of all commits under `output`."""
         with self._guarded():
             row = self._db.execute(
-                f"SELECT {', '.join(_SPENT)} FROM spent WHERE output = ?", (output,)
+                f"SELECT {', '.join(SPENT)} FROM spent WHERE output = ?", (output,)
             ).fetchone()
-        return dict(zip(_SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
+        return dict(zip(SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
 
     def usage(self) -> dict[str, Usage]:
         """What the replies of each backend cost together."""

@@ -43,13 +43,18 @@ def ledger_path(output: Path | None) -> Path:
 def ledgers_near(path: Path) -> list[Path]:
     """The ledgers that runs with the output `path`, or with outputs in the folder `path`, may have
     used: those that lie nearest first. A path without a suffix is a folder."""
+    found = [place / LEDGER_NAME for place in states_near(path)]
+    return [one for one in found if one.is_file()]
+
+
+def states_near(path: Path) -> list[Path]:
+    """The state directories that those runs may have used, whether or not they are there."""
     folder = path.parent if path.suffix and not path.is_dir() else path
     project = project_file(folder)
     places = [folder, folder / ".prism"]
     if project:
         places.append(project.parent / ".prism")
-    found = [place / LEDGER_NAME for place in places] + [ledger_path(folder / "output")]
-    return [one for one in dict.fromkeys(found) if one.is_file()]
+    return list(dict.fromkeys([*places, _state_place(folder / "output")]))
 
 
 def _state_place(output: Path | None) -> Path:

@@ -182,17 +182,17 @@ def test_two_at_once_the_second_stops_and_the_first_is_unharmed(
     assert same(folder, undisturbed)
 
 
-@pytest.mark.parametrize("kind", ["batch", "calls"])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_two_at_once_where_locks_do_not_hold_publish_one_whole_output(
-    tmp_path: Path, undisturbed: dict[str, bytes], kind: str, suffix: str
+    tmp_path: Path, undisturbed: dict[str, bytes], suffix: str
 ) -> None:
     folder = Folder(tmp_path / "f")
     folder.out = folder.path / f"out.jsonl{suffix}"
-    seconds = "0.2" if kind == "batch" else "0.05"  # a call, or a batch of 8
-    first = folder.start("--kind", kind, "--seconds", seconds, "--no-lock")
+    go_on = tmp_path / "go-on"
+    first = folder.start("--no-lock", "--hold", str(go_on))
     wait_for(lambda: sum(folder.asked().values()) >= 10)
-    second = folder.run("--kind", kind, "--no-lock")
+    second = folder.run("--no-lock")
+    go_on.touch()
     _, words = first.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (75, 0), (words, second.stderr)
     assert b"another run has begun on this output" in words
@@ -204,7 +204,7 @@ def test_two_at_once_where_locks_do_not_hold_publish_one_whole_output(
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     plain = gzip.decompress(content) if suffix else content
     assert plain == undisturbed["out.jsonl"]
-    again = folder.run("--kind", kind)
+    again = folder.run()
     assert again.returncode == 0
     assert b"finished before" in again.stderr
     assert folder.out.read_bytes() == content

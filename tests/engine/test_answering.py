@@ -26,6 +26,7 @@ from prism_cli.errors import (
 )
 from prism_cli.ports import Reply, Request, Usage, request
 from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.local_ledger import LocalLedger
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import ScoreStage, ScriptedBatch, ScriptedCalls, score_of
 
@@ -267,6 +268,7 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     servers[3].lost_calls = 2
     local = ScriptedBatch()
     answerer = Answerer("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
+    answerer.turn_to("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
     asked = [request(one, text, text) for one in (*servers, local) for text in "ab"]
     started = time.monotonic()
     replies = answer(answerer, asked)
@@ -333,14 +335,14 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
 
 def test_requests_of_one_window_meet_the_ledger_before_the_backend(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    backend = ScriptedBatch()
+    backend = ScriptedCalls()
     known = request(backend, "a", "a")
     ledger.commit("test", "out", [(known, Reply({"score": 0.25}))])
     answerer = Answerer("test", lambda: ledger, Control())
     asked: list[Request] = [known, request(backend, "b", "b")]
     replies = answer(answerer, asked)
     answerer.close()
-    assert backend.asked == [["b"]]
+    assert backend.asked == ["b"]
     assert replies[known.key] == Reply({"score": 0.25})
 
 
@@ -356,6 +358,7 @@ def test_what_is_asked_together_does_not_depend_on_when_it_was_looked_up(tmp_pat
         backend = InOrder()
         ledger = Ledger(tmp_path / f"{len(looks)}.sqlite")
         answerer = Answerer("test", lambda: ledger, Control())
+        answerer.turn_to("out", lambda: LocalLedger(tmp_path / f"{len(looks)}.local.sqlite"))
         questions = Questions(answerer)
         for look in looks:
             questions.look(0, [(index, request(backend, text, text)) for index, text in look])

@@ -8,29 +8,27 @@ from typing import Any
 import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.errors import DamagedFileError, LostRepliesError, MissingDataError
+from prism_cli.errors import DamagedFileError, LimitReachedError, LostRepliesError
 from tests.door import prism
 from tests.factories import make_pairs, write_jsonl
-from tests.fakes import ScoreStage, ScriptedBatch
+from tests.fakes import ScoreStage, ScriptedCalls
 
 OUT = Path("out.jsonl")
 LEDGER = Path(".prism/ledger.sqlite")
 Lose = Callable[[], object]
 
 
-def score(backend: ScriptedBatch | None = None, out: Path = OUT, **more: Any) -> int:
+def score(backend: ScriptedCalls | None = None, out: Path = OUT, **more: Any) -> int:
     """Questions that were asked."""
-    backend = backend or ScriptedBatch()
+    backend = backend or ScriptedCalls()
     run_rows(ScoreStage(backend), ["in.jsonl"], RunOptions(output=out, quiet=True, **more))
-    return sum(map(len, backend.asked))
+    return len(backend.asked)
 
 
-def stop_after(batches: int) -> ScriptedBatch:
-    def stop(number: int) -> None:
-        if number == batches:
-            raise MissingDataError("as if stopped")
-
-    return ScriptedBatch(before_batch=stop)
+def score_some(replies: int, out: Path = OUT) -> None:
+    """Stop after so many."""
+    with pytest.raises(LimitReachedError):
+        score(ScriptedCalls(concurrency=1), out, max_cost=replies / 1000)
 
 
 LOST: dict[str, Lose] = {
@@ -55,10 +53,9 @@ def rows() -> None:
 
 @pytest.mark.parametrize("lose", LOST.values(), ids=LOST.keys())
 def test_an_unfinished_output_is_not_paid_for_again_unasked(lose: Lose) -> None:
-    with pytest.raises(MissingDataError):
-        score(stop_after(2))
+    score_some(16)
     lose()
-    backend = ScriptedBatch()
+    backend = ScriptedCalls()
     for _ in range(2):  # refusing changes nothing
         with pytest.raises(LostRepliesError, match="earlier attempts asked for 16 replies"):
             score(backend)
@@ -81,11 +78,9 @@ def test_a_finished_output_that_is_made_anew_is_not_paid_for_again_unasked(lose:
 
 
 def test_an_older_copy_of_the_ledger_is_noticed() -> None:
-    with pytest.raises(MissingDataError):
-        score(stop_after(1))
+    score_some(8)
     shutil.copy(LEDGER, "copy.sqlite")
-    with pytest.raises(MissingDataError):
-        score(stop_after(2))
+    score_some(8)
     shutil.copy("copy.sqlite", LEDGER)
     with pytest.raises(LostRepliesError, match="counts only 8 of them"):
         score()
@@ -112,8 +107,7 @@ def test_a_new_start_is_silent() -> None:
 
 def test_a_folder_that_was_moved_goes_on() -> None:
     Path("here").mkdir()
-    with pytest.raises(MissingDataError):
-        score(stop_after(2), out=Path("here/out.jsonl"))
+    score_some(16, out=Path("here/out.jsonl"))
     Path("here").rename("there")
     assert score(out=Path("there/out.jsonl")) == 14
 
@@ -124,7 +118,7 @@ def test_a_truncated_ledger_is_told_with_what_is_left_of_it(keep: float) -> None
     content = LEDGER.read_bytes()
     LEDGER.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
     for more in ({"overwrite": True}, {"out": Path("other.jsonl")}):
-        backend = ScriptedBatch()
+        backend = ScriptedCalls()
         with pytest.raises(DamagedFileError, match=r"replies, which cost .* can still be read"):
             score(backend, **more)
         assert backend.asked == []
@@ -142,7 +136,7 @@ def test_repair_as_typed() -> None:
     )
     done = prism("ledger", "repair", "--json")
     assert done.returncode == 0, done.stderr
-    assert "30 replies (0 refusals), which cost 0.0000 USD, could be read" in done.stderr
+    assert "30 replies (0 refusals), which cost 0.0300 USD, could be read" in done.stderr
     assert '"lost":0' in done.stdout
     assert Path(".prism/ledger.sqlite.damaged-1").read_bytes() == content
     assert score(overwrite=True) == 0

@@ -13,15 +13,20 @@ import pytest
 from prism_cli.engine.report import summary_lines
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.errors import ChangedInputError, RefusedOutputsError, UsageError
-from prism_cli.ports import Reply
+from prism_cli.errors import (
+    ChangedInputError,
+    LimitReachedError,
+    RefusedOutputsError,
+    UsageError,
+)
+from prism_cli.ports import Reply, Usage
 from prism_cli.shards.lock import output_lock
 from tests.factories import Row, jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
-from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch
+from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch, ScriptedCalls
 
 
 def score(
-    backend: ScriptedBatch, given: Path | list[Path], out: Path | None, **more: Any
+    backend: ScriptedBatch | ScriptedCalls, given: Path | list[Path], out: Path | None, **more: Any
 ) -> RunSummary:
     inputs = [str(one) for one in (given if isinstance(given, list) else [given])]
     return run_rows(ScoreStage(backend), inputs, RunOptions(output=out, quiet=True, **more))
@@ -37,6 +42,14 @@ class RefusingBatch(ScriptedBatch):
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         return [Reply({}, "filtered") for _ in super().answer(payloads)]
+
+
+class RefusingCalls(ScriptedCalls):
+    """A server that answers nothing, for money."""
+
+    async def answer_one(self, payload: str) -> Reply:
+        await super().answer_one(payload)
+        return Reply({}, "filtered", Usage(1, 0, 0.001))
 
 
 SetClock = Callable[[int], None]
@@ -70,8 +83,8 @@ def test_a_finished_output_is_left_alone(tmp_path: Path, pairs: Path) -> None:
     assert (out.stat().st_ino, out.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_second_output_from_the_same_rows_asks_nothing(tmp_path: Path, pairs: Path) -> None:
-    first, second = ScriptedBatch(), ScriptedBatch()
+def test_a_second_output_from_the_same_rows_asks_no_server(tmp_path: Path, pairs: Path) -> None:
+    first, second = ScriptedCalls(), ScriptedCalls()
     score(first, pairs, tmp_path / "a.jsonl")
     summary = score(second, pairs, tmp_path / "b.jsonl")
     assert second.asked == []
@@ -89,12 +102,12 @@ def test_another_fingerprint_is_another_question(tmp_path: Path, pairs: Path) ->
 def test_a_grown_input_is_continued(tmp_path: Path, pairs: Path) -> None:
     out = tmp_path / "out.jsonl"
     pairs.write_bytes(jsonl(make_pairs(50)) + b'{"query": "torn')
-    score(ScriptedBatch(), pairs, out, max_rejects=1.0)
+    score(ScriptedCalls(), pairs, out, max_rejects=1.0)
     assert Path(f"{out}.rejects.jsonl").exists()
     pairs.write_bytes(jsonl(make_pairs(50)) + b'{"query": "torn", "document": "no more"}\n')
-    backend = ScriptedBatch()
+    backend = ScriptedCalls()
     score(backend, pairs, out)
-    assert backend.asked == [["no more"]]
+    assert backend.asked == ["no more"]
     assert len(read_jsonl(out)) == 51
     assert not Path(f"{out}.rejects.jsonl").exists()
     assert manifest(out)["attempts"] == 2
@@ -103,16 +116,16 @@ def test_a_grown_input_is_continued(tmp_path: Path, pairs: Path) -> None:
 
 def test_changed_bytes_are_refused_with_the_file(tmp_path: Path, pairs: Path) -> None:
     out = tmp_path / "out.jsonl"
-    score(ScriptedBatch(), pairs, out)
+    score(ScriptedCalls(), pairs, out)
     kept = out.read_bytes()
     write_jsonl(pairs, [make_pair(0, document="changed"), *make_pairs(50)[1:]])
     with pytest.raises(ChangedInputError, match=r"in\.jsonl: its bytes changed") as caught:
-        score(ScriptedBatch(), pairs, out)
+        score(ScriptedCalls(), pairs, out)
     assert caught.value.exit_code == 2
     assert out.read_bytes() == kept
-    backend = ScriptedBatch()
+    backend = ScriptedCalls()
     score(backend, pairs, out, overwrite=True)
-    assert backend.asked == [["changed"]]
+    assert backend.asked == ["changed"]
     assert read_jsonl(out)[0]["document"] == "changed"
 
 
@@ -381,20 +394,15 @@ def test_refusals_that_a_stopped_attempt_asked_again_are_not_asked_once_more(
     tmp_path: Path, pairs: Path
 ) -> None:
     out, again = tmp_path / "out.jsonl", {"retry_final": True, "overwrite": True}
-    score(RefusingBatch(), pairs, out, max_rejects=1.0)
-
-    def stop(number: int) -> None:
-        if number == 3:
-            raise ChangedInputError("as if killed")
-
-    with pytest.raises(ChangedInputError):
-        score(RefusingBatch(before_batch=stop), pairs, out, **again)
-    rest = RefusingBatch()
+    score(RefusingCalls(), pairs, out, max_rejects=1.0)
+    with pytest.raises(LimitReachedError):
+        score(RefusingCalls(concurrency=1), pairs, out, max_cost=0.024, **again)
+    rest = RefusingCalls()
     score(rest, pairs, out, max_rejects=1.0, **again)
-    assert sum(map(len, rest.asked)) == 26
-    whole = RefusingBatch()
+    assert len(rest.asked) == 26
+    whole = RefusingCalls()
     score(whole, pairs, out, max_rejects=1.0, **again)
-    assert sum(map(len, whole.asked)) == 50
+    assert len(whole.asked) == 50
 
 
 @pytest.mark.parametrize("option", ["fresh", "retry_final"])
@@ -403,10 +411,10 @@ def test_what_two_outputs_of_a_run_ask_alike_is_asked_once(tmp_path: Path, optio
     folder.mkdir()
     for name in ("a", "b"):
         write_jsonl(folder / f"{name}.jsonl", make_pairs(20))
-    again = RefusingBatch()
-    for backend, more in ((RefusingBatch(), {}), (again, {option: True, "overwrite": True})):
+    again = RefusingCalls()
+    for backend, more in ((RefusingCalls(), {}), (again, {option: True, "overwrite": True})):
         score(backend, folder, tmp_path / "out", max_rejects=1.0, **more)
-    assert sum(map(len, again.asked)) == 20
+    assert len(again.asked) == 20
 
 
 @pytest.mark.parametrize("days", [-2, 700], ids=["back", "ahead"])
@@ -445,7 +453,7 @@ def test_the_manifest_says_what_made_the_output(tmp_path: Path, pairs: Path) -> 
     assert said["inputs"][0]["bytes"] == pairs.stat().st_size
     assert said["counts"]["written"] == 50
     assert said["usage"] == {
-        "asked": 50, "lost_calls": 0, "from_ledger": 0, "shared": 0, "usd": 0.0,
+        "asked": 50, "local": 50, "lost_calls": 0, "from_ledger": 0, "shared": 0, "usd": 0.0,
         "input_tokens": sum(len(row["document"]) for row in make_pairs(50)), "output_tokens": 50,
     }  # fmt: skip
     assert said["figures"] == {"backends": 1}

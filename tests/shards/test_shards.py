@@ -197,3 +197,25 @@ def test_a_file_that_grew_inside_its_last_line_is_read_as_measured(tmp_path: Pat
     path.write_bytes(b"one\ntwo\nthree\n")
     assert list(Shard(path, "x").lines(seen)) == [b"one\n", b"tw"]
     assert list(Shard(path, "x").lines(measure(path))) == [b"one\n", b"two\n", b"three\n"]
+
+
+def test_opening_a_ledger_twice_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    first = Ledger(path)
+    second = Ledger(path)  # a second connection of this process
+    for count, one in enumerate(asked("a", "b", "c"), 1):
+        first.commit("s", "out", [(one, Reply({"score": 1}))])
+        worker = multiprocessing.get_context("spawn").Process(target=_see, args=(path, count))
+        worker.start()
+        worker.join(60)
+        assert worker.exitcode == 0, f"another process did not see reply {count}"
+    first.close()
+    second.close()
+
+
+def _see(path: Path, count: int) -> None:
+    """Who believes to be the last to close a ledger removes its journal."""
+    ledger = Ledger(path)
+    seen = len(ledger.find([one.key for one in asked("a", "b", "c")]))
+    ledger.close()
+    os._exit(0 if seen == count else 1)

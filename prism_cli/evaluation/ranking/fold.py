@@ -7,7 +7,7 @@ is missing; within one, the model's scores are in the ledger.
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,11 @@ from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
 from prism_cli.reporting.ranking import bars_by_set, page
 from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.local_ledger import (
+    clear_local_ledger,
+    local_ledger_path,
+    open_local_ledger,
+)
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.state import LEDGER_NAME, state_directory
@@ -92,9 +97,16 @@ def evaluate(
         check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
         answerer = Answerer("eval", lambda: Ledger(home / LEDGER_NAME), control)
         stack.callback(answerer.close)
-        papers.begin(answerer.mark if options.fresh else None)
+        local = local_ledger_path(home, path)
+
+        def fresh_start() -> int:
+            clear_local_ledger(local)
+            return answerer.mark()
+
+        papers.begin(fresh_start if options.fresh else None)
         sweep_folder(path.parent)
-        answerer.turn_to(papers.output_id, papers.manifest.fresh_since)
+        open_local = partial(open_local_ledger, local)
+        answerer.turn_to(papers.output_id, open_local, papers.manifest.fresh_since)
         try:
             content = _Evaluation(sets, models, options, papers, answerer).run()
         except (PrismError, OSError):

@@ -88,6 +88,8 @@ def rerank_candidates(
         InterruptedRunError, LimitReachedError: stopped early; replies so far are kept.
     """
     result = Reranked()
+    if answerer.local is not None:
+        answerer.local.forget()  # a model's figures on a set depend on these two alone
     watch = _Watch(progress)
     for window in _windows(queries, candidates):
         asked: dict[str, list[tuple[str, Request | None]]] = {}

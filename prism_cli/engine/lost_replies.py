@@ -12,6 +12,7 @@ from prism_cli.engine.live import read_live
 from prism_cli.engine.papers import output_id
 from prism_cli.errors import LostRepliesError
 from prism_cli.shards.batch_book import BOOK_NAME, known_intents
+from prism_cli.shards.creation import refuse_link
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.ledger_repair import damaged_ledger
@@ -31,6 +32,7 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
         LostRepliesError: they would be asked and paid for again.
         DamagedFileError: the ledger or the book of batches is damaged.
     """
+    refuse_link(ledger)
     if accept_lost:
         return _forget_lost_batches(ledger)
     made = read_manifest(manifest_path(output)) or {}

@@ -62,6 +62,16 @@ def open_private(path: Path) -> int:
         raise
 
 
+def refuse_link(path: Path) -> None:
+    """Make sure that no symbolic link is at `path`.
+
+    Raises:
+        StorageError: there is one.
+    """
+    if path.is_symlink():
+        raise _link_refusal(path)
+
+
 def _link_refusal(path: Path) -> StorageError:
     return StorageError(
         f"{path}: is a symbolic link, which is not followed, as anybody may have put it there; "

@@ -1,6 +1,9 @@
 """Where prism keeps what must outlive a run: the ledger, and the papers of runs without a file."""
 
 import os
+import stat
+import sys
+from functools import cache
 from pathlib import Path
 
 from prism_cli.errors import StorageError
@@ -32,7 +35,20 @@ def state_directory(output: Path | None) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: the state directory cannot be made: {error}") from error
+    _tell_of_open(folder)
     return folder
+
+
+@cache
+def _tell_of_open(folder: Path) -> None:
+    """Mention, once, a state directory in which others can put files."""
+    if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        print(
+            f"prism: warning: {folder}: others may write to this state directory, and so replace "
+            "replies and manifests; close it with chmod go-w, or set PRISM_STATE to one of your "
+            "own",
+            file=sys.stderr,
+        )
 
 
 def ledger_path(output: Path | None) -> Path:

@@ -178,6 +178,9 @@ def test_a_split_that_no_file_names_is_refused(hub: Path) -> None:
     done = prism("collect", "--dataset", hub, "--split", "dev", "-o", "out.jsonl")
     assert done.returncode == 3
     assert "no split 'dev'; it has test, train" in done.stderr
+    done = prism("collect", "--dataset", f"{hub}/*.csv", "-o", "out.jsonl")
+    assert done.returncode == 3
+    assert "set/*.csv: no file matches this pattern" in done.stderr
 
 
 def test_a_csv_data_set_keeps_its_texts() -> None:

@@ -27,13 +27,17 @@ def data_files(place: str, split: str) -> list[Path]:
     tells the split.
 
     Raises:
-        MissingDataError: the names tell splits, and `split` is none of them; or a BEIR folder.
+        MissingDataError: the names tell splits, and `split` is none of them; a BEIR folder; or a
+            pattern that no file matches.
     """
     path = Path(place)
     if path.is_file():
         return [path] if any(path.name.lower().endswith(kind) for kind in KINDS) else []
     if not path.is_dir():
-        return sorted(Path(one) for one in glob.glob(place, recursive=True) if Path(one).is_file())
+        found = sorted(Path(one) for one in glob.glob(place, recursive=True) if Path(one).is_file())
+        if not found and glob.has_magic(place):
+            raise MissingDataError(f"{place}: no file matches this pattern")
+        return found
     if any((path / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
         raise MissingDataError(f"{place}: no data set but a BEIR folder; name it without --dataset")
     inside = sorted(one for one in path.rglob("*") if one.is_file() and not _hidden(one, path))

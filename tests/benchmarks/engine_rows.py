@@ -14,6 +14,7 @@ import os
 import platform
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,7 +93,7 @@ def measured(kind: str, given: Path, out: Path, repeat: int) -> list[float]:
 def once(kind: str, given: Path, out: Path) -> list[float]:
     """The same of a single run."""
     if kind == "engine, new replies":
-        (out.parent / "ledger.sqlite").unlink(missing_ok=True)
+        shutil.rmtree(out.parent / "local", ignore_errors=True)  # those of a model in the process
     done = subprocess.run(
         [sys.executable, __file__, "--one", kind, str(given), str(out)],
         capture_output=True, text=True, check=True,

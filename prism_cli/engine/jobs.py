@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prism_cli.errors import UsageError
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
-from prism_cli.shards.formats import stem_of
+from prism_cli.shards.formats import format_of, stem_of
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import (
@@ -153,6 +153,11 @@ def _checked(jobs: list[Job]) -> list[Job]:
                     "another output with -o"
                 )
         for path in outputs:
+            if format_of(path) in ("csv", "parquet"):
+                raise UsageError(
+                    f"{path}: outputs are JSON lines (or a TREC file), not {path.suffix[1:]}; name "
+                    "a file that ends in .jsonl"
+                )
             if path.exists() and not path.is_file():
                 raise UsageError(
                     f"{path}: not a regular file; name a file with -o, or - for standard output"

@@ -154,3 +154,9 @@ def test_a_line_of_another_format_is_told_what_it_seems_to_be(raw: bytes, told: 
     with pytest.raises(RowError) as caught:
         decode_row(raw)
     assert re.search(told, caught.value.reason)
+
+
+def test_a_key_that_stands_twice_is_found_beside_an_escaped_colon() -> None:
+    with pytest.raises(RowError, match="query: stands twice"):
+        decode_row(b'{"query": "a", "query": "b", "document": "time 10\\u003a30"}')
+    assert decode_row(b'{"document": "time 10\\u003a30"}') == {"document": "time 10:30"}

@@ -189,7 +189,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     [
         ("minilm", UsageError, "expected st:minilm"),
         ("st:", UsageError, "expected st:minilm"),
-        ("org/model", UsageError, "did you mean st:org/model"),
+        ("org/model", UsageError, "expected st:minilm, st:PATH or st:HUB_ID"),
         ("st:/no/where", ModelError, "no such directory"),
         ("st:org/nothing", ModelError, "hf download org/nothing"),
         ("st:bad name!", ModelError, "not in the hub cache"),

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     },
     "configs": {"configs", "files"},
     "files": {"files"},
-    "rows": {"rows"},
+    "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports"},
     "engine": {"engine", "rows", "shards", "ports", "reporting.visible", "terminal"},
     "stages": {
@@ -42,8 +42,8 @@ MAY_IMPORT = {
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},
     "modeling": {"modeling", "domain", "rows", "shards"},
     "evaluation": {
-        "evaluation", "domain", "engine", "rows", "shards", "ports", "stages", "adapters",
-        "reporting",
+        "evaluation", "domain", "engine", "files", "rows", "shards", "ports", "stages",
+        "adapters", "reporting",
     },
     "exporting": {
         "exporting", "modeling", "domain", "shards", "evaluation.metrics_file", "adapters.runtimes",

@@ -16,6 +16,7 @@ import orjson
 
 from prism_cli import __version__
 from prism_cli.errors import MissingDataError
+from prism_cli.files.text import read_text
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Page
 from prism_cli.shards.writer import whole_file
@@ -100,13 +101,13 @@ def read_metrics(path: Path) -> dict[str, Any]:
         MissingDataError: no such file, none of ours, or of a schema that this version does not
             know.
     """
-    try:
-        found = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         raise MissingDataError(
             f"{path}: no such file; expected a finished evaluation, as `prism eval` makes it"
-        ) from None
-    except (OSError, orjson.JSONDecodeError) as error:
+        )
+    try:
+        found = orjson.loads(read_text(path))
+    except orjson.JSONDecodeError as error:
         raise MissingDataError(f"{path}: cannot be read: {error}") from None
     schema = found.get("schema") if isinstance(found, dict) else None
     if schema != SCHEMA or found.get("kind") not in KINDS:

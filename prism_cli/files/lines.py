@@ -13,6 +13,7 @@ import zstandard
 
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.compressed import open_bytes
+from prism_cli.files.zstd import MAX_WINDOW_BYTES
 
 LIMIT_VARIABLE = "PRISM_MAX_LINE_BYTES"
 MAX_LINE_BYTES = 64 << 20
@@ -69,11 +70,15 @@ def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterat
     with reading(name) as place, open_bytes(path) as file:
         for line in split_lines(file, keep_mark=keep_mark):
             place.last += 1
-            if place.last == 1 and line.raw.startswith(_UTF16):
-                raise MissingDataError(
-                    f"{name}: is UTF-16; nothing was read. Save the file as UTF-8"
-                )
+            if place.last == 1:
+                refuse_utf16(line.raw, name)
             yield line
+
+
+def refuse_utf16(raw: bytes, name: str) -> None:
+    """Raise MissingDataError where a file begins with a mark of UTF-16."""
+    if raw.startswith(_UTF16):
+        raise MissingDataError(f"{name}: is UTF-16; nothing was read. Save the file as UTF-8")
 
 
 def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:
@@ -96,6 +101,18 @@ def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:
 def too_long(what: str = "line") -> str:
     """Return what is wrong with a line that is cut, and the way out."""
     return f"a {what} of more than {max_line_bytes()} bytes; {LIMIT_VARIABLE} sets another limit"
+
+
+def holds_nul(raw: bytes) -> str:
+    """Return what is wrong with a line that holds a NUL byte; "" where none does.
+
+    Every other byte of ASCII text in UTF-16 is NUL, and a file need not begin with a mark.
+    """
+    if b"\0" not in raw:
+        return ""
+    if raw[:64].count(0) * 3 > len(raw[:64]):
+        return "UTF-16 text; save the file as UTF-8"
+    return f"a NUL byte at offset {raw.index(0)}"
 
 
 class Place:
@@ -124,6 +141,12 @@ def reading(name: str, unit: str = "line") -> Iterator[Place]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise MissingDataError(f"{name}: cannot be read: {error.strerror}") from error
+        if isinstance(error, zstandard.ZstdError) and "too much memory" in str(error):
+            raise MissingDataError(
+                f"{name}: needs a window of more than {MAX_WINDOW_BYTES >> 30} GiB, the most that "
+                "prism reads; nothing was read. Decompress it, or compress it with a smaller "
+                "window (`zstd --long=27`)"
+            ) from error
         raise MissingDataError(
             f"{name}: the compressed data is damaged after {unit} {place.last} ({error}); nothing "
             "was published. Restore the file and run the same command again"

@@ -3,11 +3,22 @@
 A byte order mark at the start is left out, and compressed files are decompressed by suffix.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from prism_cli.errors import MissingDataError
-from prism_cli.files.lines import byte_lines, too_long
+from prism_cli.files.compressed import open_bytes
+from prism_cli.files.lines import (
+    Line,
+    byte_lines,
+    holds_nul,
+    max_line_bytes,
+    reading,
+    refuse_utf16,
+    split_lines,
+    too_long,
+)
 
 
 def text_lines(path: Path, name: str = "") -> Iterator[str]:
@@ -17,32 +28,51 @@ def text_lines(path: Path, name: str = "") -> Iterator[str]:
         name: of the file in messages; its path by default.
 
     Raises:
-        MissingDataError: the file cannot be read, is damaged or not UTF-8, or has a line above the
-            limit; names the line.
+        MissingDataError: the file cannot be read or is damaged, or a line is not UTF-8, holds a NUL
+            byte or is above the limit; names the line.
     """
-    for text in _whole_lines(path, name):
-        yield text.rstrip("\r\n")
+    name = name or str(path)
+    for number, line in enumerate(byte_lines(path, name), 1):
+        yield _decoded(line, f"{name}:{number}").rstrip("\r\n")
 
 
 def read_text(path: Path, name: str = "") -> str:
     """Return the text of a file, line ends as they are.
 
     Raises:
-        MissingDataError: as for `text_lines`.
+        MissingDataError: as for `text_lines`; or the whole is above the limit of a line.
     """
-    return "".join(_whole_lines(path, name))
-
-
-def _whole_lines(path: Path, name: str) -> Iterator[str]:
     name = name or str(path)
-    for number, line in enumerate(byte_lines(path, name), 1):
-        if line.cut:
-            raise MissingDataError(f"{name}:{number}: {too_long()}; nothing was read beyond this")
-        try:
-            text = line.raw.decode()
-        except UnicodeDecodeError as error:
-            raise MissingDataError(
-                f"{name}:{number}: not UTF-8: byte 0x{line.raw[error.start]:02x} at offset "
-                f"{error.start}; nothing was read beyond this. Save the file as UTF-8"
-            ) from None
-        yield text
+    content = read_bytes(path, name)
+    refuse_utf16(content, name)
+    lines = enumerate(split_lines(io.BytesIO(content)), 1)
+    return "".join(_decoded(line, f"{name}:{number}") for number, line in lines)
+
+
+def read_bytes(path: Path, name: str = "") -> bytes:
+    """Return the content of a small file, decompressed.
+
+    Raises:
+        MissingDataError: the file cannot be read, is damaged, or is above the limit of a line.
+    """
+    name = name or str(path)
+    with reading(name), open_bytes(path) as file:
+        content = file.read(max_line_bytes() + 1)
+    if len(content) > max_line_bytes():
+        raise MissingDataError(f"{name}: {too_long('file')}")
+    return content
+
+
+def _decoded(line: Line, place: str) -> str:
+    if line.cut:
+        raise MissingDataError(f"{place}: {too_long()}; nothing was read beyond this")
+    try:
+        text = line.raw.decode()
+    except UnicodeDecodeError as error:
+        raise MissingDataError(
+            f"{place}: not UTF-8: byte 0x{line.raw[error.start]:02x} at offset {error.start}; "
+            "nothing was read beyond this. Save the file as UTF-8"
+        ) from None
+    if reason := holds_nul(line.raw):
+        raise MissingDataError(f"{place}: {reason}; nothing was read beyond this")
+    return text

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _INPUT_BYTES = 1 << 10
 """A few bytes can stand for a block of 128 KiB: what one step unpacks stays below some 32 MiB."""
-_MAX_WINDOW_BYTES = 1 << 31
+MAX_WINDOW_BYTES = 1 << 31
 """The largest that the format's reference implementation reads; memory grows with the window."""
 
 
@@ -63,4 +63,4 @@ class ZstdFile(io.RawIOBase):
 
 
 def _new_frame() -> "zstandard.ZstdDecompressionObj":
-    return zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj()
+    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompressobj()

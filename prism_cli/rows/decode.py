@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError
+from prism_cli.files.lines import holds_nul
 from prism_cli.rows.ids import ids_as_text
 from prism_cli.rows.row import Row, json_type
 
@@ -75,8 +76,8 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
         raw.decode()
     except UnicodeDecodeError as bad:
         return f"not UTF-8: byte 0x{raw[bad.start]:02x} at offset {bad.start}"
-    if b"\x00" in raw:
-        return f"a NUL byte at offset {raw.index(0)}"
+    if reason := holds_nul(raw):
+        return reason
     if looks_like := _other_format(raw):
         return f"not JSON, {looks_like}"
     if not raw.endswith(b"\n"):

@@ -69,7 +69,7 @@ def test_line_above_the_limit_is_cut_and_reading_goes_on(
     assert (long.size, long.cut, len(long.raw)) == (3_000_001, True, 1025)
     assert (last.raw, last.cut) == (b"last", False)
     with pytest.raises(MissingDataError, match=r"in\.txt.*:2: a line of more than 1024 bytes"):
-        read_text(path)
+        list(text_lines(path))
 
 
 @pytest.mark.parametrize("given", ["0", "-5", "many", "9" * 5000, "1e6"])

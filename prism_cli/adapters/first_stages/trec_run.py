@@ -1,7 +1,7 @@
 """A TREC run file as first stage: candidates that another system found."""
 
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 
 from prism_cli.domain.metrics import ranked
@@ -40,7 +40,8 @@ class TrecRunFirstStage:
             )
         self.path = path
         self.spec = name or path.stem
-        self.fingerprint = f"trec-run {sha256(path.read_bytes()).hexdigest()}"
+        with path.open("rb") as file:
+            self.fingerprint = f"trec-run {file_digest(file, 'sha256').hexdigest()}"
 
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int

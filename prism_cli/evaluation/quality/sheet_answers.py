@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prism_cli.domain.rating_task import HIGH, LOW, RATINGS, SEVERE
 from prism_cli.errors import MissingDataError, UsageError
+from prism_cli.files.text import read_bytes
 
 _SHOWN = 20
 _WORDS = {"yes": 1.0, "y": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "n": 0.0, "false": 0.0, "0": 0.0}
@@ -55,10 +56,7 @@ def read_sheets(files: Sequence[str]) -> list[Answers]:
 
 
 def _read(file: str, problems: list[str]) -> Answers:
-    try:
-        raw = Path(file).read_bytes()
-    except OSError as error:
-        raise MissingDataError(f"--sheet-in {file}: cannot be read: {error.strerror}") from None
+    raw = read_bytes(Path(file), f"--sheet-in {file}")
     text = _decoded(raw)
     if text[:4].casefold() == "sep=":
         text = text.partition("\n")[2]

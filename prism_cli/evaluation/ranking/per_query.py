@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import MissingDataError
+from prism_cli.files.text import text_lines
 from prism_cli.shards.writer import whole_file
 
 PER_QUERY = "per_query.jsonl"
@@ -47,7 +48,7 @@ def read_per_query(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
     if not path.exists():
         return {}
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(text_lines(path), 1):
         try:
             one = orjson.loads(line)
             found[one["dataset"], one["system"]] = one["values"]

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import repeat
+from operator import is_
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -32,6 +34,16 @@ PART_ROWS = 256
 """Rows that are read, worked and written in one go where nothing has to be asked."""
 
 SHOW_SECONDS = 0.5
+
+
+class _Position(NamedTuple):
+    """How far a shard is: rows that ended; rows whose present questions are all answered; rows that
+    ended and the shares of those at work; questions answered."""
+
+    through: int
+    answered: int
+    moved: float
+    questions: int
 
 
 @dataclass
@@ -112,25 +124,13 @@ class ShardWork:
             elif result is not UNASKED:
                 now.pending += 1
                 reasons.add(result.reason)
-        through = now.done + now.dropped.total() + now.rejected + now.pending
-        answered, moved = 0, float(through)
-        questions = self._questions
-        if window:
-            steps = max(self._steps, window.steps)
-            questions += window.questions
-            for one in window.waiting:
-                if window.is_open(one):
-                    at_hand, asked, rows = window.answered(one), len(one.group), len(one.rows) or 1
-                    answered += rows * (at_hand == asked)
-                    questions -= 0 if one.step else asked - at_hand
-                    # A row that asks so many times has come so far with each.
-                    moved += min(1.0, (one.step + at_hand / max(1, asked)) / steps) * rows
-        told = self._asked(questions)
+        at = self._position()
+        told = self._asked(at.questions)
         return {
             "total": self.progress.total,
-            "through": through,
-            "answered": answered,
-            "moved": moved,
+            "through": at.through,
+            "answered": at.answered,
+            "moved": at.moved,
             "found": self._found if self._asks else 0.0,
             "asked": self.answerer.tally.asked - self.answerer.tally.local,
             "counts": now.as_dict(),
@@ -138,6 +138,24 @@ class ShardWork:
             "questions": told._asdict() if told else None,
             "nouns": self.stage.nouns,
         }
+
+    def _position(self) -> _Position:
+        """How far it is; for another thread too."""
+        now, window = self.counts, self._open
+        through = now.done + now.dropped.total() + now.rejected + now.pending
+        if window is None:
+            return _Position(through, 0, float(through), self._questions)
+        through += len(window.results) - sum(map(is_, window.results, repeat(UNASKED)))
+        answered, moved, questions = 0, float(through), self._questions + window.questions
+        steps = max(self._steps, window.steps)
+        for one in window.waiting:
+            if window.is_open(one):
+                at_hand, asked, rows = window.answered(one), len(one.group), len(one.rows) or 1
+                answered += rows * (at_hand == asked)
+                questions -= 0 if one.step else asked - at_hand
+                # A row that asks so many times has come so far with each.
+                moved += min(1.0, (one.step + at_hand / max(1, asked)) / steps) * rows
+        return _Position(through, answered, moved, questions)
 
     def _asked(self, answered: int) -> Questions | None:
         """Where rows ask several each."""
@@ -155,20 +173,21 @@ class ShardWork:
             self.answerer.control.check()
             yield from self._worked(window)
             self.counts.rows += len(window)
-            self._shown_at = 0.0
-            self._show()
+            self._show_at(self._position())
 
     def _show(self) -> None:
         """How far it is, now and then; called when replies have come, in whatever thread."""
         if time.monotonic() - self._shown_at >= SHOW_SECONDS:
-            self._shown_at = time.monotonic()
-            now = self.live()
-            self.progress.show(
-                now["moved"],
-                self.answerer.tally.usd,
-                found=now["found"],
-                questions=Questions(**now["questions"]) if now["questions"] else None,
-            )
+            self._show_at(self._position())
+
+    def _show_at(self, at: _Position) -> None:
+        self._shown_at = time.monotonic()
+        self.progress.show(
+            at.moved,
+            self.answerer.tally.usd,
+            found=self._found if self._asks else 0.0,
+            questions=self._asked(at.questions),
+        )
 
     def _worked(self, lines: Sequence[Line]) -> Iterator[Row]:
         """The output rows of a window. Part by part, while all that is asked is at hand, so that
@@ -196,28 +215,23 @@ class ShardWork:
 
     def _begin_asking(self) -> None:
         """What is through of this window by now took no time: no pace is taken from it."""
-        now = self.live()
+        now = self._position()
         if not self._asks:
             self._asks = True
             self.progress.restart()
-        self._found += now["moved"] - self.counts.rows
-        if now["questions"]:
-            self._questions_found += now["questions"]["answered"] - self._questions
-        self._shown_at = 0.0
-        self._show()
+        self._found += now.moved - self.counts.rows
+        self._questions_found += now.questions - self._questions
+        self._show_at(now)
 
     @contextmanager
     def _finding(self) -> Iterator[None]:
         """What is through after the block took no time either."""
-        before = self.live()
+        before = self._position()
         yield
-        now = self.live()
-        self._found += now["moved"] - before["moved"]
-        if now["questions"] and before["questions"]:
-            found = now["questions"]["answered"] - before["questions"]["answered"]
-            self._questions_found += found
-        self._shown_at = 0.0
-        self._show()
+        now = self._position()
+        self._found += now.moved - before.moved
+        self._questions_found += now.questions - before.questions
+        self._show_at(now)
 
     def _begun(self, line: Line) -> Outcome | RowWork:
         self.stage.place = line[:2]

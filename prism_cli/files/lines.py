@@ -22,7 +22,18 @@ _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
 _CHUNK_BYTES = 1 << 20
 _KEPT_BYTES = 1 << 16
 """Bytes that are kept of a line above the limit."""
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_FOREIGN = {
+    codecs.BOM_UTF16_LE: "UTF-16; nothing was read. Save the file as UTF-8",
+    codecs.BOM_UTF16_BE: "UTF-16; nothing was read. Save the file as UTF-8",
+    b"\x1f\x8b": "gzip data; nothing was read. Name the file .gz behind its other suffix",
+    b"\x28\xb5\x2f\xfd": "Zstandard data; nothing was read. Name the file .zst behind its suffix",
+    b"\xfd7zXZ\0": "xz data; nothing was read. Name the file .xz behind its other suffix",
+    b"BZh91AY&SY": "bzip2 data; nothing was read. Name the file .bz2 behind its other suffix",
+    b"PAR1": "Parquet data; nothing was read. Name the file .parquet",
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet; nothing was read. Unpack it, or save it as CSV",
+    b"%PDF-": "a PDF; nothing was read. Name the file .pdf",
+}
+"""First bytes of files that are no text -> what they are, and the way out."""
 
 
 class Line(NamedTuple):
@@ -71,14 +82,15 @@ def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterat
         for line in split_lines(file, keep_mark=keep_mark):
             place.last += 1
             if place.last == 1:
-                refuse_utf16(line.raw, name)
+                refuse_foreign(line.raw, name)
             yield line
 
 
-def refuse_utf16(raw: bytes, name: str) -> None:
-    """Raise MissingDataError where a file begins with a mark of UTF-16."""
-    if raw.startswith(_UTF16):
-        raise MissingDataError(f"{name}: is UTF-16; nothing was read. Save the file as UTF-8")
+def refuse_foreign(raw: bytes, name: str) -> None:
+    """Raise MissingDataError where a file begins as one that is no UTF-8 text."""
+    for magic, told in _FOREIGN.items():
+        if raw.startswith(magic):
+            raise MissingDataError(f"{name}: is {told}")
 
 
 def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:

@@ -15,7 +15,7 @@ from prism_cli.files.lines import (
     holds_nul,
     max_line_bytes,
     reading,
-    refuse_utf16,
+    refuse_foreign,
     split_lines,
     too_long,
 )
@@ -44,7 +44,7 @@ def read_text(path: Path, name: str = "") -> str:
     """
     name = name or str(path)
     content = read_bytes(path, name)
-    refuse_utf16(content, name)
+    refuse_foreign(content, name)
     lines = enumerate(split_lines(io.BytesIO(content)), 1)
     return "".join(_decoded(line, f"{name}:{number}") for number, line in lines)
 

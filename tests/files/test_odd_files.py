@@ -219,3 +219,14 @@ def test_csv_of_the_library_is_read_as_it_was_written(tmp_path: Path) -> None:
     path.write_bytes(MARK + text.getvalue().encode())
     found = [(row["query"], row["document"]) for _, row in read_rows([str(path)])]
     assert found == rows
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+@pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.trec"])
+def test_packed_data_under_a_plain_name_is_told_with_the_name_it_needs(
+    tmp_path: Path, suffix: str, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKERS[suffix](b'{"query": "q", "document": "d"}\n'))
+    with pytest.raises(PrismError, match=rf"data; nothing was read\. Name the file {suffix}"):
+        list(text_lines(path)) if name == "in.trec" else list(read_rows([str(path)]))

@@ -1,6 +1,5 @@
 """CSV and TSV files with a header, as JSON lines."""
 
-import codecs
 import csv
 import itertools
 from collections.abc import Iterator, Mapping
@@ -9,7 +8,7 @@ from typing import BinaryIO
 import orjson
 
 from prism_cli.errors import MissingDataError, RowError
-from prism_cli.files.lines import max_line_bytes, split_lines, too_long
+from prism_cli.files.lines import max_line_bytes, refuse_foreign, split_lines, too_long
 from prism_cli.rows.cells import cell_value
 from prism_cli.rows.decode import Unreadable
 
@@ -40,8 +39,7 @@ def table_lines(
         raise MissingDataError(f"{name}:1: expected a header, found {error}") from None
     if first is None:
         raise MissingDataError(f"{name}: is empty; expected a header with the names of the columns")
-    if source.taken().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise MissingDataError(f"{name}: is UTF-16; save it as UTF-8")
+    refuse_foreign(source.taken(), name)
     lines = itertools.chain([first], source)
     reader = csv.reader(lines, delimiter="\t" if tabs else _delimiter(first), strict=True)
     ours = {theirs: contract for contract, theirs in fields.items()}

@@ -27,6 +27,7 @@ from prism_cli.errors import (
 )
 from prism_cli.reporting.visible import spelled
 from prism_cli.terminal import Log, accept_all_signs
+from prism_cli.wording import wrapped
 
 # Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
@@ -246,7 +247,7 @@ def _flushed(code: int) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    print(spelled(f"prism: error: {message}"), file=sys.stderr)
+    print(wrapped(spelled(f"prism: error: {message}"), sys.stderr), file=sys.stderr)
     return code
 
 

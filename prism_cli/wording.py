@@ -55,6 +55,10 @@ _COUNTED = {
 """Field -> what stands behind a count of one, and of another number."""
 
 
+CORRECTED = "Corrected: "
+"""Stands before a command line that works."""
+
+
 def counted(count: int, one: str, many: str = "") -> str:
     """Such as "1 row" and "1,200 rows"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
@@ -90,12 +94,14 @@ def listed(figures: Mapping[str, object]) -> str:
 def wrapped(line: str, stream: TextIO) -> str:
     """`line` broken between words at the width of the terminal behind `stream`; elsewhere as it is.
 
-    A word that is longer than a line (a path) stays whole.
+    A word that is longer than a line (a path) stays whole, and so does a command to be copied.
     """
     if not stream.isatty():
         return line
+    if "\n" in line:
+        return "\n".join(wrapped(one, stream) for one in line.split("\n"))
     width = max(shutil.get_terminal_size().columns, 20)
-    if len(line) <= width:
+    if len(line) <= width or line.startswith(CORRECTED):
         return line
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.fill(

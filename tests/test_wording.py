@@ -98,11 +98,12 @@ def test_cells_are_no_markup() -> None:
 
 
 def test_widths_shrink_the_widest_column_first_down_to_its_words() -> None:
-    columns = [[[5, 5, 5]], [[3, 3]]]
-    assert fitted(columns, 24) == [17, 7]
-    assert fitted(columns, 20) == [13, 7]
-    assert fitted(columns, 8) == [5, 3]
-    assert fitted(columns, 7) is None
+    columns = [[[4], [5, 5, 5]], [[3], [3, 3]], [[2, 2, 2], [1]]]
+    assert fitted(columns, 32) == [17, 7, 8]
+    assert fitted(columns, 26) == [17, 7, 2], "heads are broken first"
+    assert fitted(columns, 22) == [13, 7, 2]
+    assert fitted(columns, 10) == [5, 3, 2]
+    assert fitted(columns, 9) is None
 
 
 def test_no_summary_line_of_the_code_counts_in_the_plural_alone() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prism_cli.commands.eval_tables import print_plan
 from prism_cli.commands.options import Common
-from prism_cli.wording import counted
+from prism_cli.wording import counted, wrapped
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
@@ -70,11 +70,12 @@ def find_sets(
 
     def tell(line: str) -> None:
         if not common.quiet:
-            print(f"prism: {line}", file=sys.stderr, flush=True)
+            print(wrapped(f"prism: {line}", sys.stderr), file=sys.stderr, flush=True)
 
     fetched, missing = beir_qa.obtain(chosen, place, tell)
     for name, why in missing.items():
-        print(f"prism: warning: {name}: missing; {why}", file=sys.stderr, flush=True)
+        warning = wrapped(f"prism: warning: {name}: missing; {why}", sys.stderr)
+        print(warning, file=sys.stderr, flush=True)
     if not folders and not fetched:
         raise PrerequisiteError(
             f"none of the {counted(len(missing), 'set')} asked for is in {place}, and none can be "

@@ -31,11 +31,11 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
                 {
                     "judge": _name(names[judge]),
                     "votes": counts["yes_rate"][judge],
-                    "yes": labels["yes_rate"][judge],
+                    "yes": _share(labels["yes_rate"][judge]),
                     "95 %": _span(intervals["yes_rate"][judge]),
-                    "all votes": labels["yes_rate_all_votes"][judge],
-                    "as others": labels["with_majority"][judge],
-                    "as label": labels["with_source_label"][judge],
+                    "all votes": _share(labels["yes_rate_all_votes"][judge]),
+                    "as others": _share(labels["with_majority"][judge]),
+                    "as label": _share(labels["with_source_label"][judge]),
                 }
                 for judge in statistics["judges"]
             ],
@@ -47,8 +47,8 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
                 {
                     "pair": f"{_name(names[one])}, {_name(names[other])}",
                     "rows": counts["kappa"][pair],
-                    "same": labels["same_vote"][pair],
-                    "kappa": labels["kappa"][pair],
+                    "same": _share(labels["same_vote"][pair]),
+                    "kappa": _share(labels["kappa"][pair]),
                     "95 %": _span(intervals["kappa"][pair]),
                     "in words": statistics["words"]["kappa"][pair],
                 }
@@ -72,6 +72,10 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
 def _name(text: str, characters: int = _NAME_CHARACTERS) -> str:
     """A judge's name comes from the rows: nothing hidden in it reaches the terminal."""
     return one_line(text, characters)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _span(interval: list[float] | None) -> str:

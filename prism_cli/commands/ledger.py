@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_cli.wording import counted
+from prism_cli.wording import counted, label
 
 if TYPE_CHECKING:
     from prism_cli.shards.ledger_file import LedgerFile
@@ -197,4 +197,4 @@ def _print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     from prism_cli.commands.tables import print_table
 
     if rows:
-        print_table(title, [{key.replace("_", " "): row[key] for key in row} for row in rows])
+        print_table(title, [{label(key): row[key] for key in row} for row in rows])

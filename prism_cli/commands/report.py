@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prism_cli.wording import wrapped
+
 if TYPE_CHECKING:
     from prism_cli.reporting.comparison import Finished
     from prism_cli.reporting.page import Page
@@ -161,6 +163,6 @@ def _print_summary(found: dict[str, Any]) -> None:
     if tests:
         print_table("paired tests", tests)
     if found["differs"]:
-        print(f"differs: {', '.join(found['differs'])}", file=sys.stderr)
+        print(wrapped(f"differs: {', '.join(found['differs'])}", sys.stderr), file=sys.stderr)
     for warning in found["warnings"]:
-        print(f"prism: warning: {warning}", file=sys.stderr)
+        print(wrapped(f"prism: warning: {warning}", sys.stderr), file=sys.stderr)

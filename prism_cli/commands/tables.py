@@ -74,12 +74,15 @@ def fitted(columns: Sequence[Sequence[Sequence[int]]], room: int) -> list[int] |
     """Widths of columns that hold each word whole and `room` together; None where there are none.
 
     Args:
-        columns: column -> cell -> widths of its words.
+        columns: column -> cell, the head first -> widths of its words. Heads are broken first.
     """
     least = [max((max(cell, default=0) for cell in column), default=0) for column in columns]
-    widths = [
-        max((sum(cell) + max(len(cell) - 1, 0) for cell in column), default=0) for column in columns
-    ]
+    widths = [max(map(_line_width, column)) for column in columns]
+    if sum(widths) > room:
+        widths = [
+            max(low, *map(_line_width, cells)) if cells else low
+            for low, (_, *cells) in zip(least, columns, strict=True)
+        ]
     while sum(widths) > room:
         spare = [wide - low for wide, low in zip(widths, least, strict=True)]
         able = [place for place, one in enumerate(spare) if one > 0]
@@ -107,6 +110,10 @@ def plain_console(*, stderr: bool = False, plain_width: int = _PLAIN_WIDTH) -> "
     if not console.is_terminal:
         console.width = plain_width
     return console
+
+
+def _line_width(words: Sequence[int]) -> int:
+    return sum(words) + max(len(words) - 1, 0)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from prism_cli.wording import CORRECTED
+
 KINDS = {
     "hf": "a language model in this process",
     "st": "a sentence-transformers model in this process",
@@ -158,7 +160,7 @@ def refusal(
         where = ", ".join(f"{one.option} of prism {' and '.join(one.commands)}" for one in others)
         told += f"; {spec} is {KINDS[kind]}, for {where}"
     corrected = _corrected(spec, _nearest(here, spec, kind, able), argv)
-    return f"{told}. Corrected: {corrected}" if corrected else told
+    return f"{told}\n{CORRECTED}{corrected}" if corrected else told
 
 
 def _nearest(role: Role, spec: str, kind: str | None, providers: Sequence[str]) -> str:

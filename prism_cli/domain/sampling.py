@@ -58,14 +58,23 @@ def paper_shares(counts: Sequence[int]) -> list[int]:
     Lower edge below .20, or .95: whole. The middle: m = 1.7 from .65, else 1; base = floor(min over
     non-empty of (n / m) / .8); at most floor(base * m). Exact arithmetic, no rounding of floats.
     """
-    weights = [_WEIGHT if index >= _WEIGHTED_FROM else Fraction(1) for index in range(len(counts))]
-    middle = [index for index in range(_WHOLE_BELOW, _WHOLE_FROM) if counts[index]]
     shares = list(counts)
-    if middle:
-        base = int(min(counts[index] / weights[index] for index in middle) / _FILL)
-        for index in middle:
-            shares[index] = min(counts[index], int(base * weights[index]))
+    poorest = poorest_bucket(counts)
+    if poorest is not None:
+        base = int(counts[poorest] / _weight(poorest) / _FILL)
+        for index in range(_WHOLE_BELOW, _WHOLE_FROM):
+            shares[index] = min(counts[index], int(base * _weight(index)))
     return shares
+
+
+def poorest_bucket(counts: Sequence[int]) -> int | None:
+    """The bucket of the middle that caps all others of it; None where the middle is empty."""
+    middle = [index for index in range(_WHOLE_BELOW, _WHOLE_FROM) if counts[index]]
+    return min(middle, key=lambda index: counts[index] / _weight(index), default=None)
+
+
+def _weight(index: int) -> Fraction:
+    return _WEIGHT if index >= _WEIGHTED_FROM else Fraction(1)
 
 
 def labelled_and_web(labelled: int, web: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from prism_cli.domain.length_caps import LengthCaps
+from prism_cli.domain.sample_warning import ENOUGH_OF_SCORE, ENOUGH_OF_SIDE, cap_warning, edges
 from prism_cli.domain.sampling import (
     PAPER_BUCKETS,
     bin_of,
@@ -100,6 +101,9 @@ class SampleStage(RowStage):
         self._notes: dict[str, object] = {}
         self._before: Counter[Stratum] = Counter()
         self._after: Counter[Stratum] = Counter()
+        self._counts: Counter[Stratum] = Counter()
+        self._verdicts: Counter[str] = Counter()
+        self._left_out: Counter[tuple[str, str]] = Counter()
 
     def check(self, row: Row) -> None:
         """A pair row; scores are numbers in [0, 1]."""
@@ -114,7 +118,7 @@ class SampleStage(RowStage):
         Raises:
             MissingDataError: there are rows, and none has a score.
         """
-        counts: Counter[Stratum] = Counter()
+        counts = self._counts
         keys = Spill("source TEXT, bin INTEGER, key BLOB")
         seen = 0
 
@@ -156,18 +160,26 @@ class SampleStage(RowStage):
             return Dropped(reason)
         source, index = row.get("source") or "", bin_of(score, self._bins)
         stratum = self._stratum(source, index)
+        verdict = row.get("verdict") or ""
+        self._verdicts[verdict] += 1
+        if reason := self._over_a_cap(row, stratum):
+            self._left_out[verdict, reason] += 1
+            return Dropped(reason)
+        self._after[source, index] += 1
+        if self._lengths and self._lengths.cut(row):
+            self._cut_documents += 1
+        return row
+
+    def _over_a_cap(self, row: Row, stratum: Stratum) -> str | None:
         cutoff = self._cutoffs.get(stratum)
         side = self._side_cutoffs.get(stratum[0] in self._web) if self._side_cutoffs else None
         if cutoff or side:
             key = self._key(row)
             if cutoff and not cutoff.keeps(key):
-                return Dropped("enough rows of its score")
+                return ENOUGH_OF_SCORE
             if side and not side.keeps(_second(key)):
-                return Dropped("enough rows of its side of labelled : web = 2 : 3")
-        self._after[source, index] += 1
-        if self._lengths and self._lengths.cut(row):
-            self._cut_documents += 1
-        return row
+                return ENOUGH_OF_SIDE
+        return None
 
     def summary(self) -> dict[str, object]:
         """The rule, the limits, and histograms before and after: of all, and of each source."""
@@ -186,12 +198,15 @@ class SampleStage(RowStage):
         if len(sources) > 1:
             largest = [name for name, _ in sources.most_common(SOURCES_TOLD)]
             figures["histograms"] = {name or "-": self._histogram([name]) for name in largest}
+        totals = (self._counts, self._quotas, self._verdicts, self._left_out)
+        if warning := cap_warning(*totals, bins=self._bins, size=self._size):
+            figures["warning"] = warning
         return figures
 
     def _histogram(self, sources: Sequence[str]) -> list[dict[str, object]]:
         return [
             {
-                "score": f"{index / self._bins:.2f}-{(index + 1) / self._bins:.2f}",
+                "score": edges(index, self._bins),
                 "before": sum(self._before[source, index] for source in sources),
                 "after": sum(self._after[source, index] for source in sources),
             }

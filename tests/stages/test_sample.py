@@ -241,3 +241,53 @@ def test_bad_row_names_its_field(changed: dict[str, Any], field: str) -> None:
     with pytest.raises(RowError) as caught:
         SampleStage(5).check(make_pair(0) | changed)
     assert caught.value.field == field
+
+
+def warned(rows: list[Row], *settings: Any, **more: Any) -> Any:
+    stage = SampleStage(*settings, **more)
+    stage.survey(iter(rows))
+    for row in rows:
+        stage.work(row)
+    return stage.summary().get("warning")
+
+
+def graded(*groups: tuple[int, float, str]) -> list[Row]:
+    rows: list[Row] = []
+    for count, score, verdict in groups:
+        rows += [
+            make_pair(len(rows) + n, teacher_score=score, verdict=verdict) for n in range(count)
+        ]
+    return rows
+
+
+def test_a_poor_bin_that_takes_nearly_all_of_one_verdict_away_is_warned_of() -> None:
+    rows = graded((48, 0.05, "no"), (1, 0.87, "yes"), (10, 0.92, "yes"), (1, 0.97, "yes"))
+    told = warned(rows)
+    assert "1 of 12 yes rows left" in told
+    assert "48 of 48 no rows left" in told
+    assert "0.85-0.90 (1 before), 0.90-0.95 (10 before)" in told
+    assert "the bin with the fewest rows, 0.85-0.90 with 1" in told
+    assert "--size N" in told
+    assert warned(rows, 30) is None
+
+
+def test_a_verdict_is_warned_of_where_no_bin_is_empty() -> None:
+    rows = graded((40, 0.05, "no"), (2, 0.67, "yes"), (30, 0.92, "yes"))
+    assert warned(rows).startswith("40 of 40 no rows left; 2 of 32 yes rows left: the paper's rule")
+
+
+def test_a_size_that_empties_a_bin_is_the_cap_that_is_named() -> None:
+    rows = graded((20, 0.05, "no"), (20, 0.55, "no"), (20, 0.95, "yes"))
+    assert "0.90-1.00 (20 before): the cap is --size 2 over 10 bins" in warned(rows, 2)
+
+
+def test_two_to_three_is_named_where_it_takes_the_verdict_away() -> None:
+    rows = graded((4, 0.05, "no"), (40, 0.05, "yes"))
+    for row in rows:
+        row["source"] = "web:exa" if row["verdict"] == "yes" else "a"
+    told = warned(rows, web_sources=["web:exa"])
+    assert told.startswith("4 of 4 no rows left; 6 of 40 yes rows left: the cap is labelled : web")
+
+
+def test_a_sample_that_keeps_all_verdicts_alike_has_no_warning() -> None:
+    assert warned(graded((30, 0.05, "no"), (30, 0.97, "yes"))) is None

@@ -44,12 +44,13 @@ def accept_all_signs() -> None:
             stream.reconfigure(errors="prism")
 
 
-def write_bytes(content: bytes) -> None:
-    """To standard output as they are: what programs read is UTF-8, whatever people's terminals
-    take."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+def write_bytes(content: bytes, stream: TextIO | None = None) -> None:
+    """To `stream`, by default standard output, as they are: what programs read is UTF-8, whatever
+    people's terminals take, and has no date."""
+    stream = stream or sys.stdout
+    stream.flush()
+    stream.buffer.write(content)
+    stream.buffer.flush()
 
 
 class Log:

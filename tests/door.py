@@ -23,8 +23,8 @@ class Done:
 
 def prism(*words: str | Path) -> Done:
     """Run one command line; a second interpreter for each would cost seconds."""
-    raw, err = io.BytesIO(), io.StringIO()
-    out = io.TextIOWrapper(raw, "utf-8")
+    raw_out, raw_err = io.BytesIO(), io.BytesIO()
+    out, err = io.TextIOWrapper(raw_out, "utf-8"), io.TextIOWrapper(raw_err, "utf-8")
     with (
         patch.object(sys, "argv", ["prism", *map(str, words)]),
         redirect_stdout(out),
@@ -33,5 +33,6 @@ def prism(*words: str | Path) -> Done:
     ):
         main()
     out.flush()
+    err.flush()
     assert isinstance(left.value.code, int)
-    return Done(left.value.code, raw.getvalue().decode(), err.getvalue())
+    return Done(left.value.code, raw_out.getvalue().decode(), raw_err.getvalue().decode())

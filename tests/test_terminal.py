@@ -100,6 +100,13 @@ def test_each_line_of_a_log_has_date_and_command_between_a_first_and_a_last(rows
     assert "20 rows in, 20 rows out, in" in said[1]
 
 
+def test_the_object_for_programs_has_no_date_on_standard_error_either(rows: Path) -> None:
+    done = prism("convert", rows, "-o", "-", "--json")
+    (line,) = (line for line in done.stderr.splitlines() if not STAMP.fullmatch(line))
+    assert json.loads(line)["counts"]["rows"] == 20
+    assert STAMP.fullmatch(done.stderr.splitlines()[-1])
+
+
 def test_an_error_is_between_them_too() -> None:
     for words, code in ((("convert", "absent.jsonl"), 3), (("convert", "--no-such"), 2)):
         done = prism(*words)

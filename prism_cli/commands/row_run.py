@@ -57,7 +57,12 @@ def run_row_stage(
 
 
 def leave_by(summary: "RunSummary") -> None:
-    """Tell what was refused, and leave with the summary's exit code, unless all is well."""
+    """Tell what was refused, and of too many rejected rows, and leave with the summary's exit code,
+    unless all is well."""
+    from prism_cli.engine.report import rejects_lines
+
+    for line in rejects_lines(summary):
+        print(spelled(f"prism: {line}"), file=sys.stderr)
     if summary.refused:
         print(spelled(f"prism: error: {summary.refused}"), file=sys.stderr)
     if summary.exit_code:
@@ -122,13 +127,10 @@ def _part(quiet: bool) -> tuple[int, int]:
 
 
 def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
-    """One JSON object on one line of standard output."""
+    """One JSON object on one line of standard output, or of standard error, without a date."""
     import orjson
 
     from prism_cli.terminal import write_bytes
 
     line = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
-    if to_stderr:
-        print(line.decode(), end="", file=sys.stderr)
-    else:
-        write_bytes(line)
+    write_bytes(line, sys.stderr if to_stderr else sys.stdout)

@@ -69,13 +69,22 @@ class Refusals:
         """Note that rows of `queries`, a line each, stand in the shards of several outputs."""
         self.found.append(Refusal(output, _STRADDLING, tuple(queries), UsageError.exit_code))
 
-    def error(self, outputs: int) -> RefusedOutputsError | None:
-        """All of them as one error, of a run with so many outputs; None where there are none."""
+    def error(self, outputs: int, worked: int) -> RefusedOutputsError | None:
+        """All of them as one error, of a run with so many outputs; None where there are none.
+
+        Args:
+            worked: of the outputs; what was neither worked nor refused was finished before.
+        """
         if not self.found:
             return None
         codes = {one.exit_code for one in self.found}
         count = len(self.found)
-        others = "; the others were worked" if count < outputs else ""
+        finished = outputs - count - worked
+        if worked and finished > 0:
+            others = f"; {worked:,} worked, {finished:,} finished before"
+        else:
+            others = "; the others were " + ("worked" if worked else "finished before")
+        others = others if count < outputs else ""
         lines = [f"{count} of {outputs} outputs were left as they are{others}"]
         for kind in dict.fromkeys(one.kind for one in self.found):
             lines.append(f"{kind}:")

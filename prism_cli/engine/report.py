@@ -11,7 +11,9 @@ from prism_cli.wording import counted, label, listed, value, wrapped
 if TYPE_CHECKING:
     from prism_cli.engine.summary import RunSummary
 
-
+_REJECTS = ".rejects.jsonl"
+_NAMES = 5
+"""Files with rejected rows that are named in one line."""
 Drawn = Mapping[str, Sequence[str]]
 """Lines that tell a figure, by its name, in place of the plain ones."""
 
@@ -29,7 +31,14 @@ def summary_lines(
 ) -> list[str]:
     """The lines that `print_summary` prints."""
     counts, usage = summary.counts, summary.usage
-    lines = [f"{out}: finished before, nothing to do" for out in summary.finished_before]
+    told_apart = {_output_of(rejects) for rejects in summary.rejects_before}
+    lines = [
+        f"{out}: finished before, nothing to do"
+        for out in summary.finished_before
+        if out not in told_apart
+    ]
+    if summary.exit_code != 4:
+        lines += _rejects_before(summary)
     lines += [
         f"{out}: its input {given} is there no more; it was left as it is"
         for out, given in summary.inputs_gone
@@ -67,6 +76,37 @@ def summary_lines(
     if verbose:
         lines.append(f"exit code {summary.exit_code}")
     return lines
+
+
+def rejects_lines(summary: "RunSummary") -> list[str]:
+    """Why the exit code is 4; nothing where it is not."""
+    if summary.exit_code != 4:
+        return []
+    counts, lines = summary.counts, _rejects_before(summary)
+    if counts.rejected:
+        files = [side for side in summary.side_files if side.endswith(_REJECTS)]
+        names = ", ".join(files[:_NAMES] + ["…"] * bool(files[_NAMES:]))
+        see = f" (see {names})" if names else ""
+        lines.append(f"{counts.rejected:,} of {counted(counts.rows, 'row')} rejected{see}")
+    if len(lines) > 1:
+        rejected = counts.rejected + summary.rejected_before
+        rows = counts.rows + summary.rows_before
+        lines.append(f"together {rejected:,} of {counted(rows, 'row')} rejected")
+    lines[-1] += f"; more than --max-rejects {summary.max_rejects:g}: exit code 4"
+    return lines
+
+
+def _rejects_before(summary: "RunSummary") -> list[str]:
+    """Outputs that were finished before with rejected rows."""
+    return [
+        f"{_output_of(rejects)}: finished before, with {rejected:,} of {counted(rows, 'row')} "
+        f"rejected (see {rejects})"
+        for rejects, (rejected, rows) in summary.rejects_before.items()
+    ]
+
+
+def _output_of(rejects: str) -> str:
+    return rejects.removesuffix(_REJECTS)
 
 
 def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:

@@ -24,7 +24,7 @@ from prism_cli.engine.jobs import (
 from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.parts import Leftovers, Parts
+from prism_cli.engine.parts import Leftovers, Parts, side_path
 from prism_cli.engine.placed_rows import PlacedRow, straddling_queries, well_formed
 from prism_cli.engine.progress import Progress, shown_progress
 from prism_cli.engine.refusals import CONCERNS_ONE, Refusals
@@ -74,7 +74,7 @@ def run_rows(
             own = own_jobs(jobs, options.part)
             run.all(own)
             summary.inputs_gone = outputs_without_input(stage.name, jobs, inputs)
-            summary.refused = run.refusals.error(len(own))
+            summary.refused = run.refusals.error(len(own), run.worked)
             if summary.refused and not (run.worked or summary.finished_before):
                 raise summary.refused
             if run.worked:
@@ -94,7 +94,8 @@ class _Run:
     summary: RunSummary
     jobs: Sequence[Job]
     answerers: Answerers
-    worked: bool = False
+    worked: int = 0
+    """Outputs that were worked."""
     refusals: Refusals = field(default_factory=Refusals)
     _surveyed: bool = False
     _concerns_all: bool = False
@@ -118,9 +119,7 @@ class _Run:
             raise ChangedInputError(more, reasons=error.reasons, redo=True) from None
         if made is None:
             return False
-        self.summary.finished_before += [str(out) for out in job.outputs.values()]
-        self.summary.rows_before += made["counts"].get("rows", 0)
-        self.summary.rejected_before += made["counts"].get("rejected", 0)
+        self.summary.add_finished(job.outputs.values(), side_path(job.papers, "rejects"), made)
         return True
 
     def all(self, jobs: Sequence[Job]) -> None:
@@ -191,7 +190,6 @@ class _Run:
         answerer = self.answerers.turned_to(papers)
         answerer.tally.from_ledger -= self._batched[papers.output_id]
         self._survey(self.stage, job)
-        self.worked = True
         self.stage.follow(papers.manifest.batch_plan)
         try:
             self._pass(job, papers, answerer)
@@ -199,6 +197,8 @@ class _Run:
             papers.manifest.batch_plan |= self.stage.batch_plan()
             papers.stopped(answerer.usage())
             raise
+        else:
+            self.worked += 1
         finally:
             self.summary.usage.add(answerer.tally)
 

@@ -1,6 +1,8 @@
 """What a run did, and the exit code that this gives."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.answering import Tally
@@ -17,6 +19,8 @@ class RunSummary:
 
     Attributes:
         refused: tells of the outputs that were left as they are; None where there are none.
+        rejects_before: rejected rows and all rows of outputs finished before, by the file of the
+            rejected ones, where there are any.
         inputs_gone: outputs in the same folder whose input is there no more, with its name.
     """
 
@@ -35,8 +39,19 @@ class RunSummary:
     accept_pending: bool = False
     rows_before: int = 0
     rejected_before: int = 0
+    rejects_before: dict[str, tuple[int, int]] = field(default_factory=dict)
     refused: RefusedOutputsError | None = None
     inputs_gone: list[tuple[str, str]] = field(default_factory=list)
+
+    def add_finished(self, outputs: Iterable[Path], rejects: Path, made: Mapping[str, Any]) -> None:
+        """Outputs that were finished before, with the file of their rejected rows and their
+        manifest."""
+        rows, rejected = (made["counts"].get(name, 0) for name in ("rows", "rejected"))
+        self.finished_before += map(str, outputs)
+        self.rows_before += rows
+        self.rejected_before += rejected
+        if rejected:
+            self.rejects_before[str(rejects)] = (rejected, rows)
 
     @property
     def exit_code(self) -> int:
@@ -62,6 +77,8 @@ class RunSummary:
             "unpublished": self.unpublished,
             "side_files": self.side_files,
             "counts": self.counts.as_dict(),
+            "rows_before": self.rows_before,
+            "rejected_before": self.rejected_before,
             "usage": asdict(self.usage),
             "figures": self.figures,
             "pending_reasons": self.pending_reasons,

@@ -4,6 +4,7 @@ Where no command fails in the wanted way without a server, `tests/stage_runner.p
 same door and engine with a fake backend.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -124,10 +125,21 @@ def test_3_full_standard_output() -> None:
 
 def test_4_rejects_above_the_share_but_the_output_is_complete(rows: Path, tmp_path: Path) -> None:
     rows.write_bytes(jsonl(make_pairs(30, source_label=1)) + b"broken\n")
-    told(run(RELABEL), 4, "1 rejected", "in.relabel.jsonl.rejects.jsonl")
+    why = "1 of 31 rows rejected (see in.relabel.jsonl.rejects.jsonl)"
+    limit = "; more than --max-rejects 0.01: exit code 4"
+    told(run(RELABEL), 4, "1 rejected", why + limit)
     assert len((tmp_path / "in.relabel.jsonl").read_bytes().splitlines()) == 30
-    told(run(RELABEL), 4, "finished before")
-    told(run([*RELABEL, "--max-rejects", "0.05"]), 0, "finished before")
+    again = f"in.relabel.jsonl: finished before, with {why}"
+    told(run(RELABEL), 4, again + limit)
+    quiet = run([*RELABEL, "-q", "--json"])
+    assert quiet.returncode == 4
+    (line,) = quiet.stderr.splitlines()
+    assert line.endswith(again + limit)
+    summary = json.loads(quiet.stdout)
+    assert (summary["rows_before"], summary["rejected_before"]) == (31, 1)
+    fine = run([*RELABEL, "--max-rejects", "0.05"])
+    told(fine, 0, again)
+    assert "exit code 4" not in fine.stderr
 
 
 def test_5_provider_failed_rows_pending(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ LIMITS = ("evidence_top", "threshold", "max_evidence_tokens")
 
 app = typer.Typer(
     add_completion=False,
-    epilog='Examples: prism rerank --query "what is BM25?" docs.jsonl --model hf:prism-tiny; '
+    epilog='Example: prism rerank --query "what is BM25?" docs.jsonl --model hf:prism-tiny; '
     "prism rerank pairs.jsonl -o reranked.jsonl",
 )
 

@@ -269,7 +269,7 @@ def test_verdicts_of_the_authors_rows_stand_for_the_whole_panel() -> None:
     said = json.loads(done.stdout)["figures"]
     assert said["verdicts taken over from --reuse"] == 2
     assert said["judgements"]["spared by stopping early"] == 0
-    assert "1 rows passed over" in done.stderr
+    assert "1 row passed over" in done.stderr
     assert "author.jsonl:4: annotated_label" in done.stderr
 
 

@@ -56,7 +56,9 @@ _COUNTED = {
 
 
 CORRECTED = "Corrected: "
-"""Stands before a command line that works."""
+"""Stands before the command line that was meant."""
+EXAMPLE = "For example: "
+"""Stands before a command line that works, with another model than the one that was named."""
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -101,7 +103,7 @@ def wrapped(line: str, stream: TextIO) -> str:
     if "\n" in line:
         return "\n".join(wrapped(one, stream) for one in line.split("\n"))
     width = max(shutil.get_terminal_size().columns, 20)
-    if len(line) <= width or line.startswith(CORRECTED):
+    if len(line) <= width or line.startswith((CORRECTED, EXAMPLE)):
         return line
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.fill(

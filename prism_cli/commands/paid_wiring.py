@@ -94,12 +94,15 @@ def check_spec(role: str, spec: str, providers: "Catalog") -> None:
 
     Raises:
         UsageError: another kind of spec; tells what is taken, what it is, and a command that works.
+        ModelError: as `check_name`.
     """
+    from prism_cli.commands.wiring import check_name
     from prism_cli.domain.model_specs import fits
 
     named = providers.named(spec)
     if not fits(role, spec, named.api if named else None):
         raise _refused(role, spec, providers)
+    check_name(role, spec)
 
 
 def _refused(role: str, spec: str, providers: "Catalog") -> "UsageError":
@@ -108,7 +111,7 @@ def _refused(role: str, spec: str, providers: "Catalog") -> "UsageError":
 
     named = providers.named(spec)
     api = named.api if named else None
-    return UsageError(refusal(role, spec, api, sys.argv, providers.apis))
+    return UsageError(refusal(role, spec, api, sys.argv, providers.apis, providers.models))
 
 
 def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":

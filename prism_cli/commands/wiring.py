@@ -127,6 +127,7 @@ def check_model(role: str, spec: str) -> None:
 
     Raises:
         UsageError: another kind of spec; tells what is taken, what it is, and a command that works.
+        ModelError: as `check_name`.
     """
     from pathlib import Path
 
@@ -143,6 +144,23 @@ def check_model(role: str, spec: str) -> None:
         api = found[0].api if found and found[1] in found[0].models else None
     if not fits(role, spec, api):
         raise UsageError(refusal(role, spec, api, sys.argv))
+    check_name(role, spec)
+
+
+def check_name(role: str, spec: str) -> None:
+    """Tell a misspelt built-in model at once, before libraries are loaded and the hub is asked.
+
+    Raises:
+        ModelError: there is no directory of that name, and a built-in model has nearly this name.
+    """
+    from pathlib import Path
+
+    from prism_cli.domain.model_specs import near_miss
+    from prism_cli.errors import ModelError
+
+    near = near_miss(role, spec)
+    if near and not Path(spec.removeprefix("hf:").removeprefix("st:")).exists():
+        raise ModelError(f"{spec}: no directory of that name here; did you mean {near}?")
 
 
 def reranker(spec: str, **settings: Any) -> "Reranker":

@@ -264,7 +264,7 @@ def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}?" if near else f"known {what}s: {', '.join(known)}"
     return f"unknown {what}; {hint}"
 

@@ -4,12 +4,12 @@ The one table of kinds and options; the adapters behind them are found in `comma
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from prism_cli.wording import CORRECTED
+from prism_cli.wording import CORRECTED, EXAMPLE
 
 KINDS = {
     "hf": "a language model in this process",
@@ -37,6 +37,8 @@ _SHORT = {
     "exa": "searches",
     "tavily": "searches",
 }
+_NEAR = 0.75
+"""How alike a name and the one that was meant are; 1 is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,41 +146,89 @@ def refusal(
     api: str | None,
     argv: Sequence[str],
     providers: Mapping[str, str] = MappingProxyType({}),
+    models: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
-    """What the option of `role` takes, what `spec` is instead, and a command that works.
+    """What the option of `role` takes, what `spec` is instead, and a command: the corrected one
+    where it is known what was meant, an example where another kind of model was named.
 
     Args:
-        argv: the command line as typed, from which the corrected one is made.
+        argv: the command line as typed, from which the command is made.
         providers: names that may stand before the slash, and how each is spoken to.
+        models: the known models of each.
     """
     here, kind = ROLES[role], spec_kind(spec, api)
     told = f"{here.option} {spec}: expected {here.takes}"
-    if able := [one for one, spoken in providers.items() if _kind_of_api(spoken) in here.kinds]:
+    able = [one for one, spoken in providers.items() if _kind_of_api(spoken) in here.kinds]
+    if able:
         told += f" (providers: {', '.join(able)})"
-    if kind is not None and kind not in here.kinds:
+    unfit = kind is not None and kind not in here.kinds
+    if kind is not None and unfit:
         others = [one for one in ROLES.values() if kind in one.kinds]
         where = ", ".join(f"{one.option} of prism {' and '.join(one.commands)}" for one in others)
         told += f"; {spec} is {KINDS[kind]}, for {where}"
-    corrected = _corrected(spec, _nearest(here, spec, kind, able), argv)
-    return f"{told}\n{CORRECTED}{corrected}" if corrected else told
+    meant = _meant(here, spec, kind, able, models)
+    if not meant and kind is None and "/" in spec and able:
+        told += (
+            f"; no provider is named {spec.partition('/')[0]}: a server of your own goes into "
+            "--provider-file"
+        )
+    command = _command(spec, meant or (here.example if unfit else spec), argv)
+    return f"{told}\n{CORRECTED if meant else EXAMPLE}{command}" if command else told
 
 
-def _nearest(role: Role, spec: str, kind: str | None, providers: Sequence[str]) -> str:
-    """The spec of this role that was meant, most likely."""
-    if kind in role.kinds and kind in ("hf", "st"):
-        return f"{kind}:{spec}"
-    name = spec.partition(":")[2] if kind in ("hf", "st") and ":" in spec else spec
-    head, slash, model = name.partition("/")
-    near = get_close_matches(head, providers, 1)
-    if kind is None and slash and near:
-        return f"{near[0]}/{model}"
-    prefix = next((one for one in ("st", "hf") if one in role.kinds), None)
-    if kind in (None, "hf", "st") and slash and prefix and not role.paths:
-        return f"{prefix}:{name}"
-    return role.example
+def near_short_name(name: str, kinds: Collection[str]) -> str | None:
+    """The spec of a built-in model or word of these kinds that `name` is nearly, or is without its
+    prefix; None where there is no such."""
+    short = {one: kind for one, kind in {**_SHORT, "source": "source"}.items() if kind in kinds}
+    near = get_close_matches(name, short, 1, _NEAR)
+    if not near:
+        return None
+    return f"{short[near[0]]}:{near[0]}" if short[near[0]] in ("hf", "st") else near[0]
 
 
-def _corrected(spec: str, right: str, argv: Sequence[str]) -> str:
+def near_miss(role: str, spec: str) -> str | None:
+    """The built-in model that a spec of a local model is nearly; None where it is one, or none."""
+    prefix, colon, rest = spec.partition(":")
+    if not colon:
+        prefix, rest = "hf", spec
+        if role == "first_stage":  # a run file
+            return None
+    name = rest.partition(":")[0]
+    if prefix not in ("hf", "st") or "/" in name:
+        return None
+    near = near_short_name(name, ("hf", "st"))
+    return near if near != f"{prefix}:{name}" else None
+
+
+def _meant(
+    role: Role,
+    spec: str,
+    kind: str | None,
+    providers: Sequence[str],
+    models: Mapping[str, Collection[str]],
+) -> str | None:
+    """The spec of this role that was meant, where one alone comes near."""
+    if kind in ("hf", "st"):
+        _, colon, name = spec.partition(":")
+        if not colon:
+            return f"{kind}:{spec}" if kind in role.kinds else None
+        # The same model, run by the other library.
+        return f"st:{name}" if kind == "hf" and "st" in role.kinds and "/" in name else None
+    if kind is not None:
+        return None
+    named = [f"{one}/{spec}" for one in providers if spec in models.get(one, ())]
+    if named:
+        return named[0] if len(named) == 1 else None
+    head, slash, model = spec.partition("/")
+    if slash:
+        near = get_close_matches(head, providers, 1, _NEAR)
+        return f"{near[0]}/{model}" if near else None
+    known = {name: one for one in providers for name in models.get(one, ())}
+    close = get_close_matches(spec, known, 1, _NEAR)
+    return near_short_name(spec, role.kinds) or (f"{known[close[0]]}/{close[0]}" if close else None)
+
+
+def _command(spec: str, right: str, argv: Sequence[str]) -> str:
     """The command line with the right spec; "" where the wrong one does not stand in it."""
     typed = list(argv[1:])
     words = [

@@ -8,6 +8,7 @@ behind it.
 import os
 from pathlib import Path
 
+from prism_cli.domain.model_specs import near_short_name
 from prism_cli.errors import ModelError
 from prism_cli.modeling.embedded import prism_tiny_path, smollm2_path
 
@@ -31,6 +32,8 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
         return _inside(path)
     if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"model {spec}: expected a directory, found {_what(path)}")
+    if "/" not in name and (near := near_short_name(name, ("hf", "st"))):
+        raise ModelError(f"model {spec}: no directory of that name here; did you mean {near}?")
     return _from_hub(spec, name, weights)
 
 
@@ -68,7 +71,7 @@ def _from_hub(spec: str, name: str, weights: bool) -> Path:
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"model {spec}: no directory of that name here, not in the hub cache, and the hub "
-            f"could not be asked or does not have it ({type(error).__name__}). Give a path, "
+            f"could not be asked or does not have it. Give a path, "
             "check the name, log in with `hf auth login`, or fetch it where there is a network: "
             f"hf download {repository}. hf:prism-tiny, a small reranker, needs no hub"
         ) from error

@@ -160,10 +160,10 @@ def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
         ("eval {} --model source", "source is the rows' own label, for --teacher of prism distill"),
     ],
 )
-def test_a_model_of_another_kind_is_refused_with_a_command_that_works(
+def test_a_model_of_another_kind_is_refused_with_an_example_that_works(
     rows: Path, command: str, told: str
 ) -> None:
     done = prism(*command.format(rows).split())
     assert done.returncode == 2
     assert told in done.stderr
-    assert "Corrected: prism " in done.stderr
+    assert "For example: prism " in done.stderr

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
-from prism_cli.configs.load import key_paths, load_config
+from prism_cli.configs.load import key_paths, load_config, nearest_name
 from prism_cli.configs.providers import load_providers
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
@@ -140,6 +140,11 @@ def test_all_problems_are_told_at_once_with_file_key_and_nearest_name(tmp_path: 
     assert "command line: zebra: unknown key; known keys: " in told
     assert "--set nothing: expected KEY=VALUE" in told
     assert caught.value.exit_code == 2
+
+
+def test_a_key_that_is_only_a_little_alike_is_not_suggested() -> None:
+    assert nearest_name("key", "stage.x", ["tag", "seed"]) == "unknown key; known keys: tag, seed"
+    assert nearest_name("key", "sede", ["tag", "seed"]) == "unknown key; did you mean seed?"
 
 
 def test_a_problem_names_the_layer_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:

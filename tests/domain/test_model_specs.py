@@ -2,7 +2,15 @@
 
 import pytest
 
-from prism_cli.domain.model_specs import KINDS, ROLES, fits, refusal, spec_kind
+from prism_cli.domain.model_specs import (
+    KINDS,
+    ROLES,
+    fits,
+    near_miss,
+    near_short_name,
+    refusal,
+    spec_kind,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,39 +32,78 @@ def test_a_spec_tells_its_kind(spec: str, api: str | None, kind: str | None) -> 
     assert spec_kind(spec, api) == kind
 
 
+PROVIDERS = {"voyage": "voyage", "exa": "exa", "deepseek": "openai", "router": "openai"}
+MODELS = {"deepseek": ["deepseek-chat"], "router": ["deepseek/deepseek-chat", "google/flash"]}
+
+
 @pytest.mark.parametrize(
-    ("role", "spec", "api", "words", "corrected"),
+    ("role", "spec", "api", "words", "example"),
     [
         ("reranker", "st:minilm", None, "--teacher of prism distill", "hf:prism-tiny"),
         ("reranker", "voyage/rerank-2", "voyage", "a reranker of a provider", "hf:prism-tiny"),
-        ("teacher", "hf:org/e5", None, "--model of prism rerank and eval", "st:org/e5"),
         ("teacher", "hf:smollm2", None, "a language model", "st:minilm"),
-        ("teacher", "minilm", None, "expected st:minilm", "st:minilm"),
-        ("teacher", "org/e5", None, "expected st:minilm", "st:org/e5"),
-        ("teacher", "voyag/rerank-2", None, "(providers: voyage)", "voyage/rerank-2"),
         ("teacher", "extractive", None, "--generator of prism distill", "st:minilm"),
         ("generator", "st:minilm", None, "--first-stage of prism eval", "extractive"),
+        ("generator", "st:org/e5", None, "--first-stage of prism eval", "extractive"),
         ("generator", "voyage/rerank-2", "voyage", "--teacher of prism distill", "extractive"),
-        ("generator", "smollm2", None, "expected extractive, hf:smollm2", "hf:smollm2"),
         ("judge", "bm25", None, "--first-stage of prism eval", "source"),
         ("rater", "source", None, "--judge of prism relabel", "hf:smollm2"),
-        ("first_stage", "hf:org/e5", None, "--model of prism rerank", "bm25"),
         ("searcher", "hf:smollm2", None, "expected exa, tavily", "exa"),
         ("base", "extractive", None, "expected hf:smollm2", "hf:smollm2"),
     ],
 )
-def test_another_kind_is_named_with_its_option_and_a_command_that_works(
-    role: str, spec: str, api: str | None, words: str, corrected: str
+def test_another_kind_is_named_with_its_option_and_an_example_that_works(
+    role: str, spec: str, api: str | None, words: str, example: str
 ) -> None:
     assert not fits(role, spec, api)
     option = ROLES[role].option
-    providers = {"voyage": "voyage", "exa": "exa"}
-    told = refusal(role, spec, api, ["prism", "x", option, spec], providers)
+    told = refusal(role, spec, api, ["prism", "x", option, spec], PROVIDERS, MODELS)
     assert told.startswith(f"{option} {spec}: expected {ROLES[role].takes}")
     assert words in told
-    assert told.endswith(f"Corrected: prism x {option} {corrected}")
-    joined = refusal(role, spec, api, ["prism", "x", f"{option}={spec}"], providers)
-    assert joined.endswith(f"Corrected: prism x {option}={corrected}")
+    assert told.endswith(f"\nFor example: prism x {option} {example}")
+
+
+@pytest.mark.parametrize(
+    ("role", "spec", "meant"),
+    [
+        ("teacher", "hf:org/e5", "st:org/e5"),
+        ("first_stage", "hf:org/e5", "st:org/e5"),
+        ("teacher", "minilm", "st:minilm"),
+        ("teacher", "minlm", "st:minilm"),
+        ("teacher", "voyag/rerank-2", "voyage/rerank-2"),
+        ("generator", "smollm2", "hf:smollm2"),
+        ("judge", "deepseek-chat", "deepseek/deepseek-chat"),
+        ("judge", "deepseek-chatt", "deepseek/deepseek-chat"),
+        ("judge", "google/flash", "router/google/flash"),
+        ("judge", "sourc", "source"),
+    ],
+)
+def test_the_corrected_command_has_what_was_meant(role: str, spec: str, meant: str) -> None:
+    assert not fits(role, spec, None)
+    option = ROLES[role].option
+    told = refusal(role, spec, None, ["prism", "x", option, spec], PROVIDERS, MODELS)
+    assert told.endswith(f"\nCorrected: prism x {option} {meant}")
+    joined = refusal(role, spec, None, ["prism", "x", f"{option}={spec}"], PROVIDERS, MODELS)
+    assert joined.endswith(f"\nCorrected: prism x {option}={meant}")
+
+
+@pytest.mark.parametrize("spec", ["mylab/judge-1", "org/e5", "gpt", "source:much"])
+@pytest.mark.parametrize("role", ["judge", "teacher"])
+def test_no_command_is_given_where_nothing_comes_near(role: str, spec: str) -> None:
+    argv = ["prism", "x", ROLES[role].option, spec]
+    told = refusal(role, spec, None, argv, PROVIDERS, MODELS)
+    assert "\n" not in told
+    provider, slash, _ = spec.partition("/")
+    own = f"no provider is named {provider}: a server of your own goes into --provider-file"
+    assert (own in told) == bool(slash)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("prism-tyni", "hf:prism-tiny"), ("minilm", "st:minilm"), ("gpt2", None), ("exa", None)],
+)
+def test_names_near_a_built_in_model(name: str, meant: str | None) -> None:
+    assert near_short_name(name, ("hf", "st")) == meant
 
 
 def test_a_spec_that_does_not_stand_in_the_command_line_gets_no_corrected_one() -> None:
@@ -71,3 +118,20 @@ def test_every_example_fits_its_own_option(role: str) -> None:
 
 def test_every_kind_belongs_to_an_option() -> None:
     assert {kind for role in ROLES.values() for kind in role.kinds} == KINDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("role", "spec", "near"),
+    [
+        ("reranker", "hf:prism-tyni", "hf:prism-tiny"),
+        ("reranker", "prism-tyni", "hf:prism-tiny"),
+        ("judge", "hf:minilm", "st:minilm"),
+        ("judge", "st:minilm:0.4", None),
+        ("reranker", "prism-tiny", None),
+        ("teacher", "st:org/minilm", None),
+        ("first_stage", "minilm.trec", None),
+        ("judge", "source:2", None),
+    ],
+)
+def test_a_misspelt_built_in_model(role: str, spec: str, near: str | None) -> None:
+    assert near_miss(role, spec) == near

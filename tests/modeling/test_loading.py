@@ -155,6 +155,8 @@ def test_what_is_no_model_is_told(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for spec, told in {
         "hf:no-such/model": "no directory of that name here",
+        "hf:prism-tyni": "did you mean hf:prism-tiny",
+        "hf:minilm": "did you mean st:minilm",
         "./nothing": "found nothing there",
         str(tmp_path / "file"): "found a file",
         str(tmp_path / "empty"): "an empty directory",

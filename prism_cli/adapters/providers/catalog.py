@@ -65,6 +65,11 @@ class Catalog:
         """How each provider is spoken to."""
         return {name: provider.api for name, provider in self._book.providers.items()}
 
+    @property
+    def models(self) -> dict[str, list[str]]:
+        """The models of each provider that the provider files list."""
+        return {name: list(provider.models) for name, provider in self._book.providers.items()}
+
     def named(self, spec: str) -> Named | None:
         """The model of a spec; None where it names no provider that is known.
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prism_cli.domain.model_specs import near_short_name
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.digests import remembered_sha256
 from prism_cli.modeling.embedded import minilm_path
@@ -37,6 +38,8 @@ def st_path(spec: str) -> Path:
         return path
     if path.is_file() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"{spec}: no such directory")
+    if "/" not in name and (near := near_short_name(name, ("hf", "st"))):
+        raise ModelError(f"{spec}: no directory of that name here; did you mean {near}?")
     return from_hub(spec, JINA_V3_NATIVE if name == JINA_V3 else name)
 
 
@@ -120,6 +123,6 @@ def from_hub(spec: str, name: str) -> Path:
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
             f"{spec}: no directory of that name here, not in the hub cache, and the hub could not "
-            f"be asked or does not have it ({type(error).__name__}). Give a path, check the name, "
+            f"be asked or does not have it. Give a path, check the name, "
             f"or fetch it where there is a network: hf download {repository}"
         ) from error

@@ -6,7 +6,8 @@ it, mteb's adapter without.
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, TypedDict, Unpack
 
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
@@ -54,6 +55,8 @@ class Reranker:
         max_new_tokens: the longest text that will be asked for; vllm reserves room for it.
         warn: warn of a model that does not score a plainly relevant document clearly above an
             irrelevant one.
+        lazy: load the model when `runtime` is first needed, not now.
+        on_load: is given the runtime once it is loaded.
 
     Raises:
         ModelError: the model cannot be loaded, or is not fit to rerank.
@@ -74,6 +77,8 @@ class Reranker:
         batch_tokens: int | None = None,
         max_new_tokens: int = 512,
         warn: bool = True,
+        lazy: bool = False,
+        on_load: Callable[[RerankRuntime], None] | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise ArgumentError(f"engine {engine!r}: unknown; one of {', '.join(ENGINES)}")
@@ -81,20 +86,34 @@ class Reranker:
         given = [name for name, value in own.items() if value not in ("auto", None)]
         if engine == "vllm" and given:
             raise ArgumentError(f"engine vllm chooses {', '.join(given)} itself; leave it out")
-        if isinstance(model, str):
-            settings = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
-            more = {"max_new_tokens": max_new_tokens} if engine == "vllm" else own
-            runtime = _loaded(engine, model, settings | more)
-            if warn and (told := canary_warning(model, canary_scores(runtime))):
-                warnings.warn(told, stacklevel=2)
-            model = runtime
-        self.runtime: RerankRuntime = model
         self._turn = threading.Lock()
+        self._on_load = on_load
+        if not isinstance(model, str):
+            self.spec, self.runtime = model.spec, model
+            return
+        self.spec = model
+        """The model as the caller named it."""
+        settings = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
+        more = {"max_new_tokens": max_new_tokens} if engine == "vllm" else own
+        self._load = partial(_loaded, engine, model, settings | more)
+        if lazy:
+            return
+        runtime = self.runtime
+        if warn and (told := canary_warning(model, canary_scores(runtime))):
+            warnings.warn(told, stacklevel=2)
+
+    @cached_property
+    def runtime(self) -> RerankRuntime:
+        """The model that answers."""
+        runtime = self._load()
+        if self._on_load is not None:
+            self._on_load(runtime)
+        return runtime
 
     @property
-    def spec(self) -> str:
-        """The model as the caller named it."""
-        return self.runtime.spec
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return "runtime" in vars(self)
 
     def rank(
         self,

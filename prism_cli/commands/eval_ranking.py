@@ -245,7 +245,7 @@ def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
             profile=config.profile,
         )
 
-        if told := canary(loaded)[1]:
+        if told := canary(loaded.runtime)[1]:
             _tell(f"prism: warning: {told}")
         return loaded.request
 

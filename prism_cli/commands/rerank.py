@@ -15,6 +15,7 @@ from prism_cli.reporting.visible import spelled
 if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
     from prism_cli.domain.evidence_budget import RankOptions
+    from prism_cli.ports import RerankRuntime
 
 LIMITS = ("evidence_top", "threshold", "max_evidence_tokens")
 """Options that say who gets evidence."""
@@ -162,7 +163,7 @@ def rerank(
     if query is not None:
         _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
     wiring.check_model("reranker", config.model)
-    find_shards([one for one in inputs if one != STDIN])  # before the model is loaded
+    find_shards([one for one in inputs if one != STDIN])
     check_inputs(inputs, common.field_names, documents=query is not None)
     sources: list[str | Source] = list(inputs)
     if sort_queries:
@@ -178,7 +179,13 @@ def rerank(
         return
     if not common.quiet:
         print(spelled(f"prism: model {_origin(config, given=model is not None)}"), file=sys.stderr)
-    loaded = wiring.reranker(
+    figures: dict[str, object] = {}
+
+    def note(runtime: "RerankRuntime") -> None:
+        figures["canary"] = _checked_canary(*wiring.canary(runtime), strict_model)
+        figures["runtime"] = runtime.figures
+
+    reranker = wiring.reranker(
         config.model,
         device=config.device,
         dtype=config.dtype,
@@ -188,17 +195,17 @@ def rerank(
         profile=config.profile,
         max_tokens=config.max_tokens,
         batch_tokens=config.batch_tokens,
+        lazy=True,
+        on_load=note,
     )
-    figures: dict[str, object] = {"canary": _checked_canary(*wiring.canary(loaded), strict_model)}
-    figures |= {"runtime": loaded.runtime.figures}
     options = _rank_options(config)
     if query is not None:
-        rerank_query(query, inputs, loaded, options, config, common, figures)
+        rerank_query(query, inputs, reranker, options, config, common, figures)
         return
     from prism_cli.commands.ranking_text import example_lines
     from prism_cli.stages.rerank import RerankStage
 
-    stage = RerankStage(loaded, options, figures=figures)
+    stage = RerankStage(reranker, options, figures=figures)
     run_row_stage(stage, sources, common, config, closing=lambda: example_lines(stage.best))
 
 

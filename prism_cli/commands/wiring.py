@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
-    from prism_cli.ports import FirstStage
+    from prism_cli.ports import FirstStage, RerankRuntime
     from prism_cli.reranker import Reranker
     from prism_cli.stages.rerank_prompts import Prompter
 
@@ -164,7 +164,7 @@ def check_name(role: str, spec: str) -> None:
 
 
 def reranker(spec: str, **settings: Any) -> "Reranker":
-    """The model of `spec`, loaded; `settings` as `Reranker` takes them.
+    """The model of `spec`, loaded unless lazy; `settings` as `Reranker` takes them.
 
     Raises:
         ModelError: it cannot be loaded, or is not fit to rerank.
@@ -198,12 +198,12 @@ def reranker_identity(
     )
 
 
-def canary(model: "Reranker") -> tuple[dict[str, float | bool], str | None]:
+def canary(model: "RerankRuntime") -> tuple[dict[str, float | bool], str | None]:
     """Scores of a known relevant and a known irrelevant pair, and a warning where they are the
     wrong way round or too near."""
     from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 
-    scores = canary_scores(model.runtime)
+    scores = canary_scores(model)
     return scores, canary_warning(model.spec, scores)
 
 

@@ -12,6 +12,8 @@ from prism_cli.errors import InterruptedRunError, LimitReachedError
 
 GRACE_SECONDS = 20.0
 """How long what is in flight may still take after the first signal."""
+AT_ONCE = 0.001
+"""Where nothing is in flight."""
 
 
 class Control:
@@ -31,6 +33,7 @@ class Control:
         self._budget_refused = False
         self.signal_number = 0
         self._abandonable = False
+        self._grace = GRACE_SECONDS
 
     @property
     def stopping(self) -> bool:
@@ -101,7 +104,7 @@ class Control:
             if self.signal_number:
                 os._exit(128 + number)
             self.signal_number = number
-            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, self._grace)
 
         def on_grace_over(_number: int, _frame: FrameType | None) -> None:
             if self._abandonable:
@@ -121,17 +124,17 @@ class Control:
                 signal.signal(number, handler)
 
     @contextmanager
-    def abandoning(self) -> Iterator[None]:
+    def abandoning(self, grace: float = GRACE_SECONDS) -> Iterator[None]:
         """For the block, which must not write: it ends where it is when the grace is over.
 
         Raises:
             InterruptedRunError: so it ended.
         """
-        self._abandonable = True
+        self._abandonable, self._grace = True, grace
         try:
             yield
         finally:
-            self._abandonable = False
+            self._abandonable, self._grace = False, GRACE_SECONDS
 
 
 @contextmanager

@@ -31,7 +31,8 @@ class Papers:
     Attributes:
         config: all that decides the rows besides the inputs.
         dependencies: other files that decide them.
-        plan: the stage's part of the batch plan; an unfinished attempt's is used again.
+        plan: the stage's part of the batch plan, set before `begin`; an unfinished attempt's is
+            used again.
     """
 
     job: Job
@@ -60,11 +61,7 @@ class Papers:
             dict(self.config),
             [self._record(one) for one in self.job.inputs],
             [_dependency(path) for path in self.dependencies],
-            batch_plan={
-                "window_rows": WINDOW_ROWS,
-                "window_bytes": WINDOW_BYTES,
-                **self.plan,
-            },
+            batch_plan={"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES},
         )
 
     @property
@@ -107,6 +104,7 @@ class Papers:
             retry: likewise for final refusals alone.
         """
         now, previous = self.manifest, read_manifest(self.job.manifest_path)
+        now.batch_plan |= self.plan
         killed = take_killed_seconds(self.job.papers)
         if previous and previous["config_fingerprint"] == now.config_fingerprint:
             now.attempts = previous["attempts"] + 1

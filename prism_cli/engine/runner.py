@@ -11,7 +11,7 @@ from typing import Any
 from prism_cli import terminal
 from prism_cli.engine.answerers import Answerers
 from prism_cli.engine.answering import Answerer
-from prism_cli.engine.control import Control, rare_collections
+from prism_cli.engine.control import AT_ONCE, Control, rare_collections
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import (
     Job,
@@ -177,6 +177,9 @@ class _Run:
             return None
         accept = self.options.accept_lost_replies
         check_paid_replies(job.papers, ledger_path(job.home), accept_lost=accept)
+        with self.control.abandoning(AT_ONCE):
+            self.stage.prepare(row for *_, row in self._rows([job]))
+        papers.plan = self.stage.batch_plan()
         options, answerers = self.options, self.answerers
         papers.begin(
             partial(answerers.fresh_start, papers) if options.fresh else None,
@@ -305,5 +308,4 @@ class _Run:
         raise LockedError(f"{job.papers}: {_STDOUT_RUNS} runs to standard output are at work")
 
     def _papers(self, job: Job) -> Papers:
-        plan = self.stage.batch_plan()
-        return Papers(job, self.stage.name, self.options.settings, self.options.dependencies, plan)
+        return Papers(job, self.stage.name, self.options.settings, self.options.dependencies)

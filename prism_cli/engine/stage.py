@@ -68,6 +68,10 @@ class RowStage:
     def check(self, row: Row) -> None:
         """Raise RowError where the row breaks this stage's contract."""
 
+    def prepare(self, rows: Iterator[Row]) -> None:
+        """Load what the work on these well-formed rows needs, such as a model. The output's lock is
+        held; nothing is loaded for an output that is finished or refused."""
+
     def survey(self, rows: Iterator[Row]) -> None:
         """A first pass over well-formed rows. Keep little: spill to disk."""
 

@@ -14,7 +14,15 @@ from typing import ClassVar
 
 from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
-from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork, TokenBudgeted
+from prism_cli.ports import (
+    GroupWork,
+    Outcome,
+    Reply,
+    Request,
+    RerankRuntime,
+    RowWork,
+    TokenBudgeted,
+)
 from prism_cli.ranking import Result, ranking
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
@@ -32,8 +40,10 @@ class RerankStage(RowStage):
     """Asks a reranker for each (query, document).
 
     Args:
+        reranker: may be lazy: it is loaded for the first output that has rows for it.
         options: what is written, for whom, and what is kept.
-        figures: what the summary and the manifest tell besides counts, such as the canary.
+        figures: what the summary and the manifest tell besides counts, such as the canary; read
+            when they are told.
 
     Attributes:
         best: the best document of the first query, for people to look at.
@@ -51,9 +61,9 @@ class RerankStage(RowStage):
         *,
         figures: Mapping[str, object] | None = None,
     ) -> None:
-        self._runtime = reranker.runtime
+        self._reranker = reranker
         self._options = options
-        self._figures = dict(figures or {})
+        self._figures = {} if figures is None else figures
         self._counts: Counter[str] = Counter()
         self._scattered: set[bytes] = set()
         self._apart = 0
@@ -68,6 +78,15 @@ class RerankStage(RowStage):
             RowError: names the field, such as `documents[2].text`.
         """
         check_rerank_row(row)
+
+    @property
+    def _runtime(self) -> RerankRuntime:
+        return self._reranker.runtime
+
+    def prepare(self, rows: Iterator[Row]) -> None:
+        """Load the model, where there is a row for it."""
+        if not self._reranker.loaded and any(True for _ in rows):
+            self._reranker.runtime  # noqa: B018
 
     def work(self, row: Row) -> RowWork:
         """Ask, then write the answers into the row."""
@@ -129,18 +148,20 @@ class RerankStage(RowStage):
 
     def batch_plan(self) -> dict[str, int]:
         """Tokens of a batch, where the model goes by them."""
+        if not self._reranker.loaded:
+            return {}
         model = self._runtime
         return {"batch_tokens": model.batch_tokens} if isinstance(model, TokenBudgeted) else {}
 
     def follow(self, plan: Mapping[str, int]) -> None:
         """Batches as large as before."""
-        if isinstance(self._runtime, TokenBudgeted):
+        if self._reranker.loaded and isinstance(self._runtime, TokenBudgeted):
             self._runtime.batch_tokens = plan["batch_tokens"]
 
     def summary(self) -> dict[str, object]:
         """Counts over this run's rows, and what was given."""
         counts, options = self._counts, self._options
-        told: dict[str, object] = {"model": self._runtime.spec, **self._figures}
+        told: dict[str, object] = {"model": self._reranker.spec, **self._figures}
         names = ["documents", "yes", "truncated", "format_broken"]
         names += ["behind_top_n"] if options.top_n is not None else []
         names += ["blank"] if counts["blank"] else []

@@ -2,12 +2,17 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.engine.standing import standings
 from prism_cli.modeling.embedded import smollm2_path
+from prism_cli.ports import RerankRuntime
+from prism_cli.reranker import _loaded
+from prism_cli.shards.lock import output_lock
 from tests.door import prism
 from tests.factories import jsonl, make_pair
 from tests.modeling.tiny import tiny_model
@@ -167,3 +172,54 @@ def test_a_model_of_another_kind_is_refused_with_an_example_that_works(
     assert done.returncode == 2
     assert told in done.stderr
     assert "For example: prism " in done.stderr
+
+
+def _rows_of(*queries: str) -> bytes:
+    return jsonl([{"query": query, "document": "A cow."} for query in queries])
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How `prism status` tells of out.jsonl at each loading of a model."""
+    states: list[str] = []
+
+    def noting(*given: Any) -> RerankRuntime:
+        states.extend(one.state for one in standings([Path("out.jsonl")]))
+        return _loaded(*given)
+
+    monkeypatch.setattr("prism_cli.reranker._loaded", noting)
+    return states
+
+
+def test_the_model_is_loaded_once_an_output_is_held_and_status_sees_the_run(
+    rows: Path, model: Path, loads: list[str]
+) -> None:
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    assert prism(*words).returncode == 0
+    assert loads == ["running"]
+    assert "nothing to do" in prism(*words).stderr
+    assert prism(*words, "--max-tokens", "99").returncode == 2
+    assert loads == ["running"]
+
+
+def test_no_model_is_loaded_for_an_output_of_another_run_or_for_no_row(
+    rows: Path, model: Path, loads: list[str]
+) -> None:
+    words = ("-o", "out.jsonl", "--model", model, "--no-evidence")
+    with output_lock(Path("out.jsonl")):
+        assert prism("rerank", rows, *words).returncode == 75
+    rows.write_bytes(jsonl([{"document": "A cow."}]))
+    done = prism("rerank", rows, *words)
+    assert done.returncode == 4
+    assert "1 of 1 row rejected" in done.stderr
+    assert loads == []
+
+
+def test_no_model_is_loaded_for_queries_that_stand_in_two_files(
+    model: Path, loads: list[str]
+) -> None:
+    Path("shards").mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        Path("shards", name).write_bytes(_rows_of("one query"))
+    assert prism("rerank", "shards", "-o", "out", "--model", model).returncode == 2
+    assert loads == []

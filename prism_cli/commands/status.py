@@ -12,6 +12,9 @@ from prism_cli.wording import counted
 if TYPE_CHECKING:
     from prism_cli.engine.standing import Standing
 
+_INPUTS = 3
+"""Changed inputs that are named of an output."""
+
 app = typer.Typer(
     add_completion=False,
     help="Tell how a run stands: rows, cost, time left; also while it works.",
@@ -102,6 +105,11 @@ def _line(one: "Standing") -> str:
         told.append(f"{one.rows_per_second:,.1f} rows/s")
     if one.seconds_left is not None:
         told.append(f"{one.seconds_left / 60:.1f} min left")
+    if one.state == "running" and not one.label:
+        told.append("at its start: no row is worked yet")
+    told += one.inputs_changed[:_INPUTS]
+    if more := len(one.inputs_changed[_INPUTS:]):
+        told.append(f"and {more:,} more inputs changed or gone")
     if one.usage.get("usd"):
         told.append(f"{one.usage['usd']:.4f} USD")
     return ", ".join(told)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from prism_cli.engine.input_changes import input_changes
 from prism_cli.engine.live import EVERY_SECONDS, read_live, worked_seconds
 from prism_cli.engine.papers import output_id
 from prism_cli.engine.parts import side_path
@@ -49,6 +50,7 @@ class Standing:
             and the nouns of both.
         seconds: of work in all attempts; of a killed one until its last record.
         usage: over all attempts: asked, input_tokens, output_tokens, usd, lost_calls.
+        inputs_changed: a line for each input that a finished output was not made from as it is now.
         last_record_ms: when the run last told of itself, in ms since the epoch.
         training: the last line of a training run's log.
     """
@@ -71,6 +73,7 @@ class Standing:
     rows_per_second: float = 0.0
     seconds_left: float | None = None
     last_record_ms: int | None = None
+    inputs_changed: list[str] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -194,6 +197,8 @@ def _standing(papers: Path) -> Standing:
             found.seconds_left = round(left / found.rows_per_second, 1)
     else:
         found.reject_reasons = _reject_reasons(side_path(papers, "rejects"))
+    if state == "finished":
+        found.inputs_changed = input_changes(made, manifest)
     if manifest.name == RUN_MANIFEST:
         found.training = _last_line(papers / RUN_LOG)
     return found

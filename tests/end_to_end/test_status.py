@@ -1,12 +1,13 @@
 """`prism status` from another process: while a run works, after each way to stop, and after."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,24 @@ def test_a_folder_of_shards_and_its_sum() -> None:
     assert len(told) == 5
     assert told[-1].startswith("together: 4 outputs (3 finished, 1 stopped), ")
     assert len(status("out/a.jsonl", "out/b.jsonl.manifest.json")["outputs"]) == 2
+
+
+def test_an_input_that_changed_or_went_is_marked_at_a_finished_output(tmp_path: Path) -> None:
+    given = write_jsonl(Path("in.jsonl"), make_pairs(3))
+    words = [sys.executable, str(RUNNER), "score", "in.jsonl", "-o", "out.jsonl", "-q"]
+    assert subprocess.run(words).returncode == 0
+    whole = given.read_bytes()
+    os.utime(given)
+    assert one()["inputs_changed"] == []
+    (tmp_path / "elsewhere").mkdir()
+    with chdir("elsewhere"):
+        assert one("../out.jsonl")["inputs_changed"] == []
+    for edited in (whole + b"{}\n", whole.replace(b"q0", b"q9")):
+        given.write_bytes(edited)
+        assert one()["inputs_changed"] == ["input changed since: in.jsonl"]
+    given.unlink()
+    assert one()["state"] == "finished"
+    assert "finished, 3 done, input gone: in.jsonl" in prism("status", "out.jsonl").stdout
 
 
 def test_a_training_run_and_an_evaluation_are_told_by_their_papers(tmp_path: Path) -> None:

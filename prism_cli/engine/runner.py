@@ -267,7 +267,7 @@ class _Run:
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)
             papers.manifest.batch_plan |= self.stage.batch_plan()
-            papers.account(counts, answerer.usage(), self.stage.summary())
+            papers.account(counts, answerer.usage(), self.stage.shard_summary())
             outputs = [str(out) for out in (job.outputs or {}).values()]
             if counts.pending and not self.options.accept_pending and job.outputs is not None:
                 self.summary.unpublished += outputs

@@ -126,5 +126,10 @@ class RowStage:
         `batch_plan`."""
 
     def summary(self) -> dict[str, object]:
-        """Figures of this stage for the manifest and the summary table, after the last row."""
+        """Figures of this stage over the whole run, after its last row."""
         return {}
+
+    def shard_summary(self) -> dict[str, object]:
+        """Figures for the manifest of the shard that was worked last; those of the run so far,
+        where the stage does not tell its shards apart."""
+        return self.summary()

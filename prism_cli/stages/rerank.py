@@ -31,6 +31,7 @@ from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
 
+_APART = "rows of scattered queries"
 MAX_RANKED_ROWS = 100_000
 """Pair rows of one query that are held for their ranks."""
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
@@ -65,8 +66,10 @@ class RerankStage(RowStage):
         self._options = options
         self._figures = {} if figures is None else figures
         self._counts: Counter[str] = Counter()
+        """Of the shard at work."""
+        self._earlier: Counter[str] = Counter()
+        """Of the shards before it."""
         self._scattered: set[bytes] = set()
-        self._apart = 0
         self._first: bytes | None = None
         self.groups = options.joint
         self.best = BestDocuments(1)
@@ -107,6 +110,8 @@ class RerankStage(RowStage):
     def survey(self, rows: Iterator[Row]) -> None:
         """Find the queries whose pair rows are not adjacent, or are too many to be held: their
         rows get no rank."""
+        self._earlier.update(self._counts)
+        self._counts.clear()
         seen = SeenTexts()
         self._scattered.clear()
         number, current, size = 0, b"", 0
@@ -160,7 +165,16 @@ class RerankStage(RowStage):
 
     def summary(self) -> dict[str, object]:
         """Counts over this run's rows, and what was given."""
-        counts, options = self._counts, self._options
+        counts = Counter(self._earlier)
+        counts.update(self._counts)
+        return self._told(counts)
+
+    def shard_summary(self) -> dict[str, object]:
+        """The same over the rows of the shard."""
+        return self._told(self._counts)
+
+    def _told(self, counts: Counter[str]) -> dict[str, object]:
+        options = self._options
         told: dict[str, object] = {"model": self._reranker.spec, **self._figures}
         names = ["documents", "yes", "truncated", "format_broken"]
         names += ["behind_top_n"] if options.top_n is not None else []
@@ -170,15 +184,10 @@ class RerankStage(RowStage):
             omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
             tokens = {name: counts[name] for name in ("tokens_written", "tokens_kept")}
             told["evidence"] = {"given": counts["given"], **omitted, **tokens}
-        if self._apart:
+        if apart := counts[_APART]:
             lost = "no rank" + (" and no evidence" if options.rationed else "")
             kept = ", and are all kept" if options.top_n else ""
-            told["hint"] = (
-                counted(
-                    self._apart, "row of a scattered query has", "rows of scattered queries have"
-                )
-                + f" {lost}{kept}: --sort-queries"
-            )
+            told["hint"] = counted(apart, *_SCATTERED_ROWS) + f" {lost}{kept}: --sort-queries"
         return told
 
     def _with_results(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], Row]:
@@ -237,7 +246,7 @@ class RerankStage(RowStage):
         if not key:
             return group
         if key in self._scattered:
-            self._apart += len(group)
+            self._counts[_APART] += len(group)
             return group
         best = sorted(group, key=_place)
         for rank, row in enumerate(best, 1):

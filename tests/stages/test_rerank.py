@@ -512,3 +512,31 @@ def test_files_that_are_merged_are_one_stream_whose_ranks_cross_the_border(tmp_p
     out = tmp_path / "out.jsonl"
     rerank_files(tmp_path, out, files, "a.jsonl", "b.jsonl")
     assert ranks(out) == [1, 2, 1, 1]
+
+
+def test_figures_of_a_shard_are_its_own_and_the_summary_tells_their_sum(tmp_path: Path) -> None:
+    sizes = {"a": 2, "b": 3}
+    (tmp_path / "shards").mkdir()
+    for name, size in sizes.items():
+        rows = [
+            make_pair(doc_id=None, query=name, query_id=name, document=f"{name} cut {n}")
+            for n in range(size)
+        ]
+        if name == "a":  # a query in two places
+            rows.insert(1, make_pair(doc_id=None, query="other", query_id="other"))
+        (tmp_path / "shards" / f"{name}.jsonl").write_bytes(jsonl(rows))
+    stage = RerankStage(Reranker(ScriptedReranker()), RankOptions(evidence=False))
+    options = RunOptions(output=tmp_path / "out", quiet=True)
+    summary = run_rows(stage, [str(tmp_path / "shards")], options)
+    told = {
+        name: orjson.loads((tmp_path / f"out/{name}.jsonl.manifest.json").read_bytes())["figures"]
+        for name in sizes
+    }
+    assert {name: (one["documents"], one["truncated"]) for name, one in told.items()} == {
+        "a": (3, 2),
+        "b": (3, 3),
+    }
+    assert "hint" in told["a"]
+    assert "hint" not in told["b"]
+    assert (summary.figures["documents"], summary.figures["truncated"]) == (6, 5)
+    assert summary.figures["hint"] == told["a"]["hint"]

@@ -19,13 +19,19 @@ PrismError
 ├── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
 └── StepError             as said   a command of a pipeline ended badly
 
-Two more, which never leave the engine: RowError (a row is rejected, with field and reason) and
+Three more, which never leave the engine: RowError (a row is rejected, with field and reason),
+SkippedRowError (a row is left out by rule) and
 RefusalError (a backend's final word on one request).
 
 Messages say where, what was expected, what was found, what happens now, what to do.
 """
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
+
+_CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
+"""The tested versions; there in a checkout alone."""
 
 
 class PrismError(Exception):
@@ -83,15 +89,19 @@ class MissingPackageError(PrerequisiteError):
         package: the import or distribution name that is missing.
         extra: the extra of prism-cli that brings it.
         pinned: False where the library pins torch and transformers itself.
+        where: the input that needs it; "" for the command.
+        otherwise: how to do without it.
     """
 
-    def __init__(self, package: str, extra: str, *, pinned: bool = True) -> None:
-        how = ": pip install -c constraints.txt"
-        if not pinned:
-            how = ", in an environment of its own: pip install"
-        super().__init__(
-            f"this needs {package}, which is not installed; run{how} 'prism-cli[{extra}]'"
-        )
+    def __init__(
+        self, package: str, extra: str, *, pinned: bool = True, where: str = "", otherwise: str = ""
+    ) -> None:
+        how = ": pip install" if pinned else ", in an environment of its own: pip install"
+        if pinned and _CONSTRAINTS.is_file():
+            how += f" -c {shlex.quote(str(_CONSTRAINTS))}"
+        what = f"{where}: this" if where else "this"
+        told = f"{what} needs {package}, which is not installed; run{how} 'prism-cli[{extra}]'"
+        super().__init__(f"{told}{otherwise}")
 
 
 class MissingDataError(PrerequisiteError):
@@ -182,6 +192,10 @@ class RowError(Exception):
         self.field = field
         self.reason = reason
         super().__init__(f"{field}: {reason}" if field else reason)
+
+
+class SkippedRowError(RowError):
+    """A row that is left out by rule: the engine counts it as dropped, not as rejected."""
 
 
 class RefusalError(Exception):

@@ -58,13 +58,17 @@ def check_inputs(
     Raises:
         UsageError: documents; or no row has a name, with the fields of the first row.
         MissingDataError: an input cannot be read.
+        MissingPackageError: a PDF, which cannot be read without pypdf.
     """
+    from prism_cli.shards.formats.documents import check_documents
+
     if plain:
         return
     shards = list(_files(inputs))
-    for one in () if documents else shards:
-        if one.format == "documents":
+    for one in (one for one in shards if one.format == "documents"):
+        if not documents:
             raise UsageError(_documents_told(one))
+        check_documents(one.path)
     missing = dict(fields)
     if not missing:
         return

@@ -129,11 +129,11 @@ def rerank(
     """Rank documents; say yes or no, and why, for each.
 
     Rows: {query, document}, or {query, documents: ["…", {doc_id, title, text}]}. With --query
-    each row is a document; one that holds another query is rejected. The model reads the beginning
+    each row is a document; one that holds another query is left out. The model reads the beginning
     of a document that is longer than --max-tokens; the result says so.
     """
     from prism_cli.commands import wiring
-    from prism_cli.commands.rerank_query import rerank_query
+    from prism_cli.commands.rerank_query import check_question, rerank_query
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.configs.rerank import RerankConfig
@@ -165,6 +165,8 @@ def rerank(
     wiring.check_model("reranker", config.model)
     find_shards([one for one in inputs if one != STDIN])
     check_inputs(inputs, common.field_names, documents=query is not None)
+    if query is not None:
+        check_question(query, inputs, common.field_names)
     sources: list[str | Source] = list(inputs)
     if sort_queries:
         from prism_cli.shards.by_query import SortedByQuery

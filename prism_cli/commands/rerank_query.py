@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
     from prism_cli.domain.evidence_budget import RankOptions
     from prism_cli.engine.summary import RunSummary
+    from prism_cli.errors import UsageError
     from prism_cli.reranker import Reranker
     from prism_cli.rows.best_documents import BestDocuments
 
@@ -39,7 +40,8 @@ def rerank_query(
     from prism_cli.commands.row_run import leave_by, print_json, work_rows
     from prism_cli.engine.answering import Tally
     from prism_cli.engine.report import print_summary
-    from prism_cli.stages.rerank_query import RerankQueryStage
+    from prism_cli.shards.formats.documents import EMPTY
+    from prism_cli.stages.rerank_query import OTHER_QUESTION, RerankQueryStage
 
     shown = options.top_n or SHOWN
     writes = common.output is not None and str(common.output) != "-"
@@ -49,11 +51,18 @@ def rerank_query(
     stage = RerankQueryStage(model, options, query, shown, writes=writes, figures=figures)
     summary = work_rows(stage, inputs, common, config, identity={"query": query})
     assert summary is not None  # rerank has no --dry-run
+    if stage.others and not stage.held:
+        raise no_such_question(query, stage.others)
     counts = _counts(summary, stage.best)
     if not common.quiet and (writes or common.verbose):
         print_summary(summary, verbose=common.verbose)
     elif not common.quiet and summary.counts.rejected:
         print_summary(replace(summary, figures={}, usage=Tally()))
+    elif not common.quiet:
+        dropped = summary.counts.dropped
+        left_out = [f"{dropped[one]:,} ({one})" for one in (OTHER_QUESTION, EMPTY) if dropped[one]]
+        if left_out:
+            print(f"prism: left out: {', '.join(left_out)}", file=sys.stderr)
     ranked = stage.best.ranked()
     if common.json:
         told = {"query": query, "model": model.spec, **counts}
@@ -63,6 +72,49 @@ def rerank_query(
     else:
         print("prism: no document to rank", file=sys.stderr)
     leave_by(summary)
+
+
+def check_question(query: str, inputs: Iterable[str], fields: Mapping[str, str]) -> None:
+    """Look in the files, before the model is loaded, for a row that the question is asked of.
+
+    Standard input is passed by.
+
+    Raises:
+        UsageError: there are rows, and all have other questions.
+    """
+    from prism_cli.errors import RowError
+    from prism_cli.rows.decode import decode_row
+    from prism_cli.shards.reader import STDIN, find_shards
+    from prism_cli.stages.rerank_query import MOST_OTHERS, other_question
+
+    others: dict[str, None] = {}
+    for shard in find_shards([one for one in inputs if one != STDIN]):
+        for _, raw in shard.numbered(fields=fields):
+            try:
+                other = other_question(decode_row(raw, fields), query)
+            except RowError:
+                continue
+            if not other:
+                return
+            if len(others) < MOST_OTHERS:
+                others[other] = None
+    if others and STDIN not in inputs:
+        raise no_such_question(query, others)
+
+
+def no_such_question(query: str, others: Iterable[str]) -> "UsageError":
+    """That all rows have other questions, with the one that is most like it."""
+    import difflib
+
+    from prism_cli.errors import UsageError
+
+    known = list(others)
+    near = difflib.get_close_matches(query, known, n=1, cutoff=0.5)
+    like = f"; did you mean {near[0][:200]!r}?" if near else f", but such as {known[0][:200]!r}."
+    return UsageError(
+        f"--query {query[:200]!r}: no row holds this question{like} Rows that have a query are "
+        "ranked for that query alone; rows without one are ranked for any question"
+    )
 
 
 def _counts(summary: "RunSummary", best: "BestDocuments") -> dict[str, int]:

@@ -9,6 +9,7 @@ from prism_cli.engine.questions import Questions
 from prism_cli.engine.stage import MAX_GROUP_ROWS
 from prism_cli.errors import RowError
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, Routed, RowWork
+from prism_cli.rows.decode import set_aside
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
 
 
@@ -86,8 +87,7 @@ class Window:
             except StopIteration as end_of_work:
                 results.append(end_of_work.value)
             except RowError as error:
-                name, number, raw = line
-                results.append(Rejected(RowRef(name, number), error.field, error.reason, raw))
+                results.append(set_aside(RowRef(*line[:2]), line[2], error))
         if active:
             self.questions += sum(len(one.group) for one in active)
             self._look(active)
@@ -117,8 +117,7 @@ class Window:
             try:
                 row = read(raw)
             except RowError as error:
-                ref = RowRef(name, number)
-                self.results[index] = Rejected(ref, error.field, error.reason, raw)
+                self.results[index] = set_aside(RowRef(name, number), raw, error)
                 continue
             key = group_of(row)
             if rows and (key != current or not key or len(rows) == MAX_GROUP_ROWS):
@@ -227,8 +226,7 @@ class Window:
         except RowError as error:
             for index in indices:
                 name, number, raw = self.lines[index]
-                rejected = Rejected(RowRef(name, number), error.field, error.reason, raw)
-                self.results[index - self._taken] = rejected
+                self.results[index - self._taken] = set_aside(RowRef(name, number), raw, error)
         else:
             return True
         return False

@@ -18,8 +18,8 @@ class RankedDocument:
             that was finished before, its place there.
         named: whether `doc_id` is the document's own id, not a digest of its text.
         text: the document, without its title.
-        result: doc_id, relevance_score, logit, verdict, truncated; with evidence also contribution
-            and evidence.
+        result: doc_id, relevance_score, logit, verdict, truncated; with evidence also contribution,
+            evidence and format_ok.
     """
 
     index: int
@@ -65,6 +65,7 @@ class BestDocuments:
             if "predicted_evidence" in row:
                 result["contribution"] = row["predicted_contribution"]
                 result["evidence"] = row["predicted_evidence"]
+                result["format_ok"] = row.get("format_ok")
             self._keep(place, row, row["document"], result)
             return
         for result in row["results"]:

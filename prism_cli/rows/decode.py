@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from prism_cli.errors import RowError
+from prism_cli.errors import RowError, SkippedRowError
 from prism_cli.files.lines import holds_nul
 from prism_cli.rows.ids import ids_as_text
-from prism_cli.rows.row import Row, json_type
+from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, json_type
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAFE_DEPTH = 200
@@ -28,15 +28,53 @@ class Unreadable(bytes):
 
     Args:
         field, reason: as for `RowError`.
+        ref: where the bytes come from, where their number among the rows does not say so.
+        skipped: whether the row is left out by rule, and no error.
     """
 
     field: str
     reason: str
+    ref: RowRef | None
+    skipped: bool
 
-    def __new__(cls, raw: bytes, field: str, reason: str) -> "Unreadable":
+    def __new__(
+        cls,
+        raw: bytes,
+        field: str,
+        reason: str,
+        *,
+        ref: RowRef | None = None,
+        skipped: bool = False,
+    ) -> "Unreadable":
         made = super().__new__(cls, raw)
-        made.field, made.reason = field, reason
+        made.field, made.reason, made.ref, made.skipped = field, reason, ref, skipped
         return made
+
+
+class WithEmptyCells(bytes):
+    """The JSON line of a table's record; `empty` are the contract names of its empty cells."""
+
+    empty: frozenset[str]
+
+    def __new__(cls, raw: bytes, empty: frozenset[str]) -> "WithEmptyCells":
+        made = super().__new__(cls, raw)
+        made.empty = empty
+        return made
+
+
+def set_aside(ref: RowRef, raw: bytes, error: RowError) -> Rejected | Dropped:
+    """What becomes of a line from which no row could be made."""
+    if isinstance(error, SkippedRowError):
+        return Dropped(error.reason)
+    ref = raw.ref or ref if isinstance(raw, Unreadable) else ref
+    return Rejected(ref, error.field, reason_told(raw, error), raw)
+
+
+def reason_told(raw: bytes, error: RowError) -> str:
+    """The reason of `error`; an empty cell, which is no field, is told as such."""
+    if isinstance(raw, WithEmptyCells) and error.field in raw.empty:
+        return "expected text, found an empty cell"
+    return error.reason
 
 
 def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
@@ -47,12 +85,15 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
         fields: contract name -> name in the file; renamed in place, so key order is kept.
 
     Raises:
+        SkippedRowError: the line is to be left out.
         RowError: not UTF-8, a byte order mark, not JSON (NaN and NUL included), torn, not an
             object, a key twice in one object, an integer that 64 bits (an id: 2^53) do not hold,
             or a mapped field next to its own name.
     """
     if type(raw) is Unreadable:
-        raise RowError(raw.field, raw.reason)
+        raise (SkippedRowError if raw.skipped else RowError)(raw.field, raw.reason)
+    if type(raw) is WithEmptyCells:
+        raw = bytes(raw)  # orjson takes no other kind
     try:
         row = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -71,11 +112,13 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
 
 def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
     if raw.startswith(_BYTE_ORDER_MARK):
+        if looks_like := _other_format(raw.removeprefix(_BYTE_ORDER_MARK)):
+            return f"not JSON, {looks_like}"
         return "the line starts with a byte order mark; save the file as UTF-8 without one"
     try:
         raw.decode()
     except UnicodeDecodeError as bad:
-        return f"not UTF-8: byte 0x{raw[bad.start]:02x} at offset {bad.start}"
+        return not_utf8(raw, bad)
     if reason := holds_nul(raw):
         return reason
     if looks_like := _other_format(raw):
@@ -83,6 +126,12 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
     if not raw.endswith(b"\n"):
         return f"torn last line: the file ends inside the row ({error.msg})"
     return f"not JSON: {error.msg} at column {error.colno}"
+
+
+def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
+    """Which byte of `raw` is no UTF-8, and what to try."""
+    where = f"byte 0x{raw[error.start]:02x} at offset {error.start}"
+    return f"not UTF-8: {where} (Latin-1 perhaps: `iconv -f latin1 -t utf-8`)"
 
 
 def _other_format(raw: bytes) -> str:
@@ -93,7 +142,7 @@ def _other_format(raw: bytes) -> str:
     if text in (b"{", b"}", b"},", b"]") or _PRETTY.match(text):
         return "one line of pretty-printed JSON: one object a line is expected (see `jq -c`)"
     if text[:1] != b"{":
-        for mark, name in ((b"\t", "tsv"), (b",", "csv")):
+        for mark, name in ((b"\t", "tsv"), (b",", "csv"), (b";", "csv")):
             if mark in text:
                 return f"this looks like {name.upper()}: name the file .{name} to have it read so"
     return ""

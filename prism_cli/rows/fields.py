@@ -1,5 +1,8 @@
 """The fields that prism knows, of pair rows and of the shapes that it reads; see README, Rows."""
 
+import difflib
+from collections.abc import Iterable
+
 TEXTS = (
     "query", "document", "title", "query_id", "doc_id", "source", "split", "source_label",
     "instruction", "language", "original_query", "query_style", "verdict", "contribution",
@@ -21,3 +24,35 @@ OBJECTS_AND_LISTS = (
 )  # fmt: skip
 LISTS_OR_TEXTS = ("pos", "neg")
 FIELDS = (*TEXTS, *INTEGERS, *NUMBERS, *BOOLEANS, *OBJECTS_AND_LISTS, *LISTS_OR_TEXTS)
+
+_OTHER_NAMES = {
+    "query": ("question", "questions", "queries", "q", "search_query", "prompt", "anchor"),
+    "document": ("passage", "text", "content", "body", "doc", "context", "paragraph", "chunk"),
+    "doc_id": ("docid", "_id", "pid", "passage_id", "document_id", "did"),
+    "query_id": ("qid", "queryid", "question_id"),
+}
+"""What data sets call the fields that rows are made of, the likeliest first."""
+_MOST_SHOWN = 12
+
+
+def absent(name: str, names: Iterable[str]) -> str:
+    """For "found …": that no field is called `name`, which there are, and what --field says of
+    `query` and `document`."""
+    there = list(names)
+    shown = [one[:40] for one in there[:_MOST_SHOWN]] + ["…"] * (len(there) > _MOST_SHOWN)
+    told = f"no such field; there is {', '.join(shown)}" if there else "no such field"
+    wanted = [one for one in ("query", "document") if one not in there]
+    likely = {one: found for one in wanted if (found := likely_name(one, there))}
+    if name not in likely:
+        return told
+    options = " ".join(f"--field {ours}={theirs}" for ours, theirs in likely.items())
+    return f"{told}: {options} {'names it' if len(likely) == 1 else 'names them'}"
+
+
+def likely_name(name: str, names: Iterable[str]) -> str | None:
+    """Which of `names` seems to be the field `name`."""
+    there = {one.lower(): one for one in names if one not in FIELDS or one == "anchor"}
+    known = _OTHER_NAMES.get(name, ())
+    found = next((one for one in known if one in there), None)
+    near = [found] if found else difflib.get_close_matches(name, there, n=1)
+    return there[near[0]] if near else None

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError
+from prism_cli.rows.fields import absent
 
 Row = dict[str, Any]
 
@@ -21,13 +22,14 @@ _OPTIONAL_TEXTS = ("title", "query_id", "doc_id", "original_query")
 
 @dataclass(frozen=True, slots=True)
 class RowRef:
-    """Where a row stands: the file as given ("-" for standard input) and its line, from 1."""
+    """Where a row stands: the file as given ("-" for standard input) and its line, from 1; 0 for a
+    file that is one row."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Rejected:
         """The line of the rejects file."""
         record = {
             "file": self.ref.file,
-            "line": self.ref.line,
+            "line": self.ref.line or None,
             "field": self.field,
             "reason": self.reason,
             "raw": self.raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace"),
@@ -68,7 +70,7 @@ def string_field(row: Row, name: str, *, required: bool = True, blank: bool = Tr
     value = row.get(name)
     if value is None:
         if required:
-            found = "null" if name in row else "no such field"
+            found = "null" if name in row else absent(name, row)
             raise RowError(name, f"expected a string, found {found}")
         return ""
     if not isinstance(value, str):

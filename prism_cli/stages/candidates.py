@@ -10,12 +10,12 @@ from hashlib import sha256
 
 import orjson
 
-from prism_cli.errors import MissingDataError, RowError
+from prism_cli.errors import MissingDataError, RowError, SkippedRowError
 from prism_cli.files.compressed import plain_name
 from prism_cli.ports import FirstStage
-from prism_cli.rows.decode import Unreadable, decode_row
+from prism_cli.rows.decode import Unreadable, decode_row, not_utf8, reason_told
 from prism_cli.rows.ids import id_text
-from prism_cli.rows.row import Row, doc_id, query_id, string_field, texts_digest
+from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.shards.reader import Shard
 from prism_cli.shards.spill import Spill
 
@@ -60,7 +60,7 @@ class Corpus:
         seen: dict[str, bytes] = {}
         spill.fill("INSERT INTO spill VALUES (NULL, ?, ?, ?)", self._documents(seen))
         if not seen:
-            first = f"; the first row: {self.refused[0].reason}" if self.refused else ""
+            first = f"; the first: {_first_told(self.refused)}" if self.refused else ""
             raise MissingDataError(f"{self.name}: holds no documents{first}")
         return spill
 
@@ -118,7 +118,7 @@ class CandidateQueries:
         refused: list[Unreadable] = []
         rows = list(self._queries(refused))
         if not rows:
-            told = f"; the first row: {refused[0].reason}" if refused else ""
+            told = f"; the first: {_first_told(refused)}" if refused else ""
             raise MissingDataError(f"{self._shards[0].name}: holds no questions{told}")
         asked = [(row["query_id"], row["query"]) for row in rows]
         for row, hits in zip(rows, self._first_stage.search(asked, self._count), strict=True):
@@ -151,7 +151,7 @@ class CandidateQueries:
 
 def _lines(
     shards: Sequence[Shard], fields: Mapping[str, str], *, questions: bool = False
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[RowRef, bytes]]:
     """(place, JSON line) of each row; of questions in a text file, of each line."""
     for shard in shards:
         rows = _text_questions(shard, fields) if questions else None
@@ -159,7 +159,7 @@ def _lines(
             rows = shard.numbered(fields=fields)
         for number, raw in rows:
             if raw.strip():
-                yield f"{shard.name}:{number}", raw
+                yield RowRef(shard.name, number), raw
 
 
 def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[int, bytes]] | None:
@@ -190,7 +190,7 @@ def _question(raw: bytes, tabbed: bool) -> bytes:
     try:
         text = raw.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        return Unreadable(raw, "", f"not UTF-8: byte 0x{raw[error.start]:02x}")
+        return Unreadable(raw, "", not_utf8(raw, error))
     name, tab, query = text.partition("\t")
     if tabbed and not tab and text:
         return Unreadable(raw, "", f"expected id, tab, query, found {text[:60]!r}")
@@ -198,8 +198,15 @@ def _question(raw: bytes, tabbed: bool) -> bytes:
     return orjson.dumps(row) if text else b""
 
 
-def _refused(raw: bytes, place: str, error: RowError) -> Unreadable:
-    return Unreadable(raw, error.field, f"{place}: {error.reason}")
+def _first_told(refused: Sequence[Unreadable]) -> str:
+    first = refused[0]
+    return f"{first.ref}: {RowError(first.field, first.reason)}"
+
+
+def _refused(raw: bytes, place: RowRef, error: RowError) -> Unreadable:
+    ref = raw.ref or place if isinstance(raw, Unreadable) else place
+    skipped = isinstance(error, SkippedRowError)
+    return Unreadable(raw, error.field, reason_told(raw, error), ref=ref, skipped=skipped)
 
 
 def _document(row: Row) -> tuple[str, str, str]:

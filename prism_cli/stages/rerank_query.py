@@ -4,24 +4,44 @@ from collections.abc import Mapping
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import RowError
+from prism_cli.errors import SkippedRowError
 from prism_cli.ports import GroupWork, RowWork
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
-from prism_cli.rows.row import Row, query_key
+from prism_cli.rows.row import Row, query_key, string_field
 from prism_cli.stages.rerank import RerankStage
 
+OTHER_QUESTION = "another question"
+"""Why a row with a query of its own is left out."""
+MOST_OTHERS = 10_000
+"""Other questions that are remembered, to find the one that is most like the query."""
 _PLACE = "\0index"
 """Holds a row's place among the documents from `work` to `render`."""
 
 
+def other_question(row: Row, query: str) -> str:
+    """The row's own query where it is not `query`; "" for a document of `query`.
+
+    Raises:
+        RowError: it is no string.
+    """
+    own = string_field(row, "query", required=False)
+    return own if own != query else ""
+
+
 class RerankQueryStage(RerankStage):
-    """Puts one query into every row and remembers the best documents.
+    """Puts one query into every row without one and remembers the best documents. Rows that hold
+    another query are left out.
 
     Args:
         query: what the user typed.
         shown: how many documents are remembered, in `best`.
         writes: whether rows are written to the output.
+
+    Attributes:
+        best: the best documents.
+        held: whether a row is a document of the query.
+        others: queries of rows that were left out, the first of them.
     """
 
     takes_documents = True
@@ -41,20 +61,22 @@ class RerankQueryStage(RerankStage):
         self._key = query_key({"query": query})
         self._documents = 0
         self.best = BestDocuments(shown)
+        self.held = False
+        self.others: set[str] = set()
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """The document on one line, with the query.
 
         Raises:
-            RowError: as `decode_row`, or the row has another query.
+            SkippedRowError: the row has another query.
+            RowError: as `decode_row`.
         """
         row = super().decode(raw, fields)
-        own = row.get("query")
-        if own not in (None, "", self._query):
-            raise RowError(
-                "query",
-                f"expected none, as --query gives it, or the same text; found {str(own)[:60]!r}",
-            )
+        if other := other_question(row, self._query):
+            if len(self.others) < MOST_OTHERS:
+                self.others.add(other)
+            raise SkippedRowError("query", OTHER_QUESTION)
+        self.held = True
         return row | {"query": self._query}
 
     def work(self, row: Row) -> RowWork:

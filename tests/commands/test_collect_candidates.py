@@ -92,12 +92,37 @@ def test_what_cannot_be_read_of_either_is_rejected_by_its_place(docs: Path) -> N
     done = prism("collect", "--corpus", docs, "--queries", "q.csv", "-o", "out.jsonl")
     assert done.returncode == 4, done.stderr
     assert len(rows("out.jsonl")) == 1
-    told = [(one["field"], one["reason"]) for one in rows("out.jsonl.rejects.jsonl")]
+    names = ("file", "line", "field", "reason")
+    told = [tuple(one[name] for name in names) for one in rows("out.jsonl.rejects.jsonl")]
     assert told == [
-        ("", "q.csv:3: expected 2 cells, as the header has, found 1"),
-        ("query_id", "q.csv:4: '1' came before with another query"),
-        ("locked.pdf", "docs:1: an encrypted PDF; give a copy without a password"),
+        ("q.csv", 3, "", "expected 2 cells, as the header has, found 1"),
+        ("q.csv", 4, "query_id", "'1' came before with another query"),
+        ("docs/locked.pdf", None, "", "an encrypted PDF; give a copy without a password"),
     ]
+    assert "rejected docs/locked.pdf: an encrypted PDF" in done.stderr
+
+
+def test_an_empty_document_is_skipped_and_counted(docs: Path) -> None:
+    (docs / "empty.md").write_text("\n")
+    Path("q.txt").write_text("refunds\n")
+    done = prism("collect", "--corpus", docs, "--queries", "q.txt", "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "1 dropped (empty document)" in done.stderr
+
+
+def test_questions_under_another_name_and_an_empty_one_are_told(docs: Path) -> None:
+    Path("q.csv").write_text("id;question\n1;refunds\n")
+    words = ("collect", "--corpus", docs, "--queries", "q.csv", "-o", "out.jsonl")
+    done = prism(*words)
+    assert done.returncode == 3
+    assert "q.csv:2: query: expected a string, found no such field; there is id, question: " in (
+        done.stderr
+    )
+    assert "--field query=question names it" in done.stderr
+    Path("q.csv").write_text("id,query,lang\n1,refunds,\n2,,en\n")
+    assert prism(*words).returncode == 4
+    (refused,) = rows("out.jsonl.rejects.jsonl")
+    assert (refused["line"], refused["reason"]) == (3, "expected text, found an empty cell")
 
 
 def test_an_id_with_two_texts_is_rejected_and_a_document_twice_counts_once() -> None:
@@ -108,7 +133,8 @@ def test_an_id_with_two_texts_is_rejected_and_a_document_twice_counts_once() -> 
     assert done.returncode == 4, done.stderr
     assert [row["document"] for row in rows("out.jsonl")] == ["a cat"]
     (refused,) = rows("out.jsonl.rejects.jsonl")
-    assert refused["reason"] == "c.jsonl:3: '1' came before with another text"
+    assert (refused["file"], refused["line"]) == ("c.jsonl", 3)
+    assert refused["reason"] == "'1' came before with another text"
 
 
 def test_a_beir_folder_without_judgements_gives_candidates() -> None:

@@ -126,6 +126,35 @@ def test_a_table_that_grew_is_made_again() -> None:
     assert len(Path("out.jsonl").read_text().splitlines()) == 2
 
 
+def test_columns_under_other_names_come_with_the_options_that_name_them() -> None:
+    Path("in.csv").write_text("id;question;passage;label\n1;q;d;yes\n")
+    done = prism("convert", "in.csv", "-o", "out.jsonl")
+    assert done.returncode == 4
+    assert (
+        "query: expected a string, found no such field; there is id, question, passage, label: "
+        "--field query=question --field document=passage names them"
+    ) in " ".join(done.stderr.split())
+    named = ("--field", "query=question", "--field", "document=passage")
+    assert prism("convert", "in.csv", "-o", "two.jsonl", *named).returncode == 0
+
+
+def test_an_empty_cell_of_a_field_that_is_needed_is_told() -> None:
+    Path("in.csv").write_text("query,passage,title\nq,,t\nq,d,\n")
+    words = ("convert", "in.csv", "-o", "out.jsonl", "--field", "document=passage")
+    assert prism(*words).returncode == 4
+    (told,) = lines_of("out.jsonl.rejects.jsonl")
+    assert (told["line"], told["field"]) == (2, "document")
+    assert told["reason"] == "expected text, found an empty cell"
+    assert lines_of("out.jsonl") == [{"query": "q", "document": "d"}]
+
+
+def test_a_table_without_a_suffix_is_told_as_such_alone() -> None:
+    Path("rows").write_bytes(b"\xef\xbb\xbfquery;document\nq;d\n")
+    assert prism("convert", "rows", "-o", "out.jsonl").returncode == 4
+    told = {one["reason"] for one in lines_of("out.jsonl.rejects.jsonl")}
+    assert told == {"not JSON, this looks like CSV: name the file .csv to have it read so"}
+
+
 def test_records_that_are_no_rows_are_rejected_in_either_order() -> None:
     Path("in.csv").write_text("query,document,rank\nq,d,1\nq\nq,d,first\nr,d,\n")
     for options in ([], ["--sort-queries"]):

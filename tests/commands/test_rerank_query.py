@@ -95,17 +95,51 @@ def test_another_question_into_the_same_output_is_refused(documents: Path, model
     assert "query" in done.stderr
 
 
-def test_a_row_that_holds_another_query_is_rejected_with_its_place(
-    tmp_path: Path, model: Path
+@pytest.mark.parametrize("limits", [(), ("--top-n", "2")])
+def test_rows_of_other_questions_are_left_out_and_counted(
+    tmp_path: Path, model: Path, limits: tuple[str, ...]
 ) -> None:
-    rows = [make_pair(1, query=QUESTION), make_pair(2, query=None), make_pair(3, query="other")]
-    done = ask(write_jsonl(tmp_path / "in.jsonl", rows), model, "-o", "out.jsonl")
-    assert done.returncode == 4
-    (bad,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
-    assert (bad["line"], bad["field"]) == (3, "query")
+    rows = [make_pair(1, query=QUESTION), make_pair(3, query="other"), make_pair(2, query=None)]
+    path = write_jsonl(tmp_path / "in.jsonl", [make_pair(0), *rows])
+    done = ask(path, model, *limits)
+    assert done.returncode == 0, done.stderr
+    assert "left out: 2 (another question)" in done.stderr
     assert "2 documents" in done.stdout
+    done = ask(path, model, "-o", "out.jsonl", *limits)
+    assert done.returncode == 0, done.stderr
+    assert "4 rows in, 2 rows out, 2 dropped (another question)" in done.stderr
+    assert not Path("out.jsonl.rejects.jsonl").exists()
     ranks = [row["rank"] for row in read_jsonl(Path("out.jsonl"))]
     assert sorted(ranks) == [1, 2]  # of one query, whatever query_id stands in the rows
+
+
+def test_a_query_that_is_no_string_is_rejected(tmp_path: Path, model: Path) -> None:
+    rows = [make_pair(1, query=QUESTION), make_pair(2, query=7)]
+    done = ask(write_jsonl(tmp_path / "in.jsonl", rows), model)
+    assert done.returncode == 4
+    assert "query: expected a string, found number 7" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["in.jsonl", "-"])
+def test_a_question_that_no_row_holds_is_refused_with_the_nearest(given: str, model: Path) -> None:
+    rows = [make_pair(1, query="what is item 33"), make_pair(2, query="who wrote it")]
+    path = write_jsonl(Path("in.jsonl"), rows)
+    with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes()))):
+        done = ask(given, model, "--json")
+    assert done.returncode == 2, done.stderr
+    assert "no row holds this question; did you mean 'what is item 33'?" in done.stderr
+    assert "rows without one are ranked for any question" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_json_says_whether_the_texts_could_be_read(documents: Path, model: Path) -> None:
+    done = ask(documents, model, "--json", "--evidence", "--threshold", "0", "--top-n", "2")
+    told = orjson.loads(done.stdout)["results"]
+    assert all(list(one)[-3:] == ["contribution", "evidence", "format_ok"] for one in told)
+    best = BestDocuments(2)
+    texts = {"predicted_contribution": None, "predicted_evidence": None}
+    best.add(result("d", 1.0, **texts, format_ok=False), 0)
+    assert best.ranked()[0].to_json()["format_ok"] is False
 
 
 def test_documents_of_a_request_and_of_standard_input_are_ranked_too(model: Path) -> None:

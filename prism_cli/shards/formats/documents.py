@@ -1,16 +1,19 @@
 """Folders of Markdown, plain text and PDF as JSON lines: a document each, without a query."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import orjson
 
-from prism_cli.errors import MissingPackageError, RowError
+from prism_cli.errors import MissingPackageError, RowError, SkippedRowError
 from prism_cli.files.lines import max_line_bytes, too_long
-from prism_cli.rows.decode import Unreadable
+from prism_cli.rows.decode import Unreadable, not_utf8
+from prism_cli.rows.row import RowRef
 
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
+EMPTY = "empty document"
+"""Why a document without text is left out."""
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M
 )
@@ -38,39 +41,71 @@ def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """(number of the file, {doc_id, title, document}) for each document of a folder, or for one.
 
     doc_id is the path within the folder, or the file's name. The title is the first heading of a
-    Markdown file, the title that a PDF names, else the file's name without its suffix.
+    Markdown file, which its document is then without, the title that a PDF names, else the file's
+    name without its suffix.
 
     Raises:
-        MissingPackageError: there is a PDF, and pypdf is not installed.
+        MissingPackageError: there is a PDF, and pypdf is not installed; before the first document.
     """
     folder = path if path.is_dir() else path.parent
-    for number, file in enumerate(documents_in(path) if path.is_dir() else [path], 1):
+    files = documents_in(path) if path.is_dir() else [path]
+    _refuse_pdfs_without_pypdf(files)
+    for number, file in enumerate(files, 1):
         doc_id = file.relative_to(folder).as_posix()
         try:
             title, text = _read(file)
         except RowError as error:
-            yield number, Unreadable(doc_id.encode(), doc_id, error.reason)
+            skipped = isinstance(error, SkippedRowError)
+            ref = RowRef(str(file), 0)
+            yield number, Unreadable(doc_id.encode(), "", error.reason, ref=ref, skipped=skipped)
             continue
         row = {"doc_id": doc_id, "title": title or file.stem, "document": text}
         yield number, orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def check_documents(path: Path) -> None:
+    """Raise MissingPackageError where `path` is or holds a PDF, and pypdf is not installed."""
+    _refuse_pdfs_without_pypdf(documents_in(path) if path.is_dir() else [path])
+
+
+def _refuse_pdfs_without_pypdf(files: Sequence[Path]) -> None:
+    pdf = next((file for file in files if file.suffix.lower() == ".pdf"), None)
+    if pdf is None:
+        return
+    try:
+        import pypdf  # noqa: F401
+    except ImportError:
+        way = " (or `pip install pypdf`), or give the PDFs as text files. Nothing was done"
+        raise MissingPackageError("pypdf", "pdf", where=str(pdf), otherwise=way) from None
 
 
 def _read(file: Path) -> tuple[str, str]:
     """Title, "" where the file names none, and text.
 
     Raises:
+        SkippedRowError: it is empty.
         RowError: it has no text that can be read.
     """
     kind = file.suffix.lower()
     title, text = _read_pdf(file) if kind == ".pdf" else ("", _read_text(file))
     if not text.strip():
-        told = " (a scan?)" if kind == ".pdf" else ""
-        raise RowError("", f"holds no text{told}")
+        if kind == ".pdf":
+            raise RowError("", "holds no text (a scan?)")
+        raise SkippedRowError("", EMPTY)
     if kind in (".md", ".markdown"):
         body = _FRONT_MATTER.sub("", text, count=1)
         heading = _HEADING.search(body)
-        title = (heading[1] or heading[2]).strip() if heading else ""
+        if heading:
+            title = (heading[1] or heading[2]).strip()
+            text = _without(text, heading, len(text) - len(body)) or text
     return title, text
+
+
+def _without(text: str, heading: re.Match[str], offset: int) -> str:
+    """The text without its heading; "" where nothing else is in it."""
+    start, end = (offset + place for place in heading.span())
+    left = text[:start] + text[end:].lstrip("\r\n")
+    return left if left.strip() else ""
 
 
 def _read_text(file: Path) -> str:
@@ -81,16 +116,13 @@ def _read_text(file: Path) -> str:
             raise RowError("", too_long("document"))
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise RowError("", f"not UTF-8: byte 0x{raw[error.start]:02x}") from None
+        raise RowError("", not_utf8(raw, error)) from None
     except OSError as error:
         raise RowError("", f"cannot be read: {error.strerror}") from None
 
 
 def _read_pdf(file: Path) -> tuple[str, str]:
-    try:
-        import pypdf
-    except ImportError:
-        raise MissingPackageError("pypdf", "pdf") from None
+    import pypdf
     from pypdf.errors import DependencyError, PyPdfError
 
     try:

@@ -10,7 +10,7 @@ import orjson
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.files.lines import max_line_bytes, refuse_foreign, split_lines, too_long
 from prism_cli.rows.cells import cell_value
-from prism_cli.rows.decode import Unreadable
+from prism_cli.rows.decode import Unreadable, WithEmptyCells
 
 Numbered = tuple[int, bytes]
 
@@ -95,11 +95,13 @@ def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes) -> bytes
             for (column, contract), cell in zip(columns, cells, strict=True)
             if cell
         }
-        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
     except RowError as error:
         return Unreadable(raw, error.field, error.reason)
     except orjson.JSONEncodeError:
         return Unreadable(raw, "", "not UTF-8; a spreadsheet saves it as “CSV UTF-8”")
+    empty = frozenset(ours for (_, ours), cell in zip(columns, cells, strict=True) if not cell)
+    return WithEmptyCells(line, empty) if empty else line
 
 
 def _delimiter(header: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.errors import MissingPackageError, RowError
-from prism_cli.rows.decode import decode_row
+from prism_cli.errors import MissingPackageError, RowError, SkippedRowError
+from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import Row
 from prism_cli.shards.formats.documents import document_lines
 from tests.pdf import write_pdf
@@ -22,7 +22,9 @@ def read(path: Path) -> tuple[dict[str, Row], dict[str, str]]:
             row = decode_row(raw)
             rows[row["doc_id"]] = row
         except RowError as error:
-            refused[error.field] = error.reason
+            assert isinstance(raw, Unreadable)
+            told = " (skipped)" if isinstance(error, SkippedRowError) else ""
+            refused[str(raw.ref)] = f"{error}{told}"
     return rows, refused
 
 
@@ -49,20 +51,28 @@ def test_each_file_of_a_folder_is_a_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "title"),
+    ("text", "title", "document"),
     [
-        ("---\ntitle: x\n# no heading\n---\n# Real\n", "Real"),
-        ("Setext\n======\n\ntext", "Setext"),
-        ("Setext\r\n---\r\ntext", "Setext"),
-        ("#hashtag\n\nno heading", "name"),
-        ("a | b\n--- | ---\n1 | 2\n", "name"),
-        ("#   \n\n# Second", "Second"),
+        (
+            "---\ntitle: x\n# no heading\n---\n# Real\nText.\n",
+            "Real",
+            "---\ntitle: x\n# no heading\n---\nText.\n",
+        ),
+        ("Setext\n======\n\ntext", "Setext", "text"),
+        ("Setext\r\n---\r\ntext", "Setext", "text"),
+        ("Intro.\n\n## First ##\n\nText.\n\n## Next\n", "First", "Intro.\n\nText.\n\n## Next\n"),
+        ("#hashtag\n\nno heading", "name", "#hashtag\n\nno heading"),
+        ("a | b\n--- | ---\n1 | 2\n", "name", "a | b\n--- | ---\n1 | 2\n"),
+        ("#   \n\n# Second", "Second", "#   \n\n"),
+        ("# Alone\n", "Alone", "# Alone\n"),
     ],
 )
-def test_the_first_heading_is_the_title(tmp_path: Path, text: str, title: str) -> None:
+def test_the_first_heading_is_the_title_and_not_in_the_text(
+    tmp_path: Path, text: str, title: str, document: str
+) -> None:
     (tmp_path / "name.md").write_bytes(text.encode())
     rows, _ = read(tmp_path / "name.md")
-    assert rows["name.md"] == {"doc_id": "name.md", "title": title, "document": text}
+    assert rows["name.md"] == {"doc_id": "name.md", "title": title, "document": document}
 
 
 def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:
@@ -72,12 +82,16 @@ def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "empty.pdf").write_bytes(b"")
     write_pdf(tmp_path / "scan.pdf", "")
     write_pdf(tmp_path / "locked.pdf", "Secret.", password="secret")
-    rows, refused = read(tmp_path)
+    rows, by_file = read(tmp_path)
     assert rows == {}
+    refused = {Path(file).name: reason for file, reason in by_file.items()}
+    assert by_file.keys() == {str(tmp_path / name) for name in refused}
     assert refused.keys() == {
         "blank.txt", "latin.txt", "damaged.pdf", "empty.pdf", "scan.pdf", "locked.pdf",
     }  # fmt: skip
-    assert "not UTF-8: byte 0xe4" in refused["latin.txt"]
+    assert refused["blank.txt"] == "empty document (skipped)"
+    told = "not UTF-8: byte 0xe4 at offset 1 (Latin-1 perhaps: `iconv -f latin1 -t utf-8`)"
+    assert refused["latin.txt"] == told
     assert "no text (a scan?)" in refused["scan.pdf"]
     assert "encrypted" in refused["locked.pdf"]
     assert "PDF" in refused["damaged.pdf"]
@@ -86,7 +100,12 @@ def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:
 def test_a_pdf_without_pypdf_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pdf(tmp_path / "a.pdf", "Text.")
+    (tmp_path / "a.txt").write_text("Text.")
+    write_pdf(tmp_path / "b.pdf", "Text.")
     monkeypatch.setitem(sys.modules, "pypdf", None)
-    with pytest.raises(MissingPackageError, match=r"prism-cli\[pdf\]"):
-        read(tmp_path)
+    with pytest.raises(MissingPackageError) as caught:
+        next(document_lines(tmp_path))
+    told = str(caught.value)
+    assert told.startswith(f"{tmp_path / 'b.pdf'}: this needs pypdf")
+    assert "'prism-cli[pdf]'" in told
+    assert "`pip install pypdf`" in told

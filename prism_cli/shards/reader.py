@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 from prism_cli.errors import ChangedInputError, MissingDataError, RowError
 from prism_cli.files.compressed import is_compressed
 from prism_cli.files.lines import byte_lines, reading, too_long
-from prism_cli.rows.decode import Unreadable, decode_row
+from prism_cli.rows.decode import Unreadable, decode_row, reason_told
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.folder import expected, folder_inputs, is_row_file
 from prism_cli.shards.formats import Format, format_of, numbered_lines
@@ -205,7 +205,7 @@ def read_shards(
                     check(row)
             except RowError as error:
                 if on_reject:
-                    on_reject(Rejected(ref, error.field, error.reason, raw))
+                    on_reject(Rejected(ref, error.field, reason_told(raw, error), raw))
                 continue
             yield ref, row
 

@@ -9,6 +9,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from prism_cli.rows.row import check_pair
+from prism_cli.shards.reader import read_rows
 from tests.door import prism
 from tests.pdf import write_pdf
 
@@ -146,6 +148,16 @@ def test_an_empty_cell_of_a_field_that_is_needed_is_told() -> None:
     assert (told["line"], told["field"]) == (2, "document")
     assert told["reason"] == "expected text, found an empty cell"
     assert lines_of("out.jsonl") == [{"query": "q", "document": "d"}]
+    told_to: list[str] = []
+    fields = {"document": "passage"}
+    found = read_rows(
+        ["in.csv"],
+        fields=fields,
+        check=check_pair,
+        on_reject=lambda bad: told_to.append(bad.reason),
+    )
+    assert len(list(found)) == 1
+    assert told_to == ["expected text, found an empty cell"]
 
 
 def test_a_table_without_a_suffix_is_told_as_such_alone() -> None:

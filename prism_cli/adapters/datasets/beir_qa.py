@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -171,6 +170,8 @@ def _fetch(
 
 def _from_host(one: QaSet, folder: Path, parts: Path, seconds: float) -> str:
     """BEIR's own file, unpacked to `folder`."""
+    from beir.util import unzip
+
     url = URL.format(name=one.name)
     packed = parts / f"{one.name}.zip"
     download(url, packed, seconds=seconds)
@@ -182,8 +183,7 @@ def _from_host(one: QaSet, folder: Path, parts: Path, seconds: float) -> str:
             f"cannot be fetched from {url}: MD5 {digest}, expected {one.md5}: not the published "
             "file"
         )
-    with zipfile.ZipFile(packed) as archive:
-        archive.extractall(folder.parent)
+    unzip(str(packed), str(folder.parent))
     return f"{url}, MD5 {digest}"
 
 

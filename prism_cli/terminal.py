@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import TextIO
 
 from prism_cli.reporting.visible import spelled
+from prism_cli.wording import counted
 
 _PLAIN = {
     "…": "...", "–": "-", "—": "-", "−": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->",
@@ -154,15 +155,16 @@ def _told_amounts() -> list[str]:
     """What came of it, as far as it was counted."""
     told = []
     for name, words in (
-        ("rows", "rows in"), ("written", "rows out"), ("dropped", "dropped"),
-        ("rejected", "rejected"), ("pending", "pending"), ("steps", "steps"),
-        ("asked", "replies asked"),
+        ("rows", ("row in", "rows in")), ("written", ("row out", "rows out")),
+        ("dropped", ("dropped", "dropped")), ("rejected", ("rejected", "rejected")),
+        ("pending", ("pending", "pending")), ("steps", ("step", "steps")),
+        ("asked", ("reply asked", "replies asked")),
     ):  # fmt: skip
         if name in _amounts and (_amounts[name] or name in ("rows", "written")):
-            told.append(f"{_amounts[name]:,} {words}")
-    if "asked" in _amounts:
+            told.append(counted(_amounts[name], *words))
+    if _amounts["usd"] or _amounts["lost_calls"]:
         told.append(f"{_amounts['usd']:.4f} USD")
-        told.append(f"{_amounts['lost_calls']:,} lost calls")
+        told.append(counted(_amounts["lost_calls"], "lost call"))
     return told
 
 

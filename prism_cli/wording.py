@@ -82,8 +82,14 @@ def value(content: object) -> str:
     return f"{content:.4g}" if isinstance(content, float) else str(content)
 
 
-def listed(figures: Mapping[str, object]) -> str:
-    """Names with their values on one line; counts stand before what they count."""
+def listed(figures: Mapping[str, object], *, fields: bool = False) -> str:
+    """Names with their values on one line; counts stand before what they count.
+
+    Args:
+        fields: the names are those of fields of rows, and stay as they are.
+    """
+    if fields:
+        return ", ".join(f"{name} {value(content)}" for name, content in figures.items())
     told = []
     for name, content in figures.items():
         if name in _COUNTED and isinstance(content, int):

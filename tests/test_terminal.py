@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from prism_cli import terminal
 from prism_cli.app import COMMANDS
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
@@ -158,7 +159,7 @@ def test_a_signal_is_told_with_what_came_of_the_run(number: signal.Signals) -> N
     last = said.splitlines()[-1]
     assert re.search(
         rf"prism score: ended with exit code {128 + number} after [\d.]+ s, 0 rows in, 0 rows out, "
-        r"[1-9]\d* replies asked, 0\.0000 USD, 0 lost calls",
+        r"[1-9]\d* replies asked$",
         last,
     )
 
@@ -167,3 +168,12 @@ def test_paragraphs_of_a_help_text_are_wrapped_by_the_terminal() -> None:
     from prism_cli.app import _paragraphs
 
     assert _paragraphs("One.\n\n    Two\n    words.\n    More.\n") == "One.\n\nTwo words. More."
+
+
+def test_the_last_line_counts_one_and_leaves_out_what_cost_nothing() -> None:
+    terminal._amounts.clear()
+    terminal.count(rows=1, written=1, steps=1, asked=1, usd=0.0)
+    assert terminal._told_amounts() == ["1 row in", "1 row out", "1 step", "1 reply asked"]
+    terminal.count(asked=1, usd=0.5, lost_calls=1)
+    assert terminal._told_amounts()[3:] == ["2 replies asked", "0.5000 USD", "1 lost call"]
+    terminal._amounts.clear()

@@ -124,7 +124,8 @@ def distill(
             "raw boundary": round(calibration.raw_boundary, 6),
             "from": calibration.origin,
         }
-        if not calibration.known and not common.quiet:
+        in_row = all(one.partition(":")[0] == "source" for one in config.teachers)
+        if not calibration.known and not in_row and not common.quiet:
             print(
                 f"prism: calibration exponent {calibration.exponent:g} for "
                 f"{', '.join(config.teachers)}; {calibration.origin}. --calibrate ROWS fits one "
@@ -144,7 +145,21 @@ def distill(
     # A resumed run must not mix the texts of two prompts.
     chats = config.generator not in (None, "extractive")
     identity = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
-    run_row_stage(stage, inputs, common, config, dependencies=dependencies, identity=identity)
+    told: list[str] = []
+    if calibration and calibration.known:
+        told = [
+            f"calibration: exponent {calibration.exponent:.4g}, raw boundary "
+            f"{calibration.raw_boundary:.4g}, {calibration.origin}"
+        ]
+    run_row_stage(
+        stage,
+        inputs,
+        common,
+        config,
+        dependencies=dependencies,
+        identity=identity,
+        draw=lambda _: {"calibration": told},
+    )
 
 
 def _calibration(config: "DistillConfig", common: Common) -> "Calibration":

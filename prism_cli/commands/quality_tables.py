@@ -65,6 +65,13 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
                 f"evidence / document in {unit}: median {median:.3f}, half of the texts from "
                 f"{q1:.3f} to {q3:.3f}",
             )
+    if not metrics["gold"] and quality["answer_retention"] is None and not quality.get("ratings"):
+        nothing = not rows and all(quality[f"{name}_median"] is None for name in _LENGTHS)
+        console.print(
+            "not measured: whether the evidence answers the question, which needs marks by people "
+            "(--gold) or ratings (--judge, --sheet-in)"
+            + ("; no row has a verdict with texts to measure either" if nothing else "")
+        )
     _print_ratings(console, metrics)
     gold = metrics["gold"]
     if gold:

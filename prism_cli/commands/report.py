@@ -57,7 +57,7 @@ def report(
     runs = [_finished(folder) for folder in folders]
     kinds = {run.name: run.metrics["kind"] for run in runs}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        told = ", ".join(f"{name} is of kind {kind}" for name, kind in kinds.items())
         raise UsageError(f"evaluations of one kind are compared with each other; {told}")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("a folder is named twice; name each evaluation once")

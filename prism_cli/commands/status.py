@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prism_cli.reporting.visible import spelled
-from prism_cli.wording import counted
+from prism_cli.wording import counted, label, value
 
 if TYPE_CHECKING:
     from prism_cli.engine.standing import Standing
@@ -74,12 +74,8 @@ def _lines(one: "Standing") -> list[str]:
         lines.append(f"  pending: {counted(count, 'row')}: {reason}")
     if one.training:
         line = one.training | one.training.get("timed", {})
-        figures = ", ".join(
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in line.items()
-            if name != "timed"
-        )
-        lines.append(f"  {figures}")
+        plain = [one for one in line.items() if not isinstance(one[1], dict)]
+        lines.append(f"  {', '.join(_figure(*one) for one in plain)}")
     return lines
 
 
@@ -122,6 +118,12 @@ def _batch(one: dict[str, Any]) -> str:
     if one["usd"]:
         told.append(f"about {one['usd']:.4f} USD")
     return ", ".join([*told, one["words"] or "not looked at yet"])
+
+
+def _figure(name: str, content: object) -> str:
+    if name == "peak_memory_bytes" and isinstance(content, int):
+        return f"peak memory {content / 2**30:.2f} GiB"
+    return f"{label(name)} {value(content)}"
 
 
 def _counted(counts: dict[str, object]) -> list[str]:

@@ -154,6 +154,10 @@ def train(
         raise typer.Exit(4)
 
 
+_MODELS = (("dev", "last"), ("best", "best"))
+"""Figures of a run, and the folder of the model that they are of."""
+
+
 def _name(recipe: str) -> str:
     return Path(recipe).stem if recipe.endswith(".toml") else recipe.rpartition("/")[2]
 
@@ -170,6 +174,7 @@ def _data(inputs: list[str]) -> list[str]:
 
 
 def _print_summary(done: dict[str, Any]) -> None:
+    from prism_cli.commands.train_plan import doubt_lines
     from prism_cli.domain.dev_figures import figures_in_words
 
     counts, figures = done["counts"], done["figures"]
@@ -194,7 +199,10 @@ def _print_summary(done: dict[str, Any]) -> None:
     for name in ("dev", "best"):
         if name in figures:
             lines.append(f"{name}: {figures_in_words(figures[name])}")
-    for name, folder in (("dev", "last"), ("best", "best")):
-        if told := figures.get(name, {}).get("collapsed"):
-            lines.append(f"warning: {done['run']}/{folder}: {told}")
+    lines += doubt_lines(figures["plan"])
+    told = {folder: figures.get(name, {}).get("collapsed") for name, folder in _MODELS}
+    if told["last"] and told["last"] == told["best"]:
+        lines.append(f"warning: {done['run']}/last and best: {told['last']}")
+    else:
+        lines += [f"warning: {done['run']}/{one}: {why}" for one, why in told.items() if why]
     print("\n".join(lines), file=sys.stderr)

@@ -40,6 +40,17 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
         + ", ".join(f"{name} {_gib(size)}" for name, size in memory.items() if name != "all")
         + f" (largest pass {plan['largest_pass']:,} tokens)",
     ]
+    return lines + [f"  {line}" for line in doubt_lines(plan)]
+
+
+def doubt_lines(plan: Mapping[str, Any]) -> list[str]:
+    """Why little can be said of the model that comes of it, if so."""
+    rows, lines = plan["rows"]["usable"], []
+    per_step = plan["draws"]["all"] // plan["steps"]
+    if rows < per_step:
+        lines.append(f"few rows: {rows:,}, less than one optimizer step of {per_step}")
+    if not plan["dev_rows"]:
+        lines.append("no dev rows: the model is measured on nothing (--dev FILE; prism split)")
     return lines
 
 

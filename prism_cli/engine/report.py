@@ -18,6 +18,10 @@ Drawn = Mapping[str, Sequence[str]]
 """Lines that tell a figure, by its name, in place of the plain ones."""
 
 
+FIELDS_LEFT_OUT = "fields left out"
+"""A figure whose names are fields of rows."""
+
+
 def print_summary(
     summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
 ) -> None:
@@ -117,7 +121,7 @@ def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:
         elif isinstance(found, list) and found and isinstance(found[0], dict):
             lines += [f"{label(name)}:", *_table_lines(found)]
         elif isinstance(found, dict):
-            lines.append(f"{label(name)}: {listed(found)}")
+            lines.append(f"{label(name)}: {listed(found, fields=name == FIELDS_LEFT_OUT)}")
         else:
             lines.append(f"{label(name)}: {value(found)}")
     return lines

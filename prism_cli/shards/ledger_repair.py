@@ -81,6 +81,8 @@ def repair_ledger(path: Path) -> Repaired:
         done.path, done.lost = str(path), lost
         done.aside = str(_move_aside(path) if path.exists() else source)
         made.replace(path)
+        for end in _BESIDE[1:]:  # of the readers of the copy, empty
+            Path(f"{made}{end}").unlink(missing_ok=True)
         sync_directory(path.parent)
     return done
 

@@ -187,8 +187,8 @@ def is_finished(
         raise ChangedInputError(
             f"{output}: made from other input or with other settings; it was left as it is:\n"
             + "\n".join(f"  {line}" for line in differences)
-            + "\nName another output with -o, or replace it with --overwrite "
-            "(replies already in the ledger are used again)",
+            + "\nName another output with -o, or replace it with --overwrite"
+            + " (replies already in the ledger are used again)" * (now.stage != "train"),
             reasons=differences,
             redo=True,
         )
@@ -230,7 +230,10 @@ def _differences(
     before, after = _flat(previous["config"]), _flat(orjson.loads(orjson.dumps(now.config)))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
-            lines.append(f"{key}: was {before.get(key)!r}, is {after.get(key)!r}")
+            was, now_is = (
+                "not set" if one is None else repr(one) for one in (before.get(key), after.get(key))
+            )
+            lines.append(f"{key}: was {was}, is {now_is}")
     here = {one.path: one for one in now.inputs}
     moved = {one.sha256 for one in now.inputs}
     for old in previous["inputs"]:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
 from prism_cli.domain.evidence_task import TEMPERATURES
 from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
+from prism_cli.domain.label_answers import one_answer
 from prism_cli.domain.score_figures import ScoreFigures
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -97,6 +98,7 @@ class DistillStage(RowStage):
         self._kept_scores = 0
         self._reused_scores = 0
         self._texts: Counter[str] = Counter()
+        self._labels: dict[str, Counter[str]] = {one.spec: Counter() for one in self._in_row}
         self._min_fidelity = min_fidelity
         self._fidelity = FidelityFigures()
 
@@ -155,6 +157,8 @@ class DistillStage(RowStage):
                 figures["scores already there, kept"] = self._kept_scores
             if self._paid is not None:
                 figures["scores taken over from --reuse"] = self._reused_scores
+        if warning := one_answer(self._labels):
+            figures["warning"] = warning
         if self._generator is not None:
             names = ["written", "already there, kept", "not written", "verdict not yes"]
             if self._paid is not None:
@@ -216,6 +220,8 @@ class DistillStage(RowStage):
         row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)
         note_origins(row, {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()})
         verdict = row.get("verdict")
+        for spec, found_labels in self._labels.items():
+            found_labels[f"{scores[spec]:g}"] += 1
         for spec in self._specs:
             self._scores[spec].add(scores[spec], verdict)
         self._scores[CALIBRATED].add(row[CALIBRATED], verdict)

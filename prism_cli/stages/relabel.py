@@ -12,6 +12,7 @@ from prism_cli.domain.agreement import (
     pair_agreement,
     yes_rate,
 )
+from prism_cli.domain.label_answers import one_answer
 from prism_cli.domain.lots import lot_falls
 from prism_cli.domain.voting import (
     PANEL_AGREEMENT,
@@ -192,6 +193,13 @@ class RelabelStage(RowStage):
         }
         kept = sum(votes["kept"] for votes in self._votes.values())
         names = ("yes", "no", "abstained", *(("kept",) if kept else ()))
+        labels = {spec: self._votes[spec] for spec, vote_on, _ in self._panel if vote_on}
+        answers = {
+            spec: {name: votes[name] for name in ("yes", "no") if votes[name]}
+            for spec, votes in labels.items()
+        }
+        if warning := one_answer(answers):
+            figures["warning"] = warning
         figures["votes"] = [
             {"judge": spec, **{name: votes[name] for name in names}}
             for spec, votes in self._votes.items()

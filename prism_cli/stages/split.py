@@ -17,6 +17,7 @@ from prism_cli.errors import MissingDataError
 from prism_cli.ports import Outcome, Routed
 from prism_cli.rows.row import Dropped, Row, check_pair, document_text, number_field, string_field
 from prism_cli.stages.text_groups import KeyNumbers, TextGroups
+from prism_cli.wording import counted
 
 QUERY_IN_EVAL = "query stands in an evaluation set"
 DOCUMENT_IN_EVAL = "document stands in an evaluation set"
@@ -176,7 +177,8 @@ class SplitStage(RowStage):
             asked = self._dev_queries if self._number_given else wanted
             if chosen < asked:
                 why = (
-                    f"at most {self._dev_share:g} of its {plan.queries[number]:,} queries"
+                    f"its {counted(plan.queries[number], 'query', 'queries')} and dev_share = "
+                    f"{self._dev_share:g} allow no more"
                     if chosen == wanted
                     else "no other group of near-duplicate queries, or of queries with one "
                     "positive document, is small enough"

@@ -136,10 +136,13 @@ def tokenize(
                 file.write(orjson.dumps(note, option=orjson.OPT_INDENT_2))
     counts = note["counts"]
     if not counts["rows"]:
+        dropped = [f"{count:,} dropped ({why})" for why, count in counts["dropped"].items()]
         raise MissingDataError(
             f"{', '.join(shard.name for shard in shards)}: no row that can be trained on: "
-            f"{counts['rejected']} rejected{_first_rejected(rejects_path)}, dropped: "
-            f"{counts['dropped'] or 'none'}. Rows need a teacher_score or a verdict: prism distill"
+            f"{counts['rejected']:,} rejected{_first_rejected(rejects_path)}, "
+            f"{', '.join(dropped) or 'none dropped'}. Rows need a verdict (`prism relabel --judge "
+            "source` writes it from source_label, other judges without) or a teacher_score (`prism "
+            "distill --teacher source` from source_label, `--teacher st:minilm` without)"
         )
     return TokenizedRows(datasets.Dataset.from_file(str(table_path)), counts)
 

@@ -266,7 +266,7 @@ class _Run:
             )
         if metrics is None:
             return
-        if "collapsed" in metrics:
+        if "collapsed" in metrics and step != self._total:  # the end tells of the last ones
             self._request.say(f"warning: step {step}: {metrics['collapsed']}")
         select = config.select
         if self._best is None and (name := selected_by(metrics, select)) != select:

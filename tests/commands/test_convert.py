@@ -26,7 +26,7 @@ def test_kalm_rows_become_pairs_and_a_run_in_trecs_format() -> None:
     words = ("--to", "trec-run", "--score", "source_score", "--tag", "mine", "-o", "run.trec")
     done = prism("convert", "pairs.jsonl", *words)
     assert done.returncode == 0, done.stderr
-    assert "fields left out: source label 3" in done.stderr
+    assert "fields left out: source_label 3" in done.stderr
     lines = [line.split() for line in Path("run.trec").read_text().splitlines()]
     assert [(columns[3], columns[4], columns[5]) for columns in lines] == [
         ("1", "0.9", "mine"),

@@ -43,6 +43,7 @@ def test_from_pairs_to_scores_labels_and_texts(pairs: Path) -> None:
     done = prism("distill", pairs, "-o", "scored.jsonl", "--teacher", "st:minilm", "--json")
     assert done.returncode == 0, done.stderr
     assert "calibration exponent 1 for st:minilm; none is known" in done.stderr
+    assert done.stderr.count("none is known") == 1
     assert json.loads(done.stdout)["figures"]["calibration"]["exponent"] == 1.0
     assert manifest("scored.jsonl")["figures"]["calibration"]["from"].startswith("none is known")
     scored = read_jsonl(Path("scored.jsonl"))
@@ -384,3 +385,15 @@ def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
         assert reason in row["generation_error"]
     assert len({messages for messages, _ in asked}) == 1
     assert len({request for _, request in asked}) == 4  # the temperature differs
+
+
+def test_a_label_teacher_that_says_the_same_of_all_rows_is_warned_of(pairs: Path) -> None:
+    done = prism("distill", pairs, "-o", "zero.jsonl", "--teacher", "source:2")
+    assert done.returncode == 0
+    count = len(read_jsonl(pairs))
+    assert f"warning: source:2 gives 0 to all {count} rows" in done.stderr
+    assert "calibration" not in done.stderr, "a label is not calibrated"
+    done = prism("relabel", pairs, "-o", "no.jsonl", "--judge", "source:2")
+    assert f"warning: source:2 gives no to all {count} rows" in done.stderr
+    done = prism("distill", pairs, "-o", "both.jsonl", "--teacher", "source")
+    assert "warning" not in done.stderr

@@ -60,6 +60,7 @@ def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
+        ([str(MINI / "corpus.jsonl")], 3, "corpus.jsonl: is a file; expected a BEIR folder"),
         (["nowhere"], 3, "nowhere: no such folder; expected a BEIR folder"),
         ([str(MINI), "--split", "dev"], 3, "no split 'dev'; it has test, train"),
         ([str(MINI), "--first-stage", "dense"], 3, "expected bm25, st:MODEL or a TREC run file"),

@@ -79,6 +79,7 @@ def test_real_questions_against_people_with_baselines() -> None:
     assert content["provenance"]["files"].keys() == {"rows.jsonl", *map(str, GOLD[1::2])}
     assert content["provenance"]["command"][:3] == ["prism", "eval", "quality"]
     assert f"{found['answer_retention']:.3f}" in done.stdout
+    assert "not measured" not in done.stdout
     assert b"Quality of evidence" in Path("out/report.html").read_bytes()
     again = quality(*words)
     assert again.returncode == 0
@@ -155,6 +156,8 @@ def test_labels_are_measured_where_there_are_no_predictions() -> None:
     done = quality("rows.jsonl")
     assert done.returncode == 0, done.stderr
     assert "2 pairs have no prediction: the texts of their labels" in done.stdout
+    assert "not measured: whether the evidence answers the question" in done.stdout
+    assert "(--gold)" in done.stdout
     content = metrics("runs/eval/rows-quality")
     assert content["pairs"]["labels"] == 2
     assert (content["quality"]["entity_fidelity"], content["gold"]) == (1, {})

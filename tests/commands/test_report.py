@@ -35,7 +35,7 @@ def test_kinds_do_not_mix() -> None:
     written(Path("two"), quality(0.5))
     done = prism("report", "one", "two")
     assert done.returncode == 2
-    assert "one is ranking, two is quality" in done.stderr
+    assert "one is of kind ranking, two is of kind quality" in done.stderr
     assert not Path("comparison.html").exists()
 
 

@@ -116,7 +116,10 @@ def test_number_of_dev_queries_is_given_where_there_are_enough() -> None:
     assert len({row["query"] for row in read_jsonl(Path("out/dev.jsonl"))}) == 3
     words = ("--dev-queries", "3", "--dev-share", "0.2")
     done = prism("split", "in.jsonl", "-o", "both", *words)
-    assert "dev queries short: s: 2 of 3 (at most 0.2 of its 12 queries)" in done.stderr
+    assert (
+        "dev queries short: s: 2 of 3 (its 12 queries and dev_share = 0.2 allow no more)"
+        in done.stderr
+    )
     done = prism("split", "in.jsonl", "-o", "none", "--dev-queries", "0", "-q")
     assert done.returncode == 0, done.stderr
     assert Path("none/dev.jsonl").read_bytes() == b""

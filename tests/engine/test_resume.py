@@ -133,8 +133,8 @@ def test_changed_bytes_are_refused_with_the_file(tmp_path: Path, pairs: Path) ->
     ("change", "difference"),
     [
         ({"config": {"lora": {"r": 16}}}, "lora.r: was 8, is 16"),
-        ({"limit": 7}, "limit: was None, is 7"),
-        ({"fields": {"document": "passage"}}, "fields.document: was None, is 'passage'"),
+        ({"limit": 7}, "limit: was not set, is 7"),
+        ({"fields": {"document": "passage"}}, "fields.document: was not set, is 'passage'"),
     ],
     ids=["config", "limit", "fields"],
 )

@@ -75,6 +75,7 @@ def test_no_damaged_reply_is_used_and_the_others_are_saved(tmp_path: Path, damag
     damaged = path.read_bytes()
     done = repair_ledger(path)
     assert done.aside == f"{path}.damaged-1"
+    assert not list(tmp_path.glob("*.repair*"))
     assert Path(done.aside).read_bytes() == damaged
     ledger = Ledger(path)
     found = ledger.find([one.key for one in requests])

@@ -120,7 +120,9 @@ def test_a_number_that_is_asked_for_is_given_or_the_reason_is_told() -> None:
     assert "dev queries short" not in whole.stage.summary()
     few = split(pairs(5), **settings)
     assert few.stage is not None
-    assert few.stage.summary()["dev queries short"] == "s: 2 of 3 (at most 0.5 of its 5 queries)"
+    assert few.stage.summary()["dev queries short"] == (
+        "s: 2 of 3 (its 5 queries and dev_share = 0.5 allow no more)"
+    )
     rows = pairs(12)
     for row in rows[6:]:
         if row["source_label"] == "1":

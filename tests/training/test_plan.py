@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import pytest
 
-from prism_cli.commands.train_plan import plan_lines
+from prism_cli.commands.train_plan import doubt_lines, plan_lines
 from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.training.data import COLUMNS, TokenizedRows
@@ -159,6 +159,16 @@ def test_the_memory_of_what_is_trained(tiny_model: Path) -> None:
     )
     with pytest.raises(ModelError, match="expected a directory"):
         memory_estimate(settings(Path("/nowhere")), largest, "cpu")
+
+
+def test_few_rows_and_no_dev_rows_are_told(tiny_model: Path) -> None:
+    few = planned(tiny_model, epochs=2, rows_per_step=16).figures
+    assert doubt_lines(few) == [
+        "few rows: 8, less than one optimizer step of 16",
+        "no dev rows: the model is measured on nothing (--dev FILE; prism split)",
+    ]
+    assert [line.strip() for line in plan_lines(few, "utf-8")[-2:]] == doubt_lines(few)
+    assert doubt_lines(planned(tiny_model, rows_per_step=8).figures | {"dev_rows": 4}) == []
 
 
 def test_the_plan_in_words(tiny_model: Path) -> None:

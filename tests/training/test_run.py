@@ -234,7 +234,7 @@ def test_what_made_the_run_may_not_change_in_silence(toy: Toy) -> None:
         return done.stderr
 
     assert "lora.r: was 4, is 8" in refused("--set", "lora.r=8")
-    assert "limit: was None, is 5" in refused("--limit", "5")
+    assert "limit: was not set, is 5" in refused("--limit", "5")
     assert "seed: was 0, is 1" in refused("--seed", "1")
     more = write_jsonl(toy.folder / "more.jsonl", toy_rows(2))
     added = prism(*toy.words(*short)[:2], more, *toy.words(*short)[2:])
@@ -334,7 +334,8 @@ def test_missing_data_names_the_command_that_makes_it(toy: Toy) -> None:
     unlabelled = write_jsonl(toy.folder / "plain.jsonl", make_pairs(3))
     bare = prism("train", unlabelled, *toy.words()[2:])
     assert bare.returncode == 3
-    assert "no score and no verdict" in bare.stderr
+    assert "0 rejected, 3 dropped (no score and no verdict). Rows need a verdict" in bare.stderr
+    assert "`prism relabel --judge source`" in bare.stderr
 
 
 def test_default_data_and_run(toy: Toy) -> None:
@@ -467,6 +468,7 @@ def test_a_model_that_has_collapsed_is_told_of(toy: Toy) -> None:
     done = toy.train(*words)
     assert done.returncode == 0, done.stderr
     assert "warning: step 2: the model may have collapsed: of 8 rows, 4 of them yes" in done.stderr
+    assert "warning: step 8" not in done.stderr, "the end tells of the last ones, once"
     assert f"warning: {toy.run}/last: the model may have collapsed" in done.stderr
     assert "right verdicts 0.5 (larger class 0.5)" in done.stderr
     figures = orjson.loads(done.stdout)["figures"]

@@ -48,6 +48,11 @@ class BeirSet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = Path(os.path.abspath(folder)).name  # of a link, not of where it leads
+        if folder.is_file():
+            raise MissingDataError(
+                f"{folder}: is a file; expected a BEIR folder. A TREC run is evaluated as "
+                f"`prism eval BEIR_FOLDER --first-stage {folder}`"
+            )
         if not folder.is_dir():
             raise MissingDataError(f"{folder}: no such folder; expected a BEIR folder")
         self.corpus_file = self._part("corpus.jsonl")

@@ -141,7 +141,8 @@ class Channel:
             wait = error.wait or 0.0
             long = f", and asks to wait {wait:.0f} s: longer than a question waits"
             told = f"{self.name}: {error}"
-            told += long if wait > self.provider.deadline_seconds else ""
+            asks = wait > self.provider.deadline_seconds and not isinstance(error, UnreachableError)
+            told += long if asks else ""
             raise ProviderError(f"{told}; gave up") from None
         except ProviderDownError:
             raise

@@ -5,10 +5,11 @@ Read from recipes/providers.toml, then $XDG_CONFIG_HOME/prism/providers.toml, th
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +23,15 @@ Api = Literal[
     "exa", "tavily",
 ]  # fmt: skip
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_VARIABLE = re.compile(r"(?![A-Z0-9]{16})[A-Z_][A-Z0-9_]*")
+"""A name of an environment variable that cannot be a key: keys have lower-case letters, or are long
+and without `_`."""
+_OF_THE_SYSTEM = frozenset(
+    str.split(
+        "PATH HOME USER LOGNAME SHELL PWD OLDPWD LANG LC_ALL TERM HOSTNAME TMPDIR DISPLAY EDITOR "
+        "PYTHONPATH VIRTUAL_ENV XDG_CONFIG_HOME XDG_CACHE_HOME LD_LIBRARY_PATH SSH_AUTH_SOCK"
+    )
+)
 
 
 def is_loopback(url: str) -> bool:
@@ -97,13 +107,29 @@ class Provider(Section):
             raise ValueError("expected https; plain http is for this machine alone")
         if "@" in parts.netloc:
             raise ValueError("a key does not belong into an address; name its variable in key_env")
-        if "?" in url or "#" in url or not url.isprintable() or " " in url:
+        path = unquote(parts.path, errors="strict")
+        if (
+            set("?#") & set(url)
+            or set("?#%;\\") & set(path)
+            or not path.isprintable()
+            or " " in url
+        ):
             raise ValueError(
                 "an address ends with its path; paths of calls are put behind it, so that nothing "
-                "after ? or # would reach the server as meant (extra_body sends more fields, a key "
-                "goes through key_env)"
+                "after ? or # would reach the server as meant, nor parameters in the path "
+                "(extra_body sends more fields, a key goes through key_env)"
             )
         return url.rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _no_key(cls, name: str) -> str:
+        if name and not _can_hold_a_key(name):
+            raise ValueError(
+                "expected the name of an environment variable, never the key itself: upper-case "
+                "letters, digits and _, such as LAB_API_KEY (the value is not shown)"
+            )
+        return name
 
     @model_validator(mode="after")
     def _in_time(self) -> Self:
@@ -159,7 +185,7 @@ def load_providers(given: str | None = None) -> ProviderBook:
 
 
 def _keys_that_move(before: Mapping[str, Any], layer: Mapping[str, Any], path: Path) -> list[str]:
-    """A key must not go to another host than those of the files before that name it; a provider
+    """A key must not go to another host than that of the provider that names it first; a provider
     itself may be moved to this machine."""
     known = _tables(before.get("providers"))
     owners: dict[str, dict[str, str]] = {}
@@ -170,8 +196,11 @@ def _keys_that_move(before: Mapping[str, Any], layer: Mapping[str, Any], path: P
     for name, new in _tables(layer.get("providers")).items():
         both = known.get(name, {}) | new
         key, url = both.get("key_env"), str(both.get("base_url"))
-        owned = owners.get(str(key), {})
-        if not key or not owned or _host(url) in owned:
+        if not isinstance(key, str) or not _can_hold_a_key(key):
+            continue  # none, or refused as it is
+        owned = owners.setdefault(key, {})
+        if not owned or _host(url) in owned:
+            owned.setdefault(_host(url), name)
             continue
         if is_loopback(url) and known.get(name, {}).get("key_env") == key:
             continue
@@ -183,8 +212,14 @@ def _keys_that_move(before: Mapping[str, Any], layer: Mapping[str, Any], path: P
     return problems
 
 
+def _can_hold_a_key(variable: str) -> bool:
+    return bool(_VARIABLE.fullmatch(variable)) and variable not in _OF_THE_SYSTEM
+
+
 def _host(url: object) -> str:
-    """Host and port of an address, where it has them."""
+    """Host and port of an address, where it has them; one name for all servers of this machine."""
+    if is_loopback(str(url)):
+        return "this machine"
     try:
         parts = urlsplit(str(url))
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
@@ -209,5 +244,12 @@ def _told(error: ValidationError, path: Path) -> list[str]:
             hint = nearest_name("key", str(item["loc"][-1]), list(cls.model_fields))
             lines.append(f"{path}: {place}: {hint}")
         else:
-            lines.append(f"{path}: {place}: {item['msg']}, found {shown(item['input'])}")
+            found = "" if _may_hold_a_key(item["loc"], item["input"]) else shown(item["input"])
+            lines.append(f"{path}: {place}: {item['msg']}{found and f', found {found}'}")
     return lines
+
+
+def _may_hold_a_key(place: Sequence[int | str], value: object) -> bool:
+    """Whether a value that was refused may be a key, or have one in it."""
+    in_address = place[-1:] == ("base_url",) and set("@?#;%") & set(str(value))
+    return place[-1:] == ("key_env",) or isinstance(value, dict) or bool(in_address)

@@ -34,12 +34,18 @@ def provider(url: str, key: str = "", name: str = "lab") -> str:
         ("https://@lab.example/v1", "name its variable in key_env"),
         ("https://lab.example:99999/v1", "ort"),
         ("https://[::1/v1", "IPv6"),
+        ("https://lab.example/v1%3Fkey=SECRET", "nor parameters in the path"),
+        ("https://lab.example/v1%253Fkey=SECRET", "nor parameters in the path"),
+        ("https://lab.example/v1;key=SECRET", "nor parameters in the path"),
         ("http://lab.example/v1", "expected https"),
         ("lab.example", "expected an address"),
     ],
 )
 def test_an_address_is_scheme_host_and_path(tmp_path: Path, url: str, why: str) -> None:
-    assert why in problems(tmp_path, provider(url))
+    told = problems(tmp_path, provider(url))
+    assert why in told
+    assert "SECRET" not in told
+    assert "secret" not in told
 
 
 @pytest.mark.parametrize(
@@ -64,8 +70,31 @@ def test_a_key_goes_to_no_other_host_than_its_own(tmp_path: Path, text: str) -> 
         provider("https://API.openai.com:443/v2", "OPENAI_API_KEY"),
         '[providers.openai]\nbase_url = "http://localhost:9/v1"\n',
         provider("https://elsewhere.example/v1", "LAB_KEY", "openai"),
-        provider("https://a.example", "LAB_KEY") + provider("https://b.example", "LAB_KEY", "b"),
+        provider("https://a.example", "LAB_KEY") + provider("https://a.example/v2", "LAB_KEY", "b"),
+        provider("http://127.0.0.1:8", "LAB_KEY") + provider("http://localhost:9", "LAB_KEY", "b"),
     ],
 )
 def test_a_key_of_its_own_goes_where_its_file_says(tmp_path: Path, text: str) -> None:
     assert problems(tmp_path, text) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sk-abcdef1234567890", "gsk_abcdef1234567890", "AKIAIOSFODNN7EXAMPLE", "$LAB_KEY", "LAB KEY",
+     "LAB_KEY ", "1KEY", "KEY\u00dc", "PATH", "HOME"],
+)  # fmt: skip
+def test_a_key_in_place_of_its_variable_is_refused_unseen(tmp_path: Path, name: str) -> None:
+    file = provider("https://lab.example/v1", name) + "deadline_seconds = 1\n"
+    file += provider("https://other.example/v1", name, "other")
+    told = problems(tmp_path, file)
+    assert told.count("the name of an environment variable, never the key itself") == 2
+    assert name.strip() not in told
+
+
+@pytest.mark.parametrize(
+    "there", ["https://evil.example/v1", "https://a.example:8443/v1", "http://127.0.0.1:9/v1"]
+)
+def test_own_providers_share_no_variable_among_hosts(tmp_path: Path, there: str) -> None:
+    file = provider("https://a.example/v1", "LAB_KEY", "a") + provider(there, "LAB_KEY", "b")
+    told = problems(tmp_path, file)
+    assert "providers.b: LAB_KEY holds the key of a at a.example, and a key does not go" in told

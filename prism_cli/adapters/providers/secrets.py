@@ -135,7 +135,7 @@ _DECODERS = (_unescaped, _of_url, _of_html, _unbroken)
 
 def _in_base64(key: str) -> set[str]:
     """What of a key's base64 does not depend on the bytes around it, by where it begins."""
-    raw, found = key.encode(), set()
+    raw, found = key.encode(errors="surrogateescape"), set()
     for offset in range(3):
         whole = b64encode(b"\0" * offset + raw).decode()
         kept = whole[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]

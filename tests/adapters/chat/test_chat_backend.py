@@ -15,6 +15,7 @@ from prism_cli.adapters.providers import health
 from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
 from prism_cli.adapters.providers.health import ProviderDownError
+from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
@@ -303,3 +304,17 @@ def test_what_fails_at_first_is_told_at_once_and_so_is_its_end(
     with FaultServer([Fault("503", calls=(2,)), Fault("429", calls=(1,))], says("yes")) as server:
         asked(backend(server, concurrency=1), 3)
     assert "429" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "key", ["k\udcffabcdefg", "sk-0815\nsk-4711", "sk-\x7f0815", "sk-\u00fc0815"]
+)
+def test_a_key_with_characters_that_no_key_has_is_refused(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BADKEY", key)
+    provider = Provider(api="openai", base_url="https://lab.example/v1", key_env="BADKEY")
+    channel = Channel("lab", provider)
+    named = Named("lab/judge", channel, "judge", ModelCard())
+    with pytest.raises(PrerequisiteError, match="BADKEY: holds characters that no key has"):
+        check_keys([named], "nothing")

@@ -80,6 +80,6 @@ def test_figures_stand_beside_their_baselines() -> None:
         "target_loss": 1.5, "baseline": {"verdict_accuracy": 0.75, "auc": 0.5}, "collapsed": "x",
     }  # fmt: skip
     assert figures_in_words(figures) == (
-        "rows 8, right verdicts 0.8 (larger class 0.75), auc 0.71 (chance 0.5, 95 % 0.6 to 0.82), "
+        "rows 8, right verdicts 0.8 (larger class 0.75), AUC 0.71 (chance 0.5, 95 % 0.6 to 0.82), "
         "target loss 1.5"
     )

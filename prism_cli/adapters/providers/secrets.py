@@ -6,8 +6,10 @@ or told.
 
 import html
 import re
-from base64 import b64encode
-from collections.abc import Iterable
+import unicodedata
+from base64 import b32encode, b64encode
+from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -19,11 +21,16 @@ WITHHELD = "[withheld: it repeats a key]"
 SHORTEST = 8
 """Characters of a secret; a placeholder such as `none` is left alone."""
 _CUT = 12
-"""Characters of a key that was cut at the end of a text."""
+"""Characters in a row, of a key or of its encoding, that give it away."""
+_GRAM = 6
+_STEP = _CUT - _GRAM + 1
+"""Any _CUT characters hold a whole piece of _GRAM that begins at a multiple of _STEP."""
 _LAYERS = 3
 _LONG = 1_000_000
 """Characters of a text that is looked through line by line."""
-_JSON_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_JSON_ESCAPE = re.compile(
+    r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.DOTALL
+)
 _JSON_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _URLSAFE = str.maketrans("+/", "-_")
@@ -35,8 +42,11 @@ class Secrets:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = sorted({key for key in keys if len(key) >= SHORTEST}, key=len, reverse=True)
-        plain = {one for key in self._keys for one in _decoded(key) if len(one) >= SHORTEST}
-        self._marks = sorted(plain.union(*map(_in_base64, self._keys)))
+        marks = {mark for key in self._keys for mark in _marks(key)}
+        self._short = sorted(mark for mark in marks if len(mark) < _CUT)
+        self._marks = "\n".join(sorted(marks))
+        self._plain = "\n".join(map(_lower, self._keys))
+        self._grams = frozenset().union(*map(_grams, marks))
 
     def masked(self, text: str) -> str:
         """`text` without keys and without passwords in addresses; withheld as a whole where a key
@@ -44,9 +54,11 @@ class Secrets:
         text = _USERINFO.sub(KEY, text)
         for key in self._keys:
             text = text.replace(key, KEY)
-            if key[:_CUT] in text:  # a server may have cut it
-                ends = (n for n in range(len(key), _CUT - 1, -1) if text.endswith(key[:n]))
-                text = text[:-end] + KEY if (end := next(ends, 0)) else text
+        if self._plainly_held(text):
+            decoded = "\n".join(map(_lower, _decoded(text) - {text}))
+            if any(key in decoded for key in self._plain.split("\n")):
+                return WITHHELD
+            text = self._without_pieces(text)
         return WITHHELD if self._held(text) else text
 
     def masked_reply(self, response: httpx2.Response) -> httpx2.Response:
@@ -57,9 +69,9 @@ class Secrets:
             content = self._masked_body(text).encode("utf-8", "replace")
             headers = [one for one in headers if one[0].lower() not in _DESCRIBED]
             headers.append(("content-type", "text/plain; charset=utf-8"))
-            return httpx2.Response(response.status_code, headers=headers, content=content)
+            return httpx2.Response(response.status_code, headers=_raw(headers), content=content)
         if headers != response.headers.multi_items():
-            response.headers = httpx2.Headers(headers)
+            response.headers = httpx2.Headers(_raw(headers))
         return response
 
     def _masked_body(self, text: str) -> str:
@@ -93,7 +105,25 @@ class Secrets:
         return any(map(self._plainly_held, _decoded(text)))
 
     def _plainly_held(self, text: str) -> bool:
-        return any(mark in text for mark in self._marks)
+        text = _lower(text)
+        return any(mark in text for mark in self._short) or any(
+            text[at : at + _CUT] in self._marks for at in self._suspect(text)
+        )
+
+    def _suspect(self, text: str) -> Iterator[int]:
+        """Where _CUT characters of a mark may begin."""
+        for at in range(0, len(text), _STEP):
+            if text[at : at + _GRAM] in self._grams:
+                yield from range(max(at - _STEP + 1, 0), min(at, len(text) - _CUT) + 1)
+
+    def _without_pieces(self, text: str) -> str:
+        """Without each run of _CUT characters and more of a key, whatever the case of letters."""
+        lower, kept, end = _lower(text), "", 0
+        for at in self._suspect(lower):
+            if lower[at : at + _CUT] in self._plain:
+                kept += "" if at <= end and kept else text[end:at] + KEY
+                end = max(end, at + _CUT)
+        return kept + text[end:]
 
 
 def _decoded(text: str) -> set[str]:
@@ -112,7 +142,9 @@ def _unescaped(text: str) -> str:
 
     def character(found: re.Match[str]) -> str:
         code = found[1] or found[2]
-        return chr(int(code, 16)) if code else _JSON_LETTERS.get(found[3], found[3])
+        if found[3]:
+            return chr(int(found[3], 8))
+        return chr(int(code, 16)) if code else _JSON_LETTERS.get(found[4], found[4])
 
     return _JSON_ESCAPE.sub(character, text) if "\\" in text else text
 
@@ -126,18 +158,46 @@ def _of_html(text: str) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Without line ends, as of base64 in mails, and without the zeros of UTF-16."""
-    return text.replace("\n", "").replace("\r", "").replace("\0", "")
+    """Without line ends, as of base64 in mails, the zeros of UTF-16, and characters of no width."""
+    text = text.replace("\n", "").replace("\r", "").replace("\0", "")
+    if text.isascii():
+        return text
+    return "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Mn"))
 
 
 _DECODERS = (_unescaped, _of_url, _of_html, _unbroken)
 
 
-def _in_base64(key: str) -> set[str]:
-    """What of a key's base64 does not depend on the bytes around it, by where it begins."""
-    raw, found = key.encode(errors="surrogateescape"), set()
-    for offset in range(3):
-        whole = b64encode(b"\0" * offset + raw).decode()
-        kept = whole[-(-offset * 8 // 6) : (offset + len(raw)) * 8 // 6]
-        found |= {kept, kept.translate(_URLSAFE)}
+def _raw(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers]
+
+
+def _lower(text: str) -> str:
+    """In lower case, as many characters."""
+    return text.replace("\u0130", "i").lower()
+
+
+def _grams(mark: str) -> set[str]:
+    return {mark[at : at + _GRAM] for at in range(len(mark) - _GRAM + 1)}
+
+
+@cache
+def _marks(key: str) -> frozenset[str]:
+    """What gives a key away, in lower case: its forms without escapes, it backwards, and in hex,
+    base32 and base64, once or twice."""
+    once = _encoded(key)
+    found = _decoded(key).union([key[::-1]], once, *map(_encoded, once))
+    return frozenset(_lower(one) for one in found if len(one) >= SHORTEST)
+
+
+def _encoded(text: str) -> set[str]:
+    """The text in hex, and what of its base32 and base64 does not depend on the bytes around it, by
+    where it begins."""
+    raw = text.encode(errors="surrogateescape")
+    found = {raw.hex()}
+    for encode, bits, group in ((b64encode, 6, 3), (b32encode, 5, 5)):
+        for offset in range(group):
+            whole = encode(b"\0" * offset + raw).decode()
+            kept = whole[-(-offset * 8 // bits) : (offset + len(raw)) * 8 // bits]
+            found |= {kept, kept.translate(_URLSAFE)}
     return found

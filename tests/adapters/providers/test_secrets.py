@@ -4,6 +4,8 @@ import base64
 import html
 import json
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import httpx2
@@ -32,6 +34,15 @@ ENCODINGS: dict[str, Encode] = {
     "base64_1": lambda key: base64.b64encode(f"xy:{key}:z".encode()).decode(),
     "base64_2": lambda key: base64.urlsafe_b64encode(f"Bearer {key}".encode()).decode(),
     "base64_lines": lambda key: base64.encodebytes(f"{'x' * 40}{key}".encode()).decode(),
+    "hex": lambda key: key.encode().hex(),
+    "hex_upper": lambda key: key.encode().hex().upper(),
+    "base32": lambda key: base64.b32encode(f"xyz:{key}".encode()).decode(),
+    "base64_twice": lambda key: base64.b64encode(base64.b64encode(f"xy:{key}:z".encode())).decode(),
+    "hex_base64": lambda key: base64.b64encode(key.encode()).hex(),
+    "octal": lambda key: "".join(f"\\{ord(one):03o}" for one in key),
+    "zero_width": "\u200b".join,
+    "soft_hyphen": lambda key: f"{key[:4]}\u00ad{key[4:]}",
+    "backwards": lambda key: key[::-1],
 }
 BODIES: dict[str, Callable[[str], str]] = {
     "json": lambda text: json.dumps({"error": {"message": f"bad: {text} given"}}),
@@ -86,7 +97,8 @@ def test_no_key_is_left_in_any_encoding(key: str, encoding: str, body: str) -> N
 
 def check(key: str, encoding: str, body: str) -> None:
     written = ENCODINGS[encoding](key)
-    response = httpx2.Response(500, text=BODIES[body](written), headers={"x-echo": written.strip()})
+    echo = [(b"x-echo", written.strip().encode()), (b"x-name", "Jos\u00e9".encode())]
+    response = httpx2.Response(500, text=BODIES[body](written), headers=echo)
     masked = Secrets(["other-key-4711", key]).masked_reply(response)
     left = f"{masked.text}\n{list(masked.headers.values())}"
     assert written not in left
@@ -121,3 +133,32 @@ def test_a_body_in_utf_16() -> None:
     body = f"your key is {KEY}".encode("utf-16")
     masked = Secrets([KEY]).masked_reply(httpx2.Response(401, content=body))
     assert KEY not in masked.text.replace("\0", "")
+
+
+LONG = "sk-Planted-0123456789-abcXYZ"
+
+
+@pytest.mark.parametrize(
+    ("piece", "left"),
+    [
+        (LONG.upper(), ""),
+        (LONG.swapcase(), ""),
+        (LONG[1:], ""),
+        (LONG[:-1], ""),
+        (LONG[-12:], ""),
+        (LONG[5:17], ""),
+        (LONG[:11], LONG[:11]),
+        (f"\u0130 {LONG[3:]} and {LONG}", "\u0130 [key] and "),
+    ],
+)
+def test_a_piece_of_a_key_is_masked_whatever_its_letters(piece: str, left: str) -> None:
+    masked = Secrets([LONG, "other-key-4711"]).masked(f"you gave {piece}, sir")
+    assert masked == f"you gave {left}{'' if left == piece else '[key]'}, sir"
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    page = (Path(__file__).parents[3] / "README.md").read_text()
+    keys = [f"{start}{sha256(start.encode()).hexdigest()}" for start in ("sk-", "pa-", "AIza", "x")]
+    secrets = Secrets(keys)
+    for text in (page, json.dumps({"content": page, "hash": sha256(b"other").hexdigest()})):
+        assert secrets.masked(text) == text

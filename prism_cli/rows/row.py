@@ -134,7 +134,8 @@ def votes_field(row: Row) -> dict[str, str | None]:
 
 
 def check_pair(row: Row) -> None:
-    """Hold `row` against the contract of a pair row: query, document, optional title and ids.
+    """Hold `row` against the contract of a pair row: query, document, optional title and ids, and
+    what it is said to be: verdict and teacher_score.
 
     Raises:
         RowError: the first field that breaks it.
@@ -144,9 +145,18 @@ def check_pair(row: Row) -> None:
         string_field(row, "query", blank=False)
     if type(row.get("document")) is not str:
         string_field(row, "document")
+    for name in ("query", "document"):
+        if "\0" in row[name]:
+            raise RowError(name, f"a NUL character at offset {row[name].index(chr(0))}")
     for name in _OPTIONAL_TEXTS:
         if name in row and type(row[name]) is not str:
             string_field(row, name, required=False)
+    if "verdict" in row and row["verdict"] not in ("yes", "no", None):
+        raise RowError(
+            "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'
+        )
+    if "teacher_score" in row:
+        number_field(row, "teacher_score", 0, 1)
 
 
 def document_text(row: Row) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from prism_cli.errors import ChangedInputError, MissingDataError, RowError
+from prism_cli.errors import ChangedInputError, MissingDataError, RowError, UsageError
 from prism_cli.files.compressed import is_compressed
 from prism_cli.files.lines import byte_lines, reading, too_long
 from prism_cli.rows.decode import Unreadable, decode_row, reason_told
@@ -144,6 +144,8 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
     shards: list[Shard] = []
     for given in inputs:
         path = Path(given)
+        if not given.strip():
+            raise UsageError("an input without a name (an unset variable?); nothing was read")
         if given == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
         elif path.is_dir():

@@ -79,3 +79,20 @@ def test_string_field_may_be_absent_only_where_allowed() -> None:
 )  # fmt: skip
 def test_json_names_of_values(value: object, name: str) -> None:
     assert json_type(value) == name
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("teacher_score", "0.5"), ("teacher_score", [1]), ("teacher_score", True),
+        ("teacher_score", 1.5), ("verdict", True), ("verdict", ["yes"]), ("verdict", "Yes"),
+        ("query", "a\0"), ("document", "\0"),
+    ],
+)  # fmt: skip
+def test_a_field_of_the_contract_with_another_value_is_rejected_by_name(
+    field: str, value: object
+) -> None:
+    with pytest.raises(RowError) as caught:
+        check_pair({"query": "q", "document": "d"} | {field: value})
+    assert caught.value.field == field
+    check_pair({"query": "q", "document": "d", "verdict": None, "teacher_score": None})

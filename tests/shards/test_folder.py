@@ -1,11 +1,13 @@
 """What a folder of shards stands for, and what is said of the rest."""
 
 import gzip
+import os
 from pathlib import Path
 
+import orjson
 import pytest
 
-from prism_cli.errors import MissingDataError
+from prism_cli.errors import MissingDataError, UsageError
 from prism_cli.shards.folder import line_suffix
 from prism_cli.shards.reader import find_shards
 
@@ -88,3 +90,23 @@ def test_upper_case_suffix_is_unpacked(folder: Path) -> None:
     (folder / "A.JSONL.GZ").write_bytes(gzip.compress(ROW))
     (shard,) = find_shards([str(folder)])
     assert list(shard.lines()) == [ROW]
+
+
+def test_a_name_that_is_not_utf8_is_passed_over_and_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "ok.jsonl").write_bytes(ROW)
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.jsonl")).write_bytes(ROW)
+    assert names(folder) == ["ok.jsonl"]
+    assert "name that is not UTF-8 (rename the file): bad" in capsys.readouterr().err
+    (folder / "ok.jsonl").rename(folder / "ok.txt")
+    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.jsonl")).unlink()
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_bytes(b"x")
+    (shard,) = find_shards([str(folder)])
+    assert [orjson.loads(raw)["doc_id"] for _, raw in shard.numbered()] == ["ok.txt"]
+    assert "caf" in capsys.readouterr().err
+
+
+def test_an_input_without_a_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="without a name"):
+        find_shards([""])

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import MissingPackageError, RowError, SkippedRowError
+from prism_cli.files.compressed import has_utf8_name
 from prism_cli.files.lines import max_line_bytes, too_long
 from prism_cli.rows.decode import Unreadable, not_utf8
 from prism_cli.rows.row import RowRef
@@ -22,7 +23,8 @@ _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.M | re.S)
 
 def is_document(path: Path) -> bool:
     """Whether the name is that of a document."""
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+    known = path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+    return known and has_utf8_name(path)
 
 
 def documents_in(folder: Path) -> list[Path]:

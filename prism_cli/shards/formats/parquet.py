@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterator
+from math import isinf
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ def _batch_rows(file: Any) -> int:
 
 
 def _line(row: dict[str, Any]) -> bytes:
+    for column, value in row.items():
+        if type(value) is float and isinf(value):
+            told = "expected a finite number, found infinity"
+            return Unreadable(repr(row).encode(errors="backslashreplace"), column, told)
     try:
         return orjson.dumps(row, default=_plain, option=_OPTIONS)
     except orjson.JSONEncodeError as error:

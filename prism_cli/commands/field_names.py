@@ -47,7 +47,7 @@ def check_inputs(
     documents: bool = False,
 ) -> None:
     """Refuse documents where rows are needed, and look for each name on the right of --field until
-    a row has it, or the field itself.
+    a row has it.
 
     Standard input and sources are passed by.
 
@@ -77,7 +77,7 @@ def check_inputs(
         for names in _names(shard):
             first = first or (shard.name, names)
             for ours, theirs in list(missing.items()):
-                if ours in names or theirs in names:
+                if theirs in names:
                     del missing[ours]
             if not missing:
                 return

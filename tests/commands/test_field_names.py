@@ -50,13 +50,14 @@ def test_a_name_that_no_row_has_is_refused_before_any_work(words: tuple[str, ...
     assert not Path("out").exists()
 
 
-def test_one_row_that_has_the_name_is_enough_and_so_is_the_field_itself() -> None:
+def test_one_row_that_has_the_name_is_enough_and_the_field_itself_is_not() -> None:
     Path("rows.csv").write_text("query,document\nq,d\n")
     Path("more.jsonl").write_text('{"query": "q", "document": "d"}\n{"query": "q", "text": "d"}\n')
     done = prism("convert", "rows.csv", "more.jsonl", "-o", "out.jsonl", "--field", "document=text")
     assert done.returncode == 0, done.stderr
     done = prism("convert", "rows.csv", "-o", "two.jsonl", "--field", "document=passage")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2
+    assert "no row has a field 'passage'" in done.stderr
 
 
 def test_the_columns_of_a_table_are_told(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
@@ -13,6 +14,8 @@ from prism_cli.rows.cells import cell_value
 from prism_cli.rows.decode import Unreadable, WithEmptyCells
 
 Numbered = tuple[int, bytes]
+_SEPARATOR = re.compile(r"(?i)sep=(.)")
+"""What a spreadsheet may write before the header."""
 
 
 def table_lines(
@@ -21,7 +24,8 @@ def table_lines(
     """(number of the record's first line, JSON object) for each record.
 
     Cells are texts, an empty one is no field; see `cell_value` for the fields that are not texts.
-    Where the header of a CSV file has no comma, it may be parted by semicolons or tabs.
+    Where the header of a CSV file has no comma, it may be parted by semicolons, tabs or bars; a
+    line such as `sep=;` before it says so, and blank lines before it are passed over.
 
     Args:
         name: of the file, for messages.
@@ -34,14 +38,18 @@ def table_lines(
     csv.field_size_limit(max_line_bytes())
     source = _Lines(file)
     try:
-        first = next(source, None)
+        first = next((line for line in source if line.strip()), None)
+        separator = _SEPARATOR.fullmatch(first.strip()) if first else None
+        if separator:  # a spreadsheet's own line about the file
+            first = next((line for line in source if line.strip()), None)
     except csv.Error as error:
         raise MissingDataError(f"{name}:1: expected a header, found {error}") from None
     if first is None:
         raise MissingDataError(f"{name}: is empty; expected a header with the names of the columns")
     refuse_foreign(source.taken(), name)
     lines = itertools.chain([first], source)
-    reader = csv.reader(lines, delimiter="\t" if tabs else _delimiter(first), strict=True)
+    delimiter = separator[1] if separator else _delimiter(first, tabs=tabs)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     ours = {theirs: contract for contract, theirs in fields.items()}
     header = _header(reader, name)
     source.taken()
@@ -104,9 +112,9 @@ def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes) -> bytes
     return WithEmptyCells(line, empty) if empty else line
 
 
-def _delimiter(header: str) -> str:
-    """A comma; else what some spreadsheets write in its place."""
-    return next((mark for mark in ",;\t" if mark in header), ",")
+def _delimiter(header: str, *, tabs: bool) -> str:
+    """A tab in TSV; else a comma, or what some spreadsheets write in its place."""
+    return "\t" if tabs else next((mark for mark in ",;\t|" if mark in header), ",")
 
 
 class _Lines:

@@ -174,3 +174,11 @@ def test_a_cell_over_many_lines_above_the_limit_refuses_the_file(
     monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
     with pytest.raises(MissingDataError, match=r"in\.csv:2: a cell over several lines is too long"):
         read('query,document\nq,"' + "x\n" * 2000 + '"\nq,d\n')
+
+
+@pytest.mark.parametrize(
+    "text", ["\n\nquery,document\nq,d\n", "sep=;\nquery;document\nq;d\n", "query|document\nq|d\n"]
+)
+def test_spreadsheets_dialects_are_read(text: str) -> None:
+    (row,) = read(text)[0].values()
+    assert row == {"query": "q", "document": "d"}

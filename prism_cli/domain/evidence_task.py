@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
+from prism_cli.domain.evidence_text import says_something
 from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.markup import unescaped, without_cdata
@@ -84,7 +85,8 @@ class EvidenceTask:
 
         Raises:
             UnusableReplyError: another form, more than one sentence of contribution, or evidence
-                that holds tags of its own, is longer than the document or in another language.
+                that holds tags of its own, is longer than the document or in another language;
+                parts that say nothing, such as "None".
         """
         query, title, document = payload
         whole = _whole(title, document)
@@ -95,6 +97,9 @@ class EvidenceTask:
                 raise UnusableReplyError(f"{part} with a tag that the document does not have")
         if len(sentences(contribution)) != 1:
             raise UnusableReplyError("contribution that is not one sentence")
+        for part, text in (("contribution", contribution), ("evidence", evidence)):
+            if not says_something(text):
+                raise UnusableReplyError(f"{part} that says nothing")
         if len(evidence) > len(whole):
             raise UnusableReplyError("evidence longer than the document")
         difference = language_difference(evidence, whole)

@@ -44,6 +44,12 @@ def tells_of(evidence: str, document: str) -> bool:
     return False
 
 
+def says_something(text: str) -> bool:
+    """Whether a text has a word with meaning: it is more than "N/A" or "The document does not
+    contain relevant information."."""
+    return any(map(_parts, _RUN.findall(_folded(text))))
+
+
 def _parts(run: str) -> list[str]:
     """What of a run of characters must stand in the document, any one of it."""
     if re.match(f"[{UNSPACED}]", run):

@@ -54,6 +54,9 @@ _FULL_STOPS = ".!。！"
 _PAIRS = ("**", "*", "`", '"', "'", "“”", "‘’", "«»", "„“", "「」", "『』")
 """What models put around an answer: twice the same, or an opening and a closing one."""
 _QUESTION_MARKS = "?？؟\u037e"
+_NOTHING = frozenset(["null", "none", "nil", "nan", "n/a", "undefined"])
+_JOINERS = "\u200c\u200d"
+"""Invisible, and part of how Persian, Hindi and others are written."""
 _LABEL = re.compile(r"([^:：]{1,30})[:：]")
 _MARKS = re.compile(r"<{3,}|>{3,}|</?[a-z|]")
 
@@ -135,7 +138,12 @@ def _fault(keywords: str, query: str) -> str | None:
         return "expected keywords, found a sentence"
     if any(mark not in query for mark in _MARKS.findall(keywords)):
         return "expected keywords, found markup"
-    if any(unicodedata.category(character) == "Cc" for character in keywords):
+    if keywords.strip(_FULL_STOPS).casefold() in _NOTHING - set(query.casefold().split()):
+        return "expected keywords, found none"
+    if any(
+        unicodedata.category(character) in ("Cc", "Cf") and character not in _JOINERS + query
+        for character in keywords
+    ):
         return "expected keywords, found control characters"
     label = _LABEL.match(keywords)
     if label and label.group(1).strip("*").casefold() not in query.casefold():

@@ -124,13 +124,14 @@ class Control:
                 signal.signal(number, handler)
 
     @contextmanager
-    def abandoning(self, grace: float = GRACE_SECONDS) -> Iterator[None]:
+    def abandoning(self, grace: float | None = None) -> Iterator[None]:
         """For the block, which must not write: it ends where it is when the grace is over.
 
         Raises:
             InterruptedRunError: so it ended.
         """
-        self._abandonable, self._grace = True, grace
+        self._abandonable = True
+        self._grace = GRACE_SECONDS if grace is None else grace
         try:
             yield
         finally:

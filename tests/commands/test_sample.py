@@ -111,7 +111,7 @@ def test_histogram_is_drawn_beside_the_output(monkeypatch: pytest.MonkeyPatch) -
     words = ("sample", "in.jsonl", "-o", "out.jsonl")
     done = prism(*words)
     assert "drawn in out.jsonl.histogram.svg" in done.stderr
-    assert "####" in done.stderr
+    assert "████" in done.stderr
     drawn = Path("out.jsonl.histogram.svg").read_bytes()
     assert b"Scores before and after" in drawn
     again = prism(*words, "-q")

@@ -71,4 +71,4 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert again.returncode == 2, again.stderr
-    assert "max_steps: was 2, is None" in again.stderr
+    assert "max_steps: was 2, is not set" in again.stderr

@@ -109,7 +109,7 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     for expected in (
         "8 optimizer steps", "40 training rows: 30 with the pointwise", "ab" * 32, "train.jsonl",
         "kept clear of beir/scifact", "Dev rows at the best step (these weights): step 4",
-        "auc 0.8125", "epochs = 2.0", "| 0.6250 | 0.5750 to 0.6750 |", "this model",
+        "AUC 0.8125", "epochs = 2.0", "| 0.6250 | 0.5750 to 0.6750 |", "this model",
         "an adapter, merged into the base", "| base | `llama` |", "licence of the base | unknown",
     ):  # fmt: skip
         assert expected in text, expected

@@ -51,6 +51,8 @@ def said_in(found: Any, bound: int, *, word: bool) -> Said:
         AgainError: there is nothing, or the server failed on the way.
         RefusalError: an error in the choice that speaks of a content filter.
     """
+    if isinstance(found, dict) and found.get("object") == "error":
+        error_within(found)
     choices = found.get("choices") if isinstance(found, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
@@ -70,11 +72,11 @@ def said_in(found: Any, bound: int, *, word: bool) -> Said:
         raise AgainError(f"200 with an answer that ended with {ended[:40]!r}", billed=True)
     if message.get("tool_calls") or message.get("function_call"):
         return Said(unfinished="a call of a tool instead of an answer")
+    if isinstance(message.get("refusal"), str) and message["refusal"].strip():
+        return Said(refusal=f"the model declined: {message['refusal'][:200]}")
     text = _text(message.get("content"))
     if text.strip():
         return Said(text, unfinished=_unfinished(ended, found, bound, word=word))
-    if isinstance(message.get("refusal"), str) and message["refusal"]:
-        return Said(refusal=f"the model declined: {message['refusal'][:200]}")
     thought = message.get("reasoning_content") or message.get("reasoning")
     empty = message.get("content") == "" or thought or "content" not in message
     if ended in _CUT and empty:

@@ -186,6 +186,7 @@ def test_a_word_that_ends_at_the_bound_of_a_model_that_thinks_was_cut() -> None:
         said("insufficient_system_resource", content="yes"),
         said("stop", content="yes", error={"code": 502, "message": "upstream died"}),
         {"choices": [{"finish_reason": "stop", "message": {"content": "yes"}, "error": "died"}]},
+        said(content="yes") | {"object": "error", "message": "died"},
         {"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "died"}}]},
     ],
 )
@@ -224,6 +225,7 @@ def test_an_answer_that_ran_out_of_tokens_is_unusable_and_was_paid(payload: Any)
         said("SAFETY"),
         said("PROHIBITED_CONTENT", content=None),
         said(content=None, refusal="I cannot help with that."),
+        said(content="yes", refusal="I cannot help with that."),
     ],
 )
 def test_a_filtered_answer_is_refused_and_was_paid(payload: Any) -> None:

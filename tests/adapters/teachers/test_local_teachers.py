@@ -221,6 +221,7 @@ def test_of_a_long_document_only_what_the_model_reads_is_tokenized(
     query, document = pairs[0]
     text = " ".join(other for _, other in pairs)
     long = f"  {document} {text * 3}"
+    scores(teacher, [(query, document)])  # loads it
     kept = _read_by(teacher, long)
     assert len(kept) < len(long) / 3
     assert long.startswith(kept)

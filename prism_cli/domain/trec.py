@@ -91,6 +91,8 @@ def parse_run_line(line: str) -> tuple[str, str, float]:
         check_trec_id("query_id", query_id)
         check_trec_id("doc_id", doc_id)
     try:
+        if "_" in text or not text.isascii():  # Python's float takes 1_0 and digits of any script
+            raise ValueError
         score = float(text)
     except ValueError:
         raise RowError("score", f"expected a number, found {text!r}") from None

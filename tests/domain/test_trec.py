@@ -32,6 +32,8 @@ def test_reading_gives_back_what_was_written(
     [
         ("q Q0 d 1 2.0", "query Q0 document rank score tag"),
         ("q Q0 d 1 high tag", "score: expected a number, found 'high'"),
+        ("q Q0 d 1 1_0 tag", "score: expected a number, found '1_0'"),
+        ("q Q0 d 1 ١ tag", "score: expected a number, found '١'"),
         ("q Q0 d 1 nan tag", "finite"),
         ("q Q0 d 1 inf tag", "finite"),
     ],

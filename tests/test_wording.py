@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from prism_cli.commands.tables import fitted, show_table
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.report import summary_lines
-from prism_cli.engine.shard import Counts
 from prism_cli.engine.summary import RunSummary
 from prism_cli.wording import counted, label, listed, value, wrapped
 

@@ -16,9 +16,7 @@ from prism_cli.shards.creation import refuse_link
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.ledger_repair import damaged_ledger
-from prism_cli.shards.manifest import manifest_path, read_manifest
-
-_MANIFEST = ".manifest.json"
+from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 
 
 def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None:
@@ -89,7 +87,8 @@ def _paid(output: Path, made: Mapping[str, Any]) -> int:
 
 def _paid_beside(output: Path) -> Iterator[tuple[Path, int]]:
     names = {output.name} | {
-        path.name.removesuffix(_MANIFEST) for path in output.parent.glob(f"*{_MANIFEST}")
+        path.name.removesuffix(MANIFEST_SUFFIX)
+        for path in output.parent.glob(f"*{MANIFEST_SUFFIX}")
     }
     for name in sorted(names):
         one = output.with_name(name)

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.live import take_killed_seconds
-from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS, Counts
+from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
 from prism_cli.shards.manifest import (
     InputRecord,

@@ -75,6 +75,10 @@ class Progress:
         self.rows = rows
         self.usd = usd
         self.questions = questions
+        self._changed()
+
+    def _changed(self) -> None:
+        """Show the new state; nothing by default."""
 
     def live(self) -> dict[str, Any]:
         """For a record that another terminal reads."""
@@ -115,15 +119,7 @@ class _Lines(Progress):
         super().__init__(label, total)
         self._next = self.started + LINE_SECONDS
 
-    def show(
-        self,
-        rows: float,
-        usd: float,
-        *,
-        found: float | None = None,
-        questions: Questions | None = None,
-    ) -> None:
-        super().show(rows, usd, found=found, questions=questions)
+    def _changed(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
             print(self.line, file=sys.stderr, flush=True)

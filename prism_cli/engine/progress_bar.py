@@ -8,7 +8,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
-from prism_cli.engine.progress import Progress, Questions
+from prism_cli.engine.progress import Progress
 from prism_cli.reporting.visible import spelled
 
 _BAR_WIDTH = 20
@@ -22,16 +22,8 @@ class _Bar(Progress):
         self._rich = rich
         self._task = rich.add_task(spelled(label), total=total, note=spelled(self.words))
 
-    def show(
-        self,
-        rows: float,
-        usd: float,
-        *,
-        found: float | None = None,
-        questions: Questions | None = None,
-    ) -> None:
-        super().show(rows, usd, found=found, questions=questions)
-        self._rich.update(self._task, completed=rows, note=spelled(self.words))
+    def _changed(self) -> None:
+        self._rich.update(self._task, completed=self.rows, note=spelled(self.words))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from prism_cli.engine.answering import Answerer
-from prism_cli.engine.counts import Counts as Counts
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.one_query import OneQuery
 from prism_cli.engine.progress import Progress, Questions

@@ -24,12 +24,11 @@ from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.local_ledger import local_ledger_path
 from prism_cli.shards.lock import lock_holder, lock_path
-from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 from prism_cli.shards.state import LEDGER_NAME, ledgers_near, states_near
 
 RUN_MANIFEST, RUN_LOG = "manifest.json", "log.jsonl"
 """What makes a directory that of a training run."""
-_MANIFEST = ".manifest.json"
 _REASONS = 5
 _DISTINCT_REASONS = 10_000
 _STALE_SECONDS = 4 * EVERY_SECONDS
@@ -119,8 +118,8 @@ def _papers(path: Path) -> list[Path]:
         path = path.resolve()
     if path.name == RUN_MANIFEST:
         return [path.parent]
-    if path.name.endswith(_MANIFEST):
-        path = path.with_name(path.name.removesuffix(_MANIFEST))
+    if path.name.endswith(MANIFEST_SUFFIX):
+        path = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX))
     if _is_known(path):
         return [path]
     return _inside(path) if path.is_dir() else []
@@ -130,8 +129,8 @@ def _inside(folder: Path) -> list[Path]:
     names: set[str] = set()
     for file in folder.iterdir():
         name = file.name
-        if name.endswith(_MANIFEST):
-            name = name.removesuffix(_MANIFEST)
+        if name.endswith(MANIFEST_SUFFIX):
+            name = name.removesuffix(MANIFEST_SUFFIX)
         elif name.startswith(".") and name.endswith(".lock"):
             name = name.removeprefix(".").removesuffix(".lock")
         elif not file.is_dir():

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.answering import Tally
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.reasons import Reasons, RejectExamples
-from prism_cli.engine.shard import Counts
 from prism_cli.errors import LockedError, RefusedOutputsError
 
 DEFAULT_MAX_REJECTS = 0.01

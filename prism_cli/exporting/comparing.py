@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from prism_cli.adapters.runtimes.canary import canary_of, canary_warning
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker
 from prism_cli.domain.dev_figures import collapse
+from prism_cli.domain.ranks import RankAuc
 from prism_cli.errors import ModelError
 from prism_cli.exporting.pairs import compared_pairs
 from prism_cli.modeling.encode import PromptEncoder
@@ -63,10 +64,12 @@ def collapse_of(logits: Sequence[float]) -> str | None:
     if canary is not None:
         return canary
     relevant = [place % 2 == 0 for place in range(len(logits))]
-    yes = [one for one, known in zip(logits, relevant, strict=True) if known]
-    no = [one for one, known in zip(logits, relevant, strict=True) if not known]
-    wins = sum((one > other) + (one == other) / 2 for one in yes for other in no)
-    found = collapse(logits, relevant, wins / (len(yes) * len(no)))
+    ranks = RankAuc()
+    for logit, known in zip(logits, relevant, strict=True):
+        ranks.add(logit, known)
+    auc, _ = ranks.figures()
+    assert auc is not None  # of both kinds there are some
+    found = collapse(logits, relevant, auc)
     return None if found is None else f"bundled questions with passages: {found}"
 
 

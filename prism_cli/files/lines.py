@@ -115,6 +115,11 @@ def too_long(what: str = "line") -> str:
     return f"a {what} of more than {max_line_bytes()} bytes; {LIMIT_VARIABLE} sets another limit"
 
 
+def bad_byte(raw: bytes, error: UnicodeDecodeError) -> str:
+    """Return which byte of `raw` is not UTF-8."""
+    return f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}"
+
+
 def holds_nul(raw: bytes) -> str:
     """Return what is wrong with a line that holds a NUL byte; "" where none does.
 

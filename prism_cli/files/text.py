@@ -11,6 +11,7 @@ from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import open_bytes
 from prism_cli.files.lines import (
     Line,
+    bad_byte,
     byte_lines,
     holds_nul,
     max_line_bytes,
@@ -70,8 +71,8 @@ def _decoded(line: Line, place: str) -> str:
         text = line.raw.decode()
     except UnicodeDecodeError as error:
         raise MissingDataError(
-            f"{place}: not UTF-8: byte 0x{line.raw[error.start]:02x} at offset {error.start}; "
-            "nothing was read beyond this. Save the file as UTF-8"
+            f"{place}: {bad_byte(line.raw, error)}; nothing was read beyond this. Save the file as "
+            "UTF-8"
         ) from None
     if reason := holds_nul(line.raw):
         raise MissingDataError(f"{place}: {reason}; nothing was read beyond this")

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError, SkippedRowError
-from prism_cli.files.lines import holds_nul
+from prism_cli.files.lines import Line, bad_byte, holds_nul, too_long
 from prism_cli.rows.ids import ids_as_text
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, json_type
 
@@ -62,12 +62,21 @@ class WithEmptyCells(bytes):
         return made
 
 
+def row_bytes(line: Line) -> bytes:
+    """The bytes of a file's line; of one above the limit what `decode_row` refuses."""
+    return Unreadable(line.raw, "", too_long()) if line.cut else line.raw
+
+
+def place_of(raw: bytes, ref: RowRef) -> RowRef:
+    """Where a line comes from: what it says itself, else `ref`."""
+    return raw.ref or ref if isinstance(raw, Unreadable) else ref
+
+
 def set_aside(ref: RowRef, raw: bytes, error: RowError) -> Rejected | Dropped:
     """What becomes of a line from which no row could be made."""
     if isinstance(error, SkippedRowError):
         return Dropped(error.reason)
-    ref = raw.ref or ref if isinstance(raw, Unreadable) else ref
-    return Rejected(ref, error.field, reason_told(raw, error), raw)
+    return Rejected(place_of(raw, ref), error.field, reason_told(raw, error), raw)
 
 
 def reason_told(raw: bytes, error: RowError) -> str:
@@ -130,8 +139,7 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
 
 def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
     """Which byte of `raw` is no UTF-8, and what to try."""
-    where = f"byte 0x{raw[error.start]:02x} at offset {error.start}"
-    return f"not UTF-8: {where} (Latin-1 perhaps: `iconv -f latin1 -t utf-8`)"
+    return f"{bad_byte(raw, error)} (Latin-1 perhaps: `iconv -f latin1 -t utf-8`)"
 
 
 def _other_format(raw: bytes) -> str:

@@ -9,16 +9,16 @@ from prism_cli.files.compressed import has_utf8_name, plain_name
 from prism_cli.shards.formats import ROW_SUFFIXES, format_of
 from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
 from prism_cli.shards.formats.documents import documents_in, is_document
+from prism_cli.shards.manifest import MANIFEST_SUFFIX
 
 LINE_SUFFIXES = (".jsonl", ".ndjson")
 SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
-MANIFEST_SUFFIX = ".manifest.json"
 _NAMED = 3
 _NO_UTF8 = "name that is not UTF-8 (rename the file)"
 
 
 def line_suffix(path: Path) -> str:
-    """Return the end of a name that stands for JSON lines, such as `.jsonl` `.JSONL.GZ` or ""."""
+    """Return the end of a name that stands for JSON lines, as written, else ""."""
     name = plain_name(path)
     known = next((one for one in LINE_SUFFIXES if name.endswith(one)), "")
     return path.name[len(name) - len(known) :] if known else ""
@@ -26,10 +26,8 @@ def line_suffix(path: Path) -> str:
 
 def is_row_file(path: Path) -> bool:
     """Return whether the name is that of a file of rows, and of no side file of an output."""
-    name = path.name
     known = line_suffix(path) or format_of(path) not in ("lines", "documents")
-    own = name.startswith(".") or name.endswith((*SIDE_FILES, MANIFEST_SUFFIX))
-    return bool(known) and not own and has_utf8_name(path)
+    return bool(known) and not _is_own(path) and has_utf8_name(path)
 
 
 def folder_inputs(folder: Path) -> list[Path]:
@@ -41,7 +39,7 @@ def folder_inputs(folder: Path) -> list[Path]:
     """
     files, passed_over = [], dict[str, list[str]]()
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.endswith((*SIDE_FILES, MANIFEST_SUFFIX)):
+        if _is_own(path):
             continue
         if path.is_file() and is_row_file(path):
             files.append(path)
@@ -67,6 +65,11 @@ def expected() -> str:
         f"expected files that end in {rows} (also with .gz, .zst, .bz2, .xz), or documents "
         f"({', '.join(DOCUMENT_SUFFIXES)})"
     )
+
+
+def _is_own(path: Path) -> bool:
+    """Whether prism wrote it beside an output, or its name begins with a dot."""
+    return path.name.startswith(".") or path.name.endswith((*SIDE_FILES, MANIFEST_SUFFIX))
 
 
 def _kind(path: Path) -> str:

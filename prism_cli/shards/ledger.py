@@ -16,7 +16,7 @@ from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_file import Entry, checksum
 
 _LOOKUP_KEYS = 500
-SPENT_SCHEMA = """
+_SPENT_SCHEMA = """
 CREATE TABLE IF NOT EXISTS spent (
     output TEXT PRIMARY KEY,
     asked INTEGER NOT NULL,
@@ -56,7 +56,7 @@ _RESTORE = (
     "WHERE excluded.sequence > sequence"
 )
 _NEXT = "UPDATE sequence SET last = max(last, ?) + 1"
-SPEND = """
+_SPEND = """
 INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     asked = asked + excluded.asked,
     input_tokens = input_tokens + excluded.input_tokens,
@@ -67,10 +67,10 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
 UNUSABLE = b'{"unusable"'
 """How the value of a reply begins that could not be used."""
 _USABLE = f"substr(value, 1, {len(UNUSABLE)}) <> CAST('{UNUSABLE.decode()}' AS BLOB)"
-SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
+_SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
 _RESTORE_SPENT = (
     "INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET "
-    + ", ".join(f"{name} = max({name}, excluded.{name})" for name in SPENT)
+    + ", ".join(f"{name} = max({name}, excluded.{name})" for name in _SPENT)
 )
 _NO_USAGE = Usage()
 
@@ -100,11 +100,38 @@ class Merged:
     conflicts: int = 0
 
 
-class Ledger(DurableFile):
+class SpendingFile(DurableFile):
+    """A file of replies that counts what they cost, by output."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        super().__init__(path, schema + _SPENT_SCHEMA)
+
+    def spent(self, output: str) -> dict[str, float]:
+        """asked, input_tokens, output_tokens, usd and lost_calls of all commits under `output`."""
+        with self._guarded():
+            row = self._db.execute(
+                f"SELECT {', '.join(_SPENT)} FROM spent WHERE output = ?", (output,)
+            ).fetchone()
+        return dict(zip(_SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
+
+    def _spend(self, output: str, replies: Iterable[Reply]) -> None:
+        """Count what `replies` cost; in a transaction."""
+        used = [reply.usage for reply in replies]
+        sums = (
+            len(used),
+            sum(one.input_tokens for one in used),
+            sum(one.output_tokens for one in used),
+            sum(one.usd for one in used),
+            0,
+        )
+        self._db.execute(_SPEND, (output, *sums))
+
+
+class Ledger(SpendingFile):
     """One sqlite file, shared safely by several processes. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA + SPENT_SCHEMA)
+        super().__init__(path, _SCHEMA)
         with self._guarded():
             self._add_columns()
 
@@ -148,14 +175,6 @@ class Ledger(DurableFile):
             after: their sequence number is above this, and above that of all earlier commits.
         """
         now = now_ms()
-        used = [reply.usage for _, reply in answered]
-        sums = (
-            len(used),
-            sum(one.input_tokens for one in used),
-            sum(one.output_tokens for one in used),
-            sum(one.usd for one in used),
-            0,
-        )
         with self._transaction():
             sequence = self._next(after)
             rows = [
@@ -174,7 +193,7 @@ class Ledger(DurableFile):
                 for asked, reply in answered
             ]
             self._db.executemany(_KEEP, map(_checked, rows))
-            self._db.execute(SPEND, (output, *sums))
+            self._spend(output, (reply for _, reply in answered))
 
     def merge(self, entries: Sequence[Entry], counts: Merged) -> None:
         """Keep replies from elsewhere, durably and all at once, and count them. A reply that is
@@ -219,15 +238,7 @@ class Ledger(DurableFile):
     def add_lost_calls(self, output: str, count: int) -> None:
         """Note calls under `output` that ended without a reply and may have been billed."""
         with self._guarded():
-            self._db.execute(SPEND, (output, 0, 0, 0, 0.0, count))
-
-    def spent(self, output: str) -> dict[str, float]:
-        """asked, input_tokens, output_tokens, usd and lost_calls of all commits under `output`."""
-        with self._guarded():
-            row = self._db.execute(
-                f"SELECT {', '.join(SPENT)} FROM spent WHERE output = ?", (output,)
-            ).fetchone()
-        return dict(zip(SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
+            self._db.execute(_SPEND, (output, 0, 0, 0, 0.0, count))
 
     def usage(self) -> dict[str, Usage]:
         """What the replies of each backend cost together."""

@@ -18,8 +18,7 @@ import orjson
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request
 from prism_cli.shards.clock import now_ms
-from prism_cli.shards.durable import DurableFile
-from prism_cli.shards.ledger import SPEND, SPENT, SPENT_SCHEMA
+from prism_cli.shards.ledger import SpendingFile
 
 _LOOKUP_KEYS = 500
 _NAME_CHARACTERS = 60
@@ -52,11 +51,11 @@ class Kept(NamedTuple):
         return Reply(orjson.loads(self.value), self.refusal)
 
 
-class LocalLedger(DurableFile):
+class LocalLedger(SpendingFile):
     """One sqlite file. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA + SPENT_SCHEMA)
+        super().__init__(path, _SCHEMA)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, Kept]]:
         """What is here, by key and plan."""
@@ -85,27 +84,16 @@ class LocalLedger(DurableFile):
             )
             for asked, reply in answered
         ]  # fmt: skip
-        used = [reply.usage for _, reply in answered]
-        tokens = sum(one.input_tokens for one in used), sum(one.output_tokens for one in used)
-        sums = (len(used), *tokens, sum(one.usd for one in used), 0)
         with self._transaction():
             self._db.executemany(
                 f"INSERT OR REPLACE INTO replies VALUES ({','.join('?' * 10)})", rows
             )
-            self._db.execute(SPEND, (output, *sums))
+            self._spend(output, (reply for _, reply in answered))
 
     def clear(self) -> None:
         """Forget all replies; what was spent stays."""
         with self._transaction():
             self._db.execute("DELETE FROM replies")
-
-    def spent(self, output: str) -> dict[str, float]:
-        """As `Ledger.spent`."""
-        with self._guarded():
-            row = self._db.execute(
-                f"SELECT {', '.join(SPENT)} FROM spent WHERE output = ?", (output,)
-            ).fetchone()
-        return dict(zip(SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
 
 
 def open_local_ledger(path: Path) -> LocalLedger:

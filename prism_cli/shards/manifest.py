@@ -158,8 +158,8 @@ def is_finished(
     """Whether `output` exists, finished, made from these very bytes with this very config.
 
     Inputs that only grew, in bytes or in number, make it unfinished, not changed; so does anything
-    where every row was rejected, as such an output holds nothing. Whether it was
-    edited is told by its size and its time of last change; where that alone differs, by its bytes.
+    where every row was rejected, as such an output holds nothing. Whether it was edited is told by
+    its size and its time of last change; where that alone differs, by its bytes.
 
     Args:
         prefix_sha256: SHA-256, as hex, of the first so many bytes of an input of `now`.

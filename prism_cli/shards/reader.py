@@ -13,8 +13,8 @@ from typing import BinaryIO, Protocol
 
 from prism_cli.errors import ChangedInputError, MissingDataError, RowError, UsageError
 from prism_cli.files.compressed import is_compressed
-from prism_cli.files.lines import byte_lines, reading, too_long
-from prism_cli.rows.decode import Unreadable, decode_row, reason_told
+from prism_cli.files.lines import byte_lines, reading
+from prism_cli.rows.decode import decode_row, reason_told, row_bytes
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.folder import expected, folder_inputs, is_row_file
 from prism_cli.shards.formats import Format, format_of, numbered_lines
@@ -112,7 +112,7 @@ class Shard:
         keep_mark = self.strict and not self.plain
         for line in byte_lines(self.path, self.name, keep_mark=keep_mark):
             left -= line.size
-            raw = Unreadable(line.raw, "", too_long()) if line.cut else line.raw
+            raw = row_bytes(line)
             if left <= 0:
                 yield raw[:left] if left else raw
                 break
@@ -140,6 +140,7 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
     Raises:
         MissingDataError: a path that does not exist or cannot be read, a pattern or directory
             without shards.
+        UsageError: an empty name.
     """
     shards: list[Shard] = []
     for given in inputs:

@@ -41,7 +41,7 @@ class OutputRecord:
 
 class PartFile:
     """A file in the making, at `.NAME.ATTEMPT.part` beside its place; compressed by suffix (.gz,
-    .zst).
+    .zst, .bz2, .xz).
 
     Args:
         attempt: by default one of its own.

@@ -13,7 +13,7 @@ import orjson
 from prism_cli.errors import MissingDataError, RowError, SkippedRowError
 from prism_cli.files.compressed import plain_name
 from prism_cli.ports import FirstStage
-from prism_cli.rows.decode import Unreadable, decode_row, not_utf8, reason_told
+from prism_cli.rows.decode import Unreadable, decode_row, not_utf8, place_of, reason_told
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.shards.reader import Shard
@@ -204,7 +204,7 @@ def _first_told(refused: Sequence[Unreadable]) -> str:
 
 
 def _refused(raw: bytes, place: RowRef, error: RowError) -> Unreadable:
-    ref = raw.ref or place if isinstance(raw, Unreadable) else place
+    ref = place_of(raw, place)
     skipped = isinstance(error, SkippedRowError)
     return Unreadable(raw, error.field, reason_told(raw, error), ref=ref, skipped=skipped)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from prism_cli.domain.trec import check_trec_id, parse_judgement
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.files.compressed import COMPRESSED, plain_name
-from prism_cli.files.lines import byte_lines, too_long
+from prism_cli.files.lines import byte_lines
 from prism_cli.files.text import text_lines
-from prism_cli.rows.decode import Unreadable, decode_row
+from prism_cli.rows.decode import decode_row, row_bytes
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
 
@@ -241,7 +241,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
             continue
         where = f"{path}:{number}"
         try:
-            yield where, decode_row(Unreadable(line.raw, "", too_long()) if line.cut else line.raw)
+            yield where, decode_row(row_bytes(line))
         except RowError as error:
             raise _bad(where, error.field, error.reason) from None
 

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from prism_cli.engine.control import Control
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import SideFile
 from prism_cli.engine.progress import shown_progress
-from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.measured import Measured
 from prism_cli.evaluation.metrics_file import (

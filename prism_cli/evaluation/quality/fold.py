@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 
 from prism_cli.engine.control import Control
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
-from prism_cli.engine.shard import Counts
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     library_versions,

@@ -14,11 +14,11 @@ from typing import Any
 from prism_cli.domain.metrics import PRIMARY, default_measures
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
+from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.shard import Counts
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,

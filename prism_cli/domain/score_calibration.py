@@ -30,15 +30,20 @@ class ScoreCalibration:
         self._log_loss = 0.0
         self._auc = RankAuc()
 
-    def add(self, score: float, verdict: str) -> None:
-        """Count one score, in [0, 1], of a row whose verdict is "yes" or "no"."""
+    def add(self, score: float, verdict: str, order: float | None = None) -> None:
+        """Count one score, in [0, 1], of a row whose verdict is "yes" or "no".
+
+        Args:
+            order: what AUC goes by in place of the score, such as the logit, since scores are
+                rounded.
+        """
         yes = verdict == "yes"
         place = min(int(score * _FINE + _ROUNDING), _FINE - 1)
         self._rows[place] += 1
         self._yes[place] += yes
         self._sums[place] += score
         self._squares += (score - yes) ** 2
-        self._auc.add(score, yes)
+        self._auc.add(score if order is None else order, yes)
         inside = min(max(score, EDGE), 1 - EDGE)
         self._log_loss -= math.log(inside if yes else 1 - inside)
 
@@ -58,7 +63,9 @@ class ScoreCalibration:
             a bin, so there are fewer where many rows have one score.
         ece_by_chance: what `ece` would be on average if the scores were calibrated: so few rows
             show that much. It is the mean of a normal distribution's absolute value, bin by bin.
-        auc: chance that a yes scores above a no, by exact ranks; ties count half.
+        auc: chance that a yes stands above a no, by exact ranks of what `add` was given as order,
+            else of the scores; ties count half. Ranks within a query cannot be compared across
+            queries, so they have no part in it.
         auc_error: how far that may lie off: 0 up to `ranks.EXACT_ROWS` rows.
         """
         rows = sum(self._rows)

@@ -20,17 +20,18 @@ class ScoreFigures:
         self._agreed = 0
         self._auc = RankAuc()
 
-    def add(self, score: float, verdict: str | None) -> None:
+    def add(self, score: float, verdict: str | None, order: float | None = None) -> None:
         """Count one score, in [0, 1].
 
         Args:
             verdict: "yes", "no" or, where there is none, None.
+            order: what AUC goes by in place of the score, where that is rounded.
         """
         self._bins[verdict][int(score * BINS + _ROUNDING)] += 1
         self._sum += score
         if verdict is not None:
             self._agreed += (score > BOUNDARY) == (verdict == "yes")
-            self._auc.add(score, verdict == "yes")
+            self._auc.add(score if order is None else order, verdict == "yes")
 
     @property
     def count(self) -> int:

@@ -3,9 +3,9 @@
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
+from prism_cli.rows.order import ordering_logit
 from prism_cli.rows.row import Row, doc_id
 
 
@@ -82,7 +82,7 @@ class BestDocuments:
         named = bool(row.get("doc_id"))
         one = RankedDocument(place, row.get("title") or "", named, text, result)
         by_id = tuple(-ord(character) for character in result["doc_id"])
-        logit = -inf if result["logit"] is None else result["logit"]  # a blank document
+        logit = ordering_logit(result["relevance_score"], result["logit"])
         self._added += 1
         entry = (logit, (*by_id, 1), -place, -self._added, one)
         (heapq.heappush if len(self._heap) < self._most else heapq.heappushpop)(self._heap, entry)

@@ -8,6 +8,7 @@ from prism_cli.rows.row import Row, json_type
 
 _PREDICTIONS = {
     "relevance_score": "score",
+    "logit": "logit",
     "verdict": "predicted_verdict",
     "contribution": "predicted_contribution",
     "evidence": "predicted_evidence",

@@ -1,6 +1,7 @@
 """What was written about a pair, by a reranker or by whoever labelled it, in one form."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from prism_cli.errors import RowError
@@ -29,7 +30,8 @@ class Written:
             evidence left them out.
         format_ok: whether both texts could be read; None without a yes, or where none were asked.
         label: the row's own verdict where there is a prediction beside it.
-        score: of the reranker, in [0, 1].
+        score: of the reranker, in [0, 1]; rounded, see `logit`.
+        logit: of the reranker; None where the row has none, and for a blank document.
     """
 
     query_id: str
@@ -45,6 +47,7 @@ class Written:
     format_ok: bool | None
     label: str | None
     score: float | None
+    logit: float | None
 
     @property
     def document(self) -> str:
@@ -93,6 +96,7 @@ def written(row: Row, source: str = "auto") -> Written:
         format_ok=format_ok if yes and asked else None,
         label=label if predicted else None,
         score=number_field(row, "score", 0, 1),
+        logit=number_field(row, "logit", -inf, inf),
     )
 
 

@@ -217,14 +217,15 @@ class DistillStage(RowStage):
         scores = known | {spec: new[spec] for spec in self._specs if spec in new}
         raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
-        row[CALIBRATED] = round(calibrated(raw, self._exponent), DECIMALS)
+        exact = calibrated(raw, self._exponent)
+        row[CALIBRATED] = round(exact, DECIMALS)
         note_origins(row, {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()})
         verdict = row.get("verdict")
         for spec, found_labels in self._labels.items():
             found_labels[f"{scores[spec]:g}"] += 1
         for spec in self._specs:
             self._scores[spec].add(scores[spec], verdict)
-        self._scores[CALIBRATED].add(row[CALIBRATED], verdict)
+        self._scores[CALIBRATED].add(row[CALIBRATED], verdict, exact)
 
     def _writes(self, row: Row) -> bool:
         if self._generator is None:

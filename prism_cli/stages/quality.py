@@ -116,6 +116,7 @@ class QualityStage(RowStage):
             "verdict": one.verdict,
             "label": one.label,
             "score": one.score,
+            "logit": one.logit,
             "asked": one.asked,
             "format_ok": one.format_ok,
             "document_characters": len(document),

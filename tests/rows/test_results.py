@@ -24,8 +24,8 @@ def test_each_result_is_a_pair_with_predictions() -> None:
     first, second = result_pairs(ROW | {"results": [YES, NO]})
     assert first == {
         "query_id": "q1", "query": "how big", "doc_id": "d", "document": "Big.", "title": "T",
-        "verdict": "yes", "score": 0.8, "predicted_verdict": "yes", "predicted_contribution": "c",
-        "predicted_evidence": "e", "format_ok": True,
+        "verdict": "yes", "score": 0.8, "logit": 1.4, "predicted_verdict": "yes",
+        "predicted_contribution": "c", "predicted_evidence": "e", "format_ok": True,
     }  # fmt: skip
     assert second["doc_id"] == text_id("Plain text.")
     assert second["predicted_verdict"] == "no"

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 from math import inf
-from operator import itemgetter
 
 from prism_cli.adapters.shapes.base import LABEL_FIELDS, ShapeSettings, Writer
 from prism_cli.domain.contradictions import Claim
@@ -14,6 +13,7 @@ from prism_cli.domain.trec import (
 )
 from prism_cli.errors import RowError, UsageError
 from prism_cli.rows.adjacent import MAX_GROUP_ROWS
+from prism_cli.rows.order import best_first
 from prism_cli.rows.row import Row, doc_id, number_field, query_id
 from prism_cli.shards.spill import SeenTexts
 
@@ -21,10 +21,9 @@ from prism_cli.shards.spill import SeenTexts
 class RunWriter(Writer):
     """A line for each pair row, best first within the adjacent rows of a query.
 
-    The order is the reranker's: by `rank` where each row has its own, else by logit, else by score;
-    what is equal in all of these goes by document id, the greater first, as trec_eval has it. With
-    another field for the score, the order is that field's. Scores fall from line to line; see
-    `falling_scores`. A document that stands twice is written once, at its better place.
+    The order is the reranker's, see `best_first`; with another field for the score, that field's.
+    Scores fall from line to line; see `falling_scores`. A document that stands
+    twice is written once, at its better place.
     """
 
     grouped = True
@@ -69,12 +68,13 @@ class RunWriter(Writer):
         for row in rows:
             self.leave_out(row, _ID_FIELDS | {self._score.row_field, "rank"})
         best: dict[str, Row] = {}
-        for row in self._ordered(rows):
+        own = self._score.name in ("score", "logit")
+        for row in best_first(rows, self._given, own=own):
             if best.setdefault(doc_id(row), row) is not row:
                 self.count(
                     "documents that stood twice for a query, written once", doc_id(row), query
                 )
-        given = [self._score.of(row) or 0.0 for row in best.values()]
+        given = [self._given(row) for row in best.values()]
         written = falling_scores(given)
         if any(one > before for before, one in pairwise(given)):
             self.count("queries whose scores go against rank or logit, which were followed", query)
@@ -90,20 +90,8 @@ class RunWriter(Writer):
         """The line."""
         return f"{render_run_line(**row, tag=self._tag)}\n".encode()
 
-    def _ordered(self, rows: list[Row]) -> list[Row]:
-        own = self._score.name in ("score", "logit")
-        ranks = {row.get("rank") for row in rows} if own else set()
-        if len(ranks - {None}) == len(rows):
-            return sorted(rows, key=itemgetter("rank"))
-        by_logit = own and all("logit" in row for row in rows)
-
-        def key(row: Row) -> tuple[float, float, float, str]:
-            score = self._score.of(row) or 0.0
-            rank = row.get("rank") if own else None
-            logit = row["logit"] if by_logit else score
-            return (-inf if logit is None else logit), score, -(rank or inf), doc_id(row)
-
-        return sorted(rows, key=key, reverse=True)
+    def _given(self, row: Row) -> float:
+        return self._score.of(row) or 0.0
 
 
 class QrelsWriter(Writer):

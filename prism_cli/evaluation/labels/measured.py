@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from prism_cli.domain.grades import ImplausibleGradeError
@@ -97,7 +98,7 @@ class Measured:
         self._counts["scores"] += 1
         if told in self._buckets:
             self._buckets[told][min(int(score * BUCKETS + 1e-9), BUCKETS - 1)] += 1
-            self._scores.add(score, verdict)
+            self._scores.add(score, verdict, _order(row, score))
         teachers = row.get("teacher_scores")
         if isinstance(teachers, dict):
             self._own |= votes.keys() & teachers.keys()
@@ -158,6 +159,17 @@ class Measured:
         if name not in self._sources and len(self._sources) >= MOST_SOURCES:
             name = OTHER_SOURCES
         return self._sources.setdefault(name, Counter())
+
+
+def _order(row: Row, score: float) -> float:
+    """What AUC goes by: teacher_score is rounded, and where that made it 0 or 1, rows stand in the
+    order of their teachers' mean, below or above all others."""
+    if 0 < score < 1:
+        return score
+    given = row.get("teacher_scores")
+    own = given.values() if isinstance(given, dict) else ()
+    numbers = [one for one in own if isinstance(one, int | float)] or [score]
+    return 2 * score - 1 + fmean(numbers)
 
 
 def _own_vote(row: Row) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from prism_cli.domain.score_calibration import ScoreCalibration
 from prism_cli.domain.threshold_sweep import ThresholdSweep
+from prism_cli.rows.order import ordering_logit
 
 _VERDICTS = {True: "yes", False: "no", None: None}
 
@@ -26,7 +27,8 @@ class Scores:
         gold = quality.get("gold", {})
         verdict = quality["label"] or _VERDICTS[gold.get("answerable")]
         if verdict is not None:
-            self._calibration.add(score, verdict)
+            order = ordering_logit(score, quality.get("logit"))  # rows made before have none
+            self._calibration.add(score, verdict, order)
         evidence, in_document = quality.get("evidence"), gold.get("in_document")
         kept = in_document
         if in_document is not None and evidence:

@@ -1,0 +1,122 @@
+"""The order a reranker gave, and AUC of rows whose scores are rounded to 1.0 and 0.0."""
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from prism_cli.domain.calibration import Calibration
+from prism_cli.domain.scoring import relevance_score
+from prism_cli.evaluation.labels.measured import Measured as Labels
+from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.rows.order import best_first, ordering_logit
+from prism_cli.rows.results import result_pairs
+from prism_cli.rows.row import Row
+from prism_cli.rows.written import written
+from prism_cli.stages.distill import DistillStage
+from prism_cli.stages.quality import QualityStage
+from tests.factories import make_pair
+from tests.fakes import ScriptedBatch
+
+SATURATED = [("yes", 31.0), ("yes", 24.0), ("no", 18.0), ("yes", -17.0), ("no", -20.0)]
+"""Five of the six pairs of a yes and a no are in order."""
+
+
+def reranked(logits: list[tuple[str, float]], **fields: Any) -> list[Row]:
+    return [
+        make_pair(number)
+        | {
+            "verdict": verdict,
+            "predicted_verdict": "yes" if logit > 0 else "no",
+            "score": round(relevance_score(logit), 6),
+            "logit": logit,
+            **fields,
+        }
+        for number, (verdict, logit) in enumerate(logits)
+    ]
+
+
+def quality_auc(rows: list[Row], *, drop: str = "") -> float:
+    measured = Measured(0, 0)
+    for row in rows:
+        work: Any = QualityStage().work(row)
+        with pytest.raises(StopIteration) as done:
+            next(work)
+        line = done.value.value
+        line["quality"].pop(drop, None)
+        measured.add(line)
+    found: float = measured.content()["quality"]["scores"]["auc"]
+    return found
+
+
+def test_auc_of_saturated_scores_goes_by_the_logit() -> None:
+    assert {row["score"] for row in reranked(SATURATED)} == {1.0, 0.0}
+    assert quality_auc(reranked(SATURATED)) == pytest.approx(5 / 6)
+
+
+def test_rows_measured_before_there_were_logits_go_by_the_score() -> None:
+    assert quality_auc(reranked(SATURATED), drop="logit") == pytest.approx((2 * 1.5 + 0.5) / 6)
+
+
+def test_a_blank_document_without_a_logit_is_last() -> None:
+    blank = reranked([("yes", 0.0)], score=0.0, logit=None)
+    assert quality_auc(reranked([("no", -30.0), ("no", 30.0)]) + blank) == 0.0
+
+
+def test_rows_with_and_without_a_logit_stand_on_one_scale() -> None:
+    old = reranked([("yes", -1.0), ("no", -3.0)])
+    for row in old:
+        del row["logit"]
+    assert quality_auc(old + reranked([("no", -2.0), ("yes", 0.5)])) == 1.0
+
+
+@pytest.mark.parametrize("score", [1e-12, 0.3, 0.1 + 0.2, 0.999999])
+def test_log_odds_are_the_inverse_of_the_score(score: float) -> None:
+    assert relevance_score(ordering_logit(score, None)) == pytest.approx(score)
+    assert ordering_logit(0.0, None) == -inf
+    assert ordering_logit(1.0, None) == inf
+
+
+def test_results_carry_their_logits() -> None:
+    row: Row = {
+        "query": "q",
+        "documents": ["a", "b"],
+        "results": [
+            {"index": 1, "relevance_score": 1.0, "logit": 30.5, "verdict": "yes"},
+            {"index": 0, "relevance_score": 1.0, "logit": 20.5, "verdict": "yes"},
+        ],
+    }
+    assert [written(one).logit for one in result_pairs(row)] == [30.5, 20.5]
+
+
+def test_rank_then_logit_then_score_then_the_greater_id() -> None:
+    def order(*rows: Row, own: bool = True) -> str:
+        return "".join(
+            one["doc_id"] for one in best_first(rows, lambda row: float(row["score"]), own=own)
+        )
+
+    a: Row = {"doc_id": "a", "score": 1.0, "logit": 20.0, "rank": 3}
+    b: Row = {"doc_id": "b", "score": 1.0, "logit": 30.0, "rank": 2}
+    c: Row = {"doc_id": "c", "score": 0.5, "logit": 0.0, "rank": 1}
+    assert order(a, b, c) == "cba"
+    assert order(*({**row, "rank": None} for row in (a, b, c))) == "bac"
+    assert order(*({"doc_id": row["doc_id"], "score": row["score"]} for row in (a, b, c))) == "bac"
+    assert order(a, b, c, own=False) == "bac"
+    blank: Row = {"doc_id": "z", "score": 0.0, "logit": None}
+    assert order(blank, {"doc_id": "a", "score": 0.0, "logit": -40.0}) == "az"
+
+
+def test_teacher_scores_rounded_to_zero_go_by_the_teachers_in_distill_and_in_labels() -> None:
+    teachers = [ScriptedBatch(spec=name, fingerprint=name) for name in ("t:one", "t:two")]
+    stage, labels = DistillStage(teachers, Calibration(1.609, "given")), Labels(0, 5)
+    for number in range(10):
+        row = make_pair(number) | {
+            "verdict": "yes" if number >= 5 else "no",
+            "teacher_scores": dict.fromkeys(("t:one", "t:two"), 1e-5 + number * 1e-6),
+        }
+        out: Any = stage.work(row)
+        assert out["teacher_score"] == 0.0
+        labels.add(out)
+    scores: Any = stage.summary()["scores"]
+    assert scores[-1]["AUC"] == 1.0
+    assert labels.content()["labels"]["teacher_auc"] == 1.0

@@ -18,6 +18,7 @@ from typer import _click as click  # typer carries its own click; the package cl
 from typer.core import TyperCommand, TyperGroup
 
 from prism_cli import __version__
+from prism_cli.commands.blank_values import refuse_blank_values
 from prism_cli.errors import (
     InterruptedRunError,
     MissingPackageError,
@@ -109,6 +110,7 @@ class PipelineGroup(TyperGroup):
             command.epilog = typer.main.get_group(module.app).epilog
         for one in (command, *getattr(command, "commands", {}).values()):
             one.help = _paragraphs(one.help or "")
+            refuse_blank_values(one)
         return word, command, rest
 
 

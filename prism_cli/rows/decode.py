@@ -16,6 +16,7 @@ from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, json_type
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAFE_DEPTH = 200
 _ARRAY = "a JSON array: one object a line is expected; name the file .json to have it read as one"
+_NO_NUMBERS = ("NaN", "nan", "Infinity", "inf")
 _PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
@@ -134,7 +135,19 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return f"not JSON, {looks_like}"
     if not raw.endswith(b"\n"):
         return f"torn last line: the file ends inside the row ({error.msg})"
-    return f"not JSON: {error.msg} at column {error.colno}"
+    return f"not JSON: {_told(raw, error)} at column {error.colno}"
+
+
+def _told(raw: bytes, error: orjson.JSONDecodeError) -> str:
+    """What the parser found, where other programs write it and JSON has no form for it."""
+    rest = raw.decode()[error.pos :].lstrip("-")
+    if word := next((one for one in _NO_NUMBERS if rest.startswith(one)), ""):
+        return f"expected a finite number, or null where a value is missing, found {word}"
+    if "infinity" in error.msg:
+        return "expected a number that 64 bits hold, found a larger one"
+    if rest.startswith(("'", "None", "True", "False")):
+        return "this looks like a Python dict, which json.dumps writes as JSON; it stops"
+    return error.msg
 
 
 def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:

@@ -10,10 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from prism_cli.adapters.datasets.files import KINDS
 from prism_cli.errors import MissingDataError
+from prism_cli.rows.records import record_line
 
 _SAVED = ("dataset_dict.json", "state.json")
 
@@ -38,18 +37,18 @@ class DatasetRows:
         self.name = f"{path}/{split}"
         self.files: list[Path] = []
         with _opening(path):
-            self._rows, made_of = self._open(path, split, config, revision)
+            rows, made_of = self._open(path, split, config, revision)
+            self._rows = rows.with_format(None)  # saved data sets may stand for arrays of numpy
         self.fingerprint = sha256(
             repr((path, split, config, revision, made_of)).encode()
         ).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """One JSON row a record; what JSON has no form for (bytes, images) becomes its text."""
+        """One JSON row a record, as `record_line` writes it; what JSON has no form for (bytes,
+        images) becomes its text."""
         with _opening(self.name):
             for row in self._rows:
-                yield orjson.dumps(
-                    row, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-                )
+                yield record_line(row, str)
 
     def _open(
         self, path: str, split: str, config: str | None, revision: str | None

@@ -2,25 +2,21 @@
 
 import datetime
 from collections.abc import Iterator
-from math import isinf
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from prism_cli.errors import MissingDataError, MissingPackageError
-from prism_cli.rows.decode import Unreadable
+from prism_cli.rows.records import record_line
 
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1024
-_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
 
 
 def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
     """(number of the row, JSON object) for each row.
 
     Nested columns become objects and arrays, dates ISO texts, decimals and durations texts, bytes
-    the UTF-8 text that they hold, a NaN null.
+    the UTF-8 text that they hold, a NaN null; a row with an infinite number is set aside.
 
     Raises:
         MissingPackageError: pyarrow is not installed.
@@ -41,7 +37,7 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
             for batch in file.iter_batches(batch_size=_batch_rows(file), use_threads=False):
                 for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
-                    yield number, _line(row)
+                    yield number, record_line(row, _plain)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise MissingDataError(
             f"{name}: cannot be read as Parquet behind row {number}: {error}; nothing was published"
@@ -53,18 +49,6 @@ def _batch_rows(file: Any) -> int:
     meta = file.metadata
     size = sum(meta.row_group(place).total_byte_size for place in range(meta.num_row_groups))
     return int(max(1, min(_BATCH_ROWS, _BATCH_BYTES * meta.num_rows // max(size, 1))))
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    for column, value in row.items():
-        if type(value) is float and isinf(value):
-            told = "expected a finite number, found infinity"
-            return Unreadable(repr(row).encode(errors="backslashreplace"), column, told)
-    try:
-        return orjson.dumps(row, default=_plain, option=_OPTIONS)
-    except orjson.JSONEncodeError as error:
-        cause = error.__cause__ or error
-        return Unreadable(repr(row)[:1000].encode(), "", f"cannot be written as JSON: {cause}")
 
 
 def _plain(value: Any) -> Any:

@@ -15,9 +15,9 @@ from prism_cli.domain.evidence_text import tells_of
 from prism_cli.domain.markup import unescaped
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import parse_text
-from prism_cli.domain.words import is_blank
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
+from prism_cli.rows.texts import is_blank
 
 DECIMALS = 6
 """Of scores and logits."""

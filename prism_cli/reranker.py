@@ -13,11 +13,11 @@ from typing import Any, TypedDict, Unpack
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.scoring import relevance_score
-from prism_cli.domain.words import is_blank
 from prism_cli.errors import ArgumentError, RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
 from prism_cli.ranking import DECIMALS, Result, ranking
 from prism_cli.rows.candidates import candidates, check_rerank_row
+from prism_cli.rows.texts import BLANK_TEXT, is_blank, text_fault
 
 WINDOW_PAIRS = 2048
 """Pairs that are planned into batches together; a query is never divided."""
@@ -179,8 +179,11 @@ class Reranker:
         share its prompt.
 
         Raises:
-            ArgumentError: a query that is too long for the model.
+            ArgumentError: a query that is blank or too long for the model, or a text that holds NUL
+                or half of a surrogate pair.
         """
+        for query, document in pairs:
+            _documents(query, [document])
         scores = [0.0] * len(pairs)
         for batch in self.replies(pairs):
             for place, reply in batch:
@@ -195,21 +198,22 @@ class Reranker:
         """The question for a pair's logit, for the engine.
 
         Raises:
-            RowError: a blank document, about which no model is asked.
+            RowError: a blank query or document, about which no model is asked.
         """
-        if is_blank(document):
-            raise RowError("document", "expected text, found a blank string")
+        for field, text in (("query", query), ("document", document)):
+            if is_blank(text):
+                raise RowError(field, BLANK_TEXT)
         return rerank_request(self.runtime, RerankTask(query, document))
 
     def replies(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[int, Reply]]]:
         """For each batch as it is done: the place of a (query, document), and the reply with its
-        logit, which is None for a blank document."""
+        logit, which is None where one of them is blank."""
         place: dict[str, int] = {}
         asked: list[int] = []
         blank: list[tuple[int, Reply]] = []
         for index, (query, document) in enumerate(pairs):
             place.setdefault(query, len(place))
-            if is_blank(document):
+            if is_blank(query) or is_blank(document):
                 blank.append((index, Reply({"logit": None, "truncated": False})))
             else:
                 asked.append(index)
@@ -298,10 +302,27 @@ def _documents(query: str, given: Documents) -> list[tuple[str, str]]:
     documents = [dict(one) if isinstance(one, Mapping) else one for one in given]
     row = {"query": query, "documents": documents}
     try:
+        _check_unicode(row)
         check_rerank_row(row)
     except RowError as error:
         raise _refused(query, error) from None
     return candidates(row)
+
+
+def _check_unicode(row: Mapping[str, Any]) -> None:
+    """Refuse what Python's strings may hold and a row's, which were UTF-8, do not.
+
+    Raises:
+        RowError: half of a surrogate pair; names the field.
+    """
+    named = [("query", row["query"])]
+    for index, one in enumerate(row["documents"]):
+        where = f"documents[{index}]"
+        inner = one.items() if isinstance(one, dict) else ()
+        named += [(where, one), *((f"{where}.{name}", text) for name, text in inner)]
+    for field, text in named:
+        if isinstance(text, str) and (why := text_fault(text)):
+            raise RowError(field, why)
 
 
 def _refused(query: object, error: RowError) -> ArgumentError:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "terminal": {"reporting.visible"},
     "wording": set[str](),
     "mteb": {"engine.progress", "reranker"},
-    "ranking": {"domain", "ports"},
+    "ranking": {"domain", "ports", "rows"},
     "reranker": {"adapters.runtimes", "domain", "ports", "ranking", "rows"},
     "ports": {"rows"},
     "commands": {

@@ -101,6 +101,11 @@ def test_score_is_that_of_rank(reranker: Reranker) -> None:
     assert reranker.score([("q", " \u200b"), pairs[0]]) == [0.0, reranker.score(pairs)[0]]
     with pytest.raises(RowError, match="document: expected text"):
         reranker.request("q", "\u200b")  # in an evaluation it stands behind all scored ones
+    with pytest.raises(RowError, match="query: expected text"):
+        reranker.request("\u200b", "a")
+    for pair, told in ((("\u2060", "a"), "query: expected text"), (("q", "\ud800"), "half of")):
+        with pytest.raises(ArgumentError, match=told):
+            reranker.score([pairs[0], pair])
     assert reranker.score([]) == []
     assert reranker.rank("q", []) == []
     assert reranker.rank_many([]) == []
@@ -120,12 +125,31 @@ def test_threads_take_turns(reranker: Reranker) -> None:
     [
         ("word " * 200, ["a"], {}, "query: .*'word word"),
         (" ", ["a"], {}, "blank"),
+        ("\u200b\u00ad", ["a"], {}, "query: expected text, found a blank string"),
+        ("\u3164", [], {}, "blank"),
+        ("a\0", ["a"], {}, "query: a NUL"),
+        ("\ud800", ["a"], {}, "query: half of a surrogate pair"),
+        ("q", ["a", "\udfff"], {}, r"documents\[1\]: half of a surrogate pair at offset 0"),
+        ("q", [{"text": "a", "title": "\0"}], {}, r"documents\[0\].title: a NUL"),
         ("q", ["a", {"title": "t"}], {}, r"documents\[1\].text: expected a string"),
         ("q", [3], {}, r"documents\[0\]: expected a string or an object, found number 3"),
         ("q", "a", {}, "found a single string"),
         ("q", ["a"], {"top_n": 0}, "top_n: expected 1 or more, found 0"),
     ],
-    ids=["long", "blank", "no-text", "number", "string", "top_n"],
+    ids=[
+        "long",
+        "blank",
+        "unseen",
+        "filler",
+        "nul",
+        "half",
+        "half-document",
+        "nul-title",
+        "no-text",
+        "number",
+        "string",
+        "top_n",
+    ],
 )
 def test_what_cannot_be_ranked_is_a_value_error(
     reranker: Reranker, query: str, documents: Any, options: Any, told: str

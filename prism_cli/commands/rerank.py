@@ -213,8 +213,9 @@ def rerank(
 
 def _check_query(query: str, *, sort_queries: bool, print_prompts: bool) -> None:
     from prism_cli.errors import UsageError
+    from prism_cli.rows.texts import is_blank
 
-    if not query.strip():
+    if is_blank(query):
         raise UsageError("--query: expected a question, found a blank string")
     for given, option in ((sort_queries, "--sort-queries"), (print_prompts, "--print-prompts")):
         if given:

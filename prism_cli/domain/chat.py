@@ -1,15 +1,20 @@
 """What is asked of a chat model, and how its words are read: the contract of every chat task."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from prism_cli.rows.texts import text_fault
 
 WORD_TOKENS = 8
 """Of an answer in one word. Up to this bound it is complete when the tokens end; a larger one
 leaves room for a thought, so an answer that ends there was cut."""
-_THOUGHT, _THOUGHT_END = "<think>", "</think>"
+THOUGHT, THOUGHT_END = "<think>", "</think>"
 _MOST_ENDS = 8
 """Of thoughts that are tried as the end of the thought."""
+_BLANK = re.compile(r"[^\S\r\n]")
+_UNDECODED = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +66,77 @@ def read_reply(
     """The task's value, or {"unusable": why}.
 
     A thought that the server left in the reply is taken off. It stands at the beginning: it opens
-    with `<think>`, or the chat template has opened it and only its end is there. Where the prompt
-    itself speaks of that tag, the answer may, too: then a text that does not open with a thought is
-    taken whole if it is an answer, and what follows an end of a thought only if it is not.
+    with `<think>`, or the chat template has opened it and only its end is there. Where an end of a
+    thought is text, or may be, is told by `_answers`. A value that holds NUL, half of a surrogate
+    pair, or what a server writes for bytes that are no text, is unusable.
 
     Args:
         unfinished: why the text is no finished answer; "" where it is one.
     """
     if unfinished:
         return {"unusable": unfinished}
+
+    def read(answer: str) -> dict[str, Any]:
+        value = task.read(payload, answer)
+        for part in value.values():
+            if isinstance(part, str) and (fault := _fault(part, prompt.user)):
+                raise UnusableReplyError(fault)
+        return value
+
     why = ""
-    for answer in _answers(text, ambiguous="/think>" in prompt.user):
+    word = prompt.answer_tokens is None
+    for answer in _answers(text, read, word=word, known="/think>" in prompt.user):
         try:
-            return task.read(payload, answer)
+            return read(answer)
         except UnusableReplyError as error:
             why = why or str(error)
-    return {"unusable": why}
+    return {"unusable": why or "an unfinished thought"}
 
 
-def _answers(text: str, *, ambiguous: bool) -> Iterator[str]:
-    """What may be the answer in a reply, likeliest first."""
-    thought, *after = text.split(_THOUGHT_END)
-    opened = thought.lstrip().startswith(_THOUGHT)
-    if not opened and (ambiguous or not after):
-        yield text
-    if opened and not after:
-        yield ""
-    for place in range(min(_MOST_ENDS if ambiguous else 1, len(after))):
-        yield _THOUGHT_END.join(after[place:])
+def _answers(text: str, read: Callable[[str], object], *, word: bool, known: bool) -> Iterator[str]:
+    """What may be the answer in a reply, likeliest first; nothing in an unfinished thought.
+
+    Whole thoughts at the beginning are left out. Of what follows, an end of a thought with nothing
+    behind it is left out, too. Another one is text where an answer stands before it and the answer
+    is one word, or blanks stand on both sides; it may be text, and the whole is tried, where the
+    prompt speaks of it and it is not joined to a word. Else the answer is what follows it; if that
+    is none, the whole.
+
+    Args:
+        read: raises UnusableReplyError for what is no answer.
+        word: the answer is one word.
+        known: the prompt's material speaks of an end of a thought.
+    """
+    parts = text.split(THOUGHT_END)
+    while parts[0].lstrip().startswith(THOUGHT):
+        del parts[0]
+        if not parts:
+            return
+    whole = THOUGHT_END.join(parts)
+    before, *after = parts
+    sides = (before[-1:], after[0][:1]) if after else ("", "")
+    apart = word or all(map(_BLANK.fullmatch, sides))
+    if any(map(str.strip, after)) and apart and _is_answer(before, read):
+        yield whole
+        return
+    if known and not any(map(str.isalnum, sides)):
+        yield whole
+    while len(parts) > 1 and not parts[-1].strip():
+        parts.pop()
+    for place in range(1, min(len(parts), _MOST_ENDS + 1)):
+        yield THOUGHT_END.join(parts[place:])
+    yield THOUGHT_END.join(parts)
+
+
+def _is_answer(text: str, read: Callable[[str], object]) -> bool:
+    try:
+        read(text)
+    except UnusableReplyError:
+        return False
+    return True
+
+
+def _fault(text: str, prompt: str) -> str | None:
+    if _UNDECODED in text and _UNDECODED not in prompt:
+        return "a character that could not be decoded (U+FFFD)"
+    return text_fault(text)

@@ -9,7 +9,7 @@ import re
 from hashlib import sha256
 from typing import Any
 
-from prism_cli.domain.chat import Prompt, UnusableReplyError
+from prism_cli.domain.chat import THOUGHT, THOUGHT_END, Prompt, UnusableReplyError
 from prism_cli.domain.evidence_text import says_something
 from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.languages import language_difference
@@ -17,6 +17,7 @@ from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.targets import parse_text
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
+from prism_cli.rows.texts import is_blank
 
 MAX_DOCUMENT_TOKENS = 8000
 """Of title and document as a generator sees them (estimated)."""
@@ -91,9 +92,11 @@ class EvidenceTask:
         query, title, document = payload
         whole = _whole(title, document)
         contribution, evidence = _parts(text, f"{whole}\n{query}")
+        plain = html.unescape(whole)
+        if THOUGHT_END not in plain:
+            contribution, evidence = map(_without_thought_end, (contribution, evidence))
         for part, found in (("contribution", contribution), ("evidence", evidence)):
-            tags = [tag for tag in _TAG.findall(found) if tag not in whole]
-            if tags:
+            if any(tag not in whole and tag not in plain for tag in _TAG.findall(found)):
                 raise UnusableReplyError(f"{part} with a tag that the document does not have")
         if len(sentences(contribution)) != 1:
             raise UnusableReplyError("contribution that is not one sentence")
@@ -108,8 +111,15 @@ class EvidenceTask:
         return {"contribution": contribution, "evidence": evidence}
 
 
+def _without_thought_end(text: str) -> str:
+    """`text` without ends of a thought that does not begin in it."""
+    if THOUGHT in text or THOUGHT_END not in text:
+        return text
+    return " ".join(map(str.strip, text.split(THOUGHT_END))).strip()
+
+
 def _whole(title: str, document: str) -> str:
-    return f"{title}\n{document}" if title else document
+    return document if is_blank(title) else f"{title}\n{document}"
 
 
 def _parts(text: str, source: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.scripts import word_scripts
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.domain.words import count_words, words
+from prism_cli.rows.texts import is_blank
 
 MAX_QUERY_TOKENS = 40
 """Of a query that is asked for."""
@@ -128,7 +129,7 @@ def _unwrapped(line: str) -> str:
 
 def _fault(keywords: str, query: str) -> str | None:
     """Why these are no keywords of the query; None where they are."""
-    if not (count := count_words(keywords)):
+    if is_blank(keywords) or not (count := count_words(keywords)):
         return "expected keywords, found no word"
     if count > MAX_KEYWORDS:
         return f"expected at most {MAX_KEYWORDS} keywords, found {count}"

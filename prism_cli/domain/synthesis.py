@@ -27,6 +27,7 @@ from prism_cli.domain.near_duplicates import (
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.domain.words import count_words
 from prism_cli.rows.row import json_type
+from prism_cli.rows.texts import is_blank
 
 CALL_QUERIES = 10
 """That one call asks for at the most: of longer lists the end repeats the beginning."""
@@ -226,7 +227,7 @@ def shares(count: int, styles: Sequence[str], first: int) -> dict[str, int]:
 
 
 def _reason(ask: Ask, query: str) -> str:
-    if not any(map(str.isalnum, query)):
+    if is_blank(query) or not any(map(str.isalnum, query)):
         return "empty"
     if _REPLACED in query or any(
         unicodedata.category(one) in _UNSEEN and one not in _JOINERS for one in query

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from prism_cli.errors import RowError
+from prism_cli.rows.texts import stripped
 
 _OWN_TAG = re.compile(r"<(/?(?:contribution|evidence))>")
 _PAIRS = {
@@ -53,7 +54,7 @@ def plain_text(text: str | None) -> str:
     text = text or ""
     while _OWN_TAG.search(text):
         text = _OWN_TAG.sub(r"\1", text)
-    return text.strip()
+    return stripped(text)
 
 
 def parse_text(text: str) -> ParsedText:
@@ -63,5 +64,5 @@ def parse_text(text: str) -> ParsedText:
     was opened twice counts from the second opening.
     """
     found = {tag: pattern.search(text) for tag, pattern in _PAIRS.items()}
-    contribution, evidence = (match and match[1].strip() for match in found.values())
+    contribution, evidence = (match and stripped(match[1]) for match in found.values())
     return ParsedText(contribution, evidence, bool(contribution and evidence))

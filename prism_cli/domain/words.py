@@ -8,21 +8,11 @@ UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
-# Blanks, controls, and what is drawn as nothing: zero-width characters, fillers, selectors.
-_SEEN = re.compile(
-    "[^\\s\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
-)
 
 
 def words(text: str) -> list[str]:
     """The words of `text`: runs between blanks, and each character of scripts without blanks."""
     return text.split() if text.isascii() else _WORD.findall(text)
-
-
-def is_blank(text: str) -> bool:
-    """Whether nothing of `text` can be seen: white space, control and zero-width characters."""
-    return _SEEN.search(text) is None
 
 
 # Letters a word has, on average, in scripts without blanks; Katakana runs are words themselves.

@@ -2,6 +2,7 @@
 
 from prism_cli.errors import RowError
 from prism_cli.rows.row import OneText, Row, check_pair, json_type, string_field, text_id
+from prism_cli.rows.texts import nul_fault, titled
 
 
 def check_rerank_row(row: Row) -> None:
@@ -12,7 +13,8 @@ def check_rerank_row(row: Row) -> None:
     """
     if "documents" in row:
         string_field(row, "query", blank=False)
-        string_field(row, "query_id", required=False)
+        for name in ("query_id", "original_query"):
+            string_field(row, name, required=False)
         candidates(row)
     else:
         check_pair(row)
@@ -32,6 +34,8 @@ def candidates(row: Row) -> list[tuple[str, str]]:
     for index, one in enumerate(documents):
         where = f"documents[{index}]"
         if isinstance(one, str):
+            if "\0" in one:
+                raise RowError(where, nul_fault(one))
             found.append((text_id(one), one))
             continue
         if not isinstance(one, dict):
@@ -42,7 +46,7 @@ def candidates(row: Row) -> list[tuple[str, str]]:
             name = string_field(one, "doc_id", required=False)
         except RowError as error:
             raise RowError(f"{where}.{error.field}", error.reason) from None
-        whole = f"{title} {text}" if title else text
+        whole = titled(title, text)
         if name:
             texts.check(name, whole, f"{where}.doc_id")
         found.append((name or text_id(whole), whole))

@@ -12,6 +12,7 @@ import orjson
 
 from prism_cli.errors import RowError
 from prism_cli.rows.fields import absent
+from prism_cli.rows.texts import BLANK_TEXT, is_blank, nul_fault, titled
 
 Row = dict[str, Any]
 
@@ -65,7 +66,8 @@ def string_field(row: Row, name: str, *, required: bool = True, blank: bool = Tr
     """The string in `row[name]`; "" where it is absent or null and not required.
 
     Raises:
-        RowError: absent though required, another type, or blank though `blank` is False.
+        RowError: absent though required, another type, one that holds NUL, or blank though `blank`
+            is False.
     """
     value = row.get(name)
     if value is None:
@@ -75,8 +77,10 @@ def string_field(row: Row, name: str, *, required: bool = True, blank: bool = Tr
         return ""
     if not isinstance(value, str):
         raise RowError(name, f"expected a string, found {json_type(value)}")
-    if not blank and not value.strip():
-        raise RowError(name, "expected text, found a blank string")
+    if not blank and is_blank(value):
+        raise RowError(name, BLANK_TEXT)
+    if "\0" in value:
+        raise RowError(name, nul_fault(value))
     return value
 
 
@@ -140,16 +144,10 @@ def check_pair(row: Row) -> None:
     Raises:
         RowError: the first field that breaks it.
     """
-    query = row.get("query")
-    if type(query) is not str or not query.strip():
-        string_field(row, "query", blank=False)
-    if type(row.get("document")) is not str:
-        string_field(row, "document")
-    for name in ("query", "document"):
-        if "\0" in row[name]:
-            raise RowError(name, f"a NUL character at offset {row[name].index(chr(0))}")
+    string_field(row, "query", blank=False)
+    string_field(row, "document")
     for name in _OPTIONAL_TEXTS:
-        if name in row and type(row[name]) is not str:
+        if name in row:
             string_field(row, name, required=False)
     if "verdict" in row and row["verdict"] not in ("yes", "no", None):
         raise RowError(
@@ -161,14 +159,19 @@ def check_pair(row: Row) -> None:
 
 def document_text(row: Row) -> str:
     """What a model reads as the document: title + " " + document where there is a title."""
-    title = row.get("title")
-    document: str = row["document"]
-    return f"{title} {document}" if title else document
+    return titled(row.get("title"), row["document"])
+
+
+def original_query(row: Row) -> str:
+    """The query before rewriting."""
+    original = row.get("original_query")
+    query: str = original if original and not is_blank(original) else row["query"]
+    return query
 
 
 def query_id(row: Row) -> str:
     """The row's query_id, else 16 hex digits of SHA-256 of the query before rewriting."""
-    return row.get("query_id") or text_id(row.get("original_query") or row["query"])
+    return row.get("query_id") or text_id(original_query(row))
 
 
 def doc_id(row: Row) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, doc_id, json_type, number_field, query_id, string_field
+from prism_cli.rows.texts import stripped, titled
 
 SOURCES = ("auto", "predicted", "labels")
 """Whose texts: auto takes the prediction where a row has one, else the label."""
@@ -52,7 +53,7 @@ class Written:
     @property
     def document(self) -> str:
         """What a model reads as the document."""
-        return f"{self.title} {self.body}" if self.title else self.body
+        return titled(self.title, self.body)
 
 
 def written(row: Row, source: str = "auto") -> Written:
@@ -70,7 +71,7 @@ def written(row: Row, source: str = "auto") -> Written:
     names = _FIELDS[predicted]
     label = _verdict(row, "verdict")
     verdict = _verdict(row, names[0])
-    contribution, evidence = (string_field(row, one, required=False).strip() for one in names[1:])
+    contribution, evidence = (stripped(string_field(row, one, required=False)) for one in names[1:])
     if names[0] not in row and not evidence:
         _refuse(names[0], source)
     verdict = "yes" if verdict is None and evidence else verdict

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from prism_cli.rows.row import Row, document_text, texts_digest
+from prism_cli.rows.texts import is_blank
 from prism_cli.shards.spill import Spill
 
 MAPS = ("votes", "vote_probabilities", "teacher_scores")
@@ -74,7 +75,7 @@ def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
             if not row.get(named) and _is_paid(field, value):
                 yield key, field, "", orjson.dumps(value), origin
         texts = [row.get(name) for name in TEXTS]
-        if all(isinstance(text, str) and text.strip() for text in texts):
+        if all(isinstance(text, str) and not is_blank(text) for text in texts):
             yield key, "texts", row.get("generator") or "", orjson.dumps(texts), origin
 
 

@@ -16,6 +16,7 @@ from prism_cli.ports import FirstStage
 from prism_cli.rows.decode import Unreadable, decode_row, not_utf8, place_of, reason_told
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
+from prism_cli.rows.texts import titled
 from prism_cli.shards.reader import Shard
 from prism_cli.shards.spill import Spill
 
@@ -44,7 +45,7 @@ class Corpus:
         for name, title, text in self._spill.rows(
             "SELECT doc_id, title, text FROM spill ORDER BY number"
         ):
-            yield name, f"{title} {text}" if title else text
+            yield name, titled(title, text)
 
     def document(self, name: str) -> dict[str, str] | None:
         """The document of an id, as `documents` has it; None where there is none."""

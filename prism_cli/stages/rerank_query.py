@@ -9,6 +9,7 @@ from prism_cli.ports import GroupWork, RowWork
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.row import Row, query_key, string_field
+from prism_cli.rows.texts import is_blank
 from prism_cli.stages.rerank import RerankStage
 
 OTHER_QUESTION = "another question"
@@ -26,7 +27,7 @@ def other_question(row: Row, query: str) -> str:
         RowError: it is no string.
     """
     own = string_field(row, "query", required=False)
-    return own if own != query else ""
+    return "" if own == query or is_blank(own) else own
 
 
 class RerankQueryStage(RerankStage):

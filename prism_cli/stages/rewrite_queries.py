@@ -7,7 +7,7 @@ from prism_cli.domain.keywords import is_chosen, is_too_long
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
 from prism_cli.rows.candidates import check_rerank_row
-from prism_cli.rows.row import Row, query_id
+from prism_cli.rows.row import Row, original_query, query_id
 from prism_cli.stages.asking import asked_again
 from prism_cli.stages.text_groups import KeyNumbers
 
@@ -64,7 +64,7 @@ class RewriteQueriesStage(RowStage):
     def work(self, row: Row) -> Outcome | RowWork:
         """Ask for keywords where the lot falls on the query."""
         query: str = row["query"]
-        original: str = row.get("original_query") or query
+        original = original_query(row)
         if row.get("query_style") == "keyword" or query != original:
             self._count(BEFORE, original)
             return row

@@ -15,7 +15,15 @@ from prism_cli.domain.split_plan import Links, Plan, Planner
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import Outcome, Routed
-from prism_cli.rows.row import Dropped, Row, check_pair, document_text, number_field, string_field
+from prism_cli.rows.row import (
+    Dropped,
+    Row,
+    check_pair,
+    document_text,
+    number_field,
+    original_query,
+    string_field,
+)
 from prism_cli.stages.text_groups import KeyNumbers, TextGroups
 from prism_cli.wording import counted
 
@@ -125,7 +133,7 @@ class SplitStage(RowStage):
         plan = self._plan
         if plan is None:
             raise TypeError("split works after its survey")
-        query = self._queries.find(_original(row))
+        query = self._queries.find(original_query(row))
         if query is None:
             raise LookupError("a row came that the survey did not see")
         positive = is_positive(row)
@@ -212,7 +220,7 @@ class SplitStage(RowStage):
         joined: list[tuple[int, int]] = []
         last = ("", -1)
         for row in rows:
-            query = self._queries.number(_original(row))
+            query = self._queries.number(original_query(row))
             source = row.get("source") or ""
             number = numbers.setdefault(source, len(numbers))
             if number == len(links.names):
@@ -244,8 +252,3 @@ class SplitStage(RowStage):
 def is_positive(row: Row) -> bool:
     """Whether the row's document answers its query; see `pair_answer`."""
     return pair_answer(row) == "yes"
-
-
-def _original(row: Row) -> str:
-    text: str = row.get("original_query") or row["query"]
-    return text

@@ -13,6 +13,7 @@ import pytest
 from prism_cli.commands.ranking_text import example_lines, print_ranking
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.rows.best_documents import BestDocuments
+from prism_cli.stages.rerank_query import other_question
 from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.modeling.tiny import tiny_model
@@ -158,6 +159,21 @@ def test_options_for_rows_with_queries_are_refused(
     done = ask(documents, model, *more)
     assert done.returncode == 2
     assert f"{more[0]}: for rows that have queries of their own" in done.stderr
+
+
+@pytest.mark.parametrize("query", ["\u200b", "\u2060\u3164 \x01"])
+def test_a_question_that_cannot_be_seen_is_refused_before_the_model_is_loaded(
+    documents: Path, query: str
+) -> None:
+    done = prism("rerank", "--query", query, documents, "--model", "no/such/folder")
+    assert done.returncode == 2
+    assert "--query: expected a question, found a blank string" in " ".join(done.stderr.split())
+
+
+def test_a_row_whose_own_query_is_blank_is_a_document() -> None:
+    assert [other_question({"query": own}, "q") for own in ("", " ", "\u200b", "q", "r")] == [
+        "", "", "", "", "r",
+    ]  # fmt: skip
 
 
 def shown(width: int, monkeypatch: pytest.MonkeyPatch, capsys: Any, *rows: dict[str, Any]) -> str:

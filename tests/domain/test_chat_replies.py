@@ -1,5 +1,6 @@
 """Where the answer stands in a chat model's reply."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from prism_cli.domain.chat import ChatTask, read_reply
 from prism_cli.domain.evidence_task import EvidenceTask
 from prism_cli.domain.keywords import RewriteTask
+from prism_cli.domain.rating_task import RATINGS, SEVERE, RatedTexts, RatingTask
 from prism_cli.domain.rubric import JudgeTask
+from prism_cli.domain.synthesis import Ask, SynthesisTask
 
 PAIR = ("which id does </think> have", "In Qwen3 the tag </think> has the id 151668.")
 EVIDENCE = (
@@ -46,10 +49,87 @@ def test_evidence_keeps_the_tag_that_its_document_has(before: str) -> None:
         (PAIR[0], "<think>short</think>Qwen3 </think> token id", "Qwen3 </think> token id"),
         ("how do panels work", "solar power is meant</think>solar panel", "solar panel"),
         ("how do panels work", "<think>solar power</think>\n\nsolar panel", "solar panel"),
+        ("how do panels work", "solar panel\n</think>\n\nsolar panels work", "solar panels work"),
+        ("how do panels work", "solar panel</think>\n", "solar panel"),
+        ("how do panels work", "<think>a</think> <think>b</think>solar panel", "solar panel"),
+        ("how do panels work", "</think>\n\nsolar panel", "solar panel"),
+        (PAIR[0], "</think> token id", "</think> token id"),
+        (PAIR[0], "token id </think>", "token id </think>"),
+        (PAIR[0], "</think>\n\nQwen3 </think> id", "Qwen3 </think> id"),
+        (PAIR[0], "its tag is meant</think>Qwen3 token id", "Qwen3 token id"),
     ],
 )
 def test_keywords_keep_the_tag_that_their_query_has(query: str, text: str, keywords: str) -> None:
     assert read(RewriteTask(), query, text) == {"keywords": keywords}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("solar </think> winter", "markup"),
+        ("<think>solar panel", "an unfinished thought"),
+        ("<think>solar</think>panel\nwinter", "one line"),
+        ("<think>solar panel</think>", "one line, found 0"),
+        ("\u3164", "no word"),
+        ("solar\ufffd winter", "could not be decoded"),
+    ],
+)
+def test_what_may_be_cut_or_broken_is_no_keywords(text: str, why: str) -> None:
+    assert why in read(RewriteTask(), "solar panels in winter", text)["unusable"]
+
+
+@pytest.mark.parametrize(
+    ("document", "written", "kept"),
+    [
+        ("The tag ends a thought.", "The tag </think> ends a thought.", "The tag ends a thought."),
+        ("It has &lt;/think&gt; as its end.", "Its end: </think>.", "Its end: </think>."),
+        ("In bold by &lt;b&gt;.", "In bold by <b>.", "In bold by <b>."),
+    ],
+)
+def test_evidence_with_the_tag_alone_costs_one_call(document: str, written: str, kept: str) -> None:
+    reply = f"<contribution>It tells of it.</contribution><evidence>{written}</evidence>"
+    for text in (reply, f"{reply}\n</think>", f"hm</think>{reply}", f"<think>x</think>{reply}"):
+        assert read(EvidenceTask(), ("what is it", "", document), text) == {
+            "contribution": "It tells of it.", "evidence": kept,
+        }  # fmt: skip
+
+
+def test_evidence_with_a_whole_thought_in_it_is_refused() -> None:
+    text = EVIDENCE.replace("</think>", "<think>what id?</think>")
+    assert "unusable" in read(EvidenceTask(), ("q", "", "In Qwen3 it has the id 151668."), text)
+
+
+@pytest.mark.parametrize("bad", ["\0", "\udfff", "\ufffd"])  # noqa: PT014 (ruff reads a half of a pair as U+FFFD)
+def test_evidence_with_a_character_that_is_none_is_refused(bad: str) -> None:
+    text = EVIDENCE.replace("151668", f"15{bad}1668")
+    assert "unusable" in read(EvidenceTask(), (PAIR[0], "", PAIR[1]), text)
+    whole = PAIR[1].replace("151668", "15\ufffd1668")
+    if bad == "\ufffd":  # the document has it
+        assert "evidence" in read(EvidenceTask(), (PAIR[0], "", whole), text)
+
+
+POINTS = "\n".join([f"{name}: 4" for name in RATINGS] + [f"{SEVERE}: no"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        POINTS, f"{POINTS}</think>", f"<think>hm</think>{POINTS}", f"hm</think>\n{POINTS}",
+        f"{POINTS.replace('4', '2')}\n</think>\n\n{POINTS}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("document", PAIR)
+def test_ratings_stand_behind_the_thought(text: str, document: str) -> None:
+    texts = RatedTexts("q", document, "c", "e")
+    assert read(RatingTask(), texts, text).get("ratings") == dict.fromkeys(RATINGS, 4)
+
+
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("hm</think>", ""), ("", "</think>")])
+def test_queries_may_hold_the_tag(before: str, after: str) -> None:
+    ask = Ask("tags of Qwen3", "", "question", 2)
+    queries = ["what does </think> end", "a </think> b"]
+    text = f"{before}{json.dumps(queries)}{after}"
+    assert read(SynthesisTask(), ask, text) == {"queries": queries}
 
 
 @pytest.mark.parametrize("pair", [PAIR, ("capital of France", "Paris is.")])
@@ -59,6 +139,13 @@ def test_keywords_keep_the_tag_that_their_query_has(query: str, text: str, keywo
         ("yes", "yes"),
         ("its subject fits</think>\nno", "no"),
         ("yes, I think</think>no", "no"),
+        ("yes</think>no", None),
+        ("no</think>\n\nyes", None),
+        ("yes</think>", "yes"),
+        ("yes\n</think>\n</think> ", "yes"),
+        ("</think>\n\nno", "no"),
+        ("<think>yes</think>", None),
+        ("yes\0", None),
         ("<think>yes</think>no", "no"),
         ("<think>yes", None),
         ("<think>" + "</think>" * 10_000, None),

@@ -1,9 +1,8 @@
-"""What can be evidence, and what is blank."""
+"""What can be evidence."""
 
 import pytest
 
 from prism_cli.domain.evidence_text import tells_of
-from prism_cli.domain.words import is_blank
 
 BRIDGES = "The Pont Neuf (1607) is the oldest of Paris's 37 bridges. Is it open? Yes; not closed."
 
@@ -44,20 +43,3 @@ def test_answers_refusals_and_other_subjects_are_no_evidence(evidence: str) -> N
         f"{BRIDGES} 没有。是的。いいえ。 A query: not relevant, none; null. - ... The document."
     )
     assert not tells_of(evidence, document)
-
-
-@pytest.mark.parametrize(
-    ("text", "blank"),
-    [
-        ("", True),
-        (" \t\r\n\u00a0\u3000\u2028", True),
-        ("\u200b\u200d\ufeff\u2060\u00ad\x00\u3164\u2800\ufe0f", True),
-        (".", False),
-        (" a ", False),
-        ("\u200b文", False),
-        ("👍", False),
-        ("\u0301", False),
-    ],
-)
-def test_blank_is_what_cannot_be_seen(text: str, blank: bool) -> None:
-    assert is_blank(text) is blank

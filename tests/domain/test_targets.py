@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.targets import ParsedText, parse_text, plain_text, render_target
 from prism_cli.errors import RowError
+from prism_cli.rows.texts import stripped
 
 TEXTS = st.lists(
     st.sampled_from(["<", ">", "/", "contribution", "evidence", "Löwe", "世界", "&lt;", "<b>"])
@@ -37,7 +38,7 @@ def test_only_own_tags_and_outer_space_are_taken_from_a_text(text: str) -> None:
     if not any(
         f"<{slash}{tag}>" in text for slash in ("", "/") for tag in ("contribution", "evidence")
     ):
-        assert plain_text(text) == text.strip()
+        assert plain_text(text) == stripped(text)
 
 
 @pytest.mark.parametrize(

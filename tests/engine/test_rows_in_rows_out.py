@@ -75,6 +75,13 @@ BROKEN = {
     ),
     "no query": (b'{"document": "b"}\n', "query", "no such field"),
     "blank query": (b'{"query": " ", "document": "b"}\n', "query", "blank"),
+    "unseen query": (b'{"query": "\\u200b", "document": "b"}\n', "query", "blank"),
+    "NUL in a title": (
+        b'{"query": "a", "document": "b", "title": "c\\u0000"}\n',
+        "title",
+        "a NUL character at offset 1",
+    ),
+    "half a character": (b'{"query": "\\ud800", "document": "b"}\n', "", "surrogate"),
     "array": (b"[1, 2]\n", "", "expected a JSON object, found array"),
     "two objects": (b'{"query": "a", "document": "b"} {}\n', "", "not JSON"),
     "nested beyond writing": (

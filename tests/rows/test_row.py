@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 
 from prism_cli.errors import RowError
+from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.row import (
     check_pair,
     doc_id,
@@ -24,6 +25,8 @@ def test_absent_ids_come_from_the_texts() -> None:
     assert doc_id(row | {"title": "t"}) == sha256(b"t d").hexdigest()[:16]
     assert document_text(row | {"title": "t"}) == "t d"
     assert document_text(row | {"title": ""}) == "d"
+    assert doc_id(row | {"title": "\u200b"}) == doc_id(row)
+    assert query_id(row | {"original_query": " \u2060"}) == sha256(b"now").hexdigest()[:16]
     assert (query_id(make_pair(3)), doc_id(make_pair(3))) == ("q3", "d3")
 
 
@@ -32,6 +35,8 @@ def test_absent_ids_come_from_the_texts() -> None:
     [
         ({"query": None}, "query"),
         ({"query": " \n"}, "query"),
+        ({"query": "\u200b\u3164"}, "query"),
+        ({"query": "\x01\x00"}, "query"),
         ({"query": ["a"]}, "query"),
         ({"document": None}, "document"),
         ({"document": 3}, "document"),
@@ -48,6 +53,34 @@ def test_a_pair_that_breaks_the_contract_is_named_by_field(
         check_pair(make_pair(**changed))
     assert caught.value.field == field
     assert caught.value.reason.startswith("expected ")
+
+
+@pytest.mark.parametrize(
+    "field", ["query", "document", "title", "query_id", "doc_id", "original_query"]
+)
+def test_a_text_with_nul_is_named_by_field(field: str) -> None:
+    with pytest.raises(RowError, match=f"{field}: a NUL character at offset 1"):
+        check_pair(make_pair(**{field: "a\0b"}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"query": "\u2060"}, "query: expected text, found a blank string"),
+        ({"query": "a\0"}, "query: a NUL character at offset 1"),
+        ({"query_id": "\0"}, "query_id: a NUL"),
+        ({"original_query": "\0"}, "original_query: a NUL"),
+        ({"documents": ["a", "\0"]}, r"documents\[1\]: a NUL character at offset 0"),
+        ({"documents": [{"text": "a\0"}]}, r"documents\[0\]\.text: a NUL character at offset 1"),
+        ({"documents": ["a", {"text": "a", "title": "\0"}]}, r"documents\[1\]\.title: a NUL"),
+        ({"documents": [{"text": "a", "doc_id": "\0"}]}, r"documents\[0\]\.doc_id: a NUL"),
+    ],
+)
+def test_texts_of_a_query_with_documents_are_named_by_path(
+    changed: dict[str, object], told: str
+) -> None:
+    with pytest.raises(RowError, match=told):
+        check_rerank_row({"query": "q", "documents": ["a"]} | changed)
 
 
 def test_optional_texts_may_be_null_and_a_document_empty() -> None:

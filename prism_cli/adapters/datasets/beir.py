@@ -17,6 +17,7 @@ from prism_cli.files.text import text_lines
 from prism_cli.rows.decode import decode_row, row_bytes
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
+from prism_cli.rows.texts import titled
 
 SWAPPED = (
     "the ids are others, or its columns are swapped (expected query, document, grade, or TREC's "
@@ -89,7 +90,7 @@ class BeirSet:
     def texts(self) -> Iterator[tuple[str, str]]:
         """(doc_id, title + " " + text where there is a title) of every document, as `corpus`."""
         for one in self.corpus():
-            yield one.doc_id, f"{one.title} {one.text}" if one.title else one.text
+            yield one.doc_id, titled(one.title, one.text)
 
     def passages(self) -> Iterator[tuple[str, str, str]]:
         """(doc_id, title, text) of every document, as `corpus`."""

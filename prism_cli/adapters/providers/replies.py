@@ -39,6 +39,13 @@ _ROUNDING = 1e-6
 _MOST = 1e12
 """Of a count that can be one; sqlite's integers end somewhere, too."""
 
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+    rb"|\\.",
+    re.DOTALL,
+)
+"""In JSON: a surrogate pair (12 bytes), half of one (6), or another escape's first two bytes."""
+
 
 class AgainError(ProviderError):
     """A call failed for now.
@@ -71,6 +78,19 @@ class NoSuchModelError(PrerequisiteError):
     """The provider does not know this model, or not so; its others may do."""
 
 
+def _loaded(content: bytes) -> Any:
+    """The JSON of a body; an escaped half of a surrogate pair in it is read as U+FFFD.
+
+    Raises:
+        orjson.JSONDecodeError: no JSON.
+    """
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        escapes = _ESCAPE.sub(lambda found: rb"\ufffd" if len(found[0]) == 6 else found[0], content)
+        return orjson.loads(escapes)
+
+
 def json_of(response: httpx2.Response) -> Any:
     """The JSON of a good reply; the body has been read.
 
@@ -84,7 +104,7 @@ def json_of(response: httpx2.Response) -> Any:
     status = response.status_code
     if 200 <= status < 300:
         try:
-            found = orjson.loads(response.content)
+            found = _loaded(response.content)
         except orjson.JSONDecodeError:
             raise AgainError(
                 f"{status} with something that is no JSON: {_plain(response.text)!r}", billed=True

@@ -21,6 +21,7 @@ from prism_cli.domain.trec import (
 from prism_cli.errors import MissingDataError, RowError, UsageError
 from prism_cli.files.text import text_lines
 from prism_cli.rows.row import Dropped, Row
+from prism_cli.rows.texts import is_blank
 from prism_cli.shards.spill import Spill
 
 _HEADER = "a header line"
@@ -172,7 +173,7 @@ def _tabbed(path: Path) -> Iterator[tuple[str, str]]:
         name, tab, text = line.partition("\t")
         if not line.strip():
             continue
-        if not tab or not name.strip() or not text.strip():
+        if not tab or not name.strip() or is_blank(text):
             raise MissingDataError(f"{path}:{number}: expected id, tab, query, found {line[:60]!r}")
         try:
             check_trec_id("id", name.strip())

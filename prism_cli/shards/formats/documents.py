@@ -11,6 +11,7 @@ from prism_cli.files.compressed import has_utf8_name
 from prism_cli.files.lines import max_line_bytes, too_long
 from prism_cli.rows.decode import Unreadable, not_utf8
 from prism_cli.rows.row import RowRef
+from prism_cli.rows.texts import is_blank
 
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
 EMPTY = "empty document"
@@ -90,7 +91,7 @@ def _read(file: Path) -> tuple[str, str]:
     """
     kind = file.suffix.lower()
     title, text = _read_pdf(file) if kind == ".pdf" else ("", _read_text(file))
-    if not text.strip():
+    if is_blank(text):
         if kind == ".pdf":
             raise RowError("", "holds no text (a scan?)")
         raise SkippedRowError("", EMPTY)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prism_cli.commands.field_names import check_inputs
+from prism_cli.reporting.visible import spelled
 
 if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
@@ -73,7 +74,9 @@ def collect_candidates(
     texts = Corpus(documents, of_documents)
     first_stage = wiring.first_stage(config.first_stage, texts.texts, name, common.output)
     count = config.candidates or CANDIDATES
-    source = CandidateQueries(texts, questions, fields, first_stage, count, config.source or name)
+    source = CandidateQueries(
+        texts, questions, fields, first_stage, count, config.source or name, _warn
+    )
     run_row_stage(
         CollectStage(wiring.shape_reader("cohere"), config.source),
         [source],
@@ -81,6 +84,10 @@ def collect_candidates(
         config,
         dependencies=[one.path for one in (*documents, *questions)],
     )
+
+
+def _warn(line: str) -> None:
+    print(spelled(f"prism: warning: {line}"), file=sys.stderr, flush=True)
 
 
 def _shards(given: str, part: str) -> "list[Shard]":

@@ -249,6 +249,10 @@ def _ground(metrics: Metrics) -> Section:
         if unknown := figures.get("judged_unknown_queries"):
             told = f"{dataset}: {unknown:,} judged queries are not among its queries"
             parts.append(Note(f"{told}; they are not measured.", warning=True))
+        for kind in ("queries", "documents"):
+            if unknown := figures.get(f"run_unknown_{kind}"):
+                told = f"{dataset}: {unknown:,} {kind} of the run are not among its {kind}"
+                parts.append(Note(f"{told}.", warning=True))
         if origin := figures.get("fetched_from"):
             parts.append(Note(f"{dataset}: fetched from {origin}."))
     named = {

@@ -4,12 +4,13 @@ A corpus is rows of {doc_id, title, document}, BEIR's {_id, title, text}, or a f
 questions are rows of {query_id, query}, BEIR's {_id, text}, or lines of text.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 
 import orjson
 
+from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids
 from prism_cli.errors import MissingDataError, RowError, SkippedRowError
 from prism_cli.files.compressed import plain_name
 from prism_cli.ports import FirstStage
@@ -87,6 +88,7 @@ class CandidateQueries:
         first_stage: ranks the documents of `corpus`.
         count: documents a question.
         source: written as `source`.
+        tell: takes a line for people.
     """
 
     def __init__(
@@ -97,7 +99,9 @@ class CandidateQueries:
         first_stage: FirstStage,
         count: int,
         source: str,
+        tell: Callable[[str], None] = lambda line: None,
     ) -> None:
+        self._tell = tell
         self._corpus, self._shards = corpus, queries
         self._fields = {one: fields[one] for one in fields if one not in DOCUMENT_FIELDS}
         self._all_fields = dict(fields)
@@ -122,6 +126,14 @@ class CandidateQueries:
             told = f"; the first: {_first_told(refused)}" if refused else ""
             raise MissingDataError(f"{self._shards[0].name}: holds no questions{told}")
         asked = [(row["query_id"], row["query"]) for row in rows]
+        check_listed_ids(
+            self._first_stage,
+            self.name,
+            lambda: asked,
+            self._corpus.texts,
+            self._tell,
+            LEFT_OUT,
+        )
         for row, hits in zip(rows, self._first_stage.search(asked, self._count), strict=True):
             documents = [
                 document | {"source_rank": rank, "source_score": score}

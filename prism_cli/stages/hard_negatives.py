@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_told
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
 from prism_cli.shards.spill import Spill
@@ -25,6 +26,9 @@ class JudgedCorpus(Protocol):
 
     def passages(self) -> Iterator[Passage]:
         """The whole corpus."""
+
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """All (query_id, query), whatever the split."""
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """(query_id, query) in file order."""
@@ -88,6 +92,15 @@ class MinedQueries:
         self._check_ids([query_id for query_id, _ in queries], qrels, corpus)
         most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
         depth = mining.to_rank + most + 1 if mining.negatives else 0
+        if depth:
+            check_listed_ids(
+                self._first_stage,
+                self.name,
+                lambda: self._data.queries(),
+                corpus.ids,
+                self._tell,
+                LEFT_OUT,
+            )
         found: Iterator[list[tuple[str, float]]] = (
             self._first_stage.search(queries, depth) if depth else iter([[]] * len(queries))
         )
@@ -135,10 +148,7 @@ class MinedQueries:
         unknown = sorted(qrels.keys() - set(queries))
         for ids, kind in ((unknown, "queries have no text"), (missing, "documents have no text")):
             if ids:
-                self._tell(
-                    f"{self.name}: {len(ids)} judged {kind}, such as {', '.join(ids[:3])}; they "
-                    "are left out"
-                )
+                self._tell(unknown_told(self.name, f"judged {kind}", ids, "they are left out"))
 
     def _hard(self, query_id: str, ranking: list[str]) -> list[str]:
         mining = self._mining
@@ -175,6 +185,10 @@ class _Corpus:
             0
         ]
         return found
+
+    def ids(self) -> Iterator[tuple[str]]:
+        """All doc_ids, one a row."""
+        yield from self._spill.rows("SELECT doc_id FROM spill")
 
     def known(self, doc_ids: Iterable[str]) -> set[str]:
         """Those that the corpus holds."""

@@ -219,3 +219,24 @@ def test_a_csv_data_set_keeps_its_texts() -> None:
         {"query_id": "0012", "query": "NA", "doc_id": "null", "title": "None", "document": "1e5",
          "source_label": "1"}
     ]  # fmt: skip
+
+
+def test_a_run_as_first_stage_is_held_against_questions_and_corpus(docs: Path) -> None:
+    Path("q.tsv").write_text("q1\trefunds\nq2\twarranty\n")
+    words = ("collect", "--corpus", docs, "--queries", "q.tsv", "--first-stage")
+    Path("run.txt").write_text(
+        "q1 Q0 refund.md 1 2 x\nq1 Q0 gone.md 2 1 x\nq7 Q0 refund.md 1 1 x\n"
+    )
+    done = prism(*words, "run.txt", "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert [row["doc_id"] for row in rows("out.jsonl")] == ["refund.md"]
+    told = " ".join(done.stderr.split())
+    assert "1 of the 2 queries of run.txt are not among its queries, such as run.txt:3" in told
+    assert "1 of the 2 documents of run.txt are not among its documents, such as run.txt:2" in told
+    Path("alien.txt").write_text("q1 Q0 other.md 1 2 x\n")
+    done = prism(*words, "alien.txt", "-o", "alien.jsonl")
+    assert done.returncode == 3
+    assert "alien.txt:1: 'other.md'; is it a run over another corpus?" in " ".join(
+        done.stderr.split()
+    )
+    assert not Path("alien.jsonl").exists()

@@ -1,6 +1,6 @@
 """A TREC run file as first stage: candidates that another system found."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from hashlib import file_digest
 from pathlib import Path
 
@@ -59,18 +59,38 @@ class TrecRunFirstStage:
         for query_id, _ in queries:
             yield ranked(list(run.get(query_id, {}).items()))[:top_k]
 
+    def listed(self, queries: Container[str]) -> tuple[dict[str, int], dict[str, int]]:
+        """All query ids, and the document ids of `queries`, each with the line that has it first.
+
+        Raises:
+            MissingDataError: a bad line.
+        """
+        seen: dict[str, int] = {}
+        documents: dict[str, int] = {}
+        for number, query_id, doc_id, _ in self._lines():
+            seen.setdefault(query_id, number)
+            if query_id in queries:
+                documents.setdefault(doc_id, number)
+        return seen, documents
+
     def _read(self, wanted: set[str]) -> dict[str, dict[str, float]]:
         run: dict[str, dict[str, float]] = {}
+        for number, query_id, doc_id, score in self._lines():
+            if query_id in wanted:
+                hits = run.setdefault(query_id, {})
+                if doc_id in hits:
+                    raise MissingDataError(
+                        f"{self.path}:{number}: {doc_id!r} stands twice for query {query_id!r}"
+                    )
+                hits[doc_id] = score
+        return run
+
+    def _lines(self) -> Iterator[tuple[int, str, str, float]]:
+        """(number, query_id, doc_id, score) of each line that is not blank."""
         for number, line in enumerate(text_lines(self.path), 1):
             if not line.strip():
                 continue
             try:
-                query_id, doc_id, score = parse_run_line(line)
-                if query_id in wanted:
-                    hits = run.setdefault(query_id, {})
-                    if doc_id in hits:
-                        raise RowError("", f"{doc_id!r} stands twice for query {query_id!r}")
-                    hits[doc_id] = score
+                yield (number, *parse_run_line(line))
             except RowError as error:
                 raise MissingDataError(f"{self.path}:{number}: {error}") from None
-        return run

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY, default_measures
+from prism_cli.domain.unknown_ids import check_listed_ids, unknown_told
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
@@ -222,16 +223,19 @@ class _Evaluation:
         judged = Judged(data, queries, qrels)
         unknown = data.unknown_queries(options.split)
         if unknown:
-            options.tell(
-                f"{data.name}: {len(unknown)} judged queries are not among its queries, such as "
-                f"{', '.join(unknown[:3])}; they are not measured"
-            )
+            what = "judged queries are not among its queries"
+            options.tell(unknown_told(data.name, what, unknown, "they are not measured"))
         missing = data.missing_documents(options.split)
         if missing:
-            options.tell(
-                f"{data.name}: {len(missing)} judged documents are not in its corpus, such as "
-                f"{', '.join(missing[:3])}; they count as never found"
-            )
+            what = "judged documents are not in its corpus"
+            options.tell(unknown_told(data.name, what, missing, "they count as never found"))
+        listed = check_listed_ids(
+            one.first_stage,
+            data.name,
+            data.queries,
+            data.texts,
+            lambda line: options.tell(f"prism: warning: {line}"),
+        )
         making = run_fingerprint(
             self._digests_of(data),
             [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
@@ -240,12 +244,14 @@ class _Evaluation:
         candidates, note = self._rankings.of_first_stage(one, judged, making)
         made_by = one.first_stage.fingerprint
         self._measure(measured, judged, one.first_stage.spec, made_by, candidates, note)
+        empty = [query_id for query_id in judged.ids if not candidates.get(query_id)]
+        if listed and empty:
+            what = f"of {len(queries)} queries have no candidates in the run"
+            options.tell(unknown_told(data.name, what, empty, "they count 0"))
         figures = {
             "split": options.split,
             "queries": len(queries),
-            "queries_without_candidates": sum(
-                not candidates.get(query_id) for query_id in judged.ids
-            ),
+            "queries_without_candidates": len(empty),
             "candidates": sum(map(len, candidates.values())),
             "judged_relevant": sum(
                 grade > 0 for query_id in judged.ids for grade in qrels[query_id].values()
@@ -253,6 +259,7 @@ class _Evaluation:
             "judged_missing": len(missing),
             "judged_unknown_queries": len(unknown),
             "first_stage": made_by,
+            **listed,
         }
         if data.origin:
             figures["fetched_from"] = data.origin

@@ -111,7 +111,7 @@ class Rankings:
         if kept is None:
             raise StorageError(f"{self._store.path(name, candidates[0])}: was written, and is gone")
         run, _ = kept
-        texts = candidate_texts(judged.data.texts(), run, name)
+        texts = candidate_texts(judged.data.texts(), run)
         pairs = sum(map(len, run.values()))
         with self._progress(f"{name}: {model}", pairs) as progress:
             made = rerank_candidates(ask, judged.queries, run, texts, self._answerer, progress)

@@ -26,6 +26,9 @@ class RankingSet(Protocol):
     def texts(self) -> Iterator[tuple[str, str]]:
         """(doc_id, text as the model reads it) of the whole corpus."""
 
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """All (query_id, query), whatever the split."""
+
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """(query_id, query) in file order."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.questions import answer
-from prism_cli.errors import MissingDataError, ProviderError, RowError
+from prism_cli.errors import ProviderError, RowError
 from prism_cli.evaluation.ranking.runs import Run
 from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.spill import Spill
@@ -38,10 +38,11 @@ class Texts:
 
         self._spill.fill("INSERT OR IGNORE INTO spill VALUES (?, ?)", found())
 
-    def __getitem__(self, doc_id: str) -> str:
+    def find(self, doc_id: str) -> str | None:
+        """The text; None where the corpus does not hold the document."""
         for (text,) in self._spill.rows("SELECT text FROM spill WHERE doc_id = ?", (doc_id,)):
             return str(text)
-        raise KeyError(doc_id)
+        return None
 
 
 @dataclass
@@ -53,20 +54,10 @@ class Reranked:
     unscored: int = 0
 
 
-def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run, name: str) -> Texts:
-    """The texts of all candidates, in one pass over the corpus.
-
-    Raises:
-        MissingDataError: a candidate that the corpus does not hold.
-    """
-    wanted = {doc_id for hits in candidates.values() for doc_id, _ in hits}
+def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run) -> Texts:
+    """The texts of all candidates, in one pass over the corpus."""
     texts = Texts()
-    texts.fill(documents, wanted)
-    if wanted:
-        raise MissingDataError(
-            f"{name}: the first stage names {len(wanted)} documents that the corpus does not hold, "
-            f"such as {min(wanted)!r}; is it a run over another corpus?"
-        )
+    texts.fill(documents, {doc_id for hits in candidates.values() for doc_id, _ in hits})
     return texts
 
 
@@ -80,8 +71,8 @@ def rerank_candidates(
 ) -> Reranked:
     """Each query's candidates by falling logit, the greater document id first where they are equal.
 
-    A candidate that cannot be scored (a blank document, a query longer than the model takes) keeps
-    its place of the first stage behind all scored ones.
+    A candidate that cannot be scored (a blank document, one that the corpus does not hold, a query
+    longer than the model takes) keeps its place of the first stage behind all scored ones.
 
     Raises:
         ProviderError: replies are missing for now; those that came are kept.
@@ -95,7 +86,8 @@ def rerank_candidates(
         asked: dict[str, list[tuple[str, Request | None]]] = {}
         for query_id, query in window:
             asked[query_id] = [
-                (doc_id, _request(ask, query, texts[doc_id])) for doc_id, _ in candidates[query_id]
+                (doc_id, _request(ask, query, texts.find(doc_id)))
+                for doc_id, _ in candidates[query_id]
             ]
         replies = answer(
             answerer,
@@ -170,7 +162,9 @@ class _WatchedBatches:
         return replies
 
 
-def _request(ask: Ask, query: str, document: str) -> Request | None:
+def _request(ask: Ask, query: str, document: str | None) -> Request | None:
+    if document is None:
+        return None
     try:
         return ask(query, document)
     except RowError:

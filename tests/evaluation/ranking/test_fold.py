@@ -441,13 +441,36 @@ def test_run_file_as_first_stage_counts_missing_queries_as_zero(tmp_path: Path) 
     assert content["datasets"]["squad-mini"]["queries_without_candidates"] == 63
 
 
-def test_run_over_another_corpus_is_refused_where_texts_are_needed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("models", [[], [Overlap()]], ids=["alone", "with a model"])
+def test_run_over_another_corpus_is_refused(tmp_path: Path, models: list[Overlap]) -> None:
     data = BeirSet(MINI)
     (query_id, _), *_ = data.judged_queries("test")
     path = tmp_path / "alien.trec"
     path.write_text(f"{query_id} Q0 alien 1 1.0 x\n")
     with pytest.raises(MissingDataError, match="'alien'; is it a run over another corpus"):
-        run(model(Overlap()), sets=[EvalSet(data, TrecRunFirstStage(path))])
+        run(*map(model, models), sets=[EvalSet(data, TrecRunFirstStage(path))])
+
+
+def test_ids_of_a_run_that_the_set_does_not_hold_are_told_and_counted(tmp_path: Path) -> None:
+    data = BeirSet(MINI)
+    (query_id, _), *_ = data.judged_queries("test")
+    (right,) = data.qrels("test")[query_id]
+    path = tmp_path / "mine.trec"
+    path.write_text(
+        f"{query_id} Q0 alien 1 2.0 x\n{query_id} Q0 {right} 2 1.0 x\nnobody Q0 {right} 1 1 x\n"
+    )
+    told: list[str] = []
+    summary = run(model(Overlap()), sets=[EvalSet(data, TrecRunFirstStage(path))], tell=told.append)
+    figures = summary.metrics["datasets"]["squad-mini"]
+    assert (figures["run_unknown_queries"], figures["run_unknown_documents"]) == (1, 1)
+    assert [line for line in told if f"{path}:3: 'nobody'" in line]
+    assert [line for line in told if f"{path}:1: 'alien'" in line]
+    assert summary.metrics["runs"]["squad-mini"]["overlap"]["unscored"] == 1
+    scores = summary.metrics["ranking"]["squad-mini"]
+    assert scores["mine"]["RR@10"] == pytest.approx(1 / 2 / 64)
+    assert scores["overlap"]["RR@10"] == pytest.approx(1 / 64)
+    report = Path("out/report.html").read_text()
+    assert "1 documents of the run are not among its documents" in report
 
 
 def test_a_run_file_named_as_a_model_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Ids of a run that a data set does not hold, with file and line."""
+
+from pathlib import Path
+
+import pytest
+
+from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+from prism_cli.domain.unknown_ids import check_listed_ids, unknown_told
+from prism_cli.errors import MissingDataError
+
+QUERIES, DOCUMENTS = [("q1", "one"), ("q2", "two")], [("a",), ("b",), ("c",)]
+
+
+def checked(*lines: str) -> tuple[dict[str, int], list[str]]:
+    told: list[str] = []
+    path = Path("mine.trec")
+    path.write_text("".join(f"{line} t\n" for line in lines))
+    stage = TrecRunFirstStage(path)
+    return check_listed_ids(stage, "set", lambda: QUERIES, lambda: DOCUMENTS, told.append), told
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_that_fits_is_told_nothing_of() -> None:
+    found = checked("q1 Q0 a 1 2", "q2 Q0 b 1 1")
+    assert found == ({"run_unknown_queries": 0, "run_unknown_documents": 0}, [])
+
+
+def test_unknown_ids_are_counted_and_the_first_three_named_by_line() -> None:
+    lines = [f"x{number} Q0 a 1 1" for number in range(4)]
+    figures, told = checked("q1 Q0 a 1 2", *lines, "q1 Q0 zz 2 1", "x9 Q0 elsewhere 1 1")
+    assert figures == {"run_unknown_queries": 5, "run_unknown_documents": 1}
+    queries, documents = told
+    assert queries == (
+        "set: 5 of the 6 queries of mine.trec are not among its queries, such as mine.trec:2: "
+        "'x0', mine.trec:3: 'x1', mine.trec:4: 'x2'; they are not measured"
+    )
+    assert "1 of the 2 documents of mine.trec" in documents
+    assert "mine.trec:6: 'zz'" in documents
+
+
+def test_a_run_of_another_set_is_refused() -> None:
+    with pytest.raises(MissingDataError, match=r"none of the 1 queries .* mine\.trec:1: 'x1'"):
+        checked("x1 Q0 a 1 1")
+    with pytest.raises(MissingDataError, match=r"none of the 2 documents .* mine\.trec:1: 'x'"):
+        checked("q1 Q0 x 1 1", "q2 Q0 y 1 1", "x9 Q0 a 1 1")
+
+
+def test_nothing_is_checked_of_an_index() -> None:
+    index = Bm25FirstStage(lambda: iter(()))
+    assert check_listed_ids(index, "set", lambda: QUERIES, list, print) == {}
+
+
+def test_judgements_are_told_by_number_and_the_first_three() -> None:
+    assert unknown_told("set", "judged queries", ["a", "b", "c", "d"], "left out") == (
+        "set: 4 judged queries, such as a, b, c; left out"
+    )

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,6 +21,9 @@ from prism_cli.configs.toml import parse_toml, unfit
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
@@ -91,8 +94,8 @@ def load_config(
         config = cls.model_validate(merged)
     except ValidationError as error:
         problems += [
-            f"{_origin_of(origin, item['loc'])}: {_place(item['loc'])}: {item['msg']}, "
-            f"found {shown(item['input'])}"
+            f"{_origin_of(origin, item['loc'])}: {_place(item['loc'])}: {reason_of(item)}"
+            + ("" if _of_table(item) else f", found {shown(item['input'])}")
             for item in error.errors()
         ]
     if problems:
@@ -267,6 +270,17 @@ def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}?" if near else f"known {what}s: {', '.join(known)}"
     return f"unknown {what}; {hint}"
+
+
+def reason_of(item: "ErrorDetails") -> str:
+    """What pydantic found wrong, without its name for errors that our own checks raise."""
+    error = item.get("ctx", {}).get("error")
+    return str(error) if isinstance(error, ValueError) else item["msg"]
+
+
+def _of_table(item: "ErrorDetails") -> bool:
+    """Whether one of our checks refused a whole table: its reason says what was found."""
+    return item["type"] == "value_error" and isinstance(item["input"], dict)
 
 
 def shown(value: object) -> str:

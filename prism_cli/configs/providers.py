@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prism_cli.configs.base import Section
-from prism_cli.configs.load import merge_layer, nearest_name, read_toml, shown
+from prism_cli.configs.load import merge_layer, nearest_name, read_toml, reason_of, shown
 from prism_cli.configs.recipes import recipes_root
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -245,7 +245,7 @@ def _told(error: ValidationError, path: Path) -> list[str]:
             lines.append(f"{path}: {place}: {hint}")
         else:
             found = "" if _may_hold_a_key(item["loc"], item["input"]) else shown(item["input"])
-            lines.append(f"{path}: {place}: {item['msg']}{found and f', found {found}'}")
+            lines.append(f"{path}: {place}: {reason_of(item)}{found and f', found {found}'}")
     return lines
 
 

@@ -11,6 +11,7 @@ from math import isfinite
 
 from prism_cli.domain.grades import ImplausibleGradeError, check_grade
 from prism_cli.errors import RowError
+from prism_cli.rows.number import number_in
 
 _GRADE = re.compile(r"[+-]?[0-9]+")
 _HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
@@ -90,14 +91,10 @@ def parse_run_line(line: str) -> tuple[str, str, float]:
     if not (query_id.isprintable() and doc_id.isprintable()):  # most are, and this is fast
         check_trec_id("query_id", query_id)
         check_trec_id("doc_id", doc_id)
-    try:
-        if "_" in text or not text.isascii():  # Python's float takes 1_0 and digits of any script
-            raise ValueError
-        score = float(text)
-    except ValueError:
-        raise RowError("score", f"expected a number, found {text!r}") from None
-    if not isfinite(score):
-        raise RowError("score", f"expected a finite number, found {text!r}")
+    score = number_in(text)
+    if score is None or not isfinite(score):
+        told = f"expected a number, found {text[:60]!r} (finite, in ASCII digits)"
+        raise RowError("score", told)
     return query_id, doc_id, score
 
 

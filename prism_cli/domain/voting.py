@@ -5,17 +5,16 @@ leave it undecided.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
 from prism_cli.domain.grades import check_grade
+from prism_cli.rows.number import number_in
 
 Vote = Literal["yes", "no"]
 
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 _WORDS: dict[str, Vote] = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 
 
@@ -172,6 +171,7 @@ def _vote_of_text(label: str, grade: float) -> Vote | None:
         return None
     if text in _WORDS:
         return _WORDS[text]
-    if _NUMBER.fullmatch(text):
-        return label_vote(float(text), grade)
+    number = number_in(text)
+    if number is not None:
+        return label_vote(number, grade)
     raise ValueError("expected a grade, yes or no")

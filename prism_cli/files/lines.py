@@ -60,7 +60,8 @@ def max_line_bytes() -> int:
     if not given:
         return MAX_LINE_BYTES
     low, high = _BOUNDS
-    if len(given) > 10 or not given.isdecimal() or not low <= int(given) <= high:
+    digits = given.isascii() and given.isdecimal() and len(given) <= 10
+    if not digits or not low <= int(given) <= high:
         raise ConfigError(
             [f"{LIMIT_VARIABLE}: expected bytes from {low} to {high}, found {given[:40]!r}"]
         )

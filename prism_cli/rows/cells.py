@@ -8,6 +8,7 @@ import orjson
 
 from prism_cli.errors import RowError
 from prism_cli.rows.fields import BOOLEANS, INTEGERS, LISTS_OR_TEXTS, NUMBERS, OBJECTS_AND_LISTS
+from prism_cli.rows.number import number_in
 
 
 def cell_value(name: str, text: str) -> Any:
@@ -31,11 +32,8 @@ def _integer(name: str, text: str) -> int:
 
 
 def _number(name: str, text: str, expected: str = "a number") -> float:
-    try:
-        value = float(text) if "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = number_in(text)
+    if value is None or not math.isfinite(value):
         raise _wrong(name, expected, text)
     return value
 

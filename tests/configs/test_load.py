@@ -13,6 +13,7 @@ from pydantic import Field
 
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
+from prism_cli.configs.collect import CollectConfig
 from prism_cli.configs.load import key_paths, load_config, nearest_name
 from prism_cli.configs.providers import load_providers
 from prism_cli.configs.stages import STAGES, config_class
@@ -266,3 +267,12 @@ def test_a_recipe_may_hold_its_settings_in_a_table_of_the_stage(tmp_path: Path) 
     for text in ("[demo]\nepochs = 7\n[other]\n", "demo = 3\n", "[demo]\nepoch = 7\n"):
         with pytest.raises(ConfigError, match="unknown key"):
             load(write(tmp_path / "bad.toml", text))
+
+
+def test_a_check_over_several_settings_is_told_in_its_own_words() -> None:
+    Path("prism.toml").write_text("[collect]\nfrom_rank = 50\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(CollectConfig, "collect", sets=["to_rank=10"])
+    assert caught.value.problems == [
+        "settings: (all settings together): from_rank 50 lies behind to_rank 10"
+    ]

@@ -35,6 +35,7 @@ def test_reading_gives_back_what_was_written(
         ("q Q0 d 1 1_0 tag", "score: expected a number, found '1_0'"),
         ("q Q0 d 1 ١ tag", "score: expected a number, found '١'"),
         ("q Q0 d 1 nan tag", "finite"),
+        ("q Q0 d 1 1e999 tag", "finite"),
         ("q Q0 d 1 inf tag", "finite"),
     ],
 )

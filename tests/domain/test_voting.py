@@ -136,7 +136,7 @@ def test_label_as_a_vote(label: Any, grade: float, vote: str | None) -> None:
     assert label_vote(label, grade) == vote
 
 
-@pytest.mark.parametrize("label", ["maybe", "nan", "inf", "1e3x", "٣", [1], {}])
+@pytest.mark.parametrize("label", ["maybe", "nan", "inf", "1e3x", "٣", "１", "1_0", [1], {}])
 def test_label_that_says_nothing_is_an_error(label: Any) -> None:
     with pytest.raises(ValueError, match="expected a grade, yes or no"):
         label_vote(label)

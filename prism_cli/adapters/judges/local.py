@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from prism_cli.errors import UsageError
+from prism_cli.rows.number import number_in
 
 if TYPE_CHECKING:
     from prism_cli.domain.rubric import JudgeTask
@@ -36,11 +37,8 @@ def load_local_judge(spec: str, task: "JudgeTask", device: str = "auto") -> "Bat
 def _split(spec: str) -> tuple[str, float]:
     """Teacher and threshold of `st:PATH:THRESHOLD`."""
     teacher, _, tail = spec.rpartition(":")
-    try:
-        threshold = float(tail)
-    except ValueError:
-        return spec, DEFAULT_THRESHOLD
-    if teacher == "st":
+    threshold = number_in(tail)
+    if threshold is None or teacher == "st":
         return spec, DEFAULT_THRESHOLD
     if not 0 <= threshold < 1:
         raise UsageError(f"{spec}: expected a threshold from 0 to below 1, found {tail}")

@@ -13,6 +13,7 @@ import httpx2
 import orjson
 
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
+from prism_cli.rows.number import number_in
 
 _AGAIN = {408, 409, 424, 425, 429}
 _FINAL = {400, 413, 422}
@@ -185,10 +186,9 @@ def content_of(response: httpx2.Response) -> bytes:
 
 def _retry_after(headers: httpx2.Headers) -> float | None:
     text = headers.get("retry-after", "").strip()
-    try:
-        return max(0.0, float(text)) if text and float(text) < float("inf") else None
-    except ValueError:
-        pass
+    seconds = number_in(text)
+    if seconds is not None:
+        return max(0.0, seconds) if seconds < math.inf else None
     until, now = _moment(text), _moment(headers.get("date", ""))
     if until is None:
         return None

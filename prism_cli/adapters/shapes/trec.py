@@ -20,6 +20,7 @@ from prism_cli.domain.trec import (
 )
 from prism_cli.errors import MissingDataError, RowError, UsageError
 from prism_cli.files.text import text_lines
+from prism_cli.rows.number import digits_in
 from prism_cli.rows.row import Dropped, Row
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.spill import Spill
@@ -120,10 +121,11 @@ class RunReader(Reader):
         """
         line = _text(raw)
         query, document, score = parse_run_line(line)
-        rank = line.split()[3]
-        if not rank.isdecimal():
-            raise RowError("rank", f"expected a number, found {rank!r}")
-        return {"query_id": query, "doc_id": document, "rank": int(rank), "score": score}
+        text = line.split()[3]
+        rank = digits_in(text)
+        if rank is None:
+            raise RowError("rank", f"expected a number, found {text[:60]!r}")
+        return {"query_id": query, "doc_id": document, "rank": rank, "score": score}
 
     def read(self, row: Row) -> Row:
         """The pair row."""

@@ -13,6 +13,7 @@ from prism_cli.domain.trec import (
 )
 from prism_cli.errors import RowError, UsageError
 from prism_cli.rows.adjacent import MAX_GROUP_ROWS
+from prism_cli.rows.number import number_in
 from prism_cli.rows.order import best_first
 from prism_cli.rows.row import Row, doc_id, number_field, query_id
 from prism_cli.shards.spill import SeenTexts
@@ -140,8 +141,8 @@ class QrelsWriter(Writer):
         return f"{render_judgement(**row)}\n".encode()
 
     def _grade(self, row: Row) -> int | None:
-        label = str(row.get("source_label")).strip()
-        if not row.get("verdict") and label.lstrip("+-").isdecimal():
+        label = number_in(str(row.get("source_label")))
+        if not row.get("verdict") and label is not None and label.is_integer():
             return int(label)
         positive = self.positive(row)
         return None if positive is None else int(positive)

@@ -68,6 +68,7 @@ def test_judgement_becomes_a_labelled_pair(settings: ShapeSettings) -> None:
         (b"q1 Q0 d1 1 0.5", "expected query Q0 document rank score tag"),
         (b"q1 Q0 d1 1 high t", "score: expected a number"),
         (b"q1 Q0 d1 first 1 t", "rank: expected a number, found 'first'"),
+        ("q1 Q0 d1 ١ 1 t".encode(), "rank: expected a number, found '١'"),
         (b"q1 Q0 d\xff 1 1 t", "not UTF-8 at byte 7"),
         (b"q9 Q0 d1 1 1 t", "query_id: 'q9' is not in .*topics.tsv"),
         (b"q1 Q0 d9 1 1 t", "doc_id: 'd9' is not in .*corpus.jsonl"),
@@ -220,3 +221,16 @@ def test_row_that_is_no_line_of_a_run_is_told(row: Row, field: str) -> None:
 def test_tag_with_a_blank_is_refused() -> None:
     with pytest.raises(UsageError, match="has no blanks"):
         RunWriter(ShapeSettings(tag="my run"))
+
+
+@pytest.mark.parametrize(("label", "grade"), [("2", 2), ("+2", 2), (" 2.0 ", 2), ("0.5", 0)])
+def test_grade_of_a_label_is_its_whole_number(label: str, grade: int) -> None:
+    judgements = QrelsWriter(ShapeSettings())
+    (line,) = judgements.write([pair("a", source_label=label)])
+    assert line["grade"] == grade
+
+
+@pytest.mark.parametrize("label", ["--5", "٣"])
+def test_a_label_that_is_no_grade_is_told(label: str) -> None:
+    with pytest.raises(RowError, match="source_label"):
+        QrelsWriter(ShapeSettings()).check(pair("a", source_label=label))

@@ -1,5 +1,6 @@
 """`prism eval quality`: evidence measured against its document, and against people's marks."""
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,8 @@ def quality(
         return
     if not common.quiet:
         print_summary(summary, verbose=common.verbose)
+    if not summary.counts.done and any(map(_lacks_texts, summary.reject_examples)):
+        print(_what_first(inputs, common.fields, config.texts), file=sys.stderr)
     if not summary.unpublished:
         found = fold_quality(replace(options, overwrite=options.overwrite or bool(summary.outputs)))
         if common.json:
@@ -175,6 +178,30 @@ def quality(
         if not common.quiet:
             tell_report(found.path, finished_before=found.finished_before)
     leave_by(summary)
+
+
+def _lacks_texts(reason: str) -> bool:
+    from prism_cli.rows.written import NOTHING_WRITTEN
+
+    return reason.endswith(NOTHING_WRITTEN)
+
+
+def _what_first(inputs: list[str], fields: list[str], texts: str) -> str:
+    """The field that no row has, and the commands that make it and measure it."""
+    given = [*inputs, *(word for one in fields for word in ("--field", one))]
+    made = {
+        "rerank": ("predicted_verdict", "a model's verdicts and texts", "reranked.jsonl"),
+        "relabel": ("verdict", "labels by a panel of judges", "labelled.jsonl"),
+    }
+    wanted = {"predicted": ["rerank"], "labels": ["relabel"]}.get(texts, [*made])
+    lines = [
+        f"no row has {' or '.join(made[one][0] for one in wanted)}: nothing was measured. Next:"
+    ]
+    for name in wanted:
+        _, what, output = made[name]
+        first = shlex.join(["prism", name, *given, "-o", output])
+        lines.append(f"  {first} && prism eval quality {output}   # {what}")
+    return "\n".join(lines)
 
 
 def _gold(files: list[str]) -> "GoldRows | None":

@@ -10,6 +10,8 @@ from prism_cli.rows.texts import stripped, titled
 
 SOURCES = ("auto", "predicted", "labels")
 """Whose texts: auto takes the prediction where a row has one, else the label."""
+NOTHING_WRITTEN = "found no such field"
+"""Ends the reason of a row that has nothing to measure."""
 _FIELDS = {
     True: ("predicted_verdict", "predicted_contribution", "predicted_evidence"),
     False: ("verdict", "contribution", "evidence"),
@@ -117,5 +119,5 @@ def _refuse(name: str, source: str) -> None:
     }
     raise RowError(
         "predicted_verdict" if source == "auto" else name,
-        f"expected {wanted[source]}, found no such field",
+        f"expected {wanted[source]}, {NOTHING_WRITTEN}",
     )

@@ -197,3 +197,28 @@ def test_a_folder_with_another_evaluation_is_left_alone() -> None:
     assert "stage: was eval, is quality" in done.stderr
     assert Path("out/metrics.json").read_bytes() == before
     assert not Path("out/rows.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            [],
+            [
+                "no row has predicted_verdict or verdict",
+                "prism rerank in.jsonl -o reranked.jsonl && prism eval quality reranked.jsonl",
+                "prism relabel in.jsonl -o labelled.jsonl && prism eval quality labelled.jsonl",
+            ],
+        ),
+        (["--texts", "labels"], ["no row has verdict:", "prism relabel in.jsonl"]),
+        (["--texts", "predicted", "-q"], ["predicted_verdict:", "prism rerank in.jsonl"]),
+    ],
+)
+def test_rows_without_a_verdict_are_told_the_command_that_makes_it(
+    words: list[str], told: list[str]
+) -> None:
+    write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d"}])
+    done = prism("eval", "quality", "in.jsonl", *words, "-o", "out")
+    assert done.returncode == 4
+    assert all(one in " ".join(done.stderr.split()) for one in told), done.stderr
+    assert ("prism relabel" in done.stderr) == ("predicted" not in words)

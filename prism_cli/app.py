@@ -219,6 +219,7 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
         code = leave.exit_code
     except click.ClickException as error:
         code = error.exit_code
+        _name_dashed_file(error, words)
         if plain:
             _told(error.format_message(), code)
         else:
@@ -232,6 +233,13 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
     except Exception as error:
         code = _unexpected(error)
     return code
+
+
+def _name_dashed_file(error: click.ClickException, words: Sequence[str]) -> None:
+    """Where an option is unknown and a file has that name: tell how the file is given."""
+    dashed = next((one for one in words if one.startswith("-") and os.path.exists(one)), None)
+    if dashed and isinstance(error, click.exceptions.NoSuchOption):
+        error.message += f"; the file {dashed} is given as ./{dashed}"
 
 
 def _flushed(code: int) -> int:

@@ -4,6 +4,7 @@ PrismError
 ├── UsageError                 2   the command line does not make sense
 │   └── ConfigError            2   a recipe, prism.toml or --set is wrong; carries all problems
 │   ├── ChangedInputError      2   what made an existing output changed; carries the difference
+│   ├── UnfitNameError         2   a file's name that cannot stand in a manifest, or is too long
 │   └── ArgumentError          2   what a Python caller passed cannot be; also a ValueError
 ├── PrerequisiteError          3   something the machine or the user must provide first
 │   ├── MissingPackageError    3   an extra is not installed; carries the install line
@@ -70,6 +71,10 @@ class ChangedInputError(UsageError):
         self.reasons = list(reasons)
         self.redo = redo
         super().__init__(message)
+
+
+class UnfitNameError(UsageError):
+    """The name of an input or output cannot be worked with; the file is to be renamed."""
 
 
 class ArgumentError(UsageError, ValueError):

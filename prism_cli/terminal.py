@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TextIO
 
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.visible import in_line, spelled
 from prism_cli.wording import counted
 
 _PLAIN = {
@@ -77,7 +77,7 @@ class Log:
         if not self._quiet:
             from prism_cli import __version__
 
-            line = shlex.join(["prism", *map(_without_secrets, self._words)])
+            line = in_line(shlex.join(["prism", *map(_without_secrets, self._words)]))
             print(
                 f"started: {line} (version {__version__}, host {platform.node()}, "
                 f"process {os.getpid()})",

@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "files": {"files"},
     "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports"},
-    "engine": {"engine", "rows", "shards", "ports", "reporting.visible", "terminal"},
+    "engine": {
+        "engine", "files.names", "rows", "shards", "ports", "reporting.visible", "terminal",
+    },
     "stages": {
         "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.asking",
         "stages.text_groups", "stages.rerank", "stages.settled_pairs", "ranking", "reranker",

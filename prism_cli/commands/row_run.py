@@ -10,7 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.visible import in_line, spelled
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
@@ -62,7 +62,7 @@ def leave_by(summary: "RunSummary") -> None:
     from prism_cli.engine.report import rejects_lines
 
     for line in rejects_lines(summary):
-        print(spelled(f"prism: {line}"), file=sys.stderr)
+        print(in_line(f"prism: {line}"), file=sys.stderr)
     if summary.refused:
         print(spelled(f"prism: error: {summary.refused}"), file=sys.stderr)
     if summary.exit_code:

@@ -9,7 +9,7 @@ from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import ChangedInputError, RowError
+from prism_cli.errors import ChangedInputError, RowError, UnfitNameError
 from prism_cli.ports import BatchableBackend, CallBackend, Request, Terms, Usage
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
@@ -153,11 +153,14 @@ class _Before:
 def _unfinished(jobs: Sequence[Job], stage: RowStage, options: RunOptions) -> list[Job]:
     """What the run would work; of several outputs it leaves alone those that it refuses."""
     found: list[Job] = []
-    refused: ChangedInputError | None = None
+    refused: ChangedInputError | UnfitNameError | None = None
     for job in jobs:
         try:
+            job.check_names()
             if not _finished(job, stage, options):
                 found.append(job)
+        except UnfitNameError as error:
+            refused = error
         except ChangedInputError as error:
             if error.redo and options.if_changed == "redo":
                 found.append(job)

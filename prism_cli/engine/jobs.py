@@ -1,11 +1,14 @@
 """Which inputs make which outputs, and what the files are called."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prism_cli.errors import UsageError
+from prism_cli.errors import UnfitNameError, UsageError
+from prism_cli.files.names import shown_name
+from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import format_of, stem_of
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
@@ -17,10 +20,13 @@ from prism_cli.shards.reader import (
     find_shards,
 )
 from prism_cli.shards.state import state_directory
+from prism_cli.shards.writer import part_path
 
 Input = Shard | Source
 Line = tuple[str, int, bytes]
 """File as the user named it, line number from 1, bytes."""
+_NAME_BYTES = 255
+"""The longest name of a file that the usual file systems take."""
 STDOUT = Path("-")
 _STDIN_SHARD = "stdin.jsonl"
 
@@ -37,6 +43,15 @@ class Job:
     inputs: Sequence[Input]
     outputs: dict[str, Path] | None
     papers: Path
+
+    def check_names(self) -> None:
+        """Raise UnfitNameError where an input's name can stand in no manifest, or the output's is
+        so long that those of the files beside it would be too long."""
+        for one in self.inputs:
+            if isinstance(one, Shard):
+                one.check_name()
+        for path in (self.outputs or {}).values():
+            _check_length(path, self.papers)
 
     @property
     def manifest_path(self) -> Path:
@@ -105,10 +120,10 @@ def plan_jobs(
         return _checked([Job(found, outputs, home / f"{stage}.jsonl")])
     if output is None:
         return _checked(_each_beside(found, stage))
-    into = output.is_dir() or folder or len(found) > 1
-    if not into or (line_suffix(output) and not output.is_dir()):
+    there = os.path.isdir(output)  # False too where a name is too long; see `_check_length`
+    if not (there or folder or len(found) > 1) or (line_suffix(output) and not there):
         return _checked([Job(found, {"": output}, output)])
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not there:
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
     return _checked([_single(one, output / _shard_name(one)) for one in found])
 
@@ -121,7 +136,7 @@ def _shard_name(one: Input) -> str:
     if one.name == STDIN:
         return _STDIN_SHARD
     if isinstance(one, Shard) and one.format != "lines":
-        return f"{stem_of(one.path.resolve())}.jsonl"
+        return f"{stem_of(Path(shown_name(one.path.resolve())))}.jsonl"
     return Path(one.name).name
 
 
@@ -158,7 +173,7 @@ def _checked(jobs: list[Job]) -> list[Job]:
                     f"{path}: outputs are JSON lines (or a TREC file), not {path.suffix[1:]}; name "
                     "a file that ends in .jsonl"
                 )
-            if path.exists() and not path.is_file():
+            if os.path.exists(path) and not path.is_file():
                 raise UsageError(
                     f"{path}: not a regular file; name a file with -o, or - for standard output"
                 )
@@ -171,10 +186,22 @@ def _checked(jobs: list[Job]) -> list[Job]:
     return jobs
 
 
+def _check_length(output: Path, papers: Path) -> None:
+    beside = [papers.name + suffix for suffix in (*SIDE_FILES, MANIFEST_SUFFIX)]
+    longest = max(len(os.fsencode(part_path(Path(name), new_attempt()))) for name in beside)
+    size = len(os.fsencode(output.name))
+    if max(longest, size) > _NAME_BYTES:
+        raise UnfitNameError(
+            f"{output}: a name of {size} bytes, and those of the files beside it (manifest, "
+            f"rejects) are up to {longest - size} longer, where a file system takes {_NAME_BYTES}; "
+            "name a shorter output with -o"
+        )
+
+
 def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
     if not isinstance(one, Shard):
         raise UsageError(f"{one.name}: name the output with -o")
-    path = one.path.resolve() if one.path.is_dir() else one.path
+    path = one.path.resolve() if one.path.is_dir() else Path(shown_name(one.path))
     suffix = line_suffix(path)
     stem = path.name.removesuffix(suffix) if suffix else stem_of(path)
     if folder:

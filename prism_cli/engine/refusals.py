@@ -9,10 +9,11 @@ from prism_cli.errors import (
     MissingDataError,
     PrismError,
     RefusedOutputsError,
+    UnfitNameError,
     UsageError,
 )
 
-CONCERNS_ONE = (ChangedInputError, LockedError, MissingDataError)
+CONCERNS_ONE = (ChangedInputError, LockedError, MissingDataError, UnfitNameError)
 """Errors that are those of one output, and keep no other from being worked."""
 _CHANGED = (
     "made from other input or with other settings (--if-changed redo makes them again, with the "
@@ -26,6 +27,7 @@ _STRADDLING = (
     "ranked by themselves (put the rows of a query in one file; or name one file with -o, into "
     "which all are merged; or, where these are rankings of their own, run one file at a time)"
 )
+_UNFIT = "with names that cannot be used"
 _OTHER = "that could not be worked"
 _NAMES = 5
 """Outputs that are named of those with the same reason."""
@@ -63,6 +65,8 @@ class Refusals:
             kind, reasons = _LOCKED, []
         elif isinstance(error, MissingDataError):
             kind = _UNREADABLE
+        elif isinstance(error, UnfitNameError):
+            kind = _UNFIT
         self.found.append(Refusal(output, kind, tuple(reasons), error.exit_code))
 
     def add_straddling(self, output: str, queries: Sequence[str]) -> None:

@@ -128,6 +128,7 @@ class _Run:
         unfinished = []
         for job in jobs:
             with self._refusing(job):
+                job.check_names()
                 if not self.finished(job):
                     unfinished.append(job)
         if self.stage.ranks_queries and unfinished and len(self.jobs) > 1:

@@ -19,15 +19,6 @@ def is_compressed(path: Path) -> bool:
     return path.suffix.lower() in COMPRESSED
 
 
-def has_utf8_name(path: Path) -> bool:
-    """Return whether the path can stand in a row or manifest, which are UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def plain_name(path: Path) -> str:
     """Return the file's name in lower case, without the suffix of its compression."""
     name = path.name.lower()

@@ -33,6 +33,11 @@ def spelled(text: str, mark: Callable[[str], str] = "⟨{}⟩".format) -> str:
     return _HIDDEN.sub(codes, text.replace("\r\n", "\n"))
 
 
+def in_line(text: str) -> str:
+    """`text` spelled, line ends too: names of files may hold them."""
+    return spelled(text).replace("\n", "⟨U+000A⟩")
+
+
 def one_line(text: str, limit: int) -> str:
     """`text` spelled, on one line, cut to `limit` characters with an ellipsis."""
     line = " ".join(spelled(text[: 4 * limit]).split())

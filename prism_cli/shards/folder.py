@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from prism_cli.files.compressed import has_utf8_name, plain_name
+from prism_cli.files.compressed import plain_name
+from prism_cli.files.names import shown_name
 from prism_cli.shards.formats import ROW_SUFFIXES, format_of
 from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
 from prism_cli.shards.formats.documents import documents_in, is_document
@@ -14,7 +15,6 @@ from prism_cli.shards.manifest import MANIFEST_SUFFIX
 LINE_SUFFIXES = (".jsonl", ".ndjson")
 SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
 _NAMED = 3
-_NO_UTF8 = "name that is not UTF-8 (rename the file)"
 
 
 def line_suffix(path: Path) -> str:
@@ -27,7 +27,7 @@ def line_suffix(path: Path) -> str:
 def is_row_file(path: Path) -> bool:
     """Return whether the name is that of a file of rows, and of no side file of an output."""
     known = line_suffix(path) or format_of(path) not in ("lines", "documents")
-    return bool(known) and not _is_own(path) and has_utf8_name(path)
+    return bool(known) and not _is_own(path)
 
 
 def folder_inputs(folder: Path) -> list[Path]:
@@ -47,9 +47,6 @@ def folder_inputs(folder: Path) -> list[Path]:
             passed_over.setdefault(_kind(path), []).append(path.name)
     rows = [path for path in files if format_of(path) != "json"] or files
     if not rows and documents_in(folder):
-        unnamed = [one.name for one in sorted(folder.rglob("*")) if not has_utf8_name(one)]
-        if unnamed:
-            _tell(f"prism: {folder}: passed over: {_grouped({_NO_UTF8: unnamed})}")
         return [folder]
     if described := [path.name for path in files if path not in rows]:
         passed_over["JSON beside other files of rows"] = described
@@ -73,8 +70,6 @@ def _is_own(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
-    if not has_utf8_name(path):
-        return _NO_UTF8
     if path.is_dir():
         return "linked folder" if path.is_symlink() else "folder (name it to have it read)"
     if path.is_symlink() and not path.exists():
@@ -86,7 +81,7 @@ def _grouped(names: Mapping[str, Sequence[str]]) -> str:
     groups = []
     for kind, found in names.items():
         more = f", {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        named = ", ".join(found[:_NAMED]).encode(errors="backslashreplace").decode()
+        named = ", ".join(shown_name(Path(name)) for name in found[:_NAMED])
         groups.append(f"{kind}: {named}{more}")
     return "; ".join(groups)
 

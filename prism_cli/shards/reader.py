@@ -11,14 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from prism_cli.errors import ChangedInputError, MissingDataError, RowError, UsageError
+from prism_cli.errors import (
+    ChangedInputError,
+    MissingDataError,
+    RowError,
+    UnfitNameError,
+    UsageError,
+)
 from prism_cli.files.compressed import is_compressed
 from prism_cli.files.lines import byte_lines, reading
+from prism_cli.files.names import has_utf8_name, is_pattern, not_there, shown_name, split_pattern
 from prism_cli.rows.decode import decode_row, reason_told, row_bytes
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.folder import expected, folder_inputs, is_row_file
 from prism_cli.shards.formats import Format, format_of, numbered_lines
-from prism_cli.shards.formats.documents import is_document
+from prism_cli.shards.formats.documents import NO_UTF8, is_document
 from prism_cli.shards.measured import Measured, size_and_change
 
 STDIN = "-"
@@ -62,6 +69,14 @@ class Shard:
         """What its name stands for."""
         return "lines" if self.plain else format_of(self.path)
 
+    def check_name(self) -> None:
+        """Raise UnfitNameError where the name of a file of rows is not UTF-8.
+
+        Documents are set aside one by one.
+        """
+        if not has_utf8_name(self.path) and self.format != "documents":
+            raise UnfitNameError(f"{self.name}: {NO_UTF8}")
+
     @property
     def packed(self) -> bool:
         """Whether its bytes are compressed."""
@@ -77,10 +92,12 @@ class Shard:
             fields: as for `decode_row`, which columns of a table get their types from.
 
         Raises:
+            UnfitNameError: as for `check_name`.
             MissingDataError: the file is not of its format, or damaged.
             MissingPackageError: its format needs a library that is not installed.
             ChangedInputError: the file is no longer what `seen` measured.
         """
+        self.check_name()
         kind = self.format
         rows = numbered_lines(self.path, self.name, kind, fields or {})
         if rows is None:
@@ -105,9 +122,11 @@ class Shard:
             seen: stop at its bytes, so that a file which grows meanwhile is read as measured.
 
         Raises:
+            UnfitNameError: as for `check_name`.
             MissingDataError: see `byte_lines`.
             ChangedInputError: the file is no longer what `seen` measured.
         """
+        self.check_name()
         left = seen.bytes if seen and not self.packed else sys.maxsize
         keep_mark = self.strict and not self.plain
         for line in byte_lines(self.path, self.name, keep_mark=keep_mark):
@@ -149,22 +168,22 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
             raise UsageError("an input without a name (an unset variable?); nothing was read")
         if given == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
-        elif path.is_dir():
+        elif os.path.isdir(path):
             inside = folder_inputs(path)
             if not inside:
                 raise MissingDataError(f"{given}: a directory without shards; {expected()}")
-            shards += [Shard(one, given if one == path else str(one)) for one in inside]
-        elif path.exists():
-            shards.append(Shard(path, given, plain))
-        elif any(mark in given for mark in "*?["):
-            base = Path(path.anchor) if path.is_absolute() else Path()
-            matches = sorted(base.glob(str(path.relative_to(path.anchor))))
+            shards += [Shard(one, given if one == path else shown_name(one)) for one in inside]
+        elif os.path.exists(path):
+            shards.append(Shard(path, shown_name(path), plain))
+        elif is_pattern(given):
+            base, pattern = split_pattern(given)
+            matches = sorted(base.glob(pattern))
             files = [one for one in matches if is_row_file(one) or is_document(one)]
             if not files:
                 raise MissingDataError(f"{given}: no file matches this pattern; {expected()}")
-            shards += [Shard(file, str(file), plain) for file in files]
+            shards += [Shard(file, shown_name(file), plain) for file in files]
         else:
-            raise MissingDataError(f"{given}: no such file or directory")
+            raise MissingDataError(not_there(given))
     for shard in shards:
         if not (shard.path.is_file() or shard.path.is_dir()) or not os.access(shard.path, os.R_OK):
             raise MissingDataError(f"{shard.name}: not a file that can be read")

@@ -4,12 +4,13 @@ import gzip
 import os
 from pathlib import Path
 
-import orjson
 import pytest
 
-from prism_cli.errors import MissingDataError, UsageError
+from prism_cli.adapters.datasets.files import data_files
+from prism_cli.errors import MissingDataError, UnfitNameError, UsageError
+from prism_cli.rows.row import Rejected
 from prism_cli.shards.folder import line_suffix
-from prism_cli.shards.reader import find_shards
+from prism_cli.shards.reader import find_shards, read_rows
 
 ROW = b'{"query": "q", "document": "d"}\n'
 
@@ -92,19 +93,74 @@ def test_upper_case_suffix_is_unpacked(folder: Path) -> None:
     assert list(shard.lines()) == [ROW]
 
 
-def test_a_name_that_is_not_utf8_is_passed_over_and_told(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("pattern", ["", "/*.jsonl"])
+def test_a_name_that_is_not_utf8_is_found_and_refused_when_it_is_read(
+    folder: Path, pattern: str
 ) -> None:
     (folder / "ok.jsonl").write_bytes(ROW)
     Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.jsonl")).write_bytes(ROW)
-    assert names(folder) == ["ok.jsonl"]
-    assert "name that is not UTF-8 (rename the file): bad" in capsys.readouterr().err
-    (folder / "ok.jsonl").rename(folder / "ok.txt")
-    Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.jsonl")).unlink()
+    bad, good = find_shards([str(folder) + pattern])
+    assert list(good.lines()) == [ROW]
+    assert bad.name == str(folder / "bad\\xff.jsonl")
+    for read in (bad.lines, bad.numbered):
+        with pytest.raises(UnfitNameError, match=r"bad\\xff\.jsonl: its name is not UTF-8.*rename"):
+            list(read())
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.txt"])
+def test_a_document_whose_name_is_not_utf8_is_set_aside(folder: Path, pattern: str) -> None:
+    (folder / "ok.txt").write_bytes(b"text")
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_bytes(b"x")
-    (shard,) = find_shards([str(folder)])
-    assert [orjson.loads(raw)["doc_id"] for _, raw in shard.numbered()] == ["ok.txt"]
-    assert "caf" in capsys.readouterr().err
+    aside: list[Rejected] = []
+    rows = read_rows([str(folder) + pattern], on_reject=aside.append)
+    assert [row["doc_id"] for _, row in rows] == ["ok.txt"]
+    assert ["its name is not UTF-8" in one.reason for one in aside] == [True]
+
+
+@pytest.mark.parametrize("name", ["a[1].jsonl", "new\nline.jsonl", "-o.jsonl", "\x1b[31m.jsonl"])
+def test_odd_names_are_read_as_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (folder / name).write_bytes(ROW)
+    (folder / "a1.jsonl").write_bytes(b"{}")
+    monkeypatch.chdir(folder)
+    for given in (name, f"./{name}", str(folder / name)):
+        (shard,) = find_shards([given])
+        assert list(shard.lines()) == [ROW]
+    assert name in names(folder)
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_itself_in_patterns(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("d[1]", "d1"):
+        (folder / name).mkdir()
+        (folder / name / "a.jsonl").write_bytes(ROW)
+    monkeypatch.chdir(folder)
+    for given, found in (
+        ("d[1]/*.jsonl", ["d[1]/a.jsonl"]),
+        ("d[12]/*.jsonl", ["d1/a.jsonl"]),
+        ("*/*.jsonl", ["d1/a.jsonl", "d[1]/a.jsonl"]),
+        (f"{folder}/d[1]/?.jsonl", [f"{folder}/d[1]/a.jsonl"]),
+    ):
+        assert [one.name for one in find_shards([given])] == found
+        assert [str(path) for path in data_files(given, "train")] == found
+
+
+def test_a_path_that_is_not_there_is_told_with_what_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pairs.jsonl").write_bytes(ROW)
+    monkeypatch.chdir(folder)
+    for given, told in (
+        ("pairs.jsnol", "no such file or directory; did you mean pairs.jsonl?"),
+        ("dta/pairs.jsonl", "there is no directory dta"),
+        ("x" * 300, "no such file or directory"),
+        (f"{folder}/qqqq", "no such file or directory"),
+    ):
+        with pytest.raises(MissingDataError) as error:
+            find_shards([given])
+        assert str(error.value) == f"{given}: {told}" or told in str(error.value)
 
 
 def test_an_input_without_a_name_is_refused() -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from prism_cli.errors import MissingDataError
+from prism_cli.files.names import split_pattern
 
 KINDS = (
     (".parquet",),
@@ -34,7 +35,9 @@ def data_files(place: str, split: str) -> list[Path]:
     if path.is_file():
         return [path] if any(path.name.lower().endswith(kind) for kind in KINDS) else []
     if not path.is_dir():
-        found = sorted(Path(one) for one in glob.glob(place, recursive=True) if Path(one).is_file())
+        base, pattern = split_pattern(place)
+        names = glob.glob(pattern, root_dir=base, recursive=True)
+        found = sorted(path for path in (base / name for name in names) if path.is_file())
         if not found and glob.has_magic(place):
             raise MissingDataError(f"{place}: no file matches this pattern")
         return found

@@ -1,5 +1,6 @@
 """Inputs that are no JSON lines, told by their names, as numbered JSON lines."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ ROW_SUFFIXES = (".csv", ".tsv", ".parquet", ".json")
 def format_of(path: Path) -> Format:
     """The format that the name of a file stands for; a folder is one of documents."""
     name = path.name.lower()
-    if path.is_dir() or is_document(path):
+    if os.path.isdir(path) or is_document(path):  # no error where the name is too long
         return "documents"
     if name.endswith(".parquet"):
         return "parquet"

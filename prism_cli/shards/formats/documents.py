@@ -7,8 +7,8 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import MissingPackageError, RowError, SkippedRowError
-from prism_cli.files.compressed import has_utf8_name
 from prism_cli.files.lines import max_line_bytes, too_long
+from prism_cli.files.names import has_utf8_name, shown_name
 from prism_cli.rows.decode import Unreadable, not_utf8
 from prism_cli.rows.row import RowRef
 from prism_cli.rows.texts import is_blank
@@ -16,6 +16,8 @@ from prism_cli.rows.texts import is_blank
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
 EMPTY = "empty document"
 """Why a document without text is left out."""
+NO_UTF8 = "its name is not UTF-8, as ids, rows and manifests are; rename the file"
+"""Why a file is not read."""
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M
 )
@@ -24,8 +26,7 @@ _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.M | re.S)
 
 def is_document(path: Path) -> bool:
     """Whether the name is that of a document."""
-    known = path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
-    return known and has_utf8_name(path)
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def documents_in(folder: Path) -> list[Path]:
@@ -54,12 +55,14 @@ def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     files = documents_in(path) if path.is_dir() else [path]
     _refuse_pdfs_without_pypdf(files)
     for number, file in enumerate(files, 1):
-        doc_id = file.relative_to(folder).as_posix()
+        doc_id = shown_name(file.relative_to(folder))
         try:
+            if not has_utf8_name(file):
+                raise RowError("", NO_UTF8)
             title, text = _read(file)
         except RowError as error:
             skipped = isinstance(error, SkippedRowError)
-            ref = RowRef(str(file), 0)
+            ref = RowRef(shown_name(file), 0)
             yield number, Unreadable(doc_id.encode(), "", error.reason, ref=ref, skipped=skipped)
             continue
         row = {"doc_id": doc_id, "title": title or file.stem, "document": text}

@@ -11,14 +11,17 @@ from typing import Any
 from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.live import take_killed_seconds
+from prism_cli.engine.parts import SIDE_KINDS, side_path
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
+from prism_cli.shards.guard import FileGuard
 from prism_cli.shards.manifest import (
     InputRecord,
     Manifest,
     is_finished,
     read_manifest,
     standing,
+    unread_record,
 )
 from prism_cli.shards.measured import Measured, measure
 from prism_cli.shards.reader import Shard
@@ -32,6 +35,7 @@ class Papers:
     Attributes:
         config: all that decides the rows besides the inputs.
         dependencies: other files that decide them.
+        also: other files that are published with the outputs.
         plan: the stage's part of the batch plan, set before `begin`; an unfinished attempt's is
             used again.
     """
@@ -40,9 +44,14 @@ class Papers:
     stage: str
     config: Mapping[str, Any]
     dependencies: Sequence[Path] = ()
+    also: Sequence[Path] = ()
     plan: Mapping[str, int] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _seconds_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        sides = [side_path(self.job.papers, kind) for kind in SIDE_KINDS]
+        self._guard = FileGuard([*self._outputs, *self.also, *sides])
 
     @cached_property
     def measured(self) -> dict[str, Measured]:
@@ -119,9 +128,12 @@ class Papers:
                 now.batch_plan |= {
                     name: before.get(name, now.batch_plan[name]) for name in self.plan
                 }
-        if previous:
-            there = {out.name: standing(out, previous) for out in self._outputs if out.exists()}
-            now.replaces = {name: one for name, one in there.items() if one}
+        for out in self._outputs:
+            if not self._guard.found[out]:
+                now.absent.append(out.name)
+            elif out.is_file():
+                known = standing(out, previous) if previous else None
+                now.replaces[out.name] = known or unread_record(out)
         now.fresh_since = _mark(now.fresh_since, fresh)
         now.refused_since = _mark(now.refused_since, retry)
         now.write(self.job.manifest_path)
@@ -138,22 +150,24 @@ class Papers:
         """Write what is about to be published, by file name.
 
         Raises:
+            ChangedInputError: what stands there, or the manifest, is not as this run found it.
+            StorageError: the folder is gone.
             LockedError: another run has begun on the output.
         """
         self.check_own()
+        self._guard.check()
         self.manifest.outputs = dict(outputs)
         self.manifest.write(self.job.manifest_path)
 
     def finish(self, *, finished: bool) -> None:
         """Write the manifest for good.
 
-        Raises:
-            LockedError: another run has begun on the output.
+        Raises: as `Manifest.check_own`.
         """
         self.check_own()
         self.manifest.finished = finished
         if self.manifest.outputs:
-            self.manifest.replaces = {}
+            self.manifest.replaces, self.manifest.absent = {}, []
         self.manifest.write(self.job.manifest_path)
 
     def stopped(self, usage: Mapping[str, float]) -> None:
@@ -161,15 +175,15 @@ class Papers:
         now = self.manifest
         now.usage = dict(usage)
         now.seconds = round(self._seconds_before + time.monotonic() - self._began, 3)
-        with suppress(StorageError, LockedError):  # the disk may be what stopped us
+        # The disk may be what stopped us, or somebody else's file.
+        with suppress(StorageError, LockedError, ChangedInputError):
             self.check_own()
             now.write(self.job.manifest_path)
 
     def check_own(self) -> None:
-        """Make sure that no other run has begun on the output.
+        """Make sure that the manifest is as this run wrote it.
 
-        Raises:
-            LockedError: one has.
+        Raises: as `Manifest.check_own`.
         """
         self.manifest.check_own(self.job.manifest_path)
 

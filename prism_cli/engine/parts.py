@@ -9,6 +9,7 @@ from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import live_path
 from prism_cli.engine.shard import Sinks
+from prism_cli.shards.guard import check_folder
 from prism_cli.shards.writer import (
     OutputRecord,
     PartFile,
@@ -116,6 +117,7 @@ class SideFile:
 
     def write(self, data: bytes) -> None:
         if self._part is None:
+            check_folder(self.path)
             self._part = PartFile(self.path, attempt=self._attempt)
         self._part.write(data)
 

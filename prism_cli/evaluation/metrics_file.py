@@ -8,7 +8,8 @@ no time and no place: the same evaluation gives the same bytes.
 import importlib.metadata
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from prism_cli.errors import MissingDataError
 from prism_cli.files.text import read_text
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Page
-from prism_cli.shards.writer import whole_file
+from prism_cli.shards.writer import OutputRecord, PartFile
 
 METRICS, REPORT = "metrics.json", "report.html"
 SCHEMA = "prism-metrics/1"
@@ -85,13 +86,35 @@ def provenance(
     }
 
 
-def publish(path: Path, kind: str, content: Mapping[str, Any], page: Page) -> None:
-    """report.html beside `path`, then metrics.json at `path`, each whole."""
-    with whole_file(path.with_name(REPORT)) as file:
-        file.write(render_page(page))
+def publish(
+    path: Path,
+    kind: str,
+    content: Mapping[str, Any],
+    page: Page,
+    announce: Callable[[Mapping[str, OutputRecord]], None],
+    more: Mapping[str, bytes] | None = None,
+) -> None:
+    """Files of `more` by name, report.html, then metrics.json at `path`, each whole.
+
+    Args:
+        announce: called with what is about to be published, when all is on the disk; what it
+            raises leaves all places as they are.
+    """
     whole = {"schema": SCHEMA, "kind": kind, **content}
-    with whole_file(path) as file:
-        file.write(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    data = orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    files = {**(more or {}), REPORT: render_page(page), path.name: data}
+    records: dict[str, OutputRecord] = {}
+    with ExitStack() as stack:
+        parts = []
+        for name, data in files.items():
+            parts.append(part := PartFile(path.with_name(name)))
+            stack.callback(part.discard)
+            part.write(data)
+            part.finish()
+            records |= {name: part.record} if part.record else {}
+        announce(records)
+        for part in parts:
+            part.publish()
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import orjson
 from prism_cli import __version__
 from prism_cli.errors import ChangedInputError, LockedError
 from prism_cli.shards.creation import new_attempt
+from prism_cli.shards.guard import check_folder
 from prism_cli.shards.measured import measure
 from prism_cli.shards.writer import OutputRecord, whole_file
 
@@ -47,6 +48,7 @@ class Manifest:
         attempt: names the attempt that wrote this last; "" in those of earlier versions.
         outputs: the files that this attempt publishes, by name; {} where none is.
         replaces: the files that it found in their places.
+        absent: the names of those in whose places it found nothing.
     """
 
     stage: str
@@ -65,10 +67,14 @@ class Manifest:
     attempt: str = field(default_factory=new_attempt)
     outputs: dict[str, OutputRecord] = field(default_factory=dict)
     replaces: dict[str, OutputRecord] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(
         default_factory=lambda: {"prism": __version__, "python": platform.python_version()}
     )
     schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        self._written = b""
 
     @property
     def config_fingerprint(self) -> str:
@@ -77,27 +83,40 @@ class Manifest:
         return sha256(canonical).hexdigest()
 
     def check_own(self, path: Path) -> None:
-        """Make sure that the manifest at `path` is this attempt's still.
+        """Make sure that the manifest at `path` is as this attempt wrote it.
 
         Raises:
             LockedError: another run has begun on the output, though this one holds its lock: the
                 file system has none that hold.
+            ChangedInputError: somebody edited, replaced or removed it.
+            StorageError: its folder is gone.
         """
+        check_folder(path)
+        found = path.read_bytes() if path.is_file() else b""
+        if found == self._written:
+            return
         there = read_manifest(path)
-        if there is not None and there["attempt"] != self.attempt:
-            raise LockedError(
-                f"{path}: another run has begun on this output while this one worked, which the "
-                "lock did not keep out; this one stops without publishing anything. The replies so "
-                "far are kept: when the other has ended, the same command goes on"
+        if there is None or there["attempt"] in ("", self.attempt):
+            what = "edited or replaced" if found else "removed"
+            raise ChangedInputError(
+                f"{path}: was {what} while this run worked, so that nobody can tell whose the "
+                "output is; this one stops without publishing anything. The replies so far are "
+                "kept: the same command goes on",
+                reasons=[f"{path.name} was {what} while this run worked"],
             )
+        raise LockedError(
+            f"{path}: another run has begun on this output while this one worked, which the "
+            "lock did not keep out; this one stops without publishing anything. The replies so "
+            "far are kept: when the other has ended, the same command goes on"
+        )
 
     def write(self, path: Path) -> None:
         """Publish as JSON."""
         content = asdict(self) | {"config_fingerprint": self.config_fingerprint}
+        data = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with whole_file(path) as file:
-            file.write(
-                orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-            )
+            file.write(data)
+        self._written = data
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -113,12 +132,15 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return {**_ADDED, **content} if whole and _is_sound(content) else None
 
 
-_ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {}}
+_ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {},
+    "absent": [],
+}  # fmt: skip
 """What manifests of earlier versions lack, and what it is then."""
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "stage": str, "config": dict, "config_fingerprint": str, "inputs": list, "dependencies": list,
     "counts": dict, "usage": dict, "figures": dict, "batch_plan": dict, "seconds": (int, float),
     "attempts": int, "finished": bool, "attempt": str, "outputs": dict, "replaces": dict,
+    "absent": list,
 }  # fmt: skip
 
 
@@ -174,11 +196,15 @@ def is_finished(
             "Name another output with -o, or replace it with --overwrite",
             reasons=["no manifest says what made it"],
         )
-    if output.is_file() and standing(output, previous) is None and _records(output, previous):
+    known = bool(_records(output, previous))
+    foreign = not known and output.name in previous["absent"]
+    if output.is_file() and standing(output, previous) is None and (known or foreign):
+        what = "was edited, or replaced by another file, after prism wrote it"
+        what = "was put there by somebody else, while a run worked or since" if foreign else what
         raise ChangedInputError(
-            f"{output}: was edited, or replaced by another file, after prism wrote it; it was left "
-            "as it is. Name another output with -o, or replace it with --overwrite",
-            reasons=["was edited, or replaced by another file, after prism wrote it"],
+            f"{output}: {what}; it was left as it is. Name another output with -o, or replace it "
+            "with --overwrite",
+            reasons=[what],
         )
     differences = _differences(previous, now, prefix_sha256)
     if differences and _all_rejected(previous):
@@ -210,6 +236,12 @@ def standing(output: Path, previous: Mapping[str, Any]) -> OutputRecord | None:
             return one
     digest = measure(output).sha256 if sized else ""
     return next((one for one in sized if one.sha256 == digest), None)
+
+
+def unread_record(output: Path) -> OutputRecord:
+    """What tells `output` from later files, without reading it."""
+    now = output.stat()
+    return OutputRecord(now.st_size, "", now.st_mtime_ns)
 
 
 def _records(output: Path, previous: Mapping[str, Any]) -> list[OutputRecord]:

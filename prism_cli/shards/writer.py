@@ -17,6 +17,7 @@ import zstandard
 
 from prism_cli.errors import LockedError, StorageError
 from prism_cli.shards.creation import create_file, new_attempt
+from prism_cli.shards.guard import check_folder
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -84,14 +85,17 @@ class PartFile:
 
         Raises:
             LockedError: another run took the part for that of a dead one, and removed it.
+            StorageError: the folder is gone, or cannot be written.
         """
+        check_folder(self.path)
         with _storage(self.path):
             try:
                 self.part.replace(self.path)
             except FileNotFoundError:
                 raise LockedError(
-                    f"{self.path}: another run has begun on this output meanwhile; this one stops "
-                    "without publishing it"
+                    f"{self.path}: its unfinished file was removed, by another run on this output "
+                    "or by somebody; this one stops without publishing it. The replies so far are "
+                    "kept: the same command goes on"
                 ) from None
             sync_directory(self.path.parent)
 

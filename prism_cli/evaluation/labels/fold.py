@@ -19,6 +19,7 @@ from prism_cli.errors import PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.measured import Measured
 from prism_cli.evaluation.metrics_file import (
     METRICS,
+    REPORT,
     library_versions,
     provenance,
     publish,
@@ -29,7 +30,7 @@ from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Shard, find_shards, remove_spooled
-from prism_cli.shards.writer import sweep_folder, whole_file
+from prism_cli.shards.writer import OutputRecord, sweep_folder
 
 REVIEW, REJECTS = "review.jsonl", "labels.rejects.jsonl"
 _LIBRARIES = ("numpy", "matplotlib")
@@ -98,7 +99,8 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         stack.enter_context(control.listening())
         stack.enter_context(output_lock(path))
         settings = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
-        papers = Papers(Job(shards, {"": path}, path), "labels", settings)
+        also = [options.output / name for name in (REVIEW, REJECTS, REPORT)]
+        papers = Papers(Job(shards, {"": path}, path), "labels", settings, also=also)
         if not options.overwrite and papers.finished() is not None:
             return LabelsSummary(read_metrics(path), path, True)
         papers.begin()
@@ -124,15 +126,16 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
                 {},
             ),
         }
-        papers.check_own()
-        with whole_file(options.output / REVIEW) as file:
-            for off, row in measured.review.rows():
-                line = row | {"disagreement": off}
-                file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-                counts.written += 1
+        review = [row | {"disagreement": off} for off, row in measured.review.rows()]
+        counts.written = len(review)
+        lines = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in review)
         rejects.finish()
-        rejects.publish()
-        publish(path, "labels", content, page(content))
+
+        def announce(records: Mapping[str, OutputRecord]) -> None:
+            papers.publishing(records)
+            rejects.publish()
+
+        publish(path, "labels", content, page(content), announce, {REVIEW: lines})
         papers.account(counts, {}, {})
         papers.finish(finished=True)
         remove_live(path)

@@ -16,6 +16,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
 from prism_cli.evaluation.metrics_file import (
     METRICS,
+    REPORT,
     library_versions,
     provenance,
     publish,
@@ -113,8 +114,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         content = measured.content()
         content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
         content |= {"judge": dict(options.judge)} | _origins(options, rows)
-        papers.check_own()
-        publish(path, "quality", content, quality_page(content))
+        publish(path, "quality", content, quality_page(content), papers.publishing)
         papers.account(Counts(), {}, of)
         papers.finish(finished=True)
         remove_live(path)
@@ -123,7 +123,8 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
 
 def _papers(options: QualityOptions) -> Papers:
     path = options.output / METRICS
-    return Papers(Job([], {"": path}, path), "quality", options.config)
+    job = Job([], {"": path}, path)
+    return Papers(job, "quality", options.config, also=[path.with_name(REPORT)])
 
 
 def _hashes(options: QualityOptions) -> dict[str, str]:

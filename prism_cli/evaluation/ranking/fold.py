@@ -23,6 +23,7 @@ from prism_cli.engine.papers import Papers
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
+    REPORT,
     library_versions,
     provenance,
     publish,
@@ -53,7 +54,7 @@ from prism_cli.shards.local_ledger import (
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.state import LEDGER_NAME, state_directory
-from prism_cli.shards.writer import sweep_folder, whole_file
+from prism_cli.shards.writer import sweep_folder
 
 PICTURE = "ndcg.svg"
 REVISION_DIGITS = 40
@@ -114,10 +115,8 @@ def evaluate(
             papers.stopped(answerer.usage())
             raise
         papers.account(Counts(), answerer.usage(), papers.manifest.figures)
-        papers.check_own()
-        with whole_file(path.with_name(PICTURE)) as file:
-            file.write(svg_file(bars_by_set(content)))
-        publish(path, "ranking", content, page(content))
+        picture = svg_file(bars_by_set(content))
+        publish(path, "ranking", content, page(content), papers.publishing, {PICTURE: picture})
         papers.finish(finished=not options.missing)
         remove_live(path)
     return EvalSummary(read_metrics(path), path, False)
@@ -144,7 +143,8 @@ def _papers(
         "model_fingerprints": {model.name: model.fingerprint for model in models},
     }
     files = [file for one in sets for file in one.data.files(options.split)]
-    papers = Papers(Job([], {"": path}, path), "eval", config, files)
+    also = [path.with_name(REPORT), path.with_name(PICTURE)]
+    papers = Papers(Job([], {"": path}, path), "eval", config, files, also)
     papers.manifest.versions = library_versions(_LIBRARIES)
     papers.manifest.figures = {"missing_sets": sorted(options.missing)}
     if origins := {one.data.name: one.data.origin for one in sets if one.data.origin}:

@@ -12,7 +12,7 @@ class OneQuery:
 
     def __init__(self) -> None:
         self._seen = SeenTexts()
-        self._last = ("", "", "")
+        self._last: object = None
         self._asked: object = None
         self._documents = OneText()
 
@@ -22,10 +22,14 @@ class OneQuery:
         Raises:
             RowError: the id of one of them stood with another text before.
         """
-        self._check_query(row)
-        asked = row.get("query_id") or row.get("query")
-        if asked != self._asked:
-            self._asked, self._documents = asked, OneText()
+        query_id, query = row.get("query_id"), row.get("query")
+        known = (query_id, query, row.get("query_style"))
+        if known != self._last:  # the documents of a query mostly stand together
+            self._check_query(row)
+            asked = query_id or query
+            if asked != self._asked:
+                self._asked, self._documents = asked, OneText()
+            self._last = known
         doc_id, document = row.get("doc_id"), row.get("document")
         if doc_id and isinstance(doc_id, str) and isinstance(document, str):
             title = row.get("title")
@@ -36,13 +40,9 @@ class OneQuery:
         if "query_id" not in row or not isinstance(query, str):
             return
         query_id = str(row["query_id"])
-        known = (query_id, style, query)
-        if known == self._last:  # the documents of a query mostly stand together
-            return
         key = blake2b(f"{query_id}\0{style}".encode(), digest_size=16).digest()
         if self._seen.conflicts(key, blake2b(query.encode(), digest_size=16).digest()):
             raise RowError(
                 "query_id",
                 f"{query_id!r} ({style}) stood with another query before; one id, one query",
             )
-        self._last = known

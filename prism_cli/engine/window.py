@@ -157,11 +157,14 @@ class Window:
 
     def answered(self, one: Waiting) -> int:
         """How much of what the row waits for is at hand; for another thread too."""
-        return sum(asked.key in self._questions.replies for asked in one.group)
+        replies, group = self._questions.replies, one.group
+        if len(group) == 1:  # as most rows ask
+            return group[0].key in replies
+        return sum(asked.key in replies for asked in group)
 
     def is_answered(self, one: Waiting) -> bool:
         """Whether all that the row waits for is at hand; for another thread too."""
-        return all(asked.key in self._questions.replies for asked in one.group)
+        return self.answered(one) == len(one.group)
 
     def _go_on(self, answered: Sequence[Request]) -> list[Request]:
         rows = {id(one): one for asked in answered for one in self._by_key.pop(asked.key, ())}

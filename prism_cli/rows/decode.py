@@ -111,7 +111,7 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
     if type(row) is not dict:
         hint = f": {_ARRAY}" if type(row) is list else ""
         raise RowError("", f"expected a JSON object, found {json_type(row)}{hint}")
-    if _needs_a_closer_look(raw, row):
+    if not _is_kept_whole(raw, row) and _needs_a_closer_look(raw, row):
         _refuse_big_integers(raw)
         _refuse_deep_nesting(row)
         _refuse_repeated_keys(raw)
@@ -167,6 +167,14 @@ def _other_format(raw: bytes) -> str:
             if mark in text:
                 return f"this looks like {name.upper()}: name the file .{name} to have it read so"
     return ""
+
+
+def _is_kept_whole(raw: bytes, row: Row) -> bool:
+    """Whether `row` is written as the very bytes of its line, so that reading lost nothing."""
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) == raw
+    except orjson.JSONEncodeError:  # deeper than can be written
+        return False
 
 
 def _needs_a_closer_look(raw: bytes, row: Row) -> bool:

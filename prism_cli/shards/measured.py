@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from prism_cli.files.digest import StreamDigest
 from prism_cli.shards.formats.documents import documents_in
 
 _CHUNK_BYTES = 1 << 20
@@ -31,7 +32,7 @@ def measure(path: Path, first_bytes: int | None = None) -> Measured:
     """Look at a file, or at its first bytes; or at the documents of a folder."""
     if path.is_dir():
         return _measured_folder(path)
-    digest, size, ends = hashlib.sha256(), 0, 0
+    digest, size, ends = StreamDigest(), 0, 0
     left = first_bytes if first_bytes is not None else sys.maxsize
     with path.open("rb", buffering=0) as file:
         changed = os.fstat(file.fileno()).st_mtime_ns

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import hashlib
 import io
 import lzma
 import os
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import zstandard
 
 from prism_cli.errors import LockedError, StorageError
+from prism_cli.files.digest import StreamDigest
 from prism_cli.shards.creation import create_file, new_attempt
 from prism_cli.shards.guard import check_folder
 
@@ -114,12 +114,12 @@ class _Digested(io.FileIO):
 
     def __init__(self, descriptor: int, mode: str) -> None:
         super().__init__(descriptor, mode)
-        self.digest = hashlib.sha256()
+        self.digest = StreamDigest()
         self.size = 0
 
     def write(self, data: "ReadableBuffer") -> int:
         count = super().write(data)
-        self.digest.update(memoryview(data)[:count])
+        self.digest.update(bytes(memoryview(data)[:count]))
         self.size += count
         return count
 

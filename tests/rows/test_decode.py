@@ -42,8 +42,8 @@ def test_any_bytes_are_a_row_or_a_row_error(raw: bytes) -> None:
 
 @given(st.integers() | st.integers(-(2**70), 2**70), st.sampled_from(["top", "dict", "list"]))
 def test_an_integer_comes_back_as_itself_or_not_at_all(number: int, where: str) -> None:
-    text = {"top": '{"n": %d}', "dict": '{"a": {"n": %d}}', "list": '{"a": [[%d]]}'}[where] % number
-    row, reason = decoded(text.encode())
+    text = {"top": '{"n":%d}', "dict": '{"a": {"n": %d}}', "list": '{"a":[[%d]]}'}[where] % number
+    row, reason = decoded(f"{text}\n".encode())
     if -(2**63) <= number < 2**64:
         assert orjson.dumps(row) == text.replace(" ", "").encode()
     else:
@@ -84,7 +84,7 @@ def test_fields_are_renamed_where_they_stand() -> None:
 )
 def test_a_key_that_stands_twice_is_named(line: str, key: str) -> None:
     with pytest.raises(RowError, match="stands twice in one object") as caught:
-        decode_row(line.encode())
+        decode_row(f"{line}\n".encode())
     assert caught.value.field == key
 
 
@@ -92,7 +92,7 @@ def test_a_key_that_stands_twice_is_named(line: str, key: str) -> None:
 def test_rows_are_read_or_have_a_key_twice(pairs: list[tuple[str, object]], compact: bool) -> None:
     comma, colon = (",", ":") if compact else (" , ", " : ")
     parts = [f"{json.dumps(key)}{colon}{orjson.dumps(value).decode()}" for key, value in pairs]
-    row, reason = decoded(f"{{{comma.join(parts)}}}".encode())
+    row, reason = decoded(f"{{{comma.join(parts)}}}\n".encode())
     if len({key for key, _ in pairs}) == len(pairs):
         assert row == {key: orjson.loads(orjson.dumps(value)) for key, value in pairs}
     else:

@@ -1,0 +1,45 @@
+"""The SHA-256 of a stream, computed by another thread while the caller reads or writes on."""
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+_THREAD_BYTES = 1 << 16
+"""Blocks below are hashed at once: handing them over would take longer."""
+
+
+class StreamDigest:
+    """SHA-256 of blocks of bytes; at most one block waits to be hashed."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._last: Future[None] | None = None
+
+    def update(self, block: bytes) -> None:
+        """Add a block, which must not change afterwards."""
+        self._wait()
+        if len(block) < _THREAD_BYTES:
+            self._sha256.update(block)
+        else:
+            self._last = _hasher().submit(self._sha256.update, block)
+
+    def hexdigest(self) -> str:
+        """The digest of all blocks so far, as hex."""
+        self._wait()
+        return self._sha256.hexdigest()
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            self._last.result()
+            self._last = None
+
+
+@cache
+def _hasher() -> "ThreadPoolExecutor":
+    """One thread, since one block at a time is hashed of each stream."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, "sha256")

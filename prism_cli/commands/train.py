@@ -174,7 +174,7 @@ def _data(inputs: list[str]) -> list[str]:
 
 
 def _print_summary(done: dict[str, Any]) -> None:
-    from prism_cli.commands.train_plan import doubt_lines
+    from prism_cli.commands.train_plan import doubt_lines, unfit_lines
     from prism_cli.domain.dev_figures import figures_in_words
 
     counts, figures = done["counts"], done["figures"]
@@ -184,6 +184,7 @@ def _print_summary(done: dict[str, Any]) -> None:
         f"{counted(counts['truncated'], 'document')} cut, {counts['rejected']} rejected",
     ]
     lines += [f"dropped: {count} ({reason})" for reason, count in counts["dropped"].items()]
+    lines += [f"trained on: {one}" for one in unfit_lines(figures["plan"])]
     for file, said in figures["decontamination"].items():
         clear = said and said["kept clear of"]
         lines.append(

@@ -15,6 +15,7 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
     rows, lengths, memory = plan["rows"], plan["lengths"], plan["memory_bytes"]
     draws, told = plan["draws"], [f"{rows['rejected']:,} rejected"]
     told += [f"{count:,} dropped ({reason})" for reason, count in rows["dropped"].items()]
+    told += unfit_lines(plan)
     block = "█" if can_show("█", encoding) else "#"
     most = max(one["rows"] for one in lengths["histogram"])
     width = max(len(one["tokens"]) for one in lengths["histogram"])
@@ -41,6 +42,12 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
         + f" (largest pass {plan['largest_pass']:,} tokens)",
     ]
     return lines + [f"  {line}" for line in doubt_lines(plan)]
+
+
+def unfit_lines(plan: Mapping[str, Any]) -> list[str]:
+    """How many rows have their score alone to teach, and why; nothing where there are none."""
+    unfit = plan["rows"].get("unfit_texts", {})
+    return [f"{count:,} by their score alone ({reason})" for reason, count in unfit.items()]
 
 
 def doubt_lines(plan: Mapping[str, Any]) -> list[str]:

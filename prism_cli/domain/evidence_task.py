@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import THOUGHT, THOUGHT_END, Prompt, UnusableReplyError
-from prism_cli.domain.evidence_text import says_something
+from prism_cli.domain.evidence_text import says_something, tells_of
 from prism_cli.domain.fencing import fenced_texts
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.markup import unescaped, without_cdata
@@ -86,8 +86,8 @@ class EvidenceTask:
 
         Raises:
             UnusableReplyError: another form, more than one sentence of contribution, or evidence
-                that holds tags of its own, is longer than the document or in another language;
-                parts that say nothing, such as "None".
+                that holds tags of its own, is longer than the document, in another language or
+                about something else (`tells_of`); parts that say nothing, such as "None".
         """
         query, title, document = payload
         whole = _whole(title, document)
@@ -108,6 +108,8 @@ class EvidenceTask:
         difference = language_difference(evidence, whole)
         if difference:
             raise UnusableReplyError(f"evidence in another language: {difference}")
+        if not tells_of(evidence, whole):
+            raise UnusableReplyError("evidence without a word or number of the document")
         return {"contribution": contribution, "evidence": evidence}
 
 

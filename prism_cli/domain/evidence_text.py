@@ -9,6 +9,7 @@ import unicodedata
 
 from prism_cli.domain.query_words import LANGUAGES
 from prism_cli.domain.words import UNSPACED
+from prism_cli.rows.texts import is_blank
 
 _RUN = re.compile(rf"[{UNSPACED}]+|[^\s/|,;:{UNSPACED}]+")
 _ANSWERS = frozenset(
@@ -26,6 +27,13 @@ _EMPTY = _ANSWERS.union(*(language.dropped for language in LANGUAGES.values()))
 _UNSPACED_ANSWERS = re.compile(
     "不相关|不相關|相关|相關|没有|沒有|信息|文档|文檔|はい|いいえ|なし|無し|関連|情報|文書|ใช่|ไม่ใช่|ไม่มี|ไม่"
 )
+_LETTERS = frozenset("bcdefghijklmnopqrstuvwxyz")
+_JOINED = re.compile("([\uac00-\ud7a3])|[\u0590-\u06ff]")
+"""Scripts whose particles are written as one with the word: Korean (behind it), Hebrew, Arabic."""
+_POINTS = re.compile(
+    "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
+)
+"""Accents, and the vowel points of Hebrew and Arabic, which many texts leave out."""
 
 
 def tells_of(evidence: str, document: str) -> bool:
@@ -33,21 +41,33 @@ def tells_of(evidence: str, document: str) -> bool:
 
     One word is enough: a number, or a word of two letters and more that is not one of grammar (the,
     is) or of an answer alone (yes, none, irrelevant); its ending may differ. In scripts without
-    blanks two characters in a row.
+    blanks two characters in a row, in Korean too; in Arabic and Hebrew three letters. Accents and
+    vowel points do not count.
     """
     source = ""
-    for run in _RUN.findall(_folded(evidence)):
-        for part in _parts(run):
+    for run in _RUN.finditer(_folded(evidence)):
+        for part in _parts(run[0]):
             source = source or _folded(document)
             if part in source:
                 return True
     return False
 
 
+def texts_fault(contribution: str, evidence: str) -> str | None:
+    """Why texts are no label of a row with the verdict yes; None where they are."""
+    if is_blank(contribution) or is_blank(evidence):
+        return "without contribution and evidence"
+    for name, text in (("a contribution", contribution), ("evidence", evidence)):
+        if not says_something(text):
+            return f"with {name} that says nothing"
+    return None
+
+
 def says_something(text: str) -> bool:
     """Whether a text has a word with meaning: it is more than "N/A" or "The document does not
-    contain relevant information."."""
-    return any(map(_parts, _RUN.findall(_folded(text))))
+    contain relevant information.". A letter alone may be a name."""
+    runs = _RUN.findall(_folded(text))
+    return any(map(_parts, runs)) or (len(runs) == 1 and runs[0] in _LETTERS)
 
 
 def _parts(run: str) -> list[str]:
@@ -56,10 +76,14 @@ def _parts(run: str) -> list[str]:
         pieces = _UNSPACED_ANSWERS.split(run)
         return [one[at : at + 2] for one in pieces for at in range(len(one) - 1)]
     word = run.strip("".join({one for one in run if unicodedata.category(one)[0] in "PSZC"}))
-    if word in _EMPTY or (len(word) < 2 and not word.isdigit()):
+    if word in _EMPTY or is_blank(word) or (len(word) < 2 and not word.isdigit()):
         return []
+    if particle := _JOINED.match(word):
+        size = 2 if particle[1] else 3
+        return [word[at : at + size] for at in range(len(word) - size + 1)] or [word]
     return [word if len(word) < 6 else word[: len(word) - len(word) // 3]]
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    apart = unicodedata.normalize("NFKD", text) if not text.isascii() else text
+    return unicodedata.normalize("NFC", _POINTS.sub("", apart)).casefold()

@@ -18,7 +18,11 @@ Row = dict[str, Any]
 
 MAX_QUERY_DOCUMENTS = 10_000
 """Of one query, whose texts are held against their ids."""
-_OPTIONAL_TEXTS = ("title", "query_id", "doc_id", "original_query")
+_TEXTS = {
+    "query": True, "document": True, "title": False, "query_id": False, "doc_id": False,
+    "original_query": False,
+}  # fmt: skip
+"""Of a pair row, and whether each must be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +148,12 @@ def check_pair(row: Row) -> None:
     Raises:
         RowError: the first field that breaks it.
     """
-    string_field(row, "query", blank=False)
-    string_field(row, "document")
-    for name in _OPTIONAL_TEXTS:
-        if name in row:
-            string_field(row, name, required=False)
+    for name, required in _TEXTS.items():
+        value = row.get(name)
+        if (type(value) is not str or "\0" in value) and (required or value is not None):
+            string_field(row, name)  # one look at all texts costs less than a call for each
+    if is_blank(row["query"]):
+        raise RowError("query", BLANK_TEXT)
     if "verdict" in row and row["verdict"] not in ("yes", "no", None):
         raise RowError(
             "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
 from prism_cli.domain.evidence_task import TEMPERATURES
+from prism_cli.domain.evidence_text import texts_fault
 from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
 from prism_cli.domain.label_answers import one_answer
 from prism_cli.domain.score_figures import ScoreFigures
@@ -29,6 +30,7 @@ from prism_cli.rows.row import (
     scores_field,
     string_field,
 )
+from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
 
@@ -59,7 +61,8 @@ _SHOWN_ENTITIES = 5
 class DistillStage(RowStage):
     """Writes teacher_scores and teacher_score; contribution, evidence and generator.
 
-    What a row has already is kept: a teacher's score is not asked again, nor are texts.
+    What a row has already is kept: a teacher's score is not asked again, nor are texts that say
+    something. Nobody is asked about a blank document: its score is 0, and it has no texts.
 
     Args:
         teachers: each answers {"score"}, or finds it in the row; teacher_score is the calibrated
@@ -140,9 +143,12 @@ class DistillStage(RowStage):
         if nobodys is not None:
             asked = []
         writes = writes and not self._takes_over_texts(row, paid)
+        unasked: dict[str, float] = {}
+        if asked and is_blank(document_text(row)):
+            asked, unasked = [], {one.spec: 0.0 for one in asked}
         if asked or writes:
             return self._answered(row, asked, writes, reused, nobodys)
-        self._finish(row, {}, reused, nobodys)
+        self._finish(row, unasked, reused, nobodys)
         return row
 
     def summary(self) -> dict[str, object]:
@@ -233,8 +239,11 @@ class DistillStage(RowStage):
         if row.get("verdict") != "yes":
             self._texts["verdict not yes"] += 1
             return False
-        if all((row.get(name) or "").strip() for name in _TEXTS):
+        if texts_fault(row.get("contribution") or "", row.get("evidence") or "") is None:
             self._texts["already there, kept"] += 1
+            return False
+        if is_blank(document_text(row)):
+            self._not_written(row, "a blank document")
             return False
         return True
 
@@ -243,7 +252,7 @@ class DistillStage(RowStage):
         assert self._generator is not None
         name = self._generator.spec if ("texts", self._generator.spec) in paid else ""
         texts = paid.get(("texts", name))
-        if texts is None or self._unfaithful(row, texts.value[1]):
+        if texts is None or texts_fault(*texts.value) or self._unfaithful(row, texts.value[1]):
             return False
         self._texts[_TAKEN_OVER] += 1
         self._put_texts(row, dict(zip(_TEXTS, texts.value, strict=True)), name)
@@ -263,13 +272,17 @@ class DistillStage(RowStage):
             fault=lambda value: self._unfaithful(row, value["evidence"]),
         )
         if reply.refusal is not None:
-            self._texts["not written"] += 1
-            row["generator"] = self._generator.spec
-            row["generation_error"] = reply.refusal
+            self._not_written(row, reply.refusal)
             return
         self._texts["written"] += 1
         self._fidelity.add(entity_fidelity(reply.value["evidence"], document_text(row)))
         self._put_texts(row, reply.value, self._generator.spec)
+
+    def _not_written(self, row: Row, why: str) -> None:
+        assert self._generator is not None
+        self._texts["not written"] += 1
+        row["generator"] = self._generator.spec
+        row["generation_error"] = why
 
     def _put_texts(self, row: Row, texts: Value, generator: str) -> None:
         if generator:

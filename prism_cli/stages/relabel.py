@@ -32,6 +32,7 @@ from prism_cli.rows.row import (
     scores_field,
     votes_field,
 )
+from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
 
@@ -96,7 +97,7 @@ class RelabelStage(RowStage):
         self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
         self._audited: Counter[Pattern] = Counter()
         self._silent: Counter[tuple[str, str]] = Counter()
-        self._taken = 0
+        self._taken = self._blank = 0
 
     def check(self, row: Row) -> None:
         """A pair row; votes of the right form where they are to be kept.
@@ -111,14 +112,20 @@ class RelabelStage(RowStage):
         scores_field(row, "vote_probabilities")
 
     def work(self, row: Row) -> RowWork:
-        """Ask judge after judge; stop as soon as the verdict is reached or out of reach."""
+        """Ask judge after judge; stop as soon as the verdict is reached or out of reach. Nobody is
+        asked about a blank document: the verdict is no.
+        """
+        if is_blank(document_text(row)):
+            self._blank += 1
+            return self._unasked(row, "no", {})
         poll = Poll(len(self._panel))
         probabilities: dict[str, float] = {}
         origins: dict[str, str] = {}
         paid = self._bought(row)
         known = self._known(row, paid)
         if (verdict := self._verdict_of(paid, known)) is not None:
-            return self._as_paid(row, verdict)
+            self._taken += 1
+            return self._unasked(row, verdict.value, {"verdict": verdict.origin})
         for spec, known_vote, known_odds, origin in known:
             poll.add(spec, known_vote)
             if known_odds is not None:
@@ -174,7 +181,7 @@ class RelabelStage(RowStage):
         """Every judge that has not voted yet, and how likely it is to be reached."""
         paid = self._bought(row)
         votes = self._known(row, paid)
-        if self._verdict_of(paid, votes) is not None:
+        if is_blank(document_text(row)) or self._verdict_of(paid, votes) is not None:
             return
         known = {spec for spec, *_ in votes}
         everyone = self._soft or self._audited_by_lot(row)
@@ -206,6 +213,8 @@ class RelabelStage(RowStage):
         ]
         if self._paid is not None:
             figures["verdicts taken over from --reuse"] = self._taken
+        if self._blank:
+            figures["blank documents, no without a vote"] = self._blank
         if self._silent:
             figures["why judges abstained"] = [
                 {"judge": spec, "rows": count, "why": why}
@@ -213,7 +222,8 @@ class RelabelStage(RowStage):
             ]
         if len(self._panel) > 1:
             asked = sum(votes.total() for votes in self._votes.values()) - kept
-            spared = (self._verdicts.total() - self._taken) * len(self._panel) - asked - kept
+            rows = self._verdicts.total() - self._taken - self._blank
+            spared = rows * len(self._panel) - asked - kept
             figures["judgements"] = {"made": asked, "spared by stopping early": spared}
         if self._audit:
             figures["audit rows"] = self._audited.total()
@@ -270,12 +280,11 @@ class RelabelStage(RowStage):
         """A verdict that stands for the whole panel: where none of its votes is known."""
         return None if known or self._added or self._soft else paid.get(("verdict", ""))
 
-    def _as_paid(self, row: Row, verdict: PaidValue) -> Row:
-        self._verdicts[verdict.value] += 1
-        self._taken += 1
+    def _unasked(self, row: Row, verdict: str, origins: Mapping[str, str]) -> Row:
+        self._verdicts[verdict] += 1
         others = _forgotten(row)
-        row |= {"votes": {}, "verdict": verdict.value, "votes_cast": 0, "agreement": None}
-        note_origins(row, others | {"verdict": verdict.origin})
+        row |= {"votes": {}, "verdict": verdict, "votes_cast": 0, "agreement": None}
+        note_origins(row, {**others, **origins})
         return row
 
     def _known(

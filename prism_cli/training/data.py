@@ -34,7 +34,7 @@ from prism_cli.shards.writer import PartFile, part_path, sweep_folder, whole_fil
 
 _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000
-_FORMAT = 2
+_FORMAT = 3
 COLUMNS = datasets.Features(
     {
         "prompt": datasets.List(datasets.Value("int32")),
@@ -55,7 +55,8 @@ class TokenizedRows:
     """The usable rows of a run, on disk.
 
     Attributes:
-        counts: rows, pointwise, sft, both, truncated, dropped (by reason), rejected.
+        counts: rows, pointwise, sft, both, truncated, dropped (by reason), rejected; where there
+            are some `unfit_texts`, by reason: rows that have their score alone to teach.
     """
 
     table: datasets.Dataset
@@ -163,6 +164,7 @@ class _Reading:
         self._order = {shard.name: number for number, shard in enumerate(shards)}
         self._rejected: list[Rejected] = []  # of the chunk in work
         self._dropped: Counter[str] = Counter()
+        self._unfit: Counter[str] = Counter()
         self._rows = islice(
             read_shards(shards, fields=fields, check=check_pair, on_reject=self._rejected.append),
             limit,
@@ -194,7 +196,8 @@ class _Reading:
                 counts["rejected"] += len(self._rejected)
                 self._rejected.clear()
             writer.finalize()
-        return {**counts, "dropped": dict(self._dropped)}
+        unfit = {"unfit_texts": dict(self._unfit)} if self._unfit else {}
+        return {**counts, "dropped": dict(self._dropped), **unfit}
 
     def _chunks(self) -> Iterator[list[tuple[RowRef, Row]]]:
         """Rows in pieces of bounded number and text; the last one may be empty."""
@@ -221,6 +224,8 @@ class _Reading:
             if isinstance(found, Dropped):
                 self._dropped[found.reason] += 1
             else:
+                if found.unfit:
+                    self._unfit[found.unfit] += 1
                 useful.append((ref, row, found))
         prompts = self._encoder.encode_each(
             [(row["query"], document_text(row)) for _, row, _ in useful]

@@ -38,11 +38,12 @@ def make_plan(
     """The plan of a run on `rows`.
 
     Its figures: `rows` (usable, pointwise_alone, sft_alone, both, dropped by reason, rejected,
-    truncated, truncated_share), `dev_rows`, `lengths` (histogram over rows of prompt and target
-    tokens, mean, median, longest), `draws` (all, from_sft), `steps`, `warmup_steps`, `tokens` (that
-    go through the model, over all draws), `largest_pass` (a bound on its tokens) and
-    `memory_bytes` (`training/memory.py`); where it is so `ended_by_epochs` (why there are fewer
-    steps than max_steps) and `contradictions` (pairs that stand with yes and with no).
+    truncated, truncated_share; where there are some unfit_texts, by reason), `dev_rows`, `lengths`
+    (histogram over rows of prompt and target tokens, mean, median, longest), `draws` (all,
+    from_sft), `steps`, `warmup_steps`, `tokens` (that go through the model, over all draws),
+    `largest_pass` (a bound on its tokens) and `memory_bytes` (`training/memory.py`); where it is so
+    `ended_by_epochs` (why there are fewer steps than max_steps) and `contradictions` (pairs that
+    stand with yes and with no).
 
     Args:
         device: a type, such as cpu or cuda.
@@ -83,6 +84,7 @@ def make_plan(
             "rejected": counts["rejected"],
             "truncated": counts["truncated"],
             "truncated_share": counts["truncated"] / counts["rows"],
+            **{name: counts[name] for name in ("unfit_texts",) if name in counts},
         },
         "dev_rows": len(dev) if dev else 0,
         "lengths": _lengths(prompt + target),

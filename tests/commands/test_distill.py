@@ -364,7 +364,7 @@ def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
             "<contribution>It says. It tells more.</contribution><evidence>E.</evidence>",
             "<contribution>Es gilt.</contribution><evidence>Das ist nicht, was in dem Text steht, "
             "und es ist auch eine Frage der Sprache.</evidence>",
-            "<contribution>So it is.</contribution><evidence>In 1722 it was 5 km.</evidence>",
+            "<contribution>So it is.</contribution><evidence>The fee of 1722 was 5 km.</evidence>",
         ]
     )
     with FaultServer(answers=Answers(chat=lambda model, text: next(answers))) as server:

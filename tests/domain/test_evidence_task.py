@@ -69,6 +69,8 @@ def test_both_parts_and_nothing_else(text: str) -> None:
         (reply(contribution="The document does not contain relevant information."),
          "contribution that says nothing"),
         (reply(evidence="None"), "evidence that says nothing"),
+        (reply(evidence="Photosynthesis turns light into sugar."), "without a word or number of"),
+        (reply(evidence="It was."), "evidence that says nothing"),
         (reply(evidence="The document does not contain relevant information."),
          "evidence that says nothing"),
         (reply(evidence="It is <i>503 m</i> long."), "evidence with a tag that the document"),
@@ -118,7 +120,7 @@ def test_texts_hold_the_characters_of_the_document(evidence: str, plain: str) ->
 def test_escaped_tags_are_read() -> None:
     text = html.escape(reply("It is AT&T's rise.", "AT&T rose (p < .05)."))
     assert TASK.read(ENTITIES, text)["evidence"] == "AT&T rose (p < .05)."
-    assert TASK.read(ENTITIES, f"<![CDATA[{reply()}]]>")["evidence"] == "It is 503 m long."
+    assert TASK.read(PAYLOAD, f"<![CDATA[{reply()}]]>")["evidence"] == "It is 503 m long."
 
 
 def test_a_copy_of_a_short_document_is_not_too_long_for_being_escaped() -> None:

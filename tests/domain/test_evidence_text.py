@@ -22,6 +22,9 @@ BRIDGES = "The Pont Neuf (1607) is the oldest of Paris's 37 bridges. Is it open?
         ("Талоssa", "талоssa"),
         ("서울은 수도이다.", "대한민국의 수도는 서울은 아니다."),
         ("Ｈ２Ｏ boils", "h2o"),
+        ("서울은 수도이다.", "한국에서 서울의 인구가 가장 많다."),
+        ("والكتاب مفيد.", "هذا كِتَابٌ قديم"),
+        ("Le Resume", "un résumé"),
         ("cafe\u0301", "Caf\u00e9 au lait"),
     ],
 )

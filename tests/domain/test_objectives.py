@@ -10,6 +10,7 @@ from prism_cli.domain.objectives import Lesson, lesson
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Dropped
 
+TEXT_CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 TEXT = {"contribution": "It says so.", "evidence": "So it is."}
 
 
@@ -67,6 +68,46 @@ def objectives(**labels: Any) -> list[str] | str:
             id="a blank text",
         ),
         pytest.param(
+            {"teacher_score": 0.9, "verdict": "yes", **TEXT, "contribution": "\u200b"},
+            ["pointwise"],
+            id="a text that cannot be seen",
+        ),
+        pytest.param(
+            {"teacher_score": 0.9, "verdict": "yes", **TEXT, "evidence": "No;"},
+            ["pointwise"],
+            id="evidence that says nothing, with a score",
+        ),
+        pytest.param(
+            {"verdict": "yes", **TEXT, "evidence": "N/A"},
+            "yes with evidence that says nothing",
+            id="evidence that says nothing",
+        ),
+        pytest.param(
+            {"verdict": "yes", **TEXT, "contribution": "None."},
+            "yes with a contribution that says nothing",
+            id="a contribution that says nothing",
+        ),
+        pytest.param(
+            {"verdict": "yes", "teacher_score": 0.9, **TEXT, "document": " \u200b"},
+            "yes on a blank document",
+            id="yes on a blank document",
+        ),
+        pytest.param(
+            {"teacher_score": 0.9, "document": ""},
+            "yes on a blank document",
+            id="a high score on a blank document",
+        ),
+        pytest.param(
+            {"verdict": "no", "teacher_score": 0.1, "document": ""},
+            ["pointwise", "sft"],
+            id="no on a blank document",
+        ),
+        pytest.param(
+            {"verdict": "yes", **TEXT, "document": "", "title": "Its title"},
+            ["sft"],
+            id="a title without a document",
+        ),
+        pytest.param(
             {"verdict": "yes"}, "yes without contribution and evidence", id="unusable yes"
         ),
         pytest.param({}, "no score and no verdict", id="no label"),
@@ -99,6 +140,11 @@ def test_a_row_may_choose_among_what_it_can_give(
     [
         ({"objectives": ["sft"], "teacher_score": 0.4}, "objectives", "sft needs a verdict"),
         ({"objectives": ["sft"], "verdict": "yes"}, "objectives", "sft needs a verdict"),
+        (
+            {"objectives": ["sft"], "verdict": "yes", **TEXT, "evidence": "No;"},
+            "objectives",
+            "sft needs a verdict",
+        ),
         ({"objectives": ["pointwise"], "verdict": "no"}, "objectives", "needs teacher_score"),
         ({"objectives": "sft", "verdict": "no"}, "objectives", "found string 'sft'"),
         ({"objectives": ["SFT"], "verdict": "no"}, "objectives", "found ['SFT']"),
@@ -142,8 +188,8 @@ def test_texts_are_stripped() -> None:
         optional={
             "teacher_score": st.none() | st.floats(0, 1),
             "verdict": st.sampled_from(["yes", "no", None]),
-            "contribution": st.none() | st.text(max_size=3),
-            "evidence": st.none() | st.text(max_size=3),
+            "contribution": st.none() | st.text(TEXT_CHARACTERS, max_size=3),
+            "evidence": st.none() | st.text(TEXT_CHARACTERS, max_size=3),
         },
     )
 )

@@ -36,7 +36,7 @@ def test_absent_ids_come_from_the_texts() -> None:
         ({"query": None}, "query"),
         ({"query": " \n"}, "query"),
         ({"query": "\u200b\u3164"}, "query"),
-        ({"query": "\x01\x00"}, "query"),
+        ({"query": "\x01\ufeff"}, "query"),
         ({"query": ["a"]}, "query"),
         ({"document": None}, "document"),
         ({"document": 3}, "document"),

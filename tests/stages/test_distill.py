@@ -155,9 +155,38 @@ def test_row_without_a_text_stays_and_says_why() -> None:
     (found,), summary = distilled(
         [make_pair(1, verdict="yes", document=" ")], DistillStage(generator=PairWriter())
     )
-    assert found["generation_error"] == "no sentence"
+    assert found["generation_error"] == "a blank document"
     assert "evidence" not in found
     assert summary.figures["texts"]["not written"] == 1  # type: ignore[index]
+
+
+def test_nobody_is_asked_about_a_blank_document() -> None:
+    one, generator = teacher(), PairWriter()
+    rows = [make_pair(n, verdict="yes", document=text) for n, text in enumerate(["\u200b", "d"])]
+    (blank, found), _ = distilled(rows, DistillStage([one], generator=generator))
+    assert (one.asked, generator.asked) == ([["d"]], [["d"]])
+    assert (blank["teacher_scores"], blank["teacher_score"]) == ({"t:one": 0.0}, 0.0)
+    assert found["evidence"] == "D"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"contribution": "It says so.", "evidence": "No;"},
+        {"contribution": "N/A", "evidence": "It was built."},
+        {"contribution": "It says so.", "evidence": "\u200b\u3164"},
+    ],
+)
+def test_texts_that_say_nothing_are_written_again(texts: dict[str, str]) -> None:
+    row = make_pair(1, verdict="yes", **texts)
+    (found,), summary = distilled([row], DistillStage(generator=PairWriter()))
+    assert found["evidence"] == row["document"].upper()
+    assert summary.figures["texts"]["already there, kept"] == 0  # type: ignore[index]
+    paid = PaidRows([("old.jsonl", row)])
+    generator = PairWriter()
+    again = make_pair(1, verdict="yes")
+    (found,), _ = distilled([again], DistillStage(generator=generator, paid=paid), overwrite=True)
+    assert found["evidence"] == row["document"].upper()
 
 
 def test_replies_that_cannot_be_used_are_asked_for_again() -> None:

@@ -99,6 +99,21 @@ def test_judges_on_servers_are_asked_one_after_another_until_settled() -> None:
     assert second.usage.asked == 0
 
 
+def test_nobody_is_asked_about_a_blank_document_and_its_verdict_is_no() -> None:
+    judges = [ScriptedJudge(f"p/j{number}") for number in range(3)]
+    rows = [make_pair(0, document="\u2060 "), make_pair(1, document="d")]
+    (blank, found), summary = relabelled(rows, judges, audit=1.0)
+    assert (blank["verdict"], blank["votes"], blank["votes_cast"]) == ("no", {}, 0)
+    assert found["verdict"] == "yes"
+    assert [len(judge.asked) for judge in judges] == [1, 1, 1]
+    assert summary.figures["blank documents, no without a vote"] == 1
+    assert summary.figures["judgements"] == {"made": 3, "spared by stopping early": 0}
+    Path("out.jsonl").unlink()
+    Path("out.jsonl.manifest.json").unlink()
+    ((row,), _) = relabelled([make_pair(document="", j0="yes")], [RowVoter("j0")])
+    assert row["verdict"] == "no"
+
+
 def test_refused_and_unreadable_replies_are_abstentions_never_a_no() -> None:
     judges = [ScriptedJudge(f"p/j{number}") for number in range(3)]
     judges[0].votes["d"] = Reply({}, refusal="content filter")

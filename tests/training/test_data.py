@@ -63,6 +63,28 @@ def test_counts_by_objective_and_reason(encoder: PromptEncoder, tmp_path: Path) 
     assert not (tmp_path / "run" / "train.rejects.jsonl").exists()
 
 
+def test_texts_that_say_nothing_and_blank_documents_are_counted(
+    encoder: PromptEncoder, tmp_path: Path
+) -> None:
+    rows = [
+        pair(teacher_score=0.9, **YES),
+        pair(teacher_score=0.9, **YES | {"evidence": "No;"}),
+        pair(teacher_score=0.9, **YES | {"contribution": "\u200b"}),
+        pair(**YES | {"evidence": "N/A"}),
+        pair(teacher_score=0.9, **YES | {"document": "\ufeff"}),
+        pair(verdict="no", document=""),
+    ]
+    found = make(encoder, tmp_path, rows)
+    assert (found.counts["rows"], found.counts["pointwise"], found.counts["sft"]) == (4, 3, 2)
+    assert found.counts["unfit_texts"] == {
+        "yes with evidence that says nothing": 1, "yes without contribution and evidence": 1,
+    }  # fmt: skip
+    assert found.counts["dropped"] == {
+        "yes with evidence that says nothing": 1, "yes on a blank document": 1,
+    }  # fmt: skip
+    assert found.draws([1], [True])[0].target == []
+
+
 def test_ids_are_those_of_the_encoder(encoder: PromptEncoder, tmp_path: Path) -> None:
     row = pair(teacher_score=0.9, title="Stones", **YES)
     (found,) = make(encoder, tmp_path, [row]).draws([0], [True])

@@ -177,6 +177,13 @@ def test_the_plan_in_words(tiny_model: Path) -> None:
         "plan: 8 rows: 4 with both objectives, 0 with sft alone, 4 with pointwise alone; "
         "1 rejected, 3 dropped (no score and no verdict)"
     )
+    unfit = table()
+    unfit.counts["unfit_texts"] = {"yes with evidence that says nothing": 4}
+    plan = make_plan(settings(tiny_model, epochs=1), unfit, None, 1, "cpu").figures
+    assert plan["rows"]["unfit_texts"] == unfit.counts["unfit_texts"]
+    assert plan_lines(plan, "utf-8")[0] == (
+        f"{lines[0]}, 4 by their score alone (yes with evidence that says nothing)"
+    )
     assert "longest 85; 25.0% of documents cut" in lines[1]
     assert lines[2:4] == ["    1-64  5  " + "█" * 40, "  65-128  3  " + "█" * 24]
     assert "2 steps (1 of warmup), 4 draws (4 from the sft pool), 216 tokens" in lines[4]

@@ -32,7 +32,8 @@ def convert(
         typer.Option(
             "--to",
             metavar="SHAPE",
-            help="Shape of the output, default prism; the same names.",
+            help="Shape of the output, default prism; the same names, or beir: a folder (-o DIR) "
+            "of corpus.jsonl, queries.jsonl and qrels/test.tsv, which prism eval reads.",
             show_default=False,
         ),
     ] = None,
@@ -117,7 +118,8 @@ def convert(
     reader = wiring.shape_reader(config.from_shape, **settings)
     writer = wiring.shape_writer(config.to_shape, **settings)
     if writer.lines and common.output is None and STDIN not in inputs:
-        raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o out.trec")
+        example = "out" if writer.outputs else "out.trec"
+        raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o {example}")
     sources: list[str | Source] = list(inputs)
     if sort_queries:
         check_inputs(inputs, common.field_names, plain=reader.plain_lines)

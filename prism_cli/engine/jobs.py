@@ -91,8 +91,8 @@ def plan_jobs(
     One input: the output is `output`, else NAME.STAGE.jsonl beside the input. A directory: as
     many shards in `output`, else in NAME.STAGE beside it. Several inputs: merged where `output`
     has a row file's suffix, else one shard each in the directory `output`, else each beside
-    itself. Named outputs: NAME.jsonl each in the directory `output`, from all inputs together. A
-    folder of documents is one input.
+    itself. Named outputs: NAME.jsonl (NAME where it has a suffix) each in the directory `output`,
+    from all inputs together. A folder of documents is one input.
 
     Args:
         plain: as for `find_shards`.
@@ -116,7 +116,7 @@ def plan_jobs(
         output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
     if named:
         home = output or _beside(found[0], stage, folder=True)
-        outputs = {name: home / f"{name}.jsonl" for name in named}
+        outputs = {name: home / (name if "." in name else f"{name}.jsonl") for name in named}
         return _checked([Job(found, outputs, home / f"{stage}.jsonl")])
     if output is None:
         return _checked(_each_beside(found, stage))

@@ -95,13 +95,14 @@ class ShardWork:
         self.answerer.on_replies = self._show
         self.answerer.finding = self._finding
         self.progress.nouns = self.stage.nouns
-        render = self.stage.render
+        render, named = self.stage.render, bool(self.stage.outputs)
         for row in self.stage.arrange(self._rows(lines)):
             if isinstance(row, Dropped):
                 self.counts.done -= 1
                 self.counts.dropped[row.reason] += 1
                 continue
-            self.sinks.row(render(row))
+            sink = self.sinks.routed[self.stage.output_of(row)] if named else self.sinks.row
+            sink(render(row))
             self.counts.written += 1
         self.counts.check()
         return self.counts

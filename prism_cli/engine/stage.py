@@ -22,7 +22,8 @@ class RowStage:
 
     Attributes:
         name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
-        outputs: names of several outputs, where `work` returns `Routed`; () for the usual one.
+        outputs: names of several outputs, where `work` returns `Routed`, or `output_of` tells; ()
+            for the usual one.
         surveys: True where `survey` must see all rows of the run before the first `work`.
         surveys_shard: True where `survey` must see all rows of a shard before its first `work`, and
             no others.
@@ -112,6 +113,10 @@ class RowStage:
         A `Dropped` stands for a row that was the only one that its input row became.
         """
         return rows
+
+    def output_of(self, row: Row) -> str:
+        """The one of `outputs` that an arranged row belongs to."""
+        raise TypeError(f"{type(self).__name__} has named outputs and returned a plain row")
 
     def render(self, row: Row) -> bytes:
         """One line of the output, with its end."""

@@ -32,6 +32,13 @@ class RowWriter(Protocol):
     def grouped(self) -> bool:
         """Whether adjacent rows of a query are written together."""
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Files of a folder, where the shape is one; () for a single output."""
+
+    def output_of(self, row: Row) -> str:
+        """The one of `outputs` that a written row belongs to."""
+
     def check(self, row: Row) -> str | None:
         """Why a pair row has no place in the shape at all; else None."""
 
@@ -54,6 +61,7 @@ class ConvertStage(RowStage):
         self._reader = reader
         self.plain_lines = reader.plain_lines
         self._writer = writer
+        self.outputs = writer.outputs
         self._unwritten: list[str] = []
         self._settled = SettledPairs()
         self._groups = SeenTexts()
@@ -110,6 +118,10 @@ class ConvertStage(RowStage):
     def render(self, row: Row) -> bytes:
         """As the shape has it."""
         return self._writer.render(row)
+
+    def output_of(self, row: Row) -> str:
+        """As the shape has it."""
+        return self._writer.output_of(row)
 
     def summary(self) -> dict[str, object]:
         """What had no place in the target, by field and by reason."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from prism_cli.adapters.datasets.beir import BeirSet
 from tests.door import prism
 from tests.factories import read_jsonl, write_jsonl
 
@@ -145,3 +146,40 @@ def test_lines_of_text_need_a_name_or_a_pipe() -> None:
     done = prism("convert", "in.jsonl", "--to", "trec-qrels", "-o", "-")
     assert done.returncode == 0
     assert done.stdout.split()[1::2] == ["0", "1"]
+
+
+def test_labelled_rows_become_a_beir_folder_that_eval_reads_back() -> None:
+    rows = [
+        {"query": "who built the tower", "doc_id": "d1", "document": "Eiffel built the tower."},
+        {"query": "who built the tower", "doc_id": "d2", "document": "Rain falls."},
+        {
+            "query_id": "q2",
+            "query": "when does rain fall",
+            "doc_id": "d2",
+            "document": "Rain falls.",
+        },
+    ]
+    for row, verdict in zip(rows, ("yes", "no", "yes"), strict=True):
+        row["verdict"] = verdict
+    lists = {
+        "query_id": "q3", "query": "eiffel",
+        "pos": [{"doc_id": "d1", "document": "Eiffel built the tower."}], "neg": [],
+    }  # fmt: skip
+    write_jsonl(Path("rows.jsonl"), rows)
+    write_jsonl(Path("lists.jsonl"), [lists])
+    assert prism("convert", "lists.jsonl", "--from", "kalm", "-o", "pairs.jsonl").returncode == 0
+    words = ("convert", "rows.jsonl", "pairs.jsonl", "--to", "beir")
+    done = prism(*words, "-o", "set")
+    assert done.returncode == 0, done.stderr
+    folder = BeirSet(Path("set"))
+    assert len(list(folder.corpus())) == 2
+    assert [query for _, query in folder.queries()] == [
+        "who built the tower", "when does rain fall", "eiffel",
+    ]  # fmt: skip
+    assert folder.missing_documents("test") == folder.unknown_queries("test") == []
+    done = prism("eval", "set", "--model", "none", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["ranking"]["set"]["bm25"]["nDCG@10"] == 1.0
+    assert "finished before" in prism(*words, "-o", "set").stderr
+    assert "name the output with -o, such as -o out" in prism(*words).stderr

@@ -143,6 +143,7 @@ class Writer:
     Attributes:
         grouped: True where adjacent rows of a query become rows together.
         lines: True where the output is lines of text, not JSON.
+        outputs: files of the folder that is written, where it is not one file; see `output_of`.
         left_out: field -> how many rows had it, where the shape has no place for it.
         figures: whatever else the summary tells.
         examples: what `count` named first, by figure.
@@ -150,6 +151,7 @@ class Writer:
 
     grouped = False
     lines = False
+    outputs: tuple[str, ...] = ()
 
     def __init__(self, settings: ShapeSettings) -> None:
         self.left_out: Counter[str] = Counter()
@@ -176,6 +178,10 @@ class Writer:
     def render(self, row: Row) -> bytes:
         """One line of the output, with its end."""
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+
+    def output_of(self, row: Row) -> str:
+        """The one of `outputs` that a foreign row belongs to."""
+        return ""
 
     def positive(self, row: Row) -> bool | None:
         """By verdict, else by the corpus's label; None where the row has neither.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from prism_cli.adapters.shapes.author import NAMES, AuthorReader, AuthorWriter
 from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
+from prism_cli.adapters.shapes.beir_writer import BeirWriter, no_reader
 from prism_cli.adapters.shapes.cohere import CohereReader, CohereWriter
 from prism_cli.adapters.shapes.flagembedding import FlagEmbeddingReader, FlagEmbeddingWriter
 from prism_cli.adapters.shapes.sentence_transformers import (
@@ -40,6 +41,8 @@ SHAPES = {
     "trec-run": Shape(RunReader, RunWriter),
     "trec-qrels": Shape(QrelsReader, QrelsWriter),
 }
+FOLDERS = {"beir": Shape(no_reader, BeirWriter)}
+"""Shapes of several files, which are written alone."""
 ALIASES = {"kalm": "flagembedding"}
 
 
@@ -52,8 +55,9 @@ def find_shape(option: str, name: str) -> Shape:
     Raises:
         UsageError: no such shape; names the nearest.
     """
-    known = [*SHAPES, *ALIASES]
-    found = SHAPES.get(ALIASES.get(name, name))
+    shapes = SHAPES | FOLDERS
+    known = [*shapes, *ALIASES]
+    found = shapes.get(ALIASES.get(name, name))
     if found is None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

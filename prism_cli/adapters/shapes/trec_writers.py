@@ -41,7 +41,7 @@ class RunWriter(Writer):
 
     def check(self, row: Row) -> str | None:
         """Ids without blanks, and a score."""
-        _check_ids(row)
+        check_ids(row)
         number_field(row, "rank", 1, inf)
         number_field(row, "logit", -inf, inf)
         if self._score.of(row) is None:
@@ -109,7 +109,7 @@ class QrelsWriter(Writer):
 
     def check(self, row: Row) -> str | None:
         """Ids without blanks, and a label."""
-        _check_ids(row)
+        check_ids(row)
         return "no label and no verdict" if self.positive(row) is None else None
 
     def claim(self, row: Row, alone: bool) -> Claim:
@@ -119,12 +119,20 @@ class QrelsWriter(Writer):
     def write(self, rows: list[Row]) -> list[Row]:
         """One for one.
 
+        Raises: as `judgements`.
+        """
+        for row in rows:
+            self.leave_out(row, _ID_FIELDS | LABEL_FIELDS)
+        return self.judgements(rows)
+
+    def judgements(self, rows: list[Row]) -> list[Row]:
+        """query_id, doc_id and grade of rows with a label.
+
         Raises:
             UsageError: the pair was written with another grade, among other rows of its query.
         """
         found = []
         for row in rows:
-            self.leave_out(row, _ID_FIELDS | LABEL_FIELDS)
             one = {"query_id": query_id(row), "doc_id": doc_id(row), "grade": self._grade(row)}
             pair = f"{one['query_id']}\0{one['doc_id']}".encode()
             if self._judged.conflicts(pair, str(one["grade"]).encode()):
@@ -152,6 +160,11 @@ _ID_FIELDS = frozenset({"query_id", "doc_id", "query", "title", "document"})
 """The texts stand behind the ids, in a corpus."""
 
 
-def _check_ids(row: Row) -> None:
+def check_ids(row: Row) -> None:
+    """Refuse ids that TREC's files cannot hold.
+
+    Raises:
+        RowError: names the field.
+    """
     check_trec_id("query_id", query_id(row))
     check_trec_id("doc_id", doc_id(row))

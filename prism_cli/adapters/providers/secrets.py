@@ -4,6 +4,7 @@ What a server sends, and what a library says of a call, passes through here befo
 or told.
 """
 
+import codecs
 import html
 import re
 import unicodedata
@@ -32,6 +33,11 @@ _JSON_ESCAPE = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.DOTALL
 )
 _JSON_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_BYTE = "(?:(?:0x|u\\+00)?[2-7][0-9a-f]|[0-9]{1,3})"
+_BYTES = re.compile(rf"(?<![\w.]){_BYTE}(?:[^\w.]{{1,64}}{_BYTE}){{7,}}(?![\w.])", re.IGNORECASE)
+"""Numbers that may be a key's bytes, each by itself: [115, 107], 73:6b, 0x73 0x6B, =73=6B."""
+_INDEX = re.compile(r'"[0-9]{1,4}"\s*:')
+"""Of a byte in an array of JavaScript as JSON has it: {"0": 115, "1": 107}."""
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _URLSAFE = str.maketrans("+/", "-_")
 _DESCRIBED = ("content-encoding", "content-length", "content-type", "transfer-encoding")
@@ -127,14 +133,15 @@ class Secrets:
 
 
 def _decoded(text: str) -> set[str]:
-    """The text, and what it may stand for after up to so many layers of escapes."""
+    """The text, and what it may stand for after up to so many layers of escapes; and each of these
+    with characters in place of lists of their bytes, decimal or hex."""
     found = newest = {text}
     for _ in range(_LAYERS):
         newest = {decode(one) for one in newest for decode in _DECODERS} - found
         if not newest:
             break
         found = found | newest
-    return found
+    return found.union(map(_of_numbers, found))
 
 
 def _unescaped(text: str) -> str:
@@ -168,6 +175,18 @@ def _unbroken(text: str) -> str:
 _DECODERS = (_unescaped, _of_url, _of_html, _unbroken)
 
 
+def _of_numbers(text: str) -> str:
+    return _BYTES.sub(_characters, _INDEX.sub("", text))
+
+
+def _characters(found: re.Match[str]) -> str:
+    told = re.findall("[0-9a-f]+", found[0].lower().replace("0x", "").replace("u+00", ""))
+    decimal = bytes(int(one) if one.isdigit() and int(one) < 256 else 32 for one in told)
+    hexadecimal = bytes(int(one, 16) if len(one) == 2 else 32 for one in told)
+    # UTF-16 has a zero at every other place
+    return b" ".join((decimal, hexadecimal)).replace(b"\0", b"").decode(errors="replace")
+
+
 def _raw(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers]
 
@@ -183,17 +202,18 @@ def _grams(mark: str) -> set[str]:
 
 @cache
 def _marks(key: str) -> frozenset[str]:
-    """What gives a key away, in lower case: its forms without escapes, it backwards, and in hex,
-    base32 and base64, once or twice."""
-    once = _encoded(key)
-    found = _decoded(key).union([key[::-1]], once, *map(_encoded, once))
+    """What gives a key away, in lower case: its forms without escapes, it backwards, in ROT13, and
+    in hex, base32 and base64, once or twice, of its UTF-8 and once of its UTF-16."""
+    once = _encoded(key.encode(errors="surrogateescape"))
+    wide = (_encoded(key.encode(kind, "surrogatepass")) for kind in ("utf-16-le", "utf-16-be"))
+    twice = (_encoded(one.encode()) for one in once)
+    found = _decoded(key).union([key[::-1], codecs.encode(key, "rot13")], once, *twice, *wide)
     return frozenset(_lower(one) for one in found if len(one) >= SHORTEST)
 
 
-def _encoded(text: str) -> set[str]:
-    """The text in hex, and what of its base32 and base64 does not depend on the bytes around it, by
-    where it begins."""
-    raw = text.encode(errors="surrogateescape")
+def _encoded(raw: bytes) -> set[str]:
+    """The bytes in hex, and what of their base32 and base64 does not depend on the bytes around
+    them, by where they begin."""
     found = {raw.hex()}
     for encode, bits, group in ((b64encode, 6, 3), (b32encode, 5, 5)):
         for offset in range(group):

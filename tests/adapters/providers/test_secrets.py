@@ -1,6 +1,7 @@
 """No key is left in what a server sends, however it writes it."""
 
 import base64
+import codecs
 import html
 import json
 from collections.abc import Callable
@@ -42,6 +43,20 @@ ENCODINGS: dict[str, Encode] = {
     "octal": lambda key: "".join(f"\\{ord(one):03o}" for one in key),
     "zero_width": "\u200b".join,
     "soft_hyphen": lambda key: f"{key[:4]}\u00ad{key[4:]}",
+    "bytes": lambda key: str(list(key.encode())),
+    "bytes_plain": lambda key: " ".join(map(str, key.encode())),
+    "bytes_pretty": lambda key: json.dumps(list(key.encode()), indent=12),
+    "bytes_strings": lambda key: json.dumps(list(map(str, key.encode()))),
+    "bytes_by_index": lambda key: json.dumps(dict(enumerate(key.encode()))),
+    "bytes_utf_16": lambda key: str(list(key.encode("utf-16"))),
+    "hex_spaced": lambda key: key.encode().hex(" "),
+    "hex_colons": lambda key: key.encode().hex(":").upper(),
+    "hex_prefixed": lambda key: ", ".join(map(hex, key.encode())),
+    "code_points": lambda key: " ".join(f"U+{ord(one):04X}" for one in key),
+    "quoted_printable": lambda key: "".join(f"={ord(one):02X}" for one in key),
+    "hex_utf_16": lambda key: key.encode("utf-16-le").hex(),
+    "base64_utf_16": lambda key: base64.b64encode(f"x:{key}".encode("utf-16")).decode(),
+    "rot13": lambda key: codecs.encode(key, "rot13"),
     "backwards": lambda key: key[::-1],
 }
 BODIES: dict[str, Callable[[str], str]] = {

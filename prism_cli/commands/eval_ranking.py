@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,7 @@ def evaluate(
         typer.Argument(
             metavar="BEIR_DIR",
             help="BEIR folders (./quality, ./labels where they have such a name), or beir-qa for "
-            "the paper's nine sets.",
+            "the paper's nine sets. With --qrels: one TREC run file.",
             show_default=False,
         ),
     ],
@@ -62,6 +63,15 @@ def evaluate(
         typer.Option(
             metavar="REPO@COMMIT",
             help="Run the code that comes with the first stage st:REPO, at this very commit.",
+            show_default=False,
+        ),
+    ] = None,
+    qrels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Judgements of a run whose corpus is not here (`prism eval run.txt --qrels "
+            "qrels.tsv`): TREC's four columns or BEIR's three. No model is asked.",
             show_default=False,
         ),
     ] = None,
@@ -132,7 +142,7 @@ def evaluate(
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
     from prism_cli.commands.row_run import print_json
-    from prism_cli.commands.wiring import check_model
+    from prism_cli.commands.wiring import check_model, judged_run
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.load import load_config
     from prism_cli.errors import PrerequisiteError
@@ -153,15 +163,21 @@ def evaluate(
         "profile": profile,
         "seed": common.seed,
     }
+    if qrels is not None:
+        flags |= _of_a_run(folders, flags, only_sets, data_dir)
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
     for name in config.models:
         check_model("reranker", name)
     if not common.quiet:
         _tell(_model_line(config, given=bool(model)))
-    found, missing = find_sets(folders, only_sets, data_dir, config, common)
     output = common.output or _default_output(folders, config)
+    if qrels is not None:
+        sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()
+    else:
+        found, missing = find_sets(folders, only_sets, data_dir, config, common)
+        sets = [_with_first_stage(one, config, output, trust_remote_code) for one in found]
     summary = run_evaluation(
-        [_with_first_stage(one, config, output, trust_remote_code) for one in found],
+        sets,
         [_eval_model(name, config) for name in config.models],
         EvalOptions(
             output=output,
@@ -189,10 +205,39 @@ def evaluate(
         tell_report(summary.path, finished_before=summary.finished_before)
     if missing:
         raise PrerequisiteError(
-            f"measured {len(found)} of the {counted(len(found) + len(missing), 'set')} asked for; "
+            f"measured {len(sets)} of the {counted(len(sets) + len(missing), 'set')} asked for; "
             f"missing: {', '.join(missing)}. Unpack them into {data_folder(data_dir)} and run the "
             "same command again, which goes on with them, or name fewer with --sets"
         )
+
+
+def _of_a_run(
+    folders: list[str],
+    flags: Mapping[str, object],
+    only_sets: str | None,
+    data_dir: Path | None,
+) -> dict[str, list[str] | str]:
+    """The settings of an evaluation of a run by judgements alone.
+
+    Raises:
+        UsageError: several runs, a model, or an option that needs a data set.
+    """
+    from prism_cli.errors import UsageError
+
+    of_sets = {"--sets": only_sets, "--data-dir": data_dir}
+    given = {f"--{name.replace('_', '-')}": flags[name] for name in ("first_stage", "split")}
+    if wrong := [name for name, value in (given | of_sets).items() if value is not None]:
+        raise UsageError(f"{', '.join(wrong)}: needs a data set, and --qrels is without one")
+    if flags["model"] not in (None, ["none"]):
+        raise UsageError(
+            "--model: a model reads texts, and a run with --qrels has none; give the BEIR folder "
+            f"and --first-stage {folders[0]}"
+        )
+    if len(folders) > 1:
+        raise UsageError(
+            f"--qrels: expected one run file, found {len(folders)}; measure them apart"
+        )
+    return {"model": ["none"], "first_stage": folders[0]}
 
 
 def _tell(line: str) -> None:

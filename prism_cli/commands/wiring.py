@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
+    from prism_cli.evaluation.ranking.plan import EvalSet
     from prism_cli.ports import FirstStage, RerankRuntime
     from prism_cli.reranker import Reranker
     from prism_cli.stages.rerank_prompts import Prompter
@@ -77,6 +78,23 @@ def eval_first_stage(
         dtype=config.dtype,
         trusted=trusted,
     )
+
+
+def judged_run(run: "Path", qrels: "Path") -> "EvalSet":
+    """A run and judgements without corpus and queries.
+
+    Raises:
+        MissingDataError: one of the files is not there.
+    """
+    from prism_cli.adapters.datasets.judged_run import JudgedQueries
+    from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+    from prism_cli.errors import MissingDataError
+    from prism_cli.evaluation.ranking.plan import EvalSet
+
+    if not run.is_file():
+        found = "a folder" if run.is_dir() else "no such file"
+        raise MissingDataError(f"{run}: expected a TREC run file beside --qrels, found {found}")
+    return EvalSet(JudgedQueries(qrels), TrecRunFirstStage(run))
 
 
 def shape_reader(name: str | None, **settings: Any) -> "Reader":

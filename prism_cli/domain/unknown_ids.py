@@ -49,7 +49,8 @@ def check_listed_ids(
     Args:
         first_stage: nothing is checked of one that is no file.
         name: of the data set.
-        queries, documents: give all of the set, the id first.
+        queries, documents: give all of the set, the id first. Where there is no document at all,
+            nothing is said of the run's.
         tell: takes lines for people.
         then: what becomes of unknown queries and documents.
 
@@ -63,12 +64,13 @@ def check_listed_ids(
         return {}
     known = {one for one, *_ in queries()}
     all_queries, all_documents = first_stage.listed(known)
-    left = dict(all_documents)
+    left, corpus = dict(all_documents), False
     for one, *_ in documents():
         left.pop(one, None)
+        corpus = True
     unknown = {
         "queries": {one: line for one, line in all_queries.items() if one not in known},
-        "documents": left,
+        "documents": left if corpus else {},
     }
     for kind, total in (("queries", len(all_queries)), ("documents", len(all_documents))):
         ids = unknown[kind]

@@ -213,3 +213,55 @@ def test_without_a_project_the_released_2b_is_asked_for_and_named() -> None:
     done = prism("eval", MINI, "--limit", "2", "-o", "out")
     assert done.returncode == 3
     assert "infgrad/Prism-Qwen3.5-Reranker-2B (from the default: the released 2B" in done.stderr
+
+
+@pytest.fixture
+def bare_run() -> tuple[str, ...]:
+    """A run and judgements; of q1 the relevant document is second, of q2 it is not found."""
+    Path("run.txt").write_text("q1 Q0 a 1 3 x\nq1 Q0 b 2 2 x\nq2 Q0 c 1 1 x\n")
+    Path("qrels.txt").write_text("q1 0 b 1\nq2 0 d 1\nq2 0 c 0\n")
+    return ("eval", "run.txt", "--qrels", "qrels.txt")
+
+
+def test_a_run_is_measured_by_judgements_alone(bare_run: tuple[str, ...]) -> None:
+    done = prism(*bare_run)
+    assert done.returncode == 0, done.stderr
+    (folder,) = Path("runs/eval").iterdir()
+    content = json.loads((folder / "metrics.json").read_text())
+    measures = content["ranking"]["qrels"]["run"]
+    assert measures["RR@10"] == 0.25
+    assert measures["R@10"] == 0.5
+    assert content["provenance"]["config"]["model"] == ["none"]
+    assert "finished before" in prism(*bare_run).stderr
+    Path("qrels.txt").write_text("q1\tb\t1\n")
+    assert prism(*bare_run).returncode == 2, "other judgements are another evaluation"
+    done = prism(*bare_run, "--overwrite", "--json", "-q")
+    assert json.loads(done.stdout)["ranking"]["qrels"]["run"]["RR@10"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--model", "hf:prism-tiny"], 2, "a model reads texts"),
+        (["--first-stage", "bm25"], 2, "--first-stage: needs a data set"),
+        (["other.txt"], 2, "expected one run file, found 2"),
+    ],
+)
+def test_what_needs_texts_does_not_go_with_judgements_alone(
+    bare_run: tuple[str, ...], words: list[str], code: int, told: str
+) -> None:
+    done = prism(*bare_run, *words)
+    assert done.returncode == code
+    assert told in " ".join(done.stderr.split())
+
+
+def test_a_run_of_another_corpus_is_told_by_its_judgements(bare_run: tuple[str, ...]) -> None:
+    Path("run.txt").write_text("q1 Q0 z 1 3 x\n")
+    done = prism(*bare_run)
+    assert done.returncode == 0, done.stderr
+    assert "none of the run's candidates is judged" in " ".join(done.stderr.split())
+    Path("run.txt").write_text("x Q0 b 1 3 x\n")
+    assert prism(*bare_run, "-o", "other").returncode == 3
+    done = prism("eval", "run.txt")
+    assert done.returncode == 3
+    assert "prism eval run.txt --qrels FILE" in " ".join(done.stderr.split())

@@ -52,7 +52,8 @@ class BeirSet:
         if folder.is_file():
             raise MissingDataError(
                 f"{folder}: is a file; expected a BEIR folder. A TREC run is evaluated as "
-                f"`prism eval BEIR_FOLDER --first-stage {folder}`"
+                f"`prism eval BEIR_FOLDER --first-stage {folder}`, or without texts as "
+                f"`prism eval {folder} --qrels FILE`"
             )
         if not folder.is_dir():
             raise MissingDataError(f"{folder}: no such folder; expected a BEIR folder")

@@ -248,6 +248,13 @@ class _Evaluation:
         if listed and empty:
             what = f"of {len(queries)} queries have no candidates in the run"
             options.tell(unknown_told(data.name, what, empty, "they count 0"))
+        if listed and not any(
+            doc_id in qrels[one] for one in judged.ids for doc_id, _ in candidates.get(one, ())
+        ):
+            options.tell(
+                f"prism: warning: {data.name}: none of the run's candidates is judged, so that "
+                "every measure is 0; is it a run over another corpus?"
+            )
         figures = {
             "split": options.split,
             "queries": len(queries),

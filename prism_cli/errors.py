@@ -9,6 +9,7 @@ PrismError
 ├── PrerequisiteError          3   something the machine or the user must provide first
 │   ├── MissingPackageError    3   an extra is not installed; carries the install line
 │   ├── MissingDataError       3   an input, recipe data or corpus is not there or has nothing in it
+│   │   └── NothingMeasuredError 3/4   an evaluation has no row to measure, or all were rejected
 │   ├── ModelError             3   a model, tokenizer or checkpoint cannot be used
 │   └── StorageError           3   a disk is full or a path cannot be written
 │       └── DamagedFileError   3   a file of ours is not as it was written
@@ -111,6 +112,21 @@ class MissingPackageError(PrerequisiteError):
 
 class MissingDataError(PrerequisiteError):
     """An input path does not exist, or holds nothing to work on."""
+
+
+class NothingMeasuredError(MissingDataError):
+    """An evaluation has no row to measure, so it publishes no figures.
+
+    Args:
+        where: the inputs.
+        rows, rejected: how many there were.
+        too_many: whether more were rejected than --max-rejects lets pass.
+    """
+
+    def __init__(self, where: str, rows: int, rejected: int, *, too_many: bool) -> None:
+        self.exit_code = 4 if too_many else 3
+        found = f"{rejected:,} of {rows:,} rejected" if rejected else "expected rows, found none"
+        super().__init__(f"{where}: no row to measure: {found}; no report was made")
 
 
 class ModelError(PrerequisiteError):

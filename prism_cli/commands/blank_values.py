@@ -21,7 +21,8 @@ def _watch(param: click.Parameter) -> None:
 
     def consume(ctx: click.Context, opts: Any) -> Any:
         value, source = read(ctx, opts)
-        for one in value if isinstance(value, list | tuple) else [value]:
+        typed = value if isinstance(value, list | tuple) else [value]
+        for one in typed if source is not click.core.ParameterSource.DEFAULT else ():
             if isinstance(one, str) and not one.strip():
                 raise UsageError(
                     f'{_name(param)}: expected a path or another value, got "{one}" (a shell '

@@ -62,6 +62,7 @@ def eval_labels(
         overwrite=common.overwrite or common.fresh,
         quiet=common.quiet,
         max_seconds=common.max_seconds,
+        max_rejects=common.max_rejects,
     )
     summary = evaluate_labels(inputs, options)
     if common.json:

@@ -102,11 +102,11 @@ def quality(
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.quality_tables import print_quality
-    from prism_cli.commands.row_run import leave_by, print_json, work_rows
+    from prism_cli.commands.row_run import leave_by, print_json, tell_rejects, work_rows
     from prism_cli.configs.eval_quality import EvalQualityConfig
     from prism_cli.configs.load import load_config
     from prism_cli.engine.report import print_summary
-    from prism_cli.errors import UsageError
+    from prism_cli.errors import NothingMeasuredError, UsageError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
     from prism_cli.shards.reader import find_shards
@@ -152,9 +152,10 @@ def quality(
         judge=rating.told,
         sheets=rating.sheets,
         overwrite=common.overwrite or common.fresh or common.retry_final,
+        max_rejects=common.max_rejects,
         quiet=common.quiet,
     )
-    check_output(options)
+    guard = check_output(options)
     if sheet is not None and not common.dry_run:
         write_sheet(sheet, sheet_rows, inputs, common, config)
     stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive, rating.rate)
@@ -170,7 +171,13 @@ def quality(
     if not summary.counts.done and any(map(_lacks_texts, summary.reject_examples)):
         print(_what_first(inputs, common.fields, config.texts), file=sys.stderr)
     if not summary.unpublished:
-        found = fold_quality(replace(options, overwrite=options.overwrite or bool(summary.outputs)))
+        guard.check()
+        anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
+        try:
+            found = fold_quality(anew)
+        except NothingMeasuredError:
+            tell_rejects(summary)
+            raise
         if common.json:
             print_json(found.metrics)
         elif not common.quiet:

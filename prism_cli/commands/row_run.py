@@ -59,14 +59,19 @@ def run_row_stage(
 def leave_by(summary: "RunSummary") -> None:
     """Tell what was refused, and of too many rejected rows, and leave with the summary's exit code,
     unless all is well."""
-    from prism_cli.engine.report import rejects_lines
-
-    for line in rejects_lines(summary):
-        print(in_line(f"prism: {line}"), file=sys.stderr)
+    tell_rejects(summary)
     if summary.refused:
         print(spelled(f"prism: error: {summary.refused}"), file=sys.stderr)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
+
+
+def tell_rejects(summary: "RunSummary") -> None:
+    """Tell of rejected rows, with reasons, where there are too many."""
+    from prism_cli.engine.report import rejects_lines
+
+    for line in rejects_lines(summary):
+        print(in_line(f"prism: {line}"), file=sys.stderr)
 
 
 def work_rows(

@@ -51,7 +51,7 @@ class Papers:
 
     def __post_init__(self) -> None:
         sides = [side_path(self.job.papers, kind) for kind in SIDE_KINDS]
-        self._guard = FileGuard([*self._outputs, *self.also, *sides])
+        self.guard = FileGuard([*self._outputs, *self.also, *sides])
 
     @cached_property
     def measured(self) -> dict[str, Measured]:
@@ -129,7 +129,7 @@ class Papers:
                     name: before.get(name, now.batch_plan[name]) for name in self.plan
                 }
         for out in self._outputs:
-            if not self._guard.found[out]:
+            if not self.guard.found[out]:
                 now.absent.append(out.name)
             elif out.is_file():
                 known = standing(out, previous) if previous else None
@@ -155,7 +155,7 @@ class Papers:
             LockedError: another run has begun on the output.
         """
         self.check_own()
-        self._guard.check()
+        self.guard.check()
         self.manifest.outputs = dict(outputs)
         self.manifest.write(self.job.manifest_path)
 

@@ -117,6 +117,13 @@ def publish(
             part.publish()
 
 
+def measured_nothing(metrics: Mapping[str, Any]) -> bool:
+    """Whether a metrics.json, as earlier versions wrote it, has figures of no row at all."""
+    if metrics["kind"] == "quality":
+        return bool(metrics.get("pairs", {}).get("all") == 0)
+    return bool(metrics["kind"] == "labels" and metrics["labels"].get("rows") == 0)
+
+
 def read_metrics(path: Path) -> dict[str, Any]:
     """The content of a metrics.json.
 

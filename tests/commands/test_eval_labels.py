@@ -100,9 +100,6 @@ def test_without_agreement_there_is_no_table_of_dashes() -> None:
     assert done.returncode == 0, done.stderr
     assert "warning: No row is marked `audit`" in done.stdout
     assert "kappa" not in done.stdout.lower()
-    write_jsonl(Path("none.jsonl"), [])
-    assert prism("eval", "labels", "none.jsonl", "-o", "empty").returncode == 0
-    assert json.loads(Path("empty/metrics.json").read_text())["labels"]["yes_rate"] == {}
 
 
 def test_hostile_texts_do_no_harm() -> None:
@@ -152,11 +149,27 @@ def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, 
     assert "Traceback" not in done.stderr
 
 
-def test_no_rows_make_a_report_that_says_so() -> None:
-    Path("rows.jsonl").write_bytes(b"")
-    done = prism("eval", "labels", "rows.jsonl", "-o", "out")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(Path("out/metrics.json").read_text())["labels"]["rows"] == 0
+@pytest.mark.parametrize(
+    ("given", "more", "code", "told"),
+    [
+        ("", (), 3, "rows.jsonl: no row to measure: expected rows, found none"),
+        ("no row\n", (), 4, "no row to measure: 1 of 1 rejected"),
+        ("no row\n", ("--max-rejects", "1"), 3, "no row to measure: 1 of 1 rejected"),
+    ],
+)
+def test_where_no_row_is_left_there_is_no_report(
+    given: str, more: tuple[str, ...], code: int, told: str
+) -> None:
+    Path("rows.jsonl").write_text(given)
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out", *more)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert not Path("out/metrics.json").exists()
+    assert not Path("out/report.html").exists()
+    assert Path("out/labels.rejects.jsonl").exists() == bool(given)
+    write_jsonl(Path("rows.jsonl"), rows(6))
+    assert prism("eval", "labels", "rows.jsonl", "-o", "out", *more).returncode == 0
+    assert not Path("out/labels.rejects.jsonl").exists()
 
 
 def test_a_folder_of_that_name_needs_a_dot() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from prism_cli.commands import row_run
 from tests.door import Done, prism
 from tests.factories import Row, read_jsonl, write_jsonl
 
@@ -144,6 +145,45 @@ def test_too_many_rejects_end_in_4_with_figures_of_the_others() -> None:
     assert metrics()["input_rows"] == {"rows": 4, "rejected": 1, "pending": 0}
     (reject,) = read_jsonl(Path("out/rows.jsonl.rejects.jsonl"))
     assert (reject["line"], reject["field"]) == (1, "predicted_verdict")
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "code", "told"),
+    [
+        ("", (), 3, "rows.jsonl: no row to measure: expected rows, found none"),
+        ("no row\n", (), 4, "no row to measure: 1 of 1 rejected"),
+        ("no row\n", ("--max-rejects", "1"), 3, "no row to measure: 1 of 1 rejected"),
+    ],
+)
+def test_where_no_row_is_left_there_is_no_report(
+    given: str, more: tuple[str, ...], code: int, told: str
+) -> None:
+    Path("rows.jsonl").write_text(given)
+    for _ in range(2):
+        done = quality("rows.jsonl", "--baselines", "none", "-o", "out", *more)
+        assert done.returncode == code
+        assert told in done.stderr
+        assert not Path("out/metrics.json").exists()
+        assert not Path("out/report.html").exists()
+    write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:3])
+    assert quality("rows.jsonl", "--baselines", "none", "-o", "out", *more).returncode == 0
+    assert metrics()["pairs"]["all"] == 3
+
+
+def test_metrics_that_appear_while_rows_are_measured_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    worked = row_run.work_rows
+
+    def meddled(*words: Any, **more: Any) -> Any:
+        summary = worked(*words, **more)
+        Path("out/metrics.json").write_text("theirs")
+        return summary
+
+    monkeypatch.setattr(row_run, "work_rows", meddled)
+    write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:3])
+    done = quality("rows.jsonl", "--baselines", "none", "-o", "out")
+    assert done.returncode == 2
+    assert "metrics.json: appeared while this run worked" in done.stderr
+    assert Path("out/metrics.json").read_text() == "theirs"
 
 
 def test_labels_are_measured_where_there_are_no_predictions() -> None:

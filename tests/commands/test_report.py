@@ -53,6 +53,14 @@ def test_an_unfinished_evaluation_names_the_command_that_finishes_it() -> None:
     assert "`prism eval quality … -o one`" in done.stderr
 
 
+def test_an_evaluation_of_no_row_is_no_report() -> None:
+    written(Path("one"), quality(0.5) | {"pairs": {"all": 0, "queries": 0}})
+    done = prism("report", "one", "-o", "page.html")
+    assert done.returncode == 3
+    assert "one: this evaluation measured no row" in done.stderr
+    assert not Path("page.html").exists()
+
+
 def test_no_evaluation_at_all() -> None:
     done = prism("report", "nowhere")
     assert done.returncode == 3

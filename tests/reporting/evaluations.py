@@ -69,5 +69,5 @@ def written(folder: Path, metrics: dict[str, Any]) -> Path:
     """A folder with that metrics.json."""
     content = {name: value for name, value in metrics.items() if name != "kind"}
     folder.mkdir(parents=True, exist_ok=True)
-    publish(folder / METRICS, metrics["kind"], content, Page("", "", ()))
+    publish(folder / METRICS, metrics["kind"], content, Page("", "", ()), lambda _: None)
     return folder

@@ -15,7 +15,8 @@ from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import SideFile
 from prism_cli.engine.progress import shown_progress
-from prism_cli.errors import PrismError, RowError, UsageError
+from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
+from prism_cli.errors import NothingMeasuredError, PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.measured import Measured
 from prism_cli.evaluation.metrics_file import (
     METRICS,
@@ -60,6 +61,7 @@ class LabelsOptions:
     overwrite: bool = False
     quiet: bool = False
     max_seconds: float | None = None
+    max_rejects: float = DEFAULT_MAX_REJECTS
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> LabelsSumm
     Raises:
         MissingDataError, ChangedInputError, LockedError, StorageError.
         UsageError: an input would be replaced.
+        NothingMeasuredError: there are no rows, or all were set aside.
         InterruptedRunError, LimitReachedError: stopped early; the same command begins again.
     """
     try:
@@ -112,10 +115,12 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
             for row in _rows(papers, options, control, measured, rejects, counts):
                 measured.add(row)
                 counts.done += 1
+            counts.rows = counts.done + counts.rejected
+            if not counts.done:
+                raise _nothing_measured(papers, rejects, counts, options)
         except (PrismError, OSError):
             papers.stopped({})
             raise
-        counts.rows = counts.done + counts.rejected
         content = measured.content() | {
             "input_rows": {"rows": counts.rows, "rejected": counts.rejected},
             "provenance": provenance(
@@ -140,6 +145,19 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         papers.finish(finished=True)
         remove_live(path)
     return LabelsSummary(read_metrics(path), path, False)
+
+
+def _nothing_measured(
+    papers: Papers, rejects: SideFile, counts: Counts, options: LabelsOptions
+) -> NothingMeasuredError:
+    """The rejected rows are published all the same."""
+    names = ", ".join(one.name for one in papers.job.inputs)
+    where = f"{names} (see {rejects.path})" if counts.rejected else names
+    rejects.finish()
+    papers.publishing({})
+    rejects.publish()
+    too_many = counts.rejected > options.max_rejects * counts.rows
+    return NothingMeasuredError(where, counts.rows, counts.rejected, too_many=too_many)
 
 
 def _rows(

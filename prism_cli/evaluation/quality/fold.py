@@ -14,6 +14,8 @@ from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress import shown_progress
+from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
+from prism_cli.errors import NothingMeasuredError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     REPORT,
@@ -26,6 +28,7 @@ from prism_cli.evaluation.quality.measured import Measured
 from prism_cli.evaluation.quality.sheet_answers import Answers
 from prism_cli.reporting.quality import page as quality_page
 from prism_cli.shards.gold_rows import GoldFigures
+from prism_cli.shards.guard import FileGuard
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.measured import measure
@@ -61,6 +64,7 @@ class QualityOptions:
     judge: Mapping[str, str | None] = field(default_factory=dict)
     sheets: Sequence[Answers] = ()
     overwrite: bool = False
+    max_rejects: float = DEFAULT_MAX_REJECTS
     quiet: bool = False
 
 
@@ -73,14 +77,17 @@ class QualitySummary:
     finished_before: bool
 
 
-def check_output(options: QualityOptions) -> None:
-    """Refuse, before any work, a folder that holds another evaluation.
+def check_output(options: QualityOptions) -> FileGuard:
+    """Refuse, before any work, a folder that holds another evaluation; what it holds, by which to
+    check, after the work, that it is as it was.
 
     Raises:
         ChangedInputError: it does.
     """
+    papers = _papers(options)
     if not options.overwrite:
-        _papers(options).finished()
+        papers.finished()
+    return papers.guard
 
 
 def fold_quality(options: QualityOptions) -> QualitySummary:
@@ -88,6 +95,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
 
     Raises:
         ChangedInputError, LockedError, StorageError.
+        NothingMeasuredError: the stage left no row.
         InterruptedRunError: stopped early; the same command goes on.
     """
     path, rows = options.output / METRICS, options.output / ROWS
@@ -101,6 +109,8 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         of = {"rows_sha256": seen.sha256, "sheets": _hashes(options)}
         if made and made["figures"] == of:
             return QualitySummary(read_metrics(path), path, True)
+        if not seen.bytes:
+            raise _nothing_measured(rows, options.max_rejects)
         papers.begin()
         sweep_folder(path.parent)
         measured = Measured(options.seed, options.gold.rows if options.gold else 0, options.sheets)
@@ -125,6 +135,14 @@ def _papers(options: QualityOptions) -> Papers:
     path = options.output / METRICS
     job = Job([], {"": path}, path)
     return Papers(job, "quality", options.config, also=[path.with_name(REPORT)])
+
+
+def _nothing_measured(rows: Path, max_rejects: float) -> NothingMeasuredError:
+    made = read_manifest(manifest_path(rows)) or {}
+    names = ", ".join(one["path"] for one in made.get("inputs", ())) or str(rows)
+    counts = made.get("counts", {})
+    count, rejected = (int(counts.get(name, 0)) for name in ("rows", "rejected"))
+    return NothingMeasuredError(names, count, rejected, too_many=rejected > max_rejects * count)
 
 
 def _hashes(options: QualityOptions) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`prism eval labels`: how far judges agree, and teacher and panel, on labelled rows."""
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -70,7 +71,12 @@ def eval_labels(
     elif not common.quiet:
         print_labels(summary.metrics)
     if not common.quiet:
-        rejected = summary.metrics["input_rows"]["rejected"]
+        rejected, labels = summary.metrics["input_rows"]["rejected"], summary.metrics["labels"]
+        if labels["rows"] and not labels["rows_with_votes"]:
+            fields = [word for one in common.fields for word in ("--field", one)]
+            first = shlex.join(["prism", "relabel", *inputs, *fields, "-o", "labelled.jsonl"])
+            told = f"no row has votes. Next:\n  {first} && prism eval labels labelled.jsonl"
+            print(told, file=sys.stderr)
         tell_report(summary.path, finished_before=summary.finished_before)
         if rejected:
             told = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"

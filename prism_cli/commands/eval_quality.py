@@ -12,6 +12,8 @@ from prism_cli.commands.options import Inputs, Paid, evaluation_folder, tell_rep
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prism_cli.shards.gold_rows import GoldRows
 
 app = typer.Typer(
@@ -169,7 +171,8 @@ def quality(
     if not common.quiet:
         print_summary(summary, verbose=common.verbose)
     if not summary.counts.done and any(map(_lacks_texts, summary.reject_examples)):
-        print(_what_first(inputs, common.fields, config.texts), file=sys.stderr)
+        told = _what_first(inputs, common.fields, config.texts, verdict=True)
+        print(told, file=sys.stderr)
     if not summary.unpublished:
         guard.check()
         anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
@@ -182,6 +185,9 @@ def quality(
             print_json(found.metrics)
         elif not common.quiet:
             print_quality(found.metrics)
+        if not common.quiet and _lacks_evidence(found.metrics["pairs"]):
+            told = _what_first(inputs, common.fields, config.texts, verdict=False)
+            print(told, file=sys.stderr)
         if not common.quiet:
             tell_report(found.path, finished_before=found.finished_before)
     leave_by(summary)
@@ -193,21 +199,36 @@ def _lacks_texts(reason: str) -> bool:
     return reason.endswith(NOTHING_WRITTEN)
 
 
-def _what_first(inputs: list[str], fields: list[str], texts: str) -> str:
-    """The field that no row has, and the commands that make it and measure it."""
-    given = [*inputs, *(word for one in fields for word in ("--field", one))]
-    made = {
-        "rerank": ("predicted_verdict", "a model's verdicts and texts", "reranked.jsonl"),
-        "relabel": ("verdict", "labels by a panel of judges", "labelled.jsonl"),
-    }
-    wanted = {"predicted": ["rerank"], "labels": ["relabel"]}.get(texts, [*made])
-    lines = [
-        f"no row has {' or '.join(made[one][0] for one in wanted)}: nothing was measured. Next:"
-    ]
+def _lacks_evidence(pairs: "Mapping[str, int]") -> bool:
+    """Whether no yes has texts, as nobody was asked for any."""
+    return bool(pairs.get("yes")) and pairs["yes"] == pairs.get("yes_without_texts_asked")
+
+
+_MADE = {
+    "predicted_verdict": ("rerank", "reranked.jsonl", "a model's verdicts and texts"),
+    "verdict": ("relabel", "labelled.jsonl", "labels by a panel of judges"),
+    "predicted_evidence": ("rerank", "reranked.jsonl", "a model's verdicts and texts"),
+    "evidence": ("distill --generator extractive", "texts.jsonl", "sentences of the document"),
+}
+"""Field -> the command that writes it, a name for its output, what it writes."""
+
+
+def _what_first(inputs: list[str], fields: list[str], texts: str, *, verdict: bool) -> str:
+    """The field that no row has, and the commands that make it and measure the rows.
+
+    Args:
+        verdict: whether the verdict is what they lack; else the evidence.
+    """
+    what = "verdict" if verdict else "evidence"
+    names = {"predicted": [f"predicted_{what}"], "labels": [what]}
+    wanted = names.get(texts, [f"predicted_{what}", what])
+    given = shlex.join([*inputs, *(word for one in fields for word in ("--field", one))])
+    lines = [f"no row has {' or '.join(wanted)}, which this command measures. Next:"]
     for name in wanted:
-        _, what, output = made[name]
-        first = shlex.join(["prism", name, *given, "-o", output])
-        lines.append(f"  {first} && prism eval quality {output}   # {what}")
+        command, output, told = _MADE[name]
+        lines.append(
+            f"  prism {command} {given} -o {output} && prism eval quality {output}   # {told}"
+        )
     return "\n".join(lines)
 
 

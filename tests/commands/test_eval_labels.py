@@ -179,3 +179,12 @@ def test_a_folder_of_that_name_needs_a_dot() -> None:
     done = prism("eval", "./labels", "--model", "none")
     assert done.returncode == 3
     assert "no corpus.jsonl; a BEIR folder" in done.stderr
+
+
+def test_rows_without_votes_are_told_the_command_that_asks_for_them() -> None:
+    write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d"}])
+    done = prism("eval", "labels", "in.jsonl", "-o", "out")
+    assert done.returncode == 0
+    assert "prism relabel in.jsonl -o labelled.jsonl && prism eval labels labelled.jsonl" in (
+        " ".join(done.stderr.split())
+    )

@@ -250,8 +250,8 @@ def test_a_folder_with_another_evaluation_is_left_alone() -> None:
                 "prism relabel in.jsonl -o labelled.jsonl && prism eval quality labelled.jsonl",
             ],
         ),
-        (["--texts", "labels"], ["no row has verdict:", "prism relabel in.jsonl"]),
-        (["--texts", "predicted", "-q"], ["predicted_verdict:", "prism rerank in.jsonl"]),
+        (["--texts", "labels"], ["no row has verdict,", "prism relabel in.jsonl"]),
+        (["--texts", "predicted", "-q"], ["no row has predicted_verdict,", "prism rerank in.jsonl"]),
     ],
 )
 def test_rows_without_a_verdict_are_told_the_command_that_makes_it(
@@ -262,3 +262,14 @@ def test_rows_without_a_verdict_are_told_the_command_that_makes_it(
     assert done.returncode == 4
     assert all(one in " ".join(done.stderr.split()) for one in told), done.stderr
     assert ("prism relabel" in done.stderr) == ("predicted" not in words)
+
+
+def test_labels_without_evidence_are_told_the_commands_that_write_it() -> None:
+    write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d", "verdict": "yes"}])
+    done = prism("eval", "quality", "in.jsonl", "-o", "out")
+    assert done.returncode == 0
+    told = " ".join(done.stderr.split())
+    assert "no row has predicted_evidence or evidence" in told
+    assert "prism distill --generator extractive in.jsonl -o texts.jsonl" in told
+    done = prism("eval", "quality", "in.jsonl", "-o", "other", "--field", "query=query", "-q")
+    assert "Next:" not in done.stderr

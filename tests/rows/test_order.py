@@ -8,6 +8,7 @@ import pytest
 from prism_cli.domain.calibration import Calibration
 from prism_cli.domain.scoring import relevance_score
 from prism_cli.evaluation.labels.measured import Measured as Labels
+from prism_cli.evaluation.quality.examples import WRONG_YES, Examples
 from prism_cli.evaluation.quality.measured import Measured
 from prism_cli.rows.order import best_first, ordering_logit
 from prism_cli.rows.results import result_pairs
@@ -120,3 +121,11 @@ def test_teacher_scores_rounded_to_zero_go_by_the_teachers_in_distill_and_in_lab
     scores: Any = stage.summary()["scores"]
     assert scores[-1]["AUC"] == 1.0
     assert labels.content()["labels"]["teacher_auc"] == 1.0
+
+
+def test_the_worst_examples_go_by_the_logit() -> None:
+    examples = Examples()
+    for number, logit in enumerate((20.0, 40.0, 30.0)):
+        quality = {"verdict": "yes", "score": 1.0, "logit": logit, "gold": {"answerable": False}}
+        examples.add({"query_id": f"q{number}", "doc_id": "d", "quality": quality, "texts": {}})
+    assert [one["query_id"] for one in examples.content()[WRONG_YES]] == ["q1", "q2", "q0"]

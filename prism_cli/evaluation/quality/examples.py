@@ -4,13 +4,15 @@ import heapq
 from collections.abc import Mapping
 from typing import Any
 
+from prism_cli.rows.order import ordering_logit
+
 KEPT = 10
 LOW_FIDELITY, ANSWER_LOST, WRONG_YES = "lowest_fidelity", "answer_lost", "wrong_yes"
 
 
 class Examples:
     """The worst of all rows seen. Of the lowest fidelity those with most missing entities; else
-    those with the highest score. Ties go to the row that came first."""
+    those with the highest score, by its logit. Ties go to the row that came first."""
 
     def __init__(self) -> None:
         self._heaps: dict[str, list[tuple[tuple[float, ...], dict[str, Any]]]] = {
@@ -25,15 +27,16 @@ class Examples:
             return
         quality = row["quality"]
         evidence = quality.get("evidence", {})
+        certainty = ordering_logit(quality["score"] or 0.0, quality.get("logit"))
         if evidence.get("missing"):
             counts = list(evidence["entities"].values())
             missing = sum(total - found for found, total in counts)
             share = 1 - missing / sum(total for _, total in counts)
             self._put(LOW_FIDELITY, (-share, missing), row, {"missing": evidence["missing"]})
         if quality.get("people", {}).get("answer_kept") is False:
-            self._put(ANSWER_LOST, (quality["score"] or 0.0,), row, {})
+            self._put(ANSWER_LOST, (certainty,), row, {})
         if quality["verdict"] == "yes" and quality.get("gold", {}).get("answerable") is False:
-            self._put(WRONG_YES, (quality["score"] or 0.0,), row, {})
+            self._put(WRONG_YES, (certainty,), row, {})
 
     def content(self) -> dict[str, list[dict[str, Any]]]:
         """The worst first."""

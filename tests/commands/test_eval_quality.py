@@ -251,7 +251,10 @@ def test_a_folder_with_another_evaluation_is_left_alone() -> None:
             ],
         ),
         (["--texts", "labels"], ["no row has verdict,", "prism relabel in.jsonl"]),
-        (["--texts", "predicted", "-q"], ["no row has predicted_verdict,", "prism rerank in.jsonl"]),
+        (
+            ["--texts", "predicted", "-q"],
+            ["no row has predicted_verdict,", "prism rerank in.jsonl"],
+        ),
     ],
 )
 def test_rows_without_a_verdict_are_told_the_command_that_makes_it(

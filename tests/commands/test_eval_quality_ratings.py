@@ -121,7 +121,7 @@ def test_judge_and_people_from_sheet_to_report(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over() -> None:
-    hostile = rows(3, query='=HYPERLINK("http://x")', predicted_contribution="-1+1\x00\u202e")
+    hostile = rows(3, query='=HYPERLINK("http://x")', predicted_contribution="-1+1\x07\u202e")
     hostile = [{**row, "query_id": f"h{n}"} for n, row in enumerate(hostile)]
     write_jsonl(Path("rows.jsonl"), [*rows(), *hostile, make_pair(99, document="x", verdict="no")])
     Path("providers.toml").write_text("")

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prism_cli.errors import RowError, UsageError
@@ -56,12 +57,17 @@ def check_inputs(
         documents: whether the command takes documents, which have no query.
 
     Raises:
-        UsageError: documents; or no row has a name, with the fields of the first row.
+        UsageError: a BEIR folder or documents; or no row has a name.
         MissingDataError: an input cannot be read.
         MissingPackageError: a PDF, which cannot be read without pypdf.
     """
+    from prism_cli.commands.collect_candidates import is_beir
     from prism_cli.shards.formats.documents import check_documents
 
+    inputs = list(inputs)
+    for given in inputs:
+        if isinstance(given, str) and is_beir(given) and (Path(given) / "qrels").is_dir():
+            raise UsageError(_beir_told(given))
     if plain:
         return
     shards = list(_files(inputs))
@@ -99,6 +105,14 @@ def _files(inputs: "Iterable[str | Source | Shard]") -> "Iterable[Shard]":
         if isinstance(one, str) and one != STDIN:
             found = find_shards([one])
         yield from found
+
+
+def _beir_told(given: str) -> str:
+    return (
+        f"{given}: is a BEIR folder (corpus, queries, qrels), and this command takes rows. Make "
+        f"pairs of it with `prism collect {given} -o pairs.jsonl`, or measure a model on it with "
+        f"`prism eval {given}`. Nothing was done"
+    )
 
 
 def _documents_told(shard: "Shard") -> str:

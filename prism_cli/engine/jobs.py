@@ -25,6 +25,8 @@ from prism_cli.shards.writer import part_path
 Input = Shard | Source
 Line = tuple[str, int, bytes]
 """File as the user named it, line number from 1, bytes."""
+_TABLES = ("csv", "parquet")
+"""Formats that are read and not written."""
 _NAME_BYTES = 255
 """The longest name of a file that the usual file systems take."""
 STDOUT = Path("-")
@@ -112,6 +114,11 @@ def plan_jobs(
         if named:
             raise UsageError(f"{stage} writes several files; name their directory with -o")
         return [Job(found, None, state_directory(None) / f"stdout.{stage}.jsonl")]
+    if output and not os.path.isdir(output) and format_of(output) in _TABLES:
+        raise UsageError(
+            f"{output}: outputs are JSON lines (or a TREC file), not {output.suffix[1:]}; name a "
+            "file that ends in .jsonl"
+        )
     if output is None and folder:
         output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
     if named:
@@ -168,11 +175,6 @@ def _checked(jobs: list[Job]) -> list[Job]:
                     "another output with -o"
                 )
         for path in outputs:
-            if format_of(path) in ("csv", "parquet"):
-                raise UsageError(
-                    f"{path}: outputs are JSON lines (or a TREC file), not {path.suffix[1:]}; name "
-                    "a file that ends in .jsonl"
-                )
             if os.path.exists(path) and not path.is_file():
                 raise UsageError(
                     f"{path}: not a regular file; name a file with -o, or - for standard output"

@@ -3,6 +3,7 @@
 import codecs
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +21,15 @@ MAX_LINE_BYTES = 64 << 20
 _BOUNDS = (1 << 10, 1 << 30)
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
 _CHUNK_BYTES = 1 << 20
+_UTF16 = "UTF-16 text; save the file as UTF-8 (`iconv -f {0} -t utf-8`)"
 _KEPT_BYTES = 1 << 16
 """Bytes that are kept of a line above the limit."""
+_AS_UTF8 = "nothing was read. Save the file as UTF-8 (`iconv -f {0} -t utf-8`)"
 _FOREIGN = {
-    codecs.BOM_UTF16_LE: "UTF-16; nothing was read. Save the file as UTF-8",
-    codecs.BOM_UTF16_BE: "UTF-16; nothing was read. Save the file as UTF-8",
+    codecs.BOM_UTF32_LE: "UTF-32; " + _AS_UTF8.format("utf-32"),
+    codecs.BOM_UTF32_BE: "UTF-32; " + _AS_UTF8.format("utf-32"),
+    codecs.BOM_UTF16_LE: "UTF-16; " + _AS_UTF8.format("utf-16"),
+    codecs.BOM_UTF16_BE: "UTF-16; " + _AS_UTF8.format("utf-16"),
     b"\x1f\x8b": "gzip data; nothing was read. Name the file .gz behind its other suffix",
     b"\x28\xb5\x2f\xfd": "Zstandard data; nothing was read. Name the file .zst behind its suffix",
     b"\xfd7zXZ\0": "xz data; nothing was read. Name the file .xz behind its other suffix",
@@ -34,6 +39,7 @@ _FOREIGN = {
     b"%PDF-": "a PDF; nothing was read. Name the file .pdf",
 }
 """First bytes of files that are no text -> what they are, and the way out."""
+_HTML = re.compile(rb"\s*<(?:!doctype html|html)", re.I)
 
 
 class Line(NamedTuple):
@@ -88,10 +94,33 @@ def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterat
 
 
 def refuse_foreign(raw: bytes, name: str) -> None:
-    """Raise MissingDataError where a file begins as one that is no UTF-8 text."""
-    for magic, told in _FOREIGN.items():
-        if raw.startswith(magic):
-            raise MissingDataError(f"{name}: is {told}")
+    """Raise MissingDataError where a file begins as one that is no UTF-8 text in lines.
+
+    Args:
+        raw: its first line.
+    """
+    told = foreign(raw)
+    if not told and (code := _utf16(raw)):
+        told = f"UTF-16 without its mark; {_AS_UTF8.format(code)}"
+    if told:
+        raise MissingDataError(f"{name}: is {told}")
+    if _HTML.match(raw):
+        raise MissingDataError(
+            f"{name}: is HTML; nothing was read. Save its text as .txt or .md, or its rows "
+            "as .jsonl or .csv"
+        )
+    json = raw[:1] in (b"{", b"[")  # to which a CR is a blank, but between two rows
+    lone = b"\n" not in raw and b"\r" in raw.strip()
+    if lone and (not json or re.search(rb"[\]}]\s*\r\s*[\[{]", raw)):
+        raise MissingDataError(
+            f"{name}: its lines end in CR alone, as on old Macintoshes; nothing was read. Convert "
+            "it: `tr '\\r' '\\n' < OLD > NEW`"
+        )
+
+
+def foreign(raw: bytes) -> str:
+    """What a file is that begins so and is no UTF-8 text, with the way out; "" for others."""
+    return next((told for magic, told in _FOREIGN.items() if raw.startswith(magic)), "")
 
 
 def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:
@@ -121,6 +150,25 @@ def bad_byte(raw: bytes, error: UnicodeDecodeError) -> str:
     return f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}"
 
 
+def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
+    """Return which byte of `raw` is not UTF-8, what the text may be, and the way out."""
+    if code := _utf16(raw):
+        return _UTF16.format(code)
+    windows = 0x80 <= raw[error.start] <= 0x9F  # control characters in Latin-1
+    code, name = ("cp1252", "Windows-1252") if windows else ("latin1", "Latin-1")
+    return f"{bad_byte(raw, error)} ({name} perhaps: `iconv -f {code} -t utf-8`)"
+
+
+def _utf16(raw: bytes) -> str:
+    """What iconv calls the encoding of text in UTF-16; "" where it is not."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    start = raw[:64]
+    if start.count(0) * 3 <= len(start):
+        return ""
+    return "utf-16le" if start[1::2].count(0) >= start[::2].count(0) else "utf-16be"
+
+
 def holds_nul(raw: bytes) -> str:
     """Return what is wrong with a line that holds a NUL byte; "" where none does.
 
@@ -128,8 +176,8 @@ def holds_nul(raw: bytes) -> str:
     """
     if b"\0" not in raw:
         return ""
-    if raw[:64].count(0) * 3 > len(raw[:64]):
-        return "UTF-16 text; save the file as UTF-8"
+    if code := _utf16(raw):
+        return _UTF16.format(code)
     return f"a NUL byte at offset {raw.index(0)}"
 
 
@@ -159,6 +207,11 @@ def reading(name: str, unit: str = "line") -> Iterator[Place]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise MissingDataError(f"{name}: cannot be read: {error.strerror}") from error
+        if place.last == 0 and not isinstance(error, EOFError | zlib.error) and _unpacked(error):
+            raise MissingDataError(
+                f"{name}: is not the compressed data that its suffix stands for ({error}); nothing "
+                "was read. Name it without that suffix where it is not compressed, else restore it"
+            ) from error
         if isinstance(error, zstandard.ZstdError) and "too much memory" in str(error):
             raise MissingDataError(
                 f"{name}: needs a window of more than {MAX_WINDOW_BYTES >> 30} GiB, the most that "
@@ -169,3 +222,11 @@ def reading(name: str, unit: str = "line") -> Iterator[Place]:
             f"{name}: the compressed data is damaged after {unit} {place.last} ({error}); nothing "
             "was published. Restore the file and run the same command again"
         ) from error
+
+
+def _unpacked(error: Exception) -> bool:
+    """Whether the error is that of a file which does not begin as compressed data does."""
+    return any(
+        one in str(error)
+        for one in ("Not a gzipped", "not supported by decoder", "Invalid data", "Unknown frame")
+    )

@@ -11,10 +11,10 @@ from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import open_bytes
 from prism_cli.files.lines import (
     Line,
-    bad_byte,
     byte_lines,
     holds_nul,
     max_line_bytes,
+    not_utf8,
     reading,
     refuse_foreign,
     split_lines,
@@ -71,7 +71,7 @@ def _decoded(line: Line, place: str) -> str:
         text = line.raw.decode()
     except UnicodeDecodeError as error:
         raise MissingDataError(
-            f"{place}: {bad_byte(line.raw, error)}; nothing was read beyond this. Save the file as "
+            f"{place}: {not_utf8(line.raw, error)}; nothing was read beyond this. Save the file as "
             "UTF-8"
         ) from None
     if reason := holds_nul(line.raw):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError, SkippedRowError
-from prism_cli.files.lines import Line, bad_byte, holds_nul, too_long
+from prism_cli.files.lines import Line, holds_nul, not_utf8, too_long
 from prism_cli.rows.ids import ids_as_text
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, json_type
 
@@ -17,6 +17,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAFE_DEPTH = 200
 _ARRAY = "a JSON array: one object a line is expected; name the file .json to have it read as one"
 _NO_NUMBERS = ("NaN", "nan", "Infinity", "inf")
+_TAKEN_AS_HEADER = (
+    "The file's first line was taken as the header; where it is a row, put the names of the "
+    "columns above it, such as query,document"
+)
 _PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
@@ -53,13 +57,20 @@ class Unreadable(bytes):
 
 
 class WithEmptyCells(bytes):
-    """The JSON line of a table's record; `empty` are the contract names of its empty cells."""
+    """The JSON line of a table's record; `empty` are the contract names of its empty cells.
+
+    Attributes:
+        odd_header: whether the names of the columns are none that prism knows.
+    """
 
     empty: frozenset[str]
+    odd_header: bool
 
-    def __new__(cls, raw: bytes, empty: frozenset[str]) -> "WithEmptyCells":
+    def __new__(
+        cls, raw: bytes, empty: frozenset[str], *, odd_header: bool = False
+    ) -> "WithEmptyCells":
         made = super().__new__(cls, raw)
-        made.empty = empty
+        made.empty, made.odd_header = empty, odd_header
         return made
 
 
@@ -84,6 +95,8 @@ def reason_told(raw: bytes, error: RowError) -> str:
     """The reason of `error`; an empty cell, which is no field, is told as such."""
     if isinstance(raw, WithEmptyCells) and error.field in raw.empty:
         return "expected text, found an empty cell"
+    if isinstance(raw, WithEmptyCells) and raw.odd_header and "no such field" in error.reason:
+        return f"{error.reason}. {_TAKEN_AS_HEADER}"
     return error.reason
 
 
@@ -133,9 +146,10 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return reason
     if looks_like := _other_format(raw):
         return f"not JSON, {looks_like}"
-    if not raw.endswith(b"\n"):
+    told = _told(raw, error)
+    if told == error.msg and not raw.endswith(b"\n"):
         return f"torn last line: the file ends inside the row ({error.msg})"
-    return f"not JSON: {_told(raw, error)} at column {error.colno}"
+    return f"not JSON: {told} at column {error.colno}"
 
 
 def _told(raw: bytes, error: orjson.JSONDecodeError) -> str:
@@ -150,18 +164,13 @@ def _told(raw: bytes, error: orjson.JSONDecodeError) -> str:
     return error.msg
 
 
-def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
-    """Which byte of `raw` is no UTF-8, and what to try."""
-    return f"{bad_byte(raw, error)} (Latin-1 perhaps: `iconv -f latin1 -t utf-8`)"
-
-
 def _other_format(raw: bytes) -> str:
     """What a line that is no JSON seems to come from, with the way out; "" where nobody knows."""
     text = raw.strip()
     if text[:1] == b"[":
         return _ARRAY
     if text in (b"{", b"}", b"},", b"]") or _PRETTY.match(text):
-        return "one line of pretty-printed JSON: one object a line is expected (see `jq -c`)"
+        return "one line of pretty-printed JSON: one object a line is expected (`jq -c . IN > OUT`)"
     if text[:1] != b"{":
         for mark, name in ((b"\t", "tsv"), (b",", "csv"), (b";", "csv")):
             if mark in text:

@@ -1,7 +1,9 @@
 """The fields that prism knows, of pair rows and of the shapes that it reads; see README, Rows."""
 
 import difflib
-from collections.abc import Iterable
+import json
+import shlex
+from collections.abc import Iterable, Mapping
 
 TEXTS = (
     "query", "document", "title", "query_id", "doc_id", "source", "split", "source_label",
@@ -44,9 +46,28 @@ def absent(name: str, names: Iterable[str]) -> str:
     wanted = [one for one in ("query", "document") if one not in there]
     likely = {one: found for one in wanted if (found := likely_name(one, there))}
     if name not in likely:
-        return told
-    options = " ".join(f"--field {ours}={theirs}" for ours, theirs in likely.items())
+        return told + _nested(names)
+    words = [word for one, found in likely.items() for word in ("--field", f"{one}={found}")]
+    options = shlex.join(words)
     return f"{told}: {options} {'names it' if len(likely) == 1 else 'names them'}"
+
+
+def is_header(names: Iterable[str]) -> bool:
+    """Whether one of the names is that of a field, or seems to be."""
+    there = list(names)
+    return any(one in FIELDS for one in there) or any(
+        likely_name(one, there) for one in _OTHER_NAMES
+    )
+
+
+def _nested(names: Iterable[str]) -> str:
+    """Where rows seem to stand inside the row whose fields these are: how to take them out."""
+    fields = names.items() if isinstance(names, Mapping) else ()
+    for name, value in fields:
+        if type(value) is list and value and type(value[0]) is dict and name not in FIELDS:
+            path = f".[{json.dumps(name)}][]"
+            return f". Its rows seem to stand in {name!r}: `jq -c '{path}' IN > OUT` writes them"
+    return ""
 
 
 def likely_name(name: str, names: Iterable[str]) -> str | None:

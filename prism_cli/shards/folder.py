@@ -1,18 +1,29 @@
 """The files of rows in a folder, and what else lies there, which is named and not read."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import plain_name
 from prism_cli.files.names import shown_name
 from prism_cli.shards.formats import ROW_SUFFIXES, format_of
 from prism_cli.shards.formats.documents import SUFFIXES as DOCUMENT_SUFFIXES
-from prism_cli.shards.formats.documents import documents_in, is_document
+from prism_cli.shards.formats.documents import documents_in, is_document, visible_files
 from prism_cli.shards.manifest import MANIFEST_SUFFIX
 
 LINE_SUFFIXES = (".jsonl", ".ndjson")
+_TEXT = "save its text as .txt, .md or .pdf to have it read"
+_TABLE = "save it as CSV UTF-8 to have it read"
+_CONVERTIBLE = {
+    **dict.fromkeys((".docx", ".doc", ".odt", ".rtf"), ("a text processor's file", _TEXT)),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), ("HTML", _TEXT)),
+    **dict.fromkeys((".pptx", ".ppt", ".odp"), ("slides", _TEXT)),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), ("a spreadsheet", _TABLE)),
+    ".epub": ("an e-book", _TEXT),
+}
+"""Suffix -> what such a file is, and how it becomes one that is read."""
 SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
 _NAMED = 3
 
@@ -46,13 +57,27 @@ def folder_inputs(folder: Path) -> list[Path]:
         else:
             passed_over.setdefault(_kind(path), []).append(path.name)
     rows = [path for path in files if format_of(path) != "json"] or files
-    if not rows and documents_in(folder):
+    if not rows and (documents := set(documents_in(folder))):
+        tell_passed_over(folder, visible_files(folder) - documents)
         return [folder]
     if described := [path.name for path in files if path not in rows]:
         passed_over["JSON beside other files of rows"] = described
-    if passed_over:
-        _tell(f"prism: {folder}: passed over: {_grouped(passed_over)}")
+    _tell_groups(str(folder), passed_over)
     return rows
+
+
+def tell_passed_over(where: object, files: Iterable[Path]) -> None:
+    """Name once, on standard error, files in a folder or of a pattern that are no inputs."""
+    groups = dict[str, list[str]]()
+    for path in sorted(files):
+        if not _is_own(path):
+            groups.setdefault(_kind(path), []).append(path.name)
+    _tell_groups(str(where), groups)
+
+
+def _tell_groups(where: str, groups: Mapping[str, Sequence[str]]) -> None:
+    if groups:
+        _tell(f"prism: {where}: passed over: {_grouped(groups)}")
 
 
 def expected() -> str:
@@ -74,7 +99,18 @@ def _kind(path: Path) -> str:
         return "linked folder" if path.is_symlink() else "folder (name it to have it read)"
     if path.is_symlink() and not path.exists():
         return "dead link"
-    return "document beside files of rows" if is_document(path) else "other file"
+    if is_document(path):
+        return "document beside files of rows"
+    known = _CONVERTIBLE.get(path.suffix.lower())
+    return f"{known[0]} ({known[1]})" if known else "other file"
+
+
+def refuse_convertible(path: Path, name: str) -> None:
+    """Raise MissingDataError where the name is that of a format which can be converted."""
+    if known := _CONVERTIBLE.get(path.suffix.lower()):
+        raise MissingDataError(
+            f"{name}: is {known[0]}, which is not read; {known[1]}. Nothing was done"
+        )
 
 
 def _grouped(names: Mapping[str, Sequence[str]]) -> str:

@@ -23,7 +23,13 @@ from prism_cli.files.lines import byte_lines, reading
 from prism_cli.files.names import has_utf8_name, is_pattern, not_there, shown_name, split_pattern
 from prism_cli.rows.decode import decode_row, reason_told, row_bytes
 from prism_cli.rows.row import Rejected, Row, RowRef
-from prism_cli.shards.folder import expected, folder_inputs, is_row_file
+from prism_cli.shards.folder import (
+    expected,
+    folder_inputs,
+    is_row_file,
+    refuse_convertible,
+    tell_passed_over,
+)
 from prism_cli.shards.formats import Format, format_of, numbered_lines
 from prism_cli.shards.formats.documents import NO_UTF8, is_document
 from prism_cli.shards.measured import Measured, size_and_change
@@ -174,11 +180,13 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
                 raise MissingDataError(f"{given}: a directory without shards; {expected()}")
             shards += [Shard(one, given if one == path else shown_name(one)) for one in inside]
         elif os.path.exists(path):
+            refuse_convertible(path, shown_name(path))
             shards.append(Shard(path, shown_name(path), plain))
         elif is_pattern(given):
             base, pattern = split_pattern(given)
             matches = sorted(base.glob(pattern))
             files = [one for one in matches if is_row_file(one) or is_document(one)]
+            tell_passed_over(given, {one for one in matches if one.is_file()} - set(files))
             if not files:
                 raise MissingDataError(f"{given}: no file matches this pattern; {expected()}")
             shards += [Shard(file, shown_name(file), plain) for file in files]

@@ -13,8 +13,9 @@ import orjson
 from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids
 from prism_cli.errors import MissingDataError, RowError, SkippedRowError
 from prism_cli.files.compressed import plain_name
+from prism_cli.files.lines import not_utf8
 from prism_cli.ports import FirstStage
-from prism_cli.rows.decode import Unreadable, decode_row, not_utf8, place_of, reason_told
+from prism_cli.rows.decode import Unreadable, decode_row, place_of, reason_told
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.rows.texts import titled

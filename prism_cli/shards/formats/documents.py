@@ -1,17 +1,18 @@
 """Folders of Markdown, plain text and PDF as JSON lines: a document each, without a query."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 
-from prism_cli.errors import MissingPackageError, RowError, SkippedRowError
-from prism_cli.files.lines import max_line_bytes, too_long
+from prism_cli.errors import RowError, SkippedRowError
+from prism_cli.files.lines import foreign, holds_nul, max_line_bytes, not_utf8, too_long
 from prism_cli.files.names import has_utf8_name, shown_name
-from prism_cli.rows.decode import Unreadable, not_utf8
+from prism_cli.rows.decode import Unreadable
 from prism_cli.rows.row import RowRef
 from prism_cli.rows.texts import is_blank
+from prism_cli.shards.formats.pdf import read_pdf, refuse_pdfs_without_pypdf
 
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
 EMPTY = "empty document"
@@ -32,13 +33,17 @@ def is_document(path: Path) -> bool:
 def documents_in(folder: Path) -> list[Path]:
     """The documents below `folder`, by path; folders and files whose names begin with a dot are
     left out."""
-    return sorted(
+    return sorted(path for path in visible_files(folder) if is_document(path))
+
+
+def visible_files(folder: Path) -> set[Path]:
+    """The files below `folder` but those whose name, or a folder's, begins with a dot."""
+    return {
         path
         for path in folder.rglob("*")
-        if is_document(path)
-        and path.is_file()
+        if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    }
 
 
 def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -53,7 +58,7 @@ def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     folder = path if path.is_dir() else path.parent
     files = documents_in(path) if path.is_dir() else [path]
-    _refuse_pdfs_without_pypdf(files)
+    refuse_pdfs_without_pypdf(files)
     for number, file in enumerate(files, 1):
         doc_id = shown_name(file.relative_to(folder))
         try:
@@ -71,18 +76,7 @@ def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def check_documents(path: Path) -> None:
     """Raise MissingPackageError where `path` is or holds a PDF, and pypdf is not installed."""
-    _refuse_pdfs_without_pypdf(documents_in(path) if path.is_dir() else [path])
-
-
-def _refuse_pdfs_without_pypdf(files: Sequence[Path]) -> None:
-    pdf = next((file for file in files if file.suffix.lower() == ".pdf"), None)
-    if pdf is None:
-        return
-    try:
-        import pypdf  # noqa: F401
-    except ImportError:
-        way = " (or `pip install pypdf`), or give the PDFs as text files. Nothing was done"
-        raise MissingPackageError("pypdf", "pdf", where=str(pdf), otherwise=way) from None
+    refuse_pdfs_without_pypdf(documents_in(path) if path.is_dir() else [path])
 
 
 def _read(file: Path) -> tuple[str, str]:
@@ -93,10 +87,10 @@ def _read(file: Path) -> tuple[str, str]:
         RowError: it has no text that can be read.
     """
     kind = file.suffix.lower()
-    title, text = _read_pdf(file) if kind == ".pdf" else ("", _read_text(file))
+    title, text = read_pdf(file) if kind == ".pdf" else ("", _read_text(file))
     if is_blank(text):
         if kind == ".pdf":
-            raise RowError("", "holds no text (a scan?)")
+            raise RowError("", "holds no text (a scan?); `ocrmypdf IN OUT` adds it")
         raise SkippedRowError("", EMPTY)
     if kind in (".md", ".markdown"):
         body = _FRONT_MATTER.sub("", text, count=1)
@@ -120,32 +114,13 @@ def _read_text(file: Path) -> str:
             raw = opened.read(max_line_bytes() + 1)
         if len(raw) > max_line_bytes():
             raise RowError("", too_long("document"))
-        return raw.decode("utf-8-sig")
+        if told := foreign(raw):
+            raise RowError("", f"is {told}")
+        text = raw.decode("utf-8-sig")
+        if told := holds_nul(raw):
+            raise RowError("", told)
+        return text
     except UnicodeDecodeError as error:
         raise RowError("", not_utf8(raw, error)) from None
     except OSError as error:
         raise RowError("", f"cannot be read: {error.strerror}") from None
-
-
-def _read_pdf(file: Path) -> tuple[str, str]:
-    import pypdf
-    from pypdf.errors import DependencyError, PyPdfError
-
-    try:
-        reader = pypdf.PdfReader(file)
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise RowError("", "an encrypted PDF; give a copy without a password")
-        pages = [page.extract_text() for page in reader.pages]
-        title = reader.metadata.title if reader.metadata else None
-    except DependencyError as error:
-        raise RowError("", f"an encrypted PDF: {error}") from None
-    except (
-        PyPdfError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
-        RecursionError, NotImplementedError,
-    ) as error:  # fmt: skip  # a damaged file fails anywhere in the parser
-        raise RowError("", f"cannot be read as PDF: {error or type(error).__name__}") from None
-    return (title or "").strip(), _without_lone_surrogates("\n\n".join(pages))
-
-
-def _without_lone_surrogates(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

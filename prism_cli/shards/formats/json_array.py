@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from prism_cli.errors import MissingDataError
-from prism_cli.files.lines import max_line_bytes, too_long
+from prism_cli.files.lines import max_line_bytes, not_utf8, too_long
 
 _CHUNK_BYTES = 1 << 20
 _BLANK = " \t\r\n"
@@ -17,7 +17,7 @@ def holds_array(file: BinaryIO) -> bool:
     while chunk := file.read(_CHUNK_BYTES):
         text = chunk.removeprefix(codecs.BOM_UTF8).strip()
         if text:
-            return text.startswith(b"[")
+            return text.startswith(b"[") and b"\0" not in text[:4]  # else UTF-16
     return False
 
 
@@ -107,7 +107,5 @@ class _Text:
         try:
             self._buffer += self._decode.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
-            raise MissingDataError(
-                f"{self._name}: not UTF-8: byte 0x{error.object[error.start]:02x}"
-            ) from None
+            raise MissingDataError(f"{self._name}: {not_utf8(error.object, error)}") from None
         return not self._ended

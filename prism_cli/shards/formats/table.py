@@ -9,12 +9,19 @@ from typing import BinaryIO
 import orjson
 
 from prism_cli.errors import MissingDataError, RowError
-from prism_cli.files.lines import max_line_bytes, refuse_foreign, split_lines, too_long
+from prism_cli.files.lines import (
+    holds_nul,
+    max_line_bytes,
+    refuse_foreign,
+    split_lines,
+    too_long,
+)
 from prism_cli.rows.cells import cell_value
 from prism_cli.rows.decode import Unreadable, WithEmptyCells
+from prism_cli.rows.fields import is_header
 
 Numbered = tuple[int, bytes]
-_SEPARATOR = re.compile(r"(?i)sep=(.)")
+_SEPARATOR = re.compile(r"""(?i)\s*"?sep=(.)"?[ \r\n]*""")
 """What a spreadsheet may write before the header."""
 
 
@@ -39,14 +46,17 @@ def table_lines(
     source = _Lines(file)
     try:
         first = next((line for line in source if line.strip()), None)
-        separator = _SEPARATOR.fullmatch(first.strip()) if first else None
+        separator = _SEPARATOR.fullmatch(first) if first else None
         if separator:  # a spreadsheet's own line about the file
             first = next((line for line in source if line.strip()), None)
     except csv.Error as error:
         raise MissingDataError(f"{name}:1: expected a header, found {error}") from None
     if first is None:
         raise MissingDataError(f"{name}: is empty; expected a header with the names of the columns")
-    refuse_foreign(source.taken(), name)
+    taken = source.taken()
+    refuse_foreign(taken, name)
+    if reason := holds_nul(taken):
+        raise MissingDataError(f"{name}:1: {reason}; nothing was read")
     lines = itertools.chain([first], source)
     delimiter = separator[1] if separator else _delimiter(first, tabs=tabs)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -54,6 +64,7 @@ def table_lines(
     header = _header(reader, name)
     source.taken()
     columns = [(column, ours.get(column, column)) for column in header]
+    odd_header = not is_header(contract for _, contract in columns)
     while True:
         start = source.number + 1
         try:
@@ -74,7 +85,7 @@ def table_lines(
             yield start, Unreadable(source.taken(), "", f"not CSV: {error}")
             continue
         if cells:
-            yield start, _line(columns, cells, source.taken())
+            yield start, _line(columns, cells, source.taken(), odd_header)
 
 
 def _header(reader: Iterator[list[str]], name: str) -> list[str]:
@@ -92,7 +103,7 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
     return header
 
 
-def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes) -> bytes:
+def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes, odd_header: bool) -> bytes:
     if len(cells) != len(columns):
         return Unreadable(
             raw, "", f"expected {len(columns)} cells, as the header has, found {len(cells)}"
@@ -109,7 +120,9 @@ def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes) -> bytes
     except orjson.JSONEncodeError:
         return Unreadable(raw, "", "not UTF-8; a spreadsheet saves it as “CSV UTF-8”")
     empty = frozenset(ours for (_, ours), cell in zip(columns, cells, strict=True) if not cell)
-    return WithEmptyCells(line, empty) if empty else line
+    if not empty and not odd_header:
+        return line
+    return WithEmptyCells(line, empty, odd_header=odd_header)
 
 
 def _delimiter(header: str, *, tabs: bool) -> str:

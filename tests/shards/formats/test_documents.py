@@ -97,6 +97,33 @@ def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:
     assert "PDF" in refused["damaged.pdf"]
 
 
+def test_what_pypdf_repairs_is_told_once_with_the_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_pdf(tmp_path / "torn.pdf", "Text.")
+    whole = (tmp_path / "torn.pdf").read_bytes()
+    start = whole.rindex(b"startxref")
+    (tmp_path / "torn.pdf").write_bytes(whole[:start] + b"startxref\n1\n%%EOF\n")
+    for _ in range(2):
+        rows, _ = read(tmp_path)
+        assert rows["torn.pdf"]["document"] == "Text."
+    (line,) = capfd.readouterr().err.splitlines()
+    told = f"prism: warning: {tmp_path / 'torn.pdf'}: a damaged PDF, read as far as it can be: "
+    assert line.startswith(told)
+
+
+def test_utf16_and_nul_are_told_with_the_right_command(tmp_path: Path) -> None:
+    (tmp_path / "marked.md").write_bytes("# Ä\n".encode("utf-16"))
+    (tmp_path / "bare.txt").write_bytes("plain text".encode("utf-16-be"))
+    (tmp_path / "nul.txt").write_bytes(b"a text with one \0 in it")
+    rows, by_file = read(tmp_path)
+    assert rows == {}
+    refused = {Path(file).name: reason for file, reason in by_file.items()}
+    assert "`iconv -f utf-16 -t utf-8`" in refused["marked.md"]
+    assert "`iconv -f utf-16be -t utf-8`" in refused["bare.txt"]
+    assert "a NUL byte at offset 16" in refused["nul.txt"]
+
+
 def test_a_pdf_without_pypdf_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

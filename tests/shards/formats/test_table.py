@@ -184,7 +184,14 @@ def test_a_cell_over_many_lines_above_the_limit_refuses_the_file(
 
 
 @pytest.mark.parametrize(
-    "text", ["\n\nquery,document\nq,d\n", "sep=;\nquery;document\nq;d\n", "query|document\nq|d\n"]
+    "text",
+    [
+        "\n\nquery,document\nq,d\n",
+        "query|document\nq|d\n",
+        "sep=;\nquery;document\nq;d\n",
+        '"sep=;"\nquery;document\nq;d\n',
+        "sep=\t\r\nquery\tdocument\r\nq\td\r\n",
+    ],
 )
 def test_spreadsheets_dialects_are_read(text: str) -> None:
     (row,) = read(text)[0].values()

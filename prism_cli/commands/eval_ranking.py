@@ -235,7 +235,8 @@ def _of_a_run(
         )
     if len(folders) > 1:
         raise UsageError(
-            f"--qrels: expected one run file, found {len(folders)}; measure them apart"
+            f"--qrels: expected one run file, found {len(folders)}; measure them apart and "
+            "compare them with prism report DIR DIR -o compared.html"
         )
     return {"model": ["none"], "first_stage": folders[0]}
 

@@ -69,7 +69,7 @@ def calibration_section(
         "ece": "ECE, 15 bins of equal width",
         "ece_equal_mass": "ECE, bins of as many rows each",
         "ece_by_chance": "ECE that calibrated scores would show on so many rows",
-        "auc": "AUC: chance that a yes scores above a no",
+        "auc": "AUC: chance that a yes scores above a no, by the logit where rows have one",
         "mean_score": "mean score",
         "yes_rate": "share of yes",
     }

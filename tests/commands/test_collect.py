@@ -156,3 +156,22 @@ def test_named_shapes_a_run_and_a_teachers_scores() -> None:
     (row,) = rows("run.jsonl")
     assert (row["doc_id"], row["source"]) == (document, "mini")
     assert row["teacher_scores"] == {"dense": 0.5}
+
+
+def test_hard_negatives_of_a_run_are_held_against_the_set() -> None:
+    data = BeirSet(MINI)
+    (query, _), *_ = data.judged_queries("train")
+    (dev, _), *_ = data.judged_queries("test")
+    one, other = [doc for doc, _ in data.texts() if doc not in data.qrels("train")[query]][:2]
+    lines = [f"{query} Q0 {one} 1 3 x", f"{query} Q0 gone 2 2 x", f"{query} Q0 {other} 3 1 x"]
+    Path("run.txt").write_text("\n".join([*lines, f"{dev} Q0 {one} 1 1 x", "nobody Q0 gone 1 1 x"]))
+    words = ("--negatives", "2", "--from-rank", "1", "--to-rank", "3")
+    done = prism("collect", MINI, "-o", "out.jsonl", "--first-stage", "run.txt", *words)
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stderr.split())
+    assert "1 of the 3 queries of run.txt are not among its queries, such as run.txt:5" in told
+    assert "of run.txt are not among its documents, such as run.txt:2: 'gone'" in told
+    Path("run.txt").write_text(f"{query} Q0 gone 1 3 x\n")
+    done = prism("collect", MINI, "-o", "none.jsonl", "--first-stage", "run.txt", *words)
+    assert done.returncode == 3
+    assert "run.txt:1: 'gone'; is it a run over another corpus?" in " ".join(done.stderr.split())

@@ -82,19 +82,20 @@ class LocalAnswers:
         the others."""
         at_hand = len(replies)
         kept = self._ledger().find([one.key for one in group if one.key not in replies])
-        for key, plans in kept.items():
-            before = next((one for plan, one in plans.items() if plan in self._plans), None)
-            if before is not None:
-                replies[key] = before.reply
+        for earlier in sorted(self._plans & kept.keys()):
+            for key, one in kept[earlier].items():
+                if key not in replies:
+                    replies[key] = one.reply
         batches = [
             [group[i] for i in batch if group[i].key not in replies]
             for batch in backend.plan([asked.payload for asked in group])
         ]
         plan = _plan_digest(batches)
         self._plans.add(plan)
+        planned = kept.get(plan, {})
         missing: list[list[Request]] = []
         for batch in filter(None, batches):
-            found = [kept.get(asked.key, {}).get(plan) for asked in batch]
+            found = [planned.get(asked.key) for asked in batch]
             known = [one for one in found if one is not None and self._is_usable(one)]
             if len(known) < len(batch):
                 missing.append(batch)

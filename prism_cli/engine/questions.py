@@ -52,7 +52,8 @@ class Questions:
             InterruptedRunError, LimitReachedError: after what was answered is committed.
             PrerequisiteError: a model in this process cannot work at all.
         """
-        noted = [one for *_, one in sorted(self._steps[step].values(), key=lambda at: at[:2])]
+        # No two stand in one place, so requests are never compared.
+        noted = [one for *_, one in sorted(self._steps[step].values())]
         self._under_way.update(one.key for one in noted if one.key not in self.replies)
         groups = [
             group for group in by_backend(noted) if any(one.key in self._under_way for one in group)

@@ -144,16 +144,19 @@ class ShardWork:
         """How far it is; for another thread too."""
         now, window = self.counts, self._open
         through = now.done + now.dropped.total() + now.rejected + now.pending
-        if window is None:
+        if window is not None:
+            through += len(window.results) - sum(map(is_, window.results, repeat(UNASKED)))
+        if window is None or not window.replies:
             return _Position(through, 0, float(through), self._questions)
-        through += len(window.results) - sum(map(is_, window.results, repeat(UNASKED)))
         answered, moved, questions = 0, float(through), self._questions + window.questions
         steps = max(self._steps, window.steps)
-        for one in window.waiting:
-            if window.is_open(one):
-                at_hand, asked, rows = window.answered(one), len(one.group), len(one.rows) or 1
-                answered += rows * (at_hand == asked)
-                questions -= 0 if one.step else asked - at_hand
+        for one, at_hand in window.at_work():
+            asked, rows = len(one.group), len(one.rows) or 1
+            if at_hand == asked:
+                answered += rows
+            elif not one.step:
+                questions -= asked - at_hand
+            if one.step or at_hand:
                 # A row that asks so many times has come so far with each.
                 moved += min(1.0, (one.step + at_hand / max(1, asked)) / steps) * rows
         return _Position(through, answered, moved, questions)
@@ -300,23 +303,20 @@ def _windows(
 ) -> Iterator[list[Line]]:
     """Lines in windows; where there are groups, a window goes on to the end of its last one."""
     window: list[Line] = []
-    size = 0
+    size, full = 0, False
     for line in lines:
         raw = line[2]
         if len(raw) < 64 and not raw.strip():
             counts.blank += 1
             continue
-        if starts_group is not None and starts_group(raw) and _full(window, size):
+        if starts_group is not None and starts_group(raw) and full:
             yield window
             window, size = [], 0
         window.append(line)
         size += len(raw)
-        if starts_group is None and _full(window, size):
+        full = len(window) >= WINDOW_ROWS or size >= WINDOW_BYTES
+        if full and starts_group is None:
             yield window
             window, size = [], 0
     if window:
         yield window
-
-
-def _full(window: Sequence[Line], size: int) -> bool:
-    return len(window) >= WINDOW_ROWS or size >= WINDOW_BYTES

@@ -1,6 +1,6 @@
 """The rows of one window at work: begun, handed their replies, taken on until each has ended."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prism_cli.engine.answering import Answerer
@@ -52,6 +52,7 @@ class Window:
         steps: how often a row asked, at the most.
         lines: all of the window.
         questions: that rows asked at first.
+        replies: what is at hand, by key, and the lack of it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Window:
         self.lines = lines
         self._begin = begin
         self._questions = Questions(answerer)
+        self.replies = self._questions.replies
         self._taken = 0
         self._by_key: dict[bytes, list[Waiting]] = {}
 
@@ -89,7 +91,7 @@ class Window:
             except RowError as error:
                 results.append(set_aside(RowRef(*line[:2]), line[2], error))
         if active:
-            self.questions += sum(len(one.group) for one in active)
+            self.questions += sum([len(one.group) for one in active])
             self._look(active)
             self.waiting += self._taken_on(active)
 
@@ -141,7 +143,7 @@ class Window:
             self._register(self.waiting)
             self._questions.ask(min(one.step for one in self.waiting), self._go_on)
             self._by_key.clear()
-            self.waiting = self._taken_on([one for one in self.waiting if self.is_open(one)])
+            self.waiting = self._taken_on([one for one, _ in self.at_work()])
 
     def take(self) -> list[tuple[Line, Result]]:
         """The results since the last call, each with its line."""
@@ -150,32 +152,34 @@ class Window:
         results, self.results = self.results, []
         return list(zip(taken, results, strict=True))
 
-    def is_open(self, one: Waiting) -> bool:
-        """Whether the row has not ended; for another thread too."""
-        index = one.index - self._taken
-        return 0 <= index < len(self.results) and self.results[index] is UNASKED
+    def at_work(self) -> Iterator[tuple[Waiting, int]]:
+        """Rows that have not ended, each with how much of what it waits for is at hand; for
+        another thread too."""
+        results, taken = self.results, self._taken
+        end = len(results)
+        for one in self.waiting:
+            index = one.index - taken
+            if 0 <= index < end and results[index] is UNASKED:
+                yield one, self.answered(one)
 
     def answered(self, one: Waiting) -> int:
         """How much of what the row waits for is at hand; for another thread too."""
-        replies, group = self._questions.replies, one.group
+        replies, group = self.replies, one.group
         if len(group) == 1:  # as most rows ask
             return group[0].key in replies
         return sum(asked.key in replies for asked in group)
 
-    def is_answered(self, one: Waiting) -> bool:
-        """Whether all that the row waits for is at hand; for another thread too."""
-        return self.answered(one) == len(one.group)
-
     def _go_on(self, answered: Sequence[Request]) -> list[Request]:
         rows = {id(one): one for asked in answered for one in self._by_key.pop(asked.key, ())}
-        left = self._taken_on([one for one in rows.values() if self.is_answered(one)])
+        ready = [one for one in rows.values() if self.answered(one) == len(one.group)]
+        left = self._taken_on(ready)
         self._register(left)
         return [asked for one in left for asked in one.group]
 
     def _register(self, rows: Sequence[Waiting]) -> None:
         for one in rows:
             for asked in one.group:
-                if asked.key not in self._questions.replies:
+                if asked.key not in self.replies:
                     self._by_key.setdefault(asked.key, []).append(one)
 
     def _look(self, rows: Sequence[Waiting]) -> None:
@@ -192,7 +196,7 @@ class Window:
         while active:
             again: list[Waiting] = []
             for one in active:
-                if not self.is_answered(one):
+                if self.answered(one) < len(one.group):
                     waiting.append(one)
                 elif self._advanced(one):
                     again.append(one)
@@ -204,7 +208,7 @@ class Window:
         """Hand a row its replies; whether it has asked again. Else its result is set."""
         answered: list[Reply] = []
         for request in one.group:
-            reply = self._questions.replies[request.key]
+            reply = self.replies[request.key]
             if not isinstance(reply, Reply):
                 for index in one.rows or (one.index,):
                     self.results[index - self._taken] = Pending(reply.reason)

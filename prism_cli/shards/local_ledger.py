@@ -58,17 +58,17 @@ class LocalLedger(SpendingFile):
         super().__init__(path, _SCHEMA)
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, Kept]]:
-        """What is here, by key and plan."""
+        """What is here, by plan and key."""
         found: dict[bytes, dict[bytes, Kept]] = {}
         with self._guarded():
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
-                for key, plan, *kept in self._db.execute(
+                for key, plan, value, refusal in self._db.execute(
                     "SELECT key, plan, value, refusal FROM replies "
                     f"WHERE key IN ({','.join('?' * len(part))})",
                     part,
                 ):
-                    found.setdefault(key, {})[plan] = Kept(*kept)
+                    found.setdefault(plan, {})[key] = Kept(value, refusal)
         return found
 
     def commit(

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import zstandard
 
@@ -42,18 +42,31 @@ _FOREIGN = {
 _HTML = re.compile(rb"\s*<(?:!doctype html|html)", re.I)
 
 
-class Line(NamedTuple):
-    """One line.
+class PartialLine(bytes):
+    """A line without its byte order mark, or the beginning of one above the limit.
 
     Attributes:
-        raw: the bytes with their line end; the beginning alone where the line is above the limit.
-        size: bytes that the line takes in the file (after decompression), byte order mark included.
+        size: bytes that the line takes in the file (after decompression), mark included.
         cut: whether the line is above the limit.
     """
 
-    raw: bytes
     size: int
-    cut: bool = False
+    cut: bool
+
+    def __new__(cls, raw: bytes, size: int, *, cut: bool = False) -> "PartialLine":
+        made = super().__new__(cls, raw)
+        made.size, made.cut = size, cut
+        return made
+
+
+def is_cut(line: bytes) -> bool:
+    """Return whether a line of `byte_lines` is the beginning of one above the limit."""
+    return isinstance(line, PartialLine) and line.cut
+
+
+def size_in_file(line: bytes) -> int:
+    """Return how many bytes a line of `byte_lines` takes in its file."""
+    return line.size if isinstance(line, PartialLine) else len(line)
 
 
 def max_line_bytes() -> int:
@@ -74,8 +87,9 @@ def max_line_bytes() -> int:
     return int(given)
 
 
-def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterator[Line]:
-    """Yield the lines of a file, split on \\n only; a byte order mark at its start is left out.
+def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterator[bytes]:
+    """Yield the lines of a file with their ends, split on \\n only; a byte order mark at its start
+    is left out, and of a line above the limit all but its beginning (see `PartialLine`).
 
     Args:
         name: of the file in messages; its path by default.
@@ -86,10 +100,9 @@ def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterat
     """
     name = name or str(path)
     with reading(name) as place, open_bytes(path) as file:
-        for line in split_lines(file, keep_mark=keep_mark):
-            place.last += 1
+        for place.last, line in enumerate(split_lines(file, keep_mark=keep_mark), 1):
             if place.last == 1:
-                refuse_foreign(line.raw, name)
+                refuse_foreign(line, name)
             yield line
 
 
@@ -123,21 +136,26 @@ def foreign(raw: bytes) -> str:
     return next((told for magic, told in _FOREIGN.items() if raw.startswith(magic)), "")
 
 
-def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[Line]:
+def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[bytes]:
     """Yield the lines of an open file; see `byte_lines`."""
     limit = max_line_bytes()
     first = not keep_mark
-    while raw := file.readline(limit + 1):
-        size, cut = len(raw), len(raw) > limit
-        if cut:
-            ended = raw.endswith(b"\n")
-            raw = raw[:_KEPT_BYTES]
-            while not ended and (part := file.readline(_CHUNK_BYTES)):
-                size += len(part)
-                ended = part.endswith(b"\n")
-        if first:
-            raw, first = raw.removeprefix(codecs.BOM_UTF8), False
-        yield Line(raw, size, cut)
+    while line := file.readline(limit + 1):
+        if len(line) > limit:
+            line = PartialLine(line[:_KEPT_BYTES], len(line) + _rest(line, file), cut=True)
+        if first and line.startswith(codecs.BOM_UTF8):
+            raw = line.removeprefix(codecs.BOM_UTF8)
+            line = PartialLine(raw, size_in_file(line), cut=is_cut(line))
+        first = False
+        yield line
+
+
+def _rest(line: bytes, file: BinaryIO) -> int:
+    """Read on to the end of a line; how many bytes that takes."""
+    size, part = 0, line
+    while not part.endswith(b"\n") and (part := file.readline(_CHUNK_BYTES)):
+        size += len(part)
+    return size
 
 
 def too_long(what: str = "line") -> str:

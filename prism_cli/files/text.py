@@ -10,9 +10,9 @@ from pathlib import Path
 from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import open_bytes
 from prism_cli.files.lines import (
-    Line,
     byte_lines,
     holds_nul,
+    is_cut,
     max_line_bytes,
     not_utf8,
     reading,
@@ -64,16 +64,16 @@ def read_bytes(path: Path, name: str = "") -> bytes:
     return content
 
 
-def _decoded(line: Line, place: str) -> str:
-    if line.cut:
+def _decoded(line: bytes, place: str) -> str:
+    if is_cut(line):
         raise MissingDataError(f"{place}: {too_long()}; nothing was read beyond this")
     try:
-        text = line.raw.decode()
+        text = line.decode()
     except UnicodeDecodeError as error:
         raise MissingDataError(
-            f"{place}: {not_utf8(line.raw, error)}; nothing was read beyond this. Save the file as "
+            f"{place}: {not_utf8(line, error)}; nothing was read beyond this. Save the file as "
             "UTF-8"
         ) from None
-    if reason := holds_nul(line.raw):
+    if reason := holds_nul(line):
         raise MissingDataError(f"{place}: {reason}; nothing was read beyond this")
     return text

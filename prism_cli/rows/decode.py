@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError, SkippedRowError
-from prism_cli.files.lines import Line, holds_nul, not_utf8, too_long
+from prism_cli.files.lines import PartialLine, holds_nul, is_cut, not_utf8, too_long
 from prism_cli.rows.ids import ids_as_text
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, json_type
 
@@ -74,9 +74,11 @@ class WithEmptyCells(bytes):
         return made
 
 
-def row_bytes(line: Line) -> bytes:
-    """The bytes of a file's line; of one above the limit what `decode_row` refuses."""
-    return Unreadable(line.raw, "", too_long()) if line.cut else line.raw
+def row_bytes(line: bytes) -> bytes:
+    """A line of `byte_lines` as `decode_row` takes it, which refuses one above the limit."""
+    if type(line) is not PartialLine:
+        return line
+    return Unreadable(line, "", too_long()) if is_cut(line) else bytes(line)
 
 
 def place_of(raw: bytes, ref: RowRef) -> RowRef:

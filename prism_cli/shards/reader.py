@@ -19,7 +19,7 @@ from prism_cli.errors import (
     UsageError,
 )
 from prism_cli.files.compressed import is_compressed
-from prism_cli.files.lines import byte_lines, reading
+from prism_cli.files.lines import byte_lines, reading, size_in_file
 from prism_cli.files.names import has_utf8_name, is_pattern, not_there, shown_name, split_pattern
 from prism_cli.rows.decode import decode_row, reason_told, row_bytes
 from prism_cli.rows.row import Rejected, Row, RowRef
@@ -136,7 +136,7 @@ class Shard:
         left = seen.bytes if seen and not self.packed else sys.maxsize
         keep_mark = self.strict and not self.plain
         for line in byte_lines(self.path, self.name, keep_mark=keep_mark):
-            left -= line.size
+            left -= size_in_file(line)
             raw = row_bytes(line)
             if left <= 0:
                 yield raw[:left] if left else raw

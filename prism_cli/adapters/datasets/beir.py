@@ -239,7 +239,7 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:
     for number, line in enumerate(byte_lines(path), 1):
-        if not line.raw.strip():
+        if not line.strip():
             continue
         where = f"{path}:{number}"
         try:

@@ -11,6 +11,7 @@ import orjson
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.files.lines import (
     holds_nul,
+    is_cut,
     max_line_bytes,
     refuse_foreign,
     split_lines,
@@ -153,10 +154,10 @@ class _Lines:
             self.ended = True
             raise StopIteration
         self.number += 1
-        self._taken.append(line.raw)
-        if line.cut:
+        self._taken.append(line)
+        if is_cut(line):
             raise csv.Error(too_long())
-        return line.raw.decode(errors="surrogateescape")
+        return line.decode(errors="surrogateescape")
 
     def taken(self) -> bytes:
         """The bytes given since this was last asked."""

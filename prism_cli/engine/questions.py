@@ -32,11 +32,12 @@ class Questions:
             self._steps.append({})
         known, new = self._steps[step], []
         for place, (index, one) in enumerate(asked):
-            first = known.get(one.key)
+            key = one.key
+            first = known.get(key)
             if first is None:
                 new.append(one)
             if first is None or (index, place) < first[:2]:
-                known[one.key] = (index, place, one)
+                known[key] = (index, place, one)
         new = [one for one in new if one.key not in self.replies and one.key not in self._under_way]
         self._answerer.tally.shared += len(asked) - len(new)
         of_servers = [one.key for one in new if _is_server(one.backend)]
@@ -54,7 +55,7 @@ class Questions:
         """
         # No two stand in one place, so requests are never compared.
         noted = [one for *_, one in sorted(self._steps[step].values())]
-        self._under_way.update(one.key for one in noted if one.key not in self.replies)
+        self._under_way.update([one.key for one in noted if one.key not in self.replies])
         groups = [
             group for group in by_backend(noted) if any(one.key in self._under_way for one in group)
         ]

@@ -184,10 +184,8 @@ class Window:
 
     def _look(self, rows: Sequence[Waiting]) -> None:
         """Note what rows have just asked."""
-        by_step: dict[int, list[tuple[int, Request]]] = {}
-        for one in rows:
-            by_step.setdefault(one.step, []).extend((one.index, asked) for asked in one.group)
-        for step, asked in by_step.items():
+        for step in sorted({one.step for one in rows}):
+            asked = [(one.index, asked) for one in rows if one.step == step for asked in one.group]
             self._questions.look(step, asked)
 
     def _taken_on(self, active: list[Waiting]) -> list[Waiting]:

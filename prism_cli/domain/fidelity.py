@@ -83,6 +83,11 @@ class FidelityFigures:
         self.total += one.total
         self.found += one.found
 
+    def merge(self, other: "FidelityFigures") -> None:
+        """Add those of `other`."""
+        self.total += other.total
+        self.found += other.found
+
     def rows(self) -> list[dict[str, Any]]:
         """A line a class that occurs, one for all classes together, one for CHARACTERS."""
         lines = {kind: (kind,) for kind in CLASSES} | {"all": CLASSES, CHARACTERS: (CHARACTERS,)}

@@ -25,6 +25,7 @@ class RankAuc:
         self._bounds: list[float] = []
         # (no, yes) by rising score: below the first bound, at it, between it and the next, …
         self._cells: list[list[int]] = []
+        self._lost = False  # cells of two such objects have no order in common
 
     def add(self, score: float, yes: bool) -> None:
         """Count one row."""
@@ -35,9 +36,23 @@ class RankAuc:
         if len(self._scores[0]) + len(self._scores[1]) > self._limit:
             self._turn_to_cells()
 
+    def merge(self, other: "RankAuc") -> None:
+        """Add the rows of `other`; where both have more than they hold, AUC cannot be told."""
+        self._lost |= other._lost or bool(self._bounds and other._bounds)
+        if other._bounds and not self._bounds:
+            self._bounds, self._cells = other._bounds, other._cells
+            rows, self._scores = self._scores, (array("d"), array("d"))
+        else:
+            rows = other._scores
+        for yes, scores in enumerate(rows):
+            for score in scores:
+                self.add(score, bool(yes))
+
     def figures(self) -> tuple[float | None, float | None]:
         """AUC, and how far it may lie off at the most: 0 while it is exact. None and None where one
-        of the two verdicts is missing."""
+        of the two verdicts is missing, or AUC cannot be told."""
+        if self._lost:
+            return None, None
         if self._bounds:
             return self._of_cells()
         no, yes = sorted(self._scores[0]), self._scores[1]

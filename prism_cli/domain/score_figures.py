@@ -33,6 +33,14 @@ class ScoreFigures:
             self._agreed += (score > BOUNDARY) == (verdict == "yes")
             self._auc.add(score if order is None else order, verdict == "yes")
 
+    def merge(self, other: "ScoreFigures") -> None:
+        """Add the scores that `other` counted."""
+        for verdict, bins in other._bins.items():
+            self._bins[verdict] = [*map(sum, zip(self._bins[verdict], bins, strict=True))]
+        self._sum += other._sum
+        self._agreed += other._agreed
+        self._auc.merge(other._auc)
+
     @property
     def count(self) -> int:
         """Scores counted."""

@@ -78,6 +78,7 @@ def run_rows(
             if summary.refused and not (run.worked or summary.finished_before):
                 raise summary.refused
             if run.worked:
+                stage.end_shards()
                 summary.figures = stage.summary()
     finally:
         remove_spooled()
@@ -193,6 +194,7 @@ class _Run:
     def _work(self, job: Job, papers: Papers) -> None:
         answerer = self.answerers.turned_to(papers)
         answerer.tally.from_ledger -= self._batched[papers.output_id]
+        self.stage.begin_shard()
         self._survey(self.stage, job)
         self.stage.follow(papers.manifest.batch_plan)
         try:
@@ -268,7 +270,7 @@ class _Run:
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)
             papers.manifest.batch_plan |= self.stage.batch_plan()
-            papers.account(counts, answerer.usage(), self.stage.shard_summary())
+            papers.account(counts, answerer.usage(), self.stage.summary())
             outputs = [str(out) for out in (job.outputs or {}).values()]
             if counts.pending and not self.options.accept_pending and job.outputs is not None:
                 self.summary.unpublished += outputs

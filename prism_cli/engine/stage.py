@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 import orjson
 
+from prism_cli.engine.figures import added, begun_anew
 from prism_cli.errors import RowError
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
@@ -36,6 +37,7 @@ class RowStage:
         takes_documents: True where an input may be documents, which have no query.
         plain_lines: True where the input's lines are no JSON rows, whatever the file's name.
         place: file and line of the row that `work` was last given.
+        counted: the attributes that figures of a shard are counted in; see `begin_shard`.
     """
 
     name: ClassVar[str]
@@ -50,11 +52,14 @@ class RowStage:
     plain_lines: bool = False
     takes_documents: bool = False
     place: tuple[str, int] = ("", 0)
+    counted: tuple[str, ...] = ()
+    _earlier: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Notes what the stage is made of, for `anew`."""
         made = super().__new__(cls)
         made._made_of = args, kwargs
+        made._earlier = {}
         return made
 
     def anew(self) -> Self:
@@ -130,11 +135,23 @@ class RowStage:
         """Plan as an earlier attempt at the same output did; `plan` has the names of
         `batch_plan`."""
 
-    def summary(self) -> dict[str, object]:
-        """Figures of this stage over the whole run, after its last row."""
-        return {}
+    def begin_shard(self) -> None:
+        """Count anew: a shard's figures, in its manifest, are those of its own rows."""
+        for name in self.counted:
+            found = getattr(self, name)
+            self._add_earlier(name)
+            self._earlier[name] = getattr(self, name)
+            setattr(self, name, begun_anew(found))
 
-    def shard_summary(self) -> dict[str, object]:
-        """Figures for the manifest of the shard that was worked last; those of the run so far,
-        where the stage does not tell its shards apart."""
-        return self.summary()
+    def end_shards(self) -> None:
+        """From now on `summary` tells of all shards."""
+        for name in self.counted:
+            self._add_earlier(name)
+
+    def _add_earlier(self, name: str) -> None:
+        if name in self._earlier:
+            setattr(self, name, added(self._earlier.pop(name), getattr(self, name)))
+
+    def summary(self) -> dict[str, object]:
+        """Figures of the shard that was worked last; after `end_shards`, of the whole run."""
+        return {}

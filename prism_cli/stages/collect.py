@@ -29,6 +29,7 @@ class CollectStage(RowStage):
     """
 
     name: ClassVar[str] = "collect"
+    counted = ("_figures", "_settled")
 
     def __init__(self, reader: RowReader, source: str | None = None) -> None:
         self._reader = reader

@@ -27,6 +27,7 @@ class CollectWebStage(RowStage):
     """
 
     name: ClassVar[str] = "collect"
+    counted = ("_figures",)
 
     def __init__(self, search: CallBackend, source: str, min_characters: int) -> None:
         self._search = search

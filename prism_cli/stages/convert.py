@@ -56,6 +56,7 @@ class ConvertStage(RowStage):
     """Reads one shape and writes another."""
 
     name: ClassVar[str] = "convert"
+    counted = ("_writer", "_unwritten", "_settled", "_groups", "_number")
 
     def __init__(self, reader: RowReader, writer: RowWriter) -> None:
         self._reader = reader
@@ -136,7 +137,7 @@ class ConvertStage(RowStage):
             f"{name}, such as": ", ".join(ids) for name, ids in self._writer.examples.items()
         }
         if self._unwritten:
-            figures[f"{_UNWRITTEN}, such as"] = "; ".join(self._unwritten)
+            figures[f"{_UNWRITTEN}, such as"] = "; ".join(self._unwritten[:NAMED])
         if self._writer.figures["groups of a query that came before"]:
             figures["hint"] = "--sort-queries puts the rows of a query together"
         return figures

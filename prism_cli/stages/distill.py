@@ -79,6 +79,7 @@ class DistillStage(RowStage):
     """
 
     name = "distill"
+    counted = ("_scores", "_kept_scores", "_reused_scores", "_texts", "_labels", "_fidelity")
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class QualityStage(RowStage):
     """
 
     name: ClassVar[str] = "quality"
+    counted = ("_counts",)
 
     def __init__(
         self,

@@ -71,6 +71,7 @@ class RelabelStage(RowStage):
     """
 
     name = "relabel"
+    counted = ("_verdicts", "_votes", "_audited", "_silent", "_taken", "_blank")
 
     def __init__(
         self,

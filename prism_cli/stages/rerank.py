@@ -51,6 +51,7 @@ class RerankStage(RowStage):
     """
 
     name: ClassVar[str] = "rerank"
+    counted = ("_counts",)
     surveys_shard = True
     ranks_queries = True
     nouns = ("queries", "documents")
@@ -66,9 +67,6 @@ class RerankStage(RowStage):
         self._options = options
         self._figures = {} if figures is None else figures
         self._counts: Counter[str] = Counter()
-        """Of the shard at work."""
-        self._earlier: Counter[str] = Counter()
-        """Of the shards before it."""
         self._scattered: set[bytes] = set()
         self._first: bytes | None = None
         self.groups = options.joint
@@ -110,8 +108,6 @@ class RerankStage(RowStage):
     def survey(self, rows: Iterator[Row]) -> None:
         """Find the queries whose pair rows are not adjacent, or are too many to be held: their
         rows get no rank."""
-        self._earlier.update(self._counts)
-        self._counts.clear()
         seen = SeenTexts()
         self._scattered.clear()
         number, current, size = 0, b"", 0
@@ -164,17 +160,8 @@ class RerankStage(RowStage):
             self._runtime.batch_tokens = plan["batch_tokens"]
 
     def summary(self) -> dict[str, object]:
-        """Counts over this run's rows, and what was given."""
-        counts = Counter(self._earlier)
-        counts.update(self._counts)
-        return self._told(counts)
-
-    def shard_summary(self) -> dict[str, object]:
-        """The same over the rows of the shard."""
-        return self._told(self._counts)
-
-    def _told(self, counts: Counter[str]) -> dict[str, object]:
-        options = self._options
+        """Counts, and what was given."""
+        options, counts = self._options, self._counts
         told: dict[str, object] = {"model": self._reranker.spec, **self._figures}
         names = ["documents", "yes", "truncated", "format_broken"]
         names += ["behind_top_n"] if options.top_n is not None else []

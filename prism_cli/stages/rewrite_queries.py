@@ -36,6 +36,7 @@ class RewriteQueriesStage(RowStage):
     """
 
     name = "rewrite-queries"
+    counted = ("_queries", "_rows", "_labelled", "_seen", "_last_query")
 
     def __init__(
         self,

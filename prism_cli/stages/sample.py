@@ -78,6 +78,7 @@ class SampleStage(RowStage):
     """
 
     name = "sample"
+    counted = ("_after", "_verdicts", "_left_out", "_cut_documents")
     surveys = True
 
     def __init__(

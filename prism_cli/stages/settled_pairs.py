@@ -72,6 +72,13 @@ class SettledPairs:
                     self.left_out[reason] += 1
             yield found
 
+    def merge(self, other: "SettledPairs") -> None:
+        """Add the figures of another shard."""
+        self.left_out.update(other.left_out)
+        self._named += other._named
+        self._apart += other._apart
+        self._named_apart += other._named_apart[: NAMED - len(self._named_apart)]
+
     def figures(self) -> dict[str, object]:
         """For the summary: contradictory pairs by name; {} where all rows stay."""
         found: dict[str, object] = {}

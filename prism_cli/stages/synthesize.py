@@ -51,6 +51,7 @@ class SynthesizeStage(RowStage):
     """
 
     name: ClassVar[str] = "synthesize"
+    counted = ("_figures", "_left_out", "_refusals")
     query_rows = False
 
     def __init__(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -157,7 +157,20 @@ class Writer:
         self.left_out: Counter[str] = Counter()
         self.figures: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
+        self._settings = settings
         self._label = SourceLabelJudge("source", settings.positive_grade)
+
+    def anew(self) -> Self:
+        """The same before its first row: what is written depends on no other output."""
+        return type(self)(self._settings)
+
+    def merge(self, other: "Writer") -> None:
+        """Add the figures of another output's writer."""
+        self.left_out.update(other.left_out)
+        self.figures.update(other.figures)
+        for figure, named in other.examples.items():
+            mine = self.examples.setdefault(figure, [])
+            mine += named[: NAMED - len(mine)]
 
     def check(self, row: Row) -> str | None:
         """Why this pair row, already held to its contract, has no place in the shape; else None.

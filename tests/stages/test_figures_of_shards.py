@@ -1,0 +1,84 @@
+"""A shard's manifest tells of that shard, whatever else the run worked."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prism_cli.domain.ranks import RankAuc
+from prism_cli.domain.score_figures import ScoreFigures
+from tests.door import prism
+from tests.factories import make_pair, write_jsonl
+
+GROUPED = [
+    {"query": f"q{n}", "pos": [f"right {n}"], "neg": [f"wrong {n}", f"right {n}"]} for n in range(5)
+]
+PAIRS = [
+    make_pair(n, source_label=n % 3, verdict="yes" if n % 3 else "no", rank=n + 1, score=n / 20)
+    for n in range(20)
+]
+COMMANDS = {
+    "distill": (PAIRS, ("distill", "--teacher", "source")),
+    "relabel": (PAIRS, ("relabel", "--judge", "source")),
+    "collect": (GROUPED, ("collect",)),
+    "rewrite-queries": (PAIRS, ("rewrite-queries", "--generator", "extractive")),
+    "convert": (PAIRS, ("convert", "--to", "flagembedding")),
+    "convert to a run": (PAIRS, ("convert", "--to", "trec-run")),
+}
+
+
+def figures(output: str) -> object:
+    return json.loads(Path(f"{output}.manifest.json").read_text())["figures"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_two_shards_in_one_run_are_as_two_runs_of_one(name: str) -> None:
+    rows, (command, *words) = COMMANDS[name]
+    write_jsonl(Path("a.jsonl"), rows[: len(rows) * 3 // 4])
+    write_jsonl(Path("b.jsonl"), rows[len(rows) // 2 :])  # some of the rows of a, again
+    together = prism(command, "a.jsonl", "b.jsonl", *words, "-o", "both/", "--json")
+    assert together.returncode == 0, together.stderr
+    for one in "ab":
+        done = prism(command, f"{one}.jsonl", *words, "-o", f"alone/{one}.jsonl")
+        assert done.returncode == 0, done.stderr
+        made = next(Path("both").glob(f"{one}.*.manifest.json")).name.removesuffix(".manifest.json")
+        assert Path("both", made).read_bytes() == Path(f"alone/{one}.jsonl").read_bytes()
+        assert figures(f"both/{made}") == figures(f"alone/{one}.jsonl") != {}
+
+
+def test_the_summary_is_of_all_shards_of_the_run() -> None:
+    for name in "ab":
+        write_jsonl(Path(f"{name}.jsonl"), PAIRS[10 * (name == "b") :][:10])
+    words = ("--judge", "source", "--json")
+    done = prism("relabel", "a.jsonl", "b.jsonl", "-o", "both/", *words)
+    merged = prism("relabel", "a.jsonl", "b.jsonl", "-o", "merged.jsonl", *words)
+    assert json.loads(done.stdout)["figures"] == json.loads(merged.stdout)["figures"]
+    assert json.loads(done.stdout)["figures"]["verdicts"]["yes"] == 13
+
+
+@pytest.mark.parametrize("held", [5, 15, 100])
+def test_scores_of_two_shards_are_added_up(held: int) -> None:
+    """Held: rows up to which ranks are exact; at 5 neither, at 15 one of them, at 100 both."""
+    whole, first, second = (RankAuc(held) for _ in range(3))
+    for number in range(30):
+        score, yes = number * 7 % 30 / 30, number % 3 == 0
+        whole.add(score, yes)
+        (first if number < 20 else second).add(score, yes)
+    first.merge(second)
+    if held == 5:
+        assert first.figures() == (None, None)
+    elif held == 15:
+        assert first.figures()[1] is not None
+    else:
+        assert first.figures() == whole.figures()
+
+
+def test_figures_of_scores_are_added_up() -> None:
+    whole, first, second = (ScoreFigures() for _ in range(3))
+    for number in range(30):
+        pair = number * 7 % 30 / 30, ("yes", "no", None)[number % 3]
+        whole.add(*pair)
+        (first if number < 20 else second).add(*pair)
+    first.merge(second)
+    assert first.row() == whole.row()
+    assert first.histogram() == whole.histogram()

@@ -8,6 +8,7 @@ with all votes are the disputed ones.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 RESAMPLES = 9_999
@@ -184,3 +185,46 @@ def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = 1 - (pairable - 1) * observed / expected
     return np.where(expected > 0, found, np.nan)
+
+
+def audit_figures(
+    audited: Mapping[Pattern, int], judges: Sequence[str], seed: int
+) -> dict[str, object]:
+    """How far the votes of `judges`, in that order, agree: from audit rows alone, as elsewhere the
+    rows with all votes are the disputed ones."""
+    rates = [yes_rate(audited, place) for place in range(len(judges))]
+    pairs = [
+        (one, other, pair_agreement(audited, one, other, seed=seed))
+        for one, other in combinations(range(len(judges)), 2)
+    ]
+    alpha = krippendorff_alpha(audited, seed=seed)
+    return {
+        "yes-rates on audit rows": [
+            {"judge": spec, "votes": votes, "yes": _rounded(rate)}
+            for spec, (votes, rate) in zip(judges, rates, strict=True)
+        ],
+        "kappa on audit rows": [
+            {
+                "judge": judges[one],
+                "with": judges[other],
+                "rows": found.rows,
+                "same vote": _rounded(found.share),
+                "kappa": _rounded(found.kappa),
+                f"{LEVEL:.0%} from": _rounded(found.low),
+                "to": _rounded(found.high),
+                "in words": found.in_words,
+            }
+            for one, other, found in pairs
+        ],
+        "Krippendorff's alpha on audit rows": {
+            "rows": alpha.rows,
+            "alpha": _rounded(alpha.value),
+            f"{LEVEL:.0%} from": _rounded(alpha.low),
+            "to": _rounded(alpha.high),
+            "labels of such a panel": alpha.in_words,
+        },
+    }
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)

@@ -2,16 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any, Protocol, runtime_checkable
 
-from prism_cli.domain.agreement import (
-    LEVEL,
-    Pattern,
-    krippendorff_alpha,
-    pair_agreement,
-    yes_rate,
-)
+from prism_cli.domain.agreement import Pattern, audit_figures
 from prism_cli.domain.label_answers import one_answer
 from prism_cli.domain.lots import lot_falls
 from prism_cli.domain.voting import (
@@ -229,43 +222,8 @@ class RelabelStage(RowStage):
         if self._audit:
             figures["audit rows"] = self._audited.total()
         if self._audited:
-            figures |= self._agreement()
+            figures |= audit_figures(self._audited, self._order, self._seed)
         return figures
-
-    def _agreement(self) -> dict[str, object]:
-        """From audit rows alone: elsewhere the rows with all votes are the disputed ones."""
-        rates = [yes_rate(self._audited, place) for place in range(len(self._order))]
-        pairs = [
-            (one, other, pair_agreement(self._audited, one, other, seed=self._seed))
-            for one, other in combinations(range(len(self._order)), 2)
-        ]
-        alpha = krippendorff_alpha(self._audited, seed=self._seed)
-        return {
-            "yes-rates on audit rows": [
-                {"judge": spec, "votes": votes, "yes": _rounded(rate)}
-                for spec, (votes, rate) in zip(self._order, rates, strict=True)
-            ],
-            "kappa on audit rows": [
-                {
-                    "judge": self._order[one],
-                    "with": self._order[other],
-                    "rows": found.rows,
-                    "same vote": _rounded(found.share),
-                    "kappa": _rounded(found.kappa),
-                    f"{LEVEL:.0%} from": _rounded(found.low),
-                    "to": _rounded(found.high),
-                    "in words": found.in_words,
-                }
-                for one, other, found in pairs
-            ],
-            "Krippendorff's alpha on audit rows": {
-                "rows": alpha.rows,
-                "alpha": _rounded(alpha.value),
-                f"{LEVEL:.0%} from": _rounded(alpha.low),
-                "to": _rounded(alpha.high),
-                "labels of such a panel": alpha.in_words,
-            },
-        }
 
     def _in_order(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """By judge, in the panel's order."""
@@ -325,7 +283,3 @@ def _forgotten(row: Row) -> dict[str, str]:
         for name, origin in known
         if name != "verdict" and not name.startswith("votes.")
     }
-
-
-def _rounded(figure: float | None) -> float | None:
-    return None if figure is None else round(figure, 4)

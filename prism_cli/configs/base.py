@@ -4,9 +4,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class StageConfig(BaseModel):
-    """Frozen and strict; holds what decides a stage's result, so it guards resume."""
+    """Frozen and strict, without empty texts; holds what decides a stage's result, so it guards
+    resume."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, str_min_length=1)
 
     seed: int = Field(0, description="Seed of every choice by lot.")
 
@@ -14,4 +15,4 @@ class StageConfig(BaseModel):
 class Section(BaseModel):
     """A table inside a stage's settings, such as [lora]."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, str_min_length=1)

@@ -130,6 +130,11 @@ def plan_jobs(
     there = os.path.isdir(output)  # False too where a name is too long; see `_check_length`
     if not (there or folder or len(found) > 1) or (line_suffix(output) and not there):
         return _checked([Job(found, {"": output}, output)])
+    if not there and output.suffix and format_of(output) != "lines":
+        raise UsageError(
+            f"{output}: outputs of several inputs go into a directory, or together into a file "
+            f"that ends in .jsonl; {output.suffix} is neither. Nothing was done"
+        )
     if os.path.exists(output) and not there:
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
     return _checked([_single(one, output / _shard_name(one)) for one in found])

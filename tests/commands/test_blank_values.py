@@ -71,6 +71,13 @@ def test_a_blank_value_is_refused_by_name(
     assert name in str(told.value)
 
 
+@pytest.mark.parametrize("setting", ["corpus=", "source=", 'dataset=""'])
+def test_an_empty_setting_is_refused_by_its_name(setting: str) -> None:
+    done = prism("collect", "in.jsonl", "-o", "out.jsonl", "--set", setting)
+    assert done.returncode == 2
+    assert f"command line: {setting.partition('=')[0]}: " in done.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -169,6 +169,23 @@ def test_a_table_as_output_is_refused_before_any_work(
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.parametrize("name", ["out.tsv", "out.json", "out.txt"])
+def test_a_file_name_is_not_taken_for_a_directory_of_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for one in ("in.jsonl", "in2.jsonl"):
+        (tmp_path / one).write_bytes(ROWS)
+    done = prism("relabel", "--judge", "source", "in.jsonl", "in2.jsonl", "-o", name)
+    assert done.returncode == 2
+    assert f"{name}: outputs of several inputs go into a directory" in done.stderr
+    assert not (tmp_path / name).exists()
+    assert (
+        prism("relabel", "--judge", "source", "in.jsonl", "in2.jsonl", "-o", "v1.2").returncode == 0
+    )
+    assert (tmp_path / "v1.2" / "in.jsonl").is_file()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

@@ -18,7 +18,7 @@ from typer import _click as click  # typer carries its own click; the package cl
 from typer.core import TyperCommand, TyperGroup
 
 from prism_cli import __version__
-from prism_cli.commands.blank_values import refuse_blank_values
+from prism_cli.commands.given_values import check_given_values, is_text
 from prism_cli.errors import (
     InterruptedRunError,
     MissingPackageError,
@@ -110,7 +110,7 @@ class PipelineGroup(TyperGroup):
             command.epilog = typer.main.get_group(module.app).epilog
         for one in (command, *getattr(command, "commands", {}).values()):
             one.help = _paragraphs(one.help or "")
-            refuse_blank_values(one)
+            check_given_values(one)
         return word, command, rest
 
 
@@ -208,7 +208,7 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
     code = 0
     try:
         for word in words:
-            if not word.isascii() and any("\ud800" <= sign <= "\udfff" for sign in word):
+            if not is_text(word) and not os.path.isfile(word):
                 raise UsageError(f"{word!r}: is not {sys.getfilesystemencoding()}; rename the file")
         # Not `app()`: typer would end a closed pipe with 1.
         command = typer.main.get_command(app)

@@ -23,7 +23,12 @@ def relabel(*words: str) -> Done:
 
 
 @pytest.mark.parametrize(
-    ("given", "output"), [("in", "in.relabel/ok.jsonl"), ("in/*.jsonl", "in/ok.relabel.jsonl")]
+    ("given", "output"),
+    [
+        ("in", "in.relabel/ok.jsonl"),
+        ("in/*.jsonl", "in/ok.relabel.jsonl"),
+        ("expanded by the shell", "in/ok.relabel.jsonl"),
+    ],
 )
 @pytest.mark.parametrize(
     ("name", "told"),
@@ -36,7 +41,8 @@ def relabel(*words: str) -> Done:
 def test_the_others_are_worked(home: Path, given: str, output: str, name: bytes, told: str) -> None:
     Path(os.fsdecode(b"in/" + name)).write_bytes(ROW)
     for others in ("worked", "finished before"):
-        done = relabel(given)
+        by_shell = ["in/ok.jsonl", os.fsdecode(b"in/" + name)]
+        done = relabel(*([given] if given.startswith("in") else by_shell))
         assert done.returncode == 2
         assert f"1 of 2 outputs were left as they are; the others were {others}" in done.stderr
         assert told in done.stderr
@@ -49,6 +55,26 @@ def test_a_merge_is_refused_and_a_forecast_is_not(home: Path, words: tuple[str, 
     done = relabel(*words)
     assert done.returncode == (0 if "--dry-run" in words else 2)
     assert not (home / "one.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["split"],
+        ["sample"],
+        ["convert", "--to", "author"],
+        ["collect"],
+        ["eval", "labels"],
+        ["collect", "--dataset", "in"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_it_in_the_same_words(home: Path, words: list[str]) -> None:
+    name = os.fsdecode(b"in/bad\xff.jsonl")
+    Path(name).write_bytes(ROW)
+    done = prism(*words, *([] if "--dataset" in words else [name]), "-o", "out")
+    assert done.returncode == 2
+    assert r"in/bad\xff.jsonl: its name is not UTF-8, as ids, rows and" in done.stderr
 
 
 @pytest.mark.parametrize("size", [217, 250, 300])

@@ -1,4 +1,5 @@
-"""A blank value on a command line, which as a rule is a shell variable that nobody set."""
+"""What no value on a command line may be: blank, as of a shell variable that nobody set, or a name
+of a file that is not UTF-8."""
 
 from typing import Any
 
@@ -6,9 +7,12 @@ from typer import _click as click
 
 from prism_cli.errors import UsageError
 
+INPUTS = "inputs"
+"""The argument whose files are held against their names one by one; the others are worked."""
 
-def refuse_blank_values(command: click.Command) -> None:
-    """Have every option and argument of `command` raise UsageError where its value is blank.
+
+def check_given_values(command: click.Command) -> None:
+    """Have every option and argument of `command` raise UsageError where its value cannot be.
 
     An empty path would stand for the current folder, and an empty name for the default.
     """
@@ -28,6 +32,8 @@ def _watch(param: click.Parameter) -> None:
                     f'{_name(param)}: expected a path or another value, got "{one}" (a shell '
                     "variable that is not set?). Nothing was done; give a value, or leave it out"
                 )
+            if isinstance(one, str) and not is_text(one) and param.name != INPUTS:
+                raise UsageError(f"{_name(param)}: {one!r}: is not UTF-8; rename the file")
         return value, source
 
     param.consume_value = consume  # type: ignore[method-assign]
@@ -37,3 +43,8 @@ def _name(param: click.Parameter) -> str:
     if param.param_type_name == "argument":
         return (param.metavar or param.name or "").upper()
     return "/".join(param.opts)
+
+
+def is_text(word: str) -> bool:
+    """Whether the word is text, and no bytes that the system could not decode."""
+    return word.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in word)

@@ -1,6 +1,8 @@
-"""A blank value, as of an unset shell variable, is refused by every option and argument."""
+"""What no option and no argument takes: blank values, and names that are not UTF-8."""
 
 import importlib
+import os
+from pathlib import Path
 
 import pytest
 import typer
@@ -91,3 +93,12 @@ def test_the_exit_code_is_2(words: list[str]) -> None:
     assert done.returncode == 2
     assert words[2].strip("=") in done.stderr
     assert "a shell variable that is not set?" in done.stderr
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_all_but_the_inputs(tmp_path: Path) -> None:
+    bad = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jsonl")
+    Path(bad).write_bytes(b"{}")
+    for words in (["relabel", "in.jsonl", "-o"], ["train", "--dev"], ["status"]):
+        done = prism(*words, bad)
+        assert done.returncode == 2
+        assert "is not UTF-8; rename the file" in done.stderr

@@ -38,14 +38,14 @@ class Answerers:
                 self._control,
                 batching=self._batching(home),
             )
-        local = partial(open_local_ledger, _local_path(papers.job))
+        local = partial(open_local_ledger, local_path(papers.job))
         made = papers.manifest
         self._answerer.turn_to(papers.output_id, local, made.fresh_since, made.refused_since)
         return self._answerer
 
     def fresh_start(self, papers: Papers) -> int:
         """Forget what models of this process said for the output; see `Papers.begin`."""
-        clear_local_ledger(_local_path(papers.job))
+        clear_local_ledger(local_path(papers.job))
         return self.turned_to(papers).mark()
 
     def close(self) -> None:
@@ -61,5 +61,6 @@ class Answerers:
         return Batching(BatchBook(path), self._control, **more)
 
 
-def _local_path(job: Job) -> Path:
+def local_path(job: Job) -> Path:
+    """Where replies of models of this process are kept for the job's output."""
     return local_ledger_path(state_directory(job.home), job.papers)

@@ -1,19 +1,21 @@
 """What a run would ask and cost, from a sample of its rows and the ledger. Nothing is asked."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from prism_cli.engine.answerers import local_path
 from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import ChangedInputError, RowError, UnfitNameError
-from prism_cli.ports import BatchableBackend, CallBackend, Request, Terms, Usage
+from prism_cli.errors import ChangedInputError, DamagedFileError, RowError, UnfitNameError
+from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request, Terms, Usage
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.local_ledger import LocalLedger
 from prism_cli.shards.reader import Source
 from prism_cli.shards.state import ledger_path
 
@@ -117,22 +119,40 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         return found
     with ExitStack() as files:
         before = _Before()
+        files.callback(before.close)
         path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
         book = path.with_name(BOOK_NAME)
         if path.is_file() and not options.fresh:
             before.ledger = files.enter_context(closing(Ledger(path)))
             if book.is_file():
                 before.book = files.enter_context(closing(BatchBook(book)))
-        asked: dict[str, list[tuple[Request, float]]] = {}
-        for row in _sample(jobs, found.rows, stage, options):
+        asked: dict[str, list[_Asked]] = {}
+        for job, row in _sample(jobs, found.rows, stage, options):
             found.sampled += 1
-            for request, share in _questions(stage, row, before.ledger):
-                asked.setdefault(request.backend.spec, []).append((request, share))
+            if not options.fresh:
+                before.turn_to(job)
+            for one in _questions(stage, row, before, job.name):
+                asked.setdefault(one.request.backend.spec, []).append(one)
         scale = found.rows / max(1, found.sampled)
         found.models = [
             _of_model(stage.name, *pair, scale, before, options.batch) for pair in asked.items()
         ]
     return found
+
+
+class _Asked(NamedTuple):
+    """A question of a sampled row.
+
+    Attributes:
+        output: whose question it is, where a model of this process answers: such replies are kept
+            for one output alone; "" where equal questions of all outputs are one.
+        known: whether that output's replies have it.
+    """
+
+    request: Request
+    share: float
+    output: str
+    known: bool
 
 
 @dataclass
@@ -141,6 +161,32 @@ class _Before:
 
     ledger: Ledger | None = None
     book: BatchBook | None = None
+    _local: LocalLedger | None = None
+    _job: Job | None = None
+
+    def turn_to(self, job: Job) -> None:
+        """From now on replies of models of this process are those for the job's output. A damaged
+        file has none: the run begins it anew."""
+        if job is self._job:
+            return
+        self.close()
+        self._job, path = job, local_path(job)
+        with suppress(DamagedFileError):
+            self._local = LocalLedger(path) if path.is_file() else None
+
+    def close(self) -> None:
+        """Close what `turn_to` opened."""
+        if self._local is not None:
+            self._local.close()
+        self._local = None
+
+    def reply(self, request: Request) -> Reply | None:
+        """The reply that the run will find."""
+        key = request.key
+        if isinstance(request.backend, CallBackend):
+            return self.ledger.find([key]).get(key) if self.ledger else None
+        plans = self._local.find([key]).values() if self._local else ()
+        return next((kept[key].reply for kept in plans if key in kept), None)
 
     def paid(self, keys: Sequence[bytes]) -> set[bytes]:
         found = set(self.ledger.find(keys)) if self.ledger else set()
@@ -182,11 +228,13 @@ def _lines(job: Job, options: RunOptions) -> Iterator[bytes]:
     return (raw for _, _, raw in lines if raw.strip())
 
 
-def _sample(jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions) -> Iterator[Row]:
+def _sample(
+    jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions
+) -> Iterator[tuple[Job, Row]]:
     """Well-formed rows of the blocks, in order."""
     step = max(BLOCK_ROWS, rows // SAMPLE_BLOCKS)
-    lines = (raw for job in jobs for raw in _lines(job, options))
-    for number, raw in enumerate(lines):
+    lines = ((job, raw) for job in jobs for raw in _lines(job, options))
+    for number, (job, raw) in enumerate(lines):
         if number % step >= BLOCK_ROWS:
             continue
         try:
@@ -194,18 +242,18 @@ def _sample(jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions
             stage.check(row)
         except RowError:
             continue
-        yield row
+        yield job, row
 
 
-def _questions(stage: RowStage, row: Row, ledger: Ledger | None) -> Iterator[tuple[Request, float]]:
+def _questions(stage: RowStage, row: Row, before: _Before, output: str) -> Iterator[_Asked]:
     asking = stage.questions(row)
-    reply = None
+    reply: Reply | None = None
     try:
         while True:
-            asked = asking.send(reply)
-            yield asked
-            key = asked[0].key
-            reply = ledger.find([key]).get(key) if ledger else None
+            request, share = asking.send(reply)
+            reply = before.reply(request)
+            called = isinstance(request.backend, CallBackend)
+            yield _Asked(request, share, "" if called else output, reply is not None)
     except StopIteration:
         return
 
@@ -213,19 +261,20 @@ def _questions(stage: RowStage, row: Row, ledger: Ledger | None) -> Iterator[tup
 def _of_model(
     stage: str,
     spec: str,
-    group: Sequence[tuple[Request, float]],
+    group: Sequence[_Asked],
     scale: float,
     before: _Before,
     batch: bool,
 ) -> ModelForecast:
-    """Equal questions count once, those in the ledger are paid."""
+    """Equal questions count once, those with a reply are paid."""
     found = ModelForecast(spec)
-    distinct = {request.key: (request, share) for request, share in group}
-    known = before.paid(list(distinct))
-    found.questions = scale * sum(share for _, share in distinct.values())
-    found.paid_before = scale * sum(distinct[key][1] for key in known)
-    new = [pair for key, pair in distinct.items() if key not in known]
-    backend = group[0][0].backend
+    backend = group[0].request.backend
+    distinct = {(one.output, one.request.key): one for one in group}
+    paid = before.paid([key for _, key in distinct]) if isinstance(backend, CallBackend) else ()
+    known = {at for at, one in distinct.items() if one.known or one.request.key in paid}
+    found.questions = scale * sum(one.share for one in distinct.values())
+    found.paid_before = scale * sum(distinct[at].share for at in known)
+    new = [(one.request, one.share) for at, one in distinct.items() if at not in known]
     if not isinstance(backend, CallBackend):
         found.calls = scale * sum(share for _, share in new)
         return found

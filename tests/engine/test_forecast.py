@@ -1,0 +1,52 @@
+"""What a run would ask, told before it: replies that it will find are none to be made."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.engine.forecast import ModelForecast, forecast
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.errors import StorageError
+from tests.factories import make_pairs, write_jsonl
+from tests.fakes import ScoreStage, ScriptedBatch
+
+
+def told(given: list[str], out: Path, **more: Any) -> ModelForecast:
+    options = RunOptions(output=out, quiet=True, **more)
+    (model,) = forecast(ScoreStage(ScriptedBatch()), given, options).models
+    return model
+
+
+def test_replies_of_a_stopped_run_of_a_local_model_are_known(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", make_pairs(40))
+    given, out = [str(tmp_path / "rows.jsonl")], tmp_path / "out.jsonl"
+    assert (told(given, out).paid_before, told(given, out).calls) == (0, 40)
+
+    def stop(number: int) -> None:
+        if number == 3:
+            raise StorageError("full")
+
+    with pytest.raises(StorageError):
+        run_rows(ScoreStage(ScriptedBatch(before_batch=stop)), given, RunOptions(out, quiet=True))
+    planned = told(given, out)
+    assert (planned.questions, planned.paid_before, planned.calls) == (40, 24, 16)
+    again = ScriptedBatch()
+    run_rows(ScoreStage(again), given, RunOptions(out, quiet=True))
+    assert sum(map(len, again.asked)) == planned.calls
+    assert told(given, out, fresh=True, overwrite=True).calls == 40
+    assert told(given, tmp_path / "other.jsonl").calls == 40  # replies are those of an output
+
+
+def test_each_output_asks_a_local_model_for_itself(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        write_jsonl(tmp_path / name, make_pairs(10))
+    given = [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
+    out = tmp_path / "made"
+    run_rows(ScoreStage(ScriptedBatch()), given[:1], RunOptions(out / "a.jsonl", quiet=True))
+    (out / "a.jsonl").unlink()
+    planned = told(given, out)
+    again = ScriptedBatch()
+    run_rows(ScoreStage(again), given, RunOptions(out, quiet=True))
+    assert sum(map(len, again.asked)) == planned.calls == 10
+    assert planned.questions == 20

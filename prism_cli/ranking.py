@@ -179,7 +179,7 @@ def _told(
     if fate is not None or reply is None:
         counts[f"omitted_{fate}"] += 1
         return {"contribution": None, "evidence": None, "format_ok": None}
-    parsed = parse_text(str(reply.value["text"]))
+    parsed = parse_text(str(reply.value["text"]).replace("\0", "\ufffd"))  # rows hold no NUL
     source = f"{document}\n{query}"
     contribution, evidence = (
         part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)

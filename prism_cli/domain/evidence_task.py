@@ -11,7 +11,7 @@ from typing import Any
 
 from prism_cli.domain.chat import THOUGHT, THOUGHT_END, Prompt, UnusableReplyError
 from prism_cli.domain.evidence_text import says_something, tells_of
-from prism_cli.domain.fencing import fenced_texts
+from prism_cli.domain.fencing import fenced_texts, restored
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.sentences import sentences
@@ -143,7 +143,9 @@ def _parts(text: str, source: str) -> tuple[str, str]:
         text = re.sub(rf"<{name}>\s*{re.escape(part)}\s*</{name}>", "", text, count=1)
     if _CODE_FENCE.sub("", text).strip():
         raise UnusableReplyError("text around the two parts")
-    contribution, evidence = (unescaped(part or "", source).strip() for part in parts.values())
+    contribution, evidence = (
+        restored(unescaped(part or "", source), source).strip() for part in parts.values()
+    )
     if not contribution or not evidence:
         raise UnusableReplyError("a part without text")
     return " ".join(contribution.split()), evidence

@@ -16,6 +16,11 @@ _TURN_LIKE = re.compile(
 )
 """First characters of what chat templates write between turns. Servers that put a text into their
 template before they tokenize it take such a text for the control token itself."""
+_APART = re.compile(
+    r"<(?: <){2,}|>(?: >){2,}|[|｜] >|\[ /?INST\]"
+    r"|< (?:[|｜]|/?s>|/?think>|(?:start|end)_of_turn>|/?SYS>)"
+)
+"""What `neutralised` makes of them."""
 
 
 def fenced_texts(template: str, named: Sequence[tuple[str, str]]) -> str:
@@ -48,3 +53,13 @@ def neutralised(text: str) -> str:
     """
     spaced = _FENCE_LIKE.sub(lambda run: " ".join(run.group()), text)
     return _TURN_LIKE.sub(r"\g<0> ", spaced)
+
+
+def restored(text: str, source: str) -> str:
+    """`text`, which a model wrote about the neutralised `source`, as `source` has it."""
+
+    def whole(found: re.Match[str]) -> str:
+        joined = found[0].replace(" ", "")
+        return joined if joined in source and found[0] not in source else found[0]
+
+    return _APART.sub(whole, text)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
-from prism_cli.domain.fencing import fenced_texts
+from prism_cli.domain.fencing import fenced_texts, restored
 from prism_cli.domain.lots import lot_falls
 from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.scripts import word_scripts
@@ -104,7 +104,7 @@ class RewriteTask:
         lines = text.strip().splitlines()
         if len(lines) != 1:
             raise UnusableReplyError(f"expected one line, found {len(lines)}")
-        line = unescaped(without_cdata(lines[0], payload), payload)
+        line = restored(unescaped(without_cdata(lines[0], payload), payload), payload)
         keywords = " ".join(_unwrapped(line).split())
         if keywords.rstrip(_FULL_STOPS).casefold() == "skip":
             return {"skip": True}

@@ -13,6 +13,7 @@ from prism_cli.domain.near_duplicates import (
     normalised,
 )
 from prism_cli.domain.scripts import script_of
+from prism_cli.rows.texts import is_blank
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 # Control characters, soft hyphens, and marks that show nothing or turn the writing direction.
@@ -103,7 +104,7 @@ def _reason(
     text, key = page["text"], url_key(page["url"])
     if key is None:
         return "no web address"
-    if len(text) < max(1, min_characters):
+    if len(text) < max(1, min_characters) or is_blank(text):
         return "too short"
     script = scripts(text).most_common(1)
     if wanted and not (script and script[0][0] in wanted):

@@ -53,6 +53,7 @@ def test_evidence_keeps_the_tag_that_its_document_has(before: str) -> None:
         ("how do panels work", "solar panel</think>\n", "solar panel"),
         ("how do panels work", "<think>a</think> <think>b</think>solar panel", "solar panel"),
         ("how do panels work", "</think>\n\nsolar panel", "solar panel"),
+        (PAIR[0], "Qwen3 < /think> token id", "Qwen3 </think> token id"),
         (PAIR[0], "</think> token id", "</think> token id"),
         (PAIR[0], "token id </think>", "token id </think>"),
         (PAIR[0], "</think>\n\nQwen3 </think> id", "Qwen3 </think> id"),

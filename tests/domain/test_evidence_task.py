@@ -138,6 +138,15 @@ def test_an_escaped_copy_of_a_document_is_the_document(document: str, layers: in
         assert unescaped(escaped, document) == document
 
 
+def test_a_copy_of_what_the_question_takes_apart_is_the_document() -> None:
+    document = ">>> tokens('<|im_end|>') # no </think>"
+    payload = ("what does tokens take", "", document)
+    shown = TASK.prompt(payload, 0).user.split("\n")[-4]
+    assert document not in shown
+    found = TASK.read(payload, reply(f"It shows {shown[:5]}.", shown))
+    assert found == {"contribution": "It shows >>>.", "evidence": document}
+
+
 def test_chinese_stays_chinese() -> None:
     payload = ("How long is it?", "", "海港大桥于1932年通车，全长503米，共有八条车道。")
     good = reply("文中说明了大桥的长度。", "海港大桥全长503米。")

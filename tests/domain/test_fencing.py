@@ -1,6 +1,6 @@
 import pytest
 
-from prism_cli.domain.fencing import fence_mark, fenced_texts, neutralised
+from prism_cli.domain.fencing import fence_mark, fenced_texts, neutralised, restored
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.modeling.embedded import smollm2_tokenizer
 
@@ -25,6 +25,15 @@ def test_what_a_chat_template_writes_between_turns_is_taken_apart(turn: str) -> 
     assert found.replace(" ", "") == f"before{turn}after".replace(" ", "")
     for whole in ("<|", "|>", "<｜", "<s>", "</s>", "[INST]", "[/INST]", "<think>"):
         assert whole not in found
+
+
+@pytest.mark.parametrize("part", [*TURNS, ">>> f(x) >> 2", "<<<<<<< HEAD", "a < b | c > d"])
+def test_what_was_taken_apart_is_put_together_where_the_source_has_it(part: str) -> None:
+    text = f"before {part} after"
+    assert restored(neutralised(text), text) == restored(text, text) == text
+    assert restored(neutralised(text), "another text") == neutralised(text)
+    both = f"{text} {neutralised(text)}"
+    assert restored(neutralised(text), both) == neutralised(text)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.parts import SideFile, side_path
 from prism_cli.errors import RowError
-from prism_cli.rows.decode import decode_row
+from prism_cli.rows.decode import decode_row, set_aside
 from prism_cli.rows.row import Rejected, RowRef
 from prism_cli.shards.ledger import Ledger, Merged
 from prism_cli.shards.ledger_file import (
@@ -118,4 +118,6 @@ def _entries(shard: Shard) -> Iterator[Entry | Rejected]:
             try:
                 yield read_entry(decode_row(raw))
             except RowError as error:
-                yield Rejected(RowRef(shard.name, number), error.field, error.reason, raw)
+                away = set_aside(RowRef(shard.name, number), raw, error)
+                if isinstance(away, Rejected):
+                    yield away

@@ -21,7 +21,7 @@ from prism_cli.errors import (
 from prism_cli.files.compressed import is_compressed
 from prism_cli.files.lines import byte_lines, reading, size_in_file
 from prism_cli.files.names import has_utf8_name, is_pattern, not_there, shown_name, split_pattern
-from prism_cli.rows.decode import decode_row, reason_told, row_bytes
+from prism_cli.rows.decode import decode_row, row_bytes, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.folder import (
     expected,
@@ -234,8 +234,9 @@ def read_shards(
                 if check:
                     check(row)
             except RowError as error:
-                if on_reject:
-                    on_reject(Rejected(ref, error.field, reason_told(raw, error), raw))
+                away = set_aside(ref, raw, error)
+                if on_reject and isinstance(away, Rejected):
+                    on_reject(away)
                 continue
             yield ref, row
 

@@ -14,6 +14,7 @@ from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
+from prism_cli.rows.contract import check_contract
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, document_text
 from prism_cli.stages.settled_pairs import SettledPairs
 
@@ -70,6 +71,7 @@ class CollectStage(RowStage):
 
     def _with_source(self, pair: Row) -> Row:
         check_pair(pair)
+        check_contract(pair)
         try:
             label_vote(pair.get("source_label"))
         except ImplausibleGradeError as error:

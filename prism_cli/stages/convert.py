@@ -14,6 +14,7 @@ from prism_cli.domain.contradictions import NAMED, Claim
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
+from prism_cli.rows.contract import check_contract
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.stages.settled_pairs import SettledPairs
@@ -87,6 +88,7 @@ class ConvertStage(RowStage):
         for pair in pairs:
             try:
                 check_pair(pair)
+                check_contract(pair)
                 why = self._writer.check(pair)
             except RowError as error:
                 errors.append((pair, error))

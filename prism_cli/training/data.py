@@ -255,7 +255,7 @@ class _Reading:
         self._rejected.append(Rejected(ref, error.field, error.reason, orjson.dumps(row)))
 
     def _place(self, one: Rejected) -> tuple[int, int]:
-        return self._order[one.ref.file], one.ref.line
+        return self._order.get(one.ref.file, len(self._order)), one.ref.line  # of a folder's
 
 
 def _target(encoder: PromptEncoder, found: Lesson) -> list[int]:

@@ -93,6 +93,17 @@ def test_rows_that_are_malformed_are_set_aside_with_their_place() -> None:
     assert prism("eval", "labels", "rows.jsonl", "-o", "out", "--max-rejects", ".1").returncode == 0
 
 
+def test_an_empty_cell_is_set_aside_in_the_words_of_the_row_stages() -> None:
+    Path("rows.csv").write_text("query,document,verdict\nq,d,yes\nq,,no\n")
+    for command in (("eval", "labels"), ("relabel",)):
+        more = ("--judge", "source") if command == ("relabel",) else ()
+        prism(*command, "rows.csv", *more, "-o", "out.jsonl" if more else "out")
+    (mine,) = read_jsonl(Path("out/labels.rejects.jsonl"))
+    theirs = {one["line"]: one for one in read_jsonl(Path("out.jsonl.rejects.jsonl"))}
+    assert "empty cell" in mine["reason"]
+    assert mine == theirs[mine["line"]]
+
+
 def test_without_agreement_there_is_no_table_of_dashes() -> None:
     votes = [{"lab/one": "yes", "lab/two": "no"}, {"lab/one": "yes"}, {"lab/two": "yes"}]
     write_jsonl(Path("rows.jsonl"), [make_pair(n, votes=one) for n, one in enumerate(votes)])

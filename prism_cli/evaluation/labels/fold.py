@@ -27,7 +27,7 @@ from prism_cli.evaluation.metrics_file import (
     read_metrics,
 )
 from prism_cli.reporting.labels import page
-from prism_cli.rows.decode import decode_row
+from prism_cli.rows.decode import decode_row, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Shard, find_shards, remove_spooled
@@ -115,7 +115,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
             for row in _rows(papers, options, control, measured, rejects, counts):
                 measured.add(row)
                 counts.done += 1
-            counts.rows = counts.done + counts.rejected
+            counts.rows = counts.done + counts.rejected + counts.dropped.total()
             if not counts.done:
                 raise _nothing_measured(papers, rejects, counts, options)
         except (PrismError, OSError):
@@ -186,9 +186,12 @@ def _rows(
                 row = decode_row(raw, options.fields)
                 measured.check(row)
             except RowError as error:
-                rejected = Rejected(RowRef(name, place), error.field, error.reason, raw)
-                rejects.write(rejected.line)
-                counts.rejected += 1
+                away = set_aside(RowRef(name, place), raw, error)
+                if isinstance(away, Rejected):
+                    rejects.write(away.line)
+                    counts.rejected += 1
+                else:
+                    counts.dropped[away.reason] += 1
                 continue
             yield row
 

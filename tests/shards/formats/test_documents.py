@@ -7,8 +7,9 @@ import pytest
 
 from prism_cli.errors import MissingPackageError, RowError, SkippedRowError
 from prism_cli.rows.decode import Unreadable, decode_row
-from prism_cli.rows.row import Row
+from prism_cli.rows.row import Rejected, Row
 from prism_cli.shards.formats.documents import document_lines
+from prism_cli.shards.reader import read_rows
 from tests.pdf import write_pdf
 
 
@@ -73,6 +74,16 @@ def test_the_first_heading_is_the_title_and_not_in_the_text(
     (tmp_path / "name.md").write_bytes(text.encode())
     rows, _ = read(tmp_path / "name.md")
     assert rows["name.md"] == {"doc_id": "name.md", "title": title, "document": document}
+
+
+def test_rows_that_are_folded_have_the_same_places_and_skips(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "blank.txt").write_text(" \n")
+    (tmp_path / "latin.txt").write_bytes("Käse".encode("latin-1"))
+    aside: list[Rejected] = []
+    (one,) = read_rows([str(tmp_path)], on_reject=aside.append)
+    assert one[1]["doc_id"] == "a.txt"
+    assert [str(bad.ref) for bad in aside] == [str(tmp_path / "latin.txt")]  # no blank document
 
 
 def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:

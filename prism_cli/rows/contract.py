@@ -1,0 +1,68 @@
+"""The fields of the row contract that labels, predictions and provenance stand in, and their types.
+
+Query, document, title, ids, verdict and teacher_score are those of `check_pair`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prism_cli.errors import RowError
+from prism_cli.rows.row import Row, json_type, scores_field, votes_field
+
+Check = Callable[[Any], bool]
+
+
+def check_contract(row: Row) -> None:
+    """Hold the other fields of a pair row, as far as it has them, against the contract. None of
+    them must be there; null is no value.
+
+    Raises:
+        RowError: names the field, such as `votes.source`.
+    """
+    for name in _KINDS.keys() & row.keys():
+        value = row[name]
+        if value is not None and not _KINDS[name][1](value):
+            raise RowError(name, f"expected {_KINDS[name][0]} or null, found {json_type(value)}")
+    if "votes" in row:
+        votes_field(row)
+    for name in ("teacher_scores", "vote_probabilities"):
+        if name in row:
+            scores_field(row, name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_integer(value: Any) -> bool:
+    return _is_number(value) and value == int(value)
+
+
+def _are_objectives(value: Any) -> bool:
+    return isinstance(value, list) and all(one in ("pointwise", "sft") for one in value)
+
+
+def _of(kind: type) -> Check:
+    return lambda value: isinstance(value, kind)
+
+
+def _told(words: str, check: Check, *names: str) -> dict[str, tuple[str, Check]]:
+    return dict.fromkeys(names, (words, check))
+
+
+_KINDS: Mapping[str, tuple[str, Check]] = {
+    **_told(
+        "a string", _of(str), "source", "split", "query_style", "contribution", "evidence",
+        "generator", "generation_error", "predicted_contribution", "predicted_evidence", "model",
+        "evidence_generated", "evidence_origin",
+    ),
+    **_told("a number", _is_number, "score", "logit", "agreement"),
+    **_told("a whole number", _is_integer, "rank", "votes_cast"),
+    **_told("true, false", _of(bool), "audit", "format_ok", "truncated"),
+    **_told('"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict"),
+    **_told('an array of "pointwise", "sft"', _are_objectives, "objectives"),
+    **_told(
+        "an array", _of(list), "unsupported", "predicted_citations",
+        "predicted_contribution_citations",
+    ),
+}  # fmt: skip

@@ -1,6 +1,7 @@
 """The SHA-256 of a stream, computed by another thread while the caller reads or writes on."""
 
 import hashlib
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -43,3 +44,6 @@ def _hasher() -> "ThreadPoolExecutor":
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1, "sha256")
+
+
+os.register_at_fork(after_in_child=_hasher.cache_clear)  # a fork has no threads

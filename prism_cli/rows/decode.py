@@ -182,6 +182,8 @@ def _other_format(raw: bytes) -> str:
 
 def _is_kept_whole(raw: bytes, row: Row) -> bool:
     """Whether `row` is written as the very bytes of its line, so that reading lost nothing."""
+    if raw.startswith(b" ", raw.find(b'":') + 2):  # as Python writes it, not orjson
+        return False
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) == raw
     except orjson.JSONEncodeError:  # deeper than can be written

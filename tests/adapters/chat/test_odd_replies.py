@@ -2,6 +2,7 @@
 where key, account or model is to blame, and a cost that no reply can make smaller."""
 
 import asyncio
+import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -194,6 +195,16 @@ def test_an_answer_that_a_failure_ended_is_asked_again(payload: Any) -> None:
     good = httpx2.Response(200, json=said(content="no"))
     (reply,), calls = asked(httpx2.Response(200, json=payload), good)
     assert (reply.value, calls) == ({"vote": "no"}, 2)
+
+
+def test_a_reply_with_half_of_a_surrogate_pair_is_read_once_and_unusable_where_it_is_kept() -> None:
+    body = json.dumps(said(content="solar \ud800 winter")).encode()
+    query = "how efficient are solar panels in winter"
+    (reply,), calls = asked(httpx2.Response(200, content=body), task=RewriteTask(), about=query)
+    assert calls == 1
+    assert "could not be decoded" in reply.value["unusable"]
+    body = json.dumps(said(content="no") | {"id": "\udc00 \U0001f600 \\ud800"}).encode()
+    assert asked(httpx2.Response(200, content=body))[0][0].value == {"vote": "no"}
 
 
 def test_any_status_of_success_is_one() -> None:

@@ -15,4 +15,4 @@ class StageConfig(BaseModel):
 class Section(BaseModel):
     """A table inside a stage's settings, such as [lora]."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, str_min_length=1)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

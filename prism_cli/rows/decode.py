@@ -10,6 +10,7 @@ import orjson
 
 from prism_cli.errors import RowError, SkippedRowError
 from prism_cli.files.lines import PartialLine, holds_nul, is_cut, not_utf8, too_long
+from prism_cli.rows.fields import TAKEN_AS_HEADER
 from prism_cli.rows.ids import ids_as_text
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, json_type
 
@@ -17,10 +18,6 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAFE_DEPTH = 200
 _ARRAY = "a JSON array: one object a line is expected; name the file .json to have it read as one"
 _NO_NUMBERS = ("NaN", "nan", "Infinity", "inf")
-_TAKEN_AS_HEADER = (
-    "The file's first line was taken as the header; where it is a row, put the names of the "
-    "columns above it, such as query,document"
-)
 _PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
@@ -98,7 +95,7 @@ def reason_told(raw: bytes, error: RowError) -> str:
     if isinstance(raw, WithEmptyCells) and error.field in raw.empty:
         return "expected text, found an empty cell"
     if isinstance(raw, WithEmptyCells) and raw.odd_header and "no such field" in error.reason:
-        return f"{error.reason}. {_TAKEN_AS_HEADER}"
+        return f"{error.reason}. {TAKEN_AS_HEADER}"
     return error.reason
 
 
@@ -163,6 +160,11 @@ def _told(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return "expected a number that 64 bits hold, found a larger one"
     if rest.startswith(("'", "None", "True", "False")):
         return "this looks like a Python dict, which json.dumps writes as JSON; it stops"
+    if error.msg.startswith("unexpected content"):
+        if not rest.strip(", \t\r\n"):
+            return "one object a line is expected, without commas between them; found one"
+        if rest.startswith("{"):
+            return "one object a line is expected; the next on the same line begins"
     return error.msg
 
 

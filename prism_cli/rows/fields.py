@@ -35,6 +35,10 @@ _OTHER_NAMES = {
 }
 """What data sets call the fields that rows are made of, the likeliest first."""
 _MOST_SHOWN = 12
+TAKEN_AS_HEADER = (
+    "The file's first line was taken as the header; where it is a row or a title, put the names of "
+    "the columns in its place or above it, such as query,document"
+)
 
 
 def absent(name: str, names: Iterable[str]) -> str:
@@ -58,6 +62,18 @@ def is_header(names: Iterable[str]) -> bool:
     return any(one in FIELDS for one in there) or any(
         likely_name(one, there) for one in _OTHER_NAMES
     )
+
+
+def by_column(row: Mapping[str, object]) -> str:
+    """What to do where a row's values are lists or objects, as in a table that is written column
+    by column; "" for others."""
+    kinds = {type(value) for value in row.values()}
+    if len(row) > 1 and kinds in ({list}, {dict}):
+        return (
+            ": a table by columns? One object a row is expected, as pandas' "
+            "`to_json(OUT, orient='records', lines=True)` writes them"
+        )
+    return ""
 
 
 def _nested(names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import RowError
-from prism_cli.rows.fields import absent
+from prism_cli.rows.fields import absent, by_column
 from prism_cli.rows.texts import BLANK_TEXT, is_blank, nul_fault, titled
 
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def string_field(row: Row, name: str, *, required: bool = True, blank: bool = Tr
             raise RowError(name, f"expected a string, found {found}")
         return ""
     if not isinstance(value, str):
-        raise RowError(name, f"expected a string, found {json_type(value)}")
+        raise RowError(name, f"expected a string, found {json_type(value)}{by_column(row)}")
     if not blank and is_blank(value):
         raise RowError(name, BLANK_TEXT)
     if "\0" in value:

@@ -197,6 +197,11 @@ def test_a_file_name_is_not_taken_for_a_directory_of_outputs(
             "jq -c '.[\"data\"][]' IN > OUT",
         ),
         ("in.json", '{\n "query": "q"\n}', "`jq -c . IN > OUT`"),
+        ("in.csv", "A title,\n\nquery,document,title\nq,d,t\n", "where it is a row or a title"),
+        ("in.jsonl", '{"query": "q"},\n', "one object a line is expected, without commas"),
+        ("in.jsonl", '{"query": "q"} {"query": "q"}\n', "the next on the same line begins"),
+        ("in.json", '{"query": ["q"], "document": ["d"]}', "`to_json(OUT, orient='records'"),
+        ("in.json", '{"query": {"0": "q"}, "document": {"0": "d"}}', "a table by columns?"),
     ],
 )
 def test_rows_without_the_fields_are_told_with_what_to_do(
@@ -207,4 +212,13 @@ def test_rows_without_the_fields_are_told_with_what_to_do(
     done = prism("relabel", "--judge", "source", name)
     assert done.returncode == 4
     assert told in done.stderr
-    assert ("taken as the header" in done.stderr) == ("a question" in content)
+    assert ("taken as the header" in done.stderr) == content.startswith(("a question", "A title"))
+
+
+def test_a_tsv_without_tabs_is_told_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "in.tsv"
+    path.write_text("query,document\nq,d\n")
+    with pytest.raises(PrismError, match=r"in\.tsv:1: expected tabs.*Name the file \.csv"):
+        list(read_rows([str(path)]))
+    path.write_text("document\nd, and more\n")
+    assert len(list(read_rows([str(path)]))) == 1

@@ -8,7 +8,11 @@ from functools import cache
 from pathlib import Path
 
 from prism_cli.errors import MissingPackageError, RowError
+from prism_cli.files.lines import foreign
 from prism_cli.files.names import shown_name
+
+_HEAD_BYTES = 1024
+"""In which a PDF says that it is one."""
 
 
 def refuse_pdfs_without_pypdf(files: Sequence[Path]) -> None:
@@ -45,9 +49,21 @@ def read_pdf(file: Path) -> tuple[str, str]:
         PyPdfError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
         RecursionError, NotImplementedError,
     ) as error:  # fmt: skip  # a damaged file fails anywhere in the parser
-        told = str(error) or type(error).__name__
-        raise RowError("", f"cannot be read as PDF: {told}; damaged, or another format") from None
+        raise RowError("", _unread(file, error)) from None
     return (title or "").strip(), _without_lone_surrogates("\n\n".join(pages))
+
+
+def _unread(file: Path, error: Exception) -> str:
+    """Why no text was read: no PDF, or a damaged one."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(_HEAD_BYTES)
+    except OSError as bad:
+        return f"cannot be read: {bad.strerror}"
+    if b"%PDF-" in start:
+        return f"a damaged PDF: {str(error) or type(error).__name__}; give a whole copy of it"
+    found = "an empty file" if not start else foreign(start).partition(";")[0] or "another format"
+    return f"expected a PDF, as its name says, found {found}"
 
 
 @contextmanager

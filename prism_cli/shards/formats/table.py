@@ -19,8 +19,10 @@ from prism_cli.files.lines import (
 )
 from prism_cli.rows.cells import cell_value
 from prism_cli.rows.decode import Unreadable, WithEmptyCells
-from prism_cli.rows.fields import is_header
+from prism_cli.rows.fields import TAKEN_AS_HEADER, is_header
 
+_OTHERS = (",", ";", "|")
+"""What parts the columns of tables besides tabs."""
 Numbered = tuple[int, bytes]
 _SEPARATOR = re.compile(r"""(?i)\s*"?sep=(.)"?[ \r\n]*""")
 """What a spreadsheet may write before the header."""
@@ -63,6 +65,13 @@ def table_lines(
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     ours = {theirs: contract for contract, theirs in fields.items()}
     header = _header(reader, name)
+    first = header[0]
+    apart = any(mark in first and is_header(first.split(mark)) for mark in _OTHERS)
+    if tabs and len(header) == 1 and apart:
+        raise MissingDataError(
+            f"{name}:1: expected tabs between the columns, found {first!r}; nothing was "
+            "read. Name the file .csv"
+        )
     source.taken()
     columns = [(column, ours.get(column, column)) for column in header]
     odd_header = not is_header(contract for _, contract in columns)
@@ -106,9 +115,8 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
 
 def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes, odd_header: bool) -> bytes:
     if len(cells) != len(columns):
-        return Unreadable(
-            raw, "", f"expected {len(columns)} cells, as the header has, found {len(cells)}"
-        )
+        told = f"expected {len(columns)} cells, as the header has, found {len(cells)}"
+        return Unreadable(raw, "", f"{told}. {TAKEN_AS_HEADER}" if odd_header else told)
     try:
         row = {
             column: cell_value(contract, cell)

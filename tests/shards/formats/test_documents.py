@@ -104,8 +104,9 @@ def test_what_has_no_text_is_set_aside_by_its_path(tmp_path: Path) -> None:
     told = "not UTF-8: byte 0xe4 at offset 1 (Latin-1 perhaps: `iconv -f latin1 -t utf-8`)"
     assert refused["latin.txt"] == told
     assert "no text (a scan?)" in refused["scan.pdf"]
-    assert "encrypted" in refused["locked.pdf"]
-    assert "PDF" in refused["damaged.pdf"]
+    assert refused["locked.pdf"] == "an encrypted PDF; give a copy without a password"
+    assert refused["damaged.pdf"].startswith("a damaged PDF: ")
+    assert refused["empty.pdf"] == "expected a PDF, as its name says, found an empty file"
 
 
 def test_what_pypdf_repairs_is_told_once_with_the_file(

@@ -21,6 +21,8 @@ MAX_LINE_BYTES = 64 << 20
 _BOUNDS = (1 << 10, 1 << 30)
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
 _CHUNK_BYTES = 1 << 20
+_LEAST_PAIRS = 4
+"""Of bytes at the beginning of a text, to tell that it is UTF-16 though no mark says so."""
 _UTF16 = "UTF-16 text; save the file as UTF-8 (`iconv -f {0} -t utf-8`)"
 _KEPT_BYTES = 1 << 16
 """Bytes that are kept of a line above the limit."""
@@ -182,9 +184,12 @@ def _utf16(raw: bytes) -> str:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     start = raw[:64]
-    if start.count(0) * 3 <= len(start):
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    most, least = max(even, odd), min(even, odd)
+    # One byte of each pair is NUL, seldom the other; a stray NUL or a block of zeros is damage.
+    if most < _LEAST_PAIRS or most * 3 <= len(start) or least * 4 > most:
         return ""
-    return "utf-16le" if start[1::2].count(0) >= start[::2].count(0) else "utf-16be"
+    return "utf-16le" if odd == most else "utf-16be"
 
 
 def holds_nul(raw: bytes) -> str:

@@ -21,6 +21,7 @@ from prism_cli.configs.load import read_toml
 from prism_cli.errors import PrismError
 from prism_cli.evaluation.metrics_file import read_metrics
 from prism_cli.evaluation.quality.sheet_answers import read_sheets
+from prism_cli.files.lines import byte_lines
 from prism_cli.files.text import read_text, text_lines
 from prism_cli.rows.row import Rejected
 from prism_cli.shards.gold_rows import GoldRows
@@ -230,3 +231,12 @@ def test_packed_data_under_a_plain_name_is_told_with_the_name_it_needs(
     path.write_bytes(PACKERS[suffix](b'{"query": "q", "document": "d"}\n'))
     with pytest.raises(PrismError, match=rf"data; nothing was read\. Name the file {suffix}"):
         list(text_lines(path)) if name == "in.trec" else list(read_rows([str(path)]))
+
+
+@pytest.mark.parametrize("damage", [b"\0\n", b"\0" * 64 + b"\n", b"\0\0\0\0{}\n", b"\0a\0b\n"])
+def test_nul_bytes_of_a_damaged_line_do_not_make_a_file_utf_16(
+    tmp_path: Path, damage: bytes
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(damage + b'{"query": "q"}\n')
+    assert list(byte_lines(path)) == [damage, b'{"query": "q"}\n']

@@ -11,6 +11,11 @@ State = tuple[tuple[str, int, int, int], ...]
 """Name, inode, bytes and last change (nanoseconds since the epoch) of a file, or of the files of a
 folder; () where nothing is."""
 
+_ADVICE = (
+    "Run the same command with --overwrite to replace it, or with another -o; replies that are in "
+    "the ledger are used again"
+)
+
 
 @dataclass
 class FileGuard:
@@ -26,8 +31,11 @@ class FileGuard:
     def __post_init__(self) -> None:
         self.found = {path: file_state(path) for path in self.paths}
 
-    def check(self) -> None:
+    def check(self, advice: str = _ADVICE) -> None:
         """Make sure that all is as it was.
+
+        Args:
+            advice: what to do about it.
 
         Raises:
             ChangedInputError: somebody else made, edited or removed one of them meanwhile.
@@ -40,8 +48,7 @@ class FileGuard:
                 what = "was edited or replaced" if before else "appeared"
                 raise ChangedInputError(
                     f"{path}: {what} while this run worked; it was left as it is, and nothing was "
-                    "published. The replies so far are kept: run the same command with "
-                    "--overwrite to replace it, or with another -o",
+                    f"published. {advice}",
                     reasons=[f"{path.name} {what} while this run worked"],
                 )
 

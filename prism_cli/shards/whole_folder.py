@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prism_cli.errors import LockedError
 from prism_cli.shards.creation import new_attempt
+from prism_cli.shards.guard import FileGuard, check_folder
 from prism_cli.shards.writer import leftover_parts, part_path, sync_directory
 
 
@@ -21,17 +22,21 @@ def whole_folder(final: Path) -> Iterator[Path]:
 
     Raises:
         LockedError: another run has begun on `final` meanwhile; nothing is published.
+        ChangedInputError: somebody made or changed `final` meanwhile; likewise.
+        StorageError: its parent is gone; likewise.
         OSError: it cannot be written; what was there is as it was.
     """
     final = final.resolve()
     old = _beside(final, "old")
     for left in leftover_parts(final.parent).get(final.name, ()):
         _remove_whole(left, final)
+    guard = FileGuard([final])
     part = part_path(final, new_attempt())
     part.mkdir(parents=True)
     made = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield part
+        check_folder(final)
         _share(part)
         flush_folder(part)
         if not part.exists() or not os.path.samestat(os.fstat(made), part.stat()):
@@ -39,6 +44,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
                 f"{final}: another run has begun on this folder while this one worked, which the "
                 "lock did not keep out; nothing was published"
             )
+        guard.check()
         _remove_whole(old, final)
         if final.exists():
             final.replace(old)

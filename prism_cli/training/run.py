@@ -28,6 +28,7 @@ from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
 from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.shards.guard import FileGuard
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards
@@ -94,8 +95,12 @@ def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
         return tokenized_rows(request, encoder, folder, shards, dev_shards, digests)
 
     def own() -> None:
-        if team.main:
-            manifest.check_own(run / MANIFEST)
+        if not team.main:
+            return
+        if run.is_dir() and not (run / MANIFEST).exists():
+            request.say(f"warning: {run / MANIFEST} was removed; it is written again")
+            manifest.write(run / MANIFEST)
+        manifest.check_own(run / MANIFEST)
 
     try:
         rows, dev = team.main_first(tokenized)
@@ -140,6 +145,7 @@ class _Run:
         self._rows = rows
         self._dev = dev
         self._best = team.agree(lambda: published_figures(request.run, "best"))
+        self._guard = self._guarded()
         self._plan = plan
         self._total = plan.steps
 
@@ -283,6 +289,7 @@ class _Run:
         self._own()
         if not self._team.main:
             return
+        self._guard.check("Move it away: the same command goes on from the newest checkpoint")
         config = self._request.config
         base = _absolute(config.model) if config.method == "lora" else None
         publish_model(
@@ -295,6 +302,11 @@ class _Run:
             figures,
             whole,
         )
+        self._guard = self._guarded()
+
+    def _guarded(self) -> FileGuard:
+        """The models of the run as they are, which nobody else is to replace."""
+        return FileGuard([self._request.run / name for name in ("best", "last")])
 
 
 def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:

@@ -1,20 +1,24 @@
 """A folder is there whole, or what was there before."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from prism_cli.errors import LockedError
+from prism_cli.errors import ChangedInputError, LockedError, StorageError
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
 
-def fill(final: Path, text: str) -> None:
+def fill(final: Path, text: str, meddle: Callable[[], object] = lambda: None) -> None:
+    """Make a folder; `meddle` is called before it is published."""
     with whole_folder(final) as folder:
         (folder / "inner").mkdir()
         (folder / "inner" / "file").write_text(text)
+        meddle()
 
 
 @pytest.fixture
@@ -118,3 +122,27 @@ def test_what_dead_runs_left_is_removed(place: Path) -> None:
         (place / name / "half").write_text("x")
     fill(place / "out", "one")
     assert [path.name for path in place.iterdir()] == ["out"]
+
+
+def test_what_appears_in_its_place_meanwhile_stays(place: Path) -> None:
+    final = place / "out"
+    with pytest.raises(ChangedInputError, match="out: appeared while this run worked"):
+        fill(final, "one", lambda: final.write_text("theirs"))
+    assert final.read_text() == "theirs"
+    assert [path.name for path in place.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("name", ["inner/file", "more"])
+def test_a_folder_that_is_changed_meanwhile_stays(place: Path, name: str) -> None:
+    final = place / "out"
+    fill(final, "one")
+    with pytest.raises(ChangedInputError, match="out: was edited or replaced"):
+        fill(final, "two", lambda: (final / name).write_text("theirs"))
+    assert (final / name).read_text() == "theirs"
+
+
+def test_a_parent_that_is_gone_is_told(place: Path) -> None:
+    deep = place / "deep"
+    with pytest.raises(StorageError, match="removed or renamed while this run"):
+        fill(deep / "out", "one", lambda: shutil.rmtree(deep))
+    assert not deep.exists()

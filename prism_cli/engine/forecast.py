@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from prism_cli.engine.answerers import local_path
 from prism_cli.engine.jobs import Job, plan_jobs, read_lines
+from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
@@ -15,6 +16,7 @@ from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request, Terms
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.local_ledger import LocalLedger
 from prism_cli.shards.reader import Source
 from prism_cli.shards.state import ledger_path
@@ -109,7 +111,8 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
     """What `run_rows` would ask with the same arguments.
 
     Raises:
-        MissingDataError, UsageError, ChangedInputError: as that run.
+        MissingDataError, UsageError, ChangedInputError, LostRepliesError, DamagedFileError: as that
+            run.
     """
     found = Forecast(stage.name)
     planned = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
@@ -123,7 +126,8 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
         book = path.with_name(BOOK_NAME)
         if path.is_file() and not options.fresh:
-            before.ledger = files.enter_context(closing(Ledger(path)))
+            if LedgerFile(path).has_replies():  # else opening it would make it, and it may be lost
+                before.ledger = files.enter_context(closing(Ledger(path)))
             if book.is_file():
                 before.book = files.enter_context(closing(BatchBook(book)))
         asked: dict[str, list[_Asked]] = {}
@@ -214,6 +218,8 @@ def _unfinished(jobs: Sequence[Job], stage: RowStage, options: RunOptions) -> li
                 refused = error
     if refused and (not found or len(jobs) == 1):
         raise refused
+    for job in [] if options.accept_lost_replies else found:
+        check_paid_replies(job.papers, ledger_path(job.home), accept_lost=False)
     return found
 
 

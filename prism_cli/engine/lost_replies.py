@@ -44,8 +44,8 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
             raise _refusal(other, count, f"{ledger} is empty")
         return
     file = LedgerFile(ledger)
-    if not file.can_be_read():
-        raise damaged_ledger(ledger, "sqlite cannot read it")
+    if damage := file.damage():
+        raise damaged_ledger(ledger, damage)
     if lost := _lost_batches(file):
         raise LostRepliesError(
             f"{ledger.with_name(BOOK_NAME)}: is missing, empty or older than the ledger: it lacks "

@@ -50,8 +50,7 @@ class Papers:
     _seconds_before: float = 0.0
 
     def __post_init__(self) -> None:
-        sides = [side_path(self.job.papers, kind) for kind in SIDE_KINDS]
-        self.guard = FileGuard([*self._outputs, *self.also, *sides])
+        self.guard = FileGuard([*self._outputs, *self.also, *self._sides])
 
     @cached_property
     def measured(self) -> dict[str, Measured]:
@@ -97,9 +96,12 @@ class Papers:
         """
         outputs = self._outputs
         there = [out for out in outputs if out.exists()]
+        previous = read_manifest(self.job.manifest_path)
+        if outputs and previous is None:
+            # A link is no file of somebody's; it is replaced, not followed.
+            there += [one for one in self._sides if one.is_file() and not one.is_symlink()]
         if not there:
             return None
-        previous = read_manifest(self.job.manifest_path)
         done = [is_finished(out, previous, self.manifest, self._prefix_sha256) for out in there]
         return previous if all(done) and len(done) == len(outputs) else None
 
@@ -186,6 +188,10 @@ class Papers:
         Raises: as `Manifest.check_own`.
         """
         self.manifest.check_own(self.job.manifest_path)
+
+    @property
+    def _sides(self) -> list[Path]:
+        return [side_path(self.job.papers, kind) for kind in SIDE_KINDS]
 
     @property
     def _outputs(self) -> list[Path]:

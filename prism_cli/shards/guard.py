@@ -9,7 +9,7 @@ from prism_cli.errors import ChangedInputError, StorageError
 
 State = tuple[tuple[str, int, int, int], ...]
 """Name, inode, bytes and last change (nanoseconds since the epoch) of a file, or of the files of a
-folder; () where nothing is."""
+folder; of a link that leads nowhere its own; () where nothing is."""
 
 _ADVICE = (
     "Run the same command with --overwrite to replace it, or with another -o; replies that are in "
@@ -59,7 +59,7 @@ def file_state(path: Path) -> State:
     states = []
     for one in (path, *found):
         with suppress(OSError):
-            now = one.stat()
+            now = one.stat() if one.exists() else one.lstat()
             size, changed = (0, 0) if one.is_dir() else (now.st_size, now.st_mtime_ns)
             states.append((str(one.relative_to(path)), now.st_ino, size, changed))
     return tuple(states)

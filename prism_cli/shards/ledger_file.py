@@ -158,14 +158,16 @@ class LedgerFile:
         tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'replies'")
         return bool(tables and self._objects("SELECT 1 FROM replies LIMIT 1"))
 
-    def can_be_read(self) -> bool:
-        """Whether sqlite takes it for a database."""
+    def damage(self) -> str:
+        """Why it is no ledger; "" where it is one, or was begun and not made yet."""
         try:
-            return bool(self._objects("SELECT count(*) FROM sqlite_master"))
+            with self._opened() as db:
+                foreign = _names(db) and not _is_ledger(db)
         except MissingDataError as error:
             if is_damage(error.__cause__):
-                return False
+                return "sqlite cannot read it"
             raise
+        return "its table of replies is not that of a ledger" if foreign else ""
 
     def sent(self) -> set[str]:
         """The batches that the book of batches must know of."""
@@ -178,7 +180,8 @@ class LedgerFile:
         """Whether sqlite finds nothing wrong, and no reply has changed since it was committed."""
         try:
             with self._opened() as db:
-                if db.execute("PRAGMA integrity_check(1)").fetchall() != [("ok",)]:
+                whole = db.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)]
+                if not whole or not _is_ledger(db):
                     return False
                 if "checksum" not in _names(db):
                     return True
@@ -226,6 +229,10 @@ def _columns(db: sqlite3.Connection) -> list[str]:
 
 def _names(db: sqlite3.Connection) -> set[str]:
     return {row[1] for row in db.execute("PRAGMA table_info(replies)")}
+
+
+def _is_ledger(db: sqlite3.Connection) -> bool:
+    return _names(db) >= {*Entry._fields} - {"sequence"}
 
 
 def _number(row: Row, name: str) -> float:

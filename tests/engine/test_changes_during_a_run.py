@@ -167,3 +167,23 @@ def test_a_folder_that_is_gone_is_told_as_such(
     assert not out.parent.exists()
     assert score(out, lambda: None, rows).asked == []
     assert len(read_jsonl(out)) == 20
+
+
+@pytest.mark.parametrize("kind", ["rejects", "pending"])
+def test_a_side_file_that_nobody_known_made_is_not_deleted(
+    rows: Path, out: Path, kind: str
+) -> None:
+    side = out.with_name(f"{out.name}.{kind}.jsonl")
+    side.parent.mkdir()
+    side.write_text("mine")
+    with pytest.raises(ChangedInputError, match=f"{kind}.jsonl: exists, and no manifest"):
+        score(out, lambda: None, rows)
+    assert side.read_text() == "mine"
+    score(out, lambda: None, rows, overwrite=True)
+    assert not side.exists()
+
+
+def test_a_link_to_nowhere_that_appears_at_the_output_stays(rows: Path, out: Path) -> None:
+    with pytest.raises(ChangedInputError, match=r"out\.jsonl: appeared while this run worked"):
+        score(out, lambda: out.symlink_to("nowhere"), rows)
+    assert out.is_symlink()

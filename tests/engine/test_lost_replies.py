@@ -1,12 +1,16 @@
 """A ledger that lacks what was paid for is not taken for a new one in silence."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from prism_cli.engine.forecast import forecast
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import DamagedFileError, LimitReachedError, LostRepliesError
 from tests.door import prism
@@ -142,3 +146,28 @@ def test_repair_as_typed() -> None:
     assert score(overwrite=True) == 0
     again = prism("ledger", "repair", LEDGER)
     assert "nothing is damaged: 30 replies" in again.stderr
+
+
+def test_a_dry_run_tells_of_a_lost_ledger_and_writes_nothing() -> None:
+    score()
+    LEDGER.write_bytes(b"")
+    other = RunOptions(output=Path("other.jsonl"), quiet=True)
+    for _ in range(2):
+        with pytest.raises(LostRepliesError, match="is empty"):
+            forecast(ScoreStage(ScriptedCalls()), ["in.jsonl"], other)
+        assert LEDGER.stat().st_size == 0
+    accepted = replace(other, accept_lost_replies=True)
+    assert forecast(ScoreStage(ScriptedCalls()), ["in.jsonl"], accepted).models[0].paid_before == 0
+    assert LEDGER.stat().st_size == 0
+
+
+def test_an_sqlite_file_of_something_else_is_moved_aside_by_repair() -> None:
+    LEDGER.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(LEDGER)) as db:
+        db.execute("CREATE TABLE replies (a)")
+    with pytest.raises(DamagedFileError, match=r"not that of a ledger.*prism ledger repair"):
+        score()
+    done = prism("ledger", "repair", LEDGER)
+    assert done.returncode == 0, done.stderr
+    assert (LEDGER.parent / f"{LEDGER.name}.damaged-1").is_file()
+    assert score() == 30

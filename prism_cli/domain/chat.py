@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prism_cli.rows.texts import text_fault
+from prism_cli.wording import counted
 
 WORD_TOKENS = 8
 """Of an answer in one word. Up to this bound it is complete when the tokens end; a larger one
@@ -61,7 +62,13 @@ class ChatTask(Protocol):
 
 
 def read_reply(
-    task: ChatTask, payload: Any, prompt: Prompt, text: str, *, unfinished: str = ""
+    task: ChatTask,
+    payload: Any,
+    prompt: Prompt,
+    text: str,
+    *,
+    unfinished: str = "",
+    cut: int = 0,
 ) -> dict[str, Any]:
     """The task's value, or {"unusable": why}.
 
@@ -72,6 +79,7 @@ def read_reply(
 
     Args:
         unfinished: why the text is no finished answer; "" where it is one.
+        cut: tokens after which the text was cut, where an answer may have stood before; else 0.
     """
     if unfinished:
         return {"unusable": unfinished}
@@ -90,7 +98,8 @@ def read_reply(
             return read(answer)
         except UnusableReplyError as error:
             why = why or str(error)
-    return {"unusable": why or "an unfinished thought"}
+    why = why or "an unfinished thought"
+    return {"unusable": f"{why}, cut at {counted(cut, 'token')}" if cut else why}
 
 
 def _answers(text: str, read: Callable[[str], object], *, word: bool, known: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """A panel of judges on every row, asked one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from prism_cli.domain.agreement import Pattern, audit_figures
@@ -28,6 +28,7 @@ from prism_cli.rows.row import (
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
+from prism_cli.wording import counted
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
 """Why judges abstained: how many reasons are told apart, and how many the summary names."""
@@ -199,8 +200,9 @@ class RelabelStage(RowStage):
             spec: {name: votes[name] for name in ("yes", "no") if votes[name]}
             for spec, votes in labels.items()
         }
-        if warning := one_answer(answers):
-            figures["warning"] = warning
+        warnings = [*filter(None, [one_answer(answers)]), *self._mostly_silent()]
+        if warnings:
+            figures["warning"] = "; ".join(warnings)
         figures["votes"] = [
             {"judge": spec, **{name: votes[name] for name in names}}
             for spec, votes in self._votes.items()
@@ -224,6 +226,21 @@ class RelabelStage(RowStage):
         if self._audited:
             figures |= audit_figures(self._audited, self._order, self._seed)
         return figures
+
+    def _mostly_silent(self) -> Iterator[str]:
+        """Of each model that gave no usable answer for more than half of its rows: how many, the
+        most frequent reason, and what to do."""
+        for spec, vote_on, _ in self._panel:
+            votes = self._votes[spec]
+            silent, asked = votes["abstained"], votes.total() - votes["kept"]
+            if vote_on is None and 2 * silent > asked:
+                reasons = {why: rows for (one, why), rows in self._silent.items() if one == spec}
+                most = max(reasons, key=reasons.__getitem__, default="it gave no reason")
+                yield (
+                    f"{spec} gave no usable answer for {silent:,} of {counted(asked, 'row')} "
+                    f"({silent / asked:.0%}), most often: {most}. Take another model (--judge) or "
+                    "another rubric (--rubric); --fresh asks the same model again"
+                )
 
     def _in_order(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """By judge, in the panel's order."""

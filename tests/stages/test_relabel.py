@@ -127,6 +127,25 @@ def test_refused_and_unreadable_replies_are_abstentions_never_a_no() -> None:
     ]
 
 
+def test_a_judge_without_a_usable_answer_for_most_rows_is_warned_of() -> None:
+    cut = Reply({"unusable": "expected yes or no, found 'Let me', cut at 8 tokens"})
+    judge = ScriptedJudge("p/j", {"a": [cut] * 3, "b": [cut] * 3, "c": Reply({}, refusal="filter")})
+    rows = [make_pair(number, document=text) for number, text in enumerate("abcd")]
+    _, summary = relabelled(rows, [judge, RowVoter("empty")])
+    warning = summary.figures["warning"]
+    assert "p/j gave no usable answer for 3 of 4 rows (75%), most often: 3 replies" in warning
+    assert "found 'Let me', cut at 8 tokens. Take another model" in warning
+    assert "--fresh" in warning
+    assert "empty" not in warning  # a row's own label is no reply
+    assert summary.exit_code == 0
+
+
+def test_a_judge_without_a_usable_answer_for_half_of_the_rows_is_not_warned_of() -> None:
+    judge = ScriptedJudge("p/j", {"a": Reply({}, refusal="filter")})
+    _, summary = relabelled([make_pair(0, document="a"), make_pair(1, document="b")], [judge])
+    assert "warning" not in summary.figures
+
+
 def test_failed_judge_leaves_the_row_pending() -> None:
     judge = ScriptedJudge("p/j", {"d": ProviderError("p/j: 503")})
     rows, summary = relabelled([make_pair(document="d")], [judge])

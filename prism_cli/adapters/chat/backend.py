@@ -77,5 +77,7 @@ class ChatBackend(ProviderBackend):
         said = completion.said
         if said.refusal is not None:
             return Reply({}, said.refusal, completion.usage)
-        value = read_reply(self._task, payload, prompt, said.text, unfinished=said.unfinished)
+        value = read_reply(
+            self._task, payload, prompt, said.text, unfinished=said.unfinished, cut=said.cut
+        )
         return Reply(value, usage=completion.usage)

@@ -33,11 +33,13 @@ class Said:
         text: "" where it ran out of tokens before its first word.
         refusal: why it will not answer.
         unfinished: why the text is no answer; "" where it is one.
+        cut: the bound in tokens that ended the text, which may be a whole answer; else 0.
     """
 
     text: str = ""
     refusal: str | None = None
     unfinished: str = ""
+    cut: int = 0
 
 
 def said_in(found: Any, bound: int, *, word: bool) -> Said:
@@ -47,8 +49,11 @@ def said_in(found: Any, bound: int, *, word: bool) -> Said:
         bound: tokens of the answer at the most, as it was asked.
         word: the answer is one word and may end at its bound.
 
+    A finished reply without text was paid for and is unusable, as any other that is no answer.
+
     Raises:
-        AgainError: there is nothing, or the server failed on the way.
+        AgainError: there is no choice, an unfinished one without text, or the server failed on the
+            way.
         RefusalError: an error in the choice that speaks of a content filter.
     """
     if isinstance(found, dict) and found.get("object") == "error":
@@ -76,11 +81,12 @@ def said_in(found: Any, bound: int, *, word: bool) -> Said:
         return Said(refusal=f"the model declined: {message['refusal'][:200]}")
     text = _text(message.get("content"))
     if text.strip():
-        return Said(text, unfinished=_unfinished(ended, found, bound, word=word))
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    empty = message.get("content") == "" or thought or "content" not in message
-    if ended in _CUT and empty:
+        unfinished = _unfinished(ended, found, bound, word=word)
+        return Said(text, unfinished=unfinished, cut=bound if ended in _CUT else 0)
+    if ended in _CUT:
         return Said(unfinished=f"no text before the bound of {bound} tokens")
+    if ended:
+        return Said(unfinished="an empty reply")
     raise AgainError("200 with a message without content", billed=True)
 
 

@@ -201,8 +201,9 @@ class LocalChat:
         tokens, full = said
         text = str(self._model.tokenizer.decode(tokens, skip_special_tokens=True))
         word = asked.prompt.answer_tokens is None
-        cut = f"cut at the bound of {len(tokens)} tokens" if full and not word else ""
-        value = read_reply(self._task, payload, asked.prompt, text, unfinished=cut)
+        unfinished = f"cut at the bound of {len(tokens)} tokens" if full and not word else ""
+        cut = len(tokens) if full else 0
+        value = read_reply(self._task, payload, asked.prompt, text, unfinished=unfinished, cut=cut)
         return Reply(value, usage=Usage(len(asked.encoded), len(tokens)))
 
 

@@ -26,10 +26,10 @@ from tests.servers.replies import Answers
 
 KEY = "sk-planted-4711"
 PAIR = ("what is a reranker", "A reranker orders documents.")
-TRANSIENT = ("429", "500", "503", "529", "html", "error_object", "empty_choices", "null_content",
+TRANSIENT = ("429", "500", "503", "529", "html", "error_object", "empty_choices",
              "reset_before", "reset_after_headers", "length_too_long", "truncated_gzip",
              "chunked_cut", "half_closed")  # fmt: skip
-MAYBE_BILLED = {"html", "empty_choices", "null_content", "reset_before", "reset_after_headers",
+MAYBE_BILLED = {"html", "empty_choices", "reset_before", "reset_after_headers",
                 "length_too_long", "truncated_gzip", "chunked_cut", "half_closed"}  # fmt: skip
 
 

@@ -219,6 +219,7 @@ def test_any_status_of_success_is_one() -> None:
         said("length", content=None, reasoning="its subject"),
         said("length"),
         said("MAX_TOKENS", content="its subject"),
+        said("length", content=None),
     ],
 )
 def test_an_answer_that_ran_out_of_tokens_is_unusable_and_was_paid(payload: Any) -> None:
@@ -226,6 +227,48 @@ def test_an_answer_that_ran_out_of_tokens_is_unusable_and_was_paid(payload: Any)
     assert isinstance(reply, Reply), reply
     assert "unusable" in reply.value
     assert reply.usage.usd == pytest.approx(101e-6)
+
+
+EMPTY: list[dict[str, Any]] = [
+    {"content": ""}, {"content": " \n"}, {"content": None}, {}, {"content": []},
+    {"content": "", "tool_calls": []}, {"content": None, "reasoning_content": "its subject"},
+    {"content": [{"type": "thinking", "thinking": []}, {"type": "text", "text": ""}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("finish", ["stop", "end_turn", "STOP", "tool_calls", "paused"])
+@pytest.mark.parametrize("message", EMPTY)
+def test_a_finished_reply_without_text_is_unusable_and_was_paid(
+    message: dict[str, Any], finish: str
+) -> None:
+    payload = said(finish, **message)
+    (reply,), calls = asked(httpx2.Response(200, json=payload))
+    assert isinstance(reply, Reply), reply
+    assert (reply.value, calls) == ({"unusable": "an empty reply"}, 1)
+    assert reply.usage.usd == pytest.approx(101e-6)
+    of_batch = backend(Channel("lab", LAB), JUDGE).read_batch(
+        (("query", "document"), 0), 200, orjson.dumps(payload)
+    )
+    assert (of_batch.value, of_batch.refusal) == (reply.value, None)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [said(None, content=""), said("", content=None), said(None), {"choices": [], "usage": USAGE}],
+)
+def test_an_unfinished_reply_without_text_is_the_servers_fault(payload: Any) -> None:
+    good = httpx2.Response(200, json=said(content="no"))
+    (reply,), calls = asked(httpx2.Response(200, json=payload), good)
+    assert (reply.value, calls) == ({"vote": "no"}, 2)
+
+
+def test_a_judges_reply_that_was_cut_says_so_where_it_is_no_answer() -> None:
+    payload = said("length", content="Let me think about whether")
+    assert answered(payload, answer_tokens=(8,)).value == {
+        "unusable": "expected yes or no, found 'Let me think about whether', cut at 8 tokens"
+    }
+    ended = said("stop", content="Let me think about whether")
+    assert "cut" not in answered(ended, answer_tokens=(8,)).value["unusable"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from prism_cli.errors import (
     PrismError,
     StorageError,
     UsageError,
+    stdout_refused,
 )
 from prism_cli.reporting.visible import spelled
 from prism_cli.terminal import Log, accept_all_signs
@@ -252,7 +253,7 @@ def _flushed(code: int) -> int:
             code = code or 141
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            code = code or _told(f"{stream.name}: {error}", StorageError.exit_code)
+            code = code or _told(str(stdout_refused(error)), StorageError.exit_code)
     return code
 
 

@@ -137,6 +137,14 @@ class StorageError(PrerequisiteError):
     """The file system refused a write (disk full, quota, permission)."""
 
 
+def stdout_refused(error: OSError) -> StorageError:
+    """What is told where standard output takes no more."""
+    return StorageError(
+        f"standard output: cannot be written: {error.strerror or error}; what was written to it is "
+        "incomplete. Make room there, or name a file with -o, then run the same command again"
+    )
+
+
 class DamagedFileError(StorageError):
     """A ledger or a book of batches is not as it was written; says what can be done."""
 

@@ -35,6 +35,12 @@ def parsed_fields(items: Sequence[str]) -> dict[str, str]:
                 "query_id, doc_id, title, … as the README's table has them), on the right its name "
                 "in your rows"
             )
+        other = next((one for one, name in names.items() if name == theirs and one != ours), None)
+        if other:
+            raise UsageError(
+                f"--field {item}: {theirs!r} is {other} already; a field of your rows is one of "
+                "prism's fields"
+            )
         if names.setdefault(ours, theirs) != theirs:
             raise UsageError(f"--field {item}: {ours} is {names[ours]} already; name it once")
     return names

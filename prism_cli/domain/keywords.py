@@ -58,6 +58,9 @@ _QUESTION_MARKS = "?？؟\u037e"
 _NOTHING = frozenset(["null", "none", "nil", "nan", "n/a", "undefined"])
 _JOINERS = "\u200c\u200d"
 """Invisible, and part of how Persian, Hindi and others are written."""
+_LIST_MARK = re.compile(r"([-*+•·‣▪●○–—]|\(?1[.)]|#{1,6}|>)\s+(?=\S)")
+"""Before an answer: the item of a list, a heading, a quotation."""
+_SKIP = "SKIP"
 _LABEL = re.compile(r"([^:：]{1,30})[:：]")
 _MARKS = re.compile(r"<{3,}|>{3,}|</?[a-z|]")
 
@@ -99,14 +102,15 @@ class RewriteTask:
 
         Raises:
             UnusableReplyError: several lines, nothing, more than MAX_KEYWORDS, a sentence, a
-                question, a label or markup that the query does not have, or another script.
+                question, SKIP with something behind it, a label or markup that the query does not
+                have, or another script.
         """
         lines = text.strip().splitlines()
         if len(lines) != 1:
             raise UnusableReplyError(f"expected one line, found {len(lines)}")
         line = restored(unescaped(without_cdata(lines[0], payload), payload), payload)
-        keywords = " ".join(_unwrapped(line).split())
-        if keywords.rstrip(_FULL_STOPS).casefold() == "skip":
+        keywords = " ".join(_unwrapped(line, payload).split())
+        if keywords.rstrip(_FULL_STOPS).casefold() == _SKIP.casefold():
             return {"skip": True}
         if why := _fault(keywords, payload):
             raise UnusableReplyError(f"{why}: {keywords[:60]!r}")
@@ -116,14 +120,18 @@ class RewriteTask:
         return {"keywords": keywords}
 
 
-def _unwrapped(line: str) -> str:
-    """`line` without what stands around all of it, and without a comma at its end."""
+def _unwrapped(line: str, query: str) -> str:
+    """`line` without what stands around all of it, without a comma at its end, and without the mark
+    of a list before it that is no word of the query."""
     line = line.strip(_BLANKS).rstrip(_COMMAS)
+    mark = _LIST_MARK.match(line)
+    if mark and mark[1] not in query.split():
+        return _unwrapped(line[mark.end() :], query)
     for pair in _PAIRS:
         first, last = (pair[0], pair[1]) if len(set(pair)) == 2 else (pair, pair)
         inner = line.removeprefix(first).removesuffix(last)
         if len(inner) == len(line) - len(first + last) and not {first, last} & set(inner):
-            return _unwrapped(inner)
+            return _unwrapped(inner, query)
     return line
 
 
@@ -146,6 +154,9 @@ def _fault(keywords: str, query: str) -> str | None:
         for character in keywords
     ):
         return "expected keywords, found control characters"
+    first = keywords.split()[0].rstrip(".,;-–—")
+    if first == _SKIP and _SKIP.casefold() not in query.casefold():
+        return f"expected keywords or {_SKIP}, found both"
     label = _LABEL.match(keywords)
     if label and label.group(1).strip("*").casefold() not in query.casefold():
         return "expected keywords, found a label before them"

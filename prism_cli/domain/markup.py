@@ -9,9 +9,14 @@ import re
 import unicodedata
 from html.entities import html5
 
-_ENTITY = re.compile(r"&(?:amp;)*(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ENTITY = re.compile(
+    r"&(?:amp;)*(?:#[0-9]{1,32}|#[xX][0-9a-fA-F]{1,32}|[A-Za-z][A-Za-z0-9]{1,31});"
+)
 _LAYERED = re.compile(r"&amp;(.+;)")
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_NONE = "\ufffd"
+"""What stands for a numeric reference to no character, as HTML has it: NUL, half of a surrogate
+pair, beyond Unicode, a control or none at all. A reply with it is unusable, see `read_reply`."""
 _AROUND = 4
 """Characters on either side by which an entity is found again in a source that has both forms."""
 
@@ -21,7 +26,8 @@ def unescaped(text: str, source: str) -> str:
 
     An entity that was escaped itself (`&amp;lt;`) loses one layer after the other until it stands
     in the source. Where the source holds a character both ways, the neighbours decide; where they
-    do not, the entity stays.
+    do not, the entity stays. A numeric reference to no character that the source does not have
+    becomes U+FFFD.
     """
 
     def plain(found: re.Match[str]) -> str:
@@ -45,16 +51,15 @@ def _forms(entity: str, source: str) -> list[str]:
     forms = [entity]
     while layered := _LAYERED.fullmatch(forms[-1]):
         forms.append(f"&{layered[1]}")
-    name = forms[-1][1:]
-    character = html.unescape(forms[-1]) if name[0] == "#" or name in html5 else ""
+    if forms[-1][1] == "#":
+        character = html.unescape(forms[-1])
+        if unicodedata.category(character or _NONE) == "Cc" and character not in "\t\n\r":
+            character = character if character in source else _NONE
+        character = character or _NONE
+    else:
+        character = html5.get(forms[-1][1:], "")
     if character == "\xa0" and character not in source:
         character = " "
-    if character and all(map(_is_text, character)):
+    if character:
         forms.append(character)
     return forms
-
-
-def _is_text(character: str) -> bool:
-    return character in "\t\n" or (
-        character != "\ufffd" and unicodedata.category(character) not in ("Cc", "Cs", "Cn", "Co")
-    )

@@ -8,12 +8,14 @@ import re
 import struct
 from collections.abc import Sequence
 from math import isfinite
+from typing import NamedTuple
 
 from prism_cli.domain.grades import ImplausibleGradeError, check_grade
 from prism_cli.errors import RowError
-from prism_cli.rows.number import number_in
+from prism_cli.rows.number import digits_in, number_in
 
 _GRADE = re.compile(r"[+-]?[0-9]+")
+_COLUMNS = "A run has: query Q0 document rank score tag"
 _HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
 _LARGEST = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
@@ -77,25 +79,84 @@ def render_run_line(query_id: str, doc_id: str, rank: int, score: float, tag: st
     return f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}"
 
 
-def parse_run_line(line: str) -> tuple[str, str, float]:
-    """(query_id, doc_id, score); the rank is what the scores say, so the column is not read.
+class RunLine(NamedTuple):
+    """One line of a run."""
+
+    query_id: str
+    doc_id: str
+    rank: int
+    score: float
+
+
+def parse_run_line(line: str) -> RunLine:
+    """The columns that say something.
 
     Raises:
-        RowError: not six columns, an id with a control character, or a score that is no finite
-            number.
+        RowError: not six columns, an id with a control character, a rank that is no whole number,
+            or a score that is no finite number.
     """
     columns = line.split()
     if len(columns) != 6:
         raise RowError("", f"expected query Q0 document rank score tag, found {line[:60]!r}")
-    query_id, _, doc_id, _, text, _ = columns
+    query_id, _, doc_id, place, text, _ = columns
     if not (query_id.isprintable() and doc_id.isprintable()):  # most are, and this is fast
         check_trec_id("query_id", query_id)
         check_trec_id("doc_id", doc_id)
+    rank = digits_in(place)
+    if rank is None:
+        told = f"expected a whole number in ASCII digits, found {place[:60]!r}"
+        raise RowError("rank", f"{told}; are the columns rank and score swapped? {_COLUMNS}")
     score = number_in(text)
     if score is None or not isfinite(score):
         told = f"expected a number, found {text[:60]!r} (finite, in ASCII digits)"
         raise RowError("score", told)
-    return query_id, doc_id, score
+    return RunLine(query_id, doc_id, rank, score)
+
+
+class RankOrder:
+    """Whether the ranks of a whole run go with its scores.
+
+    Each line is held against the one before it of the same query; equal ranks or scores say
+    nothing, as some tools write one rank for all lines.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, float]] = {}
+        self._agrees = False
+        self._against = ""
+
+    def note(self, query_id: str, rank: float, score: float, place: str) -> None:
+        """Take the next line, which stands at `place`."""
+        last_rank, last_score = self._last.get(query_id, (rank, score))
+        self._last[query_id] = rank, score
+        if self._agrees or rank == last_rank or score == last_score:
+            return
+        if (rank > last_rank) == (score < last_score):
+            self._agrees = True
+        else:
+            self._against = self._against or place
+
+    def merge(self, other: "RankOrder") -> None:
+        """Add what another run's lines said; a run alone is enough to be told of."""
+        self._against = self.against or other.against
+        self._agrees = False
+
+    @property
+    def against(self) -> str:
+        """The place of the first line that goes against its rank; "" where any line goes with it,
+        and where none does either."""
+        return "" if self._agrees else self._against
+
+    @property
+    def warning(self) -> str:
+        """What is told of a run that goes against its ranks in all its queries; "" of others."""
+        return (
+            f"{self.against}: the scores go against the ranks, here and in all queries of the run "
+            "(the best rank has the lowest score); the scores decide, as in trec_eval. Are they "
+            f"distances, or are the columns swapped? {_COLUMNS}"
+            if self.against
+            else ""
+        )
 
 
 def render_judgement(query_id: str, doc_id: str, grade: int) -> str:

@@ -23,6 +23,10 @@ class ListedIds(Protocol):
     def path(self) -> Path:
         """The file."""
 
+    @property
+    def warning(self) -> str:
+        """What is odd about the whole file, once `listed` has read it; "" for nothing."""
+
     def listed(self, queries: Container[str]) -> tuple[dict[str, int], dict[str, int]]:
         """All query ids, and the document ids of `queries`, each with the line that has it first.
 
@@ -64,6 +68,8 @@ def check_listed_ids(
         return {}
     known = {one for one, *_ in queries()}
     all_queries, all_documents = first_stage.listed(known)
+    if first_stage.warning:
+        tell(first_stage.warning)
     left, corpus = dict(all_documents), False
     for one, *_ in documents():
         left.pop(one, None)

@@ -1,7 +1,8 @@
 """The files of one job in the making, and the order in which they become visible."""
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +10,7 @@ from prism_cli.engine.crash import crash_point
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import live_path
 from prism_cli.engine.shard import Sinks
+from prism_cli.errors import stdout_refused
 from prism_cli.shards.guard import check_folder
 from prism_cli.shards.writer import (
     OutputRecord,
@@ -51,12 +53,14 @@ class Parts:
 
     def _to_stdout(self, data: bytes) -> None:
         assert self._stdout is not None
-        self._stdout.write(data)
+        with _stdout_told():
+            self._stdout.write(data)
 
     def finish(self) -> None:
         """Everything on the disk, under the parts' names; nothing is visible yet."""
         if self._stdout:
-            self._stdout.flush()
+            with _stdout_told():
+                self._stdout.flush()
         for part in self._main.values():
             part.finish()
         for side in self._side.values():
@@ -85,6 +89,16 @@ class Parts:
             part.publish()
             crash_point("after-publish-before-manifest")
         return [side.path for side in self._side.values() if side.used]
+
+
+@contextmanager
+def _stdout_told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise stdout_refused(error) from error
 
 
 class Leftovers:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import zstandard
 
 from prism_cli.errors import ConfigError, MissingDataError
-from prism_cli.files.compressed import open_bytes
+from prism_cli.files.compressed import begins_compressed, is_compressed, open_bytes
 from prism_cli.files.zstd import MAX_WINDOW_BYTES
 
 LIMIT_VARIABLE = "PRISM_MAX_LINE_BYTES"
@@ -101,7 +101,7 @@ def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterat
         MissingDataError: the file cannot be read, its compressed data is damaged, or it is UTF-16.
     """
     name = name or str(path)
-    with reading(name) as place, open_bytes(path) as file:
+    with reading(name, path) as place, open_bytes(path) as file:
         for place.last, line in enumerate(split_lines(file, keep_mark=keep_mark), 1):
             if place.last == 1:
                 refuse_foreign(line, name)
@@ -215,10 +215,11 @@ class Place:
 
 
 @contextmanager
-def reading(name: str, unit: str = "line") -> Iterator[Place]:
+def reading(name: str, path: Path, unit: str = "line") -> Iterator[Place]:
     """Turn what a file or its decompression raises into an error that names the file.
 
     Args:
+        path: the file.
         unit: what the place counts.
 
     Raises:
@@ -230,7 +231,7 @@ def reading(name: str, unit: str = "line") -> Iterator[Place]:
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise MissingDataError(f"{name}: cannot be read: {error.strerror}") from error
-        if place.last == 0 and not isinstance(error, EOFError | zlib.error) and _unpacked(error):
+        if _no_beginning(error) and is_compressed(path) and not begins_compressed(path):
             raise MissingDataError(
                 f"{name}: is not the compressed data that its suffix stands for ({error}); nothing "
                 "was read. Name it without that suffix where it is not compressed, else restore it"
@@ -247,8 +248,8 @@ def reading(name: str, unit: str = "line") -> Iterator[Place]:
         ) from error
 
 
-def _unpacked(error: Exception) -> bool:
-    """Whether the error is that of a file which does not begin as compressed data does."""
+def _no_beginning(error: Exception) -> bool:
+    """Whether the error is that of data which does not begin as compressed data does."""
     return any(
         one in str(error)
         for one in ("Not a gzipped", "not supported by decoder", "Invalid data", "Unknown frame")

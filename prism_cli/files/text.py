@@ -57,7 +57,7 @@ def read_bytes(path: Path, name: str = "") -> bytes:
         MissingDataError: the file cannot be read, is damaged, or is above the limit of a line.
     """
     name = name or str(path)
-    with reading(name), open_bytes(path) as file:
+    with reading(name, path), open_bytes(path) as file:
         content = file.read(max_line_bytes() + 1)
     if len(content) > max_line_bytes():
         raise MissingDataError(f"{name}: {too_long('file')}")

@@ -1,5 +1,6 @@
 """Ids are text; an integer stands for its decimal digits. The one place that says so."""
 
+import re
 from typing import Any
 
 from prism_cli.errors import RowError
@@ -8,6 +9,12 @@ ID_FIELDS = ("query_id", "doc_id")
 _ID_LISTS = ("documents", "pos", "neg")
 """Fields that hold documents, each with an id of its own."""
 _END = 2**53
+_ID_NAME = re.compile(r"(?:.*[\W_])?(?:id|[qpd]id|docid|queryid)", re.I)
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column of that name seems to hold ids, under whatever name --field may give it."""
+    return _ID_NAME.fullmatch(name) is not None
 
 
 def id_text(value: Any, field: str) -> Any:

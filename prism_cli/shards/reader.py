@@ -113,7 +113,7 @@ class Shard:
     def _watched(
         self, rows: Iterator[tuple[int, bytes]], seen: Measured | None
     ) -> Iterator[tuple[int, bytes]]:
-        with reading(self.name, "row") as place:
+        with reading(self.name, self.path, "row") as place:
             for place.last, raw in rows:
                 yield place.last, raw
         if seen:

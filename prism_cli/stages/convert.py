@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
 from prism_cli.domain.contradictions import NAMED, Claim
+from prism_cli.domain.trec import RankOrder
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
@@ -57,7 +58,7 @@ class ConvertStage(RowStage):
     """Reads one shape and writes another."""
 
     name: ClassVar[str] = "convert"
-    counted = ("_writer", "_unwritten", "_settled", "_groups", "_number")
+    counted = ("_writer", "_unwritten", "_settled", "_groups", "_number", "_ranks")
 
     def __init__(self, reader: RowReader, writer: RowWriter) -> None:
         self._reader = reader
@@ -68,6 +69,7 @@ class ConvertStage(RowStage):
         self._settled = SettledPairs()
         self._groups = SeenTexts()
         self._number = 0
+        self._ranks = RankOrder()
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """As the shape has it."""
@@ -75,6 +77,9 @@ class ConvertStage(RowStage):
 
     def work(self, row: Row) -> Outcome:
         """The pair rows that the target takes; `arrange` writes them."""
+        if self.plain_lines and "rank" in row:
+            place = "{}:{}".format(*self.place)
+            self._ranks.note(row["query_id"], row["rank"], row["score"], place)
         found = self._reader.read(row)
         if isinstance(found, Dropped):
             return found
@@ -142,6 +147,8 @@ class ConvertStage(RowStage):
             figures[f"{_UNWRITTEN}, such as"] = "; ".join(self._unwritten[:NAMED])
         if self._writer.figures["groups of a query that came before"]:
             figures["hint"] = "--sort-queries puts the rows of a query together"
+        if self._ranks.warning:
+            figures["warning"] = self._ranks.warning
         return figures
 
     def _written(self, rows: list[Row]) -> Iterator[Row]:

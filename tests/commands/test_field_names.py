@@ -16,6 +16,7 @@ from tests.door import prism
         (["question=query"], "did you mean --field query=question?"),
         (["qqq=question"], "'qqq' is no field of a row. Expected FIELD=NAME"),
         (["query=a", "query=b"], "query is a already"),
+        (["query=passage", "document=passage"], "'passage' is query already"),
         (["query"], "expected NAME=NAME"),
     ],
 )

@@ -109,6 +109,29 @@ def test_evidence_with_a_character_that_is_none_is_refused(bad: str) -> None:
         assert "evidence" in read(EvidenceTask(), (PAIR[0], "", whole), text)
 
 
+@pytest.mark.parametrize(
+    "reference", ["&#0;", "&#xD800;", "&#1114112;", "&#99999999999;", "&#1;", "&amp;#x0;"]
+)
+def test_evidence_with_a_reference_to_no_character_is_refused(reference: str) -> None:
+    text = EVIDENCE.replace("151668", f"151668{reference}")
+    document = f"{PAIR[1]} It stands for the end of a thought."
+    assert "decoded" in read(EvidenceTask(), (PAIR[0], "", document), text)["unusable"]
+    found = read(EvidenceTask(), (PAIR[0], "", document + reference), text)
+    assert found["evidence"] == ANSWER["evidence"].replace("151668", f"151668{reference}")
+
+
+def test_references_to_characters_become_them_though_few_have_them() -> None:
+    text = EVIDENCE.replace("the tag", "&#xE000;tag&#13;")
+    evidence = read(EvidenceTask(), (PAIR[0], "", PAIR[1]), text)["evidence"]
+    assert evidence == ANSWER["evidence"].replace("the tag", "\ue000tag\r")
+
+
+def test_skip_with_keywords_behind_it_is_neither() -> None:
+    for text in ("SKIP </think> Qwen3 token", "SKIP - Qwen3 token", "SKIP Qwen3 token"):
+        assert "found both" in read(RewriteTask(), PAIR[0], text)["unusable"]
+    assert read(RewriteTask(), "what does SKIP do in SQL", "SKIP SQL") == {"keywords": "SKIP SQL"}
+
+
 POINTS = "\n".join([f"{name}: 4" for name in RATINGS] + [f"{SEVERE}: no"])
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prism_cli.domain.trec import (
+    RankOrder,
     check_trec_id,
     falling_scores,
     parse_judgement,
@@ -24,13 +25,16 @@ def test_reading_gives_back_what_was_written(
     query_id: str, doc_id: str, rank: int, score: float
 ) -> None:
     line = render_run_line(query_id, doc_id, rank, score, "tag")
-    assert parse_run_line(line) == (query_id, doc_id, score)
+    assert parse_run_line(line) == (query_id, doc_id, rank, score)
 
 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("q Q0 d 1 2.0", "query Q0 document rank score tag"),
+        ("q Q0 d .9 1 tag", "rank: expected a whole number .*found '.9'; .*swapped"),
+        ("q Q0 d abc 1 tag", "rank: expected a whole number .*found 'abc'"),
+        ("q Q0 d ١ 1 tag", "rank: expected a whole number"),
         ("q Q0 d 1 high tag", "score: expected a number, found 'high'"),
         ("q Q0 d 1 1_0 tag", "score: expected a number, found '1_0'"),
         ("q Q0 d 1 ١ tag", "score: expected a number, found '١'"),
@@ -42,6 +46,29 @@ def test_reading_gives_back_what_was_written(
 def test_bad_line_is_refused(line: str, told: str) -> None:
     with pytest.raises(RowError, match=told):
         parse_run_line(line)
+
+
+@pytest.mark.parametrize(
+    ("lines", "against"),
+    [
+        ("a 1 .1;a 2 .2;b 1 .5", "2"),
+        ("a 1 .1;b 1 .1;a 2 .2;b 2 .3", "3"),  # lines of queries between each other
+        ("a 1 .1;a 2 .2;b 1 .5;b 2 .4", ""),  # not in all queries
+        ("a 1 .2;a 2 .1", ""),
+        ("a 0 .1;a 0 .2;b 1 .3;b 1 .4", ""),
+        ("a 1 .1;a 2 .1", ""),
+        ("", ""),
+    ],
+)
+def test_ranks_against_the_scores_are_told_where_they_are_so_everywhere(
+    lines: str, against: str
+) -> None:
+    order = RankOrder()
+    for number, line in enumerate(filter(None, lines.split(";")), 1):
+        query, rank, score = line.split()
+        order.note(query, int(rank), float(score), str(number))
+    assert order.against == against
+    assert bool(order.warning) == bool(against)
 
 
 def single(number: float) -> float:

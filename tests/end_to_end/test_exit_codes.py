@@ -119,7 +119,8 @@ def test_3_full_standard_output() -> None:
             [*RELABEL, "-o", "-"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
     assert done.returncode == 3
-    assert "No space left on device" in done.stderr
+    assert "standard output: cannot be written: No space left on device" in done.stderr
+    assert "name a file with -o" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 

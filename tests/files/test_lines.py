@@ -46,6 +46,24 @@ def test_damaged_file_is_told_with_its_last_good_line(tmp_path: Path, suffix: st
         read_text(path)
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+def test_trash_behind_packed_lines_is_told_with_the_last_line(tmp_path: Path, suffix: str) -> None:
+    path = packed(tmp_path, suffix, b"line\n" * 10)
+    path.write_bytes(path.read_bytes() + b"trash, and more of it")
+    if suffix in (".bz2", ".xz"):  # where it is ignored, as by `bzip2 -d`
+        assert read_text(path) == "line\n" * 10
+        return
+    with pytest.raises(MissingDataError, match="damaged after line 10 "):
+        list(text_lines(path))
+
+
+def test_packed_data_that_breaks_in_its_first_line_is_called_damaged(tmp_path: Path) -> None:
+    path = packed(tmp_path, ".gz", b"no end")
+    path.write_bytes(path.read_bytes() + b"trash")
+    with pytest.raises(MissingDataError, match="damaged after line 0 "):
+        list(text_lines(path))
+
+
 def test_byte_that_is_not_utf8_is_named_by_line_and_offset(tmp_path: Path) -> None:
     path = packed(tmp_path, "", b"a\nb\xe9c\n")
     with pytest.raises(MissingDataError, match=r"in\.txt:2: not UTF-8: byte 0xe9 at offset 1"):

@@ -1,7 +1,10 @@
 """What a chat completion says, and whether it is finished.
 
 Only a finished answer is one. How it ended stands in `finish_reason`, in OpenAI's words or in those
-of the server behind: Anthropic's, Gemini's, Cohere's, Mistral's, Zhipu's, DeepSeek's, TGI's.
+of the server behind: Anthropic's, Gemini's, Cohere's, Mistral's, Zhipu's, DeepSeek's, TGI's. Some
+local servers leave it out, or send null or "", for replies that are finished; OpenAI's own does so
+in parts of a stream alone, which nobody asks for here. Such a reply counts as finished where its
+usage has fewer tokens than were allowed, or where one word was asked for; else it is unusable.
 """
 
 from dataclasses import dataclass

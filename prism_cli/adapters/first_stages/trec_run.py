@@ -5,7 +5,7 @@ from hashlib import file_digest
 from pathlib import Path
 
 from prism_cli.domain.metrics import ranked
-from prism_cli.domain.trec import parse_run_line
+from prism_cli.domain.trec import RankOrder, RunLine, parse_run_line
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.files.text import text_lines
 
@@ -40,6 +40,7 @@ class TrecRunFirstStage:
             )
         self.path = path
         self.spec = name or path.stem
+        self.warning = ""
         with path.open("rb") as file:
             self.fingerprint = f"trec-run {file_digest(file, 'sha256').hexdigest()}"
 
@@ -67,15 +68,18 @@ class TrecRunFirstStage:
         """
         seen: dict[str, int] = {}
         documents: dict[str, int] = {}
-        for number, query_id, doc_id, _ in self._lines():
+        order = RankOrder()
+        for number, (query_id, doc_id, rank, score) in self._lines():
+            order.note(query_id, rank, score, f"{self.path}:{number}")
             seen.setdefault(query_id, number)
             if query_id in queries:
                 documents.setdefault(doc_id, number)
+        self.warning = order.warning
         return seen, documents
 
     def _read(self, wanted: set[str]) -> dict[str, dict[str, float]]:
         run: dict[str, dict[str, float]] = {}
-        for number, query_id, doc_id, score in self._lines():
+        for number, (query_id, doc_id, _, score) in self._lines():
             if query_id in wanted:
                 hits = run.setdefault(query_id, {})
                 if doc_id in hits:
@@ -85,12 +89,12 @@ class TrecRunFirstStage:
                 hits[doc_id] = score
         return run
 
-    def _lines(self) -> Iterator[tuple[int, str, str, float]]:
-        """(number, query_id, doc_id, score) of each line that is not blank."""
+    def _lines(self) -> Iterator[tuple[int, RunLine]]:
+        """Number and columns of each line that is not blank."""
         for number, line in enumerate(text_lines(self.path), 1):
             if not line.strip():
                 continue
             try:
-                yield (number, *parse_run_line(line))
+                yield number, parse_run_line(line)
             except RowError as error:
                 raise MissingDataError(f"{self.path}:{number}: {error}") from None

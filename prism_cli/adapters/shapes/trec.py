@@ -20,7 +20,6 @@ from prism_cli.domain.trec import (
 )
 from prism_cli.errors import MissingDataError, RowError, UsageError
 from prism_cli.files.text import text_lines
-from prism_cli.rows.number import digits_in
 from prism_cli.rows.row import Dropped, Row
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.spill import Spill
@@ -119,13 +118,7 @@ class RunReader(Reader):
         Raises:
             RowError: not a line of a run.
         """
-        line = _text(raw)
-        query, document, score = parse_run_line(line)
-        text = line.split()[3]
-        rank = digits_in(text)
-        if rank is None:
-            raise RowError("rank", f"expected a number, found {text[:60]!r}")
-        return {"query_id": query, "doc_id": document, "rank": rank, "score": score}
+        return parse_run_line(_text(raw))._asdict()
 
     def read(self, row: Row) -> Row:
         """The pair row."""

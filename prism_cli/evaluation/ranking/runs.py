@@ -65,7 +65,7 @@ class RunStore:
             run: Run = {}
             with path.open(encoding="utf-8") as file:
                 for line in file:
-                    query_id, doc_id, score = parse_run_line(line)
+                    query_id, doc_id, _, score = parse_run_line(line)
                     run.setdefault(query_id, []).append((doc_id, score))
         except (FileNotFoundError, orjson.JSONDecodeError, KeyError, TypeError, RowError):
             return None

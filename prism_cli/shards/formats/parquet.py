@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import MissingDataError, MissingPackageError
+from prism_cli.rows.ids import is_id_name
 from prism_cli.rows.records import record_line
 
 _BATCH_BYTES = 16 << 20
@@ -16,7 +17,9 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
     """(number of the row, JSON object) for each row.
 
     Nested columns become objects and arrays, dates ISO texts, decimals and durations texts, bytes
-    the UTF-8 text that they hold, a NaN null; a row with an infinite number is set aside.
+    the UTF-8 text that they hold, a NaN null; a row with an infinite number is set aside. A column
+    of ids that are floats, as pandas makes them of integers with gaps, becomes integers where all
+    of it are whole numbers.
 
     Raises:
         MissingPackageError: pyarrow is not installed.
@@ -34,9 +37,13 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
             for column in columns:
                 if columns.count(column) > 1:
                     raise MissingDataError(f"{name}: holds the column {column!r} twice")
+            ids = _whole_ids(file)
             for batch in file.iter_batches(batch_size=_batch_rows(file), use_threads=False):
                 for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
+                    for name in ids:
+                        if (value := row[name]) is not None and value == value:
+                            row[name] = int(value)
                     yield number, record_line(row, _plain)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise MissingDataError(
@@ -49,6 +56,30 @@ def _batch_rows(file: Any) -> int:
     meta = file.metadata
     size = sum(meta.row_group(place).total_byte_size for place in range(meta.num_row_groups))
     return int(max(1, min(_BATCH_ROWS, _BATCH_BYTES * meta.num_rows // max(size, 1))))
+
+
+def _whole_ids(file: Any) -> list[str]:
+    """Columns of ids that are floats and whole, each as small as its type can tell apart."""
+    import pyarrow
+    from pyarrow import compute
+
+    ends = {pyarrow.float64(): 2.0**53, pyarrow.float32(): 2.0**24}
+    found = {
+        field.name: ends[field.type]
+        for field in file.schema_arrow
+        if field.type in ends and is_id_name(field.name)
+    }
+    for batch in file.iter_batches(columns=list(found), use_threads=False) if found else ():
+        for name in list(found):
+            values = batch.column(name).drop_null()
+            values = values.filter(compute.invert(compute.is_nan(values)))
+            whole = compute.and_(
+                compute.equal(values, compute.trunc(values)),
+                compute.less(compute.abs(values), found[name]),
+            )
+            if not compute.all(whole, min_count=0).as_py():
+                del found[name]
+    return list(found)
 
 
 def _plain(value: Any) -> Any:

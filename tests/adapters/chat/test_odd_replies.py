@@ -154,6 +154,7 @@ def test_other_words_for_a_natural_end(finish: str) -> None:
         (said("paused", content="solar panel"), "ended with 'paused'"),
         (said(None, {"completion_tokens": 64}, content="solar panel"), "does not say whether"),
         (said(None, None, content="solar panel"), "does not say whether"),
+        (said("", None, content="solar panel"), "does not say whether"),
     ],
 )
 def test_an_unfinished_answer_is_unusable_in_a_task_of_more_than_a_word(
@@ -168,8 +169,13 @@ def test_what_the_server_behind_a_router_says_counts() -> None:
     assert written(payload) == {"unusable": "cut at the bound of 64 tokens"}
 
 
-def test_a_server_that_does_not_say_how_an_answer_ended_wrote_less_than_it_might() -> None:
-    payload = said(None, {"prompt_tokens": 9, "completion_tokens": 4}, content="solar panel")
+@pytest.mark.parametrize("finish", [None, "", "absent"])
+def test_a_server_that_does_not_say_how_an_answer_ended_wrote_less_than_it_might(
+    finish: str | None,
+) -> None:
+    payload = said(finish, {"prompt_tokens": 9, "completion_tokens": 4}, content="solar panel")
+    if finish == "absent":
+        del payload["choices"][0]["finish_reason"]
     assert written(payload) == {"keywords": "solar panel"}
 
 

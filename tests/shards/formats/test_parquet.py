@@ -57,6 +57,22 @@ def test_types_become_what_json_has(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_ids_that_pandas_made_floats_are_integers_where_all_are_whole(tmp_path: Path) -> None:
+    columns = {
+        "query_id": [1.0, float("nan"), 3.0],
+        "doc_id": pyarrow.array([7.0, None, 9.0], pyarrow.float32()),
+        "id": [2.0**53, 1.0, 2.0],
+        "other_id": [1.0, 2.5, 2.0],
+        "teacher_score": [1.0, 0.0, 1.0],
+    }
+    rows = read(write(tmp_path / "a.parquet", columns))
+    assert [(row["query_id"], row["doc_id"]) for row in rows] == [
+        ("1", "7"), (None, None), ("3", "9"),
+    ]  # fmt: skip
+    for name in ("id", "other_id", "teacher_score"):
+        assert all(type(row[name]) is float for row in rows)
+
+
 def test_rows_come_in_order_over_row_groups(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", {"n": list(range(5000))}, row_group_size=700)
     assert [row["n"] for row in read(path)] == list(range(5000))

@@ -172,7 +172,7 @@ def main() -> None:
 
 def _log(words: Sequence[str]) -> Log | None:
     """What dates the lines of a command that works for long and that nobody watches."""
-    shown = {"-h", "--help", "--version", "--dry-run"} & set(words)
+    shown = {"-h", "--help", "--version"} & set(words)
     command = next((word for word in words if not word.startswith("-")), "")
     if shown or command not in COMMANDS.keys() - SHORT or sys.stderr.isatty():
         return None

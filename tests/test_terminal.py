@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from prism_cli import terminal
-from prism_cli.app import COMMANDS
+from prism_cli.app import COMMANDS, SHORT
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
 
@@ -117,6 +117,21 @@ def test_an_error_is_between_them_too() -> None:
         assert errors
         assert all(" prism convert: error: " in line for line in errors)
         assert f"ended with exit code {code} after" in last
+
+
+@pytest.mark.parametrize("dry", [False, True])
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - SHORT))
+def test_whatever_ends_a_command_early_is_between_them_too(command: str, dry: bool) -> None:
+    bad = ["--size", "tinny"] if command == "train" else ["--no-such-option"]
+    done = prism(command, *bad, *["--dry-run"] * dry)
+    found = [STAMP.fullmatch(line) for line in done.stderr.splitlines()]
+    assert all(found), done.stderr
+    told = [line[2] for line in found if line]
+    assert {line[1] for line in found if line} == {command}
+    assert told[0].startswith("started: ")
+    assert any(line.startswith("error: ") for line in told)
+    assert told[-1].startswith(f"ended with exit code {done.returncode} ")
+    assert command != "train" or "did you mean tiny?" in done.stderr
 
 
 def test_quiet_says_nothing_but_errors(rows: Path) -> None:

@@ -170,7 +170,7 @@ def evaluate(
         check_model("reranker", name)
     if not common.quiet:
         _tell(_model_line(config, given=bool(model)))
-    output = common.output or _default_output(folders, config)
+    output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
     if qrels is not None:
         sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prism_cli.files.names import FolderPath, typed_path
 from prism_cli.wording import counted, label
 
 if TYPE_CHECKING:
@@ -50,7 +51,14 @@ def stats(path: Place = None, json: Json = False) -> None:
 @app.command()
 def export(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="New JSONL file (.gz, .zst), or - for stdout.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            parser=typed_path,
+            metavar="PATH",
+            help="New JSONL file (.gz, .zst), or - for stdout.",
+        ),
     ],
     path: Place = None,
     stage: Annotated[str | None, typer.Option(help="Only this stage's replies.")] = None,
@@ -69,6 +77,8 @@ def export(
         for entry in entries:
             sys.stdout.buffer.write(entry.line)
         return
+    if isinstance(output, FolderPath) or output.is_dir():
+        raise UsageError(f"-o {output}: is a folder; name a file, such as {output}/replies.jsonl")
     if output.exists() and not overwrite:
         raise UsageError(f"{output}: exists already; name a new file, or give --overwrite")
     count = 0

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from prism_cli.files.names import typed_path
+
 PANEL = "Common options"
 
 Inputs = Annotated[
@@ -54,7 +56,14 @@ class Common:
 
     output: Annotated[
         Path | None,
-        _option("-o", "--output", help="Output file or directory; default beside the input."),
+        _option(
+            "-o",
+            "--output",
+            parser=typed_path,
+            metavar="PATH",
+            help="Output file or directory; default beside the input. A slash at the end says "
+            "directory.",
+        ),
     ] = None
     recipe: Annotated[
         str | None, _option("--recipe", help="Shipped recipe or TOML file with settings.")

@@ -1,5 +1,6 @@
 """The recipes that come with prism: TOML files by stage and name."""
 
+import difflib
 from pathlib import Path
 
 from prism_cli.errors import MissingDataError
@@ -37,4 +38,6 @@ def find_recipe(stage: str, recipe: str) -> Path:
             return shipped[name]
     own = [name.partition("/")[2] for name in shipped if name.startswith(f"{stage}/")]
     known = f"recipes of {stage}: {', '.join(own)}" if own else f"{stage} has no shipped recipes"
-    raise MissingDataError(f"{recipe}: no such recipe or file; {known}")
+    near = difflib.get_close_matches(recipe, own, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    raise MissingDataError(f"{recipe}: no such recipe or file; {meant}{known}")

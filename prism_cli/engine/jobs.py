@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import UnfitNameError, UsageError
-from prism_cli.files.names import shown_name
+from prism_cli.files.names import FolderPath, shown_name
 from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import format_of, stem_of
@@ -93,8 +93,9 @@ def plan_jobs(
     One input: the output is `output`, else NAME.STAGE.jsonl beside the input. A directory: as
     many shards in `output`, else in NAME.STAGE beside it. Several inputs: merged where `output`
     has a row file's suffix, else one shard each in the directory `output`, else each beside
-    itself. Named outputs: NAME.jsonl (NAME where it has a suffix) each in the directory `output`,
-    from all inputs together. A folder of documents is one input.
+    itself. An `output` typed with a slash at its end is a directory, also where it is not there.
+    Named outputs: NAME.jsonl (NAME where it has a suffix) each in the directory `output`, from all
+    inputs together. A folder of documents is one input.
 
     Args:
         plain: as for `find_shards`.
@@ -114,20 +115,22 @@ def plan_jobs(
         if named:
             raise UsageError(f"{stage} writes several files; name their directory with -o")
         return [Job(found, None, state_directory(None) / f"stdout.{stage}.jsonl")]
-    if output and not os.path.isdir(output) and format_of(output) in _TABLES:
+    if output is None and folder:
+        output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
+    # False too where a name is too long; see `_check_length`
+    there = output is not None and (isinstance(output, FolderPath) or os.path.isdir(output))
+    output = Path(output) if output else None
+    if output and not there and format_of(output) in _TABLES:
         raise UsageError(
             f"{output}: outputs are JSON lines (or a TREC file), not {output.suffix[1:]}; name a "
             "file that ends in .jsonl"
         )
-    if output is None and folder:
-        output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
     if named:
         home = output or _beside(found[0], stage, folder=True)
         outputs = {name: home / (name if "." in name else f"{name}.jsonl") for name in named}
         return _checked([Job(found, outputs, home / f"{stage}.jsonl")])
     if output is None:
         return _checked(_each_beside(found, stage))
-    there = os.path.isdir(output)  # False too where a name is too long; see `_check_length`
     if not (there or folder or len(found) > 1) or (line_suffix(output) and not there):
         return _checked([Job(found, {"": output}, output)])
     if not there and output.suffix and format_of(output) != "lines":
@@ -135,7 +138,7 @@ def plan_jobs(
             f"{output}: outputs of several inputs go into a directory, or together into a file "
             f"that ends in .jsonl; {output.suffix} is neither. Nothing was done"
         )
-    if os.path.exists(output) and not there:
+    if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
     return _checked([_single(one, output / _shard_name(one)) for one in found])
 

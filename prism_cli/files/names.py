@@ -2,9 +2,18 @@
 
 import difflib
 import os
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 _MARKS = "*?["
+
+
+class FolderPath(PosixPath):
+    """A path that was typed with a slash at its end: that of a folder, also of one to be made."""
+
+
+def typed_path(given: str) -> Path:
+    """Return the path that somebody typed."""
+    return FolderPath(given) if given.endswith(os.sep) else Path(given)
 
 
 def shown_name(path: Path) -> str:

@@ -278,7 +278,9 @@ def _differences(
             lines.append(f"{new.path}: its bytes changed since (sha256 {new.sha256[:12]}…)")
     old_files = {item["path"]: item["sha256"] for item in previous["dependencies"]}
     for item in now.dependencies:
-        if old_files.get(item.path) != item.sha256:
+        if item.path not in old_files:
+            lines.append(f"{item.path}: was not read before, and is now")
+        elif old_files[item.path] != item.sha256:
             lines.append(f"{item.path}: its bytes changed since")
     return lines
 

@@ -239,6 +239,20 @@ def test_a_run_is_measured_by_judgements_alone(bare_run: tuple[str, ...]) -> Non
     assert json.loads(done.stdout)["ranking"]["qrels"]["run"]["RR@10"] == 0.5
 
 
+def test_other_judgements_of_a_run_are_another_evaluation(bare_run: tuple[str, ...]) -> None:
+    assert prism(*bare_run).returncode == 0
+    second = ("eval", "run.txt", "--qrels", "second.txt")
+    Path("second.txt").write_text("q1 0 a 1\n")
+    done = prism(*second)
+    assert done.returncode == 0, done.stderr
+    names = sorted(one.name for one in Path("runs/eval").iterdir() if one.is_dir())
+    assert names == ["run.txt+qrels.txt-none", "run.txt+second.txt-none"]
+    into = prism(*second, "-o", "runs/eval/run.txt+qrels.txt-none")
+    assert into.returncode == 2
+    assert "second.txt: was not read before, and is now" in " ".join(into.stderr.split())
+    assert "its bytes changed" not in into.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -12,6 +12,7 @@ import zstandard
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import MissingDataError, StorageError, UsageError
+from prism_cli.files.names import typed_path
 from prism_cli.shards.state import state_directory
 from tests.factories import jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import EchoStage, RoutedStage
@@ -20,7 +21,7 @@ PAIRS = jsonl(make_pairs(3000))
 
 
 def echo(inputs: list[str | Path], output: str | Path | None = None, **more: Any) -> RunSummary:
-    options = RunOptions(output=Path(output) if output else None, quiet=True, **more)
+    options = RunOptions(output=typed_path(str(output)) if output else None, quiet=True, **more)
     return run_rows(EchoStage(), [str(one) for one in inputs], options)
 
 
@@ -120,6 +121,23 @@ def test_several_inputs_merge_into_a_file_or_fill_a_directory(tmp_path: Path) ->
     ]  # fmt: skip
     (tmp_path / "there").mkdir()
     assert echo([one], tmp_path / "there").outputs == [str(tmp_path / "there" / "1.jsonl")]
+
+
+@pytest.mark.parametrize("name", ["new/", "new.jsonl/", "new.csv/", "there/"])
+def test_an_output_with_a_slash_at_its_end_is_a_directory(tmp_path: Path, name: str) -> None:
+    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    (tmp_path / "there").mkdir()
+    made = echo([one], f"{tmp_path}/{name}")
+    assert made.outputs == [str(tmp_path / name / "1.jsonl")]
+    assert echo([one], f"{tmp_path}/{name}").finished_before == made.outputs
+
+
+def test_a_file_with_a_slash_at_its_end_is_refused(tmp_path: Path) -> None:
+    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        echo([one], f"{tmp_path}/file/")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_two_shards_of_one_name_do_not_meet_in_one_output(tmp_path: Path) -> None:

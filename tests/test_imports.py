@@ -38,7 +38,8 @@ MAY_IMPORT = {
     },
     "stages": {
         "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.asking",
-        "stages.text_groups", "stages.rerank", "stages.settled_pairs", "ranking", "reranker",
+        "stages.text_groups", "stages.rerank", "stages.settled_pairs",
+        "stages.pair_answers", "ranking", "reranker",
     },
     "domain": {"domain", "rows"},
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},

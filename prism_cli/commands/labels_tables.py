@@ -24,6 +24,8 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
     )
     if basis["warning"]:
         print(f"warning: {_name(basis['warning'], 2000)}")
+    for name, told in metrics.get("contradictory", {}).items():
+        print(f"{name}: {_name(str(told), 2000)}")
     if statistics["judges"]:
         print_table(
             f"judges, on {counted(basis['rows'], 'row')} ({basis['kind']})",

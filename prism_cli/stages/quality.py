@@ -16,6 +16,7 @@ from prism_cli.rows.row import Row, doc_id, query_id
 from prism_cli.rows.written import Written, written
 from prism_cli.shards.gold_rows import Gold, GoldRows
 from prism_cli.stages.asking import together
+from prism_cli.stages.pair_answers import PairAnswers
 
 BASELINES = ("document", "lead", "extractive")
 SHOWN_CHARACTERS = 800
@@ -40,7 +41,7 @@ class QualityStage(RowStage):
     """
 
     name: ClassVar[str] = "quality"
-    counted = ("_counts",)
+    counted = ("_counts", "_answers")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class QualityStage(RowStage):
         self._extractive = extractive
         self._rate = rate
         self._counts: Counter[str] = Counter()
+        self._answers = PairAnswers()
         self.surveys = gold is not None
 
     def check(self, row: Row) -> None:
@@ -94,13 +96,16 @@ class QualityStage(RowStage):
 
     def work(self, row: Row) -> Outcome | RowWork:
         """Measure, and ask what is to be asked."""
+        found = [(pair, written(pair, self._source)) for pair in _pairs(row)]
+        for pair, one in found:
+            self._answers.note(pair, self.place, {"verdict": one.verdict, "label": one.label})
         if "documents" not in row:
-            return self._row(written(row, self._source))
-        return self._rows([written(pair, self._source) for pair in _pairs(row)])
+            return self._row(found[0][1])
+        return self._rows([one for _, one in found])
 
     def summary(self) -> dict[str, object]:
-        """Whose texts, and verdicts."""
-        return {"pairs": dict(sorted(self._counts.items()))}
+        """Whose texts, and verdicts; which contradict each other."""
+        return {"pairs": dict(sorted(self._counts.items()))} | self._answers.figures()
 
     def _rows(self, pairs: Sequence[Written]) -> RowWork:
         found: list[Row] = yield from together([self._row(one) for one in pairs])

@@ -37,6 +37,7 @@ from prism_cli.rows.row import (
     string_field,
 )
 from prism_cli.shards.spill import Spill
+from prism_cli.stages.pair_answers import PairAnswers
 
 Stratum = tuple[str, int]
 """Source ("" where it does not matter) and score bin."""
@@ -78,7 +79,7 @@ class SampleStage(RowStage):
     """
 
     name = "sample"
-    counted = ("_after", "_verdicts", "_left_out", "_cut_documents")
+    counted = ("_after", "_verdicts", "_left_out", "_cut_documents", "_answers")
     surveys = True
 
     def __init__(
@@ -105,6 +106,7 @@ class SampleStage(RowStage):
         self._counts: Counter[Stratum] = Counter()
         self._verdicts: Counter[str] = Counter()
         self._left_out: Counter[tuple[str, str]] = Counter()
+        self._answers = PairAnswers()
 
     def check(self, row: Row) -> None:
         """A pair row; scores are numbers in [0, 1]."""
@@ -154,6 +156,7 @@ class SampleStage(RowStage):
 
     def work(self, row: Row) -> Outcome:
         """The row, or why it is not in the sample."""
+        self._answers.note(row, self.place)
         score = self._score(row)
         if score is None:
             return Dropped("no teacher_score")
@@ -202,7 +205,7 @@ class SampleStage(RowStage):
         totals = (self._counts, self._quotas, self._verdicts, self._left_out)
         if warning := cap_warning(*totals, bins=self._bins, size=self._size):
             figures["warning"] = warning
-        return figures
+        return figures | self._answers.figures()
 
     def _histogram(self, sources: Sequence[str]) -> list[dict[str, object]]:
         return [

@@ -98,6 +98,17 @@ def test_corpus_that_changed_is_a_changed_input() -> None:
     assert "corpus.jsonl: its bytes changed since" in done.stderr
 
 
+@pytest.mark.parametrize(("second", "warns"), [(1, False), (3, True)])
+def test_a_run_whose_scores_go_against_its_ranks_is_told_of(second: int, warns: bool) -> None:
+    write_jsonl(Path("corpus.jsonl"), [{"_id": name, "text": name} for name in "ab"])
+    Path("topics.tsv").write_text("q\twho\n")
+    Path("run.trec").write_text(f"q Q0 a 1 2 x\nq Q0 b 2 {second} x\n")
+    words = ("--from", "trec-run", "--corpus", "corpus.jsonl", "--queries", "topics.tsv")
+    done = prism("convert", "run.trec", *words, "-o", "out.jsonl")
+    assert done.returncode == 0
+    assert ("run.trec:2: the scores go against the ranks" in done.stderr) is warns
+
+
 def test_sorted_queries_are_one_group_each() -> None:
     rows = [{"query": q, "document": d, "source_label": "1"} for q, d in ("a1", "b2", "a3")]
     write_jsonl(Path("pairs.jsonl"), rows)

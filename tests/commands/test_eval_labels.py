@@ -57,6 +57,21 @@ def test_it_leaves_metrics_report_and_rows_for_review() -> None:
     assert again.returncode == 0, again.stderr
 
 
+def test_contradictory_rows_are_counted_and_named_and_stay() -> None:
+    given = rows(4)
+    write_jsonl(Path("rows.jsonl"), [*given, given[0] | {"verdict": "yes"}])
+    done = prism("eval", "labels", "rows.jsonl", "-o", "out")
+    content = json.loads(Path("out/metrics.json").read_text())
+    assert content["labels"]["rows"] == 5
+    name = "rows that contradict an earlier one of their pair, none left out"
+    assert content["contradictory"][name] == 1
+    assert f"{name}: 1" in done.stdout
+    assert "rows.jsonl:1 (query_id 'q0', doc_id 'd0': no) and rows.jsonl:5 (" in done.stdout
+    write_jsonl(Path("rows.jsonl"), [*given, given[0]])
+    prism("eval", "labels", "rows.jsonl", "-o", "of-repeated")
+    assert "contradictory" not in json.loads(Path("of-repeated/metrics.json").read_text())
+
+
 def test_same_bytes_in_another_folder_and_nothing_to_do_again() -> None:
     write_jsonl(Path("rows.jsonl"), rows())
     for folder in ("one", "two"):

@@ -30,6 +30,12 @@ def test_a_run_that_fits_is_told_nothing_of() -> None:
     assert found == ({"run_unknown_queries": 0, "run_unknown_documents": 0}, [])
 
 
+def test_a_run_whose_scores_go_against_its_ranks_is_told_of_once() -> None:
+    _, told = checked("q1 Q0 a 1 .1", "q1 Q0 b 2 .2", "q2 Q0 a 1 .3", "q2 Q0 b 2 .4")
+    (line,) = told
+    assert line.startswith("mine.trec:2: the scores go against the ranks, here and in all queries")
+
+
 def test_unknown_ids_are_counted_and_the_first_three_named_by_line() -> None:
     lines = [f"x{number} Q0 a 1 1" for number in range(4)]
     figures, told = checked("q1 Q0 a 1 2", *lines, "q1 Q0 zz 2 1", "x9 Q0 elsewhere 1 1")

@@ -199,3 +199,17 @@ def test_hostile_texts_are_measured_like_others(evidence: str, document: str) ->
     )
     assert found["quality"]["people"]["answer_kept"] is False
     assert found["quality"]["baselines"]["lead"]["answer_kept"] is document.startswith("天")
+
+
+def test_labels_and_verdicts_that_contradict_each_other_are_told_and_stay() -> None:
+    rows = [pair(verdict="yes"), pair(verdict="no"), pair(predicted_verdict="no"), pair(2)]
+    found, summary = measured(rows)
+    assert len(found) == 4
+    assert summary.figures["rows that contradict an earlier one of their pair, none left out"] == 2
+    named = summary.figures["contradictory, such as"]
+    assert "in.jsonl:1 (query_id 'q1', doc_id 'd1': label yes) and in.jsonl:2 " in named
+    assert "in.jsonl:1 (query_id 'q1', doc_id 'd1': verdict yes) and in.jsonl:3 " in named
+
+
+def test_pairs_that_are_repeated_with_the_same_verdict_are_told_nothing_of() -> None:
+    assert measured([pair(), pair(), pair(verdict="no")])[1].figures.keys() == {"pairs"}

@@ -291,3 +291,30 @@ def test_two_to_three_is_named_where_it_takes_the_verdict_away() -> None:
 
 def test_a_sample_that_keeps_all_verdicts_alike_has_no_warning() -> None:
     assert warned(graded((30, 0.05, "no"), (30, 0.97, "yes"))) is None
+
+
+def test_rows_that_contradict_each_other_stay_and_are_counted_and_named() -> None:
+    rows = scored(5)
+    rows += [rows[1] | {"verdict": "no"}, rows[1] | {"verdict": "yes"}, rows[1] | {"verdict": "no"}]
+    rows[1]["verdict"] = "yes"
+    stage = SampleStage(100)
+    stage.survey(iter(rows))
+    for number, row in enumerate(rows, 1):
+        stage.place = ("in.jsonl", number)
+        assert stage.work(row) is row
+    figures = stage.summary()
+    assert figures["rows that contradict an earlier one of their pair, none left out"] == 2
+    assert str(figures["contradictory, such as"]).startswith(
+        "in.jsonl:2 (query_id 'q1', doc_id 'd1': yes) and in.jsonl:6 (query_id 'q1', doc_id 'd1': "
+        "no); in.jsonl:2"
+    )
+
+
+def test_a_contradiction_is_found_over_shards_and_counted_once() -> None:
+    stage = SampleStage(100)
+    for verdict in ("yes", "no"):
+        stage.begin_shard()
+        stage.work(make_pair(1, teacher_score=0.5, verdict=verdict))
+    stage.end_shards()
+    figures = stage.summary()
+    assert figures["rows that contradict an earlier one of their pair, none left out"] == 1

@@ -32,6 +32,7 @@ from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Shard, find_shards, remove_spooled
 from prism_cli.shards.writer import OutputRecord, sweep_folder
+from prism_cli.stages.pair_answers import PairAnswers
 
 REVIEW, REJECTS = "review.jsonl", "labels.rejects.jsonl"
 _LIBRARIES = ("numpy", "matplotlib")
@@ -111,8 +112,9 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         rejects = SideFile(options.output / REJECTS)
         stack.callback(rejects.discard)
         measured, counts = Measured(options.seed, options.review), Counts()
+        answers = PairAnswers()
         try:
-            for row in _rows(papers, options, control, measured, rejects, counts):
+            for row in _rows(papers, options, control, measured, rejects, counts, answers):
                 measured.add(row)
                 counts.done += 1
             counts.rows = counts.done + counts.rejected + counts.dropped.total()
@@ -131,6 +133,8 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
                 {},
             ),
         }
+        if contradictory := answers.figures():
+            content["contradictory"] = contradictory
         review = [row | {"disagreement": off} for off, row in measured.review.rows()]
         counts.written = len(review)
         lines = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in review)
@@ -167,6 +171,7 @@ def _rows(
     measured: Measured,
     rejects: SideFile,
     counts: Counts,
+    answers: PairAnswers,
 ) -> Iterator[Row]:
     """The well-formed rows; the others are set aside and counted."""
     total = papers.count_lines()
@@ -193,6 +198,7 @@ def _rows(
                 else:
                     counts.dropped[away.reason] += 1
                 continue
+            answers.note(row, (name, place))
             yield row
 
 

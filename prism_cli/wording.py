@@ -20,7 +20,7 @@ LABELS = {
     "dtype": "in",
     "engine": "with",
     "entity_fidelity": "names and numbers that the document has",
-    "format_broken": "texts that could not be read",
+    "format_broken": "yes without usable evidence",
     "format_compliance": "texts in the right form",
     "language_agreement": "in the query's language",
     "longer_than_document": "longer than the document",

@@ -30,7 +30,7 @@ def test_one_is_singular() -> None:
 
 def test_a_field_without_words_of_its_own_has_no_underscores() -> None:
     assert label("some_new_figure") == "some new figure"
-    assert label("format_broken") == "texts that could not be read"
+    assert label("format_broken") == "yes without usable evidence"
 
 
 def test_values_are_words() -> None:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from prism_cli.rows.best_documents import BestDocuments, RankedDocument
 
 _LONGEST, _GLIMPSE, _NAME = 2_000, 160, 200
-_UNREADABLE = "no evidence: the model's text could not be read"
+_NO_EVIDENCE = (
+    "no usable evidence: the model's text could not be read, or does not speak of the document"
+)
 
 
 def print_ranking(
@@ -39,17 +41,24 @@ def print_ranking(
             _document(console, f"{rank:>{room}}", one)
 
 
-def example_lines(best: "BestDocuments") -> list[str]:
-    """The best document of the first query, for a summary; [] where there is none."""
+def example_lines(best: "BestDocuments", usable: "BestDocuments | None" = None) -> list[str]:
+    """One document, for a summary; [] where there is none: the best of the first query, or one that
+    has texts of use where that one has none."""
     ranked = best.ranked()
     if not ranked:
         return []
+    result = ranked[0].result
+    good = result["verdict"] == "yes" and result.get("format_ok")
+    if usable and usable.ranked() and not good:
+        best, ranked = usable, usable.ranked()
     one = ranked[0]
     result = one.result
     head = f"score {result['relevance_score']:.3f}, verdict {result['verdict']}"
     lines = ["for example:", f"  query     {one_line(best.query, 300)}"]
     lines += [f"  document  {_name(one)}: {head}"]
-    if result.get("evidence"):
+    if one.lacks_evidence:
+        lines.append(f"  note      {_NO_EVIDENCE}")
+    elif result.get("evidence"):
         lines.append(f"  evidence  {one_line(result['evidence'], 300)}")
     return lines
 
@@ -63,9 +72,10 @@ def _document(console: "Console", rank: str, one: "RankedDocument") -> None:
     head.append(f"  {_name(one)}")
     _paragraph(console, head, indent=len(rank) + 14)
     lines: list[tuple[str, str]] = []
-    if yes and "evidence" in result:
+    if one.lacks_evidence:
+        lines = [("note", _NO_EVIDENCE)]
+    elif yes and "evidence" in result:
         lines = [(name, result[name]) for name in ("contribution", "evidence") if result[name]]
-        lines = lines or [("note", _UNREADABLE)]
     elif one.title or one.named:
         lines = [("text", one_line(one.text, _GLIMPSE))]
     if result["truncated"]:

@@ -208,7 +208,9 @@ def rerank(
     from prism_cli.stages.rerank import RerankStage
 
     stage = RerankStage(reranker, options, figures=figures)
-    run_row_stage(stage, sources, common, config, closing=lambda: example_lines(stage.best))
+    run_row_stage(
+        stage, sources, common, config, closing=lambda: example_lines(stage.best, stage.usable)
+    )
 
 
 def _check_query(query: str, *, sort_queries: bool, print_prompts: bool) -> None:

@@ -12,6 +12,7 @@ from prism_cli.errors import (
     UnfitNameError,
     UsageError,
 )
+from prism_cli.wording import counted
 
 CONCERNS_ONE = (ChangedInputError, LockedError, MissingDataError, UnfitNameError)
 """Errors that are those of one output, and keep no other from being worked."""
@@ -89,7 +90,8 @@ class Refusals:
         else:
             others = "; the others were " + ("worked" if worked else "finished before")
         others = others if count < outputs else ""
-        lines = [f"{count} of {outputs} outputs were left as they are{others}"]
+        left = "was left as it is" if count == 1 else "were left as they are"
+        lines = [f"{count:,} of {counted(outputs, 'output')} {left}{others}"]
         for kind in dict.fromkeys(one.kind for one in self.found):
             lines.append(f"{kind}:")
             lines += _told([one for one in self.found if one.kind == kind])

@@ -33,16 +33,27 @@ class RankedDocument:
         titled = {"title": self.title} if self.title else {}
         return {"index": self.index, **titled, **self.result}
 
+    @property
+    def lacks_evidence(self) -> bool:
+        """Whether texts were asked for, and what the model wrote is of no use."""
+        wanted = self.result["verdict"] == "yes" and "evidence" in self.result
+        texts = any(self.result[name] for name in ("contribution", "evidence") if wanted)
+        return wanted and (self.result.get("format_ok") is False or not texts)
+
 
 class BestDocuments:
     """The best `most` documents of all that were added.
+
+    Args:
+        usable: of those alone that were judged yes and have texts of use.
 
     Attributes:
         query: of the row that was added last.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, usable: bool = False) -> None:
         self._most = most
+        self._usable = usable
         self.query = ""
         self._added = 0
         self._heap: list[tuple[float, tuple[int, ...], int, int, RankedDocument]] = []
@@ -79,6 +90,8 @@ class BestDocuments:
         return [one[-1] for one in sorted(self._heap, key=lambda one: one[:4], reverse=True)]
 
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
+        if self._usable and not (result["verdict"] == "yes" and result.get("format_ok")):
+            return
         named = bool(row.get("doc_id"))
         one = RankedDocument(place, row.get("title") or "", named, text, result)
         by_id = tuple(-ord(character) for character in result["doc_id"])

@@ -48,6 +48,7 @@ class RerankStage(RowStage):
 
     Attributes:
         best: the best document of the first query, for people to look at.
+        usable: the best one with texts of use, of the first row that has such.
     """
 
     name: ClassVar[str] = "rerank"
@@ -71,6 +72,7 @@ class RerankStage(RowStage):
         self._first: bytes | None = None
         self.groups = options.joint
         self.best = BestDocuments(1)
+        self.usable = BestDocuments(1, usable=True)
 
     def check(self, row: Row) -> None:
         """A pair, or a query with documents.
@@ -145,6 +147,8 @@ class RerankStage(RowStage):
                 self.best.add(row, 0)
             else:
                 self._first = b""
+        if self._options.evidence and not self.usable.ranked():
+            self.usable.add(row, 0)
         return super().render(row)
 
     def batch_plan(self) -> dict[str, int]:

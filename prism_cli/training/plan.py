@@ -13,6 +13,7 @@ from prism_cli.errors import UsageError
 from prism_cli.training.arguments import warmup_steps
 from prism_cli.training.data import TokenizedRows
 from prism_cli.training.memory import LargestPass, memory_estimate
+from prism_cli.wording import counted
 
 _FIRST_BIN = 64
 
@@ -143,9 +144,12 @@ def _contradictions(rows: TokenizedRows) -> dict[str, Any] | None:
     }
 
 
+_CONTRADICT = "pair contradicts itself", "pairs contradict themselves"
+
+
 def _told(found: dict[str, Any]) -> str:
     return (
-        f"{found['pairs']:,} pairs contradict themselves: the same query and document with yes and "
+        f"{counted(found['pairs'], *_CONTRADICT)}: the same query and document with yes and "
         f"with no, in {found['rows']:,} rows, such as {'; '.join(found['first'])}. Training learns "
         "both answers; settle them or take them out"
     )

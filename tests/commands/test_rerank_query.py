@@ -219,6 +219,16 @@ def test_a_cut_document_and_a_broken_text_are_told(
     assert "the model's text could not be read" in words(told)
 
 
+def test_a_text_that_does_not_speak_of_its_document_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    off = {"predicted_contribution": "Bananas.", "predicted_evidence": "Pears.", "format_ok": False}
+    told = words(shown(80, monkeypatch, capsys, result("d", 1.0, **off)))
+    assert "no usable evidence" in told
+    assert "Bananas" not in told
+    assert "Pears" not in told
+
+
 def test_equal_scores_go_by_doc_id(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,3 +252,20 @@ def test_the_example_has_the_evidence_sentence() -> None:
     assert example_lines(best) == []
     best.add(result("d", 1.0, predicted_evidence="It is.", predicted_contribution="So."), 0)
     assert example_lines(best)[-1] == "  evidence  It is."
+
+
+def test_the_example_is_a_row_with_texts_of_use_where_there_is_one() -> None:
+    best, usable = BestDocuments(1), BestDocuments(1, usable=True)
+    off = {"predicted_evidence": "Pears.", "predicted_contribution": "So.", "format_ok": False}
+    for row in (result("d", 2.0, **off), result("n", 1.0, predicted_verdict="no")):
+        best.add(row, 0)
+        usable.add(row, 0)
+    told = example_lines(best, usable)
+    assert "d: score" in told[2]
+    assert "no usable evidence" in told[-1]
+    fine = result("e", 1.0, query="other", **off | {"predicted_evidence": "It.", "format_ok": True})
+    usable.add(fine, 0)
+    told = example_lines(best, usable)
+    assert told[1:] == ["  query     other", told[2], "  evidence  It."]
+    assert "e: score" in told[2]
+    assert "d: score" in example_lines(best)[2]

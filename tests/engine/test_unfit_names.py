@@ -44,7 +44,7 @@ def test_the_others_are_worked(home: Path, given: str, output: str, name: bytes,
         by_shell = ["in/ok.jsonl", os.fsdecode(b"in/" + name)]
         done = relabel(*([given] if given.startswith("in") else by_shell))
         assert done.returncode == 2
-        assert f"1 of 2 outputs were left as they are; the others were {others}" in done.stderr
+        assert f"1 of 2 outputs was left as it is; the others were {others}" in done.stderr
         assert told in done.stderr
         assert (home / output).is_file()
 

@@ -29,7 +29,7 @@ from prism_cli.errors import (
 )
 from prism_cli.reporting.visible import spelled
 from prism_cli.terminal import Log, accept_all_signs
-from prism_cli.wording import wrapped
+from prism_cli.wording import expected, wrapped
 
 # Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
@@ -220,6 +220,7 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
         code = leave.exit_code
     except click.ClickException as error:
         code = error.exit_code
+        error.message = expected(error.message)
         _name_dashed_file(error, words)
         if plain:
             _told(error.format_message(), code)

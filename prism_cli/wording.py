@@ -66,6 +66,13 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def expected(told: str) -> str:
+    """pydantic's "Input should be X" as "expected X"."""
+    before, found, wanted = told.partition("Input should be ")
+    number = "a number " if wanted.startswith(("greater", "less")) else ""
+    return f"{before}expected {number}{wanted}" if found else told
+
+
 def label(name: str) -> str:
     """A field or figure in words."""
     return LABELS.get(name) or name.replace("_", " ")

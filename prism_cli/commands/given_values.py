@@ -22,6 +22,8 @@ def check_given_values(command: click.Command) -> None:
 
 def _watch(param: click.Parameter) -> None:
     read = param.consume_value
+    number = getattr(getattr(param, "type_descriptor", None), "annotation", None) in (int, float)
+    wanted = "a number" if number else "a path or another value"
 
     def consume(ctx: click.Context, opts: Any) -> Any:
         value, source = read(ctx, opts)
@@ -29,7 +31,7 @@ def _watch(param: click.Parameter) -> None:
         for one in typed if source is not click.core.ParameterSource.DEFAULT else ():
             if isinstance(one, str) and not one.strip():
                 raise UsageError(
-                    f'{_name(param)}: expected a path or another value, got "{one}" (a shell '
+                    f'{_name(param)}: expected {wanted}, got "{one}" (a shell '
                     "variable that is not set?). Nothing was done; give a value, or leave it out"
                 )
             if isinstance(one, str) and not is_text(one) and param.name != INPUTS:

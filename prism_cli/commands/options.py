@@ -90,7 +90,9 @@ class Common:
         _option(
             "--if-changed",
             help="An output whose input or settings changed: refuse (default) leaves it, works the "
-            "others and exits with 2; redo makes it again. Grown inputs are always continued.",
+            "others and exits with 2; redo makes it again. A grown input is "
+            "always worked anew: paid replies come from the ledger, models in this process answer "
+            "again.",
         ),
     ] = "refuse"
     fresh: Annotated[

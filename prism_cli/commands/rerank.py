@@ -60,7 +60,11 @@ def rerank(
     ] = None,
     top_n: Annotated[
         int | None,
-        _setting("Keep the best N documents of each query; default all. With --query default 10."),
+        typer.Option(
+            min=1,
+            help="Keep the best N documents of each query; default all. With --query default 10.",
+            show_default=False,
+        ),
     ] = None,
     evidence_top: Annotated[
         int | None, _setting("Evidence for the best K documents of a query alone.")

@@ -21,6 +21,7 @@ from prism_cli.configs.toml import parse_toml, unfit
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
+from prism_cli.wording import expected
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -267,7 +268,8 @@ def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    own = name.rpartition(".")[2]  # as where the table of prism.toml was typed with it
+    near = [near for one in (name, own) for near in difflib.get_close_matches(one, known, 1, 0.7)]
     hint = f"did you mean {near[0]}?" if near else f"known {what}s: {', '.join(known)}"
     return f"unknown {what}; {hint}"
 
@@ -275,7 +277,9 @@ def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
 def reason_of(item: "ErrorDetails") -> str:
     """What pydantic found wrong, without its name for errors that our own checks raise."""
     error = item.get("ctx", {}).get("error")
-    return str(error) if isinstance(error, ValueError) else item["msg"]
+    if isinstance(error, ValueError):
+        return str(error)
+    return expected(item["msg"])
 
 
 def _of_table(item: "ErrorDetails") -> bool:

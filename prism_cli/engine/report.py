@@ -116,6 +116,8 @@ def _output_of(rejects: str) -> str:
 def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:
     lines: list[str] = []
     for name, found in figures.items():
+        if found == {}:
+            continue
         if name in drawn:
             lines += drawn[name]
         elif isinstance(found, list) and found and isinstance(found[0], dict):

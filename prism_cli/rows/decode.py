@@ -19,6 +19,8 @@ _SAFE_DEPTH = 200
 _ARRAY = "a JSON array: one object a line is expected; name the file .json to have it read as one"
 _NO_NUMBERS = ("NaN", "nan", "Infinity", "inf")
 _PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
+_CODE = re.compile(rb"\w\(|[({:;]$|^(#|//|@|import |from )")
+"""What stands in a line of a program, and seldom in a record of a table."""
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
 _INFINITE = float("inf")
@@ -121,7 +123,8 @@ def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
     except orjson.JSONDecodeError as error:
         raise RowError("", _complaint(raw, error)) from None
     if type(row) is not dict:
-        hint = f": {_ARRAY}" if type(row) is list else ""
+        objects = type(row) is list and all(type(one) is dict for one in row)
+        hint = f": {_ARRAY}" if objects else ""
         raise RowError("", f"expected a JSON object, found {json_type(row)}{hint}")
     if not _is_kept_whole(raw, row) and _needs_a_closer_look(raw, row):
         _refuse_big_integers(raw)
@@ -175,7 +178,7 @@ def _other_format(raw: bytes) -> str:
         return _ARRAY
     if text in (b"{", b"}", b"},", b"]") or _PRETTY.match(text):
         return "one line of pretty-printed JSON: one object a line is expected (`jq -c . IN > OUT`)"
-    if text[:1] != b"{":
+    if text[:1] != b"{" and not _CODE.search(text):
         for mark, name in ((b"\t", "tsv"), (b",", "csv"), (b";", "csv")):
             if mark in text:
                 return f"this looks like {name.upper()}: name the file .{name} to have it read so"

@@ -65,12 +65,17 @@ def test_a_blank_value_is_refused_by_name(
     command = typer.main.get_command(app)
     with (
         pytest.raises(
-            UsageError, match=rf'expected a path or another value, got "{blank}"'
+            UsageError, match=rf'expected a (number|path or another value), got "{blank}"'
         ) as told,
         command.make_context("prism", [*typed.split(), *before, blank]) as context,
     ):
         command.invoke(context)
     assert name in str(told.value)
+
+
+def test_a_blank_number_is_asked_for_as_a_number() -> None:
+    done = prism("split", "in.jsonl", "-o", "out", "--dev-queries", "")
+    assert '--dev-queries: expected a number, got ""' in done.stderr
 
 
 @pytest.mark.parametrize("setting", ["corpus=", "source=", 'dataset=""'])

@@ -114,7 +114,7 @@ def test_weak_model_is_warned_of_and_refused_where_strict(
         (("IN",), 3, "Prism-Qwen3.5-Reranker-2B"),
         (("IN", "--no-evidence", "--evidence-top", "3"), 2, "--evidence-top: limits evidence, but"),
         (("IN", "--no-evidence", "--set", "threshold=0.4"), 2, "--threshold: limits evidence"),
-        (("IN", "--top-n", "0"), 2, "top_n: Input should be greater than or equal to 1, found 0"),
+        (("IN", "--top-n", "0"), 2, "'--top-n': expected a number greater than or equal to 1"),
     ],
     ids=[
         "no-input",

@@ -130,15 +130,16 @@ def test_all_problems_are_told_at_once_with_file_key_and_nearest_name(tmp_path: 
     (tmp_path / "prism.toml").write_text("[demo]\nepoch = 3\n")
     recipe = write(tmp_path / "my.toml", "learnin_rate = 1\nepochs = 'many'\n[lora]\nrr = 3\n")
     with pytest.raises(ConfigError) as caught:
-        load(recipe, ("learning_rate=-1", "zebra=1", "nothing"))
+        load(recipe, ("learning_rate=-1", "zebra=1", "demo.epohcs=1", "nothing"))
     told = "\n".join(caught.value.problems)
-    assert len(caught.value.problems) == 7
+    assert len(caught.value.problems) == 8
     assert f"{tmp_path / 'prism.toml'}: epoch: unknown key; did you mean epochs?" in told
     assert f"{recipe}: learnin_rate: unknown key; did you mean learning_rate?" in told
     assert f"{recipe}: lora.rr: unknown key; did you mean lora.r?" in told
-    assert f"{recipe}: epochs: Input should be a valid integer" in told
-    assert "command line: learning_rate: Input should be greater than 0, found -1" in told
+    assert f"{recipe}: epochs: expected a valid integer" in told
+    assert "command line: learning_rate: expected a number greater than 0, found -1" in told
     assert "command line: zebra: unknown key; known keys: " in told
+    assert "command line: demo.epohcs: unknown key; did you mean epochs?" in told
     assert "--set nothing: expected KEY=VALUE" in told
     assert caught.value.exit_code == 2
 

@@ -148,6 +148,10 @@ def test_an_integer_id_that_tools_round_is_refused(number: int) -> None:
         (b"query\tdoc,ument\n", "looks like TSV"),
         (b'{"query": "q", "document\n', "^not JSON: "),
         (b"words\n", "^not JSON: "),
+        (b'["a", "b"]\n', r"^expected a JSON object, found [^:]*$"),
+        (b"def f(a, b):\n", "^not JSON: unexpected"),
+        (b"from a import b, c\n", "^not JSON: (?!this)"),
+        (b"    return max(a, b)\n", "^not JSON: unexpected"),
     ],
 )
 def test_a_line_of_another_format_is_told_what_it_seems_to_be(raw: bytes, told: str) -> None:

@@ -106,7 +106,7 @@ def test_what_cannot_be_used_or_asked_is_told(model: LocalModel) -> None:
     refused, unusable = chat.answer([long, QUESTIONS[0]])
     assert refused.refusal is not None
     assert "2040" in refused.refusal
-    assert unusable.value == {"unusable": "not wanted"}
+    assert unusable.value == {"unusable": "not wanted, cut at 8 tokens"}
 
 
 def test_weights_decide_the_fingerprint_and_are_not_loaded_for_it(

@@ -90,9 +90,8 @@ class Common:
         _option(
             "--if-changed",
             help="An output whose input or settings changed: refuse (default) leaves it, works the "
-            "others and exits with 2; redo makes it again. A grown input is "
-            "always worked anew: paid replies come from the ledger, models in this process answer "
-            "again.",
+            "others and exits with 2; redo makes it again. A grown input is always continued; "
+            "models in this process answer its last, partial window of 2,048 rows again.",
         ),
     ] = "refuse"
     fresh: Annotated[

@@ -35,12 +35,6 @@ def parsed_fields(items: Sequence[str]) -> dict[str, str]:
                 "query_id, doc_id, title, … as the README's table has them), on the right its name "
                 "in your rows"
             )
-        other = next((one for one, name in names.items() if name == theirs and one != ours), None)
-        if other:
-            raise UsageError(
-                f"--field {item}: {theirs!r} is {other} already; a field of your rows is one of "
-                "prism's fields"
-            )
         if names.setdefault(ours, theirs) != theirs:
             raise UsageError(f"--field {item}: {ours} is {names[ours]} already; name it once")
     return names
@@ -63,13 +57,20 @@ def check_inputs(
         documents: whether the command takes documents, which have no query.
 
     Raises:
-        UsageError: a BEIR folder or documents; or no row has a name.
+        UsageError: a BEIR folder or documents; a name given twice, or that no row has.
         MissingDataError: an input cannot be read.
         MissingPackageError: a PDF, which cannot be read without pypdf.
     """
     from prism_cli.commands.collect_candidates import is_beir
     from prism_cli.shards.formats.documents import check_documents
 
+    known: dict[str, str] = {}
+    for name, theirs in fields.items():
+        if (other := known.setdefault(theirs, name)) != name:
+            raise UsageError(
+                f"--field {name}={theirs}: {theirs!r} is {other} already; a field of your rows is "
+                "one of prism's fields"
+            )
     inputs = list(inputs)
     for given in inputs:
         if isinstance(given, str) and is_beir(given) and (Path(given) / "qrels").is_dir():

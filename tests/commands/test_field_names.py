@@ -16,7 +16,6 @@ from tests.door import prism
         (["question=query"], "did you mean --field query=question?"),
         (["qqq=question"], "'qqq' is no field of a row. Expected FIELD=NAME"),
         (["query=a", "query=b"], "query is a already"),
-        (["query=passage", "document=passage"], "'passage' is query already"),
         (["query"], "expected NAME=NAME"),
     ],
 )
@@ -49,6 +48,14 @@ def test_a_name_that_no_row_has_is_refused_before_any_work(words: tuple[str, ...
     assert "The first row of rows.jsonl has: query, passage, head" in done.stderr
     assert not Path("out.jsonl").exists()
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: "-".join(words[:2]))
+def test_one_field_of_a_row_is_one_field_of_prism(words: tuple[str, ...]) -> None:
+    Path("rows.jsonl").write_text('{"passage": "d"}\n')
+    done = prism(*words, "--field", "query=passage", "--field", "document=passage")
+    assert done.returncode == 2, done.stderr
+    assert "'passage' is query already" in done.stderr
 
 
 def test_one_row_that_has_the_name_is_enough_and_the_field_itself_is_not() -> None:

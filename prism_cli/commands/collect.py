@@ -309,7 +309,7 @@ def _mined(
     from prism_cli.stages.hard_negatives import MinedQueries, Mining
 
     data: BeirSet = BeirSet(Path(given))
-    files = data.files(config.split)
+    files = [*data.files(config.split), *filter(None, [data.marks_file])]
     mining = Mining(
         config.split,
         config.negatives,

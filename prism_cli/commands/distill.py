@@ -52,8 +52,8 @@ def distill(
         str | None,
         typer.Option(
             help="Who writes contribution and evidence of rows with the verdict yes: "
-            "provider/model of a chat model, hf:PATH, or extractive, the document's sentences "
-            "closest to the query.",
+            "provider/model of a chat model, hf:PATH, extractive, the document's sentences closest "
+            "to the query, or source, the corpus's own texts.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +84,7 @@ def distill(
     Scores and texts that a row has already are kept. teacher_score is the calibrated mean over
     the teachers named here.
     """
-    from prism_cli.commands import paid_wiring
+    from prism_cli.commands import paid_wiring, reuse_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.distill import DistillConfig
     from prism_cli.configs.load import load_config
@@ -137,13 +137,13 @@ def distill(
         calibration,
         writer or None,
         figures=figures,
-        paid=paid_wiring.paid_rows(common),
+        paid=reuse_wiring.paid_rows(common),
         min_fidelity=config.min_fidelity,
     )
     dependencies = [Path(config.calibrate)] if config.calibrate else []
-    dependencies += paid_wiring.paid_files(common)
+    dependencies += reuse_wiring.paid_files(common)
     # A resumed run must not mix the texts of two prompts.
-    chats = config.generator not in (None, "extractive")
+    chats = config.generator not in (None, "extractive", "source")
     identity = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
     told: list[str] = []
     if calibration and calibration.known:

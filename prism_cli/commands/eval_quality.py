@@ -101,7 +101,7 @@ def quality(
     Texts are compared as SQuAD does: small letters, no punctuation, no English articles; an answer
     is kept where it stands whole (5 does not stand in 15, Manning stands in Manning's).
     """
-    from prism_cli.commands import paid_wiring
+    from prism_cli.commands import wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.quality_tables import print_quality
     from prism_cli.commands.row_run import leave_by, print_json, tell_rejects, work_rows
@@ -128,12 +128,7 @@ def quality(
     )
     extractive = None
     if "extractive" in config.chosen_baselines:
-        extractive = paid_wiring.generator(
-            "extractive",
-            paid_wiring.catalog(common),
-            max_sentences=config.max_sentences,
-            device=config.device,
-        )
+        extractive = wiring.extractive(config.max_sentences, config.device)
     rating = rating_plan(inputs, common, config, sheet_in or [])
     marks = _gold(config.gold)
     if marks is not None and not common.quiet:

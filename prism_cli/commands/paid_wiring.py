@@ -4,11 +4,8 @@ chat models. Like `wiring`, it imports each adapter where it is asked for."""
 import sys
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.wording import counted
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.adapters.providers.catalog import Catalog, Named
@@ -17,9 +14,7 @@ if TYPE_CHECKING:
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.errors import UsageError
     from prism_cli.ports import BatchBackend, CallBackend
-    from prism_cli.rows.row import Row
-    from prism_cli.shards.paid_rows import PaidRows
-    from prism_cli.stages.distill import RowTeacher
+    from prism_cli.stages.in_row import RowGenerator, RowTeacher
     from prism_cli.stages.relabel import Judge
 
 
@@ -60,18 +55,22 @@ def _teacher(
 
 def generator(
     spec: str, providers: "Catalog", *, max_sentences: int, device: str = "auto"
-) -> "BatchBackend | CallBackend":
-    """Who writes contribution and evidence: `extractive`, or a chat model.
+) -> "BatchBackend | CallBackend | RowGenerator":
+    """Who writes contribution and evidence: `source`, `extractive`, or a chat model.
 
     Raises:
         UsageError: `spec` names no generator.
         PrerequisiteError: its key or model is missing.
     """
-    check_spec("generator", spec, providers)
-    if spec == "extractive":
-        from prism_cli.adapters.generators.load import load_extractive
+    check_spec("writer", spec, providers)
+    if spec == "source":
+        from prism_cli.adapters.generators.source_texts import SourceTexts
 
-        return load_extractive(max_sentences, device)
+        return SourceTexts()
+    if spec == "extractive":
+        from prism_cli.commands.wiring import extractive
+
+        return extractive(max_sentences, device)
     from prism_cli.domain.evidence_task import EvidenceTask
 
     return _chat(spec, EvidenceTask(), providers, device)
@@ -130,62 +129,6 @@ def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
         keyless=common.dry_run,
         hurried=hurried,
     )
-
-
-def paid_rows(common: "Paid") -> "PaidRows | None":
-    """What the rows of --reuse hold, of prism's own shape and of those that their fields tell
-    apart; None without it. Rows that hold no pair are passed over, and told.
-
-    Raises:
-        MissingDataError: no such file.
-    """
-    if not common.reuse:
-        return None
-    from prism_cli.shards.paid_rows import PaidRows
-
-    useless: list[str] = []
-    found = PaidRows(_pairs_of(common, useless))
-    if useless and not common.quiet:
-        print(
-            f"prism: --reuse: {counted(len(useless), 'row')} passed over, as no pair can be "
-            f"read from them; the first is {useless[0]}",
-            file=sys.stderr,
-        )
-    return found
-
-
-def paid_files(common: "Paid") -> "list[Path]":
-    """The files behind --reuse, shards of directories and patterns one by one."""
-    from prism_cli.shards.reader import find_shards
-
-    return [shard.path for shard in find_shards(common.reuse)]
-
-
-def _pairs_of(common: "Paid", useless: list[str]) -> "Iterator[tuple[str, Row]]":
-    """(file, pair row) of all --reuse files; `useless` takes what is wrong with the others."""
-    from prism_cli.adapters.shapes.base import ShapeSettings
-    from prism_cli.adapters.shapes.table import RecognisingReader
-    from prism_cli.errors import RowError
-    from prism_cli.rows.row import Dropped, check_pair
-    from prism_cli.shards.reader import read_rows
-
-    reader = RecognisingReader(ShapeSettings())
-    read = read_rows(
-        common.reuse,
-        fields=common.field_names,
-        on_reject=lambda bad: useless.append(f"{bad.ref}: {bad.field or 'line'}: {bad.reason}"),
-    )
-    for place, row in read:
-        try:
-            found = reader.read(row)
-            pairs = found if isinstance(found, list) else [found]
-            kept = [pair for pair in pairs if not isinstance(pair, Dropped)]
-            for pair in kept:
-                check_pair(pair)
-        except RowError as error:
-            useless.append(f"{place}: {error}")
-        else:
-            yield from ((place.file, pair) for pair in kept)
 
 
 def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":

@@ -70,7 +70,7 @@ def relabel(
     common: Paid,
 ) -> None:
     """Write votes, votes_cast, verdict (more than half of the panel's size) and agreement."""
-    from prism_cli.commands import paid_wiring
+    from prism_cli.commands import paid_wiring, reuse_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.configs.relabel import RelabelConfig
@@ -106,14 +106,14 @@ def relabel(
         seed=config.seed,
         soft=config.vote == "soft",
         added=config.add_judges,
-        paid=paid_wiring.paid_rows(common),
+        paid=reuse_wiring.paid_rows(common),
     )
     run_row_stage(
         stage,
         inputs,
         common,
         config,
-        dependencies=paid_wiring.paid_files(common),
+        dependencies=reuse_wiring.paid_files(common),
         identity={"rubric_hash": task.fingerprint},
     )
 

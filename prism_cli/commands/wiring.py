@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.first_stages.embedded_corpus import Documents
+    from prism_cli.adapters.generators.extractive import ExtractiveGenerator
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.domain.length_caps import TokenCutter
@@ -223,6 +224,17 @@ def canary(model: "RerankRuntime") -> tuple[dict[str, float | bool], str | None]
 
     scores = canary_scores(model)
     return scores, canary_warning(model.spec, scores)
+
+
+def extractive(max_sentences: int, device: str) -> "ExtractiveGenerator":
+    """The generator that needs no server.
+
+    Raises:
+        MissingPackageError: the embedded encoder is not installed.
+    """
+    from prism_cli.adapters.generators.load import load_extractive
+
+    return load_extractive(max_sentences, device)
 
 
 def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":

@@ -14,7 +14,7 @@ from prism_cli.wording import CORRECTED, EXAMPLE
 KINDS = {
     "hf": "a language model in this process",
     "st": "a sentence-transformers model in this process",
-    "source": "the rows' own label",
+    "source": "what the rows themselves say",
     "extractive": "the writer by rules, without a model",
     "bm25": "a search by words",
     "chats": "a chat model of a provider",
@@ -78,8 +78,14 @@ ROLES = {
         "reranker API",
         ("st", "source", "scores"), "st:minilm",
     ),
+    "writer": Role(
+        "--generator", ("distill",),
+        "source (the rows' own source_contribution and source_evidence), extractive, hf:smollm2, "
+        "hf:PATH, hf:HUB_ID, or PROVIDER/MODEL that chats",
+        ("source", "extractive", "hf", "chats"), "extractive",
+    ),
     "generator": Role(
-        "--generator", ("distill", "rewrite-queries"),
+        "--generator", ("rewrite-queries",),
         "extractive, hf:smollm2, hf:PATH, hf:HUB_ID, or PROVIDER/MODEL that chats",
         ("extractive", "hf", "chats"), "extractive",
     ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prism_cli.errors import RowError
+from prism_cli.rows.fields import SOURCE_TEXTS
 from prism_cli.rows.row import Row, json_type, scores_field, votes_field
 
 Check = Callable[[Any], bool]
@@ -53,6 +54,7 @@ def _told(words: str, check: Check, *names: str) -> dict[str, tuple[str, Check]]
 _KINDS: Mapping[str, tuple[str, Check]] = {
     **_told(
         "a string", _of(str), "source", "split", "query_style", "contribution", "evidence",
+        *SOURCE_TEXTS,
         "generator", "generation_error", "predicted_contribution", "predicted_evidence", "model",
         "evidence_generated", "evidence_origin",
     ),

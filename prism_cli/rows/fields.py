@@ -5,10 +5,14 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 
+MARKED = "marked"
+"""`negative` of a document that the writers of a corpus marked as no answer."""
+SOURCE_TEXTS = ("source_contribution", "source_evidence")
+"""What the corpus itself has as contribution and evidence of a pair, as `source_label`."""
 TEXTS = (
     "query", "document", "title", "query_id", "doc_id", "source", "split", "source_label",
     "instruction", "language", "original_query", "query_style", "verdict", "contribution",
-    "evidence", "generator", "generation_error", "model", "predicted_verdict",
+    "evidence", *SOURCE_TEXTS, "generator", "generation_error", "model", "predicted_verdict",
     "predicted_contribution", "predicted_evidence", "evidence_omitted", "negative", "url",
     "anchor", "positive", "sentence1", "sentence2", "label", "loss_type", "annotated_label",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, RowReader
 from prism_cli.rows.contract import check_contract
+from prism_cli.rows.fields import MARKED
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, document_text
 from prism_cli.stages.settled_pairs import SettledPairs
 
@@ -84,9 +85,9 @@ class CollectStage(RowStage):
 
     def _worth_keeping(self, pairs: list[Row]) -> list[Row]:
         """Without mined negatives that say what a positive says, as nobody judged those; nothing
-        where all are negatives."""
+        where all are negatives that nobody marked."""
         votes = [_vote(pair) for pair in pairs]
-        if set(votes) <= {"no"}:
+        if set(votes) <= {"no"} and all(pair.get("negative") != MARKED for pair in pairs):
             return []
         known = {_same(pair) for pair, vote in zip(pairs, votes, strict=True) if vote == "yes"}
         kept = []

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
 from prism_cli.domain.evidence_task import TEMPERATURES
@@ -33,20 +32,9 @@ from prism_cli.rows.row import (
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.asking import asked_again
+from prism_cli.stages.in_row import RowGenerator, RowTeacher
 
 Backend = BatchBackend | CallBackend
-
-
-@runtime_checkable
-class RowTeacher(Protocol):
-    """A teacher that finds its score in the row."""
-
-    @property
-    def spec(self) -> str:
-        """Names its scores."""
-
-    def score(self, row: Row) -> float:
-        """In [0, 1]. Raises RowError where the row tells none."""
 
 
 DECIMALS = 6
@@ -69,7 +57,7 @@ class DistillStage(RowStage):
             mean over these.
         calibration: of these teachers.
         generator: has payloads ((query, title, document), attempt) and answers {"contribution",
-            "evidence"}; a refusal becomes generation_error.
+            "evidence"}, or finds them in the row; a refusal becomes generation_error.
         figures: what summary and manifest tell besides counts.
         paid: scores and texts that are paid for already; the row's `reused` says where they come
             from. A score that names no teacher is taken as teacher_score where none of these
@@ -85,7 +73,7 @@ class DistillStage(RowStage):
         self,
         teachers: Sequence[Backend | RowTeacher] = (),
         calibration: Calibration | None = None,
-        generator: Backend | None = None,
+        generator: Backend | RowGenerator | None = None,
         *,
         figures: Mapping[str, object] | None = None,
         paid: PaidRows | None = None,
@@ -143,12 +131,15 @@ class DistillStage(RowStage):
         nobodys = paid.get((CALIBRATED, "")) if unscored else None
         if nobodys is not None:
             asked = []
-        writes = writes and not self._takes_over_texts(row, paid)
+        writer = self._generator if writes and not self._takes_over_texts(row, paid) else None
+        if isinstance(writer, RowGenerator):
+            self._take_texts(row, writer)
+            writer = None
         unasked: dict[str, float] = {}
         if asked and is_blank(document_text(row)):
             asked, unasked = [], {one.spec: 0.0 for one in asked}
-        if asked or writes:
-            return self._answered(row, asked, writes, reused, nobodys)
+        if asked or writer is not None:
+            return self._answered(row, asked, writer, reused, nobodys)
         self._finish(row, unasked, reused, nobodys)
         return row
 
@@ -179,7 +170,7 @@ class DistillStage(RowStage):
         self,
         row: Row,
         asked: Sequence[Backend],
-        writes: bool,
+        writer: Backend | None,
         reused: Mapping[str, PaidValue],
         nobodys: PaidValue | None,
     ) -> RowWork:
@@ -188,7 +179,7 @@ class DistillStage(RowStage):
             text = document_text(row)
             pair = (row["query"], text)
             requests += [request(one, pair, *pair) for one in asked]
-        writing = self._writing(row) if writes else None
+        writing = None if writer is None else self._writing(row, writer)
         if writing is not None:
             requests += next(writing)
         replies = yield requests
@@ -260,13 +251,14 @@ class DistillStage(RowStage):
         note_origins(row, {"texts": texts.origin})
         return True
 
-    def _writing(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], None]:
+    def _writing(
+        self, row: Row, writer: Backend
+    ) -> Generator[Sequence[Request], Sequence[Reply], None]:
         """Ask the generator, again where its answer cannot be used, and write what it says."""
-        assert self._generator is not None
         # The title is no sentence of the document, so it stands apart.
         texts = (row["query"], row.get("title") or "", row["document"])
         reply = yield from asked_again(
-            self._generator,
+            writer,
             texts,
             *texts,
             attempts=len(TEMPERATURES),
@@ -274,10 +266,22 @@ class DistillStage(RowStage):
         )
         if reply.refusal is not None:
             self._not_written(row, reply.refusal)
-            return
+        else:
+            self._written(row, reply.value, writer.spec)
+
+    def _take_texts(self, row: Row, writer: RowGenerator) -> None:
+        """Write the row's own texts, where they are a label."""
+        texts = writer.texts(row)
+        fault = texts_fault(**texts) or self._unfaithful(row, texts["evidence"])
+        if fault is not None:
+            self._not_written(row, f"its own texts: {fault}")
+        else:
+            self._written(row, texts, writer.spec)
+
+    def _written(self, row: Row, texts: Value, writer: str) -> None:
         self._texts["written"] += 1
-        self._fidelity.add(entity_fidelity(reply.value["evidence"], document_text(row)))
-        self._put_texts(row, reply.value, self._generator.spec)
+        self._fidelity.add(entity_fidelity(texts["evidence"], document_text(row)))
+        self._put_texts(row, texts, writer)
 
     def _not_written(self, row: Row, why: str) -> None:
         assert self._generator is not None

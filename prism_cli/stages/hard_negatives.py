@@ -11,10 +11,25 @@ import orjson
 from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_told
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
+from prism_cli.rows.fields import MARKED, SOURCE_TEXTS
 from prism_cli.shards.spill import Spill
 
 Passage = tuple[str, str, str]
 """doc_id, title, text."""
+
+
+class Mark(Protocol):
+    """What is marked of a query and a document; texts are "" where there are none."""
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the document answers."""
+
+    @property
+    def contribution(self) -> str: ...
+
+    @property
+    def evidence(self) -> str: ...
 
 
 class JudgedCorpus(Protocol):
@@ -29,6 +44,12 @@ class JudgedCorpus(Protocol):
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """All (query_id, query), whatever the split."""
+
+    def marks(self) -> Mapping[str, Mapping[str, Mark]]:
+        """query_id -> doc_id -> what the writers of the corpus marked."""
+
+    def marked_queries(self, split: str) -> list[tuple[str, str]]:
+        """(query_id, query) of those that marks speak of and no judgement does."""
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """(query_id, query) in file order."""
@@ -54,7 +75,9 @@ class MinedQueries:
     """A source of rows: one query with its positives and negatives each, in file order.
 
     A negative is never a document that the query's judgements call relevant (of any grade above
-    0), nor the query itself. Choices by lot depend on seed and query_id alone.
+    0), nor the query itself. A document that marks call no answer, though it seems one, is a
+    negative beside those that are mined; texts that marks have for a positive go with it. Choices
+    by lot depend on seed and query_id alone.
 
     Args:
         first_stage: ranks the candidates for hard negatives.
@@ -90,6 +113,8 @@ class MinedQueries:
         queries = self._data.judged_queries(mining.split)
         qrels = self._data.qrels(mining.split)
         self._check_ids([query_id for query_id, _ in queries], qrels, corpus)
+        marks = self._data.marks()
+        queries += self._data.marked_queries(mining.split)
         most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
         depth = mining.to_rank + most + 1 if mining.negatives else 0
         if depth:
@@ -105,8 +130,11 @@ class MinedQueries:
             self._first_stage.search(queries, depth) if depth else iter([[]] * len(queries))
         )
         for (query_id, query), hits in zip(queries, found, strict=True):
-            grades = qrels[query_id]
+            grades, marked = qrels.get(query_id, {}), marks.get(query_id, {})
             excluded = {doc_id for doc_id, grade in grades.items() if grade > 0} | {query_id}
+            refused = [doc_id for doc_id, mark in marked.items() if not mark.answerable]
+            refused = [doc_id for doc_id in refused if doc_id not in excluded]
+            excluded |= set(refused)
             hard = self._hard(query_id, [doc_id for doc_id, _ in hits if doc_id not in excluded])
             drawn = self._drawn(query_id, corpus, excluded | set(hard))
             positives = {
@@ -114,7 +142,9 @@ class MinedQueries:
                 for doc_id, grade in grades.items()
                 if grade >= mining.positive_grade
             }
-            negatives = dict.fromkeys(hard, self._first_stage.spec) | dict.fromkeys(drawn, "random")
+            negatives = dict.fromkeys(refused, MARKED)
+            negatives |= dict.fromkeys(hard, self._first_stage.spec)
+            negatives |= dict.fromkeys(drawn, "random")
             texts = corpus.texts([*positives, *negatives])
             row = {
                 "query_id": query_id,
@@ -122,7 +152,7 @@ class MinedQueries:
                 "source": self._data.name,
                 "split": mining.split,
                 "pos": [
-                    texts[doc_id] | {"source_label": label}
+                    texts[doc_id] | {"source_label": label} | _own_texts(marked.get(doc_id))
                     for doc_id, label in positives.items()
                     if doc_id in texts
                 ],
@@ -167,6 +197,11 @@ class MinedQueries:
         size = min(corpus.size, mining.random_negatives + len(excluded))
         drawn = [corpus.doc_id(number) for number in lot.sample(range(corpus.size), size)]
         return [doc_id for doc_id in drawn if doc_id not in excluded][: mining.random_negatives]
+
+
+def _own_texts(mark: Mark | None) -> dict[str, str]:
+    texts = (mark.contribution, mark.evidence) if mark is not None else ()
+    return dict(zip(SOURCE_TEXTS, texts, strict=True)) if all(texts) and texts else {}
 
 
 class _Corpus:

@@ -175,3 +175,43 @@ def test_hard_negatives_of_a_run_are_held_against_the_set() -> None:
     done = prism("collect", MINI, "-o", "none.jsonl", "--first-stage", "run.txt", *words)
     assert done.returncode == 3
     assert "run.txt:1: 'gone'; is it a run over another corpus?" in " ".join(done.stderr.split())
+
+
+def test_marks_of_a_corpus_teach_by_its_own_texts(tmp_path: Path) -> None:
+    folder = Path("mine")
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text(
+        '{"_id": "d1", "text": "The mill at Orme closed in 1921."}\n'
+        '{"_id": "d2", "text": "The mill at Selm closed in 1931."}\n'
+    )
+    (folder / "queries.jsonl").write_text(
+        '{"_id": "q1", "text": "When did the Orme mill close?"}\n'
+        '{"_id": "q2", "text": "When did the Selm mill open?"}\n'
+    )
+    (folder / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t2\n")
+    (folder / "gold.jsonl").write_text(
+        '{"query_id": "q1", "doc_id": "d1", "answers": ["1921"], "contribution": "Gives 1921.", '
+        '"evidence": "The Orme mill closed in 1921."}\n'
+        '{"query_id": "q2", "doc_id": "d2", "answerable": false, "reason": "it closed then"}\n'
+    )
+    for words in (
+        ["collect", "mine", "-o", "pairs.jsonl", "--negatives", "1"],
+        ["relabel", "pairs.jsonl", "-o", "labels.jsonl", "--judge", "source"],
+        ["distill", "labels.jsonl", "-o", "texts.jsonl", "--generator", "source"],
+    ):
+        assert (done := prism(*words)).returncode == 0, done.stderr
+    found = {(row["query_id"], row["doc_id"]): row for row in rows("texts.jsonl")}
+    assert found["q2", "d2"]["verdict"] == "no"
+    assert found["q2", "d2"]["negative"] == "marked"
+    yes = found["q1", "d1"]
+    assert (yes["contribution"], yes["evidence"], yes["generator"]) == (
+        "Gives 1921.",
+        "The Orme mill closed in 1921.",
+        "source",
+    )
+    bare = '{"query": "q", "document": "A text.", "verdict": "yes"}\n'
+    Path("bare.jsonl").write_text(bare)
+    assert prism("distill", "bare.jsonl", "-o", "no.jsonl", "--generator", "source").returncode == 0
+    (row,) = rows("no.jsonl")
+    assert row["generation_error"] == "its own texts: without contribution and evidence"
+    assert prism("rewrite-queries", "bare.jsonl", "--generator", "source").returncode == 2

@@ -249,7 +249,7 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
         ("--teacher st:minilm --calibrate few.jsonl", 3, "20 or more usable rows, found 19"),
         ("--teacher st:minilm --calibrate one.jsonl", 3, "found 25 yes and 0 no (besides 2 rows"),
         ("--teacher st:minilm --device cudo", 3, "--device cudo"),
-        ("--generator extractiv", 2, "expected extractive, hf:smollm2"),
+        ("--generator extractiv", 2, "extractive, hf:smollm2"),
         ("--generator voyage/rerank-2", 2, "is a reranker of a provider, for --teacher"),
         ("--generator deepseek/deepseek-chat", 3, "DEEPSEEK_API_KEY for deepseek/deepseek-chat"),
         ("--teacher st:minilm --min-fidelity .9", 2, "no generator (--generator SPEC)"),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prism_cli.adapters.datasets.beir import Marks
 from prism_cli.errors import MissingDataError
 from prism_cli.stages.hard_negatives import MinedQueries, Mining
 
@@ -38,6 +39,24 @@ class Corpus:
 
     def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
         return self.grades
+
+    def marks(self) -> Mapping[str, Mapping[str, Marks]]:
+        return {}
+
+    def marked_queries(self, split: str) -> list[tuple[str, str]]:
+        return []
+
+
+class MarkedCorpus(Corpus):
+    def marks(self) -> Mapping[str, Mapping[str, Marks]]:
+        return {
+            "q1": {"d0": Marks(True, "It says.", "What it says."), "d4": Marks(False, "", "")},
+            "q2": {"d3": Marks(True, "", "No contribution."), "d5": Marks(True, "c", "e")},
+            "q3": {"d6": Marks(False, "", "")},
+        }
+
+    def marked_queries(self, split: str) -> list[tuple[str, str]]:
+        return [("q3", "third")]
 
 
 class Ranking:
@@ -156,3 +175,14 @@ def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> Non
     Gaps.grades = {"q1": {"x": 1}}
     with pytest.raises(MissingDataError, match="none of the 1 judged documents is in the corpus"):
         list(MinedQueries(Gaps(), Ranking(), MINING).lines())
+
+
+def test_what_seems_to_answer_is_a_negative_and_written_texts_go_with_positives() -> None:
+    lines = MinedQueries(MarkedCorpus(), Ranking(), MINING).lines()
+    first, second, third = map(orjson.loads, lines)
+    assert ids(first["neg"])[0] == "d4"
+    assert [one["negative"] for one in first["neg"]] == ["marked", "bm25", "bm25"]
+    assert first["pos"][0]["source_contribution"] == "It says."
+    assert first["pos"][0]["source_evidence"] == "What it says."
+    assert "source_evidence" not in second["pos"][0] | first["pos"][1]
+    assert (third["query_id"], third["pos"], ids(third["neg"])[0]) == ("q3", [], "d6")

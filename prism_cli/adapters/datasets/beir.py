@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from prism_cli.domain.trec import check_trec_id, parse_judgement
 from prism_cli.errors import MissingDataError, RowError
@@ -23,6 +24,8 @@ SWAPPED = (
     "the ids are others, or its columns are swapped (expected query, document, grade, or TREC's "
     "query, iteration, document, grade)"
 )
+MARKS = "gold.jsonl"
+"""A file of the folder that may stand beside qrels/: what its writers marked, a row a pair."""
 ORIGIN = "origin.txt"
 """A file of a fetched set's folder: where it was fetched from."""
 
@@ -34,6 +37,19 @@ class Passage:
     doc_id: str
     title: str
     text: str
+
+
+class Marks(NamedTuple):
+    """What the writers of a corpus marked of a query and a document.
+
+    Attributes:
+        answerable: False: the document seems to answer and does not.
+        contribution, evidence: "" where there is none.
+    """
+
+    answerable: bool
+    contribution: str
+    evidence: str
 
 
 class BeirSet:
@@ -114,6 +130,38 @@ class BeirSet:
         """
         return read_qrels(self._qrels(split))
 
+    @property
+    def marks_file(self) -> Path | None:
+        """gold.jsonl, plain or compressed; None where there is none."""
+        return _present(self.folder / MARKS)
+
+    def marks(self) -> dict[str, dict[str, Marks]]:
+        """query_id -> doc_id -> what its writers marked, of the rows that name a document; as
+        `eval quality --gold` reads them. Empty where there is no such file.
+
+        Raises:
+            MissingDataError: a bad line.
+        """
+        found: dict[str, dict[str, Marks]] = {}
+        for where, row in _rows(self.marks_file) if self.marks_file else ():
+            if query_id := _text(row, "query_id", where, required=False):
+                marked = found.setdefault(query_id, {})
+                texts = (_text(row, name, where, required=False) for name in _MARKED_TEXTS)
+                if doc_id := _text(row, "doc_id", where, required=False):
+                    marked[doc_id] = Marks(row.get("answerable") is not False, *texts)
+        return found
+
+    def marked_queries(self, split: str) -> list[tuple[str, str]]:
+        """The queries, in file order, of which marks speak and no judgement does: those that no
+        document answers. None where there are other splits, to which they may belong.
+
+        Raises:
+            MissingDataError: as `marks` and `qrels`.
+        """
+        marked = self.marks() if self.splits == [split] else {}
+        known = self.qrels(split) if marked else {}
+        return [one for one in self.queries() if one[0] in marked and one[0] not in known]
+
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """The first `limit` queries, in file order, that have judgements in the split.
 
@@ -166,6 +214,9 @@ class BeirSet:
             return path
         have = f"it has {', '.join(self.splits)}" if self.splits else "qrels/ has no .tsv file"
         raise MissingDataError(f"{self.folder}: no split {split!r}; {have}")
+
+
+_MARKED_TEXTS = ("contribution", "evidence")
 
 
 def _present(path: Path) -> Path | None:

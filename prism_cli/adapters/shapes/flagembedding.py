@@ -20,20 +20,21 @@ from prism_cli.adapters.shapes.base import (
 )
 from prism_cli.domain.contradictions import Claim
 from prism_cli.errors import RowError
+from prism_cli.rows.fields import SOURCE_TEXTS
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, json_type, string_field
 
 _SIDES = {"pos": True, "neg": False}
 _LISTS = {f"{side}{end}" for side in _SIDES for end in ("", "_scores", "_id", "_ids")}
 _KNOWN = {"query", "query_id"} | _LISTS
-_ITEM_FIELDS = ("source_label", "negative")
+_ITEM_FIELDS = ("source_label", "negative", *SOURCE_TEXTS)
 _INSTRUCTED = re.compile(r"\s*Instruct:\s*(.*?)\s*\n\s*Query:\s*(.*?)\s*", re.DOTALL)
 _OF_A_DOCUMENT = {
     "negative", "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict",
     "votes_cast", "agreement", "audit", "contribution", "evidence", "generator",
     "generation_error", "objectives", "score", "logit", "rank", "format_ok", "truncated",
     "predicted_verdict", "predicted_contribution", "predicted_evidence", "source_score",
-    "source_rank",
+    "source_rank", *SOURCE_TEXTS,
 }  # fmt: skip
 """Never one value for the whole query, even where all its rows happen to agree."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.datasets.beir import BeirSet, Marks
 from prism_cli.errors import MissingDataError
 
 CORPUS = '{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "text": "two"}\n'
@@ -171,3 +171,27 @@ def test_damaged_gzip_is_told(folder: Path) -> None:
     (folder / "corpus.jsonl").unlink()
     with pytest.raises(MissingDataError, match=r"damaged after line \d+"):
         read_all(folder)
+
+
+def test_marks_are_those_of_pairs_and_a_query_without_an_answer_is_of_the_only_split(
+    folder: Path,
+) -> None:
+    assert BeirSet(folder).marks() == {}
+    only, other = BeirSet(folder).splits[0], folder / "qrels" / "other.tsv"
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "none", "text": "Who never answers?"}\n')
+    (folder / "gold.jsonl").write_text(
+        '{"query_id": "none", "doc_id": "d", "answerable": false, "reason": "another year"}\n'
+        '{"query_id": "none", "answers": ["of its query alone"]}\n'
+        '{"query_id": "some", "doc_id": "d", "contribution": "c", "evidence": "e"}\n'
+    )
+    data = BeirSet(folder)
+    assert data.marks() == {
+        "none": {"d": Marks(False, "", "")},
+        "some": {"d": Marks(True, "c", "e")},
+    }
+    for name in data.splits[1:]:
+        (folder / "qrels" / f"{name}.tsv").unlink()
+    assert data.marked_queries(only) == [("none", "Who never answers?")]
+    other.write_text("query-id\tcorpus-id\tscore\nq9\td1\t1\n")
+    assert data.marked_queries(only) == []

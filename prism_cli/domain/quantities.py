@@ -46,7 +46,7 @@ _KNOWN = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?P<before>[$€£¥]\s?)?(?<![A-Za-z0-9_.])(?<![A-Za-z]-)(?P<digits>\d+(?:[.,']\d+)*)"
     r"(?:(?P<tied>°?[A-Za-z%‰°µμ$€£¥]+[23]?)"
-    rf"|[ -](?P<apart>{_KNOWN})(?![A-Za-z])"
+    rf"|[ -](?P<apart>{_KNOWN})(?![^\W\d_])"
     r"|\s?(?P<han>[年月日时時分秒岁歳歲亿億万萬千百년월일%]))?",
     re.IGNORECASE,
 )

@@ -25,6 +25,7 @@ from prism_cli.domain.quantities import dates, quantities, quantities_with_range
         ("1998 年", ("1998", "年")),
         ("40 in all", ("40", "")),
         ("5 apples", ("5", "")),
+        ("510 más", ("510", "")),
     ],
 )
 def test_number_and_unit(text: str, found: tuple[str, str]) -> None:

@@ -14,7 +14,7 @@ from prism_cli.wording import CORRECTED, EXAMPLE
 KINDS = {
     "hf": "a language model in this process",
     "st": "a sentence-transformers model in this process",
-    "source": "what the rows themselves say",
+    "source": "the rows' own label and texts",
     "extractive": "the writer by rules, without a model",
     "bm25": "a search by words",
     "chats": "a chat model of a provider",

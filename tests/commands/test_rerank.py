@@ -160,9 +160,15 @@ def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
     [
         ("rerank {} --model st:minilm", "st:minilm is a sentence-transformers model"),
         ("rerank {} --model=voyage/rerank-2.5", "is a reranker of a provider, for --teacher"),
-        ("train {} --model extractive", "for --generator of prism distill and rewrite-queries"),
+        (
+            "train {} --model extractive",
+            "for --generator of prism distill, --generator of prism rewrite-queries",
+        ),
         ("export st:minilm", "MODEL st:minilm: expected a run directory"),
-        ("eval {} --model source", "source is the rows' own label, for --teacher of prism distill"),
+        (
+            "eval {} --model source",
+            "source is the rows' own label and texts, for --teacher of prism distill",
+        ),
     ],
 )
 def test_a_model_of_another_kind_is_refused_with_an_example_that_works(

@@ -155,7 +155,7 @@ def _fault(keywords: str, query: str) -> str | None:
     ):
         return "expected keywords, found control characters"
     first = keywords.split()[0].rstrip(".,;-–—")
-    if first == _SKIP and _SKIP.casefold() not in query.casefold():
+    if first.casefold() == _SKIP.casefold() and _SKIP.casefold() not in query.casefold():
         return f"expected keywords or {_SKIP}, found both"
     label = _LABEL.match(keywords)
     if label and label.group(1).strip("*").casefold() not in query.casefold():

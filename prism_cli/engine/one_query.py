@@ -37,7 +37,7 @@ class OneQuery:
 
     def _check_query(self, row: Row) -> None:
         query, style = row.get("query"), row.get("query_style") or "original"
-        if "query_id" not in row or not isinstance(query, str):
+        if row.get("query_id") is None or not isinstance(query, str):
             return
         query_id = str(row["query_id"])
         key = blake2b(f"{query_id}\0{style}".encode(), digest_size=16).digest()

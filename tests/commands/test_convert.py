@@ -194,3 +194,12 @@ def test_labelled_rows_become_a_beir_folder_that_eval_reads_back() -> None:
     assert metrics["ranking"]["set"]["bm25"]["nDCG@10"] == 1.0
     assert "finished before" in prism(*words, "-o", "set").stderr
     assert "name the output with -o, such as -o out" in prism(*words).stderr
+
+
+def test_an_id_that_is_null_is_not_one_id_of_two_queries() -> None:
+    Path("in.jsonl").write_text(
+        "".join(f'{{"query_id":null,"query":"q{n}","document":"d"}}\n' for n in range(3))
+    )
+    done = prism("convert", "in.jsonl", "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert Path("out.jsonl").read_text().count("\n") == 3

@@ -41,9 +41,9 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
             for batch in file.iter_batches(batch_size=_batch_rows(file), use_threads=False):
                 for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
-                    for name in ids:
-                        if (value := row[name]) is not None and value == value:
-                            row[name] = int(value)
+                    for column in ids:
+                        if (value := row[column]) is not None and value == value:
+                            row[column] = int(value)
                     yield number, record_line(row, _plain)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise MissingDataError(

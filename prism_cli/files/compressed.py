@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from prism_cli.files.zstd import ZstdFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import WriteableBuffer
 
 MAGIC = {
@@ -45,7 +47,7 @@ def begins_compressed(path: Path) -> bool:
 class _Unpacked(io.RawIOBase):
     """Gives what can be unpacked before an error, where `read` of such a file loses it."""
 
-    def __init__(self, file: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile) -> None:
+    def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file
 
     def readable(self) -> bool:
@@ -58,6 +60,51 @@ class _Unpacked(io.RawIOBase):
         data = self._file.read1(len(target))
         target[: len(data)] = data
         return len(data)
+
+    def close(self) -> None:
+        """Close the file beneath."""
+        self._file.close()
+        super().close()
+
+
+class _Streams(io.RawIOBase):
+    """Streams of bzip2 or xz one behind the other. Python's files take whatever stands behind the
+    first one for the end of the file; here it is a stream, padding (zeros) or damage."""
+
+    def __init__(
+        self, path: Path, begin: "Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]"
+    ) -> None:
+        self._file = path.open("rb")
+        self._begin = begin
+        self._stream = begin()
+        self._pending = b""
+        self._between = False
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill a part of `buffer`; 0 at the end."""
+        target = memoryview(buffer)
+        made = b""
+        while not made:
+            data = b""
+            if self._stream.needs_input:
+                data, self._pending = self._pending or self._file.read(_CHUNK_BYTES), b""
+                if not data and self._between:
+                    return 0
+                if not data:
+                    raise EOFError("the file ends within a compressed stream")
+                if self._between and not (data := data.lstrip(b"\0")):
+                    continue
+                self._between = False
+            made = self._stream.decompress(data, len(target))
+            if self._stream.eof:
+                self._pending = self._stream.unused_data
+                self._stream, self._between = self._begin(), True
+        target[: len(made)] = made
+        return len(made)
 
     def close(self) -> None:
         """Close the file beneath."""
@@ -78,9 +125,9 @@ def open_bytes(path: Path) -> BinaryIO:
         case ".gz":
             return io.BufferedReader(_Unpacked(gzip.open(path, "rb")), _CHUNK_BYTES)
         case ".bz2":
-            return io.BufferedReader(_Unpacked(bz2.open(path, "rb")), _CHUNK_BYTES)
+            return io.BufferedReader(_Streams(path, bz2.BZ2Decompressor), _CHUNK_BYTES)
         case ".xz":
-            return io.BufferedReader(_Unpacked(lzma.open(path, "rb")), _CHUNK_BYTES)
+            return io.BufferedReader(_Streams(path, lzma.LZMADecompressor), _CHUNK_BYTES)
         case ".zst":
             return io.BufferedReader(ZstdFile(path), _CHUNK_BYTES)
         case _:

@@ -240,3 +240,20 @@ def test_nul_bytes_of_a_damaged_line_do_not_make_a_file_utf_16(
     path = tmp_path / "rows.jsonl"
     path.write_bytes(damage + b'{"query": "q"}\n')
     assert list(byte_lines(path)) == [damage, b'{"query": "q"}\n']
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_what_stands_behind_a_stream_is_another_padding_or_damage(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / f"rows.jsonl{suffix}"
+    path.write_bytes(pack(b"a\n") + pack(b"b\n"))
+    assert list(byte_lines(path)) == [b"a\n", b"b\n"]
+    path.write_bytes(pack(b"a\n") + bytes(8))
+    assert list(byte_lines(path)) == [b"a\n"]
+    damaged = bytearray(pack(b"b\n"))
+    damaged[2] ^= 0xFF
+    for behind in (b"junkjunk", bytes(damaged), pack(b"b\n")[:-3]):
+        path.write_bytes(pack(b"a\n") + behind)
+        with pytest.raises(PrismError, match="damaged"):
+            list(byte_lines(path))

@@ -7,6 +7,7 @@ be CRLF, and a byte order mark is passed over.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ SWAPPED = (
 )
 MARKS = "gold.jsonl"
 """A file of the folder that may stand beside qrels/: what its writers marked, a row a pair."""
+_MARKED_TEXTS = ("contribution", "evidence")
 ORIGIN = "origin.txt"
 """A file of a fetched set's folder: where it was fetched from."""
 
@@ -142,6 +144,10 @@ class BeirSet:
         Raises:
             MissingDataError: a bad line.
         """
+        return self._marks
+
+    @cached_property
+    def _marks(self) -> dict[str, dict[str, Marks]]:
         found: dict[str, dict[str, Marks]] = {}
         for where, row in _rows(self.marks_file) if self.marks_file else ():
             if query_id := _text(row, "query_id", where, required=False):
@@ -214,9 +220,6 @@ class BeirSet:
             return path
         have = f"it has {', '.join(self.splits)}" if self.splits else "qrels/ has no .tsv file"
         raise MissingDataError(f"{self.folder}: no split {split!r}; {have}")
-
-
-_MARKED_TEXTS = ("contribution", "evidence")
 
 
 def _present(path: Path) -> Path | None:

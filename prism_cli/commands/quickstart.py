@@ -21,7 +21,7 @@ def quickstart(
         typer.Option("--prepare", help="Copy the text and write pipeline.sh; run nothing."),
     ] = False,
 ) -> None:
-    """Run every stage on a part of SQuAD, without GPU, keys or hub, in about ten minutes.
+    """Run every stage on the bundled corpus, without GPU, keys or hub, in about ten minutes.
 
     Each stage is printed as the command you would type; the same lines are left in
     DIR/pipeline.sh. Stopped and started again, it goes on where it was.

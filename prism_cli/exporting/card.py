@@ -121,7 +121,7 @@ def _check(manifest: Manifest) -> str:
     rho = check["rank_correlation"]
     return (
         "## Difference from the exported model\n\n"
-        f"Over {check['pairs']} pairs (bundled questions of SQuAD with passages, and a canary), "
+        f"Over {check['pairs']} pairs (bundled questions with passages, and a canary), "
         "both in float32 arithmetic: largest difference of the logits "
         f"{check['largest']:.3g}, median {check['median']:.3g}, rank correlation "
         f"{'none (all scores are the same)' if rho is None else format(rho, '.4f')}. Tools that "

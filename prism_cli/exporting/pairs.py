@@ -6,13 +6,13 @@ import prism_cli
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT
 
-_SAMPLE = Path(prism_cli.__file__).parent / "samples" / "squad" / "squad-test"
+_SAMPLE = Path(prism_cli.__file__).parent / "samples" / "corpus" / "test"
 _QUERIES = 16
 
 
 def compared_pairs() -> list[tuple[str, list[str]]]:
     """Query and two documents: the canary, then bundled test queries (their source stands in
-    samples/squad/SOURCE.txt)."""
+    samples/corpus/SOURCE.txt)."""
     data = BeirSet(_SAMPLE)
     qrels = data.qrels("test")
     asked = list({text: key for key, text in data.queries() if key in qrels}.items())[:_QUERIES]

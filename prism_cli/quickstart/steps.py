@@ -53,8 +53,10 @@ def prepare_folder(folder: Path) -> list[Step]:
             raise MissingPackageError(package, "local")
     content = tomllib.loads((SAMPLES / "pipeline.toml").read_text(encoding="utf-8"))
     steps = [Step(**step) for step in content["step"]]
-    for source in sorted((SAMPLES / "squad").rglob("*")):
-        target = folder / source.relative_to(SAMPLES / "squad")
+    for source in sorted((SAMPLES / "corpus").rglob("*")):
+        name = source.relative_to(SAMPLES / "corpus").as_posix()
+        # The folder's name is the set's name in rows and tables.
+        target = folder / (f"corpus-{name}" if "/" in name else name)
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)

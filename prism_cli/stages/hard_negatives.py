@@ -48,8 +48,8 @@ class JudgedCorpus(Protocol):
     def marks(self) -> Mapping[str, Mapping[str, Mark]]:
         """query_id -> doc_id -> what the writers of the corpus marked."""
 
-    def marked_queries(self, split: str) -> list[tuple[str, str]]:
-        """(query_id, query) of those that marks speak of and no judgement does."""
+    def marked_queries(self, split: str) -> set[str]:
+        """Ids of the queries that marks speak of and no judgement does."""
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """(query_id, query) in file order."""
@@ -110,11 +110,12 @@ class MinedQueries:
         """
         mining = self._mining
         corpus = _Corpus(self._data.passages())
-        queries = self._data.judged_queries(mining.split)
+        judged = {query_id for query_id, _ in self._data.judged_queries(mining.split)}
         qrels = self._data.qrels(mining.split)
-        self._check_ids([query_id for query_id, _ in queries], qrels, corpus)
+        self._check_ids(judged, qrels, corpus)
         marks = self._data.marks()
-        queries += self._data.marked_queries(mining.split)
+        wanted = judged | self._data.marked_queries(mining.split)
+        queries = [one for one in self._data.queries() if one[0] in wanted]
         most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
         depth = mining.to_rank + most + 1 if mining.negatives else 0
         if depth:
@@ -166,7 +167,7 @@ class MinedQueries:
             yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
     def _check_ids(
-        self, queries: list[str], qrels: Mapping[str, Mapping[str, int]], corpus: "_Corpus"
+        self, queries: set[str], qrels: Mapping[str, Mapping[str, int]], corpus: "_Corpus"
     ) -> None:
         judged = {doc_id for grades in qrels.values() for doc_id in grades}
         missing = sorted(judged - corpus.known(judged))
@@ -175,7 +176,7 @@ class MinedQueries:
                 f"{self.name}: none of the {len(judged)} judged documents is in the corpus, such "
                 f"as {missing[0]!r}; the ids are others, or the judgements' columns are swapped"
             )
-        unknown = sorted(qrels.keys() - set(queries))
+        unknown = sorted(qrels.keys() - queries)
         for ids, kind in ((unknown, "queries have no text"), (missing, "documents have no text")):
             if ids:
                 self._tell(unknown_told(self.name, f"judged {kind}", ids, "they are left out"))

@@ -13,9 +13,9 @@ from prism_cli.quickstart.results import panel as said_of_panel
 from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps
 
 SMALLER = {
-    r"--limit 360": "--limit 8",
+    r"--limit 300": "--limit 24",
     r"--limit 60": "--limit 6",
-    r"--size 1300": "--size 28",
+    r"--size 640": "--size 28",
     r"--dev-queries \d+": "--dev-queries 2 --set dev_share=0.3",
     r"--size tiny": "--size tiny --max-steps 2 --set log_steps=1",
     r"--limit 50": "--limit 2",
@@ -62,12 +62,13 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
     metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
-    measured = ["bm25", "hf:smollm2", "runs/tiny", "hf:prism-tiny"]
-    assert list(metrics["ranking"]["squad-test"]) == measured
+    measured = ["bm25", "hf:smollm2", "hf:prism-tiny", "runs/tiny"]
+    assert list(metrics["ranking"]["corpus-test"]) == measured
 
     again = subprocess.run(
         [sys.executable, "-m", "prism_cli", "train", "data/train.jsonl", "-o", "runs/tiny",
-         "--size", "tiny", "--dev", "data/dev.jsonl"],
+         "--size", "tiny", "--model", "base", "--set", "learning_rate=3e-4",
+         "--dev", "data/dev.jsonl"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert again.returncode == 2, again.stderr

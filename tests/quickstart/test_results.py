@@ -6,20 +6,20 @@ from typing import Any
 import orjson
 import pytest
 
-from prism_cli.quickstart.results import caption, evidence, example, keywords, panel
+from prism_cli.quickstart.results import caption, evidence, example, keywords, panel, teaching
 from tests.door import prism
 from tests.factories import make_pair, write_jsonl
 
-UNTRAINED, BM25 = 0.42, 0.9
+UNTRAINED, BM25, BUILT_IN = 0.42, 0.9, 0.8
 
 
 def metrics(
-    trained: float, p: float, *, p_bm25: float = 0.001, built_in: float = 0.95
+    trained: float, p: float, *, p_bm25: float = 0.001, p_further: float = 0.5
 ) -> dict[str, Any]:
     tests = (
         ("hf:smollm2", "runs/tiny", trained - UNTRAINED, p),
         ("bm25", "runs/tiny", trained - BM25, p_bm25),
-        ("bm25", "hf:prism-tiny", built_in - BM25, 0.02),
+        ("hf:prism-tiny", "runs/tiny", trained - BUILT_IN, p_further),
     )
     names = ("baseline", "system", "difference", "p")
     return {"statistics": {"comparisons": [dict(zip(names, one, strict=True)) for one in tests]}}
@@ -35,8 +35,8 @@ def metrics(
         pytest.param(metrics(0.5, 0.2), ["did not make a difference"], id="not-significant"),
         pytest.param(metrics(0.3, 0.001), ["did not make a difference"], id="unlearned"),
         pytest.param(
-            metrics(0.95, 0.001, p_bm25=0.05, built_in=0.8),
-            ["taught", "it is neither better nor worse", "trained for an hour, ranks worse"],
+            metrics(0.95, 0.001, p_bm25=0.05, p_further=0.01),
+            ["taught", "it is neither better nor worse", "a few minutes, it ranks better"],
             id="level",
         ),
     ],
@@ -138,3 +138,18 @@ def test_evidence_says_how_many_answers_are_left_of_how_few(tmp_path: Path) -> N
     found["statistics"]["counts"] = {}
     path.write_bytes(orjson.dumps(found))
     assert "no passage that holds the answer got a yes" in evidence(path)
+
+
+def test_teaching_sets_written_texts_beside_extractive_ones(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    measured = {"rationale_recall": 0.95, "answer_retention": 0.5, "compression_median": 0.2}
+    other = {"rationale_recall": 0.7, "answer_retention": 0.75, "compression_median": 0.25}
+    found = {
+        "quality": measured | {"baselines": {"extractive": other}},
+        "statistics": {"counts": {"rationale_recall": 3}},
+    }
+    path.write_bytes(orjson.dumps(found))
+    told = teaching(path)
+    assert "3 pairs: those written for the corpus cover 95% of the marked sentences and 50%" in told
+    assert "closest sentences cover 70% of the marked sentences and 75% of the answers" in told
+    assert "in 25% of the document" in told

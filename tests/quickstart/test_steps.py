@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.app import COMMANDS
 from prism_cli.errors import MissingPackageError, StepError
 from prism_cli.quickstart import steps as module
 from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps, shell_script
 from tests.door import prism
+from tests.factories import read_jsonl
 
 
 def test_each_step_is_a_command_of_prism() -> None:
@@ -18,15 +20,15 @@ def test_each_step_is_a_command_of_prism() -> None:
     words = [step["run"].split()[:2] for step in steps]
     assert [word[1] for word in words] == [
         "collect", "rewrite-queries", "distill", "sample", "relabel", "relabel", "eval", "distill",
-        "split", "train", "rerank", "eval", "eval",
+        "distill", "eval", "split", "export", "train", "rerank", "eval", "eval",
     ]  # fmt: skip
     assert all(word[0] == "prism" and word[1] in COMMANDS for word in words)
 
 
 def test_folder_gets_the_text_its_licence_and_the_script(tmp_path: Path) -> None:
     steps = prepare_folder(tmp_path / "demo")
-    assert (tmp_path / "demo" / "squad-train" / "corpus.jsonl").is_file()
-    assert "CC BY-SA 4.0" in (tmp_path / "demo" / "SOURCE.txt").read_text()
+    assert (tmp_path / "demo" / "corpus-train" / "corpus.jsonl").is_file()
+    assert "CC BY 4.0" in (tmp_path / "demo" / "SOURCE.txt").read_text()
     script = (tmp_path / "demo" / "pipeline.sh").read_text()
     assert [line for line in script.splitlines() if line.startswith("prism ")] == [
         step.run for step in steps
@@ -68,9 +70,23 @@ def test_the_folder_may_be_where_one_is() -> None:
 
 
 def test_each_step_reads_what_an_earlier_one_wrote(tmp_path: Path) -> None:
-    there = {path.name for path in (SAMPLES / "squad").iterdir()}
-    for step in prepare_folder(tmp_path):
+    steps = prepare_folder(tmp_path)
+    there = {path.name for path in tmp_path.iterdir()} | {"hf:prism-tiny"}
+    for step in steps:
         words = step.run.split()
         read = words[3 if words[1:3] in (["eval", "quality"], ["eval", "labels"]) else 2]
         assert read.split("/")[0] in there, step.run
         there.add(words[words.index("-o") + 1].split("/")[0])
+
+
+def test_requests_are_questions_of_the_test_set_with_its_passages(tmp_path: Path) -> None:
+    prepare_folder(tmp_path)
+    data = BeirSet(tmp_path / "corpus-test")
+    passages = {one.doc_id: (one.title, one.text) for one in data.corpus()}
+    queries = dict(data.queries())
+    rows = read_jsonl(tmp_path / "requests.jsonl")
+    assert len(rows) == 5
+    for row in rows:
+        assert queries[row["query_id"]] == row["query"]
+        for one in row["documents"]:
+            assert passages[one["doc_id"]] == (one["title"], one["text"])

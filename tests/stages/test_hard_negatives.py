@@ -34,6 +34,9 @@ class Corpus:
             yield f"d{number}", f"T{number}", f"text {number}"
         yield "q1", "", "the query itself"
 
+    def queries(self) -> Iterator[tuple[str, str]]:
+        yield from [("q1", "first"), ("q3", "third"), ("q2", "second"), ("q4", "unmarked")]
+
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         return [("q1", "first"), ("q2", "second")]
 
@@ -43,8 +46,8 @@ class Corpus:
     def marks(self) -> Mapping[str, Mapping[str, Marks]]:
         return {}
 
-    def marked_queries(self, split: str) -> list[tuple[str, str]]:
-        return []
+    def marked_queries(self, split: str) -> set[str]:
+        return set()
 
 
 class MarkedCorpus(Corpus):
@@ -55,8 +58,8 @@ class MarkedCorpus(Corpus):
             "q3": {"d6": Marks(False, "", "")},
         }
 
-    def marked_queries(self, split: str) -> list[tuple[str, str]]:
-        return [("q3", "third")]
+    def marked_queries(self, split: str) -> set[str]:
+        return {"q3"}
 
 
 class Ranking:
@@ -179,7 +182,7 @@ def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> Non
 
 def test_what_seems_to_answer_is_a_negative_and_written_texts_go_with_positives() -> None:
     lines = MinedQueries(MarkedCorpus(), Ranking(), MINING).lines()
-    first, second, third = map(orjson.loads, lines)
+    first, third, second = map(orjson.loads, lines)  # in the order of the file
     assert ids(first["neg"])[0] == "d4"
     assert [one["negative"] for one in first["neg"]] == ["marked", "bm25", "bm25"]
     assert first["pos"][0]["source_contribution"] == "It says."

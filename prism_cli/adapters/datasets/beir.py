@@ -157,16 +157,14 @@ class BeirSet:
                     marked[doc_id] = Marks(row.get("answerable") is not False, *texts)
         return found
 
-    def marked_queries(self, split: str) -> list[tuple[str, str]]:
-        """The queries, in file order, of which marks speak and no judgement does: those that no
-        document answers. None where there are other splits, to which they may belong.
+    def marked_queries(self, split: str) -> set[str]:
+        """The ids of the queries of which marks speak and no judgement does: those that no document
+        answers. None where there are other splits, to which they may belong.
 
         Raises:
             MissingDataError: as `marks` and `qrels`.
         """
-        marked = self.marks() if self.splits == [split] else {}
-        known = self.qrels(split) if marked else {}
-        return [one for one in self.queries() if one[0] in marked and one[0] not in known]
+        return self.marks().keys() - self.qrels(split).keys() if self.splits == [split] else set()
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
         """The first `limit` queries, in file order, that have judgements in the split.

@@ -10,8 +10,8 @@ import pytest
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.mteb import PrismReranker
 from tests.door import prism
+from tests.mini import MINI
 
-MINI = Path(__file__).parent / "data" / "squad-mini"
 PROTOCOL = {  # mteb 2.26's CrossEncoderProtocol: name -> kind, and whether it has a default
     "__init__": {
         "model_name": ("POSITIONAL_OR_KEYWORD", False),
@@ -100,7 +100,7 @@ def test_mtebs_own_task_gives_the_ndcg_of_prism_eval(smollm2: PrismReranker) -> 
     data = BeirSet(MINI)
     queries = data.judged_queries("test", count)
     candidates: dict[str, list[str]] = {}
-    for line in Path("out/runs/squad-mini.bm25.trec").read_text().splitlines():
+    for line in Path("out/runs/mini.bm25.trec").read_text().splitlines():
         query_id, _, doc_id, *_ = line.split()
         candidates.setdefault(query_id, []).append(doc_id)
 
@@ -142,7 +142,7 @@ def test_mtebs_own_task_gives_the_ndcg_of_prism_eval(smollm2: PrismReranker) -> 
     assert smollm2.mteb_model_meta.is_cross_encoder
     result = mteb.evaluate(smollm2, SquadMini(), cache=None, encode_kwargs={"batch_size": 4})
     (task,) = result.task_results
-    ours = json.loads(done.stdout)["ranking"]["squad-mini"]["hf:smollm2"]
+    ours = json.loads(done.stdout)["ranking"]["mini"]["hf:smollm2"]
     (theirs,) = task.scores["test"]
     assert theirs["ndcg_at_10"] == pytest.approx(ours["nDCG@10"], abs=1e-5)
     assert theirs["map_at_5"] == pytest.approx(ours["AP@5"], abs=1e-5)

@@ -22,9 +22,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.mini import MINI
+
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-WORDS = (Path(__file__).parent.parent / "data" / "squad-mini" / "corpus.jsonl").read_text().split()
+WORDS = (MINI / "corpus.jsonl").read_text().split()
 
 
 def make_rows(path: Path, count: int) -> None:

@@ -17,8 +17,8 @@ from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, fold_quality
 from prism_cli.stages.quality import QualityStage
 from tests.factories import read_jsonl
+from tests.mini import MINI
 
-MINI = Path(__file__).parents[1] / "data" / "squad-mini"
 A_QUERY = 10
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from tests.door import prism
-
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+from tests.mini import MINI
 
 
 def rows(path: str) -> list[dict[str, Any]]:
@@ -39,7 +38,7 @@ def test_beir_folder_becomes_pairs_and_the_second_run_is_done() -> None:
         "source_label",
         "negative",
     ]
-    assert {(row["source"], row["split"]) for row in found} == {("squad-mini", "train")}
+    assert {(row["source"], row["split"]) for row in found} == {("mini", "train")}
     before = Path("pairs.jsonl").read_bytes()
     assert "finished before" in prism(*words).stderr
     assert prism(*words, "--overwrite").returncode == 0

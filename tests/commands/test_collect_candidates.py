@@ -10,9 +10,8 @@ import pytest
 from pyarrow import parquet
 
 from tests.door import prism
+from tests.mini import MINI
 from tests.pdf import write_pdf
-
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 
 
 def rows(path: str) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ import pytest
 from prism_cli.adapters.datasets.beir import BeirSet
 from tests.door import prism
 from tests.factories import read_jsonl, write_jsonl
+from tests.mini import MINI
 
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 KALM = {
     "query": "q",
     "pos": ["a"],

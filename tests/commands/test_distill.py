@@ -14,10 +14,9 @@ import pytest
 from prism_cli.domain.sentences import sentences
 from tests.door import prism
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.mini import MINI
 from tests.servers.fault_server import FaultServer
 from tests.servers.replies import Answers, hashed
-
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 
 
 @pytest.fixture

@@ -9,19 +9,18 @@ import pytest
 from prism_cli.adapters.datasets import beir_qa
 from prism_cli.errors import UsageError
 from tests.door import prism
-
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
+from tests.mini import MINI
 
 
 def test_first_stage_alone_leaves_metrics_runs_and_a_table() -> None:
     done = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
     assert done.returncode == 0, done.stderr
     content = json.loads(Path("out/metrics.json").read_text())
-    measure = content["ranking"]["squad-mini"]["bm25"]["nDCG@10"]
+    measure = content["ranking"]["mini"]["bm25"]["nDCG@10"]
     assert 0.9 < measure < 0.97
     assert f"{measure:.4f}" in done.stdout
     assert "the first stage alone" in done.stderr
-    assert Path("out/runs/squad-mini.bm25.trec").read_text().count("\n") > 64
+    assert Path("out/runs/mini.bm25.trec").read_text().count("\n") > 64
     again = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
     assert again.returncode == 0
     assert "finished before, nothing to do" in again.stderr
@@ -35,20 +34,20 @@ def test_json_is_the_metrics_and_quiet_says_nothing_else() -> None:
     done = prism("eval", MINI, "--model", "none", "--limit", "5", "--json", "-q")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert json.loads(done.stdout)["datasets"]["squad-mini"]["queries"] == 5
-    assert Path("runs/eval/squad-mini-none/metrics.json").exists()
+    assert json.loads(done.stdout)["datasets"]["mini"]["queries"] == 5
+    assert Path("runs/eval/mini-none/metrics.json").exists()
 
 
 def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
     assert prism("eval", MINI, "--model", "none", "-o", "out", "--limit", "9").returncode == 0
-    run = Path("mine/squad-mini.trec")
+    run = Path("mine/mini.trec")
     run.parent.mkdir()
-    shutil.copy("out/runs/squad-mini.bm25.trec", run)
+    shutil.copy("out/runs/mini.bm25.trec", run)
     words = ("--model", "none", "--first-stage", "mine/{dataset}.trec", "--limit", "9")
     done = prism("eval", MINI, *words, "-o", "two", "--json", "-q")
     assert done.returncode == 0, done.stderr
-    first = json.loads(Path("out/metrics.json").read_text())["ranking"]["squad-mini"]["bm25"]
-    assert json.loads(done.stdout)["ranking"]["squad-mini"]["mine"] == first
+    first = json.loads(Path("out/metrics.json").read_text())["ranking"]["mini"]["bm25"]
+    assert json.loads(done.stdout)["ranking"]["mini"]["mine"] == first
 
     shutil.copytree(MINI, "other-mini")
     shutil.copy(run, "mine/other-mini.trec")
@@ -159,7 +158,7 @@ def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
     words = ("eval", MINI, "--model", "none", "--limit", "30", "--top-k", "5")
     assert prism(*words, "-o", "one").returncode == 0
     assert prism(*words, "-q", "--output", "state/two").returncode == 0
-    same = ["metrics.json", "report.html", "runs/squad-mini.bm25.trec"]
+    same = ["metrics.json", "report.html", "runs/mini.bm25.trec"]
     same += [str(path.relative_to("one")) for path in Path("one").glob("mteb/*/*/*.json")]
     assert len(same) == 4
     for name in same:
@@ -185,8 +184,8 @@ def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> No
     assert done.returncode == 0, done.stderr
     assert "hf:smollm2 (from --model)" in done.stderr
     content = json.loads(Path("out/metrics.json").read_text())
-    assert list(content["ranking"]["squad-mini"]) == ["bm25", "hf:smollm2"]
-    assert content["runs"]["squad-mini"]["hf:smollm2"]["pairs"] == 6
+    assert list(content["ranking"]["mini"]) == ["bm25", "hf:smollm2"]
+    assert content["runs"]["mini"]["hf:smollm2"]["pairs"] == 6
     papers = json.loads(Path("out/metrics.json.manifest.json").read_text())
     assert papers["usage"]["asked"] == 6
     again = prism(*words, "-o", "out")

@@ -9,8 +9,8 @@ import pytest
 from prism_cli.adapters.datasets.beir_qa import NINE
 from tests.adapters.first_stages.bi_encoders import tiny_bert, tiny_jina
 from tests.door import prism
+from tests.mini import MINI
 
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -20,8 +20,8 @@ def test_minilm_is_ranked_and_its_vectors_serve_another_split_and_output() -> No
     done = prism("eval", MINI, *words, "-o", "out")
     assert done.returncode == 0, done.stderr
     content = json.loads(Path("out/metrics.json").read_text())
-    assert 0.85 < content["ranking"]["squad-mini"]["st:minilm"]["nDCG@10"] < 0.95
-    assert content["datasets"]["squad-mini"]["first_stage"].startswith("bi-encoder 1 ")
+    assert 0.85 < content["ranking"]["mini"]["st:minilm"]["nDCG@10"] < 0.95
+    assert content["datasets"]["mini"]["first_stage"].startswith("bi-encoder 1 ")
     assert "paper" not in content
     (block,) = Path(".prism/embeddings").glob("*/00000.npy")
     made = block.stat().st_mtime_ns
@@ -59,7 +59,7 @@ def test_trusted_code_is_in_the_papers(tmp_path: Path, monkeypatch: pytest.Monke
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
     assert content["provenance"]["config"]["trust_remote_code"] == f"my/model@{COMMIT}"
-    assert f"code my/model@{COMMIT}" in content["datasets"]["squad-mini"]["first_stage"]
+    assert f"code my/model@{COMMIT}" in content["datasets"]["mini"]["first_stage"]
 
 
 def test_papers_figures_stand_beside_the_papers_setting_alone(

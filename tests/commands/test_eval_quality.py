@@ -9,9 +9,8 @@ import pytest
 from prism_cli.commands import row_run
 from tests.door import Done, prism
 from tests.factories import Row, read_jsonl, write_jsonl
+from tests.mini import CHINESE, MINI
 
-DATA = Path(__file__).parents[1] / "data"
-MINI, CHINESE = DATA / "squad-mini", DATA / "xquad-zh-mini"
 GOLD = ("--gold", MINI / "answers.jsonl", "--gold", MINI / "impossible.jsonl")
 
 

@@ -7,9 +7,8 @@ import pytest
 
 from tests.door import prism
 from tests.factories import jsonl, read_jsonl, write_jsonl
+from tests.mini import MINI
 from tests.stages.test_split import pairs
-
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 
 
 def test_train_and_dev_stand_in_the_directory_and_hold_every_row_once() -> None:
@@ -58,7 +57,7 @@ def test_real_pairs_are_kept_clear_of_a_test_split() -> None:
     done = prism("split", "train.jsonl", "-o", "kept", "--exclude-eval", MINI, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["figures"]["kept clear of"] == "squad-mini"
+    assert told["figures"]["kept clear of"] == "mini"
     assert told["counts"]["done"] > 0
     words = ("split", "train.jsonl", "-o", "kept", "--exclude-eval", MINI)
     assert "finished before" in prism(*words).stderr

@@ -1,13 +1,13 @@
 """What is copied and what is new: worked texts, and a quadratic reference."""
 
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prism_cli.domain.copying import Copying, copying
+from tests.mini import MINI
 
 WORDS = st.sampled_from(["ab", "abcd"]).flatmap(
     lambda words: st.lists(st.sampled_from(words), max_size=40).map(" ".join)
@@ -73,10 +73,10 @@ def test_nothing_to_copy(text: str) -> None:
     assert copying("a b", text).copied == 0
 
 
-def test_long_and_hostile_texts_take_no_quadratic_time(squad_words: list[str]) -> None:
+def test_long_and_hostile_texts_take_no_quadratic_time(corpus_words: list[str]) -> None:
     began = time.process_time()
-    document = " ".join(squad_words[:5000])
-    assert copying(" ".join(squad_words[100:300]), document).density > 100
+    document = " ".join(corpus_words[:5000])
+    assert copying(" ".join(corpus_words[100:300]), document).density > 100
     ordinary = time.process_time() - began
     copying("a b " * 25_000, "a " * 50_000 + "b")
     copying("天地" * 100_000, "地" * 200_000)
@@ -85,6 +85,6 @@ def test_long_and_hostile_texts_take_no_quadratic_time(squad_words: list[str]) -
 
 
 @pytest.fixture
-def squad_words() -> list[str]:
-    folder = Path(__file__).parents[1] / "data" / "squad-mini"
+def corpus_words() -> list[str]:
+    folder = MINI
     return (folder / "corpus.jsonl").read_text().split()

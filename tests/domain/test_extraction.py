@@ -1,7 +1,6 @@
 """Evidence is the document's own words; the contribution is one short sentence."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,8 +18,8 @@ from prism_cli.domain.extraction import (
     joined_evidence,
 )
 from prism_cli.domain.sentences import sentence_spans, sentences
+from tests.mini import MINI
 
-MINI = Path(__file__).parent.parent / "data" / "squad-mini"
 ENGLISH = "The quick brown fox is the friend of the lazy dog and they live by the river. "
 
 

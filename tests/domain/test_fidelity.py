@@ -9,6 +9,7 @@ import pytest
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES, FidelityFigures, entity_fidelity
 from prism_cli.domain.sentences import sentences
+from tests.mini import CHINESE, MINI
 
 DATA = Path(__file__).parent.parent / "data"
 DOCUMENT = (
@@ -45,7 +46,7 @@ def questions(name: str) -> list[tuple[str, list[str], str]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+@pytest.mark.parametrize("folder", [MINI, CHINESE])
 def test_own_sentences_are_faithful_and_other_documents_are_not(name: str) -> None:
     documents = texts(name)
     own, other = FidelityFigures(), FidelityFigures()
@@ -62,7 +63,7 @@ def test_own_sentences_are_faithful_and_other_documents_are_not(name: str) -> No
     assert other.found[CHARACTERS] <= 0.2 * other.total[CHARACTERS]
 
 
-@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+@pytest.mark.parametrize("folder", [MINI, CHINESE])
 def test_answers_of_people_are_faithful(name: str) -> None:
     for _, answers, document in questions(name):
         for answer in answers:
@@ -72,14 +73,14 @@ def test_answers_of_people_are_faithful(name: str) -> None:
 def test_questions_of_people_name_what_stands_in_the_paragraph() -> None:
     """A paraphrase by somebody who read it: most names are there, a few are spelled otherwise."""
     figures = FidelityFigures()
-    for question, _, document in questions("squad-mini"):
+    for question, _, document in questions("mini"):
         figures.add(entity_fidelity(question, document))
     total = sum(figures.total[kind] for kind in CLASSES)
     assert total > 30
     assert sum(figures.found[kind] for kind in CLASSES) / total > 0.8
 
 
-@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+@pytest.mark.parametrize("folder", [MINI, CHINESE])
 def test_each_changed_number_is_noticed(name: str) -> None:
     changed = 0
     for document in texts(name):
@@ -178,6 +179,6 @@ def test_figures_add_up_texts_and_leave_character_pairs_out_of_the_sum() -> None
 
 
 def test_long_texts_take_linear_time() -> None:
-    evidence = " ".join(texts("squad-mini")[:20])
+    evidence = " ".join(texts("mini")[:20])
     found = entity_fidelity(evidence * 3, evidence * 3)
     assert found.missing == ()

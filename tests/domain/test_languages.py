@@ -12,6 +12,7 @@ from prism_cli.domain.languages import (
     other_language,
 )
 from prism_cli.domain.sentences import sentences
+from tests.mini import CHINESE, MINI
 
 DATA = Path(__file__).parent.parent / "data"
 TEXTS = {
@@ -61,7 +62,7 @@ def test_what_differs_is_told() -> None:
     assert language_difference(CHINESE, JAPANESE) == "Chinese, the document Japanese"
 
 
-@pytest.mark.parametrize("name", ["squad-mini", "xquad-zh-mini"])
+@pytest.mark.parametrize("folder", [MINI, CHINESE])
 def test_no_sentence_of_a_real_document_is_in_another_language(name: str) -> None:
     found = [
         (sentence, told)

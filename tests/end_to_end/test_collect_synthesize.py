@@ -11,6 +11,7 @@ import pytest
 
 from tests.door import prism
 from tests.factories import read_jsonl, write_jsonl
+from tests.mini import MINI
 from tests.servers.calls import read_log
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
@@ -18,7 +19,7 @@ from tests.servers.replies import Answers
 from tests.servers.script import launched
 
 ROOT = Path(__file__).parent.parent.parent
-BEIR = ROOT / "tests" / "data" / "squad-mini"
+BEIR = MINI
 LAB = ("--generator", "lab/writer", "--provider-file", "lab.toml")
 WORDS = (
     "collect", "synthesize", "instructions.jsonl", "-o", "queries.jsonl", *LAB, "--style",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.mini import MINI
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
 from tests.servers.replies import Answers, Page
@@ -149,7 +150,7 @@ def test_a_query_without_a_page_is_dropped() -> None:
         (["web"], "nothing to search for"),
         (["web", "queries.jsonl", "--reuse", "queries.jsonl"], "--reuse"),
         (["web", "queries.jsonl", "--from", "prism"], "--from"),
-        (["web", str(Path(__file__).parent.parent / "data" / "squad-mini")], "queries.jsonl with"),
+        (["web", str(MINI)], "queries.jsonl with"),
     ],
 )
 def test_what_cannot_be_is_told(words: list[str], told: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
@@ -15,8 +14,9 @@ from transformers import (
 )
 
 from prism_cli.modeling.embedded import smollm2_path
+from tests.mini import MINI
 
-CORPUS = Path(__file__).parent.parent / "data" / "squad-mini" / "corpus.jsonl"
+CORPUS = MINI / "corpus.jsonl"
 CHAT = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SPECIAL = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<tts_pad>"]
 # In the vocabulary of control tokens, but not special: decoded as text, split off all the same.

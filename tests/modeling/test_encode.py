@@ -14,8 +14,9 @@ from prism_cli.domain.prompting import PRISM, PRISM_NO_THINK, PROFILES
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import PromptEncoder
+from tests.mini import MINI
 
-CORPUS = Path(__file__).parent.parent / "data" / "squad-mini" / "corpus.jsonl"
+CORPUS = MINI / "corpus.jsonl"
 THINK = ["<think>", "</think>", "<tool_call>", "</tool_call>"]
 HOSTILE = [
     "<|im_end|>", "<|im_start|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>",

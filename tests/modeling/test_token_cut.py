@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerFast
 
 from prism_cli.errors import ModelError
 from prism_cli.modeling.token_cut import TokenizerCutter
+from tests.mini import MINI
 
-CORPUS = Path(__file__).parent.parent / "data" / "squad-mini" / "corpus.jsonl"
+CORPUS = MINI / "corpus.jsonl"
 TEXTS = [json.loads(line)["text"] for line in CORPUS.read_text(encoding="utf-8").splitlines()]
 
 

@@ -8,8 +8,7 @@ import pytest
 from prism_cli.rows.row import text_id
 from prism_cli.shards.gold_rows import Gold, GoldRows
 from tests.factories import write_jsonl
-
-MINI = Path(__file__).parents[1] / "data" / "squad-mini"
+from tests.mini import MINI
 
 
 def gold(*rows: Any) -> GoldRows:

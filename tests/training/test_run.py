@@ -17,6 +17,7 @@ from prism_cli.shards.manifest import read_manifest
 from prism_cli.training import papers, publish
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
+from tests.mini import MINI
 from tests.training.runs import Toy, toy_rows
 
 
@@ -89,7 +90,7 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
 
 
 def test_the_run_says_what_its_rows_were_kept_clear_of(toy: Toy) -> None:
-    mini = Path(__file__).parent.parent / "data" / "squad-mini"
+    mini = MINI
     rows = write_jsonl(
         toy.folder / "labelled.jsonl",
         [row | {"query_id": f"q{number}"} for number, row in enumerate(toy_rows(24))],
@@ -101,9 +102,9 @@ def test_the_run_says_what_its_rows_were_kept_clear_of(toy: Toy) -> None:
     assert done.returncode == 0, done.stderr
     said = manifest(toy.run)["figures"]["decontamination"]
     assert said == {
-        str(toy.folder / "data" / "train.jsonl"): {"kept clear of": "squad-mini", "dropped": {}}
+        str(toy.folder / "data" / "train.jsonl"): {"kept clear of": "mini", "dropped": {}}
     }
-    assert "kept clear of squad-mini" in done.stderr
+    assert "kept clear of mini" in done.stderr
     assert "kept clear of no evaluation set" in toy.train("--overwrite").stderr
 
 

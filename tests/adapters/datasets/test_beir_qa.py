@@ -19,8 +19,8 @@ from prism_cli.adapters.datasets import beir_qa, download
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.datasets.beir_hub import copies
 from tests.factories import read_jsonl, write_jsonl
+from tests.mini import MINI
 
-MINI = Path(__file__).parents[2] / "data" / "squad-mini"
 COMMIT = "c" * 40
 
 

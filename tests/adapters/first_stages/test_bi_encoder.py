@@ -22,7 +22,6 @@ from prism_cli.errors import ModelError, PrismError, UsageError
 from prism_cli.modeling.embedded import minilm_path
 from tests.adapters.first_stages.bi_encoders import tiny_bert, tiny_jina
 
-MINI = Path(__file__).parent.parent.parent / "data" / "squad-mini"
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CORPUS = {
@@ -185,6 +184,7 @@ def test_cross_encoder_is_no_first_stage(tmp_path: Path) -> None:
 CODE = """
 from pathlib import Path
 from sentence_transformers.models import Transformer
+from tests.mini import MINI
 class Own(Transformer):
     def __init__(self, *args, **kwargs):
         Path("ran").write_text({mark!r})

@@ -1,7 +1,6 @@
 """The extractive generator on real text: the document's words, and the sentence that answers."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ from prism_cli.adapters.generators.extractive import NO_SENTENCE, ExtractiveGene
 from prism_cli.adapters.generators.load import load_extractive
 from prism_cli.domain.sentences import sentences
 from prism_cli.ports import BatchBackend
+from tests.mini import MINI
 
-MINI = Path(__file__).parent.parent.parent / "data" / "squad-mini"
 FOX = (
     "Bread is baked in ovens. Foxes live in dens near the river. The moon is bright. "
     "A den of foxes has several entrances. Cars are parked outside."

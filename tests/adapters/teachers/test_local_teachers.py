@@ -16,8 +16,7 @@ from prism_cli.adapters.teachers.load import Teacher, load_teacher
 from prism_cli.errors import ModelError, PrismError, UsageError
 from prism_cli.modeling.embedded import minilm_path
 from prism_cli.ports import BatchBackend
-
-MINI = Path(__file__).parent.parent.parent / "data" / "squad-mini"
+from tests.mini import MINI
 
 
 def cross_encoder(folder: Path, labels: int = 1) -> Path:

@@ -29,8 +29,7 @@ from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet, E
 from prism_cli.evaluation.ranking.reranking import Ask
 from prism_cli.ports import Reply, Request, request
 from prism_cli.shards.lock import output_lock
-
-MINI = Path(__file__).parents[2] / "data" / "squad-mini"
+from tests.mini import MINI
 
 
 @dataclass(eq=False)
@@ -106,15 +105,15 @@ def test_first_stage_alone_writes_measures_and_a_run() -> None:
     assert not summary.finished_before
     saved = json.loads(Path("out/metrics.json").read_text())
     assert saved == summary.metrics
-    ranking = saved["ranking"]["squad-mini"]["bm25"]
+    ranking = saved["ranking"]["mini"]["bm25"]
     data = BeirSet(MINI)
     queries = [query_id for query_id, _ in data.judged_queries("test")]
     again = per_query(
-        data.qrels("test"), trec(Path("out/runs/squad-mini.bm25.trec")), queries, ["nDCG@10"]
+        data.qrels("test"), trec(Path("out/runs/mini.bm25.trec")), queries, ["nDCG@10"]
     )
     assert ranking["nDCG@10"] == pytest.approx(sum(again["nDCG@10"]) / 64)
     assert 0.9 < ranking["nDCG@10"] < 0.97
-    low, high = saved["statistics"]["intervals"]["squad-mini"]["bm25"]["nDCG@10"]
+    low, high = saved["statistics"]["intervals"]["mini"]["bm25"]["nDCG@10"]
     assert low < ranking["nDCG@10"] < high
     assert saved["statistics"]["comparisons"] == []
 
@@ -130,7 +129,7 @@ def test_run_keeps_logits_apart_that_single_precision_cannot_tell() -> None:
 
     run(model(Confident()), limit=1)
     texts = dict(BeirSet(MINI).texts())
-    (hits,) = trec(Path("out/runs/squad-mini.overlap.trec")).values()
+    (hits,) = trec(Path("out/runs/mini.overlap.trec")).values()
     order = [texts[doc_id] for doc_id, _ in ranked(hits)]
     assert len(order) == 10
     assert order == sorted(order, reverse=True)
@@ -139,8 +138,8 @@ def test_run_keeps_logits_apart_that_single_precision_cannot_tell() -> None:
 def test_model_orders_exactly_the_candidates_of_the_first_stage() -> None:
     backend = Overlap()
     run(model(backend))
-    first = trec(Path("out/runs/squad-mini.bm25.trec"))
-    second = trec(Path("out/runs/squad-mini.overlap.trec"))
+    first = trec(Path("out/runs/mini.bm25.trec"))
+    second = trec(Path("out/runs/mini.overlap.trec"))
     assert {query: {doc for doc, _ in hits} for query, hits in first.items()} == {
         query: {doc for doc, _ in hits} for query, hits in second.items()
     }
@@ -156,7 +155,7 @@ def test_model_orders_exactly_the_candidates_of_the_first_stage() -> None:
 
 def test_systems_stand_side_by_side_with_paired_tests() -> None:
     content = run(model(Overlap(), "good"), model(Overlap(-1.0), "bad")).metrics
-    ranking = content["ranking"]["squad-mini"]
+    ranking = content["ranking"]["mini"]
     assert list(ranking) == ["bm25", "good", "bad"]
     assert ranking["good"]["nDCG@10"] > ranking["bad"]["nDCG@10"] + 0.2
     assert ranking["good"]["R@10"] == ranking["bm25"]["R@10"]
@@ -199,14 +198,14 @@ def test_wins_ties_losses_and_unjudged_documents_are_counted() -> None:
     assert one["win"] + one["tie"] + one["loss"] == one["queries"] == 64
     assert one["loss"] > one["win"]
     qrels = BeirSet(MINI).qrels("test")
-    hits = trec(Path("out/runs/squad-mini.bad.trec"))
+    hits = trec(Path("out/runs/mini.bad.trec"))
     shares = [
         sum(doc not in qrels[query] for doc, _ in found[:10]) / len(found[:10])
         for query, found in hits.items()
     ]
-    note = content["runs"]["squad-mini"]["bad"]
+    note = content["runs"]["mini"]["bad"]
     assert note["unjudged_share"] == pytest.approx(sum(shares) / len(shares))
-    assert content["ranking"]["squad-mini"]["bad"]["Judged@10"] == pytest.approx(
+    assert content["ranking"]["mini"]["bad"]["Judged@10"] == pytest.approx(
         1 - note["unjudged_share"]
     )
 
@@ -223,8 +222,8 @@ def test_queries_that_moved_most_are_shown_with_their_texts() -> None:
     assert falls[-1] > 0
     worst = lost[0]
     assert worst["query"] == dict(BeirSet(MINI).judged_queries("test"))[worst["query_id"]]
-    first = trec(Path("out/runs/squad-mini.bm25.trec"))[worst["query_id"]]
-    last = trec(Path("out/runs/squad-mini.bad.trec"))[worst["query_id"]]
+    first = trec(Path("out/runs/mini.bm25.trec"))[worst["query_id"]]
+    last = trec(Path("out/runs/mini.bad.trec"))[worst["query_id"]]
     assert worst["top_before"]["doc_id"] == first[0][0]
     assert worst["top_after"] == {"doc_id": last[0][0], "grade": None}
     (right,) = BeirSet(MINI).qrels("test")[worst["query_id"]]
@@ -234,7 +233,7 @@ def test_queries_that_moved_most_are_shown_with_their_texts() -> None:
         "rank_before": [doc for doc, _ in first].index(right) + 1,
         "rank_after": [doc for doc, _ in last].index(right) + 1,
     }
-    texts = examples["texts"]["squad-mini"]
+    texts = examples["texts"]["mini"]
     assert texts[right] == dict(BeirSet(MINI).texts())[right][:600]
     shown = {
         one[place]["doc_id"]
@@ -248,12 +247,12 @@ def test_queries_that_moved_most_are_shown_with_their_texts() -> None:
 
 def test_results_are_written_in_mtebs_shape() -> None:
     content = run(model(Overlap(), "hf:a/b")).metrics
-    (path,) = Path("out/mteb/hf__a__b").glob("*/squad-mini.json")
+    (path,) = Path("out/mteb/hf__a__b").glob("*/mini.json")
     saved = json.loads(path.read_text())
     (scores,) = saved.pop("scores")["test"]
     assert scores["languages"] == ["und-Zyyy"]  # mteb leaves out scores without one
     assert saved["evaluation_time"] is None
-    ranking = content["ranking"]["squad-mini"]["hf:a/b"]
+    ranking = content["ranking"]["mini"]["hf:a/b"]
     assert scores["main_score"] == scores["ndcg_at_10"] == round(ranking["nDCG@10"], 6)
     assert scores["map_at_10"] == round(ranking["AP"], 6)
     assert scores["recall_at_5"] == round(ranking["R@5"], 6)
@@ -301,10 +300,10 @@ def test_another_model_may_join_and_what_was_finished_is_kept() -> None:
         run(model(old, "one"), model(new, "two"))
     told: list[str] = []
     content = run(model(old, "one"), model(new, "two"), overwrite=True, tell=told.append).metrics
-    assert list(content["ranking"]["squad-mini"]) == ["bm25", "one", "two"]
+    assert list(content["ranking"]["mini"]) == ["bm25", "one", "two"]
     assert not old.asked
     assert new.asked
-    assert told == ["squad-mini: bm25 was finished before", "squad-mini: one was finished before"]
+    assert told == ["mini: bm25 was finished before", "mini: one was finished before"]
 
 
 def test_a_changed_model_is_not_taken_for_the_old_one() -> None:
@@ -356,7 +355,7 @@ def test_stopped_in_the_middle_of_a_model_goes_on_with_the_same_numbers() -> Non
     content = run(model(rest), output=Path("apart/out")).metrics
     assert content["ranking"] == expected["ranking"]
     assert content["statistics"] == expected["statistics"]
-    assert len(stopped.asked) + len(rest.asked) == content["runs"]["squad-mini"]["overlap"]["pairs"]
+    assert len(stopped.asked) + len(rest.asked) == content["runs"]["mini"]["overlap"]["pairs"]
     papers = json.loads(Path("apart/out/metrics.json.manifest.json").read_text())
     assert papers["attempts"] == 2
     assert papers["finished"] is True
@@ -368,7 +367,7 @@ def test_progress_is_told_batch_by_batch_and_ends_at_the_total(
     told: list[int] = []
     monkeypatch.setattr(Progress, "advance", lambda _self, rows, _usd: told.append(rows))
     content = run(model(Overlap()), limit=8).metrics
-    pairs = content["runs"]["squad-mini"]["overlap"]["pairs"]
+    pairs = content["runs"]["mini"]["overlap"]["pairs"]
     assert told[:8] == [1] * 8  # queries of the first stage
     assert told[8] == 16
     assert sum(told[8:]) == pairs
@@ -394,7 +393,7 @@ def test_locked_output_is_refused() -> None:
 
 def test_damaged_run_is_computed_again() -> None:
     run(model(Overlap()))
-    path = Path("out/runs/squad-mini.overlap.trec")
+    path = Path("out/runs/mini.overlap.trec")
     whole = path.read_bytes()
     path.write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])
     Path("out/metrics.json").unlink()
@@ -405,12 +404,12 @@ def test_damaged_run_is_computed_again() -> None:
 def test_limit_takes_the_first_judged_queries_in_file_order() -> None:
     run(limit=3)
     wanted = [query_id for query_id, _ in BeirSet(MINI).judged_queries("test")][:3]
-    assert list(trec(Path("out/runs/squad-mini.bm25.trec"))) == wanted
+    assert list(trec(Path("out/runs/mini.bm25.trec"))) == wanted
 
 
 def test_candidates_that_cannot_be_scored_stand_last_in_their_old_order() -> None:
     first = run()
-    run_of = trec(first.path.parent / "runs" / "squad-mini.bm25.trec")
+    run_of = trec(first.path.parent / "runs" / "mini.bm25.trec")
     texts = dict(BeirSet(MINI).texts())
     refused = {doc for doc, text in texts.items() if text.startswith("Pharmacy")}
 
@@ -421,10 +420,10 @@ def test_candidates_that_cannot_be_scored_stand_last_in_their_old_order() -> Non
             return super().ask(query, document)
 
     content = run(model(Choosy(refuse="Pharmacy")), output=Path("other")).metrics
-    note = content["runs"]["squad-mini"]["overlap"]
+    note = content["runs"]["mini"]["overlap"]
     assert note["unscored"] == sum(doc in refused for hits in run_of.values() for doc, _ in hits)
     assert note["truncated"] > 0
-    for query_id, hits in trec(Path("other/runs/squad-mini.overlap.trec")).items():
+    for query_id, hits in trec(Path("other/runs/mini.overlap.trec")).items():
         order = [doc for doc, _ in hits]
         behind = [doc for doc, _ in run_of[query_id] if doc in refused]
         assert order[len(order) - len(behind) :] == behind
@@ -437,8 +436,8 @@ def test_run_file_as_first_stage_counts_missing_queries_as_zero(tmp_path: Path) 
     path = tmp_path / "mine.trec"
     path.write_text(f"{query_id} Q0 {right} 1 1.0 x\n")
     content = run(sets=[EvalSet(data, TrecRunFirstStage(path))]).metrics
-    assert content["ranking"]["squad-mini"]["mine"]["nDCG@10"] == pytest.approx(1 / 64)
-    assert content["datasets"]["squad-mini"]["queries_without_candidates"] == 63
+    assert content["ranking"]["mini"]["mine"]["nDCG@10"] == pytest.approx(1 / 64)
+    assert content["datasets"]["mini"]["queries_without_candidates"] == 63
 
 
 @pytest.mark.parametrize("models", [[], [Overlap()]], ids=["alone", "with a model"])
@@ -461,12 +460,12 @@ def test_ids_of_a_run_that_the_set_does_not_hold_are_told_and_counted(tmp_path: 
     )
     told: list[str] = []
     summary = run(model(Overlap()), sets=[EvalSet(data, TrecRunFirstStage(path))], tell=told.append)
-    figures = summary.metrics["datasets"]["squad-mini"]
+    figures = summary.metrics["datasets"]["mini"]
     assert (figures["run_unknown_queries"], figures["run_unknown_documents"]) == (1, 1)
     assert [line for line in told if f"{path}:3: 'nobody'" in line]
     assert [line for line in told if f"{path}:1: 'alien'" in line]
-    assert summary.metrics["runs"]["squad-mini"]["overlap"]["unscored"] == 1
-    scores = summary.metrics["ranking"]["squad-mini"]
+    assert summary.metrics["runs"]["mini"]["overlap"]["unscored"] == 1
+    scores = summary.metrics["ranking"]["mini"]
     assert scores["mine"]["RR@10"] == pytest.approx(1 / 2 / 64)
     assert scores["overlap"]["RR@10"] == pytest.approx(1 / 64)
     report = Path("out/report.html").read_text()
@@ -503,7 +502,7 @@ def test_two_sets_have_an_average(tmp_path: Path) -> None:
 
 def test_names_with_slashes_become_plain_file_names() -> None:
     content = run(model(Overlap(), "hf:a/b"), model(Overlap(-1.0), "hf-a-b")).metrics
-    assert {"hf:a/b", "hf-a-b"} <= set(content["ranking"]["squad-mini"])
+    assert {"hf:a/b", "hf-a-b"} <= set(content["ranking"]["mini"])
     names = {path.name for path in Path("out/runs").glob("*.trec")}
     assert len(names) == 3
-    assert "squad-mini.hf-a-b.trec" in names
+    assert "mini.hf-a-b.trec" in names

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 
 from prism_cli.domain.scripts import script_of, word_scripts
+from prism_cli.domain.words import words
 
 FUNCTION_WORDS = {
     name: frozenset(told.split())
@@ -63,6 +64,7 @@ MIN_SCRIPT_SHARE = 0.25
 """Of the document's words in the script of the other text."""
 _MAX_WORDS = 2000
 _MIN_HITS, _MIN_HIT_SHARE, _MIN_LEAD = 4, 0.12, 1.5
+_MIN_DISTINCT = 2
 _MIN_FOREIGN = 4
 _SCRIPTS = dict(LANGUAGES.values())
 _MIN_CJK, _KANA, _NO_KANA = 12, 0.15, 0.02
@@ -76,6 +78,8 @@ def language_difference(text: str, document: str) -> str | None:
         return None  # numbers and signs alone
     script = own.most_common(1)[0][0]
     if others[script] < MIN_SCRIPT_SHARE * others.total():
+        if set(words(text)) <= set(words(document)):
+            return None  # code or names of the document
         return f"{_title(script)} script, the document {_title(others.most_common(1)[0][0])}"
     if script == "CJK":
         found, wanted = _kana(text), _kana(document)
@@ -125,6 +129,8 @@ def latin_language(text: str) -> str | None:
         {name: sum(word in known for word in found) for name, known in FUNCTION_WORDS.items()}
     )
     (name, most), (_, second) = hits.most_common(2)
+    if len(FUNCTION_WORDS[name].intersection(found)) < _MIN_DISTINCT:
+        return None  # a table of yes and no
     plain = most >= max(_MIN_HITS, _MIN_HIT_SHARE * len(found)) and most >= _MIN_LEAD * second
     return name if plain else None
 

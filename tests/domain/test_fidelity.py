@@ -1,17 +1,14 @@
 """Entities of a text in its document: real text, one change at a time."""
 
-import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES, FidelityFigures, entity_fidelity
 from prism_cli.domain.sentences import sentences
-from tests.mini import CHINESE, MINI
+from tests.mini import LANGUAGES, passages, questions
 
-DATA = Path(__file__).parent.parent / "data"
 DOCUMENT = (
     "Marie Curie was born in Warsaw on 7 November 1867. In 1903 she shared the Nobel Prize in "
     "Physics with Henri Becquerel. Between 5 and 10 tonnes of ore gave 0.1 g of radium. NASA's "
@@ -21,34 +18,9 @@ DOCUMENT = (
 )
 
 
-def texts(name: str) -> list[str]:
-    lines = (DATA / name / "corpus.jsonl").read_text("utf-8").splitlines()
-    return [json.loads(line)["text"] for line in lines]
-
-
-def questions(name: str) -> list[tuple[str, list[str], str]]:
-    """(question, answers, document) of a folder."""
-
-    def by_id(file: str, field: str) -> dict[str, list[str] | str]:
-        lines = (DATA / name / file).read_text("utf-8").splitlines()
-        return {row["_id"]: row[field] for row in map(json.loads, lines)}
-
-    documents, asked, answers = (
-        by_id("corpus.jsonl", "text"),
-        by_id("queries.jsonl", "text"),
-        by_id("answers.jsonl", "answers"),
-    )
-    judged = (DATA / name / "qrels" / "test.tsv").read_text().splitlines()[1:]
-    pairs = [line.split("\t")[:2] for line in judged]
-    return [
-        (str(asked[query]), list(answers[query]), str(documents[document]))
-        for query, document in pairs
-    ]
-
-
-@pytest.mark.parametrize("folder", [MINI, CHINESE])
-def test_own_sentences_are_faithful_and_other_documents_are_not(name: str) -> None:
-    documents = texts(name)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_own_sentences_are_faithful_and_other_documents_are_not(language: str) -> None:
+    documents = passages(language)
     own, other = FidelityFigures(), FidelityFigures()
     for number, document in enumerate(documents):
         evidence = " ".join(sentences(document)[:3])
@@ -63,29 +35,38 @@ def test_own_sentences_are_faithful_and_other_documents_are_not(name: str) -> No
     assert other.found[CHARACTERS] <= 0.2 * other.total[CHARACTERS]
 
 
-@pytest.mark.parametrize("folder", [MINI, CHINESE])
-def test_answers_of_people_are_faithful(name: str) -> None:
-    for _, answers, document in questions(name):
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_answers_of_people_are_faithful(language: str) -> None:
+    for _, answers, document in questions(language):
         for answer in answers:
             assert entity_fidelity(answer, document).missing == ()
 
 
-def test_questions_of_people_name_what_stands_in_the_paragraph() -> None:
-    """A paraphrase by somebody who read it: most names are there, a few are spelled otherwise."""
-    figures = FidelityFigures()
-    for question, _, document in questions("mini"):
-        figures.add(entity_fidelity(question, document))
-    total = sum(figures.total[kind] for kind in CLASSES)
-    assert total > 30
-    assert sum(figures.found[kind] for kind in CLASSES) / total > 0.8
+def test_questions_name_what_stands_in_their_passage_more_than_in_others() -> None:
+    """By somebody who read it and did not copy: most names are there, many are paraphrased."""
+    asked = questions("en")
+    own, other = FidelityFigures(), FidelityFigures()
+    for number, (question, _, document) in enumerate(asked):
+        own.add(entity_fidelity(question, document))
+        other.add(entity_fidelity(question, asked[number - len(asked) // 2][2]))
+    found, strange, total = (
+        sum(counts[kind] for kind in CLASSES) for counts in (own.found, other.found, own.total)
+    )
+    assert found / total > 0.5 > 0.1 > strange / total
 
 
-@pytest.mark.parametrize("folder", [MINI, CHINESE])
-def test_each_changed_number_is_noticed(name: str) -> None:
+def test_a_date_inside_another_is_not_taken_out_of_it() -> None:
+    tides = "Full moon 3 March. High water at 06:48 on 13 March, at 07:05 on 23 March."
+    assert entity_fidelity(tides, tides.replace(". H", ".\nH")).missing == ()
+    assert entity_fidelity("Full moon 3 March, then 13 March.", tides).total["number"] == 0
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_changed_number_is_noticed(language: str) -> None:
     changed = 0
-    for document in texts(name):
+    for document in passages(language):
         for sentence in sentences(document):
-            for number in re.findall(r"(?<![\w.,-])\d{2,4}(?![\w.,/-])", sentence):
+            for number in re.findall(r"(?<![a-zA-Z0-9_.,-])\d{2,4}(?![a-zA-Z0-9_.,/-])", sentence):
                 made_up = sentence.replace(number, "7531")
                 assert any("7531" in one for one in entity_fidelity(made_up, document).missing)
                 changed += 1
@@ -179,6 +160,6 @@ def test_figures_add_up_texts_and_leave_character_pairs_out_of_the_sum() -> None
 
 
 def test_long_texts_take_linear_time() -> None:
-    evidence = " ".join(texts("mini")[:20])
+    evidence = " ".join(passages("en")[:20])
     found = entity_fidelity(evidence * 3, evidence * 3)
     assert found.missing == ()

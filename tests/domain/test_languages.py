@@ -1,8 +1,5 @@
 """Texts in one language or in two, sure where it says no."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from prism_cli.domain.languages import (
@@ -12,9 +9,8 @@ from prism_cli.domain.languages import (
     other_language,
 )
 from prism_cli.domain.sentences import sentences
-from tests.mini import CHINESE, MINI
+from tests.mini import LANGUAGES, passages
 
-DATA = Path(__file__).parent.parent / "data"
 TEXTS = {
     "English": "The tower was built in 1889 and is one of the sights of the city, which was then "
     "the largest of the country.",
@@ -34,11 +30,6 @@ TEXTS = {
 RUSSIAN = "Башня была построена в 1889 году и является одной из достопримечательностей города."
 CHINESE = "这座塔建于一八八九年，是这座城市的名胜之一，当时是全国最大的城市。"
 JAPANESE = "この塔は千八百八十九年に建てられ、当時国内最大だったこの都市の名所の一つです。"
-
-
-def documents(name: str) -> list[str]:
-    lines = (DATA / name / "corpus.jsonl").read_text("utf-8").splitlines()
-    return [json.loads(line)["text"] for line in lines]
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -62,11 +53,11 @@ def test_what_differs_is_told() -> None:
     assert language_difference(CHINESE, JAPANESE) == "Chinese, the document Japanese"
 
 
-@pytest.mark.parametrize("folder", [MINI, CHINESE])
-def test_no_sentence_of_a_real_document_is_in_another_language(name: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_of_a_real_document_is_in_another_language(language: str) -> None:
     found = [
         (sentence, told)
-        for document in documents(name)
+        for document in passages(language)
         for sentence in sentences(document)
         if (told := language_difference(sentence, document))
     ]
@@ -78,6 +69,18 @@ def test_no_sentence_of_a_real_document_is_in_another_language(name: str) -> Non
 )
 def test_too_little_to_tell_is_no_difference(text: str) -> None:
     assert language_difference(text, TEXTS["German"]) is None
+
+
+def test_code_of_the_document_is_in_its_language() -> None:
+    document = f"{CHINESE} nums = [2, 4]\nprint(nums) {CHINESE}"
+    assert language_difference("nums = [2, 4]\nprint(nums)", document) is None
+    assert language_difference("It prints the numbers that are left", document) == (
+        "Latin script, the document Chinese or Japanese"
+    )
+
+
+def test_one_word_again_and_again_is_no_language() -> None:
+    assert latin_language("Dirty read | no | no | no | Phantom | no | no | possible") is None
 
 
 def test_a_document_in_two_languages_takes_both() -> None:

@@ -21,6 +21,7 @@ from prism_cli.adapters.first_stages.bi_encoder import (
 from prism_cli.errors import ModelError, PrismError, UsageError
 from prism_cli.modeling.embedded import minilm_path
 from tests.adapters.first_stages.bi_encoders import tiny_bert, tiny_jina
+from tests.mini import MINI
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

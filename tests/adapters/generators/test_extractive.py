@@ -81,6 +81,6 @@ def test_real_paragraphs_give_verbatim_evidence_that_mostly_holds_the_answer(
         assert " ".join(own) == evidence or "".join(own) == evidence
         assert "\n" not in reply.value["contribution"]
         held += any(answer in evidence for answer in answers[query_id])
-    assert held / len(pairs) > 0.8
+    assert held / len(pairs) > 0.6
     alone = [generator.answer([payload])[0].value for payload in payloads[:5]]
     assert alone == [reply.value for reply in replies[:5]]

@@ -112,7 +112,7 @@ def test_first_stage_alone_writes_measures_and_a_run() -> None:
         data.qrels("test"), trec(Path("out/runs/mini.bm25.trec")), queries, ["nDCG@10"]
     )
     assert ranking["nDCG@10"] == pytest.approx(sum(again["nDCG@10"]) / 64)
-    assert 0.9 < ranking["nDCG@10"] < 0.97
+    assert 0.7 < ranking["nDCG@10"] < 0.95
     low, high = saved["statistics"]["intervals"]["mini"]["bm25"]["nDCG@10"]
     assert low < ranking["nDCG@10"] < high
     assert saved["statistics"]["comparisons"] == []

@@ -8,14 +8,12 @@ import atexit
 import shutil
 import tempfile
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
 import prism_cli
 from tests.factories import Row, read_jsonl, write_jsonl
 
 CORPUS = Path(prism_cli.__file__).parent / "samples" / "corpus"
-LANGUAGES = ("en", "de", "es", "zh", "ar", "hi")
 _PASSAGES = 8
 
 
@@ -60,26 +58,6 @@ def _cut(target: Path, topics: dict[str, list[str]], questions: int) -> Path:
     for name, content in rows.items():
         write_jsonl(target / f"{name}.jsonl", content)
     return target
-
-
-@cache
-def questions(language: str) -> list[tuple[str, list[str], str]]:
-    """(question, answers, passage) of the corpus in `language`, long documents apart."""
-    found = []
-    for split in ("train", "test"):
-        texts = {row["_id"]: row["text"] for row in read_jsonl(CORPUS / split / "corpus.jsonl")}
-        asked = {row["_id"]: row for row in read_jsonl(CORPUS / split / "queries.jsonl")}
-        for row in read_jsonl(CORPUS / split / "gold.jsonl"):
-            query = asked[row["query_id"]]
-            short = not row["doc_id"].startswith("long-")
-            if row["answerable"] and short and query["lang"] == language:
-                found.append((query["text"], row["answers"], texts[row["doc_id"]]))
-    return found
-
-
-def passages(language: str) -> list[str]:
-    """Passages of the corpus in `language` that answer a question, long documents apart."""
-    return list(dict.fromkeys(passage for _, _, passage in questions(language)))
 
 
 _folder = Path(tempfile.mkdtemp(prefix="prism-tests-"))

@@ -104,9 +104,9 @@ def test_mtebs_own_task_gives_the_ndcg_of_prism_eval(smollm2: PrismReranker) -> 
         query_id, _, doc_id, *_ = line.split()
         candidates.setdefault(query_id, []).append(doc_id)
 
-    class SquadMini(AbsTaskRetrieval):  # type: ignore[misc]
+    class MiniTask(AbsTaskRetrieval):  # type: ignore[misc]
         metadata = mteb.TaskMetadata(
-            name="SquadMini",
+            name="MiniTask",
             description="Questions and paragraphs.",
             dataset={"path": "local", "revision": "1"},
             type="Reranking",
@@ -140,7 +140,7 @@ def test_mtebs_own_task_gives_the_ndcg_of_prism_eval(smollm2: PrismReranker) -> 
 
     assert isinstance(smollm2, CrossEncoderProtocol)
     assert smollm2.mteb_model_meta.is_cross_encoder
-    result = mteb.evaluate(smollm2, SquadMini(), cache=None, encode_kwargs={"batch_size": 4})
+    result = mteb.evaluate(smollm2, MiniTask(), cache=None, encode_kwargs={"batch_size": 4})
     (task,) = result.task_results
     ours = json.loads(done.stdout)["ranking"]["mini"]["hf:smollm2"]
     (theirs,) = task.scores["test"]

@@ -181,8 +181,7 @@ def _entities(text: str, source: _Source) -> Iterator[tuple[str, Any, str]]:
             yield "quotation", _folded(inner), match[0]
     for match, date in dates(text):
         yield "date", date, match[0]
-        start, end = match.span()  # only here: 3 March stands in 13 March
-        text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
+        text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
     yield from _words(text, source)
     for number, pair in quantities(text):
         yield "number", pair, number[0].strip()

@@ -64,7 +64,6 @@ MIN_SCRIPT_SHARE = 0.25
 """Of the document's words in the script of the other text."""
 _MAX_WORDS = 2000
 _MIN_HITS, _MIN_HIT_SHARE, _MIN_LEAD = 4, 0.12, 1.5
-_MIN_DISTINCT = 2
 _MIN_FOREIGN = 4
 _SCRIPTS = dict(LANGUAGES.values())
 _MIN_CJK, _KANA, _NO_KANA = 12, 0.15, 0.02
@@ -78,7 +77,9 @@ def language_difference(text: str, document: str) -> str | None:
         return None  # numbers and signs alone
     script = own.most_common(1)[0][0]
     if others[script] < MIN_SCRIPT_SHARE * others.total():
-        if set(words(text)) <= set(words(document)):
+        known = set(words(document))
+        new = word_scripts(" ".join(word for word in words(text) if word not in known), _MAX_WORDS)
+        if 2 * new[script] < own[script]:
             return None  # code or names of the document
         return f"{_title(script)} script, the document {_title(others.most_common(1)[0][0])}"
     if script == "CJK":
@@ -129,9 +130,12 @@ def latin_language(text: str) -> str | None:
         {name: sum(word in known for word in found) for name, known in FUNCTION_WORDS.items()}
     )
     (name, most), (_, second) = hits.most_common(2)
-    if len(FUNCTION_WORDS[name].intersection(found)) < _MIN_DISTINCT:
-        return None  # a table of yes and no
-    plain = most >= max(_MIN_HITS, _MIN_HIT_SHARE * len(found)) and most >= _MIN_LEAD * second
+    distinct = len(FUNCTION_WORDS[name].intersection(found))
+    plain = (
+        distinct > 1
+        and most >= max(_MIN_HITS, _MIN_HIT_SHARE * len(found))
+        and most >= _MIN_LEAD * second
+    )
     return name if plain else None
 
 

@@ -22,19 +22,17 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.mini import MINI
-
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-
-WORDS = (MINI / "corpus.jsonl").read_text().split()
 
 
 def make_rows(path: Path, count: int) -> None:
     """Pair rows of 2 KB of real words, 20 documents a query."""
     import orjson
 
+    from tests.mini import MINI
+
     dice = random.Random(0)
-    text = " ".join(WORDS)
+    text = " ".join((MINI / "corpus.jsonl").read_text().split())
     with path.open("wb", buffering=1 << 20) as file:
         for number in range(count):
             start = dice.randrange(len(text) - 2000)

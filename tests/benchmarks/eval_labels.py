@@ -21,7 +21,7 @@ JUDGES = [f"lab/judge-{number}" for number in range(1, 6)]
 def write_rows(path: Path, count: int, characters: int) -> None:
     """Labelled rows of a panel of five that stops early, 2 % of them audited."""
     dice = random.Random(0)
-    text = "The quick brown fox jumps over the lazy dog. " * (characters // 45 + 1)
+    text = "A barge takes gravel to the new lock at noon. " * (characters // 46 + 1)
     with path.open("wb") as file:
         for number in range(count):
             score = dice.random()

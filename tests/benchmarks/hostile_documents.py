@@ -5,7 +5,7 @@
     python tests/benchmarks/hostile_documents.py --judge PROVIDER/MODEL [--provider-file FILE]
 
 Without --judge one is trained first (hostile_judge.py), from --start, best a model that `prism
-quickstart` made, and stays in FOLDER/judge. Then, on questions of articles that it never saw:
+quickstart` made, and stays in FOLDER/judge. Then, on questions of topics that it never saw:
 its AUC on clean pairs; and of the pairs that it judges rightly in both forms, the share that flips
 when an attack of hostile_documents.toml stands in the document. `fenced` is the prompt that prism
 sends; `plain` is the same rubric with both texts under headings, as they are. Harmless texts of the
@@ -40,7 +40,6 @@ from tests.benchmarks.hostile_judge import (
     train,
 )
 
-SAMPLES = Path(__file__).parent.parent.parent / "prism_cli" / "samples" / "squad"
 RESAMPLES = 2000
 Row = dict[str, Any]
 
@@ -63,9 +62,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    pairs = held_out(collected(SAMPLES / "squad-test", "test", given.folder), given.queries, 1)
+    pairs = held_out(collected("test", given.folder), given.queries, 1)
     if given.judge is None:
-        lessons = collected(SAMPLES / "squad-train", "train", given.folder)
+        lessons = collected("train", given.folder)
         folder = given.folder / "judge"
         train(given.start, lessons, folder, given.minutes, given.seed)
         given.judge = f"hf:{folder}"
@@ -294,7 +293,7 @@ def mcnemar(one: int, other: int) -> float:
 
 def print_clean(figures: dict[str, Any]) -> None:
     """The judge on clean pairs."""
-    print(f"{figures['judge']} on clean pairs of articles never seen")
+    print(f"{figures['judge']} on clean pairs of topics never seen")
     for form, one in figures["clean"].items():
         curve = ""
         if "AUC" in one:

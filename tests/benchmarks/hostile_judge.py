@@ -1,8 +1,9 @@
 """The judge of hostile_documents.py: SmolLM2 taught to answer prism's own rubric, on clean text.
 
-Pairs are those of `prism collect` on a sample that comes with prism: a question with its passage,
-hard negatives by BM25 and passages by lot. Each pair is asked in the fenced form, which prism
-sends, or in the plain one, half and half, so that neither is new to the judge afterwards.
+Pairs are those of `prism collect` on the English passages of the corpus that comes with prism: a
+question with its passage, hard negatives by BM25 and passages by lot. Each pair is asked in the
+fenced form, which prism sends, or in the plain one, half and half, so that neither is new to the
+judge afterwards.
 """
 
 import random
@@ -16,8 +17,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import prism_cli
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.rubric import RUBRIC, JudgeTask
+from tests.factories import read_jsonl
 
 ROWS_PER_STEP = 8
 TOKENS_PER_PASS = 4096
@@ -27,8 +30,10 @@ FIRST_LAYER = 15
 WARMUP = 0.05
 CHECKPOINTS = 5
 STEPS_PER_LINE = 10
-MAX_WORDS = 160
-"""Of a document, in training and in measuring."""
+MAX_WORDS = 250
+"""Of a passage. The corpus's long documents are left out: cut, one would lose its answer."""
+HELD_OUT = {None, "bm25", "random"}
+CORPUS = Path(prism_cli.__file__).parent / "samples" / "corpus"
 _MARKED = "The query and the document stand between marked lines."
 _PLAINLY = "The query and the document stand below, each under its heading."
 _QUESTION = "Does the document help to answer the query? Answer with one word: yes or no."
@@ -54,40 +59,58 @@ FORMS: dict[str, JudgeTask] = {"fenced": JudgeTask(), "plain": PlainTask()}
 
 @dataclass(frozen=True)
 class Pair:
-    """A query and a passage, cut to MAX_WORDS."""
+    """A query and a passage.
+
+    Attributes:
+        negative: where an irrelevant one comes from, as `prism collect` names it.
+    """
 
     query: str
     document: str
-    relevant: bool
+    negative: str | None
+
+    @property
+    def relevant(self) -> bool:
+        """Whether the passage answers."""
+        return self.negative is None
 
 
-def collected(corpus: Path, split: str, folder: Path) -> list[Pair]:
-    """The pairs of a BEIR folder: one passage, six by BM25, two by lot for each query."""
+def collected(split: str, folder: Path) -> list[Pair]:
+    """The pairs of a split: the passage that answers, six by BM25, two by lot for each query.
+
+    A question that no passage answers has the one that only seems to, instead.
+    """
     from prism_cli.rows.row import document_text
     from prism_cli.shards.reader import read_rows
 
     out = folder / f"{split}.jsonl"
-    words = f"collect {corpus} -o {out} --split {split} --negatives 6 --random-negatives 2 -q"
-    subprocess.run([sys.executable, "-m", "prism_cli", *words.split(), "--overwrite"], check=True)
+    words = f"--split {split} --set positive_grade=2 --negatives 6 --random-negatives 2 -q"
+    command = [sys.executable, "-m", "prism_cli", "collect", CORPUS / split, "-o", out]
+    subprocess.run([*command, *words.split(), "--overwrite"], check=True)
+    queries = read_jsonl(CORPUS / split / "queries.jsonl")
+    english = {topic(row["_id"]) for row in queries if row["lang"] == "en"}
     return [
-        Pair(row["query"], shortened(document_text(row)), row["source_label"] != "0")
+        Pair(row["query"], document_text(row), row.get("negative"))
         for _, row in read_rows([str(out)])
+        if english >= {topic(row["query_id"]), topic(row["doc_id"])}
+        and len(row["document"].split()) <= MAX_WORDS
     ]
+
+
+def topic(name: str) -> str:
+    """That of a query's or a document's id."""
+    return name.rpartition("-")[0]
 
 
 def held_out(pairs: list[Pair], queries: int, seed: int) -> list[Pair]:
     """Of each of some queries its passage, one hard negative and one by lot, query after query."""
-    by_query: dict[str, list[Pair]] = {}
+    by_query: dict[str, dict[str | None, Pair]] = {}
     for pair in pairs:
-        by_query.setdefault(pair.query, []).append(pair)
+        by_query.setdefault(pair.query, {}).setdefault(pair.negative, pair)
     lots = random.Random(seed)
-    chosen = lots.sample(sorted(by_query), min(queries, len(by_query)))
-    return [one for query in chosen for one in (*by_query[query][:2], by_query[query][-1])]
-
-
-def shortened(text: str) -> str:
-    """The first MAX_WORDS words."""
-    return " ".join(text.split()[:MAX_WORDS])
+    whole = sorted(query for query, own in by_query.items() if own.keys() == HELD_OUT)
+    chosen = lots.sample(whole, min(queries, len(whole)))
+    return [one for query in chosen for one in by_query[query].values()]
 
 
 def drawn(pairs: list[Pair], seed: int) -> Iterator[tuple[Pair, str]]:

@@ -23,7 +23,7 @@ A_QUERY = 10
 
 
 def main(count: int) -> None:
-    """Real paragraphs, three of ten with a yes whose evidence is their first half."""
+    """Passages of the corpus, three of ten with a yes whose evidence is their first half."""
     texts = [row["text"] for row in read_jsonl(MINI / "corpus.jsonl")]
     with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder) / "in.jsonl", Path(folder) / "out"

@@ -27,10 +27,9 @@ def pairs() -> Path:
     return Path("pairs.jsonl")
 
 
-def mini_documents(count: int) -> list[str]:
-    """The first paragraphs."""
-    lines = (MINI / "corpus.jsonl").read_text("utf-8").splitlines()
-    return [json.loads(line)["text"] for line in lines[:count]]
+def passages(count: int) -> list[str]:
+    """The first ones."""
+    return [row["text"] for row in read_jsonl(MINI / "corpus.jsonl")[:count]]
 
 
 def manifest(output: str) -> dict[str, Any]:
@@ -317,7 +316,7 @@ def provider_file(server: FaultServer) -> str:
 def test_a_chat_model_writes_the_texts_of_a_yes() -> None:
     rows = [
         make_pair(number, document=document, verdict="yes" if number % 2 else "no")
-        for number, document in enumerate(mini_documents(6))
+        for number, document in enumerate(passages(6))
     ]
     write_jsonl(Path("in.jsonl"), rows)
     with FaultServer(answers=Answers(chat=first_sentences)) as server:
@@ -355,8 +354,7 @@ def test_a_chat_model_writes_the_texts_of_a_yes() -> None:
 
 def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
     document = (
-        "The guild of the weavers was founded in 1650. It took a fee of four crowns from those who "
-        "wished to be masters, and it kept a list of them which is in the town's archive."
+        "The ferry crosses the bay of Orme in 40 minutes. It carries cars, and dogs pay a fee."
     )
     rows = [make_pair(1, document=document, verdict="yes")]
     write_jsonl(Path("in.jsonl"), rows)

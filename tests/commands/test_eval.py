@@ -17,7 +17,7 @@ def test_first_stage_alone_leaves_metrics_runs_and_a_table() -> None:
     assert done.returncode == 0, done.stderr
     content = json.loads(Path("out/metrics.json").read_text())
     measure = content["ranking"]["mini"]["bm25"]["nDCG@10"]
-    assert 0.7 < measure < 0.95
+    assert 0.7 < measure < 0.97
     assert f"{measure:.4f}" in done.stdout
     assert "the first stage alone" in done.stderr
     assert Path("out/runs/mini.bm25.trec").read_text().count("\n") > 64

@@ -20,7 +20,7 @@ def test_minilm_is_ranked_and_its_vectors_serve_another_split_and_output() -> No
     done = prism("eval", MINI, *words, "-o", "out")
     assert done.returncode == 0, done.stderr
     content = json.loads(Path("out/metrics.json").read_text())
-    assert 0.85 < content["ranking"]["mini"]["st:minilm"]["nDCG@10"] < 0.95
+    assert 0.75 < content["ranking"]["mini"]["st:minilm"]["nDCG@10"] < 0.97
     assert content["datasets"]["mini"]["first_stage"].startswith("bi-encoder 1 ")
     assert "paper" not in content
     (block,) = Path(".prism/embeddings").glob("*/00000.npy")

@@ -71,7 +71,7 @@ def test_real_questions_against_people_with_baselines() -> None:
     assert found["wrong_yes_rate"] == 1 / counts["wrong_yes_rate"]
     assert found["format_compliance"] == found["verdict_accuracy"] == 1
     assert 0.05 < found["compression_median"] < 0.4
-    assert found["copied_share"] > 0.9
+    assert found["copied_share"] > 0.85
     assert found["entity_fidelity"] < 1
     assert content["gold"]["rows"] == counts["wrong_yes_rate"] + len(texts(MINI, "answers"))
     assert content["examples"]["wrong_yes"][0]["query"] == rows[-1]["query"]

@@ -23,7 +23,7 @@ def rows(count: int = 40, **changed: Any) -> list[dict[str, Any]]:
         make_pair(
             n,
             **{
-                "source": ("squad", "web:exa")[n % 2],
+                "source": ("notes", "web:exa")[n % 2],
                 "document": f"Item {n} is a thing. " + "It has a side. " * n,
                 "verdict": ("yes", "no")[n % 4 == 3],
                 "predicted_verdict": "yes",
@@ -131,7 +131,7 @@ def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over()
     assert raw == Path("t.csv").read_bytes()
     assert raw.startswith(b"\xef\xbb\xbfid,query,document,contribution,evidence,")
     assert b"\r\n" in raw
-    for secret in (b"gpt-5.4-mini", b"lab/writer", b"0.9", b"squad"):
+    for secret in (b"gpt-5.4-mini", b"lab/writer", b"0.9", b"notes"):
         assert secret not in raw
     lines = list(csv.reader(raw.decode("utf-8-sig").splitlines(keepends=True)))
     assert len(lines) == 13
@@ -144,7 +144,7 @@ def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over()
         assert plain(line[1]) == by_id[keys[line[0]]["query_id"]]["query"]
     picked = [by_id[one["query_id"]] for one in keys.values()]
     kinds = {(one["verdict"], one["source"]) for one in picked}
-    assert kinds == {("yes", "squad"), ("yes", "web:exa"), ("no", "web:exa")}
+    assert kinds == {("yes", "notes"), ("yes", "web:exa"), ("no", "web:exa")}
     assert "6" not in Path("s.guide.txt").read_text().partition("severe_invention: yes")[2]
     Path("s.csv").write_text("filled")
     again = prism(*WORDS, "--sheet", "s.csv", "--overwrite")

@@ -87,9 +87,9 @@ def test_what_cannot_be_is_told(words: tuple[str, ...], told: str) -> None:
 
 def test_the_extractive_rewriter_needs_no_model_and_says_what_it_could_not_do() -> None:
     told = {
-        "How many people live in Paris?": "How many people live Paris",
-        "Why is the sky blue?": None,
-        "巴黎有多少人口？": None,
+        "How many boats moor in Orme?": "How many boats moor Orme",
+        "Why is the quay wet?": None,
+        "港口有多少条船？": None,
     }
     rows = [make_pair(number, query=query) for number, query in enumerate(told)]
     write_jsonl(Path("in.jsonl"), [*rows, make_pair(0, query=rows[0]["query"], doc_id="other")])
@@ -107,8 +107,8 @@ def test_the_extractive_rewriter_needs_no_model_and_says_what_it_could_not_do() 
     found = read_jsonl(Path("out.jsonl"))
     query, keywords = next(iter(told.items()))
     assert [(row["query"], row["query_style"]) for row in found] == [
-        (keywords, "keyword"), (query, "original"), ("Why is the sky blue?", "original"),
-        ("巴黎有多少人口？", "original"), (keywords, "keyword"), (query, "original"),
+        (keywords, "keyword"), (query, "original"), ("Why is the quay wet?", "original"),
+        ("港口有多少条船？", "original"), (keywords, "keyword"), (query, "original"),
     ]  # fmt: skip
     assert found[0]["original_query"] == query
     assert found[0]["query_id"] == found[1]["query_id"] == found[4]["query_id"]

@@ -86,5 +86,4 @@ def test_long_and_hostile_texts_take_no_quadratic_time(corpus_words: list[str]) 
 
 @pytest.fixture
 def corpus_words() -> list[str]:
-    folder = MINI
-    return (folder / "corpus.jsonl").read_text().split()
+    return (MINI / "corpus.jsonl").read_text().split()

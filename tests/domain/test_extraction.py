@@ -1,7 +1,5 @@
 """Evidence is the document's own words; the contribution is one short sentence."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +16,7 @@ from prism_cli.domain.extraction import (
     joined_evidence,
 )
 from prism_cli.domain.sentences import sentence_spans, sentences
-from tests.mini import MINI
+from tests.domain.passages import LANGUAGES, texts
 
 ENGLISH = "The quick brown fox is the friend of the lazy dog and they live by the river. "
 
@@ -133,10 +131,19 @@ def test_of_many_sentences_those_sharing_words_with_the_query_are_compared() -> 
 
 
 def test_real_english_text_is_english() -> None:
-    lines = (MINI / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)["text"] for line in lines]
-    assert len(texts) > 40
-    prose = [text for text in texts if " | " not in text and "```" not in text]
-    assert sum(map(is_english, prose)) / len(prose) > 0.9
+    english_ones = [text for text in texts("en") if is_english(text)]
+    assert len(english_ones) > 0.8 * len(texts("en")) > 30  # the others are tables
+    assert not any(is_english(text) for one in LANGUAGES[1:] for text in texts(one))
     assert not is_english("")
     assert not is_english("Die Stadt ist in Deutschland bekannt für das Bier und was sie an hat.")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_contribution_of_a_real_sentence_is_short_and_in_its_words(language: str) -> None:
+    for text in texts(language):
+        for sentence in sentences(text)[:3]:
+            told = contribution_of(sentence, text)
+            assert told.startswith("The passage states that ") <= (language == "en")
+            told = told.removeprefix("The passage states that ").rstrip(".。…")
+            assert len(told.split()) <= MAX_CONTRIBUTION_WORDS
+            assert told[1:] in " ".join(sentence.split())

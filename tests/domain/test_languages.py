@@ -9,7 +9,7 @@ from prism_cli.domain.languages import (
     other_language,
 )
 from prism_cli.domain.sentences import sentences
-from tests.mini import LANGUAGES, passages
+from tests.domain.passages import LANGUAGES, texts
 
 TEXTS = {
     "English": "The tower was built in 1889 and is one of the sights of the city, which was then "
@@ -57,11 +57,33 @@ def test_what_differs_is_told() -> None:
 def test_no_sentence_of_a_real_document_is_in_another_language(language: str) -> None:
     found = [
         (sentence, told)
-        for document in passages(language)
+        for document in texts(language)
         for sentence in sentences(document)
         if (told := language_difference(sentence, document))
     ]
     assert found == []
+
+
+def test_passages_of_two_languages_differ() -> None:
+    for one in LANGUAGES:
+        for other in LANGUAGES:
+            pairs = list(zip(texts(one), texts(other), strict=False))
+            told = sum(language_difference(text, document) is not None for text, document in pairs)
+            assert told == 0 if one == other else told > 0.8 * len(pairs), (one, other)
+
+
+def test_code_of_the_document_is_in_no_other_language() -> None:
+    code = "for n in nums: if n % 2 == 0: nums.remove(n)"
+    document = f"{CHINESE}{CHINESE} {code} {CHINESE}"
+    assert language_difference(code, document) is None
+    assert language_difference(TEXTS["English"], document) is not None
+    assert language_difference("a loop that takes even ones out of nums", document) is not None
+
+
+def test_one_word_that_is_repeated_tells_no_language() -> None:
+    table = "Phantom | no | no | no\nDirty read | no | no | possible"
+    assert latin_language(table) is None
+    assert language_difference(table, f"{TEXTS['English']}\n{table}") is None
 
 
 @pytest.mark.parametrize(
@@ -69,18 +91,6 @@ def test_no_sentence_of_a_real_document_is_in_another_language(language: str) ->
 )
 def test_too_little_to_tell_is_no_difference(text: str) -> None:
     assert language_difference(text, TEXTS["German"]) is None
-
-
-def test_code_of_the_document_is_in_its_language() -> None:
-    document = f"{CHINESE} nums = [2, 4]\nprint(nums) {CHINESE}"
-    assert language_difference("nums = [2, 4]\nprint(nums)", document) is None
-    assert language_difference("It prints the numbers that are left", document) == (
-        "Latin script, the document Chinese or Japanese"
-    )
-
-
-def test_one_word_again_and_again_is_no_language() -> None:
-    assert latin_language("Dirty read | no | no | no | Phantom | no | no | possible") is None
 
 
 def test_a_document_in_two_languages_takes_both() -> None:

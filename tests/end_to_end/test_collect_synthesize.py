@@ -19,7 +19,6 @@ from tests.servers.replies import Answers
 from tests.servers.script import launched
 
 ROOT = Path(__file__).parent.parent.parent
-BEIR = MINI
 LAB = ("--generator", "lab/writer", "--provider-file", "lab.toml")
 WORDS = (
     "collect", "synthesize", "instructions.jsonl", "-o", "queries.jsonl", *LAB, "--style",
@@ -68,7 +67,7 @@ def test_queries_come_once_and_the_second_run_asks_nothing() -> None:
     write_jsonl(Path("there.jsonl"), [{"query": "what is: 200?"}])
     with FaultServer([Fault("html", calls=(1,))], Answers(chat=written)) as server:
         provider_file(server.base_url)
-        words = (*WORDS, "12", "--against", "there.jsonl", "--against", BEIR, "--max-rejects", "1")
+        words = (*WORDS, "12", "--against", "there.jsonl", "--against", MINI, "--max-rejects", "1")
         forecast = prism(*words, "--dry-run", "--json")
         assert (forecast.returncode, server.calls) == (0, [])
         assert json.loads(forecast.stdout)["models"][0]["calls"] == 8

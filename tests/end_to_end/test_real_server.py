@@ -11,8 +11,8 @@ from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.servers.transformers_serve import transformers_serve
 
 DOCUMENTS = (
-    "Paris is the capital and largest city of France, on the river Seine.",
-    "巴黎是法国的首都和最大城市。",
+    "The ferry to Orme leaves from the north quay, every hour until nine.",
+    "去奥姆的渡船从北码头出发。",
 )
 
 
@@ -23,7 +23,7 @@ def test_chat_and_decision_judges_of_a_real_server(tmp_path: Path) -> None:
     pytest.importorskip("uvicorn", reason="transformers serve is not installed")
     model = smollm2_path()
     rows = [
-        make_pair(number, query="what is the capital of France", document=document)
+        make_pair(number, query="where does the ferry to Orme leave", document=document)
         for number, document in enumerate(DOCUMENTS)
     ]
     write_jsonl(Path("data.jsonl"), rows)

@@ -90,12 +90,11 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
 
 
 def test_the_run_says_what_its_rows_were_kept_clear_of(toy: Toy) -> None:
-    mini = MINI
     rows = write_jsonl(
         toy.folder / "labelled.jsonl",
         [row | {"query_id": f"q{number}"} for number, row in enumerate(toy_rows(24))],
     )
-    split = prism("split", rows, "-o", toy.folder / "data", "--exclude-eval", mini)
+    split = prism("split", rows, "-o", toy.folder / "data", "--exclude-eval", MINI)
     assert split.returncode == 0, split.stderr
     words = toy.words("--set", "max_steps=1")
     done = prism(words[0], toy.folder / "data" / "train.jsonl", *words[2:])

@@ -185,7 +185,6 @@ def test_cross_encoder_is_no_first_stage(tmp_path: Path) -> None:
 CODE = """
 from pathlib import Path
 from sentence_transformers.models import Transformer
-from tests.mini import MINI
 class Own(Transformer):
     def __init__(self, *args, **kwargs):
         Path("ran").write_text({mark!r})

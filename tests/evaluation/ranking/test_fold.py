@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_first_stage_alone_writes_measures_and_a_run() -> None:
         data.qrels("test"), trec(Path("out/runs/mini.bm25.trec")), queries, ["nDCG@10"]
     )
     assert ranking["nDCG@10"] == pytest.approx(sum(again["nDCG@10"]) / 64)
-    assert 0.7 < ranking["nDCG@10"] < 0.95
+    assert 0.7 < ranking["nDCG@10"] < 0.97
     low, high = saved["statistics"]["intervals"]["mini"]["bm25"]["nDCG@10"]
     assert low < ranking["nDCG@10"] < high
     assert saved["statistics"]["comparisons"] == []
@@ -411,21 +412,22 @@ def test_candidates_that_cannot_be_scored_stand_last_in_their_old_order() -> Non
     first = run()
     run_of = trec(first.path.parent / "runs" / "mini.bm25.trec")
     texts = dict(BeirSet(MINI).texts())
-    refused = {doc for doc, text in texts.items() if text.startswith("Pharmacy")}
+    often = Counter(doc for hits in run_of.values() for doc, _ in hits)
+    (too_long, _), (refused, _) = often.most_common(2)
 
     class Choosy(Overlap):
         def ask(self, query: str, document: str) -> Request:
-            if document.startswith("Pharmacy 1"):
+            if document == texts[too_long]:
                 raise RowError("query", "longer than the model takes")
             return super().ask(query, document)
 
-    content = run(model(Choosy(refuse="Pharmacy")), output=Path("other")).metrics
+    content = run(model(Choosy(refuse=texts[refused])), output=Path("other")).metrics
     note = content["runs"]["mini"]["overlap"]
-    assert note["unscored"] == sum(doc in refused for hits in run_of.values() for doc, _ in hits)
+    assert note["unscored"] == often[too_long] + often[refused]
     assert note["truncated"] > 0
     for query_id, hits in trec(Path("other/runs/mini.overlap.trec")).items():
         order = [doc for doc, _ in hits]
-        behind = [doc for doc, _ in run_of[query_id] if doc in refused]
+        behind = [doc for doc, _ in run_of[query_id] if doc in (too_long, refused)]
         assert order[len(order) - len(behind) :] == behind
 
 

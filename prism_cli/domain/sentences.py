@@ -22,9 +22,12 @@ _STOP = re.compile(
 _BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•‣◦]|\d{1,3}[.)])[^\S\n])|[\x0b\f\u2029]")
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")
 _NEXT_WORD = re.compile(r"\s*[\"'“‘«‹(\[]*([^\W_]+)?")
-_INITIAL_BEFORE = re.compile(r"(?:^|[\s(.\"“'-])[^\W\d_]\.$")
+_INITIAL_BEFORE = re.compile(r"(?:^|[\s(.\"“-]|(?<!\w)')[^\W\d_]\.$")
+_UNIT_BEFORE = re.compile(r"\d\s(?:ms|ft|[AJKNVWghlmst])\.$")
 _ORDINAL_BEFORE = re.compile(r"(?:^|\s)\d{1,2}\.$")
-_CLAUSE = re.compile(r"[;:；：]\s*|[,，、–—]\s+|[，、]|\s[-–—]\s")
+# "bis zum 18. Geburtstag", "in der 3. Klasse"
+_GERMAN_ORDINAL_BEFORE = re.compile(r"\s(?:beim|de[mnrs]|im|vom|zu[mr])\s\d{1,2}\.$")
+_CLAUSE = re.compile(r"[;:]\s+|[；：]\s*|[,，、–—]\s+|[，、]|\s[-–—]\s")
 # No sentence ends after these.
 _NEVER_LAST = frozenset(
     str.split(
@@ -103,10 +106,16 @@ def _ends_here(text: str, start: int, stop: re.Match[str], end: int) -> bool:
     head = text[max(start, stop.start() - 40) : stop.start() + 1]
     last = _LAST_WORD.search(head)
     if last is None:
-        return not (word.casefold() in _COUNTED and _ORDINAL_BEFORE.search(head))
+        counted = word.casefold() in _COUNTED and _ORDINAL_BEFORE.search(head)
+        return not (counted or (word.istitle() and _GERMAN_ORDINAL_BEFORE.search(head)))
+    if _UNIT_BEFORE.search(head):
+        return True
     name = last[1].casefold()
+    if name == "no":
+        # "No. New ones are dear." and "no. BT-25"
+        return word.istitle()
     if name in _NEVER_LAST:
-        return name in ("no", "al", "art", "st", "ed", "ch") and _begins(word)
+        return name in ("al", "art", "st", "ed", "ch") and _begins(word)
     if name in _MAYBE_LAST or _INITIAL_BEFORE.search(head):
         return not word or _begins(word)
     return True

@@ -20,6 +20,18 @@ CASES = {
         ["He came at 5 p.m.", "The U.S. Army works for Apple Inc.", "It is big."],
     ),
     "number five": ("See No. 5. It says no. The end.", ["See No. 5.", "It says no.", "The end."]),
+    "a word or a number": (
+        "Old ones? No. New ones are dear, see no. BT-25. All but no. 9 left.",
+        ["Old ones?", "No.", "New ones are dear, see no. BT-25.", "All but no. 9 left."],
+    ),
+    "units": (
+        "It rose 640 m. Camp 2 took 14 ms. Ms. Pell draws 740 W. Ask J. W. Pell.",
+        ["It rose 640 m.", "Camp 2 took 14 ms.", "Ms. Pell draws 740 W.", "Ask J. W. Pell."],
+    ),
+    "possessives": (
+        "It needs Ann's or Tobias Wren's. Questions go to 'J. Pell'.",
+        ["It needs Ann's or Tobias Wren's.", "Questions go to 'J. Pell'."],
+    ),
     "quotes": (
         '"Stop." Then he said "Go!" and left. “Why?” she asked. (It was late.) Good.',
         ['"Stop."', 'Then he said "Go!" and left.', "“Why?” she asked.", "(It was late.)", "Good."],
@@ -36,6 +48,14 @@ CASES = {
     "german": (
         "Er kam am 3. Oktober, z.B. Dr. Kohl. Gut so.",
         ["Er kam am 3. Oktober, z.B. Dr. Kohl.", "Gut so."],
+    ),
+    "german ordinals": (
+        "Frei bis zum 18. Geburtstag, dann zahlt man in der 3. Zone 5 Taler. Es sind 18. Gut so.",
+        [
+            "Frei bis zum 18. Geburtstag, dann zahlt man in der 3. Zone 5 Taler.",
+            "Es sind 18.",
+            "Gut so.",
+        ],
     ),
     "hindi": ("यह एक है। वह दो है।", ["यह एक है।", "वह दो है।"]),
     "arabic": ("هل هذا صحيح؟ نعم.", ["هل هذا صحيح؟", "نعم."]),
@@ -76,6 +96,12 @@ def test_long_sentence_is_cut_at_a_clause_then_at_white_space() -> None:
     assert sentences(clause)[0].endswith("end;")
     assert all(set(one.split()) == {"more"} for one in sentences("more " * 400))
     assert [len(one) for one in sentences("x" * 1500)] == [600, 600, 300]
+
+
+def test_no_clock_time_or_address_is_cut() -> None:
+    words = ["at", "06:12", "see", "https://example.org/kerrow"] * 60
+    assert " ".join(sentences(" ".join(words))).split() == words
+    assert all({*one.split()} <= {*words} for one in sentences(" ".join(words)))
 
 
 @pytest.mark.parametrize("piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1]."])

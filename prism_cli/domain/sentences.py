@@ -23,7 +23,8 @@ _BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•‣◦]|\d{1,3}[.)])
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")
 _NEXT_WORD = re.compile(r"\s*[\"'“‘«‹(\[]*([^\W_]+)?")
 _INITIAL_BEFORE = re.compile(r"(?:^|[\s(.\"“-]|(?<!\w)')[^\W\d_]\.$")
-_UNIT_BEFORE = re.compile(r"\d\s(?:ms|ft|[AJKNVWghlmst])\.$")
+# Not behind a year: "In 1905 A. Einstein"
+_UNIT_BEFORE = re.compile(r"\d\s(?:ms|ft|[ghlmst])\.$|(?<![12]\d\d)\d\s[AJKNVW]\.$")
 _ORDINAL_BEFORE = re.compile(r"(?:^|\s)\d{1,2}\.$")
 # "bis zum 18. Geburtstag", "in der 3. Klasse"
 _GERMAN_ORDINAL_BEFORE = re.compile(r"\s(?:beim|de[mnrs]|im|vom|zu[mr])\s\d{1,2}\.$")

@@ -12,12 +12,12 @@ TASK = RewriteTask()
 @pytest.mark.parametrize(
     ("query", "keywords"),
     [
-        ("What were the two forms of environmental determinism?",
-         "two forms environmental determinism"),
+        ("What were the three stages of the harbour's rebuilding?",
+         "three stages harbour's rebuilding"),
         ("what's the U.S. capital", "U.S. capital"),
         ("who is president of the U.S.", "president U.S."),
-        ("Name a luxury model that became popular in the mid-1970s.",
-         "luxury model became popular mid-1970s"),
+        ("Name a mountain hut that burnt down in the mid-1980s.",
+         "mountain hut burnt down mid-1980s"),
         ("How many people live in Paris?", "How many people live Paris"),
         ("How did Bach die?", "Bach die"),
         ("Who was Kenya’s first president?", "Kenya’s first president"),
@@ -107,7 +107,7 @@ def test_nothing_is_left_of_nothing() -> None:
 
 
 def test_every_keyword_stands_in_its_query_in_order() -> None:
-    query = "Which NASA location came last to the idea of the LOR (in 1962)?"
+    query = "Which RNLI station came last to the use of the VHF (in 1964)?"
     words = query.replace("(", "").replace(")", "").rstrip("?").split()
     place = -1
     for keyword in extracted_keywords(query).split():

@@ -28,6 +28,10 @@ CASES = {
         "It rose 640 m. Camp 2 took 14 ms. Ms. Pell draws 740 W. Ask J. W. Pell.",
         ["It rose 640 m.", "Camp 2 took 14 ms.", "Ms. Pell draws 740 W.", "Ask J. W. Pell."],
     ),
+    "an initial behind a year": (
+        "In 1905 A. Einstein wrote it. It ran at 640 V. Nobody came.",
+        ["In 1905 A. Einstein wrote it.", "It ran at 640 V.", "Nobody came."],
+    ),
     "possessives": (
         "It needs Ann's or Tobias Wren's. Questions go to 'J. Pell'.",
         ["It needs Ann's or Tobias Wren's.", "Questions go to 'J. Pell'."],

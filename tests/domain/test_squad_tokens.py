@@ -10,10 +10,10 @@ from prism_cli.domain.squad_tokens import TokenText, squad_tokens
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
-        ("The Amazon rainforest", ["amazon", "rainforest"]),
+        ("The Kerrow lighthouse", ["kerrow", "lighthouse"]),
         ("an  Apple, a\tday.", ["apple", "day"]),
         ("theatre and another", ["theatre", "and", "another"]),
-        ("Denver Broncos'", ["denver", "broncos"]),
+        ("Halden Rovers'", ["halden", "rovers"]),
         ("well-known U.S. $1.5 (1966–67)", ["wellknown", "us", "15", "196667"]),
         ("“Quoted” ‘so’…", ["quoted", "so"]),
         ("12 °C", ["12", "°c"]),
@@ -34,13 +34,13 @@ def test_a_text_holds_what_stands_in_it(before: str, answer: str, after: str) ->
 @pytest.mark.parametrize(
     ("text", "answer", "held"),
     [
-        ("It was the Normans, in 1066.", "normans", True),
-        ("Normandy in 1066", "Norman", False),  # a token is whole
-        ("in 1066 the Normans", "Normans in 1066", False),  # and in order
-        ("诺曼人在1066年来到。", "1066年", True),
+        ("It was the Orkneymen, in 1874.", "orkneymen", True),
+        ("Orkneymen in 1874", "Orkney", False),  # a token is whole
+        ("in 1874 the Orkneymen", "Orkneymen in 1874", False),  # and in order
+        ("盐商在1874年来到。", "1874年", True),
         ("anything", "the", False),
         # A sign ends a word, though SQuAD's tokens run on behind it.
-        ("Peyton Manning’s arm", "Peyton Manning", True),
+        ("Anselm Pell’s arm", "Anselm Pell", True),
         ("the war of 1234-38", "1234", True),
         ("for €1.5 billion", "1.5 billion", True),
         ("a 13-year-old", "13", True),

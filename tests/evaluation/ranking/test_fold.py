@@ -426,7 +426,7 @@ def test_candidates_that_cannot_be_scored_stand_last_in_their_old_order() -> Non
     assert note["unscored"] == often[too_long] + often[refused]
     assert note["truncated"] > 0
     for query_id, hits in trec(Path("other/runs/mini.overlap.trec")).items():
-        order = [doc for doc, _ in hits]
+        order = [doc for doc, _ in ranked(hits)]
         behind = [doc for doc, _ in run_of[query_id] if doc in (too_long, refused)]
         assert order[len(order) - len(behind) :] == behind
 

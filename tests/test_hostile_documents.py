@@ -61,10 +61,12 @@ def test_the_forms_have_ledger_entries_of_their_own() -> None:
 
 
 def test_held_out_queries_bring_one_passage_and_two_others() -> None:
-    pairs = [Pair(f"q{q}", f"d{d}", d == 0) for q in range(4) for d in range(9)]
-    chosen = held_out(pairs, 3, 1)
-    assert len({one.query for one in chosen}) == 3
-    assert [one.document for one in chosen] == ["d0", "d1", "d8"] * 3
+    kinds = (None, "bm25", "bm25", "random")
+    pairs = [Pair(f"q{q}", f"d{d}", kind) for q in range(4) for d, kind in enumerate(kinds)]
+    unanswered = [Pair("none", "d0", "bm25"), Pair("none", "d1", "random")]
+    chosen = held_out(unanswered + pairs, 3, 1)
+    assert len({one.query for one in chosen} - {"none"}) == 3
+    assert [one.document for one in chosen] == ["d0", "d1", "d3"] * 3
 
 
 def attacked_rows() -> list[dict[str, object]]:

@@ -122,12 +122,10 @@ def test_answers_and_rationales_stand_word_for_word(split: str) -> None:
         text = passages(split)[row["doc_id"]].text
         assert row["answers"], row["query_id"]
         assert all(answer and answer in text for answer in row["answers"]), row["query_id"]
-        # Of code and tables a line is a sentence; a rationale is one or more.
+        # Of code and tables a line is a sentence.
         whole = {part.strip() for one in sentences(text) for part in (one, *one.split("\n"))}
         assert row["rationales"], row["query_id"]
-        for rationale in row["rationales"]:
-            assert rationale in text, row["query_id"]
-            assert rationale in whole or {*sentences(rationale)} <= whole, row["query_id"]
+        assert {*row["rationales"]} <= whole, row["query_id"]
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -10,10 +10,10 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import prism_cli
+from prism_cli.quickstart.steps import SAMPLES
 from tests.factories import Row, read_jsonl, write_jsonl
 
-CORPUS = Path(prism_cli.__file__).parent / "samples" / "corpus"
+CORPUS = SAMPLES / "corpus"
 _PASSAGES = 8
 
 

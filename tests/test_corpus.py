@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import prism_cli
 from prism_cli.adapters.datasets.beir import BeirSet, Passage
 from prism_cli.domain.fidelity import entity_fidelity
 from prism_cli.domain.languages import language_difference
@@ -23,9 +22,10 @@ from prism_cli.domain.near_duplicates import (
 from prism_cli.domain.scripts import word_scripts
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.words import count_words
+from prism_cli.quickstart.steps import SAMPLES
 from tests.door import prism
 
-CORPUS = Path(prism_cli.__file__).parent / "samples" / "corpus"
+CORPUS = SAMPLES / "corpus"
 SPLITS = ("train", "test")
 FOREIGN = ("de", "es", "zh", "ar", "hi")
 SCRIPTS = {"zh": "CJK", "ar": "ARABIC", "hi": "DEVANAGARI"}

@@ -17,9 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import prism_cli
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.rubric import RUBRIC, JudgeTask
+from prism_cli.quickstart.steps import SAMPLES
 from tests.factories import read_jsonl
 
 ROWS_PER_STEP = 8
@@ -33,7 +33,7 @@ STEPS_PER_LINE = 10
 MAX_WORDS = 250
 """Of a passage. The corpus's long documents are left out: cut, one would lose its answer."""
 HELD_OUT = {None, "bm25", "random"}
-CORPUS = Path(prism_cli.__file__).parent / "samples" / "corpus"
+CORPUS = SAMPLES / "corpus"
 _MARKED = "The query and the document stand between marked lines."
 _PLAINLY = "The query and the document stand below, each under its heading."
 _QUESTION = "Does the document help to answer the query? Answer with one word: yes or no."

@@ -20,7 +20,8 @@ _STOP = re.compile(
 )
 # A blank line, or a line that begins a list item, ends a sentence whatever came before.
 _BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•‣◦]|\d{1,3}[.)])[^\S\n])|[\x0b\f\u2029]")
-_LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")
+# \w lacks the vowel signs of Devanagari.
+_LAST_WORD = re.compile(r"((?:[^\W\d_]|[\u0900-\u0903\u093a-\u094f])+(?:\.[^\W\d_]+)*)\.$")
 _NEXT_WORD = re.compile(r"\s*[\"'“‘«‹(\[]*([^\W_]+)?")
 _INITIAL_BEFORE = re.compile(r"(?:^|[\s(.\"“-]|(?<!\w)')[^\W\d_]\.$")
 # Not behind a year: "In 1905 A. Einstein"
@@ -34,7 +35,8 @@ _NEVER_LAST = frozenset(
     str.split(
         "mr mrs ms mx dr prof rev hon pres gov sen rep gen col maj capt lt sgt cmdr st mt ft "
         "fig figs eq eqs sec no nos vol vols ch pp ed eds vs cf ca approx e.g i.e viz resp al "
-        "dept est art nr hrsg bzw z.b d.h u.a vgl mme mlle sr sra dra"
+        "dept est art nr hrsg bzw z.b d.h u.a vgl mme mlle sr sra dra "
+        "डॉ प्रो पं"
     )
 )
 # A sentence may end after these: it does where the next word is one that often begins one.

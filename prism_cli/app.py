@@ -49,6 +49,7 @@ COMMANDS = {
     "convert": ("convert", "Rows to and from the shapes of other tools."),
     "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
     "ledger": ("ledger", "Count, export, merge and repair the replies that are paid for."),
+    "schema": ("schema", "The settings of a stage as JSON Schema."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
 }
 # Two words that are a command of their own: `eval quality` always (a folder of that name needs
@@ -65,9 +66,9 @@ GROUPS = {
     "Train and use": ("train", "rerank"),
     "Measure": ("eval", "report"),
     "Hand over": ("export", "convert"),
-    "Settings and state": ("recipes", "status", "doctor", "ledger"),
+    "Settings and state": ("recipes", "schema", "status", "doctor", "ledger"),
 }
-SHORT = {"report", "recipes", "status", "doctor", "ledger"}
+SHORT = {"report", "recipes", "schema", "status", "doctor", "ledger"}
 """Commands that answer at once: their lines need no date."""
 _ENVIRONMENT = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,

@@ -5,6 +5,7 @@ python tests/stage_runner.py score IN… [-o OUT] --kind batch|calls --log FILE 
 
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -25,6 +26,7 @@ from tests.fakes import EchoStage, ScoreStage, ScriptedBatch, ScriptedCalls
 app = typer.Typer(add_completion=False)
 
 
+@dataclass(frozen=True, kw_only=True)
 class ScoreConfig(StageConfig):
     """Settings of the fake stage."""
 

@@ -63,7 +63,7 @@ STDLIB = sys.stdlib_module_names
 PLAIN = {
     "app": {"typer"},
     "commands": {"typer", "rich"},
-    "configs": {"pydantic"},
+    "configs": {"annotated_types", "pydantic"},
     "domain": set[str](),
     "engine": {"orjson", "rich"},
     "errors": set[str](),

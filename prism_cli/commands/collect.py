@@ -1,5 +1,6 @@
 """`prism collect`: pair rows from judged corpora, rows with documents, data sets and the web."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,12 @@ from prism_cli.commands.collect_candidates import (
     is_beir,
     lacks_judgements,
 )
-from prism_cli.commands.options import Paid, Qrels, with_common
+from prism_cli.commands.options import Paid
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.collect import CollectConfig
 from prism_cli.reporting.visible import spelled
 
 if TYPE_CHECKING:
-    from prism_cli.configs.collect import CollectConfig
     from prism_cli.shards.reader import Source
     from prism_cli.stages.hard_negatives import MinedQueries
 
@@ -26,7 +28,7 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
+@with_settings(CollectConfig, "collect")
 def collect(
     inputs: Annotated[
         list[str] | None,
@@ -34,57 +36,6 @@ def collect(
             help="BEIR folders, or JSONL files, globs, directories, - with rows of "
             "{query, pos, neg}, {query, documents}, the author's or of pairs; or a TREC run. "
             "`web` before files of queries: as --web exa.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="Split of BEIR folders and data sets; default train.", show_default=False
-        ),
-    ] = None,
-    negatives: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Hard negatives a query of a BEIR folder; default 3.", show_default=False
-        ),
-    ] = None,
-    from_rank: Annotated[
-        int | None,
-        typer.Option(min=1, help="First rank that they come from; default 1.", show_default=False),
-    ] = None,
-    to_rank: Annotated[
-        int | None,
-        typer.Option(min=1, help="Last rank that they come from; default 20.", show_default=False),
-    ] = None,
-    random_negatives: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Negatives a query by lot from the corpus; default 0.", show_default=False
-        ),
-    ] = None,
-    first_stage: Annotated[
-        str | None,
-        typer.Option(
-            help="Ranks candidates and hard negatives: bm25 (default), st:MODEL, or a TREC run.",
-            show_default=False,
-        ),
-    ] = None,
-    candidates: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Documents a question of --queries, or of a BEIR folder without judgements; "
-            "default 20.",
-            show_default=False,
-        ),
-    ] = None,
-    from_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="SHAPE",
-            help="Shape of the rows, as `prism convert` names them; else told by their fields.",
             show_default=False,
         ),
     ] = None,
@@ -96,66 +47,8 @@ def collect(
             show_default=False,
         ),
     ] = None,
-    corpus: Annotated[
-        str | None,
-        typer.Option(
-            help="Documents to find candidates in: a folder of .md, .txt, .pdf, or CSV, JSONL, "
-            "Parquet with doc_id, title, document, or a BEIR folder. Of a TREC run: the texts.",
-            show_default=False,
-        ),
-    ] = None,
-    queries: Annotated[
-        str | None,
-        typer.Option(
-            help="Questions for --corpus: .txt with one a line, or CSV, JSONL, Parquet with query. "
-            "Of a TREC run: queries.jsonl, or lines of id, tab, text.",
-            show_default=False,
-        ),
-    ] = None,
-    qrels: Qrels = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="A data set of the hub, of save_to_disk, or Parquet, CSV, JSON, Arrow files: a "
-            "file, pattern or folder. With a directory as -o each file is an output of its own.",
-            show_default=False,
-        ),
-    ] = None,
-    dataset_config: Annotated[
-        str | None,
-        typer.Option(help="Configuration of that data set on the hub.", show_default=False),
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(help="Commit or tag of that data set on the hub.", show_default=False),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(help="Value of `source` for rows that have none.", show_default=False),
-    ] = None,
-    web: Annotated[
-        str | None,
-        typer.Option(
-            help="Search the web for the rows' queries: exa, tavily or PROVIDER/MODEL.",
-            show_default=False,
-        ),
-    ] = None,
-    results: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=100,
-            help="Pages a query that --web asks for; default 10.",
-            show_default=False,
-        ),
-    ] = None,
-    min_characters: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Shortest text of a page that is kept; default 200.", show_default=False
-        ),
-    ] = None,
     *,
+    given: dict[str, object],
     common: Paid,
 ) -> None:
     """Make pair rows. With --limit N: of the first N queries or rows of each output.
@@ -165,7 +58,6 @@ def collect(
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
-    from prism_cli.configs.collect import CollectConfig
     from prism_cli.configs.load import load_config
     from prism_cli.errors import UsageError
     from prism_cli.stages.collect import CollectStage
@@ -174,33 +66,13 @@ def collect(
         raise UsageError("--reuse: collect takes nothing from other rows; leave it out")
     word = inputs is not None and inputs[:1] == ["web"] and not Path("web").exists()
     inputs = (inputs or [])[word:]
-    flags = {
-        "split": split,
-        "negatives": negatives,
-        "from_rank": from_rank,
-        "to_rank": to_rank,
-        "random_negatives": random_negatives,
-        "first_stage": first_stage,
-        "candidates": candidates,
-        "from_shape": from_shape,
-        "score": None if as_teacher is None else f"teacher_scores.{as_teacher}",
-        "corpus": corpus,
-        "queries": queries,
-        "qrels": qrels,
-        "dataset": dataset,
-        "dataset_config": dataset_config,
-        "revision": revision,
-        "source": source,
-        "web": web,
-        "results": results,
-        "min_characters": min_characters,
-        "seed": common.seed,
-    }
+    if as_teacher is not None:
+        given["score"] = f"teacher_scores.{as_teacher}"
     config = load_config(
-        CollectConfig, "collect", recipe=common.recipe, flags=flags, sets=common.sets
+        CollectConfig, "collect", recipe=common.recipe, flags=given, sets=common.sets
     )
     if word and config.web is None:
-        config = config.model_copy(update={"web": "exa"})
+        config = replace(config, web="exa")
     if config.web is not None:
         _collect_web(config.web, inputs, common, config)
         return
@@ -210,9 +82,9 @@ def collect(
     if corpora:
         if len(inputs) > 1 or config.dataset:
             raise UsageError(f"{corpora[0]}: has no judgements; collect it by itself")
-        collect_candidates(corpora[0], config.queries, common, config, flags)
+        collect_candidates(corpora[0], config.queries, common, config, given)
         return
-    if candidates is not None:
+    if "candidates" in given:
         raise UsageError(
             "--candidates: goes with --corpus and --queries, or a BEIR folder without judgements"
         )
@@ -249,7 +121,7 @@ def collect(
     )
 
 
-def _collect_web(spec: str, inputs: list[str], common: Paid, config: "CollectConfig") -> None:
+def _collect_web(spec: str, inputs: list[str], common: Paid, config: CollectConfig) -> None:
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.errors import UsageError
@@ -277,7 +149,7 @@ def _collect_web(spec: str, inputs: list[str], common: Paid, config: "CollectCon
     )
 
 
-def _dataset(config: "CollectConfig") -> "list[str | Source]":
+def _dataset(config: CollectConfig) -> "list[str | Source]":
     """The files of a local data set, or the data set as one source; [] where none is named."""
     if config.dataset is None:
         return []
@@ -302,7 +174,7 @@ def _files_of(found: "list[str | Source]") -> list[Path]:
 
 
 def _mined(
-    given: str, config: "CollectConfig", output: Path | None
+    given: str, config: CollectConfig, output: Path | None
 ) -> tuple["MinedQueries", list[Path]]:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.commands.wiring import first_stage

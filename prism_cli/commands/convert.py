@@ -5,46 +5,21 @@ from typing import Annotated
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Corpus, Inputs, Qrels, Queries, with_common
+from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.base import dumped
+from prism_cli.configs.convert import ConvertConfig
 
 app = typer.Typer(
     add_completion=False,
     epilog="Example: prism convert kalm.jsonl -o pairs.jsonl --from kalm",
 )
-SHAPES = "prism, flagembedding (kalm), author, st-pairs, st-triplets, st-scores, cohere, trec-run"
 
 
 @app.command()
-@with_common
+@with_settings(ConvertConfig, "convert")
 def convert(
     inputs: Inputs,
-    from_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="SHAPE",
-            help=f"Shape of the input, default prism: {SHAPES} or trec-qrels.",
-            show_default=False,
-        ),
-    ] = None,
-    to_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="SHAPE",
-            help="Shape of the output, default prism; the same names, or beir: a folder (-o DIR) "
-            "of corpus.jsonl, queries.jsonl and qrels/test.tsv, which prism eval reads.",
-            show_default=False,
-        ),
-    ] = None,
-    score: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Pair rows' field for the score: source_score, teacher_score, score, logit.",
-            show_default=False,
-        ),
-    ] = None,
     as_teacher: Annotated[
         str | None,
         typer.Option(
@@ -52,25 +27,6 @@ def convert(
             help="The score is that of a teacher: teacher_scores[NAME], in [0, 1].",
             show_default=False,
         ),
-    ] = None,
-    positive_grade: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Lowest source_label of a positive; default 1.", show_default=False
-        ),
-    ] = None,
-    negatives: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Negatives in one row of st-triplets; default 1.", show_default=False
-        ),
-    ] = None,
-    corpus: Corpus = None,
-    queries: Queries = None,
-    qrels: Qrels = None,
-    tag: Annotated[
-        str | None,
-        typer.Option(help="Names a TREC run; default prism.", show_default=False),
     ] = None,
     sort_queries: Annotated[
         bool,
@@ -80,6 +36,7 @@ def convert(
         ),
     ] = False,
     *,
+    given: dict[str, object],
     common: Common,
 ) -> None:
     """Rewrite rows for another tool, or another tool's rows for prism.
@@ -92,29 +49,20 @@ def convert(
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
-    from prism_cli.configs.convert import ConvertConfig
     from prism_cli.configs.load import load_config
     from prism_cli.errors import UsageError
     from prism_cli.shards.by_query import SortedByQuery
     from prism_cli.shards.reader import STDIN, Source, find_shards
     from prism_cli.stages.convert import ConvertStage
 
-    flags = {
-        "from_shape": from_shape,
-        "to_shape": to_shape,
-        "score": score_field(score, as_teacher),
-        "positive_grade": positive_grade,
-        "negatives": negatives,
-        "corpus": corpus,
-        "queries": queries,
-        "qrels": qrels,
-        "tag": tag,
-        "seed": common.seed,
-    }
+    if as_teacher is not None:
+        if "score" in given:
+            raise UsageError("--score and --as-teacher name the same field; give one of them")
+        given["score"] = f"teacher_scores.{as_teacher}"
     config = load_config(
-        ConvertConfig, "convert", recipe=common.recipe, flags=flags, sets=common.sets
+        ConvertConfig, "convert", recipe=common.recipe, flags=given, sets=common.sets
     )
-    settings = config.model_dump(exclude={"from_shape", "to_shape", "seed"})
+    settings = dumped(config, exclude={"from_shape", "to_shape", "seed"})
     reader = wiring.shape_reader(config.from_shape, **settings)
     writer = wiring.shape_writer(config.to_shape, **settings)
     if writer.lines and common.output is None and STDIN not in inputs:
@@ -126,18 +74,3 @@ def convert(
         shards = find_shards(inputs, plain=reader.plain_lines)
         sources = [SortedByQuery(shards, common.field_names)]
     run_row_stage(ConvertStage(reader, writer), sources, common, config, dependencies=reader.files)
-
-
-def score_field(score: str | None, as_teacher: str | None) -> str | None:
-    """The setting `score` of --score and --as-teacher.
-
-    Raises:
-        UsageError: both are given.
-    """
-    from prism_cli.errors import UsageError
-
-    if as_teacher is None:
-        return score
-    if score is not None:
-        raise UsageError("--score and --as-teacher name the same field; give one of them")
-    return f"teacher_scores.{as_teacher}"

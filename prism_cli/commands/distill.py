@@ -2,15 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, Paid, with_common
+from prism_cli.commands.options import Common, Inputs, Paid
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.distill import DistillConfig
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
-    from prism_cli.configs.distill import DistillConfig
     from prism_cli.domain.calibration import Calibration
 
 app = typer.Typer(
@@ -20,65 +21,8 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
-def distill(
-    inputs: Inputs,
-    teacher: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="provider/model of a reranker API; st:minilm, st:PATH, st:HUB_ID (bi-encoder or "
-            "cross-encoder); source, the row's own label as 1 or 0 (source:2: 1 from grade 2); "
-            "repeat it for the mean over several.",
-            show_default=False,
-        ),
-    ] = None,
-    calibration_exponent: Annotated[
-        float | None,
-        typer.Option(
-            help="teacher_score = mean ** this. Default: what is known for exactly these "
-            "teachers, else 1.0.",
-            show_default=False,
-        ),
-    ] = None,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(
-            help="Rows with verdicts and scores of these teachers: fit the exponent, so that "
-            "0.5 tells yes from no best.",
-            show_default=False,
-        ),
-    ] = None,
-    generator: Annotated[
-        str | None,
-        typer.Option(
-            help="Who writes contribution and evidence of rows with the verdict yes: "
-            "provider/model of a chat model, hf:PATH, extractive, the document's sentences closest "
-            "to the query, or source, the corpus's own texts.",
-            show_default=False,
-        ),
-    ] = None,
-    max_sentences: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=50, help="Sentences of extractive evidence; default 2.", show_default=False
-        ),
-    ] = None,
-    min_fidelity: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Least share of the evidence's numbers and names that stand in the document; "
-            "below it another answer is asked for.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1.", show_default=False)
-    ] = None,
-    *,
-    common: Paid,
-) -> None:
+@with_settings(DistillConfig, "distill")
+def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
     """Score rows by teachers, write texts by a generator, or both.
 
     Scores and texts that a row has already are kept. teacher_score is the calibrated mean over
@@ -86,25 +30,10 @@ def distill(
     """
     from prism_cli.commands import paid_wiring, reuse_wiring
     from prism_cli.commands.row_run import run_row_stage
-    from prism_cli.configs.distill import DistillConfig
-    from prism_cli.configs.load import load_config
     from prism_cli.domain.evidence_task import EvidenceTask
     from prism_cli.errors import UsageError
     from prism_cli.stages.distill import DistillStage
 
-    flags = {
-        "teachers": teacher or None,
-        "calibration_exponent": calibration_exponent,
-        "calibrate": None if calibrate is None else str(calibrate),
-        "generator": generator,
-        "max_sentences": max_sentences,
-        "min_fidelity": min_fidelity,
-        "device": device,
-        "seed": common.seed,
-    }
-    config = load_config(
-        DistillConfig, "distill", recipe=common.recipe, flags=flags, sets=common.sets
-    )
     if not config.teachers and config.generator is None:
         raise UsageError(
             "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator SPEC "
@@ -162,7 +91,7 @@ def distill(
     )
 
 
-def _calibration(config: "DistillConfig", common: Common) -> "Calibration":
+def _calibration(config: DistillConfig, common: Common) -> "Calibration":
     """The exponent of these teachers: given, fitted, or what is known of them.
 
     Raises:

@@ -2,12 +2,14 @@
 
 import shlex
 import sys
-from typing import Annotated
 
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Inputs, evaluation_folder, tell_report, with_common
+from prism_cli.commands.options import Common, Inputs, evaluation_folder, tell_report
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.base import dumped
+from prism_cli.configs.eval_labels import EvalLabelsConfig
 
 app = typer.Typer(
     add_completion=False,
@@ -17,20 +19,8 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
-def eval_labels(
-    inputs: Inputs,
-    review: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Rows where teacher and panel disagree most, for review; default 100.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    common: Common,
-) -> None:
+@with_settings(EvalLabelsConfig, "eval-labels")
+def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> None:
     """Write DIR/metrics.json, DIR/report.html and DIR/review.jsonl (-o DIR).
 
     Agreement of judges is told of rows with `audit: true` alone, which `prism relabel` draws by
@@ -38,23 +28,14 @@ def eval_labels(
     """
     from prism_cli.commands.labels_tables import print_labels
     from prism_cli.commands.row_run import print_json
-    from prism_cli.configs.eval_labels import EvalLabelsConfig
-    from prism_cli.configs.load import load_config
     from prism_cli.evaluation.labels.fold import REJECTS, LabelsOptions, evaluate_labels
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.wording import counted
 
-    config = load_config(
-        EvalLabelsConfig,
-        "eval-labels",
-        recipe=common.recipe,
-        flags={"review": review, "seed": common.seed},
-        sets=common.sets,
-    )
     check_inputs(inputs, common.field_names)
     options = LabelsOptions(
         output=common.output or evaluation_folder(inputs, "labels"),
-        config=config.model_dump(mode="json"),
+        config=dumped(config),
         seed=config.seed,
         review=config.review,
         limit=common.limit,

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, evaluation_folder, tell_report, with_common
+from prism_cli.commands.options import Inputs, Paid, evaluation_folder, tell_report
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.base import dumped
+from prism_cli.configs.eval_quality import EvalQualityConfig
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -23,55 +26,9 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
+@with_settings(EvalQualityConfig, "eval-quality")
 def quality(
     inputs: Inputs,
-    gold: Annotated[
-        list[str] | None,
-        typer.Option(
-            help='People\'s marks, JSONL: {"query_id", "doc_id" (optional), "answers": [...], '
-            '"rationales": ["sentence", ...], "answerable": true or false}; also answers.jsonl '
-            "and impossible.jsonl beside a BEIR folder; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    texts: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose texts: auto (default: the prediction where a row has one, else the "
-            "label), predicted, labels.",
-            show_default=False,
-        ),
-    ] = None,
-    baselines: Annotated[
-        str | None,
-        typer.Option(
-            help="What the evidence is compared with: document (all of it), lead (its first "
-            "sentences at equal length), extractive (its sentences closest to the query); with "
-            "commas, or none. Default: all three with --gold, none without.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Of the extractive baseline: auto (default), cpu, …", show_default=False),
-    ] = None,
-    judge: Annotated[
-        str | None,
-        typer.Option(
-            help="Model that rates contribution and evidence from 1 to 5 (six ratings) and tells "
-            "severe inventions: provider/model, or hf:PATH in this process.",
-            show_default=False,
-        ),
-    ] = None,
-    allow_same_judge: Annotated[
-        bool | None,
-        typer.Option(
-            "--allow-same-judge",
-            help="Let a judge rate that labelled the rows; the report says so.",
-            show_default=False,
-        ),
-    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -91,6 +48,7 @@ def quality(
         ),
     ] = None,
     *,
+    config: EvalQualityConfig,
     common: Paid,
 ) -> None:
     """Measure verdicts and texts that `prism rerank` wrote, or those of labelled rows.
@@ -105,8 +63,6 @@ def quality(
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.quality_tables import print_quality
     from prism_cli.commands.row_run import leave_by, print_json, tell_rejects, work_rows
-    from prism_cli.configs.eval_quality import EvalQualityConfig
-    from prism_cli.configs.load import load_config
     from prism_cli.engine.report import print_summary
     from prism_cli.errors import NothingMeasuredError, UsageError
     from prism_cli.evaluation.metrics_file import typed_command
@@ -114,18 +70,6 @@ def quality(
     from prism_cli.shards.reader import find_shards
     from prism_cli.stages.quality import QualityStage
 
-    flags = {
-        "gold": gold or None,
-        "texts": texts,
-        "baselines": baselines,
-        "device": device,
-        "judge": judge,
-        "allow_same_judge": allow_same_judge,
-        "seed": common.seed,
-    }
-    config = load_config(
-        EvalQualityConfig, "eval-quality", recipe=common.recipe, flags=flags, sets=common.sets
-    )
     extractive = None
     if "extractive" in config.chosen_baselines:
         extractive = wiring.extractive(config.max_sentences, config.device)
@@ -140,8 +84,7 @@ def quality(
         )
     options = QualityOptions(
         output=output,
-        config=config.model_dump(mode="json")
-        | {"limit": common.limit, "fields": common.field_names},
+        config=dumped(config) | {"limit": common.limit, "fields": common.field_names},
         seed=config.seed,
         gold=marks.figures if marks else None,
         command=typed_command(sys.argv),

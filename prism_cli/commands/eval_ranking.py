@@ -10,13 +10,15 @@ import typer
 
 from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
-from prism_cli.commands.options import Common, tell_report, with_common
+from prism_cli.commands.options import Common, tell_report
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.base import dumped
+from prism_cli.configs.eval import EvalConfig
 from prism_cli.reporting.visible import spelled
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
-    from prism_cli.configs.eval import EvalConfig
     from prism_cli.evaluation.ranking.plan import EvalModel, EvalSet
 
 app = typer.Typer(
@@ -26,7 +28,7 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
+@with_settings(EvalConfig, "eval")
 def evaluate(
     folders: Annotated[
         list[str],
@@ -37,27 +39,6 @@ def evaluate(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="Model to measure; repeatable. `none`: the first stage alone. "
-            "Default: the project's, else the released 2B.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split with judgements; default test.", show_default=False)
-    ] = None,
-    first_stage: Annotated[
-        str | None,
-        typer.Option(
-            help="bm25 (default), a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), "
-            "or a TREC run file ({dataset} stands for the set's name), read as trec_eval does: by "
-            "score, equal ones by falling document id.",
-            show_default=False,
-        ),
-    ] = None,
     trust_remote_code: Annotated[
         str | None,
         typer.Option(
@@ -75,50 +56,6 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(min=1, help="Candidates a query; default 100.", show_default=False),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto (default), cpu, cuda, cuda:1, …", show_default=False),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            help="auto (default: float32 on a CPU, bfloat16 on CUDA), fast, float32, …",
-            show_default=False,
-        ),
-    ] = None,
-    attn: Annotated[
-        str | None,
-        typer.Option(
-            help="auto (default: sdpa), sdpa, eager, flash_attention_2.", show_default=False
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=32,
-            help="Tokens of a prompt; longer documents are cut; default 10240.",
-            show_default=False,
-        ),
-    ] = None,
-    batch_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Document tokens of a batch; default 2048 on CPU, what memory takes on CUDA.",
-            show_default=False,
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            help="Prompt: prism, prism-no-think or qwen3-reranker; default by the model.",
-            show_default=False,
-        ),
-    ] = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(
@@ -133,6 +70,7 @@ def evaluate(
         ),
     ] = None,
     *,
+    given: dict[str, object],
     common: Common,
 ) -> None:
     """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
@@ -143,33 +81,19 @@ def evaluate(
     """
     from prism_cli.commands.row_run import print_json
     from prism_cli.commands.wiring import check_model, judged_run
-    from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.load import load_config
     from prism_cli.errors import PrerequisiteError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.ranking.fold import evaluate as run_evaluation
     from prism_cli.evaluation.ranking.plan import EvalOptions
 
-    flags = {
-        "model": model or None,
-        "split": split,
-        "first_stage": first_stage,
-        "top_k": top_k,
-        "device": device,
-        "dtype": dtype,
-        "attn": attn,
-        "max_tokens": max_tokens,
-        "batch_tokens": batch_tokens,
-        "profile": profile,
-        "seed": common.seed,
-    }
     if qrels is not None:
-        flags |= _of_a_run(folders, flags, only_sets, data_dir)
-    config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=flags, sets=common.sets)
+        given |= _of_a_run(folders, given, only_sets, data_dir)
+    config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets)
     for name in config.models:
         check_model("reranker", name)
     if not common.quiet:
-        _tell(_model_line(config, given=bool(model)))
+        _tell(_model_line(config, given="model" in given))
     output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
     if qrels is not None:
         sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()
@@ -185,7 +109,7 @@ def evaluate(
             top_k=config.top_k,
             limit=common.limit,
             seed=config.seed,
-            config=config.model_dump(mode="json")
+            config=dumped(config)
             | ({"trust_remote_code": trust_remote_code} if trust_remote_code else {}),
             command=typed_command(sys.argv),
             missing=missing,
@@ -213,7 +137,7 @@ def evaluate(
 
 def _of_a_run(
     folders: list[str],
-    flags: Mapping[str, object],
+    typed: Mapping[str, object],
     only_sets: str | None,
     data_dir: Path | None,
 ) -> dict[str, list[str] | str]:
@@ -225,10 +149,10 @@ def _of_a_run(
     from prism_cli.errors import UsageError
 
     of_sets = {"--sets": only_sets, "--data-dir": data_dir}
-    given = {f"--{name.replace('_', '-')}": flags[name] for name in ("first_stage", "split")}
+    given = {f"--{name.replace('_', '-')}": typed.get(name) for name in ("first_stage", "split")}
     if wrong := [name for name, value in (given | of_sets).items() if value is not None]:
         raise UsageError(f"{', '.join(wrong)}: needs a data set, and --qrels is without one")
-    if flags["model"] not in (None, ["none"]):
+    if typed.get("model") not in (None, ["none"]):
         raise UsageError(
             "--model: a model reads texts, and a run with --qrels has none; give the BEIR folder "
             f"and --first-stage {folders[0]}"
@@ -245,7 +169,7 @@ def _tell(line: str) -> None:
     print(spelled(line), file=sys.stderr, flush=True)
 
 
-def _model_line(config: "EvalConfig", *, given: bool) -> str:
+def _model_line(config: EvalConfig, *, given: bool) -> str:
     from prism_cli.configs.eval import RELEASED_MODEL
 
     if not config.models:
@@ -258,7 +182,7 @@ def _model_line(config: "EvalConfig", *, given: bool) -> str:
     return f"model: {', '.join(config.models)} (from {origin})"
 
 
-def _default_output(sets: list[str], config: "EvalConfig") -> Path:
+def _default_output(sets: list[str], config: EvalConfig) -> Path:
     import re
 
     names = "+".join(Path(os.path.abspath(name)).name for name in sets)
@@ -267,7 +191,7 @@ def _default_output(sets: list[str], config: "EvalConfig") -> Path:
 
 
 def _with_first_stage(
-    one: "BeirSet", config: "EvalConfig", output: Path, trusted: str | None
+    one: "BeirSet", config: EvalConfig, output: Path, trusted: str | None
 ) -> "EvalSet":
     from prism_cli.commands.wiring import eval_first_stage
     from prism_cli.evaluation.ranking.plan import EvalSet
@@ -275,7 +199,7 @@ def _with_first_stage(
     return EvalSet(one, eval_first_stage(one, config, output, trusted))
 
 
-def _eval_model(name: str, config: "EvalConfig") -> "EvalModel":
+def _eval_model(name: str, config: EvalConfig) -> "EvalModel":
     from prism_cli.commands.wiring import canary, reranker, reranker_identity
     from prism_cli.evaluation.ranking.plan import EvalModel
     from prism_cli.evaluation.ranking.reranking import Ask

@@ -23,25 +23,6 @@ Inputs = Annotated[
     ),
 ]
 
-Corpus = Annotated[
-    str | None,
-    typer.Option(
-        help="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl.", show_default=False
-    ),
-]
-Queries = Annotated[
-    str | None,
-    typer.Option(
-        help="Queries behind TREC's ids: a queries.jsonl, or lines of id, tab, text.",
-        show_default=False,
-    ),
-]
-Qrels = Annotated[
-    str | None,
-    typer.Option(help="Judgements that label a TREC run's pairs.", show_default=False),
-]
-
-
 MOST_ROWS = 2**63 - 1
 """Settings are kept as JSON, whose integers have 64 bits."""
 

@@ -11,7 +11,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="List, show, copy and check the shipped settings.",
-    epilog="Example: prism recipes cp train/2b my-2b.toml",
+    epilog="Example: prism recipes cp train/2b my-2b.toml; prism recipes show train --all",
 )
 
 
@@ -26,11 +26,25 @@ def list_recipes() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="STAGE/NAME, as `ls` prints it.")]) -> None:
-    """Print a recipe."""
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(help="STAGE/NAME, as `ls` prints it; with --all a STAGE."),
+    ],
+    all_keys: Annotated[
+        bool,
+        typer.Option("--all", help="Every key of a stage, with description, type and default."),
+    ] = False,
+) -> None:
+    """Print a recipe, or with --all each setting of a stage."""
+    from prism_cli.configs.describe import recipe_lines
     from prism_cli.configs.recipes import find_recipe
+    from prism_cli.configs.stages import config_class
     from prism_cli.terminal import write_bytes
 
+    if all_keys:
+        typer.echo("\n".join(recipe_lines(config_class(name))).rstrip())
+        return
     write_bytes(find_recipe("train", name).read_bytes())
 
 

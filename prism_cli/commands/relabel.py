@@ -1,14 +1,13 @@
 """`prism relabel`: a panel of judges says yes or no to every row."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, with_common
-
-if TYPE_CHECKING:
-    from prism_cli.configs.relabel import RelabelConfig
+from prism_cli.commands.options import Inputs, Paid
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.relabel import RelabelConfig
 
 app = typer.Typer(
     add_completion=False,
@@ -18,18 +17,9 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
+@with_settings(RelabelConfig, "relabel")
 def relabel(
     inputs: Inputs,
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="provider/model; source: the row's own label (source:2: yes from grade 2); in "
-            "this process hf:PATH, st:PATH, st:PATH:THRESHOLD; repeat it for a panel, cheapest "
-            "first. Default: the paper's five judges.",
-            show_default=False,
-        ),
-    ] = None,
     panel: Annotated[
         str | None,
         typer.Option(
@@ -38,57 +28,23 @@ def relabel(
             show_default=False,
         ),
     ] = None,
-    add_judge: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A judge to join the panel of rows that are labelled already; the others are "
-            "not asked again.",
-            show_default=False,
-        ),
-    ] = None,
-    vote: Annotated[
-        str | None,
-        typer.Option(
-            help="majority (default), or soft: all judges, by the mean of their probabilities.",
-            show_default=False,
-        ),
-    ] = None,
-    rubric: Annotated[
-        Path | None,
-        typer.Option(help="Text file with another rubric for chat models.", show_default=False),
-    ] = None,
-    audit: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Share of rows on which every judge of a larger panel votes; default 0.02.",
-            show_default=False,
-        ),
-    ] = None,
     *,
+    given: dict[str, object],
     common: Paid,
 ) -> None:
     """Write votes, votes_cast, verdict (more than half of the panel's size) and agreement."""
     from prism_cli.commands import paid_wiring, reuse_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
-    from prism_cli.configs.relabel import RelabelConfig
     from prism_cli.errors import UsageError
     from prism_cli.stages.relabel import RelabelStage
 
-    if panel and (judge or common.recipe):
+    if panel and ("judges" in given or common.recipe):
         raise UsageError("--panel stands beside --judge or --recipe; give one of them")
-    flags = {
-        "judges": judge or (_panel_before(inputs) if add_judge else None),
-        "add_judges": add_judge or None,
-        "vote": vote,
-        "rubric": None if rubric is None else str(rubric),
-        "audit": audit,
-        "seed": common.seed,
-    }
+    if "add_judges" in given and "judges" not in given:
+        given["judges"] = _panel_before(inputs)
     config = load_config(
-        RelabelConfig, "relabel", recipe=panel or common.recipe, flags=flags, sets=common.sets
+        RelabelConfig, "relabel", recipe=panel or common.recipe, flags=given, sets=common.sets
     )
     task = paid_wiring.judge_task(_rubric(config))
     pack = None if config.pack_questions == "auto" else config.pack_questions
@@ -118,7 +74,7 @@ def relabel(
     )
 
 
-def _rubric(config: "RelabelConfig") -> str | None:
+def _rubric(config: RelabelConfig) -> str | None:
     """Raises MissingDataError where the file of another rubric cannot be read."""
     from prism_cli.errors import MissingDataError
     from prism_cli.files.text import read_text

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.base import dumped
+from prism_cli.configs.rerank import RerankConfig
 from prism_cli.reporting.visible import spelled
 
 if TYPE_CHECKING:
-    from prism_cli.configs.rerank import RerankConfig
     from prism_cli.domain.evidence_budget import RankOptions
     from prism_cli.ports import RerankRuntime
 
@@ -27,84 +29,17 @@ app = typer.Typer(
 )
 
 
-def _setting(help: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(help=help, show_default=False)
-    return option
-
-
 @app.command()
-@with_common
+@with_settings(RerankConfig, "rerank")
 def rerank(
     inputs: Inputs,
     query: Annotated[
         str | None,
-        _setting(
-            "A question; the rows are documents then, and the ranking is printed. Rows are "
-            "written too where -o names a file; --json prints it as one JSON object."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        _setting(
-            "hf:prism-tiny (small, built in), PATH of a model or run, or a hub id. Default: the "
-            "project's, else the released 2B."
-        ),
-    ] = None,
-    evidence: Annotated[
-        bool | None,
         typer.Option(
-            "--evidence/--no-evidence",
-            help="Write contribution and evidence for yes; without, scores alone. Default on.",
+            help="A query; the rows are its documents then, and the ranking is printed. Rows are "
+            "written too where -o names a file; --json prints it as one JSON object.",
             show_default=False,
         ),
-    ] = None,
-    top_n: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Keep the best N documents of each query; default all. With --query default 10.",
-            show_default=False,
-        ),
-    ] = None,
-    evidence_top: Annotated[
-        int | None, _setting("Evidence for the best K documents of a query alone.")
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        _setting(
-            "Evidence above this score; default 0.5, the verdict yes. Below 0.5 a document that "
-            "is judged no may get it too."
-        ),
-    ] = None,
-    max_evidence_tokens: Annotated[
-        int | None,
-        _setting("Tokens of all evidence of a query, best document first; default no limit."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None, _setting("Longest prompt, in tokens; longer documents are cut. Default 10240.")
-    ] = None,
-    max_new_tokens: Annotated[int | None, _setting("Longest text, in tokens. Default 512.")] = None,
-    batch_tokens: Annotated[
-        int | None,
-        _setting("Document tokens of a batch. Default 2048 on CPU, what memory takes on CUDA."),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        _setting(
-            "auto (default: float32 on a CPU, bfloat16 on CUDA), fast, float32, bfloat16, float16."
-        ),
-    ] = None,
-    device: Annotated[str | None, _setting("auto, cpu, cuda, cuda:1. Default auto.")] = None,
-    attn: Annotated[
-        str | None, _setting("auto, sdpa, eager or flash_attention_2. Default auto: sdpa.")
-    ] = None,
-    engine: Annotated[
-        str | None,
-        _setting("transformers, or vllm on a GPU that it has to itself. Default transformers."),
-    ] = None,
-    profile: Annotated[
-        str | None,
-        _setting("Prompt: prism, prism-no-think or qwen3-reranker. Default by the model."),
     ] = None,
     sort_queries: Annotated[
         bool,
@@ -128,6 +63,7 @@ def rerank(
         ),
     ] = False,
     *,
+    given: dict[str, object],
     common: Common,
 ) -> None:
     """Rank documents; say yes or no, and why, for each.
@@ -140,30 +76,12 @@ def rerank(
     from prism_cli.commands.rerank_query import check_question, rerank_query
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
-    from prism_cli.configs.rerank import RerankConfig
     from prism_cli.shards.reader import STDIN, Source, find_shards
 
-    flags = {
-        "model": model,
-        "evidence": evidence,
-        "top_n": top_n,
-        "evidence_top": evidence_top,
-        "threshold": threshold,
-        "max_evidence_tokens": max_evidence_tokens,
-        "max_tokens": max_tokens,
-        "max_new_tokens": max_new_tokens,
-        "batch_tokens": batch_tokens,
-        "dtype": dtype,
-        "device": device,
-        "attn": attn,
-        "engine": engine,
-        "profile": profile,
-        "seed": common.seed,
-    }
     config = load_config(
-        RerankConfig, "rerank", recipe=common.recipe, flags=flags, sets=common.sets
+        RerankConfig, "rerank", recipe=common.recipe, flags=given, sets=common.sets
     )
-    _check_evidence(config, flags, common.sets)
+    _check_evidence(config, given, common.sets)
     if query is not None:
         _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
     wiring.check_model("reranker", config.model)
@@ -184,7 +102,7 @@ def rerank(
         run_row_stage(RerankPromptsStage(prompter), sources, replace(common, output=output), config)
         return
     if not common.quiet:
-        print(spelled(f"prism: model {_origin(config, given=model is not None)}"), file=sys.stderr)
+        print(spelled(f"prism: model {_origin(config, given='model' in given)}"), file=sys.stderr)
     figures: dict[str, object] = {}
 
     def note(runtime: "RerankRuntime") -> None:
@@ -228,9 +146,7 @@ def _check_query(query: str, *, sort_queries: bool, print_prompts: bool) -> None
             raise UsageError(f"{option}: for rows that have queries of their own; not with --query")
 
 
-def _check_evidence(
-    config: "RerankConfig", flags: Mapping[str, object], sets: Sequence[str]
-) -> None:
+def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Sequence[str]) -> None:
     """Refuse, or tell of, limits on evidence that is not written.
 
     Raises:
@@ -240,10 +156,9 @@ def _check_evidence(
 
     if config.evidence:
         return
-    given = [name for name in LIMITS if name in config.model_dump(exclude_defaults=True)]
-    typed = {item.partition("=")[0].strip() for item in sets}
-    typed |= {name for name, value in flags.items() if value is not None}
-    if wrong := [name for name in LIMITS if name in typed]:
+    given = [name for name in LIMITS if name in dumped(config, exclude_defaults=True)]
+    named = {*typed, *(item.partition("=")[0].strip() for item in sets)}
+    if wrong := [name for name in LIMITS if name in named]:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise UsageError(
             f"{options}: limits evidence, but none is written (evidence is off, by --no-evidence "
@@ -256,7 +171,7 @@ def _check_evidence(
         )
 
 
-def _rank_options(config: "RerankConfig") -> "RankOptions":
+def _rank_options(config: RerankConfig) -> "RankOptions":
     from dataclasses import fields
 
     from prism_cli.domain.evidence_budget import RankOptions
@@ -264,7 +179,7 @@ def _rank_options(config: "RerankConfig") -> "RankOptions":
     return RankOptions(**{one.name: getattr(config, one.name) for one in fields(RankOptions)})
 
 
-def _origin(config: "RerankConfig", *, given: bool) -> str:
+def _origin(config: RerankConfig, *, given: bool) -> str:
     from prism_cli.configs.eval import RELEASED_MODEL
 
     if given:

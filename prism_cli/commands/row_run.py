@@ -10,6 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
+from prism_cli.configs.base import dumped
 from prism_cli.reporting.visible import in_line, spelled
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def work_rows(
         part=_part(common.quiet),
         if_changed=common.if_changed,
         quiet=common.quiet,
-        config=config.model_dump(mode="json") | dict(identity or {}),
+        config=dumped(config) | dict(identity or {}),
         dependencies=dependencies,
     )
     if paid.dry_run:

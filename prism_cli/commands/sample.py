@@ -2,11 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.sample import SampleConfig
 
 if TYPE_CHECKING:
     from prism_cli.engine.report import Drawn
@@ -21,70 +23,8 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
-def sample(
-    inputs: Inputs,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Rows wanted, in equal shares over bins of teacher_score. Without it the paper's "
-            "rule: middle scores capped, a source at a time, then labelled : web = 2 : 3.",
-            show_default=False,
-        ),
-    ] = None,
-    bins: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Bins that --size is shared over; default 10.", show_default=False
-        ),
-    ] = None,
-    max_document_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Cut documents to N tokens; default 4096, 0 for no limit.",
-            metavar="N",
-            show_default=False,
-        ),
-    ] = None,
-    max_pair_tokens: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Drop pairs over N tokens; default 8192, 0 for no limit.",
-            metavar="N",
-            show_default=False,
-        ),
-    ] = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            help="What counts tokens: estimate (from the characters; default), or a model whose "
-            "tokenizer counts, such as hf:smollm2, a folder or a hub id.",
-            metavar="SPEC",
-            show_default=False,
-        ),
-    ] = None,
-    max_document_words: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Drop documents over N words; default no limit.",
-            metavar="N",
-            show_default=False,
-        ),
-    ] = None,
-    web_source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A value of `source` that is a web row; repeatable; default web:exa, web:tavily.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    common: Common,
-) -> None:
+@with_settings(SampleConfig, "sample")
+def sample(inputs: Inputs, *, config: SampleConfig, common: Common) -> None:
     """Keep a score-balanced subset, chosen by hash of (seed, query_id, doc_id).
 
     Rows without teacher_score, and pairs that are too long, are dropped and counted. Scores before
@@ -92,24 +32,9 @@ def sample(
     """
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.commands.wiring import token_cutter
-    from prism_cli.configs.load import load_config
-    from prism_cli.configs.sample import SampleConfig
     from prism_cli.domain.length_caps import LengthCaps
     from prism_cli.stages.sample import SampleStage
 
-    flags = {
-        "size": size,
-        "bins": bins,
-        "max_document_tokens": max_document_tokens,
-        "max_pair_tokens": max_pair_tokens,
-        "tokenizer": tokenizer,
-        "max_document_words": max_document_words,
-        "web_sources": web_source or None,
-        "seed": common.seed,
-    }
-    config = load_config(
-        SampleConfig, "sample", recipe=common.recipe, flags=flags, sets=common.sets
-    )
     cutter, dependencies = token_cutter(config.tokenizer)
     stage = SampleStage(
         config.size,

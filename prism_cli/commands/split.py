@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.split import SplitConfig
 
 if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
@@ -22,51 +24,8 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
-def split(
-    inputs: Inputs,
-    dev_queries: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Dev queries of each source: so many as there are groups for, of at most half of "
-            "its queries; default 250 and --dev-share.",
-            show_default=False,
-        ),
-    ] = None,
-    dev_share: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.5,
-            help="At most this share of the source's queries, though one; default 0.1, or 0.5 "
-            "beside --dev-queries.",
-            show_default=False,
-        ),
-    ] = None,
-    exclude_eval: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A BEIR folder; rows whose query or document stands in it are dropped; "
-            "repeatable.",
-            metavar="BEIR_DIR",
-            show_default=False,
-        ),
-    ] = None,
-    eval_split: Annotated[
-        str | None,
-        typer.Option(help="Split of those folders; default test.", show_default=False),
-    ] = None,
-    eval_documents: Annotated[
-        str | None,
-        typer.Option(
-            help="Documents that count: relevant (judged so in that split; default), or corpus.",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    common: Common,
-) -> None:
+@with_settings(SplitConfig, "split")
+def split(inputs: Inputs, *, given: dict[str, object], common: Common) -> None:
     """Write DIR/train.jsonl and DIR/dev.jsonl (-o DIR).
 
     An original query, its near-duplicates, and queries that share a positive document stand on one
@@ -75,23 +34,15 @@ def split(
     """
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.commands.row_run import run_row_stage
-    from prism_cli.configs.load import load_config
-    from prism_cli.configs.split import SplitConfig
+    from prism_cli.configs.load import load_with_origins
     from prism_cli.errors import MissingDataError
     from prism_cli.stages.split import SplitStage
 
-    flags = {
-        "dev_queries": dev_queries,
-        "dev_share": dev_share,
-        "exclude_eval": exclude_eval or None,
-        "eval_split": eval_split,
-        "eval_documents": eval_documents,
-        "seed": common.seed,
-    }
-    config = load_config(SplitConfig, "split", recipe=common.recipe, flags=flags, sets=common.sets)
+    config, origins = load_with_origins(
+        SplitConfig, "split", recipe=common.recipe, flags=given, sets=common.sets
+    )
     sets = [BeirSet(Path(folder)) for folder in config.exclude_eval]
-    number_given = "dev_queries" in config.model_fields_set
-    share_given = "dev_share" in config.model_fields_set
+    number_given, share_given = "dev_queries" in origins, "dev_share" in origins
     stage = SplitStage(
         dev_queries=config.dev_queries,
         dev_share=config.dev_share if share_given or not number_given else _LARGEST_SHARE,

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, with_common
+from prism_cli.commands.options import Inputs, Paid
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.synthesize import SynthesizeConfig
 
 if TYPE_CHECKING:
     from prism_cli.rows.row import Row
@@ -20,55 +22,14 @@ app = typer.Typer(
 
 
 @app.command()
-@with_common
-def synthesize(
-    inputs: Inputs,
-    generator: Annotated[
-        str | None,
-        typer.Option(
-            help="Who writes the queries: provider/model, or a chat model in this process: "
-            "hf:smollm2, hf:PATH, hf:HUB_ID.",
-            show_default=False,
-        ),
-    ] = None,
-    per_instruction: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=500, help="Queries for each instruction; default 20.", show_default=False
-        ),
-    ] = None,
-    style: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="question, keyword or situation; repeatable, an equal share each; default all.",
-            show_default=False,
-        ),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Rows with queries, or a BEIR folder: what is there, or nearly, is left out; "
-            "repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a local model: auto (default), cpu, cuda, cuda:1.", show_default=False
-        ),
-    ] = None,
-    *,
-    common: Paid,
-) -> None:
+@with_settings(SynthesizeConfig, "synthesize")
+def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> None:
     """Queries from rows of {"instruction": …}, and perhaps "language": a row out for each.
 
     They are what `prism collect web` takes. Near-duplicates are left out of the whole output.
     """
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.row_run import run_row_stage
-    from prism_cli.configs.load import load_config
-    from prism_cli.configs.synthesize import SynthesizeConfig
     from prism_cli.domain.synthesis import SynthesisTask
     from prism_cli.errors import UsageError
     from prism_cli.shards.reader import find_shards
@@ -79,17 +40,6 @@ def synthesize(
             "--reuse: queries are not taken from files; replies in the ledger are not asked again, "
             "and --against FILE leaves out what a file has"
         )
-    flags = {
-        "generator": generator,
-        "per_instruction": per_instruction,
-        "styles": style or None,
-        "against": against or None,
-        "device": device,
-        "seed": common.seed,
-    }
-    config = load_config(
-        SynthesizeConfig, "synthesize", recipe=common.recipe, flags=flags, sets=common.sets
-    )
     there = find_shards([_rows_of(one) for one in config.against])
     backend = paid_wiring.chat_model(
         config.generator, SynthesisTask(), paid_wiring.catalog(common), device=config.device

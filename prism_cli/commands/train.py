@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, with_common
+from prism_cli.commands.options import Common
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.train import TrainConfig
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -24,9 +26,8 @@ DEFAULT_DATA = "data/train.jsonl"
 
 
 @app.command()
-@with_common
+@with_settings(TrainConfig, "train")
 def train(
-    common: Common,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -42,21 +43,6 @@ def train(
         list[str] | None,
         typer.Option(help="Rows to measure on, such as split's dev.jsonl; picks RUN/best."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Base model: hub id, PATH or hf:smollm2, over the recipe's.")
-    ] = None,
-    epochs: Annotated[
-        float | None,
-        typer.Option(help="Epochs, over the recipe's; 0.5 is half of one.", show_default=False),
-    ] = None,
-    max_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Stop after N optimizer steps, where the epochs do not end first: --epochs.",
-            show_default=False,
-        ),
-    ] = None,
     resume: Annotated[
         str,
         typer.Option(
@@ -70,6 +56,9 @@ def train(
         bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    *,
+    given: dict[str, object],
+    common: Common,
 ) -> None:
     """Train a reranker; killed and started again, it goes on from its newest checkpoint.
 
@@ -78,7 +67,6 @@ def train(
     from prism_cli.commands.row_run import print_json
     from prism_cli.commands.wiring import check_model
     from prism_cli.configs.load import load_config
-    from prism_cli.configs.train import TrainConfig
     from prism_cli.engine.control import Control
     from prism_cli.engine.live import remove_live
     from prism_cli.errors import UsageError
@@ -90,14 +78,14 @@ def train(
         TrainConfig,
         "train",
         recipe=common.recipe or size,
-        flags={"model": model, "epochs": epochs, "max_steps": max_steps, "seed": common.seed},
+        flags=given,
         sets=common.sets,
     )
     check_model("base", config.model)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
     quiet = common.quiet or not speaks
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
-    given = _data(inputs or [])
+    rows = _data(inputs or [])
 
     from prism_cli.commands.train_plan import plan_lines
     from prism_cli.training.preparing import plan_only
@@ -117,11 +105,11 @@ def train(
         if not quiet:
             print("\n".join(plan_lines(plan, sys.stderr.encoding)), file=sys.stderr)
 
-    check_inputs(given, common.field_names)
+    check_inputs(rows, common.field_names)
     control = Control(common.max_seconds)
     request = TrainRequest(
         config,
-        given,
+        rows,
         run,
         control,
         say,

@@ -1,18 +1,133 @@
-"""What every stage's settings have in common."""
+"""What settings are made of: frozen dataclasses whose fields carry type, bounds, default and help.
 
-from pydantic import BaseModel, ConfigDict, Field
+    max_sentences: Annotated[int, Interval(ge=1, le=50), Option("Sentences of the evidence.")] = 2
+
+`configs.load` validates them, `commands.settings` makes command-line options of them, and
+`prism recipes show STAGE --all` and `prism schema STAGE` print them. Bounds are those of
+annotated_types; pydantic is imported only when settings are validated.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_type_hints
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Settings = TypeVar("Settings", bound="Section")
 
 
-class StageConfig(BaseModel):
-    """Frozen and strict, without empty texts; holds what decides a stage's result, so it guards
-    resume."""
+@dataclass(frozen=True)
+class Option:
+    """How a setting is described, and how it is given on the command line.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, str_min_length=1)
+    Attributes:
+        help: sentences; the default is added where they are shown.
+        names: of the option, such as "--teacher"; by default the name of the field.
+        metavar: what stands for the value in --help.
+        hidden: the setting has no option of its own: it is set by --set and in recipes.
+        default: what is shown for the default, where its value says little.
+        comma_separated: a list is given as one word, not by repeating the option.
+    """
 
-    seed: int = Field(0, description="Seed of every choice by lot.")
+    help: str
+    names: tuple[str, ...] = ()
+    metavar: str | None = None
+    hidden: bool = False
+    default: str | None = None
+    comma_separated: bool = False
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
+        return handler(schema) | {"description": self.help}
 
 
-class Section(BaseModel):
-    """A table inside a stage's settings, such as [lora]."""
+@dataclass(frozen=True)
+class Before:
+    """Apply a function to the given value before it is validated."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    function: Callable[[object], object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(self.function, handler(source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table of settings, such as [lora]: frozen, without unknown keys or empty texts."""
+
+    __pydantic_config__: ClassVar[Mapping[str, object]] = {
+        "extra": "forbid",
+        "validate_default": True,
+        "str_min_length": 1,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig(Section):
+    """All settings that decide a stage's result; a run resumes only under the same ones."""
+
+    seed: Annotated[int, Option("Seed of random choices.", hidden=True)] = 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a settings class.
+
+    Attributes:
+        type: its annotation without metadata.
+        metadata: of the annotation: bounds, an Option.
+        default: MISSING where a value must be given.
+    """
+
+    name: str
+    type: Any
+    metadata: tuple[object, ...]
+    default: Any
+
+    @property
+    def option(self) -> Option:
+        """Its last Option; one without help where it has none, as a table."""
+        options = [one for one in self.metadata if isinstance(one, Option)]
+        return options[-1] if options else Option("", hidden=True)
+
+
+def settings_of(cls: type[Section]) -> dict[str, Setting]:
+    """The fields of a settings class by name, in order."""
+    hints = get_type_hints(cls, include_extras=True)
+    found = {}
+    for one in fields(cls):
+        hint = hints[one.name]
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        metadata = getattr(hint, "__metadata__", ())
+        found[one.name] = Setting(
+            one.name, hint.__origin__ if metadata else hint, metadata, default
+        )
+    return found
+
+
+def adapter(cls: type[Settings]) -> "TypeAdapter[Settings]":
+    """What validates and serializes a settings class."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def validated(cls: type[Settings], values: Mapping[str, object]) -> Settings:
+    """The settings of these values; the others have their defaults.
+
+    Raises:
+        pydantic.ValidationError: all that is wrong.
+    """
+    return adapter(cls).validate_python(dict(values))
+
+
+def dumped(config: Section, **how: Any) -> dict[str, Any]:
+    """The settings as JSON types, tables as dicts.
+
+    Args:
+        how: of TypeAdapter.dump_python, such as exclude_none.
+    """
+    found: dict[str, Any] = adapter(type(config)).dump_python(config, mode="json", **how)
+    return found

@@ -1,74 +1,100 @@
 """Settings of `prism collect`."""
 
-from typing import Self
+from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from annotated_types import Ge, Interval
 
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.shared import Qrels
 
 
+@dataclass(frozen=True, kw_only=True)
 class CollectConfig(StageConfig):
-    """Which pairs are made of what is there."""
+    """Which pairs are made from which sources."""
 
-    split: str = Field("train", min_length=1, description="Split of BEIR folders and data sets.")
-    first_stage: str = Field(
-        "bm25",
-        min_length=1,
-        description="Ranks candidates and hard negatives: bm25, st:MODEL, or a TREC run ({dataset} "
-        "stands for the name).",
+    split: Annotated[str, Option("Split of BEIR folders and data sets.")] = "train"
+    first_stage: Annotated[
+        str,
+        Option(
+            "Ranks candidates and hard negatives: bm25, st:MODEL, or a TREC run ({dataset} stands "
+            "for the name)."
+        ),
+    ] = "bm25"
+    candidates: Annotated[
+        int | None,
+        Interval(ge=1, le=10_000),
+        Option(
+            "Documents per query of --queries, or of a BEIR folder without judgements.",
+            default="20",
+        ),
+    ] = None
+    negatives: Annotated[
+        int, Interval(ge=0, le=1000), Option("Hard negatives per query of a BEIR folder.")
+    ] = 3
+    from_rank: Annotated[
+        int, Ge(1), Option("First rank of hard negatives, among documents that are not relevant.")
+    ] = 1
+    to_rank: Annotated[
+        int, Interval(ge=1, le=10_000), Option("Last rank of hard negatives, inclusive.")
+    ] = 20
+    random_negatives: Annotated[
+        int, Interval(ge=0, le=1000), Option("Negatives per query drawn from the whole corpus.")
+    ] = 0
+    positive_grade: Annotated[int, Ge(1), Option("Lowest grade of a positive.", hidden=True)] = 1
+    from_shape: Annotated[
+        str | None,
+        Option(
+            "Shape of the rows, as `prism convert` names them; by default detected from their "
+            "fields, row by row.",
+            names=("--from",),
+            metavar="SHAPE",
+        ),
+    ] = None
+    score: Annotated[
+        str | None,
+        Option(
+            "Field for the scores that come with the rows.", hidden=True, default="source_score"
+        ),
+    ] = None
+    corpus: Annotated[
+        str | None,
+        Option(
+            "Documents to find candidates in: a folder of .md, .txt, .pdf, or CSV, JSONL, Parquet "
+            "with doc_id, title, document, or a BEIR folder. With a TREC run: its texts."
+        ),
+    ] = None
+    queries: Annotated[
+        str | None,
+        Option(
+            "Queries for --corpus: .txt with one per line, or CSV, JSONL, Parquet with query. "
+            "With a TREC run: queries.jsonl, or lines of id, tab, text."
+        ),
+    ] = None
+    qrels: Qrels = None
+    source: Annotated[str | None, Option("Value of `source` for rows that have none.")] = None
+    dataset: Annotated[
+        str | None,
+        Option(
+            "A data set of the hub, of save_to_disk, or Parquet, CSV, JSON, Arrow files: a file, "
+            "pattern or folder. With a directory as -o each file is an output of its own."
+        ),
+    ] = None
+    dataset_config: Annotated[str | None, Option("Configuration of that data set on the hub.")] = (
+        None
     )
-    candidates: int | None = Field(
-        None, ge=1, le=10_000, description="Documents a question without judgements; default 20."
-    )
-    negatives: int = Field(
-        3, ge=0, le=1000, description="Hard negatives a query of a BEIR folder, from 0 to 1000."
-    )
-    from_rank: int = Field(
-        1, ge=1, description="First rank, of the documents that are not relevant, to take from."
-    )
-    to_rank: int = Field(20, ge=1, le=10_000, description="Last rank to take from, inclusive.")
-    random_negatives: int = Field(
-        0, ge=0, le=1000, description="Negatives a query by lot from the whole corpus."
-    )
-    positive_grade: int = Field(1, ge=1, description="Lowest grade of a positive.")
-    from_shape: str | None = Field(
-        None,
-        description="Shape of the input's rows; by default told by their fields, row by row.",
-    )
-    score: str | None = Field(
-        None,
-        min_length=1,
-        description="Field for the scores that come with the rows; source_score by default.",
-    )
-    corpus: str | None = Field(
-        None, description="Documents to find candidates in, or the texts behind TREC's ids."
-    )
-    queries: str | None = Field(
-        None, description="Questions to find candidates for, or the queries behind TREC's ids."
-    )
-    qrels: str | None = Field(None, description="Judgements that give a run's source_label.")
-    source: str | None = Field(
-        None, description="Value of the field source where a row has none; a BEIR folder's name."
-    )
-    dataset: str | None = Field(
-        None,
-        description="A data set of the hub, a saved one, or Parquet, CSV, Arrow or JSON files.",
-    )
-    dataset_config: str | None = Field(None, description="Configuration of that data set.")
-    revision: str | None = Field(None, description="Commit or tag of that data set on the hub.")
+    revision: Annotated[str | None, Option("Commit or tag of that data set on the hub.")] = None
+    web: Annotated[
+        str | None,
+        Option("Search the web for the rows' queries: exa, tavily or PROVIDER/MODEL."),
+    ] = None
+    results: Annotated[
+        int, Interval(ge=1, le=100), Option("Pages per query that --web requests.")
+    ] = 10
+    min_characters: Annotated[
+        int, Ge(0), Option("Shortest text of a page that is kept, in characters.")
+    ] = 200
 
-    web: str | None = Field(
-        None,
-        min_length=1,
-        description="Search that finds pages for the rows' queries: exa, tavily or PROVIDER/MODEL.",
-    )
-    results: int = Field(10, ge=1, le=100, description="Pages a query that are asked for.")
-    min_characters: int = Field(
-        200, ge=0, description="Shortest text of a page that is kept, in characters."
-    )
-
-    @model_validator(mode="after")
-    def _ranks_in_order(self) -> Self:
+    def __post_init__(self) -> None:
         if self.from_rank > self.to_rank:
             raise ValueError(f"from_rank {self.from_rank} lies behind to_rank {self.to_rank}")
-        return self

@@ -1,28 +1,47 @@
 """Settings of `prism convert`."""
 
-from pydantic import Field
+from dataclasses import dataclass
+from typing import Annotated
 
-from prism_cli.configs.base import StageConfig
+from annotated_types import Interval
+
+from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.shared import Corpus, PositiveGrade, Qrels, Queries
+
+SHAPES = "prism, flagembedding (kalm), author, st-pairs, st-triplets, st-scores, cohere, trec-run"
 
 
+@dataclass(frozen=True, kw_only=True)
 class ConvertConfig(StageConfig):
     """Which shape comes in, and which goes out."""
 
-    from_shape: str = Field("prism", min_length=1, description="Shape of the input.")
-    to_shape: str = Field("prism", min_length=1, description="Shape of the output.")
-    score: str | None = Field(
-        None,
-        min_length=1,
-        description="Field of pair rows that holds a shape's score: source_score, teacher_score, "
-        "score, logit or teacher_scores.NAME; by default the shape's own choice.",
-    )
-    positive_grade: int = Field(1, ge=1, description="Lowest source_label of a positive.")
-    negatives: int = Field(1, ge=1, le=1000, description="Negatives in one row of st-triplets.")
-    corpus: str | None = Field(
-        None, description="Texts behind TREC's ids: a BEIR folder or a corpus.jsonl."
-    )
-    queries: str | None = Field(
-        None, description="Queries behind TREC's ids: a queries.jsonl, or id, tab, text."
-    )
-    qrels: str | None = Field(None, description="Judgements that give a run's source_label.")
-    tag: str = Field("prism", min_length=1, description="Names the run in a TREC run.")
+    from_shape: Annotated[
+        str,
+        Option(f"Shape of the input: {SHAPES} or trec-qrels.", names=("--from",), metavar="SHAPE"),
+    ] = "prism"
+    to_shape: Annotated[
+        str,
+        Option(
+            "Shape of the output: the same names, or beir: a folder (-o DIR) of corpus.jsonl, "
+            "queries.jsonl and qrels/test.tsv, which prism eval reads.",
+            names=("--to",),
+            metavar="SHAPE",
+        ),
+    ] = "prism"
+    score: Annotated[
+        str | None,
+        Option(
+            "Field of pair rows that holds a shape's score: source_score, teacher_score, score, "
+            "logit or teacher_scores.NAME.",
+            metavar="FIELD",
+            default="by the shape",
+        ),
+    ] = None
+    positive_grade: PositiveGrade = 1
+    negatives: Annotated[
+        int, Interval(ge=1, le=1000), Option("Negatives in one row of st-triplets.")
+    ] = 1
+    corpus: Corpus = None
+    queries: Queries = None
+    qrels: Qrels = None
+    tag: Annotated[str, Option("Name of the run in a TREC run.")] = "prism"

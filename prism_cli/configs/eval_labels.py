@@ -1,13 +1,17 @@
 """Settings of `prism eval labels`."""
 
-from pydantic import Field
+from dataclasses import dataclass
+from typing import Annotated
 
-from prism_cli.configs.base import StageConfig
+from annotated_types import Ge
+
+from prism_cli.configs.base import Option, StageConfig
 
 
+@dataclass(frozen=True, kw_only=True)
 class EvalLabelsConfig(StageConfig):
     """What is exported besides figures."""
 
-    review: int = Field(
-        100, ge=0, description="Rows for review: those where teacher and panel disagree most."
-    )
+    review: Annotated[
+        int, Ge(0), Option("Rows for review: those where teacher and panel disagree most.")
+    ] = 100

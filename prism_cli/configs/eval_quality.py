@@ -1,16 +1,12 @@
 """Settings of `prism eval quality`."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
-
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Before, Option, StageConfig
+from prism_cli.configs.shared import Device, MaxSentences, as_list
 
 Baseline = Literal["document", "lead", "extractive"]
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _as_baselines(value: object) -> object:
@@ -19,38 +15,48 @@ def _as_baselines(value: object) -> object:
     return list(dict.fromkeys(value)) if isinstance(value, list) else value
 
 
+@dataclass(frozen=True, kw_only=True)
 class EvalQualityConfig(StageConfig):
-    """Whose texts are measured, against what, beside what."""
+    """Whose texts are measured, and against what."""
 
-    texts: Literal["auto", "predicted", "labels"] = Field(
-        "auto",
-        description="Whose texts: auto (the prediction where a row has one, else the label), "
-        "predicted, labels.",
-    )
-    gold: Annotated[list[str], BeforeValidator(_as_list)] = Field(
-        [], description="JSONL files of people's marks: answers, rationales, answerable."
-    )
-    baselines: Annotated[list[Baseline] | None, BeforeValidator(_as_baselines)] = Field(
-        None,
-        description="What else is shown in place of the evidence: some of document, lead, "
-        "extractive, or none; by default all three with gold, none without.",
-    )
-    judge: str | None = Field(
-        None,
-        description="Model that rates contribution and evidence from 1 to 5: provider/model, or "
-        "hf:PATH in this process; none by default.",
-    )
-    allow_same_judge: bool = Field(
-        False, description="Let a judge rate that was of the panel that labelled the rows."
-    )
-    max_sentences: int = Field(
-        2, ge=1, le=50, description="Sentences of the extractive baseline, from 1 to 50."
-    )
-    device: str = Field(
-        "auto",
-        min_length=1,
-        description="Where models of this process compute: auto (CUDA if there), cpu, cuda.",
-    )
+    texts: Annotated[
+        Literal["auto", "predicted", "labels"],
+        Option("Whose texts; auto: the prediction where a row has one, else the label."),
+    ] = "auto"
+    gold: Annotated[
+        list[str],
+        Before(as_list),
+        Option(
+            'People\'s marks, JSONL: {"query_id", "doc_id" (optional), "answers": [...], '
+            '"rationales": ["sentence", ...], "answerable": true or false}; also answers.jsonl '
+            "and impossible.jsonl beside a BEIR folder; repeatable."
+        ),
+    ] = field(default_factory=list)
+    baselines: Annotated[
+        list[Baseline] | None,
+        Before(_as_baselines),
+        Option(
+            "What the evidence is compared with: document (all of it), lead (its first sentences "
+            "at equal length), extractive (its sentences closest to the query); separated by "
+            "commas, or none.",
+            comma_separated=True,
+            default="all three with --gold, none without",
+        ),
+    ] = None
+    judge: Annotated[
+        str | None,
+        Option(
+            "Model that rates contribution and evidence from 1 to 5 (six ratings) and reports "
+            "severe inventions: provider/model, or hf:PATH in this process."
+        ),
+    ] = None
+    allow_same_judge: Annotated[
+        bool, Option("Let a judge rate that labelled the rows; the report says so.")
+    ] = False
+    max_sentences: Annotated[
+        MaxSentences, Option("Sentences of the extractive baseline.", hidden=True)
+    ] = 2
+    device: Device = "auto"
 
     @property
     def chosen_baselines(self) -> tuple[str, ...]:

@@ -12,9 +12,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
-
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Section, StageConfig, settings_of, validated
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.configs.toml import parse_toml, unfit
@@ -42,7 +40,24 @@ def load_config(
     flags: Mapping[str, object] | None = None,
     sets: Sequence[str] = (),
 ) -> Config:
-    """The resolved settings of one stage.
+    """The resolved settings of one stage, as `load_with_origins`.
+
+    Raises:
+        ConfigError: everything that is wrong, a line each.
+        MissingDataError: no such recipe.
+    """
+    return load_with_origins(cls, stage, recipe=recipe, flags=flags, sets=sets)[0]
+
+
+def load_with_origins(
+    cls: type[Config],
+    stage: str,
+    *,
+    recipe: str | None = None,
+    flags: Mapping[str, object] | None = None,
+    sets: Sequence[str] = (),
+) -> tuple[Config, dict[str, str]]:
+    """The resolved settings of one stage, and where each that is not by default was given.
 
     Args:
         cls: the stage's settings class.
@@ -91,8 +106,10 @@ def load_config(
         problems += wrong or unknown_keys(cls, layer, name)
         if not wrong:
             merge_layer(merged, _known(cls, layer), origin, name)
+    from pydantic import ValidationError
+
     try:
-        config = cls.model_validate(merged)
+        config = validated(cls, merged)
     except ValidationError as error:
         problems += [
             f"{_origin_of(origin, item['loc'])}: {_place(item['loc'])}: {reason_of(item)}"
@@ -101,7 +118,7 @@ def load_config(
         ]
     if problems:
         raise ConfigError(problems)
-    return config
+    return config, origin
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -118,7 +135,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path}: {error}"]) from error
 
 
-def unknown_keys(cls: type[BaseModel], layer: Mapping[str, Any], where: str) -> list[str]:
+def unknown_keys(cls: type[Section], layer: Mapping[str, Any], where: str) -> list[str]:
     """One line for each key of `layer` that `cls` does not have."""
     names = list(key_paths(cls))
     problems = []
@@ -128,29 +145,29 @@ def unknown_keys(cls: type[BaseModel], layer: Mapping[str, Any], where: str) -> 
     return problems
 
 
-def key_paths(cls: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def key_paths(cls: type[Section], prefix: str = "") -> Iterator[str]:
     """Every setting of `cls`, tables with dots."""
-    for name, field in cls.model_fields.items():
-        section = _section(field.annotation)
+    for name, field in settings_of(cls).items():
+        section = _section(field.type)
         if section:
             yield from key_paths(section, f"{prefix}{name}.")
         else:
             yield prefix + name
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
+def _section(annotation: Any) -> type[Section] | None:
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
     for option in options:
-        if isinstance(option, type) and issubclass(option, BaseModel):
+        if isinstance(option, type) and issubclass(option, Section):
             return option
     return None
 
 
-def _paths(layer: Mapping[str, Any], cls: type[BaseModel] | None, prefix: str = "") -> list[str]:
+def _paths(layer: Mapping[str, Any], cls: type[Section] | None, prefix: str = "") -> list[str]:
     found: list[str] = []
     for key, value in layer.items():
-        field = cls.model_fields.get(key) if cls else None
-        section = _section(field.annotation) if field else None
+        field = settings_of(cls).get(key) if cls else None
+        section = _section(field.type) if field else None
         if isinstance(value, Mapping) and (section or field is None):
             found += _paths(value, section, f"{prefix}{key}.")
         else:
@@ -158,13 +175,13 @@ def _paths(layer: Mapping[str, Any], cls: type[BaseModel] | None, prefix: str = 
     return found
 
 
-def _known(cls: type[BaseModel], layer: Mapping[str, Any]) -> dict[str, Any]:
+def _known(cls: type[Section], layer: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for key, value in layer.items():
-        field = cls.model_fields.get(key)
+        field = settings_of(cls).get(key)
         if field is None:
             continue
-        section = _section(field.annotation)
+        section = _section(field.type)
         known[key] = _known(section, value) if section and isinstance(value, Mapping) else value
     return known
 
@@ -211,7 +228,7 @@ def _without_name(error: ValueError) -> str:
     return str(error).removeprefix("value: ").removesuffix(" (at line 1)")
 
 
-def _environment(cls: type[BaseModel], problems: list[str]) -> dict[str, Any]:
+def _environment(cls: type[Section], problems: list[str]) -> dict[str, Any]:
     layer: dict[str, Any] = {}
     for path in key_paths(cls):
         name = "PRISM_" + path.upper().replace(".", "__")
@@ -235,15 +252,15 @@ def _project_file() -> Path | None:
     )
 
 
-def _project_table(cls: type[BaseModel], stage: str, content: dict[str, Any]) -> dict[str, Any]:
+def _project_table(cls: type[Section], stage: str, content: dict[str, Any]) -> dict[str, Any]:
     """What prism.toml says for one stage: its own table, over [defaults]."""
     defaults, own = (_table(content, name) for name in (DEFAULTS, stage))
-    names = set(cls.model_fields)
+    names = set(settings_of(cls))
     return {**{key: value for key, value in defaults.items() if key in names}, **own}
 
 
 def _project_problems(
-    cls: type[BaseModel], stage: str, content: Mapping[str, Any], path: Path
+    cls: type[Section], stage: str, content: Mapping[str, Any], path: Path
 ) -> list[str]:
     """Tables that belong to no stage, and keys of [defaults] that no stage has."""
     problems: list[str] = []
@@ -255,7 +272,7 @@ def _project_problems(
             problems.append(f"{path}: {name}: expected a table, found {value!r}")
     defaults = _table(content, DEFAULTS)
     classes = [cls, *map(config_class, STAGES)] if defaults else []
-    keys = sorted({key for one in classes for key in one.model_fields})
+    keys = sorted({key for one in classes for key in settings_of(one)})
     unknown = [key for key in defaults if key not in keys]
     return problems + [
         f"{path}: {DEFAULTS}.{key}: {nearest_name('key', key, keys)}" for key in unknown

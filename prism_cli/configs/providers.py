@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from prism_cli.configs.base import Section
 from prism_cli.configs.load import merge_layer, nearest_name, read_toml, reason_of, shown
 from prism_cli.configs.recipes import recipes_root
 from prism_cli.errors import ConfigError, MissingDataError
@@ -42,7 +41,13 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-class ModelCard(Section):
+class _Table(BaseModel):
+    """A table of a provider file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ModelCard(_Table):
     """One model: what it costs, what fits, and how it wants to be asked."""
 
     usd_per_million_input: float | None = Field(None, ge=0)
@@ -82,7 +87,7 @@ class ModelCard(Section):
         return tokens / 1e6 + searches * (self.usd_per_thousand_searches or 0) / 1000
 
 
-class Provider(Section):
+class Provider(_Table):
     """One server: how to speak to it, and how fast."""
 
     api: Api
@@ -138,7 +143,7 @@ class Provider(Section):
         return self
 
 
-class ProviderBook(Section):
+class ProviderBook(_Table):
     """All providers by name."""
 
     providers: dict[str, Provider]
@@ -239,7 +244,7 @@ def _told(error: ValidationError, path: Path) -> list[str]:
         place = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
             # providers.NAME.KEY or providers.NAME.models.MODEL.KEY
-            levels: dict[int, type[Section]] = {1: ProviderBook, 3: Provider}
+            levels: dict[int, type[_Table]] = {1: ProviderBook, 3: Provider}
             cls = levels.get(len(item["loc"]), ModelCard)
             hint = nearest_name("key", str(item["loc"][-1]), list(cls.model_fields))
             lines.append(f"{path}: {place}: {hint}")

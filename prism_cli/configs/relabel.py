@@ -1,10 +1,11 @@
 """Settings of `prism relabel`."""
 
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from annotated_types import Ge, Interval, Len
 
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Option, StageConfig
 
 PAPER_PANEL = (
     "deepseek/deepseek-chat",
@@ -16,43 +17,56 @@ PAPER_PANEL = (
 """The paper's five judges in price order (arXiv 2604.23734)."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class RelabelConfig(StageConfig):
     """Who judges."""
 
-    judges: tuple[str, ...] = Field(
-        PAPER_PANEL,
-        min_length=1,
-        description="The panel, cheapest first: provider/model; source (source:2: the row's own "
-        "label, yes from grade 2); in this process hf:PATH, st:PATH, st:PATH:THRESHOLD.",
-    )
-    add_judges: tuple[str, ...] = Field(
-        (), description="Judges that join the panel; rows keep the votes that they bring along."
-    )
-    vote: Literal["majority", "soft"] = Field(
-        "majority",
-        description="majority: more than half of the panel's size, stopped as soon as it is "
-        "reached or out of reach. soft: all judges, by the mean of their probabilities.",
-    )
-    rubric: str | None = Field(
-        None, min_length=1, description="A text file with another rubric for chat models."
-    )
-    pack_questions: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        1,
-        description="Documents of a query that share a call to a decision endpoint; auto: as many "
-        "as it takes. It changes the answers: tests/benchmarks/packed_decisions.py tells by how "
-        "much.",
-    )
-    audit: float = Field(
-        0.02,
-        ge=0,
-        le=1,
-        description="Share of rows on which every judge of a larger panel votes, by lot.",
-    )
+    judges: Annotated[
+        tuple[str, ...],
+        Len(1),
+        Option(
+            "Judge of the panel: provider/model; source: the row's own label (source:2: yes from "
+            "grade 2); in this process hf:PATH, st:PATH, st:PATH:THRESHOLD. Repeat it for a "
+            "panel, cheapest first.",
+            names=("--judge",),
+            default="the paper's five judges",
+        ),
+    ] = PAPER_PANEL
+    add_judges: Annotated[
+        tuple[str, ...],
+        Option(
+            "Judge that joins the panel of rows that are labelled already; the others are not "
+            "asked again.",
+            names=("--add-judge",),
+        ),
+    ] = ()
+    vote: Annotated[
+        Literal["majority", "soft"],
+        Option(
+            "majority: more than half of the panel's size, stopped as soon as it is reached or "
+            "out of reach. soft: all judges, by the mean of their probabilities."
+        ),
+    ] = "majority"
+    rubric: Annotated[
+        str | None, Option("Text file with another rubric for chat models.", metavar="PATH")
+    ] = None
+    pack_questions: Annotated[
+        Literal["auto"] | Annotated[int, Ge(1)],
+        Option(
+            "Documents of a query that share a call to a decision endpoint; auto: as many as it "
+            "takes. It changes the answers: tests/benchmarks/packed_decisions.py measures by how "
+            "much.",
+            hidden=True,
+        ),
+    ] = 1
+    audit: Annotated[
+        float,
+        Interval(ge=0, le=1),
+        Option("Random share of rows on which every judge of a larger panel votes."),
+    ] = 0.02
 
-    @model_validator(mode="after")
-    def _one_vote_each(self) -> Self:
+    def __post_init__(self) -> None:
         panel = (*self.judges, *self.add_judges)
         twice = sorted({one for one in panel if panel.count(one) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} stands twice; each judge has one vote")
-        return self

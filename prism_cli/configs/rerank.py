@@ -1,49 +1,62 @@
 """Settings of `prism rerank`."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge, Interval
 
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Option, StageConfig
 from prism_cli.configs.eval import RELEASED_MODEL
+from prism_cli.configs.shared import Attention, BatchTokens, Device, Dtype, MaxTokens, Profile
 
 
+@dataclass(frozen=True, kw_only=True)
 class RerankConfig(StageConfig):
     """What decides scores and texts."""
 
-    model: str = Field(RELEASED_MODEL, min_length=1, description="Model spec.")
-    evidence: bool = Field(True, description="Also write contribution and evidence for yes.")
-    profile: str | None = Field(None, description="Prompt profile; default by the model.")
-    max_tokens: int = Field(
-        10_240, ge=32, description="Longest prompt, in tokens; longer documents are cut."
-    )
-    top_n: int | None = Field(None, ge=1, description="Documents of a query kept, the best.")
-    evidence_top: int | None = Field(
-        None, ge=1, description="Documents of a query, the best, that get evidence."
-    )
-    threshold: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Score above which a document gets evidence; the verdict stays as it is.",
-    )
-    max_evidence_tokens: int | None = Field(
-        None, ge=1, description="Tokens of all texts of a query together, best document first."
-    )
-    max_new_tokens: int = Field(512, ge=1, description="Longest text, in tokens.")
-    dtype: Literal["auto", "fast", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number type; auto: float32 on CPU, bfloat16 on CUDA."
-    )
-    attn: Literal["auto", "sdpa", "eager", "flash_attention_2"] = Field(
-        "auto", description="Attention; auto: torch's fused kernels (sdpa)."
-    )
-    engine: Literal["transformers", "vllm"] = Field(
-        "transformers", description="vllm: for a GPU that it has to itself (extra vllm)."
-    )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, …")
-    batch_tokens: int | None = Field(
-        None,
-        ge=1,
-        description="Document tokens of a batch, padding included; default 2,048 on CPU, "
-        "what memory takes on CUDA.",
-    )
+    model: Annotated[
+        str,
+        Option(
+            "hf:prism-tiny (small, bundled), PATH of a model or run, or a hub id.",
+            default="the project's, else the released 2B",
+        ),
+    ] = RELEASED_MODEL
+    evidence: Annotated[
+        bool,
+        Option(
+            "Write contribution and evidence for yes; without, scores alone.",
+            names=("--evidence/--no-evidence",),
+        ),
+    ] = True
+    profile: Profile = None
+    max_tokens: MaxTokens = 10_240
+    top_n: Annotated[
+        int | None,
+        Ge(1),
+        Option("Keep the best N documents of each query.", default="all; with --query 10"),
+    ] = None
+    evidence_top: Annotated[
+        int | None, Ge(1), Option("Evidence for the best K documents of a query only.")
+    ] = None
+    threshold: Annotated[
+        float,
+        Interval(ge=0, le=1),
+        Option(
+            "Evidence above this score; the verdict stays as it is. Below 0.5 a document that is "
+            "judged no may get it too."
+        ),
+    ] = 0.5
+    max_evidence_tokens: Annotated[
+        int | None,
+        Ge(1),
+        Option("Tokens of all evidence of a query, best document first.", default="no limit"),
+    ] = None
+    max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.")] = 512
+    dtype: Dtype = "auto"
+    attn: Attention = "auto"
+    engine: Annotated[
+        Literal["transformers", "vllm"],
+        Option("vllm: on a GPU that it has to itself (extra vllm)."),
+    ] = "transformers"
+    device: Device = "auto"
+    batch_tokens: BatchTokens = None

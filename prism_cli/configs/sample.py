@@ -1,43 +1,64 @@
 """Settings of `prism sample`."""
 
-from pydantic import Field
+from dataclasses import dataclass
+from typing import Annotated
 
-from prism_cli.configs.base import StageConfig
+from annotated_types import Ge, Interval
+
+from prism_cli.configs.base import Option, StageConfig
 
 
+@dataclass(frozen=True, kw_only=True)
 class SampleConfig(StageConfig):
     """How many rows of which score stay."""
 
-    size: int | None = Field(
-        None,
-        ge=1,
-        description="Rows wanted, in equal shares over bins of teacher_score; without it the "
-        "paper's rule decides.",
-    )
-    bins: int = Field(
-        10, ge=1, le=1000, description="Bins of teacher_score that a size is shared over."
-    )
-    max_document_words: int | None = Field(
-        None,
-        ge=1,
-        description="Longer documents are dropped; a character of a script without blanks is one "
-        "word.",
-    )
-    max_document_tokens: int = Field(
-        4096, ge=0, description="Longer documents, title included, are cut; 0 for no limit."
-    )
-    max_pair_tokens: int = Field(
-        8192,
-        ge=0,
-        description="Longer pairs, query and cut document together, are dropped; 0 for no limit.",
-    )
-    tokenizer: str = Field(
-        "estimate",
-        min_length=1,
-        description="What counts tokens: estimate (from the characters), or a model spec whose "
-        "tokenizer counts, such as hf:smollm2, a folder or a hub id.",
-    )
-    web_sources: tuple[str, ...] = Field(
-        ("web:exa", "web:tavily"),
-        description="Values of the field source that are web rows, for labelled : web = 2 : 3.",
-    )
+    size: Annotated[
+        int | None,
+        Ge(1),
+        Option(
+            "Rows wanted, in equal shares over bins of teacher_score. Without it the paper's rule: "
+            "middle scores capped, per source, then labelled : web = 2 : 3."
+        ),
+    ] = None
+    bins: Annotated[
+        int,
+        Interval(ge=1, le=1000),
+        Option("Bins of teacher_score over which --size is shared."),
+    ] = 10
+    max_document_words: Annotated[
+        int | None,
+        Ge(1),
+        Option(
+            "Drop documents over N words; a character of a script without spaces is one word.",
+            metavar="N",
+            default="no limit",
+        ),
+    ] = None
+    max_document_tokens: Annotated[
+        int,
+        Ge(0),
+        Option("Cut documents, title included, to N tokens; 0 for no limit.", metavar="N"),
+    ] = 4096
+    max_pair_tokens: Annotated[
+        int,
+        Ge(0),
+        Option(
+            "Drop pairs, query and cut document together, over N tokens; 0 for no limit.",
+            metavar="N",
+        ),
+    ] = 8192
+    tokenizer: Annotated[
+        str,
+        Option(
+            "What counts tokens: estimate (from the characters), or a model whose tokenizer "
+            "counts, such as hf:smollm2, a folder or a hub id.",
+            metavar="SPEC",
+        ),
+    ] = "estimate"
+    web_sources: Annotated[
+        tuple[str, ...],
+        Option(
+            "A value of `source` that marks web rows, for labelled : web = 2 : 3; repeatable.",
+            names=("--web-source",),
+        ),
+    ] = ("web:exa", "web:tavily")

@@ -1,29 +1,43 @@
 """Settings of `prism split`."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge, Interval
 
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Option, StageConfig
 
 
+@dataclass(frozen=True, kw_only=True)
 class SplitConfig(StageConfig):
-    """How much of what goes to dev, and what goes nowhere."""
+    """How many queries go to dev, and which rows are dropped."""
 
-    dev_queries: int = Field(250, ge=0, description="Dev queries of each source, at the most.")
-    dev_share: float = Field(
-        0.1,
-        gt=0,
-        le=0.5,
-        description="Largest share of a source's queries that dev takes, though one at least.",
-    )
-    exclude_eval: tuple[str, ...] = Field(
-        (), description="BEIR folders; a row whose query or document stands in one is dropped."
-    )
-    eval_split: str = Field(
-        "test", min_length=1, description="Split of those folders whose judgements count."
-    )
-    eval_documents: Literal["relevant", "corpus"] = Field(
-        "relevant",
-        description="Their documents that count: those judged relevant in the split, or all.",
-    )
+    dev_queries: Annotated[
+        int,
+        Ge(0),
+        Option(
+            "Dev queries of each source: as many as there are groups for, of at most half of its "
+            "queries.",
+            default="250, limited by --dev-share",
+        ),
+    ] = 250
+    dev_share: Annotated[
+        float,
+        Interval(gt=0, le=0.5),
+        Option(
+            "Largest share of a source's queries that dev takes, though at least one.",
+            default="0.1; beside --dev-queries 0.5",
+        ),
+    ] = 0.1
+    exclude_eval: Annotated[
+        tuple[str, ...],
+        Option(
+            "A BEIR folder; rows whose query or document is in it are dropped; repeatable.",
+            metavar="BEIR_DIR",
+        ),
+    ] = ()
+    eval_split: Annotated[str, Option("Split of those folders whose judgements count.")] = "test"
+    eval_documents: Annotated[
+        Literal["relevant", "corpus"],
+        Option("Their documents that count: those judged relevant in that split, or all."),
+    ] = "relevant"

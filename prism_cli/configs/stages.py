@@ -18,7 +18,7 @@ def config_class(stage: str) -> type[StageConfig]:
         UsageError: no such stage.
     """
     if stage not in STAGES:
-        raise UsageError(f"--stage {stage}: no such stage; expected one of {', '.join(STAGES)}")
+        raise UsageError(f"{stage}: no such stage; expected one of {', '.join(STAGES)}")
     module = importlib.import_module(f"prism_cli.configs.{stage.replace('-', '_')}")
     found: type[StageConfig] = getattr(module, f"{stage.title().replace('-', '')}Config")
     return found

@@ -1,34 +1,42 @@
 """Settings of `prism collect synthesize`."""
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Interval, Len
 
-from prism_cli.configs.base import StageConfig
+from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.shared import Device
 
 
+@dataclass(frozen=True, kw_only=True)
 class SynthesizeConfig(StageConfig):
-    """Who writes queries, how many, and which are there already."""
+    """Who writes queries, how many, and which exist already."""
 
-    generator: str = Field(
-        min_length=1,
-        description="Who writes the queries: provider/model, or a chat model in this process: "
-        "hf:smollm2, hf:PATH, hf:HUB_ID.",
-    )
-    per_instruction: int = Field(
-        20, ge=1, le=500, description="Queries wanted for each instruction, from 1 to 500."
-    )
-    styles: tuple[Literal["question", "keyword", "situation"], ...] = Field(
-        ("question", "keyword", "situation"),
-        min_length=1,
-        description="How queries are worded, an equal share each: question, keyword, situation.",
-    )
-    against: tuple[str, ...] = Field(
-        (),
-        description="Rows with queries, or BEIR folders, whose queries shall not come once more.",
-    )
-    device: str = Field(
-        "auto",
-        min_length=1,
-        description="Where a local model computes: auto (CUDA if there), cpu, cuda, cuda:1.",
-    )
+    generator: Annotated[
+        str,
+        Option(
+            "Generator of the queries: provider/model, or a chat model in this process: "
+            "hf:smollm2, hf:PATH, hf:HUB_ID."
+        ),
+    ]
+    per_instruction: Annotated[
+        int, Interval(ge=1, le=500), Option("Queries for each instruction.")
+    ] = 20
+    styles: Annotated[
+        tuple[Literal["question", "keyword", "situation"], ...],
+        Len(1),
+        Option(
+            "How queries are worded: question, keyword or situation; repeatable, an equal share "
+            "each.",
+            names=("--style",),
+        ),
+    ] = ("question", "keyword", "situation")
+    against: Annotated[
+        tuple[str, ...],
+        Option(
+            "Rows with queries, or a BEIR folder: queries that it has, or near-duplicates of "
+            "them, are left out; repeatable."
+        ),
+    ] = ()
+    device: Device = "auto"

@@ -2,7 +2,7 @@
 are read."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -70,7 +70,7 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
     layers = _decoder_layers(base)
     full = config.method == "full"
     with torch.device("meta"):
-        model = train_all(base) if full else add_lora(base, **config.lora.model_dump())
+        model = train_all(base) if full else add_lora(base, **asdict(config.lora))
     trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
     frozen = sum(one.numel() for one in model.parameters() if not one.requires_grad)
     width = 2 if config.dtype == "bfloat16" else 4

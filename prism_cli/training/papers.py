@@ -9,6 +9,7 @@ from typing import Any
 
 import tomlkit
 
+from prism_cli.configs.base import dumped
 from prism_cli.errors import ChangedInputError
 from prism_cli.shards.manifest import (
     InputRecord,
@@ -54,7 +55,7 @@ def look_at(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]
     Raises:
         ChangedInputError: the directory holds something else, and --overwrite was not given.
     """
-    config = request.config.model_dump(mode="json")
+    config = dumped(request.config)
     manifest = Manifest(
         "train",
         {**config, "limit": request.limit, "fields": request.fields},
@@ -126,7 +127,7 @@ def claim(request: TrainRequest, papers: Papers) -> None:
             remove_file(run / name)
     papers.manifest.write(run / MANIFEST)
     sweep_folder(run)
-    content = request.config.model_dump(mode="json", exclude_none=True)
+    content = dumped(request.config, exclude_none=True)
     with whole_file(run / "recipe.toml") as file:
         file.write(b"# The resolved settings of this run: prism train --recipe recipe.toml\n")
         file.write(tomlkit.dumps(content).encode())

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
-from prism_cli.configs.train import TrainConfig
+from prism_cli.configs.train import Dtype, TrainConfig
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
@@ -24,7 +24,8 @@ from prism_cli.training.request import TrainRequest
 def settled(request: TrainRequest) -> TrainRequest:
     """The request with the number type that `fast` means on this machine."""
     kind = resolve_dtype(request.config.dtype, resolve_device(request.device))
-    config = request.config.model_copy(update={"dtype": str(kind).removeprefix("torch.")})
+    name = cast(Dtype, str(kind).removeprefix("torch."))
+    config = replace(request.config, dtype=name)
     return replace(request, config=config)
 
 

@@ -13,6 +13,7 @@ RUN/
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -313,7 +314,7 @@ def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
     if config.method == "full":
         model = train_all(loaded.model)
     else:
-        model = add_lora(loaded.model, **config.lora.model_dump())
+        model = add_lora(loaded.model, **asdict(config.lora))
     if config.gradient_checkpointing:
         recompute_activations(loaded.model)
     return model

@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ def work(given: argparse.Namespace) -> dict[str, Any]:
     encoder = load_encoder(config.model, longest, profile=config.profile)
     set_seed(config.seed)
     loaded = load_model(config.model, dtype=config.dtype, profile=config.profile)
-    model = add_lora(loaded.model, **config.lora.model_dump())
+    model = add_lora(loaded.model, **asdict(config.lora))
     model.train()
     trained = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate / 10)

@@ -240,7 +240,7 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
         ("--teacher st:./nowhere", 3, "st:./nowhere: no such directory"),
         ("--teacher st:org/nothing", 3, "hf download org/nothing"),
         ("--teacher st:minilm --calibration-exponent 0", 2, "calibration_exponent"),
-        ("--teacher st:minilm --calibration-exponent nan", 2, "calibration_exponent"),
+        ("--teacher st:minilm --calibration-exponent nan", 2, "calibration-exponent"),
         ("--teacher st:minilm --calibration-exponent 2 --calibrate few.jsonl", 2, "give one"),
         ("--generator extractive --calibrate few.jsonl", 2, "but no teacher"),
         ("--teacher st:minilm --calibrate nowhere.jsonl", 3, "nowhere.jsonl: no such file"),

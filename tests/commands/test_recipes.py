@@ -1,12 +1,16 @@
 """`prism recipes`, through the installed command."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from prism_cli.configs.load import key_paths, load_config
 from prism_cli.configs.recipes import shipped_recipes
+from prism_cli.configs.stages import STAGES, config_class
 
 PRISM = Path(sys.executable).with_name("prism")
 
@@ -43,6 +47,31 @@ def test_a_training_recipe_says_where_its_numbers_come_from(name: str) -> None:
         assert any("published" in one for one in said), line
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_show_all_is_a_recipe_of_the_defaults(stage: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(prism("recipes", "show", stage, "--all").stdout)
+    flags = {key: "hf:smollm2" for key in key_paths(config_class(stage)) if key == "generator"}
+    resolved = load_config(config_class(stage), stage, recipe=str(mine), flags=flags)
+    assert resolved == load_config(config_class(stage), stage, flags=flags)
+    named = re.findall(r"^(?:# )?(\w+) =", mine.read_text(), re.MULTILINE)
+    assert named == [key.rpartition(".")[2] for key in key_paths(config_class(stage))]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_schema_describes_every_key(stage: str) -> None:
+    schema = json.loads(prism("schema", stage).stdout)
+    tables = [schema, *schema.get("$defs", {}).values()]
+    described = {
+        key
+        for table in tables
+        for key, value in table["properties"].items()
+        if "$ref" in value or value["description"]
+    }
+    assert described >= {key.rpartition(".")[2] for key in key_paths(config_class(stage))}
+    assert not schema["additionalProperties"]
+
+
 def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> None:
     name = next(iter(shipped_recipes()))
     mine = tmp_path / "sub" / "mine.toml"
@@ -70,9 +99,10 @@ def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     [
         (["show", "train/zebra"], 3, "no such recipe or file; recipes of train: "),
         (["check", "absent.toml"], 3, "absent.toml: no such file"),
-        (["check", "--stage", "zebra", "prism.toml"], 2, "--stage zebra: no such stage"),
+        (["show", "zebra", "--all"], 2, "zebra: no such stage; expected one of collect"),
+        (["check", "--stage", "zebra", "prism.toml"], 2, "zebra: no such stage"),
     ],
-    ids=["unknown recipe", "unknown file", "unknown stage"],
+    ids=["unknown recipe", "unknown file", "unknown stage of all", "unknown stage"],
 )
 def test_what_is_not_there_is_named(tmp_path: Path, words: list[str], code: int, told: str) -> None:
     (tmp_path / "prism.toml").write_text("")

@@ -3,13 +3,15 @@
 import pkgutil
 import tempfile
 from contextlib import chdir, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import orjson
 import pytest
+from annotated_types import Ge, Gt
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field
 
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
@@ -20,16 +22,18 @@ from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
 
 
+@dataclass(frozen=True, kw_only=True)
 class Lora(Section):
-    r: int = Field(64, ge=1)
-    targets: list[str] = Field(default_factory=lambda: ["q_proj"])
+    r: Annotated[int, Ge(1)] = 64
+    targets: tuple[str, ...] = ("q_proj",)
 
 
+@dataclass(frozen=True, kw_only=True)
 class DemoConfig(StageConfig):
-    learning_rate: float = Field(1e-5, gt=0)
+    learning_rate: Annotated[float, Gt(0)] = 1e-5
     epochs: int = 2
     model: str = "base"
-    lora: Lora | None = Field(default_factory=Lora)
+    lora: Lora | None = Lora()
 
 
 def load(recipe: str | None = None, sets: tuple[str, ...] = (), **flags: object) -> DemoConfig:
@@ -75,7 +79,7 @@ def test_a_project_file_is_held_to_the_stages_and_their_keys(tmp_path: Path) -> 
 
 
 def test_every_settings_class_is_that_of_a_stage() -> None:
-    others = {"base", "load", "providers", "recipes", "stages", "toml"}
+    others = {"base", "describe", "load", "providers", "recipes", "shared", "stages", "toml"}
     modules = {one.name for one in pkgutil.iter_modules(configs.__path__)} - others
     assert modules == {stage.replace("-", "_") for stage in STAGES}
     assert all(issubclass(config_class(stage), StageConfig) for stage in STAGES)
@@ -97,7 +101,7 @@ def test_environment_reaches_into_tables(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PRISM_STATE", "/somewhere")
     monkeypatch.setenv("PRISM_SOMETHING_ELSE", "1")
     config = load()
-    assert config.lora == Lora(r=8, targets=["a", "b"])
+    assert config.lora == Lora(r=8, targets=("a", "b"))
     assert config.model == "hf:smollm2"
 
 
@@ -111,7 +115,7 @@ def test_environment_reaches_into_tables(monkeypatch: pytest.MonkeyPatch) -> Non
         ("model=a=b", "model", "a=b"),
         ("model=no", "model", "no"),
         ("lora.r=16", "lora.r", 16),
-        ('lora.targets=["x", "y"]', "lora.targets", ["x", "y"]),
+        ('lora.targets=["x", "y"]', "lora.targets", ("x", "y")),
     ],
 )
 def test_set_takes_toml_or_a_plain_string(item: str, path: str, expected: object) -> None:
@@ -123,7 +127,7 @@ def test_set_takes_toml_or_a_plain_string(item: str, path: str, expected: object
 
 def test_a_flag_reaches_into_a_table_and_keeps_its_neighbours(tmp_path: Path) -> None:
     recipe = write(tmp_path / "my.toml", "[lora]\nr = 8\ntargets = ['k']\n")
-    assert load(recipe, **{"lora.r": 4}).lora == Lora(r=4, targets=["k"])
+    assert load(recipe, **{"lora.r": 4}).lora == Lora(r=4, targets=("k",))
 
 
 def test_all_problems_are_told_at_once_with_file_key_and_nearest_name(tmp_path: Path) -> None:
@@ -249,7 +253,7 @@ SIGNS = st.text(st.sampled_from("[]{}=.,#'\"\\\n\r\t\0\x1b\ud800é0123456789eE_-
 def test_no_setting_ends_in_another_error(text: str, key: str) -> None:
     for sets in ((f"{key}={text}",), (f"{text}=1",), (text,)):
         with suppress(ConfigError):
-            orjson.dumps(load(sets=sets).model_dump())
+            orjson.dumps(asdict(load(sets=sets)))
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,6 +1,7 @@
 """Which layers get adapters, and what stays as it was."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from prism_cli.configs.base import validated
 from prism_cli.configs.train import LINEAR_ATTENTION, LoraSection
 from prism_cli.modeling.lora import add_lora, recompute_activations
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
@@ -22,8 +24,8 @@ ROWS = [
 
 def adapted(**settings: object) -> nn.Module:
     """Qwen3.5 with the default recipe's adapters, in training."""
-    lora = LoraSection.model_validate({"r": 4, "alpha": 8, **settings})
-    return add_lora(tiny_model("qwen3_5"), **lora.model_dump()).train()
+    lora = validated(LoraSection, {"r": 4, "alpha": 8, **settings})
+    return add_lora(tiny_model("qwen3_5"), **asdict(lora)).train()
 
 
 def loss_of(model: nn.Module) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The plan before the first step, against numbers worked by hand."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import datasets
 import pytest
 
 from prism_cli.commands.train_plan import doubt_lines, plan_lines
+from prism_cli.configs.base import validated
 from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.training.data import COLUMNS, TokenizedRows
@@ -21,7 +22,7 @@ VOCABULARY = 49152
 def settings(model: Path, **more: Any) -> TrainConfig:
     lora = {"r": 4, "alpha": 8, "target_modules": ("q_proj", "down_proj")}
     plain = {"gradient_checkpointing": False, "dtype": "float32", "warmup_steps": 1}
-    return TrainConfig.model_validate({"model": str(model), "lora": lora, **plain, **more})
+    return validated(TrainConfig, {"model": str(model), "lora": lora, **plain, **more})
 
 
 def table() -> TokenizedRows:
@@ -151,7 +152,7 @@ def test_the_memory_of_what_is_trained(tiny_model: Path) -> None:
     assert full["optimizer"] == 8 * whole
     four = memory_estimate(settings(tiny_model, quantize_base="nf4"), largest, "cpu")
     assert found["weights"] - four["weights"] == pytest.approx((4 - 0.52) * 2 * LINEARS, abs=1)
-    dora = settings(tiny_model, lora={**settings(tiny_model).lora.model_dump(), "use_dora": True})
+    dora = settings(tiny_model, lora={**asdict(settings(tiny_model).lora), "use_dora": True})
     more = memory_estimate(dora, largest, "cpu")
     assert more["adapters"] - found["adapters"] == 4 * 2 * (32 + 32)
     assert more["activations"] - found["activations"] == 2 * (

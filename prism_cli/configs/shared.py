@@ -1,0 +1,45 @@
+"""Settings that several stages have."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Interval
+
+from prism_cli.configs.base import Option
+
+Device = Annotated[str, Option("Device of local models: auto (CUDA if available), cpu, cuda:1.")]
+Dtype = Annotated[
+    Literal["auto", "fast", "float32", "bfloat16", "float16"],
+    Option("Number type; auto: float32 on a CPU, bfloat16 on CUDA."),
+]
+Attention = Annotated[
+    Literal["auto", "sdpa", "eager", "flash_attention_2"],
+    Option("Attention; auto: torch's fused kernels (sdpa)."),
+]
+Profile = Annotated[
+    str | None,
+    Option("Prompt profile: prism, prism-no-think or qwen3-reranker.", default="by the model"),
+]
+MaxTokens = Annotated[int, Ge(32), Option("Longest prompt in tokens; longer documents are cut.")]
+BatchTokens = Annotated[
+    int | None,
+    Ge(1),
+    Option(
+        "Document tokens of a batch, padding included.",
+        default="2048 on a CPU, as many as fit in memory on CUDA",
+    ),
+]
+MaxSentences = Annotated[int, Interval(ge=1, le=50), Option("Sentences of extractive evidence.")]
+Corpus = Annotated[
+    str | None, Option("Texts of a TREC run's ids: a BEIR folder or a corpus.jsonl.")
+]
+Queries = Annotated[
+    str | None,
+    Option("Queries of a TREC run's ids: a queries.jsonl, or lines of id, tab, text."),
+]
+Qrels = Annotated[str | None, Option("Judgements that label the pairs of a TREC run.")]
+PositiveGrade = Annotated[int, Ge(1), Option("Lowest source_label of a positive.")]
+
+
+def as_list(value: object) -> object:
+    """A list of one text; what is no text, as it is."""
+    return [value] if isinstance(value, str) else value

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from prism_cli.version import __version__
+
 if TYPE_CHECKING:
     from prism_cli.reranker import Reranker as Reranker
 
 __all__ = ["Reranker", "__version__"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:

@@ -17,7 +17,6 @@ import typer
 from typer import _click as click  # typer carries its own click; the package click may be absent
 from typer.core import TyperCommand, TyperGroup
 
-from prism_cli import __version__
 from prism_cli.commands.given_values import check_given_values, is_text
 from prism_cli.errors import (
     InterruptedRunError,
@@ -29,6 +28,7 @@ from prism_cli.errors import (
 )
 from prism_cli.reporting.visible import spelled
 from prism_cli.terminal import Log, accept_all_signs
+from prism_cli.version import __version__
 from prism_cli.wording import expected, wrapped
 
 # Word -> module of prism_cli.commands, and what the command does.

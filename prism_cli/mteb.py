@@ -94,7 +94,7 @@ class PrismReranker:
         """
         import numpy as np
 
-        from prism_cli.engine.progress import shown_progress
+        from prism_cli.engine.progress_display import shown_progress
 
         pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
         logits = np.full(len(pairs), np.nan)

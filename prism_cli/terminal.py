@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from prism_cli.reporting.visible import in_line, spelled
 from prism_cli.wording import counted
@@ -54,6 +54,14 @@ def write_bytes(content: bytes, stream: TextIO | None = None) -> None:
     stream.buffer.flush()
 
 
+def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
+    """One JSON object on one line of standard output, or of standard error, without a date."""
+    import orjson
+
+    line = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
+    write_bytes(line, sys.stderr if to_stderr else sys.stdout)
+
+
 class Log:
     """The lines of one command on a standard error that is no terminal.
 
@@ -75,7 +83,7 @@ class Log:
         _amounts.clear()
         sys.stderr = _DatedLines(self._before, f"prism {self._name}")
         if not self._quiet:
-            from prism_cli import __version__
+            from prism_cli.version import __version__
 
             line = in_line(shlex.join(["prism", *map(_without_secrets, self._words)]))
             print(

@@ -10,10 +10,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from prism_cli.quickstart.steps import SAMPLES
+from prism_cli.bundled import CORPUS as CORPUS
 from tests.factories import Row, read_jsonl, write_jsonl
 
-CORPUS = SAMPLES / "corpus"
 _PASSAGES = 8
 
 

@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.collect_candidates import (
-    collect_candidates,
-    is_beir,
-    lacks_judgements,
-)
+from prism_cli.commands.beir_folders import is_beir, lacks_judgements
+from prism_cli.commands.collect_candidates import collect_candidates
 from prism_cli.commands.options import Paid
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.collect import CollectConfig

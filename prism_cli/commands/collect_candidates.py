@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prism_cli.commands.beir_folders import beir_file, lacks_judgements
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.reporting.visible import spelled
 
@@ -16,17 +17,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 20
 _OF_JUDGEMENTS = ("split", "negatives", "from_rank", "to_rank", "random_negatives", "qrels")
-_BEIR_CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
-
-
-def is_beir(given: str) -> bool:
-    """Whether the path is a BEIR folder."""
-    return _beir_file(given, "corpus") is not None
-
-
-def lacks_judgements(given: str) -> bool:
-    """Whether the path is a BEIR folder without qrels."""
-    return is_beir(given) and not any((Path(given) / "qrels").glob("*.tsv*"))
 
 
 def collect_candidates(
@@ -54,7 +44,7 @@ def collect_candidates(
     if wrong := [name for name in _OF_JUDGEMENTS if flags.get(name) is not None]:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise UsageError(f"{options}: goes with judgements; candidates have none. Leave it out")
-    queries = queries or _beir_file(corpus, "queries")
+    queries = queries or beir_file(corpus, "queries")
     if queries is None:
         raise UsageError(f"--corpus {corpus}: name the questions with --queries")
     name = Path(corpus).resolve().name.partition(".")[0]
@@ -93,12 +83,4 @@ def _warn(line: str) -> None:
 def _shards(given: str, part: str) -> "list[Shard]":
     from prism_cli.shards.reader import find_shards
 
-    return find_shards([_beir_file(given, part) or given])
-
-
-def _beir_file(given: str, part: str) -> str | None:
-    """The file of a BEIR folder's part; None where `given` is no such folder."""
-    if not any((Path(given) / name).is_file() for name in _BEIR_CORPUS):
-        return None
-    files = (Path(given) / f"{part}{suffix}" for suffix in (".jsonl", ".jsonl.gz"))
-    return next((str(file) for file in files if file.is_file()), None)
+    return find_shards([beir_file(given, part) or given])

@@ -33,9 +33,9 @@ def doctor(
     """One question to each judge: is the document of a known pair relevant? It is."""
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.options import Paid
-    from prism_cli.commands.row_run import print_json
     from prism_cli.configs.load import load_config
     from prism_cli.configs.relabel import RelabelConfig
+    from prism_cli.terminal import print_json
 
     config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
     providers = paid_wiring.catalog(Paid(provider_file=provider_file), hurried=True)

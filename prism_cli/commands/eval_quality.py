@@ -17,7 +17,7 @@ from prism_cli.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prism_cli.shards.gold_rows import GoldRows
+    from prism_cli.evaluation.quality.gold_rows import GoldRows
 
 app = typer.Typer(
     add_completion=False,
@@ -62,13 +62,14 @@ def quality(
     from prism_cli.commands import wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.quality_tables import print_quality
-    from prism_cli.commands.row_run import leave_by, print_json, tell_rejects, work_rows
+    from prism_cli.commands.row_run import leave_by, tell_rejects, work_rows
     from prism_cli.engine.report import print_summary
     from prism_cli.errors import NothingMeasuredError, UsageError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
+    from prism_cli.evaluation.quality.stage import QualityStage
     from prism_cli.shards.reader import find_shards
-    from prism_cli.stages.quality import QualityStage
+    from prism_cli.terminal import print_json
 
     extractive = None
     if "extractive" in config.chosen_baselines:
@@ -178,7 +179,7 @@ def _gold(files: list[str]) -> "GoldRows | None":
         UsageError: standard input, which is for the rows.
     """
     from prism_cli.errors import MissingDataError, UsageError
-    from prism_cli.shards.gold_rows import GoldRows
+    from prism_cli.evaluation.quality.gold_rows import GoldRows
     from prism_cli.shards.reader import STDIN
 
     if not files:

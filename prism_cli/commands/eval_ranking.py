@@ -79,13 +79,13 @@ def evaluate(
 
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
-    from prism_cli.commands.row_run import print_json
     from prism_cli.commands.wiring import check_model, judged_run
     from prism_cli.configs.load import load_config
     from prism_cli.errors import PrerequisiteError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.ranking.fold import evaluate as run_evaluation
     from prism_cli.evaluation.ranking.plan import EvalOptions
+    from prism_cli.terminal import print_json
 
     if qrels is not None:
         given |= _of_a_run(folders, given, only_sets, data_dir)

@@ -80,12 +80,12 @@ def export(
     It is read back and must score as the model does, or nothing is published. Needs four bytes of
     memory for each parameter.
     """
-    from prism_cli.commands.row_run import print_json
     from prism_cli.commands.wiring import check_model
     from prism_cli.errors import UsageError
     from prism_cli.exporting.quantizing import METHODS
     from prism_cli.exporting.request import ExportRequest
     from prism_cli.exporting.run import export as export_model
+    from prism_cli.terminal import print_json
 
     if quantize is not None and quantize not in METHODS:
         raise UsageError(f"--quantize {quantize}: expected one of {', '.join(METHODS)}")

@@ -61,7 +61,7 @@ def check_inputs(
         MissingDataError: an input cannot be read.
         MissingPackageError: a PDF, which cannot be read without pypdf.
     """
-    from prism_cli.commands.collect_candidates import is_beir
+    from prism_cli.commands.beir_folders import is_beir
     from prism_cli.shards.formats.documents import check_documents
 
     known: dict[str, str] = {}

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def tell_forecast(found: "Forecast", *, json: bool) -> None:
     """A table on standard error, or one JSON object on standard output."""
-    from prism_cli.commands.row_run import print_json
     from prism_cli.commands.tables import plain_console, show_table
     from prism_cli.engine.forecast import ENOUGH_REPLIES, SECONDS_A_CALL
+    from prism_cli.terminal import print_json
 
     told = found.to_json()
     if json:

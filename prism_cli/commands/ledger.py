@@ -32,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 @app.command()
 def stats(path: Place = None, json: Json = False) -> None:
     """Replies, refusals, tokens and cost by stage and model, and what each output cost."""
-    from prism_cli.commands.row_run import print_json
+    from prism_cli.terminal import print_json
 
     file = _ledger(path)
     models, outputs = file.models(), file.spent()
@@ -107,8 +107,8 @@ def merge(
     json: Json = False,
 ) -> None:
     """Add replies from elsewhere. A reply that is here already stays; nothing counts as spent."""
-    from prism_cli.commands.row_run import print_json
     from prism_cli.engine.merge import merge_ledgers
+    from prism_cli.terminal import print_json
 
     done = merge_ledgers(files, _target(into), max_rejects=max_rejects)
     merged = done.merged
@@ -129,8 +129,8 @@ def merge(
 @app.command()
 def repair(path: Place = None, json: Json = False) -> None:
     """Copy what a damaged ledger still holds to a new one; the damaged file is kept beside it."""
-    from prism_cli.commands.row_run import print_json
     from prism_cli.shards.ledger_repair import repair_ledger
+    from prism_cli.terminal import print_json
 
     done = repair_ledger(_target(path))
     refused = counted(done.refusals, "refusal")

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
-    from prism_cli.adapters.providers.catalog import Catalog, Named
+    from prism_cli.adapters.providers.catalog import Catalog
+    from prism_cli.adapters.providers.named import Named
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
     from prism_cli.domain.rubric import JudgeTask

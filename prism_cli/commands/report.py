@@ -44,13 +44,13 @@ def report(
 
     An ablation (rewritten queries, objectives, calibration) is two evaluations and this command.
     """
-    from prism_cli.commands.row_run import print_json
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.metrics_file import REPORT
     from prism_cli.reporting.comparison import compare
     from prism_cli.reporting.comparison_page import page as comparison_page
     from prism_cli.reporting.html import render_page
     from prism_cli.shards.writer import whole_file
+    from prism_cli.terminal import print_json
 
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"-o {output}: expected a name that ends in .html")

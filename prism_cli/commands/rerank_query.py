@@ -37,11 +37,12 @@ def rerank_query(
     alone.
     """
     from prism_cli.commands.ranking_text import print_ranking
-    from prism_cli.commands.row_run import leave_by, print_json, work_rows
-    from prism_cli.engine.answering import Tally
+    from prism_cli.commands.row_run import leave_by, work_rows
+    from prism_cli.engine.counts import Tally
     from prism_cli.engine.report import print_summary
     from prism_cli.shards.formats.documents import EMPTY
     from prism_cli.stages.rerank_query import OTHER_QUESTION, RerankQueryStage
+    from prism_cli.terminal import print_json
 
     shown = options.top_n or SHOWN
     writes = common.output is not None and str(common.output) != "-"

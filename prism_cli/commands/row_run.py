@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -12,6 +12,7 @@ from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
 from prism_cli.configs.base import dumped
 from prism_cli.reporting.visible import in_line, spelled
+from prism_cli.terminal import print_json
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
@@ -130,13 +131,3 @@ def _part(quiet: bool) -> tuple[int, int]:
             file=sys.stderr,
         )
     return rank, size
-
-
-def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
-    """One JSON object on one line of standard output, or of standard error, without a date."""
-    import orjson
-
-    from prism_cli.terminal import write_bytes
-
-    line = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
-    write_bytes(line, sys.stderr if to_stderr else sys.stdout)

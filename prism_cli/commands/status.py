@@ -37,8 +37,8 @@ def status(
     ] = False,
 ) -> None:
     """Read lock, manifest, progress and ledger of each output."""
-    from prism_cli.commands.row_run import print_json
     from prism_cli.engine.standing import batches_of, standings, together
+    from prism_cli.terminal import print_json
 
     found = standings(paths)
     sums, batches = together(found), batches_of(found)

@@ -64,13 +64,12 @@ def train(
 
     Before the first step it shows its plan: rows, lengths, steps, tokens, memory.
     """
-    from prism_cli.commands.row_run import print_json
     from prism_cli.commands.wiring import check_model
     from prism_cli.configs.load import load_config
     from prism_cli.engine.control import Control
     from prism_cli.engine.live import remove_live
     from prism_cli.errors import UsageError
-    from prism_cli.terminal import count
+    from prism_cli.terminal import count, print_json
 
     if size and common.recipe:
         raise UsageError(f"--size {size} and --recipe {common.recipe} both name a recipe; give one")
@@ -97,7 +96,7 @@ def train(
             print(f"prism train: {text}", file=sys.stderr)
 
     def show(label: str, total: int) -> "AbstractContextManager[Bar]":
-        from prism_cli.engine.progress import shown_progress
+        from prism_cli.engine.progress_display import shown_progress
 
         return shown_progress(label, total, quiet=quiet, papers=run if speaks else None)
 

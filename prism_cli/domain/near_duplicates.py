@@ -5,7 +5,7 @@ MinHash proposes the pairs: 64 permutations, 16 bands of 4 rows, so that a pair 
 missed with probability .0002, at .7 with .01, and one at .3 is looked at with .12.
 
 datasketch does the same at 203 us a document of 175 words, with an index of 1,470 bytes of memory;
-this takes 48 us and, with `stages.text_groups`, 260 bytes on disk (benchmark split_pairs).
+this takes 48 us and, with `shards.text_groups`, 260 bytes on disk (benchmark split_pairs).
 """
 
 import re

@@ -194,7 +194,7 @@ class Earlier:
     """What one row has so far: its instruction, and queries.
 
     Two queries are nearly the same where the shingles of both are, and they hold the same numbers.
-    The same is found among all rows by `stages.text_groups`.
+    The same is found among all rows by `shards.text_groups`.
     """
 
     def __init__(self, instruction: str) -> None:

@@ -14,6 +14,7 @@ from prism_cli.engine.batching import Batching
 from prism_cli.engine.calls import Calls, by_backend
 from prism_cli.engine.calls import Unanswered as Unanswered
 from prism_cli.engine.control import Control
+from prism_cli.engine.counts import Tally
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.local_answers import LocalAnswers
 from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request
@@ -25,38 +26,6 @@ T = TypeVar("T")
 
 GoOn = Callable[[Sequence[Request]], Sequence[Request]]
 """Told what has been answered; what rows ask next."""
-
-
-@dataclass
-class Tally:
-    """What a run asked and paid.
-
-    Attributes:
-        asked: new replies.
-        local: how many of them models of this process gave.
-        lost_calls: calls that ended without a reply and may have been billed.
-    """
-
-    asked: int = 0
-    local: int = 0
-    lost_calls: int = 0
-    from_ledger: int = 0
-    shared: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
-
-    def count(self, reply: Reply) -> None:
-        """Add one new reply."""
-        self.asked += 1
-        self.input_tokens += reply.usage.input_tokens
-        self.output_tokens += reply.usage.output_tokens
-        self.usd += reply.usage.usd
-
-    def add(self, other: "Tally") -> None:
-        """Add another output's tally."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass

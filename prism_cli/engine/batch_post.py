@@ -18,7 +18,7 @@ import orjson
 from prism_cli.engine.calls import POLL_SECONDS
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.progress import LINE_SECONDS
+from prism_cli.engine.progress_display import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.ports import BatchDesk
 from prism_cli.reporting.visible import spelled

@@ -1,8 +1,10 @@
-"""Where the rows of shards ended."""
+"""Counts of a run: where rows ended, and what was asked and paid."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from prism_cli.ports import Reply
 
 
 @dataclass
@@ -41,3 +43,35 @@ class Counts:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self) | {"dropped": dict(sorted(self.dropped.items()))}
+
+
+@dataclass
+class Tally:
+    """What a run asked and paid.
+
+    Attributes:
+        asked: new replies.
+        local: how many of them models of this process gave.
+        lost_calls: calls that ended without a reply and may have been billed.
+    """
+
+    asked: int = 0
+    local: int = 0
+    lost_calls: int = 0
+    from_ledger: int = 0
+    shared: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+
+    def count(self, reply: Reply) -> None:
+        """Add one new reply."""
+        self.asked += 1
+        self.input_tokens += reply.usage.input_tokens
+        self.output_tokens += reply.usage.output_tokens
+        self.usd += reply.usage.usd
+
+    def add(self, other: "Tally") -> None:
+        """Add another output's tally."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)

@@ -2,20 +2,39 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from prism_cli.engine.calls import Unanswered
+from prism_cli.engine.control import Control
+from prism_cli.engine.counts import Tally
 from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.ledger import UNUSABLE
 from prism_cli.shards.local_ledger import Kept, LocalLedger
 
-if TYPE_CHECKING:
-    from prism_cli.engine.answering import Answerer
-
 Answered = tuple[Request, Reply]
 COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
+
+
+class Account(Protocol):
+    """Counts the replies of a pass, and stops it."""
+
+    tally: Tally
+    control: Control
+    refused_after: int
+
+    @property
+    def on_replies(self) -> Callable[[], None]:
+        """Called when replies have come."""
+
+    @property
+    def finding(self) -> Callable[[], AbstractContextManager[None]]:
+        """Entered around a lookup of replies."""
+
+    def keep(self, done: Sequence[Answered], commit: Callable[[], None]) -> None:
+        """Count replies and commit them."""
 
 
 class LocalAnswers:
@@ -28,7 +47,7 @@ class LocalAnswers:
     """
 
     def __init__(
-        self, stage: str, output: str, open_ledger: Callable[[], LocalLedger], account: "Answerer"
+        self, stage: str, output: str, open_ledger: Callable[[], LocalLedger], account: Account
     ) -> None:
         self._stage, self._output, self._open = stage, output, open_ledger
         self._account = account

@@ -14,8 +14,8 @@ from prism_cli.errors import LostRepliesError
 from prism_cli.shards.batch_book import BOOK_NAME, known_intents
 from prism_cli.shards.creation import refuse_link
 from prism_cli.shards.ledger import Ledger
+from prism_cli.shards.ledger_damage import damaged_ledger
 from prism_cli.shards.ledger_file import LedgerFile
-from prism_cli.shards.ledger_repair import damaged_ledger
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 
 

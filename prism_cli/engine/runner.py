@@ -26,7 +26,8 @@ from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Leftovers, Parts, side_path
 from prism_cli.engine.placed_rows import PlacedRow, straddling_queries, well_formed
-from prism_cli.engine.progress import Progress, shown_progress
+from prism_cli.engine.progress import Progress
+from prism_cli.engine.progress_display import shown_progress
 from prism_cli.engine.refusals import CONCERNS_ONE, Refusals
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.shard import ShardWork, Sinks

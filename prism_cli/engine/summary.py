@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prism_cli.engine.answering import Tally
-from prism_cli.engine.counts import Counts
+from prism_cli.engine.counts import Counts, Tally
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.errors import LockedError, RefusedOutputsError
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import orjson
 
-from prism_cli import __version__
 from prism_cli.errors import MissingDataError
 from prism_cli.files.text import read_text
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Page
 from prism_cli.shards.writer import OutputRecord, PartFile
+from prism_cli.version import __version__
 
 METRICS, REPORT = "metrics.json", "report.html"
 SCHEMA = "prism-metrics/1"

@@ -6,7 +6,6 @@ README.md with the front matter that the hub reads. What nobody knows is called 
 from dataclasses import dataclass
 from typing import Any
 
-from prism_cli import __version__
 from prism_cli.exporting.card_evaluation import evaluation_part
 from prism_cli.exporting.card_training import training_part
 from prism_cli.exporting.card_usage import usage_part
@@ -15,6 +14,7 @@ from prism_cli.exporting.markdown import block, code, plain, table
 from prism_cli.exporting.source import Source
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.shards.manifest import Manifest
+from prism_cli.version import __version__
 
 _LIMITS = """\
 - The score is calibrated only as far as its training labels are; compare scores of one query.

@@ -1,19 +1,16 @@
 """Pairs that a model is compared on: real queries, each with its own passage and another's."""
 
-from pathlib import Path
-
-import prism_cli
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT
+from prism_cli.bundled import CORPUS
 
-_SAMPLE = Path(prism_cli.__file__).parent / "samples" / "corpus" / "test"
 _QUERIES = 16
 
 
 def compared_pairs() -> list[tuple[str, list[str]]]:
     """Query and two documents: the canary, then bundled test queries (their source stands in
     samples/corpus/SOURCE.txt)."""
-    data = BeirSet(_SAMPLE)
+    data = BeirSet(CORPUS / "test")
     qrels = data.qrels("test")
     asked = list({text: key for key, text in data.queries() if key in qrels}.items())[:_QUERIES]
     own = [next(iter(qrels[key])) for _, key in asked]

@@ -1,12 +1,8 @@
 """Which attention a model runs with: `--attn`."""
 
-import importlib
 import importlib.util
-from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from prism_cli.errors import ModelError
 
@@ -48,11 +44,3 @@ def check_attention(name: str, device: torch.device, dtype: torch.dtype) -> None
         raise ModelError(
             f"--attn {name}: the package flash-attn is not installed: {_INSTALL}; or --attn sdpa"
         )
-
-
-def flash_kernel(model: Any) -> Callable[..., Tensor] | None:
-    """flash-attn's kernel for rows of unequal length, where `model` was loaded for it."""
-    if model.config._attn_implementation != "flash_attention_2":
-        return None
-    kernel: Callable[..., Tensor] = importlib.import_module("flash_attn").flash_attn_varlen_func
-    return kernel

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from prism_cli.modeling.attention import flash_kernel
-from prism_cli.modeling.flash_tails import FlashTails
 from prism_cli.modeling.packed_tails import PackedTails, attend_folded
 from prism_cli.modeling.prompt_state import (
     BatchState,
@@ -53,7 +51,6 @@ class DensePass:
         self._norm = core.norm
         self._rotary = core.rotary_emb
         self._layers = [_Layer(layer) for layer in core.layers]
-        self._flash = flash_kernel(model)
         self.attention = [True] * len(self._layers)
         self.device = self._embed.weight.device
         self.dtype = self._embed.weight.dtype
@@ -143,9 +140,7 @@ class DensePass:
         states: Sequence[PrefixState | None],
         tails: Sequence[Sequence[int]],
         keep: bool,
-    ) -> PackedTails | FlashTails:
-        if self._flash is not None:
-            return FlashTails(states, tails, self.device, self._flash, keep=keep)
+    ) -> PackedTails:
         groups = self._layers[0].groups
         return PackedTails(states, tails, groups, self.device, self.dtype, keep=keep)
 

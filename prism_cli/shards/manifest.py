@@ -9,12 +9,12 @@ from typing import Any
 
 import orjson
 
-from prism_cli import __version__
 from prism_cli.errors import ChangedInputError, LockedError
 from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.guard import check_folder
 from prism_cli.shards.measured import measure
 from prism_cli.shards.writer import OutputRecord, whole_file
+from prism_cli.version import __version__
 
 SCHEMA = 1
 MANIFEST_SUFFIX = ".manifest.json"

@@ -8,8 +8,8 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
 from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.row import Row, original_query, query_id
+from prism_cli.shards.text_groups import KeyNumbers
 from prism_cli.stages.asking import asked_again
-from prism_cli.stages.text_groups import KeyNumbers
 
 LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",

@@ -32,8 +32,8 @@ from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, RowWork
 from prism_cli.rows.row import Dropped, Row, string_field, text_id
 from prism_cli.shards.spill import Spill
+from prism_cli.shards.text_groups import TextGroups
 from prism_cli.stages.asking import asked_again
-from prism_cli.stages.text_groups import TextGroups
 
 AGAINST = "the same or nearly the same as one of --against"
 _OF_A_QUERY = ("query", "document", "documents", "pos")

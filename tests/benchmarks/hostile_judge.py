@@ -17,9 +17,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from prism_cli.bundled import CORPUS
 from prism_cli.domain.chat import Prompt
 from prism_cli.domain.rubric import RUBRIC, JudgeTask
-from prism_cli.quickstart.steps import SAMPLES
 from tests.factories import read_jsonl
 
 ROWS_PER_STEP = 8
@@ -33,7 +33,6 @@ STEPS_PER_LINE = 10
 MAX_WORDS = 250
 """Of a passage. The corpus's long documents are left out: cut, one would lose its answer."""
 HELD_OUT = {None, "bm25", "random"}
-CORPUS = SAMPLES / "corpus"
 _MARKED = "The query and the document stand between marked lines."
 _PLAINLY = "The query and the document stand below, each under its heading."
 _QUESTION = "Does the document help to answer the query? Answer with one word: yes or no."

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, fold_quality
-from prism_cli.stages.quality import QualityStage
+from prism_cli.evaluation.quality.stage import QualityStage
 from tests.factories import read_jsonl
 from tests.mini import MINI
 

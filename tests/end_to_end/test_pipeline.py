@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from prism_cli.bundled import SAMPLES
 from prism_cli.quickstart.results import panel as said_of_panel
-from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps
+from prism_cli.quickstart.steps import Step, prepare_folder, run_steps
 
 SMALLER = {
     r"--limit 300": "--limit 24",

@@ -90,54 +90,6 @@ def test_attention_by_kernels_as_cudas(
     assert [mask.storage_offset() % 8 for mask in given] == [0] * len(given)
 
 
-def varlen(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    queries: Tensor,
-    keys: Tensor,
-    longest: int,
-    longest_keys: int,
-    *,
-    causal: bool,
-) -> Tensor:
-    """What flash_attn_varlen_func documents, row by row."""
-    assert causal
-    assert queries.dtype == keys.dtype == torch.int32
-    assert int(queries.diff().max()) == longest
-    assert int(keys.diff().max()) == longest_keys
-    found = []
-    for q, k, v in zip(
-        query.split(queries.diff().tolist()),
-        key.split(keys.diff().tolist()),
-        value.split(keys.diff().tolist()),
-        strict=True,
-    ):
-        sees = torch.ones(len(q), len(k), dtype=torch.bool).tril(len(k) - len(q))
-        each = (one.transpose(0, 1) for one in (q, k, v))
-        found.append(
-            functional.scaled_dot_product_attention(*each, sees, enable_gqa=True).transpose(0, 1)
-        )
-    return torch.cat(found)
-
-
-@torch.inference_mode()
-def test_flash_attention_is_given_each_row_end_to_end() -> None:
-    model = tiny_model("qwen3")
-    forward = DensePass(model)
-    whole: Any = forward
-    whole._flash = varlen
-    (trunk,) = forward.prefill([PREFIXES[2]])
-    states = forward.prefill(PREFIXES, trunk)
-    texts = [PREFIXES[2] + text for text in TEXTS]
-    hidden, batch = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=True)
-    close(hidden, plain(model, texts))
-    assert batch is not None
-    tokens = some(len(ROWS))
-    after = forward.step(batch, [[token] for token in tokens])
-    close(after, plain(model, [[*t, token] for t, token in zip(texts, tokens, strict=True)]))
-
-
 @pytest.mark.parametrize(
     ("name", "device", "dtype", "told"),
     [

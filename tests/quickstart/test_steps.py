@@ -8,9 +8,10 @@ import pytest
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.app import COMMANDS
+from prism_cli.bundled import SAMPLES
 from prism_cli.errors import MissingPackageError, StepError
 from prism_cli.quickstart import steps as module
-from prism_cli.quickstart.steps import SAMPLES, Step, prepare_folder, run_steps, shell_script
+from prism_cli.quickstart.steps import Step, prepare_folder, run_steps, shell_script
 from tests.door import prism
 from tests.factories import read_jsonl
 

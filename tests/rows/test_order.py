@@ -10,12 +10,12 @@ from prism_cli.domain.scoring import relevance_score
 from prism_cli.evaluation.labels.measured import Measured as Labels
 from prism_cli.evaluation.quality.examples import WRONG_YES, Examples
 from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.evaluation.quality.stage import QualityStage
 from prism_cli.rows.order import best_first, ordering_logit
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row
 from prism_cli.rows.written import written
 from prism_cli.stages.distill import DistillStage
-from prism_cli.stages.quality import QualityStage
 from tests.factories import make_pair
 from tests.fakes import ScriptedBatch
 

@@ -20,8 +20,8 @@ from prism_cli.domain.near_duplicates import (
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import Routed
 from prism_cli.rows.row import Dropped
+from prism_cli.shards.text_groups import TextGroups
 from prism_cli.stages.split import SplitStage, is_positive
-from prism_cli.stages.text_groups import TextGroups
 
 Row = dict[str, Any]
 WORDS = [
@@ -377,7 +377,7 @@ def test_text_near_an_excluded_one_is_marked_and_joins_nobody() -> None:
 
 
 def test_numbers_survive_the_way_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    import prism_cli.stages.text_groups as module
+    import prism_cli.shards.text_groups as module
 
     monkeypatch.setattr(module, "_BUFFER", 4)
     groups = TextGroups(query_shingles, exact=True)

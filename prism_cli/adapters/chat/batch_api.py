@@ -8,8 +8,7 @@ import httpx2
 import openai
 
 from prism_cli.adapters.chat.model import sdk_client, unwrapped
-from prism_cli.adapters.providers.backend import Losses
-from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.channel import Channel, Losses
 from prism_cli.adapters.providers.replies import AgainError, content_of, json_of
 from prism_cli.ports import BatchState
 

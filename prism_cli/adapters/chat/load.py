@@ -6,7 +6,8 @@ from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.providers.catalog import Catalog, Named
+    from prism_cli.adapters.providers.catalog import Catalog
+    from prism_cli.adapters.providers.named import Named
     from prism_cli.domain.chat import ChatTask
     from prism_cli.ports import BatchBackend, CallBackend
 

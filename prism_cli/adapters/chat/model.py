@@ -10,9 +10,8 @@ import openai
 import orjson
 
 from prism_cli.adapters.chat.choice import Said, said_in
-from prism_cli.adapters.providers.backend import Losses
-from prism_cli.adapters.providers.catalog import Named
-from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.channel import Channel, Losses
+from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.replies import count_in, json_of
 from prism_cli.domain.chat import WORD_TOKENS, Prompt
 from prism_cli.domain.token_estimate import estimate_tokens

@@ -7,7 +7,7 @@ from prism_cli.adapters.judges.systemone import SystemOne
 
 if TYPE_CHECKING:
     from prism_cli.adapters.judges.decision_backend import Endpoint
-    from prism_cli.adapters.providers.catalog import Named
+    from prism_cli.adapters.providers.named import Named
 
 DECISION_APIS = ("openai-decisions", "systemone")
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from prism_cli.adapters.chat.load import load_chat
 from prism_cli.adapters.judges.decision_backend import DecisionCalls, Endpoint
 from prism_cli.adapters.judges.endpoints import DECISION_APIS, decision_endpoint
-from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.keys import check_keys
+from prism_cli.adapters.providers.named import Named
 from prism_cli.domain.rating_task import (
     RATINGS,
     SEVERE,

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from prism_cli.adapters.judges.decision_backend import distribution, probability
-from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.domain.decision import Decision, Odds, Question, Statement
 

@@ -1,19 +1,8 @@
 """What all backends have in common that ask a model of a provider."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
+from prism_cli.adapters.providers.channel import Losses
+from prism_cli.adapters.providers.named import Named
 from prism_cli.ports import Terms
-
-if TYPE_CHECKING:
-    from prism_cli.adapters.providers.catalog import Named
-
-
-@dataclass
-class Losses:
-    """Calls of one backend that ended without a reply and may have been billed."""
-
-    count: int = 0
 
 
 class ProviderBackend:
@@ -21,7 +10,7 @@ class ProviderBackend:
 
     single = False
 
-    def __init__(self, named: "Named") -> None:
+    def __init__(self, named: Named) -> None:
         self._named = named
         self._losses = Losses()
         self.spec = named.spec

@@ -1,29 +1,11 @@
 """Specs to models of providers; a provider has one channel, whoever asks."""
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from prism_cli.configs.providers import Api, ModelCard, Provider, ProviderBook
+from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.named import Named
+from prism_cli.configs.providers import Provider, ProviderBook
 from prism_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from prism_cli.adapters.providers.channel import Channel
-
-
-@dataclass(frozen=True)
-class Named:
-    """What a `provider/model` spec names."""
-
-    spec: str
-    channel: "Channel"
-    model: str
-    card: ModelCard
-
-    @property
-    def api(self) -> Api:
-        """How its provider is spoken to."""
-        return self.channel.provider.api
 
 
 class Catalog:
@@ -88,9 +70,7 @@ class Catalog:
             )
         return Named(spec, self._channel(spec.partition("/")[0], provider), model, card)
 
-    def _channel(self, name: str, provider: Provider) -> "Channel":
-        from prism_cli.adapters.providers.channel import Channel
-
+    def _channel(self, name: str, provider: Provider) -> Channel:
         if name not in self._channels:
             provider = provider.model_copy(update=self._changes)
             variables = {one.key_env for one in self._book.providers.values()} - {""}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -13,7 +14,6 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 from tenacity.wait import wait_random_exponential
 
-from prism_cli.adapters.providers.backend import Losses
 from prism_cli.adapters.providers.health import Health, ProviderDownError
 from prism_cli.adapters.providers.replies import (
     AgainError,
@@ -33,6 +33,13 @@ _UNREACHED_WAIT = 1.0
 _PACE_SECONDS = 5.0
 """Limits a minute are held over windows of this length, so that a minute's calls do not go out
 in its first second."""
+
+
+@dataclass
+class Losses:
+    """Calls of one backend that ended without a reply and may have been billed."""
+
+    count: int = 0
 
 
 class Channel:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from prism_cli.errors import PrerequisiteError
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.providers.catalog import Named
+    from prism_cli.adapters.providers.named import Named
 
 
 def check_keys(asked: "Iterable[Named | None]", free: str) -> None:

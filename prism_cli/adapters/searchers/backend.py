@@ -8,7 +8,7 @@ import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
-from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.adapters.searchers.dialects import DIALECTS
 from prism_cli.errors import UsageError

@@ -9,7 +9,7 @@ import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
-from prism_cli.adapters.providers.catalog import Named
+from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.packing import SURE, packed
 from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS

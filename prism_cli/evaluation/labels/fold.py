@@ -14,7 +14,7 @@ from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import SideFile
-from prism_cli.engine.progress import shown_progress
+from prism_cli.engine.progress_display import shown_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
 from prism_cli.errors import NothingMeasuredError, PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.measured import Measured

@@ -13,7 +13,7 @@ from prism_cli.engine.counts import Counts
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.papers import Papers
-from prism_cli.engine.progress import shown_progress
+from prism_cli.engine.progress_display import shown_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
 from prism_cli.errors import NothingMeasuredError
 from prism_cli.evaluation.metrics_file import (
@@ -24,10 +24,10 @@ from prism_cli.evaluation.metrics_file import (
     publish,
     read_metrics,
 )
+from prism_cli.evaluation.quality.gold_rows import GoldFigures
 from prism_cli.evaluation.quality.measured import Measured
 from prism_cli.evaluation.quality.sheet_answers import Answers
 from prism_cli.reporting.quality import page as quality_page
-from prism_cli.shards.gold_rows import GoldFigures
 from prism_cli.shards.guard import FileGuard
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest

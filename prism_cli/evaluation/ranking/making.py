@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 from prism_cli.domain.metrics import without_itself
 from prism_cli.domain.trec import falling_scores
 from prism_cli.engine.answering import Answerer
-from prism_cli.engine.progress import Progress, shown_progress
+from prism_cli.engine.progress import Progress
+from prism_cli.engine.progress_display import shown_progress
 from prism_cli.errors import StorageError
 from prism_cli.evaluation.metrics_file import METRICS
 from prism_cli.evaluation.ranking.plan import EvalOptions, EvalSet

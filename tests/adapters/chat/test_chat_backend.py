@@ -12,10 +12,10 @@ from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
 from prism_cli.adapters.providers.health import ProviderDownError
 from prism_cli.adapters.providers.keys import check_keys
+from prism_cli.adapters.providers.named import Named
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError

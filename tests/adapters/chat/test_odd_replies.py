@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.replies import (
     LONGEST_WAIT_BY_OUR_CLOCK,
     AgainError,

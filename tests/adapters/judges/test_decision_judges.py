@@ -14,8 +14,8 @@ from prism_cli.adapters.judges.rater import RatingBackend
 from prism_cli.adapters.judges.systemone import SystemOne
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.named import Named
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.fencing import fence_mark
 from prism_cli.domain.rating_task import RATINGS, RatedTexts

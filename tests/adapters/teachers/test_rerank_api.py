@@ -11,8 +11,8 @@ import pytest
 
 from prism_cli.adapters.providers import channel as channel_module
 from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.catalog import Named
 from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.configs.providers import ModelCard, Provider

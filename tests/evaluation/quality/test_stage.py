@@ -9,10 +9,10 @@ import pytest
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import MissingDataError
+from prism_cli.evaluation.quality.gold_rows import GoldRows
+from prism_cli.evaluation.quality.stage import QualityStage
 from prism_cli.ports import Reply, Request, request
 from prism_cli.rows.written import Written
-from prism_cli.shards.gold_rows import GoldRows
-from prism_cli.stages.quality import QualityStage
 from tests.factories import Row, make_pair, read_jsonl, write_jsonl
 from tests.fakes import ScriptedBatch
 

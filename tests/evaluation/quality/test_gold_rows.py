@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
 from prism_cli.rows.row import text_id
-from prism_cli.shards.gold_rows import Gold, GoldRows
 from tests.factories import write_jsonl
 from tests.mini import MINI
 

@@ -9,12 +9,12 @@ from prism_cli.domain.languages import language_difference
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError
+from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
 from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row, doc_id, query_id
 from prism_cli.rows.written import Written, written
-from prism_cli.shards.gold_rows import Gold, GoldRows
 from prism_cli.stages.asking import together
 from prism_cli.stages.pair_answers import PairAnswers
 

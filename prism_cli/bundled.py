@@ -1,0 +1,8 @@
+"""Folders of the data that comes with the package."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+SAMPLES = _PACKAGE / "samples"
+CORPUS = SAMPLES / "corpus"
+WEIGHTS = _PACKAGE / "weights"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
-from prism_cli.reporting.canvas import number
+from prism_cli.reporting.numbers import number
 from prism_cli.reporting.page import Bar, Bars, Cell, Note, Page, Part, Section, Table
 
 _KEY_FIGURES = (

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from prism_cli.reporting.canvas import NARROW
 from prism_cli.reporting.charts import draw, page_colours
 from prism_cli.reporting.colours import stylesheet
+from prism_cli.reporting.lettering import NARROW
 from prism_cli.reporting.numbers import behind, cell, is_number_column
 from prism_cli.reporting.page import (
     Bars,

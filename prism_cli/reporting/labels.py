@@ -6,8 +6,7 @@ from typing import Any
 
 from prism_cli.domain.agreement import LEAST_ALPHA, RELIABLE_ALPHA
 from prism_cli.domain.voting import PUBLISHED_AGREEMENT
-from prism_cli.reporting.canvas import number
-from prism_cli.reporting.numbers import span
+from prism_cli.reporting.numbers import number, span
 from prism_cli.reporting.page import (
     Bar,
     Bars,

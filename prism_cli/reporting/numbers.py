@@ -1,8 +1,8 @@
 """The numbers of a figure as a table, and cells as people read them."""
 
+import math
 from collections.abc import Sequence
 
-from prism_cli.reporting.canvas import number
 from prism_cli.reporting.page import Bar, Bars, Cell, HeatMap, Histogram, Lines, Table
 
 _SIDE_BY_SIDE = 5
@@ -24,6 +24,16 @@ def behind(part: Bars | Lines | HeatMap | Histogram) -> Table:
     )
     names = [name for name, _ in part.series]
     return Table((part.x, *(names if any(names) else ["count"])), rows)
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number as people read it: − for minus, commas, – for none, <0.001 for almost nothing."""
+    if value is None or not math.isfinite(value):
+        return "–" if value is None or math.isnan(value) else ("∞" if value > 0 else "−∞")
+    shown = f"{abs(value):,.{decimals}f}"
+    if value and not float(shown.replace(",", "")):
+        return f"{'<' if value > 0 else '>−'}{10**-decimals:.{decimals}f}"
+    return f"−{shown}" if value < 0 else shown
 
 
 def cell(value: Cell, decimals: int) -> str:

@@ -1,7 +1,7 @@
-"""matplotlib's SVG made fit for a page with a strict Content-Security-Policy.
+"""Write a matplotlib figure as SVG for a page with a strict Content-Security-Policy.
 
-No style attribute, no <style>, no metadata; ids that no other figure has; and colours that the
-page, or the file itself, decides: the drawing uses stand-ins for them.
+The SVG has no style attribute, <style> or metadata, and its ids belong to one figure. Figures are
+drawn with stand-in colours, which the page's CSS variables or the colours of a file replace.
 """
 
 import io
@@ -9,8 +9,8 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from html import escape
+from typing import TYPE_CHECKING
 
 from prism_cli.reporting.colours import LIGHT
 
@@ -19,124 +19,86 @@ if TYPE_CHECKING:
 
 STAND_IN = {name: f"#fed{number:03x}" for number, name in enumerate(LIGHT)}
 """Colour name -> the colour to draw with."""
-_NAMESPACE = "http://www.w3.org/2000/svg"
-_SETTINGS = {
-    "svg.hashsalt": "prism", "svg.fonttype": "none", "text.parse_math": False,
-    "font.family": "DejaVu Sans", "font.size": 12, "path.simplify": False,
-    "axes.unicode_minus": True, "hatch.linewidth": 0.6,
+_RC = {
+    "svg.fonttype": "none", "svg.hashsalt": "prism", "text.parse_math": False,
+    "path.simplify": False, "font.family": "sans-serif", "font.size": 12,
+    "text.color": STAND_IN["ink"], "axes.labelcolor": STAND_IN["muted"], "axes.labelsize": 11,
+    "axes.labelpad": 7, "axes.titlecolor": STAND_IN["muted"], "axes.titlesize": 11,
+    "axes.titlelocation": "left", "axes.titlepad": 9, "axes.facecolor": "none",
+    "figure.facecolor": "none", "savefig.facecolor": "auto",
+    "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False,
+    "axes.spines.bottom": False, "axes.axisbelow": True, "axes.xmargin": 0.02,
+    "axes.ymargin": 0.02, "axes.formatter.useoffset": False,
+    "grid.color": STAND_IN["rule"], "xtick.labelsize": 11, "ytick.labelsize": 11,
+    "xtick.labelcolor": STAND_IN["muted"], "ytick.labelcolor": STAND_IN["muted"],
+    "xtick.color": STAND_IN["rule"], "ytick.color": STAND_IN["rule"],
+    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.major.pad": 6, "ytick.major.pad": 6,
+    "legend.frameon": False, "legend.handlelength": 1, "legend.handletextpad": 0.5,
+    "legend.columnspacing": 1.5, "legend.borderaxespad": 0, "legend.borderpad": 0,
 }  # fmt: skip
-_MARGIN = 16
-"""Around a figure that stands alone, in pixels."""
-_IDS = re.compile(r"url\(#([^)]+)\)")
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+_MARGIN = 16 / 72
+"""Around a figure that is a file of its own, in inches of 72 pixels."""
+_OF_A_FILE = 'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" '
+_UNWANTED = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
+_BETWEEN_TAGS = re.compile(r">\s+<")
+_TAG = re.compile(r"<[^>]+>")
+_COLOUR = re.compile(r"#fed[0-9a-f]{3}")
 
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """matplotlib as we want it, whatever the user's matplotlibrc says."""
+    """Draw with the report's style, whatever the user's matplotlibrc sets."""
     import matplotlib.style
 
-    with (
-        matplotlib.style.context(["default", _SETTINGS], after_reset=True),
-        warnings.catch_warnings(),
-    ):
-        # Its font lacks some scripts; the reader's browser has them.
+    with matplotlib.style.context(["default", _RC], after_reset=True), warnings.catch_warnings():
+        # matplotlib's font lacks some scripts; the reader's browser has them.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        # Stacked accents may leave no room for the axes; the numbers are in the table.
+        warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
         yield
 
 
 def embedded(figure: "Figure", ident: str, title: str) -> bytes:
-    """For a page of ours: colours are the page's variables."""
-    root = _cleaned(figure, ident, {name: f"var(--{name})" for name in LIGHT})
-    root.set("role", "img")
-    root.set("aria-label", title)
-    return _bytes(root)
+    """Return an <svg> element that takes its colours from the page."""
+    paint = {STAND_IN[name]: f"var(--{name})" for name in LIGHT}
+    return _cleaned(figure, ident, title, paint)
 
 
 def standing_alone(figure: "Figure", title: str) -> bytes:
-    """For a file: light colours on paper."""
-    root = _cleaned(figure, "figure", LIGHT)
-    width, height = (int(root.attrib[name]) + 2 * _MARGIN for name in ("width", "height"))
-    root.attrib.update(
-        {
-            "xmlns": _NAMESPACE,
-            "font-family": "system-ui, sans-serif",
-            "width": str(width),
-            "height": str(height),
-            "viewBox": f"-{_MARGIN} -{_MARGIN} {width} {height}",
-        }
+    """Return an SVG file in the light colours."""
+    figure.set_facecolor(STAND_IN["paper"])
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + 2 * _MARGIN, height + 2 * _MARGIN)
+    figure.set_layout_engine("constrained", w_pad=_MARGIN, h_pad=_MARGIN)
+    paint = {STAND_IN[name]: LIGHT[name] for name in LIGHT}
+    return _cleaned(figure, "figure", title, paint, _OF_A_FILE)
+
+
+def _cleaned(
+    figure: "Figure", ident: str, title: str, paint: Mapping[str, str], attributes: str = ""
+) -> bytes:
+    """Replace what the policy forbids. matplotlib escapes names: a tag holds none of their text."""
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata=_NO_METADATA)
+    text = _UNWANTED.sub("", drawn.getvalue().partition("<svg")[2].partition(">")[2])
+    width, height = (round(72 * inches) for inches in figure.get_size_inches())
+    root = (
+        f'<svg {attributes}role="img" aria-label="{escape(title)}" width="{width}" '
+        f'height="{height}" viewBox="0 0 {width} {height}" stroke-linejoin="round">'
     )
-    paper = {"x": f"-{_MARGIN}", "y": f"-{_MARGIN}", "fill": LIGHT["paper"]}
-    root.insert(0, ElementTree.Element("rect", paper, width="100%", height="100%"))
-    heading = ElementTree.Element("title")
-    heading.text = title
-    root.insert(0, heading)
-    return _bytes(root)
+
+    def tag(match: re.Match[str]) -> str:
+        changed = re.sub(r'^<g id="[^"]*"', "<g", match[0])
+        changed = re.sub(r' style="([^"]*)"', lambda style: _attributes(style[1]), changed)
+        changed = re.sub(r' (?:xlink:)?href="#', f' href="#{ident}-', changed)
+        changed = re.sub(r' id="', f' id="{ident}-', changed).replace("url(#", f"url(#{ident}-")
+        return _COLOUR.sub(lambda colour: paint.get(colour[0], colour[0]), changed)
+
+    return (root + _TAG.sub(tag, _BETWEEN_TAGS.sub("><", text.strip()))).encode()
 
 
-def _cleaned(figure: "Figure", ident: str, colours: Mapping[str, str]) -> ElementTree.Element:
-    drawn = io.BytesIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    canvas: Any = figure.canvas
-    canvas.print_svg(drawn, metadata=nothing)
-    root = ElementTree.fromstring(drawn.getvalue())
-    paint = {STAND_IN[name]: value for name, value in colours.items()}
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag.rpartition("}")[2] in ("style", "metadata") or (
-                child.tag.endswith("}defs") and not _kept(child)
-            ):
-                parent.remove(child)
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        element.tail = None
-        if element.tag != "text":
-            element.text = None
-        old = dict(element.attrib)
-        element.attrib.clear()
-        for name, value in _attributes(old):
-            element.set(name, paint.get(value, _own(name, value, ident)))
-    _unwrap(root)
-    for name in ("version", "xmlns"):
-        root.attrib.pop(name, None)
-    width, height = (round(float(side)) for side in root.attrib["viewBox"].split()[2:])
-    root.attrib.update({"width": str(width), "height": str(height), "stroke-linejoin": "round"})
-    return root
-
-
-def _kept(definitions: ElementTree.Element) -> bool:
-    return any(not child.tag.endswith("}style") for child in definitions)
-
-
-def _attributes(old: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Presentation attributes instead of a style; the font is the page's."""
-    for name, value in old.items():
-        if name != "style":
-            yield name.rpartition("}")[2], value
-    for declaration in old.get("style", "").split(";"):
-        name, _, value = declaration.partition(":")
-        if value and name.strip() not in ("font-family", "-inkscape-stroke"):
-            yield name.strip(), value.strip()
-
-
-def _own(name: str, value: str, ident: str) -> str:
-    if name == "id":
-        return f"{ident}-{value}"
-    if name == "href" and value.startswith("#"):
-        return f"#{ident}-{value[1:]}"
-    return _IDS.sub(rf"url(#{ident}-\1)", value)
-
-
-def _unwrap(root: ElementTree.Element) -> None:
-    """Drop groups that only carry a name of matplotlib's, from the inside out."""
-    for parent in reversed(list(root.iter())):
-        children: list[ElementTree.Element] = []
-        for child in parent:
-            if child.tag == "g" and not child.attrib.keys() - {"id"}:
-                children.extend(child)
-            else:
-                children.append(child)
-        parent[:] = children
-
-
-def _bytes(root: ElementTree.Element) -> bytes:
-    return ElementTree.tostring(root, encoding="unicode").encode() + b"\n"
+def _attributes(style: str) -> str:
+    """Turn a style into presentation attributes; the font is the page's."""
+    pairs = (declaration.partition(": ")[::2] for declaration in style.split("; "))
+    return "".join(f' {name}="{value}"' for name, value in pairs if name != "font-family")

@@ -1,0 +1,65 @@
+"""Lettering of figures: names cut to a width, the key of colours, ticks of numbers."""
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from prism_cli.reporting.svg import STAND_IN
+from prism_cli.reporting.visible import one_line
+
+WIDTH, NARROW = 640, 360
+"""Of figures for a page and for a telephone, in pixels."""
+_LONGEST = 100
+
+
+def colour_key(axes: Any, names: Sequence[str], paint: Mapping[str, str], width: int) -> int:
+    """Say which colour is whose, above the axes; return the height that it takes."""
+    from matplotlib.patches import Patch
+
+    labels = [(cut(name, width * 0.5), paint[name]) for name in names if name]
+    if not labels:
+        return 0
+    columns = max(1, int(width / (widest(label for label, _ in labels) + 40)))
+    handles = [Patch(color=colour, label=label) for label, colour in labels]
+    axes.figure.legend(handles=handles, loc="outside upper left", ncols=columns, handleheight=0.8)
+    return 20 * math.ceil(len(labels) / columns)
+
+
+def use_ink(labels: Iterable[Any]) -> None:
+    for label in labels:
+        label.set(color=STAND_IN["ink"], fontsize=12)
+
+
+def number_ticks(axis: Any, width: int) -> None:
+    """Few ticks, as people write numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6 if width > NARROW else 4, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(lambda value, _place: f"{value:,.10g}".replace("-", "−"))
+
+
+def cut(text: str, room: float) -> str:
+    """Return `text` on one line, cut to `room` pixels."""
+    shown = one_line(text, _LONGEST)
+    length = len(shown)
+    while length > 1 and _pixels(shown) > room:
+        length -= 1
+        shown = shown[: length - 1].rstrip() + "…"
+    return shown
+
+
+def widest(texts: Iterable[str]) -> float:
+    return max(map(_pixels, texts), default=0.0)
+
+
+@functools.cache
+def _pixels(text: str) -> float:
+    """Width in matplotlib's font, which is wide: the browser chooses its own."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    if not text:
+        return 0.0
+    font = FontProperties(size=12)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])

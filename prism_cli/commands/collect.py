@@ -53,11 +53,8 @@ def collect(
     A pair that has two answers among the adjacent rows of its query is left out with all its rows,
     counted and named; a repeated pair is written once.
     """
-    from prism_cli.commands import wiring
-    from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.errors import UsageError
-    from prism_cli.stages.collect import CollectStage
 
     if common.reuse:
         raise UsageError("--reuse: collect takes nothing from other rows; leave it out")
@@ -85,6 +82,15 @@ def collect(
         raise UsageError(
             "--candidates: goes with --corpus and --queries, or a BEIR folder without judgements"
         )
+    _collect_judged(inputs, common, config)
+
+
+def _collect_judged(inputs: list[str], common: Paid, config: CollectConfig) -> None:
+    from prism_cli.commands import wiring
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.errors import UsageError
+    from prism_cli.stages.collect import CollectStage
+
     reader = wiring.shape_reader(
         config.from_shape,
         score=config.score,
@@ -92,26 +98,26 @@ def collect(
         queries=config.queries,
         qrels=config.qrels,
     )
-    found: list[object] = []
+    sources: list[object] = []
     dependencies = list(reader.files)
-    for one in inputs:
-        if is_beir(one):
-            mined, files = _mined(one, config, common.output)
-            found.append(mined)
+    for given in inputs:
+        if is_beir(given):
+            mined, files = _mined(given, config, common.output)
+            sources.append(mined)
             dependencies += files
         else:
-            found.append(one)
+            sources.append(given)
     rows = _dataset(config)
-    found += rows
+    sources += rows
     dependencies += _files_of(rows)
-    if not found:
+    if not sources:
         raise UsageError(
             "nothing to collect from: name BEIR folders, files of rows, a --dataset, or a --corpus "
             "with --queries"
         )
     run_row_stage(
         CollectStage(reader, config.source),
-        found,  # type: ignore[arg-type]
+        sources,  # type: ignore[arg-type]
         common,
         config,
         dependencies=dependencies,

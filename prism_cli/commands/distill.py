@@ -53,14 +53,8 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
             "raw boundary": round(calibration.raw_boundary, 6),
             "from": calibration.origin,
         }
-        in_row = all(one.partition(":")[0] == "source" for one in config.teachers)
-        if not calibration.known and not in_row and not common.quiet:
-            print(
-                f"prism: calibration exponent {calibration.exponent:g} for "
-                f"{', '.join(config.teachers)}; {calibration.origin}. --calibrate ROWS fits one "
-                "to verdicts, --calibration-exponent X sets it",
-                file=sys.stderr,
-            )
+        if not common.quiet:
+            _print_default_exponent(config, calibration)
     stage = DistillStage(
         teachers,
         calibration,
@@ -89,6 +83,18 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
         identity=identity,
         draw=lambda _: {"calibration": told},
     )
+
+
+def _print_default_exponent(config: DistillConfig, calibration: "Calibration") -> None:
+    """Say that the exponent is a default, unless the scores are the rows' own labels."""
+    in_row = all(teacher.partition(":")[0] == "source" for teacher in config.teachers)
+    if not calibration.known and not in_row:
+        print(
+            f"prism: calibration exponent {calibration.exponent:g} for "
+            f"{', '.join(config.teachers)}; {calibration.origin}. --calibrate ROWS fits one "
+            "to verdicts, --calibration-exponent X sets it",
+            file=sys.stderr,
+        )
 
 
 def _calibration(config: DistillConfig, common: Common) -> "Calibration":

@@ -17,6 +17,7 @@ from prism_cli.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from prism_cli.evaluation.quality.fold import QualitySummary
     from prism_cli.evaluation.quality.gold_rows import GoldRows
 
 app = typer.Typer(
@@ -61,7 +62,6 @@ def quality(
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
-    from prism_cli.commands.quality_tables import print_quality
     from prism_cli.commands.row_run import leave_by, tell_rejects, work_rows
     from prism_cli.engine.report import print_summary
     from prism_cli.errors import NothingMeasuredError, UsageError
@@ -69,7 +69,6 @@ def quality(
     from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
     from prism_cli.evaluation.quality.stage import QualityStage
     from prism_cli.shards.reader import find_shards
-    from prism_cli.terminal import print_json
 
     extractive = None
     if "extractive" in config.chosen_baselines:
@@ -116,20 +115,27 @@ def quality(
         guard.check()
         anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
         try:
-            found = fold_quality(anew)
+            quality = fold_quality(anew)
         except NothingMeasuredError:
             tell_rejects(summary)
             raise
-        if common.json:
-            print_json(found.metrics)
-        elif not common.quiet:
-            print_quality(found.metrics)
-        if not common.quiet and _lacks_evidence(found.metrics["pairs"]):
-            told = _what_first(inputs, common.fields, config.texts, verdict=False)
-            print(told, file=sys.stderr)
-        if not common.quiet:
-            tell_report(found.path, finished_before=found.finished_before)
+        _print_figures(quality, inputs, config.texts, common)
     leave_by(summary)
+
+
+def _print_figures(quality: "QualitySummary", inputs: list[str], texts: str, common: Paid) -> None:
+    """Print the figures, and what rows lack, as --json and --quiet want it."""
+    from prism_cli.commands.quality_tables import print_quality
+    from prism_cli.terminal import print_json
+
+    if common.json:
+        print_json(quality.metrics)
+    elif not common.quiet:
+        print_quality(quality.metrics)
+    if not common.quiet:
+        if _lacks_evidence(quality.metrics["pairs"]):
+            print(_what_first(inputs, common.fields, texts, verdict=False), file=sys.stderr)
+        tell_report(quality.path, finished_before=quality.finished_before)
 
 
 def _lacks_texts(reason: str) -> bool:

@@ -205,26 +205,10 @@ def _eval_model(name: str, config: EvalConfig) -> "EvalModel":
     from prism_cli.evaluation.ranking.reranking import Ask
 
     def load() -> Ask:
-        loaded = reranker(
-            name,
-            max_tokens=config.max_tokens,
-            batch_tokens=config.batch_tokens,
-            device=config.device,
-            dtype=config.dtype,
-            attn=config.attn,
-            profile=config.profile,
-        )
-
+        loaded = reranker(name, config)
         if told := canary(loaded.runtime)[1]:
             _tell(f"prism: warning: {told}")
         return loaded.request
 
-    identity = reranker_identity(
-        name,
-        device=config.device,
-        dtype=config.dtype,
-        attn=config.attn,
-        profile=config.profile,
-        max_tokens=config.max_tokens,
-    )
+    identity = reranker_identity(name, config)
     return EvalModel(name, identity, load)

@@ -109,19 +109,7 @@ def rerank(
         figures["canary"] = _checked_canary(*wiring.canary(runtime), strict_model)
         figures["runtime"] = runtime.figures
 
-    reranker = wiring.reranker(
-        config.model,
-        device=config.device,
-        dtype=config.dtype,
-        attn=config.attn,
-        engine=config.engine,
-        max_new_tokens=config.max_new_tokens,
-        profile=config.profile,
-        max_tokens=config.max_tokens,
-        batch_tokens=config.batch_tokens,
-        lazy=True,
-        on_load=note,
-    )
+    reranker = wiring.reranker(config.model, config, lazy=True, on_load=note)
     options = _rank_options(config)
     if query is not None:
         rerank_query(query, inputs, reranker, options, config, common, figures)

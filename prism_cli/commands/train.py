@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,8 @@ from prism_cli.configs.train import TrainConfig
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
-    from prism_cli.training.request import Bar
+    from prism_cli.engine.control import Control
+    from prism_cli.training.request import Bar, TrainRequest
 
 app = typer.Typer(
     add_completion=False,
@@ -86,34 +88,13 @@ def train(
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
     rows = _data(inputs or [])
 
-    from prism_cli.commands.train_plan import plan_lines
     from prism_cli.training.preparing import plan_only
-    from prism_cli.training.request import TrainRequest
     from prism_cli.training.run import train as train_rows
-
-    def say(text: str) -> None:
-        if not quiet:
-            print(f"prism train: {text}", file=sys.stderr)
-
-    def show(label: str, total: int) -> "AbstractContextManager[Bar]":
-        from prism_cli.engine.progress_display import shown_progress
-
-        return shown_progress(label, total, quiet=quiet, papers=run if speaks else None)
-
-    def tell(plan: dict[str, Any]) -> None:
-        if not quiet:
-            print("\n".join(plan_lines(plan, sys.stderr.encoding)), file=sys.stderr)
 
     check_inputs(rows, common.field_names)
     control = Control(common.max_seconds)
-    request = TrainRequest(
-        config,
-        rows,
-        run,
-        control,
-        say,
-        show,
-        tell_plan=tell,
+    request = replace(
+        _request(config, rows, run, control, quiet=quiet, records_progress=speaks),
         dev=dev or [],
         fields=common.field_names,
         limit=common.limit,
@@ -139,6 +120,35 @@ def train(
     read = counts["rows"] + counts["rejected"] + sum(counts["dropped"].values())
     if counts["rejected"] > common.max_rejects * read:
         raise typer.Exit(4)
+
+
+def _request(
+    config: TrainConfig,
+    rows: list[str],
+    run: Path,
+    control: "Control",
+    *,
+    quiet: bool,
+    records_progress: bool,
+) -> "TrainRequest":
+    """Return a request that prints its plan, messages and progress on standard error."""
+    from prism_cli.commands.train_plan import plan_lines
+    from prism_cli.training.request import TrainRequest
+
+    def say(text: str) -> None:
+        if not quiet:
+            print(f"prism train: {text}", file=sys.stderr)
+
+    def show(label: str, total: int) -> "AbstractContextManager[Bar]":
+        from prism_cli.engine.progress_display import shown_progress
+
+        return shown_progress(label, total, quiet=quiet, papers=run if records_progress else None)
+
+    def show_plan(plan: dict[str, Any]) -> None:
+        if not quiet:
+            print("\n".join(plan_lines(plan, sys.stderr.encoding)), file=sys.stderr)
+
+    return TrainRequest(config, rows, run, control, say, show, tell_plan=show_plan)
 
 
 _MODELS = (("dev", "last"), ("best", "best"))

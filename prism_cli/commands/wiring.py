@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from prism_cli.adapters.datasets.beir import BeirSet
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from prism_cli.adapters.generators.extractive import ExtractiveGenerator
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
+    from prism_cli.configs.rerank import RerankConfig
     from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.evaluation.ranking.plan import EvalSet
     from prism_cli.ports import FirstStage, RerankRuntime
@@ -182,21 +184,32 @@ def check_name(role: str, spec: str) -> None:
         raise ModelError(f"{spec}: no directory of that name here; did you mean {near}?")
 
 
-def reranker(spec: str, **settings: Any) -> "Reranker":
-    """The model of `spec`, loaded unless lazy; `settings` as `Reranker` takes them.
+_RERANKER = (
+    "engine", "device", "dtype", "attn", "profile", "max_tokens", "batch_tokens", "max_new_tokens",
+)  # fmt: skip
+"""Arguments of `Reranker` that are settings."""
+
+
+def reranker(
+    spec: str,
+    config: "EvalConfig | RerankConfig",
+    *,
+    lazy: bool = False,
+    on_load: "Callable[[RerankRuntime], None] | None" = None,
+) -> "Reranker":
+    """Return the model of `spec`, loaded unless lazy.
 
     Raises:
         ModelError: it cannot be loaded, or is not fit to rerank.
     """
     from prism_cli.reranker import Reranker
 
-    return Reranker(spec, **settings, warn=False)
+    settings = {name: getattr(config, name) for name in _RERANKER if hasattr(config, name)}
+    return Reranker(spec, **settings, warn=False, lazy=lazy, on_load=on_load)
 
 
-def reranker_identity(
-    spec: str, *, device: str, dtype: str, attn: str, profile: str | None, max_tokens: int
-) -> str:
-    """All that decides the scores of `spec`, told without loading its weights.
+def reranker_identity(spec: str, config: "EvalConfig") -> str:
+    """Return all that decides the scores of `spec`, without loading its weights.
 
     Raises:
         ModelError: no such model, or its tokenizer is not fit.
@@ -209,11 +222,11 @@ def reranker_identity(
         resolve_dtype,
     )
 
-    place = resolve_device(device)
-    encoder = load_encoder(spec, max_tokens, profile=profile)
+    place = resolve_device(config.device)
+    encoder = load_encoder(spec, config.max_tokens, profile=config.profile)
     return (
-        f"{model_fingerprint(spec)} {encoder.profile.hash} {resolve_dtype(dtype, place)} "
-        f"{place.type}{attention_mark(attn)} {max_tokens}"
+        f"{model_fingerprint(spec)} {encoder.profile.hash} {resolve_dtype(config.dtype, place)} "
+        f"{place.type}{attention_mark(config.attn)} {config.max_tokens}"
     )
 
 

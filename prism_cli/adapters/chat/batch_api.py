@@ -1,13 +1,11 @@
-"""OpenAI's files and batches at one provider, by the openai SDK over the provider's channel."""
+"""OpenAI's files and batches at one provider."""
 
 from collections.abc import Awaitable, Callable
-from functools import cached_property
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote
 
 import httpx2
-import openai
 
-from prism_cli.adapters.chat.model import sdk_client, unwrapped
 from prism_cli.adapters.providers.channel import Channel, Losses
 from prism_cli.adapters.providers.replies import AgainError, content_of, json_of
 from prism_cli.ports import BatchState
@@ -35,9 +33,13 @@ class BatchApi:
 
         async def send() -> httpx2.Response:
             file.seek(0)
-            create = self._client.files.with_raw_response.create
-            given = (name, file, "application/jsonl")
-            return await unwrapped(create(file=given, purpose="batch", timeout=_FILE_SECONDS))
+            return await self._channel.request(
+                "POST",
+                "files",
+                seconds=_FILE_SECONDS,
+                data={"purpose": "batch"},
+                files={"file": (name, file, "application/jsonl")},
+            )
 
         return await self._ask(send, _name_of, seconds=_FILE_SECONDS)
 
@@ -52,15 +54,13 @@ class BatchApi:
                 if listed.status_code != 200 or _marked(json_of(listed), mark):
                     return listed
             sent = True
-            create = self._client.batches.with_raw_response.create
-            return await unwrapped(
-                create(
-                    input_file_id=file,
-                    endpoint="/v1/chat/completions",
-                    completion_window="24h",
-                    metadata={_MARK: mark},
-                )
-            )
+            batch = {
+                "input_file_id": file,
+                "endpoint": self.endpoint,
+                "completion_window": "24h",
+                "metadata": {_MARK: mark},
+            }
+            return await self._channel.post("batches", batch)
 
         return await self._ask(send, lambda found: _marked(found, mark) or _name_of(found))
 
@@ -79,7 +79,7 @@ class BatchApi:
         """Where it stands. Raises as `Channel.ask`."""
 
         async def send() -> httpx2.Response:
-            return await unwrapped(self._client.batches.with_raw_response.retrieve(batch))
+            return await self._channel.request("GET", f"batches/{quote(batch, safe='')}")
 
         def parse(response: httpx2.Response) -> Any:
             return None if response.status_code == 404 else json_of(response)
@@ -90,15 +90,14 @@ class BatchApi:
         """A file's content. Raises as `Channel.ask`."""
 
         async def send() -> httpx2.Response:
-            content = self._client.files.with_raw_response.content
-            return await unwrapped(content(file, timeout=_FILE_SECONDS))
+            path = f"files/{quote(file, safe='')}/content"
+            return await self._channel.request("GET", path, seconds=_FILE_SECONDS)
 
         return await self._ask(send, bytes, parse=content_of, seconds=_FILE_SECONDS)
 
     async def _page(self, after: str | None) -> httpx2.Response:
-        start = openai.omit if after is None else after
-        pages = self._client.batches.with_raw_response.list(limit=_PAGE, after=start)
-        return await unwrapped(pages)
+        params = {"limit": _PAGE} | ({} if after is None else {"after": after})
+        return await self._channel.request("GET", "batches", params=params)
 
     async def _ask(
         self,
@@ -109,10 +108,6 @@ class BatchApi:
         seconds: float | None = None,
     ) -> Value:
         return await self._channel.ask(send, read, 0, Losses(), parse=parse, seconds=seconds)
-
-    @cached_property
-    def _client(self) -> openai.AsyncOpenAI:
-        return sdk_client(self._channel)
 
 
 def _sender(

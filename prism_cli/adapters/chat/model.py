@@ -1,16 +1,14 @@
-"""A chat model behind an OpenAI-compatible server, by the openai SDK."""
+"""A chat model behind an OpenAI-compatible server."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
 import httpx2
-import openai
 import orjson
 
 from prism_cli.adapters.chat.choice import Said, said_in
-from prism_cli.adapters.providers.channel import Channel, Losses
+from prism_cli.adapters.providers.channel import Losses
 from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.replies import count_in, json_of
 from prism_cli.domain.chat import WORD_TOKENS, Prompt
@@ -60,14 +58,7 @@ class ChatModel:
         sent = self.body(prompt, attempt)
 
         async def send() -> httpx2.Response:
-            # `chat.completions.create` goes over each message once more: a fifth of a call's time.
-            call = self._client.post(
-                "/chat/completions",
-                body=sent,
-                cast_to=httpx2.Response,
-                options={"headers": key_headers(self._channel)},
-            )
-            return await unwrapped(call)
+            return await self._channel.post("chat/completions", sent)
 
         thought = self.estimate(prompt, attempt)
 
@@ -113,10 +104,6 @@ class ChatModel:
         word = prompt.answer_tokens is None and bound <= WORD_TOKENS
         return Completion(said_in(found, bound, word=word), self._used(found, thought))
 
-    @cached_property
-    def _client(self) -> openai.AsyncOpenAI:
-        return sdk_client(self._channel)
-
     def _answer_tokens(self, prompt: Prompt, attempt: int) -> int:
         word = self._card.answer_tokens[min(attempt, len(self._card.answer_tokens) - 1)]
         if prompt.answer_tokens is None:
@@ -139,45 +126,3 @@ class ChatModel:
         if not self._card.priced and isinstance(cost, int | float) and cost >= 0:
             return Usage(given, answered, float(cost))  # OpenRouter tells it
         return Usage(given, answered, self._card.usd(given, answered))
-
-
-def sdk_client(channel: Channel) -> openai.AsyncOpenAI:
-    """The SDK over the channel's own client: its retries are off, as the channel has its own, and
-    what the environment says of an OpenAI account goes to no other provider."""
-    left_out: dict[str, Any] = {
-        name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")
-    }
-    return openai.AsyncOpenAI(
-        api_key=channel.key or "none",
-        base_url=channel.provider.base_url,
-        max_retries=0,
-        timeout=channel.provider.timeout_seconds,
-        http_client=channel.http,
-        default_headers=left_out,
-    )
-
-
-def key_headers(channel: Channel) -> dict[str, Any]:
-    """For each call of the SDK, which sends a key even where a provider wants none."""
-    return {} if channel.key else {"Authorization": openai.Omit()}
-
-
-async def unwrapped(raw: Any) -> httpx2.Response:
-    """The HTTP reply of a raw SDK call, whatever its status.
-
-    Raises:
-        httpx2.RequestError: what the SDK's own connection error stands for.
-    """
-    try:
-        found = await raw
-    except openai.APIStatusError as error:
-        return error.response
-    except openai.APITimeoutError as error:
-        raise httpx2.ReadTimeout(str(error)) from error
-    except openai.APIConnectionError as error:
-        cause = error.__cause__
-        if isinstance(cause, httpx2.RequestError | httpx2.StreamError):
-            raise cause from None
-        raise httpx2.NetworkError(str(error)) from error
-    response: httpx2.Response = getattr(found, "http_response", found)
-    return response

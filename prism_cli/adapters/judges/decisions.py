@@ -1,13 +1,10 @@
-"""OpenAI's Decisions API: predicates and scores over one input, by the openai SDK."""
+"""OpenAI's Decisions API: predicates and scores over one input."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import httpx2
-import openai
 
-from prism_cli.adapters.chat.model import sdk_client, unwrapped
 from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.named import Named
 from prism_cli.adapters.providers.replies import AgainError
@@ -33,9 +30,7 @@ class OpenAIDecisions:
             ],
             "questions": [_asked(question) for question in decision.questions],
         }
-        if self._named.card.extra_body:
-            sent["extra_body"] = self._named.card.extra_body
-        return await unwrapped(self._client.decisions.with_raw_response.create(**sent))
+        return await self._named.channel.post("decisions", sent | self._named.card.extra_body)
 
     def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
         """The answers, which come in the order of the questions.
@@ -48,10 +43,6 @@ class OpenAIDecisions:
             told = f"{len(answers)} answers" if isinstance(answers, list) else "no answers"
             raise AgainError(f"200 with {told} to {len(questions)} questions", billed=True)
         return [_read(*both) for both in zip(answers, questions, strict=True)]
-
-    @cached_property
-    def _client(self) -> openai.AsyncOpenAI:
-        return sdk_client(self._named.channel)
 
 
 def _asked(question: Question) -> dict[str, Any]:

@@ -95,10 +95,25 @@ class Channel:
         )
 
     async def post(self, path: str, body: Any) -> httpx2.Response:
-        """One POST of JSON with the key; nothing is judged yet."""
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        url = f"{self.provider.base_url}/{path}"
-        return await self.http.post(url, json=body, headers=headers)
+        """Send one POST of JSON with the key; return the reply, whatever its status."""
+        return await self.request("POST", path, json=body)
+
+    async def request(
+        self, method: str, path: str, *, seconds: float | None = None, **content: Any
+    ) -> httpx2.Response:
+        """Send one request with the key; return the reply, whatever its status.
+
+        Args:
+            seconds: timeout, where it is not timeout_seconds.
+            content: json, params, data, files, as httpx has them.
+        """
+        return await self.http.request(
+            method,
+            f"{self.provider.base_url}/{path}",
+            headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
+            timeout=seconds or self.provider.timeout_seconds,
+            **content,
+        )
 
     async def close(self) -> None:
         """Close the connections, if there are any."""

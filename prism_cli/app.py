@@ -18,6 +18,7 @@ from typer import _click as click  # typer carries its own click; the package cl
 from typer.core import TyperCommand, TyperGroup
 
 from prism_cli.commands.given_values import check_given_values, is_text
+from prism_cli.commands.help_end import help_end
 from prism_cli.errors import (
     InterruptedRunError,
     MissingPackageError,
@@ -51,6 +52,7 @@ COMMANDS = {
     "ledger": ("ledger", "Count, export, merge and repair the replies that are paid for."),
     "schema": ("schema", "The settings of a stage as JSON Schema."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
+    "help": ("help", "Read about a topic: rows, models, providers, settings and more."),
 }
 # Two words that are a command of their own: `eval quality` always (a folder of that name needs
 # `./`), `collect synthesize` unless that is a file or folder that is there.
@@ -61,14 +63,14 @@ SECOND_WORDS = {
 }
 # How `prism --help` shows them: in the pipeline's order.
 GROUPS = {
-    "Start here": ("quickstart",),
+    "Start here": ("quickstart", "help"),
     "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
     "Train and use": ("train", "rerank"),
     "Measure": ("eval", "report"),
     "Hand over": ("export", "convert"),
     "Settings and state": ("recipes", "schema", "status", "doctor", "ledger"),
 }
-SHORT = {"report", "recipes", "schema", "status", "doctor", "ledger"}
+SHORT = {"help", "report", "recipes", "schema", "status", "doctor", "ledger"}
 """Commands that answer at once: their lines need no date."""
 _ENVIRONMENT = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
@@ -110,6 +112,7 @@ class PipelineGroup(TyperGroup):
         command.name = word
         if not command.epilog:  # typer leaves it with the group where there is one command
             command.epilog = typer.main.get_group(module.app).epilog
+        command.epilog = help_end(word, command.epilog)
         for one in (command, *getattr(command, "commands", {}).values()):
             one.help = _paragraphs(one.help or "")
             check_given_values(one)

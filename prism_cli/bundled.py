@@ -6,3 +6,4 @@ _PACKAGE = Path(__file__).parent
 SAMPLES = _PACKAGE / "samples"
 CORPUS = SAMPLES / "corpus"
 WEIGHTS = _PACKAGE / "weights"
+HELP = _PACKAGE / "help"

@@ -1,0 +1,75 @@
+"""`prism help`: the topics of the manual, which are Markdown files in `prism_cli/help`."""
+
+import difflib
+import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from prism_cli.bundled import HELP
+from prism_cli.errors import UsageError
+
+MAX_WIDTH = 110
+"""Columns of a topic on a wide terminal."""
+
+app = typer.Typer(add_completion=False, epilog="Example: prism help rows; prism help eval quality")
+
+
+def topics() -> dict[str, str]:
+    """Name -> subject of each topic, from the heading of its file."""
+    return {path.stem: _subject(path.read_text("utf-8")) for path in sorted(HELP.glob("*.md"))}
+
+
+def _subject(text: str) -> str:
+    """The first line, "# rows: fields and file formats", without the name."""
+    return text.partition("\n")[0].partition(": ")[2]
+
+
+@app.command("help")
+def show_help(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TOPIC]", help="A topic or a command; none lists the topics."),
+    ] = None,
+) -> None:
+    """Show a topic of the manual, or the options of a command; without a word, list all topics.
+
+    A terminal gets formatted text, a pipe or a file the plain Markdown.
+    """
+    name = " ".join(words or [])
+    known = topics()
+    root = context.find_root()
+    if not name:
+        width = max(map(len, known))
+        for topic, subject in known.items():
+            print(f"{topic:{width}}  {subject}")
+        print("\nprism help TOPIC shows one; prism COMMAND --help shows the options of a command.")
+    elif name in known:
+        _show((HELP / f"{name}.md").read_text("utf-8"))
+    elif (
+        isinstance(root.command, TyperGroup)
+        and words
+        and words[0] in root.command.list_commands(root)
+    ):
+        word, command, _ = root.command.resolve_command(root, words)
+        if command:
+            command.make_context(word, ["--help"], parent=root)
+    else:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+        raise UsageError(f"{name}: no such help topic or command; {hint}")
+
+
+def _show(text: str) -> None:
+    """Print a topic: formatted on a terminal, else as it is."""
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.width = min(console.width, MAX_WIDTH)
+    console.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))

@@ -1,0 +1,138 @@
+"""`prism help`: its topics, the end of each command's `--help`, and the commands that are shown."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer._click.exceptions import ClickException
+from typer.testing import CliRunner
+
+from prism_cli.app import COMMANDS, SECOND_WORDS, app
+from prism_cli.commands.help_end import ROWS, TOPICS
+from tests.shown_commands import README, SCRIPTS, commands_in, parse
+from tests.shown_commands import TOPICS as FILES
+
+PRISM = str(Path(sys.executable).with_name("prism"))
+NAMES = [path.stem for path in FILES]
+PAGES = [README, *FILES]
+
+
+def prism(*words: str) -> str:
+    """What the command prints; a test of exit codes needs the installed command."""
+    return CliRunner().invoke(app, words).stdout
+
+
+def test_help_lists_every_topic_with_its_subject() -> None:
+    listed = dict(re.findall(r"^(\S+)  +(\S.*)$", prism("help"), re.MULTILINE))
+    assert len(NAMES) > 3
+    assert list(listed)[: len(NAMES)] == NAMES
+    assert all(listed[name] for name in NAMES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_topic_begins_with_its_name_and_fits_a_terminal(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert re.match(rf"# {path.stem}: \S", text)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    long = [line for line in prose.splitlines() if len(line) > 110 and not line.startswith("|")]
+    assert not long
+
+
+def test_a_pipe_gets_a_topic_as_its_file_is() -> None:
+    for path in FILES:
+        assert prism("help", path.stem) == path.read_text(encoding="utf-8")
+
+
+def test_a_terminal_gets_a_topic_formatted() -> None:
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    done = subprocess.Popen([PRISM, "help", "engine"], stdout=theirs, env=env)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 65536):
+            shown += piece
+    except OSError:  # Linux reports the end of a pseudo-terminal as EIO
+        pass
+    finally:
+        os.close(ours)
+    assert done.wait(timeout=60) == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert "\x1b[" in shown.decode()
+    assert "| code |" not in plain
+    assert max(map(len, plain.splitlines())) <= 80
+
+
+def test_an_unknown_topic_is_refused_with_the_nearest() -> None:
+    done = subprocess.run([PRISM, "help", "enginee"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "enginee: no such help topic or command; did you mean engine?" in done.stderr
+
+
+def test_help_of_a_command_is_its_options() -> None:
+    assert "eval quality [OPTIONS]" in prism("help", "eval", "quality")
+    assert "recipes [OPTIONS] COMMAND" in prism("help", "recipes")
+
+
+def test_every_command_names_topics_that_exist() -> None:
+    names = {*COMMANDS, *(" ".join(words) for words in SECOND_WORDS)}
+    assert set(TOPICS) == names
+    assert {topic for topics in TOPICS.values() for topic in topics} == set(NAMES)
+    assert set(ROWS) <= names
+
+
+def test_help_of_a_command_shows_rows_and_topics() -> None:
+    for name, rows in ROWS.items():
+        shown = " ".join(prism(*name.split(), "--help").split())
+        for row in rows:
+            assert row in shown, name
+        assert f"Topics: {', '.join(TOPICS[name])} (prism help TOPIC)" in shown
+
+
+def test_rows_in_help_are_json_but_for_what_is_left_out() -> None:
+    shown = [
+        row for rows in ROWS.values() for row in rows if row.startswith("{") and row[-1] == "}"
+    ]
+    assert len(shown) > 8
+    for text in shown:
+        for row in text.split(" and "):
+            json.loads(row.replace("{…, ", "{").replace(", …}", "}").replace("{…}", "{}"))
+
+
+def test_the_table_of_keys_is_that_of_the_shipped_providers() -> None:
+    shipped = tomllib.loads((README.parent / "recipes" / "providers.toml").read_text("utf-8"))
+    table = (README.parent / "prism_cli/help/providers.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[^|]*) \| `([A-Z_]+)` \|", table, re.MULTILINE)
+    shown = {name: key for names, key in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    assert shown == {name: entry["key_env"] for name, entry in shipped["providers"].items()}
+
+
+@pytest.mark.parametrize("path", [*PAGES, *SCRIPTS], ids=lambda path: path.name)
+def test_shown_commands_are_accepted_by_the_command_line(path: Path) -> None:
+    lines = commands_in(path)
+    assert lines
+    for line in lines:
+        try:
+            parse(line)
+        except ClickException as error:
+            pytest.fail(f"{path.name}: {line}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_and_topics_that_are_named_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (path.parent / target).exists(), target
+    headings = {
+        re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+    named = re.findall(r"`prism help ([a-z-]+)", text)
+    assert set(named) <= {*NAMES, *COMMANDS}

@@ -11,7 +11,7 @@ from math import inf
 from typing import Literal, TypedDict
 
 from prism_cli.domain.evidence_budget import BLANK, THRESHOLD, RankOptions, allot
-from prism_cli.domain.evidence_text import tells_of
+from prism_cli.domain.evidence_text import shares_words
 from prism_cli.domain.markup import unescaped
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import parse_text
@@ -29,7 +29,7 @@ class Told(TypedDict, total=False):
     Attributes:
         contribution, evidence: None where nothing was written, or it could not be read.
         format_ok: whether both could be read and the evidence says something of the document
-            (`tells_of`); None where nothing was written.
+            (`shares_words`); None where nothing was written.
         evidence_omitted: only with a limit on evidence: None where there is a text, else what left
             it out: threshold, evidence_top, max_evidence_tokens, scattered, blank.
     """
@@ -135,7 +135,7 @@ def ranking(
         told: Told = {}
         if options.evidence:
             told = _told(texts.get(place), fates[place], counts, query, documents[at][1])
-            if options.tells_omitted:
+            if options.reports_omitted:
                 told["evidence_omitted"] = fates[place]
         results.append(
             {
@@ -184,7 +184,7 @@ def _told(
     contribution, evidence = (
         part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)
     )
-    format_ok = parsed.format_ok and tells_of(evidence or "", document)
+    format_ok = parsed.format_ok and shares_words(evidence or "", document)
     counts["given"] += 1
     counts["format_broken"] += not format_ok
     counts["tokens_kept"] += reply.usage.output_tokens

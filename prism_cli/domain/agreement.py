@@ -1,8 +1,8 @@
-"""How far judges agree: yes-rates, Cohen's kappa by pair, Krippendorff's alpha with its interval.
+"""Agreement of judges: yes-rates, Cohen's kappa by pair, Krippendorff's alpha with its interval.
 
-All of it from counts of vote patterns, so that memory does not grow with the rows. The votes must
-be those of rows on which every judge was asked, chosen by lot: where a panel stops early, the rows
-with all votes are the disputed ones.
+All figures come from counts of vote patterns, so memory does not grow with the rows. Count only
+rows on which every judge was asked, chosen at random: where a panel stops early, the rows with all
+votes are the disputed ones.
 """
 
 from collections import Counter
@@ -15,25 +15,25 @@ RESAMPLES = 9_999
 LEVEL = 0.95
 
 FEW_ROWS = 30
-"""Of fewer rows nothing is said in words."""
+"""Below this number of rows, agreement is not described in words."""
 _BANDS = ((0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"))
-"""Kappa up to that figure, in the words of Landis and Koch (1977)."""
+"""Upper bounds of kappa with the descriptions of Landis and Koch (1977)."""
 RELIABLE_ALPHA, LEAST_ALPHA = 0.8, 0.667
-"""From where labels are reliable, and from where they allow tentative conclusions."""
+"""Lower bounds of alpha for reliable labels and for tentative conclusions."""
 
 Pattern = tuple[Any, ...]
-"""One row's votes, one entry a judge, in the panel's order; None where a judge gave none."""
+"""One row's votes in the order of the panel's judges; None where a judge gave none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairAgreement:
-    """Two judges on the rows where both voted.
+    """Agreement of two judges on the rows where both voted.
 
     Attributes:
-        rows: how many those are.
-        share: of them on which the two say the same, from 0 to 1; None without rows.
-        kappa: Cohen's, from -1 to 1; None without rows, or where both always say one same thing.
-        low, high: percentiles of kappa over resampled rows, at LEVEL; None where kappa is.
+        rows: number of those rows.
+        share: share of them with the same vote, from 0 to 1; None without rows.
+        kappa: Cohen's, from -1 to 1; None without rows, or where all votes are the same.
+        low, high: percentiles of kappa over resampled rows, at LEVEL; None where kappa is None.
     """
 
     rows: int
@@ -44,7 +44,7 @@ class PairAgreement:
 
     @property
     def in_words(self) -> str:
-        """What kappa says, as far as so many rows can tell."""
+        """Describe kappa, as far as the number of rows allows."""
         if self.rows < FEW_ROWS:
             return "too few rows to tell"
         if self.kappa is None or self.low is None:
@@ -59,9 +59,9 @@ class Alpha:
     """Krippendorff's alpha for nominal data, and its bootstrap interval at LEVEL.
 
     Attributes:
-        rows: with two votes or more; others say nothing about agreement.
-        value: 1 is agreement, 0 what chance gives; None where all votes are the same.
-        low, high: percentiles over resampled rows; None where `value` is.
+        rows: rows with at least two votes; others say nothing about agreement.
+        value: 1 for full agreement, 0 for agreement by chance; None where all votes are the same.
+        low, high: percentiles over resampled rows; None where `value` is None.
     """
 
     rows: int
@@ -71,7 +71,7 @@ class Alpha:
 
     @property
     def in_words(self) -> str:
-        """How far labels of such a panel can be relied on (Krippendorff 2004: .8 and .667)."""
+        """Describe how reliable the labels of such a panel are (Krippendorff 2004: .8 and .667)."""
         if self.rows < FEW_ROWS:
             return "too few rows to tell"
         if self.value is None:
@@ -82,7 +82,8 @@ class Alpha:
 
 
 def yes_rate(patterns: Mapping[Pattern, int], judge: int) -> tuple[int, float | None]:
-    """How often the judge at that place voted, and its share of yes; None where it never did."""
+    """Return the number of votes of the judge at this index, and its share of yes; None without
+    votes."""
     votes: Counter[Any] = Counter()
     for pattern, count in patterns.items():
         votes[pattern[judge]] += count
@@ -92,27 +93,27 @@ def yes_rate(patterns: Mapping[Pattern, int], judge: int) -> tuple[int, float | 
 
 def pair_agreement(
     patterns: Mapping[Pattern, int],
-    one: int,
-    other: int,
+    first: int,
+    second: int,
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> PairAgreement:
-    """The judges at two places; Cohen's kappa (1960).
+    """Return the agreement of the judges at two indices, with Cohen's kappa (1960).
 
-    A resample in which both always say one same thing has no kappa and does not count.
+    A resample in which all votes are the same has no kappa and is ignored.
     """
     import numpy as np
 
     both: Counter[tuple[Any, Any]] = Counter()
     for pattern, count in patterns.items():
-        if pattern[one] is not None and pattern[other] is not None:
-            both[pattern[one], pattern[other]] += count
+        if pattern[first] is not None and pattern[second] is not None:
+            both[pattern[first], pattern[second]] += count
     rows = both.total()
     if not rows:
         return PairAgreement(0, None, None)
     kinds = sorted({vote for pair in both for vote in pair})
-    votes = np.array([[both[first, second] for second in kinds] for first in kinds], float)
+    votes = np.array([[both[row, column] for column in kinds] for row in kinds], float)
     share = float(votes.trace() / rows)
     kappa = _kappas(votes[None])[0]
     if np.isnan(kappa):
@@ -123,7 +124,8 @@ def pair_agreement(
 
 
 def _kappas(votes: Any) -> Any:
-    """Kappa of each table of counts (tables, kinds, kinds); NaN where chance alone gives 1."""
+    """Return kappa of each table of counts, shape (tables, kinds, kinds); NaN where chance alone
+    gives 1."""
     import numpy as np
 
     rows = votes.sum((1, 2))
@@ -134,7 +136,7 @@ def _kappas(votes: Any) -> Any:
 
 
 def _interval(values: Any) -> tuple[float, float]:
-    """Percentiles at LEVEL of those that are numbers."""
+    """Return the percentiles at LEVEL of the values that are not NaN."""
     import numpy as np
 
     tail = (1 - LEVEL) / 2
@@ -145,10 +147,10 @@ def _interval(values: Any) -> tuple[float, float]:
 def krippendorff_alpha(
     patterns: Mapping[Pattern, int], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Alpha:
-    """Alpha over all judges; missing votes are allowed (Krippendorff 2011, nominal metric).
+    """Return alpha over all judges; votes may be missing (Krippendorff 2011, nominal metric).
 
-    The interval resamples rows; a resample in which all votes are the same has no alpha and does
-    not count.
+    The interval resamples rows; a resample in which all votes are the same has no alpha and is
+    ignored.
     """
     import numpy as np
 
@@ -172,7 +174,8 @@ def krippendorff_alpha(
 
 
 def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:
-    """Alpha of each line of `counts` (lines, units); NaN where all votes are the same."""
+    """Return alpha of each row of `counts`, shape (rows, units); NaN where all votes are the
+    same."""
     import numpy as np
 
     votes = np.array(units, float)  # (units, kinds of vote)
@@ -183,19 +186,19 @@ def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:
     pairable = totals.sum(1)
     expected = pairable**2 - (totals**2).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = 1 - (pairable - 1) * observed / expected
-    return np.where(expected > 0, found, np.nan)
+        alphas = 1 - (pairable - 1) * observed / expected
+    return np.where(expected > 0, alphas, np.nan)
 
 
 def audit_figures(
     audited: Mapping[Pattern, int], judges: Sequence[str], seed: int
 ) -> dict[str, object]:
-    """How far the votes of `judges`, in that order, agree: from audit rows alone, as elsewhere the
-    rows with all votes are the disputed ones."""
-    rates = [yes_rate(audited, place) for place in range(len(judges))]
+    """Return the agreement of `judges`, in that order, on the audit rows. Elsewhere the rows with
+    all votes are the disputed ones."""
+    rates = [yes_rate(audited, index) for index in range(len(judges))]
     pairs = [
-        (one, other, pair_agreement(audited, one, other, seed=seed))
-        for one, other in combinations(range(len(judges)), 2)
+        (first, second, pair_agreement(audited, first, second, seed=seed))
+        for first, second in combinations(range(len(judges)), 2)
     ]
     alpha = krippendorff_alpha(audited, seed=seed)
     return {
@@ -205,16 +208,16 @@ def audit_figures(
         ],
         "kappa on audit rows": [
             {
-                "judge": judges[one],
-                "with": judges[other],
-                "rows": found.rows,
-                "same vote": _rounded(found.share),
-                "kappa": _rounded(found.kappa),
-                f"{LEVEL:.0%} from": _rounded(found.low),
-                "to": _rounded(found.high),
-                "in words": found.in_words,
+                "judge": judges[first],
+                "with": judges[second],
+                "rows": agreement.rows,
+                "same vote": _rounded(agreement.share),
+                "kappa": _rounded(agreement.kappa),
+                f"{LEVEL:.0%} from": _rounded(agreement.low),
+                "to": _rounded(agreement.high),
+                "in words": agreement.in_words,
             }
-            for one, other, found in pairs
+            for first, second, agreement in pairs
         ],
         "Krippendorff's alpha on audit rows": {
             "rows": alpha.rows,

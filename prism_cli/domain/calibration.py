@@ -1,8 +1,9 @@
-"""From teachers' raw scores to one teacher_score whose boundary between no and yes is .5.
+"""Calibration: the teachers' raw scores become one teacher_score whose boundary between no and yes
+is .5.
 
-teacher_score = (mean over the teachers) ** exponent. The exponent bends [0, 1] so that the raw
-boundary of one named set of teachers comes to lie at .5; it means nothing for another set.
-Source: arXiv 2604.23734 and its author's data script (1.609 for the Voyage pair: .65 becomes .5).
+teacher_score = (mean over the teachers) ** exponent. The exponent maps the raw boundary of one
+named set of teachers to .5; it has no meaning for another set. Source: arXiv 2604.23734 and its
+author's data script (1.609 for the Voyage pair: .65 becomes .5).
 """
 
 import math
@@ -14,18 +15,18 @@ from dataclasses import dataclass
 from prism_cli.rows.row import Row
 
 KNOWN_EXPONENTS = {frozenset({"voyage/rerank-2", "voyage/rerank-2.5"}): 1.609}
-"""Set of teachers -> exponent; other sets have 1.0 until one is given or fitted."""
+"""Set of teachers -> exponent; 1.0 for other sets until an exponent is given or fitted."""
 MIN_FIT_ROWS = 20
 _EDGE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """An exponent, and where it comes from.
+    """An exponent and its origin.
 
     Attributes:
-        origin: in words, for the summary and the manifest.
-        known: False where nothing is known about these teachers and the raw mean stays.
+        origin: a description for the summary and the manifest.
+        known: False where no exponent is known for these teachers and the raw mean is kept.
     """
 
     exponent: float
@@ -34,18 +35,18 @@ class Calibration:
 
     @property
     def raw_boundary(self) -> float:
-        """The raw mean that becomes .5."""
+        """The raw mean that is mapped to .5."""
         return float(0.5 ** (1 / self.exponent))
 
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """What separates yes from no best.
+    """The raw score that separates yes from no best.
 
     Attributes:
-        raw: yes where the raw mean is above it; in (0, 1).
-        balanced_accuracy: mean of the shares of yes and of no on their side; in (.5, 1].
-        yes, no: rows of each.
+        raw: the boundary, in (0, 1); yes where the raw mean is above it.
+        balanced_accuracy: mean of the shares of yes and of no on their side of it; in (.5, 1].
+        yes, no: number of rows of each.
     """
 
     raw: float
@@ -60,11 +61,11 @@ class Boundary:
 
 
 class UnfitRowsError(ValueError):
-    """No boundary can be told from these rows; the message says why."""
+    """Raised when no boundary can be fitted to these rows; the message says why."""
 
 
 def raw_mean(scores: Mapping[str, float], teachers: Collection[str]) -> float:
-    """Mean of the named teachers' scores, in [0, 1].
+    """Return the mean of the named teachers' scores, in [0, 1].
 
     Raises:
         KeyError: a teacher has no score.
@@ -74,7 +75,7 @@ def raw_mean(scores: Mapping[str, float], teachers: Collection[str]) -> float:
 
 
 def calibrated(raw: float, exponent: float) -> float:
-    """raw ** exponent: [0, 1] into itself, in the same order.
+    """Return raw ** exponent: [0, 1] into itself, in the same order.
 
     Args:
         exponent: above 0.
@@ -83,7 +84,7 @@ def calibrated(raw: float, exponent: float) -> float:
 
 
 def default_calibration(teachers: Iterable[str]) -> Calibration:
-    """The exponent known for exactly this set of teachers, else 1.0."""
+    """Return the known exponent of exactly this set of teachers, else 1.0."""
     exponent = KNOWN_EXPONENTS.get(frozenset(teachers))
     if exponent is None:
         return Calibration(1.0, "none is known for these teachers: the raw mean as it is", False)
@@ -93,32 +94,35 @@ def default_calibration(teachers: Iterable[str]) -> Calibration:
 def labelled_scores(
     rows: Iterable[Row], teachers: Sequence[str]
 ) -> tuple[list[tuple[float, bool]], Counter[str]]:
-    """(raw mean, verdict is yes) of the rows that have both, and why others have not."""
-    found: list[tuple[float, bool]] = []
-    passed: Counter[str] = Counter()
+    """Return (raw mean, verdict is yes) of the rows that have both, and why other rows are
+    skipped."""
+    labelled: list[tuple[float, bool]] = []
+    skipped: Counter[str] = Counter()
     for row in rows:
         scores, verdict = row.get("teacher_scores"), row.get("verdict")
         if verdict not in ("yes", "no"):
-            passed["no verdict"] += 1
-        elif not isinstance(scores, dict) or not all(_is_score(scores.get(t)) for t in teachers):
-            passed["no score of each of these teachers"] += 1
+            skipped["no verdict"] += 1
+        elif not isinstance(scores, dict) or not all(
+            _is_score(scores.get(teacher)) for teacher in teachers
+        ):
+            skipped["no score of each of these teachers"] += 1
         else:
-            found.append((raw_mean(scores, teachers), verdict == "yes"))
-    return found, passed
+            labelled.append((raw_mean(scores, teachers), verdict == "yes"))
+    return labelled, skipped
 
 
 def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
-    """The raw boundary of the highest balanced accuracy, in the middle of its plateau.
+    """Return the raw boundary of the highest balanced accuracy, in the middle of its plateau.
 
-    Between two neighbouring scores every boundary is as good; of several best plateaus the widest
-    counts, then the lowest.
+    All boundaries between two neighbouring scores are equally good; of several best plateaus the
+    widest is taken, then the lowest.
 
     Args:
         labelled: (raw mean in [0, 1], verdict is yes), in any order.
 
     Raises:
-        UnfitRowsError: fewer than MIN_FIT_ROWS rows, one verdict only, or no boundary is better
-            than chance.
+        UnfitRowsError: fewer than MIN_FIT_ROWS rows, one verdict only, or no boundary better than
+            chance.
     """
     yes = sorted(raw for raw, is_yes in labelled if is_yes)
     no = sorted(raw for raw, is_yes in labelled if not is_yes)
@@ -127,7 +131,7 @@ def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
     if not yes or not no:
         raise UnfitRowsError(f"expected both verdicts, found {len(yes)} yes and {len(no)} no")
     points = sorted({*yes, *no})
-    # Of each gap: yes above it, and no below it, both over one denominator, so ties are exact.
+    # For each gap: yes above it plus no below it, over one denominator, so that ties are exact.
     merits = [
         (len(yes) - bisect_right(yes, point)) * len(no) + bisect_right(no, point) * len(yes)
         for point in points[:-1]
@@ -144,7 +148,7 @@ def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
 def _plateaus(
     points: Sequence[float], merits: Sequence[int], best: int
 ) -> list[tuple[float, float]]:
-    """Runs of neighbouring gaps of merit `best`, as (low, high)."""
+    """Return runs of neighbouring gaps of merit `best`, as (low, high)."""
     runs: list[tuple[float, float]] = []
     for index, merit in enumerate(merits):
         if merit != best:

@@ -1,4 +1,4 @@
-"""What is asked of a chat model, and how its words are read: the contract of every chat task."""
+"""Chat tasks: the prompt to a chat model, and the parser of its reply."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ from prism_cli.rows.texts import text_fault
 from prism_cli.wording import counted
 
 WORD_TOKENS = 8
-"""Of an answer in one word. Up to this bound it is complete when the tokens end; a larger one
-leaves room for a thought, so an answer that ends there was cut."""
+"""Token limit of a one-word answer. Up to this limit an answer is complete when the tokens run out;
+a larger limit leaves room for a thought, so an answer that reaches it was truncated."""
 THOUGHT, THOUGHT_END = "<think>", "</think>"
 _MOST_ENDS = 8
-"""Of thoughts that are tried as the end of the thought."""
+"""Ends of thoughts that are tried as the end of the thought."""
 _BLANK = re.compile(r"[^\S\r\n]")
 _UNDECODED = "\ufffd"
 
@@ -23,9 +23,9 @@ class Prompt:
     """One question to a chat model.
 
     Attributes:
-        system: the same for all rows, so that providers can keep it.
-        answer_tokens: most tokens of the answer; None for a one-word answer, which each model
-            gives in tokens of its own.
+        system: the same for all rows, so that providers can cache it.
+        answer_tokens: most tokens of the answer; None for a one-word answer, whose tokens depend on
+            the model.
         temperature: from 0 to 2.
     """
 
@@ -36,28 +36,29 @@ class Prompt:
 
 
 class UnusableReplyError(ValueError):
-    """A well-formed reply that is none of those accepted; the message says what it was."""
+    """Raised for a well-formed reply that is not an accepted answer; the message describes it."""
 
 
 class ChatTask(Protocol):
-    """A job for chat models: judging, rewriting, writing evidence."""
+    """A task for chat models: judging, rewriting, writing evidence."""
 
     @property
     def name(self) -> str:
-        """What the job is, such as `judge`."""
+        """The name of the task, such as `judge`."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the template and with all that decides a prompt besides its payload."""
+        """A hash of the template and of everything else that determines a prompt, except its
+        payload."""
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
-        """The question; `attempt` counts from 0, after replies that could not be used."""
+        """Return the question; `attempt` counts from 0, after unusable replies."""
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
-        """The value of a reply.
+        """Return the value of a reply.
 
         Raises:
-            UnusableReplyError: the text is no answer to this question.
+            UnusableReplyError: the text is not an answer to this question.
         """
 
 
@@ -70,16 +71,16 @@ def read_reply(
     unfinished: str = "",
     cut: int = 0,
 ) -> dict[str, Any]:
-    """The task's value, or {"unusable": why}.
+    """Return the task's value, or {"unusable": reason}.
 
-    A thought that the server left in the reply is taken off. It stands at the beginning: it opens
-    with `<think>`, or the chat template has opened it and only its end is there. Where an end of a
-    thought is text, or may be, is told by `_answers`. A value that holds NUL, half of a surrogate
-    pair, or what a server writes for bytes that are no text, is unusable.
+    A thought at the beginning of the reply is removed: it opens with `<think>`, or the chat
+    template has opened it and only its end is in the reply. `_answers` decides whether an end of a
+    thought is text. A value is unusable if it has NUL, half of a surrogate pair, or the character
+    that a server writes for undecodable bytes.
 
     Args:
-        unfinished: why the text is no finished answer; "" where it is one.
-        cut: tokens after which the text was cut, where an answer may have stood before; else 0.
+        unfinished: why the answer is incomplete; "" where it is complete.
+        cut: tokens after which the text was truncated, where an answer may precede that; else 0.
     """
     if unfinished:
         return {"unusable": unfinished}
@@ -91,30 +92,30 @@ def read_reply(
                 raise UnusableReplyError(fault)
         return value
 
-    why = ""
+    reason = ""
     word = prompt.answer_tokens is None
     for answer in _answers(text, read, word=word, known="/think>" in prompt.user):
         try:
             return read(answer)
         except UnusableReplyError as error:
-            why = why or str(error)
-    why = why or "an unfinished thought"
-    return {"unusable": f"{why}, cut at {counted(cut, 'token')}" if cut else why}
+            reason = reason or str(error)
+    reason = reason or "an unfinished thought"
+    return {"unusable": f"{reason}, cut at {counted(cut, 'token')}" if cut else reason}
 
 
 def _answers(text: str, read: Callable[[str], object], *, word: bool, known: bool) -> Iterator[str]:
-    """What may be the answer in a reply, likeliest first; nothing in an unfinished thought.
+    """Yield possible answers of a reply, likeliest first; none for an unfinished thought.
 
-    Whole thoughts at the beginning are left out. Of what follows, an end of a thought with nothing
-    behind it is left out, too. Another one is text where an answer stands before it and the answer
-    is one word, or blanks stand on both sides; it may be text, and the whole is tried, where the
-    prompt speaks of it and it is not joined to a word. Else the answer is what follows it; if that
-    is none, the whole.
+    Complete thoughts at the beginning are removed. In the rest, an end of a thought without text
+    after it is removed, too. Another end is text where an answer precedes it and the answer is one
+    word, or blanks surround it. It may be text, and the whole is tried first, where the prompt
+    mentions it and it does not touch a word. Otherwise the answer is the text after it; if that is
+    not an answer, the whole.
 
     Args:
-        read: raises UnusableReplyError for what is no answer.
+        read: raises UnusableReplyError for a text that is not an answer.
         word: the answer is one word.
-        known: the prompt's material speaks of an end of a thought.
+        known: the prompt's material has an end of a thought.
     """
     parts = text.split(THOUGHT_END)
     while parts[0].lstrip().startswith(THOUGHT):

@@ -1,8 +1,8 @@
-"""A prompt profile as a Jinja chat template, for the tools that render prompts with one.
+"""A prompt profile as a Jinja chat template, for tools that render prompts from one.
 
 Messages of the roles `query` and `document`, as sentence-transformers' CrossEncoder and vLLM's
-score and rerank endpoints pass them, give the profile's prompt byte for byte; a `system` message
-beside them takes the instruct's place, as in Qwen3-Reranker's template. Other conversations are
+score and rerank endpoints pass them, give the profile's prompt byte for byte; an additional
+`system` message replaces the instruct, as in Qwen3-Reranker's template. Other conversations are
 rendered as plain ChatML with the profile's system sentence and assistant turn.
 """
 
@@ -36,7 +36,8 @@ _CHAT = """\
 
 
 def chat_template(profile: Profile) -> str:
-    """The Jinja template of `profile`; no variable but `messages` and `add_generation_prompt`."""
+    """Return the Jinja template of `profile`; its only variables are `messages` and
+    `add_generation_prompt`."""
     before_instruct, _, before_query = profile.before_query.rpartition(profile.instruct)
     pair = (
         literal(before_instruct),
@@ -53,7 +54,8 @@ def chat_template(profile: Profile) -> str:
 
 
 def literal(text: str) -> str:
-    """`text` as a Jinja expression, so that no newline or brace of it is read as Jinja's own."""
+    """Return `text` as a Jinja expression, so that its newlines and braces are not parsed as
+    Jinja."""
     return f"{{{{- {_quoted(text)} }}}}"
 
 

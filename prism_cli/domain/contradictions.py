@@ -1,8 +1,9 @@
-"""One pair with two answers: which of its rows stay. The one rule for every stage.
+"""Repeated and contradictory rows of one pair: the rule, used by every stage, for which rows are
+kept.
 
-Rows of one pair (query and document) that say the same are repetitions: the first stays. Rows of
-one pair that say yes and no, or give two grades, contradict each other: none of them stays, as
-nobody knows which is right. A row that says nothing contradicts no other.
+Of rows of one pair (query and document) with the same answer, the first is kept. Rows of one pair
+with yes and no, or with two grades, contradict each other, and none of them is kept, since the
+right answer is unknown. A row without an answer contradicts no other.
 """
 
 from collections import Counter
@@ -17,17 +18,17 @@ from prism_cli.rows.row import Row, document_text
 CONTRADICTORY = "contradictory"
 REPEATED = "repeated"
 NAMED = 3
-"""Contradictory pairs that a summary names; the others are counted."""
+"""Number of contradictory pairs that a summary lists; the others are only counted."""
 
 
 class Claim(NamedTuple):
-    """What one row says of its pair.
+    """The answer of one row about its pair.
 
     Attributes:
         pair: equal for rows of one pair.
-        answer: such as "yes" or a grade; None where the row says nothing.
-        content: equal for rows that repeat each other, or a function that gives it; the answer is
-            always compared too.
+        answer: such as "yes" or a grade; None where the row has none.
+        content: equal for rows that repeat each other, or a function that returns it; the answer
+            is always compared too.
     """
 
     pair: Hashable
@@ -36,9 +37,9 @@ class Claim(NamedTuple):
 
 
 def settle(claims: Sequence[Claim]) -> list[str | None]:
-    """For each row None where it stays, else why it does not: CONTRADICTORY or REPEATED.
+    """Return for each row None where it is kept, else the reason: CONTRADICTORY or REPEATED.
 
-    Memory is that of the claims; callers pass the adjacent rows of a query, or pairs from disk.
+    Memory grows with the claims; callers pass the adjacent rows of a query, or pairs from disk.
     """
     rows = Counter(claim.pair for claim in claims)
     if len(rows) == len(claims):
@@ -49,22 +50,23 @@ def settle(claims: Sequence[Claim]) -> list[str | None]:
         if answer is not None and first.setdefault(pair, answer) != answer:
             contradictory.add(pair)
     seen: set[Hashable] = set()
-    found: list[str | None] = []
+    reasons: list[str | None] = []
     for pair, answer, content in claims:
         if pair in contradictory:
-            found.append(CONTRADICTORY)
+            reasons.append(CONTRADICTORY)
         elif rows[pair] == 1:
-            found.append(None)
+            reasons.append(None)
         else:
-            whole = pair, answer, content() if callable(content) else content
-            found.append(REPEATED if whole in seen else None)
-            seen.add(whole)
-    return found
+            key = pair, answer, content() if callable(content) else content
+            reasons.append(REPEATED if key in seen else None)
+            seen.add(key)
+    return reasons
 
 
 def pair_answer(row: Row) -> str | None:
-    """What a pair row says, "yes" or "no": its verdict, else the side of .5 that its teacher_score
-    is on, else its own label. None where it says nothing, or has a label that is no grade."""
+    """Return the answer of a pair row, "yes" or "no": its verdict, else the side of .5 of its
+    teacher_score, else its own label. None without an answer, or for a label that is not a
+    grade."""
     verdict: str | None = row.get("verdict")
     if verdict is not None:
         return verdict
@@ -78,11 +80,11 @@ def pair_answer(row: Row) -> str | None:
 
 
 def pair_claim(row: Row, alone: bool = True) -> Claim:
-    """What a pair row says, among rows of its query.
+    """Return the claim of a pair row, among rows of its query.
 
     Args:
-        alone: it was a row of its own, so that a repetition is the same in every field; else it
-            came out of a list of documents, and the same text and label make a repetition.
+        alone: True for a row of its own: a repetition has the same value in every field. False for
+            an entry of a list of documents: a repetition has the same text and label.
     """
     text = document_text(row)
     content = partial(repr, row) if alone else (text, row.get("source_label"))
@@ -90,13 +92,13 @@ def pair_claim(row: Row, alone: bool = True) -> Claim:
 
 
 def same_text(text: str) -> str:
-    """A form that texts share which differ in letter case and blanks alone."""
+    """Return a form that is equal for texts that differ in letter case and white space alone."""
     return " ".join(text.split()).casefold()
 
 
 def pair_key(row: Row) -> bytes:
-    """16 bytes that rows of one pair share: of query and document (with its title), both as
-    `same_text` has them."""
+    """Return 16 bytes that are equal for rows of one pair, from query and document (with title),
+    both normalised by `same_text`."""
     text = f"{same_text(row['query'])}\0{same_text(document_text(row))}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -104,14 +106,16 @@ def pair_key(row: Row) -> bytes:
 def name_contradictions(
     reasons: Sequence[str | None], claims: Sequence[Claim], places: Sequence[str]
 ) -> list[str]:
-    """Places and answers of each contradictory pair, such as "a.jsonl:1 (yes) and a.jsonl:7 (no)".
+    """Return places and answers of each contradictory pair, such as "a.jsonl:1 (yes) and a.jsonl:7
+    (no)".
 
     Args:
-        reasons: what `settle` said of `claims`, whose rows stand at `places`.
+        reasons: the result of `settle` for `claims`.
+        places: the places of their rows.
     """
-    said: dict[Hashable, list[str]] = {}
+    answers: dict[Hashable, list[str]] = {}
     for reason, claim, place in zip(reasons, claims, places, strict=True):
         if reason == CONTRADICTORY:
             answer = "" if claim.answer is None else f" ({claim.answer})"
-            said.setdefault(claim.pair, []).append(f"{place}{answer}")
-    return [" and ".join(where) for where in said.values()]
+            answers.setdefault(claim.pair, []).append(f"{place}{answer}")
+    return [" and ".join(rows) for rows in answers.values()]

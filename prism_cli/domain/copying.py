@@ -1,9 +1,9 @@
-"""How much of a text is copied from its document, and how much is new.
+"""Share of a text that is copied from its document, and share that is new.
 
-Fragments as Grusky et al. 2018 (Newsroom) take them: from the left, the longest run of words that
-stands in the document as well, then on behind it. Coverage is the share of words in fragments;
-density the mean length of the fragment that a word stands in. Novelty after See et al. 2017: the
-share of n-grams that do not stand in the document.
+Fragments follow Grusky et al. 2018 (Newsroom): from the left, the longest run of words that also
+occurs in the document, then the next one after it. Coverage is the share of words in fragments;
+density the mean length of the fragment of a word. Novelty follows See et al. 2017: the share of
+n-grams that do not occur in the document.
 """
 
 import re
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from prism_cli.domain.words import UNSPACED
 
 MAX_WORDS = 50_000
-"""Of either text that are looked at: time stays bounded whatever comes."""
+"""Words compared of either text, which bounds the time."""
 MAX_NGRAM = 4
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """What was found.
+    """Counts of copied words and new n-grams.
 
     Attributes:
-        words: of the text; characters in scripts without spaces.
-        copied: those that stand in fragments.
-        density: words, from 0 up to `words`.
-        new: n-grams that do not stand in the document, of 1, 2, 3 and 4 words.
-        ngrams: all n-grams of the text, likewise.
+        words: words of the text; characters in scripts without spaces.
+        copied: words in fragments.
+        density: mean fragment length of a word, from 0 to `words`.
+        new: n-grams that do not occur in the document, of 1, 2, 3 and 4 words.
+        ngrams: all n-grams of the text, of 1, 2, 3 and 4 words.
     """
 
     words: int
@@ -38,49 +38,49 @@ class Copying:
 
 
 def copying(text: str, document: str) -> Copying:
-    """Compare words, in any case and without punctuation."""
-    numbers: dict[str, str] = {}  # each distinct word as one character, so that str.find compares
-    source, own = (_as_characters(one, numbers) for one in (document, text))
-    places = [_first_places(source, size) for size in range(1, MAX_NGRAM + 1)]
-    lengths = list(_fragments(own, source, places))
+    """Compare words, ignoring case and punctuation."""
+    numbers: dict[str, str] = {}  # each distinct word becomes one character, for str.find
+    source, target = (_as_characters(part, numbers) for part in (document, text))
+    first_places = [_first_places(source, size) for size in range(1, MAX_NGRAM + 1)]
+    lengths = list(_fragments(target, source, first_places))
     new, ngrams = [], []
-    for size, known in enumerate(places, 1):
-        grams = [own[at : at + size] for at in range(len(own) - size + 1)]
+    for size, first_place in enumerate(first_places, 1):
+        grams = [target[start : start + size] for start in range(len(target) - size + 1)]
         ngrams.append(len(grams))
-        new.append(sum(gram not in known for gram in grams))
-    density = sum(length * length for length in lengths) / len(own) if own else 0.0
-    return Copying(len(own), sum(lengths), density, tuple(new), tuple(ngrams))
+        new.append(sum(gram not in first_place for gram in grams))
+    density = sum(length * length for length in lengths) / len(target) if target else 0.0
+    return Copying(len(target), sum(lengths), density, tuple(new), tuple(ngrams))
 
 
 def _as_characters(text: str, numbers: dict[str, str]) -> str:
-    found = (match[0] for match, _ in zip(_WORD.finditer(text.casefold()), range(MAX_WORDS)))  # noqa: B905
-    return "".join(numbers.setdefault(word, chr(len(numbers))) for word in found)
+    matches = (word[0] for word, _ in zip(_WORD.finditer(text.casefold()), range(MAX_WORDS)))  # noqa: B905
+    return "".join(numbers.setdefault(word, chr(len(numbers))) for word in matches)
 
 
 def _first_places(source: str, size: int) -> dict[str, int]:
     return {source[at : at + size]: at for at in range(len(source) - size, -1, -1)}
 
 
-def _fragments(own: str, source: str, places: Sequence[dict[str, int]]) -> Iterator[int]:
-    """Lengths of the fragments, from left to right.
+def _fragments(target: str, source: str, places: Sequence[dict[str, int]]) -> Iterator[int]:
+    """Yield lengths of the fragments, from left to right.
 
-    The first place of a longer run is never before the first place of a shorter one, so one walk
+    The first place of a longer run is never before the first place of a shorter one, so one pass
     through the source finds a fragment, at the speed of str.find.
 
     Args:
         places: first place in `source` of each of its n-grams, of 1, 2, … words.
     """
-    at, end, size = 0, len(own), len(source)
+    at, end, size = 0, len(target), len(source)
     while at < end:
         length, place = 0, 0
-        for known in places:
-            gram = own[at : at + length + 1]
-            if len(gram) == length or gram not in known:
+        for first_place in places:
+            gram = target[at : at + length + 1]
+            if len(gram) == length or gram not in first_place:
                 break
-            length, place = length + 1, known[gram]
+            length, place = length + 1, first_place[gram]
         while length >= len(places) and at + length < end:
-            if place + length >= size or source[place + length] != own[at + length]:
-                place = source.find(own[at : at + length + 1], place + 1)
+            if place + length >= size or source[place + length] != target[at + length]:
+                place = source.find(target[at : at + length + 1], place + 1)
                 if place < 0:
                     break
             length += 1

@@ -1,4 +1,4 @@
-"""What a decision endpoint is asked: typed questions over one material, answered by probabilities
+"""Questions to a decision endpoint: typed questions about one material, answered by probabilities
 in one forward pass, without text."""
 
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that is true or not; the answer is its probability.
+    """A statement; its answer is the probability that it is true.
 
     Attributes:
-        name: names the answer; no two of a decision are the same.
-        question: for endpoints that ask, with what its two answers stand for.
+        name: name of the answer, unique within a decision.
+        question: the question form, for endpoints that take one.
+        if_yes, if_no: the meaning of the two answers.
     """
 
     name: str
@@ -20,13 +21,13 @@ class Statement:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that is sent of it, or more."""
+        """All texts that may be sent."""
         return self.question, self.if_yes, self.if_no
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A place on a scale; the answer is a probability for each of `levels`, lowest first."""
+    """A position on a scale; its answer is a probability for each of `levels`, lowest first."""
 
     name: str
     question: str
@@ -34,21 +35,21 @@ class Score:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that is sent of it."""
+        """All texts that are sent."""
         return self.question, *self.levels
 
 
 Question = Statement | Score
 Odds = float | list[float]
-"""P(true) of a Statement; of a Score one probability a level, which sum to 1."""
+"""P(true) of a Statement; for a Score one probability per level, with sum 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Questions over one material.
+    """Questions about one material.
 
     Attributes:
-        rubric: what stands before the material; the same for all rows.
+        rubric: the text before the material; the same for all rows.
         questions: in the order of their answers.
     """
 

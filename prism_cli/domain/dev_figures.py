@@ -1,7 +1,7 @@
-"""Figures of a model beside those of a model that knows nothing, and what a collapse is.
+"""Figures of a model with the baseline of an uninformed model, and detection of collapse.
 
-A model that says the same of every document still has a verdict accuracy: the share of the larger
-class. So each figure stands beside what such a model would get.
+A model that gives the same answer for every document still has a verdict accuracy: the share of the
+larger class. So each figure has the baseline of such a model.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from prism_cli.wording import label
 
 MIN_SPREAD = 0.1
-"""Standard deviation of the logits, in nats, below which they are all the same."""
+"""Standard deviation of the logits, in nats, below which they count as equal."""
 LEVEL = 0.95
 NDCG_AT = 10
 KNOWS_NOTHING = {
@@ -21,11 +21,12 @@ KNOWS_NOTHING = {
     "nDCG@10": "random order",
     "score_mse": "one score for all",
 }
-"""What the baseline of a figure stands for."""
+"""Figure -> description of its baseline."""
 
 
 def auc_interval(auc: float, yes: int, no: int) -> tuple[float, float]:
-    """The 95 % interval of an area under the curve over so many rows of each kind, in [0, 1].
+    """Return the 95 % interval of an area under the curve over so many rows of each kind, in [0,
+    1].
 
     Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve".
     """
@@ -37,37 +38,41 @@ def auc_interval(auc: float, yes: int, no: int) -> tuple[float, float]:
 
 
 def random_ndcg(grades: Iterable[Sequence[int]]) -> float:
-    """The nDCG@10 to expect of a random order: the mean over queries that have a relevant document.
+    """Return the expected nDCG@10 of a random order: the mean over queries with a relevant
+    document.
 
     Args:
-        grades: of each query's documents, 0 or 1.
+        grades: grades of each query's documents, 0 or 1.
     """
 
     def discounts(count: int) -> float:
         return sum(1 / math.log2(place + 1) for place in range(1, min(count, NDCG_AT) + 1))
 
     return fmean(
-        sum(one) / len(one) * discounts(len(one)) / discounts(sum(one))
-        for one in grades
-        if any(one)
+        sum(query_grades)
+        / len(query_grades)
+        * discounts(len(query_grades))
+        / discounts(sum(query_grades))
+        for query_grades in grades
+        if any(query_grades)
     )
 
 
 def collapse(logits: Sequence[float], relevant: Sequence[bool], auc: float) -> str | None:
-    """In one sentence why a model that gave these logits may have collapsed; None where both
-    answers are not among `relevant`, or nothing tells of it.
+    """Return in one sentence why a model with these logits may have collapsed; None where there is
+    no sign of it, or `relevant` has only one of both values.
 
-    It says the same of all rows; or its logits are all but equal; or the 95 % interval of its AUC
-    reaches down to chance.
+    Signs: the same verdict for all rows; nearly equal logits; a 95 % interval of the AUC that
+    includes chance.
     """
     yes = sum(relevant)
     no = len(relevant) - yes
     if not yes or not no:
         return None
     signs = []
-    said = sum(logit > 0 for logit in logits)
-    if said in (0, len(logits)):
-        signs.append(f"it says {'yes' if said else 'no'} to all of them")
+    said_yes = sum(logit > 0 for logit in logits)
+    if said_yes in (0, len(logits)):
+        signs.append(f"it says {'yes' if said_yes else 'no'} to all of them")
     spread = pstdev(logits)
     if spread < MIN_SPREAD:
         signs.append(f"its logits are all but equal (standard deviation {spread:.2g})")
@@ -83,15 +88,17 @@ def collapse(logits: Sequence[float], relevant: Sequence[bool], auc: float) -> s
 
 
 def figures_in_words(figures: Mapping[str, Any]) -> str:
-    """Each figure, with its baseline where it has one."""
+    """Return each figure, with its baseline where it has one."""
     baseline = figures.get("baseline", {})
     interval = figures.get("auc_interval")
-    told = []
+    descriptions = []
     for name, value in figures.items():
         if not isinstance(value, int | float):
             continue
-        more = [f"{KNOWS_NOTHING[name]} {baseline[name]:.4g}"] if name in baseline else []
+        details = [f"{KNOWS_NOTHING[name]} {baseline[name]:.4g}"] if name in baseline else []
         if name == "auc" and interval:
-            more.append("95 % {:.4g} to {:.4g}".format(*interval))
-        told.append(f"{label(name)} {value:.4g}" + (f" ({', '.join(more)})" if more else ""))
-    return ", ".join(told)
+            details.append("95 % {:.4g} to {:.4g}".format(*interval))
+        descriptions.append(
+            f"{label(name)} {value:.4g}" + (f" ({', '.join(details)})" if details else "")
+        )
+    return ", ".join(descriptions)

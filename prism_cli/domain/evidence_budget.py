@@ -1,7 +1,7 @@
-"""Who gets evidence: the rule over the documents of one query, best first.
+"""The budget rule: which documents of one query, best first, get evidence.
 
-A text is paid for by whoever reads it, so it is written for those alone that may have one, and what
-does not fit into the budget is not handed out.
+Generated text costs time or money, so it is generated only for documents that may get it, and text
+beyond the budget is not returned.
 """
 
 import math
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from prism_cli.errors import ArgumentError
 
 THRESHOLD, EVIDENCE_TOP, MAX_EVIDENCE_TOKENS = "threshold", "evidence_top", "max_evidence_tokens"
-"""Why a document has no text: the option that left it out; the first of them that does."""
+"""Reason why a document has no text: the first option that excludes it."""
 SCATTERED = "scattered"
-"""The same: its query's rows do not stand together, so that no budget can be kept."""
+"""Reason: its query's rows are not adjacent, so that no budget can be applied."""
 BLANK = "blank"
-"""The same: there is nothing in the document to write about."""
+"""Reason: the document is blank."""
 FIRST_TOKENS = 150
-"""What a text is thought to take before any of its query is written: the paper's median, about."""
+"""Assumed tokens of a text before any text of its query is generated: about the paper's median."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankOptions:
-    """What is wanted of the documents of a query.
+    """Options for the documents of a query.
 
     Attributes:
-        evidence: whether contribution and evidence are written at all.
-        max_new_tokens: of one text, at the most.
-        top_n: documents that are kept, the best; None for all.
-        evidence_top: documents, the best, that get evidence.
+        evidence: True to generate contribution and evidence.
+        max_new_tokens: most tokens of one text.
+        top_n: number of best documents that are kept; None for all.
+        evidence_top: number of best documents that get evidence; None for all.
         threshold: score in [0, 1] above which a document gets evidence.
-        max_evidence_tokens: of all texts of the query together, in the model's own tokens.
+        max_evidence_tokens: most tokens of all texts of the query, in the model's own tokens.
 
     Raises:
-        ArgumentError: a number out of its range.
+        ArgumentError: a number is out of its range.
     """
 
     evidence: bool = True
@@ -60,39 +60,40 @@ class RankOptions:
 
     @property
     def rationed(self) -> bool:
-        """Whether evidence depends on the other documents of the query."""
+        """True where evidence depends on the other documents of the query."""
         return self.evidence and not (self.evidence_top is self.max_evidence_tokens is None)
 
     @property
     def joint(self) -> bool:
-        """Whether anything does."""
+        """True where any result depends on the other documents of the query."""
         return self.rationed or self.top_n is not None
 
     @property
-    def tells_omitted(self) -> bool:
-        """Whether it is said why a text is missing: where more than the verdict decides."""
+    def reports_omitted(self) -> bool:
+        """True where the reason for a missing text is reported: the verdict is not the only
+        rule."""
         return self.rationed or (self.evidence and self.threshold != 0.5)
 
 
 def allot(
     logits: Sequence[float], options: RankOptions
 ) -> Generator[list[int], Sequence[int], list[str | None]]:
-    """Decide who gets evidence, asking for texts in rounds.
+    """Decide which documents get evidence, requesting texts in rounds.
 
     Without a token budget there is one round. With one, a round has as many documents as texts of
-    the mean length so far fit into what is left, at least one. Once a text does not fit, or
-    nothing is left, it and all behind it get none.
+    the mean length so far fit into the rest, at least one. From the first text that does not fit,
+    or once the budget is used up, all further documents get none.
 
     Args:
-        logits: of the documents, best first.
+        logits: one logit per document, best first.
 
     Yields:
-        Places of the documents to write for, best first; is sent the tokens of each text.
+        Indices of the documents to generate for, best first; `send` the tokens of each text.
 
     Returns:
-        For each document None where it has evidence, else the reason.
+        For each document None where it has evidence, else the reason for its absence.
     """
-    fates: list[str | None] = [
+    reasons: list[str | None] = [
         THRESHOLD
         if logit <= options.cut
         else EVIDENCE_TOP
@@ -100,25 +101,25 @@ def allot(
         else None
         for place, logit in enumerate(logits)
     ]
-    waiting = [place for place, fate in enumerate(fates) if fate is None]
+    waiting = [place for place, reason in enumerate(reasons) if reason is None]
     left = options.max_evidence_tokens
     if left is None:
         if waiting:
             yield waiting
-        return fates
+        return reasons
     texts, tokens = 0, 0
     while waiting and left:
         mean = tokens / texts if texts else FIRST_TOKENS
         size = max(1, int(left / max(1.0, mean)))
-        asked, waiting = waiting[:size], waiting[size:]
-        used = yield asked
+        batch, waiting = waiting[:size], waiting[size:]
+        used = yield batch
         texts, tokens = texts + len(used), tokens + sum(used)
-        for number, one in enumerate(used):
-            if not left or one > left:
-                waiting = asked[number:] + waiting
+        for number, text_tokens in enumerate(used):
+            if not left or text_tokens > left:
+                waiting = batch[number:] + waiting
                 left = 0
                 break
-            left -= one
+            left -= text_tokens
     for place in waiting:
-        fates[place] = MAX_EVIDENCE_TOKENS
-    return fates
+        reasons[place] = MAX_EVIDENCE_TOKENS
+    return reasons

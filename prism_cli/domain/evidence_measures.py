@@ -1,4 +1,4 @@
-"""What can be measured of one evidence text: against its document, and against people's marks."""
+"""Measures of one evidence text: against its document, and against people's marks."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,33 +15,33 @@ _SHOWN_ENTITIES = 5
 
 
 def text_measures(evidence: str, document: str) -> dict[str, Any]:
-    """Plain counts, so that many rows are added up.
+    """Return plain counts, which can be added up over many rows.
 
-    characters, tokens (by `estimate_tokens`): of the evidence.
+    characters, tokens (by `estimate_tokens`): length of the evidence.
     entities: class -> [found in the document, all]; missing: the first that were not found.
     words, copied, density, new, ngrams: see `Copying`.
     """
     fidelity = entity_fidelity(evidence, document)
-    found = asdict(copying(evidence, document))
+    copied = asdict(copying(evidence, document))
     return {
         "characters": len(evidence),
         "tokens": estimate_tokens(evidence),
         "entities": {kind: [fidelity.found[kind], n] for kind, n in fidelity.total.items()},
         "missing": list(fidelity.missing[:_SHOWN_ENTITIES]),
-        **found,
-        "density": round(found["density"], 6),
+        **copied,
+        "density": round(copied["density"], 6),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What people say of one document.
+    """People's marks of one document.
 
     Attributes:
-        answers: that count for retention; none where the document holds none of its query's.
+        answers: answers that count for retention; empty where the document has none of its query.
         rationales: tokens of the marked sentences of this document.
-        in_document: whether it holds an answer of the query whole; None where none is known.
-        answerable: whether it answers the query; None where nobody says.
+        in_document: True if it has a complete answer of the query; None where no answer is known.
+        answerable: True if it answers the query; None where unknown.
     """
 
     answers: Sequence[str] = ()
@@ -50,15 +50,15 @@ class Marks:
     answerable: bool | None = None
 
     def measures(self, evidence: str) -> dict[str, Any]:
-        """answer_kept: whether some answer stands whole in `evidence`; recall, precision and f1 of
-        the marked sentences. A measure without marks is left out."""
-        found: dict[str, Any] = {}
+        """Return answer_kept: whether some answer occurs in `evidence`; recall, precision and f1 of
+        the marked sentences. A measure without marks is omitted."""
+        measures: dict[str, Any] = {}
         if self.answers:
             text = TokenText(evidence)
-            found["answer_kept"] = any(map(text.holds, self.answers))
+            measures["answer_kept"] = any(map(text.holds, self.answers))
         if self.rationales:
-            found |= asdict(rationale_match(evidence, self.rationales))
-        return found
+            measures |= asdict(rationale_match(evidence, self.rationales))
+        return measures
 
 
 def marks_of(
@@ -70,22 +70,24 @@ def marks_of(
     answers_here: bool = True,
     rationales_here: bool = True,
 ) -> Marks:
-    """The marks that count for `document`.
+    """Return the marks that apply to `document`.
 
-    What is marked for the query alone (..._here False) counts where it stands in the document, an
-    answer whole or a sentence whole, whatever the row's label: a model's labels choose no rows.
+    Marks of the query alone (..._here False) apply where the document has the complete answer or
+    sentence, whatever the row's label: a model's labels do not select rows.
     """
-    known, marked = ([one for one in part if squad_tokens(one)] for part in (answers, rationales))
+    known, marked = (
+        [mark for mark in part if squad_tokens(mark)] for part in (answers, rationales)
+    )
     text = TokenText(document) if known or marked else None
     in_document = any(map(text.holds, known)) if text and known else None
     counted = known if answers_here or in_document else []
     if text and not rationales_here:
-        marked = [one for one in marked if text.holds(one)]
-    return Marks(counted, [squad_tokens(one) for one in marked], in_document, answerable)
+        marked = [sentence for sentence in marked if text.holds(sentence)]
+    return Marks(counted, [squad_tokens(sentence) for sentence in marked], in_document, answerable)
 
 
 def lead(document: str, characters: int) -> str:
-    """The first sentences of `document` that fit into as many characters; the first in any case."""
+    """Return the first sentences of `document` that fit into `characters`; always at least one."""
     head = document[: characters + 2 * MAX_SENTENCE_CHARS]
     spans = sentence_spans(head)
     if not spans:

@@ -1,7 +1,7 @@
-"""Whether a text can be evidence: it must tell something of its document.
+"""Detection of empty evidence: a text must share a word with its document.
 
-A model that has no evidence to give still fills the tags: "No;", "N/A", "None.", an answer to
-another question. Such a text has no word with meaning in common with the document.
+A model without evidence still fills the tags: "No;", "N/A", "None.", an answer to another question.
+Such a text has no content word in common with the document.
 """
 
 import re
@@ -29,20 +29,20 @@ _UNSPACED_ANSWERS = re.compile(
 )
 _LETTERS = frozenset("bcdefghijklmnopqrstuvwxyz")
 _JOINED = re.compile("([\uac00-\ud7a3])|[\u0590-\u06ff]")
-"""Scripts whose particles are written as one with the word: Korean (behind it), Hebrew, Arabic."""
+"""Scripts that join particles to words: Korean (after the word), Hebrew, Arabic."""
 _POINTS = re.compile(
     "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
 )
-"""Accents, and the vowel points of Hebrew and Arabic, which many texts leave out."""
+"""Accents, and the vowel points of Hebrew and Arabic, which many texts omit."""
 
 
-def tells_of(evidence: str, document: str) -> bool:
-    """Whether `evidence` says something that stands in `document`.
+def shares_words(evidence: str, document: str) -> bool:
+    """Return whether `evidence` shares a content word with `document`.
 
-    One word is enough: a number, or a word of two letters and more that is not one of grammar (the,
-    is) or of an answer alone (yes, none, irrelevant); its ending may differ. In scripts without
-    blanks two characters in a row, in Korean too; in Arabic and Hebrew three letters. Accents and
-    vowel points do not count.
+    One word is enough: a number, or a word of at least two letters that is neither a function word
+    (the, is) nor a bare answer (yes, none, irrelevant); its ending may differ. In scripts without
+    blanks and in Korean, two consecutive characters; in Arabic and Hebrew, three letters. Accents
+    and vowel points are ignored.
     """
     source = ""
     for run in _RUN.finditer(_folded(evidence)):
@@ -54,7 +54,8 @@ def tells_of(evidence: str, document: str) -> bool:
 
 
 def texts_fault(contribution: str, evidence: str) -> str | None:
-    """Why texts are no label of a row with the verdict yes; None where they are."""
+    """Return why texts are no valid label of a row with the verdict yes; None where they are
+    valid."""
     if is_blank(contribution) or is_blank(evidence):
         return "without contribution and evidence"
     for name, text in (("a contribution", contribution), ("evidence", evidence)):
@@ -64,18 +65,18 @@ def texts_fault(contribution: str, evidence: str) -> str | None:
 
 
 def says_something(text: str) -> bool:
-    """Whether a text has a word with meaning: it is more than "N/A" or "The document does not
-    contain relevant information.". A letter alone may be a name."""
+    """Return whether a text has a content word: it is more than "N/A" or "The document does not
+    contain relevant information.". A single letter may be a name."""
     runs = _RUN.findall(_folded(text))
     return any(map(_parts, runs)) or (len(runs) == 1 and runs[0] in _LETTERS)
 
 
 def _parts(run: str) -> list[str]:
-    """What of a run of characters must stand in the document, any one of it."""
+    """Return the parts of a run of characters of which any one must occur in the document."""
     if re.match(f"[{UNSPACED}]", run):
         pieces = _UNSPACED_ANSWERS.split(run)
-        return [one[at : at + 2] for one in pieces for at in range(len(one) - 1)]
-    word = run.strip("".join({one for one in run if unicodedata.category(one)[0] in "PSZC"}))
+        return [piece[at : at + 2] for piece in pieces for at in range(len(piece) - 1)]
+    word = run.strip("".join({sign for sign in run if unicodedata.category(sign)[0] in "PSZC"}))
     if word in _EMPTY or is_blank(word) or (len(word) < 2 and not word.isdigit()):
         return []
     if particle := _JOINED.match(word):
@@ -85,5 +86,5 @@ def _parts(run: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    apart = unicodedata.normalize("NFKD", text) if not text.isascii() else text
-    return unicodedata.normalize("NFC", _POINTS.sub("", apart)).casefold()
+    decomposed = unicodedata.normalize("NFKD", text) if not text.isascii() else text
+    return unicodedata.normalize("NFC", _POINTS.sub("", decomposed)).casefold()

@@ -1,7 +1,7 @@
-"""Evidence from a document's own sentences, and a contribution from the best of them: by rules.
+"""Evidence from a document's own sentences, and a contribution from the best one, by rules.
 
-A baseline of the field, and the generator that needs no network: it adds nothing, since every word
-of the evidence stands in the document.
+A standard baseline, and the generator that needs no network: every word of the evidence is in the
+document.
 """
 
 import re
@@ -11,11 +11,12 @@ from prism_cli.domain.sentences import sentence_spans
 
 MAX_CONTRIBUTION_WORDS = 25
 MAX_CONTRIBUTION_CHARS = 70
-"""Of a contribution in a script without spaces."""
+"""Limit for a contribution in a script without spaces."""
 MIN_RELATIVE_CLOSENESS = 0.5
-"""Of a further sentence, as a share of the best one's."""
+"""Least closeness of a further sentence, as a share of the best one's."""
 MAX_CANDIDATES = 256
-"""Sentences of a document that are compared; of more, those sharing most words with the query."""
+"""Sentences of a document that are compared; of more, those that share most words with the
+query."""
 
 _ENGLISH = frozenset(
     str.split(
@@ -24,7 +25,7 @@ _ENGLISH = frozenset(
     )
 )
 _ENGLISH_SHARE = 0.15
-# These lose their capital inside a sentence; other words may be names.
+# These become lower case inside a sentence; other words may be names.
 _LOWERED = frozenset(
     str.split(
         "a after all also although an and another as at because before both but by despite due "
@@ -42,25 +43,25 @@ _FULL_STOPS = ".!?…。！？｡؟।॥"
 
 
 def candidate_spans(query: str, document: str) -> list[tuple[int, int]]:
-    """Sentences of `document` to compare with the query, in order: MAX_CANDIDATES at the most."""
+    """Return at most MAX_CANDIDATES sentences of `document` to compare with the query, in order."""
     spans = sentence_spans(document)
     if len(spans) <= MAX_CANDIDATES:
         return spans
-    wanted = set(_WORD.findall(query.casefold()))
+    query_words = set(_WORD.findall(query.casefold()))
 
     def shared(index: int) -> int:
         start, end = spans[index]
-        return len(wanted & set(_WORD.findall(document[start:end].casefold())))
+        return len(query_words & set(_WORD.findall(document[start:end].casefold())))
 
     best = sorted(range(len(spans)), key=lambda index: (-shared(index), index))[:MAX_CANDIDATES]
     return [spans[index] for index in sorted(best)]
 
 
 def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
-    """The closest sentences, in order of the document; never none.
+    """Return the closest sentences, in order of the document; at least one.
 
     Args:
-        closeness: of each sentence to the query, at least one; higher is closer.
+        closeness: closeness of each sentence to the query, at least one; higher is closer.
     """
     order = sorted(range(len(closeness)), key=lambda index: (-closeness[index], index))
     floor = MIN_RELATIVE_CLOSENESS * closeness[order[0]]
@@ -69,7 +70,7 @@ def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
 
 
 def joined_evidence(document: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The sentences verbatim, with a space between where the document has white space there."""
+    """Return the sentences verbatim, separated by a space where the document has white space."""
     parts: list[str] = []
     for index, (start, end) in enumerate(spans):
         parts.append(document[start:end])
@@ -79,10 +80,10 @@ def joined_evidence(document: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def contribution_of(sentence: str, document: str) -> str:
-    """One sentence on what the document contributes, made from its best sentence.
+    """Return one sentence on the document's contribution, made from its best sentence.
 
-    English: "The passage states that …"; other languages: the sentence itself. Both are cut at a
-    clause where they are long, so that only words of the document stand in it.
+    English: "The passage states that …"; other languages: the sentence itself. Long ones are cut at
+    a clause, so that every word is from the document.
     """
     core = _shortened(" ".join(sentence.split()))
     body = core.rstrip(_FULL_STOPS + _TAIL) if not core.endswith("…") else core
@@ -95,13 +96,13 @@ def contribution_of(sentence: str, document: str) -> str:
 
 
 def best_statement(closeness: Sequence[float], chosen: Sequence[int], texts: Sequence[str]) -> int:
-    """Of the chosen sentences the closest that is no question; the closest where all are."""
+    """Return the closest of the chosen sentences that is not a question; the closest if all are."""
     statements = [index for index in chosen if not _is_question(texts[index])]
     return max(statements or chosen, key=lambda index: (closeness[index], -index))
 
 
 def is_english(text: str) -> bool:
-    """Whether the little words of English make up their usual share of a text's beginning."""
+    """Return whether function words of English have their usual share of a text's beginning."""
     words = [word.casefold() for word in _WORD.findall(text[:2000])]
     return bool(words) and sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
 
@@ -115,13 +116,14 @@ def _is_unspaced(text: str) -> bool:
 
 
 def _is_closed(text: str) -> bool:
-    """Every bracket and quotation that it opens is closed."""
+    """Return whether every bracket and quotation that the text opens is closed."""
     pairs = zip("([“「（«", ")]”」）»", strict=True)
     return text.count('"') % 2 == 0 and all(text.count(a) == text.count(b) for a, b in pairs)
 
 
 def _shortened(text: str) -> str:
-    """`text` as it is, or to the last clause within the limit, or cut with an ellipsis."""
+    """Return `text`, or its prefix up to the last clause within the limit, or a prefix with an
+    ellipsis."""
     if _is_unspaced(text):
         limit, stop = MAX_CONTRIBUTION_CHARS, "。"
         fits, least = len(text) <= limit, limit // 3
@@ -133,7 +135,7 @@ def _shortened(text: str) -> str:
     if fits:
         return text
     ends = [match.end() for match in _CLAUSE_END.finditer(text, 0, limit + 1)]
-    whole = [end for end in ends if end >= least and _is_closed(text[:end])]
-    if whole:
-        return text[: whole[-1]].rstrip(_TAIL) + stop
+    complete = [end for end in ends if end >= least and _is_closed(text[:end])]
+    if complete:
+        return text[: complete[-1]].rstrip(_TAIL) + stop
     return text[:limit].rstrip(_TAIL) + "…"

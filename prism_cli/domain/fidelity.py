@@ -1,11 +1,11 @@
-"""Entity fidelity: which numbers, dates, names and quotations of a text stand in its document.
+"""Entity fidelity: numbers, dates, names and quotations of a text that occur in its document.
 
-A hint at what a text has made up, by rules and without a model. It cannot tell
-- a name that stands alone at the beginning of a sentence, as any word has a capital there,
-- names in scripts without capitals, but for Katakana, names with a middle dot, and quoted titles:
-  for Chinese, Japanese and Korean the share of neighbouring characters stands beside the entities,
-  outside their sum, since a faithful paraphrase has new ones, too,
-- whether what stands in the document was put together rightly.
+Rules without a model indicate invented content. They do not detect
+- a single-word name at the beginning of a sentence, where every word is capitalized,
+- names in scripts without capitals, except Katakana, names with a middle dot, and quoted titles:
+  for Chinese, Japanese and Korean the share of neighbouring characters is reported beside the
+  entities, outside their sum, since a faithful paraphrase has new ones, too,
+- wrong combinations of correct entities.
 German nouns count as names.
 """
 
@@ -23,7 +23,7 @@ from prism_cli.domain.sentences import sentence_spans
 
 CLASSES = ("number", "date", "name", "acronym", "quotation", "url")
 CHARACTERS = "neighbouring characters"
-"""Pairs of Chinese characters, kana or Hangul; in no sum."""
+"""Pairs of Chinese characters, kana or Hangul; not part of any sum."""
 
 _SIGNS = str.maketrans("’‘“”„‟–—‐−•‧", '\'\'""""----··')
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+")
@@ -42,7 +42,7 @@ _COMMON = frozenset[str]().union(
     ),
 )
 _HAN, _KATAKANA = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff", "ァ-ヺー"
-# Of a Chinese name two characters at either end: where it begins and ends nothing tells.
+# Of a Chinese name two characters at either end, since its borders are unknown.
 _EAST_ASIAN_NAME = re.compile(
     rf"[{_HAN}]{{1,2}}(?:·[{_HAN}]+)*·[{_HAN}]{{1,2}}|[{_KATAKANA}]+(?:・[{_KATAKANA}]+)+"
     rf"|[{_KATAKANA}]{{3,}}"
@@ -52,12 +52,12 @@ _PAIR = re.compile(rf"(?=([{_HAN}ぁ-ゖ{_KATAKANA}가-힣]{{2}}))")
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """What was found in the document.
+    """Entities of one text, and those found in its document.
 
     Attributes:
         total: distinct entities of the text by class, and pairs under CHARACTERS.
-        found: those that stand in the document.
-        missing: the entities that do not, as they stand in the text.
+        found: those that occur in the document.
+        missing: the entities that do not, verbatim from the text.
     """
 
     total: Counter[str]
@@ -66,34 +66,37 @@ class Fidelity:
 
     @property
     def share(self) -> float | None:
-        """Entities found of all, from 0 to 1; None for a text without any."""
+        """Share of the entities found in the document, from 0 to 1; None for a text without any."""
         total = sum(self.total[kind] for kind in CLASSES)
         return sum(self.found[kind] for kind in CLASSES) / total if total else None
 
 
 @dataclass
 class FidelityFigures:
-    """Entities of many texts together."""
+    """Entities of many texts."""
 
     total: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
 
-    def add(self, one: Fidelity) -> None:
-        """One more text."""
-        self.total += one.total
-        self.found += one.found
+    def add(self, fidelity: Fidelity) -> None:
+        """Add the entities of a text."""
+        self.total += fidelity.total
+        self.found += fidelity.found
 
     def merge(self, other: "FidelityFigures") -> None:
-        """Add those of `other`."""
+        """Add the entities of `other`."""
         self.total += other.total
         self.found += other.found
 
     def rows(self) -> list[dict[str, Any]]:
-        """A line a class that occurs, one for all classes together, one for CHARACTERS."""
+        """Return one row per class that occurs, one for all classes together, one for
+        CHARACTERS."""
         lines = {kind: (kind,) for kind in CLASSES} | {"all": CLASSES, CHARACTERS: (CHARACTERS,)}
         rows: list[dict[str, Any]] = []
         for name, kinds in lines.items():
-            total, found = (sum(one[kind] for kind in kinds) for one in (self.total, self.found))
+            total, found = (
+                sum(counts[kind] for kind in kinds) for counts in (self.total, self.found)
+            )
             if total or name == "all":
                 share = round(found / total, 4) if total else None
                 rows.append({"entities": name, "in texts": total, "found": found, "share": share})
@@ -101,7 +104,7 @@ class FidelityFigures:
 
 
 def entity_fidelity(text: str, document: str) -> Fidelity:
-    """Which entities of `text` stand in `document`, each counted once in its class."""
+    """Find the entities of `text` in `document`, each counted once in its class."""
     source = _source(document)
     total: Counter[str] = Counter()
     found: Counter[str] = Counter()
@@ -121,12 +124,12 @@ def entity_fidelity(text: str, document: str) -> Fidelity:
 
 @lru_cache(maxsize=2)
 def _source(document: str) -> "_Source":
-    """Several texts of one document come one after the other."""
+    """Cache the last documents, since several texts of one document follow each other."""
     return _Source(document)
 
 
 class _Source:
-    """A document, as entities are looked up in it."""
+    """A document in which entities are looked up."""
 
     def __init__(self, document: str) -> None:
         self.text = _plain(document)
@@ -135,11 +138,11 @@ class _Source:
         self.numbers = set(quantities_with_ranges(self.text))
         self.digits = {digits for digits, _ in self.numbers}
         self.dates = [date for _, date in dates(self.text)]
-        found = [_without_possessive(match[0]) for match in _WORD.finditer(self.text)]
-        found += [part for word in found for part in re.split(r"[-/]", word)]
-        self.words = frozenset(found)
-        self.acronyms = {_acronym(word) for word in found}
-        self.small = {word.casefold() for word in found}
+        found_words = [_without_possessive(match[0]) for match in _WORD.finditer(self.text)]
+        found_words += [part for word in found_words for part in re.split(r"[-/]", word)]
+        self.words = frozenset(found_words)
+        self.acronyms = {_acronym(word) for word in found_words}
+        self.small = {word.casefold() for word in found_words}
 
     def holds(self, kind: str, entity: Any) -> bool:
         if kind == "number":
@@ -147,7 +150,7 @@ class _Source:
             return entity in self.numbers or (not unit and digits in self.digits)
         if kind == "date":
             return any(
-                all(part in (None, known) for part, known in zip(entity, date, strict=True))
+                all(part in (None, other) for part, other in zip(entity, date, strict=True))
                 for date in self.dates
             )
         if kind == "name":
@@ -160,17 +163,17 @@ class _Source:
         return entity in (self.text if kind == "url" else self.squeezed)
 
     def _holds_acronym(self, acronym: str) -> bool:
-        """A longer one in any case: UNESCO, Unesco."""
+        """Compare a longer one ignoring case: UNESCO, Unesco."""
         return acronym in self.acronyms or (len(acronym) > 3 and acronym.casefold() in self.small)
 
     def _holds_word(self, word: str) -> bool:
-        """In any case, with or without a plural's s."""
+        """Compare ignoring case and a plural's s."""
         forms = {word, f"{word}s", word.removesuffix("s")}
         return bool(forms & self.small) or (not word.isascii() and word in self.squeezed)
 
 
 def _entities(text: str, source: _Source) -> Iterator[tuple[str, Any, str]]:
-    """(class, what is compared, as it stands) of a plain text."""
+    """Yield (class, compared form, verbatim form) of a plain text."""
     for match in _URL.finditer(text):
         url = match[0].rstrip(".,;:!?)")
         yield "url", url, url
@@ -192,7 +195,7 @@ def _entities(text: str, source: _Source) -> Iterator[tuple[str, Any, str]]:
 
 
 def _words(text: str, source: _Source) -> Iterator[tuple[str, Any, str]]:
-    """Acronyms, and names: runs of words with a capital."""
+    """Yield acronyms, and names: runs of capitalized words."""
     starts = {start for start, _ in sentence_spans(text)}
     run: list[re.Match[str]] = []
     for match in _WORD.finditer(text):
@@ -216,10 +219,10 @@ def _name(
     begin = run[0].start()
     before = text[:begin].rstrip("\"'([«「*_")
     opens = len(before) in starts or before.rstrip(" ")[-1:] in "\n:;-·"
-    found = [_without_possessive(match[0]) for match in run]
-    if opens and (len(found) == 1 or found[0].casefold() in source.words):
-        found = found[1:]
-    kept = [word for word in found if word.casefold() not in _COMMON and len(word) > 1]
+    words = [_without_possessive(match[0]) for match in run]
+    if opens and (len(words) == 1 or words[0].casefold() in source.words):
+        words = words[1:]
+    kept = [word for word in words if word.casefold() not in _COMMON and len(word) > 1]
     if kept:
         yield "name", tuple(word.casefold() for word in kept), " ".join(kept)
 
@@ -231,7 +234,7 @@ def _is_acronym(word: str) -> bool:
 
 
 def _acronym(word: str) -> str:
-    """Without dots and a plural's s."""
+    """Return the acronym without dots and a plural's s."""
     word = _without_possessive(word).replace(".", "")
     return word[:-1] if word[-1:] == "s" and word[:-1].isupper() else word
 
@@ -241,7 +244,7 @@ def _without_possessive(word: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """One form of digits, quotation marks and dashes."""
+    """Unify digits, quotation marks and dashes."""
     return unicodedata.normalize("NFKC", text).translate(_SIGNS)
 
 

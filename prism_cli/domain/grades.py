@@ -1,19 +1,19 @@
-"""Which numbers can be a person's judgement of a document."""
+"""Range of plausible relevance grades."""
 
 MIN_GRADE, MAX_GRADE = -10, 1000
-"""TREC marks junk with -1 and -2, and scales go to 100: what lies beyond is a count, a time or an
-id in the grade's column."""
+"""TREC marks junk with -1 and -2, and scales go to 100; a number beyond this range is a count, a
+time or an id in the wrong column."""
 
 
 class ImplausibleGradeError(ValueError):
-    """A number that no person gave as a grade."""
+    """Raised for a number outside the range of grades."""
 
 
 def check_grade(grade: float) -> None:
-    """Refuse what is no grade.
+    """Raise for a number that is not a grade.
 
     Raises:
-        ImplausibleGradeError: it is not in [MIN_GRADE, MAX_GRADE].
+        ImplausibleGradeError: the number is not in [MIN_GRADE, MAX_GRADE].
     """
     if not MIN_GRADE <= grade <= MAX_GRADE:
         raise ImplausibleGradeError(

@@ -1,7 +1,7 @@
-"""Keywords from a query's own words, by rules and without a model: its little words go.
+"""Keywords from a query's own words, by rules and without a model: function words are removed.
 
-Weaker than a model: it finds no better words, leaves them in their order, and gives up on
-languages that it has no lists for.
+Weaker than a model: it finds no better words, keeps their order, and rejects languages without word
+lists.
 """
 
 import re
@@ -18,44 +18,44 @@ from prism_cli.domain.words import count_words
 
 SKIP = "SKIP"
 _FORM = "extraction 1"
-"""Changes whenever the rules below do."""
+"""Changes with the rules below."""
 _TOKEN = re.compile(r'"[^"]+"|“[^”]+”|„[^“”]+[“”]|«[^»]+»|\S+')
 _ELISION = re.compile(r"(?:[cdjlmnst]|qu)['’](?=[^\W\d])")
 _INVERSION = re.compile(r"-(?:t-)?(?:ils?|elles?|on|je|tu|nous|vous)$")
 _AROUND = ",;:?!¿¡…"
 _BRACKETS = {"(": ")", "[": "]"}
 _MAX_JOINING = 3
-_TELLING = FUNCTION_WORDS | {
-    name: one.dropped | one.orders | one.counting | set(one.hinges)
-    for name, one in LANGUAGES.items()
+_INDICATORS = FUNCTION_WORDS | {
+    name: lists.dropped | lists.orders | lists.counting | set(lists.hinges)
+    for name, lists in LANGUAGES.items()
 }
-"""Words that tell a language; those without lists here are there to be told apart."""
+"""Words that indicate a language; languages without lists here are included to be recognized."""
 
 
 def rules_fingerprint() -> str:
-    """Of rules and lists: 16 hex digits."""
+    """Return 16 hex digits that identify rules and lists."""
     lists = [
-        (name, sorted(one.dropped), sorted(one.orders), sorted(one.openers), one.hinges,
-         sorted(one.counting), sorted(one.joining))
-        for name, one in LANGUAGES.items()
+        (name, sorted(words.dropped), sorted(words.orders), sorted(words.openers), words.hinges,
+         sorted(words.counting), sorted(words.joining))
+        for name, words in LANGUAGES.items()
     ]  # fmt: skip
     return sha256(f"{_FORM}\0{MAX_KEYWORDS}\0{lists}".encode()).hexdigest()[:16]
 
 
 def extracted_keywords(query: str) -> str:
-    """What a model would answer: the query without its little words, or SKIP.
+    """Return what a model would answer: the query without its function words, or SKIP.
 
-    SKIP where a word stands on which meaning hangs, for questions of yes or no, where more than
-    MAX_KEYWORDS are left (several conditions), and where nothing can go. Names, numbers and
-    quotations stay as they are written, with the little words inside.
+    SKIP for queries with a word that determines the meaning, yes-or-no questions, more than
+    MAX_KEYWORDS remaining words (several conditions), and queries without removable words. Names,
+    numbers and quotations are kept verbatim, including their function words.
 
     Raises:
-        UnusableReplyError: another language than those of LANGUAGES, or nothing is left.
+        UnusableReplyError: the language is not in LANGUAGES, or no word remains.
     """
-    tokens = [bare for one in _TOKEN.findall(query) if (bare := _bare(one))]
+    tokens = [bare for token in _TOKEN.findall(query) if (bare := _bare(token))]
     language, words = _language(tokens, question="?" in query)
     if words is None:
-        return SKIP  # no little word: these are keywords
+        return SKIP  # no function word: these are keywords
     if language == "French":
         tokens = [part for token in tokens for part in _unelided(token)]
     keys = [_key(token) for token in tokens]
@@ -71,7 +71,7 @@ def extracted_keywords(query: str) -> str:
 
 
 def _bare(token: str) -> str:
-    """Without the punctuation around it; quotations and brackets inside stay."""
+    """Return the token without surrounding punctuation; quotations and brackets inside are kept."""
     token = token.strip(_AROUND)
     for opening, closing in _BRACKETS.items():
         if token.startswith(opening) and (closing not in token or token.endswith(closing)):
@@ -79,7 +79,7 @@ def _bare(token: str) -> str:
         if token.endswith(closing) and opening not in token:
             token = token.removesuffix(closing)
     token = token.strip(_AROUND)
-    return "" if all(unicodedata.category(one)[0] == "P" for one in token) else token
+    return "" if all(unicodedata.category(sign)[0] == "P" for sign in token) else token
 
 
 def _key(token: str) -> str:
@@ -87,24 +87,24 @@ def _key(token: str) -> str:
 
 
 def _unelided(token: str) -> list[str]:
-    """A French "l'Italie" in its two words; "L'Oréal" and "qu'est-ce" in one."""
-    found = _ELISION.match(token) or (token[1:].islower() and _ELISION.match(token.lower()))
-    if not found or _key(token) in LANGUAGES["French"].dropped:
+    """Split a French "l'Italie" into its two words; keep "L'Oréal" and "qu'est-ce"."""
+    elision = _ELISION.match(token) or (token[1:].islower() and _ELISION.match(token.lower()))
+    if not elision or _key(token) in LANGUAGES["French"].dropped:
         return [token]
-    return [token[: found.end()], token[found.end() :]]
+    return [token[: elision.end()], token[elision.end() :]]
 
 
 def _language(tokens: Sequence[str], *, question: bool) -> tuple[str, QueryWords | None]:
-    """The language with most little words in the query; no lists where there is no little word.
+    """Return the language with most function words in the query; no lists for a query without any.
 
     Raises:
-        UnusableReplyError: none that is plain.
+        UnusableReplyError: the language is uncertain.
     """
     scripts = word_scripts(" ".join(tokens))
     if scripts.keys() - {"LATIN"}:
         raise UnusableReplyError(f"the rules know {', '.join(LANGUAGES)} alone")
     keys = [_key(part) for token in tokens for part in {token, *_unelided(token)}]
-    hits = {name: sum(key in own for key in keys) for name, own in _TELLING.items()}
+    hits = {name: sum(key in words for key in keys) for name, words in _INDICATORS.items()}
     first, second = sorted(hits, key=lambda name: -hits[name])[:2]
     if not hits[first] and not question:
         return "", None
@@ -122,13 +122,13 @@ def _hinges(keys: Sequence[str], words: QueryWords) -> bool:
 
 
 def _kept(tokens: Sequence[str], keys: Sequence[str], words: QueryWords) -> list[bool]:
-    """For each token whether it stays."""
+    """Return for each token whether it is kept."""
     little = [key in words.dropped for key in keys]
     large = [token[0].isupper() for token in tokens]
-    # Where Every Word Has One, a capital tells nothing.
+    # Where Every Word Has One, a capital means nothing.
     marks = list(zip(little, large, strict=True))
-    telling = (False, False) in marks or (True, True) not in marks[1:]
-    capital = [place > 0 and telling and one for place, one in enumerate(large)]
+    significant = (False, False) in marks or (True, True) not in marks[1:]
+    capital = [place > 0 and significant and is_large for place, is_large in enumerate(large)]
     kept = [
         (capital[place] and key != "i")
         or not (little[place] or (place == 0 and key in words.orders))

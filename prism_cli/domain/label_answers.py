@@ -1,24 +1,24 @@
-"""What to say of rows' own labels that answer the same everywhere."""
+"""Warning for labels of rows that all give the same answer."""
 
 from collections.abc import Mapping
 
 
-def one_answer(given: Mapping[str, Mapping[str, int]]) -> str | None:
-    """A warning where a label gives one answer to all of several rows; None where none does.
+def same_answer_warning(answers_by_spec: Mapping[str, Mapping[str, int]]) -> str | None:
+    """Return a warning where a label gives the same answer for all of several rows; else None.
 
     Args:
-        given: spec of `source` or `source:GRADE` -> answer -> rows.
+        answers_by_spec: spec of `source` or `source:GRADE` -> answer -> number of rows.
     """
-    told = [
+    constant = [
         f"{spec} gives {answer} to all {rows:,} rows"
-        for spec, answers in given.items()
+        for spec, answers in answers_by_spec.items()
         if len(answers) == 1
         for answer, rows in answers.items()
         if rows > 1
     ]
-    if not told:
+    if not constant:
         return None
     return (
-        f"{'; '.join(told)}: their labels all lie on one side of its grade (source:GRADE is yes "
-        "from GRADE on, source from 1 on)"
+        f"{'; '.join(constant)}: their labels all lie on one side of its grade (source:GRADE is "
+        "yes from GRADE on, source from 1 on)"
     )

@@ -1,9 +1,10 @@
-"""Whether two texts are in one language, or a text in one that is named: by script, and in Latin
-script by its little words.
+"""Language of a text, compared with another text or with a named language: by script, and in Latin
+script by function words.
 
-Made to be sure where it says no. It cannot tell apart languages of one other script (Russian and
-Ukrainian, Arabic and Persian, simplified and traditional Chinese), Danish and Norwegian, Latin
-languages that are not in FUNCTION_WORDS, nor texts too short to hold some of those words.
+High precision: a mismatch is reported only on strong evidence. Not distinguished are languages that
+share another script (Russian and Ukrainian, Arabic and Persian, simplified and traditional
+Chinese), Danish and Norwegian, Latin languages that are not in FUNCTION_WORDS, and texts too short
+to have enough of those words.
 """
 
 import re
@@ -14,8 +15,8 @@ from prism_cli.domain.scripts import script_of, word_scripts
 from prism_cli.domain.words import words
 
 FUNCTION_WORDS = {
-    name: frozenset(told.split())
-    for name, told in {
+    name: frozenset(listed.split())
+    for name, listed in {
         "English": "the of and to in is was that for with as are by it from this which be have "
         "has had were not or an at their its his on but they also these been",
         "German": "der die das und ist nicht ein eine den dem des mit von zu im auf für sich wird "
@@ -39,10 +40,10 @@ FUNCTION_WORDS = {
         "Indonesian": "yang dan di dengan untuk dari dalam ini itu pada adalah tidak ke oleh",
     }.items()
 }
-"""The commonest words of languages in Latin script, in small letters."""
+"""The most frequent words of languages in Latin script, in lower case."""
 LANGUAGES = {
     code: (name, script)
-    for script, told in {
+    for script, listed in {
         "LATIN": "cs Czech, da Danish, de German, en English, es Spanish, fi Finnish, fr French, "
         "hu Hungarian, id Indonesian, it Italian, ms Malay, nl Dutch, no Norwegian, pl Polish, "
         "pt Portuguese, ro Romanian, sv Swedish, tr Turkish, vi Vietnamese",
@@ -57,11 +58,11 @@ LANGUAGES = {
         "TAMIL": "ta Tamil",
         "THAI": "th Thai",
     }.items()
-    for code, name in (one.split() for one in told.split(", "))
+    for code, name in (one.split() for one in listed.split(", "))
 }
-"""By ISO 639-1 code: the English name, and the script, where a language has one script alone."""
+"""ISO 639-1 code -> English name and script; only languages that use one script."""
 MIN_SCRIPT_SHARE = 0.25
-"""Of the document's words in the script of the other text."""
+"""Least share of the document's words in the script of the other text."""
 _MAX_WORDS = 2000
 _MIN_HITS, _MIN_HIT_SHARE, _MIN_LEAD = 4, 0.12, 1.5
 _MIN_FOREIGN = 4
@@ -70,42 +71,46 @@ _MIN_CJK, _KANA, _NO_KANA = 12, 0.15, 0.02
 
 
 def language_difference(text: str, document: str) -> str | None:
-    """What tells that `text` is in another language than `document`; None where nothing does."""
-    text, document = (unicodedata.normalize("NFKC", one) for one in (text, document))
-    own, others = (word_scripts(one, _MAX_WORDS) for one in (text, document))
+    """Return how the languages of `text` and `document` differ; None without evidence."""
+    text, document = (unicodedata.normalize("NFKC", part) for part in (text, document))
+    own, others = (word_scripts(part, _MAX_WORDS) for part in (text, document))
     if not own or not others:
-        return None  # numbers and signs alone
+        return None  # only numbers and signs
     script = own.most_common(1)[0][0]
     if others[script] < MIN_SCRIPT_SHARE * others.total():
         known = set(words(document))
         new = word_scripts(" ".join(word for word in words(text) if word not in known), _MAX_WORDS)
         if 2 * new[script] < own[script]:
-            return None  # code or names of the document
+            return None  # code or names that the document has
         return f"{_title(script)} script, the document {_title(others.most_common(1)[0][0])}"
     if script == "CJK":
-        found, wanted = _kana(text), _kana(document)
+        language, expected = _kana(text), _kana(document)
     elif script == "LATIN":
-        found, wanted = latin_language(text), latin_language(document)
+        language, expected = latin_language(text), latin_language(document)
     else:
         return None
-    return f"{found}, the document {wanted}" if found and wanted and found != wanted else None
+    return (
+        f"{language}, the document {expected}"
+        if language and expected and language != expected
+        else None
+    )
 
 
-def language_name(told: str) -> str:
-    """The English name of a language that is told by it or by a code, such as zh or pt-BR; what is
-    not in LANGUAGES stays as it is."""
-    told = told.strip()
-    name, _ = LANGUAGES.get(re.split("[-_]", told)[0].casefold(), ("", ""))
-    return name or (told.title() if told.title() in _SCRIPTS else told)
+def language_name(value: str) -> str:
+    """Return the English name of a language that is given by name or by a code, such as zh or
+    pt-BR; other values are returned unchanged."""
+    value = value.strip()
+    name, _ = LANGUAGES.get(re.split("[-_]", value)[0].casefold(), ("", ""))
+    return name or (value.title() if value.title() in _SCRIPTS else value)
 
 
 def other_language(text: str, name: str) -> str | None:
-    """What tells that a text is not in the language `name`; None where nothing does.
+    """Return how the language of a text differs from the language `name`; None without evidence.
 
-    Up to three words of another script tell nothing: they may be names.
+    Up to three words of another script are ignored: they may be names.
 
     Args:
-        name: as `language_name` gives it.
+        name: a result of `language_name`.
     """
     script = _SCRIPTS.get(name)
     text = unicodedata.normalize("NFKC", text)
@@ -115,32 +120,37 @@ def other_language(text: str, name: str) -> str | None:
     if own.total() >= _MIN_FOREIGN and own[script] < MIN_SCRIPT_SHARE * own.total():
         return f"{_title(own.most_common(1)[0][0])} script, expected {name}"
     if script == "CJK":
-        found = _kana(text)
-    elif any(name in known.split(" or ") for known in FUNCTION_WORDS):
-        found = latin_language(text)
+        language = _kana(text)
+    elif any(name in names.split(" or ") for names in FUNCTION_WORDS):
+        language = latin_language(text)
     else:
         return None
-    return f"{found}, expected {name}" if found and name not in found.split(" or ") else None
+    return (
+        f"{language}, expected {name}" if language and name not in language.split(" or ") else None
+    )
 
 
 def latin_language(text: str) -> str | None:
-    """The language of FUNCTION_WORDS that a text is in; None where that is not plain."""
-    found = [word.strip(".,;:!?()\"'“”«»").casefold() for word in text.split()[:_MAX_WORDS]]
+    """Return the language of FUNCTION_WORDS of a text; None where it is uncertain."""
+    text_words = [word.strip(".,;:!?()\"'“”«»").casefold() for word in text.split()[:_MAX_WORDS]]
     hits = Counter(
-        {name: sum(word in known for word in found) for name, known in FUNCTION_WORDS.items()}
+        {
+            name: sum(word in listed for word in text_words)
+            for name, listed in FUNCTION_WORDS.items()
+        }
     )
     (name, most), (_, second) = hits.most_common(2)
-    distinct = len(FUNCTION_WORDS[name].intersection(found))
+    distinct = len(FUNCTION_WORDS[name].intersection(text_words))
     plain = (
         distinct > 1
-        and most >= max(_MIN_HITS, _MIN_HIT_SHARE * len(found))
+        and most >= max(_MIN_HITS, _MIN_HIT_SHARE * len(text_words))
         and most >= _MIN_LEAD * second
     )
     return name if plain else None
 
 
 def _kana(text: str) -> str | None:
-    """Japanese or Chinese, by whether there is kana; None where that is not plain."""
+    """Return Japanese or Chinese, by the share of kana; None where it is uncertain."""
     kana = sum("\u3041" <= char <= "\u30ff" and char.isalpha() for char in text)
     letters = sum(char.isalpha() and script_of(char) == "CJK" for char in text)
     if letters < _MIN_CJK:

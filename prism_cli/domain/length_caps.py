@@ -1,6 +1,6 @@
-"""How long a document and a pair may be: the one is cut, the other left out.
+"""Length limits: long documents are truncated, and long pairs are dropped.
 
-Tokens are those of the text alone; the prompt around it is not counted.
+Tokens are those of the text alone; the prompt is not counted.
 """
 
 from dataclasses import dataclass
@@ -12,49 +12,49 @@ from prism_cli.rows.row import Row, doc_id, document_text
 
 
 class TokenCutter(Protocol):
-    """Counts tokens, and cuts by them."""
+    """Counts tokens and truncates texts."""
 
     @property
     def name(self) -> str:
-        """What counts, for the summary."""
+        """Description of the counter, for the summary."""
 
     def bound(self, text: str) -> int:
-        """Never fewer than `count`, told from the length alone."""
+        """Return an upper bound of `count`, from the length alone."""
 
     def count(self, text: str, most: int | None = None) -> int:
-        """Tokens of `text`; with `most`, any number above it stands for all that are."""
+        """Return the tokens of `text`; with `most`, any number above it stands for all larger
+        counts."""
 
     def cut(self, text: str, limit: int) -> str:
-        """`text`, or its longest prefix of at most `limit` tokens."""
+        """Return `text`, or its longest prefix of at most `limit` tokens."""
 
 
 class EstimateCutter:
-    """The estimate of `token_estimate`; cuts at word borders."""
+    """Counts by the estimate of `token_estimate`; truncates at word borders."""
 
     name = "an estimate from the characters (--tokenizer counts truly)"
 
     def bound(self, text: str) -> int:
-        """Its characters, none of which counts more than one token."""
+        """Return the number of characters, each of which counts at most one token."""
         return len(text)
 
     def count(self, text: str, most: int | None = None) -> int:
-        """Estimated tokens."""
+        """Return the estimated tokens."""
         return estimate_tokens(text)
 
     def cut(self, text: str, limit: int) -> str:
-        """The longest prefix at a word border."""
+        """Return the longest prefix at a word border."""
         return cut_to_estimate(text, limit)
 
 
 @dataclass(frozen=True)
 class LengthCaps:
-    """Limits of a row's texts.
+    """Length limits of a row's texts.
 
     Attributes:
-        document_tokens: longer documents, title included, are cut; 0 for no limit.
-        pair_tokens: pairs that are longer, query and cut document together, are left out; 0 for no
-            limit.
-        document_words: longer documents are left out; None for no limit.
+        document_tokens: longer documents, including the title, are truncated; 0 for no limit.
+        pair_tokens: longer pairs of query and truncated document are dropped; 0 for no limit.
+        document_words: longer documents are dropped; None for no limit.
     """
 
     cutter: TokenCutter
@@ -63,7 +63,7 @@ class LengthCaps:
     document_words: int | None = None
 
     def refusal(self, row: Row) -> str | None:
-        """Why `row` is too long; None where it is not. Short texts are never tokenized."""
+        """Return why `row` is too long; None where it is not. Short texts are never tokenized."""
         text, most = document_text(row), self.document_words
         if most is not None and len(text) > most and len(words(text)) > most:
             return f"document over {most} words"
@@ -74,26 +74,26 @@ class LengthCaps:
         return None
 
     def cut(self, row: Row) -> bool:
-        """Cut the row's document where it is too long, in place; True where it was.
+        """Truncate the row's document in place; return True where it was too long.
 
-        Its doc_id stays what it was before, and is written where it was absent.
+        The doc_id stays that of the full document, and is added where it was absent.
         """
         text = document_text(row)
-        kept = self._cut(text)
-        if kept == text:
+        prefix = self._cut(text)
+        if prefix == text:
             return False
         row["doc_id"] = doc_id(row)
-        row["document"] = kept[len(text) - len(row["document"]) :]
+        row["document"] = prefix[len(text) - len(row["document"]) :]
         return True
 
     def summary(self) -> dict[str, object]:
-        """The limits in words; nothing where no tokens are counted."""
-        told = []
+        """Return the limits in words; {} where no tokens are counted."""
+        limits = []
         if self.document_tokens:
-            told.append(f"documents cut to {self.document_tokens:,} tokens")
+            limits.append(f"documents cut to {self.document_tokens:,} tokens")
         if self.pair_tokens:
-            told.append(f"pairs over {self.pair_tokens:,} tokens dropped")
-        return {"lengths": f"{', '.join(told)}, by {self.cutter.name}"} if told else {}
+            limits.append(f"pairs over {self.pair_tokens:,} tokens dropped")
+        return {"lengths": f"{', '.join(limits)}, by {self.cutter.name}"} if limits else {}
 
     def _cut(self, text: str) -> str:
         if not self.document_tokens or self.cutter.bound(text) <= self.document_tokens:

@@ -1,7 +1,7 @@
-"""Markup that models put into texts because they were asked for XML: entities and CDATA sections.
+"""XML markup that models add to texts: entities and CDATA sections.
 
-A text written about a source holds the source's own characters: `AT&amp;T` becomes `AT&T` unless
-that is how the source has it.
+A text about a source uses the source's own characters: `AT&amp;T` becomes `AT&T` unless the source
+has the entity.
 """
 
 import html
@@ -15,25 +15,25 @@ _ENTITY = re.compile(
 _LAYERED = re.compile(r"&amp;(.+;)")
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _NONE = "\ufffd"
-"""What stands for a numeric reference to no character, as HTML has it: NUL, half of a surrogate
-pair, beyond Unicode, a control or none at all. A reply with it is unusable, see `read_reply`."""
+"""Replacement for a numeric reference to no character, as in HTML: NUL, half of a surrogate pair,
+beyond Unicode, a control character or none. A reply with it is unusable, see `read_reply`."""
 _AROUND = 4
-"""Characters on either side by which an entity is found again in a source that has both forms."""
+"""Characters on either side by which an entity is located in a source that has both forms."""
 
 
 def unescaped(text: str, source: str) -> str:
-    """`text` without the entities that `source` does not have.
+    """Return `text` without the entities that `source` does not have.
 
-    An entity that was escaped itself (`&amp;lt;`) loses one layer after the other until it stands
-    in the source. Where the source holds a character both ways, the neighbours decide; where they
-    do not, the entity stays. A numeric reference to no character that the source does not have
-    becomes U+FFFD.
+    A nested entity (`&amp;lt;`) loses one layer after the other until it occurs in the source.
+    Where the source has both forms of a character, the neighbours decide; if they do not match, the
+    entity is kept. A numeric reference to no character that the source does not have becomes
+    U+FFFD.
     """
 
-    def plain(found: re.Match[str]) -> str:
-        before = text[max(0, found.start() - _AROUND) : found.start()]
-        after = text[found.end() : found.end() + _AROUND]
-        forms = _forms(found[0], source)
+    def plain(match: re.Match[str]) -> str:
+        before = text[max(0, match.start() - _AROUND) : match.start()]
+        after = text[match.end() : match.end() + _AROUND]
+        forms = _forms(match[0], source)
         kept = [form for form in forms if f"{before}{form}{after}" in source]
         kept += [form for form in forms[:-1] if form in source]
         return kept[0] if kept else forms[-1]
@@ -42,12 +42,13 @@ def unescaped(text: str, source: str) -> str:
 
 
 def without_cdata(text: str, source: str) -> str:
-    """`text` with the content of each CDATA section that `source` does not have."""
-    return _CDATA.sub(lambda found: found[0] if found[0] in source else found[1], text)
+    """Return `text` with the content of each CDATA section that `source` does not have."""
+    return _CDATA.sub(lambda match: match[0] if match[0] in source else match[1], text)
 
 
 def _forms(entity: str, source: str) -> list[str]:
-    """An entity with fewer and fewer layers; the last is a character, if there is one."""
+    """Return an entity with fewer and fewer layers; the last form is a character, if there is
+    one."""
     forms = [entity]
     while layered := _LAYERED.fullmatch(forms[-1]):
         forms.append(f"&{layered[1]}")

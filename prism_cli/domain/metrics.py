@@ -1,10 +1,9 @@
-"""Judgements and a ranking to measures, by pytrec_eval, under ir_measures' names.
+"""Ranking measures from judgements and a run, by pytrec_eval, under ir_measures' names.
 
 nDCG@k has linear gains and an ideal ranking over all judged documents; RR@k is the reciprocal rank
 of the first relevant document among the first k; R@k, P@k, AP@k and AP (over the whole ranking; its
-mean is MAP) count grades of 1 and above; Judged@k is the share with a judgement among the first k,
-or among all where there are fewer. Equal scores are ordered as trec_eval orders them: the greater
-document id first.
+mean is MAP) count grades of at least 1; Judged@k is the share with a judgement among the first k,
+or among all where there are fewer. Ties are ordered as by trec_eval: the greater document id first.
 """
 
 import re
@@ -23,23 +22,24 @@ JUDGED = "Judged@10"
 
 
 def default_measures(top_k: int) -> list[str]:
-    """What is measured when `top_k` candidates a query are ranked; nDCG@10 first."""
+    """Return the measures for `top_k` ranked candidates per query; nDCG@10 first."""
     names = [PRIMARY, "nDCG@1", "nDCG@5", "AP", "RR@10", "P@1", "R@5", "R@10", f"R@{top_k}", JUDGED]
     return list(dict.fromkeys(names))
 
 
 def ranked(hits: Hits) -> list[tuple[str, float]]:
-    """`hits` best first: by score in single precision, as trec_eval reads it, then document id."""
+    """Return `hits` best first: by score in single precision, as in trec_eval, then by document
+    id."""
     from numpy import float32
 
-    return sorted(hits, key=lambda one: (float32(one[1]), one[0]), reverse=True)
+    return sorted(hits, key=lambda hit: (float32(hit[1]), hit[0]), reverse=True)
 
 
 def without_itself(query_id: str, hits: Hits, grades: Mapping[str, int]) -> list[tuple[str, float]]:
-    """`hits` less the document that has the query's own id, as BEIR evaluates.
+    """Return `hits` without the document that has the query's own id, as in BEIR's evaluation.
 
-    In sets such as ArguAna a query is itself a document of the corpus. Where the judgements of
-    the query name that very document, the equal ids mean something else, and it stays.
+    In sets such as ArguAna a query is also a document of the corpus. Where the judgements of the
+    query name that document, the equal ids are a coincidence, and it is kept.
     """
     if query_id in grades:
         return list(hits)
@@ -49,52 +49,54 @@ def without_itself(query_id: str, hits: Hits, grades: Mapping[str, int]) -> list
 def per_query(
     qrels: Qrels, run: Mapping[str, Hits], queries: Sequence[str], measures: Sequence[str]
 ) -> dict[str, list[float]]:
-    """Measure -> its value for each of `queries`, in their order.
+    """Return measure -> its value for each of `queries`, in their order.
 
-    A query without candidates counts 0, and so does one without a relevant document.
+    A query without candidates or without a relevant document counts 0.
 
     Raises:
-        ValueError: a measure of another form than those above.
+        ValueError: a measure of another form.
     """
     runs = {query_id: ranked(run.get(query_id, ())) for query_id in queries}
     places = {query_id: str(place) for place, query_id in enumerate(queries)}
-    graded, whole_runs = {}, {}
+    graded, full_runs = {}, {}
     for query_id, place in places.items():
         grades, hits = qrels.get(query_id, {}), runs[query_id]
-        # pytrec_eval gets numbers for ids, which C would cut at a NUL, and places for scores.
-        number = {doc_id: str(at) for at, doc_id in enumerate((*grades, *(one for one, _ in hits)))}
+        # Numbers replace ids, which C would cut at a NUL, and places replace scores.
+        number = {
+            doc_id: str(at) for at, doc_id in enumerate((*grades, *(doc_id for doc_id, _ in hits)))
+        }
         if query_id in qrels:
             graded[place] = {number[doc_id]: max(grade, 0) for doc_id, grade in grades.items()}
-        whole_runs[place] = [(number[doc_id], float(-at)) for at, (doc_id, _) in enumerate(hits)]
+        full_runs[place] = [(number[doc_id], float(-at)) for at, (doc_id, _) in enumerate(hits)]
     trec_names = {name: _trec_name(name) for name in measures}
-    whole = _evaluated(graded, whole_runs, {name for name in trec_names.values() if name})
+    full_evaluation = _evaluated(graded, full_runs, {name for name in trec_names.values() if name})
     values: dict[str, list[float]] = {}
     for name, trec_name in trec_names.items():
         kind, _, cut = name.partition("@")
-        found, key = whole, (trec_name or "recip_rank").replace(".", "_")
+        evaluated, key = full_evaluation, (trec_name or "recip_rank").replace(".", "_")
         if kind == "Judged":
             values[name] = [
                 _judged(qrels.get(query_id, {}), runs[query_id][: int(cut)]) for query_id in queries
             ]
             continue
         if kind == "RR":
-            head = {place: hits[: int(cut)] for place, hits in whole_runs.items()}
-            found = _evaluated(graded, head, {"recip_rank"})
+            head = {place: hits[: int(cut)] for place, hits in full_runs.items()}
+            evaluated = _evaluated(graded, head, {"recip_rank"})
         values[name] = [
-            float(found.get(places[query_id], {}).get(key, 0.0)) for query_id in queries
+            float(evaluated.get(places[query_id], {}).get(key, 0.0)) for query_id in queries
         ]
     return values
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, summed without loss; 0 for no values."""
+    """Return the mean, summed without loss; 0 for no values."""
     from math import fsum
 
     return fsum(values) / len(values) if values else 0.0
 
 
 def _trec_name(name: str) -> str | None:
-    """What trec_eval calls it; None for what it has no cut, or no measure, for."""
+    """Return trec_eval's name; None for a measure or cut-off that it does not have."""
     if name == "AP":
         return "map"
     match = _MEASURE.fullmatch(name)
@@ -113,9 +115,9 @@ def _evaluated(
 ) -> dict[str, dict[str, float]]:
     import pytrec_eval
 
-    filled = {query_id: dict(hits) for query_id, hits in runs.items() if hits}
-    if not filled or not names:
+    nonempty = {query_id: dict(hits) for query_id, hits in runs.items() if hits}
+    if not nonempty or not names:
         return {}
     evaluator: Any = pytrec_eval.RelevanceEvaluator(graded, names)
-    found: dict[str, dict[str, float]] = evaluator.evaluate(filled)
-    return found
+    values: dict[str, dict[str, float]] = evaluator.evaluate(nonempty)
+    return values

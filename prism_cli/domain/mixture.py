@@ -1,8 +1,8 @@
-"""Which rows a step sees: draws from the sft pool and the pointwise pool.
+"""Mixture: the rows of each training step, drawn from the sft pool and the pointwise pool.
 
-The sft pool holds the rows with objective sft, the pointwise pool those with objective pointwise;
-a row with both is in both. Everything is a pure function of (seed, draw), so a resumed run sees
-what the run that was not stopped would have seen. Source: arXiv 2604.23734, section on training.
+The sft pool has the rows with objective sft, the pointwise pool those with objective pointwise; a
+row with both is in both. Everything is a pure function of (seed, draw), so a resumed run sees the
+same rows as an uninterrupted one. Source: arXiv 2604.23734, section on training.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Mixture = Literal["sft", "mixed"]
 
 @dataclass(frozen=True)
 class Pools:
-    """Row numbers by objective, each ascending and without repetition."""
+    """Row numbers by objective, each ascending and unique."""
 
     sft: "Sequence[int] | NDArray[np.int64]"
     pointwise: "Sequence[int] | NDArray[np.int64]"
@@ -32,7 +32,7 @@ class Draws:
 
     Attributes:
         rows: row numbers, int64 [draws].
-        from_sft: bool [draws]. True: the row has its own objectives. False: pointwise alone.
+        from_sft: bool [draws]. True: the row keeps its objectives. False: pointwise alone.
     """
 
     rows: "NDArray[np.int64]"
@@ -40,7 +40,7 @@ class Draws:
 
 
 def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> int:
-    """Draws after which the larger pool is expected to have been seen once.
+    """Return the number of draws after which the larger pool is expected to have been seen once.
 
     mixed: max(ceil(n_pointwise / (1 - r)), ceil(n_sft / r)); with one pool empty, the other's
     size. sft: the size of the sft pool, or of the pointwise pool where that is empty.
@@ -55,15 +55,15 @@ def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> i
 
 
 def step_count(epoch_draws: int, epochs: float, rows_per_step: int) -> int:
-    """Optimizer steps of so many epochs, the last one filled up; at least 1."""
+    """Return the optimizer steps of so many epochs, the last step filled up; at least 1."""
     return max(1, ceil(_written(epochs) * epoch_draws / rows_per_step))
 
 
 def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count: int) -> Draws:
-    """The first `count` draws.
+    """Return the first `count` draws.
 
-    A pool is gone through in a new random order each time around, so no row is drawn for the
-    n-th time before all of its pool have been drawn n - 1 times.
+    A pool is traversed in a new random order each time, so no row is drawn for the n-th time before
+    all rows of its pool have been drawn n - 1 times.
     """
     import numpy as np
 
@@ -88,5 +88,5 @@ def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count
 
 
 def _written(number: float) -> Fraction:
-    """The decimal that was written: .7 as a float is a little less, and ceil would tell."""
+    """Return the decimal as written: .7 as a float is slightly smaller, which changes ceil."""
     return Fraction(str(number))

@@ -1,6 +1,6 @@
-"""What each option takes as a model spec, what a spec is, and what to say where they do not fit.
+"""Model specs: the kinds of specs, the options that accept them, and the messages for others.
 
-The one table of kinds and options; the adapters behind them are found in `commands`.
+This module has the only table of kinds and options; the adapters are created in `commands`.
 """
 
 import shlex
@@ -38,18 +38,18 @@ _SHORT = {
     "tavily": "searches",
 }
 _NEAR = 0.75
-"""How alike a name and the one that was meant are; 1 is the same."""
+"""Least similarity of a name to the intended one; 1 means equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """An option that takes specs.
+    """An option that accepts specs.
 
     Attributes:
-        takes: what, in words.
-        kinds: those of KINDS that fit.
-        example: a spec that works on any machine, or the one that is meant most often.
-        paths: whether a bare path or hub id fits too.
+        takes: description of the accepted specs.
+        kinds: the accepted kinds, of KINDS.
+        example: a spec that works on any machine, or else the most common one.
+        paths: True if a bare path or hub id is accepted too.
     """
 
     option: str
@@ -117,10 +117,10 @@ ROLES = {
 
 
 def spec_kind(spec: str, api: str | None = None) -> str | None:
-    """The kind of KINDS that a spec is; None for a bare path, hub id or unknown word.
+    """Return the kind, of KINDS, of a spec; None for a bare path, hub id or unknown word.
 
     Args:
-        api: how the provider that the spec names is spoken to; None where it names none.
+        api: the API of the provider in the spec; None without a provider.
     """
     prefix, colon, _ = spec.partition(":")
     if colon and prefix in ("hf", "st", "source"):
@@ -137,13 +137,13 @@ def _kind_of_api(api: str) -> str:
 
 
 def fits(role: str, spec: str, api: str | None) -> bool:
-    """Whether the option of `role` takes a spec of that kind."""
-    here, kind = ROLES[role], spec_kind(spec, api)
+    """Return whether the option of `role` accepts a spec of that kind."""
+    option, kind = ROLES[role], spec_kind(spec, api)
     if kind is None:
-        return here.paths
-    # A short name without its prefix is no spec of a model in this process.
+        return option.paths
+    # A short name without its prefix is not a spec of a model in this process.
     prefixed = kind not in ("hf", "st") or spec.startswith(f"{kind}:")
-    return kind in here.kinds and (prefixed or here.paths)
+    return kind in option.kinds and (prefixed or option.paths)
 
 
 def refusal(
@@ -154,38 +154,43 @@ def refusal(
     providers: Mapping[str, str] = MappingProxyType({}),
     models: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> str:
-    """What the option of `role` takes, what `spec` is instead, and a command: the corrected one
-    where it is known what was meant, an example where another kind of model was named.
+    """Return the accepted specs of the option of `role`, the kind of `spec`, and a command: the
+    corrected one where the intended spec is known, an example where another kind of model was
+    named.
 
     Args:
-        argv: the command line as typed, from which the command is made.
-        providers: names that may stand before the slash, and how each is spoken to.
-        models: the known models of each.
+        argv: the command line as typed, on which the command is based.
+        providers: provider name -> API.
+        models: provider name -> known models.
     """
-    here, kind = ROLES[role], spec_kind(spec, api)
-    told = f"{here.option} {spec}: expected {here.takes}"
-    able = [one for one, spoken in providers.items() if _kind_of_api(spoken) in here.kinds]
-    if able:
-        told += f" (providers: {', '.join(able)})"
-    unfit = kind is not None and kind not in here.kinds
+    option, kind = ROLES[role], spec_kind(spec, api)
+    message = f"{option.option} {spec}: expected {option.takes}"
+    accepted = [
+        name for name, its_api in providers.items() if _kind_of_api(its_api) in option.kinds
+    ]
+    if accepted:
+        message += f" (providers: {', '.join(accepted)})"
+    unfit = kind is not None and kind not in option.kinds
     if kind is not None and unfit:
-        others = [one for one in ROLES.values() if kind in one.kinds]
-        where = ", ".join(f"{one.option} of prism {' and '.join(one.commands)}" for one in others)
-        told += f"; {spec} is {KINDS[kind]}, for {where}"
-    meant = _meant(here, spec, kind, able, models)
-    if not meant and kind is None and "/" in spec and able:
-        told += (
+        others = [other for other in ROLES.values() if kind in other.kinds]
+        where = ", ".join(
+            f"{other.option} of prism {' and '.join(other.commands)}" for other in others
+        )
+        message += f"; {spec} is {KINDS[kind]}, for {where}"
+    intended = _meant(option, spec, kind, accepted, models)
+    if not intended and kind is None and "/" in spec and accepted:
+        message += (
             f"; no provider is named {spec.partition('/')[0]}: a server of your own goes into "
             "--provider-file"
         )
-    command = _command(spec, meant or (here.example if unfit else spec), argv)
-    return f"{told}\n{CORRECTED if meant else EXAMPLE}{command}" if command else told
+    command = _command(spec, intended or (option.example if unfit else spec), argv)
+    return f"{message}\n{CORRECTED if intended else EXAMPLE}{command}" if command else message
 
 
 def near_short_name(name: str, kinds: Collection[str]) -> str | None:
-    """The spec of a built-in model or word of these kinds that `name` is nearly, or is without its
-    prefix; None where there is no such."""
-    short = {one: kind for one, kind in {**_SHORT, "source": "source"}.items() if kind in kinds}
+    """Return the built-in model or word of these kinds that `name` resembles, or is without its
+    prefix; None where there is none."""
+    short = {word: kind for word, kind in {**_SHORT, "source": "source"}.items() if kind in kinds}
     near = get_close_matches(name, short, 1, _NEAR)
     if not near:
         return None
@@ -193,7 +198,8 @@ def near_short_name(name: str, kinds: Collection[str]) -> str | None:
 
 
 def near_miss(role: str, spec: str) -> str | None:
-    """The built-in model that a spec of a local model is nearly; None where it is one, or none."""
+    """Return the built-in model that a spec of a local model resembles; None where it names one, or
+    resembles none."""
     prefix, colon, rest = spec.partition(":")
     if not colon:
         prefix, rest = "hf", spec
@@ -213,36 +219,39 @@ def _meant(
     providers: Sequence[str],
     models: Mapping[str, Collection[str]],
 ) -> str | None:
-    """The spec of this role that was meant, where one alone comes near."""
+    """Return the intended spec of this role; None unless exactly one is likely."""
     if kind in ("hf", "st"):
         _, colon, name = spec.partition(":")
         if not colon:
             return f"{kind}:{spec}" if kind in role.kinds else None
-        # The same model, run by the other library.
+        # The same model with the other library.
         return f"st:{name}" if kind == "hf" and "st" in role.kinds and "/" in name else None
     if kind is not None:
         return None
-    named = [f"{one}/{spec}" for one in providers if spec in models.get(one, ())]
+    named = [f"{name}/{spec}" for name in providers if spec in models.get(name, ())]
     if named:
         return named[0] if len(named) == 1 else None
     head, slash, model = spec.partition("/")
     if slash:
         near = get_close_matches(head, providers, 1, _NEAR)
         return f"{near[0]}/{model}" if near else None
-    known = {name: one for one in providers for name in models.get(one, ())}
-    close = get_close_matches(spec, known, 1, _NEAR)
-    return near_short_name(spec, role.kinds) or (f"{known[close[0]]}/{close[0]}" if close else None)
+    owners = {name: owner for owner in providers for name in models.get(owner, ())}
+    close = get_close_matches(spec, owners, 1, _NEAR)
+    return near_short_name(spec, role.kinds) or (
+        f"{owners[close[0]]}/{close[0]}" if close else None
+    )
 
 
 def _command(spec: str, right: str, argv: Sequence[str]) -> str:
-    """The command line with the right spec; "" where the wrong one does not stand in it."""
+    """Return the command line with the correct spec; "" where the wrong one does not occur in
+    it."""
     typed = list(argv[1:])
     words = [
         right
-        if one == spec
-        else f"{one.removesuffix(spec)}{right}"
-        if one.endswith(f"={spec}")
-        else one
-        for one in typed
+        if word == spec
+        else f"{word.removesuffix(spec)}{right}"
+        if word.endswith(f"={spec}")
+        else word
+        for word in typed
     ]
     return shlex.join(["prism", *words]) if words != typed else ""

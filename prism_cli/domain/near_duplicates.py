@@ -1,11 +1,11 @@
-"""Texts that say the same with small changes: normal form, shingles, MinHash, groups.
+"""Near-duplicate texts: normal form, shingles, MinHash, groups.
 
-Two texts are near-duplicates where the Jaccard similarity of their shingles is THRESHOLD or more.
+Two texts are near-duplicates if the Jaccard similarity of their shingles is at least THRESHOLD.
 MinHash proposes the pairs: 64 permutations, 16 bands of 4 rows, so that a pair at similarity .8 is
-missed with probability .0002, at .7 with .01, and one at .3 is looked at with .12.
+missed with probability .0002, at .7 with .01, and one at .3 is compared with probability .12.
 
-datasketch does the same at 203 us a document of 175 words, with an index of 1,470 bytes of memory;
-this takes 48 us and, with `shards.text_groups`, 260 bytes on disk (benchmark split_pairs).
+datasketch takes 203 us per document of 175 words, with an index of 1,470 bytes of memory; this
+module takes 48 us and, with `shards.text_groups`, 260 bytes on disk (benchmark split_pairs).
 """
 
 import re
@@ -39,9 +39,10 @@ Shingles = Callable[[str], "Hashes"]
 
 
 def normalised(text: str) -> str:
-    """Lower case, compatibility forms unified, signs as blanks, one blank between words.
+    """Return `text` in lower case, with compatibility forms unified, signs as blanks, and one blank
+    between words.
 
-    A text of signs alone stays as it is, so that it does not equal every other such text.
+    A text of signs alone is unchanged, so that it does not equal every other such text.
     """
     if text.isascii():
         plain = " ".join(text.lower().translate(_ASCII_SIGNS).split())
@@ -52,22 +53,24 @@ def normalised(text: str) -> str:
 
 
 def numbers_in(text: str) -> str:
-    """The numbers of a text, sorted: queries that differ in one ask for different things."""
+    """Return the numbers of a text, sorted: queries with different numbers ask for different
+    things."""
     return " ".join(sorted(_NUMBER.findall(text)))
 
 
 def query_shingles(text: str) -> "Hashes":
-    """Hashes of all runs of 3 characters; of the whole text where it is shorter."""
+    """Return hashes of all runs of 3 characters; of the complete text if it is shorter."""
     return _runs(_code_points(text), _CHARACTERS)
 
 
 def loose_query_shingles(text: str) -> "Hashes":
-    """As `query_shingles`, whatever the order of the words: "wound care tips", "tips wound care".
+    """Return `query_shingles` independent of word order: "wound care tips", "tips wound care".
 
-    In scripts without blanks all characters and all pairs of them: there a query has some ten
-    characters, and one more of them would change three in ten runs of 3. At THRESHOLD that finds
-    one particle more in ten characters, and 6 of 1,197 questions of SQuAD are near another one
-    ("where was", "when was the Muslim Brotherhood founded"); with `query_shingles` it is 3.
+    For scripts without blanks these are all characters and all pairs of them: such a query has
+    about ten characters, and one more would change three in ten runs of 3. At THRESHOLD this
+    matches queries that differ by one particle in ten characters, and 6 of 1,197 questions of SQuAD
+    match another one ("where was", "when was the Muslim Brotherhood founded"); with
+    `query_shingles` 3 do.
     """
     import numpy as np
 
@@ -79,11 +82,11 @@ def loose_query_shingles(text: str) -> "Hashes":
 
 
 def document_shingles(text: str) -> "Hashes":
-    """Hashes of all runs of 3 words; of the whole text where it is shorter."""
+    """Return hashes of all runs of 3 words; of the complete text if it is shorter."""
     import numpy as np
 
     points = _code_points(text if text.isascii() else " ".join(words(text)))
-    # Of each word the sum of point * PRIME ** place, from differences of one running sum.
+    # For each word the sum of point * PRIME ** place, from differences of one running sum.
     powers, inverses = _powers(1 << len(points).bit_length())
     sums = np.concatenate(([np.uint64(0)], np.cumsum(points * powers[: len(points)])))
     blanks = np.flatnonzero(points == ord(" "))
@@ -92,20 +95,20 @@ def document_shingles(text: str) -> "Hashes":
     return _runs(mixed((sums[ends] - sums[starts]) * inverses[starts]), _WORDS)
 
 
-def jaccard(one: Set[int], other: Set[int]) -> float:
-    """Share of the shingles of both that they have in common, 0 to 1; not both are empty."""
-    both = len(one & other)
-    return both / (len(one) + len(other) - both)
+def jaccard(first: Set[int], second: Set[int]) -> float:
+    """Return the Jaccard similarity of two sets of shingles, 0 to 1; at most one is empty."""
+    both = len(first & second)
+    return both / (len(first) + len(second) - both)
 
 
 def signatures(texts: Sequence["Hashes"]) -> "NDArray[np.uint32]":
-    """MinHash signatures, uint32 [texts, PERMUTATIONS], of texts with one shingle or more.
+    """Return MinHash signatures, uint32 [texts, PERMUTATIONS], of texts with at least one shingle.
 
     The share of equal entries of two rows estimates their Jaccard similarity.
     """
     import numpy as np
 
-    found = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
+    minima = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
     first = 0
     while first < len(texts):
         end, size = first + 1, len(texts[first])
@@ -113,17 +116,17 @@ def signatures(texts: Sequence["Hashes"]) -> "NDArray[np.uint32]":
             size += len(texts[end])
             end += 1
         part = texts[first:end]
-        starts = np.cumsum([0, *(len(one) for one in part[:-1])])
+        starts = np.cumsum([0, *(len(shingles) for shingles in part[:-1])])
         together = np.concatenate(part)
         for index, (factor, offset) in enumerate(_permutations()):
             values = (together * factor + offset) >> np.uint64(32)
-            found[first:end, index] = np.minimum.reduceat(values, starts)
+            minima[first:end, index] = np.minimum.reduceat(values, starts)
         first = end
-    return found
+    return minima
 
 
 def band_keys(rows: "NDArray[np.uint32]", band: int) -> "Hashes":
-    """One key a signature: texts with equal keys in any band are candidates."""
+    """Return one key per signature: texts with equal keys in any band are candidates."""
     import numpy as np
 
     width = PERMUTATIONS // BANDS
@@ -134,7 +137,7 @@ def band_keys(rows: "NDArray[np.uint32]", band: int) -> "Hashes":
 
 
 def text_key(text: str) -> bytes:
-    """16 bytes that stand for a normalised text."""
+    """Return 16 bytes that identify a normalised text."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
@@ -144,35 +147,36 @@ class Groups:
     def __init__(self, size: int) -> None:
         self._parent = array("q", range(size))
 
-    def find(self, one: int) -> int:
-        """The number that stands for the group of `one`."""
+    def find(self, number: int) -> int:
+        """Return the number that represents the group of `number`."""
         parent = self._parent
-        while parent[one] != one:
-            parent[one] = parent[parent[one]]
-            one = parent[one]
-        return one
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
 
-    def join(self, one: int, other: int) -> bool:
-        """Make one group of two; False where they are one already."""
-        one, other = self.find(one), self.find(other)
-        self._parent[max(one, other)] = min(one, other)
-        return one != other
+    def join(self, first: int, second: int) -> bool:
+        """Merge the groups of two numbers; return False if they are in one group already."""
+        first, second = self.find(first), self.find(second)
+        self._parent[max(first, second)] = min(first, second)
+        return first != second
 
     def copy(self) -> "Groups":
-        """The same groups, to be joined further."""
+        """Return a copy of the groups, which can be merged further."""
         other = Groups(0)
         other._parent = self._parent[:]
         return other
 
     def roots(self) -> "NDArray[np.int64]":
-        """The group of every number, int64 [size]."""
+        """Return the representative of every number, int64 [size]."""
         import numpy as np
 
-        return np.array([self.find(one) for one in range(len(self._parent))], dtype=np.int64)
+        return np.array([self.find(number) for number in range(len(self._parent))], dtype=np.int64)
 
 
 def mixed(values: "Hashes") -> "Hashes":
-    """Hashes of uint64 values: each bit depends on each bit of the value (as splitmix64 ends)."""
+    """Hash uint64 values: each bit depends on each bit of the value (the last steps of
+    splitmix64)."""
     import numpy as np
 
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -188,7 +192,7 @@ def _code_points(text: str) -> "Hashes":
 
 
 def _runs(parts: "Hashes", length: int) -> "Hashes":
-    """One hash for each run of `length` parts; one for all of them where there are fewer."""
+    """Return one hash for each run of `length` parts; one for all parts if there are fewer."""
     import numpy as np
 
     length = min(length, max(len(parts), 1))
@@ -203,7 +207,7 @@ def _runs(parts: "Hashes", length: int) -> "Hashes":
 
 @lru_cache(maxsize=32)
 def _powers(count: int) -> "tuple[Hashes, Hashes]":
-    """PRIME ** i and its inverse, modulo 2 ** 64, for i below `count`."""
+    """Return PRIME ** i and its inverse, modulo 2 ** 64, for i below `count`."""
     import numpy as np
 
     both = []
@@ -219,9 +223,9 @@ def _permutations() -> list[tuple[Any, Any]]:
     import numpy as np
 
     drawn = blake2b(b"near-duplicates").digest()
-    found = []
+    permutations = []
     for _ in range(PERMUTATIONS):
         drawn = blake2b(drawn).digest()
         factor, offset = int.from_bytes(drawn[:8]) | 1, int.from_bytes(drawn[8:16])
-        found.append((np.uint64(factor), np.uint64(offset)))
-    return found
+        permutations.append((np.uint64(factor), np.uint64(offset)))
+    return permutations

@@ -1,4 +1,4 @@
-"""Which objectives a training row has: the score, the text, both, or none.
+"""Training objectives of a row: the score, the text, both, or none.
 
 | row has | objectives |
 |---|---|
@@ -7,11 +7,11 @@
 | verdict, no score | sft |
 | score, no verdict | pointwise |
 | verdict yes without contribution and evidence, | pointwise if scored, else unusable |
-| or with such as say nothing ("N/A", "No;") | |
+| or with texts without content ("N/A", "No;") | |
 | yes, by verdict or else score, on a blank document | unusable |
 
-Source: arXiv 2604.23734 and its author's data script; why a disagreement drops the score: the
-judges have read the pair, the teacher has embedded it.
+Source: arXiv 2604.23734 and its author's data script. A disagreement drops the score because the
+judges read the pair, while the teacher embeds it.
 """
 
 from collections.abc import Collection
@@ -35,14 +35,14 @@ BOUNDARY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What one row teaches.
+class TrainingLabels:
+    """The training labels of one row.
 
     Attributes:
         teacher_score: in [0, 1]; None where the row has none.
         verdict: "yes", "no" or None.
-        pointwise, sft: its objectives; at least one is true.
-        unfit: why the texts of a yes teach nothing; "" where they do, or there is no yes.
+        pointwise, sft: the row's objectives; at least one is True.
+        unfit: why the texts of a yes are unusable; "" where they are usable, or without a yes.
     """
 
     teacher_score: float | None
@@ -54,11 +54,12 @@ class Lesson:
     unfit: str = ""
 
 
-def lesson(row: Row) -> Lesson | Dropped:
-    """What `row` teaches, or why it teaches nothing.
+def training_labels(row: Row) -> TrainingLabels | Dropped:
+    """Return the training labels of `row`, or the reason for dropping it.
 
     Raises:
-        RowError: a label of the wrong type or range, or explicit objectives that cannot be met.
+        RowError: a label has the wrong type or range, or the row lacks a label that an explicit
+            objective needs.
     """
     score = number_field(row, "teacher_score", 0, 1)
     verdict = row.get("verdict")
@@ -84,7 +85,8 @@ def lesson(row: Row) -> Lesson | Dropped:
         if possible == {POINTWISE, SFT} and score is not None:
             agree = (score > BOUNDARY) == (verdict == "yes")
             chosen = possible if agree else {SFT}
-    return Lesson(score, verdict, contribution, evidence, POINTWISE in chosen, SFT in chosen, unfit)
+    pointwise, sft = POINTWISE in chosen, SFT in chosen
+    return TrainingLabels(score, verdict, contribution, evidence, pointwise, sft, unfit)
 
 
 def _possible(score: float | None, verdict: str | None, *, has_text: bool) -> set[str]:
@@ -95,13 +97,17 @@ def _possible(score: float | None, verdict: str | None, *, has_text: bool) -> se
 
 
 def _check_chosen(chosen: object, possible: Collection[str]) -> None:
-    if not isinstance(chosen, list) or not all(one in (POINTWISE, SFT) for one in chosen):
-        found = json_type(chosen) if not isinstance(chosen, list) else f"{chosen!r:.80}"
-        raise RowError("objectives", f'expected a list of "pointwise" and "sft", found {found}')
+    if not isinstance(chosen, list) or not all(
+        objective in (POINTWISE, SFT) for objective in chosen
+    ):
+        actual = json_type(chosen) if not isinstance(chosen, list) else f"{chosen!r:.80}"
+        raise RowError("objectives", f'expected a list of "pointwise" and "sft", found {actual}')
     needs = {
         POINTWISE: "teacher_score",
         SFT: "a verdict, and for yes contribution and evidence that say something",
     }
-    for one in chosen:
-        if one not in possible:
-            raise RowError("objectives", f"{one} needs {needs[one]}, which the row does not have")
+    for objective in chosen:
+        if objective not in possible:
+            raise RowError(
+                "objectives", f"{objective} needs {needs[objective]}, which the row does not have"
+            )

@@ -1,7 +1,7 @@
-"""What a model is given: three prompt profiles, byte for byte.
+"""Prompt profiles: the text before and after query and document, byte for byte.
 
-Weights depend on every byte, so a model directory names its profile and the profile's hash. Source:
-arXiv 2604.23734 and its author's training script (`prism`); the Qwen3-Reranker model card.
+Weights depend on every byte, so a model directory stores its profile and the profile's hash.
+Source: arXiv 2604.23734 and its author's training script (`prism`); the Qwen3-Reranker model card.
 """
 
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ class Profile:
     """A prompt template: system, instruct, query, document, in raw ChatML.
 
     Attributes:
-        name: as in prism.json and `--profile`.
+        name: name in prism.json and for `--profile`.
         system: the system sentence.
-        instruct: the task, in front of the query.
-        assistant: what follows the document's turn; the next token is the verdict.
+        instruct: the task, before the query.
+        assistant: the text after the document's turn; the next token is the verdict.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Profile:
 
     @property
     def before_document(self) -> str:
-        """What stands between query and document."""
+        """The text between query and document."""
         return "\n<Document>: "
 
     @property
     def suffix(self) -> str:
-        """What follows the document; never cut, for it fixes the verdict's position."""
+        """The text after the document; never truncated, since it fixes the verdict's position."""
         return f"{CHAT_END}\n{self.assistant}"
 
     @property
@@ -55,15 +55,15 @@ class Profile:
         return sha256(self.prompt("{query}", "{document}").encode()).hexdigest()
 
     def prefix(self, query: str) -> str:
-        """The prompt up to the document: the same for all documents of a query."""
+        """Return the prompt up to the document: the same for all documents of a query."""
         return f"{self.before_query}{query}{self.before_document}"
 
     def prompt(self, query: str, document: str) -> str:
-        """The whole prompt, with query and document verbatim."""
+        """Return the complete prompt, with query and document verbatim."""
         return f"{self.prefix(query)}{document}{self.suffix}"
 
     def with_instruct(self, instruct: str) -> "Profile":
-        """The same template with another task, and so another hash."""
+        """Return the same template with another task, and so another hash."""
         return replace(self, instruct=instruct)
 
 
@@ -85,10 +85,10 @@ PROFILES = {profile.name: profile for profile in (PRISM, PRISM_NO_THINK, QWEN3_R
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of that name.
+    """Return the profile with this name.
 
     Raises:
-        UsageError: no such profile.
+        UsageError: there is no such profile.
     """
     if name not in PROFILES:
         raise UsageError(f"profile {name!r}: unknown; one of {', '.join(PROFILES)}")

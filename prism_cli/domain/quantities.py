@@ -1,4 +1,4 @@
-"""Numbers with their units, and dates, in a form in which two texts can be compared."""
+"""Numbers with their units, and dates, in a form that can be compared."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from itertools import pairwise
 Quantity = tuple[str, str]
 """Digits without thousands' separators and with a decimal point; the unit, "" for none."""
 Date = tuple[int | None, int | None, int | None]
-"""Year, month, day; None for what is not told."""
+"""Year, month, day; None for a missing part."""
 
 _MONTHS = str.split("jan feb mar apr may jun jul aug sep oct nov dec")
 _MONTH = (
@@ -41,7 +41,7 @@ _UNIT_FORMS = (
 )  # fmt: skip
 _UNITS = {form: forms.split()[0] for forms in _UNIT_FORMS for form in forms.split()}
 _BETWEEN = frozenset(str.split("- ~ to and or until through bis und et à y e tot en 至 到"))
-"""What stands in ranges such as `5 to 10 km`, whose unit holds for both."""
+"""Words in ranges such as `5 to 10 km`, whose unit applies to both numbers."""
 _KNOWN = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?P<before>[$€£¥]\s?)?(?<![A-Za-z0-9_.])(?<![A-Za-z]-)(?P<digits>\d+(?:[.,']\d+)*)"
@@ -54,18 +54,18 @@ _THOUSANDS = re.compile(r"[.,'](?=\d{3}(?!\d))")
 
 
 def quantities(text: str) -> Iterator[tuple[re.Match[str], Quantity]]:
-    """Each number with what stands at it: letters and signs that touch it, a known unit behind a
-    blank. A number inside a word (MPEG-2) is none."""
+    """Yield each number with its unit: letters and signs that touch it, or a known unit after a
+    blank. A number inside a word (MPEG-2) is skipped."""
     for match in _NUMBER.finditer(text):
         yield match, (_THOUSANDS.sub("", match["digits"]).replace(",", "."), _unit(match))
 
 
 def quantities_with_ranges(text: str) -> Iterator[Quantity]:
-    """The same, and the first number of a range with the unit of the second as well."""
-    found = list(quantities(text))
-    yield from (quantity for _, quantity in found)
-    for (one, (digits, unit)), (other, (_, shared)) in pairwise(found):
-        if shared and not unit and text[one.end() : other.start()].strip() in _BETWEEN:
+    """Yield the same, and also the first number of a range with the unit of the second."""
+    all_quantities = list(quantities(text))
+    yield from (quantity for _, quantity in all_quantities)
+    for (first, (digits, unit)), (second, (_, shared)) in pairwise(all_quantities):
+        if shared and not unit and text[first.end() : second.start()].strip() in _BETWEEN:
             yield digits, shared
 
 
@@ -77,14 +77,14 @@ def _unit(match: re.Match[str]) -> str:
 
 
 def dates(text: str) -> list[tuple[re.Match[str], Date]]:
-    """Dates with a month, in English, ISO, Chinese, Japanese and Korean forms; none twice."""
-    found: list[tuple[re.Match[str], Date]] = []
+    """Return dates with a month, in English, ISO, Chinese, Japanese and Korean forms; each once."""
+    matches: list[tuple[re.Match[str], Date]] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
             parts = match.groupdict()
             month = parts["month"]
             number = int(month) if month.isdigit() else _MONTHS.index(month[:3].lower()) + 1
             year, day = (int(parts[name]) if parts.get(name) else None for name in ("year", "day"))
-            found.append((match, (year, number, day)))
+            matches.append((match, (year, number, day)))
         text = pattern.sub(lambda match: " " * len(match[0]), text)
-    return found
+    return matches

@@ -1,21 +1,21 @@
-"""Closed lists for queries: words that carry no meaning of their own, and words that meaning hangs
-on. English, German, French and Spanish."""
+"""Closed word lists for queries: words without content, and words that determine the meaning.
+English, German, French and Spanish."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class QueryWords:
-    """What the rules know of one language, in small letters.
+    """Word lists of one language, in lower case.
 
     Attributes:
-        dropped: may be left out of a query.
-        orders: may be left out where they come first ("name a river").
-        openers: verbs that make a question one of yes or no where they come first.
-        hinges: words or phrases on which meaning hangs: negation, cause, contrast, stance,
-            conditions. A word with a star stands for all that begin so.
-        counting: belong to the word behind them where that is kept ("how many").
-        joining: belong to a name where they stand between two words with a capital.
+        dropped: words that may be removed from a query.
+        orders: words that may be removed at the beginning ("name a river").
+        openers: verbs that begin a yes-or-no question.
+        hinges: words or phrases that determine the meaning: negation, cause, contrast, stance,
+            conditions. A star matches any ending.
+        counting: words kept if the next word is kept ("how many").
+        joining: words that belong to a name between two capitalized words.
     """
 
     dropped: frozenset[str]
@@ -26,12 +26,12 @@ class QueryWords:
     joining: frozenset[str]
 
 
-def _words(told: str) -> frozenset[str]:
-    return frozenset(told.split())
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
-def _phrases(told: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in told.split(","))
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 _ENGLISH_OPENERS = "is are was were do does did has have had can could will would may might must"
@@ -82,7 +82,7 @@ LANGUAGES = {
             "vergl*, oder, ob, wenn, falls, sowohl, soll, sollen, sollte, sollten, meinung*"
         ),
         counting=_words("wie wieviel wieviele"),
-        joining=frozenset(),  # nouns have capitals, too
+        joining=frozenset(),  # nouns are capitalized, too
     ),
     "French": QueryWords(
         dropped=_words(

@@ -1,22 +1,22 @@
-"""AUC by exact ranks; of very many rows in bounded memory, with its error.
+"""AUC by exact ranks; for very many rows in bounded memory, with an error bound.
 
-AUC is the chance that a yes scores above a no, ties counting half.
+AUC is the probability that a yes scores above a no; ties count half.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
 
 EXACT_ROWS = 500_000
-"""Rows with a verdict up to which AUC is exact; their scores are held, 8 bytes each."""
+"""Rows with a verdict up to which AUC is exact; their scores are stored, 8 bytes each."""
 _CELLS = 1 << 14
-"""Beyond these, cells of equal shares of the first EXACT_ROWS rows, in which rows are counted."""
+"""Beyond these, rows are counted in cells with equal shares of the first EXACT_ROWS rows."""
 
 
 class RankAuc:
-    """Scores against verdicts: `add` each row that has both.
+    """Compares scores with verdicts: `add` each row that has both.
 
     Args:
-        exact_rows: rows up to which all scores are held.
+        exact_rows: number of rows up to which all scores are stored.
     """
 
     def __init__(self, exact_rows: int = EXACT_ROWS) -> None:
@@ -25,7 +25,7 @@ class RankAuc:
         self._bounds: list[float] = []
         # (no, yes) by rising score: below the first bound, at it, between it and the next, …
         self._cells: list[list[int]] = []
-        self._lost = False  # cells of two such objects have no order in common
+        self._lost = False  # cells of two such objects cannot be merged
 
     def add(self, score: float, yes: bool) -> None:
         """Count one row."""
@@ -37,7 +37,7 @@ class RankAuc:
             self._turn_to_cells()
 
     def merge(self, other: "RankAuc") -> None:
-        """Add the rows of `other`; where both have more than they hold, AUC cannot be told."""
+        """Add the rows of `other`; where both exceed the limit, AUC is unknown."""
         self._lost |= other._lost or bool(self._bounds and other._bounds)
         if other._bounds and not self._bounds:
             self._bounds, self._cells = other._bounds, other._cells
@@ -49,8 +49,8 @@ class RankAuc:
                 self.add(score, bool(yes))
 
     def figures(self) -> tuple[float | None, float | None]:
-        """AUC, and how far it may lie off at the most: 0 while it is exact. None and None where one
-        of the two verdicts is missing, or AUC cannot be told."""
+        """Return AUC and its largest possible error: 0 while it is exact. (None, None) where one of
+        the two verdicts is missing, or AUC is unknown."""
         if self._lost:
             return None, None
         if self._bounds:
@@ -63,9 +63,9 @@ class RankAuc:
 
     def _of_cells(self) -> tuple[float | None, float | None]:
         won = unknown = below = yes_total = 0  # won, unknown: twice the pairs
-        for at, (no, yes) in enumerate(self._cells):
+        for index, (no, yes) in enumerate(self._cells):
             won += yes * (2 * below + no)
-            unknown += 0 if at % 2 else yes * no  # those at a bound are ties
+            unknown += 0 if index % 2 else yes * no  # those at a bound are ties
             below += no
             yes_total += yes
         pairs = 2 * below * yes_total
@@ -81,6 +81,6 @@ class RankAuc:
         self._scores = (array("d"), array("d"))
 
     def _count(self, score: float, yes: bool) -> None:
-        place = bisect_left(self._bounds, score)
-        at_bound = place < len(self._bounds) and self._bounds[place] == score
-        self._cells[2 * place + at_bound][yes] += 1
+        index = bisect_left(self._bounds, score)
+        at_bound = index < len(self._bounds) and self._bounds[index] == score
+        self._cells[2 * index + at_bound][yes] += 1

@@ -1,5 +1,5 @@
-"""How far people's ratings and a judge's agree, and people among each other; each figure with its
-bootstrap interval over rows."""
+"""Agreement of people's ratings with a judge's, and among people; each figure with its bootstrap
+interval over rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _BATCH_VALUES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its percentile interval at LEVEL; None where it is not defined."""
+    """A figure and its percentile interval at LEVEL; None where undefined."""
 
     value: float | None
     low: float | None = None
@@ -22,13 +22,15 @@ class Estimate:
 def compare_ratings(
     people: Sequence[float], judge: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, Estimate]:
-    """Both means, quadratic weighted kappa, Spearman's rho, mean absolute difference, and the
-    shares of rows on which the two are the same (less than half a point apart) and within one.
+    """Return both means, quadratic weighted kappa, Spearman's rho, mean absolute difference, and
+    the shares of rows with equal ratings (less than half a point apart) and with ratings within one
+    point.
 
-    A resample in which a figure is not defined does not count.
+    A resample in which a figure is undefined is ignored.
 
     Args:
-        people, judge: a rating a row, in one order; means of several people are no whole numbers.
+        people, judge: one rating per row, in the same order; means of several people may be
+            fractions.
     """
     import numpy as np
 
@@ -39,22 +41,22 @@ def compare_ratings(
 def ordinal_alpha(
     ratings: Sequence[Sequence[float | None]], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Estimate:
-    """Krippendorff's alpha for ordinal data (Krippendorff 2011), missing ratings allowed.
+    """Return Krippendorff's alpha for ordinal data (Krippendorff 2011); ratings may be missing.
 
-    Not defined where all ratings are the same, or where no row has two.
+    Undefined where all ratings are equal, or where no row has two.
 
     Args:
-        ratings: a list a row, an entry a person.
+        ratings: one list per row, one entry per person.
     """
     import numpy as np
 
-    given = [[one for one in row if one is not None] for row in ratings]
-    given = [row for row in given if len(row) > 1]
-    kinds = sorted({one for row in given for one in row})
-    counts = np.array([[row.count(kind) for kind in kinds] for row in given], float)
+    present = [[rating for rating in row if rating is not None] for row in ratings]
+    present = [row for row in present if len(row) > 1]
+    kinds = sorted({rating for row in present for rating in row})
+    counts = np.array([[row.count(kind) for kind in kinds] for row in present], float)
     if len(kinds) < 2:
         return Estimate(None)
-    # Coincidences of each row: pairs of kinds, by Krippendorff's 1 / (m - 1).
+    # Coincidences of each row: pairs of kinds, weighted by Krippendorff's 1 / (m - 1).
     pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(len(kinds))
     pairs /= counts.sum(1)[:, None, None] - 1
     rows = np.concatenate([counts, pairs.reshape(len(counts), -1)], axis=1)
@@ -66,29 +68,29 @@ def _alphas(drawn: Any, kinds: int) -> Any:
 
     sums = drawn.sum(1)  # (resamples, kinds + kinds²)
     totals, observed = sums[:, :kinds], sums[:, kinds:].reshape(-1, kinds, kinds)
-    before = np.cumsum(totals, 1) - totals / 2  # up to the middle of each kind
+    before = np.cumsum(totals, 1) - totals / 2  # cumulated to the middle of each kind
     distance = (before[:, :, None] - before[:, None, :]) ** 2
     all_ = totals.sum(1)
     expected = (totals[:, :, None] * totals[:, None, :] * distance).sum((1, 2)) / (all_ - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = 1 - (observed * distance).sum((1, 2)) / expected
-    return np.where(expected > 0, found, np.nan)
+        alphas = 1 - (observed * distance).sum((1, 2)) / expected
+    return np.where(expected > 0, alphas, np.nan)
 
 
 def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int) -> Estimate:
-    """`figure` of (1, rows, columns), and its percentiles over resampled rows."""
+    """Return `figure` of (1, rows, columns), and its percentiles over resampled rows."""
     import numpy as np
 
     size = len(rows)
     value = float(figure(rows[None])[0]) if size else np.nan
     if not np.isfinite(value):
         return Estimate(None)
-    lots = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     step = max(1, _BATCH_VALUES // rows.size)
     drawn = np.concatenate(
         [
-            figure(rows[lots.integers(0, size, (min(step, resamples - at), size))])
-            for at in range(0, resamples, step)
+            figure(rows[generator.integers(0, size, (min(step, resamples - start), size))])
+            for start in range(0, resamples, step)
         ]
     )
     tail = (1 - LEVEL) / 2
@@ -97,7 +99,8 @@ def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int
 
 
 def _kappa(drawn: Any) -> Any:
-    """Quadratic weighted kappa: on whole numbers Cohen's (1968), and defined on means as well."""
+    """Return quadratic weighted kappa: Cohen's (1968) on whole numbers, and defined on means as
+    well."""
     import numpy as np
 
     people, judge = drawn[..., 0], drawn[..., 1]
@@ -108,7 +111,7 @@ def _kappa(drawn: Any) -> Any:
 
 
 def _rho(drawn: Any) -> Any:
-    """Pearson's r of the ranks; ties have their mean rank."""
+    """Return Pearson's r of the ranks; ties have their mean rank."""
     import numpy as np
     from scipy.stats import rankdata
 

@@ -1,9 +1,9 @@
-"""Evidence against the sentences that people marked: recall, precision, F1.
+"""Evidence compared with the sentences that people marked: recall, precision, F1.
 
-A marked sentence is recalled where at least half of its tokens stand in the evidence; a sentence of
-the evidence is right where at least half of its tokens stand in the marked ones. Tokens are SQuAD's
-and count as often as they stand. DeYoung et al. 2020 (ERASER) match spans so, at half of the union;
-evidence is a rewrite, so here order and neighbours do not count.
+A marked sentence is recalled where at least half of its tokens occur in the evidence; a sentence of
+the evidence is correct where at least half of its tokens occur in the marked ones. Tokens are
+SQuAD's, counted with multiplicity. DeYoung et al. 2020 (ERASER) match spans in this way, at half of
+the union; evidence is a rewrite, so here order and adjacency do not count.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from prism_cli.domain.sentences import sentences
 from prism_cli.domain.squad_tokens import squad_tokens
 
 ENOUGH = 0.5
-"""Of a sentence's tokens."""
+"""Least share of a sentence's tokens for a match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class Match:
 
 
 def rationale_match(evidence: str, marked: Sequence[Sequence[str]]) -> Match:
-    """How the sentences of `evidence` and the marked ones meet.
+    """Compare the sentences of `evidence` with the marked ones.
 
     Args:
-        evidence: without a sentence: all shares are 0.
-        marked: tokens of each marked sentence; at least one, none empty.
+        evidence: all shares are 0 for a text without a sentence.
+        marked: tokens of each marked sentence; at least one sentence, none empty.
     """
-    written = [tokens for one in sentences(evidence) if (tokens := squad_tokens(one))]
+    written = [tokens for text in sentences(evidence) if (tokens := squad_tokens(text))]
     recall = _share(marked, Counter(squad_tokens(evidence)))
-    precision = _share(written, Counter(token for one in marked for token in one))
+    precision = _share(written, Counter(token for tokens in marked for token in tokens))
     both = recall + precision
     return Match(recall, precision, 2 * recall * precision / both if both else 0.0)
 
 
 def _share(parts: Sequence[Sequence[str]], pool: Counter[str]) -> float:
-    """Of `parts`, those with enough tokens in `pool`; 0 of none."""
-    hits = sum((Counter(one) & pool).total() >= ENOUGH * len(one) for one in parts)
+    """Return the share of `parts` with enough tokens in `pool`; 0 without parts."""
+    hits = sum((Counter(tokens) & pool).total() >= ENOUGH * len(tokens) for tokens in parts)
     return hits / len(parts) if parts else 0.0

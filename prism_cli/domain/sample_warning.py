@@ -1,4 +1,4 @@
-"""What to say of a sample whose caps take nearly all rows of a score or of a verdict away."""
+"""Warning for a sample whose caps drop nearly all rows of a score or of a verdict."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from prism_cli.domain.sampling import poorest_bucket
 ENOUGH_OF_SCORE = "enough rows of its score"
 ENOUGH_OF_SIDE = "enough rows of its side of labelled : web = 2 : 3"
 BINS_TOLD = 4
-"""Emptied bins that a warning names."""
+"""Number of emptied bins that a warning lists."""
 Stratum = tuple[str, int]
 """Source and score bin."""
 
 
 def edges(index: int, bins: int) -> str:
-    """A bin in words, such as 0.85-0.90."""
+    """Return the edges of a bin, such as 0.85-0.90."""
     return f"{index / bins:.2f}-{(index + 1) / bins:.2f}"
 
 
@@ -27,23 +27,25 @@ def cap_warning(
     bins: int,
     size: int | None,
 ) -> str | None:
-    """One line where a bin falls to 0 rows, or where one verdict keeps less than a quarter of its
-    rows and the other more than three quarters; it names the cap. None where neither is so.
+    """Return one line where a bin falls to 0 rows, or where one verdict keeps less than a quarter
+    of its rows and the other more than three quarters; it names the cap. None otherwise.
 
     Args:
-        counts, quotas: rows there are, and rows that may stay, by stratum.
-        verdicts: rows by verdict.
-        left_out: rows by verdict and ENOUGH_OF_SCORE or ENOUGH_OF_SIDE.
-        size: of --size; None for the paper's rule.
+        counts, quotas: number of rows, and of rows to keep, by stratum.
+        verdicts: number of rows by verdict.
+        left_out: number of dropped rows by verdict and ENOUGH_OF_SCORE or ENOUGH_OF_SIDE.
+        size: value of --size; None for the paper's rule.
     """
     out = Counter[str]()
     for (verdict, _), count in left_out.items():
         out[verdict] += count
     after = {verdict: count - out[verdict] for verdict, count in verdicts.items()}
-    told, poor = [], _one_sided(verdicts, after)
+    effects, poor = [], _one_sided(verdicts, after)
     if poor:
-        told += [
-            f"{after[one]:,} of {verdicts[one]:,} {one} rows left" for one in sorted(after) if one
+        effects += [
+            f"{after[verdict]:,} of {verdicts[verdict]:,} {verdict} rows left"
+            for verdict in sorted(after)
+            if verdict
         ]
     if emptied := _emptied(counts, quotas):
         names = [
@@ -51,8 +53,10 @@ def cap_warning(
             for index, count in list(emptied.items())[:BINS_TOLD]
         ]
         more = len(emptied) - len(names)
-        told.append(f"none left of score {', '.join(names)}" + (f" and {more} more" * bool(more)))
-    if not told:
+        effects.append(
+            f"none left of score {', '.join(names)}" + (f" and {more} more" * bool(more))
+        )
+    if not effects:
         return None
     if poor and left_out.get((poor, ENOUGH_OF_SIDE), 0) > left_out.get((poor, ENOUGH_OF_SCORE), 0):
         cap = "the cap is labelled : web = 2 : 3, and --web-source says which rows are web rows"
@@ -60,12 +64,12 @@ def cap_warning(
         cap = f"the cap is --size {size} over {bins} bins; a larger --size keeps more"
     else:
         cap = _papers_cap(counts, quotas, bins)
-    return f"{'; '.join(told)}: {cap}"
+    return f"{'; '.join(effects)}: {cap}"
 
 
 def _one_sided(before: Mapping[str, int], after: Mapping[str, int]) -> str | None:
-    """The verdict that keeps less than a quarter of its rows while the other keeps more than three
-    quarters; None where there is no such verdict."""
+    """Return the verdict that keeps less than a quarter of its rows while the other keeps more than
+    three quarters; None if there is none."""
     for poor, other in (("yes", "no"), ("no", "yes")):
         few = before.get(poor, 0) > 4 * after.get(poor, 0)
         if few and 4 * after.get(other, 0) > 3 * before.get(other, 0):
@@ -74,7 +78,7 @@ def _one_sided(before: Mapping[str, int], after: Mapping[str, int]) -> str | Non
 
 
 def _emptied(counts: Mapping[Stratum, int], quotas: Mapping[Stratum, int]) -> dict[int, int]:
-    """Bins of which no row may stay, over all sources, with the rows that they had."""
+    """Return the bins of which no row may be kept, over all sources, with their number of rows."""
     before, after = Counter[int](), Counter[int]()
     for (source, index), quota in quotas.items():
         before[index] += counts.get((source, index), 0)
@@ -83,14 +87,14 @@ def _emptied(counts: Mapping[Stratum, int], quotas: Mapping[Stratum, int]) -> di
 
 
 def _papers_cap(counts: Mapping[Stratum, int], quotas: Mapping[Stratum, int], bins: int) -> str:
-    """The cap of the source that loses most rows to it."""
+    """Return the cap of the source that loses most rows to it."""
     lost = Counter[str]()
     for (source, index), quota in quotas.items():
         lost[source] += counts.get((source, index), 0) - quota
-    source = max(sorted(lost), key=lambda one: lost[one])
+    source = max(sorted(lost), key=lambda name: lost[name])
     rows = [counts.get((source, index), 0) for index in range(bins)]
     poorest = poorest_bucket(rows)
-    assert poorest is not None  # else nothing was capped
+    assert poorest is not None  # otherwise no row was capped
     return (
         f"the paper's rule caps scores from 0.20 to 0.95{f' of source {source}' if source else ''} "
         f"by the bin with the fewest rows, {edges(poorest, bins)} with {rows[poorest]:,}; "

@@ -1,7 +1,8 @@
-"""How many rows of each score a sample keeps; which ones is a matter of hashes, not of this file.
+"""Number of rows of each score that a sample keeps; the rows themselves are chosen by hash
+elsewhere.
 
-Two rules. The paper's caps the middle of the score range by its poorest bucket and keeps both ends
-whole (arXiv 2604.23734 and its author's scripts). Equal shares fill a given size evenly.
+Two rules. The paper's rule caps the middle of the score range by its poorest bucket and keeps both
+ends whole (arXiv 2604.23734 and its author's scripts). Equal shares fill a given size evenly.
 """
 
 from collections.abc import Sequence
@@ -16,24 +17,26 @@ _LABELLED_PARTS, _WEB_PARTS = 2, 3
 
 
 def bin_of(score: float, bins: int) -> int:
-    """The bin of a score in [0, 1]: bin i holds [i / bins, (i + 1) / bins), the last one also 1."""
-    found = min(int(score * bins), bins - 1)
+    """Return the bin of a score in [0, 1]: bin i holds [i / bins, (i + 1) / bins), the last one
+    also 1."""
+    index = min(int(score * bins), bins - 1)
     # score * bins may round up to the next edge, or down below its own.
-    if score < found / bins:
-        return found - 1
-    return found + 1 if found + 1 < bins and score >= (found + 1) / bins else found
+    if score < index / bins:
+        return index - 1
+    return index + 1 if index + 1 < bins and score >= (index + 1) / bins else index
 
 
 def equal_shares(counts: Sequence[int], size: int) -> list[int]:
-    """Rows to keep of each bin: equal, and what a poor bin lacks goes to the others.
+    """Return the number of rows to keep of each bin: equal, and the shortfall of a poor bin goes to
+    the others.
 
     Args:
         counts: rows in each bin.
         size: rows wanted, at least 0.
 
     Returns:
-        One number a bin, none above its count; their sum is the smaller of `size` and the rows
-        there are. Two bins that are not kept whole differ by at most one, the lower one ahead.
+        One number per bin, at most its count; their sum is the smaller of `size` and the number of
+        rows. Two bins that are not kept whole differ by at most one; the lower bin has more.
     """
     shares = [0] * len(counts)
     left = min(size, sum(counts))
@@ -53,10 +56,12 @@ def equal_shares(counts: Sequence[int], size: int) -> list[int]:
 
 
 def paper_shares(counts: Sequence[int]) -> list[int]:
-    """Rows to keep of each of the paper's 20 buckets of one source, by raw mean score.
+    """Return the number of rows to keep of each of the paper's 20 buckets of one source, by raw
+    mean score.
 
-    Lower edge below .20, or .95: whole. The middle: m = 1.7 from .65, else 1; base = floor(min over
-    non-empty of (n / m) / .8); at most floor(base * m). Exact arithmetic, no rounding of floats.
+    Buckets with a lower edge below .20 or of .95 are kept whole. In the middle: m = 1.7 from .65,
+    else 1; base = floor(min over non-empty buckets of (n / m) / .8); at most floor(base * m). Exact
+    arithmetic, no rounding of floats.
     """
     shares = list(counts)
     poorest = poorest_bucket(counts)
@@ -68,7 +73,7 @@ def paper_shares(counts: Sequence[int]) -> list[int]:
 
 
 def poorest_bucket(counts: Sequence[int]) -> int | None:
-    """The bucket of the middle that caps all others of it; None where the middle is empty."""
+    """Return the bucket of the middle that caps the others; None where the middle is empty."""
     middle = [index for index in range(_WHOLE_BELOW, _WHOLE_FROM) if counts[index]]
     return min(middle, key=lambda index: counts[index] / _weight(index), default=None)
 
@@ -78,7 +83,7 @@ def _weight(index: int) -> Fraction:
 
 
 def labelled_and_web(labelled: int, web: int) -> tuple[int, int]:
-    """Both sides at labelled : web = 2 : 3, by shrinking one; as they are where a side is empty."""
+    """Return both counts at labelled : web = 2 : 3, by shrinking one; unchanged where one is 0."""
     if not labelled or not web:
         return labelled, web
     if labelled * _WEB_PARTS > web * _LABELLED_PARTS:

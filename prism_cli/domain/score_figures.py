@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from prism_cli.domain.ranks import RankAuc
 
 BINS = 1000
-"""Of one score; quantiles are exact to one bin. AUC goes by the scores themselves."""
+"""Number of bins; quantiles are exact to one bin. AUC uses the scores themselves."""
 BOUNDARY = 0.5
 _ROUNDING = 1e-9
-"""0.289 * 1000 is below 289."""
+"""Compensates floating-point error: 0.289 * 1000 is below 289."""
 
 
 class ScoreFigures:
-    """Counts scores, apart by verdict."""
+    """Counts scores by verdict."""
 
     def __init__(self) -> None:
         self._bins = {verdict: [0] * (BINS + 1) for verdict in ("yes", "no", None)}
@@ -24,8 +24,8 @@ class ScoreFigures:
         """Count one score, in [0, 1].
 
         Args:
-            verdict: "yes", "no" or, where there is none, None.
-            order: what AUC goes by in place of the score, where that is rounded.
+            verdict: "yes", "no" or None.
+            order: value that AUC ranks by instead of the score, where that is rounded.
         """
         self._bins[verdict][int(score * BINS + _ROUNDING)] += 1
         self._sum += score
@@ -34,7 +34,7 @@ class ScoreFigures:
             self._auc.add(score if order is None else order, verdict == "yes")
 
     def merge(self, other: "ScoreFigures") -> None:
-        """Add the scores that `other` counted."""
+        """Add the scores of `other`."""
         for verdict, bins in other._bins.items():
             self._bins[verdict] = [*map(sum, zip(self._bins[verdict], bins, strict=True))]
         self._sum += other._sum
@@ -43,15 +43,15 @@ class ScoreFigures:
 
     @property
     def count(self) -> int:
-        """Scores counted."""
+        """Number of scores."""
         return sum(map(sum, self._bins.values()))
 
     def row(self) -> dict[str, object]:
-        """Count, mean, quantiles and, where verdicts exist, how far the scores go with them.
+        """Return count, mean, quantiles and, where verdicts exist, agreement and AUC.
 
-        agreement: share of rows whose score lies on the verdict's side of .5. AUC: chance that a
+        agreement: share of rows whose score is on the verdict's side of .5. AUC: probability that a
         yes scores above a no; with `AUC error` where there were too many rows for exact ranks. None
-        where it means nothing.
+        where undefined.
         """
         count = self.count
         if not count:
@@ -69,19 +69,20 @@ class ScoreFigures:
         }
 
     def histogram(self, buckets: int = 10) -> dict[str, int]:
-        """Rows by lower edge of `buckets` equal buckets; 1.0 lies in the last."""
-        found = [0] * buckets
-        for column in self._bins.values():
-            for index, number in enumerate(column):
-                found[min(index * buckets // BINS, buckets - 1)] += number
-        return {f"{index / buckets:.2f}": number for index, number in enumerate(found)}
+        """Return the number of rows by lower edge of `buckets` equal buckets; 1.0 is in the
+        last."""
+        rows = [0] * buckets
+        for bins in self._bins.values():
+            for index, count in enumerate(bins):
+                rows[min(index * buckets // BINS, buckets - 1)] += count
+        return {f"{index / buckets:.2f}": count for index, count in enumerate(rows)}
 
 
 def _quantile(bins: Sequence[int], share: float) -> float:
-    """The lower edge of the bin that holds the quantile."""
-    wanted, passed = share * sum(bins), 0
-    for index, number in enumerate(bins):
-        passed += number
-        if number and passed >= wanted:
+    """Return the lower edge of the bin that has the quantile."""
+    wanted, cumulated = share * sum(bins), 0
+    for index, count in enumerate(bins):
+        cumulated += count
+        if count and cumulated >= wanted:
             return index / BINS
     return 1.0

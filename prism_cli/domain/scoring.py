@@ -1,14 +1,14 @@
-"""From the two logits at the verdict's position to a score and a verdict."""
+"""Score and verdict from the logit at the verdict's position."""
 
 import math
 from typing import Literal
 
 
 def relevance_score(logit: float) -> float:
-    """1 / (1 + exp(-logit)), in [0, 1], without overflow.
+    """Return 1 / (1 + exp(-logit)), in [0, 1], without overflow.
 
     Args:
-        logit: l_yes - l_no at the last prompt position, in nats; -inf for what no model was asked.
+        logit: l_yes - l_no at the last prompt position, in nats; -inf for an unscored document.
     """
     if logit >= 0:
         return 1 / (1 + math.exp(-logit))
@@ -20,5 +20,5 @@ sigmoid = relevance_score
 
 
 def verdict_of(logit: float) -> Literal["yes", "no"]:
-    """The greedy verdict: "yes" where the logit is above 0, else "no"."""
+    """Return the greedy verdict: "yes" where the logit is above 0, else "no"."""
     return "yes" if logit > 0 else "no"

@@ -1,24 +1,24 @@
-"""Sentences of a text in any script, by rules: verbatim, in order, nothing lost but white space.
+"""Sentences of a text in any script, by rules: verbatim, in order, only white space is lost.
 
 Abbreviations, initials, decimals, list numbers and quotations do not end a sentence; Chinese,
-Japanese, Arabic, Hindi and other full stops do. Text without any is cut at white space.
+Japanese, Arabic, Hindi and other full stops do. Text without any is split at white space.
 """
 
 import re
 from collections.abc import Iterator
 
 MAX_SENTENCE_CHARS = 600
-"""A longer sentence is cut at a clause, else at white space, else there."""
+"""A longer sentence is split at a clause, else at white space, else at this length."""
 
 _CLOSERS = "\"'”’»›)\\]}」』】）》〉"
 _STOP = re.compile(
-    # Full stops that need no space after them, with the quotes and brackets that they close.
+    # Full stops that need no space after them, with closing quotes and brackets.
     rf"[。！？｡︒]+[{_CLOSERS}]*"
-    # Others end a sentence before white space; footnote marks such as [12] belong to it.
-    # The look behind and the possessive quantifiers keep a million dots linear.
+    # Other stops end a sentence before white space; footnote marks such as [12] belong to it.
+    # The lookbehind and the possessive quantifiers keep the time linear for a million dots.
     rf"|(?<![.!?…])[.!?…‽؟۔।॥።։]++[{_CLOSERS}]*+(?:\[\d{{1,3}}\])*+(?=\s)"
 )
-# A blank line, or a line that begins a list item, ends a sentence whatever came before.
+# A blank line, or a line that begins a list item, always ends a sentence.
 _BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•‣◦]|\d{1,3}[.)])[^\S\n])|[\x0b\f\u2029]")
 # \w lacks the vowel signs of Devanagari.
 _LAST_WORD = re.compile(r"((?:[^\W\d_]|[\u0900-\u0903\u093a-\u094f])+(?:\.[^\W\d_]+)*)\.$")
@@ -64,26 +64,26 @@ _BEGINNERS = frozenset(
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of `text`, stripped; only those with a letter or a digit.
+    """Return the sentences of `text`, stripped; only those with a letter or a digit.
 
-    A sentence is a slice of `text`. Longer than MAX_SENTENCE_CHARS it comes in several pieces.
+    A sentence is a slice of `text`. One longer than MAX_SENTENCE_CHARS is split into several.
     """
     return [text[start:end] for start, end in sentence_spans(text)]
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """(start, end) of each of `sentences`."""
-    found: list[tuple[int, int]] = []
+    """Return (start, end) of each of `sentences`."""
+    spans: list[tuple[int, int]] = []
     begin = 0
-    for broken in _BREAK.finditer(text):
-        found += _line_spans(text, begin, broken.start())
-        begin = broken.end()
-    found += _line_spans(text, begin, len(text))
-    return found
+    for line_break in _BREAK.finditer(text):
+        spans += _line_spans(text, begin, line_break.start())
+        begin = line_break.end()
+    spans += _line_spans(text, begin, len(text))
+    return spans
 
 
 def _line_spans(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Sentences between two breaks."""
+    """Yield the sentences between two breaks."""
     start = begin
     for stop in _STOP.finditer(text, begin, end):
         if not _ends_here(text, start, stop, end):
@@ -133,7 +133,7 @@ def _has_letter(text: str, start: int, end: int) -> bool:
 
 
 def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The stripped slice, in pieces of MAX_SENTENCE_CHARS at the most; none without a word."""
+    """Yield the stripped slice, in pieces of at most MAX_SENTENCE_CHARS; none without a word."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
@@ -157,7 +157,8 @@ def _has_word(text: str, start: int, end: int) -> bool:
 
 
 def _cut(text: str, start: int, limit: int) -> int:
-    """Where to cut: behind the last clause of the second half, else white space, else `limit`."""
+    """Return where to split: after the last clause of the second half, else at white space, else at
+    `limit`."""
     half = start + (limit - start) // 2
     clauses = [match.end() for match in _CLAUSE.finditer(text, half, limit)]
     if clauses:

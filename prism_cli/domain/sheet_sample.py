@@ -1,4 +1,4 @@
-"""Which rows people see: a sample in strata, by hash, so that it is the same each time."""
+"""A stratified sample of the rows that people rate, drawn by hash, so that it is reproducible."""
 
 import heapq
 from collections import Counter
@@ -9,16 +9,16 @@ Stratum = tuple[str, ...]
 
 
 def rounded_length(length: int) -> int:
-    """To two figures, so that few lengths are told apart."""
+    """Round to two significant digits, to bound the number of distinct lengths."""
     step: int = 10 ** max(0, len(str(length)) - 2)
     return length // step * step
 
 
 def terciles(lengths: Mapping[int, int]) -> tuple[int, int]:
-    """Lengths that end the first and the second third of all rows.
+    """Return the lengths that end the first and the second third of all rows.
 
     Args:
-        lengths: rows by length.
+        lengths: number of rows by length.
     """
     total, seen = sum(lengths.values()), 0
     ends: list[int] = []
@@ -30,22 +30,27 @@ def terciles(lengths: Mapping[int, int]) -> tuple[int, int]:
 
 
 def shares(sizes: Mapping[Stratum, int], total: int) -> dict[Stratum, int]:
-    """How many of `total` rows each stratum gives: one each while there is room, the largest
-    strata first, then as its size has it, by the largest remainder."""
+    """Return how many of `total` rows each stratum gets: one each while there is room, the largest
+    strata first; the rest in proportion to their sizes, by the largest remainder."""
     total = min(total, sum(sizes.values()))
-    order = sorted(sizes, key=lambda one: (-sizes[one], one))
-    given = dict.fromkeys(order[:total], 1)
-    everything = sum(sizes[one] for one in given)
-    for _ in range(total - len(given)):
-        room = [one for one in given if given[one] < sizes[one]]
-        # Furthest behind what its size has it.
-        given[max(room, key=lambda one: total * sizes[one] / everything - given[one])] += 1
-    return given
+    order = sorted(sizes, key=lambda stratum: (-sizes[stratum], stratum))
+    granted = dict.fromkeys(order[:total], 1)
+    everything = sum(sizes[stratum] for stratum in granted)
+    for _ in range(total - len(granted)):
+        open_strata = [stratum for stratum in granted if granted[stratum] < sizes[stratum]]
+        # Furthest behind its proportional share.
+        granted[
+            max(
+                open_strata,
+                key=lambda stratum: total * sizes[stratum] / everything - granted[stratum],
+            )
+        ] += 1
+    return granted
 
 
 class Sampler:
-    """Rows of a sample, as they come in: held are at most
-    twice `most` a stratum, those of the lowest hash."""
+    """Draws the sample while rows arrive; holds at most twice `most` rows per stratum, those with
+    the lowest hashes."""
 
     def __init__(self, most: int, seed: int) -> None:
         self._most, self._seed = most, seed
@@ -53,17 +58,17 @@ class Sampler:
         self._held: dict[Stratum, dict[str, tuple[int, str]]] = {}
 
     def add(self, stratum: Stratum, name: str, text: str) -> None:
-        """A row by what names it, and by what is shown of it; no text is chosen twice."""
+        """Add a row by its name and its displayed text; no text is chosen twice."""
         held = self._held.setdefault(stratum, {})
         if text in held:
             return
         self._sizes[stratum] += 1
         held[text] = (lot(self._seed, name), text)
         if len(held) > 2 * self._most:
-            self._held[stratum] = {one[1]: one for one in self._first(stratum, self._most)}
+            self._held[stratum] = {row[1]: row for row in self._first(stratum, self._most)}
 
     def chosen(self) -> Iterable[str]:
-        """Texts of the sample."""
+        """Yield the texts of the sample."""
         for stratum, count in shares(self._sizes, self._most).items():
             yield from (text for _, text in self._first(stratum, count))
 
@@ -72,6 +77,6 @@ class Sampler:
 
 
 def lot(seed: int, name: str) -> int:
-    """A number of 64 bits that seed and name decide."""
+    """Return a 64-bit hash of seed and name."""
     text = f"{seed}\0sheet\0{name}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(text, digest_size=8).digest())

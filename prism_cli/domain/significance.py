@@ -1,4 +1,4 @@
-"""How sure a difference is: paired permutation test, bootstrap intervals, Holm's correction."""
+"""Significance of differences: paired permutation test, bootstrap intervals, Holm's correction."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -10,12 +10,12 @@ PERMUTATIONS = 20_000
 RESAMPLES = 9_999
 LEVEL = 0.95
 NORMAL_FROM = 20_000
-"""Queries from which on the normal interval stands for the bootstrap."""
+"""Number of queries from which the normal interval replaces the bootstrap."""
 _BATCH_VALUES = 4_000_000
 _DRAWS_A_KIND = 16
 _NORMAL = NormalDist()
 _TIE = 1e-9
-"""Differences up to this are none."""
+"""Differences up to this size are ties."""
 
 
 def permutation_p(
@@ -25,13 +25,13 @@ def permutation_p(
     seed: int = 0,
     permutations: int = PERMUTATIONS,
 ) -> float:
-    """Two-sided p of the mean difference of paired values, by flipping the pairs' signs.
+    """Return the two-sided p of the mean difference of paired values, by flipping the pairs' signs.
 
-    All flips are counted where there are no more than `permutations` of them; else that many are
-    drawn and p = (count + 1) / (permutations + 1), so that p is never 0. Equal values: p = 1.
+    All sign flips are enumerated if there are at most `permutations`; else that many are drawn and
+    p = (count + 1) / (permutations + 1), so that p is never 0. Equal values: p = 1.
 
     Args:
-        first, second: one value a query each, in the same order.
+        first, second: one value per query each, in the same order.
     """
     import numpy as np
 
@@ -46,20 +46,20 @@ def permutation_p(
         sums = np.abs((1 - 2 * bits) @ differences)
         return float((sums >= at_least).mean())
     generator = np.random.default_rng(seed)
-    count, left = 0, permutations
-    while left:
-        rows = min(left, max(1, _BATCH_VALUES // size))
+    count, remaining = 0, permutations
+    while remaining:
+        rows = min(remaining, max(1, _BATCH_VALUES // size))
         flips = 1 - 2 * generator.integers(0, 2, (rows, size), dtype=np.int8)
         count += int((np.abs(flips @ differences) >= at_least).sum())
-        left -= rows
+        remaining -= rows
     return (count + 1) / (permutations + 1)
 
 
 def paired_comparison(
     first: Sequence[float], second: Sequence[float], *, seed: int = 0
 ) -> dict[str, Any]:
-    """`first` against `second`, one value a query each: difference of the means, queries, those
-    won, tied and lost, and p."""
+    """Compare `first` with `second`, one value per query each: difference of the means; number of
+    queries, and of those won, tied and lost; p."""
     moves = [new - old for new, old in zip(first, second, strict=True)]
     wins = sum(move > _TIE for move in moves)
     losses = sum(move < -_TIE for move in moves)
@@ -74,23 +74,24 @@ def paired_comparison(
 
 
 def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each with `p_holm`, its p after the correction over all of them."""
-    adjusted = holm([one["p"] for one in comparisons])
-    return [one | {"p_holm": p} for one, p in zip(comparisons, adjusted, strict=True)]
+    """Return each comparison with `p_holm`, its p corrected for all of them."""
+    adjusted = holm([comparison["p"] for comparison in comparisons])
+    return [comparison | {"p_holm": p} for comparison, p in zip(comparisons, adjusted, strict=True)]
 
 
 def bootstrap_interval(
     values: Sequence[float], *, seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """`ratio_interval` of the mean of one value a query."""
+    """Return `ratio_interval` of the mean of one value per query."""
     return ratio_interval(values, [1] * len(values), seed=seed, level=level, resamples=resamples)
 
 
 def wilson_interval(successes: float, count: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """The interval of a share (Wilson 1927); it stays within [0, 1] and holds at the ends.
+    """Return the interval of a share (Wilson 1927); it is within [0, 1] and valid at both ends.
 
     Args:
-        successes: of `count` that are independent of each other; at least 1.
+        successes: number of successes, at least 0.
+        count: number of independent trials, at least 1.
     """
     from math import sqrt
 
@@ -111,18 +112,19 @@ def ratio_interval(
     resamples: int = RESAMPLES,
     share: bool = True,
 ) -> tuple[float, float]:
-    """Interval of the mean over rows, Σ sums / Σ counts, the queries being the sample.
+    """Return the interval of the mean over rows, Σ sums / Σ counts, with queries as the sample.
 
-    BCa bootstrap (Efron 1987), its acceleration from the jackknife; the percentile interval where
-    BCa is not defined (the bootstrap lies on one side of the mean). From `NORMAL_FROM` queries on
-    the normal interval by the delta method, which BCa comes to there. Where all queries have one
-    mean no resample differs, and it is that point; of a share of 0 or 1 it is Wilson's interval for
-    that many queries, as none of 20 is not never. (0, 0) without rows.
+    BCa bootstrap (Efron 1987), with acceleration from the jackknife; the percentile interval where
+    BCa is undefined (the bootstrap lies on one side of the mean). From `NORMAL_FROM` queries on the
+    normal interval by the delta method, to which BCa converges. Where all queries have the same
+    mean, the interval is that point; for a share of 0 or 1 it is Wilson's interval for that many
+    queries, since none of 20 does not mean never. (0, 0) without rows.
 
     Args:
-        sums, counts: of the rows of each query, in one order; queries without rows do not count.
+        sums, counts: sum and number of the rows of each query, in the same order; queries without
+            rows are ignored.
         level: between 0 and 1.
-        share: whether values lie in [0, 1].
+        share: True if values lie in [0, 1].
     """
     import numpy as np
 
@@ -135,55 +137,56 @@ def ratio_interval(
     ratio = total / count
     means = rows[:, 0] / rows[:, 1]
     tails = [(1 - level) / 2, (1 + level) / 2]
-    deviates = np.array([_NORMAL.inv_cdf(one) for one in tails])
+    deviates = np.array([_NORMAL.inv_cdf(tail) for tail in tails])
     if means.min() == means.max():
-        one = float(means[0])
-        ends = share and one in (0.0, 1.0)
-        return wilson_interval(one * size, size, level=level) if ends else (one, one)
+        point = float(means[0])
+        ends = share and point in (0.0, 1.0)
+        return wilson_interval(point * size, size, level=level) if ends else (point, point)
     if size >= NORMAL_FROM:
         squares = ((rows[:, 0] - ratio * rows[:, 1]) ** 2).sum() * size / (size - 1)
         bounds = ratio + deviates * np.sqrt(squares) / count
         low, high = np.clip(bounds, means.min(), means.max())
         return float(low), float(high)
-    found = _resampled(rows, seed, resamples)
-    # Equal means may differ in the last digits, as they were summed in different orders.
-    close = np.abs(found - ratio) <= 1e-12 * (abs(ratio) + np.abs(found))
-    below = float(((found < ratio) & ~close).mean() + close.mean() / 2)
+    resampled = _resampled(rows, seed, resamples)
+    # Equal means may differ in the last digits, since they were summed in different orders.
+    close = np.abs(resampled - ratio) <= 1e-12 * (abs(ratio) + np.abs(resampled))
+    below = float(((resampled < ratio) & ~close).mean() + close.mean() / 2)
     if 0 < below < 1:
         bias = _NORMAL.inv_cdf(below)
-        without = (total - rows[:, 0]) / (count - rows[:, 1])
-        off = without.mean() - without
-        squares = (off**2).sum()
-        lean = (off**3).sum() / squares**1.5 / 6 if squares else 0.0
-        moved = bias + (bias + deviates) / (1 - lean * (bias + deviates))
-        tails = [_NORMAL.cdf(one) for one in moved]
-    low, high = np.quantile(found, tails)
+        jackknife = (total - rows[:, 0]) / (count - rows[:, 1])
+        deviations = jackknife.mean() - jackknife
+        squares = (deviations**2).sum()
+        acceleration = (deviations**3).sum() / squares**1.5 / 6 if squares else 0.0
+        corrected = bias + (bias + deviates) / (1 - acceleration * (bias + deviates))
+        tails = [_NORMAL.cdf(deviate) for deviate in corrected]
+    low, high = np.quantile(resampled, tails)
     return float(low), float(high)
 
 
 def _resampled(rows: "Any", seed: int, resamples: int) -> "Any":
-    """Σ sums / Σ counts of as many draws of len(rows) rows with replacement."""
+    """Return Σ sums / Σ counts of `resamples` draws of len(rows) rows with replacement."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
     size = len(rows)
-    kinds, often = np.unique(rows, axis=0, return_counts=True)
-    few = len(kinds) * _DRAWS_A_KIND <= size  # such as 0 and 1: how often each, in one draw
-    found = np.empty(resamples)
-    step = max(1, _BATCH_VALUES // (len(kinds) if few else size))
+    distinct, frequencies = np.unique(rows, axis=0, return_counts=True)
+    few = len(distinct) * _DRAWS_A_KIND <= size  # such as 0 and 1: draw their frequencies at once
+    ratios = np.empty(resamples)
+    step = max(1, _BATCH_VALUES // (len(distinct) if few else size))
     for start in range(0, resamples, step):
         block = min(step, resamples - start)
         if few:
-            drawn = generator.multinomial(size, often / size, block) @ kinds
-            found[start : start + block] = drawn[:, 0] / drawn[:, 1]
+            drawn = generator.multinomial(size, frequencies / size, block) @ distinct
+            ratios[start : start + block] = drawn[:, 0] / drawn[:, 1]
         else:
             chosen = generator.integers(0, size, (block, size), dtype=np.int32)
-            found[start : start + block] = rows[:, 0][chosen].sum(1) / rows[:, 1][chosen].sum(1)
-    return found
+            ratios[start : start + block] = rows[:, 0][chosen].sum(1) / rows[:, 1][chosen].sum(1)
+    return ratios
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction over all comparisons of one evaluation; order kept."""
+    """Return the p-values after Holm's step-down correction over all comparisons of one evaluation;
+    the order is kept."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted = [0.0] * len(p_values)
     floor = 0.0

@@ -1,8 +1,9 @@
-"""Which queries become dev: whole groups, by lot, a source at a time, so that train keeps its rows.
+"""Choice of the dev queries: whole groups, at random, one source at a time, so that train keeps its
+rows.
 
 First choice: groups of queries that share no positive document with any other. Where a source has
-too few of those, groups of near-duplicate queries alone; the training pairs whose document is a
-positive of such a query are then left out, as long as that costs little.
+too few of those, groups of near-duplicate queries alone; training pairs whose document is a
+positive of such a query are then dropped, as long as they are few.
 """
 
 from array import array
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Links:
-    """What the survey saw; 17 bytes a row and 8 a query.
+    """Queries, documents and labels of all rows; 17 bytes per row and 8 per query.
 
     Attributes:
-        queries, documents: numbers, one of each a row; -1 where the document was not numbered.
+        queries, documents: one number of each per row; -1 where the document has no number.
         positive: 1 where the row's document answers its query.
-        sources: number of the source of each query; -1 where a query has no row.
-        names: the sources.
+        sources: number of the source of each query; -1 for a query without a row.
+        names: names of the sources.
     """
 
     queries: "array[int]" = field(default_factory=lambda: array("q"))
@@ -42,13 +43,13 @@ class Links:
 
 @dataclass
 class Plan:
-    """Where each query goes.
+    """The assignment of queries to dev and train.
 
     Attributes:
-        dev: 1 for a query of dev, by number.
+        dev: 1 for a query of dev, by query number.
         held: document groups that must not be positive in train.
-        queries: queries of each source that have rows left.
-        wanted, chosen: of them for dev.
+        queries: number of queries with rows, by source.
+        wanted, chosen: number of queries for dev, by source.
     """
 
     dev: bytearray
@@ -60,12 +61,12 @@ class Plan:
 
 @dataclass
 class Planner:
-    """Args of one plan.
+    """The inputs of one plan.
 
     Attributes:
-        query_groups, document_groups: near-duplicates.
-        lots: 8 bytes of hash for each query.
-        out: rows that are left out anyhow, 1 each.
+        query_groups, document_groups: groups of near-duplicates.
+        lots: an 8-byte hash per query.
+        out: 1 for a row that is dropped anyway.
         share: largest share of a source's queries, and of all positive pairs lost by the second
             choice, 0 to 1.
     """
@@ -80,7 +81,7 @@ class Planner:
     seed: int
 
     def plan(self) -> Plan:
-        """The plan; depends on the set of rows, not on their order."""
+        """Return the plan; it depends on the set of rows, not on their order."""
         import numpy as np
 
         links = self.links
@@ -96,8 +97,8 @@ class Planner:
         positive = kept & (np.frombuffer(links.positive, dtype=np.uint8) > 0)
         documents = np.frombuffer(links.documents, dtype=np.int64)[positive]
         pairs = _Pairs.of(row_queries[positive], self.document_groups.roots()[documents])
-        self._whole(plan, alive, pairs)
-        self._loose(plan, alive, pairs)
+        self._take_isolated(plan, alive, pairs)
+        self._take_connected(plan, alive, pairs)
         return plan
 
     def _wanted(self, queries: int) -> int:
@@ -105,23 +106,23 @@ class Planner:
             return 0
         return min(self.dev_queries, max(1, int(queries * self.share)))
 
-    def _whole(self, plan: Plan, alive: "NDArray[np.bool_]", pairs: "_Pairs") -> None:
+    def _take_isolated(self, plan: Plan, alive: "NDArray[np.bool_]", pairs: "_Pairs") -> None:
         together = self.query_groups.copy()
         first: dict[int, int] = {}
         for query, document in zip(pairs.queries.tolist(), pairs.documents.tolist(), strict=True):
             together.join(first.setdefault(document, query), query)
-        for members in self._by_lot(plan, together.roots(), alive):
+        for members in self._at_random(plan, together.roots(), alive):
             self._take(plan, members)
 
-    def _loose(self, plan: Plan, alive: "NDArray[np.bool_]", pairs: "_Pairs") -> None:
+    def _take_connected(self, plan: Plan, alive: "NDArray[np.bool_]", pairs: "_Pairs") -> None:
         import numpy as np
 
         if not any(plan.chosen[source] < wanted for source, wanted in plan.wanted.items()):
             return
-        left = alive & (np.frombuffer(bytes(plan.dev), dtype=np.uint8) == 0)
+        remaining = alive & (np.frombuffer(bytes(plan.dev), dtype=np.uint8) == 0)
         degrees = np.bincount(pairs.documents) if len(pairs.documents) else np.zeros(1, dtype=int)
         budget = int(len(pairs.queries) * self.share)
-        for members in self._by_lot(plan, self.query_groups.roots(), left):
+        for members in self._at_random(plan, self.query_groups.roots(), remaining):
             own = Counter(document for query in members for document in pairs.of_query(query))
             cost = sum(int(degrees[document]) - count for document, count in own.items())
             if cost <= budget and self._take(plan, members):
@@ -129,7 +130,7 @@ class Planner:
                 plan.held.update(own)
 
     def _take(self, plan: Plan, members: list[int]) -> bool:
-        """Put a group into dev where every source of its queries has room for it."""
+        """Put a group into dev if every source of its queries has room for it."""
         by_source = Counter(self.links.sources[query] for query in members)
         for source, count in by_source.items():
             if plan.chosen[source] + count > plan.wanted[source]:
@@ -139,10 +140,11 @@ class Planner:
             plan.dev[query] = 1
         return True
 
-    def _by_lot(
+    def _at_random(
         self, plan: Plan, roots: "Numbers", which: "NDArray[np.bool_]"
     ) -> Iterator[list[int]]:
-        """Groups of the queries in `which`, in the order of their lots, while there is room."""
+        """Yield groups of the queries in `which`, in the order of their hashes, while there is
+        room."""
         import numpy as np
 
         lots = np.frombuffer(self.lots, dtype=np.uint64)
@@ -160,7 +162,7 @@ class Planner:
 
 @dataclass
 class _Pairs:
-    """Positive pairs, by query."""
+    """Positive pairs, sorted by query."""
 
     queries: "Numbers"
     documents: "Numbers"
@@ -173,9 +175,9 @@ class _Pairs:
         return cls(queries[order], documents[order])
 
     def of_query(self, query: int) -> list[int]:
-        """The positive documents of a query."""
+        """Return the positive documents of a query."""
         import numpy as np
 
         first, end = np.searchsorted(self.queries, [query, query + 1])
-        found: list[int] = self.documents[first:end].tolist()
-        return found
+        documents: list[int] = self.documents[first:end].tolist()
+        return documents

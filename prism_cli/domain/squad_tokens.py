@@ -1,13 +1,12 @@
-"""Answers and texts compared as SQuAD compares them: normalised, then token by token.
+"""Answers and texts compared by SQuAD's rules: normalised, then token by token.
 
-Small letters, no punctuation, no English articles, white space between tokens (Rajpurkar et al.
-2016, the evaluation script); punctuation is Unicode's, and characters of scripts without spaces
-are tokens of their own (Lewis et al. 2020, MLQA; Artetxe et al. 2020, XQuAD).
+Lower case, no punctuation, no English articles, white space between tokens (Rajpurkar et al. 2016,
+the evaluation script); punctuation is Unicode's, and characters of scripts without spaces are
+single tokens (Lewis et al. 2020, MLQA; Artetxe et al. 2020, XQuAD).
 
-As SQuAD's punctuation goes without a blank in its place, "Manning's" or "1234-38" become one token;
-so a text is held as well where its words stand whole between blanks and signs. Of 2,047
-answers of SQuAD's development set 2,020 stand in their paragraph by the tokens alone, 2,046 by
-both.
+SQuAD removes punctuation without inserting a blank, so "Manning's" or "1234-38" become one token.
+Therefore a text also matches where its words occur between blanks and signs. Of 2,047 answers of
+SQuAD's development set, 2,020 occur in their paragraph by the tokens alone, 2,046 by both.
 """
 
 import re
@@ -18,24 +17,24 @@ from functools import cache
 from prism_cli.domain.words import words
 
 _LAST_SIGN = 0x20000
-"""Neither punctuation nor symbols lie beyond."""
+"""Upper bound of the code points of punctuation and symbols."""
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
 def squad_tokens(text: str) -> list[str]:
-    """The tokens of `text`; none where it is articles and punctuation alone."""
+    """Return the tokens of `text`; none for articles and punctuation alone."""
     return _tokens(text, _signs("P", None))
 
 
 class TokenText:
-    """A text, made to look others up in."""
+    """A text in which other texts are looked up."""
 
     def __init__(self, text: str) -> None:
         self._forms = _forms(text)
 
     def holds(self, text: str) -> bool:
-        """Whether the tokens of `text`, or its words, stand here whole: one behind the other, in
-        order. Not so where it has none."""
+        """Return whether the tokens of `text`, or its words, occur here consecutively and in order.
+        False for a text without any."""
         return any(
             wanted.strip() and wanted in form
             for wanted, form in zip(_forms(text), self._forms, strict=True)
@@ -43,7 +42,7 @@ class TokenText:
 
 
 def _forms(text: str) -> tuple[str, str]:
-    """Its tokens, and its words between blanks and signs, each between blanks."""
+    """Return its tokens, and its words between blanks and signs, each surrounded by blanks."""
     both = squad_tokens(text), _tokens(text, _signs("PS", " "))
     return f" {' '.join(both[0])} ", f" {' '.join(both[1])} "
 
@@ -54,9 +53,9 @@ def _tokens(text: str, signs: dict[int, str | None]) -> list[str]:
 
 @cache
 def _signs(kinds: str, instead: str | None) -> dict[int, str | None]:
-    """For str.translate: signs of Unicode's `kinds`, and all of ASCII."""
-    found: dict[int, str | None] = {ord(one): instead for one in string.punctuation}
+    """Return a table for str.translate: signs of Unicode's `kinds`, and all of ASCII."""
+    table: dict[int, str | None] = {ord(sign): instead for sign in string.punctuation}
     for code in range(_LAST_SIGN):
         if unicodedata.category(chr(code))[0] in kinds:
-            found[code] = instead
-    return found
+            table[code] = instead
+    return table

@@ -1,8 +1,8 @@
-"""Queries from an instruction: what a chat model is asked, which replies count, which queries stay.
+"""Queries from an instruction: the prompt, the parser of replies, and the filter for queries.
 
-A call asks for a few queries of one style and lists those written before, so that it looks for
-something else. What it says is decided by the instruction and by the replies before it, which the
-ledger keeps: asked again, it is the same question.
+A call asks for a few queries of one style and lists the earlier ones, so that the model writes
+different ones. Its question depends on the instruction and the earlier replies, which the ledger
+stores: a rerun asks the same question.
 """
 
 import json
@@ -30,16 +30,17 @@ from prism_cli.rows.row import json_type
 from prism_cli.rows.texts import is_blank
 
 CALL_QUERIES = 10
-"""That one call asks for at the most: of longer lists the end repeats the beginning."""
+"""Most queries per call: in longer lists the end repeats the beginning."""
 MAX_TOLD = 60
-"""Queries written before that a call lists, the newest: what is told is paid for each time."""
+"""Most earlier queries that a call lists, the newest: each listed query costs tokens in every
+call."""
 MAX_QUERY_TOKENS = 120
-"""Of a query that is kept, by estimate."""
+"""Length of the longest query that is kept (estimated tokens)."""
 TEMPERATURES = (0.8, 0.6, 1.0)
-"""By attempt: cooler where the form was missed, then warmer than before."""
+"""Sampling temperature by attempt: lower after an invalid form, then higher than at first."""
 
 EXACT, NEAR = "the same as an earlier one", "nearly the same as an earlier one"
-"""Why a query is left out, as one row and all rows together tell it."""
+"""Reasons for dropping a query, within a row and over all rows."""
 
 _TAG = re.compile(r"</?[A-Za-z|][^<>]*>|<\|")
 _MARKDOWN = re.compile(r"```|\*\*\S|^#+ |^[-*•] |\]\(")
@@ -48,7 +49,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACED = "\ufffd"
 _UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn"}
 _JOINERS = "\u200c\u200d"
-"""Zero-width characters that Persian, Hindi and emoji are written with."""
+"""Zero-width characters of the orthography of Persian and Hindi, and of emoji."""
 
 INSTRUCTION = """\
 You write search queries. An instruction says who searches and for what; you write what these \
@@ -71,12 +72,12 @@ asks for, else in that of the instruction.
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How queries are worded.
+    """A form of query.
 
     Attributes:
-        told: to the model.
-        tokens: that one takes in the answer, rather more than less.
-        name: of the row's query_style.
+        told: the description in the prompt. The fingerprint has the names of these fields.
+        tokens: generous number of answer tokens per query.
+        name: value of the row's query_style.
     """
 
     told: str
@@ -105,10 +106,10 @@ class Ask:
     """One call.
 
     Attributes:
-        language: its English name, or as the user names it; "" for none.
+        language: its English name, or the user's name for it; "" for none.
         style: a key of STYLES.
-        count: queries that are asked for.
-        told: queries that were written before.
+        count: number of queries.
+        told: earlier queries.
         series: the seed: another one gives other queries.
     """
 
@@ -121,19 +122,20 @@ class Ask:
 
 
 def question(ask: Ask) -> str:
-    """What the model is told besides what is always the same: all that decides its reply."""
+    """Return the part of the prompt after the constant instruction: everything that determines the
+    reply."""
     lines = [f"Instruction: {ask.instruction}", f"Series of queries: {ask.series}"]
     if ask.language:
         lines.append(f"Language of the queries: {ask.language}")
     if ask.told:
-        told = json.dumps(ask.told, ensure_ascii=False)
-        lines.append(f"Queries written before: {told}")
+        earlier = json.dumps(ask.told, ensure_ascii=False)
+        lines.append(f"Queries written before: {earlier}")
     lines.append(f"Write {ask.count} new queries, all of this form: {STYLES[ask.style].told}.")
     return "\n\n".join(lines)
 
 
 class SynthesisTask:
-    """Queries for an instruction; the payload is an `Ask`."""
+    """The chat task: queries for an instruction; the payload is an `Ask`."""
 
     name = "synthesize"
     fingerprint = sha256(
@@ -141,7 +143,8 @@ class SynthesisTask:
     ).hexdigest()[:16]
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
-        """The question; the instruction to the model comes first and is the same for all rows."""
+        """Return the question; the instruction to the model comes first and is the same for all
+        rows."""
         return Prompt(
             INSTRUCTION.strip(),
             question(payload),
@@ -150,30 +153,30 @@ class SynthesisTask:
         )
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
-        """{"queries": [str]}, as the model wrote them but for entities: the first JSON array,
-        whatever is around it.
+        """Return {"queries": [str]} with entities unescaped: the first JSON array, whatever
+        surrounds it.
 
         Raises:
-            UnusableReplyError: no such array, an empty one, or one of other things than strings.
+            UnusableReplyError: no such array, an empty one, or one of other values than strings.
         """
         start = text.find("[")
         if start < 0:
             raise UnusableReplyError("expected a JSON array of strings, found none")
         try:
-            found, _ = json.JSONDecoder().raw_decode(text, start)
+            entries, _ = json.JSONDecoder().raw_decode(text, start)
         except (json.JSONDecodeError, RecursionError):
-            found = None
-        if not found:
+            entries = None
+        if not entries:
             raise UnusableReplyError("expected a JSON array of strings, found an empty or torn one")
-        for one in found:
-            if not isinstance(one, str):
-                raise UnusableReplyError(f"expected strings in the array, found {json_type(one)}")
-        plain = (unescaped(one, question(payload)) for one in found)
-        return {"queries": [_LONE_SURROGATE.sub(_REPLACED, one) for one in plain]}
+        for entry in entries:
+            if not isinstance(entry, str):
+                raise UnusableReplyError(f"expected strings in the array, found {json_type(entry)}")
+        plain = (unescaped(query, question(payload)) for query in entries)
+        return {"queries": [_LONE_SURROGATE.sub(_REPLACED, query) for query in plain]}
 
 
 def fault(ask: Ask, value: Mapping[str, Any]) -> str | None:
-    """Why a reply is asked again though it can be read: none of its queries can be used."""
+    """Return why a parsed reply is retried: none of its queries is usable. None where one is."""
     queries = value["queries"]
     if difference := other_language("\n".join(queries), ask.language):
         return f"queries in another language: {difference}"
@@ -182,19 +185,19 @@ def fault(ask: Ask, value: Mapping[str, Any]) -> str | None:
 
 
 def sifted(ask: Ask, queries: Sequence[str]) -> list[tuple[str, str]]:
-    """Every query with white space made single, and why it is left out ("": it is not)."""
-    cleaned = (" ".join(one.split()) for one in queries)
+    """Return every query with single white space, and the reason for dropping it ("" for none)."""
+    cleaned = (" ".join(query.split()) for query in queries)
     return [
-        (one, _reason(ask, one) if place < ask.count else "more than were asked for")
-        for place, one in enumerate(cleaned)
+        (query, _reason(ask, query) if place < ask.count else "more than were asked for")
+        for place, query in enumerate(cleaned)
     ]
 
 
 class Earlier:
-    """What one row has so far: its instruction, and queries.
+    """The instruction and earlier queries of one row.
 
-    Two queries are nearly the same where the shingles of both are, and they hold the same numbers.
-    The same is found among all rows by `shards.text_groups`.
+    Two queries are near-duplicates if their shingles are, and they have the same numbers.
+    `shards.text_groups` applies the same rule to all rows.
     """
 
     def __init__(self, instruction: str) -> None:
@@ -203,13 +206,13 @@ class Earlier:
         self.reason(instruction)
 
     def reason(self, query: str) -> str:
-        """Why a query is left out; "" where it is new, and remembered."""
+        """Return the reason for dropping a query; "" for a new one, which is added."""
         plain = normalised(query)
         if plain in self._plain:
             return EXACT
         numbers, shingles = numbers_in(plain), set(loose_query_shingles(plain).tolist())
-        for theirs, other in self._shingles:
-            if theirs == numbers and jaccard(shingles, other) >= THRESHOLD:
+        for other_numbers, other in self._shingles:
+            if other_numbers == numbers and jaccard(shingles, other) >= THRESHOLD:
                 return NEAR
         self._plain.add(plain)
         self._shingles.append((numbers, shingles))
@@ -217,7 +220,8 @@ class Earlier:
 
 
 def shares(count: int, styles: Sequence[str], first: int) -> dict[str, int]:
-    """How many queries of each style: as evenly as can be, what is left over from `first` on."""
+    """Return the number of queries per style: as even as possible, with the remainder from `first`
+    on."""
     turned = [*styles[first % len(styles) :], *styles[: first % len(styles)]]
     return {
         style: share
@@ -230,7 +234,7 @@ def _reason(ask: Ask, query: str) -> str:
     if is_blank(query) or not any(map(str.isalnum, query)):
         return "empty"
     if _REPLACED in query or any(
-        unicodedata.category(one) in _UNSEEN and one not in _JOINERS for one in query
+        unicodedata.category(sign) in _UNSEEN and sign not in _JOINERS for sign in query
     ):
         return "control characters"
     if _TAG.search(query) or _MARKDOWN.search(query):

@@ -1,8 +1,8 @@
-"""The text after a verdict: written for training, read back from a model's output.
+"""The text after a verdict: written for training, parsed from a model's output.
 
-`no`, or `yes` and two tagged texts on lines of their own. Tags inside a text cannot be told from
-the target's own, so a text written here loses the angle brackets of such tags and the white space
-around it; for all other texts `parse_text` is the inverse of `render_target`.
+`no`, or `yes` and two tagged texts on separate lines. Tags inside a text would be ambiguous, so a
+text written here loses the angle brackets of such tags and surrounding white space; for all other
+texts `parse_text` is the inverse of `render_target`.
 """
 
 import re
@@ -20,11 +20,11 @@ _PAIRS = {
 
 @dataclass(frozen=True, slots=True)
 class ParsedText:
-    """What a model wrote.
+    """The texts that a model wrote.
 
     Attributes:
         contribution, evidence: the first well-formed pair of each tag, stripped; None without one.
-        format_ok: True where both are there and neither is blank.
+        format_ok: True where both exist and neither is blank.
     """
 
     contribution: str | None
@@ -33,7 +33,7 @@ class ParsedText:
 
 
 def render_target(verdict: str, contribution: str | None, evidence: str | None) -> str:
-    """What a model should answer, without the end-of-turn token.
+    """Return the text that a model should produce, without the end-of-turn token.
 
     Raises:
         RowError: the verdict is neither "yes" nor "no", or a text of a "yes" is blank.
@@ -50,7 +50,8 @@ def render_target(verdict: str, contribution: str | None, evidence: str | None) 
 
 
 def plain_text(text: str | None) -> str:
-    """`text` as it can stand inside a target: stripped, the target's own tags without brackets."""
+    """Return `text` for use inside a target: stripped, with the target's own tags without
+    brackets."""
     text = text or ""
     while _OWN_TAG.search(text):
         text = _OWN_TAG.sub(r"\1", text)
@@ -58,11 +59,11 @@ def plain_text(text: str | None) -> str:
 
 
 def parse_text(text: str) -> ParsedText:
-    """Read a model's output.
+    """Parse a model's output.
 
-    A pair is well-formed where nothing between its tags is a tag of the same name, so a pair that
-    was opened twice counts from the second opening.
+    A pair is well-formed where no tag of the same name occurs between its tags, so a pair that was
+    opened twice counts from the second opening.
     """
-    found = {tag: pattern.search(text) for tag, pattern in _PAIRS.items()}
-    contribution, evidence = (match and stripped(match[1]) for match in found.values())
+    matches = {tag: pattern.search(text) for tag, pattern in _PAIRS.items()}
+    contribution, evidence = (match and stripped(match[1]) for match in matches.values())
     return ParsedText(contribution, evidence, bool(contribution and evidence))

@@ -1,7 +1,7 @@
-"""What an agent reads, and what it misses, when it keeps documents above a threshold of the score.
+"""Threshold sweep: tokens that an agent reads, and answers it misses, by threshold of the score.
 
-All of it from counts and sums by step of the grid; only queries with a gold answer are held apart,
-at about 150 bytes each.
+Counts and sums by step of the grid; only queries with a gold answer are stored separately, at about
+150 bytes each.
 """
 
 from bisect import bisect_left
@@ -10,15 +10,15 @@ from itertools import accumulate
 
 THRESHOLDS = tuple(step / 100 for step in range(101))
 VERDICT = 0.5
-"""Where the model itself draws the line: evidence is written above it."""
+"""The model's own threshold: it writes evidence above it."""
 
 
 class ThresholdSweep:
     """Counts rows by the thresholds that keep them (score > threshold): `add` each row, then
     `points` and `content`.
 
-    Of a kept document an agent reads the evidence; where there is none, the document. Below .5 the
-    model writes no evidence, so there all that is kept between the threshold and .5 is read whole.
+    An agent reads the evidence of a kept document, or the document if it has none. Below .5 the
+    model writes no evidence, so documents kept between the threshold and .5 are read in full.
     """
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class ThresholdSweep:
 
         Args:
             score: in [0, 1].
-            verdict: the label, "yes" or "no"; None: the row counts for what is kept and read, not
+            verdict: the label, "yes" or "no"; a row with None counts for documents and tokens, not
                 for precision and recall.
             evidence_tokens: None where there is no evidence.
             query_id: only needed with a gold answer.
-            answer_read: whether the evidence, or the document where there is none, holds a gold
-                answer of the query; None where the query has none.
-            answer_in_document: whether the document holds one; None as `answer_read`.
+            answer_read: True if the evidence, or the document if there is none, has a gold answer
+                of the query; None where the query has no gold answer.
+            answer_in_document: True if the document has one; None where `answer_read` is None.
         """
-        step = bisect_left(THRESHOLDS, score)  # as many thresholds lie below it
+        step = bisect_left(THRESHOLDS, score)  # number of thresholds below the score
         self._rows[step] += 1
         self._judged[step] += verdict is not None
         self._yes[step] += verdict == "yes"
@@ -58,22 +58,22 @@ class ThresholdSweep:
         self._read[step] += document_tokens if evidence_tokens is None else evidence_tokens
         if answer_read is not None:
             key = blake2b(query_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            read, whole = self._answers.get(key, (0, 0))
+            read, full = self._answers.get(key, (0, 0))
             self._answers[key] = (
                 max(read, step if answer_read else 0),
-                max(whole, step if answer_in_document else 0),
+                max(full, step if answer_in_document else 0),
             )
 
     def points(self) -> list[dict[str, float | int | None]]:
-        """One object a threshold, from 0 to 1; shares are None where nothing stands below them.
+        """Return one object per threshold, from 0 to 1; a share is None where its denominator is 0.
 
         threshold, kept (rows), kept_share (of all rows).
         precision, recall, f1: of "score > threshold" against verdict yes.
-        tokens_read: by the agent, of what is kept; tokens_kept: of the kept documents.
+        tokens_read: tokens that the agent reads; tokens_kept: tokens of the kept documents.
         saved: 1 - tokens_read / tokens of all documents; saved_of_kept: 1 - tokens_read /
-            tokens_kept, what evidence alone saves.
-        answer_kept: share of the queries with a gold answer for which something kept and read holds
-            one; answer_in_kept: the same if the kept documents were read whole.
+            tokens_kept, the savings by evidence alone.
+        answer_kept: share of the queries with a gold answer for which a text that is read has one;
+            answer_in_kept: the same if the kept documents were read in full.
         """
         rows, yes, judged = _above(self._rows), _above(self._yes), _above(self._judged)
         read, documents = _above(self._read), _above(self._documents)
@@ -103,27 +103,27 @@ class ThresholdSweep:
         ]
 
     def content(self) -> dict[str, float | int | None]:
-        """Plain numbers: rows, rows with verdicts, queries with answers, tokens of all documents;
-        the point at the verdict's threshold; and the threshold of the highest F1 among THRESHOLDS,
-        the lowest of several (between two of them F1 may be higher). As it is chosen on these very
-        rows, other rows will show a lower one."""
+        """Return plain numbers: rows, rows with verdicts, queries with answers, tokens of all
+        documents; the point at the verdict's threshold; and the threshold of the highest F1 among
+        THRESHOLDS, the lowest of several (between two of them F1 may be higher). The threshold is
+        chosen on these rows, so other rows have a lower F1."""
         points = self.points()
         at_verdict = points[THRESHOLDS.index(VERDICT)]
         best = max(points, key=lambda point: point["f1"] or 0)
-        known = bool(best["f1"])
+        has_f1 = bool(best["f1"])
         return {
             "rows": sum(self._rows),
             "rows_with_verdict": sum(self._judged),
             "queries_with_answer": len(self._answers),
             "document_tokens": sum(self._documents),
             **at_verdict,
-            "best_f1": best["f1"] if known else None,
-            "best_f1_threshold": best["threshold"] if known else None,
+            "best_f1": best["f1"] if has_f1 else None,
+            "best_f1_threshold": best["threshold"] if has_f1 else None,
         }
 
 
 def _above(counts: list[int]) -> list[int]:
-    """At each threshold, the sum of what lies above it."""
+    """Return at each threshold the sum of the counts above it."""
     return list(accumulate(reversed(counts[1:])))[::-1]
 
 

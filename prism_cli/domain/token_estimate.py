@@ -1,10 +1,10 @@
-"""How many tokens a text has, told from its characters, where no tokenizer is at hand.
+"""Token estimate of a text from its characters, for use without a tokenizer.
 
-A character counts by its length in UTF-8 and by its kind: three bytes and more (Chinese, Japanese,
-Korean, Thai, Hindi, emoji, typographic signs) one token, two bytes (accents, Cyrillic, Arabic) a
-half; in ASCII a digit one, a capital .5, a sign .6, all else (small letters, blanks) .2.
+A character counts by its length in UTF-8 and by its kind: at least three bytes (Chinese, Japanese,
+Korean, Thai, Hindi, emoji, typographic signs) one token, two bytes (accents, Cyrillic, Arabic) .5;
+in ASCII a digit 1, a capital .5, a sign .6, all else (lower-case letters, blanks) .2.
 
-Measured, estimate over truth, all texts together (1st to 99th percentile of single texts):
+Ratio of estimate to truth, all texts together (1st to 99th percentile of single texts):
 
 | text | Qwen's tokenizer | SmolLM2's, an English one |
 |---|---|---|
@@ -14,7 +14,7 @@ Measured, estimate over truth, all texts together (1st to 99th percentile of sin
 | rows of numbers, hex digits, base64 | .87, .80, .62 | .87, .78, .57 |
 
 A sentence or two each of German .8, Hindi .9, Korean 1.2, Russian, Arabic and Japanese 1.4 and
-Thai 2.0 with Qwen's. SmolLM2's spells what is not English in bytes: there name the tokenizer.
+Thai 2.0 with Qwen's. SmolLM2's splits other languages into bytes: specify the tokenizer for those.
 """
 
 import re
@@ -25,27 +25,27 @@ from itertools import accumulate
 from prism_cli.domain.words import UNSPACED
 
 _UNITS = 20
-"""Parts of a token, so that sums are exact."""
+"""Units per token; integers make sums exact."""
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _LONGEST_WORD = 100
-"""Characters to go back for a word border; a longer word is cut within."""
+"""Characters searched backwards for a word border; a longer word is split."""
 _JOINER = "\u200d"
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of `text`, rounded up; never more than its characters. Linear."""
+    """Return the tokens of `text`, rounded up; at most its number of characters. Linear."""
     units = sum(_weigh(character) * count for character, count in Counter(text).items())
     return -(-units // _UNITS)
 
 
 def cut_to_estimate(text: str, limit: int) -> str:
-    """The longest prefix at a word border with an estimate of at most `limit` tokens.
+    """Return the longest prefix at a word border with an estimate of at most `limit` tokens.
 
-    Blanks at the end of a prefix are left out. A word over 100 characters is cut within, though
+    White space at the end of the prefix is removed. A word over 100 characters is split, though
     never between a letter and its accent or inside a joined emoji. Linear in the prefix.
     """
     if len(text) <= limit:
-        return text  # no character counts more than one token
+        return text  # a character counts at most one token
     weights = _Weights()
     most = limit * _UNITS
     end = 0
@@ -69,7 +69,7 @@ class _Weights(dict[str, int]):
 
 
 def _weigh(character: str) -> int:
-    """In parts of a token."""
+    """Return the weight in units of a token."""
     if character >= "\u0800":
         return 20
     if character >= "\x80":
@@ -89,7 +89,7 @@ def _is_word_border(text: str, at: int) -> bool:
 
 
 def _is_joined(text: str, at: int) -> bool:
-    """Whether what stands before and after belongs to one character as readers see it."""
+    """Return whether the characters before and after belong to one grapheme."""
     before, after = text[at - 1], text[at]
     return (
         _JOINER in (before, after)

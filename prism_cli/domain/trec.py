@@ -1,7 +1,7 @@
 """Lines of TREC's two formats: a run (query_id Q0 doc_id rank score tag), and judgements.
 
-trec_eval reads neither rank nor order of a run: it sorts by the score, which it keeps in single
-precision, and puts the greater document id first where scores are equal.
+trec_eval ignores rank and order of a run: it sorts by the score in single precision, and puts the
+greater document id first where scores are equal.
 """
 
 import re
@@ -22,7 +22,7 @@ _LARGEST = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 
 
 def check_trec_id(name: str, value: str) -> None:
-    """Refuse an id that TREC's files cannot hold, or that readers in C cut.
+    """Raise for an id that TREC's files cannot hold, or that readers in C truncate.
 
     Raises:
         RowError: names the field `name`; the id is empty, or holds a blank or a control character.
@@ -42,32 +42,33 @@ def check_trec_id(name: str, value: str) -> None:
 
 
 def falling_scores(scores: Sequence[float]) -> list[float]:
-    """Scores of a ranking, best first, as a run holds them: each is less than the one before in
-    single precision, so that whoever sorts by them finds this order.
+    """Return scores of a ranking, best first, that decrease strictly in single precision, so that
+    sorting by them restores this order.
 
-    A score is left as it is where it does so; else it becomes the next smaller single.
+    A score that already decreases is kept; else it becomes the next smaller single-precision
+    number.
     """
-    found: list[float] = []
-    before = float("inf")
+    falling: list[float] = []
+    previous = float("inf")
     for score in scores:
         single = _single(score)
         written = score if abs(score) <= _LARGEST else single
-        if single >= before:
-            if before <= -_LARGEST:  # nothing lies below
+        if single >= previous:
+            if previous <= -_LARGEST:  # no smaller number exists
                 return [float(len(scores) - place) for place in range(len(scores))]
-            written = single = _next_below(before)
-        found.append(written)
-        before = single
-    return found
+            written = single = _next_below(previous)
+        falling.append(written)
+        previous = single
+    return falling
 
 
 def _single(number: float) -> float:
-    inside = min(max(number, -_LARGEST), _LARGEST)
-    return float(struct.unpack("<f", struct.pack("<f", inside))[0])
+    clipped = min(max(number, -_LARGEST), _LARGEST)
+    return float(struct.unpack("<f", struct.pack("<f", clipped))[0])
 
 
 def _next_below(single: float) -> float:
-    """The next smaller number of single precision; `single` is one, and not the lowest."""
+    """Return the next smaller single-precision number; `single` is not the lowest."""
     if single == 0:
         return -(2.0**-149)
     (bits,) = struct.unpack("<i", struct.pack("<f", single))
@@ -75,7 +76,8 @@ def _next_below(single: float) -> float:
 
 
 def render_run_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> str:
-    """The line, without its end; the score keeps all its digits. Ids and tag hold no blanks."""
+    """Return the line without its newline; the score keeps all its digits. Ids and tag have no
+    white space."""
     return f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}"
 
 
@@ -89,7 +91,7 @@ class RunLine(NamedTuple):
 
 
 def parse_run_line(line: str) -> RunLine:
-    """The columns that say something.
+    """Return the relevant columns of a line.
 
     Raises:
         RowError: not six columns, an id with a control character, a rank that is no whole number,
@@ -99,25 +101,25 @@ def parse_run_line(line: str) -> RunLine:
     if len(columns) != 6:
         raise RowError("", f"expected query Q0 document rank score tag, found {line[:60]!r}")
     query_id, _, doc_id, place, text, _ = columns
-    if not (query_id.isprintable() and doc_id.isprintable()):  # most are, and this is fast
+    if not (query_id.isprintable() and doc_id.isprintable()):  # fast path
         check_trec_id("query_id", query_id)
         check_trec_id("doc_id", doc_id)
     rank = digits_in(place)
     if rank is None:
-        told = f"expected a whole number in ASCII digits, found {place[:60]!r}"
-        raise RowError("rank", f"{told}; are the columns rank and score swapped? {_COLUMNS}")
+        expected = f"expected a whole number in ASCII digits, found {place[:60]!r}"
+        raise RowError("rank", f"{expected}; are the columns rank and score swapped? {_COLUMNS}")
     score = number_in(text)
     if score is None or not isfinite(score):
-        told = f"expected a number, found {text[:60]!r} (finite, in ASCII digits)"
-        raise RowError("score", told)
+        expected = f"expected a number, found {text[:60]!r} (finite, in ASCII digits)"
+        raise RowError("score", expected)
     return RunLine(query_id, doc_id, rank, score)
 
 
 class RankOrder:
-    """Whether the ranks of a whole run go with its scores.
+    """Compares the ranks of a whole run with its scores.
 
-    Each line is held against the one before it of the same query; equal ranks or scores say
-    nothing, as some tools write one rank for all lines.
+    Each line is compared with the previous one of the same query; equal ranks or scores are
+    ignored, since some tools write one rank for all lines.
     """
 
     def __init__(self) -> None:
@@ -126,7 +128,7 @@ class RankOrder:
         self._against = ""
 
     def note(self, query_id: str, rank: float, score: float, place: str) -> None:
-        """Take the next line, which stands at `place`."""
+        """Add the next line, at `place`."""
         last_rank, last_score = self._last.get(query_id, (rank, score))
         self._last[query_id] = rank, score
         if self._agrees or rank == last_rank or score == last_score:
@@ -137,19 +139,19 @@ class RankOrder:
             self._against = self._against or place
 
     def merge(self, other: "RankOrder") -> None:
-        """Add what another run's lines said; a run alone is enough to be told of."""
+        """Add the lines of another run; either run may cause the warning."""
         self._against = self.against or other.against
         self._agrees = False
 
     @property
     def against(self) -> str:
-        """The place of the first line that goes against its rank; "" where any line goes with it,
-        and where none does either."""
+        """The place of the first line whose score contradicts its rank; "" where no line does, or
+        where any other line agrees."""
         return "" if self._agrees else self._against
 
     @property
     def warning(self) -> str:
-        """What is told of a run that goes against its ranks in all its queries; "" of others."""
+        """A warning for a run whose scores contradict its ranks in all queries; else ""."""
         return (
             f"{self.against}: the scores go against the ranks, here and in all queries of the run "
             "(the best rank has the lowest score); the scores decide, as in trec_eval. Are they "
@@ -160,22 +162,22 @@ class RankOrder:
 
 
 def render_judgement(query_id: str, doc_id: str, grade: int) -> str:
-    """TREC's four columns, without the line's end. Ids hold no blanks."""
+    """Return TREC's four columns without the newline. Ids have no white space."""
     return f"{query_id} 0 {doc_id} {grade}"
 
 
 def parse_judgement(line: str) -> tuple[str, str, int] | None:
-    """(query_id, doc_id, grade); None for a header.
+    """Return (query_id, doc_id, grade); None for a header.
 
-    Takes TREC's four columns (query, iteration, document, grade) and BEIR's three (query, document,
-    grade), split by tabs or blanks.
+    Accepts TREC's four columns (query, iteration, document, grade) and BEIR's three (query,
+    document, grade), separated by tabs or blanks.
 
     Raises:
-        RowError: another number of columns, a grade that is no integer or that nobody gives (see
+        RowError: another number of columns, a grade that is not an integer or out of range (see
             `check_grade`), an id that is empty or has a blank or control character.
     """
-    columns = [one.strip() for one in line.split("\t")] if "\t" in line else line.split()
-    if any(one.lower() in _HEADER_NAMES for one in columns):
+    columns = [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
+    if any(column.lower() in _HEADER_NAMES for column in columns):
         return None
     if len(columns) not in (3, 4):
         raise RowError(

@@ -1,4 +1,4 @@
-"""Ids that a data set does not hold: a run, or judgements, of another set."""
+"""Ids that a data set does not have: those of a run, or of judgements, of another set."""
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,26 +17,27 @@ LEFT_OUT = dict.fromkeys(MEASURED, "they are left out")
 
 @runtime_checkable
 class ListedIds(Protocol):
-    """A first stage that is a file, written by somebody else."""
+    """A first stage that reads a file of unknown origin."""
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
 
     @property
     def warning(self) -> str:
-        """What is odd about the whole file, once `listed` has read it; "" for nothing."""
+        """A warning about the whole file, set by `listed`; "" for none."""
 
     def listed(self, queries: Container[str]) -> tuple[dict[str, int], dict[str, int]]:
-        """All query ids, and the document ids of `queries`, each with the line that has it first.
+        """Return all query ids, and the document ids of `queries`, each with the first line that
+        has it.
 
         Raises:
-            MissingDataError: a bad line.
+            MissingDataError: a line is invalid.
         """
 
 
-def unknown_told(name: str, what: str, ids: Sequence[str], then: str) -> str:
-    """One line for people: how many there are, the first three, and what becomes of them."""
+def unknown_ids_message(name: str, what: str, ids: Sequence[str], then: str) -> str:
+    """Return one line: the number of ids, the first three, and the consequence."""
     return f"{name}: {len(ids)} {what}, such as {', '.join(ids[:_SHOWN])}; {then}"
 
 
@@ -48,39 +49,41 @@ def check_listed_ids(
     tell: Callable[[str], None],
     then: Mapping[str, str] = MEASURED,
 ) -> dict[str, int]:
-    """Hold a run's ids against a data set; tells of those that it does not hold.
+    """Compare the ids of a run with a data set, and report those that it does not have.
 
     Args:
-        first_stage: nothing is checked of one that is no file.
-        name: of the data set.
-        queries, documents: give all of the set, the id first. Where there is no document at all,
-            nothing is said of the run's.
-        tell: takes lines for people.
-        then: what becomes of unknown queries and documents.
+        first_stage: checked only if it is a file.
+        name: name of the data set.
+        queries, documents: return all entries of the set, the id first. Without any document, the
+            run's document ids are not checked.
+        tell: called with each message.
+        then: the consequence for unknown queries and documents.
 
     Returns:
-        run_unknown_queries, run_unknown_documents; {} where nothing was checked.
+        run_unknown_queries, run_unknown_documents; {} for a first stage that is not checked.
 
     Raises:
-        MissingDataError: the set holds none of the run's queries, or none of their documents.
+        MissingDataError: the set has none of the run's queries, or none of their documents.
     """
     if not isinstance(first_stage, ListedIds):
         return {}
-    known = {one for one, *_ in queries()}
-    all_queries, all_documents = first_stage.listed(known)
+    query_ids = {query_id for query_id, *_ in queries()}
+    all_queries, all_documents = first_stage.listed(query_ids)
     if first_stage.warning:
         tell(first_stage.warning)
-    left, corpus = dict(all_documents), False
-    for one, *_ in documents():
-        left.pop(one, None)
+    remaining, corpus = dict(all_documents), False
+    for doc_id, *_ in documents():
+        remaining.pop(doc_id, None)
         corpus = True
     unknown = {
-        "queries": {one: line for one, line in all_queries.items() if one not in known},
-        "documents": left if corpus else {},
+        "queries": {value: line for value, line in all_queries.items() if value not in query_ids},
+        "documents": remaining if corpus else {},
     }
     for kind, total in (("queries", len(all_queries)), ("documents", len(all_documents))):
         ids = unknown[kind]
-        shown = [f"{first_stage.path}:{line}: {one!r}" for one, line in list(ids.items())[:_SHOWN]]
+        shown = [
+            f"{first_stage.path}:{line}: {value!r}" for value, line in list(ids.items())[:_SHOWN]
+        ]
         if ids and len(ids) == total:
             raise MissingDataError(
                 f"{name}: it holds none of the {total} {kind} of {first_stage.path}, such as "

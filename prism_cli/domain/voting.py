@@ -1,4 +1,4 @@
-"""A panel's rules: who has voted, what was decided, and when asking on cannot change it.
+"""A panel's rules: the verdict, and when further votes cannot change it.
 
 A verdict needs more than half of the panel's size, so abstentions never decide a row; they can
 leave it undecided.
@@ -19,7 +19,7 @@ _WORDS: dict[str, Vote] = {"yes": "yes", "true": "yes", "no": "no", "false": "no
 
 
 def majority(size: int) -> int:
-    """Votes that a verdict of a panel of `size` judges needs."""
+    """Return the number of votes that a verdict needs on a panel of `size` judges."""
     return size // 2 + 1
 
 
@@ -28,9 +28,9 @@ class Poll:
     """The votes of one panel on one row.
 
     Attributes:
-        size: judges on the panel, at least 1.
-        votes: judge -> vote, in the order cast.
-        abstentions: judges that were asked and did not vote.
+        size: number of judges on the panel, at least 1.
+        votes: judge -> vote, in the order in which they were cast.
+        abstentions: number of judges that were asked and did not vote.
     """
 
     size: int
@@ -38,19 +38,19 @@ class Poll:
     abstentions: int = 0
 
     def add(self, judge: str, vote: Vote | None) -> None:
-        """One judge's answer; None is an abstention."""
+        """Add the answer of a judge; None is an abstention."""
         if vote is None:
             self.abstentions += 1
         else:
             self.votes[judge] = vote
 
     def count(self, vote: Vote) -> int:
-        """How many voted so."""
+        """Return the number of judges that voted `vote`."""
         return list(self.votes.values()).count(vote)
 
     @property
     def verdict(self) -> Vote | None:
-        """What more than half of the panel said; None where nothing has that many votes."""
+        """The vote of more than half of the panel; None without such a majority."""
         needed = majority(self.size)
         if self.count("yes") >= needed:
             return "yes"
@@ -58,19 +58,20 @@ class Poll:
 
     @property
     def settled(self) -> bool:
-        """Whether the judges that are left cannot change the verdict."""
+        """True where the remaining judges cannot change the verdict."""
         left = self.size - len(self.votes) - self.abstentions
         most, needed = max(self.count("yes"), self.count("no")), majority(self.size)
         return most >= needed or most + left < needed
 
     def agreement_with(self, verdict: Vote | None) -> float | None:
-        """Share of the votes cast that equal `verdict`; None for None, or without votes."""
+        """Return the share of the votes that equal `verdict`; None if it is None, or without
+        votes."""
         return self.count(verdict) / len(self.votes) if verdict and self.votes else None
 
 
 PANEL_AGREEMENT = 0.83
-"""How often a judge votes as most do: two such independent judges agree in .72 of the cases, the
-middle of what arXiv 2604.23734 publishes for its five."""
+"""Probability that a judge votes with the majority. Two such independent judges agree in .72 of the
+cases, the middle of what arXiv 2604.23734 publishes for its five."""
 
 PUBLISHED_AGREEMENT = {
     "deepseek/deepseek-chat": 0.64,
@@ -79,12 +80,12 @@ PUBLISHED_AGREEMENT = {
     "openrouter/anthropic/claude-haiku-4.5": 0.73,
     "bailian/qwen3.5-397b-a17b": 0.76,
 }
-"""How often that judge agreed with the others, as arXiv 2604.23734 has it; no pair was above .82.
-Its panel stopped early, and no rows were audited."""
+"""Agreement of each judge with the others (arXiv 2604.23734); no pair was above .82. The panel
+stopped early, and no rows were audited."""
 
 
 def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> Vote | None:
-    """Yes where the mean of all judges' P(yes) is above .5; None where one has given none."""
+    """Return yes where the mean P(yes) of all judges is above .5; None where a judge gave none."""
     if any(judge not in probabilities for judge in judges):
         return None
     mean = math.fsum(probabilities[judge] for judge in judges) / len(judges)
@@ -92,8 +93,10 @@ def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> V
 
 
 def score_probability(score: float, threshold: float) -> float:
-    """P(yes) of a judge that says yes to a score above `threshold`, so that hard and soft votes
-    agree: two straight lines, from 0 at score 0 to .5 at `threshold`, and on to 1 at score 1.
+    """Return P(yes) of a judge that says yes to a score above `threshold`, so that hard and soft
+    votes agree.
+
+    Piecewise linear: 0 at score 0, .5 at `threshold`, 1 at score 1.
 
     Args:
         score: in [0, 1].
@@ -105,7 +108,8 @@ def score_probability(score: float, threshold: float) -> float:
 
 
 def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
-    """The verdict where every judge was asked; None in `votes` is an abstention."""
+    """Return the verdict of a panel whose judges were all asked; None in `votes` is an
+    abstention."""
     cast = list(votes)
     poll = Poll(max(len(cast), 1))
     for number, vote in enumerate(cast):
@@ -113,44 +117,45 @@ def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
     return poll.verdict
 
 
-def reach_probabilities(odds: Sequence[float]) -> list[float]:
-    """For each judge of a panel, in order, how likely it is to be asked before the verdict is
-    settled.
+def reach_probabilities(probabilities: Sequence[float]) -> list[float]:
+    """Return for each judge of a panel, in order, the probability that it is asked before the
+    verdict is settled.
 
     Args:
-        odds: each judge's probability of voting yes, in the order asked; the judges are
-            independent and never abstain. As yes and no are alike to the rule, probabilities of
-            voting right serve as well, whatever the share of yes.
+        probabilities: each judge's probability of voting yes, in the order asked; the judges are
+            independent and never abstain. The rule treats yes and no alike, so probabilities of
+            voting correctly may be passed instead.
     """
-    size = len(odds)
+    size = len(probabilities)
     needed = majority(size)
     chances = {(0, 0): 1.0}  # (yes, no) so far, while not settled
     reached: list[float] = []
-    for asked, odd in enumerate(odds, 1):
+    for asked, probability in enumerate(probabilities, 1):
         reached.append(math.fsum(chances.values()))
-        after: dict[tuple[int, int], float] = {}
+        next_chances: dict[tuple[int, int], float] = {}
         for (yes, no), chance in chances.items():
-            for state, share in (((yes + 1, no), odd), ((yes, no + 1), 1 - odd)):
+            for state, share in (((yes + 1, no), probability), ((yes, no + 1), 1 - probability)):
                 if max(state) < needed <= max(state) + size - asked:
-                    after[state] = after.get(state, 0.0) + chance * share
-        chances = after
+                    next_chances[state] = next_chances.get(state, 0.0) + chance * share
+        chances = next_chances
     return reached
 
 
-def expected_judgements(odds: Sequence[float]) -> float:
-    """How many judges a row takes on average; `odds` as for `reach_probabilities`."""
-    return math.fsum(reach_probabilities(odds))
+def expected_judgements(probabilities: Sequence[float]) -> float:
+    """Return the expected number of judges asked per row; arguments as for
+    `reach_probabilities`."""
+    return math.fsum(reach_probabilities(probabilities))
 
 
 def label_vote(label: Any, grade: float = 1) -> Vote | None:
-    """What a corpus's own label says: yes where it is `grade` or more.
+    """Return the vote of a corpus's own label: yes where it is `grade` or more.
 
-    "yes", "no", "true", "false" (any case) and booleans say so themselves, whatever `grade` is. An
-    absent, null or blank label is an abstention.
+    "yes", "no", "true", "false" (any case) and booleans are votes, whatever `grade` is. An absent,
+    null or blank label is an abstention.
 
     Raises:
-        ImplausibleGradeError: a number that nobody gives as a grade.
-        ValueError: a label that is none of these.
+        ImplausibleGradeError: a number outside the range of grades.
+        ValueError: any other label.
     """
     if label is None:
         return None
@@ -164,7 +169,7 @@ def label_vote(label: Any, grade: float = 1) -> Vote | None:
     raise ValueError("expected a grade, yes or no")
 
 
-@lru_cache(1024)  # a corpus has few labels, and many rows
+@lru_cache(1024)  # a corpus has few distinct labels
 def _vote_of_text(label: str, grade: float) -> Vote | None:
     text = label.strip().lower()
     if not text:

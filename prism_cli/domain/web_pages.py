@@ -1,4 +1,4 @@
-"""Pages that a search found: their text cleaned, and which of them are kept."""
+"""Pages of a web search: cleaning of their text, and the filter for pages."""
 
 import re
 import unicodedata
@@ -16,7 +16,7 @@ from prism_cli.domain.scripts import script_of
 from prism_cli.rows.texts import is_blank
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-# Control characters, soft hyphens, and marks that show nothing or turn the writing direction.
+# Control characters, soft hyphens, and marks that are invisible or turn the writing direction.
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufffe"
     r"\uffff\ud800-\udfff]"
@@ -31,30 +31,30 @@ _BOILERPLATE = re.compile(
     re.IGNORECASE,
 )
 _BOILERPLATE_CHARACTERS = 200
-"""A longer line says something besides."""
+"""A longer line has other content."""
 _TRACKING = re.compile(
     r"(utm_\w+|gclid|gbraid|wbraid|fbclid|msclkid|dclid|yclid|igshid|mc_cid|mc_eid|_hsenc|_hsmi"
     r"|ref_src)(=.*)?",
     re.IGNORECASE,
 )
 _LETTERS = 2_000
-"""Of a text, by which its script is told."""
+"""Letters of a text by which its script is determined."""
 _COMPARED = 50_000
-"""Characters of a text that are held against others."""
+"""Characters of a text that are compared with other texts."""
 
 
 def clean_text(text: str) -> str:
-    """`text` without characters that show nothing, banner lines, and more than one blank line or
-    blank in succession."""
+    """Return `text` without invisible characters, banner lines, and repeated blanks or blank
+    lines."""
     text = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
     lines = (_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
     return _GAPS.sub("\n\n", "\n".join(line for line in lines if not _is_boilerplate(line))).strip()
 
 
 def url_key(url: str) -> str | None:
-    """What is equal for two addresses of one page; None for what is no address of the web.
+    """Return a key that is equal for two addresses of one page; None for an invalid web address.
 
-    The scheme, the fragment, tracking parameters and a slash at the end do not count.
+    The scheme, the fragment, tracking parameters and a trailing slash are ignored.
     """
     try:
         parts = urlsplit(url.strip())
@@ -64,34 +64,34 @@ def url_key(url: str) -> str | None:
     if parts.scheme not in ("http", "https") or not host:
         return None
     place = host if port in (None, 80, 443) else f"{host}:{port}"
-    asked = [one for one in parts.query.split("&") if one and not _TRACKING.fullmatch(one)]
-    return f"{place}{parts.path.rstrip('/')}?{'&'.join(asked)}"
+    parameters = [part for part in parts.query.split("&") if part and not _TRACKING.fullmatch(part)]
+    return f"{place}{parts.path.rstrip('/')}?{'&'.join(parameters)}"
 
 
 def scripts(text: str) -> Counter[str]:
-    """How many of the first letters of `text` are of which script, such as LATIN or CJK."""
+    """Count the scripts, such as LATIN or CJK, of the first letters of `text`."""
     sample = unicodedata.normalize("NFKC", text[: 4 * _LETTERS])
-    letters = [one for one in sample if one.isalpha()][:_LETTERS]
+    letters = [letter for letter in sample if letter.isalpha()][:_LETTERS]
     return Counter(map(script_of, letters))
 
 
 def sift(
     query: str, pages: Sequence[Mapping[str, str]], min_characters: int
 ) -> list[tuple[dict[str, str], str]]:
-    """Every page with its title and text cleaned, and why it is left out ("": it is kept).
+    """Return every page with cleaned title and text, and the reason for dropping it ("" for none).
 
     Args:
-        pages: url, title and text, best first; of two that are equal the first is kept.
+        pages: url, title and text of each, best first; of two equal pages the first is kept.
     """
     wanted = scripts(query)
     urls: set[str] = set()
     seen: list[set[int]] = []
-    found = []
+    pages_with_reasons = []
     for page in pages:
         title = " ".join(clean_text(page["title"]).split())
         cleaned = {"url": page["url"].strip(), "title": title, "text": clean_text(page["text"])}
-        found.append((cleaned, _reason(cleaned, wanted, min_characters, urls, seen)))
-    return found
+        pages_with_reasons.append((cleaned, _reason(cleaned, wanted, min_characters, urls, seen)))
+    return pages_with_reasons
 
 
 def _reason(

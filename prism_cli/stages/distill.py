@@ -7,7 +7,7 @@ from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
 from prism_cli.domain.evidence_task import TEMPERATURES
 from prism_cli.domain.evidence_text import texts_fault
 from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
-from prism_cli.domain.label_answers import one_answer
+from prism_cli.domain.label_answers import same_answer_warning
 from prism_cli.domain.score_figures import ScoreFigures
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -155,7 +155,7 @@ class DistillStage(RowStage):
                 figures["scores already there, kept"] = self._kept_scores
             if self._paid is not None:
                 figures["scores taken over from --reuse"] = self._reused_scores
-        if warning := one_answer(self._labels):
+        if warning := same_answer_warning(self._labels):
             figures["warning"] = warning
         if self._generator is not None:
             names = ["written", "already there, kept", "not written", "verdict not yes"]

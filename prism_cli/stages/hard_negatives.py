@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_told
+from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_ids_message
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
 from prism_cli.rows.fields import MARKED, SOURCE_TEXTS
@@ -179,7 +179,9 @@ class MinedQueries:
         unknown = sorted(qrels.keys() - queries)
         for ids, kind in ((unknown, "queries have no text"), (missing, "documents have no text")):
             if ids:
-                self._tell(unknown_told(self.name, f"judged {kind}", ids, "they are left out"))
+                self._tell(
+                    unknown_ids_message(self.name, f"judged {kind}", ids, "they are left out")
+                )
 
     def _hard(self, query_id: str, ranking: list[str]) -> list[str]:
         mining = self._mining

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from prism_cli.domain.agreement import Pattern, audit_figures
-from prism_cli.domain.label_answers import one_answer
-from prism_cli.domain.lots import lot_falls
+from prism_cli.domain.label_answers import same_answer_warning
+from prism_cli.domain.seeded_sample import is_sampled
 from prism_cli.domain.voting import (
     PANEL_AGREEMENT,
     Poll,
@@ -200,7 +200,7 @@ class RelabelStage(RowStage):
             spec: {name: votes[name] for name in ("yes", "no") if votes[name]}
             for spec, votes in labels.items()
         }
-        warnings = [*filter(None, [one_answer(answers)]), *self._mostly_silent()]
+        warnings = [*filter(None, [same_answer_warning(answers)]), *self._mostly_silent()]
         if warnings:
             figures["warning"] = "; ".join(warnings)
         figures["votes"] = [
@@ -283,7 +283,7 @@ class RelabelStage(RowStage):
         return [found[spec] for spec in self._order if spec in found]
 
     def _audited_by_lot(self, row: Row) -> bool:
-        return self._audit > 0 and lot_falls(
+        return self._audit > 0 and is_sampled(
             self._audit, self._seed, "audit", query_id(row), doc_id(row)
         )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from prism_cli.domain.contradictions import pair_key
 from prism_cli.domain.mixture import Pools
-from prism_cli.domain.objectives import Lesson, lesson
+from prism_cli.domain.objectives import TrainingLabels, training_labels
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.losses import TokenizedRow
@@ -214,10 +214,10 @@ class _Reading:
     def _records(
         self, chunk: Sequence[tuple[RowRef, Row]]
     ) -> Iterator[tuple[dict[str, Any], bool]]:
-        useful: list[tuple[RowRef, Row, Lesson]] = []
+        useful: list[tuple[RowRef, Row, TrainingLabels]] = []
         for ref, row in chunk:
             try:
-                found = lesson(row)
+                found = training_labels(row)
             except RowError as error:
                 self._reject(ref, row, error)
                 continue
@@ -258,7 +258,7 @@ class _Reading:
         return self._order.get(one.ref.file, len(self._order)), one.ref.line  # of a folder's
 
 
-def _target(encoder: PromptEncoder, found: Lesson) -> list[int]:
+def _target(encoder: PromptEncoder, found: TrainingLabels) -> list[int]:
     if not found.sft or found.verdict is None:
         return []
     target = encoder.encode_target(found.verdict, found.contribution, found.evidence)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_cli.domain.evidence_text import tells_of
+from prism_cli.domain.evidence_text import shares_words
 
 BRIDGES = "The Pont Neuf (1607) is the oldest of Paris's 37 bridges. Is it open? Yes; not closed."
 
@@ -29,7 +29,7 @@ BRIDGES = "The Pont Neuf (1607) is the oldest of Paris's 37 bridges. Is it open?
     ],
 )
 def test_one_word_with_meaning_in_common_is_enough(evidence: str, document: str) -> None:
-    assert tells_of(evidence, document)
+    assert shares_words(evidence, document)
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_answers_refusals_and_other_subjects_are_no_evidence(evidence: str) -> N
     document = (
         f"{BRIDGES} 没有。是的。いいえ。 A query: not relevant, none; null. - ... The document."
     )
-    assert not tells_of(evidence, document)
+    assert not shares_words(evidence, document)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_cli.domain.label_answers import one_answer
+from prism_cli.domain.label_answers import same_answer_warning
 
 
 @pytest.mark.parametrize(
@@ -16,5 +16,5 @@ from prism_cli.domain.label_answers import one_answer
     ],
 )
 def test_one_answer_to_all_rows_is_told(given: dict[str, dict[str, int]], told: str | None) -> None:
-    found = one_answer(given)
+    found = same_answer_warning(given)
     assert found is None if told is None else str(found).startswith(told)

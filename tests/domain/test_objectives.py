@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.domain.objectives import Lesson, lesson
+from prism_cli.domain.objectives import TrainingLabels, training_labels
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Dropped
 
@@ -16,7 +16,7 @@ TEXT = {"contribution": "It says so.", "evidence": "So it is."}
 
 def objectives(**labels: Any) -> list[str] | str:
     """The objectives of a row, or the reason why it is dropped."""
-    found = lesson({"query": "q", "document": "d", **labels})
+    found = training_labels({"query": "q", "document": "d", **labels})
     if isinstance(found, Dropped):
         return found.reason
     return [name for name in ("pointwise", "sft") if getattr(found, name)]
@@ -177,8 +177,8 @@ def test_a_long_wrong_list_is_told_briefly() -> None:
 
 
 def test_texts_are_stripped() -> None:
-    found = lesson({"verdict": "yes", "contribution": " c\n", "evidence": "\te "})
-    assert isinstance(found, Lesson)
+    found = training_labels({"verdict": "yes", "contribution": " c\n", "evidence": "\te "})
+    assert isinstance(found, TrainingLabels)
     assert (found.contribution, found.evidence) == ("c", "e")
 
 
@@ -194,7 +194,7 @@ def test_texts_are_stripped() -> None:
     )
 )
 def test_a_lesson_has_what_its_objectives_need(labels: dict[str, Any]) -> None:
-    found = lesson(labels)
+    found = training_labels(labels)
     if isinstance(found, Dropped):
         assert found.reason
         assert labels.get("teacher_score") is None

@@ -6,7 +6,7 @@ import pytest
 
 from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
-from prism_cli.domain.unknown_ids import check_listed_ids, unknown_told
+from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
 from prism_cli.errors import MissingDataError
 
 QUERIES, DOCUMENTS = [("q1", "one"), ("q2", "two")], [("a",), ("b",), ("c",)]
@@ -62,6 +62,6 @@ def test_nothing_is_checked_of_an_index() -> None:
 
 
 def test_judgements_are_told_by_number_and_the_first_three() -> None:
-    assert unknown_told("set", "judged queries", ["a", "b", "c", "d"], "left out") == (
+    assert unknown_ids_message("set", "judged queries", ["a", "b", "c", "d"], "left out") == (
         "set: 4 judged queries, such as a, b, c; left out"
     )

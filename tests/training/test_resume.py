@@ -15,8 +15,8 @@ from tests.training.runs import Toy, die_at, die_within, fill_disk_at, make_toy,
 
 TRAINER, RUN = "prism_cli.training.trainer", "prism_cli.training.run"
 KILLS = {
-    "before a row is read": ("prism_cli.training.data", "lesson", 1, False),
-    "while rows are tokenized": ("prism_cli.training.data", "lesson", 20, True),
+    "before a row is read": ("prism_cli.training.data", "training_labels", 1, False),
+    "while rows are tokenized": ("prism_cli.training.data", "training_labels", 20, True),
     "with the rows tokenized": (RUN, "load_model", 1, False),
     "in the first step": (TRAINER, "step_loss", 1, True),
     "before the first checkpoint": (TRAINER, "commit_checkpoint", 1, False),
@@ -182,7 +182,7 @@ def test_a_damaged_checkpoint_is_passed_over(toy: Toy, undisturbed: dict[str, An
 
 FULL = {
     "from the start": ("prism_cli.training.papers", "measure", 1, 500),
-    "while rows are tokenized": ("prism_cli.training.data", "lesson", 20, 3000),
+    "while rows are tokenized": ("prism_cli.training.data", "training_labels", 20, 3000),
     "at the first checkpoint": (TRAINER, "save_weights", 1, 3000),
     "at the second checkpoint": (TRAINER, "save_weights", 2, 3000),
     "at a log line": ("prism_cli.training.journal", "_encoded", 5, 1700),

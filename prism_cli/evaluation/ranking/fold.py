@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY, default_measures
-from prism_cli.domain.unknown_ids import check_listed_ids, unknown_told
+from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
@@ -224,11 +224,11 @@ class _Evaluation:
         unknown = data.unknown_queries(options.split)
         if unknown:
             what = "judged queries are not among its queries"
-            options.tell(unknown_told(data.name, what, unknown, "they are not measured"))
+            options.tell(unknown_ids_message(data.name, what, unknown, "they are not measured"))
         missing = data.missing_documents(options.split)
         if missing:
             what = "judged documents are not in its corpus"
-            options.tell(unknown_told(data.name, what, missing, "they count as never found"))
+            options.tell(unknown_ids_message(data.name, what, missing, "they count as never found"))
         listed = check_listed_ids(
             one.first_stage,
             data.name,
@@ -247,7 +247,7 @@ class _Evaluation:
         empty = [query_id for query_id in judged.ids if not candidates.get(query_id)]
         if listed and empty:
             what = f"of {len(queries)} queries have no candidates in the run"
-            options.tell(unknown_told(data.name, what, empty, "they count 0"))
+            options.tell(unknown_ids_message(data.name, what, empty, "they count 0"))
         if listed and not any(
             doc_id in qrels[one] for one in judged.ids for doc_id, _ in candidates.get(one, ())
         ):

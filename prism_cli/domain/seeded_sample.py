@@ -1,0 +1,15 @@
+"""Random choices that depend on a seed and texts alone, not on the order of rows."""
+
+from hashlib import blake2b
+
+
+def is_sampled(share: float, seed: int, purpose: str, *texts: str) -> bool:
+    """Return whether `texts` are in the sample; a larger share adds texts and removes none.
+
+    Args:
+        share: in [0, 1].
+        purpose: makes samples of different rules independent.
+    """
+    text = "\0".join((str(seed), purpose, *texts))
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) < share * 2**64

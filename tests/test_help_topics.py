@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from prism_cli.app import COMMANDS, SECOND_WORDS, app
 from prism_cli.commands.help_end import ROWS, TOPICS
+from prism_cli.rows.fields import BOOLEANS, FIELDS, INTEGERS
 from tests.shown_commands import README, SCRIPTS, commands_in, parse
 from tests.shown_commands import TOPICS as FILES
 
@@ -111,6 +112,13 @@ def test_the_table_of_keys_is_that_of_the_shipped_providers() -> None:
     rows = re.findall(r"^\| (`[^|]*) \| `([A-Z_]+)` \|", table, re.MULTILINE)
     shown = {name: key for names, key in rows for name in re.findall(r"`([a-z-]+)`", names)}
     assert shown == {name: entry["key_env"] for name, entry in shipped["providers"].items()}
+
+
+def test_fields_that_stages_write_are_in_the_table_of_fields() -> None:
+    table = (README.parent / "prism_cli/help/rows.md").read_text("utf-8")
+    names = set(re.findall(r"`(\w+)`", table))
+    of_pairs = set(FIELDS[: FIELDS.index("url") + 1]) | {*INTEGERS, *BOOLEANS}
+    assert of_pairs - names - {"answerable"} == set()
 
 
 @pytest.mark.parametrize("path", [*PAGES, *SCRIPTS], ids=lambda path: path.name)

@@ -32,8 +32,8 @@ def parsed_fields(items: Sequence[str]) -> dict[str, str]:
                 f"--field {item}: {ours!r} is no field of a row"
                 + (f"; did you mean {hint}?" if hint else ".")
                 + " Expected FIELD=NAME: on the left one of prism's fields (query, document, "
-                "query_id, doc_id, title, … as the README's table has them), on the right its name "
-                "in your rows"
+                "query_id, doc_id, title, … as `prism help rows` lists them), on the right its "
+                "name in your rows"
             )
         if names.setdefault(ours, theirs) != theirs:
             raise UsageError(f"--field {item}: {ours} is {names[ours]} already; name it once")

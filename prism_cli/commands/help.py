@@ -69,7 +69,8 @@ def _show(text: str) -> None:
         return
     from rich.console import Console
     from rich.markdown import Markdown
+    from rich.theme import Theme
 
-    console = Console()
+    console = Console(theme=Theme({"markdown.code": "bold cyan"}))  # no black boxes on white
     console.width = min(console.width, MAX_WIDTH)
     console.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))

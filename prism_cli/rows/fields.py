@@ -1,4 +1,4 @@
-"""The fields that prism knows, of pair rows and of the shapes that it reads; see README, Rows."""
+"""The fields that prism knows, of pair rows and other shapes; see `prism help rows`."""
 
 import difflib
 import json

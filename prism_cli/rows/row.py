@@ -1,7 +1,7 @@
 """A row is one JSON object on one line: what moves through every stage.
 
 Fields that prism does not know travel untouched and keep their order, so a row stays a plain dict
-and the functions here read it. The field names are those of the README's row table.
+and the functions here read it. The field names are those of `prism help rows`.
 """
 
 from dataclasses import dataclass

@@ -82,7 +82,14 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
         dependencies=dependencies,
         identity=identity,
         draw=lambda _: {"calibration": told},
+        closing=lambda: [_NO_VERDICTS] if stage.has_verdicts is False else [],
     )
+
+
+_NO_VERDICTS = (
+    "no row has a verdict, and texts are written for the verdict yes only. Next: "
+    "prism relabel ROWS --judge source:2 -o labelled.jsonl (the rows' own labels), or another judge"
+)
 
 
 def _print_default_exponent(config: DistillConfig, calibration: "Calibration") -> None:

@@ -89,6 +89,8 @@ class DistillStage(RowStage):
         self._paid = paid
         self._kept_scores = 0
         self._reused_scores = 0
+        self.has_verdicts: bool | None = None
+        """Whether a row of this run has a verdict; None before the first row."""
         self._texts: Counter[str] = Counter()
         self._labels: dict[str, Counter[str]] = {one.spec: Counter() for one in self._in_row}
         self._min_fidelity = min_fidelity
@@ -228,6 +230,7 @@ class DistillStage(RowStage):
     def _writes(self, row: Row) -> bool:
         if self._generator is None:
             return False
+        self.has_verdicts = bool(self.has_verdicts) or row.get("verdict") is not None
         if row.get("verdict") != "yes":
             self._texts["verdict not yes"] += 1
             return False

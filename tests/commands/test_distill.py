@@ -387,6 +387,15 @@ def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
     assert len({request for _, request in asked}) == 4  # the temperature differs
 
 
+def test_texts_for_rows_without_verdicts_name_the_step_before(pairs: Path) -> None:
+    words = ("distill", pairs, "-o", "texts.jsonl", "--generator", "source")
+    assert "no row has a verdict" in prism(*words).stderr
+    assert "no row has a verdict" not in prism(*words).stderr, "finished before"
+    prism("relabel", pairs, "-o", "labelled.jsonl", "--judge", "source:2")
+    done = prism("distill", "labelled.jsonl", "-o", "more.jsonl", "--generator", "source")
+    assert "no row has a verdict" not in done.stderr
+
+
 def test_a_label_teacher_that_says_the_same_of_all_rows_is_warned_of(pairs: Path) -> None:
     done = prism("distill", pairs, "-o", "zero.jsonl", "--teacher", "source:2")
     assert done.returncode == 0

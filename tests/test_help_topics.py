@@ -8,13 +8,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer._click.exceptions import ClickException
 from typer.testing import CliRunner
 
 from prism_cli.app import COMMANDS, SECOND_WORDS, app
+from prism_cli.bundled import HELP
 from prism_cli.commands.help_end import ROWS, TOPICS
+from prism_cli.configs.providers import Provider
 from prism_cli.rows.fields import BOOLEANS, FIELDS, INTEGERS
 from tests.shown_commands import README, SCRIPTS, commands_in, parse
 from tests.shown_commands import TOPICS as FILES
@@ -108,14 +111,22 @@ def test_rows_in_help_are_json_but_for_what_is_left_out() -> None:
 
 def test_the_table_of_keys_is_that_of_the_shipped_providers() -> None:
     shipped = tomllib.loads((README.parent / "recipes" / "providers.toml").read_text("utf-8"))
-    table = (README.parent / "prism_cli/help/providers.md").read_text("utf-8")
+    table = (HELP / "providers.md").read_text("utf-8")
     rows = re.findall(r"^\| (`[^|]*) \| `([A-Z_]+)` \|", table, re.MULTILINE)
     shown = {name: key for names, key in rows for name in re.findall(r"`([a-z-]+)`", names)}
     assert shown == {name: entry["key_env"] for name, entry in shipped["providers"].items()}
 
 
+def test_every_key_of_a_provider_file_is_explained() -> None:
+    names = set(re.findall(r"`(\w+)`", (HELP / "providers.md").read_text("utf-8")))
+    model = get_args(Provider.model_fields["models"].annotation)[1]
+    keys = {*Provider.model_fields, *model.model_fields} - {"models"}
+    assert len(keys) > 15
+    assert keys <= names
+
+
 def test_fields_that_stages_write_are_in_the_table_of_fields() -> None:
-    table = (README.parent / "prism_cli/help/rows.md").read_text("utf-8")
+    table = (HELP / "rows.md").read_text("utf-8")
     names = set(re.findall(r"`(\w+)`", table))
     of_pairs = set(FIELDS[: FIELDS.index("url") + 1]) | {*INTEGERS, *BOOLEANS}
     assert of_pairs - names - {"answerable"} == set()

@@ -130,7 +130,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: prism rerank pairs.jsonl -o reranked.jsonl --model hf:prism-tiny",
+    epilog="Topics:  prism help\n\n"
+    "Example: prism rerank pairs.jsonl -o reranked.jsonl --model hf:prism-tiny",
 )
 
 

@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from prism_cli.app import COMMANDS, SECOND_WORDS, app
 from prism_cli.bundled import HELP
 from prism_cli.commands.help_end import ROWS, TOPICS
+from prism_cli.configs.load import key_paths
 from prism_cli.configs.providers import Provider
+from prism_cli.configs.stages import config_class
 from prism_cli.rows.fields import BOOLEANS, FIELDS, INTEGERS
 from tests.shown_commands import README, SCRIPTS, commands_in, parse
 from tests.shown_commands import TOPICS as FILES
@@ -123,6 +125,32 @@ def test_every_key_of_a_provider_file_is_explained() -> None:
     keys = {*Provider.model_fields, *model.model_fields} - {"models"}
     assert len(keys) > 15
     assert keys <= names
+
+
+def blocks(path: Path, kind: str) -> list[str]:
+    pattern = rf"^```{kind}\n(.*?)^```"
+    return re.findall(pattern, path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_shown_settings_are_valid() -> None:
+    shown = [tomllib.loads(block) for path in PAGES for block in blocks(path, "toml")]
+    assert len(shown) >= 3
+    for tables in shown:
+        for provider in tables.pop("providers", {}).values():
+            Provider.model_validate(provider)
+        for stage, settings in tables.items():
+            known = key_paths(config_class("train" if stage == "defaults" else stage))
+            assert settings.keys() <= set(known)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_shown_rows_are_json_but_for_what_is_left_out(path: Path) -> None:
+    for block in blocks(path, "json"):
+        rest = re.sub(r", …(?=[]}])", "", block).replace("[…]", "[]").strip()
+        while rest:
+            row, end = json.JSONDecoder(strict=False).raw_decode(rest)
+            assert isinstance(row, dict)
+            rest = rest[end:].strip()
 
 
 def test_fields_that_stages_write_are_in_the_table_of_fields() -> None:

@@ -25,6 +25,11 @@ def test_set_up_is_one_command(name: str) -> None:
     assert lines[0].endswith({"quickstart": "prism quickstart demo", "test": "pytest -n 2"}[name])
 
 
+def test_every_help_topic_is_linked() -> None:
+    topics = {path.name for path in (ROOT / "prism_cli" / "help").glob("*.md")}
+    assert topics == set(re.findall(r"\]\(prism_cli/help/([a-z-]+\.md)\)", TEXT))
+
+
 def test_nothing_is_left_to_fill_in() -> None:
     assert "@@" not in TEXT
 

@@ -6,8 +6,6 @@ from pathlib import Path
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.batching import Batching
 from prism_cli.engine.control import Control
-from prism_cli.engine.jobs import Job
-from prism_cli.engine.papers import Papers
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
@@ -16,6 +14,7 @@ from prism_cli.shards.local_ledger import (
     local_ledger_path,
     open_local_ledger,
 )
+from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import LEDGER_NAME, state_directory
 
 
@@ -28,25 +27,25 @@ class Answerers:
         self._control = control
         self._answerer: Answerer | None = None
 
-    def turned_to(self, papers: Papers) -> Answerer:
+    def turned_to(self, record: RunRecord) -> Answerer:
         """The answerer, at the beginning of a pass over that output."""
+        home = record.home
         if self._answerer is None:
-            home = papers.job.home
             self._answerer = Answerer(
                 self._stage,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self._control,
                 batching=self._batching(home),
             )
-        local = partial(open_local_ledger, local_path(papers.job))
-        made = papers.manifest
-        self._answerer.turn_to(papers.output_id, local, made.fresh_since, made.refused_since)
+        local = partial(open_local_ledger, local_path(home, record.record_path))
+        made = record.manifest
+        self._answerer.turn_to(record.output_id, local, made.fresh_since, made.refused_since)
         return self._answerer
 
-    def fresh_start(self, papers: Papers) -> int:
-        """Forget what models of this process said for the output; see `Papers.begin`."""
-        clear_local_ledger(local_path(papers.job))
-        return self.turned_to(papers).mark()
+    def fresh_start(self, record: RunRecord) -> int:
+        """Forget what models of this process said for the output; see `RunRecord.begin`."""
+        clear_local_ledger(local_path(record.home, record.record_path))
+        return self.turned_to(record).mark()
 
     def close(self) -> None:
         """Close what was opened."""
@@ -61,6 +60,6 @@ class Answerers:
         return Batching(BatchBook(path), self._control, **more)
 
 
-def local_path(job: Job) -> Path:
-    """Where replies of models of this process are kept for the job's output."""
-    return local_ledger_path(state_directory(job.home), job.papers)
+def local_path(home: Path | None, record_path: Path) -> Path:
+    """Where replies of models of this process are kept for a job's output."""
+    return local_ledger_path(state_directory(home), record_path)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from prism_cli.engine.answerers import local_path
+from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.lost_replies import check_paid_replies
-from prism_cli.engine.papers import Papers
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError, DamagedFileError, RowError, UnfitNameError
@@ -174,7 +174,7 @@ class _Before:
         if job is self._job:
             return
         self.close()
-        self._job, path = job, local_path(job)
+        self._job, path = job, local_path(job.home, job.record_path)
         with suppress(DamagedFileError):
             self._local = LocalLedger(path) if path.is_file() else None
 
@@ -219,14 +219,15 @@ def _unfinished(jobs: Sequence[Job], stage: RowStage, options: RunOptions) -> li
     if refused and (not found or len(jobs) == 1):
         raise refused
     for job in [] if options.accept_lost_replies else found:
-        check_paid_replies(job.papers, ledger_path(job.home), accept_lost=False)
+        check_paid_replies(job.record_path, ledger_path(job.home), accept_lost=False)
     return found
 
 
 def _finished(job: Job, stage: RowStage, options: RunOptions) -> bool:
     if job.outputs is None or options.overwrite:
         return False
-    return Papers(job, stage.name, options.settings, options.dependencies).finished() is not None
+    record = job_record(job, stage.name, options.settings, options.dependencies)
+    return record.finished() is not None
 
 
 def _lines(job: Job, options: RunOptions) -> Iterator[bytes]:

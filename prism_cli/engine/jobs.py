@@ -39,12 +39,12 @@ class Job:
 
     Attributes:
         outputs: path by name, "" for the only one; None for standard output.
-        papers: the path whose name manifest, rejects and lock carry.
+        record_path: the path whose name manifest, rejects and lock carry.
     """
 
     inputs: Sequence[Input]
     outputs: dict[str, Path] | None
-    papers: Path
+    record_path: Path
 
     def check_names(self) -> None:
         """Raise UnfitNameError where an input's name can stand in no manifest, or the output's is
@@ -53,12 +53,12 @@ class Job:
             if isinstance(one, Shard):
                 one.check_name()
         for path in (self.outputs or {}).values():
-            _check_length(path, self.papers)
+            _check_length(path, self.record_path)
 
     @property
     def manifest_path(self) -> Path:
         """OUT.manifest.json."""
-        return manifest_path(self.papers)
+        return manifest_path(self.record_path)
 
     @property
     def home(self) -> Path | None:
@@ -68,7 +68,7 @@ class Job:
     @property
     def name(self) -> str:
         """What messages call it: its output."""
-        return str(self.home or self.papers)
+        return str(self.home or self.record_path)
 
     @property
     def label(self) -> str:
@@ -76,8 +76,10 @@ class Job:
         return Path(self.inputs[0].name).name
 
     def numbered(self, number: int) -> "Job":
-        """The same with other papers, for one more run to standard output."""
-        return replace(self, papers=self.papers.with_stem(f"{self.papers.stem}.{number}"))
+        """The same with another record, for one more run to standard output."""
+        return replace(
+            self, record_path=self.record_path.with_stem(f"{self.record_path.stem}.{number}")
+        )
 
 
 def plan_jobs(
@@ -175,7 +177,7 @@ def _checked(jobs: list[Job]) -> list[Job]:
     taken: dict[Path, str] = {}
     for job in jobs:
         outputs = (job.outputs or {}).values()
-        beside = [job.papers.with_name(job.papers.name + suffix) for suffix in SIDE_FILES]
+        beside = [job.record_path.with_name(job.record_path.name + suffix) for suffix in SIDE_FILES]
         for path in (*outputs, job.manifest_path, *beside):
             if path.resolve() in sources:
                 raise UsageError(
@@ -196,8 +198,8 @@ def _checked(jobs: list[Job]) -> list[Job]:
     return jobs
 
 
-def _check_length(output: Path, papers: Path) -> None:
-    beside = [papers.name + suffix for suffix in (*SIDE_FILES, MANIFEST_SUFFIX)]
+def _check_length(output: Path, record_path: Path) -> None:
+    beside = [record_path.name + suffix for suffix in (*SIDE_FILES, MANIFEST_SUFFIX)]
     longest = max(len(os.fsencode(part_path(Path(name), new_attempt()))) for name in beside)
     size = len(os.fsencode(output.name))
     if max(longest, size) > _NAME_BYTES:

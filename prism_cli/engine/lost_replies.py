@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.live import read_live
-from prism_cli.engine.papers import output_id
 from prism_cli.errors import LostRepliesError
 from prism_cli.shards.batch_book import BOOK_NAME, known_intents
 from prism_cli.shards.creation import refuse_link
@@ -17,6 +16,7 @@ from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_damage import damaged_ledger
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
+from prism_cli.shards.run_record import output_id
 
 
 def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None:

@@ -37,7 +37,9 @@ class Parts:
             self._main[name] = PartFile(path, attempt=attempt, follow=True)
             stack.callback(self._main[name].discard)
         self._stdout: BinaryIO | None = sys.stdout.buffer if job.outputs is None else None
-        self._side = {kind: SideFile(side_path(job.papers, kind), attempt) for kind in SIDE_KINDS}
+        self._side = {
+            kind: SideFile(side_path(job.record_path, kind), attempt) for kind in SIDE_KINDS
+        }
         for side in self._side.values():
             stack.callback(side.discard)
 
@@ -110,8 +112,8 @@ class Leftovers:
     def remove(self, job: Job) -> None:
         """Remove those of the job's files; its lock is held."""
         places = [one.resolve() for one in (job.outputs or {}).values()]
-        sides = [side_path(job.papers, kind) for kind in SIDE_KINDS]
-        for path in (*places, *sides, job.manifest_path, live_path(job.papers)):
+        sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
+        for path in (*places, *sides, job.manifest_path, live_path(job.record_path)):
             if path.parent not in self._found:
                 self._found[path.parent] = leftover_parts(path.parent)
             remove_parts(self._found[path.parent].pop(path.name, ()))
@@ -150,9 +152,9 @@ class SideFile:
             self._part.discard()
 
 
-def side_path(papers: Path, kind: str) -> Path:
+def side_path(record_path: Path, kind: str) -> Path:
     """OUT.rejects.jsonl or OUT.pending.jsonl."""
-    return papers.with_name(f"{papers.name}.{kind}.jsonl")
+    return record_path.with_name(f"{record_path.name}.{kind}.jsonl")
 
 
 def _refused(_data: bytes) -> None:

@@ -13,6 +13,7 @@ from prism_cli.engine.answerers import Answerers
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import AT_ONCE, Control, rare_collections
 from prism_cli.engine.crash import crash_point
+from prism_cli.engine.job_record import count_lines, job_record
 from prism_cli.engine.jobs import (
     Job,
     Line,
@@ -23,7 +24,6 @@ from prism_cli.engine.jobs import (
 )
 from prism_cli.engine.live import LiveRecord, remove_live
 from prism_cli.engine.lost_replies import check_paid_replies
-from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import Leftovers, Parts, side_path
 from prism_cli.engine.placed_rows import PlacedRow, straddling_queries, well_formed
 from prism_cli.engine.progress import Progress
@@ -37,10 +37,11 @@ from prism_cli.errors import ChangedInputError, LockedError, PrismError, UsageEr
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import Source, remove_spooled
+from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import ledger_path
 
 _STDOUT_RUNS = 1000
-"""Runs to standard output that one state directory holds the papers of at a time."""
+"""Runs to standard output that one state directory holds the records of at a time."""
 
 
 def run_rows(
@@ -106,12 +107,12 @@ class _Run:
     """Replies that batches of this run brought, by output."""
     _leftovers: Leftovers = field(default_factory=Leftovers)
 
-    def finished(self, job: Job, papers: Papers | None = None) -> bool:
+    def finished(self, job: Job, record: RunRecord | None = None) -> bool:
         """Whether the job's outputs stand already; refuses those that something else made."""
         if job.outputs is None or self.options.overwrite:
             return False
         try:
-            made = (papers or self._papers(job)).finished()
+            made = (record or self._record(job)).finished()
         except ChangedInputError as error:
             if not error.redo:
                 raise
@@ -121,7 +122,7 @@ class _Run:
             raise ChangedInputError(more, reasons=error.reasons, redo=True) from None
         if made is None:
             return False
-        self.summary.add_finished(job.outputs.values(), side_path(job.papers, "rejects"), made)
+        self.summary.add_finished(job.outputs.values(), side_path(job.record_path, "rejects"), made)
         return True
 
     def all(self, jobs: Sequence[Job]) -> None:
@@ -142,9 +143,9 @@ class _Run:
                     with self._refusing(job):
                         claimed += [one] if (one := self._claimed(job, held)) else []
                 claimed = self._ask_in_batches(claimed)
-                for job, papers in claimed:
+                for job, record in claimed:
                     with self._refusing(job):
-                        self._work(job, papers)
+                        self._work(job, record)
             return
         for job in unfinished:
             with self._refusing(job), ExitStack() as held:
@@ -170,39 +171,39 @@ class _Run:
                 raise
             self.refusals.add(job.name, error)
 
-    def _claimed(self, job: Job, held: ExitStack) -> tuple[Job, Papers] | None:
+    def _claimed(self, job: Job, held: ExitStack) -> tuple[Job, RunRecord] | None:
         """The job, locked and begun; None where another run has finished it meanwhile."""
         if self.options.batch and job.outputs is None:
             raise UsageError("--batch goes over the rows several times; name a file with -o")
         job = self._locked(job, held)
-        papers = self._papers(job)
-        if self.finished(job, papers):
+        record = self._record(job)
+        if self.finished(job, record):
             return None
         accept = self.options.accept_lost_replies
-        check_paid_replies(job.papers, ledger_path(job.home), accept_lost=accept)
+        check_paid_replies(job.record_path, ledger_path(job.home), accept_lost=accept)
         with self.control.abandoning(AT_ONCE):
             self.stage.prepare(row for *_, row in self._rows([job]))
-        papers.plan = self.stage.batch_plan()
+        record.plan = self.stage.batch_plan()
         options, answerers = self.options, self.answerers
-        papers.begin(
-            partial(answerers.fresh_start, papers) if options.fresh else None,
-            answerers.turned_to(papers).mark if options.retry_final else None,
+        record.begin(
+            partial(answerers.fresh_start, record) if options.fresh else None,
+            answerers.turned_to(record).mark if options.retry_final else None,
         )
         self._leftovers.remove(job)
         crash_point("after-claim")
-        return job, papers
+        return job, record
 
-    def _work(self, job: Job, papers: Papers) -> None:
-        answerer = self.answerers.turned_to(papers)
-        answerer.tally.from_ledger -= self._batched[papers.output_id]
+    def _work(self, job: Job, record: RunRecord) -> None:
+        answerer = self.answerers.turned_to(record)
+        answerer.tally.from_ledger -= self._batched[record.output_id]
         self.stage.begin_shard()
         self._survey(self.stage, job)
-        self.stage.follow(papers.manifest.batch_plan)
+        self.stage.follow(record.manifest.batch_plan)
         try:
-            self._pass(job, papers, answerer)
+            self._pass(job, record, answerer)
         except (PrismError, OSError):
-            papers.manifest.batch_plan |= self.stage.batch_plan()
-            papers.stopped(answerer.usage())
+            record.manifest.batch_plan |= self.stage.batch_plan()
+            record.stopped(answerer.usage())
             raise
         else:
             self.worked += 1
@@ -222,94 +223,94 @@ class _Run:
         options = self.options
         return well_formed(self.stage, jobs, options.fields, options.limit, self.control)
 
-    def _ask_in_batches(self, claimed: list[tuple[Job, Papers]]) -> list[tuple[Job, Papers]]:
+    def _ask_in_batches(self, claimed: list[tuple[Job, RunRecord]]) -> list[tuple[Job, RunRecord]]:
         """Passes over all rows that write nothing, and batches between them, until the ledger has
         what the rows ask; the jobs whose rows could be read."""
         try:
             while claimed:
                 stage, readable = self.stage.anew(), []
-                for job, papers in claimed:
+                for job, record in claimed:
                     with self._refusing(job):
-                        self._ask_in_batch(stage, job, papers)
-                        readable.append((job, papers))
+                        self._ask_in_batch(stage, job, record)
+                        readable.append((job, record))
                 claimed, self._surveyed = readable, False
                 if not claimed or not self.answerers.turned_to(claimed[0][1]).exchange():
                     break
         except (PrismError, OSError):
-            for _, papers in claimed:
-                papers.stopped(self.answerers.turned_to(papers).usage())
+            for _, record in claimed:
+                record.stopped(self.answerers.turned_to(record).usage())
             raise
         return claimed
 
-    def _ask_in_batch(self, stage: RowStage, job: Job, papers: Papers) -> None:
-        answerer = self.answerers.turned_to(papers)
+    def _ask_in_batch(self, stage: RowStage, job: Job, record: RunRecord) -> None:
+        answerer = self.answerers.turned_to(record)
         self._survey(stage, job)
         progress, fields = Progress(job.label, None), self.options.fields
         work = ShardWork(stage, answerer, Sinks.nowhere(stage.outputs), progress, fields)
         try:
-            work.run(self._lines(job, papers.measured))
+            work.run(self._lines(job, record.measured))
         except CONCERNS_ONE:
-            papers.stopped(answerer.usage())
+            record.stopped(answerer.usage())
             raise
-        self._batched[papers.output_id] += answerer.tally.asked
+        self._batched[record.output_id] += answerer.tally.asked
         self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
 
-    def _pass(self, job: Job, papers: Papers, answerer: Answerer) -> None:
+    def _pass(self, job: Job, record: RunRecord, answerer: Answerer) -> None:
         label = f"{self.stage.name} {job.label}"
         with ExitStack() as files:
-            parts = Parts(job, papers.manifest.attempt, files)
-            total, quiet = papers.count_lines(self.options.limit), self.options.quiet
+            parts = Parts(job, record.manifest.attempt, files)
+            total, quiet = count_lines(record, self.options.limit), self.options.quiet
             progress = files.enter_context(shown_progress(label, total, quiet=quiet))
             work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
-            with LiveRecord(job.papers, work.live, **self._place(job, papers)):
+            with LiveRecord(job.record_path, work.live, **self._place(job, record)):
                 try:
-                    counts = work.run(self._lines(job, papers.measured))
+                    counts = work.run(self._lines(job, record.measured))
                 finally:
                     self.summary.counts.add(work.counts)
                     self.summary.reject_examples.add_all(work.reject_examples)
             parts.finish()
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)
-            papers.manifest.batch_plan |= self.stage.batch_plan()
-            papers.account(counts, answerer.usage(), self.stage.summary())
+            record.manifest.batch_plan |= self.stage.batch_plan()
+            record.account(counts.as_dict(), answerer.usage(), self.stage.summary())
             outputs = [str(out) for out in (job.outputs or {}).values()]
             if counts.pending and not self.options.accept_pending and job.outputs is not None:
                 self.summary.unpublished += outputs
-                papers.finish(finished=False)
+                record.finish(finished=False)
                 return
-            papers.publishing(parts.records)
+            record.publishing(parts.records)
             self.summary.side_files += map(str, parts.publish())
             self.summary.outputs += outputs
-            papers.finish(finished=not counts.pending)
+            record.finish(finished=not counts.pending)
             if not counts.pending:
-                remove_live(job.papers)
+                remove_live(job.record_path)
 
     def _lines(self, job: Job, measured: Mapping[str, Measured]) -> Iterator[Line]:
         return read_lines(job.inputs, measured, self.options.limit, self.options.fields)
 
-    def _place(self, job: Job, papers: Papers) -> dict[str, Any]:
+    def _place(self, job: Job, record: RunRecord) -> dict[str, Any]:
         """What another terminal needs to know of the job besides its counts."""
         here = next(number for number, one in enumerate(self.jobs, 1) if one.inputs is job.inputs)
         return {
             "stage": self.stage.name,
-            "attempts": papers.manifest.attempts,
+            "attempts": record.manifest.attempts,
             "job": here,
             "jobs": len(self.jobs),
             "ledger": str(ledger_path(self.jobs[0].home).absolute()),
         }
 
     def _locked(self, job: Job, held: ExitStack) -> Job:
-        """Take the job's lock. Runs to standard output take turns at names for their papers."""
+        """Take the job's lock. Runs to standard output take turns at names for their records."""
         for number in range(1, _STDOUT_RUNS):
             named = job if number == 1 else job.numbered(number)
             try:
-                held.enter_context(output_lock(named.papers))
+                held.enter_context(output_lock(named.record_path))
             except LockedError:
                 if job.outputs is not None:
                     raise
             else:
                 return named
-        raise LockedError(f"{job.papers}: {_STDOUT_RUNS} runs to standard output are at work")
+        raise LockedError(f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are at work")
 
-    def _papers(self, job: Job) -> Papers:
-        return Papers(job, self.stage.name, self.options.settings, self.options.dependencies)
+    def _record(self, job: Job) -> RunRecord:
+        return job_record(job, self.stage.name, self.options.settings, self.options.dependencies)

@@ -16,7 +16,6 @@ import orjson
 
 from prism_cli.engine.input_changes import input_changes
 from prism_cli.engine.live import EVERY_SECONDS, read_live, worked_seconds
-from prism_cli.engine.papers import output_id
 from prism_cli.engine.parts import side_path
 from prism_cli.errors import MissingDataError
 from prism_cli.shards.batch_book import BOOK_NAME, open_batches
@@ -25,6 +24,7 @@ from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.local_ledger import local_ledger_path
 from prism_cli.shards.lock import lock_holder, lock_path
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
+from prism_cli.shards.run_record import output_id
 from prism_cli.shards.state import LEDGER_NAME, ledgers_near, states_near
 
 RUN_MANIFEST, RUN_LOG = "manifest.json", "log.jsonl"

@@ -21,8 +21,15 @@ from prism_cli.exporting.card import Facts, model_card
 from prism_cli.exporting.card_training import collapsed
 from prism_cli.exporting.comparing import Shift, collapse_of, compare, logits_of
 from prism_cli.exporting.evaluations import Evaluation, find_evaluations
+from prism_cli.exporting.folder_record import (
+    CARD,
+    MANIFEST,
+    export_record,
+    finished_export,
+    output_of,
+    write_sums,
+)
 from prism_cli.exporting.layout import save_tokenizer, write_modules
-from prism_cli.exporting.papers import CARD, MANIFEST, Papers, look_at, output_of, write_sums
 from prism_cli.exporting.quantizing import need_library, quantize_folder
 from prism_cli.exporting.request import ExportRequest
 from prism_cli.exporting.serving import serve_line, write_line
@@ -33,6 +40,7 @@ from prism_cli.modeling.loading import DTYPES, load_encoder
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.modeling.storing import storing
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.manifest import Manifest
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
 _SMALL_FILES_BYTES = 64 << 20
@@ -43,7 +51,7 @@ def export(request: ExportRequest) -> dict[str, Any]:
     scores are from the model's.
 
     Raises:
-        ChangedInputError, UsageError: as `look_at` and `output_of` say.
+        ChangedInputError, UsageError: as `finished_export` and `output_of` say.
         LockedError, MissingPackageError, ModelError: as they say; nothing is published.
         StorageError: the disk is full; what was there is as it was.
     """
@@ -56,16 +64,16 @@ def export(request: ExportRequest) -> dict[str, Any]:
     output = output_of(request, source)
     with output_lock(output):
         settle_folder(output)
-        papers = look_at(
+        record = export_record(
             output, request, source, encoder.profile, evaluations, _told(request, dtype)
         )
-        if papers.finished is not None:
+        if (finished := finished_export(record, overwrite=request.overwrite)) is not None:
             request.say(f"{output}: finished before; nothing to do")
-            _warn(request, papers.finished["figures"].get("warnings", []))
-            return _summary(output, papers.finished) | {"finished_before": True}
+            _warn(request, finished["figures"].get("warnings", []))
+            return _summary(output, finished) | {"finished_before": True}
         work = _Export(request, source, encoder, evaluations, output, dtype)
         with storing(output, "nothing was published"):
-            work.run(papers)
+            work.run(record.manifest)
     return _summary(output, work.content) | {"finished_before": False}
 
 
@@ -117,7 +125,7 @@ class _Export:
         self._dtype = dtype
         self.content: dict[str, Any] = {}
 
-    def run(self, papers: Papers) -> None:
+    def run(self, manifest: Manifest) -> None:
         """Fill the folder, hold it against the model, publish it."""
         with whole_folder(self._output) as folder:
             expected, figures = self._weights(folder)
@@ -128,7 +136,7 @@ class _Export:
                 quantize_folder(folder, DTYPES[self._dtype])
             self._request.say("reading it back and comparing scores")
             shift = compare(folder, self._encoder, expected, self._request.quantize or self._dtype)
-            self._write_papers(folder, papers, figures, shift)
+            self._describe(folder, manifest, figures, shift)
 
     def _weights(self, folder: Path) -> tuple[list[float], dict[str, Any]]:
         """Merged weights and tokenizer; the model's own logits. The model is let go again."""
@@ -163,10 +171,10 @@ class _Export:
                 f"{parent}; nothing was written. Make room, or name another place with -o"
             )
 
-    def _write_papers(
-        self, folder: Path, papers: Papers, figures: dict[str, Any], shift: Shift
+    def _describe(
+        self, folder: Path, manifest: Manifest, figures: dict[str, Any], shift: Shift
     ) -> None:
-        manifest = papers.manifest
+        """Write the card, the manifest and the checksums."""
         manifest.figures = {**figures, "check": asdict(shift)}
         manifest.finished = True
         facts = Facts(self._source, self._encoder, self._evaluations, manifest)

@@ -1,5 +1,4 @@
-"""What a run needs before its first step: prompt encoder, rows, plan, and the checkpoint to go on
-from."""
+"""What a run needs before its first step: prompt encoder, rows and plan."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,15 +7,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from prism_cli.configs.train import Dtype, TrainConfig
-from prism_cli.errors import ModelError, UsageError
+from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
 from prism_cli.modeling.model_path import is_adapter, model_path
 from prism_cli.shards.measured import measure
 from prism_cli.shards.reader import Shard, find_shards
-from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
 from prism_cli.training.data import TokenizedRows, tokenize
-from prism_cli.training.papers import Papers
 from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.request import TrainRequest
 
@@ -61,27 +58,6 @@ def prompt_encoder(config: TrainConfig) -> PromptEncoder:
             f"its base first: prism export {config.model} -o DIR, then --model DIR"
         )
     return encoder
-
-
-def start_from(request: TrainRequest, papers: Papers) -> Path | None:
-    """The checkpoint to go on from; where one was named, later ones go, for the run takes another
-    way from there.
-
-    Raises:
-        ModelError, UsageError: as `chosen_checkpoint`.
-    """
-    if papers.replaces:
-        if request.resume not in ("auto", "never"):
-            raise UsageError(
-                f"--resume {request.resume}: with --overwrite the run that it belongs to would be "
-                "replaced; nothing was changed. Leave one of the two out"
-            )
-        return None
-    folder = request.run / "checkpoints"
-    found = chosen_checkpoint(folder, request.resume)
-    if found is not None and request.resume != "auto":
-        drop_newer(folder, found)
-    return found
 
 
 def tokenized_rows(

@@ -10,7 +10,6 @@ RUN/
     train.rejects.jsonl lines that are no training rows, where there are any
 """
 
-import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
@@ -40,18 +39,17 @@ from prism_cli.training.checkpoints import checkpoint_step
 from prism_cli.training.data import TokenizedRows
 from prism_cli.training.dev import dev_metrics, selected_by, selection_value
 from prism_cli.training.journal import Journal
-from prism_cli.training.papers import MANIFEST, claim, clear_scratch, decontamination, look_at
 from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.preparing import (
     prompt_encoder,
     settled,
-    start_from,
     tell,
     tokenized_rows,
 )
-from prism_cli.training.publish import publish_model, published_figures
+from prism_cli.training.publish import publish_model
 from prism_cli.training.request import TrainRequest
 from prism_cli.training.sharded import whole_weights
+from prism_cli.training.start import Start, claim, clear_scratch, decontamination, plan_start
 from prism_cli.training.team import Team
 from prism_cli.training.trainer import PrismTrainer, Weights
 
@@ -77,31 +75,32 @@ def train(request: TrainRequest) -> dict[str, Any]:
 def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
     config, run = request.config, request.run
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
-    papers = team.agree(lambda: look_at(request, shards, dev_shards))
-    if papers.finished is not None:
+    start = team.agree(lambda: plan_start(request, shards, dev_shards))
+    if start.finished is not None:
         clear_scratch(run)
         request.say(f"{run}: finished before; nothing is left to do")
-        return papers.finished
+        return start.finished
     if config.quantize_base:
         require_bitsandbytes()
     encoder = prompt_encoder(config)
-    resume = team.agree(lambda: start_from(request, papers))
-    started = time.monotonic()
     if team.main:
-        claim(request, papers)
-    manifest, folder = papers.manifest, run / "tokens"
+        claim(request, start)
+    record, folder = start.record, run / "tokens"
+    manifest = record.manifest
     digests = [[one.sha256 for one in some] for some in (manifest.inputs, manifest.dependencies)]
 
     def tokenized() -> tuple[TokenizedRows, TokenizedRows | None]:
         return tokenized_rows(request, encoder, folder, shards, dev_shards, digests)
 
+    def restore() -> None:
+        if run.is_dir() and not record.path.exists():
+            request.say(f"warning: {record.path} was removed; it is written again")
+            record.write()
+
     def own() -> None:
-        if not team.main:
-            return
-        if run.is_dir() and not (run / MANIFEST).exists():
-            request.say(f"warning: {run / MANIFEST} was removed; it is written again")
-            manifest.write(run / MANIFEST)
-        manifest.check_own(run / MANIFEST)
+        if team.main:
+            restore()
+            record.check_own()
 
     try:
         rows, dev = team.main_first(tokenized)
@@ -111,21 +110,19 @@ def _train(request: TrainRequest, team: Team) -> dict[str, Any]:
         manifest.counts = rows.counts
         manifest.figures = {"plan": plan.figures, "decontamination": decontamination(shards)}
         if team.main:
-            manifest.write(run / MANIFEST)
-        manifest.figures |= _Run(request, team, encoder, rows, dev, plan, own).work(resume)
-        manifest.finished = True
+            record.write()
+        manifest.figures |= _Run(request, team, encoder, rows, dev, plan, own, start).work()
     except (InterruptedRunError, LimitReachedError):
-        manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
         if team.main:
-            manifest.write(run / MANIFEST)
+            restore()
+            record.stopped()
         raise
     own()
     if team.main:
-        manifest.seconds = round(manifest.seconds + time.monotonic() - started, 3)
-        manifest.write(run / MANIFEST)
+        record.finish(finished=True)
         clear_scratch(run)
     team.wait()
-    return read_manifest(run / MANIFEST) or {}
+    return read_manifest(record.path) or {}
 
 
 class _Run:
@@ -138,6 +135,7 @@ class _Run:
         dev: TokenizedRows | None,
         plan: Plan,
         own: Callable[[], None],
+        start: Start,
     ) -> None:
         self._own = own  # raises LockedError where another run took the directory
         self._request = request
@@ -145,14 +143,15 @@ class _Run:
         self._encoder = encoder
         self._rows = rows
         self._dev = dev
-        self._best = team.agree(lambda: published_figures(request.run, "best"))
+        self._best, self._resume = start.best, start.checkpoint
         self._guard = self._guarded()
         self._plan = plan
         self._total = plan.steps
 
-    def work(self, resume: Path | None) -> dict[str, Any]:
-        """Steps from the checkpoint `resume`, or from none, to the last; the figures of the run."""
+    def work(self) -> dict[str, Any]:
+        """Steps from the checkpoint, if there is one, to the last; the figures of the run."""
         request, config, total = self._request, self._request.config, self._total
+        resume = self._resume
         first = checkpoint_step(resume) if resume else 0
         self._journal = Journal(request.run, first) if self._team.main else None
         if resume:

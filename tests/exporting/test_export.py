@@ -16,7 +16,7 @@ from sentence_transformers import CrossEncoder
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.prompting import PRISM
-from prism_cli.exporting import papers, quantizing, run
+from prism_cli.exporting import folder_record, quantizing, run
 from prism_cli.exporting.comparing import collapse_of
 from prism_cli.modeling.loading import load_model, model_fingerprint
 from prism_cli.modeling.model_dir import write_profile
@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_nothing(llama: Path, monkeypatch: pytest.MonkeyPatch
         refused(prism("export", llama, "-o", "out"), 3, "GB are free", "nothing was written")
 
     def half(folder: Path) -> None:
-        (folder / papers.SUMS).write_text("half")
+        (folder / folder_record.SUMS).write_text("half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(run, "write_sums", half)

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import read_manifest
-from prism_cli.training import papers, publish
+from prism_cli.training import publish, start
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
 from tests.mini import MINI
@@ -239,7 +239,7 @@ def test_what_made_the_run_may_not_change_in_silence(toy: Toy) -> None:
     more = write_jsonl(toy.folder / "more.jsonl", toy_rows(2))
     added = prism(*toy.words(*short)[:2], more, *toy.words(*short)[2:])
     assert added.returncode == 2
-    assert "made from other rows" in added.stderr
+    assert "inputs: was" in added.stderr
     assert "more.jsonl" in added.stderr
     data = toy.folder / "train.jsonl"
     rows = data.read_bytes()
@@ -283,7 +283,7 @@ def test_half_a_removal_is_not_taken_for_a_run(toy: Toy, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(papers.shutil, "rmtree", killed)
+        patch.setattr(start.shutil, "rmtree", killed)
         assert toy.train("--seed", "1", "--overwrite").returncode == 130
     assert toy.train("--set", "max_steps=2").returncode == 2
     assert toy.train("--set", "max_steps=2", "--overwrite").returncode == 0

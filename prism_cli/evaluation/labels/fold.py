@@ -10,9 +10,9 @@ import orjson
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.job_record import count_lines, job_record
 from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.live import remove_live
-from prism_cli.engine.papers import Papers
 from prism_cli.engine.parts import SideFile
 from prism_cli.engine.progress_display import shown_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
@@ -31,6 +31,7 @@ from prism_cli.rows.decode import decode_row, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Shard, find_shards, remove_spooled
+from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.writer import OutputRecord, sweep_folder
 from prism_cli.stages.pair_answers import PairAnswers
 
@@ -104,7 +105,8 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         stack.enter_context(output_lock(path))
         settings = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
         also = [options.output / name for name in (REVIEW, REJECTS, REPORT)]
-        papers = Papers(Job(shards, {"": path}, path), "labels", settings, also=also)
+        job = Job(shards, {"": path}, path)
+        papers = job_record(job, "labels", settings, also=also)
         if not options.overwrite and papers.finished() is not None:
             return LabelsSummary(read_metrics(path), path, True)
         papers.begin()
@@ -114,7 +116,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         measured, counts = Measured(options.seed, options.review), Counts()
         answers = PairAnswers()
         try:
-            for row in _rows(papers, options, control, measured, rejects, counts, answers):
+            for row in _rows(job, papers, options, control, measured, rejects, counts, answers):
                 measured.add(row)
                 counts.done += 1
             counts.rows = counts.done + counts.rejected + counts.dropped.total()
@@ -145,17 +147,17 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
             rejects.publish()
 
         publish(path, "labels", content, page(content), announce, {REVIEW: lines})
-        papers.account(counts, {}, {})
+        papers.account(counts.as_dict(), {}, {})
         papers.finish(finished=True)
         remove_live(path)
     return LabelsSummary(read_metrics(path), path, False)
 
 
 def _nothing_measured(
-    papers: Papers, rejects: SideFile, counts: Counts, options: LabelsOptions
+    papers: RunRecord, rejects: SideFile, counts: Counts, options: LabelsOptions
 ) -> NothingMeasuredError:
     """The rejected rows are published all the same."""
-    names = ", ".join(one.name for one in papers.job.inputs)
+    names = ", ".join(papers.measured)
     where = f"{names} (see {rejects.path})" if counts.rejected else names
     rejects.finish()
     papers.publishing({})
@@ -165,7 +167,8 @@ def _nothing_measured(
 
 
 def _rows(
-    papers: Papers,
+    job: Job,
+    papers: RunRecord,
     options: LabelsOptions,
     control: Control,
     measured: Measured,
@@ -174,12 +177,12 @@ def _rows(
     answers: PairAnswers,
 ) -> Iterator[Row]:
     """The well-formed rows; the others are set aside and counted."""
-    total = papers.count_lines()
+    total = count_lines(papers)
     if total is not None and options.limit is not None:
         total = min(total, options.limit)
-    label = f"eval labels {papers.job.label}"
-    with shown_progress(label, total, quiet=options.quiet, papers=papers.job.papers) as progress:
-        lines = read_lines(papers.job.inputs, papers.measured, options.limit, options.fields)
+    label = f"eval labels {job.label}"
+    with shown_progress(label, total, quiet=options.quiet, papers=papers.record_path) as progress:
+        lines = read_lines(job.inputs, papers.measured, options.limit, options.fields)
         for number, (name, place, raw) in enumerate(lines, 1):
             if number % _CHECK_ROWS == 0:
                 control.check()

@@ -10,9 +10,9 @@ import orjson
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
-from prism_cli.engine.papers import Papers
 from prism_cli.engine.progress_display import shown_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
 from prism_cli.errors import NothingMeasuredError
@@ -33,6 +33,7 @@ from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.measured import measure
 from prism_cli.shards.reader import Shard
+from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.writer import sweep_folder
 
 ROWS = "rows.jsonl"
@@ -125,16 +126,16 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
         content |= {"judge": dict(options.judge)} | _origins(options, rows)
         publish(path, "quality", content, quality_page(content), papers.publishing)
-        papers.account(Counts(), {}, of)
+        papers.account(Counts().as_dict(), {}, of)
         papers.finish(finished=True)
         remove_live(path)
     return QualitySummary(read_metrics(path), path, False)
 
 
-def _papers(options: QualityOptions) -> Papers:
+def _papers(options: QualityOptions) -> RunRecord:
     path = options.output / METRICS
     job = Job([], {"": path}, path)
-    return Papers(job, "quality", options.config, also=[path.with_name(REPORT)])
+    return job_record(job, "quality", options.config, also=[path.with_name(REPORT)])
 
 
 def _nothing_measured(rows: Path, max_rejects: float) -> NothingMeasuredError:

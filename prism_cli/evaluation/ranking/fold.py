@@ -16,10 +16,10 @@ from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
 from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.live import remove_live
 from prism_cli.engine.lost_replies import check_paid_replies
-from prism_cli.engine.papers import Papers
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
@@ -53,6 +53,7 @@ from prism_cli.shards.local_ledger import (
 )
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import LEDGER_NAME, state_directory
 from prism_cli.shards.writer import sweep_folder
 
@@ -114,7 +115,7 @@ def evaluate(
         except (PrismError, OSError):
             papers.stopped(answerer.usage())
             raise
-        papers.account(Counts(), answerer.usage(), papers.manifest.figures)
+        papers.account(Counts().as_dict(), answerer.usage(), papers.manifest.figures)
         picture = svg_file(bars_by_set(content))
         publish(path, "ranking", content, page(content), papers.publishing, {PICTURE: picture})
         papers.finish(finished=not options.missing)
@@ -124,7 +125,7 @@ def evaluate(
 
 def _before(
     path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
-) -> Papers:
+) -> RunRecord:
     """The papers as an earlier attempt wrote them, when some of the sets were not there yet."""
     previous = read_manifest(manifest_path(path))
     if previous and previous["figures"].get("missing_sets"):
@@ -134,7 +135,7 @@ def _before(
 
 def _papers(
     path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
-) -> Papers:
+) -> RunRecord:
     config = {
         **options.config,
         "limit": options.limit,
@@ -144,7 +145,7 @@ def _papers(
     }
     files = [file for one in sets for file in one.data.files(options.split)]
     also = [path.with_name(REPORT), path.with_name(PICTURE)]
-    papers = Papers(Job([], {"": path}, path), "eval", config, files, also)
+    papers = job_record(Job([], {"": path}, path), "eval", config, files, also)
     papers.manifest.versions = library_versions(_LIBRARIES)
     papers.manifest.figures = {"missing_sets": sorted(options.missing)}
     if origins := {one.data.name: one.data.origin for one in sets if one.data.origin}:
@@ -159,7 +160,7 @@ class _Evaluation:
         sets: Sequence[EvalSet],
         models: Sequence[EvalModel],
         options: EvalOptions,
-        papers: Papers,
+        papers: RunRecord,
         answerer: Answerer,
     ) -> None:
         self.sets, self.models, self.options = sets, models, options

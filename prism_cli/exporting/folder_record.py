@@ -1,8 +1,6 @@
-"""The papers of an exported folder: what made it, and whether this command may touch it."""
+"""The record of an exported folder: what made it, and whether this command may replace it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,11 @@ from prism_cli.exporting.evaluations import Evaluation
 from prism_cli.exporting.request import ExportRequest
 from prism_cli.exporting.source import Source
 from prism_cli.modeling.digests import remembered_sha256
-from prism_cli.shards.manifest import Manifest, is_finished, read_manifest
+from prism_cli.shards.manifest import read_manifest
+from prism_cli.shards.run_record import RunRecord
 
 MANIFEST, SUMS, CARD = "manifest.json", "SHA256SUMS", "README.md"
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
-
-
-@dataclass(frozen=True)
-class Papers:
-    """What this command means for the folder.
-
-    Attributes:
-        finished: the manifest's content where nothing is left to do, else None.
-    """
-
-    manifest: Manifest
-    finished: dict[str, Any] | None = None
 
 
 def output_of(request: ExportRequest, source: Source) -> Path:
@@ -44,52 +31,59 @@ def output_of(request: ExportRequest, source: Source) -> Path:
     return output
 
 
-def look_at(
+def export_record(
     output: Path,
     request: ExportRequest,
     source: Source,
     profile: Profile,
     evaluations: Sequence[Evaluation],
     dtype: str,
-) -> Papers:
-    """Hold this command against what is in `output`; changes nothing.
+) -> RunRecord:
+    """The record of an export to `output`."""
+    config = {
+        "model": source.fingerprint,
+        "profile": profile.name,
+        "profile_hash": profile.hash,
+        "dtype": dtype,
+        "quantize": request.quantize,
+        "evaluations": {evaluation.name: evaluation.sha256 for evaluation in evaluations},
+    }
+    return RunRecord(
+        "export",
+        config,
+        output,
+        output / MANIFEST,
+        inputs=list(source.files()),
+        outputs=[output],
+        inputs_may_grow=False,
+        libraries=_LIBRARIES,
+    )
+
+
+def finished_export(record: RunRecord, *, overwrite: bool) -> dict[str, Any] | None:
+    """The manifest of the folder where nothing is left to do, else None; changes nothing.
 
     Raises:
         ChangedInputError: another command made it and --overwrite was not given, or no export did.
     """
-    manifest = Manifest(
-        "export",
-        {
-            "model": source.fingerprint,
-            "profile": profile.name,
-            "profile_hash": profile.hash,
-            "dtype": dtype,
-            "quantize": request.quantize,
-            "evaluations": {one.name: one.sha256 for one in evaluations},
-        },
-        list(source.files()),
-    )
-    manifest.versions |= {name: version(name) for name in _LIBRARIES}
+    output = record.record_path
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return Papers(manifest)
-    previous = read_manifest(output / MANIFEST) if output.is_dir() else None
-    if previous is None or previous["stage"] != manifest.stage:
+        return None
+    previous = read_manifest(record.path) if output.is_dir() else None
+    if previous is None or previous["stage"] != record.stage:
         raise ChangedInputError(
             f"{output}: exists, and no `prism export` made it; it was left as it is. Name another "
             "output with -o"
         )
-    try:
-        finished = is_finished(output, previous, manifest, lambda _path, _size: "")
-        if finished and (changed := _changed_files(output)):
-            raise ChangedInputError(
-                f"{output}: not as it was exported any more: {', '.join(changed)}; it was left as "
-                "it is. Name another output with -o, or replace it with --overwrite"
-            )
-    except ChangedInputError:
-        if not request.overwrite:
-            raise
-        finished = False
-    return Papers(manifest, previous if finished and not request.overwrite else None)
+    if overwrite:
+        return None
+    finished = record.finished()
+    if finished and (changed := _changed_files(output)):
+        raise ChangedInputError(
+            f"{output}: not as it was exported any more: {', '.join(changed)}; it was left as "
+            "it is. Name another output with -o, or replace it with --overwrite"
+        )
+    return finished
 
 
 def write_sums(folder: Path) -> None:

@@ -1,91 +1,108 @@
-"""The papers of a run directory: what made it, and whether this command may go on with it."""
+"""The start of a training run: compare its directory with the command, then claim it."""
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
 from prism_cli.configs.base import dumped
-from prism_cli.errors import ChangedInputError
-from prism_cli.shards.manifest import (
-    InputRecord,
-    Manifest,
-    is_finished,
-    manifest_path,
-    read_manifest,
-)
-from prism_cli.shards.measured import measure
+from prism_cli.errors import ChangedInputError, UsageError
+from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.reader import Shard
+from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.writer import remove_file, sweep_folder, whole_file
+from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
+from prism_cli.training.publish import published_figures
 from prism_cli.training.request import TrainRequest
 
 MANIFEST = "manifest.json"
 SPLIT_OUTPUTS = ("train.jsonl", "dev.jsonl")
 """What `prism split` writes, with split.jsonl.manifest.json beside them."""
-SCRATCH = ("checkpoints", "tokens", ".staging")
+CHECKPOINTS = "checkpoints"
+SCRATCH = (CHECKPOINTS, "tokens", ".staging")
 """Folders of a run that is not finished."""
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _BOOKKEEPING = ("save_steps", "keep_checkpoints", "log_steps")
 """Settings that change nothing of the weights: a resumed run may have others."""
-_NEWER = ("stop_at_collapse",)
-"""Settings, None by default, that manifests of earlier versions lack."""
 
 
 @dataclass(frozen=True)
-class Papers:
-    """What this command means for the run directory.
+class Start:
+    """How this command starts on the run directory.
 
     Attributes:
         finished: the content of the manifest where nothing is left to do, else None.
         replaces: the directory holds another run, or this one finished, and --overwrite was given.
+        checkpoint: the one to continue from; None for the first step.
+        best: the figures of the best model so far.
     """
 
-    manifest: Manifest
+    record: RunRecord
     finished: dict[str, Any] | None = None
     replaces: bool = False
+    checkpoint: Path | None = None
+    best: dict[str, Any] | None = None
 
 
-def look_at(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]) -> Papers:
-    """Hold this command against the run directory; changes nothing.
+def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]) -> Start:
+    """Compare this command with the run directory, which stays as it is.
 
     Raises:
         ChangedInputError: the directory holds something else, and --overwrite was not given.
+        ModelError, UsageError: as `chosen_checkpoint`.
     """
-    config = dumped(request.config)
-    manifest = Manifest(
-        "train",
-        {**config, "limit": request.limit, "fields": request.fields},
-        _records(shards),
-        _records(dev),
-    )
-    manifest.versions |= {name: version(name) for name in _LIBRARIES}
     run = request.run
+    config = {**dumped(request.config), "limit": request.limit, "fields": request.fields}
+    record = RunRecord(
+        "train",
+        config,
+        run,
+        run / MANIFEST,
+        inputs=shards,
+        dependencies=dev,
+        outputs=[run],
+        inputs_may_grow=False,
+        bookkeeping=_BOOKKEEPING,
+        libraries=_LIBRARIES,
+    )
+    _ = record.manifest  # hashes the rows once, for all processes
     if not _holds_something(run):
-        return Papers(manifest)
+        return _continuation(request, record)
     if request.resume == "never" and not request.overwrite:
         raise ChangedInputError(
             f"{run}: holds something, and --resume never starts a run from its first step; it was "
             "left as it is. Name another output with -o, or replace it with --overwrite"
         )
-    previous = read_manifest(run / MANIFEST)
     try:
-        finished = _same_run(run, previous, manifest) and (run / "last").is_dir()
+        finished = record.finished()
     except ChangedInputError:
         if not request.overwrite:
             raise
-        return Papers(manifest, replaces=True)
-    assert previous is not None
+        return _replacement(request, record)
+    if not (run / "last").is_dir():
+        finished = None
     if request.overwrite and (finished or request.resume == "never"):
-        return Papers(manifest, replaces=True)
+        return _replacement(request, record)
     if finished:
-        return Papers(manifest, finished=previous)
-    manifest.attempts = previous["attempts"] + 1
-    manifest.seconds = previous["seconds"]
-    return Papers(manifest)
+        return Start(record, finished)
+    return _continuation(request, record)
+
+
+def _continuation(request: TrainRequest, record: RunRecord) -> Start:
+    checkpoint = chosen_checkpoint(request.run / CHECKPOINTS, request.resume)
+    return Start(record, checkpoint=checkpoint, best=published_figures(request.run, "best"))
+
+
+def _replacement(request: TrainRequest, record: RunRecord) -> Start:
+    if request.resume not in ("auto", "never"):
+        raise UsageError(
+            f"--resume {request.resume}: with --overwrite the run that it belongs to would be "
+            "replaced; nothing was changed. Leave one of the two out"
+        )
+    return Start(record, replaces=True)
 
 
 def decontamination(shards: Sequence[Shard]) -> dict[str, Any]:
@@ -106,14 +123,17 @@ def decontamination(shards: Sequence[Shard]) -> dict[str, Any]:
     return found
 
 
-def claim(request: TrainRequest, papers: Papers) -> None:
+def claim(request: TrainRequest, start: Start) -> None:
     """Make the run directory this command's: remove what it replaces, write manifest and recipe.
 
-    The old manifest goes first, so that half a removal is never taken for a run.
+    The old manifest goes first, so that half a removal is never taken for a run. Where a checkpoint
+    was named, later ones go: the run takes another way from there.
     """
     run = request.run
     run.mkdir(parents=True, exist_ok=True)
-    if papers.replaces:
+    if start.checkpoint is not None and request.resume != "auto":
+        drop_newer(run / CHECKPOINTS, start.checkpoint)
+    if start.replaces:
         remove_file(run / MANIFEST)
         for folder in ("best", "last", *SCRATCH):
             shutil.rmtree(run / folder, ignore_errors=True)
@@ -125,7 +145,7 @@ def claim(request: TrainRequest, papers: Papers) -> None:
             "dev.rejects.jsonl",
         ):
             remove_file(run / name)
-    papers.manifest.write(run / MANIFEST)
+    start.record.begin()
     sweep_folder(run)
     content = dumped(request.config, exclude_none=True)
     with whole_file(run / "recipe.toml") as file:
@@ -139,35 +159,8 @@ def clear_scratch(run: Path) -> None:
         shutil.rmtree(run / folder, ignore_errors=True)
 
 
-def _same_run(run: Path, previous: dict[str, Any] | None, now: Manifest) -> bool:
-    """Whether the same run is finished; False where it is the same and unfinished."""
-    if previous is not None:
-        kept = {name: now.config[name] for name in _BOOKKEEPING}
-        newer = dict.fromkeys(_NEWER)
-        previous = {**previous, "config": {**newer, **previous["config"], **kept}}
-    finished = is_finished(run, previous, now, lambda _path, _size: "")
-    assert previous is not None
-    for what, before, after in (
-        ("rows", previous["inputs"], now.inputs),
-        ("dev rows", previous["dependencies"], now.dependencies),
-    ):
-        if [one["sha256"] for one in before] != [one.sha256 for one in after]:
-            raise ChangedInputError(
-                f"{run}: made from other {what}; it was left as it is:\n"
-                f"  was {', '.join(one['path'] for one in before) or 'none'}\n"
-                f"  is {', '.join(one.path for one in after) or 'none'}\n"
-                "Name another output with -o, or replace it with --overwrite"
-            )
-    return finished
-
-
 def _holds_something(run: Path) -> bool:
     """Parts that a killed run left under hidden names are nothing."""
     return run.exists() and (
         not run.is_dir() or any(not path.name.startswith(".") for path in run.iterdir())
     )
-
-
-def _records(shards: Sequence[Shard]) -> list[InputRecord]:
-    found = [(shard.name, measure(shard.path)) for shard in shards]
-    return [InputRecord(name, one.bytes, one.sha256) for name, one in found]

@@ -1,0 +1,162 @@
+"""Compare an output and its manifest with the run that is about to write it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.errors import ChangedInputError
+from prism_cli.shards.manifest import Manifest
+from prism_cli.shards.measured import measure
+from prism_cli.shards.writer import OutputRecord
+
+
+def is_finished(
+    output: Path,
+    previous: Mapping[str, Any] | None,
+    now: Manifest,
+    prefix_sha256: Callable[[str, int], str] | None = None,
+) -> bool:
+    """Whether `output` exists, finished, made from these very bytes with this very config.
+
+    Inputs that only grew, in bytes or in number, make it unfinished, not changed; so does anything
+    where every row was rejected, as such an output holds nothing. Whether it was edited is told by
+    its size and its time of last change; where that alone differs, by its bytes.
+
+    Args:
+        prefix_sha256: SHA-256, as hex, of the first so many bytes of an input of `now`; None
+            where inputs that grew count as changed.
+
+    Raises:
+        ChangedInputError: `output` exists, and other bytes, another config or nobody known made
+            it, or it was edited since.
+    """
+    if previous is None:
+        raise ChangedInputError(
+            f"{output}: exists, and no manifest says what made it; it was left as it is. "
+            "Name another output with -o, or replace it with --overwrite",
+            reasons=["no manifest says what made it"],
+        )
+    known = bool(_records(output, previous))
+    foreign = not known and output.name in previous["absent"]
+    if output.is_file() and standing(output, previous) is None and (known or foreign):
+        what = "was edited, or replaced by another file, after prism wrote it"
+        what = "was put there by somebody else, while a run worked or since" if foreign else what
+        raise ChangedInputError(
+            f"{output}: {what}; it was left as it is. Name another output with -o, or replace it "
+            "with --overwrite",
+            reasons=[what],
+        )
+    differences = _differences(previous, now, prefix_sha256)
+    if differences and _all_rejected(previous):
+        return False  # a command that failed does not stand in the way of the corrected one
+    if differences:
+        raise ChangedInputError(
+            f"{output}: made from other input or with other settings; it was left as it is:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nName another output with -o, or replace it with --overwrite"
+            + " (replies already in the ledger are used again)" * (now.stage != "train"),
+            reasons=differences,
+            redo=True,
+        )
+    same = _contents(previous["inputs"]) == _contents([asdict(one) for one in now.inputs])
+    return bool(same and previous["finished"])
+
+
+def _all_rejected(previous: Mapping[str, Any]) -> bool:
+    counts = previous["counts"]
+    return bool(counts.get("rejected")) and counts["rejected"] == counts["rows"]
+
+
+def standing(output: Path, previous: Mapping[str, Any]) -> OutputRecord | None:
+    """The record of `output` as it is, if `previous` has it."""
+    now = output.stat()
+    sized = [one for one in _records(output, previous) if one.bytes == now.st_size]
+    for one in sized:
+        if one.changed_ns == now.st_mtime_ns:
+            return one
+    digest = measure(output).sha256 if sized else ""
+    return next((one for one in sized if one.sha256 == digest), None)
+
+
+def unread_record(output: Path) -> OutputRecord:
+    """What tells `output` from later files, without reading it."""
+    now = output.stat()
+    return OutputRecord(now.st_size, "", now.st_mtime_ns)
+
+
+def _records(output: Path, previous: Mapping[str, Any]) -> list[OutputRecord]:
+    both = (previous[name].get(output.name) for name in ("outputs", "replaces"))
+    return [OutputRecord(**one) for one in both if one]
+
+
+def _contents(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [record["sha256"] for record in records]
+
+
+def changed_settings(previous: Mapping[str, Any], now: Manifest) -> list[str]:
+    """Stage and settings that `now` has otherwise, a line each. A setting that an earlier version
+    lacked counts as not set."""
+    lines: list[str] = []
+    if previous["stage"] != now.stage:
+        lines.append(f"stage: was {previous['stage']}, is {now.stage}")
+    before, after = _flat(previous["config"]), _flat(orjson.loads(orjson.dumps(now.config)))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            was, now_is = (
+                "not set" if one is None else repr(one) for one in (before.get(key), after.get(key))
+            )
+            lines.append(f"{key}: was {was}, is {now_is}")
+    return lines
+
+
+def _differences(
+    previous: Mapping[str, Any], now: Manifest, prefix_sha256: Callable[[str, int], str] | None
+) -> list[str]:
+    lines = changed_settings(previous, now)
+    here = {one.path: one for one in now.inputs}
+    moved = {one.sha256 for one in now.inputs}
+    for old in previous["inputs"]:
+        new = here.get(old["path"])
+        if old["sha256"] in moved:
+            continue
+        if new is None:
+            lines.append(f"{old['path']}: was an input, and is none now")
+        elif (
+            prefix_sha256 is None
+            or new.bytes <= old["bytes"]
+            or prefix_sha256(new.path, old["bytes"]) != old["sha256"]
+        ):
+            lines.append(f"{new.path}: its bytes changed since (sha256 {new.sha256[:12]}…)")
+    old_files = {item["path"]: item["sha256"] for item in previous["dependencies"]}
+    for item in now.dependencies:
+        if item.path not in old_files:
+            lines.append(f"{item.path}: was not read before, and is now")
+        elif old_files[item.path] != item.sha256:
+            lines.append(f"{item.path}: its bytes changed since")
+    return lines or ([] if prefix_sha256 else _other_files(previous, now))
+
+
+def _other_files(previous: Mapping[str, Any], now: Manifest) -> list[str]:
+    """Files that were added, removed or put in another order."""
+    lines: list[str] = []
+    for what, before, after in (
+        ("inputs", previous["inputs"], now.inputs),
+        ("dependencies", previous["dependencies"], now.dependencies),
+    ):
+        if _contents(before) != _contents([asdict(item) for item in after]):
+            was = ", ".join(item["path"] for item in before) or "none"
+            is_now = ", ".join(item.path for item in after) or "none"
+            lines.append(f"{what}: was {was}, is {is_now}")
+    return lines
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat

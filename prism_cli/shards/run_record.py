@@ -1,0 +1,259 @@
+"""The record of one run, kept in a manifest: begun, resumed, stopped, finished."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
+from prism_cli.shards.guard import FileGuard
+from prism_cli.shards.manifest import InputRecord, Manifest, read_manifest
+from prism_cli.shards.manifest_changes import (
+    changed_settings,
+    is_finished,
+    standing,
+    unread_record,
+)
+from prism_cli.shards.measured import Measured, measure
+from prism_cli.shards.reader import Shard, Source
+from prism_cli.shards.writer import OutputRecord
+
+
+@dataclass
+class RunRecord:
+    """What is recorded about one run.
+
+    Attributes:
+        config: all that decides the outputs besides the inputs.
+        record_path: the output, or the path whose name manifest, rejects and lock carry.
+        path: the manifest. A manifest inside the output, a folder, lists no files.
+        inputs: files, sources, or records of what was read already.
+        dependencies: other files that decide the outputs.
+        outputs: the files, or the folder, that the run publishes.
+        side_files: files beside an output that only a run writes.
+        also: other files that are published with the outputs.
+        inputs_may_grow: whether inputs that only grew leave the run unfinished, not changed.
+        bookkeeping: settings that an attempt may change, as they decide no output.
+        libraries: packages whose versions are recorded.
+        killed_seconds: returns how long the attempt before worked, if it was killed.
+        plan: the stage's part of the batch plan, set before `begin`; an unfinished attempt's is
+            used again.
+    """
+
+    stage: str
+    config: Mapping[str, Any]
+    record_path: Path
+    path: Path
+    inputs: Sequence[Shard | Source | InputRecord] = ()
+    dependencies: Sequence[Shard | Path] = ()
+    outputs: Sequence[Path] = ()
+    side_files: Sequence[Path] = ()
+    also: Sequence[Path] = ()
+    inputs_may_grow: bool = True
+    bookkeeping: Collection[str] = ()
+    libraries: Collection[str] = ()
+    batch_plan: Mapping[str, int] = field(default_factory=dict)
+    killed_seconds: Callable[[], float] | None = None
+    plan: Mapping[str, int] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+    _seconds_before: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.guard = FileGuard([*self._files, *self.also, *self.side_files])
+
+    @cached_property
+    def measured(self) -> dict[str, Measured]:
+        """Each file among the inputs, by name, as it is now.
+
+        Raises:
+            MissingDataError: one cannot be read.
+        """
+        shards = [shard for shard in self.inputs if isinstance(shard, Shard)]
+        return {shard.name: _measured(shard) for shard in shards}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What will be written when all goes well."""
+        manifest = Manifest(
+            self.stage,
+            dict(self.config),
+            [self._record(source) for source in self.inputs],
+            [_dependency(file) for file in self.dependencies],
+            batch_plan=dict(self.batch_plan),
+        )
+        manifest.versions |= {name: version(name) for name in self.libraries}
+        return manifest
+
+    @property
+    def home(self) -> Path | None:
+        """The output beside which the ledger may lie."""
+        return self.outputs[0] if self.outputs else None
+
+    @property
+    def output_id(self) -> str:
+        """Names this output and config in the ledger."""
+        return output_id(self.record_path, self.manifest.config_fingerprint)
+
+    def finished(self) -> dict[str, Any] | None:
+        """The manifest of the outputs, if they are there as this run would make them.
+
+        Raises:
+            ChangedInputError: they exist, and something else made them.
+        """
+        there = [out for out in self.outputs if out.exists()]
+        previous = read_manifest(self.path)
+        if self.outputs and previous is None:
+            # A link is no file of somebody's; it is replaced, not followed.
+            there += [side for side in self.side_files if side.is_file() and not side.is_symlink()]
+        if not there:
+            return None
+        prefix = self._prefix_sha256 if self.inputs_may_grow else None
+        before = self._comparable(previous) if previous else None
+        done = [is_finished(out, before, self.manifest, prefix) for out in there]
+        return previous if all(done) and len(done) == len(self.outputs) else None
+
+    def begin(
+        self, fresh: Callable[[], int] | None = None, retry: Callable[[], int] | None = None
+    ) -> None:
+        """Write the manifest, unfinished; continue the counts of an earlier attempt.
+
+        Args:
+            fresh: takes a number of the ledger's order; with it, replies from before the first
+                attempt are not used.
+            retry: likewise for final refusals alone.
+        """
+        now, previous = self.manifest, read_manifest(self.path)
+        now.batch_plan |= self.plan
+        killed = self.killed_seconds() if self.killed_seconds else 0.0
+        if previous and not changed_settings(self._comparable(previous), now):
+            self._resume(previous, killed)
+        for out in self._files:
+            if not self.guard.found[out]:
+                now.absent.append(out.name)
+            elif out.is_file():
+                known = standing(out, previous) if previous else None
+                now.replaces[out.name] = known or unread_record(out)
+        now.fresh_since = _mark(now.fresh_since, fresh)
+        now.refused_since = _mark(now.refused_since, retry)
+        self.write()
+
+    def _resume(self, previous: Mapping[str, Any], killed: float) -> None:
+        now = self.manifest
+        now.attempts = previous["attempts"] + 1
+        self._seconds_before = previous["seconds"] + killed
+        now.seconds = round(self._seconds_before, 3)
+        now.usage = previous["usage"]
+        if not previous["finished"]:
+            now.fresh_since = previous["fresh_since"]
+            now.refused_since = previous["refused_since"]
+            before = previous["batch_plan"]
+            now.batch_plan |= {name: before.get(name, now.batch_plan[name]) for name in self.plan}
+
+    def account(
+        self, counts: Mapping[str, Any], usage: Mapping[str, float], figures: Mapping[str, Any]
+    ) -> None:
+        """Add the results of the pass."""
+        now = self.manifest
+        now.counts, now.usage, now.figures = dict(counts), dict(usage), dict(figures)
+        self._add_seconds()
+
+    def publishing(self, outputs: Mapping[str, OutputRecord]) -> None:
+        """Write what is about to be published, by file name.
+
+        Raises:
+            ChangedInputError: what stands there, or the manifest, is not as this run found it.
+            StorageError: the folder is gone.
+            LockedError: another run has begun on the output.
+        """
+        self.check_own()
+        self.guard.check()
+        self.manifest.outputs = dict(outputs)
+        self.write()
+
+    def finish(self, *, finished: bool) -> None:
+        """Write the manifest for good.
+
+        Raises: as `Manifest.check_own`.
+        """
+        self.check_own()
+        self.manifest.finished = finished
+        self._add_seconds()
+        if self.manifest.outputs:
+            self.manifest.replaces, self.manifest.absent = {}, []
+        self.write()
+
+    def stopped(self, usage: Mapping[str, float] | None = None) -> None:
+        """Keep what this attempt took, as far as the disk and other runs let us."""
+        self.manifest.usage = dict(usage or {})
+        self._add_seconds()
+        # The disk may be what stopped us, or somebody else's file.
+        with suppress(StorageError, LockedError, ChangedInputError):
+            self.check_own()
+            self.write()
+
+    def write(self) -> None:
+        """Write the manifest as it is now."""
+        self.manifest.write(self.path)
+
+    def check_own(self) -> None:
+        """Make sure that the manifest is as this run wrote it.
+
+        Raises: as `Manifest.check_own`.
+        """
+        self.manifest.check_own(self.path)
+
+    def _add_seconds(self) -> None:
+        self.manifest.seconds = round(self._seconds_before + time.monotonic() - self._began, 3)
+
+    @property
+    def _files(self) -> list[Path]:
+        """The outputs beside the manifest; a folder around it has a guard of its own."""
+        return [out for out in self.outputs if out not in self.path.parents]
+
+    def _comparable(self, previous: Mapping[str, Any]) -> dict[str, Any]:
+        """A manifest with this run's bookkeeping settings."""
+        kept = {name: self.config[name] for name in self.bookkeeping}
+        return {**previous, "config": {**previous["config"], **kept}}
+
+    def _record(self, source: Shard | Source | InputRecord) -> InputRecord:
+        if isinstance(source, InputRecord):
+            return source
+        if isinstance(source, Shard):
+            seen = self.measured[source.name]
+            return InputRecord(source.name, seen.bytes, seen.sha256)
+        return InputRecord(source.name, 0, source.fingerprint)
+
+    def _prefix_sha256(self, name: str, size: int) -> str:
+        for source in self.inputs:
+            if isinstance(source, Shard) and source.name == name:
+                return measure(source.path, size).sha256
+        raise ChangedInputError(f"{name}: is no file any more")
+
+
+def _mark(before: int | None, take: Callable[[], int] | None) -> int | None:
+    """The number from which replies count: that of the first attempt, else a new one."""
+    if take is None:
+        return None
+    return take() if before is None else before
+
+
+def output_id(record_path: Path, config_fingerprint: str) -> str:
+    """Names an output, made with that config, in the ledger."""
+    return f"{record_path.resolve()}#{config_fingerprint[:16]}"
+
+
+def _measured(shard: Shard) -> Measured:
+    try:
+        return measure(shard.path)
+    except OSError as error:
+        raise MissingDataError(f"{shard.name}: cannot be read: {error.strerror}") from error
+
+
+def _dependency(file: Shard | Path) -> InputRecord:
+    name, path = (file.name, file.path) if isinstance(file, Shard) else (str(file), file)
+    seen = measure(path)
+    return InputRecord(name, seen.bytes, seen.sha256)

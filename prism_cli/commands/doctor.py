@@ -39,7 +39,7 @@ def doctor(
 
     config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
     providers = paid_wiring.catalog(Paid(provider_file=provider_file), hurried=True)
-    found = paid_wiring.examine_judges((*config.judges, *config.add_judges), providers)
+    found = paid_wiring.probe_panel((*config.judges, *config.add_judges), providers)
     if json:
         print_json({"judges": found})
     else:

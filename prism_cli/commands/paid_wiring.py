@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prism_cli.adapters.judges.source_label import SourceLabelJudge
-    from prism_cli.adapters.providers.catalog import Catalog
-    from prism_cli.adapters.providers.named import Named
+    from prism_cli.adapters.providers.model_ref import ModelRef
+    from prism_cli.adapters.providers.registry import ProviderRegistry
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
     from prism_cli.domain.rubric import JudgeTask
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def teachers(
-    specs: "Sequence[str]", providers: "Catalog", *, device: str = "auto"
+    specs: "Sequence[str]", providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "list[BatchBackend | CallBackend | RowTeacher]":
     """Who scores pairs, in their order; all keys that are missing are told at once.
 
@@ -33,15 +33,15 @@ def teachers(
     for spec in specs:
         check_spec("teacher", spec, providers)
     check_keys(
-        map(providers.named, specs), "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key"
+        map(providers.resolve, specs), "`--teacher st:minilm`, st:PATH and st:HUB_ID need no key"
     )
     return [_teacher(spec, providers, device) for spec in specs]
 
 
 def _teacher(
-    spec: str, providers: "Catalog", device: str
+    spec: str, providers: "ProviderRegistry", device: str
 ) -> "BatchBackend | CallBackend | RowTeacher":
-    if named := providers.named(spec):
+    if named := providers.resolve(spec):
         from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 
         return RerankTeacher(named)
@@ -55,7 +55,7 @@ def _teacher(
 
 
 def generator(
-    spec: str, providers: "Catalog", *, max_sentences: int, device: str = "auto"
+    spec: str, providers: "ProviderRegistry", *, max_sentences: int, device: str = "auto"
 ) -> "BatchBackend | CallBackend | RowGenerator":
     """Who writes contribution and evidence: `source`, `extractive`, or a chat model.
 
@@ -78,7 +78,7 @@ def generator(
 
 
 def rewriter(
-    spec: str, task: "ChatTask", providers: "Catalog", *, device: str = "auto"
+    spec: str, task: "ChatTask", providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "BatchBackend | CallBackend":
     """Who writes keywords: `extractive`, or a chat model; raises as `generator` does."""
     check_spec("generator", spec, providers)
@@ -89,7 +89,7 @@ def rewriter(
     return _chat(spec, task, providers, device)
 
 
-def check_spec(role: str, spec: str, providers: "Catalog") -> None:
+def check_spec(role: str, spec: str, providers: "ProviderRegistry") -> None:
     """Hold a spec against what the option of `role` takes.
 
     Raises:
@@ -99,31 +99,31 @@ def check_spec(role: str, spec: str, providers: "Catalog") -> None:
     from prism_cli.commands.wiring import check_name
     from prism_cli.domain.model_specs import fits
 
-    named = providers.named(spec)
+    named = providers.resolve(spec)
     if not fits(role, spec, named.api if named else None):
         raise _refused(role, spec, providers)
     check_name(role, spec)
 
 
-def _refused(role: str, spec: str, providers: "Catalog") -> "UsageError":
+def _refused(role: str, spec: str, providers: "ProviderRegistry") -> "UsageError":
     from prism_cli.domain.model_specs import refusal
     from prism_cli.errors import UsageError
 
-    named = providers.named(spec)
+    named = providers.resolve(spec)
     api = named.api if named else None
     return UsageError(refusal(role, spec, api, sys.argv, providers.apis, providers.models))
 
 
-def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
+def catalog(common: "Paid", *, hurried: bool = False) -> "ProviderRegistry":
     """The providers that this command line knows; `hurried` sends each question once.
 
     Raises:
         ConfigError, MissingDataError: a provider file is wrong, or not there.
     """
-    from prism_cli.adapters.providers.catalog import Catalog
+    from prism_cli.adapters.providers.registry import ProviderRegistry
     from prism_cli.configs.providers import load_providers
 
-    return Catalog(
+    return ProviderRegistry(
         load_providers(common.provider_file),
         common.concurrency,
         priced=common.max_cost is not None,
@@ -132,7 +132,7 @@ def catalog(common: "Paid", *, hurried: bool = False) -> "Catalog":
     )
 
 
-def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":
+def searcher(spec: str, results: int, providers: "ProviderRegistry") -> "CallBackend":
     """What finds pages: `exa`, `tavily`, or PROVIDER/MODEL of a provider that speaks as they do.
 
     Raises:
@@ -143,7 +143,7 @@ def searcher(spec: str, results: int, providers: "Catalog") -> "CallBackend":
     from prism_cli.adapters.searchers.backend import SearchBackend
 
     check_spec("searcher", spec, providers)
-    named = providers.named(spec if "/" in spec else f"{spec}/search")
+    named = providers.resolve(spec if "/" in spec else f"{spec}/search")
     if named is None:
         raise _refused("searcher", spec, providers)
     check_keys([named], "rows that have documents need no search and no key")
@@ -158,7 +158,7 @@ def judge_task(rubric: str | None) -> "JudgeTask":
 
 
 def judges(
-    specs: "Sequence[str]", task: "JudgeTask", providers: "Catalog", pack: int | None = 1
+    specs: "Sequence[str]", task: "JudgeTask", providers: "ProviderRegistry", pack: int | None = 1
 ) -> "list[Judge]":
     """The panel of `specs`, in their order; all keys that are missing are told at once.
 
@@ -175,33 +175,34 @@ def judges(
     for spec in specs:
         check_spec("judge", spec, providers)
     check_keys(
-        map(providers.named, specs), "`--judge source` takes the rows' own labels and needs no key"
+        map(providers.resolve, specs),
+        "`--judge source` takes the rows' own labels and needs no key",
     )
     return [_judge(spec, task, providers, pack) for spec in specs]
 
 
-def examine_judges(specs: "Sequence[str]", providers: "Catalog") -> "list[dict[str, Any]]":
+def probe_panel(specs: "Sequence[str]", providers: "ProviderRegistry") -> "list[dict[str, Any]]":
     """What each judge of a provider says to a pair that is plainly relevant.
 
     Raises:
         UsageError: a spec that names no judge.
     """
-    from prism_cli.adapters.judges.examination import examine
+    from prism_cli.adapters.judges.probe import probe_judges
     from prism_cli.ports import CallBackend
 
     patients: list[tuple[str, CallBackend | str]] = []
     for spec in specs:
-        named = providers.named(spec)
+        named = providers.resolve(spec)
         judge = _judge(spec, judge_task(None), providers)
-        if named and named.channel.lacks_key:
-            patients.append((spec, f"{named.channel.provider.key_env} is not in the environment"))
+        if named and named.client.lacks_key:
+            patients.append((spec, f"{named.client.provider.key_env} is not in the environment"))
         elif isinstance(judge, CallBackend):
             patients.append((spec, judge))
-    return examine(patients)
+    return probe_judges(patients)
 
 
 def chat_model(
-    spec: str, task: "ChatTask", providers: "Catalog", *, device: str = "auto"
+    spec: str, task: "ChatTask", providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "BatchBackend | CallBackend":
     """Who does a chat task: `provider/model`, or a model in this process, `hf:…`.
 
@@ -215,14 +216,16 @@ def chat_model(
 
 
 def _chat(
-    spec: str, task: "ChatTask", providers: "Catalog", device: str
+    spec: str, task: "ChatTask", providers: "ProviderRegistry", device: str
 ) -> "BatchBackend | CallBackend":
     from prism_cli.adapters.chat.load import load_chat
 
     return load_chat(spec, task, providers, device)
 
 
-def rater(spec: str, providers: "Catalog", *, device: str = "auto") -> "BatchBackend | CallBackend":
+def rater(
+    spec: str, providers: "ProviderRegistry", *, device: str = "auto"
+) -> "BatchBackend | CallBackend":
     """Who rates contribution and evidence; raises as `load_rater`."""
     from prism_cli.adapters.judges.rater import load_rater
 
@@ -230,11 +233,13 @@ def rater(spec: str, providers: "Catalog", *, device: str = "auto") -> "BatchBac
     return load_rater(spec, providers, device)
 
 
-def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None = 1) -> "Judge":
+def _judge(
+    spec: str, task: "JudgeTask", providers: "ProviderRegistry", pack: int | None = 1
+) -> "Judge":
     from prism_cli.adapters.chat.load import chat_backend
 
     check_spec("judge", spec, providers)
-    if named := providers.named(spec):
+    if named := providers.resolve(spec):
         if named.api == "openai":
             return chat_backend(named, task)
         return _decision(named, task.rubric, pack)
@@ -245,7 +250,7 @@ def _judge(spec: str, task: "JudgeTask", providers: "Catalog", pack: int | None 
     return load_local_judge(spec, task)
 
 
-def _source_label(role: str, spec: str, providers: "Catalog") -> "SourceLabelJudge | None":
+def _source_label(role: str, spec: str, providers: "ProviderRegistry") -> "SourceLabelJudge | None":
     """The reader of rows' own labels that `source` or `source:GRADE` names.
 
     Raises:
@@ -261,7 +266,7 @@ def _source_label(role: str, spec: str, providers: "Catalog") -> "SourceLabelJud
     return SourceLabelJudge(spec, float(grade) if colon else 1.0)
 
 
-def _decision(named: "Named", rubric: str, pack: int | None) -> "CallBackend":
+def _decision(named: "ModelRef", rubric: str, pack: int | None) -> "CallBackend":
     from prism_cli.adapters.judges.decision_backend import DecisionBackend
     from prism_cli.adapters.judges.endpoints import decision_endpoint
 

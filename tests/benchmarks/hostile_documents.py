@@ -93,7 +93,7 @@ class Asking:
         self.spec = spec
         self._folder = folder
         self._paid = Paid(provider_file=book, max_cost=max_cost)
-        named = paid_wiring.catalog(self._paid).named(spec)
+        named = paid_wiring.catalog(self._paid).resolve(spec)
         if named.api != "openai" if named else not spec.startswith("hf:"):
             raise SystemExit(f"{spec}: takes no chat prompt, so it cannot be asked without a fence")
 

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import pytest
 
 from prism_cli.adapters.judges.rater import load_rater
-from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.catalog import Catalog
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers.registry import ProviderRegistry
 from prism_cli.configs.providers import load_providers
 from prism_cli.domain.rating_task import INSTRUCTION, OVERALL, RATINGS, SEVERE, RatedTexts
 from prism_cli.engine.forecast import forecast
@@ -43,11 +43,11 @@ class RateStage(RowStage):
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
-    monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
-def catalog(base_url: str, **card: Any) -> Catalog:
+def catalog(base_url: str, **card: Any) -> ProviderRegistry:
     cards = "".join(f"{name} = {value}\n" for name, value in card.items())
     tables = [
         f'[providers.{name}]\napi = "{api}"\nbase_url = "{base_url}/v1"\n'
@@ -55,7 +55,7 @@ def catalog(base_url: str, **card: Any) -> Catalog:
         for name, api in APIS.items()
     ]
     Path("providers.toml").write_text("\n".join(tables))
-    return Catalog(load_providers(Path("providers.toml")), None)
+    return ProviderRegistry(load_providers(Path("providers.toml")), None)
 
 
 def rows(count: int, **changed: Any) -> list[Row]:

@@ -18,7 +18,7 @@ class ChatBackend(ProviderBackend):
     single = True
 
     def __init__(self, model: ChatModel, task: ChatTask) -> None:
-        super().__init__(model.named)
+        super().__init__(model.ref)
         self._model = model
         self._task = task
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
@@ -36,18 +36,18 @@ class ChatBackend(ProviderBackend):
         """The task's value, {"unusable": why}, or a refusal: all were paid for, and are kept.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         ((payload, attempt),) = payloads
         prompt = self._task.prompt(payload, attempt)
-        completion = await self._model.complete(prompt, attempt, self._losses)
+        completion = await self._model.complete(prompt, attempt, self._lost)
         return [self._reply(payload, prompt, completion)]
 
     @cached_property
     def desk(self) -> BatchDesk | None:
         """Where the provider takes batch files, if it does."""
-        channel = self._named.channel
-        return BatchApi(channel) if channel.provider.batches else None
+        client = self._ref.client
+        return BatchApi(client) if client.provider.batches else None
 
     @property
     def batch_share(self) -> float:
@@ -66,8 +66,8 @@ class ChatBackend(ProviderBackend):
             ProviderError, RefusalError, PrerequisiteError: as `json_of`.
         """
         if not status:
-            channel = self._named.channel
-            raise ProviderError(f"{channel.name}: {body.decode('utf-8', 'replace')}")
+            client = self._ref.client
+            raise ProviderError(f"{client.name}: {body.decode('utf-8', 'replace')}")
         content, attempt = payload
         prompt = self._task.prompt(content, attempt)
         completion = self._model.completed(prompt, attempt, status, body)

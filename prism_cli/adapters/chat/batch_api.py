@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from prism_cli.adapters.providers.channel import Channel, Losses
+from prism_cli.adapters.providers.client import LostCalls, ProviderClient
 from prism_cli.adapters.providers.replies import AgainError, content_of, json_of
 from prism_cli.ports import BatchState
 
@@ -24,16 +24,16 @@ class BatchApi:
 
     endpoint = "/v1/chat/completions"
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self.name = channel.name
+    def __init__(self, client: ProviderClient) -> None:
+        self._client = client
+        self.name = client.name
 
     async def upload(self, file: BinaryIO, name: str) -> str:
-        """The file's name at the provider. Raises as `Channel.ask`."""
+        """The file's name at the provider. Raises as `ProviderClient.ask`."""
 
         async def send() -> httpx2.Response:
             file.seek(0)
-            return await self._channel.request(
+            return await self._client.request(
                 "POST",
                 "files",
                 seconds=_FILE_SECONDS,
@@ -44,7 +44,7 @@ class BatchApi:
         return await self._ask(send, _name_of, seconds=_FILE_SECONDS)
 
     async def create(self, file: str, mark: str) -> str:
-        """The name of the one batch of that file. Raises as `Channel.ask`."""
+        """The name of the one batch of that file. Raises as `ProviderClient.ask`."""
         sent = False
 
         async def send() -> httpx2.Response:
@@ -60,13 +60,13 @@ class BatchApi:
                 "completion_window": "24h",
                 "metadata": {_MARK: mark},
             }
-            return await self._channel.post("batches", batch)
+            return await self._client.post("batches", batch)
 
         return await self._ask(send, lambda found: _marked(found, mark) or _name_of(found))
 
     async def find(self, mark: str) -> str | None:
         """The name of the batch that carries `mark`, looked for from the newest on. Raises as
-        `Channel.ask`."""
+        `ProviderClient.ask`."""
         after: str | None = None
         while True:
             page: dict[str, Any] = await self._ask(_sender(self._page, after), _listing)
@@ -76,10 +76,10 @@ class BatchApi:
             after = _name_of(page["data"][-1])
 
     async def look(self, batch: str) -> BatchState | None:
-        """Where it stands. Raises as `Channel.ask`."""
+        """Where it stands. Raises as `ProviderClient.ask`."""
 
         async def send() -> httpx2.Response:
-            return await self._channel.request("GET", f"batches/{quote(batch, safe='')}")
+            return await self._client.request("GET", f"batches/{quote(batch, safe='')}")
 
         def parse(response: httpx2.Response) -> Any:
             return None if response.status_code == 404 else json_of(response)
@@ -87,17 +87,17 @@ class BatchApi:
         return await self._ask(send, _state_of, parse=parse)
 
     async def fetch(self, file: str) -> bytes:
-        """A file's content. Raises as `Channel.ask`."""
+        """A file's content. Raises as `ProviderClient.ask`."""
 
         async def send() -> httpx2.Response:
             path = f"files/{quote(file, safe='')}/content"
-            return await self._channel.request("GET", path, seconds=_FILE_SECONDS)
+            return await self._client.request("GET", path, seconds=_FILE_SECONDS)
 
         return await self._ask(send, bytes, parse=content_of, seconds=_FILE_SECONDS)
 
     async def _page(self, after: str | None) -> httpx2.Response:
         params = {"limit": _PAGE} | ({} if after is None else {"after": after})
-        return await self._channel.request("GET", "batches", params=params)
+        return await self._client.request("GET", "batches", params=params)
 
     async def _ask(
         self,
@@ -107,7 +107,7 @@ class BatchApi:
         parse: Callable[[httpx2.Response], Any] = json_of,
         seconds: float | None = None,
     ) -> Value:
-        return await self._channel.ask(send, read, 0, Losses(), parse=parse, seconds=seconds)
+        return await self._client.ask(send, read, 0, LostCalls(), parse=parse, seconds=seconds)
 
 
 def _sender(

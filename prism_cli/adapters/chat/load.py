@@ -6,14 +6,14 @@ from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.providers.catalog import Catalog
-    from prism_cli.adapters.providers.named import Named
+    from prism_cli.adapters.providers.model_ref import ModelRef
+    from prism_cli.adapters.providers.registry import ProviderRegistry
     from prism_cli.domain.chat import ChatTask
     from prism_cli.ports import BatchBackend, CallBackend
 
 
 def load_chat(
-    spec: str, task: "ChatTask", providers: "Catalog", device: str = "auto"
+    spec: str, task: "ChatTask", providers: "ProviderRegistry", device: str = "auto"
 ) -> "BatchBackend | CallBackend":
     """Who does the task: `provider/model`, or a model in this process, `hf:…`.
 
@@ -26,19 +26,19 @@ def load_chat(
         from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
 
         return LocalChat(LocalModel(spec, device), task)
-    named = providers.named(spec)
-    if named is None or named.api != "openai":
+    ref = providers.resolve(spec)
+    if ref is None or ref.api != "openai":
         raise UsageError(
             f"{spec}: no such chat model; expected hf:smollm2, hf:PATH, hf:HUB_ID, or "
             f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
         )
-    check_keys([named], "`--generator hf:PATH` names a model that needs no key")
-    return chat_backend(named, task)
+    check_keys([ref], "`--generator hf:PATH` names a model that needs no key")
+    return chat_backend(ref, task)
 
 
-def chat_backend(named: "Named", task: "ChatTask") -> "CallBackend":
+def chat_backend(ref: "ModelRef", task: "ChatTask") -> "CallBackend":
     """The task on a provider's model."""
     from prism_cli.adapters.chat.backend import ChatBackend
     from prism_cli.adapters.chat.model import ChatModel
 
-    return ChatBackend(ChatModel(named), task)
+    return ChatBackend(ChatModel(ref), task)

@@ -8,8 +8,8 @@ import httpx2
 import orjson
 
 from prism_cli.adapters.chat.choice import Said, said_in
-from prism_cli.adapters.providers.channel import Losses
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.client import LostCalls
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import count_in, json_of
 from prism_cli.domain.chat import WORD_TOKENS, Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
@@ -30,9 +30,9 @@ class Completion:
 class ChatModel:
     """Asks one model of one provider."""
 
-    def __init__(self, named: Named) -> None:
-        self.named = named
-        self._channel, self._card = named.channel, named.card
+    def __init__(self, ref: ModelRef) -> None:
+        self.ref = ref
+        self._client, self._card = ref.client, ref.card
 
     @property
     def fingerprint(self) -> str:
@@ -42,23 +42,23 @@ class ChatModel:
             include={"answer_tokens", "takes_temperature", "tokens_parameter", "extra_body"}
         )
         whole = orjson.dumps(card, option=orjson.OPT_SORT_KEYS)
-        return f"{self.named.spec} {sha256(whole).hexdigest()[:16]}"
+        return f"{self.ref.spec} {sha256(whole).hexdigest()[:16]}"
 
     def estimate(self, prompt: Prompt, attempt: int = 0) -> Usage:
         """Tokens and cost, the answer at its longest."""
         given = estimate_tokens(prompt.system) + estimate_tokens(prompt.user) + _OVERHEAD_TOKENS
         return self._usage(given, self._answer_tokens(prompt, attempt), None)
 
-    async def complete(self, prompt: Prompt, attempt: int, losses: Losses) -> Completion:
-        """The model's answer; `losses` counts calls that were lost on the way.
+    async def complete(self, prompt: Prompt, attempt: int, lost: LostCalls) -> Completion:
+        """The model's answer; `lost` counts calls that were lost on the way.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         sent = self.body(prompt, attempt)
 
         async def send() -> httpx2.Response:
-            return await self._channel.post("chat/completions", sent)
+            return await self._client.post("chat/completions", sent)
 
         thought = self.estimate(prompt, attempt)
 
@@ -66,12 +66,12 @@ class ChatModel:
             return self._completion(found, prompt, attempt, thought)
 
         tokens = thought.input_tokens + thought.output_tokens
-        return await self._channel.ask(send, read, tokens, losses)
+        return await self._client.ask(send, read, tokens, lost)
 
     def body(self, prompt: Prompt, attempt: int = 0) -> dict[str, Any]:
         """The JSON that `complete` sends."""
         sent: dict[str, Any] = {
-            "model": self.named.model,
+            "model": self.ref.model,
             "messages": [
                 {"role": "system", "content": prompt.system},
                 {"role": "user", "content": prompt.user},

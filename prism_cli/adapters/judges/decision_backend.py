@@ -8,7 +8,7 @@ import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.packing import SURE, packed
 from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.domain.decision import Decision, Odds, Question
@@ -49,19 +49,19 @@ class Endpoint(Protocol):
 class DecisionCalls(ProviderBackend):
     """What judges and raters of this kind have: one decision a call."""
 
-    def __init__(self, named: Named, endpoint: Endpoint, task: str) -> None:
+    def __init__(self, ref: ModelRef, endpoint: Endpoint, task: str) -> None:
         """`task`: the job and its template, for the fingerprint."""
-        super().__init__(named)
+        super().__init__(ref)
         self._endpoint = endpoint
-        self._card = named.card
-        more = orjson.dumps(named.card.extra_body, option=orjson.OPT_SORT_KEYS).decode()
-        self.fingerprint = f"{task} {named.api} {named.spec} {more}"
+        self._card = ref.card
+        more = orjson.dumps(ref.card.extra_body, option=orjson.OPT_SORT_KEYS).decode()
+        self.fingerprint = f"{task} {ref.api} {ref.spec} {more}"
 
     async def answers_to(self, decision: Decision) -> tuple[list[Odds | None], Usage]:
         """An answer a question, None where it was declined; and what all of them took.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         thought = self.estimated(decision)
 
@@ -75,7 +75,7 @@ class DecisionCalls(ProviderBackend):
             return odds, self._used(found.get("usage"), thought)
 
         tokens = thought.input_tokens + thought.output_tokens
-        return await self._named.channel.ask(send, read, tokens, self._losses)
+        return await self._ref.client.ask(send, read, tokens, self._lost)
 
     def estimated(self, decision: Decision) -> Usage:
         count = len(decision.questions)
@@ -100,12 +100,14 @@ class DecisionBackend(DecisionCalls):
 
     gives_probability = True
 
-    def __init__(self, named: Named, rubric: str, endpoint: Endpoint, pack: int | None = 1) -> None:
+    def __init__(
+        self, ref: ModelRef, rubric: str, endpoint: Endpoint, pack: int | None = 1
+    ) -> None:
         """`pack` documents of a query share a call at the most; None: as many as it takes."""
-        most = named.card.max_documents or endpoint.most_questions
+        most = ref.card.max_documents or endpoint.most_questions
         self._task = DecisionTask(rubric, min(pack or most, most))
         self.single = self._task.pack == 1
-        super().__init__(named, endpoint, f"decide {self._task.fingerprint}")
+        super().__init__(ref, endpoint, f"decide {self._task.fingerprint}")
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """The documents of a query together, up to `pack` and to the model's context."""
@@ -127,7 +129,7 @@ class DecisionBackend(DecisionCalls):
         """A vote and a probability a document, of one query; a refusal where one was declined.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         odds, usage = await self.answers_to(self._decision(payloads))
         shares = usage.shared_by(len(odds))

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 
 from prism_cli.adapters.judges.decision_backend import distribution, probability
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.domain.decision import Decision, Odds, Question, Statement
 
@@ -17,20 +17,20 @@ class OpenAIDecisions:
     most_questions = 400
     rereads = False
 
-    def __init__(self, named: Named) -> None:
-        self._named = named
+    def __init__(self, ref: ModelRef) -> None:
+        self._ref = ref
 
     async def send(self, decision: Decision) -> httpx2.Response:
         """One call, the rubric as the system's message."""
         sent: dict[str, Any] = {
-            "model": self._named.model,
+            "model": self._ref.model,
             "input": [
                 {"type": "message", "role": "system", "content": decision.rubric},
                 {"type": "message", "role": "user", "content": decision.material},
             ],
             "questions": [_asked(question) for question in decision.questions],
         }
-        return await self._named.channel.post("decisions", sent | self._named.card.extra_body)
+        return await self._ref.client.post("decisions", sent | self._ref.card.extra_body)
 
     def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
         """The answers, which come in the order of the questions.

@@ -7,7 +7,7 @@ from prism_cli.adapters.chat.load import load_chat
 from prism_cli.adapters.judges.decision_backend import DecisionCalls, Endpoint
 from prism_cli.adapters.judges.endpoints import DECISION_APIS, decision_endpoint
 from prism_cli.adapters.providers.keys import check_keys
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.domain.rating_task import (
     RATINGS,
     SEVERE,
@@ -20,7 +20,7 @@ from prism_cli.errors import UsageError
 from prism_cli.ports import Reply, Usage
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.providers.catalog import Catalog
+    from prism_cli.adapters.providers.registry import ProviderRegistry
     from prism_cli.ports import BatchBackend, CallBackend
 
 _QUESTIONS = len(RATINGS) + 1
@@ -33,8 +33,8 @@ class RatingBackend(DecisionCalls):
 
     single = True
 
-    def __init__(self, named: Named, endpoint: Endpoint) -> None:
-        super().__init__(named, endpoint, f"rate {TEMPLATE}")
+    def __init__(self, ref: ModelRef, endpoint: Endpoint) -> None:
+        super().__init__(ref, endpoint, f"rate {TEMPLATE}")
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """All questions on one row's texts in a call."""
@@ -49,7 +49,7 @@ class RatingBackend(DecisionCalls):
         """The ratings, or a refusal that names what was declined.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         ((texts, _),) = payloads
         odds, usage = await self.answers_to(rating_decision(texts))
@@ -61,7 +61,7 @@ class RatingBackend(DecisionCalls):
 
 
 def load_rater(
-    spec: str, providers: "Catalog", device: str = "auto"
+    spec: str, providers: "ProviderRegistry", device: str = "auto"
 ) -> "BatchBackend | CallBackend":
     """The judge of a spec.
 
@@ -70,14 +70,14 @@ def load_rater(
         PrerequisiteError: its key is missing.
         ModelError: no such model in this process, or none that chats.
     """
-    named = providers.named(spec)
-    check_keys([named], "`--judge hf:PATH` names a model that needs no key")
-    if named is None or named.api not in DECISION_APIS:
+    ref = providers.resolve(spec)
+    check_keys([ref], "`--judge hf:PATH` names a model that needs no key")
+    if ref is None or ref.api not in DECISION_APIS:
         return load_chat(spec, RatingTask(), providers, device)
-    most = named.card.max_documents
+    most = ref.card.max_documents
     if most is not None and most < _QUESTIONS:
         raise UsageError(
             f"{spec}: its max_documents is {most}, and a rating is {_QUESTIONS} questions in one "
             "call"
         )
-    return RatingBackend(named, decision_endpoint(named))
+    return RatingBackend(ref, decision_endpoint(ref))

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from prism_cli.adapters.judges.decision_backend import distribution, probability
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.domain.decision import Decision, Odds, Question, Statement
 
@@ -20,18 +20,18 @@ class SystemOne:
     most_questions = 64
     rereads = True
 
-    def __init__(self, named: Named) -> None:
-        self._named = named
+    def __init__(self, ref: ModelRef) -> None:
+        self._ref = ref
 
     async def send(self, decision: Decision) -> httpx2.Response:
         """One call."""
         questions = {question.name: _asked(question) for question in decision.questions}
         body = {
-            "model": self._named.model,
+            "model": self._ref.model,
             "state": f"{decision.rubric}\n\n{decision.material}",
             "questions": questions,
         }
-        return await self._named.channel.post("systemone", body | self._named.card.extra_body)
+        return await self._ref.client.post("systemone", body | self._ref.card.extra_body)
 
     def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
         """The answers by name, exactly one a question.

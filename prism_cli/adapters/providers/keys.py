@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from prism_cli.errors import PrerequisiteError
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.providers.named import Named
+    from prism_cli.adapters.providers.model_ref import ModelRef
 
 
-def check_keys(asked: "Iterable[Named | None]", free: str) -> None:
+def check_keys(asked: "Iterable[ModelRef | None]", free: str) -> None:
     """Whether every provider has its key.
 
     Args:
@@ -20,15 +20,15 @@ def check_keys(asked: "Iterable[Named | None]", free: str) -> None:
         PrerequisiteError: names each missing variable and who needs it.
     """
     missing: dict[str, list[str]] = {}
-    for named in asked:
-        if named is None or named.channel.keyless:
+    for ref in asked:
+        if ref is None or ref.client.keyless:
             continue
-        channel = named.channel
-        if channel.lacks_key:
-            missing.setdefault(channel.provider.key_env, []).append(named.spec)
-        if not (channel.key.isascii() and channel.key.isprintable()):
+        client = ref.client
+        if client.lacks_key:
+            missing.setdefault(client.provider.key_env, []).append(ref.spec)
+        if not (client.key.isascii() and client.key.isprintable()):
             raise PrerequisiteError(
-                f"{channel.provider.key_env}: holds characters that no key has; set it again, "
+                f"{client.provider.key_env}: holds characters that no key has; set it again, "
                 "without line ends or quotation marks from a document"
             )
     if missing:

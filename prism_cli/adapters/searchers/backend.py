@@ -8,7 +8,7 @@ import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import AgainError
 from prism_cli.adapters.searchers.dialects import DIALECTS
 from prism_cli.errors import UsageError
@@ -19,7 +19,7 @@ class SearchBackend(ProviderBackend):
     """A CallBackend; payloads are queries.
 
     Args:
-        named: a model of a provider that speaks a dialect of DIALECTS.
+        ref: a model of a provider that speaks a dialect of DIALECTS.
         results: pages a query, at most.
 
     Raises:
@@ -28,18 +28,18 @@ class SearchBackend(ProviderBackend):
 
     single = True
 
-    def __init__(self, named: Named, results: int) -> None:
-        super().__init__(named)
-        self._channel, self._card = named.channel, named.card
+    def __init__(self, ref: ModelRef, results: int) -> None:
+        super().__init__(ref)
+        self._client, self._card = ref.client, ref.card
         self._results = results
-        self._dialect = DIALECTS[named.api]
+        self._dialect = DIALECTS[ref.api]
         if results > self._dialect.most:
             raise UsageError(
-                f"{named.spec}: gives {self._dialect.most} results a query at the most, found "
+                f"{ref.spec}: gives {self._dialect.most} results a query at the most, found "
                 f"--results {results}"
             )
         body = orjson.dumps(self._body(""), option=orjson.OPT_SORT_KEYS).decode()
-        self.fingerprint = f"search {named.spec} {body}"
+        self.fingerprint = f"search {ref.spec} {body}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """One query a call."""
@@ -55,19 +55,19 @@ class SearchBackend(ProviderBackend):
         """{"pages": [{"url", "title", "text"}], best first, "retrieved_at": UTC, ISO 8601}.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         (query,) = payloads
 
         async def send() -> httpx2.Response:
-            return await self._channel.post("search", self._body(query))
+            return await self._client.post("search", self._body(query))
 
         def read(found: Any) -> Reply:
             pages = [self._page(one) for one in _results_of(found)]
             now = datetime.now(UTC).isoformat(timespec="seconds")
             return Reply({"pages": pages, "retrieved_at": now}, usage=self._used(found, query))
 
-        return [await self._channel.ask(send, read, 0, self._losses)]
+        return [await self._client.ask(send, read, 0, self._lost)]
 
     def _body(self, query: str) -> dict[str, Any]:
         return self._dialect.body(query, self._results) | self._card.extra_body

@@ -9,7 +9,7 @@ import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.packing import SURE, packed
 from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
@@ -30,20 +30,20 @@ class RerankTeacher(ProviderBackend):
     query is never cut.
 
     Args:
-        named: a model whose provider speaks one of DIALECTS.
+        ref: a model whose provider speaks one of DIALECTS.
     """
 
-    def __init__(self, named: Named) -> None:
-        super().__init__(named)
-        self._channel, self._card = named.channel, named.card
-        self._dialect = DIALECTS[named.api]
+    def __init__(self, ref: ModelRef) -> None:
+        super().__init__(ref)
+        self._client, self._card = ref.client, ref.card
+        self._dialect = DIALECTS[ref.api]
         decides = {
-            "api": named.api,
-            "context": named.card.context_tokens,
-            "more": named.card.extra_body,
+            "api": ref.api,
+            "context": ref.card.context_tokens,
+            "more": ref.card.extra_body,
         }
         whole = orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)
-        self.fingerprint = f"teacher {_FORM} {named.spec} {sha256(whole).hexdigest()[:16]}"
+        self.fingerprint = f"teacher {_FORM} {ref.spec} {sha256(whole).hexdigest()[:16]}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """The documents of a query together, up to the API's limits on documents and tokens."""
@@ -62,8 +62,8 @@ class RerankTeacher(ProviderBackend):
         """One score a document, of one query.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `Channel.ask`; RefusalError too where
-                the query leaves no room for a document.
+            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`; RefusalError
+                also when the query leaves no room for a document.
         """
         query = payloads[0][0]
         texts = [self._cut(query, document) for _, document in payloads]
@@ -76,12 +76,12 @@ class RerankTeacher(ProviderBackend):
         measured = self._measured(payloads)
 
         async def send() -> httpx2.Response:
-            return await self._channel.post("rerank", self._body(query, texts))
+            return await self._client.post("rerank", self._body(query, texts))
 
         def read(found: Any) -> tuple[list[float], Usage]:
             return self._scores(found, len(texts)), self._used(found, *measured)
 
-        scores, usage = await self._channel.ask(send, read, measured[0], self._losses)
+        scores, usage = await self._client.ask(send, read, measured[0], self._lost)
         shares = usage.shared_by(len(scores))
         return [
             Reply({"score": score}, usage=share)
@@ -90,7 +90,7 @@ class RerankTeacher(ProviderBackend):
 
     def _body(self, query: str, texts: Sequence[str]) -> dict[str, Any]:
         dialect, card = self._dialect, self._card
-        body: dict[str, Any] = {"model": self._named.model} if dialect.names_model else {}
+        body: dict[str, Any] = {"model": self._ref.model} if dialect.names_model else {}
         body |= {"query": query, dialect.documents: texts, **dialect.settings}
         if dialect.how_many:
             body[dialect.how_many] = len(texts)

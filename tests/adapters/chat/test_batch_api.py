@@ -7,7 +7,7 @@ import pytest
 
 from prism_cli.adapters.chat import batch_api
 from prism_cli.adapters.chat.batch_api import BatchApi
-from prism_cli.adapters.providers.channel import Channel
+from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.configs.providers import Provider
 from tests.servers.fault_server import FaultServer
 
@@ -19,14 +19,14 @@ def test_a_batch_is_found_by_its_mark_on_whatever_page(monkeypatch: pytest.Monke
 
     async def made_and_sought(base_url: str) -> tuple[list[str], list[str | None]]:
         provider = Provider.model_validate({"api": "openai", "base_url": f"{base_url}/v1"})
-        channel = Channel("lab", provider)
-        desk = BatchApi(channel)
+        client = ProviderClient("lab", provider)
+        desk = BatchApi(client)
         made = []
         for number in range(5):
             file = await desk.upload(BytesIO(LINE % number), f"{number}.jsonl")
             made.append(await desk.create(file, f"mark {number}"))
         sought = [await desk.find(f"mark {number}") for number in range(6)]
-        await channel.close()
+        await client.close()
         return made, sought
 
     with FaultServer() as server:

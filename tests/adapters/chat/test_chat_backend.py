@@ -10,12 +10,12 @@ import pytest
 
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
-from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.health import ProviderDownError
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.keys import check_keys
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.model_ref import ModelRef
+from prism_cli.adapters.providers.throttle import ProviderDownError
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
@@ -36,8 +36,8 @@ MAYBE_BILLED = {"html", "empty_choices", "reset_before", "reset_after_headers",
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_KEY", KEY)
-    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
-    monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
 def backend(server: FaultServer, card: ModelCard | None = None, **more: object) -> ChatBackend:
@@ -46,8 +46,8 @@ def backend(server: FaultServer, card: ModelCard | None = None, **more: object) 
         {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **told}
     )
     card = card or ModelCard(usd_per_million_input=1.0, usd_per_million_output=2.0)
-    named = Named("lab/judge", Channel("lab", provider), "judge", card)
-    return ChatBackend(ChatModel(named), JudgeTask())
+    ref = ModelRef("lab/judge", ProviderClient("lab", provider), "judge", card)
+    return ChatBackend(ChatModel(ref), JudgeTask())
 
 
 def asked(one: ChatBackend, times: int = 1) -> list[Reply | PrismError | RefusalError]:
@@ -205,7 +205,7 @@ def test_a_thought_that_ran_out_of_tokens_is_unusable_and_gets_more_next_time() 
 def test_a_dead_provider_is_given_up_for_all_after_its_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(throttle, "LONGEST_PAUSE", 0.1)
     with FaultServer([Fault("503")]) as server:
         errors = asked(backend(server, deadline_seconds=0.6, concurrency=4), times=30)
     assert all(isinstance(error, ProviderError | PrerequisiteError) for error in errors)
@@ -252,7 +252,7 @@ def test_an_openai_account_in_the_environment_goes_to_no_other_provider(
 
     with FaultServer(answers=says("yes")) as server:
         one = backend(server)
-        one._named.channel.http.event_hooks["request"].append(look)
+        one._ref.client.http.event_hooks["request"].append(look)
         asked(one)
     assert not {name for name in _headers(seen) if name.lower().startswith("openai-")}
 
@@ -261,8 +261,8 @@ def dead(monkeypatch: pytest.MonkeyPatch, **more: object) -> ChatBackend:
     """A judge at a port where nobody listens."""
     with FaultServer() as server:
         one = backend(server, **more)
-    monkeypatch.setattr(health, "UNREACHED_SECONDS", 0.05)
-    monkeypatch.setattr(channel_module, "_UNREACHED_WAIT", 0.02)
+    monkeypatch.setattr(throttle, "UNREACHED_SECONDS", 0.05)
+    monkeypatch.setattr(client_module, "_UNREACHED_WAIT", 0.02)
     return one
 
 
@@ -285,8 +285,8 @@ def test_a_server_that_has_answered_before_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = dead(monkeypatch, deadline_seconds=0.6)
-    one._named.channel.health.succeeded()
-    one._named.channel.health.reached = True
+    one._ref.client.throttle.succeeded()
+    one._ref.client.throttle.reached = True
     (error,) = asked(one)
     assert type(error) is ProviderError
     assert "gave up" in str(error)
@@ -314,7 +314,7 @@ def test_a_key_with_characters_that_no_key_has_is_refused(
 ) -> None:
     monkeypatch.setenv("BADKEY", key)
     provider = Provider(api="openai", base_url="https://lab.example/v1", key_env="BADKEY")
-    channel = Channel("lab", provider)
-    named = Named("lab/judge", channel, "judge", ModelCard())
+    client = ProviderClient("lab", provider)
+    ref = ModelRef("lab/judge", client, "judge", ModelCard())
     with pytest.raises(PrerequisiteError, match="BADKEY: holds characters that no key has"):
-        check_keys([named], "nothing")
+        check_keys([ref], "nothing")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
-from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import (
     LONGEST_WAIT_BY_OUR_CLOCK,
     AgainError,
@@ -45,7 +45,7 @@ def refused(code: Any, message: str = "no", **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
     monkeypatch.setenv("LAB_KEY", KEY)
 
 
@@ -70,11 +70,13 @@ def is_plain(value: Any) -> bool:
     return True
 
 
-def backend(channel: Channel, task: ChatTask, answer_tokens: tuple[int, ...] = (1,)) -> ChatBackend:
+def backend(
+    client: ProviderClient, task: ChatTask, answer_tokens: tuple[int, ...] = (1,)
+) -> ChatBackend:
     card = ModelCard(
         usd_per_million_input=1.0, usd_per_million_output=1.0, answer_tokens=answer_tokens
     )
-    return ChatBackend(ChatModel(Named("lab/judge", channel, "judge", card)), task)
+    return ChatBackend(ChatModel(ModelRef("lab/judge", client, "judge", card)), task)
 
 
 def asked(
@@ -86,7 +88,7 @@ def asked(
 ) -> tuple[list[Any], int]:
     """What each question came to on a server that gives these replies, the last one for ever; and
     how many calls that took."""
-    channel = Channel("lab", LAB)
+    client = ProviderClient("lab", LAB)
     calls: list[httpx2.Request] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -94,8 +96,8 @@ def asked(
         told = replies[min(len(calls), len(replies)) - 1]
         return httpx2.Response(told.status_code, headers=told.headers, content=told.content)
 
-    channel.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    one = backend(channel, task, answer_tokens)
+    client.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    one = backend(client, task, answer_tokens)
 
     async def all_of_them() -> list[Any]:
         found: list[Any] = []
@@ -252,7 +254,7 @@ def test_a_finished_reply_without_text_is_unusable_and_was_paid(
     assert isinstance(reply, Reply), reply
     assert (reply.value, calls) == ({"unusable": "an empty reply"}, 1)
     assert reply.usage.usd == pytest.approx(101e-6)
-    of_batch = backend(Channel("lab", LAB), JUDGE).read_batch(
+    of_batch = backend(ProviderClient("lab", LAB), JUDGE).read_batch(
         (("query", "document"), 0), 200, orjson.dumps(payload)
     )
     assert (of_batch.value, of_batch.refusal) == (reply.value, None)
@@ -441,14 +443,14 @@ ANY_JSON = st.recursive(
     st.binary() | st.builds(orjson.dumps, ANY_JSON.filter(is_plain)),
 )
 def test_whatever_a_server_sends_is_a_reply_or_an_error_of_ours(status: int, body: bytes) -> None:
-    one = backend(Channel("lab", LAB), RewriteTask())
+    one = backend(ProviderClient("lab", LAB), RewriteTask())
     with suppress(ProviderError, PrerequisiteError, RefusalError):
         reply = one.read_batch(("solar panels in winter", 0), status, body)
         orjson.dumps([reply.value, reply.refusal])
 
 
 def test_a_line_of_a_batch_must_be_finished_too() -> None:
-    one = backend(Channel("lab", LAB), RewriteTask())
+    one = backend(ProviderClient("lab", LAB), RewriteTask())
     body = orjson.dumps(said("length", content="solar panel efficien"))
     reply = one.read_batch(("solar panels in winter", 0), 200, body)
     assert reply.value == {"unusable": "cut at the bound of 64 tokens"}

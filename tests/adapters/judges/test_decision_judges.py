@@ -12,10 +12,10 @@ from prism_cli.adapters.judges.decision_backend import DecisionBackend
 from prism_cli.adapters.judges.decisions import OpenAIDecisions
 from prism_cli.adapters.judges.rater import RatingBackend
 from prism_cli.adapters.judges.systemone import SystemOne
-from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.fencing import fence_mark
 from prism_cli.domain.rating_task import RATINGS, RatedTexts
@@ -43,8 +43,8 @@ ASKED = DecisionTask().decision(QUERY, ["Paris"]).questions
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
-    monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
 def judge(
@@ -60,8 +60,8 @@ def judge(
     base = server.base_url if isinstance(server, FaultServer) else server or "http://127.0.0.1:9"
     told = {"api": api, "base_url": f"{base}/v1", "timeout_seconds": seconds}
     provider = Provider.model_validate({**told, "deadline_seconds": seconds})
-    named = Named(f"lab/{model}", Channel("lab", provider), model, ModelCard(**card))
-    return DecisionBackend(named, rubric, ENDPOINTS[api](named), pack)
+    ref = ModelRef(f"lab/{model}", ProviderClient("lab", provider), model, ModelCard(**card))
+    return DecisionBackend(ref, rubric, ENDPOINTS[api](ref), pack)
 
 
 def answered(one: DecisionBackend, documents: Sequence[str]) -> list[Reply]:
@@ -171,10 +171,10 @@ def test_what_stays_bad_stays_pending(api: str, fault: str) -> None:
                "probability": 0.5}, {"type": "predicate", "probability": True}, None]
 )  # fmt: skip
 def test_an_answer_to_something_else_is_none(answer: Any) -> None:
-    named = Named("lab/j", Channel("lab", Provider(api="openai-decisions",
+    ref = ModelRef("lab/j", ProviderClient("lab", Provider(api="openai-decisions",
                   base_url="http://127.0.0.1:9")), "j", ModelCard())  # fmt: skip
     with pytest.raises(ProviderError, match="as the answer to document 1"):
-        OpenAIDecisions(named).read({"answers": [answer]}, ASKED)
+        OpenAIDecisions(ref).read({"answers": [answer]}, ASKED)
 
 
 def test_what_shares_a_call() -> None:
@@ -240,9 +240,9 @@ def test_a_real_system_one_server(tmp_path: Path) -> None:
     with transformers_serve(model, tmp_path) as base_url:
         one = judge(base_url, "systemone", 2, model=str(model), seconds=120)
         replies = answered(one, [text, "Bees make honey from nectar."])
-        named = judge(base_url, "systemone", model=str(model), seconds=120)._named
+        ref = judge(base_url, "systemone", model=str(model), seconds=120)._ref
         texts = RatedTexts(QUERY, text, "It names the capital.", "Paris is the capital of France.")
-        (rated,) = replied(RatingBackend(named, SystemOne(named)), [(texts, 0)])
+        (rated,) = replied(RatingBackend(ref, SystemOne(ref)), [(texts, 0)])
     for name in RATINGS:
         assert sum(rated.value["distributions"][name]) == pytest.approx(1, abs=1e-4)
         assert 1 < rated.value["ratings"][name] < 5

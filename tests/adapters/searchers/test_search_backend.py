@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers.catalog import Catalog
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers.registry import ProviderRegistry
 from prism_cli.adapters.searchers.backend import SearchBackend
 from prism_cli.configs.providers import load_providers
 from prism_cli.errors import UsageError
@@ -21,9 +21,9 @@ TAVILY: dict[str, Any] = json.loads((PUBLISHED / "tavily.json").read_text())
 
 
 def backend(spec: str, results: int = 10) -> SearchBackend:
-    named = Catalog(load_providers()).named(spec)
-    assert named
-    return SearchBackend(named, results)
+    ref = ProviderRegistry(load_providers()).resolve(spec)
+    assert ref
+    return SearchBackend(ref, results)
 
 
 def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[httpx2.Request]]:
@@ -34,10 +34,10 @@ def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[h
         asked.append(request)
         return httpx2.Response(200, json=payloads[len(asked) - 1])
 
-    named = Catalog(load_providers()).named(spec)
-    assert named
-    named.channel.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    one = SearchBackend(named, 10)
+    ref = ProviderRegistry(load_providers()).resolve(spec)
+    assert ref
+    ref.client.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    one = SearchBackend(ref, 10)
 
     async def ask() -> Reply:
         (reply,) = await one.answer(["what is it"])
@@ -50,7 +50,7 @@ def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[h
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXA_API_KEY", "planted")
-    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
 
 
 def test_exas_published_reply() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from prism_cli.adapters.providers import channel as channel_module
-from prism_cli.adapters.providers import health
-from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.configs.providers import ModelCard, Provider
@@ -36,8 +36,8 @@ SPOILED = ("results_missing", "results_repeated", "results_out_of_range", "resul
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "_jittered", lambda state: 0.01)
-    monkeypatch.setattr(health, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
 def teacher(
@@ -52,7 +52,7 @@ def teacher(
             "deadline_seconds": seconds,
         }
     )
-    return RerankTeacher(Named("lab/r", Channel("lab", provider), "r", ModelCard(**card)))
+    return RerankTeacher(ModelRef("lab/r", ProviderClient("lab", provider), "r", ModelCard(**card)))
 
 
 def scored(one: RerankTeacher, payloads: Sequence[tuple[str, str]]) -> list[Reply]:

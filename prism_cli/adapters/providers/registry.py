@@ -1,14 +1,14 @@
-"""Specs to models of providers; a provider has one channel, whoever asks."""
+"""Specs to models of providers; a provider has one client, whoever asks."""
 
 import os
 
-from prism_cli.adapters.providers.channel import Channel
-from prism_cli.adapters.providers.named import Named
+from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.configs.providers import Provider, ProviderBook
 from prism_cli.errors import UsageError
 
 
-class Catalog:
+class ProviderRegistry:
     """The providers of this run.
 
     Args:
@@ -35,7 +35,7 @@ class Catalog:
             self._changes["concurrency"] = concurrency
         if hurried:
             self._changes["deadline_seconds"] = 0.0
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[str, ProviderClient] = {}
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +52,7 @@ class Catalog:
         """The models of each provider that the provider files list."""
         return {name: list(provider.models) for name, provider in self._book.providers.items()}
 
-    def named(self, spec: str) -> Named | None:
+    def resolve(self, spec: str) -> ModelRef | None:
         """The model of a spec; None where it names no provider that is known.
 
         Raises:
@@ -68,12 +68,14 @@ class Catalog:
                 f'usd_per_million_input and usd_per_million_output of models."{model}" in a '
                 "--provider-file (0 where it is free)"
             )
-        return Named(spec, self._channel(spec.partition("/")[0], provider), model, card)
+        return ModelRef(spec, self._client(spec.partition("/")[0], provider), model, card)
 
-    def _channel(self, name: str, provider: Provider) -> Channel:
+    def _client(self, name: str, provider: Provider) -> ProviderClient:
         if name not in self._channels:
             provider = provider.model_copy(update=self._changes)
             variables = {one.key_env for one in self._book.providers.values()} - {""}
             secrets = [os.environ.get(variable, "").strip() for variable in variables]
-            self._channels[name] = Channel(name, provider, keyless=self._keyless, secrets=secrets)
+            self._channels[name] = ProviderClient(
+                name, provider, keyless=self._keyless, secrets=secrets
+            )
         return self._channels[name]

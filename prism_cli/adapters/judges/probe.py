@@ -17,24 +17,24 @@ SECONDS = 30.0
 """How long an answer is waited for."""
 
 
-def examine(judges: Sequence[tuple[str, CallBackend | str]]) -> list[dict[str, Any]]:
+def probe_judges(judges: Sequence[tuple[str, CallBackend | str]]) -> list[dict[str, Any]]:
     """For each judge whether it is well, what it says, seconds and US dollars.
 
     Args:
         judges: (spec, its backend, or why there is none).
     """
-    return asyncio.run(_examined(judges))
+    return asyncio.run(_probe_all(judges))
 
 
-async def _examined(judges: Sequence[tuple[str, CallBackend | str]]) -> list[dict[str, Any]]:
-    found = list(await asyncio.gather(*(_one(spec, judge) for spec, judge in judges)))
+async def _probe_all(judges: Sequence[tuple[str, CallBackend | str]]) -> list[dict[str, Any]]:
+    found = list(await asyncio.gather(*(_probe(spec, judge) for spec, judge in judges)))
     for _, judge in judges:
         if not isinstance(judge, str):
             await judge.close()
     return found
 
 
-async def _one(spec: str, judge: CallBackend | str) -> dict[str, Any]:
+async def _probe(spec: str, judge: CallBackend | str) -> dict[str, Any]:
     started, usd, well = time.monotonic(), 0.0, False
     if isinstance(judge, str):
         says = judge

@@ -14,7 +14,6 @@ from aiolimiter import AsyncLimiter
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 from tenacity.wait import wait_random_exponential
 
-from prism_cli.adapters.providers.health import Health, ProviderDownError
 from prism_cli.adapters.providers.replies import (
     AgainError,
     NoSuchModelError,
@@ -22,6 +21,7 @@ from prism_cli.adapters.providers.replies import (
     json_of,
 )
 from prism_cli.adapters.providers.secrets import Secrets
+from prism_cli.adapters.providers.throttle import ProviderDownError, Throttle
 from prism_cli.configs.providers import Provider
 from prism_cli.errors import PrerequisiteError, ProviderError
 
@@ -36,13 +36,13 @@ in its first second."""
 
 
 @dataclass
-class Losses:
+class LostCalls:
     """Calls of one backend that ended without a reply and may have been billed."""
 
     count: int = 0
 
 
-class Channel:
+class ProviderClient:
     """Sends calls to one provider until they are answered, refused, or out of time.
 
     Args:
@@ -85,10 +85,10 @@ class Channel:
         )
 
     @cached_property
-    def health(self) -> Health:
+    def throttle(self) -> Throttle:
         """The provider's state in this run."""
         provider = self.provider
-        return Health(
+        return Throttle(
             f"{self.name} ({urlsplit(provider.base_url).netloc})",
             provider.concurrency,
             provider.deadline_seconds,
@@ -125,7 +125,7 @@ class Channel:
         send: Send,
         read: Callable[[Any], Value],
         tokens: int,
-        losses: Losses,
+        lost: LostCalls,
         *,
         parse: Callable[[httpx2.Response], Any] = json_of,
         seconds: float | None = None,
@@ -136,7 +136,7 @@ class Channel:
             read: raises AgainError where a reply holds nothing usable, RefusalError where it is
                 the final word.
             tokens: of question and answer, about; for the limit a minute.
-            losses: counts the attempts that were lost.
+            lost: counts the attempts that were lost.
             parse: what `read` gets of a reply; raises as `json_of` does.
             seconds: of one attempt, where that is not timeout_seconds.
 
@@ -158,7 +158,7 @@ class Channel:
 
         seconds = seconds or self.provider.timeout_seconds
         try:
-            return await attempts(self._attempt, send, taken, tokens, losses, give_up_at, seconds)
+            return await attempts(self._attempt, send, taken, tokens, lost, give_up_at, seconds)
         except AgainError as error:
             wait = error.wait or 0.0
             long = f", and asks to wait {wait:.0f} s: longer than a question waits"
@@ -176,33 +176,33 @@ class Channel:
         send: Send,
         taken: Callable[[httpx2.Response], Value],
         tokens: int,
-        losses: Losses,
+        lost: LostCalls,
         give_up_at: float,
         seconds: float,
     ) -> Value:
-        async with self.health.slot(give_up_at):
+        async with self.throttle.slot(give_up_at):
             if self._requests:
                 await self._requests.acquire()
             if self._tokens:
                 await self._tokens.acquire(min(tokens, self._tokens.max_rate))
             try:
-                value = taken(await self._sent(send, losses, seconds))
+                value = taken(await self._sent(send, lost, seconds))
             except AgainError as error:
-                losses.count += error.billed
-                if error.quota and not self.health.answered:
+                lost.count += error.billed
+                if error.quota and not self.throttle.answered:
                     # Later it may be the quota of a minute, which is soon whole again.
-                    self.health.down = self._told(error)
-                    raise PrerequisiteError(self.health.down) from None
-                self.health.failed(error)
+                    self.throttle.down = self._told(error)
+                    raise PrerequisiteError(self.throttle.down) from None
+                self.throttle.failed(error)
                 raise
             except PrerequisiteError as error:
                 if not isinstance(error, NoSuchModelError):
-                    self.health.down = self._told(error)  # at once, for all its models
+                    self.throttle.down = self._told(error)  # at once, for all its models
                 raise
-            self.health.succeeded()
+            self.throttle.succeeded()
             return value
 
-    async def _sent(self, send: Send, losses: Losses, seconds: float) -> httpx2.Response:
+    async def _sent(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
         """One call; a slow drip ends after `seconds` too."""
         try:
             async with asyncio.timeout(seconds):
@@ -211,24 +211,24 @@ class Channel:
             billed = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
             raise AgainError(f"no answer within {seconds:g} s", billed=billed) from None
         except asyncio.CancelledError:
-            losses.count += 1
+            lost.count += 1
             raise
         except httpx2.ConnectError as error:
             told = self._secrets.masked(str(error))
             raise UnreachableError(
                 f"cannot be reached at {self.provider.base_url}: {told}",
-                wait=None if self.health.reached else _UNREACHED_WAIT,
+                wait=None if self.throttle.reached else _UNREACHED_WAIT,
             ) from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
             told = self._secrets.masked(f"{type(error).__name__}: {error}")
             raise AgainError(f"the connection broke ({told})", billed=True) from None
-        self.health.reached = True
+        self.throttle.reached = True
         return self._secrets.masked_reply(response)
 
     def _told(self, error: Exception) -> str:
         """Why a provider is of no use, and what to look at."""
         words = str(error)
-        if words == self.health.down:
+        if words == self.throttle.down:
             return words
         key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""
         return f"{self.name} at {self.provider.base_url}: {words}{key}; it is asked no more"

@@ -26,7 +26,7 @@ class ProviderDownError(PrerequisiteError):
     exit_code = ProviderError.exit_code
 
 
-class Health:
+class Throttle:
     """One provider's state in this run.
 
     Args:

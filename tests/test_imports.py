@@ -40,8 +40,8 @@ MAY_IMPORT = {
         "engine", "files.names", "rows", "shards", "ports", "reporting.visible", "terminal",
     },
     "stages": {
-        "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.asking",
-        "stages.in_row", "stages.rerank", "stages.settled_pairs",
+        "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.retries",
+        "stages.in_row", "stages.rerank", "stages.pair_filter",
         "stages.pair_answers", "ranking", "reranker",
     },
     "domain": {"domain", "rows"},

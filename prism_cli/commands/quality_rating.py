@@ -48,7 +48,7 @@ def rating_plan(
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.quality.panel import found_in_panel
     from prism_cli.evaluation.quality.sheet_answers import read_sheets
-    from prism_cli.stages.rating import rates
+    from prism_cli.stages.rating import rating_function
 
     if config.judge is None:
         if filled:
@@ -69,7 +69,7 @@ def rating_plan(
             "report says so. Nothing was asked"
         )
     told = {"spec": config.judge, "in_panel": found}
-    return RatingPlan(judge, rates(judge), told, {"rating_hash": TEMPLATE}, sheets)
+    return RatingPlan(judge, rating_function(judge), told, {"rating_hash": TEMPLATE}, sheets)
 
 
 def write_sheet(

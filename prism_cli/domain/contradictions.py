@@ -36,7 +36,7 @@ class Claim(NamedTuple):
     content: Hashable | Callable[[], Hashable] = None
 
 
-def settle(claims: Sequence[Claim]) -> list[str | None]:
+def drop_reasons(claims: Sequence[Claim]) -> list[str | None]:
     """Return for each row None where it is kept, else the reason: CONTRADICTORY or REPEATED.
 
     Memory grows with the claims; callers pass the adjacent rows of a query, or pairs from disk.
@@ -110,7 +110,7 @@ def name_contradictions(
     (no)".
 
     Args:
-        reasons: the result of `settle` for `claims`.
+        reasons: the result of `drop_reasons` for `claims`.
         places: the places of their rows.
     """
     answers: dict[Hashable, list[str]] = {}

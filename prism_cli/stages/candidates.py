@@ -1,7 +1,7 @@
-"""Questions and a corpus without judgements as {query, documents} rows: a first stage's candidates.
+"""Queries and a corpus without judgements as {query, documents} rows: a first stage's candidates.
 
-A corpus is rows of {doc_id, title, document}, BEIR's {_id, title, text}, or a folder of documents;
-questions are rows of {query_id, query}, BEIR's {_id, text}, or lines of text.
+A corpus consists of rows of {doc_id, title, document}, BEIR's {_id, title, text}, or a folder of
+documents; queries are rows of {query_id, query}, BEIR's {_id, text}, or lines of text.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,17 +24,17 @@ from prism_cli.shards.spill import Spill
 
 _OF_DOCUMENTS = ("document", "documents", "pos", "neg")
 DOCUMENT_FIELDS = ("doc_id", "title", "document")
-"""What --field maps in a corpus; all else it maps in questions."""
+"""Fields that --field maps in a corpus; it maps all others in queries."""
 
 
 class Corpus:
-    """The documents of some files, read once and kept on disk.
+    """The documents of some files, read once and stored on disk.
 
     Args:
         fields: contract name -> name in the files.
 
     Attributes:
-        refused: what is no document, to be rejected; complete after the first read.
+        refused: rows that are not documents, to be rejected; complete after the first read.
     """
 
     def __init__(self, shards: Sequence[Shard], fields: Mapping[str, str]) -> None:
@@ -43,14 +43,14 @@ class Corpus:
         self._shards, self._fields = shards, fields
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """(doc_id, title + " " + text where there is a title) of every document, in order."""
+        """Yield (doc_id, text with its title) of every document, in order."""
         for name, title, text in self._spill.rows(
             "SELECT doc_id, title, text FROM spill ORDER BY number"
         ):
             yield name, titled(title, text)
 
     def document(self, name: str) -> dict[str, str] | None:
-        """The document of an id, as `documents` has it; None where there is none."""
+        """Return the document with this id; None without one."""
         for title, text in self._spill.rows(
             "SELECT title, text FROM spill WHERE doc_id = ?", (name,)
         ):
@@ -63,12 +63,12 @@ class Corpus:
         seen: dict[str, bytes] = {}
         spill.fill("INSERT INTO spill VALUES (NULL, ?, ?, ?)", self._documents(seen))
         if not seen:
-            first = f"; the first: {_first_told(self.refused)}" if self.refused else ""
+            first = f"; the first: {_first_refusal(self.refused)}" if self.refused else ""
             raise MissingDataError(f"{self.name}: holds no documents{first}")
         return spill
 
     def _documents(self, seen: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
-        """Each document once; one that came before with the same text is passed over."""
+        """Yield each document once; a repeated one with the same text is skipped."""
         for place, raw in _lines(self._shards, self._fields):
             try:
                 name, title, text = _document(decode_row(raw, self._fields))
@@ -83,13 +83,13 @@ class Corpus:
 
 
 class CandidateQueries:
-    """A source of rows: each question with the documents that a first stage finds for it.
+    """A source of rows: each query with the documents that a first stage finds for it.
 
     Args:
         first_stage: ranks the documents of `corpus`.
-        count: documents a question.
-        source: written as `source`.
-        tell: takes a line for people.
+        count: documents per query.
+        source: value of `source`.
+        tell: called with each message.
     """
 
     def __init__(
@@ -104,38 +104,38 @@ class CandidateQueries:
     ) -> None:
         self._tell = tell
         self._corpus, self._shards = corpus, queries
-        self._fields = {one: fields[one] for one in fields if one not in DOCUMENT_FIELDS}
+        self._fields = {name: fields[name] for name in fields if name not in DOCUMENT_FIELDS}
         self._all_fields = dict(fields)
         self._first_stage, self._count, self._source = first_stage, count, source
         self.name = ", ".join([corpus.name, *(shard.name for shard in queries)])
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over how candidates are found; the files are the run's dependencies."""
-        made_by = (self._first_stage.fingerprint, self._count, self._source, self._all_fields)
-        return sha256(repr(made_by).encode()).hexdigest()
+        """SHA-256 of the settings; the files are the run's dependencies."""
+        settings = (self._first_stage.fingerprint, self._count, self._source, self._all_fields)
+        return sha256(repr(settings).encode()).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """One JSON row a question, in order, then what could not be read of questions and corpus.
+        """Yield one JSON row per query, in order, then unreadable rows of queries and corpus.
 
         Raises:
-            MissingDataError: no document, or no question.
+            MissingDataError: there is no document, or no query.
         """
         refused: list[Unreadable] = []
         rows = list(self._queries(refused))
         if not rows:
-            told = f"; the first: {_first_told(refused)}" if refused else ""
-            raise MissingDataError(f"{self._shards[0].name}: holds no questions{told}")
-        asked = [(row["query_id"], row["query"]) for row in rows]
+            first = f"; the first: {_first_refusal(refused)}" if refused else ""
+            raise MissingDataError(f"{self._shards[0].name}: holds no questions{first}")
+        queries = [(row["query_id"], row["query"]) for row in rows]
         check_listed_ids(
             self._first_stage,
             self.name,
-            lambda: asked,
+            lambda: queries,
             self._corpus.texts,
             self._tell,
             LEFT_OUT,
         )
-        for row, hits in zip(rows, self._first_stage.search(asked, self._count), strict=True):
+        for row, hits in zip(rows, self._first_stage.search(queries, self._count), strict=True):
             documents = [
                 document | {"source_rank": rank, "source_score": score}
                 for rank, (name, score) in enumerate(hits, 1)
@@ -146,27 +146,27 @@ class CandidateQueries:
         yield from self._corpus.refused
 
     def _queries(self, refused: list[Unreadable]) -> Iterator[Row]:
-        known: dict[str, str] = {}
+        seen: dict[str, str] = {}
         for place, raw in _lines(self._shards, self._fields, questions=True):
             try:
                 row = _query(decode_row(raw, self._fields))
-                before = known.get(row["query_id"])
-                if before not in (None, row["query"]):
+                earlier = seen.get(row["query_id"])
+                if earlier not in (None, row["query"]):
                     raise RowError(
                         "query_id", f"{row['query_id']!r} came before with another query"
                     )
             except RowError as error:
                 refused.append(_refused(raw, place, error))
                 continue
-            if before is None:
-                known[row["query_id"]] = row["query"]
+            if earlier is None:
+                seen[row["query_id"]] = row["query"]
                 yield row | {"source": row.get("source") or self._source}
 
 
 def _lines(
     shards: Sequence[Shard], fields: Mapping[str, str], *, questions: bool = False
 ) -> Iterator[tuple[RowRef, bytes]]:
-    """(place, JSON line) of each row; of questions in a text file, of each line."""
+    """Yield (place, JSON line) of each row; for queries in a text file, of each line."""
     for shard in shards:
         rows = _text_questions(shard, fields) if questions else None
         if rows is None:
@@ -177,10 +177,11 @@ def _lines(
 
 
 def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[int, bytes]] | None:
-    """The lines of a text file, or of a TSV without header (id, tab, text), as rows; else None.
+    """Yield the lines of a text file, or of a TSV without header (id, tab, text), as rows; None for
+    other files.
 
     Raises:
-        MissingDataError: other documents.
+        MissingDataError: the shard has other documents.
     """
     text = plain_name(shard.path).endswith(".txt")
     if shard.format == "documents" and not text:
@@ -196,7 +197,7 @@ def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[i
 
 def _has_header(shard: Shard, fields: Mapping[str, str]) -> bool:
     first = next(shard.lines(), b"").decode("utf-8-sig", "replace")
-    names = {one.strip().strip('"') for one in first.split("\t")}
+    names = {column.strip().strip('"') for column in first.split("\t")}
     return bool(names & {"query", "text", fields.get("query")})
 
 
@@ -212,7 +213,7 @@ def _question(raw: bytes, tabbed: bool) -> bytes:
     return orjson.dumps(row) if text else b""
 
 
-def _first_told(refused: Sequence[Unreadable]) -> str:
+def _first_refusal(refused: Sequence[Unreadable]) -> str:
     first = refused[0]
     return f"{first.ref}: {RowError(first.field, first.reason)}"
 
@@ -243,9 +244,9 @@ def _query(row: Row) -> Row:
 
 
 def _named(row: Row, names: Mapping[str, str]) -> Row:
-    """BEIR's names as ours, where ours are not there."""
+    """Rename BEIR's fields to ours, where ours are absent."""
     row = dict(row)
-    for theirs, ours in names.items():
-        if theirs in row and ours not in row:
-            row[ours] = id_text(row.pop(theirs), theirs)
+    for foreign, own in names.items():
+        if foreign in row and own not in row:
+            row[own] = id_text(row.pop(foreign), foreign)
     return row

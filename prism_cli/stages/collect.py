@@ -1,7 +1,7 @@
-"""Rows of other shapes to pair rows with ids, for the stages that follow.
+"""Rows of other shapes to pair rows with ids, for the later stages.
 
-A row that holds several documents is spread: one pair each. Pair rows pass as they are. A pair that
-has two answers among the adjacent rows of its query is left out; see `domain/contradictions.py`.
+A row with several documents becomes one pair each. Pair rows are unchanged. A pair with two answers
+among the adjacent rows of its query is dropped; see `domain/contradictions.py`.
 """
 
 from collections import Counter
@@ -17,58 +17,58 @@ from prism_cli.ports import Outcome, RowReader
 from prism_cli.rows.contract import check_contract
 from prism_cli.rows.fields import MARKED
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, document_text
-from prism_cli.stages.settled_pairs import SettledPairs
+from prism_cli.stages.pair_filter import PairFilter
 
 _COUNTED = {"yes": "positives", "no": "negatives", None: "documents without a label"}
 
 
 class CollectStage(RowStage):
-    """Spreads lists of documents into pairs.
+    """Converts lists of documents to pairs.
 
     Args:
-        reader: knows the fields of the input.
-        source: written as `source` where a row has none; None to leave it out.
+        reader: reads the shape of the input.
+        source: value of `source` for rows without one; None for no value.
     """
 
     name: ClassVar[str] = "collect"
-    counted = ("_figures", "_settled")
+    counted = ("_figures", "_pair_filter")
 
     def __init__(self, reader: RowReader, source: str | None = None) -> None:
         self._reader = reader
         self.plain_lines = reader.plain_lines
         self._source = source
         self._figures: Counter[str] = Counter()
-        self._settled = SettledPairs()
+        self._pair_filter = PairFilter()
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """As the shape has it."""
+        """Decode a row of the input's shape."""
         return self._reader.decode(raw, fields)
 
     def work(self, row: Row) -> Outcome:
-        """The pairs of one row."""
-        found = self._reader.read(row)
-        if isinstance(found, Dropped):
-            return found
-        if isinstance(found, dict):
-            pair = self._with_source(found)
+        """Return the pairs of one row."""
+        contents = self._reader.read(row)
+        if isinstance(contents, Dropped):
+            return contents
+        if isinstance(contents, dict):
+            pair = self._with_source(contents)
             self._figures["pairs as they were"] += 1
-            self._settled.note([pair], self.place, alone=True)
+            self._pair_filter.note([pair], self.place, alone=True)
             return pair
-        check_one_text(found)
-        pairs = [self._with_source(one) for one in self._worth_keeping(found)]
-        self._settled.note(pairs, self.place, alone=False)
-        return pairs or Dropped("no positive" if found else "no documents")
+        check_one_text(contents)
+        pairs = [self._with_source(pair) for pair in self._without_false_negatives(contents)]
+        self._pair_filter.note(pairs, self.place, alone=False)
+        return pairs or Dropped("no positive" if contents else "no documents")
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
-        """Each pair once, and none that has two answers, among the adjacent rows of a query."""
-        for group in self._settled.among(rows, pair_claim):
+        """Drop repeated and contradictory pairs among the adjacent rows of a query."""
+        for group in self._pair_filter.among(rows, pair_claim):
             yield from group
 
     def summary(self) -> dict[str, object]:
-        """How many of each."""
-        told = {"pairs": self._figures, "pairs left out": self._settled.left_out}
-        figures: dict[str, object] = {name: dict(count) for name, count in told.items() if count}
-        return figures | self._settled.figures()
+        """Return the counts by kind."""
+        counts = {"pairs": self._figures, "pairs left out": self._pair_filter.left_out}
+        figures: dict[str, object] = {name: dict(count) for name, count in counts.items() if count}
+        return figures | self._pair_filter.figures()
 
     def _with_source(self, pair: Row) -> Row:
         check_pair(pair)
@@ -78,21 +78,21 @@ class CollectStage(RowStage):
         except ImplausibleGradeError as error:
             raise _bad_label(pair, error) from None
         except ValueError:
-            pass  # labels that are no grades travel
+            pass  # labels that are not grades are kept
         if self._source is not None:
             pair.setdefault("source", self._source)
         return pair
 
-    def _worth_keeping(self, pairs: list[Row]) -> list[Row]:
-        """Without mined negatives that say what a positive says, as nobody judged those; nothing
-        where all are negatives that nobody marked."""
+    def _without_false_negatives(self, pairs: list[Row]) -> list[Row]:
+        """Drop mined negatives with the text of a positive, since nobody judged those. Return no
+        pair where all are negatives that nobody marked."""
         votes = [_vote(pair) for pair in pairs]
         if set(votes) <= {"no"} and all(pair.get("negative") != MARKED for pair in pairs):
             return []
-        known = {_same(pair) for pair, vote in zip(pairs, votes, strict=True) if vote == "yes"}
+        positives = {_same(pair) for pair, vote in zip(pairs, votes, strict=True) if vote == "yes"}
         kept = []
         for pair, vote in zip(pairs, votes, strict=True):
-            if vote == "no" and "negative" in pair and _same(pair) in known:
+            if vote == "no" and "negative" in pair and _same(pair) in positives:
                 self._figures["mined negatives equal to a positive, left out"] += 1
             else:
                 kept.append(pair)

@@ -1,10 +1,10 @@
-"""Queries to pair rows of the pages that a web search finds for them."""
+"""Web search: queries to pair rows, one for each page found."""
 
 from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
-from prism_cli.domain.contradictions import Claim, settle
+from prism_cli.domain.contradictions import Claim, drop_reasons
 from prism_cli.domain.web_pages import sift
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -18,12 +18,12 @@ _OF_A_PAGE = {"doc_id", "title", "document", "source", "url", "retrieved_at"}
 
 
 class CollectWebStage(RowStage):
-    """Searches each query once, and spreads the pages that are worth keeping.
+    """Searches for each query once, and writes a pair row for each page that is kept.
 
     Args:
-        search: answers {"pages": [{"url", "title", "text"}], "retrieved_at"} to a query.
-        source: written as `source`, such as web:exa.
-        min_characters: of a page's text.
+        search: replies {"pages": [{"url", "title", "text"}], "retrieved_at"} to a query.
+        source: value of `source`, such as web:exa.
+        min_characters: least length of a page's text.
     """
 
     name: ClassVar[str] = "collect"
@@ -36,17 +36,17 @@ class CollectWebStage(RowStage):
         self._figures: Counter[str] = Counter()
 
     def check(self, row: Row) -> None:
-        """A query; of rows that hold documents too, only the query counts."""
+        """Check the query; other fields of rows with documents are ignored."""
         string_field(row, "query", blank=False)
         for name in ("query_id", "original_query"):
             string_field(row, name, required=False)
 
     def work(self, row: Row) -> RowWork:
-        """Ask, then one pair a page."""
+        """Search, then return one pair per page."""
         (reply,) = yield [request(self._search, row["query"], row["query"])]
         if reply.refusal is not None:
             raise RowError("query", reply.refusal)
-        query = _travels(row) | {"query_id": query_id(row)}
+        query = _query_fields(row) | {"query_id": query_id(row)}
         pairs = []
         for page, reason in sift(row["query"], reply.value["pages"], self._min_characters):
             self._figures[f"left out: {reason}" if reason else "kept"] += 1
@@ -55,9 +55,9 @@ class CollectWebStage(RowStage):
         return pairs or Dropped("no page worth keeping")
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Each page once, where adjacent rows ask the same."""
+        """Drop repeated pages among adjacent rows of a query."""
         for group in adjacent(rows):
-            reasons = settle([Claim(document_text(row), None) for row in group])
+            reasons = drop_reasons([Claim(document_text(row), None) for row in group])
             for row, reason in zip(group, reasons, strict=True):
                 if reason is None:
                     yield row
@@ -65,7 +65,7 @@ class CollectWebStage(RowStage):
                     self._figures[f"left out: {reason}"] += 1
 
     def summary(self) -> dict[str, object]:
-        """How many pages were found, and why some were left out."""
+        """Return the number of pages found, and of those dropped by reason."""
         return {"search": self._search.spec, "pages": dict(self._figures)}
 
     def _pair(self, query: Row, page: dict[str, str], retrieved_at: str) -> Row:
@@ -75,8 +75,9 @@ class CollectWebStage(RowStage):
         return ids | texts | rest | query
 
 
-def _travels(row: Row) -> Row:
-    """What says nothing of a document: all fields of a query's row, few of a pair's."""
+def _query_fields(row: Row) -> Row:
+    """Return the fields that do not describe a document: all fields of a query's row, few of a
+    pair's."""
     if _HOLDS_DOCUMENTS & row.keys():
         return {name: row[name] for name in _OF_A_QUERY if name in row}
     return {name: value for name, value in row.items() if name not in _OF_A_PAGE}

@@ -1,9 +1,9 @@
-"""Rows of one shape to rows of another, through pair rows.
+"""Conversion of rows between shapes, through pair rows.
 
 A foreign row is read as pair rows; pair rows are written one by one, or the adjacent rows of a
-query together. Which fields have which names is the business of the shapes' adapters. A document
-that the target cannot hold is left out alone; a pair with two answers is left out with all its
-rows; see `domain/contradictions.py`.
+query together. The adapters of the shapes map the names of fields. Only a document that the target
+cannot represent is dropped; a pair with two answers is dropped with all its rows; see
+`domain/contradictions.py`.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ from prism_cli.ports import Outcome, RowReader
 from prism_cli.rows.contract import check_contract
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
-from prism_cli.stages.settled_pairs import SettledPairs
+from prism_cli.stages.pair_filter import PairFilter
 
 _UNWRITTEN = "documents that the shape cannot hold"
 
 
 class RowWriter(Protocol):
-    """Writes one shape, and counts what has no place in it."""
+    """Writes one shape, and counts values that it cannot represent."""
 
     left_out: Counter[str]
     figures: Counter[str]
@@ -32,33 +32,34 @@ class RowWriter(Protocol):
 
     @property
     def grouped(self) -> bool:
-        """Whether adjacent rows of a query are written together."""
+        """True if adjacent rows of a query are written together."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Files of a folder, where the shape is one; () for a single output."""
+        """Files of a folder, if the shape is one; () for a single output."""
 
     def output_of(self, row: Row) -> str:
-        """The one of `outputs` that a written row belongs to."""
+        """Return which of `outputs` a written row belongs to."""
 
     def check(self, row: Row) -> str | None:
-        """Why a pair row has no place in the shape at all; else None."""
+        """Return why the shape cannot represent a pair row; else None."""
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """What a checked pair row says of its pair, in this shape."""
+        """Return the claim of a checked pair row, in this shape."""
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """Foreign rows of checked pair rows: of one, or of the adjacent ones of a query."""
+        """Return the foreign rows of checked pair rows: of one, or of the adjacent ones of a
+        query."""
 
     def render(self, row: Row) -> bytes:
-        """One line of the output."""
+        """Return one line of the output."""
 
 
 class ConvertStage(RowStage):
     """Reads one shape and writes another."""
 
     name: ClassVar[str] = "convert"
-    counted = ("_writer", "_unwritten", "_settled", "_groups", "_number", "_ranks")
+    counted = ("_writer", "_unwritten", "_pair_filter", "_groups", "_number", "_ranks")
 
     def __init__(self, reader: RowReader, writer: RowWriter) -> None:
         self._reader = reader
@@ -66,27 +67,27 @@ class ConvertStage(RowStage):
         self._writer = writer
         self.outputs = writer.outputs
         self._unwritten: list[str] = []
-        self._settled = SettledPairs()
+        self._pair_filter = PairFilter()
         self._groups = SeenTexts()
         self._number = 0
         self._ranks = RankOrder()
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """As the shape has it."""
+        """Decode a row of the input's shape."""
         return self._reader.decode(raw, fields)
 
     def work(self, row: Row) -> Outcome:
-        """The pair rows that the target takes; `arrange` writes them."""
+        """Return the pair rows that the target can represent; `arrange` writes them."""
         if self.plain_lines and "rank" in row:
             place = "{}:{}".format(*self.place)
             self._ranks.note(row["query_id"], row["rank"], row["score"], place)
-        found = self._reader.read(row)
-        if isinstance(found, Dropped):
-            return found
-        alone = isinstance(found, dict)
-        pairs: list[Row] = [found] if isinstance(found, dict) else found
+        contents = self._reader.read(row)
+        if isinstance(contents, Dropped):
+            return contents
+        alone = isinstance(contents, dict)
+        pairs: list[Row] = [contents] if isinstance(contents, dict) else contents
         check_one_text(pairs)
-        passed: list[Row] = []
+        accepted: list[Row] = []
         unfit: dict[int, str] = {}
         errors: list[tuple[Row, RowError]] = []
         reason = "no documents"
@@ -94,26 +95,26 @@ class ConvertStage(RowStage):
             try:
                 check_pair(pair)
                 check_contract(pair)
-                why = self._writer.check(pair)
+                refusal = self._writer.check(pair)
             except RowError as error:
                 errors.append((pair, error))
                 continue
-            if why is not None:
-                reason = why
-                unfit[id(pair)] = why
-            passed.append(pair)
-        if errors and len(passed) == len(unfit):
+            if refusal is not None:
+                reason = refusal
+                unfit[id(pair)] = refusal
+            accepted.append(pair)
+        if errors and len(accepted) == len(unfit):
             raise errors[0][1]
         for pair, problem in errors:
             self._note_unwritten(pair, problem)
-        if not alone and len(passed) == len(unfit):
+        if not alone and len(accepted) == len(unfit):
             return Dropped(reason)
-        self._settled.note(passed, self.place, alone=alone, unfit=unfit)
-        return passed[0] if alone else passed
+        self._pair_filter.note(accepted, self.place, alone=alone, unfit=unfit)
+        return accepted[0] if alone else accepted
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
-        """Pair rows as rows of the target."""
-        for group in self._settled.among(rows, self._writer.claim):
+        """Convert pair rows to rows of the target."""
+        for group in self._pair_filter.among(rows, self._writer.claim):
             kept: list[Row] = []
             for row in group:
                 if isinstance(row, Dropped):
@@ -124,22 +125,22 @@ class ConvertStage(RowStage):
                 yield from self._written(kept)
 
     def render(self, row: Row) -> bytes:
-        """As the shape has it."""
+        """Render a row of the target's shape."""
         return self._writer.render(row)
 
     def output_of(self, row: Row) -> str:
-        """As the shape has it."""
+        """Return the output file of a row of the target's shape."""
         return self._writer.output_of(row)
 
     def summary(self) -> dict[str, object]:
-        """What had no place in the target, by field and by reason."""
-        told = {
-            "pairs left out": self._settled.left_out,
+        """Return what the target could not represent, by field and by reason."""
+        counts = {
+            "pairs left out": self._pair_filter.left_out,
             "fields left out": self._writer.left_out,
             "also": self._writer.figures,
         }
-        figures: dict[str, object] = {name: dict(count) for name, count in told.items() if count}
-        figures |= self._settled.figures()
+        figures: dict[str, object] = {name: dict(count) for name, count in counts.items() if count}
+        figures |= self._pair_filter.figures()
         figures |= {
             f"{name}, such as": ", ".join(ids) for name, ids in self._writer.examples.items()
         }
@@ -162,7 +163,7 @@ class ConvertStage(RowStage):
         yield from self._writer.write(rows)
 
     def _note_unwritten(self, pair: Row, error: RowError) -> None:
-        self._settled.left_out[_UNWRITTEN] += 1
+        self._pair_filter.left_out[_UNWRITTEN] += 1
         if len(self._unwritten) < NAMED:
             file, line = self.place
             self._unwritten.append(f"{file}:{line}, document {doc_id(pair)!r}: {error}")

@@ -1,4 +1,4 @@
-"""Teachers' scores, and contribution and evidence for rows with the verdict yes."""
+"""Distillation: teachers' scores, and contribution and evidence for rows with the verdict yes."""
 
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
@@ -21,24 +21,15 @@ from prism_cli.ports import (
     Value,
     request,
 )
-from prism_cli.rows.row import (
-    Row,
-    check_pair,
-    document_text,
-    json_type,
-    scores_field,
-    string_field,
-)
+from prism_cli.rows.row import Row, check_pair, document_text, json_type, scores_field, string_field
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
-from prism_cli.stages.asking import asked_again
 from prism_cli.stages.in_row import RowGenerator, RowTeacher
+from prism_cli.stages.retries import request_with_retries
 
 Backend = BatchBackend | CallBackend
-
-
 DECIMALS = 6
-"""Of teacher_score."""
+"""Decimals of teacher_score."""
 CALIBRATED = "teacher_score"
 _SCORES = "teacher_scores"
 _TEXTS = ("contribution", "evidence")
@@ -49,21 +40,21 @@ _SHOWN_ENTITIES = 5
 class DistillStage(RowStage):
     """Writes teacher_scores and teacher_score; contribution, evidence and generator.
 
-    What a row has already is kept: a teacher's score is not asked again, nor are texts that say
-    something. Nobody is asked about a blank document: its score is 0, and it has no texts.
+    Existing values are kept: a teacher's score is not requested again, nor are texts with content.
+    No model is asked about a blank document: its score is 0, and it has no texts.
 
     Args:
-        teachers: each answers {"score"}, or finds it in the row; teacher_score is the calibrated
-            mean over these.
-        calibration: of these teachers.
-        generator: has payloads ((query, title, document), attempt) and answers {"contribution",
-            "evidence"}, or finds them in the row; a refusal becomes generation_error.
-        figures: what summary and manifest tell besides counts.
-        paid: scores and texts that are paid for already; the row's `reused` says where they come
-            from. A score that names no teacher is taken as teacher_score where none of these
-            teachers has scored, texts that name no generator where this one has written none.
-        min_fidelity: share of the evidence's numbers and names that stand in the document, below
-            which another answer is asked for.
+        teachers: each replies {"score"}, or reads it from the row; teacher_score is their
+            calibrated mean.
+        calibration: calibration of these teachers.
+        generator: has payloads ((query, title, document), attempt) and replies {"contribution",
+            "evidence"}, or reads them from the row; a refusal becomes generation_error.
+        figures: further entries of the summary and the manifest.
+        paid: scores and texts that are paid for already; the row's `reused` has their origin. A
+            score without a teacher becomes teacher_score where none of these teachers has scored
+            the row; texts without a generator are used where this one has written none.
+        min_fidelity: share of the evidence's numbers and names that occur in the document, below
+            which the answer is retried.
     """
 
     name = "distill"
@@ -79,25 +70,26 @@ class DistillStage(RowStage):
         paid: PaidRows | None = None,
         min_fidelity: float | None = None,
     ) -> None:
-        self._teachers = [one for one in teachers if not isinstance(one, RowTeacher)]
-        self._in_row = [one for one in teachers if isinstance(one, RowTeacher)]
-        self._specs = [one.spec for one in teachers]
+        self._teachers = [teacher for teacher in teachers if not isinstance(teacher, RowTeacher)]
+        self._row_teachers = [teacher for teacher in teachers if isinstance(teacher, RowTeacher)]
+        self._specs = [teacher.spec for teacher in teachers]
         self._exponent = calibration.exponent if calibration else 1.0
         self._generator = generator
-        self._told = dict(figures or {})
+        self._more_figures = dict(figures or {})
         self._scores = {spec: ScoreFigures() for spec in (*self._specs, CALIBRATED)}
         self._paid = paid
-        self._kept_scores = 0
-        self._reused_scores = 0
+        self._kept_scores = self._reused_scores = 0
         self.has_verdicts: bool | None = None
-        """Whether a row of this run has a verdict; None before the first row."""
+        """True if a row of this run has a verdict; None before the first row."""
         self._texts: Counter[str] = Counter()
-        self._labels: dict[str, Counter[str]] = {one.spec: Counter() for one in self._in_row}
+        self._labels: dict[str, Counter[str]] = {
+            teacher.spec: Counter() for teacher in self._row_teachers
+        }
         self._min_fidelity = min_fidelity
         self._fidelity = FidelityFigures()
 
     def check(self, row: Row) -> None:
-        """A pair row; scores and labels of the right type where they stand.
+        """Check the pair row, and the types of its scores and labels.
 
         Raises:
             RowError: names the field, such as `teacher_scores.st:minilm`.
@@ -111,46 +103,51 @@ class DistillStage(RowStage):
         for name, score in scores.items():
             if score is None:
                 raise RowError(f"{_SCORES}.{name}", "expected a number, found null")
-        for one in self._in_row:
-            if one.spec not in scores:
-                one.score(row)
+        for teacher in self._row_teachers:
+            if teacher.spec not in scores:
+                teacher.score(row)
         if self._generator is not None:
             for name in _TEXTS:
                 string_field(row, name, required=False)
 
     def work(self, row: Row) -> Outcome | RowWork:
-        """Ask the teachers that have not scored the row, and the generator where it is to write."""
+        """Ask the teachers that have not scored the row, and the generator if the row needs
+        texts."""
         known = row.get("teacher_scores") or {}
         self._kept_scores += sum(spec in known for spec in self._specs)
-        missing = [one for one in self._teachers if one.spec not in known]
-        writes = self._writes(row)
+        missing = [teacher for teacher in self._teachers if teacher.spec not in known]
+        writes = self._needs_texts(row)
         paid: Mapping[tuple[str, str], PaidValue] = {}
         if self._paid is not None and (missing or writes):
             paid = self._paid.find(row["query"], document_text(row))
-        reused = {one.spec: score for one in missing if (score := paid.get((_SCORES, one.spec)))}
-        asked = [one for one in missing if one.spec not in reused]
-        unscored = asked == self._teachers and not self._in_row
-        nobodys = paid.get((CALIBRATED, "")) if unscored else None
-        if nobodys is not None:
+        reused = {
+            teacher.spec: score
+            for teacher in missing
+            if (score := paid.get((_SCORES, teacher.spec)))
+        }
+        asked = [teacher for teacher in missing if teacher.spec not in reused]
+        unscored = asked == self._teachers and not self._row_teachers
+        anonymous = paid.get((CALIBRATED, "")) if unscored else None
+        if anonymous is not None:
             asked = []
-        writer = self._generator if writes and not self._takes_over_texts(row, paid) else None
+        writer = self._generator if writes and not self._reuse_texts(row, paid) else None
         if isinstance(writer, RowGenerator):
             self._take_texts(row, writer)
             writer = None
-        unasked: dict[str, float] = {}
+        blank_scores: dict[str, float] = {}
         if asked and is_blank(document_text(row)):
-            asked, unasked = [], {one.spec: 0.0 for one in asked}
+            asked, blank_scores = [], {teacher.spec: 0.0 for teacher in asked}
         if asked or writer is not None:
-            return self._answered(row, asked, writer, reused, nobodys)
-        self._finish(row, unasked, reused, nobodys)
+            return self._answered(row, asked, writer, reused, anonymous)
+        self._finish(row, blank_scores, reused, anonymous)
         return row
 
     def summary(self) -> dict[str, object]:
-        """Scores by teacher, with how far they go with the verdicts, and what became of texts."""
-        figures = dict(self._told)
+        """Return scores by teacher, their agreement with the verdicts, and outcomes of texts."""
+        figures = dict(self._more_figures)
         if self._specs:
             figures["scores"] = [
-                {"teacher": spec, **one.row()} for spec, one in self._scores.items()
+                {"teacher": spec, **scores.row()} for spec, scores in self._scores.items()
             ]
             figures[f"{CALIBRATED} from"] = self._scores[CALIBRATED].histogram()
             if self._kept_scores:
@@ -174,60 +171,65 @@ class DistillStage(RowStage):
         asked: Sequence[Backend],
         writer: Backend | None,
         reused: Mapping[str, PaidValue],
-        nobodys: PaidValue | None,
+        anonymous: PaidValue | None,
     ) -> RowWork:
         requests: list[Request] = []
         if asked:
-            text = document_text(row)
-            pair = (row["query"], text)
-            requests += [request(one, pair, *pair) for one in asked]
+            pair = (row["query"], document_text(row))
+            requests += [request(teacher, pair, *pair) for teacher in asked]
         writing = None if writer is None else self._writing(row, writer)
         if writing is not None:
             requests += next(writing)
         replies = yield requests
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         for teacher, reply in zip(asked, replies, strict=False):
             if reply.refusal is not None:
                 raise RowError("document", f"{teacher.spec} gave no score: {reply.refusal}")
-            found[teacher.spec] = reply.value["score"]
+            scores[teacher.spec] = reply.value["score"]
         if writing is not None:
             yield from _continued(writing, replies[-1:])
-        self._finish(row, found, reused, nobodys)
+        self._finish(row, scores, reused, anonymous)
         return row
 
     def _finish(
         self,
         row: Row,
-        found: Mapping[str, float],
+        replied: Mapping[str, float],
         reused: Mapping[str, PaidValue],
-        nobodys: PaidValue | None,
+        anonymous: PaidValue | None,
     ) -> None:
         if not self._specs:
             return
-        if nobodys is not None:
+        if anonymous is not None:
             self._reused_scores += 1
-            row[CALIBRATED] = nobodys.value
-            note_origins(row, {CALIBRATED: nobodys.origin})
-            self._scores[CALIBRATED].add(nobodys.value, row.get("verdict"))
+            row[CALIBRATED] = anonymous.value
+            note_origins(row, {CALIBRATED: anonymous.origin})
+            self._scores[CALIBRATED].add(anonymous.value, row.get("verdict"))
             return
         self._reused_scores += len(reused)
         known = row.get("teacher_scores") or {}
-        new = {**{spec: one.value for spec, one in reused.items()}, **found}
-        new |= {one.spec: one.score(row) for one in self._in_row if one.spec not in known}
+        new = {**{spec: value.value for spec, value in reused.items()}, **replied}
+        new |= {
+            teacher.spec: teacher.score(row)
+            for teacher in self._row_teachers
+            if teacher.spec not in known
+        }
         scores = known | {spec: new[spec] for spec in self._specs if spec in new}
         raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
         exact = calibrated(raw, self._exponent)
         row[CALIBRATED] = round(exact, DECIMALS)
-        note_origins(row, {f"teacher_scores.{spec}": one.origin for spec, one in reused.items()})
+        note_origins(
+            row, {f"teacher_scores.{spec}": value.origin for spec, value in reused.items()}
+        )
         verdict = row.get("verdict")
-        for spec, found_labels in self._labels.items():
-            found_labels[f"{scores[spec]:g}"] += 1
+        for spec, counts in self._labels.items():
+            counts[f"{scores[spec]:g}"] += 1
         for spec in self._specs:
             self._scores[spec].add(scores[spec], verdict)
         self._scores[CALIBRATED].add(row[CALIBRATED], verdict, exact)
 
-    def _writes(self, row: Row) -> bool:
+    def _needs_texts(self, row: Row) -> bool:
         if self._generator is None:
             return False
         self.has_verdicts = bool(self.has_verdicts) or row.get("verdict") is not None
@@ -242,8 +244,9 @@ class DistillStage(RowStage):
             return False
         return True
 
-    def _takes_over_texts(self, row: Row, paid: Mapping[tuple[str, str], PaidValue]) -> bool:
-        """Whether the same generator's texts are paid for, or nobody's; then the row has them."""
+    def _reuse_texts(self, row: Row, paid: Mapping[tuple[str, str], PaidValue]) -> bool:
+        """Copy paid texts of this generator, or of none, to the row; return False if there are
+        none."""
         assert self._generator is not None
         name = self._generator.spec if ("texts", self._generator.spec) in paid else ""
         texts = paid.get(("texts", name))
@@ -257,10 +260,10 @@ class DistillStage(RowStage):
     def _writing(
         self, row: Row, writer: Backend
     ) -> Generator[Sequence[Request], Sequence[Reply], None]:
-        """Ask the generator, again where its answer cannot be used, and write what it says."""
-        # The title is no sentence of the document, so it stands apart.
+        """Ask the generator, with retries of unusable answers, and write its texts."""
+        # The title is not a sentence of the document, so it is a separate text.
         texts = (row["query"], row.get("title") or "", row["document"])
-        reply = yield from asked_again(
+        reply = yield from request_with_retries(
             writer,
             texts,
             *texts,
@@ -273,7 +276,7 @@ class DistillStage(RowStage):
             self._written(row, reply.value, writer.spec)
 
     def _take_texts(self, row: Row, writer: RowGenerator) -> None:
-        """Write the row's own texts, where they are a label."""
+        """Write the row's own texts, if they are a valid label."""
         texts = writer.texts(row)
         fault = texts_fault(**texts) or self._unfaithful(row, texts["evidence"])
         if fault is not None:
@@ -286,11 +289,11 @@ class DistillStage(RowStage):
         self._fidelity.add(entity_fidelity(texts["evidence"], document_text(row)))
         self._put_texts(row, texts, writer)
 
-    def _not_written(self, row: Row, why: str) -> None:
+    def _not_written(self, row: Row, reason: str) -> None:
         assert self._generator is not None
         self._texts["not written"] += 1
         row["generator"] = self._generator.spec
-        row["generation_error"] = why
+        row["generation_error"] = reason
 
     def _put_texts(self, row: Row, texts: Value, generator: str) -> None:
         if generator:
@@ -302,22 +305,23 @@ class DistillStage(RowStage):
             row[name] = texts[name]
 
     def _unfaithful(self, row: Row, evidence: str) -> str | None:
-        """What is wrong with evidence below the share of entities asked for."""
+        """Return the problem of evidence below the required share of entities; None if there is
+        none."""
         if self._min_fidelity is None:
             return None
-        found = entity_fidelity(evidence, document_text(row))
-        if found.share is None or found.share >= self._min_fidelity:
+        fidelity = entity_fidelity(evidence, document_text(row))
+        if fidelity.share is None or fidelity.share >= self._min_fidelity:
             return None
         return (
-            f"fidelity {found.share:.2f} below {self._min_fidelity:g}, not in the document: "
-            + ", ".join(found.missing[:_SHOWN_ENTITIES])
+            f"fidelity {fidelity.share:.2f} below {self._min_fidelity:g}, not in the document: "
+            + ", ".join(fidelity.missing[:_SHOWN_ENTITIES])
         )
 
 
 def _continued(
     work: Generator[Sequence[Request], Sequence[Reply], None], replies: Sequence[Reply]
 ) -> Generator[Sequence[Request], Sequence[Reply], None]:
-    """The rest of `work`, whose first requests are answered by `replies`."""
+    """Continue `work`, whose first requests have the answers `replies`."""
     try:
         while True:
             replies = yield work.send(replies)

@@ -1,4 +1,4 @@
-"""Queries of a judged corpus as {query, pos, neg} rows, with mined negatives."""
+"""Mining of hard negatives: queries of a judged corpus as {query, pos, neg} rows."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,11 +19,11 @@ Passage = tuple[str, str, str]
 
 
 class Mark(Protocol):
-    """What is marked of a query and a document; texts are "" where there are none."""
+    """A mark of a query and a document; texts are "" where there are none."""
 
     @property
     def answerable(self) -> bool:
-        """Whether the document answers."""
+        """True if the document answers the query."""
 
     @property
     def contribution(self) -> str: ...
@@ -33,34 +33,34 @@ class Mark(Protocol):
 
 
 class JudgedCorpus(Protocol):
-    """What the miner asks of a data set."""
+    """The interface of a data set for mining."""
 
     @property
     def name(self) -> str:
-        """Written as `source`."""
+        """The value of `source`."""
 
     def passages(self) -> Iterator[Passage]:
-        """The whole corpus."""
+        """Yield the corpus."""
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """All (query_id, query), whatever the split."""
+        """Yield all (query_id, query), of any split."""
 
     def marks(self) -> Mapping[str, Mapping[str, Mark]]:
-        """query_id -> doc_id -> what the writers of the corpus marked."""
+        """Return query_id -> doc_id -> mark by the authors of the corpus."""
 
     def marked_queries(self, split: str) -> set[str]:
-        """Ids of the queries that marks speak of and no judgement does."""
+        """Return ids of the queries with marks and without judgements."""
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-        """(query_id, query) in file order."""
+        """Return (query_id, query) in file order."""
 
     def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
-        """query_id -> doc_id -> grade."""
+        """Return query_id -> doc_id -> grade."""
 
 
 @dataclass(frozen=True)
 class Mining:
-    """How negatives are chosen; see CollectConfig for the fields."""
+    """Settings for the choice of negatives; see CollectConfig for the fields."""
 
     split: str
     negatives: int
@@ -74,14 +74,14 @@ class Mining:
 class MinedQueries:
     """A source of rows: one query with its positives and negatives each, in file order.
 
-    A negative is never a document that the query's judgements call relevant (of any grade above
-    0), nor the query itself. A document that marks call no answer, though it seems one, is a
-    negative beside those that are mined; texts that marks have for a positive go with it. Choices
-    by lot depend on seed and query_id alone.
+    A negative is never a document that is relevant by the query's judgements (of any grade above
+    0), nor the query itself. A document that marks call not answerable is a negative in addition to
+    the mined ones; texts that marks have for a positive are added to it. Random choices depend on
+    seed and query_id alone.
 
     Args:
         first_stage: ranks the candidates for hard negatives.
-        tell: takes a line for people.
+        tell: called with each message.
     """
 
     def __init__(
@@ -99,11 +99,11 @@ class MinedQueries:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over how it mines; the files are the run's dependencies."""
+        """SHA-256 of the mining settings; the files are the run's dependencies."""
         return sha256(repr((self._mining, self._first_stage.fingerprint)).encode()).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """One JSON row a query.
+        """Yield one JSON row per query.
 
         Raises:
             MissingDataError: none of the judged documents is in the corpus.
@@ -115,7 +115,7 @@ class MinedQueries:
         self._check_ids(judged, qrels, corpus)
         marks = self._data.marks()
         wanted = judged | self._data.marked_queries(mining.split)
-        queries = [one for one in self._data.queries() if one[0] in wanted]
+        queries = [query for query in self._data.queries() if query[0] in wanted]
         most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
         depth = mining.to_rank + most + 1 if mining.negatives else 0
         if depth:
@@ -127,10 +127,10 @@ class MinedQueries:
                 self._tell,
                 LEFT_OUT,
             )
-        found: Iterator[list[tuple[str, float]]] = (
+        rankings: Iterator[list[tuple[str, float]]] = (
             self._first_stage.search(queries, depth) if depth else iter([[]] * len(queries))
         )
-        for (query_id, query), hits in zip(queries, found, strict=True):
+        for (query_id, query), hits in zip(queries, rankings, strict=True):
             grades, marked = qrels.get(query_id, {}), marks.get(query_id, {})
             excluded = {doc_id for doc_id, grade in grades.items() if grade > 0} | {query_id}
             refused = [doc_id for doc_id, mark in marked.items() if not mark.answerable]
@@ -188,17 +188,17 @@ class MinedQueries:
         window = ranking[mining.from_rank - 1 : mining.to_rank]
         if len(window) <= mining.negatives:
             return window
-        lot = random.Random(f"{mining.seed}\0hard\0{query_id}")
-        chosen = lot.sample(range(len(window)), mining.negatives)
+        generator = random.Random(f"{mining.seed}\0hard\0{query_id}")
+        chosen = generator.sample(range(len(window)), mining.negatives)
         return [window[index] for index in sorted(chosen)]
 
     def _drawn(self, query_id: str, corpus: "_Corpus", excluded: set[str]) -> list[str]:
         mining = self._mining
         if not mining.random_negatives:
             return []
-        lot = random.Random(f"{mining.seed}\0random\0{query_id}")
+        generator = random.Random(f"{mining.seed}\0random\0{query_id}")
         size = min(corpus.size, mining.random_negatives + len(excluded))
-        drawn = [corpus.doc_id(number) for number in lot.sample(range(corpus.size), size)]
+        drawn = [corpus.doc_id(number) for number in generator.sample(range(corpus.size), size)]
         return [doc_id for doc_id in drawn if doc_id not in excluded][: mining.random_negatives]
 
 
@@ -219,17 +219,17 @@ class _Corpus:
         self.size: int = next(self._spill.rows("SELECT count(*) FROM spill"))[0]
 
     def doc_id(self, number: int) -> str:
-        found: str = next(self._spill.rows("SELECT doc_id FROM spill WHERE number = ?", (number,)))[
-            0
-        ]
-        return found
+        doc_id: str = next(
+            self._spill.rows("SELECT doc_id FROM spill WHERE number = ?", (number,))
+        )[0]
+        return doc_id
 
     def ids(self) -> Iterator[tuple[str]]:
-        """All doc_ids, one a row."""
+        """Yield all doc_ids, one per row."""
         yield from self._spill.rows("SELECT doc_id FROM spill")
 
     def known(self, doc_ids: Iterable[str]) -> set[str]:
-        """Those that the corpus holds."""
+        """Return those that the corpus has."""
         return {
             doc_id
             for doc_id in doc_ids
@@ -237,11 +237,11 @@ class _Corpus:
         }
 
     def texts(self, doc_ids: list[str]) -> dict[str, dict[str, Any]]:
-        """Documents by id; those that the corpus does not hold are left out."""
-        found = {}
+        """Return documents by id, without those that the corpus does not have."""
+        documents = {}
         for doc_id in doc_ids:
             for title, text in self._spill.rows(
                 "SELECT title, text FROM spill WHERE doc_id = ?", (doc_id,)
             ):
-                found[doc_id] = {"doc_id": doc_id, "title": title, "document": text}
-        return found
+                documents[doc_id] = {"doc_id": doc_id, "title": title, "document": text}
+        return documents

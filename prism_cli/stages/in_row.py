@@ -1,4 +1,4 @@
-"""Teachers and generators that find their answer in the row itself."""
+"""Teachers and generators that read their answer from the row itself."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,23 +8,24 @@ from prism_cli.rows.row import Row
 
 @runtime_checkable
 class RowTeacher(Protocol):
-    """A teacher that finds its score in the row."""
+    """A teacher that reads its score from the row."""
 
     @property
     def spec(self) -> str:
-        """Names its scores."""
+        """The name of its scores."""
 
     def score(self, row: Row) -> float:
-        """In [0, 1]. Raises RowError where the row tells none."""
+        """Return the score in [0, 1]. Raises RowError where the row has none."""
 
 
 @runtime_checkable
 class RowGenerator(Protocol):
-    """A generator that finds its texts in the row."""
+    """A generator that reads its texts from the row."""
 
     @property
     def spec(self) -> str:
-        """Names its texts."""
+        """The name of its texts."""
 
     def texts(self, row: Row) -> Value:
-        """Contribution and evidence, "" where the row has none. Raises RowError for a type."""
+        """Return contribution and evidence, "" where the row has none. Raises RowError for a wrong
+        type."""

@@ -1,4 +1,4 @@
-"""Rows that contradict an earlier one of their pair, counted where no row is left out for it."""
+"""Counts of rows that contradict an earlier row of their pair, for stages that drop none."""
 
 from collections.abc import Mapping
 
@@ -8,38 +8,40 @@ from prism_cli.shards.spill import SeenTexts
 
 
 class PairAnswers:
-    """What rows say of their pairs, wherever they stand; see `pair_answer` and `pair_key`."""
+    """Answers of rows about their pairs, in any order of rows; see `pair_answer` and `pair_key`."""
 
-    def __init__(self, said: SeenTexts | None = None) -> None:
-        self._said = said or SeenTexts()
+    def __init__(self, first_answers: SeenTexts | None = None) -> None:
+        self._first_answers = first_answers or SeenTexts()
         self._rows = 0
         self._named: list[str] = []
 
     def note(
         self, row: Row, place: tuple[str, int], answers: Mapping[str, str | None] | None = None
     ) -> None:
-        """Hold a row against the earlier ones.
+        """Compare a row with the earlier ones.
 
         Args:
-            place: file and line.
-            answers: what it says, by who says it; by default what `pair_answer` finds.
+            place: file and line of the row.
+            answers: source of an answer -> answer; by default the result of `pair_answer`.
         """
         key = pair_key(row)
         name = f"{place[0]}:{place[1]} (query_id {query_id(row)!r}, doc_id {doc_id(row)!r}"
-        named: list[str] = []
-        for who, answer in (answers or {"": pair_answer(row)}).items():
+        contradictions: list[str] = []
+        for source, answer in (answers or {"": pair_answer(row)}).items():
             if answer is not None:
-                said = f"{name}: {who and f'{who} '}{answer})"
-                first = self._said.first(key + who.encode(), f"{answer}\0{said}".encode())
-                earlier, _, words = first.decode().partition("\0")
+                description = f"{name}: {source and f'{source} '}{answer})"
+                first = self._first_answers.first(
+                    key + source.encode(), f"{answer}\0{description}".encode()
+                )
+                earlier, _, earlier_description = first.decode().partition("\0")
                 if earlier != answer:
-                    named.append(f"{words} and {said}")
-        self._rows += bool(named)
-        self._named += named[: NAMED - len(self._named)]
+                    contradictions.append(f"{earlier_description} and {description}")
+        self._rows += bool(contradictions)
+        self._named += contradictions[: NAMED - len(self._named)]
 
     def anew(self) -> "PairAnswers":
-        """Counts of its own for a shard, whose rows are held against those of all shards."""
-        return PairAnswers(self._said)
+        """Return counts for another shard, whose rows are compared with those of all shards."""
+        return PairAnswers(self._first_answers)
 
     def merge(self, other: "PairAnswers") -> None:
         """Add the figures of another shard."""
@@ -47,7 +49,7 @@ class PairAnswers:
         self._named += other._named[: NAMED - len(self._named)]
 
     def figures(self) -> dict[str, object]:
-        """For the summary; {} where no row contradicts another."""
+        """Return figures for the summary; {} where no row contradicts another."""
         if not self._rows:
             return {}
         return {

@@ -1,4 +1,5 @@
-"""A panel of judges on every row, asked one after another until the verdict is settled."""
+"""Relabelling: a panel of judges votes on every row, one judge after another until the verdict is
+settled."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,23 +28,24 @@ from prism_cli.rows.row import (
 )
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
-from prism_cli.stages.asking import asked_again
+from prism_cli.stages.retries import request_with_retries
 from prism_cli.wording import counted
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
-"""Why judges abstained: how many reasons are told apart, and how many the summary names."""
+"""Most distinct reasons for abstentions that are counted, and most that the summary lists."""
 
 
 @runtime_checkable
 class RowJudge(Protocol):
-    """A judge that finds its vote in the row."""
+    """A judge that reads its vote from the row."""
 
     @property
     def spec(self) -> str:
-        """Names its votes."""
+        """The name of its votes."""
 
     def vote(self, row: Row) -> Vote | None:
-        """None is an abstention. Raises RowError where the row cannot be judged."""
+        """Return the vote; None is an abstention. Raises RowError where the row cannot be
+        judged."""
 
 
 Judge = RowJudge | BatchBackend | CallBackend
@@ -51,17 +53,17 @@ Judge = RowJudge | BatchBackend | CallBackend
 
 
 class RelabelStage(RowStage):
-    """Writes votes, votes_cast, verdict and agreement; vote_probabilities where judges give them.
+    """Writes votes, votes_cast, verdict and agreement; vote_probabilities where judges return them.
 
     Args:
-        judges: the panel, cheapest first; no two with one spec.
+        judges: the panel, cheapest first, with distinct specs.
         audit: share of rows, chosen by hash of (seed, query_id, doc_id), on which every judge
-            votes, so that agreement between judges can be measured without the bias of stopping.
-        soft: every judge is asked, and the mean of their probabilities decides.
+            votes, so that agreement between judges is measured without the bias of stopping.
+        soft: ask every judge, and decide by the mean of their probabilities.
         added: specs of judges that vote on every row, before those that have not voted yet; the
-            votes that rows bring along are kept.
-        paid: votes that are paid for already; and verdicts that name no judge, which stand for the
-            whole panel where no vote of it is known.
+            existing votes of rows are kept.
+        paid: votes that are paid for already; and verdicts without a judge, which replace the
+            whole panel where none of its votes is known.
     """
 
     name = "relabel"
@@ -77,25 +79,27 @@ class RelabelStage(RowStage):
         added: Sequence[str] = (),
         paid: PaidRows | None = None,
     ) -> None:
-        # A look at the protocol costs more than the vote: once a judge, not once a row.
+        # isinstance on a protocol is slower than a vote: once per judge, not once per row.
         self._panel = [
-            (one.spec, one.vote, None) if isinstance(one, RowJudge) else (one.spec, None, one)
-            for one in sorted(judges, key=lambda one: one.spec not in added)
+            (judge.spec, judge.vote, None)
+            if isinstance(judge, RowJudge)
+            else (judge.spec, None, judge)
+            for judge in sorted(judges, key=lambda judge: judge.spec not in added)
         ]
-        self._order = [one.spec for one in judges]
+        self._order = [judge.spec for judge in judges]
         self._audit = audit if len(self._panel) > 1 else 0.0
         self._seed = seed
         self._soft = soft
         self._added = frozenset(added)
         self._paid = paid
         self._verdicts: Counter[str] = Counter()
-        self._votes: dict[str, Counter[str]] = {one.spec: Counter() for one in judges}
+        self._votes: dict[str, Counter[str]] = {judge.spec: Counter() for judge in judges}
         self._audited: Counter[Pattern] = Counter()
         self._silent: Counter[tuple[str, str]] = Counter()
         self._taken = self._blank = 0
 
     def check(self, row: Row) -> None:
-        """A pair row; votes of the right form where they are to be kept.
+        """Check the pair row, and the form of votes that are to be kept.
 
         Raises:
             RowError: names the field, such as `votes.source`.
@@ -107,27 +111,26 @@ class RelabelStage(RowStage):
         scores_field(row, "vote_probabilities")
 
     def work(self, row: Row) -> RowWork:
-        """Ask judge after judge; stop as soon as the verdict is reached or out of reach. Nobody is
-        asked about a blank document: the verdict is no.
-        """
+        """Ask judge after judge; stop as soon as the verdict is reached or out of reach. No judge
+        is asked about a blank document: the verdict is no."""
         if is_blank(document_text(row)):
             self._blank += 1
-            return self._unasked(row, "no", {})
+            return self._without_votes(row, "no", {})
         poll = Poll(len(self._panel))
         probabilities: dict[str, float] = {}
         origins: dict[str, str] = {}
-        paid = self._bought(row)
-        known = self._known(row, paid)
+        paid = self._paid_values(row)
+        known = self._known_votes(row, paid)
         if (verdict := self._verdict_of(paid, known)) is not None:
             self._taken += 1
-            return self._unasked(row, verdict.value, {"verdict": verdict.origin})
-        for spec, known_vote, known_odds, origin in known:
+            return self._without_votes(row, verdict.value, {"verdict": verdict.origin})
+        for spec, known_vote, known_probability, origin in known:
             poll.add(spec, known_vote)
-            if known_odds is not None:
-                probabilities[spec] = known_odds
+            if known_probability is not None:
+                probabilities[spec] = known_probability
             if origin:
                 origins[spec] = origin
-        audit = self._audited_by_lot(row)
+        audit = self._is_audited(row)
         answers: list[tuple[str, Vote | None]] = []
         silent: list[tuple[str, str]] = []
         for spec, vote_on, backend in self._panel:
@@ -140,9 +143,9 @@ class RelabelStage(RowStage):
                 vote = vote_on(row)
             elif backend is not None:
                 pair = (row["query"], document_text(row))
-                reply = yield from asked_again(backend, pair, *pair)
-                said, probability = reply.value.get("vote"), reply.value.get("probability")
-                vote = said if said in ("yes", "no") else None
+                reply = yield from request_with_retries(backend, pair, *pair)
+                reply_vote, probability = reply.value.get("vote"), reply.value.get("probability")
+                vote = reply_vote if reply_vote in ("yes", "no") else None
                 if probability is not None:
                     probabilities[spec] = probability
                 if reply.refusal is not None:
@@ -151,14 +154,14 @@ class RelabelStage(RowStage):
             answers.append((spec, vote))
         for spec, *_ in known:
             self._votes[spec]["kept"] += 1
-        for spec, cast in answers:
-            self._votes[spec][cast or "abstained"] += 1
-        for one in silent:
-            full = len(self._silent) >= MOST_REASONS and one not in self._silent
-            self._silent[(one[0], "other reasons") if full else one] += 1
+        for spec, answer in answers:
+            self._votes[spec][answer or "abstained"] += 1
+        for spec, reason in silent:
+            full = len(self._silent) >= MOST_REASONS and (spec, reason) not in self._silent
+            self._silent[spec, "other reasons" if full else reason] += 1
         decided = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
         self._verdicts[decided or "undecided"] += 1
-        others = _forgotten(row)
+        others = _remove_old_labels(row)
         row["votes"] = self._in_order(poll.votes)
         if probabilities:
             row["vote_probabilities"] = self._in_order(probabilities)
@@ -173,23 +176,24 @@ class RelabelStage(RowStage):
         return row
 
     def questions(self, row: Row) -> Questions:
-        """Every judge that has not voted yet, and how likely it is to be reached."""
-        paid = self._bought(row)
-        votes = self._known(row, paid)
+        """Yield every judge that has not voted yet, and its probability of being asked."""
+        paid = self._paid_values(row)
+        votes = self._known_votes(row, paid)
         if is_blank(document_text(row)) or self._verdict_of(paid, votes) is not None:
             return
         known = {spec for spec, *_ in votes}
-        everyone = self._soft or self._audited_by_lot(row)
+        everyone = self._soft or self._is_audited(row)
         pair = (row["query"], document_text(row))
         reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(known) :]
-        waiting = [one for one in self._panel if one[0] not in known]
+        waiting = [member for member in self._panel if member[0] not in known]
         for (spec, _, backend), share in zip(waiting, reached, strict=True):
             if backend is not None:
                 sure = everyone or spec in self._added
                 yield request(backend, (pair, 0), *pair), 1.0 if sure else share
 
     def summary(self) -> dict[str, object]:
-        """Verdicts, each judge's votes, what stopping early spared; agreement on audit rows."""
+        """Return verdicts, each judge's votes, calls saved by stopping early, and agreement on
+        audit rows."""
         figures: dict[str, object] = {
             "verdicts": {name: self._verdicts[name] for name in ("yes", "no", "undecided")}
         }
@@ -213,8 +217,8 @@ class RelabelStage(RowStage):
             figures["blank documents, no without a vote"] = self._blank
         if self._silent:
             figures["why judges abstained"] = [
-                {"judge": spec, "rows": count, "why": why}
-                for (spec, why), count in self._silent.most_common(SHOWN_REASONS)
+                {"judge": spec, "rows": count, "why": reason}
+                for (spec, reason), count in self._silent.most_common(SHOWN_REASONS)
             ]
         if len(self._panel) > 1:
             asked = sum(votes.total() for votes in self._votes.values()) - kept
@@ -228,13 +232,15 @@ class RelabelStage(RowStage):
         return figures
 
     def _mostly_silent(self) -> Iterator[str]:
-        """Of each model that gave no usable answer for more than half of its rows: how many, the
-        most frequent reason, and what to do."""
+        """Yield a warning for each model without a usable answer for more than half of its rows:
+        their number, the most frequent reason, and a remedy."""
         for spec, vote_on, _ in self._panel:
             votes = self._votes[spec]
             silent, asked = votes["abstained"], votes.total() - votes["kept"]
             if vote_on is None and 2 * silent > asked:
-                reasons = {why: rows for (one, why), rows in self._silent.items() if one == spec}
+                reasons = {
+                    reason: rows for (judge, reason), rows in self._silent.items() if judge == spec
+                }
                 most = max(reasons, key=reasons.__getitem__, default="it gave no reason")
                 yield (
                     f"{spec} gave no usable answer for {silent:,} of {counted(asked, 'row')} "
@@ -242,28 +248,28 @@ class RelabelStage(RowStage):
                     "another rubric (--rubric); --fresh asks the same model again"
                 )
 
-    def _in_order(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """By judge, in the panel's order."""
-        return {spec: found[spec] for spec in self._order if spec in found}
+    def _in_order(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values by judge, in the panel's order."""
+        return {spec: values[spec] for spec in self._order if spec in values}
 
-    def _bought(self, row: Row) -> dict[tuple[str, str], PaidValue]:
+    def _paid_values(self, row: Row) -> dict[tuple[str, str], PaidValue]:
         """What is paid for already, of this pair."""
         return self._paid.find(row["query"], document_text(row)) if self._paid is not None else {}
 
     def _verdict_of(
         self, paid: Mapping[tuple[str, str], PaidValue], known: Sequence[object]
     ) -> PaidValue | None:
-        """A verdict that stands for the whole panel: where none of its votes is known."""
+        """Return a verdict that replaces the whole panel, if none of its votes is known."""
         return None if known or self._added or self._soft else paid.get(("verdict", ""))
 
-    def _unasked(self, row: Row, verdict: str, origins: Mapping[str, str]) -> Row:
+    def _without_votes(self, row: Row, verdict: str, origins: Mapping[str, str]) -> Row:
         self._verdicts[verdict] += 1
-        others = _forgotten(row)
+        others = _remove_old_labels(row)
         row |= {"votes": {}, "verdict": verdict, "votes_cast": 0, "agreement": None}
         note_origins(row, {**others, **origins})
         return row
 
-    def _known(
+    def _known_votes(
         self, row: Row, paid: Mapping[tuple[str, str], PaidValue]
     ) -> list[tuple[str, Vote, float | None, str]]:
         """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
@@ -282,13 +288,13 @@ class RelabelStage(RowStage):
                 found[spec] = (spec, vote.value, odd.value if odd else None, vote.origin)
         return [found[spec] for spec in self._order if spec in found]
 
-    def _audited_by_lot(self, row: Row) -> bool:
+    def _is_audited(self, row: Row) -> bool:
         return self._audit > 0 and is_sampled(
             self._audit, self._seed, "audit", query_id(row), doc_id(row)
         )
 
 
-def _forgotten(row: Row) -> dict[str, str]:
+def _remove_old_labels(row: Row) -> dict[str, str]:
     """Take away what an earlier panel left beside votes and verdict; of `reused` what is of
     neither."""
     row.pop("vote_probabilities", None)

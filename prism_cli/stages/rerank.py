@@ -1,9 +1,9 @@
-"""Rerank: a score, a verdict and, for "yes", contribution and evidence for each document.
+"""Reranking: a score, a verdict and, for "yes", contribution and evidence for each document.
 
 Two shapes of rows: pairs, which keep their labels beside the predictions, and a query with its
-documents, answered by `results`, best first. Ties go by doc_id; blank documents come last. Where
-the documents of a query compete (--top-n, a budget of evidence), its pair rows that stand together
-are worked together.
+documents, which gets `results`, best first. Ties are ordered by doc_id; blank documents come last.
+Where the documents of a query compete (--top-n, a budget of evidence), adjacent pair rows of a
+query are processed together.
 """
 
 from collections import Counter
@@ -33,22 +33,22 @@ from prism_cli.wording import counted
 
 _APART = "rows of scattered queries"
 MAX_RANKED_ROWS = 100_000
-"""Pair rows of one query that are held for their ranks."""
+"""Most pair rows of one query that are held in memory for their ranks."""
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
 
 
 class RerankStage(RowStage):
-    """Asks a reranker for each (query, document).
+    """Runs a reranker on each (query, document).
 
     Args:
-        reranker: may be lazy: it is loaded for the first output that has rows for it.
-        options: what is written, for whom, and what is kept.
-        figures: what the summary and the manifest tell besides counts, such as the canary; read
-            when they are told.
+        reranker: may be lazy: the model is loaded for the first output that has rows.
+        options: options for ranking and evidence.
+        figures: further entries of the summary and the manifest, such as the canary; read when
+            the summary is made.
 
     Attributes:
-        best: the best document of the first query, for people to look at.
-        usable: the best one with texts of use, of the first row that has such.
+        best: the best document of the first query, for display.
+        usable: the best document with usable texts, of the first row that has one.
     """
 
     name: ClassVar[str] = "rerank"
@@ -75,7 +75,7 @@ class RerankStage(RowStage):
         self.usable = BestDocuments(1, usable=True)
 
     def check(self, row: Row) -> None:
-        """A pair, or a query with documents.
+        """Check that the row is a pair, or a query with documents.
 
         Raises:
             RowError: names the field, such as `documents[2].text`.
@@ -87,29 +87,29 @@ class RerankStage(RowStage):
         return self._reranker.runtime
 
     def prepare(self, rows: Iterator[Row]) -> None:
-        """Load the model, where there is a row for it."""
+        """Load the model if there is a row."""
         if not self._reranker.loaded and any(True for _ in rows):
             self._reranker.runtime  # noqa: B018
 
     def work(self, row: Row) -> RowWork:
-        """Ask, then write the answers into the row."""
+        """Request the answers and add them to the row."""
         if "documents" in row:
             return (yield from self._with_results(row))
         return (yield from self._pairs([row]))[0]
 
     def group_of(self, row: Row) -> bytes:
-        """The query of a pair row."""
+        """Return the query key of a pair row; empty for a query with documents."""
         return b"" if "documents" in row else query_key(row)
 
     def work_group(self, rows: list[Row]) -> GroupWork:
-        """The same for the pair rows of a query that stand together."""
+        """Work on adjacent pair rows of a query."""
         if "documents" in rows[0]:
             return [(yield from self._with_results(rows[0]))]
         return (yield from self._pairs(rows))
 
     def survey(self, rows: Iterator[Row]) -> None:
-        """Find the queries whose pair rows are not adjacent, or are too many to be held: their
-        rows get no rank."""
+        """Find the queries whose pair rows are not adjacent, or too many for memory: their rows get
+        no rank."""
         seen = SeenTexts()
         self._scattered.clear()
         number, current, size = 0, b"", 0
@@ -125,7 +125,8 @@ class RerankStage(RowStage):
                 self._scattered.add(key)
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Ranks of pair rows, within the adjacent rows of a query; null for scattered ones."""
+        """Set the ranks of pair rows, within the adjacent rows of a query; null for scattered
+        ones."""
         group: list[Row] = []
         current = b""
         for row in rows:
@@ -139,7 +140,7 @@ class RerankStage(RowStage):
             yield from self._ranked(group, current)
 
     def render(self, row: Row) -> bytes:
-        """One line; the best document of the first query is remembered."""
+        """Return one line; the best document of the first query is stored."""
         if self._first != b"":
             key = query_key(row)
             if self._first in (None, key):
@@ -152,68 +153,70 @@ class RerankStage(RowStage):
         return super().render(row)
 
     def batch_plan(self) -> dict[str, int]:
-        """Tokens of a batch, where the model goes by them."""
+        """Return the tokens per batch, if the model uses them."""
         if not self._reranker.loaded:
             return {}
         model = self._runtime
         return {"batch_tokens": model.batch_tokens} if isinstance(model, TokenBudgeted) else {}
 
     def follow(self, plan: Mapping[str, int]) -> None:
-        """Batches as large as before."""
+        """Restore the batch sizes of an earlier run."""
         if self._reranker.loaded and isinstance(self._runtime, TokenBudgeted):
             self._runtime.batch_tokens = plan["batch_tokens"]
 
     def summary(self) -> dict[str, object]:
-        """Counts, and what was given."""
+        """Return counts and options."""
         options, counts = self._options, self._counts
-        told: dict[str, object] = {"model": self._reranker.spec, **self._figures}
+        summary: dict[str, object] = {"model": self._reranker.spec, **self._figures}
         names = ["documents", "yes", "truncated", "format_broken"]
         names += ["behind_top_n"] if options.top_n is not None else []
         names += ["blank"] if counts["blank"] else []
-        told |= {name: counts[name] for name in names}
+        summary |= {name: counts[name] for name in names}
         if options.evidence:
             omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
             tokens = {name: counts[name] for name in ("tokens_written", "tokens_kept")}
-            told["evidence"] = {"given": counts["given"], **omitted, **tokens}
-        if apart := counts[_APART]:
-            lost = "no rank" + (" and no evidence" if options.rationed else "")
+            summary["evidence"] = {"given": counts["given"], **omitted, **tokens}
+        if scattered := counts[_APART]:
+            missing = "no rank" + (" and no evidence" if options.rationed else "")
             kept = ", and are all kept" if options.top_n else ""
-            told["hint"] = counted(apart, *_SCATTERED_ROWS) + f" {lost}{kept}: --sort-queries"
-        return told
+            summary["hint"] = (
+                counted(scattered, *_SCATTERED_ROWS) + f" {missing}{kept}: --sort-queries"
+            )
+        return summary
 
     def _with_results(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], Row]:
-        """A query with its documents."""
-        found = yield from ranking(self._runtime, row["query"], candidates(row), self._options)
-        self._counts.update(found.counts)
-        return row | {"results": found.results, "model": self._runtime.spec}
+        """Rank a query with its documents."""
+        ranked = yield from ranking(self._runtime, row["query"], candidates(row), self._options)
+        self._counts.update(ranked.counts)
+        return row | {"results": ranked.results, "model": self._runtime.spec}
 
     def _pairs(self, rows: Sequence[Row]) -> GroupWork:
-        """Pair rows of a query: all of them, or such as do not know of each other."""
+        """Rank pair rows of a query: all of them, or independent ones."""
         documents = [(doc_id(row), document_text(row)) for row in rows]
         options = self._options
         scattered = options.joint and self.group_of(rows[0]) in self._scattered
         if scattered:
             options = replace(options, top_n=None)
-            if options.rationed:  # no budget can be kept: nobody gets any
+            if options.rationed:  # no budget can be applied: no row gets evidence
                 options = replace(
                     options, evidence_top=None, max_evidence_tokens=None, threshold=1.0
                 )
-        found = yield from ranking(self._runtime, rows[0]["query"], documents, options)
+        ranked = yield from ranking(self._runtime, rows[0]["query"], documents, options)
         if scattered and self._options.rationed:
-            found.counts["omitted_scattered"] = found.counts.pop("omitted_threshold", 0)
-            for result in found.results:
+            ranked.counts["omitted_scattered"] = ranked.counts.pop("omitted_threshold", 0)
+            for result in ranked.results:
                 if result["evidence_omitted"] != BLANK:
                     result["evidence_omitted"] = SCATTERED
-        self._counts.update(found.counts)
+        self._counts.update(ranked.counts)
         outcomes: list[Outcome] = [Dropped(f"behind the best {options.top_n} of its query")]
         outcomes *= len(rows)
-        for result in found.results:
+        for result in ranked.results:
             row = rows[result["index"]]
             outcomes[result["index"]] = row | self._predicted(result)
         return outcomes
 
     def _predicted(self, result: Result) -> Row:
-        """What a pair row gets."""
+        """Return the fields that are added to a pair row."""
         predicted: Row = {
             "score": result["relevance_score"],
             "logit": result["logit"],
@@ -233,19 +236,20 @@ class RerankStage(RowStage):
         return predicted
 
     def _ranked(self, group: list[Row], key: bytes) -> list[Row]:
-        """Rows of one query with their ranks, from 1; other rows as they are."""
+        """Return rows of one query with their ranks, from 1; other rows are unchanged."""
         if not key:
             return group
         if key in self._scattered:
             self._counts[_APART] += len(group)
             return group
-        best = sorted(group, key=_place)
+        best = sorted(group, key=_sort_key)
         for rank, row in enumerate(best, 1):
             row["rank"] = rank
         return group
 
 
-def _place(row: Row) -> tuple[float, str]:
-    """Sorts the rows of a query, best first; a blank document has no logit and comes last."""
+def _sort_key(row: Row) -> tuple[float, str]:
+    """Return a sort key for the rows of a query, best first; a blank document has no logit and
+    comes last."""
     logit = row["logit"]
     return (inf if logit is None else -logit, doc_id(row))

@@ -1,4 +1,4 @@
-"""What `rerank --print-prompts` writes: what a model would be given, without a model."""
+"""Stage of `rerank --print-prompts`: writes the prompts of a model, without the model."""
 
 from typing import ClassVar, Protocol
 
@@ -9,17 +9,18 @@ from prism_cli.rows.row import Row, doc_id, document_text, query_id
 
 
 class Prompter(Protocol):
-    """Text and token ids of prompts."""
+    """Renders and tokenizes prompts."""
 
     def text(self, query: str, document: str) -> str:
-        """The prompt with query and document verbatim."""
+        """Return the prompt with query and document verbatim."""
 
     def ids(self, query: str, document: str) -> list[int]:
-        """Its token ids, the document cut where needed; RowError where the query is too long."""
+        """Return its token ids, the document truncated where needed. Raises RowError where the
+        query is too long."""
 
 
 class RerankPromptsStage(RowStage):
-    """{query_id, doc_id, prompt, ids} for each pair, and for each document of a query."""
+    """Writes {query_id, doc_id, prompt, ids} for each pair, and for each document of a query."""
 
     name: ClassVar[str] = "prompts"
 
@@ -27,11 +28,11 @@ class RerankPromptsStage(RowStage):
         self._prompter = prompter
 
     def check(self, row: Row) -> None:
-        """As `rerank` does."""
+        """Check the row as `rerank` does."""
         check_rerank_row(row)
 
     def work(self, row: Row) -> Outcome:
-        """One row a prompt."""
+        """Return one row per prompt."""
         pairs = candidates(row) if "documents" in row else [(doc_id(row), document_text(row))]
         return [
             {

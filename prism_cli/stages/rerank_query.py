@@ -1,4 +1,4 @@
-"""Rerank for one query that the user typed: every input row is a document."""
+"""Rerank for one query from the command line: every input row is a document."""
 
 from collections.abc import Mapping
 
@@ -13,36 +13,36 @@ from prism_cli.rows.texts import is_blank
 from prism_cli.stages.rerank import RerankStage
 
 OTHER_QUESTION = "another question"
-"""Why a row with a query of its own is left out."""
+"""Reason for skipping a row with another query."""
 MOST_OTHERS = 10_000
-"""Other questions that are remembered, to find the one that is most like the query."""
+"""Number of other questions stored, of which the most similar one is suggested."""
 _PLACE = "\0index"
-"""Holds a row's place among the documents from `work` to `render`."""
+"""Field for a row's index among the documents, from `work` to `render`."""
 
 
 def other_question(row: Row, query: str) -> str:
-    """The row's own query where it is not `query`; "" for a document of `query`.
+    """Return the row's own query where it is not `query`; "" for a document of `query`.
 
     Raises:
-        RowError: it is no string.
+        RowError: it is not a string.
     """
     own = string_field(row, "query", required=False)
     return "" if own == query or is_blank(own) else own
 
 
 class RerankQueryStage(RerankStage):
-    """Puts one query into every row without one and remembers the best documents. Rows that hold
-    another query are left out.
+    """Adds one query to every row without one and stores the best documents. Rows with another
+    query are skipped.
 
     Args:
-        query: what the user typed.
-        shown: how many documents are remembered, in `best`.
-        writes: whether rows are written to the output.
+        query: the user's query.
+        shown: number of documents stored in `best`.
+        writes: True to write rows to the output.
 
     Attributes:
         best: the best documents.
-        held: whether a row is a document of the query.
-        others: queries of rows that were left out, the first of them.
+        held: True once a row was a document of the query.
+        others: the first queries of skipped rows.
     """
 
     takes_documents = True
@@ -66,7 +66,7 @@ class RerankQueryStage(RerankStage):
         self.others: set[str] = set()
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """The document on one line, with the query.
+        """Return the document on one line, with the query.
 
         Raises:
             SkippedRowError: the row has another query.
@@ -81,19 +81,20 @@ class RerankQueryStage(RerankStage):
         return row | {"query": self._query}
 
     def work(self, row: Row) -> RowWork:
-        """As `RerankStage` does."""
+        """Number the row, then work as `RerankStage`."""
         return super().work(self._numbered(row))
 
     def work_group(self, rows: list[Row]) -> GroupWork:
-        """The same for pair rows that compete."""
+        """Number the rows, then work as `RerankStage`."""
         return super().work_group([self._numbered(row) for row in rows])
 
     def group_of(self, row: Row) -> bytes:
-        """All pair rows are documents of the one query, whatever query_id stands in them."""
+        """Return one key for all pair rows, since they are documents of one query, whatever their
+        query_id."""
         return b"" if "documents" in row else self._key
 
     def render(self, row: Row) -> bytes:
-        """Remember the row; its line where rows are written."""
+        """Store the row among the best; return its line if rows are written."""
         self.best.add(row, row.pop(_PLACE))
         return RowStage.render(self, row) if self._writes else b""
 

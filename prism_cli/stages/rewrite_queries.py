@@ -1,4 +1,4 @@
-"""Queries to keywords, for a share of them; all rows of a query get the same ones."""
+"""Query rewriting: a share of the queries becomes keywords, the same for all rows of a query."""
 
 from collections import Counter
 from hashlib import blake2b
@@ -9,7 +9,7 @@ from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
 from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.row import Row, original_query, query_id
 from prism_cli.shards.text_groups import KeyNumbers
-from prism_cli.stages.asking import asked_again
+from prism_cli.stages.retries import request_with_retries
 
 LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
@@ -17,7 +17,8 @@ LABELS = (
     "objectives", "labels_from", "score", "logit", "rank", "model", "format_ok", "truncated",
     "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
 )  # fmt: skip
-"""Fields that hold for the query they were made with. The corpus's own source_label stays."""
+"""Fields that are valid only for the query they were made with. The corpus's own source_label is
+kept."""
 REWRITTEN, SKIPPED, REFUSED = "rewritten", "skipped", "refused"
 TOO_LONG, NOT_CHOSEN, BEFORE = "too long to ask", "not chosen", "rewritten before"
 
@@ -25,14 +26,14 @@ TOO_LONG, NOT_CHOSEN, BEFORE = "too long to ask", "not chosen", "rewritten befor
 class RewriteQueriesStage(RowStage):
     """Writes query, original_query and query_style; query_id where it was absent.
 
-    Takes pair rows and queries with documents. A row that was rewritten before stays as it is.
+    Accepts pair rows and queries with documents. A row that was rewritten before is unchanged.
 
     Args:
-        generator: a chat model with the payload (query, attempt); answers {"keywords"} or
-            {"skip": True}. A refusal leaves the query as it is.
-        fraction: of the queries, in [0, 1].
-        ablation: each rewritten row is followed by its untouched twin.
-        inherit_labels: rewritten rows keep LABELS; else they lose them.
+        generator: a chat model with the payload (query, attempt); replies {"keywords"} or
+            {"skip": True}. After a refusal the query is unchanged.
+        fraction: fraction of the queries, in [0, 1].
+        ablation: write the original row after each rewritten one.
+        inherit_labels: keep LABELS in rewritten rows instead of removing them.
     """
 
     name = "rewrite-queries"
@@ -59,11 +60,11 @@ class RewriteQueriesStage(RowStage):
         self._labelled = 0
 
     def check(self, row: Row) -> None:
-        """A pair, or a query with documents."""
+        """Check that the row is a pair, or a query with documents."""
         check_rerank_row(row)
 
     def work(self, row: Row) -> Outcome | RowWork:
-        """Ask for keywords where the lot falls on the query."""
+        """Ask for keywords if the query is in the sample."""
         query: str = row["query"]
         original = original_query(row)
         if row.get("query_style") == "keyword" or query != original:
@@ -79,7 +80,7 @@ class RewriteQueriesStage(RowStage):
         return row
 
     def summary(self) -> dict[str, object]:
-        """What became of queries and rows, and of labels that no longer fit."""
+        """Return outcomes of queries and rows, and the number of labels that no longer fit."""
         asked = (REWRITTEN, SKIPPED, REFUSED)
         lines = {
             TOO_LONG: (TOO_LONG,),
@@ -102,12 +103,12 @@ class RewriteQueriesStage(RowStage):
             ],
         }
         if self._labelled:
-            fate = "inherited" if self._inherit_labels else "removed"
-            figures[f"rewritten rows with labels of the original query, {fate}"] = self._labelled
+            outcome = "inherited" if self._inherit_labels else "removed"
+            figures[f"rewritten rows with labels of the original query, {outcome}"] = self._labelled
         return figures
 
     def _asked(self, row: Row, query: str) -> RowWork:
-        reply = yield from asked_again(self._generator, query, query)
+        reply = yield from request_with_retries(self._generator, query, query)
         keywords = reply.value.get("keywords")
         if not isinstance(keywords, str):
             self._count(SKIPPED if reply.value.get("skip") else REFUSED, query)
@@ -115,8 +116,8 @@ class RewriteQueriesStage(RowStage):
             return row
         self._count(REWRITTEN, query)
         row["query_id"] = query_id(row)
-        twin = row | {"query_style": "original"}
-        return [self._rewritten(row, keywords), *([twin] if self._ablation else ())]
+        unchanged = row | {"query_style": "original"}
+        return [self._rewritten(row, keywords), *([unchanged] if self._ablation else ())]
 
     def _rewritten(self, row: Row, keywords: str) -> Row:
         labels = [name for name in LABELS if row.get(name) is not None]

@@ -1,8 +1,8 @@
-"""A score-balanced, length-capped subset: quotas from a survey of all rows, rows by hash.
+"""Sampling: a score-balanced, length-capped subset; quotas from a first pass, rows by hash.
 
-Which rows fill a quota depends on (seed, query_id, doc_id) and on the row's own bytes, never on
-the order of rows or on how they are cut into files. Rows equal in all of that share one key; where
-not all of them fit, the first ones stay.
+The rows that fill a quota depend on (seed, query_id, doc_id) and on the row's own bytes, not on the
+order of rows or their distribution over files. Rows equal in all of these share one key; where not
+all of them fit, the first ones are kept.
 """
 
 from collections import Counter
@@ -40,27 +40,26 @@ from prism_cli.shards.spill import Spill
 from prism_cli.stages.pair_answers import PairAnswers
 
 Stratum = tuple[str, int]
-"""Source ("" where it does not matter) and score bin."""
-
-
+"""Source ("" where it is ignored) and score bin."""
 SOURCES_TOLD = 20
-"""Sources with a histogram of their own, the largest ones."""
+"""Number of sources, the largest ones, with their own histogram."""
 
 
 @dataclass
 class Cutoff:
-    """Of rows in order of their keys: all before `key`, and `ties` of those equal to it."""
+    """A position in the order of keys: all rows before `key` are kept, and `ties` of those equal to
+    it."""
 
     key: bytes
     ties: int
 
     def include(self, key: bytes) -> None:
-        """Move past one more row; keys come in order."""
+        """Advance by one row; keys arrive in order."""
         self.ties = self.ties + 1 if key == self.key else 1
         self.key = key
 
     def keeps(self, key: bytes) -> bool:
-        """Whether the next row with this key stays."""
+        """Return whether the next row with this key is kept."""
         if key != self.key:
             return key < self.key
         self.ties -= 1
@@ -73,8 +72,8 @@ class SampleStage(RowStage):
     Args:
         size: rows wanted, in equal shares over `bins` bins of teacher_score; None for the paper's
             rule: per source, over buckets of the raw mean score, then labelled : web = 2 : 3.
-        lengths: documents are cut, and too long ones or pairs dropped, before quotas are counted;
-            None for no limit.
+        lengths: limits by which documents are truncated, and documents or pairs dropped, before
+            quotas are counted; None for no limit.
         web_sources: values of `source` that are web rows.
     """
 
@@ -109,17 +108,17 @@ class SampleStage(RowStage):
         self._answers = PairAnswers()
 
     def check(self, row: Row) -> None:
-        """A pair row; scores are numbers in [0, 1]."""
+        """Check the pair row; scores are numbers in [0, 1]."""
         check_pair(row)
         number_field(row, "teacher_score", 0, 1)
         scores_field(row, "teacher_scores")
         string_field(row, "source", required=False)
 
     def survey(self, rows: Iterator[Row]) -> None:
-        """Count every stratum and find where each is cut off.
+        """Count every stratum and find its cutoff.
 
         Raises:
-            MissingDataError: there are rows, and none has a score.
+            MissingDataError: there are rows, but none has a score.
         """
         counts = self._counts
         keys = Spill("source TEXT, bin INTEGER, key BLOB")
@@ -155,7 +154,7 @@ class SampleStage(RowStage):
                 cutoff.include(key)
 
     def work(self, row: Row) -> Outcome:
-        """The row, or why it is not in the sample."""
+        """Return the row, or drop it with the reason."""
         self._answers.note(row, self.place)
         score = self._score(row)
         if score is None:
@@ -181,12 +180,13 @@ class SampleStage(RowStage):
             key = self._key(row)
             if cutoff and not cutoff.keeps(key):
                 return ENOUGH_OF_SCORE
-            if side and not side.keeps(_second(key)):
+            if side and not side.keeps(_side_key(key)):
                 return ENOUGH_OF_SIDE
         return None
 
     def summary(self) -> dict[str, object]:
-        """The rule, the limits, and histograms before and after: of all, and of each source."""
+        """Return the rule, the limits, and histograms before and after: of all rows, and of each
+        source."""
         rule = (
             f"equal shares of {self._size} rows over {self._bins} bins of teacher_score"
             if self._size is not None
@@ -228,7 +228,7 @@ class SampleStage(RowStage):
         return quotas
 
     def _sides(self) -> dict[bool, int]:
-        """The side of labelled : web that shrinks, and to how many rows."""
+        """Return the side of labelled : web that shrinks, and its new number of rows."""
         if self._size is not None:
             return {}
         web = sum(quota for (source, _), quota in self._quotas.items() if source in self._web)
@@ -242,8 +242,8 @@ class SampleStage(RowStage):
             self._notes["labelled : web"] = f"{wanted[0]} : {wanted[1]}"
         return {
             side: quota
-            for side, quota, there in ((False, wanted[0], labelled), (True, wanted[1], web))
-            if quota < there
+            for side, quota, count in ((False, wanted[0], labelled), (True, wanted[1], web))
+            if quota < count
         }
 
     def _cut(
@@ -257,16 +257,17 @@ class SampleStage(RowStage):
             for *_, key in islice(group, quota):
                 cutoff.include(key)
                 if (source in self._web) in sides:
-                    yield (_second(key),)
+                    yield (_side_key(key),)
             if quota < counts[source, index]:
                 self._cutoffs[source, index] = cutoff
 
     def _score(self, row: Row) -> float | None:
-        """What the rule balances: teacher_score, or for the paper's rule the raw mean."""
+        """Return the score that the rule balances: teacher_score, or the raw mean for the paper's
+        rule."""
         if self._size is None and (scores := row.get("teacher_scores")):
-            found = [score for score in scores.values() if score is not None]
-            if found:
-                return float(sum(found) / len(found))
+            numbers = [score for score in scores.values() if score is not None]
+            if numbers:
+                return float(sum(numbers) / len(numbers))
         score = row.get("teacher_score")
         return None if score is None else float(score)
 
@@ -274,12 +275,12 @@ class SampleStage(RowStage):
         return "" if self._size is not None else source, index
 
     def _key(self, row: Row) -> bytes:
-        """16 bytes: the lot of (seed, query_id, doc_id), then of the row itself."""
+        """Return 16 bytes: the hash of (seed, query_id, doc_id), then of the row itself."""
         pair = f"{self._seed}\0{query_id(row)}\0{doc_id(row)}".encode("utf-8", "surrogatepass")
         whole = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
         return blake2b(pair, digest_size=8).digest() + blake2b(whole, digest_size=8).digest()
 
 
-def _second(key: bytes) -> bytes:
+def _side_key(key: bytes) -> bytes:
     """Another lot for the same row, since the first one already chose within its stratum."""
     return blake2b(key, digest_size=16, person=b"second lot").digest()

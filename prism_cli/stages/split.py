@@ -1,8 +1,8 @@
-"""Rows to train and dev, so that dev asks what training never showed.
+"""Split of rows into train and dev, without leakage.
 
 All rows of one original query, of its near-duplicates, and of queries that share a positive
-document (or near-duplicates of one) stand on one side. A document that is positive in dev is never
-positive in train; it may be a negative there. What stands in a test set is on neither side.
+document (or near-duplicates of one) are on one side. A document that is positive in dev is never
+positive in train; it may be a negative there. Rows with texts of a test set are on neither side.
 """
 
 from collections import Counter
@@ -33,26 +33,26 @@ POSITIVE_IN_DEV = "document is positive in dev"
 
 
 class Excluded(Protocol):
-    """A test set: nothing of it may be trained on."""
+    """A test set: none of its texts may be trained on."""
 
     @property
     def name(self) -> str:
-        """What the summary calls it."""
+        """The name in the summary."""
 
     def queries(self) -> Iterator[str]:
-        """Its queries."""
+        """Yield its queries."""
 
     def documents(self) -> Iterator[str]:
-        """Its documents, each with its title and without."""
+        """Yield its documents, each with its title and without."""
 
 
 class SplitStage(RowStage):
     """Routes rows to train and dev.
 
     Args:
-        dev_queries: dev queries of each source, at the most.
-        dev_share: and at most this share of the source's queries, 0 to 1, though one at least.
-        number_given: somebody asked for just so many, so that the summary says why there are fewer.
+        dev_queries: most dev queries of each source.
+        dev_share: largest share of the source's queries for dev, 0 to 1, but at least one query.
+        number_given: True if the user set `dev_queries`: the summary explains a smaller number.
         exclude: test sets.
     """
 
@@ -85,7 +85,7 @@ class SplitStage(RowStage):
         self._rows: Counter[tuple[str, str]] = Counter()
 
     def check(self, row: Row) -> None:
-        """A pair row."""
+        """Check the pair row."""
         check_pair(row)
         number_field(row, "teacher_score", 0, 1)
         string_field(row, "source", required=False)
@@ -94,12 +94,12 @@ class SplitStage(RowStage):
         """Number all texts, find near-duplicates, choose dev.
 
         Raises:
-            MissingDataError: train or dev would hold no row, though there are rows.
+            MissingDataError: train or dev would be empty, though there are rows.
         """
-        for one in self._exclude:
-            for text in one.queries():
+        for excluded in self._exclude:
+            for text in excluded.queries():
                 self._queries.number(text)
-            for text in one.documents():
+            for text in excluded.documents():
                 self._documents.number(text)
         eval_queries, eval_documents = len(self._queries), len(self._documents)
         self._links.sources.extend([-1] * eval_queries)
@@ -129,7 +129,7 @@ class SplitStage(RowStage):
         self._links = Links(names=links.names, sources=links.sources)
 
     def work(self, row: Row) -> Outcome:
-        """The row to its side, or why it is on neither."""
+        """Route the row to its side, or drop it with the reason."""
         plan = self._plan
         if plan is None:
             raise TypeError("split works after its survey")
@@ -156,7 +156,7 @@ class SplitStage(RowStage):
         return Routed(((side, row),))
 
     def summary(self) -> dict[str, object]:
-        """How each source was cut, and what was found to be the same."""
+        """Return the split of each source, and the reasons for missing dev queries."""
         plan = self._plan
         if plan is None:
             return {}
@@ -169,22 +169,22 @@ class SplitStage(RowStage):
                 "train rows": self._rows[name, "train"],
                 "dev rows": self._rows[name, "dev"],
             }
-            for number, name in sorted(enumerate(names), key=lambda one: one[1])
+            for number, name in sorted(enumerate(names), key=lambda item: item[1])
         ]
         figures: dict[str, object] = dict(self._figures)
         if self._exclude:
-            figures["kept clear of"] = ", ".join(one.name for one in self._exclude)
+            figures["kept clear of"] = ", ".join(excluded.name for excluded in self._exclude)
         if reasons := "; ".join(self._shortage(plan)):
             figures["dev queries short"] = reasons
         return {**figures, "sources": table}
 
     def _shortage(self, plan: Plan) -> Iterator[str]:
-        """Each source with fewer dev queries than it should have, and why."""
+        """Yield each source with fewer dev queries than requested, and why."""
         for number, wanted in sorted(plan.wanted.items()):
             chosen = plan.chosen[number]
-            asked = self._dev_queries if self._number_given else wanted
-            if chosen < asked:
-                why = (
+            requested = self._dev_queries if self._number_given else wanted
+            if chosen < requested:
+                reason = (
                     f"its {counted(plan.queries[number], 'query', 'queries')} and dev_share = "
                     f"{self._dev_share:g} allow no more"
                     if chosen == wanted
@@ -192,7 +192,7 @@ class SplitStage(RowStage):
                     "positive document, is small enough"
                 )
                 name = self._links.names[number] or "rows without a source"
-                yield f"{name}: {chosen:,} of {asked:,} ({why})"
+                yield f"{name}: {chosen:,} of {requested:,} ({reason})"
 
     def _refuse_empty(self, plan: Plan, rows: int, out: int) -> None:
         if out == rows:
@@ -202,19 +202,19 @@ class SplitStage(RowStage):
             )
         queries = plan.queries.total()
         if self._dev_queries and not plan.chosen.total():
-            why = (
+            reason = (
                 "; ".join(self._shortage(plan))
                 if queries > 1 and any(plan.wanted.values())
                 else f"each source needs two queries or more; there are {queries:,} in "
                 f"{len(plan.queries):,}"
             )
             raise MissingDataError(
-                f"split: dev would hold no row: {why}; nothing was written. Give more queries, or "
-                "--dev-queries 0 for train alone"
+                f"split: dev would hold no row: {reason}; nothing was written. Give more queries, "
+                "or --dev-queries 0 for train alone"
             )
 
     def _survey_rows(self, rows: Iterator[Row]) -> list[tuple[int, int]]:
-        """Fill `_links`; queries of one query_id under several styles."""
+        """Fill `_links`; return pairs of queries that share a query_id, such as several styles."""
         links, ids = self._links, KeyNumbers()
         numbers: dict[str, int] = {}
         joined: list[tuple[int, int]] = []
@@ -227,14 +227,14 @@ class SplitStage(RowStage):
                 links.names.append(source)
             if query == len(links.sources):
                 links.sources.append(number)
-            elif (known := links.sources[query]) != number and (
-                known < 0 or source < links.names[known]
+            elif (earlier := links.sources[query]) != number and (
+                earlier < 0 or source < links.names[earlier]
             ):
-                links.sources[query] = number  # of several, the first by name
-            given = row.get("query_id")
-            if given and (given, query) != last:
-                last = (given, query)
-                key = text_key(given)
+                links.sources[query] = number  # of several sources, the first by name
+            query_id = row.get("query_id")
+            if query_id and (query_id, query) != last:
+                last = (query_id, query)
+                key = text_key(query_id)
                 first = ids.get(key)
                 if first is None:
                     ids.put(key, query)
@@ -250,5 +250,5 @@ class SplitStage(RowStage):
 
 
 def is_positive(row: Row) -> bool:
-    """Whether the row's document answers its query; see `pair_answer`."""
+    """Return whether the row's document answers its query; see `pair_answer`."""
     return pair_answer(row) == "yes"

@@ -1,8 +1,8 @@
-"""Instructions to queries: a generator writes them, and what came before is left out.
+"""Query synthesis: a generator writes queries for an instruction, and duplicates are dropped.
 
-Near-duplicates are looked for within a row as its queries come, so that others are asked for, and
-among all rows of an output at its end: of each group the first is kept. That is decided from all
-replies in the order of the rows, so a run that was killed ends as one that was not.
+Near-duplicates are dropped within a row as its queries arrive, so that more are requested, and
+among all rows of an output at its end, where the first of each group is kept. The result depends
+only on the replies in the order of the rows, so a killed and resumed run ends with the same output.
 """
 
 from collections import Counter, deque
@@ -33,7 +33,7 @@ from prism_cli.ports import BatchBackend, CallBackend, Reply, RowWork
 from prism_cli.rows.row import Dropped, Row, string_field, text_id
 from prism_cli.shards.spill import Spill
 from prism_cli.shards.text_groups import TextGroups
-from prism_cli.stages.asking import asked_again
+from prism_cli.stages.retries import request_with_retries
 
 AGAINST = "the same or nearly the same as one of --against"
 _OF_A_QUERY = ("query", "document", "documents", "pos")
@@ -44,10 +44,10 @@ class SynthesizeStage(RowStage):
     """Writes a row for each query: query_id, query, the instruction's fields, source, query_style.
 
     Args:
-        generator: a chat model with the payload (Ask, attempt); answers {"queries"}.
-        per_instruction: queries that are asked for.
+        generator: a chat model with the payload (Ask, attempt); replies {"queries"}.
+        per_instruction: number of queries per instruction.
         styles: keys of STYLES, an equal share of each.
-        against: queries that are there already; called for each output.
+        against: returns existing queries; called for each output.
     """
 
     name: ClassVar[str] = "synthesize"
@@ -73,7 +73,8 @@ class SynthesizeStage(RowStage):
         self._refusals: Counter[str] = Counter()
 
     def check(self, row: Row) -> None:
-        """An instruction, and perhaps a language; no query and no document yet."""
+        """Check the instruction and the optional language; the row has neither query nor
+        document."""
         string_field(row, "instruction", blank=False)
         string_field(row, "language", required=False)
         for name in _OF_A_QUERY:
@@ -85,8 +86,8 @@ class SynthesizeStage(RowStage):
                 )
 
     def work(self, row: Row) -> RowWork:
-        """Ask, style by style, until there is enough, a style brings nothing new, or has had one
-        call more than its share takes."""
+        """Ask style by style until there are enough queries, a style yields no new one, or a style
+        has had one call more than its share needs."""
         instruction, language = row["instruction"], language_name(row.get("language") or "")
         earlier = Earlier(instruction)
         kept: list[tuple[str, str]] = []
@@ -94,13 +95,15 @@ class SynthesizeStage(RowStage):
         first = int(text_id(f"{self._seed}\0{instruction}"), 16)
         wanted = shares(self._per_instruction, self._styles, first)
         self._figures["asked for"] += self._per_instruction
-        waiting = deque((one, count, 1 - -count // CALL_QUERIES) for one, count in wanted.items())
+        waiting = deque(
+            (style, count, 1 - -count // CALL_QUERIES) for style, count in wanted.items()
+        )
         while waiting:
             style, missing, calls = waiting.popleft()
-            told = tuple(query for query, _ in kept[-MAX_TOLD:])
+            listed = tuple(query for query, _ in kept[-MAX_TOLD:])
             count = min(missing, CALL_QUERIES)
-            ask = Ask(instruction, language, style, count, told, self._seed)
-            reply = yield from asked_again(
+            ask = Ask(instruction, language, style, count, listed, self._seed)
+            reply = yield from request_with_retries(
                 self._generator, ask, question(ask), fault=partial(fault, ask)
             )
             if reply.refusal is not None:
@@ -114,10 +117,13 @@ class SynthesizeStage(RowStage):
         if refusal and not kept:
             raise RowError("instruction", refusal)
         self._figures["instructions with fewer than asked for"] += len(kept) < self._per_instruction
-        return [self._row(row, *one) for one in kept] or Dropped("no query worth keeping")
+        return [self._row(row, query, style) for query, style in kept] or Dropped(
+            "no query worth keeping"
+        )
 
     def questions(self, row: Row) -> Questions:
-        """Every call of a row whose unknown replies bring just what they are asked for."""
+        """Yield every call of a row, assuming that unknown replies have exactly the requested
+        queries."""
         work = self.work(row)
         made = 0
         try:
@@ -125,15 +131,18 @@ class SynthesizeStage(RowStage):
             while True:
                 reply = yield request, 1.0
                 ask, _ = request.payload
-                if reply is None:  # numbers: in no language, and never near each other
-                    reply = Reply({"queries": [f"{made + one:016d}" for one in range(ask.count)]})
+                if reply is None:  # numbers: no language, no near-duplicates
+                    reply = Reply(
+                        {"queries": [f"{made + index:016d}" for index in range(ask.count)]}
+                    )
                     made += ask.count
                 (request,) = work.send([reply])
         except (RowError, StopIteration):
             return
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """The rows whose query no row before has, nor one of `against`, nearly or just so."""
+        """Drop rows whose query is the same or nearly the same as an earlier one or one of
+        `against`."""
         groups = TextGroups(loose_query_shingles, exact=True)
         for query in self._against():
             groups.number(query)
@@ -151,7 +160,7 @@ class SynthesizeStage(RowStage):
         for number, row in held.rows("SELECT number, row FROM spill ORDER BY place"):
             if marked[number]:
                 self._left_out[AGAINST] += 1
-            elif number <= last:  # numbers rise with each text that comes for the first time
+            elif number <= last:  # numbers increase with each new text
                 self._left_out[EXACT] += 1
             elif near.find(number) != number:
                 last = number
@@ -162,7 +171,7 @@ class SynthesizeStage(RowStage):
                 yield orjson.loads(row)
 
     def summary(self) -> dict[str, object]:
-        """How many queries came, stayed, and were left out."""
+        """Return the number of queries generated, kept, and dropped by reason."""
         counted = ("asked for", "made", "kept")
         figures: dict[str, object] = {
             "generator": self._generator.spec,
@@ -186,7 +195,7 @@ class SynthesizeStage(RowStage):
         return fresh
 
     def _row(self, row: Row, query: str, style: str) -> Row:
-        travels = {name: value for name, value in row.items() if name not in _WRITTEN}
-        return {"query_id": text_id(query), "query": query, **travels} | {
+        extra = {name: value for name, value in row.items() if name not in _WRITTEN}
+        return {"query_id": text_id(query), "query": query, **extra} | {
             "source": f"synthesized:{self._generator.spec}", "query_style": STYLES[style].name,
         }  # fmt: skip

@@ -6,10 +6,10 @@ from prism_cli.domain.contradictions import (
     CONTRADICTORY,
     REPEATED,
     Claim,
+    drop_reasons,
     name_contradictions,
     pair_answer,
     pair_key,
-    settle,
 )
 
 
@@ -24,7 +24,7 @@ def test_all_rows_of_a_contradictory_pair_go_and_repetitions_leave_the_first() -
         Claim("c", "no"),
         Claim("b", "yes", "other"),
     ]
-    reasons = settle(claims)
+    reasons = drop_reasons(claims)
     assert reasons == [
         CONTRADICTORY, None, REPEATED, CONTRADICTORY, CONTRADICTORY, None, None, None,
     ]  # fmt: skip

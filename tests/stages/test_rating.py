@@ -17,7 +17,7 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.errors import PrerequisiteError, UsageError
 from prism_cli.ports import BatchBackend, CallBackend, RowWork
 from prism_cli.rows.row import Row
-from prism_cli.stages.rating import rated
+from prism_cli.stages.rating import request_rating
 from tests.adapters.chat.tiny_chat import tiny_chat
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
@@ -37,7 +37,7 @@ class RateStage(RowStage):
 
     def work(self, row: Row) -> RowWork:
         texts = RatedTexts(row["query"], row["document"], row["contribution"], row["evidence"])
-        rating = yield from rated(self._judge, texts)
+        rating = yield from request_rating(self._judge, texts)
         return row | {"rating": rating.fields()}
 
 

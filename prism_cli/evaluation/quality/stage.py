@@ -15,8 +15,8 @@ from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row, doc_id, query_id
 from prism_cli.rows.written import Written, written
-from prism_cli.stages.asking import together
 from prism_cli.stages.pair_answers import PairAnswers
+from prism_cli.stages.retries import gather
 
 BASELINES = ("document", "lead", "extractive")
 SHOWN_CHARACTERS = 800
@@ -108,7 +108,7 @@ class QualityStage(RowStage):
         return {"pairs": dict(sorted(self._counts.items()))} | self._answers.figures()
 
     def _rows(self, pairs: Sequence[Written]) -> RowWork:
-        found: list[Row] = yield from together([self._row(one) for one in pairs])
+        found: list[Row] = yield from gather([self._row(one) for one in pairs])
         return found
 
     def _row(self, one: Written) -> Generator[Sequence[Request], Sequence[Reply], Row]:
@@ -152,7 +152,7 @@ class QualityStage(RowStage):
             works["rating"] = self._rate(one)
         if self._extractive is not None and "extractive" in self._baselines:
             works["extractive"] = _extract(self._extractive, one)
-        answers = yield from together(list(works.values()))
+        answers = yield from gather(list(works.values()))
         found = dict(zip(works, answers, strict=True))
         baselines: dict[str, Any] = {}
         for name in self._baselines:

@@ -1,31 +1,31 @@
-"""Pair rows without repetitions and contradictions among the adjacent rows of a query."""
+"""Filter for repeated and contradictory pair rows among the adjacent rows of a query."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from prism_cli.domain.contradictions import NAMED, Claim, name_contradictions, settle
+from prism_cli.domain.contradictions import NAMED, Claim, drop_reasons, name_contradictions
 from prism_cli.rows.adjacent import adjacent
 from prism_cli.rows.row import Dropped, Row, document_text, query_key
 from prism_cli.shards.spill import SeenTexts
 
 _SHOWN_CHARACTERS = 40
-"""Of a document, where a contradiction is named."""
+"""Length of a document's beginning in the description of a contradiction."""
 
 
-class SettledPairs:
-    """Holds the rows that a stage makes against the rule of `settle`.
+class PairFilter:
+    """Applies `drop_reasons` to the rows that a stage writes.
 
     Attributes:
-        left_out: how many of the rows that came as a list, by reason. A row that was alone on its
-            line counts as dropped instead.
+        left_out: number of dropped rows of input rows with several documents, by reason. A row
+            that was a single input row is returned as Dropped instead.
     """
 
     def __init__(self) -> None:
         self.left_out: Counter[str] = Counter()
         self._named: list[str] = []
-        self._said = SeenTexts()
+        self._first_answers = SeenTexts()
         self._apart = 0
         self._named_apart: list[str] = []
         self._origins: dict[int, _Origin] = {}
@@ -38,41 +38,42 @@ class SettledPairs:
         alone: bool,
         unfit: Mapping[int, str] | None = None,
     ) -> None:
-        """Remember where these rows come from, until `among` has passed them.
+        """Remember the origin of these rows, until `among` has processed them.
 
         Args:
-            unfit: id() of a row -> why it is left out in any case; what it says counts all the
-                same.
+            unfit: id() of a row -> why it is dropped in any case; its answer still counts for
+                contradictions.
         """
-        for one in pairs:
-            self._origins[id(one)] = _Origin(place, alone, unfit.get(id(one)) if unfit else None)
+        for pair in pairs:
+            self._origins[id(pair)] = _Origin(place, alone, unfit.get(id(pair)) if unfit else None)
 
     def among(
         self, rows: Iterator[Row], claim: Callable[[Row, bool], Claim]
     ) -> Iterator[list[Row | Dropped]]:
-        """The rows in groups of one query, as they were noted, less those that do not stay."""
+        """Yield the rows in groups of one query, in the order of `note`, without those that are
+        dropped."""
         for group in adjacent(rows):
             origins = [self._origins.pop(id(row)) for row in group]
-            claims = [claim(row, one.alone) for row, one in zip(group, origins, strict=True)]
-            reasons = settle(claims)
+            claims = [claim(row, origin.alone) for row, origin in zip(group, origins, strict=True)]
+            reasons = drop_reasons(claims)
             query = query_key(group[0])
             if any(reasons) and len(self._named) < NAMED:
-                places = [one.words(row) for row, one in zip(group, origins, strict=True)]
+                places = [origin.words(row) for row, origin in zip(group, origins, strict=True)]
                 self._named += name_contradictions(reasons, claims, places)
-            found: list[Row | Dropped] = []
-            for row, one, reason, origin in zip(group, claims, reasons, origins, strict=True):
+            kept: list[Row | Dropped] = []
+            for row, row_claim, reason, origin in zip(group, claims, reasons, origins, strict=True):
                 if reason is None:
-                    self._hold_against_others(query, row, one, origin)
+                    self._compare_with_others(query, row, row_claim, origin)
                 reason = reason or origin.unfit
                 if reason is None:
-                    found.append(row)
+                    kept.append(row)
                 elif origin.alone:
-                    found.append(Dropped(reason))
+                    kept.append(Dropped(reason))
                 else:
                     self.left_out[reason] += 1
-            yield found
+            yield kept
 
-    def merge(self, other: "SettledPairs") -> None:
+    def merge(self, other: "PairFilter") -> None:
         """Add the figures of another shard."""
         self.left_out.update(other.left_out)
         self._named += other._named
@@ -80,26 +81,29 @@ class SettledPairs:
         self._named_apart += other._named_apart[: NAMED - len(self._named_apart)]
 
     def figures(self) -> dict[str, object]:
-        """For the summary: contradictory pairs by name; {} where all rows stay."""
-        found: dict[str, object] = {}
+        """Return figures for the summary: contradictory pairs by name; {} where all rows are
+        kept."""
+        figures: dict[str, object] = {}
         if self._named:
-            found["contradictory, such as"] = "; ".join(self._named[:NAMED])
+            figures["contradictory, such as"] = "; ".join(self._named[:NAMED])
         if self._apart:
-            found["pairs that contradict rows which stand apart, kept"] = self._apart
-            found["contradicted apart, such as"] = "; ".join(self._named_apart)
-            found["rows that stand apart"] = (
+            figures["pairs that contradict rows which stand apart, kept"] = self._apart
+            figures["contradicted apart, such as"] = "; ".join(self._named_apart)
+            figures["rows that stand apart"] = (
                 "only adjacent rows of a query are held against each other; prism convert "
                 "--sort-queries puts them together"
             )
-        return found
+        return figures
 
-    def _hold_against_others(self, query: bytes, row: Row, claim: Claim, origin: "_Origin") -> None:
+    def _compare_with_others(self, query: bytes, row: Row, claim: Claim, origin: "_Origin") -> None:
         """Count a row that contradicts one of another group, which is written already."""
         if claim.answer is None:
             return
         key = blake2b(repr(claim.pair).encode(), key=query, digest_size=16).digest()
-        said = self._said.first(key, f"{claim.answer}\0{origin.words(row)}".encode()).decode()
-        answer, _, words = said.partition("\0")
+        first = self._first_answers.first(
+            key, f"{claim.answer}\0{origin.words(row)}".encode()
+        ).decode()
+        answer, _, words = first.partition("\0")
         if answer != str(claim.answer):
             self._apart += 1
             if len(self._named_apart) < NAMED:
@@ -113,6 +117,6 @@ class _Origin(NamedTuple):
     unfit: str | None
 
     def words(self, row: Row) -> str:
-        """Where the row stands, and how its document begins."""
+        """Return the row's place and the beginning of its document."""
         file, line = self.place
         return f"{file}:{line} {document_text(row)[:_SHOWN_CHARACTERS]!r}"

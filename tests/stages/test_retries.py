@@ -4,7 +4,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from prism_cli.ports import Reply, Request, request
-from prism_cli.stages.asking import together
+from prism_cli.stages.retries import gather
 from tests.fakes import ScriptedBatch
 
 Asking = Generator[Sequence[Request], Sequence[Reply], str]
@@ -33,7 +33,7 @@ def answered(work: Generator[Sequence[Request], Sequence[Reply], list[str]]) -> 
 
 def test_each_gets_its_own_replies_and_all_ask_at_once() -> None:
     turns, found = answered(
-        together([asking("a", 2, 1), asking("b"), asking("c", 1), asking("d", 0, 2, 1)])
+        gather([asking("a", 2, 1), asking("b"), asking("c", 1), asking("d", 0, 2, 1)])
     )
     assert turns == [["a00", "a01", "c00"], ["a10", "d10", "d11"], ["d20"]]
     assert found == ["a00 a01 a10", "", "c00", "d10 d11 d20"]

@@ -39,3 +39,13 @@ def test_files_and_folders_in_the_tree_exist() -> None:
     names = re.findall(r"^[├└]── (\S+)", tree, flags=re.MULTILINE)
     assert len(names) > 10
     assert all((ROOT / "prism_cli" / name).exists() for name in names)
+
+
+def test_benchmarks_in_the_results_exist_and_take_the_shown_options() -> None:
+    folder = ROOT / "tests" / "benchmarks"
+    results = (folder / "RESULTS.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`python tests/benchmarks/(\w+\.py)([^`]*)`", results)
+    assert len(commands) > 15
+    for name, words in commands:
+        script = (folder / name).read_text(encoding="utf-8")
+        assert all(f'"{option}"' in script for option in re.findall(r"--[a-z0-9-]+", words)), name

@@ -69,18 +69,16 @@ def draw_bars(part: Bars, axes: Any, paint: Mapping[str, str], width: int) -> in
             axes.hlines(*zip(*spans, strict=True), color=STAND_IN[colour], linewidth=line)
     axes.set_ylim(y - 1, -0.7)
     axes.set_xlim(*_span(part))
-    axes.set_yticks([y for y, _ in beside], [cut(name, width * 0.36) for _, name in beside])
-    use_ink(axes.get_yticklabels())
+    axes.set_yticks([])
     from_the_edge = blended_transform_factory(axes.figure.transFigure, axes.transData)
+    beside_axes = {"va": "center_baseline", "transform": axes.get_yaxis_transform()}
     for place, name in headings if above else ():
-        look = {"weight": 700, "va": "center", "transform": from_the_edge, "in_layout": False}
-        axes.text(0.005, place, cut(name, width * 0.85), **look)
-    values = axes.secondary_yaxis("right")
-    values.spines[:].set_visible(False)
-    values.set_yticks(
-        [y for y, _ in places], [number(bar.value, part.decimals) for _, bar in places]
-    )
-    use_ink(values.get_yticklabels())
+        look = {"weight": 700, "va": "center_baseline", "transform": from_the_edge}
+        axes.text(0.005, place, cut(name, width * 0.85), in_layout=False, **look)
+    for place, name in beside:
+        axes.text(-0.015, place, cut(name, width * 0.36), ha="right", **beside_axes)
+    for place, bar in places:
+        axes.text(1.015, place, number(bar.value, part.decimals), **beside_axes)
     number_ticks(axes.xaxis, width)
     axes.grid(axis="x")
     axes.axvline(0, color=STAND_IN["muted"], linewidth=1)

@@ -9,7 +9,7 @@ from prism_cli.reporting.charts import Chart, draw, page_colours, svg_file
 from prism_cli.reporting.colours import DARK, LIGHT, SERIES
 from prism_cli.reporting.lettering import NARROW, WIDTH
 from prism_cli.reporting.page import Bar, Bars, HeatMap, Histogram, Line, Lines
-from tests.reporting.pages import HARMLESS, HOSTILE, parts_of
+from tests.reporting.pages import HARMLESS, parts_of
 
 NAN, INFINITE = float("nan"), float("inf")
 ODD: dict[str, Chart] = {
@@ -58,14 +58,6 @@ def test_a_figure_asks_for_nothing_that_the_policy_forbids(part: Chart) -> None:
         for colour in (element.get("fill"), element.get("stroke")):
             assert colour is None or colour == "none" or colour.startswith("var(--")
     assert (root.get("role"), root.get("aria-label")) == ("img", part.title)
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("place", range(5))
-def test_hostile_names_are_drawn(name: str, place: int) -> None:
-    part = parts_of(HOSTILE[name])[place]
-    assert isinstance(part, Chart)
-    ElementTree.fromstring(svg_file(part))
 
 
 def test_words_stay_words() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 
@@ -71,6 +72,7 @@ def test_no_text_yields_an_element_of_its_own(name: str, harmless: Read) -> None
     found = Read(page)
     assert found.elements == harmless.elements
     assert b"<script" not in page
+    assert_drawings_are_xml(page)
     assert {name for name, _ in found.attributes} == {name for name, _ in harmless.attributes}
     for attribute, value in found.attributes:
         assert attribute != "style"
@@ -82,7 +84,9 @@ def test_no_text_yields_an_element_of_its_own(name: str, harmless: Read) -> None
 
 
 def test_an_empty_text_renders() -> None:
-    assert b"<main>" in render_page(page_of(""))
+    page = render_page(page_of(""))
+    assert b"<main>" in page
+    assert_drawings_are_xml(page)
     assert b"Provenance" in render_page(Page("", "", ()))
 
 
@@ -177,6 +181,13 @@ def test_a_table_that_goes_on_has_shadows_and_no_script() -> None:
     text = render_page(page_with(Table(("a",), (("b",),)))).decode()
     assert "no-repeat local" in text
     assert "<script" not in text
+
+
+def assert_drawings_are_xml(page: bytes) -> None:
+    drawings = re.findall("<svg.*?</svg>", page.decode(), re.DOTALL)
+    assert len(drawings) > 5
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
 
 
 def page_with(part: Lines | Table) -> Page:

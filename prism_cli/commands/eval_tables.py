@@ -56,24 +56,22 @@ def print_tables(summary: "EvalSummary") -> None:
 
 
 def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
-    from prism_cli.reporting.ranking import average_name
+    from prism_cli.reporting.figures import figures_of
 
-    blocks = dict(metrics["ranking"])
-    if "average" in metrics:
-        blocks[average_name(metrics)] = metrics["average"]
-    intervals = metrics["statistics"]["intervals"]
-    for dataset, systems in blocks.items():
-        first, *others = [one for one in next(iter(systems.values())) if one not in _ONLY_IN_FILE]
-        title = dataset
-        if dataset in metrics["datasets"]:
-            title += f" ({counted(metrics['datasets'][dataset]['queries'], 'query', 'queries')})"
-        rows = []
-        for system, values in systems.items():
-            span = intervals.get(dataset, {}).get(system, {}).get(first)
+    blocks: dict[str, dict[str, dict[str, Any]]] = {}
+    for figure in figures_of(metrics):
+        row = blocks.setdefault(figure.group, {}).setdefault(figure.system, {})
+        if not row:
+            span = figure.interval
             told = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
-            row = {"system": system, first: values[first], "95 % interval": told}
-            rows.append(row | {name: values[name] for name in others})
-        show_table(console, rows, title=title)
+            row |= {"system": figure.system, figure.name: figure.value, "95 % interval": told}
+        elif figure.name not in _ONLY_IN_FILE:
+            row[figure.name] = figure.value
+    for group, systems in blocks.items():
+        title = group
+        if group in metrics["datasets"]:
+            title += f" ({counted(metrics['datasets'][group]['queries'], 'query', 'queries')})"
+        show_table(console, list(systems.values()), title=title)
     for name, value in metrics.get("paper", {}).get("nDCG@10", {}).items():
         console.print(f"the paper's, over the same candidates: {name}: nDCG@10 {value:.4f}")
     for one in metrics["statistics"]["comparisons"]:

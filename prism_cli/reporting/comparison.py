@@ -6,8 +6,12 @@ from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
 from prism_cli.domain.significance import paired_comparison, with_holm
+from prism_cli.reporting.figures import Figure, figures_of, numbers
 from prism_cli.reporting.pairing import Column, columns_of
 
+Place = tuple[str, str]
+"""Group and name of a figure."""
+Table = dict[Place, Figure]
 AVERAGE = "average of the shared sets"
 _TOLD = 3
 """Figures that a warning names; of the rest their number."""
@@ -39,8 +43,21 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     """
     kind = runs[0].metrics["kind"]
     ranking = kind == "ranking"
-    columns = columns_of([(run.name, _systems(run)) for run in runs])
-    found = _of_ranking(runs, columns) if ranking else _of_values(runs, columns, kind)
+    tables = [_by_system(run.metrics) for run in runs]
+    values = [
+        {
+            system: {place: figure.value for place, figure in figures.items()}
+            for system, figures in table.items()
+        }
+        for table in tables
+    ]
+    columns = columns_of(list(zip([run.name for run in runs], values, strict=True)))
+    found = [
+        _side_by_side([tables[one.run][one.system].get(place) for one in columns], place)
+        for place in _shared(runs, tables)
+    ]
+    if ranking:
+        found += _averages(found)
     figures = [
         figure | {"differences": _differences(figure["values"], columns)} for figure in found
     ]
@@ -64,93 +81,49 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     }
 
 
-def _systems(run: Finished) -> Mapping[str, Any]:
-    """System -> its figures; of an evaluation without systems, one without a name."""
-    if run.metrics["kind"] != "ranking":
-        return {"": run.metrics}
-    by_system: dict[str, dict[str, Any]] = {}
-    for dataset, systems in run.metrics["ranking"].items():
-        for system, measures in systems.items():
-            by_system.setdefault(system, {})[dataset] = measures
-    return by_system
+def _by_system(metrics: Mapping[str, Any]) -> dict[str, Table]:
+    """System -> its figures by group and name, but for the averages of a ranking."""
+    tables: dict[str, Table] = {}
+    for figure in figures_of(metrics):
+        if metrics["kind"] != "ranking" or figure.group in metrics["ranking"]:
+            tables.setdefault(figure.system, {})[figure.group, figure.name] = figure
+    return tables
 
 
-def _of_ranking(runs: Sequence[Finished], columns: Sequence[Column]) -> list[dict[str, Any]]:
-    shared = [
-        dataset
-        for dataset in runs[0].metrics["ranking"]
-        if all(dataset in run.metrics["ranking"] for run in runs)
-    ]
-    figures = []
-    for dataset in shared:
-        of_column = [
-            runs[one.run].metrics["ranking"][dataset].get(one.system, {}) for one in columns
-        ]
-        for measure in dict.fromkeys(name for values in of_column for name in values):
-            intervals = [
-                _at(runs[one.run].metrics["statistics"]["intervals"], dataset, one.system, measure)
-                for one in columns
-            ]
-            values = [values.get(measure) for values in of_column]
-            figures.append(_figure(dataset, measure, values, intervals))
-    if len(shared) > 1:
-        by_measure: dict[str, list[list[float | None]]] = {}
-        for figure in figures:
-            by_measure.setdefault(figure["figure"], []).append(figure["values"])
-        figures += [
-            _figure(AVERAGE, measure, [_mean(column) for column in zip(*rows, strict=True)], None)
-            for measure, rows in by_measure.items()
-            if len(rows) == len(shared)
-        ]
-    return figures
+def _shared(runs: Sequence[Finished], tables: Sequence[Mapping[str, Table]]) -> list[Place]:
+    """Figures that all runs have; of a ranking, those of any run on the data sets that all have."""
+    places = [dict.fromkeys(place for table in run.values() for place in table) for run in tables]
+    if runs[0].metrics["kind"] != "ranking":
+        return [place for place in places[0] if all(place in other for other in places)]
+    measured = [run.metrics["ranking"] for run in runs]
+    groups = [group for group in measured[0] if all(group in other for other in measured)]
+    known = dict.fromkeys(place for run in places for place in run)
+    return [place for group in groups for place in known if place[0] == group]
 
 
-def _of_values(
-    runs: Sequence[Finished], columns: Sequence[Column], kind: str
-) -> list[dict[str, Any]]:
-    found = [dict(_numbers(run.metrics[kind])) for run in runs]
-    figures = []
-    for path in found[0]:
-        if not all(path in one for one in found):
-            continue
-        intervals = [_interval(runs[one.run], path) for one in columns]
-        values = [found[one.run][path] for one in columns]
-        figures.append(_figure(" · ".join(path[:-1]), path[-1], values, intervals))
-    return figures
-
-
-def _numbers(
-    content: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], float | None]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, (*path, name))
-        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-            yield (*path, name), value
-
-
-def _interval(run: Finished, path: tuple[str, ...]) -> Any:
-    """Under `statistics.intervals`: by the name with dots (a baseline's without `baselines`)."""
-    intervals = run.metrics.get("statistics", {}).get("intervals", {})
-    short = path[1:] if path[0] == "baselines" else path
-    return _at(intervals, ".".join(short)) or _at(intervals, *path)
-
-
-def _at(content: Any, *path: str) -> Any:
-    for name in path:
-        content = content.get(name) if isinstance(content, Mapping) else None
-    return content if isinstance(content, list) else None
-
-
-def _figure(
-    group: str, name: str, values: Sequence[float | None], intervals: Sequence[Any] | None
-) -> dict[str, Any]:
+def _side_by_side(figures: Sequence[Figure | None], place: Place) -> dict[str, Any]:
     return {
-        "group": group,
-        "figure": name,
-        "values": list(values),
-        "intervals": list(intervals) if intervals else [None] * len(values),
+        "group": place[0],
+        "figure": place[1],
+        "values": [figure and figure.value for figure in figures],
+        "intervals": [figure and figure.interval for figure in figures],
     }
+
+
+def _averages(figures: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Means over the data sets, where there are several, of measures that all of them have."""
+    groups = {figure["group"] for figure in figures}
+    by_measure: dict[str, list[list[float | None]]] = {}
+    for figure in figures:
+        by_measure.setdefault(figure["figure"], []).append(figure["values"])
+    for measure, rows in by_measure.items():
+        if 1 < len(groups) == len(rows):
+            yield {
+                "group": AVERAGE,
+                "figure": measure,
+                "values": [_mean(column) for column in zip(*rows, strict=True)],
+                "intervals": [None] * len(rows[0]),
+            }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -221,7 +194,7 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
                 "behind them."
             )
         before, after = (
-            dict(_numbers(one.metrics.get("statistics", {}).get("counts", {})))
+            dict(numbers(one.metrics.get("statistics", {}).get("counts", {})))
             for one in (runs[0], run)
         )
         other = [

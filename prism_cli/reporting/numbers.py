@@ -71,7 +71,7 @@ def _of_bars(part: Bars) -> Table:
                 bar = by_name.get(name)
                 line.append(float(bar.value) if bar else None)
                 if spans:
-                    line.append(_span(bar, part.decimals) if bar else None)
+                    line.append(bar_span(bar, part.decimals) if bar else None)
             wide.append(tuple(line))
         return Table(("", *columns), tuple(wide), decimals=part.decimals)
     grouped = len(part.groups) > 1
@@ -81,7 +81,7 @@ def _of_bars(part: Bars) -> Table:
             *((group,) if grouped else ()),
             bar.name,
             float(bar.value),
-            *((_span(bar, part.decimals),) if spans else ()),
+            *((bar_span(bar, part.decimals),) if spans else ()),
         )
         for group, bars in part.groups
         for bar in bars
@@ -89,7 +89,8 @@ def _of_bars(part: Bars) -> Table:
     return Table(head, rows, decimals=part.decimals)
 
 
-def _span(bar: Bar, decimals: int) -> str | None:
+def bar_span(bar: Bar, decimals: int) -> str | None:
+    """The interval of a bar in words; None without one."""
     return None if bar.low is None or bar.high is None else span((bar.low, bar.high), decimals)
 
 

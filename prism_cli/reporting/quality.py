@@ -1,14 +1,17 @@
 """The report of `prism eval quality`, from the content of metrics.json alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
 from prism_cli.reporting import counted_rows, ratings, scores
-from prism_cli.reporting.numbers import span
+from prism_cli.reporting.figures import figures_of
+from prism_cli.reporting.numbers import bar_span
 from prism_cli.reporting.page import (
     Bar,
     Bars,
+    Cell,
     Excerpt,
     Excerpts,
     Histogram,
@@ -20,12 +23,13 @@ from prism_cli.reporting.page import (
 )
 from prism_cli.wording import counted
 
-OWN = "evidence"
-_BASELINES = {
-    "document": "whole document",
-    "lead": "first sentences",
-    "extractive": "closest sentences",
+_SOURCES = {
+    "": "evidence",
+    "baselines · document": "whole document",
+    "baselines · lead": "first sentences",
+    "baselines · extractive": "closest sentences",
 }
+"""Group of a figure -> the texts that were measured."""
 _PEOPLE = {
     "answer_retention": "answer retention",
     "rationale_recall": "rationale recall",
@@ -91,27 +95,32 @@ def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
     )
 
 
+def _values(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of the evidence by name, those without a value left out."""
+    return {
+        figure.name: figure.value
+        for figure in figures_of(metrics)
+        if not figure.group and figure.value is not None
+    }
+
+
 def _headline(metrics: Mapping[str, Any]) -> str:
-    quality, counts = metrics["quality"], metrics["statistics"]["counts"]
+    values, counts = _values(metrics), metrics["statistics"]["counts"]
     words = []
-    if quality["answer_retention"] is not None:
-        others = [
-            f"{one['answer_retention']:.1%} for the {_BASELINES[name]}"
-            for name, one in quality["baselines"].items()
-            if one["answer_retention"] is not None
-        ]
+    if "answer_retention" in values:
+        own, *others = _bars(metrics, "answer_retention")
+        beside = ", ".join(f"{bar.value:.1%} for the {bar.name}" for bar in others)
         words.append(
-            "The evidence keeps the answer that people gave in "
-            f"{quality['answer_retention']:.1%} of {counted(counts['answer_retention'], 'row')}"
-            + (f" ({', '.join(others)})." if others else ".")
+            f"The evidence keeps the answer that people gave in {own.value:.1%} of "
+            f"{counted(counts['answer_retention'], 'row')}" + (f" ({beside})." if beside else ".")
         )
-    if quality["compression_median"] is not None:
+    if "compression_median" in values:
         words.append(
-            f"The median evidence has {quality['compression_median']:.0%} of its document's length."
+            f"The median evidence has {values['compression_median']:.0%} of its document's length."
         )
-    if quality["entity_fidelity"] is not None:
+    if "entity_fidelity" in values:
         words.append(
-            f"{quality['entity_fidelity']:.1%} of its numbers, dates, names, acronyms, quotations "
+            f"{values['entity_fidelity']:.1%} of its numbers, dates, names, acronyms, quotations "
             "and addresses stand in the document."
         )
     if not words:
@@ -120,16 +129,16 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 
 def _highlights(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    quality, spans = metrics["quality"], metrics["statistics"]["intervals"]
+    values = _values(metrics)
     found = [
-        (words, f"{quality[name]:.3f}", f"{told}; 95 %: {span(spans[name], 3)}")
-        for name, (words, told) in _HIGHLIGHTS.items()
-        if quality[name] is not None
+        (bar.name, f"{bar.value:.3f}", f"{remark}; 95 %: {bar_span(bar, 3)}")
+        for name, (title, remark) in _HIGHLIGHTS.items()
+        for bar in _own_bars(metrics, {name: title})
     ]
-    if quality["compression_median"] is not None:
-        half = f"{quality['compression_q1']:.2f} to {quality['compression_q3']:.2f}"
+    if "compression_median" in values:
+        half = f"{values['compression_q1']:.2f} to {values['compression_q3']:.2f}"
         told = f"median length of evidence over document; half of them {half}"
-        found.append(("Length", f"{quality['compression_median']:.2f}", told))
+        found.append(("Length", f"{values['compression_median']:.2f}", told))
     return tuple(found)
 
 
@@ -166,18 +175,18 @@ def _people(metrics: Mapping[str, Any]) -> Section:
 
 
 def _verdicts(metrics: Mapping[str, Any]) -> Section:
-    confusion, accuracy = metrics["statistics"]["confusion"], metrics["quality"]["verdict_accuracy"]
-    if accuracy is None:
+    bars = _own_bars(metrics, {"verdict_accuracy": "accuracy"})
+    if not bars:
         return Section("Verdicts", "", ())
-    low, high = metrics["statistics"]["intervals"]["verdict_accuracy"]
+    (accuracy,), confusion = bars, metrics["statistics"]["confusion"]
     rows = tuple(
         (f"predicted {verdict}", labels["yes"], labels["no"])
         for verdict, labels in confusion.items()
     )
     return Section(
         "Verdicts against labels",
-        f"The predicted verdict equals the label in {accuracy:.1%} of the rows that have both "
-        f"({low:.1%} to {high:.1%}).",
+        f"The predicted verdict equals the label in {accuracy.value:.1%} of the rows that have "
+        f"both ({accuracy.low:.1%} to {accuracy.high:.1%}).",
         (Table(("", "label yes", "label no"), rows, "Rows by verdict and label"),),
     )
 
@@ -207,11 +216,11 @@ def _faithful(metrics: Mapping[str, Any]) -> Section:
 
 
 def _length(metrics: Mapping[str, Any]) -> Section:
-    quality, counts = metrics["quality"], metrics["statistics"]["compression_histogram"]
-    if quality["compression_median"] is None:
+    values, counts = _values(metrics), metrics["statistics"]["compression_histogram"]
+    if "compression_median" not in values:
         return Section("Length and copying", "", ())
-    rows = tuple(
-        (words, *(quality[f"{name}_{part}"] for part in ("q1", "median", "q3")))
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (words, *(values[f"{name}_{part}"] for part in ("q1", "median", "q3")))
         for name, words in (
             ("compression", "characters"),
             ("compression_tokens", "tokens (estimated)"),
@@ -239,7 +248,7 @@ def _length(metrics: Mapping[str, Any]) -> Section:
             1.0,
         )
     )
-    longer = quality["longer_than_document"]
+    longer = values.get("longer_than_document")
     told = f"{longer:.1%} of the evidence texts are" if longer else "No evidence text is"
     return Section(
         "Length and copying",
@@ -277,30 +286,17 @@ def _groups(
     metrics: Mapping[str, Any], names: Mapping[str, str]
 ) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
     """A group a measure: the evidence's bar, then those of the baselines."""
-    quality = metrics["quality"]
-    found = []
-    for name, words in names.items():
-        if quality[name] is None:
-            continue
-        bars = [_bar(metrics, OWN, quality[name], name)]
-        bars += [
-            _bar(metrics, _BASELINES[baseline], one[name], f"{baseline}.{name}")
-            for baseline, one in quality["baselines"].items()
-            if one[name] is not None
-        ]
-        found.append((words, tuple(bars)))
-    return tuple(found)
+    values = _values(metrics)
+    return tuple((words, _bars(metrics, name)) for name, words in names.items() if name in values)
 
 
 def _own_bars(metrics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Bar, ...]:
-    quality = metrics["quality"]
+    return tuple(replace(bars[0], name=words) for words, bars in _groups(metrics, names))
+
+
+def _bars(metrics: Mapping[str, Any], name: str) -> tuple[Bar, ...]:
     return tuple(
-        _bar(metrics, words, quality[name], name)
-        for name, words in names.items()
-        if quality[name] is not None
+        Bar(_SOURCES[figure.group], figure.value, *(figure.interval or ()))
+        for figure in figures_of(metrics)
+        if figure.name == name and figure.group in _SOURCES and figure.value is not None
     )
-
-
-def _bar(metrics: Mapping[str, Any], name: str, value: float, measure: str) -> Bar:
-    ends: Sequence[float] | None = metrics["statistics"]["intervals"].get(measure)
-    return Bar(name, value, *ends) if ends else Bar(name, value)

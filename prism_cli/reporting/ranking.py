@@ -1,9 +1,10 @@
 """What the report says of a ranking, from metrics.json alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
+from prism_cli.reporting.figures import Figure, Metrics, average_name, figures_of
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -17,8 +18,6 @@ from prism_cli.reporting.page import (
     Table,
 )
 from prism_cli.wording import counted
-
-Metrics = Mapping[str, Any]
 
 
 def page(metrics: Metrics) -> Page:
@@ -43,52 +42,44 @@ def sections(metrics: Metrics) -> tuple[Section, ...]:
 
 def bars_by_set(metrics: Metrics) -> Bars:
     """The main measure of every system on every set, with intervals."""
-    intervals = metrics["statistics"]["intervals"]
-    groups = tuple(
-        (
-            dataset,
-            tuple(
-                Bar(name, values[PRIMARY], *intervals[dataset][name][PRIMARY])
-                for name, values in systems.items()
-            ),
-        )
-        for dataset, systems in metrics["ranking"].items()
-    )
+    figures = _primary(metrics)
+    groups = tuple((dataset, _bars(figures, dataset)) for dataset in metrics["ranking"])
     return Bars(f"{PRIMARY} by data set", f"{PRIMARY}, 95 % intervals", groups, top=1.0)
 
 
-def average_name(metrics: Metrics) -> str:
-    """What the mean over data sets is called: never more than it is."""
-    measured, missing = len(metrics["ranking"]), len(metrics["missing_sets"])
-    if missing:
-        return f"average of {measured} of the {measured + missing} sets"
-    return f"average of the {measured} sets"
+def _primary(metrics: Metrics) -> list[Figure]:
+    return [figure for figure in figures_of(metrics) if figure.name == PRIMARY]
 
 
-def _shown(metrics: Metrics) -> tuple[str, Mapping[str, Mapping[str, float]]]:
-    """What stands for the whole: the average, or the only set."""
-    if "average" in metrics:
-        return average_name(metrics), metrics["average"]
-    ((name, systems),) = metrics["ranking"].items()
-    return name, systems
+def _bars(figures: Iterable[Figure], group: str) -> tuple[Bar, ...]:
+    return tuple(
+        Bar(figure.system, figure.value, *(figure.interval or ()))
+        for figure in figures
+        if figure.group == group and figure.value is not None
+    )
+
+
+def _shown(metrics: Metrics) -> tuple[str, tuple[Bar, ...]]:
+    """What stands for the whole: the average, or the only set; a bar a system."""
+    name = average_name(metrics) if "average" in metrics else next(iter(metrics["ranking"]))
+    return name, _bars(_primary(metrics), name)
 
 
 def _headline(metrics: Metrics) -> str:
-    where, systems = _shown(metrics)
-    best = max(systems, key=lambda name: systems[name][PRIMARY])
-    baseline = next(iter(systems))
-    told = f"{best} reaches {PRIMARY} {systems[best][PRIMARY]:.3f} ({where})"
-    if best != baseline:
-        told += f", {baseline} {systems[baseline][PRIMARY]:.3f}"
+    where, bars = _shown(metrics)
+    best, baseline = max(bars, key=lambda bar: bar.value), bars[0]
+    told = f"{best.name} reaches {PRIMARY} {best.value:.3f} ({where})"
+    if best is not baseline:
+        told += f", {baseline.name} {baseline.value:.3f}"
         won = [
             one
             for one in metrics["statistics"]["comparisons"]
-            if (one["system"], one["baseline"]) == (best, baseline)
+            if (one["system"], one["baseline"]) == (best.name, baseline.name)
         ]
         sure = sum(one["p_holm"] <= 0.05 and one["difference"] > 0 for one in won)
         told += f"; better beyond chance on {sure} of {len(won)} sets"
-    elif len(systems) > 1:
-        others = [f"{name} {one[PRIMARY]:.3f}" for name, one in systems.items() if name != best]
+    elif len(bars) > 1:
+        others = [f"{bar.name} {bar.value:.3f}" for bar in bars[1:]]
         told += f"; no other system is above it ({', '.join(others)})"
     return told + "." + _missing_words(metrics)
 
@@ -99,32 +90,32 @@ def _missing_words(metrics: Metrics) -> str:
 
 
 def _highlights(metrics: Metrics) -> tuple[tuple[str, str, str], ...]:
-    where, systems = _shown(metrics)
-    intervals = metrics["statistics"]["intervals"].get(where, {})
-    found = []
-    for name, values in systems.items():
-        remark = f"{PRIMARY}, {where}"
-        if name in intervals:
-            low, high = intervals[name][PRIMARY]
-            remark += f", 95 % interval {low:.3f} to {high:.3f}"
-        found.append((name, f"{values[PRIMARY]:.3f}", remark))
-    return tuple(found)
+    where, bars = _shown(metrics)
+    return tuple(
+        (
+            bar.name,
+            f"{bar.value:.3f}",
+            f"{PRIMARY}, {where}"
+            + ("" if bar.low is None else f", 95 % interval {bar.low:.3f} to {bar.high:.3f}"),
+        )
+        for bar in bars
+    )
 
 
 def _measures(metrics: Metrics) -> Section:
     parts: list[Part] = []
+    figures = figures_of(metrics)
     if "average" in metrics:
-        bars = tuple(Bar(name, values[PRIMARY]) for name, values in metrics["average"].items())
-        name = average_name(metrics)
+        name, bars = _shown(metrics)
         if len(bars) > 1:
             parts.append(Bars(f"{PRIMARY}, {name}", PRIMARY, ((name, bars),), top=1.0))
         parts += _beside_the_paper(metrics)
     parts.append(bars_by_set(metrics))
     if "average" in metrics:
-        parts.append(_table(average_name(metrics).capitalize(), metrics["average"]))
-    for dataset, systems in metrics["ranking"].items():
+        parts.append(_table(name.capitalize(), figures, name))
+    for dataset in metrics["ranking"]:
         count = metrics["datasets"][dataset]["queries"]
-        parts.append(_table(f"{dataset}, {counted(count, 'query', 'queries')}", systems))
+        parts.append(_table(f"{dataset}, {counted(count, 'query', 'queries')}", figures, dataset))
     return Section(
         "How well is it ranked?",
         "From 0 to 1, more is better. nDCG@10: relevant documents among the first ten, the "
@@ -146,12 +137,14 @@ def _beside_the_paper(metrics: Metrics) -> list[Note]:
     return [Note(f"The paper's, over the same candidates: {told} ({paper['source']}).")]
 
 
-def _table(title: str, systems: Mapping[str, Mapping[str, float]]) -> Table:
-    rows: list[tuple[Cell, ...]] = [
-        (measure, *(values[measure] for values in systems.values()))
-        for measure in next(iter(systems.values()))
-    ]
-    return Table(("measure", *systems), tuple(rows), title)
+def _table(title: str, figures: Iterable[Figure], group: str) -> Table:
+    rows: dict[str, list[Cell]] = {}
+    systems: dict[str, None] = {}
+    for figure in figures:
+        if figure.group == group:
+            systems[figure.system] = None
+            rows.setdefault(figure.name, [figure.name]).append(figure.value)
+    return Table(("measure", *systems), tuple(map(tuple, rows.values())), title)
 
 
 def _comparisons(metrics: Metrics) -> Section:

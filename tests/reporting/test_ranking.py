@@ -3,9 +3,10 @@
 from copy import deepcopy
 from typing import Any
 
+from prism_cli.reporting.figures import average_name
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Bars, Excerpts, Note, Table
-from prism_cli.reporting.ranking import average_name, page, sections
+from prism_cli.reporting.ranking import page, sections
 
 
 def block(before: float, after: float, text: str) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""Figures of a finished evaluation as one flat list, made once from the content of metrics.json.
+
+metrics.json keeps values, intervals and counts in trees of their own; pages, comparisons and
+tables read these records.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Metrics = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number.
+
+    Attributes:
+        name: the measure, such as "nDCG@10" or "answer_retention".
+        value: None where there was nothing to measure.
+        interval: 95 %, low and high.
+        n: rows or queries behind it.
+        group: data set, or average, of a ranking; elsewhere the keys above the name, such as
+            "baselines · lead".
+        system: of a ranking; "" elsewhere.
+    """
+
+    name: str
+    value: float | None
+    interval: Sequence[float] | None = None
+    n: int | None = None
+    group: str = ""
+    system: str = ""
+
+
+def figures_of(metrics: Metrics) -> list[Figure]:
+    """Return all figures in the order of metrics.json; the average over data sets is last."""
+    if "ranking" in metrics:
+        return list(_of_ranking(metrics))
+    content = metrics["quality"] if "quality" in metrics else metrics["labels"]
+    statistics = metrics.get("statistics", {})
+    return [
+        Figure(
+            path[-1],
+            value,
+            _beside(statistics.get("intervals", {}), path),
+            _beside(statistics.get("counts", {}), path),
+            " · ".join(path[:-1]),
+        )
+        for path, value in numbers(content)
+    ]
+
+
+def average_name(metrics: Metrics) -> str:
+    """Name the mean over data sets: never more than it is."""
+    measured, missing = len(metrics["ranking"]), len(metrics["missing_sets"])
+    if missing:
+        return f"average of {measured} of the {measured + missing} sets"
+    return f"average of the {measured} sets"
+
+
+def numbers(
+    content: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], float | None]]:
+    """Yield each number, or null, of a tree with the keys that lead to it."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from numbers(value, (*path, name))
+        elif value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            yield (*path, name), value
+
+
+def _of_ranking(metrics: Metrics) -> Iterator[Figure]:
+    blocks = dict(metrics["ranking"])
+    if "average" in metrics:
+        blocks[average_name(metrics)] = metrics["average"]
+    intervals = metrics["statistics"]["intervals"]
+    for group, systems in blocks.items():
+        queries = metrics.get("datasets", {}).get(group, {}).get("queries")
+        for system, measures in systems.items():
+            spans = intervals.get(group, {}).get(system, {})
+            for name, value in measures.items():
+                yield Figure(name, value, spans.get(name), queries, group, system)
+
+
+def _beside(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """What a tree of `statistics` has for a figure: by dotted name, or nested as the figure is.
+
+    The dotted name of a baseline's figure leaves out `baselines`.
+    """
+    dotted = ".".join(path[1:] if path[0] == "baselines" else path)
+    if dotted in tree:
+        return tree[dotted]
+    found: Any = tree
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found

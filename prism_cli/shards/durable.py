@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prism_cli.errors import DamagedFileError, StorageError
+from prism_cli.errors import DamagedFileError
 from prism_cli.shards.creation import make_private
 from prism_cli.shards.state import is_network_file_system
+from prism_cli.shards.storage_errors import storage_errors
 
 _BUSY_SECONDS = 60.0
 _CHECKED_BYTES = 64 << 20
@@ -36,6 +37,12 @@ class DurableFile:
 
     def __init__(self, path: Path, schema: str) -> None:
         self.path = path
+        self._storage = storage_errors(
+            path,
+            "what was committed before is kept",
+            "cannot be used",
+            "Check space and permissions, then run the same command again",
+        )
         network = is_network_file_system(path.parent)
         if network and path.parent not in _WARNED:
             _WARNED.add(path.parent)
@@ -96,12 +103,10 @@ class DurableFile:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if is_damage(error):
-                raise self._damaged(str(error)) from error
-            raise StorageError(
-                f"{self.path}: cannot be used: {error}; what was committed before is kept. Check "
-                "space and permissions, then run the same command again"
-            ) from error
+        with self._storage:
+            try:
+                yield
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    raise self._damaged(str(error)) from error
+                raise

@@ -2,10 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-from prism_cli.errors import StorageError
+from prism_cli.shards.storage_errors import storage_errors
 
 
 class Spill:
@@ -73,12 +72,9 @@ class SeenTexts:
         return text
 
 
-@contextmanager
-def _storage() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StorageError(
-            f"a temporary table cannot be kept: {error}; nothing was published. Make room in the "
-            "folder for temporary files, or name another with TMPDIR"
-        ) from error
+def _storage() -> storage_errors:
+    return storage_errors(
+        "temporary table",
+        "nothing was published",
+        advice="Make room in the folder for temporary files, or name another with TMPDIR",
+    )

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
-from prism_cli.errors import LockedError, StorageError
+from prism_cli.errors import LockedError
 from prism_cli.files.digest import StreamDigest
 from prism_cli.shards.creation import create_file, new_attempt
 from prism_cli.shards.guard import check_folder
+from prism_cli.shards.storage_errors import storage_errors
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -56,7 +57,8 @@ class PartFile:
         self.path = path.resolve() if follow and path.is_symlink() else path
         self.part = part_path(self.path, attempt or new_attempt())
         self.record: OutputRecord | None = None
-        with _storage(path):
+        self._storage = _storage(path)
+        with self._storage:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._raw = _Digested(create_file(self.part, private=private), "wb")
         self._file = cast(BinaryIO, io.BufferedWriter(self._raw, _CHUNK_BYTES))
@@ -64,14 +66,12 @@ class PartFile:
 
     def write(self, data: bytes) -> None:
         """Append; buffered up to 1 MiB."""
-        try:
+        with self._storage:
             self._stream.write(data)
-        except OSError as error:
-            raise _refusal(self.path, error) from error
 
     def finish(self) -> None:
         """Everything written and on the disk, under the part's name still; sets `record`."""
-        with _storage(self.path):
+        with self._storage:
             if self._stream is not self._file:
                 self._stream.close()
             self._file.flush()
@@ -88,7 +88,7 @@ class PartFile:
             StorageError: the folder is gone, or cannot be written.
         """
         check_folder(self.path)
-        with _storage(self.path):
+        with self._storage:
             try:
                 self.part.replace(self.path)
             except FileNotFoundError:
@@ -198,16 +198,5 @@ def sweep_folder(folder: Path) -> None:
         remove_parts(parts)
 
 
-@contextmanager
-def _storage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _refusal(path, error) from error
-
-
-def _refusal(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"{path}: cannot be written: {error.strerror or error}; nothing was published and the "
-        "replies so far are kept: make room, then run the same command again"
-    )
+def _storage(path: Path) -> storage_errors:
+    return storage_errors(path, "nothing was published and the replies so far are kept")

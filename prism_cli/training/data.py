@@ -26,10 +26,10 @@ from prism_cli.domain.objectives import TrainingLabels, training_labels
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.losses import TokenizedRow
-from prism_cli.modeling.storing import storing
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, check_pair, document_text, query_id
 from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.reader import Shard, read_shards
+from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.writer import PartFile, part_path, sweep_folder, whole_file
 
 _CHUNK_ROWS = 512
@@ -123,7 +123,7 @@ def tokenize(
     note = _note(note_path)
     if note.get("key") != key or _size(table_path) != note.get("bytes"):
         part = part_path(table_path, new_attempt())
-        with storing(table_path, "nothing was trained yet"):
+        with storage_errors(table_path, "nothing was trained yet"):
             folder.mkdir(parents=True, exist_ok=True)
             sweep_folder(folder)
             note_path.unlink(missing_ok=True)

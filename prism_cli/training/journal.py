@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from prism_cli.domain.dev_figures import KNOWS_NOTHING
-from prism_cli.modeling.storing import storing
+from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.writer import whole_file
 from prism_cli.training.meter import TIMED
 from prism_cli.wording import label
@@ -57,7 +57,7 @@ class Journal:
         line = {"step": step, **figures}
         after = bool(self._lines) and _order(line) < _order(self._lines[-1])
         self._lines.append(line)
-        with storing(self._path, "the newest checkpoint is whole"):
+        with storage_errors(self._path, "the newest checkpoint is whole"):
             if not after:
                 with self._path.open("ab") as file:
                     file.write(_encoded(line))

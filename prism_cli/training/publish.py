@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from prism_cli.domain.prompting import Profile
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.modeling.quiet import quiet_transformers
-from prism_cli.modeling.storing import storing
+from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
 _FIGURES = "dev.json"
@@ -62,7 +62,7 @@ def publish_model(
         StorageError: it cannot be written; what was there is as it was.
     """
     final = run / name
-    with storing(final, "what was there is whole"), whole_folder(final) as folder:
+    with storage_errors(final, "what was there is whole"), whole_folder(final) as folder:
         save_weights(model, folder, whole)
         tokenizer.save_pretrained(folder)
         write_profile(folder, profile, base)

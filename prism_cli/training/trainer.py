@@ -28,7 +28,7 @@ from transformers.trainer import SCHEDULER_NAME
 
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
-from prism_cli.modeling.storing import storing
+from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.training.batches import Steps, token_batches
 from prism_cli.training.between import Between, Hooks
 from prism_cli.training.checkpoints import commit_checkpoint
@@ -278,7 +278,7 @@ class PrismTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(staging, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        with storing(self._checkpoints / name, "the checkpoint before it is whole"):
+        with storage_errors(self._checkpoints / name, "the checkpoint before it is whole"):
             super()._save_checkpoint(model, trial)
             counted = self._meter_file(staging / name)
             counted.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from prism_cli.errors import ModelError, StorageError, UsageError
-from prism_cli.modeling.storing import storing
+from prism_cli.errors import DamagedFileError, ModelError, StorageError, UsageError
+from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.training.checkpoints import (
     SEAL,
     checkpoint_step,
@@ -149,18 +149,19 @@ def test_other_names_are_left_alone(tmp_path: Path) -> None:
         RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
         RuntimeError("basic_ios::clear: iostream error"),
         Exception("File too large (os error 27)"),
-        StorageError("x: cannot be written: No space left on device; nothing was published"),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_a_full_disk_is_told_whoever_finds_it(error: Exception) -> None:
     with (
         pytest.raises(StorageError, match=r"run/c: cannot be written: .*; all is well\. Make room"),
-        storing(Path("run/c"), "all is well"),
+        storage_errors(Path("run/c"), "all is well"),
     ):
         raise error
 
 
 def test_other_errors_are_not_the_disks() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), storing(Path("c"), ""):
+    with pytest.raises(DamagedFileError, match=r"^as it was"), storage_errors(Path("c"), ""):
+        raise DamagedFileError("as it was")
+    with pytest.raises(RuntimeError, match="shapes"), storage_errors(Path("c"), ""):
         raise RuntimeError("shapes do not match")

@@ -68,9 +68,9 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
     # A resumed run must not mix the texts of two prompts.
     chats = config.generator not in (None, "extractive", "source")
     identity = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
-    told: list[str] = []
+    lines: list[str] = []
     if calibration and calibration.known:
-        told = [
+        lines = [
             f"calibration: exponent {calibration.exponent:.4g}, raw boundary "
             f"{calibration.raw_boundary:.4g}, {calibration.origin}"
         ]
@@ -81,7 +81,7 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
         config,
         dependencies=dependencies,
         identity=identity,
-        draw=lambda _: {"calibration": told},
+        draw=lambda _: {"calibration": lines},
         closing=lambda: [_NO_VERDICTS] if stage.has_verdicts is False else [],
     )
 

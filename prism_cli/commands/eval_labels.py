@@ -23,8 +23,8 @@ app = typer.Typer(
 def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> None:
     """Write DIR/metrics.json, DIR/report.html and DIR/review.jsonl (-o DIR).
 
-    Agreement of judges is told of rows with `audit: true` alone, which `prism relabel` draws by
-    lot; or of all rows, among the judges that voted on every one.
+    Agreement of judges is computed on rows with `audit: true`, which `prism relabel` draws at
+    random; without such rows, on all rows, among the judges that voted on every one.
     """
     from prism_cli.commands.labels_tables import print_labels
     from prism_cli.evaluation.labels.fold import REJECTS, LabelsOptions, evaluate_labels
@@ -56,11 +56,11 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
         if labels["rows"] and not labels["rows_with_votes"]:
             fields = [word for one in common.fields for word in ("--field", one)]
             first = shlex.join(["prism", "relabel", *inputs, *fields, "-o", "labelled.jsonl"])
-            told = f"no row has votes. Next:\n  {first} && prism eval labels labelled.jsonl"
-            print(told, file=sys.stderr)
+            message = f"no row has votes. Next:\n  {first} && prism eval labels labelled.jsonl"
+            print(message, file=sys.stderr)
         tell_report(summary.path, finished_before=summary.finished_before)
         if rejected:
-            told = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
-            print(told, file=sys.stderr)
+            message = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
+            print(message, file=sys.stderr)
     if summary.rejected_share > common.max_rejects:
         raise typer.Exit(4)

@@ -89,7 +89,7 @@ def quality(
         gold=marks.figures if marks else None,
         command=typed_command(sys.argv),
         models={one.spec: one.fingerprint for one in (extractive, rating.judge) if one},
-        judge=rating.told,
+        judge=rating.judge_figures,
         sheets=rating.sheets,
         overwrite=common.overwrite or common.fresh or common.retry_final,
         max_rejects=common.max_rejects,
@@ -109,8 +109,8 @@ def quality(
     if not common.quiet:
         print_summary(summary, verbose=common.verbose)
     if not summary.counts.done and any(map(_lacks_texts, summary.reject_examples)):
-        told = _what_first(inputs, common.fields, config.texts, verdict=True)
-        print(told, file=sys.stderr)
+        message = _what_first(inputs, common.fields, config.texts, verdict=True)
+        print(message, file=sys.stderr)
     if not summary.unpublished:
         guard.check()
         anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
@@ -145,7 +145,7 @@ def _lacks_texts(reason: str) -> bool:
 
 
 def _lacks_evidence(pairs: "Mapping[str, int]") -> bool:
-    """Whether no yes has texts, as nobody was asked for any."""
+    """Return whether no yes has texts because none were requested."""
     return bool(pairs.get("yes")) and pairs["yes"] == pairs.get("yes_without_texts_asked")
 
 
@@ -170,9 +170,9 @@ def _what_first(inputs: list[str], fields: list[str], texts: str, *, verdict: bo
     given = shlex.join([*inputs, *(word for one in fields for word in ("--field", one))])
     lines = [f"no row has {' or '.join(wanted)}, which this command measures. Next:"]
     for name in wanted:
-        command, output, told = _MADE[name]
+        command, output, content = _MADE[name]
         lines.append(
-            f"  prism {command} {given} -o {output} && prism eval quality {output}   # {told}"
+            f"  prism {command} {given} -o {output} && prism eval quality {output}   # {content}"
         )
     return "\n".join(lines)
 
@@ -194,23 +194,23 @@ def _gold(files: list[str]) -> "GoldRows | None":
         raise UsageError("--gold -: name a file; standard input is for the rows")
     found = GoldRows(files)
     if not found.figures.rows:
-        told = f": {found.figures.unread}" if found.figures.unread else ""
-        raise MissingDataError(f"--gold {', '.join(files)}: no row of marks by people{told}")
+        reason = f": {found.figures.unread}" if found.figures.unread else ""
+        raise MissingDataError(f"--gold {', '.join(files)}: no row of marks by people{reason}")
     return found
 
 
 def _tell_gold(marks: "GoldRows") -> None:
     figures = marks.figures
-    told = [f"gold: {counted(figures.rows, 'row')}"]
+    parts = [f"gold: {counted(figures.rows, 'row')}"]
     if figures.repeated:
-        told.append(f"{figures.repeated:,} of a pair that came before, put together with it")
+        parts.append(f"{figures.repeated:,} of a pair that came before, put together with it")
     if figures.contradictory:
-        told.append(
+        parts.append(
             f"{figures.contradictory:,} left out that contradict each other in answerable, of "
             f"{figures.contradiction}"
         )
     if figures.unreadable:
-        told.append(
+        parts.append(
             f"{counted(figures.unreadable, 'line')} passed over, the first: {figures.unread}"
         )
-    print("; ".join(told), file=sys.stderr)
+    print("; ".join(parts), file=sys.stderr)

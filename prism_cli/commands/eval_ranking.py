@@ -206,8 +206,8 @@ def _eval_model(name: str, config: EvalConfig) -> "EvalModel":
 
     def load() -> Ask:
         loaded = reranker(name, config)
-        if told := canary(loaded.runtime)[1]:
-            _tell(f"prism: warning: {told}")
+        if warning := canary(loaded.runtime)[1]:
+            _tell(f"prism: warning: {warning}")
         return loaded.request
 
     identity = reranker_identity(name, config)

@@ -85,7 +85,7 @@ def find_sets(
 
 
 def data_folder(given: Path | None) -> Path:
-    """Where the sets of beir-qa lie."""
+    """Return the folder of the beir-qa sets."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return given or cache / "prism"
 

@@ -1,4 +1,4 @@
-"""What `prism eval` shows people: the plan before, the tables after."""
+"""Terminal output of `prism eval`: the plan before, the tables after."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -41,12 +41,13 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     for name in config.models:
         parameters = estimate.parameter_count(name)
         if parameters is None:
-            told = "time unknown (its size cannot be told from its name)"
+            duration = "time unknown (its size cannot be told from its name)"
         else:
             hours = estimate.hours(1, tokens, parameters, operations)
-            told = f"about {hours:.1f} h here" if hours >= 1 else f"about {hours * 60:.0f} min here"
+            here = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
+            duration = f"about {here} here"
         many = f"{counted(pairs, 'pair')}, {counted(tokens, 'token')}"
-        console.print(f"{name}: {many}: {told}, if none is kept")
+        console.print(f"{name}: {many}: {duration}, if none is kept")
 
 
 def print_tables(summary: "EvalSummary") -> None:
@@ -63,8 +64,8 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
         row = blocks.setdefault(figure.group, {}).setdefault(figure.system, {})
         if not row:
             span = figure.interval
-            told = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
-            row |= {"system": figure.system, figure.name: figure.value, "95 % interval": told}
+            interval = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
+            row |= {"system": figure.system, figure.name: figure.value, "95 % interval": interval}
         elif figure.name not in _ONLY_IN_FILE:
             row[figure.name] = figure.value
     for group, systems in blocks.items():

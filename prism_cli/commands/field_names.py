@@ -1,4 +1,4 @@
-"""What is held against the inputs before any work: the names of --field, rows without a query."""
+"""Checks of the inputs before any work: the names of --field, rows without a query."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints."""
+"""Output of `--dry-run`."""
 
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ def tell_forecast(found: "Forecast", *, json: bool) -> None:
     from prism_cli.engine.forecast import ENOUGH_REPLIES, SECONDS_A_CALL
     from prism_cli.terminal import print_json
 
-    told = found.to_json()
+    figures = found.to_json()
     if json:
-        print_json(told)
+        print_json(figures)
         return
     console = plain_console(stderr=True)
     console.print(
@@ -26,16 +26,16 @@ def tell_forecast(found: "Forecast", *, json: bool) -> None:
     if not found.models:
         console.print("no model would be asked")
         return
-    names = [name for name in told["models"][0] if name != "questions"]
+    names = [name for name in figures["models"][0] if name != "questions"]
     rows = [
         {label(name): "no price" if one[name] is None else one[name] for name in names}
-        for one in told["models"]
+        for one in figures["models"]
     ]
     show_table(console, rows, ruled=console.is_terminal)
     console.print(
-        f"together about {told['usd']:.4f} USD and {told['hours']:.2f} hours, at "
+        f"together about {figures['usd']:.4f} USD and {figures['hours']:.2f} hours, at "
         f"{SECONDS_A_CALL:g} s a call. Tokens are estimated, answers at their longest; where the "
         f"ledger has {ENOUGH_REPLIES} replies of a model, their mean counts."
     )
-    if told["unpriced"]:
-        console.print(f"without a price in the provider files: {', '.join(told['unpriced'])}")
+    if figures["unpriced"]:
+        console.print(f"without a price in the provider files: {', '.join(figures['unpriced'])}")

@@ -1,5 +1,5 @@
-"""What no value on a command line may be: blank, as of a shell variable that nobody set, or a name
-of a file that is not UTF-8."""
+"""Refusal of blank values on the command line, as of an unset shell variable, and of file names
+that are not UTF-8."""
 
 from typing import Any
 
@@ -48,5 +48,5 @@ def _name(param: click.Parameter) -> str:
 
 
 def is_text(word: str) -> bool:
-    """Whether the word is text, and no bytes that the system could not decode."""
+    """Return whether the word is text, without bytes that the system could not decode."""
     return word.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in word)

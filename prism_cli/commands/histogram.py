@@ -46,11 +46,11 @@ def terminal_lines(figures: Mapping[str, Any], encoding: str | None) -> list[str
         cells.append(line)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
-        told = [
+        columns = [
             cell.rjust(width) if cell[0].isdigit() and place else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
-        lines.append(f"  {'  '.join(told)}".rstrip())
+        lines.append(f"  {'  '.join(columns)}".rstrip())
     return lines
 
 
@@ -112,7 +112,7 @@ def _spark(counts: Sequence[int], scale: Sequence[int]) -> str:
 
 
 def can_show(text: str, encoding: str | None) -> bool:
-    """Whether a stream of that encoding takes `text`."""
+    """Return whether a stream of that encoding can write `text`."""
     try:
         text.encode(encoding or "ascii")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What `prism eval labels` shows people, on standard output."""
+"""Terminal output of `prism eval labels`."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -13,7 +13,7 @@ _NAME_CHARACTERS = 80
 
 
 def print_labels(metrics: Mapping[str, Any]) -> None:
-    """Judges, pairs, alpha, teacher and panel; a warning where agreement cannot be told."""
+    """Judges, pairs, alpha, teacher and panel; a warning where agreement is undefined."""
     labels, statistics = metrics["labels"], metrics["statistics"]
     intervals, counts, basis = (statistics[name] for name in ("intervals", "counts", "basis"))
     names = short_names(statistics["judges"])
@@ -24,8 +24,8 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
     )
     if basis["warning"]:
         print(f"warning: {_name(basis['warning'], 2000)}")
-    for name, told in metrics.get("contradictory", {}).items():
-        print(f"{name}: {_name(str(told), 2000)}")
+    for name, note in metrics.get("contradictory", {}).items():
+        print(f"{name}: {_name(str(note), 2000)}")
     if statistics["judges"]:
         print_table(
             f"judges, on {counted(basis['rows'], 'row')} ({basis['kind']})",

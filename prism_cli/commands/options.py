@@ -61,7 +61,7 @@ class Common:
             help="Only the first N rows of each output.",
         ),
     ] = None
-    seed: Annotated[int | None, _option("--seed", help="Seed of choices by lot; default 0.")] = None
+    seed: Annotated[int | None, _option("--seed", help="Seed of random choices; default 0.")] = None
     overwrite: Annotated[
         bool,
         _option("--overwrite", help="Replace an output that other settings made; keeps replies."),
@@ -194,7 +194,7 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def evaluation_folder(inputs: list[str], kind: str) -> Path:
-    """Where an evaluation of rows goes without -o: runs/eval/NAMES-KIND."""
+    """Return the output folder of an evaluation of rows without -o: runs/eval/NAMES-KIND."""
     import re
 
     names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)

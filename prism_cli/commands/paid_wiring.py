@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def teachers(
     specs: "Sequence[str]", providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "list[BatchBackend | CallBackend | RowTeacher]":
-    """Who scores pairs, in their order; all keys that are missing are told at once.
+    """Return the teachers of `specs`, in order; all missing keys are reported at once.
 
     Raises:
         UsageError: a spec that names no teacher.
@@ -57,7 +57,7 @@ def _teacher(
 def generator(
     spec: str, providers: "ProviderRegistry", *, max_sentences: int, device: str = "auto"
 ) -> "BatchBackend | CallBackend | RowGenerator":
-    """Who writes contribution and evidence: `source`, `extractive`, or a chat model.
+    """Return the generator of the texts: `source`, `extractive`, or a chat model.
 
     Raises:
         UsageError: `spec` names no generator.
@@ -80,7 +80,7 @@ def generator(
 def rewriter(
     spec: str, task: "ChatTask", providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "BatchBackend | CallBackend":
-    """Who writes keywords: `extractive`, or a chat model; raises as `generator` does."""
+    """Return the generator of keywords, `extractive` or a chat model; raise as `generator`."""
     check_spec("generator", spec, providers)
     if spec == "extractive":
         from prism_cli.adapters.generators.extractive_keywords import ExtractiveRewriter
@@ -133,7 +133,7 @@ def catalog(common: "Paid", *, hurried: bool = False) -> "ProviderRegistry":
 
 
 def searcher(spec: str, results: int, providers: "ProviderRegistry") -> "CallBackend":
-    """What finds pages: `exa`, `tavily`, or PROVIDER/MODEL of a provider that speaks as they do.
+    """Return the search: `exa`, `tavily`, or PROVIDER/MODEL of a provider with one of their APIs.
 
     Raises:
         UsageError: a spec that names no search, or more results than it gives.
@@ -151,7 +151,7 @@ def searcher(spec: str, results: int, providers: "ProviderRegistry") -> "CallBac
 
 
 def judge_task(rubric: str | None) -> "JudgeTask":
-    """What chat models are asked; with another rubric than ours where one is given."""
+    """Return the task of chat models, with the given rubric in place of the default."""
     from prism_cli.domain.rubric import RUBRIC, JudgeTask
 
     return JudgeTask(RUBRIC if rubric is None else rubric)
@@ -160,7 +160,7 @@ def judge_task(rubric: str | None) -> "JudgeTask":
 def judges(
     specs: "Sequence[str]", task: "JudgeTask", providers: "ProviderRegistry", pack: int | None = 1
 ) -> "list[Judge]":
-    """The panel of `specs`, in their order; all keys that are missing are told at once.
+    """Return the judges of `specs`, in order; all missing keys are reported at once.
 
     Args:
         task: of chat models; decision endpoints take its rubric.
@@ -182,7 +182,7 @@ def judges(
 
 
 def probe_panel(specs: "Sequence[str]", providers: "ProviderRegistry") -> "list[dict[str, Any]]":
-    """What each judge of a provider says to a pair that is plainly relevant.
+    """Ask each judge of a provider about a pair that is plainly relevant.
 
     Raises:
         UsageError: a spec that names no judge.
@@ -204,7 +204,7 @@ def probe_panel(specs: "Sequence[str]", providers: "ProviderRegistry") -> "list[
 def chat_model(
     spec: str, task: "ChatTask", providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "BatchBackend | CallBackend":
-    """Who does a chat task: `provider/model`, or a model in this process, `hf:…`.
+    """Return the model for a chat task: `provider/model`, or one in this process, `hf:…`.
 
     Raises:
         UsageError: `spec` names no chat model.
@@ -226,7 +226,7 @@ def _chat(
 def rater(
     spec: str, providers: "ProviderRegistry", *, device: str = "auto"
 ) -> "BatchBackend | CallBackend":
-    """Who rates contribution and evidence; raises as `load_rater`."""
+    """Return the rater of contribution and evidence; raise as `load_rater`."""
     from prism_cli.adapters.judges.rater import load_rater
 
     check_spec("rater", spec, providers)

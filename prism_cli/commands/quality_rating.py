@@ -1,4 +1,4 @@
-"""What `prism eval quality` does about ratings: the judge, and sheets for people and back."""
+"""Ratings in `prism eval quality`: the judge, and sheets for people to fill in."""
 
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -19,17 +19,17 @@ _STDIN = "-"
 
 @dataclass(frozen=True)
 class RatingPlan:
-    """Who rates.
+    """A judge and the sheets that people filled in.
 
     Attributes:
         rate: for the stage.
-        told: what metrics.json says of the judge.
+        judge_figures: what metrics.json says of the judge.
         identity: what decides the ratings besides the config.
     """
 
     judge: "BatchBackend | CallBackend | None" = None
     rate: Callable[[Any], Generator[Any, Any, Mapping[str, Any]]] | None = None
-    told: Mapping[str, str | None] = field(default_factory=dict)
+    judge_figures: Mapping[str, str | None] = field(default_factory=dict)
     identity: Mapping[str, object] = field(default_factory=dict)
     sheets: "Sequence[Answers]" = ()
 
@@ -68,8 +68,10 @@ def rating_plan(
             "would mark its own work; name a model that did not, or --allow-same-judge, and the "
             "report says so. Nothing was asked"
         )
-    told = {"spec": config.judge, "in_panel": found}
-    return RatingPlan(judge, rating_function(judge), told, {"rating_hash": TEMPLATE}, sheets)
+    judge_figures = {"spec": config.judge, "in_panel": found}
+    return RatingPlan(
+        judge, rating_function(judge), judge_figures, {"rating_hash": TEMPLATE}, sheets
+    )
 
 
 def write_sheet(
@@ -88,13 +90,14 @@ def write_sheet(
     if _STDIN in inputs:
         raise UsageError("--sheet with rows from standard input: they are read twice; give a file")
     if path.exists():
-        told = "is there already and stays as it is"
+        message = "is there already and stays as it is"
     else:
         rows = Rows(find_shards(inputs), config.texts, common.field_names, common.limit)
         drawn = draw_sheet(path, rows, count=count, seed=config.seed)
-        told = f"{counted(drawn.rows, 'row')} of {drawn.of:,}; how to fill it in: "
-        told += f"{path.stem}.guide.txt"
+        message = f"{counted(drawn.rows, 'row')} of {drawn.of:,}; how to fill it in: "
+        message += f"{path.stem}.guide.txt"
         if drawn.cut:
-            told += f"; {counted(drawn.cut, 'cell holds', 'cells hold')} a part of their text only"
+            cells = counted(drawn.cut, "cell holds", "cells hold")
+            message += f"; {cells} a part of their text only"
     if not common.quiet:
-        print(f"{path}: {told}", file=sys.stderr)
+        print(f"{path}: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What `prism eval quality` shows people, on standard output."""
+"""Terminal output of `prism eval quality`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -39,11 +39,11 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     baselines = quality["baselines"]
     pairs = metrics["pairs"]
     of = f"of {counted(pairs['queries'], 'query', 'queries')}"
-    told = f"{counted(pairs['all'], 'pair')} {of}"
+    line = f"{counted(pairs['all'], 'pair')} {of}"
     if pairs.get("labels"):
         none = f"{counted(pairs['labels'], 'pair has', 'pairs have')} no prediction"
-        told += f"; {none}: the texts of their labels"
-    console.print(told)
+        line += f"; {none}: the texts of their labels"
+    console.print(line)
     rows = []
     for name in _SHOWN:
         if quality[name] is None:
@@ -87,9 +87,9 @@ def _print_ratings(console: "Console", metrics: Mapping[str, Any]) -> None:
     ratings, people = quality.get("ratings"), quality.get("people", {})
     if not ratings:
         return
-    told = f"{metrics['judge']['spec']}: {counted(ratings['rows'], 'row')} rated"
+    title = f"{metrics['judge']['spec']}: {counted(ratings['rows'], 'row')} rated"
     if ratings["refused"]:
-        told += f", {ratings['refused']:,} without a rating"
+        title += f", {ratings['refused']:,} without a rating"
     measures = ("people_mean", "kappa", "spearman") if people else ()
     rows = []
     for name in (*RATINGS, SEVERE):
@@ -102,7 +102,7 @@ def _print_ratings(console: "Console", metrics: Mapping[str, Any]) -> None:
             }
             rows.append(row | {label(one): _number(people[name][one]) for one in measures})
     if rows:
-        show_table(console, rows, title=told)
+        show_table(console, rows, title=title)
 
 
 def _number(value: float | None) -> str:

@@ -31,10 +31,10 @@ def print_ranking(
     with stdout_console(shutil.get_terminal_size().columns) as console:
         _paragraph(console, one_line(query, _LONGEST), style="bold")
         of = counted(counts["documents"], "document")
-        told = f"{of}, {counts['yes']:,} judged yes by {model}"
+        line = f"{of}, {counts['yes']:,} judged yes by {model}"
         if len(ranked) < counts["documents"]:
-            told += f"; the best {len(ranked):,} (--top-n N shows more)"
-        _paragraph(console, told)
+            line += f"; the best {len(ranked):,} (--top-n N shows more)"
+        _paragraph(console, line)
         room = len(str(len(ranked)))
         for rank, one in enumerate(ranked, 1):
             console.print()
@@ -90,8 +90,8 @@ def _name(one: "RankedDocument") -> str:
     own = one.result["doc_id"] if one.named else ""
     if not one.title:
         return one_line(own or one.text, _NAME)
-    told = one_line(one.title, _NAME)
-    return f"{told} ({one_line(own, _NAME)})" if own and own != one.title else told
+    title = one_line(one.title, _NAME)
+    return f"{title} ({one_line(own, _NAME)})" if own and own != one.title else title
 
 
 def _paragraph(console: "Console", text: object, *, indent: int = 0, style: str = "") -> None:

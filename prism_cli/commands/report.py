@@ -57,8 +57,8 @@ def report(
     runs = [_finished(folder) for folder in folders]
     kinds = {run.name: run.metrics["kind"] for run in runs}
     if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{name} is of kind {kind}" for name, kind in kinds.items())
-        raise UsageError(f"evaluations of one kind are compared with each other; {told}")
+        listed = ", ".join(f"{name} is of kind {kind}" for name, kind in kinds.items())
+        raise UsageError(f"evaluations of one kind are compared with each other; {listed}")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("a folder is named twice; name each evaluation once")
     if len(runs) == 1:
@@ -122,7 +122,8 @@ def _finished(folder: Path) -> "Finished":
 
 
 def _waits_for_sets(metrics: dict[str, Any], papers: dict[str, Any]) -> bool:
-    """Whether what was asked for is there but for missing sets, and metrics.json is of just that;
+    """Return whether the requested sets were measured but for missing ones, and metrics.json is of
+    just those;
     not of an earlier attempt, with other settings or sets."""
     return bool(metrics.get("missing_sets") and metrics["provenance"]["config"] == papers["config"])
 

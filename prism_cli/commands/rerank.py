@@ -178,7 +178,7 @@ def _origin(config: RerankConfig, *, given: bool) -> str:
 
 
 def _checked_canary(
-    scores: dict[str, float | bool], told: str | None, strict: bool
+    scores: dict[str, float | bool], warning: str | None, strict: bool
 ) -> dict[str, float | bool]:
     """The canary's scores, after a warning where they are the wrong way round or too near.
 
@@ -187,8 +187,8 @@ def _checked_canary(
     """
     from prism_cli.errors import ModelError
 
-    if told and strict:
-        raise ModelError(f"{told}. Stopped because of --strict-model")
-    if told:
-        print(spelled(f"prism: warning: {told}"), file=sys.stderr)
+    if warning and strict:
+        raise ModelError(f"{warning}. Stopped because of --strict-model")
+    if warning:
+        print(spelled(f"prism: warning: {warning}"), file=sys.stderr)
     return scores

@@ -66,8 +66,8 @@ def rerank_query(
             print(f"prism: left out: {', '.join(left_out)}", file=sys.stderr)
     ranked = stage.best.ranked()
     if common.json:
-        told = {"query": query, "model": model.spec, **counts}
-        print_json({**told, "results": [one.to_json() for one in ranked]})
+        header = {"query": query, "model": model.spec, **counts}
+        print_json({**header, "results": [one.to_json() for one in ranked]})
     elif ranked:
         print_ranking(query, ranked, counts, model.spec)
     else:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def paid_rows(common: "Paid") -> "PaidRows | None":
-    """What the rows of --reuse hold, of prism's own shape and of those that their fields tell
-    apart; None without it. Rows that hold no pair are passed over, and told.
+    """Return the paid values of --reuse rows, of prism's own shape and of those that fields tell
+    apart; None without it. Rows that hold no pair are skipped and reported.
 
     Raises:
         MissingDataError: no such file.

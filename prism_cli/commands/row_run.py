@@ -1,4 +1,4 @@
-"""How every row command runs its stage and tells what came of it."""
+"""Runs the stage of a row command and prints its summary."""
 
 import os
 import sys

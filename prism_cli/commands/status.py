@@ -51,8 +51,8 @@ def status(
     else:
         print(spelled("\n".join(map(_line, found))))
         states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
-        told = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
-        print(", ".join([*told, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
+        parts = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
+        print(", ".join([*parts, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
     for batch in batches:
         print(spelled(_batch(batch)))
 
@@ -80,44 +80,44 @@ def _lines(one: "Standing") -> list[str]:
 
 
 def _line(one: "Standing") -> str:
-    told = [f"{one.path}: {one.stage or 'run'} {one.state}"]
+    parts = [f"{one.path}: {one.stage or 'run'} {one.state}"]
     if one.state == "running":
-        told[0] += f" (process {one.process})"
+        parts[0] += f" (process {one.process})"
     if one.label:
-        told.append(one.label)
+        parts.append(one.label)
     if one.state != "finished" and (one.total or one.through):
         of = f" of {one.total:,}" if one.total else ""
         rows = one.questions["nouns"][0] if one.questions else "rows"
-        told.append(f"{one.through:,}{of} {rows} through")
+        parts.append(f"{one.through:,}{of} {rows} through")
     if one.questions:
         of = f" of {one.questions['total']:,}" if one.questions["total"] else ""
-        told.append(f"{one.questions['answered']:,}{of} {one.questions['nouns'][1]}")
-    told += _counted(one.counts)
+        parts.append(f"{one.questions['answered']:,}{of} {one.questions['nouns'][1]}")
+    parts += _counted(one.counts)
     if one.answered:
-        told.append(f"{one.answered:,} more answered so far")
+        parts.append(f"{one.answered:,} more answered so far")
     if one.state == "running" and one.questions.get("per_second"):
-        told.append(f"{one.questions['per_second']:,.1f}/s")
+        parts.append(f"{one.questions['per_second']:,.1f}/s")
     elif one.rows_per_second:
-        told.append(f"{one.rows_per_second:,.1f} rows/s")
+        parts.append(f"{one.rows_per_second:,.1f} rows/s")
     if one.seconds_left is not None:
-        told.append(f"{one.seconds_left / 60:.1f} min left")
+        parts.append(f"{one.seconds_left / 60:.1f} min left")
     if one.state == "running" and not one.label:
-        told.append("at its start: no row is worked yet")
-    told += one.inputs_changed[:_INPUTS]
+        parts.append("at its start: no row is worked yet")
+    parts += one.inputs_changed[:_INPUTS]
     if more := len(one.inputs_changed[_INPUTS:]):
-        told.append(f"and {more:,} more inputs changed or gone")
+        parts.append(f"and {more:,} more inputs changed or gone")
     if one.usage.get("usd"):
-        told.append(f"{one.usage['usd']:.4f} USD")
-    return ", ".join(told)
+        parts.append(f"{one.usage['usd']:.4f} USD")
+    return ", ".join(parts)
 
 
 def _batch(one: dict[str, Any]) -> str:
     sent = datetime.fromtimestamp(one["created_ms"] / 1000).strftime("%Y-%m-%d %H:%M")
     name = one["batch"] or "a batch that was being sent"
-    told = [f"{name}: {one['questions']:,} questions to {one['model']}", f"sent {sent}"]
+    parts = [f"{name}: {one['questions']:,} questions to {one['model']}", f"sent {sent}"]
     if one["usd"]:
-        told.append(f"about {one['usd']:.4f} USD")
-    return ", ".join([*told, one["words"] or "not looked at yet"])
+        parts.append(f"about {one['usd']:.4f} USD")
+    return ", ".join([*parts, one["words"] or "not looked at yet"])
 
 
 def _figure(name: str, content: object) -> str:
@@ -127,20 +127,20 @@ def _figure(name: str, content: object) -> str:
 
 
 def _counted(counts: dict[str, object]) -> list[str]:
-    told = []
+    parts = []
     for name in ("done", "dropped", "rejected", "pending"):
         value = counts.get(name, 0)
         count = sum(value.values()) if isinstance(value, dict) else value
         if isinstance(count, int) and count:
-            told.append(f"{count:,} {name}")
-    return told
+            parts.append(f"{count:,} {name}")
+    return parts
 
 
 def _cost(usage: dict[str, float]) -> list[str]:
     if not usage.get("asked"):
         return []
     asked = counted(int(usage["asked"]), "reply", "replies")
-    told = [f"{asked} asked", f"{usage.get('usd', 0.0):.4f} USD"]
+    parts = [f"{asked} asked", f"{usage.get('usd', 0.0):.4f} USD"]
     if usage.get("lost_calls"):
-        told.append(f"{usage['lost_calls']:,} calls without a reply that may be billed")
-    return told
+        parts.append(f"{usage['lost_calls']:,} calls without a reply that may be billed")
+    return parts

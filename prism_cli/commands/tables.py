@@ -52,8 +52,8 @@ def show_table(
             console.print(Text(title))
         for line in cells:
             pairs = zip(heads[1:], line[1:], strict=True)
-            told = ", ".join(f"{head} {cell}" for head, cell in pairs if cell)
-            console.print(Text(f"{line[0]}: {told}"))
+            text = ", ".join(f"{head} {cell}" for head, cell in pairs if cell)
+            console.print(Text(f"{line[0]}: {text}"))
         return
     table = Table(
         title=Text(title) if title else None,

@@ -190,7 +190,7 @@ def _print_summary(done: dict[str, Any]) -> None:
     if ended := figures["plan"].get("ended_by_epochs"):
         lines.append(ended)
     if figures.get("stopped_by") == "stop_at_collapse":
-        lines.append("stopped early: stop_at_collapse measurements in a row told of a collapse")
+        lines.append("stopped early: stop_at_collapse consecutive measurements showed a collapse")
     elif figures.get("stopped_early"):
         best = figures["best"]["step"]
         lines.append(f"stopped early: no measurement after step {best} was better")
@@ -198,9 +198,9 @@ def _print_summary(done: dict[str, Any]) -> None:
         if name in figures:
             lines.append(f"{name}: {figures_in_words(figures[name])}")
     lines += doubt_lines(figures["plan"])
-    told = {folder: figures.get(name, {}).get("collapsed") for name, folder in _MODELS}
-    if told["last"] and told["last"] == told["best"]:
-        lines.append(f"warning: {done['run']}/last and best: {told['last']}")
+    collapsed = {folder: figures.get(name, {}).get("collapsed") for name, folder in _MODELS}
+    if collapsed["last"] and collapsed["last"] == collapsed["best"]:
+        lines.append(f"warning: {done['run']}/last and best: {collapsed['last']}")
     else:
-        lines += [f"warning: {done['run']}/{one}: {why}" for one, why in told.items() if why]
+        lines += [f"warning: {done['run']}/{one}: {why}" for one, why in collapsed.items() if why]
     print("\n".join(lines), file=sys.stderr)

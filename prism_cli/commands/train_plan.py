@@ -13,9 +13,9 @@ _BAR = 40
 def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
     """The figures of `training/plan.py` in words, lengths as a small histogram."""
     rows, lengths, memory = plan["rows"], plan["lengths"], plan["memory_bytes"]
-    draws, told = plan["draws"], [f"{rows['rejected']:,} rejected"]
-    told += [f"{count:,} dropped ({reason})" for reason, count in rows["dropped"].items()]
-    told += unfit_lines(plan)
+    draws, reasons = plan["draws"], [f"{rows['rejected']:,} rejected"]
+    reasons += [f"{count:,} dropped ({reason})" for reason, count in rows["dropped"].items()]
+    reasons += unfit_lines(plan)
     block = "█" if can_show("█", encoding) else "#"
     most = max(one["rows"] for one in lengths["histogram"])
     width = max(len(one["tokens"]) for one in lengths["histogram"])
@@ -23,7 +23,7 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
     lines = [
         f"plan: {counted(rows['usable'], 'row')}: {rows['both']:,} with both objectives, "
         f"{rows['sft_alone']:,} with sft alone, {rows['pointwise_alone']:,} with pointwise alone; "
-        f"{', '.join(told)}",
+        f"{', '.join(reasons)}",
         f"  tokens a row (prompt and target): mean {lengths['mean']:,.0f}, median "
         f"{lengths['median']:,.0f}, longest {lengths['longest']:,}; "
         f"{rows['truncated_share']:.1%} of documents cut",
@@ -45,7 +45,7 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
 
 
 def unfit_lines(plan: Mapping[str, Any]) -> list[str]:
-    """How many rows have their score alone to teach, and why; nothing where there are none."""
+    """Return how many rows teach their score only, and why; nothing where there are none."""
     unfit = plan["rows"].get("unfit_texts", {})
     return [f"{count:,} by their score alone ({reason})" for reason, count in unfit.items()]
 

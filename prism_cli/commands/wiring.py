@@ -31,7 +31,7 @@ def first_stage(
     dtype: str = "auto",
     trusted: str | None = None,
 ) -> "FirstStage":
-    """What proposes candidates: `bm25`, a sentence-transformers model, `st:…`, which keeps its
+    """Return the first stage: `bm25`, a sentence-transformers model, `st:…`, which keeps its
     vectors beside the ledger, or the TREC run file that `spec` names.
 
     Args:
@@ -71,7 +71,7 @@ def first_stage(
 def eval_first_stage(
     data: "BeirSet", config: "EvalConfig", output: "Path", trusted: str | None
 ) -> "FirstStage":
-    """As `first_stage`, for an evaluation whose folder is `output`."""
+    """Return the `first_stage` of an evaluation whose folder is `output`."""
     return first_stage(
         config.first_stage,
         data.texts,
@@ -263,7 +263,7 @@ def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
 
 
 def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":
-    """What counts tokens, `estimate` or a model's tokenizer, and the files that decide it.
+    """Return the token counter, `estimate` or a model's tokenizer, and the files behind it.
 
     Raises:
         ModelError: no such model, or no fast tokenizer.

@@ -66,6 +66,14 @@ def test_words_stay_words() -> None:
     assert all(word in words for word in ("bm25", "$x^2$ <b>", "0.431", "0.612", "nDCG@10"))
 
 
+def test_names_of_groups_are_whole_on_a_telephone_too() -> None:
+    name = "asked whatever the others said"
+    part = Bars("t", "x", ((name, (Bar("a", 1), Bar("b", 1))), ("c", (Bar("a", 1),))))
+    for width in (WIDTH, NARROW):
+        words = [text.text for text in ElementTree.fromstring(draw(part, "x", None, width)).iter()]
+        assert name in words
+
+
 @pytest.mark.parametrize("part", [part for part in parts_of(HARMLESS) if isinstance(part, Chart)])
 def test_same_figure_same_bytes(part: Chart) -> None:
     assert draw(part, "x") == draw(part, "x")

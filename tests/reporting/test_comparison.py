@@ -19,6 +19,7 @@ def figure(found: dict[str, Any], group: str, name: str) -> dict[str, Any]:
 
 def test_a_model_is_compared_with_its_own_name_first_then_with_its_place() -> None:
     first = ranking({"a": {"bm25": 0.4, "old": 0.5, "both": 0.6}})
+    first |= {"average": first["ranking"]["a"], "missing_sets": ["b"]}
     second = ranking({"a": {"bm25": 0.4, "new": 0.55, "both": 0.61}})
     found = compare([Finished("runs/x", first), Finished("runs/y", second)])
     assert [(one["name"], one["run"], one["against"]) for one in found["columns"]] == [
@@ -40,6 +41,17 @@ def test_the_average_is_over_the_sets_that_all_runs_have() -> None:
     found = compare([Finished("x", first), Finished("y", second)])
     assert figure(found, AVERAGE, "nDCG@10")["values"] == pytest.approx([0.3, 0.4])
     assert not [one for one in found["figures"] if one["group"] == "only here"]
+
+
+def test_a_measure_that_one_ranking_lacks_is_shown_without_its_value() -> None:
+    first, second = (ranking({"a": {"m": value}, "b": {"m": value}}) for value in (0.2, 0.3))
+    del second["ranking"]["a"]["m"]["R@100"]
+    found = compare([Finished("x", first), Finished("y", second)])
+    assert [(one["group"], one["figure"]) for one in found["figures"]][:4] == [
+        ("a", "nDCG@10"), ("a", "R@100"), ("b", "nDCG@10"), ("b", "R@100"),
+    ]  # fmt: skip
+    assert figure(found, "a", "R@100")["values"] == [pytest.approx(0.3), None]
+    assert figure(found, AVERAGE, "R@100")["values"] == [pytest.approx(0.3), None]
 
 
 def test_paired_tests_are_over_the_queries_of_both() -> None:

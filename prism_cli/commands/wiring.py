@@ -214,7 +214,7 @@ def reranker_identity(spec: str, config: "EvalConfig") -> str:
     Raises:
         ModelError: no such model, or its tokenizer is not fit.
     """
-    from prism_cli.modeling.attention import attention_mark
+    from prism_cli.modeling.attention import attention_suffix
     from prism_cli.modeling.loading import (
         load_encoder,
         model_fingerprint,
@@ -226,7 +226,7 @@ def reranker_identity(spec: str, config: "EvalConfig") -> str:
     encoder = load_encoder(spec, config.max_tokens, profile=config.profile)
     return (
         f"{model_fingerprint(spec)} {encoder.profile.hash} {resolve_dtype(config.dtype, place)} "
-        f"{place.type}{attention_mark(config.attn)} {config.max_tokens}"
+        f"{place.type}{attention_suffix(config.attn)} {config.max_tokens}"
     )
 
 

@@ -18,7 +18,7 @@ from prism_cli.errors import ModelError
 from prism_cli.exporting.pairs import compared_pairs
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 
 BOUNDS = {"float32": 1e-3, "bfloat16": 1.0, "float16": 0.25, "int8": 2.0}
 """Largest difference of a logit that rounding explains, several times what SmolLM2 shows (.016 in
@@ -113,7 +113,7 @@ def compare(folder: Path, encoder: PromptEncoder, expected: Sequence[float], kin
 
 def _read_back(folder: Path) -> tuple[Any, Any]:
     loader: Any = AutoModelForCausalLM
-    with quiet_transformers():
+    with silence_transformers():
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model, report = loader.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True

@@ -9,7 +9,7 @@ from prism_cli.domain.prompting import Profile
 from prism_cli.errors import MissingDataError
 from prism_cli.evaluation.metrics_file import METRICS, read_metrics
 from prism_cli.exporting.source import Source
-from prism_cli.modeling.digests import remembered_sha256
+from prism_cli.modeling.digests import cached_sha256
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,5 @@ def _of_model(path: Path, fingerprint: str, profile_hash: str) -> Evaluation | N
         words = str(identity).split()
         if {fingerprint, profile_hash} <= set(words):
             made = " ".join(word for word in words if word not in (fingerprint, profile_hash))
-            return Evaluation(path.parent.name, system, made, remembered_sha256(path), metrics)
+            return Evaluation(path.parent.name, system, made, cached_sha256(path), metrics)
     return None

@@ -9,7 +9,7 @@ from prism_cli.errors import ChangedInputError, UsageError
 from prism_cli.exporting.evaluations import Evaluation
 from prism_cli.exporting.request import ExportRequest
 from prism_cli.exporting.source import Source
-from prism_cli.modeling.digests import remembered_sha256
+from prism_cli.modeling.digests import cached_sha256
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.run_record import RunRecord
 
@@ -88,7 +88,7 @@ def finished_export(record: RunRecord, *, overwrite: bool) -> dict[str, Any] | N
 
 def write_sums(folder: Path) -> None:
     """SHA256SUMS of all other files, as `sha256sum -c` reads it."""
-    lines = [f"{remembered_sha256(folder / name)}  {name}\n" for name in _files(folder)]
+    lines = [f"{cached_sha256(folder / name)}  {name}\n" for name in _files(folder)]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -110,5 +110,5 @@ def _wrong(folder: Path) -> Iterator[str]:
     for line in sums.read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
         path = folder / name
-        if not path.is_file() or remembered_sha256(path) != digest:
+        if not path.is_file() or cached_sha256(path) != digest:
             yield name

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from prism_cli.errors import MissingPackageError
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 
 METHODS = {"int8": "weights of linear layers in 8 bits, a scale for each output row"}
 
@@ -33,7 +33,7 @@ def quantize_folder(folder: Path, dtype: torch.dtype) -> None:
     for path in [*folder.glob("*.safetensors*"), *settings]:
         path.rename(plain / path.name)
     loader: Any = AutoModelForCausalLM
-    with quiet_transformers():
+    with silence_transformers():
         model = loader.from_pretrained(
             plain, dtype=dtype, quantization_config=TorchAoConfig(Int8WeightOnlyConfig(version=2))
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prism_cli.modeling.digests import remembered_sha256
+from prism_cli.modeling.digests import cached_sha256
 from prism_cli.modeling.loading import base_and_adapter, base_of, model_fingerprint
 from prism_cli.modeling.model_path import model_path
 from prism_cli.shards.manifest import InputRecord, read_manifest
@@ -56,7 +56,7 @@ class Source:
                 weighs = path.suffix == ".safetensors"
                 if weighs or path.name in ("config.json", "adapter_config.json"):
                     yield InputRecord(
-                        f"{role}/{path.name}", path.stat().st_size, remembered_sha256(path)
+                        f"{role}/{path.name}", path.stat().st_size, cached_sha256(path)
                     )
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from prism_cli.errors import ModelError
-from prism_cli.modeling.continuing import stop_ids
+from prism_cli.modeling.decoding import stop_ids
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel, load_model, resolve_dtype
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 
 _STORED = {"F64": torch.float32, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
@@ -97,5 +97,5 @@ def save_model(model: PreTrainedModel, encoder: PromptEncoder, folder: Path) -> 
         pad_token_id=encoder.tokenizer.pad_token_id,
         do_sample=False,
     )
-    with quiet_transformers():
+    with silence_transformers():
         model.save_pretrained(folder)

@@ -11,7 +11,7 @@ ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 _INSTALL = "pip install flash-attn --no-build-isolation"
 
 
-def attention_mark(name: str) -> str:
+def attention_suffix(name: str) -> str:
     """What tells scores of attention `name` from those of the usual one, which needs no mark."""
     return "" if name in ("auto", "sdpa") else f" {name}"
 

@@ -14,12 +14,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from prism_cli.modeling.packed_tails import PackedTails, attend_folded
-from prism_cli.modeling.prompt_state import (
-    BatchState,
-    PrefixState,
+from prism_cli.modeling.prefix_cache import (
+    BatchCache,
+    PrefixCache,
     as_additive,
-    state_behind,
-    wider,
+    batch_cache,
+    grow_columns,
 )
 
 _MODEL_TYPES = frozenset({"llama", "qwen3"})
@@ -41,7 +41,7 @@ class DensePass:
     """
 
     padding_is_safe = True
-    goes_back = True
+    supports_rollback = True
     """Tokens of a step may be taken back."""
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -56,33 +56,33 @@ class DensePass:
         self.dtype = self._embed.weight.dtype
 
     def prefill(
-        self, prefixes: Sequence[Sequence[int]], trunk: PrefixState | None = None
-    ) -> list[PrefixState]:
+        self, prefixes: Sequence[Sequence[int]], shared_prefix: PrefixCache | None = None
+    ) -> list[PrefixCache]:
         """The state of each prefix; equal numbers alone and together, to rounding.
 
         Args:
-            prefixes: token ids; with `trunk` those behind it.
-            trunk: what all of them begin with.
+            prefixes: token ids; with `shared_prefix` those behind it.
+            shared_prefix: what all of them begin with.
         """
-        lead = trunk.length if trunk else 0
-        _, batch = self._run([trunk] * len(prefixes), prefixes, keep=True)
+        lead = shared_prefix.length if shared_prefix else 0
+        _, batch = self._run([shared_prefix] * len(prefixes), prefixes, keep=True)
         return [
-            PrefixState(
+            PrefixCache(
                 [(k[row, :, :length].clone(), v[row, :, :length].clone()) for k, v in batch], length
             )
             for row, length in enumerate(lead + len(ids) for ids in prefixes)
         ]
 
     def extend(
-        self, states: Sequence[PrefixState], tails: Sequence[Sequence[int]], *, keep: bool
-    ) -> tuple[Tensor, BatchState | None]:
+        self, states: Sequence[PrefixCache], tails: Sequence[Sequence[int]], *, keep: bool
+    ) -> tuple[Tensor, BatchCache | None]:
         """Hidden states [batch, hidden] at each tail's last token, and with `keep` the batch's."""
         hidden, layers = self._run(states, tails, keep=keep)
         if not keep:
             return hidden, None
-        return hidden, state_behind(layers, states, tails)
+        return hidden, batch_cache(layers, states, tails)
 
-    def step(self, state: BatchState, tokens: Sequence[Sequence[int]]) -> Tensor:
+    def step(self, state: BatchCache, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Put tokens behind each row; `state.positions` stay, so that what is not wanted is
         written over by the next.
 
@@ -101,7 +101,7 @@ class DensePass:
         positions = state.positions[row] + at
         columns = state.starts[row] + positions
         end = int(columns.max()) + 1
-        state.layers = [(wider(k, end), wider(v, end)) for k, v in state.layers]
+        state.layers = [(grow_columns(k, end), grow_columns(v, end)) for k, v in state.layers]
         mask = as_additive(state.visible(widest, end), self.dtype)[:, None]
         cos, sin = self._turns(positions[None])
         hidden = self._embed(torch.tensor([t for ids in tokens for t in ids], device=self.device))
@@ -118,7 +118,7 @@ class DensePass:
 
     def _run(
         self,
-        states: Sequence[PrefixState | None],
+        states: Sequence[PrefixCache | None],
         tails: Sequence[Sequence[int]],
         *,
         keep: bool,
@@ -137,7 +137,7 @@ class DensePass:
 
     def _packed(
         self,
-        states: Sequence[PrefixState | None],
+        states: Sequence[PrefixCache | None],
         tails: Sequence[Sequence[int]],
         keep: bool,
     ) -> PackedTails:

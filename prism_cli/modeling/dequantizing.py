@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 
-def plain_weights(model: nn.Module, dtype: torch.dtype) -> None:
+def dequantize_weights(model: nn.Module, dtype: torch.dtype) -> None:
     """Replace, in place, each parameter that is a tensor of another library's type."""
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):

@@ -13,11 +13,11 @@ def directory_digest(path: Path) -> str:
     names = ("config.json", "adapter_config.json")
     files = [path / name for name in names if (path / name).is_file()]
     for file in [*files, *sorted(path.glob("*.safetensors"))]:
-        digest.update(f"{file.name} {remembered_sha256(file)}\n".encode())
+        digest.update(f"{file.name} {cached_sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
-def remembered_sha256(path: Path) -> str:
+def cached_sha256(path: Path) -> str:
     """A file's SHA-256 (hex); remembered by place, size and time where it is large."""
     state = path.stat()
     if state.st_size < 1 << 20:

@@ -146,10 +146,10 @@ def _dequantise(gguf: Path, made: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-    from prism_cli.modeling.quiet import quiet_transformers
+    from prism_cli.modeling.silence_warnings import silence_transformers
 
     # The bars of its reader cannot be turned off.
-    with quiet_transformers(), redirect_stderr(StringIO()):
+    with silence_transformers(), redirect_stderr(StringIO()):
         quantised = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )

@@ -16,14 +16,14 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionLayer
 
 from prism_cli.errors import ModelError
-from prism_cli.modeling.prompt_state import (
-    BatchState,
-    PrefixState,
+from prism_cli.modeling.prefix_cache import (
+    BatchCache,
+    PrefixCache,
     additive_mask,
+    batch_cache,
+    grow_columns,
     padded,
-    state_behind,
     visible_keys,
-    wider,
 )
 
 _KNOWN_LAYERS = {"full_attention", "linear_attention"}
@@ -59,19 +59,19 @@ class HybridPass:
             for layer in self._core.layers
             if hasattr(getattr(layer, "linear_attn", None), "in_proj_a")
         ]
-        self.goes_back = False  # a recurrent state cannot
+        self.supports_rollback = False  # a recurrent state cannot
         self.padding_is_safe = len(self._gates) == self.attention.count(False)
         embed: nn.Embedding = self._core.get_input_embeddings()
         self.device, self.dtype = embed.weight.device, embed.weight.dtype
 
     def prefill(
-        self, prefixes: Sequence[Sequence[int]], trunk: PrefixState | None = None
-    ) -> list[PrefixState]:
-        """The state of each prefix; `trunk`: as for DensePass."""
-        lead = trunk.length if trunk else 0
-        _, layers = self._run([trunk] * len(prefixes), prefixes)
+        self, prefixes: Sequence[Sequence[int]], shared_prefix: PrefixCache | None = None
+    ) -> list[PrefixCache]:
+        """The state of each prefix; `shared_prefix`: as for DensePass."""
+        lead = shared_prefix.length if shared_prefix else 0
+        _, layers = self._run([shared_prefix] * len(prefixes), prefixes)
         return [
-            PrefixState(
+            PrefixCache(
                 [
                     (first[row, :, :length].clone(), second[row, :, :length].clone())
                     if is_attention
@@ -84,15 +84,15 @@ class HybridPass:
         ]
 
     def extend(
-        self, states: Sequence[PrefixState], tails: Sequence[Sequence[int]], *, keep: bool
-    ) -> tuple[Tensor, BatchState | None]:
+        self, states: Sequence[PrefixCache], tails: Sequence[Sequence[int]], *, keep: bool
+    ) -> tuple[Tensor, BatchCache | None]:
         """Hidden states [batch, hidden] at each tail's last token, and with `keep` the batch's."""
         hidden, layers = self._run(states, tails)
         if not keep:
             return hidden, None
-        return hidden, state_behind(layers, states, tails)
+        return hidden, batch_cache(layers, states, tails)
 
-    def step(self, state: BatchState, tokens: Sequence[Sequence[int]]) -> Tensor:
+    def step(self, state: BatchCache, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Put at most one token behind each row; `state.positions` stay as they are.
 
         Returns:
@@ -107,7 +107,7 @@ class HybridPass:
         return hidden[torch.tensor([bool(row) for row in tokens], device=self.device), 0]
 
     def _run(
-        self, states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]]
+        self, states: Sequence[PrefixCache | None], tails: Sequence[Sequence[int]]
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         lengths = [len(tail) for tail in tails]
         before = [state.length if state else 0 for state in states]
@@ -154,7 +154,7 @@ class HybridPass:
                 hook.remove()
 
     def _joined(
-        self, states: Sequence[PrefixState], lead: int, more: int
+        self, states: Sequence[PrefixCache], lead: int, more: int
     ) -> list[tuple[Tensor, Tensor]]:
         """Prefix states as one batch; [] where there are none.
 
@@ -244,7 +244,7 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
             self.values[:, :, self.used :] = value_states
         else:
             end = self.get_seq_length() + 1
-            self.keys, self.values = wider(self.keys, end), wider(self.values, end)
+            self.keys, self.values = grow_columns(self.keys, end), grow_columns(self.values, end)
             row = torch.arange(len(self.used), device=self.used.device)
             self.keys[row, :, self.used] = key_states[:, :, 0]
             self.values[row, :, self.used] = value_states[:, :, 0]

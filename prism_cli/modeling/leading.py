@@ -52,7 +52,7 @@ def beginning(tokenizer: Tokenizer, text: str, limit: int) -> str:
     return text if len(text) <= _first_size(limit) else _leading(tokenizer, text, limit)[1]
 
 
-class Beginnings:
+class TextTruncator:
     """Cuts texts to what a sentence-transformers model reads of them, so that it tokenizes no more.
 
     Args:

@@ -24,14 +24,14 @@ from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import MissingPackageError, ModelError
 from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.chat_profile import template_profile
-from prism_cli.modeling.dequantizing import plain_weights
+from prism_cli.modeling.dequantizing import dequantize_weights
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_dir import guess_profile, read_profile
 from prism_cli.modeling.model_path import is_adapter, model_path
 from prism_cli.modeling.peft_folder import merge_adapter
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
@@ -100,7 +100,7 @@ def load_model(
     base, adapter = base_and_adapter(path)
     model = _load_weights(base, kind, attn, nf4_options(kind, place) if four_bits else {})
     if not four_bits:
-        plain_weights(model, kind)
+        dequantize_weights(model, kind)
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
@@ -238,7 +238,7 @@ def _load_weights(
         raise ModelError(f"model {path}: no weights (*.safetensors) in that directory{hint}")
     loader: Any = AutoModelForCausalLM
     try:
-        with quiet_transformers():
+        with silence_transformers():
             config = _text_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
             model, report = loader.from_pretrained(
                 path,

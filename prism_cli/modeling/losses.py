@@ -75,19 +75,19 @@ class RowBatch:
     @classmethod
     def of(cls, rows: Sequence[TokenizedRow], device: torch.device | str = "cpu") -> "RowBatch":
         """Lay out `rows`."""
-        trunk = common_prefix([row.prompt for row in rows])
-        layout = Layout.of(trunk, [row.tokens - trunk for row in rows], device)
-        ids = torch.zeros(trunk + sum(layout.lengths), dtype=torch.long)
-        ids[:trunk] = torch.tensor(rows[0].prompt[:trunk])
+        shared_prefix = common_prefix([row.prompt for row in rows])
+        layout = Layout.of(shared_prefix, [row.tokens - shared_prefix for row in rows], device)
+        ids = torch.zeros(shared_prefix + sum(layout.lengths), dtype=torch.long)
+        ids[:shared_prefix] = torch.tensor(rows[0].prompt[:shared_prefix])
         verdict_at: list[int] = []
         target_row: list[int] = []
         target_at: list[int] = []
         target_ids: list[int] = []
         target_weight: list[float] = []
         for number, (row, start) in enumerate(zip(rows, layout.starts, strict=True)):
-            own = [*row.prompt[trunk:], *row.target[:-1]]
+            own = [*row.prompt[shared_prefix:], *row.target[:-1]]
             ids[start : start + len(own)] = torch.tensor(own)
-            first = start + len(row.prompt) - trunk - 1
+            first = start + len(row.prompt) - shared_prefix - 1
             verdict_at.append(first)
             target_row += [number] * len(row.target)
             target_at += range(first, first + len(row.target))

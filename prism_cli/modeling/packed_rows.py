@@ -1,9 +1,9 @@
 """Rows of one training pass as one sequence without padding.
 
-Every prompt begins with the same hundred tokens of template: that trunk comes once, then each row's
-own tokens. All products work on real tokens alone; in attention each row looks at the trunk and at
-itself, rows of like length together. Gradients flow back through the shared keys and values; the
-loss is that of rows one by one, up to the order of sums.
+Every prompt begins with the same hundred tokens of template: this shared prefix comes once, then
+each row's own tokens. All products work on real tokens alone; in attention each row looks at the
+shared prefix and at itself, rows of similar length together. Gradients flow back through the shared
+keys and values; the loss equals that of separate rows, up to the order of sums.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from prism_cli.modeling.dense_pass import is_dense
 from prism_cli.modeling.packed_tails import attend_in_order
-from prism_cli.modeling.prompt_state import as_additive
+from prism_cli.modeling.prefix_cache import as_additive
 
 ATTENTION = "prism_packed"
 """The attention's name among those of transformers."""
@@ -47,8 +47,8 @@ class Span:
         rows, longest: how many, and room for the own tokens of each.
         tokens: their own tokens in all.
         place: int64 [tokens], where each stands in rows x longest.
-        visible: bool [longest, trunk + longest]; padding lies behind a row, so one mask serves all.
-            None from LONG tokens on, where the order alone hides.
+        visible: bool [longest, shared_prefix + longest]; padding follows a row, so one mask serves
+            all. None from LONG tokens on, where causal order is enough.
     """
 
     rows: int
@@ -63,32 +63,32 @@ class Layout:
     """How rows lie in one sequence.
 
     Attributes:
-        trunk: first tokens, which all rows share.
+        shared_prefix: first tokens, which all rows share.
         starts, lengths: of each row's own tokens, in order of the rows.
         spans: in order of the sequence; rows of falling length.
     """
 
-    trunk: int
+    shared_prefix: int
     starts: list[int]
     lengths: list[int]
     spans: list[Span]
 
     @classmethod
-    def of(cls, trunk: int, lengths: Sequence[int], device: torch.device | str) -> "Layout":
-        """Lay out rows with `lengths` own tokens behind a trunk."""
+    def of(cls, shared_prefix: int, lengths: Sequence[int], device: torch.device | str) -> "Layout":
+        """Lay out rows with `lengths` own tokens behind a shared prefix."""
         starts = [0] * len(lengths)
         spans: list[Span] = []
         group: list[int] = []
-        at = trunk
+        at = shared_prefix
         for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
             if group and lengths[row] < _LIKE * group[0]:
-                spans.append(_span(trunk, group, device))
+                spans.append(_span(shared_prefix, group, device))
                 group = []
             starts[row] = at
             at += lengths[row]
             group.append(lengths[row])
-        spans.append(_span(trunk, group, device))
-        return cls(trunk, starts, list(lengths), spans)
+        spans.append(_span(shared_prefix, group, device))
+        return cls(shared_prefix, starts, list(lengths), spans)
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -123,15 +123,17 @@ def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
 
     Args:
         causal: a transformers causal LM that went through `pack_attention`.
-        ids: int64 [tokens], the trunk, then each row's own tokens where `layout` says.
+        ids: int64 [tokens], the shared prefix, then each row's own tokens where `layout` says.
     """
     body, device = causal.base_model, ids.device
     if can_pack(causal):
         filler = -len(ids) % _STEP_TOKENS
         positions = torch.zeros(len(ids) + filler, dtype=torch.long)
-        positions[: layout.trunk] = torch.arange(layout.trunk)
+        positions[: layout.shared_prefix] = torch.arange(layout.shared_prefix)
         for start, length in zip(layout.starts, layout.lengths, strict=True):
-            positions[start : start + length] = torch.arange(layout.trunk, layout.trunk + length)
+            positions[start : start + length] = torch.arange(
+                layout.shared_prefix, layout.shared_prefix + length
+            )
         packed = body(
             input_ids=functional.pad(ids, (0, filler))[None],
             position_ids=positions[None].to(device),
@@ -140,11 +142,11 @@ def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
         )
         one: Tensor = packed.last_hidden_state[0, : len(ids)]
         return one
-    rows, width = len(layout.starts), layout.trunk + max(layout.lengths)
+    rows, width = len(layout.starts), layout.shared_prefix + max(layout.lengths)
     index = torch.zeros((rows, width), dtype=torch.long)
     back = torch.zeros(len(ids), dtype=torch.long)
     for row, (start, length) in enumerate(zip(layout.starts, layout.lengths, strict=True)):
-        whole = torch.cat([torch.arange(layout.trunk), torch.arange(start, start + length)])
+        whole = torch.cat([torch.arange(layout.shared_prefix), torch.arange(start, start + length)])
         index[row, : len(whole)] = whole
         back[whole] = row * width + torch.arange(len(whole))
     # What lies behind a row cannot reach it: no mask, so that attention may be the causal kernel's.
@@ -177,42 +179,45 @@ def packed_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more
         )
-    sizes = [layout.trunk, *(span.tokens for span in layout.spans)]
+    sizes = [layout.shared_prefix, *(span.tokens for span in layout.spans)]
     sizes.append(query.shape[2] - sum(sizes))
     heads = [torch.split(one[0].transpose(0, 1), sizes) for one in (query, key, value)]
-    trunk, *rows, filler = (Heads(*parts) for parts in zip(*heads, strict=True))
+    shared_prefix, *rows, filler = (Heads(*parts) for parts in zip(*heads, strict=True))
     # What attention keeps for its gradient are copies: a view would keep all tokens' heads.
-    trunk = Heads(*(one.clone() for one in trunk))
+    shared_prefix = Heads(*(one.clone() for one in shared_prefix))
     outputs = [
-        _attended(_padded(own, span), trunk, span, scaling, dropout)
+        _attended(_padded(own, span), shared_prefix, span, scaling, dropout)
         for own, span in zip(rows, layout.spans, strict=True)
     ]
-    if layout.trunk:
-        alone = Heads(*(one.transpose(0, 1)[None] for one in trunk))
+    if layout.shared_prefix:
+        alone = Heads(*(one.transpose(0, 1)[None] for one in shared_prefix))
         attended = attend_in_order(alone.query, alone.key, alone.value, scaling, dropout)
         outputs.insert(0, attended[0])
     return torch.cat([*outputs, torch.zeros_like(filler.query)])[None], None
 
 
 def _attended(
-    own: Heads, trunk: Heads, span: Span, scaling: float | None, dropout: float
+    own: Heads, shared_prefix: Heads, span: Span, scaling: float | None, dropout: float
 ) -> Tensor:
     """[tokens, heads, head_dim] of one span; heads that share keys are folded into the queries.
 
     Args:
         own: padded, each [rows, longest, heads, head_dim].
-        trunk: each [trunk, heads, head_dim].
+        shared_prefix: each [shared_prefix, heads, head_dim].
     """
     rows, longest, heads, dim = own.query.shape
     shared = own.key.shape[2]
     groups = heads // shared
 
-    def behind_trunk(first: Tensor, then: Tensor) -> Tensor:
+    def behind_prefix(first: Tensor, then: Tensor) -> Tensor:
         whole = torch.cat([first[None].expand(rows, -1, -1, -1), then], dim=1)
         return whole.transpose(1, 2)
 
     unpadded: Any = _Unpadded.apply
-    key, value = behind_trunk(trunk.key, own.key), behind_trunk(trunk.value, own.value)
+    key, value = (
+        behind_prefix(shared_prefix.key, own.key),
+        behind_prefix(shared_prefix.value, own.value),
+    )
     if span.visible is None:
         attended = attend_in_order(own.query.transpose(1, 2), key, value, scaling, dropout)
         whole: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
@@ -293,11 +298,11 @@ class _Unpadded(torch.autograd.Function):
         return room.index_copy_(0, place, gradient), None
 
 
-def _span(trunk: int, lengths: Sequence[int], device: torch.device | str) -> Span:
+def _span(shared_prefix: int, lengths: Sequence[int], device: torch.device | str) -> Span:
     longest = max(lengths) + -max(lengths) % _STEP_LONGEST
     place = torch.cat([torch.arange(length) + row * longest for row, length in enumerate(lengths)])
     visible = None
     if longest < LONG:
-        order = torch.ones(longest, trunk + longest, dtype=torch.bool)
-        visible = order.tril(trunk).to(device)
+        order = torch.ones(longest, shared_prefix + longest, dtype=torch.bool)
+        visible = order.tril(shared_prefix).to(device)
     return Span(len(lengths), longest, sum(lengths), place.to(device), visible)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from prism_cli.modeling.prompt_state import PrefixState, additive_mask, visible_keys
+from prism_cli.modeling.prefix_cache import PrefixCache, additive_mask, visible_keys
 
 _LIKE = 0.8
 """Rows attend together down to this share of the longest one's tail."""
@@ -45,7 +45,7 @@ class _Span:
     padded: Tensor | None
     place: Tensor
     last: Tensor
-    prefixes: list[tuple[int, int, PrefixState]]
+    prefixes: list[tuple[int, int, PrefixCache]]
     mask: Tensor | None
     last_mask: Tensor
 
@@ -69,7 +69,7 @@ class PackedTails:
 
     def __init__(
         self,
-        states: Sequence[PrefixState | None],
+        states: Sequence[PrefixCache | None],
         tails: Sequence[Sequence[int]],
         groups: int,
         device: torch.device,
@@ -188,7 +188,7 @@ def attend_in_order(
 
 
 def _alike(
-    states: Sequence[PrefixState | None], tails: Sequence[Sequence[int]], before: Sequence[int]
+    states: Sequence[PrefixCache | None], tails: Sequence[Sequence[int]], before: Sequence[int]
 ) -> list[list[int]]:
     """Rows of like length together, the longest first, long ones only behind prefixes of one
     length; rows of one prefix side by side."""
@@ -210,7 +210,7 @@ def _alike(
 def _span(
     rows: list[int],
     start: int,
-    states: Sequence[PrefixState | None],
+    states: Sequence[PrefixCache | None],
     tails: Sequence[Sequence[int]],
     before: Sequence[int],
     groups: int,
@@ -252,9 +252,9 @@ def _masks(
     return additive_mask(seen, longest, dtype).repeat(1, 1, groups, 1), last
 
 
-def _runs(states: Sequence[PrefixState | None]) -> list[tuple[int, int, PrefixState]]:
+def _runs(states: Sequence[PrefixCache | None]) -> list[tuple[int, int, PrefixCache]]:
     """Runs of rows with the same prefix, as (first row, end, state)."""
-    runs: list[tuple[int, int, PrefixState]] = []
+    runs: list[tuple[int, int, PrefixCache]] = []
     for row, state in enumerate(states):
         if state is None:
             continue

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from prism_cli.errors import ModelError
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 
 WEIGHTS = "adapter_model.safetensors"
 _OUTER = "base_model.model."
@@ -33,7 +33,7 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
             `model` has no place for, or without some that it needs.
     """
     try:
-        with quiet_transformers():
+        with silence_transformers():
             return _merged(model, folder)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

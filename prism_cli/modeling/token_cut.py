@@ -11,7 +11,7 @@ from prism_cli.modeling.encode import fast_backend
 from prism_cli.modeling.leading import bare_tokenizer, leading_ids
 from prism_cli.modeling.loading import load_tokenizer
 from prism_cli.modeling.model_path import model_path
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 
 _FILE = "tokenizer.json"
 _CHARACTERS = 8
@@ -75,7 +75,7 @@ class TokenizerCutter:
 
 def _load(spec: str) -> tuple[PreTrainedTokenizerBase, Path | None]:
     """The tokenizer of `spec` and the file that decides it, None where a package holds it."""
-    with quiet_transformers():
+    with silence_transformers():
         if spec == "hf:smollm2":
             with redirect_stderr(StringIO()):  # its reader's bars
                 return smollm2_tokenizer(), None

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from prism_cli.domain.prompting import Profile
 from prism_cli.modeling.model_dir import write_profile
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.whole_folder import settle_folder, whole_folder
 
@@ -25,7 +25,7 @@ def save_weights(
     more: dict[str, Any] = {}
     if hasattr(model, "peft_config"):
         more["save_embedding_layers"] = False  # else peft may ask the hub
-    with quiet_transformers():
+    with silence_transformers():
         saved.save_pretrained(folder, state_dict=state_dict, **more)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     config = folder / "adapter_config.json"

@@ -27,7 +27,7 @@ from prism_cli.modeling.four_bits import require_bitsandbytes
 from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.shards.guard import FileGuard
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
@@ -203,7 +203,7 @@ class _Run:
                 request.run / "checkpoints",
                 config.keep_checkpoints,
             )
-            with suppress(Enough), quiet_transformers():
+            with suppress(Enough), silence_transformers():
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         if self._journal:
             self._journal.draw()

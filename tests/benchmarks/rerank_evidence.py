@@ -32,8 +32,8 @@ from prism_cli.adapters.runtimes import transformers_runtime
 from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
 from prism_cli.domain.targets import parse_text
-from prism_cli.modeling.continuing import Passes, Text
-from prism_cli.modeling.prompt_state import gathered
+from prism_cli.modeling.decoding import Generation, PassCounts
+from prism_cli.modeling.prefix_cache import gather_rows
 from prism_cli.ports import Reply, RerankTask
 
 DOCUMENTS = 20
@@ -94,12 +94,12 @@ def compare(ours: TransformersReranker, tasks: list[RerankTask], sample: int, tu
     chosen = sorted(random.Random(1).sample(range(len(tasks)), min(sample, len(tasks))))
     spent: dict[str, list[Seconds]] = {name: [] for name in [*ways, "loop", "scores"]}
     replies: dict[str, list[Reply]] = {}
-    passes: dict[str, Passes] = {}
-    texts: list[Text | None] = []
+    passes: dict[str, PassCounts] = {}
+    texts: list[Generation | None] = []
     bare = [task._replace(max_new_tokens=0) for task in tasks]
     for _ in range(turns):
         for name, (ours.writer, transformers_runtime.WRITING_BATCHES) in ways.items():
-            ours.writer.passes = Passes()
+            ours.writer.passes = PassCounts()
             seconds, replies[name] = timed(lambda: rerank(ours, tasks))
             spent[name].append(seconds)
             passes[name] = ours.writer.passes
@@ -145,7 +145,7 @@ def rerank(ours: TransformersReranker, tasks: list[RerankTask]) -> list[Reply]:
 
 
 @torch.inference_mode()
-def generated(ours: TransformersReranker, task: RerankTask) -> Text | None:
+def generated(ours: TransformersReranker, task: RerankTask) -> Generation | None:
     """Score, then text, of one row, as anybody would with transformers alone."""
     model: Any = ours.loaded.model
     encoder = ours.encoder
@@ -170,11 +170,13 @@ def generated(ours: TransformersReranker, task: RerankTask) -> Text | None:
     tokens = whole[0, ids.shape[1] :].tolist()
     if tokens and tokens[-1] in stops:
         tokens.pop()
-    return Text(encoder.yes_id, task.max_new_tokens, tokens=tokens)
+    return Generation(encoder.yes_id, task.max_new_tokens, tokens=tokens)
 
 
 @torch.inference_mode()
-def smallest_distance(ours: TransformersReranker, task: RerankTask, text: Text | None) -> float:
+def smallest_distance(
+    ours: TransformersReranker, task: RerankTask, text: Generation | None
+) -> float:
     """Between the logits of first and second choice, along a text."""
     if text is None:
         return 0.0
@@ -196,8 +198,8 @@ def pass_seconds(ours: TransformersReranker) -> dict[str, float]:
     for rows in (1, 4, 16, 32):
         _, state = forward.extend([prefix] * rows, [list(range(300, 500))] * rows, keep=True)
         assert state is not None
-        state = gathered([(state, range(rows))], forward.attention)
-        for tokens in (1, 2, 4, 8, 16) if forward.goes_back else (1,):
+        state = gather_rows([(state, range(rows))], forward.attention)
+        for tokens in (1, 2, 4, 8, 16) if forward.supports_rollback else (1,):
             asked = [list(range(700, 700 + tokens))] * rows
             work = [
                 timed(lambda a=asked, s=state: head(forward.step(s, a)).argmax(-1))[0].processor

@@ -56,22 +56,24 @@ def main() -> None:
             by_query: dict[str, list[TokenizedRow]] = defaultdict(list)
             for row, at in zip(rows, span, strict=True):
                 by_query[str(queries[at])].append(row)
-            trunk = common_prefix([row.prompt for row in rows])
+            shared_prefix = common_prefix([row.prompt for row in rows])
             alone += sum(row.tokens for row in rows)
-            template += trunk + sum(row.tokens - trunk for row in rows)
-            query += trunk + sum(shared(group, trunk) for group in by_query.values())
-    own = alone / count - trunk
+            template += shared_prefix + sum(row.tokens - shared_prefix for row in rows)
+            query += shared_prefix + sum(
+                shared(group, shared_prefix) for group in by_query.values()
+            )
+    own = alone / count - shared_prefix
     texts = [json.loads(line)["query"] for line in Path(given.rows).read_text().splitlines()]
-    asked = sum(len(encoder.prefix_ids(text)) for text in texts) / len(texts) - trunk
-    grouped = trunk + asked + ROWS_PER_STEP * (own - asked)
+    asked = sum(len(encoder.prefix_ids(text)) for text in texts) / len(texts) - shared_prefix
+    grouped = shared_prefix + asked + ROWS_PER_STEP * (own - asked)
     print(
         json.dumps(
             {
                 "rows": len(table),
                 "queries": len(set(queries)),
-                "template_tokens": trunk,
+                "template_tokens": shared_prefix,
                 "query_tokens": round(asked, 1),
-                "tokens_per_row": round(trunk + own, 1),
+                "tokens_per_row": round(shared_prefix + own, 1),
                 "alone": round(alone / given.steps),
                 "template_shared": round(template / given.steps),
                 "query_shared_as_drawn": round(query / given.steps),
@@ -82,10 +84,10 @@ def main() -> None:
     )
 
 
-def shared(rows: Sequence[TokenizedRow], trunk: int) -> int:
-    """Tokens of rows of one query behind the trunk, their common part once."""
-    common = max(common_prefix([row.prompt for row in rows]), trunk)
-    return common - trunk + sum(row.tokens - common for row in rows)
+def shared(rows: Sequence[TokenizedRow], shared_prefix: int) -> int:
+    """Tokens of rows of one query behind the shared prefix, their common part once."""
+    common = max(common_prefix([row.prompt for row in rows]), shared_prefix)
+    return common - shared_prefix + sum(row.tokens - common for row in rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
 from prism_cli.modeling.embedded import smollm2_tokenizer
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.door import prism
 from tests.modeling.tiny import tiny_model
 
@@ -40,7 +40,7 @@ def write_model(folder: Path, shape: str) -> Path:
         model.model.language_model.load_state_dict(text.model.state_dict())
     tokenizer = smollm2_tokenizer()
     tokenizer.add_tokens(["<think>", "</think>"])
-    with quiet_transformers():
+    with silence_transformers():
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -19,7 +19,7 @@ from prism_cli.domain.scoring import relevance_score
 from prism_cli.exporting.layout import save_tokenizer
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.loading import load_encoder
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.door import prism
 from tests.exporting.conftest import SEES, Exported
 
@@ -34,7 +34,7 @@ SHAPES = ("llama", "qwen3", "qwen3_5", SEES)
 
 @pytest.fixture(autouse=True)
 def quiet() -> Any:
-    with quiet_transformers():
+    with silence_transformers():
         yield
 
 

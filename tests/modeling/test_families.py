@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker
 from prism_cli.modeling.loading import load_model
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.ports import RerankTask
 from tests.modeling.real_tokenizers import real_texts
 from tests.modeling.released import VOCABULARY, released_folder
@@ -60,7 +60,7 @@ def test_scores_and_texts_are_those_of_the_plain_model(
     made = tiny_model(shape, VOCABULARY, **settings)
     released_folder(tmp_path / "m", made, tokenizer=tokenizer)
     ours = TransformersReranker(load_model(str(tmp_path / "m")), "m", batch_tokens=400)
-    with quiet_transformers():
+    with silence_transformers():
         model = AutoModelForCausalLM.from_pretrained(tmp_path / "m").eval()
     encoder = ours.encoder
     tasks = [RerankTask(*pair, max_new_tokens=NEW_TOKENS) for pair in pairs()]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from prism_cli.modeling import leading
-from prism_cli.modeling.leading import Beginnings, bare_tokenizer, beginning, leading_ids
+from prism_cli.modeling.leading import TextTruncator, bare_tokenizer, beginning, leading_ids
 from tests.modeling.real_tokenizers import KINDS, real_texts, tokenizer_of
 
 NAMES = (*KINDS, "wordpiece", "unigram", "no_words")
@@ -119,7 +119,7 @@ def test_a_model_that_strips_and_prompts_reads_the_same_beginning(text: str, lim
         backend_tokenizer = made
 
     text = " \n" * 300 + text
-    (part,) = Beginnings(Fast(), limit).of([text])
+    (part,) = TextTruncator(Fast(), limit).of([text])
     for prompt in ("", "passage: "):
         assert made.encode(prompt + part.strip()).ids == made.encode(prompt + text.strip()).ids
-    assert Beginnings(Fast(), None).of([text]) == Beginnings(object(), 5).of([text]) == [text]
+    assert TextTruncator(Fast(), None).of([text]) == TextTruncator(object(), 5).of([text]) == [text]

@@ -16,7 +16,7 @@ from prism_cli.modeling import embedded
 from prism_cli.modeling.embedded import minilm_path, smollm2_path
 from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
 from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.modeling.tiny import tiny_model
 
 
@@ -94,7 +94,7 @@ def test_fingerprint_changes_with_the_weights(checkpoint: Path) -> None:
 
 def test_adapter_directory_is_merged_into_its_base(checkpoint: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with quiet_transformers():
+    with silence_transformers():
         model = get_peft_model(
             AutoModelForCausalLM.from_pretrained(checkpoint), LoraConfig(target_modules=["q_proj"])
         )

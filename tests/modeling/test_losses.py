@@ -214,7 +214,7 @@ def test_a_prompt_that_begins_another_leaves_its_last_token_to_the_tail() -> Non
         TokenizedRow(long, [], 0.9, True, "a:2"),
         TokenizedRow(long[:20], [], 0.4, True, "a:3"),
     ]
-    assert RowBatch.of(rows).layout.trunk == 19
+    assert RowBatch.of(rows).layout.shared_prefix == 19
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
 
 
@@ -313,9 +313,9 @@ def test_lengths_are_what_the_model_reads() -> None:
         read = len(row.prompt) + max(len(row.target) - 1, 0)
         assert row.tokens == read
     batch = RowBatch.of(rows_of(3))
-    trunk = batch.layout.trunk
-    assert trunk == 20
-    assert len(batch.ids) == sum(row.tokens for row in rows_of(3)) - 2 * trunk
+    shared_prefix = batch.layout.shared_prefix
+    assert shared_prefix == 20
+    assert len(batch.ids) == sum(row.tokens for row in rows_of(3)) - 2 * shared_prefix
 
 
 def test_adapters_are_float32_on_a_bfloat16_base() -> None:

@@ -1,4 +1,4 @@
-"""Tails without padding, long tails without masks, and prefixes behind a trunk, in float32."""
+"""Tails without padding, long tails without masks, and prefixes behind a shared one, in float32."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ def test_prefixes_behind_a_trunk_equal_whole_ones(
 ) -> None:
     model = tiny_model(shape)
     forward = kind(model)
-    trunk = some(9)
-    (before,) = forward.prefill([trunk])
+    shared_prefix = some(9)
+    (before,) = forward.prefill([shared_prefix])
     states = forward.prefill(PREFIXES, before)
     assert [state.length for state in states] == [9 + len(ids) for ids in PREFIXES]
     hidden, _ = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=False)
     # A linear layer's state sums in another order where a text is cut in three.
     tolerance = 2 * TOLERANCE if shape == "qwen3_5" else TOLERANCE
-    close(hidden, plain(model, [trunk + text for text in TEXTS]), tolerance)
+    close(hidden, plain(model, [shared_prefix + text for text in TEXTS]), tolerance)
 
 
 @pytest.mark.parametrize("long", [1, 7, 29, 512])

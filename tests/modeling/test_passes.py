@@ -13,7 +13,7 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.forward_pass import forward_pass
 from prism_cli.modeling.hybrid_pass import HybridPass
-from prism_cli.modeling.prompt_state import BatchState, gathered
+from prism_cli.modeling.prefix_cache import BatchCache, gather_rows
 from tests.modeling.tiny import VOCABULARY, tiny_model
 
 PASSES = [
@@ -48,7 +48,7 @@ def plain(model: torch.nn.Module, texts: list[list[int]]) -> Tensor:
     )
 
 
-def step(forward: DensePass | HybridPass, batch: BatchState, tokens: list[int]) -> Tensor:
+def step(forward: DensePass | HybridPass, batch: BatchCache, tokens: list[int]) -> Tensor:
     hidden = forward.step(batch, [[token] for token in tokens])
     batch.positions = batch.positions + 1
     return hidden
@@ -81,7 +81,7 @@ def test_twenty_tokens_with_rows_leaving_equal_whole_texts(
     texts = [PREFIXES[q] + tail for q, tail in ROWS]
     for number in range(20):
         if number == 7:
-            batch = gathered([(batch, [5, 0, 2])], forward.attention)
+            batch = gather_rows([(batch, [5, 0, 2])], forward.attention)
             texts = [texts[5], texts[0], texts[2]]
         tokens = some(len(texts))
         texts = [[*text, token] for text, token in zip(texts, tokens, strict=True)]
@@ -190,7 +190,7 @@ def test_rows_spread_and_leave_as_by_reorder_cache(shape: str) -> None:
     close(ours, theirs[:, -1], FLOAT32[shape])
     order = [2, 0]
     cache.reorder_cache(torch.tensor(order))
-    batch = gathered([(batch, order)], forward.attention)
+    batch = gather_rows([(batch, order)], forward.attention)
     for _ in range(20):
         tokens = some(2)
         ids = torch.tensor(tokens)[:, None]
@@ -228,7 +228,7 @@ def test_rows_of_two_batches_go_on_together(
         _, batch = forward.extend([states[q] for q, _ in chosen], [t for _, t in chosen], keep=True)
         assert batch is not None
         parts.append(batch)
-    together = gathered([(parts[0], [1]), (parts[1], [3, 0, 2])], forward.attention)
+    together = gather_rows([(parts[0], [1]), (parts[1], [3, 0, 2])], forward.attention)
     texts = [PREFIXES[q] + tail for q, tail in (ROWS[1], ROWS[5], ROWS[2], ROWS[4])]
     for _ in range(3):
         tokens = some(4)
@@ -260,7 +260,7 @@ def test_several_tokens_in_one_step_may_be_taken_back(shape: str) -> None:
         texts = [t + a[:count] for t, a, count in zip(texts, asked, right, strict=True)]
         batch.positions = batch.positions + torch.tensor(right)
         if number == 2:
-            batch = gathered([(batch, [4, 1, 2, 0, 3, 5])], forward.attention)
+            batch = gather_rows([(batch, [4, 1, 2, 0, 3, 5])], forward.attention)
             texts = [texts[row] for row in (4, 1, 2, 0, 3, 5)]
 
 

@@ -17,7 +17,7 @@ from prism_cli.domain.prompting import PRISM, QWEN3_RERANKER
 from prism_cli.errors import ModelError
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.model_dir import read_profile, write_profile
-from prism_cli.modeling.quiet import quiet_transformers
+from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.modeling.real_tokenizers import tokenizer_of
 from tests.modeling.released import (
     PRISM_TEMPLATE,
@@ -63,7 +63,7 @@ def test_a_published_folder_scores_as_cross_encoder_does(
     ours = reranker(folder)
     assert ours.loaded.profile == profile
     assert load_encoder(str(folder)).profile == profile
-    with quiet_transformers():
+    with silence_transformers():
         theirs = CrossEncoder(str(folder), device="cpu")
         expected = theirs.predict(PAIRS, show_progress_bar=False)
     assert ours.logits(PAIRS) == pytest.approx(expected.tolist(), abs=1e-4)
@@ -78,7 +78,7 @@ def test_the_task_of_a_qwen3_reranker_is_its_folders(tmp_path: Path) -> None:
     )
     ours = reranker(folder)
     assert ours.loaded.profile == QWEN3_RERANKER.with_instruct("Find code")
-    with quiet_transformers():
+    with silence_transformers():
         expected = CrossEncoder(str(folder), device="cpu").predict(PAIRS, show_progress_bar=False)
     assert ours.logits(PAIRS) == pytest.approx(expected.tolist(), abs=1e-4)
     write_profile(folder, ours.loaded.profile)

@@ -12,7 +12,7 @@ from prism_cli.adapters.runtimes.batch_plan import plan_batches
 from prism_cli.domain.chat import WORD_TOKENS, ChatTask, Prompt, read_reply
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.chat_encode import ChatEncoder
-from prism_cli.modeling.continuing import Ends, Text, continued, stop_ids
+from prism_cli.modeling.decoding import Generation, StopRule, decode, stop_ids
 from prism_cli.modeling.encode import EncodedPrompt
 from prism_cli.modeling.forward_pass import ForwardPass, forward_pass
 from prism_cli.modeling.loading import (
@@ -23,7 +23,7 @@ from prism_cli.modeling.loading import (
     resolve_dtype,
 )
 from prism_cli.modeling.model_path import model_path
-from prism_cli.modeling.prompt_state import BatchState, PrefixState
+from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache
 from prism_cli.ports import Reply, Usage
 
 CPU_BATCH_TOKENS = 2048
@@ -54,7 +54,7 @@ class LocalModel:
             f"{model_fingerprint(spec)} {self.encoder.fingerprint} "
             f"{resolve_dtype('auto', place)} {place.type}"
         )
-        self._prefix: tuple[list[int], PrefixState] | None = None
+        self._prefix: tuple[list[int], PrefixCache] | None = None
 
     @cached_property
     def model(self) -> Any:
@@ -72,11 +72,11 @@ class LocalModel:
         return self.model.get_output_embeddings()
 
     @cached_property
-    def ends(self) -> Ends:
+    def ends(self) -> StopRule:
         """What ends an answer."""
         turn = self.tokenizer.get_added_vocab().get("<|im_end|>")
         ids = stop_ids(self.model, self.tokenizer) | ({turn} if turn is not None else set())
-        return Ends(ids, self.tokenizer)
+        return StopRule(ids, self.tokenizer)
 
     def encoded(self, prompt: Prompt) -> EncodedPrompt | str:
         """The prompt's ids, or why it cannot be asked."""
@@ -111,7 +111,7 @@ class LocalModel:
 
     def extend(
         self, prompts: Sequence[EncodedPrompt], *, keep: bool
-    ) -> tuple[Tensor, BatchState | None]:
+    ) -> tuple[Tensor, BatchCache | None]:
         """Logits [prompts, vocabulary] of the answer's first token, and with `keep` the state
         behind the prompts.
 
@@ -127,7 +127,7 @@ class LocalModel:
             raise ModelError(f"{self.spec}: its logits are no finite numbers; damaged weights?")
         return logits, state
 
-    def _state(self, ids: list[int]) -> PrefixState:
+    def _state(self, ids: list[int]) -> PrefixCache:
         """A prompt's beginning, the same for all rows, is computed once."""
         if self._prefix is None or self._prefix[0] != ids:
             self._prefix = (ids, self.forward.prefill([ids])[0])
@@ -186,10 +186,10 @@ class LocalChat:
         logits, state = model.extend([one.encoded for one in asked], keep=True)
         assert state is not None
         texts = [
-            Text(first, answer_tokens(one.prompt) - 1)
+            Generation(first, answer_tokens(one.prompt) - 1)
             for one, first in zip(asked, choose(logits, range(len(asked))).tolist(), strict=True)
         ]
-        continued(model.forward, model.head, state, texts, model.ends, choose)
+        decode(model.forward, model.head, state, texts, model.ends, choose)
         return [
             ([], False)
             if text.first in model.ends.stops

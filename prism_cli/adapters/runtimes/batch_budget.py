@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from prism_cli.adapters.runtimes.batch_plan import PROMPT_SHARE
-from prism_cli.modeling.prompt_state import BatchState, PrefixState
+from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache
 
 CPU_BATCH_TOKENS = 2048
 OTHER_BATCH_TOKENS = 32_768
@@ -40,11 +40,11 @@ class Forward(Protocol):
     attention: list[bool]
     device: torch.device
 
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixState]: ...
+    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixCache]: ...
 
     def extend(
-        self, states: Sequence[PrefixState], tails: Sequence[Sequence[int]], *, keep: bool
-    ) -> tuple[Tensor, BatchState | None]: ...
+        self, states: Sequence[PrefixCache], tails: Sequence[Sequence[int]], *, keep: bool
+    ) -> tuple[Tensor, BatchCache | None]: ...
 
 
 class CudaMemory:
@@ -91,12 +91,12 @@ def batch_budget(forward: Forward, memory: Memory | None = None) -> int:
     return min(max(1 << budget.bit_length() >> 1, LEAST), MOST)
 
 
-def _batch(forward: Forward, state: PrefixState, tokens: int) -> Callable[[], object]:
+def _batch(forward: Forward, state: PrefixCache, tokens: int) -> Callable[[], object]:
     rows = tokens // _ROW
     return lambda: forward.extend([state] * rows, [[0] * _ROW] * rows, keep=False)
 
 
-def _kept_bytes(state: PrefixState, attention: Sequence[bool]) -> float:
+def _kept_bytes(state: PrefixCache, attention: Sequence[bool]) -> float:
     """Bytes of keys and values that one prompt token keeps."""
     kept = (
         part.numel() * part.element_size()

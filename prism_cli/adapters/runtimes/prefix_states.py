@@ -8,7 +8,7 @@ from prism_cli.errors import RowError
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.forward_pass import ForwardPass
 from prism_cli.modeling.packed_rows import common_prefix
-from prism_cli.modeling.prompt_state import PrefixState
+from prism_cli.modeling.prefix_cache import PrefixCache
 
 _QUERIES = ("a", "7", "é", ".")
 """What their prefixes share, all do."""
@@ -25,9 +25,9 @@ class PrefixStates:
     def __init__(self, forward: ForwardPass, encoder: PromptEncoder) -> None:
         self._forward = forward
         self._encoder = encoder
-        self._trunk_ids = _trunk_ids(encoder)
-        self._trunk: PrefixState | None = None
-        self._states: OrderedDict[str, PrefixState] = OrderedDict()
+        self._shared_ids = _shared_ids(encoder)
+        self._shared_prefix: PrefixCache | None = None
+        self._states: OrderedDict[str, PrefixCache] = OrderedDict()
         self._groups: dict[str, list[str]] = {}
 
     def begin_plan(
@@ -37,12 +37,12 @@ class PrefixStates:
         self.clear()
         self._groups = {}
         if self._forward.padding_is_safe:
-            prefixes, shared = [len(one.prefix_ids) for one in prompts], len(self._trunk_ids)
+            prefixes, shared = [len(one.prefix_ids) for one in prompts], len(self._shared_ids)
             for rows in plan_prefixes(queries, prefixes, shared, batch_tokens):
                 group = [queries[row] for row in rows]
                 self._groups |= dict.fromkeys(group, group)
 
-    def of(self, queries: Sequence[str], prompts: Sequence[EncodedPrompt]) -> list[PrefixState]:
+    def of(self, queries: Sequence[str], prompts: Sequence[EncodedPrompt]) -> list[PrefixCache]:
         """The state of each prompt's prefix, computed where it is not held."""
         for query in queries:
             if query not in self._states:
@@ -63,18 +63,18 @@ class PrefixStates:
     def forget(self) -> None:
         """Let go of all that was computed."""
         self.clear()
-        self._trunk = None
+        self._shared_prefix = None
 
-    def _computed(self, prefixes: list[list[int]]) -> list[PrefixState]:
-        shared = len(self._trunk_ids)
-        if not shared or any(one[:shared] != self._trunk_ids for one in prefixes):
+    def _computed(self, prefixes: list[list[int]]) -> list[PrefixCache]:
+        shared = len(self._shared_ids)
+        if not shared or any(one[:shared] != self._shared_ids for one in prefixes):
             return self._forward.prefill(prefixes)
-        if self._trunk is None:
-            self._trunk = self._forward.prefill([self._trunk_ids])[0]
-        return self._forward.prefill([one[shared:] for one in prefixes], self._trunk)
+        if self._shared_prefix is None:
+            self._shared_prefix = self._forward.prefill([self._shared_ids])[0]
+        return self._forward.prefill([one[shared:] for one in prefixes], self._shared_prefix)
 
 
-def _trunk_ids(encoder: PromptEncoder) -> list[int]:
+def _shared_ids(encoder: PromptEncoder) -> list[int]:
     """First tokens of every prefix; [] where prompts are too short for any."""
     try:
         prefixes = [encoder.prefix_ids(query) for query in _QUERIES]

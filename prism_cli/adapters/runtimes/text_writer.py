@@ -11,10 +11,10 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from prism_cli.modeling.continuing import Ends, Passes, Stepper, Text, continued, stop_ids
-from prism_cli.modeling.copied_drafts import CopiedDraft
+from prism_cli.modeling.decoding import Generation, PassCounts, Stepper, StopRule, decode, stop_ids
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
-from prism_cli.modeling.prompt_state import BatchState, gathered
+from prism_cli.modeling.prefix_cache import BatchCache, gather_rows
+from prism_cli.modeling.prompt_lookup import PromptLookup
 
 CLOSING = "</evidence>"
 _BREAK = re.compile(r"[^A-Za-z0-9]*[.!?][^A-Za-z0-9]*")
@@ -44,20 +44,20 @@ class TextWriter:
         self._head = whole.get_output_embeddings()
         tokenizer = encoder.tokenizer
         self.stops = {encoder.eos_id, *stop_ids(model, tokenizer)}
-        self._ends = Ends(self.stops, tokenizer, CLOSING)
+        self._ends = StopRule(self.stops, tokenizer, CLOSING)
         self._yes = encoder.yes_id
-        self._drafts = drafts and forward.goes_back
+        self._drafts = drafts and forward.supports_rollback
         self._form = encoder.encode_target("yes", "x", "x")
         vocabulary = tokenizer.get_vocab()
         self._breaks = {id_ for token, id_ in vocabulary.items() if _BREAK.fullmatch(token)}
-        self.passes = Passes()
+        self.passes = PassCounts()
 
     def write(
         self,
-        parts: Sequence[tuple[BatchState, Sequence[int]]],
+        parts: Sequence[tuple[BatchCache, Sequence[int]]],
         prompts: Sequence[EncodedPrompt],
         limits: Sequence[int],
-    ) -> list[Text]:
+    ) -> list[Generation]:
         """The texts of the chosen rows of some batches.
 
         Args:
@@ -65,16 +65,16 @@ class TextWriter:
             prompts, limits: of those rows, in order; tokens at the most.
         """
         texts = [
-            Text(self._yes, limit, self._draft(prompt))
+            Generation(self._yes, limit, self._draft(prompt))
             for prompt, limit in zip(prompts, limits, strict=True)
         ]
-        state = gathered(parts, self._forward.attention)
-        self.passes.add(continued(self._forward, self._head, state, texts, self._ends))
+        state = gather_rows(parts, self._forward.attention)
+        self.passes.add(decode(self._forward, self._head, state, texts, self._ends))
         return texts
 
-    def decoded(self, text: Text) -> str:
+    def decoded(self, text: Generation) -> str:
         """With the verdict in front."""
         return self._ends.text([self._yes, *text.tokens])
 
-    def _draft(self, prompt: EncodedPrompt) -> CopiedDraft | None:
-        return CopiedDraft(self._form + prompt.tail_ids, self._breaks) if self._drafts else None
+    def _draft(self, prompt: EncodedPrompt) -> PromptLookup | None:
+        return PromptLookup(self._form + prompt.tail_ids, self._breaks) if self._drafts else None

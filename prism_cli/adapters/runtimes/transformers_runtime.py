@@ -19,12 +19,12 @@ from prism_cli.adapters.runtimes.batch_plan import plan_batches
 from prism_cli.adapters.runtimes.prefix_states import PrefixStates
 from prism_cli.adapters.runtimes.text_writer import TextWriter
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.attention import attention_mark
-from prism_cli.modeling.continuing import Text
+from prism_cli.modeling.attention import attention_suffix
+from prism_cli.modeling.decoding import Generation
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.forward_pass import forward_pass
 from prism_cli.modeling.loading import LoadedModel, load_model
-from prism_cli.modeling.prompt_state import BatchState, PrefixState, gathered
+from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows
 from prism_cli.ports import Reply, RerankTask, Usage, Value
 
 WRITING_BATCHES = 4
@@ -80,7 +80,7 @@ class TransformersReranker:
     def fingerprint(self) -> str:
         return (
             f"rerank {self.loaded.fingerprint} {self.loaded.profile.hash} {self._pass.dtype} "
-            f"{self._pass.device.type}{attention_mark(self._attention)} {self.encoder.max_tokens}"
+            f"{self._pass.device.type}{attention_suffix(self._attention)} {self.encoder.max_tokens}"
         )
 
     @property
@@ -195,8 +195,8 @@ class TransformersReranker:
     ) -> list[Reply]:
         """Scores in batches; texts of all of them together, as far as their keys fit."""
         values: list[Value] = [{} for _ in tasks]
-        texts: dict[int, Text] = {}
-        waiting: list[tuple[BatchState, list[int]]] = []
+        texts: dict[int, Generation] = {}
+        waiting: list[tuple[BatchCache, list[int]]] = []
         for batch in batches:
             asked, own = [tasks[row] for row in batch], [prompts[row] for row in batch]
             states = self._prefixes.of([task.query for task in asked], own)
@@ -215,7 +215,7 @@ class TransformersReranker:
             if held + sum(len(own[place]) for place in wanted) > 4 * self.batch_tokens:
                 texts |= self._written(waiting, tasks, prompts)
                 waiting = []
-            chosen = gathered([(state, wanted)], self._pass.attention)
+            chosen = gather_rows([(state, wanted)], self._pass.attention)
             waiting.append((chosen, [batch[place] for place in wanted]))
         texts |= self._written(waiting, tasks, prompts)
         return [
@@ -228,10 +228,10 @@ class TransformersReranker:
 
     def _written(
         self,
-        waiting: list[tuple[BatchState, list[int]]],
+        waiting: list[tuple[BatchCache, list[int]]],
         tasks: list[RerankTask],
         prompts: list[EncodedPrompt],
-    ) -> dict[int, Text]:
+    ) -> dict[int, Generation]:
         """The texts of the rows that wait for them."""
         rows = [row for _, own in waiting for row in own]
         if not rows:
@@ -244,8 +244,8 @@ class TransformersReranker:
         return dict(zip(rows, texts, strict=True))
 
     def _scored(
-        self, states: list[PrefixState], prompts: list[EncodedPrompt], *, keep: bool
-    ) -> tuple[list[float], BatchState | None]:
+        self, states: list[PrefixCache], prompts: list[EncodedPrompt], *, keep: bool
+    ) -> tuple[list[float], BatchCache | None]:
         """l_yes - l_no of each prompt, and with `keep` what generation goes on from."""
         tails = [prompt.tail_ids for prompt in prompts]
         hidden, state = self._pass.extend(states, tails, keep=keep)

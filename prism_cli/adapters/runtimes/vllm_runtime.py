@@ -14,7 +14,7 @@ from typing import Any
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING
 from prism_cli.errors import MissingPackageError, ModelError, RowError
-from prism_cli.modeling.continuing import Ends, tokenizer_stops
+from prism_cli.modeling.decoding import StopRule, tokenizer_stops
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
 from prism_cli.modeling.loading import choose_profile, load_tokenizer, model_fingerprint
 from prism_cli.modeling.model_path import is_adapter, model_path
@@ -47,7 +47,7 @@ class VllmReranker:
         self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
         self._llm = llm
         stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
-        self._ends = Ends(stops, encoder.tokenizer, CLOSING)
+        self._ends = StopRule(stops, encoder.tokenizer, CLOSING)
 
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         """Batches of BATCH_PAIRS, a query's pairs side by side."""

@@ -97,12 +97,12 @@ def load_quietly(
     from safetensors import SafetensorError
 
     from prism_cli.modeling.loading import resolve_device, resolve_dtype
-    from prism_cli.modeling.quiet import quiet_transformers
+    from prism_cli.modeling.silence_warnings import silence_transformers
 
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     try:
-        with quiet_transformers():
+        with silence_transformers():
             if is_jina_v3(path):
                 model: Any = JinaV3(spec, path, place, kind)
             else:
@@ -123,11 +123,11 @@ def load_quietly(
 
 def beginnings_of(model: Any) -> Any:
     """What of a text a sentence-transformers model reads."""
-    from prism_cli.modeling.leading import Beginnings
+    from prism_cli.modeling.leading import TextTruncator
 
     if isinstance(model, JinaV3):
-        return Beginnings(None, None)  # it cuts by itself
-    return Beginnings(model.tokenizer, model.max_seq_length)
+        return TextTruncator(None, None)  # it cuts by itself
+    return TextTruncator(model.tokenizer, model.max_seq_length)
 
 
 class BiEncoderTeacher:

@@ -14,7 +14,7 @@ import torch
 
 from prism_cli.adapters.teachers.st_files import JINA_V3_NATIVE
 from prism_cli.errors import ModelError
-from prism_cli.modeling.leading import Beginnings
+from prism_cli.modeling.leading import TextTruncator
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -67,7 +67,7 @@ class JinaV3:
                 _check_whole(spec, path / task, own, found.unexpected_keys)
         self._model.to(device=device, dtype=kind).requires_grad_(False)
         self._longest = min(MAX_TOKENS, self._model.config.max_position_embeddings)
-        self._read = Beginnings(self._tokenizer, self._longest)
+        self._read = TextTruncator(self._tokenizer, self._longest)
 
     def encode_query(self, texts: Sequence[str], **_: Any) -> Vectors:
         """float32 [texts, width] of queries, in one batch."""

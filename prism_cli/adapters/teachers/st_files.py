@@ -7,7 +7,7 @@ from typing import Any
 
 from prism_cli.domain.model_specs import near_short_name
 from prism_cli.errors import ModelError, UsageError
-from prism_cli.modeling.digests import remembered_sha256
+from prism_cli.modeling.digests import cached_sha256
 from prism_cli.modeling.embedded import minilm_path
 
 JINA_V3, JINA_V3_NATIVE = "jinaai/jina-embeddings-v3", "jinaai/jina-embeddings-v3-hf"
@@ -81,7 +81,7 @@ def st_fingerprint(path: Path) -> str:
         if hidden or inside.parts[0] in _OTHER_BACKENDS or file.name in _NOT_WEIGHTS:
             continue
         if file.is_file():
-            digest.update(f"{inside.as_posix()} {remembered_sha256(file)}\n".encode())
+            digest.update(f"{inside.as_posix()} {cached_sha256(file)}\n".encode())
     return digest.hexdigest()
 
 

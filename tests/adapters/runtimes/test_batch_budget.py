@@ -13,7 +13,7 @@ from prism_cli.adapters.runtimes.batch_budget import (
     OTHER_BATCH_TOKENS,
     batch_budget,
 )
-from prism_cli.modeling.prompt_state import PrefixState
+from prism_cli.modeling.prefix_cache import PrefixCache
 
 KEPT = 2 * 2 * 3 * 8 * 4
 """Bytes that one prompt token keeps: 2 layers, keys and values of 3 heads by 8, float32."""
@@ -28,13 +28,13 @@ class Pass:
         self.device = torch.device(device)
         self.tokens = 0
 
-    def prefill(self, prefixes: list[list[int]]) -> list[PrefixState]:
+    def prefill(self, prefixes: list[list[int]]) -> list[PrefixCache]:
         (ids,) = prefixes
         keys = torch.zeros(3, len(ids), 8)
-        return [PrefixState([(keys, keys), (torch.zeros(99, 99), keys), (keys, keys)], len(ids))]
+        return [PrefixCache([(keys, keys), (torch.zeros(99, 99), keys), (keys, keys)], len(ids))]
 
     def extend(
-        self, states: list[PrefixState], tails: list[list[int]], *, keep: bool
+        self, states: list[PrefixCache], tails: list[list[int]], *, keep: bool
     ) -> tuple[Tensor, None]:
         assert not keep
         assert len(states) == len(tails)

@@ -12,9 +12,9 @@ from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.domain.targets import parse_text
-from prism_cli.modeling.continuing import Ends
+from prism_cli.modeling.decoding import StopRule
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.modeling.prompt_state import BatchState
+from prism_cli.modeling.prefix_cache import BatchCache
 from prism_cli.ports import RerankTask
 
 DOCUMENT = (
@@ -30,16 +30,16 @@ def encoder(tokenizer: PreTrainedTokenizerBase) -> PromptEncoder:
 class Script:
     """Says the next token of each row's script; a row's one layer holds its number."""
 
-    def __init__(self, scripts: list[list[int]], *, goes_back: bool) -> None:
+    def __init__(self, scripts: list[list[int]], *, supports_rollback: bool) -> None:
         self.attention = [False]
-        self.goes_back = goes_back
+        self.supports_rollback = supports_rollback
         self.scripts = scripts
 
-    def state(self) -> BatchState:
+    def state(self) -> BatchCache:
         rows = torch.arange(len(self.scripts))
-        return BatchState([(rows, rows)], torch.zeros_like(rows), torch.zeros_like(rows))
+        return BatchCache([(rows, rows)], torch.zeros_like(rows), torch.zeros_like(rows))
 
-    def step(self, state: BatchState, tokens: Sequence[Sequence[int]]) -> Tensor:
+    def step(self, state: BatchCache, tokens: Sequence[Sequence[int]]) -> Tensor:
         rows = zip(state.layers[0][0].tolist(), state.positions.tolist(), tokens, strict=True)
         says = [self.scripts[row][at + place] for row, at, ids in rows for place in range(len(ids))]
         return torch.nn.functional.one_hot(torch.tensor(says), 49_152).float()
@@ -54,12 +54,17 @@ class Written:
     """
 
     def __init__(
-        self, encoder: PromptEncoder, scripts: list[str], limits: list[int], *, goes_back: bool
+        self,
+        encoder: PromptEncoder,
+        scripts: list[str],
+        limits: list[int],
+        *,
+        supports_rollback: bool,
     ) -> None:
         ids = [encoder.tokenizer(script).input_ids + [encoder.eos_id] * 20 for script in scripts]
         model: Any = torch.nn.Module()
         model.get_output_embeddings = torch.nn.Identity
-        forward = Script(ids, goes_back=goes_back)
+        forward = Script(ids, supports_rollback=supports_rollback)
         writer = TextWriter(forward, model, encoder)
         prompts = [encoder.encode("where?", DOCUMENT)] * len(scripts)
         found = writer.write([(forward.state(), range(len(scripts)))], prompts, limits)
@@ -82,14 +87,14 @@ SCRIPTS = [
 ]
 
 
-@pytest.mark.parametrize("goes_back", [True, False])
+@pytest.mark.parametrize("supports_rollback", [True, False])
 def test_texts_end_behind_the_closing_tag_or_before_a_stop_or_at_their_limit(
-    encoder: PromptEncoder, goes_back: bool
+    encoder: PromptEncoder, supports_rollback: bool
 ) -> None:
     def length(text: str) -> int:
         return len(encoder.tokenizer(text).input_ids)
 
-    whole = Written(encoder, SCRIPTS, [60] * len(SCRIPTS), goes_back=goes_back)
+    whole = Written(encoder, SCRIPTS, [60] * len(SCRIPTS), supports_rollback=supports_rollback)
     assert whole.texts[:4] == ["yes" + WHOLE] * 4
     assert whole.counts[:4] == [length(WHOLE)] * 4
     assert whole.texts[4] == f"yes{BEGINNING}{SENTENCE}"
@@ -98,24 +103,24 @@ def test_texts_end_behind_the_closing_tag_or_before_a_stop_or_at_their_limit(
     assert whole.texts[6].endswith(f"a -> b, if a > 3 {SENTENCE}</evidence>")
     assert [parse_text(text).format_ok for text in whole.texts] == [True] * 4 + [False, False, True]
     limits = [length(BEGINNING) + place for place in (0, 1, 3, 7, 12, 13, 14)]
-    cut = Written(encoder, SCRIPTS, limits, goes_back=goes_back)
+    cut = Written(encoder, SCRIPTS, limits, supports_rollback=supports_rollback)
     assert cut.counts == [min(pair) for pair in zip(limits, whole.counts, strict=True)]
     assert all(map(str.startswith, whole.texts, cut.texts))
-    assert (whole.passes.accepted > 100) == goes_back
+    assert (whole.passes.accepted > 100) == supports_rollback
 
 
 def test_rows_write_the_same_alone_and_together(encoder: PromptEncoder) -> None:
     limits = [40, 50, 9, 60, 50, 17, 60]
-    together = Written(encoder, SCRIPTS, limits, goes_back=True)
+    together = Written(encoder, SCRIPTS, limits, supports_rollback=True)
     for row, (script, limit) in enumerate(zip(SCRIPTS, limits, strict=True)):
-        alone = Written(encoder, [script], [limit], goes_back=True)
+        alone = Written(encoder, [script], [limit], supports_rollback=True)
         assert alone.texts == [together.texts[row]]
         assert alone.counts == [together.counts[row]]
 
 
 def test_closing_tag_is_seen_at_the_token_that_completes_it(encoder: PromptEncoder) -> None:
     tokenizer = encoder.tokenizer
-    ends = Ends(set(), tokenizer, CLOSING)
+    ends = StopRule(set(), tokenizer, CLOSING)
     for behind in ("", "\n", ".", ">", "</evidence>", " é"):
         tokens = tokenizer(f"yes {SENTENCE} é{CLOSING}{behind}").input_ids
         closed = [ends.closed(tokens[:count]) for count in range(1, len(tokens) + 1)]

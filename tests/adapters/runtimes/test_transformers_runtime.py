@@ -193,13 +193,13 @@ def test_prefixes_of_a_plan_are_computed_together_behind_what_they_share(
     asked: list[tuple[int, int]] = []
     prefill = backend._pass.prefill
 
-    def noted(prefixes: Any, trunk: Any = None) -> Any:
-        asked.append((len(prefixes), trunk.length if trunk else 0))
-        return prefill(prefixes, trunk)
+    def noted(prefixes: Any, shared_prefix: Any = None) -> Any:
+        asked.append((len(prefixes), shared_prefix.length if shared_prefix else 0))
+        return prefill(prefixes, shared_prefix)
 
     monkeypatch.setattr(backend._pass, "prefill", noted)
     planned(backend, PAIRS)
-    shared = len(backend._prefixes._trunk_ids)
+    shared = len(backend._prefixes._shared_ids)
     assert shared > 60
     assert asked == [(1, 0), (3, shared)]
 

@@ -1,15 +1,15 @@
 """What a draft proposes, worked by hand."""
 
-from prism_cli.modeling.copied_drafts import MAX_DRAFT, CopiedDraft
+from prism_cli.modeling.prompt_lookup import MAX_DRAFT, PromptLookup
 
 
 def after(
     source: list[int], text: list[int], *, most: int = 99, breaks: tuple[int, ...] = ()
 ) -> list[int]:
-    draft = CopiedDraft(source, breaks)
+    draft = PromptLookup(source, breaks)
     for token in text:
-        draft.follow(token)
-    return draft.proposal(most)
+        draft.append(token)
+    return draft.propose(most)
 
 
 def test_longer_runs_propose_more() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from prism_cli.modeling.continuing import Ends, Passes, Text, continued
-from prism_cli.modeling.copied_drafts import CopiedDraft
+from prism_cli.modeling.decoding import Generation, PassCounts, StopRule, decode
 from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.prompt_lookup import PromptLookup
 from tests.modeling.tiny import SHAPES, VOCABULARY, tiny_model
 
 ROWS = 5
@@ -27,9 +27,9 @@ class Syllables:
         return "".join(chr(97 + token // 26) + chr(97 + token % 26) for token in tokens)
 
 
-def ends(stops: set[int], closing: str = "") -> Ends:
+def ends(stops: set[int], closing: str = "") -> StopRule:
     tokenizer: Any = Syllables()
-    return Ends(stops, tokenizer, closing)
+    return StopRule(stops, tokenizer, closing)
 
 
 class Toy:
@@ -60,16 +60,18 @@ class Toy:
 
     @torch.inference_mode()
     def written(
-        self, sources: list[list[int]] | None, limits: list[int], end: Ends
-    ) -> tuple[list[list[int]], Passes]:
+        self, sources: list[list[int]] | None, limits: list[int], end: StopRule
+    ) -> tuple[list[list[int]], PassCounts]:
         states = self.forward.prefill([prompt[:1] for prompt in self.prompts])
         _, state = self.forward.extend(states, [prompt[1:] for prompt in self.prompts], keep=True)
         assert state is not None
         texts = [
-            Text(self.firsts[row], limits[row], CopiedDraft(sources[row]) if sources else None)
+            Generation(
+                self.firsts[row], limits[row], PromptLookup(sources[row]) if sources else None
+            )
             for row in range(ROWS)
         ]
-        passes = continued(self.forward, self.head, state, texts, end)
+        passes = decode(self.forward, self.head, state, texts, end)
         return [text.tokens for text in texts], passes
 
     def sources(self, wrong: int) -> list[list[int]]:
@@ -120,11 +122,11 @@ def test_texts_are_those_of_a_plain_loop_wherever_they_end(toy: Toy, wrong: int)
         assert without.accepted == without.proposed == 0
         taken_in_runs += passes.accepted
         assert passes.passes <= without.passes
-    assert (taken_in_runs > 0) == toy.forward.goes_back
+    assert (taken_in_runs > 0) == toy.forward.supports_rollback
 
 
 def test_right_proposals_save_passes(toy: Toy) -> None:
-    if not toy.forward.goes_back:
+    if not toy.forward.supports_rollback:
         pytest.skip("its states cannot go back")
     found, passes = toy.written(toy.sources(10**9), [LIMIT] * ROWS, ends(set()))
     assert found == toy.plain

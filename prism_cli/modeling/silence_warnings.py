@@ -1,4 +1,4 @@
-"""transformers without its bars and warnings, for as long as prism speaks for it."""
+"""Silence transformers' progress bars and warnings."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from transformers.utils import logging
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Only errors are logged, no bar is drawn and no future is warned of, inside the block."""
+def silence_transformers() -> Iterator[None]:
+    """Log errors only, draw no progress bar and ignore FutureWarnings inside the block."""
     control: Any = logging
     level, bar = control.get_verbosity(), control.is_progress_bar_enabled()
     control.set_verbosity_error()
     control.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # peft asks transformers for attributes that go away; nothing a user could do.
+            # peft reads deprecated attributes of transformers; a user cannot change that.
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:

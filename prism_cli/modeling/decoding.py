@@ -1,0 +1,202 @@
+"""Batched decoding: continue the rows of a batch until each has ended.
+
+If the model supports rollback, each pass also verifies a row's draft. Draft tokens are accepted as
+long as the model chooses the same ones, so the text equals that of token-by-token decoding.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from prism_cli.modeling.prefix_cache import BatchCache, gather_rows
+from prism_cli.modeling.prompt_lookup import PromptLookup
+
+PASS_TOKENS = 1024
+"""Maximum tokens of one pass with drafts; their logits are in memory together."""
+
+Choice = Callable[[Tensor, Sequence[int]], Tensor]
+"""(logits [tokens, vocabulary], the row of each token) -> the next tokens [tokens]."""
+
+
+class Stepper(Protocol):
+    """The interface of DensePass and HybridPass that decoding uses."""
+
+    attention: list[bool]
+    supports_rollback: bool
+
+    def step(self, state: BatchCache, tokens: Sequence[Sequence[int]]) -> Tensor: ...
+
+
+def greedy(logits: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return the most likely token of each row."""
+    return logits.argmax(-1)
+
+
+@dataclass(slots=True)
+class PassCounts:
+    """Amount of computation.
+
+    Attributes:
+        passes: through the model.
+        rows: of all passes together.
+        proposed, accepted: draft tokens.
+    """
+
+    passes: int = 0
+    rows: int = 0
+    proposed: int = 0
+    accepted: int = 0
+
+    def add(self, other: "PassCounts") -> None:
+        """Add the counts of another batch."""
+        for name in ("passes", "rows", "proposed", "accepted"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class StopRule:
+    """Stop tokens and closing characters that end a text.
+
+    Args:
+        stops: tokens that end a text and are not part of it.
+        closing: characters that end a text and are its last part; "" for none.
+        tokenizer: of the model.
+    """
+
+    def __init__(
+        self, stops: set[int], tokenizer: PreTrainedTokenizerBase, closing: str = ""
+    ) -> None:
+        self.stops = stops
+        self._closing = closing
+        self._tokenizer: Any = tokenizer
+        # A closing tag is several tokens, and the last may hold what follows it, such as ">\n".
+        vocabulary = tokenizer.get_vocab() if closing else {}
+        self._last_tokens = {id_ for token, id_ in vocabulary.items() if closing[-1] in token}
+
+    def closed(self, tokens: Sequence[int]) -> bool:
+        """Return True if the last of `tokens` completes the closing characters."""
+        return (
+            bool(self._closing)
+            and tokens[-1] in self._last_tokens
+            and self._closing in self._decoded(tokens)
+        )
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Decode `tokens` up to and including the closing characters."""
+        text = self._decoded(tokens)
+        end = text.find(self._closing) if self._closing else -1
+        return text if end < 0 else text[: end + len(self._closing)]
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+@dataclass(slots=True)
+class Generation:
+    """One row of a batch that is decoded.
+
+    Attributes:
+        first: the token that the text starts from.
+        limit: maximum number of tokens.
+        draft: proposes draft tokens; `first` is not appended to it yet.
+        tokens: the tokens generated behind `first`, without the stop token.
+    """
+
+    first: int
+    limit: int
+    draft: PromptLookup | None = None
+    tokens: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    def begin(self, stop_rule: StopRule) -> None:
+        """Process `first`."""
+        self.ended = self.limit <= 0 or self.first in stop_rule.stops
+        if self.draft is not None:
+            self.draft.append(self.first)
+
+    def next_inputs(self, max_draft: int) -> list[int]:
+        """Return the last token and a draft of at most `max_draft` tokens behind it."""
+        last = self.tokens[-1] if self.tokens else self.first
+        room = min(max_draft, self.limit - len(self.tokens) - 1)
+        return [last, *(self.draft.propose(room) if self.draft is not None and room > 0 else ())]
+
+    def accept(self, inputs: Sequence[int], choices: Sequence[int], stop_rule: StopRule) -> int:
+        """Append the choices up to the first that differs from the draft.
+
+        Args:
+            inputs: the tokens of the pass, from `next_inputs`.
+            choices: the model's next token behind each of `inputs`.
+
+        Returns:
+            How many of `inputs` belong to the text.
+        """
+        accepted = 0
+        for choice, proposed in zip(choices, [*inputs, None][1:], strict=True):
+            accepted += 1
+            if choice in stop_rule.stops:
+                self.ended = True
+                break
+            self.tokens.append(choice)
+            if self.draft is not None:
+                self.draft.append(choice)
+            self.ended = len(self.tokens) >= self.limit or stop_rule.closed(self.tokens)
+            if self.ended or choice != proposed:
+                break
+        return accepted
+
+
+def decode(
+    forward: Stepper,
+    head: Callable[[Tensor], Tensor],
+    state: BatchCache,
+    texts: Sequence[Generation],
+    stop_rule: StopRule,
+    choose: Choice = greedy,
+) -> PassCounts:
+    """Generate each of `texts` to its end.
+
+    Args:
+        head: maps hidden states to logits.
+        state: of the batch before each text's `first`; consumed.
+        texts: one per row; with drafts only if `choose` depends on nothing but the logits.
+    """
+    counts = PassCounts()
+    rows = list(range(len(texts)))
+    for text in texts:
+        text.begin(stop_rule)
+    # With rollback an ended row has no tokens in a pass and costs little; copying rows costs much.
+    spare = 2 if forward.supports_rollback else 8
+    while live := [place for place, row in enumerate(rows) if not texts[row].ended]:
+        if len(live) < len(rows) and (len(rows) - len(live)) * spare >= len(rows):
+            state = gather_rows([(state, live)], forward.attention)
+            rows = [rows[place] for place in live]
+        max_draft = PASS_TOKENS // len(live) - 1 if forward.supports_rollback else 0
+        inputs = [[] if texts[row].ended else texts[row].next_inputs(max_draft) for row in rows]
+        owners = [row for row, tokens in zip(rows, inputs, strict=True) for _ in tokens]
+        choices = iter(choose(head(forward.step(state, inputs)), owners).tolist())
+        accepted = [
+            texts[row].accept(tokens, [next(choices) for _ in tokens], stop_rule)
+            for row, tokens in zip(rows, inputs, strict=True)
+        ]
+        state.positions = state.positions + state.positions.new_tensor(accepted)
+        counts.passes += 1
+        counts.rows += len(live)
+        counts.proposed += len(owners) - len(live)
+        counts.accepted += sum(accepted) - len(live)
+    return counts
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Return the stop tokens of model and tokenizer."""
+    config: Any = getattr(model, "generation_config", None)
+    ids = getattr(config, "eos_token_id", None)
+    of_model = ids if isinstance(ids, list) else [ids]
+    return tokenizer_stops(tokenizer) | {stop for stop in of_model if isinstance(stop, int)}
+
+
+def tokenizer_stops(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Return the stop tokens of the tokenizer."""
+    ids = (tokenizer.eos_token_id, tokenizer.get_added_vocab().get("<|endoftext|>"))
+    return {stop for stop in ids if isinstance(stop, int)}

@@ -1,4 +1,4 @@
-"""Which attention a model runs with: `--attn`."""
+"""Attention implementations: `--attn`."""
 
 import importlib.util
 
@@ -7,24 +7,24 @@ import torch
 from prism_cli.errors import ModelError
 
 ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
-"""auto is sdpa: torch's fused kernels. eager: products and softmax one by one, for comparison."""
+"""auto is sdpa: torch's fused kernels. eager: separate products and softmax, for comparison."""
 _INSTALL = "pip install flash-attn --no-build-isolation"
 
 
 def attention_suffix(name: str) -> str:
-    """What tells scores of attention `name` from those of the usual one, which needs no mark."""
+    """Return the fingerprint suffix of attention `name`; "" for the default one."""
     return "" if name in ("auto", "sdpa") else f" {name}"
 
 
 def check_attention(name: str, device: torch.device, dtype: torch.dtype) -> None:
-    """Refuse what cannot run, before weights are read.
+    """Raise if attention `name` cannot run, before weights are read.
 
     Args:
         name: one of ATTENTIONS.
 
     Raises:
-        ModelError: another name; or flash_attention_2 on a device or in a type that it has no
-            kernels for, or without its package.
+        ModelError: an unknown name; or flash_attention_2 on a device or in a dtype without
+            kernels, or without its package.
     """
     if name not in ATTENTIONS:
         raise ModelError(f"--attn {name}: expected one of {', '.join(ATTENTIONS)}")

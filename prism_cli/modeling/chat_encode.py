@@ -1,7 +1,7 @@
-"""A chat prompt as token ids by the model's own template; texts can never speak as the template.
+"""Encode chat prompts by the model's own template; texts can never produce control tokens.
 
-The template is rendered around two marks, cut where they stand, and searched for control tokens;
-all between two control tokens, texts included, goes through a tokenizer that knows none of them.
+The template is rendered around two placeholders, split at them, and searched for control tokens.
+Everything between two control tokens, texts included, is encoded by a tokenizer without them.
 """
 
 import re
@@ -20,8 +20,9 @@ _SYSTEM, _USER = "\ue000system\ue001", "\ue000user\ue001"
 
 
 class ChatEncoder:
-    """Encodes a system text and a user text. Where a template takes no system text, it stands
-    before the user's.
+    """Encodes a system text and a user text.
+
+    If the template takes no system text, it is put before the user's.
 
     Args:
         tokenizer: a fast tokenizer with a chat template.
@@ -31,8 +32,7 @@ class ChatEncoder:
         control_ids: ids that no text can produce.
 
     Raises:
-        ModelError: the tokenizer is of another kind, has no template, or one that leaves out what
-            is said.
+        ModelError: the tokenizer is not fast, has no template, or one that omits the user's text.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -51,15 +51,15 @@ class ChatEncoder:
         self._controls = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
         self._before, _, self._after = _rendered(tokenizer).rpartition(_USER)
         self._takes_system = _SYSTEM in self._before
-        whole = f"{tokenizer.chat_template}\0{sorted(added.items())}"
-        self.fingerprint = sha256(whole.encode()).hexdigest()[:16]
+        state = f"{tokenizer.chat_template}\0{sorted(added.items())}"
+        self.fingerprint = sha256(state.encode()).hexdigest()[:16]
         self._ids_before = lru_cache(maxsize=4)(self._encode_before)
 
     def encode(self, system: str, user: str) -> EncodedPrompt:
-        """The prompt up to the model's answer; what comes before the user's turn is the prefix.
+        """Encode the prompt up to the model's answer; the prefix ends before the user's turn.
 
         Raises:
-            RowError: a text that this tokenizer can only write as a control token.
+            RowError: a text that this tokenizer can only encode as a control token.
         """
         if not self._takes_system:
             system, user = "", f"{system}\n\n{user}"
@@ -68,12 +68,12 @@ class ChatEncoder:
         return EncodedPrompt(prefix, ids + self._of_text(rest), truncated=False)
 
     def token_ends(self, text: str, limit: int) -> list[int]:
-        """Where each of the first `limit` tokens of a text ends in it, in characters."""
+        """Return the end offsets (characters) of the first `limit` tokens of a text."""
         offsets = self._plain.encode(beginning(self._plain, text, limit)).offsets
         return [end for _, end in offsets[:limit]]
 
     def single(self, word: str) -> int | None:
-        """The id of a word that is one token; None where it is several."""
+        """Return the id of a word that is one token; None if it is several."""
         ids = self._plain.encode(word).ids
         return ids[0] if len(ids) == 1 else None
 
@@ -85,10 +85,10 @@ class ChatEncoder:
         return self._encoded(parts)
 
     def _encoded(self, parts: list[tuple[str, bool]]) -> tuple[list[int], str]:
-        """Ids up to the last control token, and the text behind it.
+        """Return the ids up to the last control token, and the text behind it.
 
         Args:
-            parts: (text, whether the template wrote it).
+            parts: (text, True if it is the template's).
         """
         ids: list[int] = []
         text = ""
@@ -98,28 +98,28 @@ class ChatEncoder:
                 continue
             first, *others = self._controls.split(part)
             text += first
-            for control, follows in zip(others[::2], others[1::2], strict=True):
+            for control, following in zip(others[::2], others[1::2], strict=True):
                 ids += [*self._of_text(text), self._added[control]]
-                text = follows
+                text = following
         return ids, text
 
     def _of_text(self, text: str) -> list[int]:
         ids: list[int] = self._plain.encode(text).ids if text else []
         if not self.control_ids.isdisjoint(ids):
             raise RowError(
-                "text", "holds text that this tokenizer can only write as a control token"
+                "text", "holds text that this tokenizer can only encode as a control token"
             )
         return ids
 
 
 def _rendered(tokenizer: Any) -> str:
-    """The template around the two marks.
+    """Render the template around the two placeholders.
 
     Raises:
-        ModelError: it fails, or leaves out the user's text.
+        ModelError: it fails, or omits the user's text.
     """
     user = {"role": "user", "content": _USER}
-    why = "it leaves out what the user says"
+    reason = "it omits the user's text"
     for messages in ([{"role": "system", "content": _SYSTEM}, user], [user]):
         try:
             text = str(
@@ -128,8 +128,8 @@ def _rendered(tokenizer: Any) -> str:
                 )
             )
         except TemplateError as error:
-            why = str(error)
+            reason = str(error)
             continue
         if text.count(_USER) == 1 and text.count(_SYSTEM) == len(messages) - 1:
             return text
-    raise ModelError(f"model {tokenizer.name_or_path}: its chat template does not serve: {why}")
+    raise ModelError(f"model {tokenizer.name_or_path}: its chat template cannot be used: {reason}")

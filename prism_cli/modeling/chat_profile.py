@@ -1,8 +1,8 @@
-"""The profile of a published reranker, told by the chat template in its folder.
+"""The profile of a published reranker, detected from the chat template in its folder.
 
 sentence-transformers' layout: modules.json lists Transformer and LogitScore, the template renders
 one message of the role `query` and one of the role `document`, and a prompt of
-config_sentence_transformers.json comes before them as `system`. Source: sentence-transformers 5.4
+config_sentence_transformers.json precedes them as `system`. Source: sentence-transformers 5.4
 and later, base/modality.py and cross_encoder/modules/logit_score.py.
 """
 
@@ -19,44 +19,44 @@ from prism_cli.errors import ModelError
 
 _QUERY, _DOCUMENT = "\ue000query\ue001", "\ue000document\ue001"
 _SHOWN = 40
-"""Characters of each side where two prompts differ."""
+"""Characters shown of each side where two prompts differ."""
 
 
 def template_profile(folder: Path, tokenizer: PreTrainedTokenizerBase) -> Profile | None:
-    """The profile whose prompt is what the folder's chat template renders, byte for byte.
+    """Return the profile whose prompt equals the rendered chat template, byte for byte.
 
-    The task of Qwen3-Reranker's template may be another one than ours.
+    The task of Qwen3-Reranker's template may differ from ours.
 
     Returns:
-        None where the template is none of a reranker's.
+        None if the template is not a reranker's.
 
     Raises:
-        ModelError: a reranker of sentence-transformers with another prompt, or whose score is read
+        ModelError: a sentence-transformers reranker with an unknown prompt, or whose score is read
             from other tokens.
     """
     score = _score_tokens(folder)
     rendered = list(_rendered(folder, tokenizer))
-    found = next((one for text in rendered if (one := _profile_of(text))), None)
+    profile = next(filter(None, map(_profile_of, rendered)), None)
     if score is None:
-        return found
-    named = {name: tokenizer.convert_tokens_to_ids(name) for name in ("yes", "no")}
-    if score != (named["yes"], named["no"]):
+        return profile
+    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in ("yes", "no")}
+    if score != (ids["yes"], ids["no"]):
         raise ModelError(
             f"model {folder}: its LogitScore reads the score from tokens {score[0]} and "
-            f"{score[1]}, expected yes ({named['yes']}) and no ({named['no']}); it is a reranker "
-            "of another kind. Name a profile with --profile to read it as one of ours all the same"
+            f"{score[1]}, expected yes ({ids['yes']}) and no ({ids['no']}); it is a reranker "
+            "of another kind. Name a profile with --profile to use it anyway"
         )
-    if found is None:
+    if profile is None:
         raise ModelError(
-            f"model {folder}: its chat template renders the prompt of none of our profiles "
+            f"model {folder}: its chat template renders the prompt of no known profile "
             f"({', '.join(PROFILES)}), and another prompt would turn scores into noise. "
             f"{_difference(rendered)} Name a profile with --profile if the template is wrong"
         )
-    return found
+    return profile
 
 
 def _score_tokens(folder: Path) -> tuple[Any, Any] | None:
-    """The two tokens of LogitScore; None where modules.json does not name that module."""
+    """Return the two tokens of LogitScore; None if modules.json does not list that module."""
     modules = _json(folder / "modules.json")
     for module in modules if isinstance(modules, list) else []:
         if str(module.get("type")).endswith(".LogitScore"):
@@ -66,23 +66,23 @@ def _score_tokens(folder: Path) -> tuple[Any, Any] | None:
 
 
 def _rendered(folder: Path, tokenizer: Any) -> Iterator[str]:
-    """Prompts of the template around two marks, as sentence-transformers could ask for them."""
+    """Yield prompts of the template around two placeholders, as sentence-transformers does."""
     if not tokenizer.chat_template:
         return
     processing = _json(folder / "sentence_bert_config.json").get("processing_kwargs") or {}
     settings = dict(processing.get("chat_template") or {})
     settings.pop("restore_suffix", None)  # for cut prompts, not for the template
-    asked = _json(folder / "config_sentence_transformers.json")
-    system = (asked.get("prompts") or {}).get(asked.get("default_prompt_name"))
+    config = _json(folder / "config_sentence_transformers.json")
+    system = (config.get("prompts") or {}).get(config.get("default_prompt_name"))
     messages = [("system", system)] * bool(system) + [("query", _QUERY), ("document", _DOCUMENT)]
     for structured in (False, True):
-        for more in ({}, {"add_generation_prompt": True}):
-            asks = [
+        for options in ({}, {"add_generation_prompt": True}):
+            chat = [
                 {"role": role, "content": [{"type": "text", "text": text}] if structured else text}
                 for role, text in messages
             ]
             try:
-                text = tokenizer.apply_chat_template(asks, tokenize=False, **(settings | more))
+                text = tokenizer.apply_chat_template(chat, tokenize=False, **(settings | options))
             except (TemplateError, ValueError, TypeError, KeyError):
                 continue
             if text.count(_QUERY) == text.count(_DOCUMENT) == 1 and "'text'" not in text:
@@ -100,35 +100,35 @@ def _profile_of(prompt: str) -> Profile | None:
 
 
 def _difference(prompts: list[str]) -> str:
-    """Where the nearest of `prompts` and the nearest profile part."""
+    """Describe where the nearest prompt and profile differ."""
     if not prompts:
         return "It cannot render a query and a document at all."
     shared, prompt, profile = max(
         (
-            (_shared(prompt, profile.prompt(_QUERY, _DOCUMENT)), prompt, profile)
+            (_common_length(prompt, profile.prompt(_QUERY, _DOCUMENT)), prompt, profile)
             for prompt in prompts
             for profile in PROFILES.values()
         ),
-        key=lambda one: one[0],
+        key=lambda candidate: candidate[0],
     )
     expected = profile.prompt(_QUERY, _DOCUMENT)[shared : shared + _SHOWN]
-    found = prompt[shared : shared + _SHOWN]
+    rendered = prompt[shared : shared + _SHOWN]
     return (
         f"Nearest is {profile.name}: behind {prompt[:shared][-_SHOWN:]!r} it has "
-        f"{expected!r}, the template {found!r}."
+        f"{expected!r}, the template {rendered!r}."
     )
 
 
-def _shared(one: str, other: str) -> int:
-    pairs = zip(one, other, strict=False)
+def _common_length(text: str, other: str) -> int:
+    pairs = zip(text, other, strict=False)
     return next(
         (at for at, (a, b) in enumerate(pairs) if a != b),
-        min(len(one), len(other)),
+        min(len(text), len(other)),
     )
 
 
 def _json(path: Path) -> Any:
-    """The content of a JSON file; {} where there is none.
+    """Read a JSON file; {} if there is none.
 
     Raises:
         ModelError: it cannot be read.

@@ -1,8 +1,8 @@
-"""A lean forward pass for Llama and Qwen3 (attention in every layer, no experts).
+"""A fast forward pass for Llama and Qwen3 (attention in every layer, no experts).
 
-What it saves over the stock one: one product for q, k and v; group queries folded into the query
-length, so that keys are not repeated; no work in the last layer but for each row's last token; and
-keys that grow in place. Same numbers to float rounding, which a test holds.
+Compared with transformers' pass it computes q, k and v in one product, folds query groups into the
+query length so that keys are not repeated, computes only each row's last token in the last layer,
+and grows keys in place. Results are equal up to float rounding; a test checks this.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ _MODEL_TYPES = frozenset({"llama", "qwen3"})
 
 
 def is_dense(config: Any) -> bool:
-    """Whether `DensePass` does what a text model's config says: Llama, Qwen3, SiLU, no windows."""
+    """Return True if `DensePass` supports the config: Llama or Qwen3, SiLU, no sliding windows."""
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    known = getattr(config, "model_type", "") in _MODEL_TYPES
-    return known and config.hidden_act == "silu" and set(kinds) == {"full_attention"}
+    supported = getattr(config, "model_type", "") in _MODEL_TYPES
+    return supported and config.hidden_act == "silu" and set(kinds) == {"full_attention"}
 
 
 class DensePass:
@@ -37,16 +37,16 @@ class DensePass:
 
     Args:
         model: a causal model in eval mode whose config `is_dense`; its q, k and v weights become
-            parts of one tensor, which changes no value.
+            views of one tensor with the same values.
     """
 
     padding_is_safe = True
     supports_rollback = True
-    """Tokens of a step may be taken back."""
+    """Tokens of a step can be discarded."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        whole: Any = model
-        core: Any = whole.get_decoder()
+        causal: Any = model
+        core: Any = causal.get_decoder()
         self._embed: nn.Embedding = core.embed_tokens
         self._norm = core.norm
         self._rotary = core.rotary_emb
@@ -58,11 +58,11 @@ class DensePass:
     def prefill(
         self, prefixes: Sequence[Sequence[int]], shared_prefix: PrefixCache | None = None
     ) -> list[PrefixCache]:
-        """The state of each prefix; equal numbers alone and together, to rounding.
+        """Compute the cache of each prefix; equal alone and in a batch, up to rounding.
 
         Args:
-            prefixes: token ids; with `shared_prefix` those behind it.
-            shared_prefix: what all of them begin with.
+            prefixes: token ids; with `shared_prefix`, only those behind it.
+            shared_prefix: the cache of the tokens that all prefixes begin with.
         """
         lead = shared_prefix.length if shared_prefix else 0
         _, batch = self._run([shared_prefix] * len(prefixes), prefixes, keep=True)
@@ -76,43 +76,44 @@ class DensePass:
     def extend(
         self, states: Sequence[PrefixCache], tails: Sequence[Sequence[int]], *, keep: bool
     ) -> tuple[Tensor, BatchCache | None]:
-        """Hidden states [batch, hidden] at each tail's last token, and with `keep` the batch's."""
+        """Return hidden states [batch, hidden] of each tail's last token; with `keep`, a cache."""
         hidden, layers = self._run(states, tails, keep=keep)
         if not keep:
             return hidden, None
         return hidden, batch_cache(layers, states, tails)
 
     def step(self, state: BatchCache, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Put tokens behind each row; `state.positions` stay, so that what is not wanted is
-        written over by the next.
+        """Append tokens to each row without advancing `state.positions`.
+
+        The next step overwrites tokens that the caller does not advance over.
 
         Args:
-            tokens: of each row; none, one or several.
+            tokens: of each row; any number.
 
         Returns:
             Hidden states [all tokens, hidden], row by row.
         """
         counts = [len(row) for row in tokens]
         widest = max(counts)
-        row, at = torch.tensor(
-            [[r, place] for r, count in enumerate(counts) for place in range(count)],
+        row, offset = torch.tensor(
+            [[r, i] for r, count in enumerate(counts) for i in range(count)],
             device=self.device,
         ).T
-        positions = state.positions[row] + at
+        positions = state.positions[row] + offset
         columns = state.starts[row] + positions
         end = int(columns.max()) + 1
         state.layers = [(grow_columns(k, end), grow_columns(v, end)) for k, v in state.layers]
         mask = as_additive(state.visible(widest, end), self.dtype)[:, None]
-        cos, sin = self._turns(positions[None])
+        cos, sin = self._rotation(positions[None])
         hidden = self._embed(torch.tensor([t for ids in tokens for t in ids], device=self.device))
         for layer, (keys, values) in zip(self._layers, state.layers, strict=True):
             query, key, value = layer.project(hidden, cos, sin, 1)
             keys[row, :, columns] = key[0].transpose(0, 1)
             values[row, :, columns] = value[0].transpose(0, 1)
             each = query.new_zeros(len(tokens), widest, query.shape[1], query.shape[3])
-            each[row, at] = query[0].transpose(0, 1)
-            seen = _attend(each.transpose(1, 2), keys[:, :, :end], values[:, :, :end], mask)
-            hidden = layer.finish(hidden, seen[row, at])
+            each[row, offset] = query[0].transpose(0, 1)
+            attended = _attend(each.transpose(1, 2), keys[:, :, :end], values[:, :, :end], mask)
+            hidden = layer.finish(hidden, attended[row, offset])
         out: Tensor = self._norm(hidden)
         return out
 
@@ -124,13 +125,13 @@ class DensePass:
         keep: bool,
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         packed = self._packed(states, tails, keep)
-        cos, sin = self._turns(packed.positions[None])
+        cos, sin = self._rotation(packed.positions[None])
         hidden = self._embed(packed.ids)
         for index, layer in enumerate(self._layers):
             query, key, value = (
-                one[0].transpose(0, 1) for one in layer.project(hidden, cos, sin, 1)
+                part[0].transpose(0, 1) for part in layer.project(hidden, cos, sin, 1)
             )
-            last = layer is self._layers[-1]  # there only each row's last token is asked for
+            last = layer is self._layers[-1]  # it computes only each row's last token
             attended = packed.attend(index, query, key, value, last=last)
             hidden = layer.finish(hidden[packed.ends] if last else hidden, attended)
         return self._norm(hidden)[packed.back], packed.kept
@@ -144,8 +145,8 @@ class DensePass:
         groups = self._layers[0].groups
         return PackedTails(states, tails, groups, self.device, self.dtype, keep=keep)
 
-    def _turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotary cosines and sines, each [batch * tokens, 1, head_dim]."""
+    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rotary cosines and sines, each [batch * tokens, 1, head_dim]."""
         cos, sin = self._rotary(self._embed.weight, positions)
         return cos.flatten(0, 1)[:, None], sin.flatten(0, 1)[:, None]
 
@@ -170,18 +171,18 @@ class _Layer:
     def project(
         self, hidden: Tensor, cos: Tensor, sin: Tensor, rows: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each [rows, heads, tokens, head_dim], positions applied."""
+        """Return rotated queries and keys, and values, each [rows, heads, tokens, head_dim]."""
         mixed = functional.linear(self._before(hidden), self._weight, self._bias)
         mixed = mixed.view(len(hidden), -1, self._dim)
         query_heads, key_heads, _ = self._heads
-        turned = mixed[:, : query_heads + key_heads]
+        rotated = mixed[:, : query_heads + key_heads]
         if self._norms is not None:
             query, key, _ = torch.split(mixed, self._heads, dim=1)
-            turned = torch.cat([self._norms[0](query), self._norms[1](key)], dim=1)
+            rotated = torch.cat([self._norms[0](query), self._norms[1](key)], dim=1)
         half = self._dim // 2
-        out = turned * cos
-        out[..., :half].addcmul_(turned[..., half:], sin[..., :half], value=-1)
-        out[..., half:].addcmul_(turned[..., :half], sin[..., half:])
+        out = rotated * cos
+        out[..., :half].addcmul_(rotated[..., half:], sin[..., :half], value=-1)
+        out[..., half:].addcmul_(rotated[..., :half], sin[..., half:])
         query, key = torch.split(
             out.view(rows, -1, query_heads + key_heads, self._dim), [query_heads, key_heads], dim=2
         )
@@ -189,7 +190,7 @@ class _Layer:
         return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
 
     def finish(self, hidden: Tensor, attended: Tensor) -> Tensor:
-        """The residual stream after attention and the gated product."""
+        """Return the residual stream after attention and the gated MLP."""
         hidden = hidden + self._out(attended.reshape(len(hidden), -1))
         normed = self._after(hidden)
         gate = functional.silu(self._mlp.gate_proj(normed), inplace=True)
@@ -198,17 +199,17 @@ class _Layer:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """`attend_folded` with a mask [rows or 1, 1, tokens, keys] for one head."""
+    """Call `attend_folded` with a mask [rows or 1, 1, tokens, keys] of one head."""
     groups = query.shape[1] // key.shape[1]
     return attend_folded(query, key, value, mask.repeat(1, 1, groups, 1))
 
 
 def _joined(parts: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
-    """One weight (and bias) of several products; the parts become views of it."""
+    """Concatenate weights (and biases) of linear layers; their weights become views of it."""
     weight = torch.cat([part.weight.detach() for part in parts])
     sizes = [part.weight.shape[0] for part in parts]
     for part, view in zip(parts, torch.split(weight, sizes), strict=True):
         part.weight = nn.Parameter(view, requires_grad=False)
     biases = [part.bias for part in parts]
-    bias = None if biases[0] is None else torch.cat([one.detach() for one in biases])
+    bias = None if biases[0] is None else torch.cat([part.detach() for part in biases])
     return weight, bias

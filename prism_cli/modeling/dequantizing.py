@@ -1,12 +1,14 @@
-"""Quantised weights as plain tensors again: the passes join and slice them, which those of torchao
-do not allow. Scores are the quantised model's; memory is the plain model's."""
+"""Dequantize weights: the forward passes join and slice them, which torchao's tensors do not allow.
+
+Scores are those of the quantised model; memory use is that of the plain model.
+"""
 
 import torch
 from torch import nn
 
 
 def dequantize_weights(model: nn.Module, dtype: torch.dtype) -> None:
-    """Replace, in place, each parameter that is a tensor of another library's type."""
+    """Replace, in place, each parameter of another tensor type by a plain tensor of `dtype`."""
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
             if type(parameter.data) is not torch.Tensor:

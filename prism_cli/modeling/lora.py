@@ -1,4 +1,4 @@
-"""What of a model is trained: adapters on some of its linear layers, or all of it."""
+"""Trainable weights of a model: adapters on some of its linear layers, or all weights."""
 
 import warnings
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ def add_lora(
     use_dora: bool = False,
     use_rslora: bool = False,
 ) -> nn.Module:
-    """`model`, frozen, with trainable float32 adapters (a peft model).
+    """Return `model`, frozen, with trainable float32 adapters (a peft model).
 
-    In another type than float32 its passes have to run under autocast.
+    If its dtype is not float32, its passes must run under autocast.
 
     Args:
-        target_modules: last names of linear layers; those the model lacks are passed over, so
+        target_modules: last names of linear layers; names that the model lacks are ignored, so
             that one recipe serves models with and without linear attention.
         first_layer: the lowest decoder layer that gets adapters, from 0.
-        use_dora: train the magnitudes of the adapted weights too. Source: arXiv 2402.09353.
+        use_dora: also train the magnitudes of the adapted weights. Source: arXiv 2402.09353.
         use_rslora: scale by alpha / sqrt(r) instead of alpha / r. Source: arXiv 2312.03732.
 
     Raises:
-        ModelError: the model has none of them, or not so many layers.
+        ModelError: the model has none of `target_modules`, or too few layers.
     """
     from peft import LoraConfig, get_peft_model
     from peft.tuners.lora import LoraLayer
@@ -66,26 +66,26 @@ def add_lora(
         use_rslora=use_rslora,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks under a name of transformers 4
+        warnings.simplefilter("ignore", FutureWarning)  # peft uses a name of transformers 4
         adapted: nn.Module = get_peft_model(model, config)
     for module in adapted.modules():
-        # Autocast takes a bfloat16 input as it is; peft would copy it to float32 and back first,
-        # a fifth of a step's time on a CPU.
+        # Autocast accepts a bfloat16 input; peft would first convert it to float32 and back, which
+        # takes a fifth of a step's time on a CPU.
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False
     return adapted
 
 
 def train_all(model: PreTrainedModel) -> nn.Module:
-    """`model` with all weights trainable, in float32: AdamW's small steps vanish in bfloat16."""
+    """Make all weights trainable, in float32: AdamW's small steps vanish in bfloat16."""
     module: nn.Module = model
     return module.requires_grad_(True).to(torch.float32)
 
 
 def recompute_activations(model: PreTrainedModel) -> None:
-    """Keep no activations inside layers (gradient checkpointing): less memory, more time."""
+    """Enable gradient checkpointing: less memory, more time."""
     causal: Any = model
-    # transformers renamed it on the way through version 5.
+    # transformers renamed it within version 5.
     enable = getattr(causal, "activation_checkpointing_enable", None)
     (enable or causal.gradient_checkpointing_enable)({"use_reentrant": False})
     causal.enable_input_require_grads()

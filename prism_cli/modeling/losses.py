@@ -1,6 +1,6 @@
-"""Rows through a causal language model to verdict logits and target cross-entropies.
+"""Verdict logits and target cross-entropies of rows, from a causal language model.
 
-The head is computed at target positions alone, and the verdict's logit from two of its rows in
+The head is computed only at target positions, and the verdict's logit from two of its rows in
 float32, so a step's memory does not grow with vocabulary x tokens.
 """
 
@@ -23,17 +23,17 @@ from prism_cli.modeling.packed_rows import (
 )
 
 HEAD_POSITIONS = 1024
-"""Positions whose logits over the vocabulary exist at one time."""
+"""Maximum positions whose logits over the vocabulary are in memory together."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedRow:
-    """One draw, ready for the model.
+    """One drawn row as token ids.
 
     Attributes:
         prompt: token ids; the verdict is predicted at its last position.
-        target: token ids of the answer with eos; empty where the draw has no sft objective.
-        teacher_score: in [0, 1]; 0 where `pointwise` is False.
+        target: token ids of the answer with eos; empty if the row has no sft objective.
+        teacher_score: in [0, 1]; 0 if `pointwise` is False.
         place: file:line, for messages.
     """
 
@@ -51,13 +51,13 @@ class TokenizedRow:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """Rows of one pass, in one sequence.
+    """Rows of one pass, packed into one sequence.
 
     Attributes:
-        ids: int64 [tokens], the first tokens that all prompts share, then each row's own.
-        layout: where each row's own tokens lie.
+        ids: int64 [tokens], the tokens of the shared prefix, then each row's own.
+        layout: positions of each row's own tokens.
         verdict_at: int64 [rows], the last prompt position.
-        target_row, target_at, target_ids: int64 [target tokens], where each is predicted.
+        target_row, target_at, target_ids: int64 [target tokens], row, position and id of each.
         target_weight: float32 [target tokens], 1 / length of the row's target.
         teacher_score, pointwise: float32 [rows].
     """
@@ -74,7 +74,7 @@ class RowBatch:
 
     @classmethod
     def of(cls, rows: Sequence[TokenizedRow], device: torch.device | str = "cpu") -> "RowBatch":
-        """Lay out `rows`."""
+        """Pack `rows` into a batch."""
         shared_prefix = common_prefix([row.prompt for row in rows])
         layout = Layout.of(shared_prefix, [row.tokens - shared_prefix for row in rows], device)
         ids = torch.zeros(shared_prefix + sum(layout.lengths), dtype=torch.long)
@@ -93,23 +93,23 @@ class RowBatch:
             target_at += range(first, first + len(row.target))
             target_ids += row.target
             target_weight += [1 / max(len(row.target), 1)] * len(row.target)
-        places = partial(torch.tensor, dtype=torch.long, device=device)
-        numbers = partial(torch.tensor, dtype=torch.float32, device=device)
+        integers = partial(torch.tensor, dtype=torch.long, device=device)
+        floats = partial(torch.tensor, dtype=torch.float32, device=device)
         return cls(
             ids.to(device),
             layout,
-            places(verdict_at),
-            places(target_row),
-            places(target_at),
-            places(target_ids),
-            numbers(target_weight),
-            numbers([row.teacher_score for row in rows]),
-            numbers([float(row.pointwise) for row in rows]),
+            integers(verdict_at),
+            integers(target_row),
+            integers(target_at),
+            integers(target_ids),
+            floats(target_weight),
+            floats([row.teacher_score for row in rows]),
+            floats([float(row.pointwise) for row in rows]),
         )
 
 
 class RowForward(nn.Module):
-    """A causal language model that answers with logit and cross-entropy for each row.
+    """A causal language model that returns logit and cross-entropy of each row.
 
     Args:
         model: a transformers causal LM, or a peft model around one.
@@ -126,11 +126,11 @@ class RowForward(nn.Module):
 
     @property
     def packs(self) -> bool:
-        """Whether the rows of a pass go through the model without padding."""
+        """True if the rows of a pass are packed without padding."""
         return can_pack(self._causal)
 
     def tie_weights(self) -> None:
-        """Make input and output embeddings one again where they are; FSDP asks after a split."""
+        """Tie input and output embeddings again; FSDP calls this after sharding."""
         self._causal.tie_weights()
 
     @property
@@ -139,7 +139,7 @@ class RowForward(nn.Module):
         return wrapped.get_base_model() if hasattr(wrapped, "peft_config") else wrapped
 
     def forward(self, batch: RowBatch) -> tuple[Tensor, Tensor]:
-        """(logit, cross_entropy), float32 [rows] each.
+        """Return (logit, cross_entropy), float32 [rows] each.
 
         logit: l_yes - l_no at the last prompt position. cross_entropy: mean over the row's target
         tokens, eos included; 0 for a row without target.
@@ -174,7 +174,7 @@ def step_loss(
     gamma_point: float = 10.0,
     gamma_sft: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """(pointwise, sft): each row's part of the loss, float32 [rows] each, before the mean.
+    """Return (pointwise, sft), each row's part of the loss, float32 [rows], before the mean.
 
     pointwise = gamma_point * pw * (sigmoid(logit) - teacher_score)^2, sft = gamma_sft *
     cross_entropy. A step's loss is the sum of both over its rows, divided by rows_per_step, so it
@@ -185,10 +185,10 @@ def step_loss(
 
 
 def _target_losses(head: nn.Module, hidden: Tensor, ids: Tensor) -> Tensor:
-    """Cross-entropy at each of `hidden` [tokens, width], float32 [tokens]."""
+    """Return the cross-entropy at each of `hidden` [tokens, width], float32 [tokens]."""
 
-    def losses(some: Tensor, wanted: Tensor) -> Tensor:
-        return functional.cross_entropy(head(some).float(), wanted, reduction="none")
+    def losses(states: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(head(states).float(), targets, reduction="none")
 
     if len(ids) <= HEAD_POSITIONS:
         return losses(hidden, ids)

@@ -1,9 +1,9 @@
-"""Rows of one training pass as one sequence without padding.
+"""Packing: the rows of one training pass as one sequence without padding.
 
 Every prompt begins with the same hundred tokens of template: this shared prefix comes once, then
-each row's own tokens. All products work on real tokens alone; in attention each row looks at the
-shared prefix and at itself, rows of similar length together. Gradients flow back through the shared
-keys and values; the loss equals that of separate rows, up to the order of sums.
+each row's own tokens. Linear layers process real tokens only; in attention each row attends to the
+shared prefix and to itself, rows of similar length together. Gradients flow through the shared keys
+and values; the loss equals that of separate rows, up to the order of sums.
 """
 
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ from prism_cli.modeling.packed_tails import attend_in_order
 from prism_cli.modeling.prefix_cache import as_additive
 
 ATTENTION = "prism_packed"
-"""The attention's name among those of transformers."""
-_LIKE = 0.8
-"""Rows attend together down to this share of the longest one's own tokens."""
+"""Name under which the attention is registered with transformers."""
+_SIMILAR = 0.8
+"""Minimum length of a row in a span, as a share of the longest row's."""
 LONG = 768
-"""Tokens from which on attention in order is faster than with a mask, there and back."""
+"""Length from which causal attention without a mask is faster, forward and backward."""
 _STEP_TOKENS, _STEP_LONGEST = 64, 16
-"""Lengths are filled up to multiples, for kernels that are made and kept for each new shape."""
+"""Lengths are padded to multiples, as kernels are compiled and cached for each new shape."""
 
 
 class Heads(NamedTuple):
-    """Queries, keys and values of some tokens."""
+    """Queries, keys and values of tokens."""
 
     query: Tensor
     key: Tensor
@@ -41,12 +41,12 @@ class Heads(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows that attend together, next to each other in the sequence.
+    """Rows that attend together; they are adjacent in the sequence.
 
     Attributes:
-        rows, longest: how many, and room for the own tokens of each.
-        tokens: their own tokens in all.
-        place: int64 [tokens], where each stands in rows x longest.
+        rows, longest: number of rows, and room for the own tokens of each.
+        tokens: total of their own tokens.
+        place: int64 [tokens], index of each token in rows x longest.
         visible: bool [longest, shared_prefix + longest]; padding follows a row, so one mask serves
             all. None from LONG tokens on, where causal order is enough.
     """
@@ -60,12 +60,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How rows lie in one sequence.
+    """Positions of rows in one sequence.
 
     Attributes:
-        shared_prefix: first tokens, which all rows share.
-        starts, lengths: of each row's own tokens, in order of the rows.
-        spans: in order of the sequence; rows of falling length.
+        shared_prefix: number of first tokens, which all rows share.
+        starts, lengths: of each row's own tokens, in row order.
+        spans: in sequence order; rows of decreasing length.
     """
 
     shared_prefix: int
@@ -81,7 +81,7 @@ class Layout:
         group: list[int] = []
         at = shared_prefix
         for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-            if group and lengths[row] < _LIKE * group[0]:
+            if group and lengths[row] < _SIMILAR * group[0]:
                 spans.append(_span(shared_prefix, group, device))
                 group = []
             starts[row] = at
@@ -92,10 +92,10 @@ class Layout:
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """How many first tokens all of `prompts` share, less than each one's length."""
+    """Return how many first tokens all `prompts` share; less than the length of each."""
     if len(prompts) < 2:
         return 0
-    low, high = min(prompts, key=list), max(prompts, key=list)  # all others lie between these two
+    low, high = min(prompts, key=list), max(prompts, key=list)  # all others are between these two
     shared = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(low, high, strict=False))
     )
@@ -103,15 +103,17 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
 
 
 def can_pack(causal: Any) -> bool:
-    """Whether a causal LM has attention in every layer; a linear layer's state would run on from
-    row to row."""
+    """Return True if a causal LM has attention in every layer.
+
+    The state of a linear layer would leak from row to row.
+    """
     return is_dense(causal.config)
 
 
 def pack_attention(causal: Any) -> None:
-    """Have `causal` attend by the layout that a pass brings, where it can be packed.
+    """Make `causal` attend by the layout passed to its forward, if it can be packed.
 
-    For good: with gradient checkpointing, activations are computed again after the pass.
+    This is permanent: gradient checkpointing recomputes activations after the pass.
     """
     if can_pack(causal):
         AttentionInterface.register(ATTENTION, packed_attention)
@@ -119,11 +121,11 @@ def pack_attention(causal: Any) -> None:
 
 
 def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
-    """Last hidden states [tokens, hidden] of a packed sequence.
+    """Return the last hidden states [tokens, hidden] of a packed sequence.
 
     Args:
-        causal: a transformers causal LM that went through `pack_attention`.
-        ids: int64 [tokens], the shared prefix, then each row's own tokens where `layout` says.
+        causal: a transformers causal LM, after `pack_attention`.
+        ids: int64 [tokens], the shared prefix and each row's own tokens, placed as in `layout`.
     """
     body, device = causal.base_model, ids.device
     if can_pack(causal):
@@ -140,16 +142,18 @@ def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
             layout=layout,
             use_cache=False,
         )
-        one: Tensor = packed.last_hidden_state[0, : len(ids)]
-        return one
+        states: Tensor = packed.last_hidden_state[0, : len(ids)]
+        return states
     rows, width = len(layout.starts), layout.shared_prefix + max(layout.lengths)
     index = torch.zeros((rows, width), dtype=torch.long)
     back = torch.zeros(len(ids), dtype=torch.long)
     for row, (start, length) in enumerate(zip(layout.starts, layout.lengths, strict=True)):
-        whole = torch.cat([torch.arange(layout.shared_prefix), torch.arange(start, start + length)])
-        index[row, : len(whole)] = whole
-        back[whole] = row * width + torch.arange(len(whole))
-    # What lies behind a row cannot reach it: no mask, so that attention may be the causal kernel's.
+        tokens = torch.cat(
+            [torch.arange(layout.shared_prefix), torch.arange(start, start + length)]
+        )
+        index[row, : len(tokens)] = tokens
+        back[tokens] = row * width + torch.arange(len(tokens))
+    # Padding follows a row and cannot affect it: no mask, so the causal kernel is used.
     padded = body(input_ids=ids[index.to(device)], use_cache=False)
     hidden: Tensor = padded.last_hidden_state.flatten(0, 1)[back.to(device)]
     return hidden
@@ -167,13 +171,13 @@ def packed_attention(
     dropout: float = 0.0,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as transformers calls it; without a layout its usual one.
+    """Attention function of transformers; without a layout, its sdpa attention.
 
     Args:
         query: [1, heads, tokens, head_dim]; key, value: [1, kv_heads, tokens, head_dim].
 
     Returns:
-        [1, tokens, heads, head_dim], and no weights.
+        ([1, tokens, heads, head_dim], None): no attention weights.
     """
     if layout is None:
         return sdpa_attention_forward(
@@ -181,16 +185,16 @@ def packed_attention(
         )
     sizes = [layout.shared_prefix, *(span.tokens for span in layout.spans)]
     sizes.append(query.shape[2] - sum(sizes))
-    heads = [torch.split(one[0].transpose(0, 1), sizes) for one in (query, key, value)]
+    heads = [torch.split(states[0].transpose(0, 1), sizes) for states in (query, key, value)]
     shared_prefix, *rows, filler = (Heads(*parts) for parts in zip(*heads, strict=True))
-    # What attention keeps for its gradient are copies: a view would keep all tokens' heads.
-    shared_prefix = Heads(*(one.clone() for one in shared_prefix))
+    # Copies: a view saved for the gradient would keep the heads of all tokens in memory.
+    shared_prefix = Heads(*(part.clone() for part in shared_prefix))
     outputs = [
         _attended(_padded(own, span), shared_prefix, span, scaling, dropout)
         for own, span in zip(rows, layout.spans, strict=True)
     ]
     if layout.shared_prefix:
-        alone = Heads(*(one.transpose(0, 1)[None] for one in shared_prefix))
+        alone = Heads(*(part.transpose(0, 1)[None] for part in shared_prefix))
         attended = attend_in_order(alone.query, alone.key, alone.value, scaling, dropout)
         outputs.insert(0, attended[0])
     return torch.cat([*outputs, torch.zeros_like(filler.query)])[None], None
@@ -199,19 +203,22 @@ def packed_attention(
 def _attended(
     own: Heads, shared_prefix: Heads, span: Span, scaling: float | None, dropout: float
 ) -> Tensor:
-    """[tokens, heads, head_dim] of one span; heads that share keys are folded into the queries.
+    """Attend within one span; query heads that share keys are folded into the query length.
 
     Args:
         own: padded, each [rows, longest, heads, head_dim].
         shared_prefix: each [shared_prefix, heads, head_dim].
+
+    Returns:
+        [tokens, heads, head_dim]
     """
     rows, longest, heads, dim = own.query.shape
     shared = own.key.shape[2]
     groups = heads // shared
 
-    def behind_prefix(first: Tensor, then: Tensor) -> Tensor:
-        whole = torch.cat([first[None].expand(rows, -1, -1, -1), then], dim=1)
-        return whole.transpose(1, 2)
+    def behind_prefix(prefix: Tensor, own: Tensor) -> Tensor:
+        joined = torch.cat([prefix[None].expand(rows, -1, -1, -1), own], dim=1)
+        return joined.transpose(1, 2)
 
     unpadded: Any = _Unpadded.apply
     key, value = (
@@ -220,8 +227,8 @@ def _attended(
     )
     if span.visible is None:
         attended = attend_in_order(own.query.transpose(1, 2), key, value, scaling, dropout)
-        whole: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
-        return whole
+        causal: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
+        return causal
     folded = own.query.view(rows, longest, shared, groups, dim).permute(0, 2, 3, 1, 4)
     query = folded.reshape(rows, shared, groups * longest, dim)
     visible = span.visible.repeat(groups, 1)
@@ -241,8 +248,8 @@ def _products(
 ) -> Tensor:
     """Attention as two products and a softmax, for bfloat16 on a CPU.
 
-    There the fused kernel's backward pass takes two to three times as long, and torch's own
-    products turn all to float32.
+    There the backward pass of the fused kernel takes two to three times as long, and torch's
+    unfused attention converts everything to float32.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     scores = torch.baddbmm(
@@ -256,20 +263,20 @@ def _products(
 
 
 def _padded(own: Heads, span: Span) -> Heads:
-    """[tokens, heads, head_dim] as [rows, longest, heads, head_dim], zeros behind shorter rows."""
+    """Pad [tokens, heads, head_dim] to [rows, longest, heads, head_dim] with zeros."""
     padded: Any = _Padded.apply
     return Heads(
         *(
-            padded(one, span.place, span.rows * span.longest).view(
-                span.rows, span.longest, *one.shape[1:]
+            padded(part, span.place, span.rows * span.longest).view(
+                span.rows, span.longest, *part.shape[1:]
             )
-            for one in own
+            for part in own
         )
     )
 
 
 class _Padded(torch.autograd.Function):
-    """The inverse of `_Unpadded`; index_copy would keep what it copies."""
+    """The inverse of `_Unpadded`; index_copy would keep its input for the gradient."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, place: Tensor, room: int) -> Tensor:
@@ -283,7 +290,7 @@ class _Padded(torch.autograd.Function):
 
 
 class _Unpadded(torch.autograd.Function):
-    """The rows `place` of a tensor, each once; index_select's gradient adds where it may copy."""
+    """Distinct rows `place` of a tensor; unlike index_select, its gradient copies, not adds."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, place: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Tails of one batch as one sequence without padding, and their attention.
+"""Packing: the tails of one batch as one sequence without padding, and their attention.
 
-Products work on real tokens alone. In attention rows of like length stand together, each behind the
-keys of its own prefix: `[padding, prefix | tail, padding]`. A mask hides what a token may not see;
-where tails are long the order alone does, so that neither work nor masks grow with it.
+Linear layers process real tokens only. In attention, rows of similar length form a batch, each
+behind the keys of its own prefix: `[padding, prefix | tail, padding]`. Short tails use a mask; long
+tails use causal order instead, so that masks do not grow with the length.
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,25 @@ from torch.nn import functional
 
 from prism_cli.modeling.prefix_cache import PrefixCache, additive_mask, visible_keys
 
-_LIKE = 0.8
-"""Rows attend together down to this share of the longest one's tail."""
+_SIMILAR = 0.8
+"""Minimum length of a tail in a span, as a share of the longest tail's."""
 _LONG = 512
-"""Tokens from which on a tail needs no mask."""
+"""Length from which a tail uses causal order instead of a mask."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Rows that attend together, next to each other in the sequence.
+    """Rows that attend together; they are adjacent in the sequence.
 
     Attributes:
-        rows: their indices in the batch, in order of the sequence.
-        start, end: their tokens.
-        lead, longest: room for the prefix and for the tail of each.
-        padded: int64 [rows * longest], the token in each place, a row's last one in its padding;
-            None where all tails are equally long.
+        rows: indices in the batch, in sequence order.
+        start, end: their token range.
+        lead, longest: room for the prefix and for the tail of each row.
+        padded: int64 [rows * longest], the token of each place; a row's last token at padding.
+            None if all tails are equally long.
         place: int64 [end - start], the place of each token.
-        last: int64 [rows], the token that ends each row, counted from `start`.
-        prefixes: runs of rows with the same prefix, as (first row, end, state).
+        last: int64 [rows], each row's last token, relative to `start`.
+        prefixes: runs of rows with the same prefix, as (first row, end, cache).
         mask: [rows or 1, 1, groups * longest, lead + longest]; None for long tails.
         last_mask: [rows or 1, 1, groups, lead + longest].
     """
@@ -51,20 +51,20 @@ class _Span:
 
 
 class PackedTails:
-    """How the tails of a batch lie in one sequence.
+    """The tails of a batch packed into one sequence.
 
     Args:
-        states: of the prefix before each tail; None for none.
-        tails: token ids, one at least.
-        groups: query heads that share keys.
-        keep: hold the keys and values of all layers.
+        states: the cache of each tail's prefix; None for no prefix.
+        tails: token ids, at least one each.
+        groups: query heads per key head.
+        keep: store the keys and values of all layers.
 
     Attributes:
         ids, positions: int64 [tokens].
-        ends: int64 [rows], each row's last token, in order of the sequence.
-        back: int64 [rows], where each row of the batch stands among `ends`.
-        kept: with `keep`, keys and values of each layer that attended, [rows, kv_heads,
-            longest prefix + longest tail, head_dim].
+        ends: int64 [rows], each row's last token, in sequence order.
+        back: int64 [rows], index of each row of the batch in `ends`.
+        kept: with `keep`, keys and values per layer, [rows, kv_heads, longest prefix + longest
+            tail, head_dim].
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class PackedTails:
         self._lead, self._longest = max(before), max(map(len, tails))
         self._spans: list[_Span] = []
         self.kept: list[tuple[Tensor, Tensor]] = []
-        self._rooms: dict[int, tuple[Tensor, Tensor]] = {}
+        self._buffers: dict[int, tuple[Tensor, Tensor]] = {}
         order: list[int] = []
         start = 0
-        for rows in _alike(states, tails, before):
+        for rows in _similar_rows(states, tails, before):
             span = _span(rows, start, states, tails, before, groups, device, dtype)
             self._spans.append(span)
             order += rows
@@ -101,58 +101,58 @@ class PackedTails:
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, last: bool
     ) -> Tensor:
-        """What each token, or with `last` each row's last one, takes from those before it.
+        """Attend from each token, or with `last` from each row's last token, to those before it.
 
         Args:
-            layer: its index, of the prefixes' keys and values.
+            layer: its index in the prefix caches.
             query: [tokens, heads, head_dim]; key, value: [tokens, kv_heads, head_dim].
 
         Returns:
-            [tokens or rows, heads, head_dim], in order of the sequence.
+            [tokens or rows, heads, head_dim], in sequence order.
         """
         if self._keep:
             shape = (self._rows, key.shape[1], self._lead + self._longest, key.shape[2])
             self.kept.append((key.new_zeros(shape), value.new_zeros(shape)))
-        found = []
+        outputs = []
         for number, span in enumerate(self._spans):
             own = slice(span.start, span.end)
             keys, values = self._with_prefixes(number, layer, key[own], value[own])
             if last:
                 ends = query[own].index_select(0, span.last)[:, :, None]
-                found.append(attend_folded(ends, keys, values, span.last_mask)[:, 0])
+                outputs.append(attend_folded(ends, keys, values, span.last_mask)[:, 0])
                 continue
-            wide = _wide(query[own], span).transpose(1, 2)
+            padded = _padded(query[own], span).transpose(1, 2)
             if span.mask is None:
-                whole = attend_in_order(wide, keys, values)
+                attended = attend_in_order(padded, keys, values)
             else:
-                whole = attend_folded(wide, keys, values, span.mask)
-            flat = whole.reshape(-1, *whole.shape[2:])
-            found.append(flat if span.padded is None else flat.index_select(0, span.place))
-        return torch.cat(found) if len(found) > 1 else found[0]
+                attended = attend_folded(padded, keys, values, span.mask)
+            flat = attended.reshape(-1, *attended.shape[2:])
+            outputs.append(flat if span.padded is None else flat.index_select(0, span.place))
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
     def _with_prefixes(
         self, number: int, layer: int, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Keys and values of a span behind those of its prefixes, [rows, kv_heads, keys, dim]."""
+        """Return keys and values of a span after its prefixes', [rows, kv_heads, keys, dim]."""
         span = self._spans[number]
-        if number not in self._rooms:
+        if number not in self._buffers:
             shape = (len(span.rows), key.shape[1], span.lead + span.longest, key.shape[2])
-            self._rooms[number] = (key.new_zeros(shape), value.new_zeros(shape))
-        keys, values = self._rooms[number]
+            self._buffers[number] = (key.new_zeros(shape), value.new_zeros(shape))
+        keys, values = self._buffers[number]
         for first, end, state in span.prefixes:
-            here = slice(span.lead - state.length, span.lead)
-            keys[first:end, :, here], values[first:end, :, here] = state.layers[layer]
-        keys[:, :, span.lead :] = _wide(key, span).transpose(1, 2)
-        values[:, :, span.lead :] = _wide(value, span).transpose(1, 2)
+            columns = slice(span.lead - state.length, span.lead)
+            keys[first:end, :, columns], values[first:end, :, columns] = state.layers[layer]
+        keys[:, :, span.lead :] = _padded(key, span).transpose(1, 2)
+        values[:, :, span.lead :] = _padded(value, span).transpose(1, 2)
         if self._keep:
-            here = slice(self._lead - span.lead, self._lead + span.longest)
-            for whole, part in zip(self.kept[-1], (keys, values), strict=True):
-                whole[span.rows, :, here] = part
+            columns = slice(self._lead - span.lead, self._lead + span.longest)
+            for kept, part in zip(self.kept[-1], (keys, values), strict=True):
+                kept[span.rows, :, columns] = part
         return keys, values
 
 
 def attend_folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Attention with the queries of a group folded into the query length.
+    """Attend with the query heads of a group folded into the query length.
 
     Args:
         query: [rows, heads, tokens, head_dim]; key, value: [rows, kv_heads, keys, head_dim].
@@ -170,10 +170,10 @@ def attend_folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Te
 def attend_in_order(
     query: Tensor, key: Tensor, value: Tensor, scale: float | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """Causal attention of tails behind prefixes of one length; shapes as of `attend_folded`.
+    """Attend causally from tails behind prefixes of one length; shapes as in `attend_folded`.
 
-    Zeros stand for the prefix's own queries: a kernel that knows the order skips half the keys and
-    reads no mask, which is worth more where tails are long.
+    Zeros replace the prefix's own queries: the causal kernel skips half the keys and reads no mask,
+    which is faster for long tails.
     """
     lead, groups = key.shape[2] - query.shape[2], query.shape[1] // key.shape[1]
     out = functional.scaled_dot_product_attention(
@@ -187,24 +187,26 @@ def attend_in_order(
     return out[:, :, lead:].transpose(1, 2)
 
 
-def _alike(
+def _similar_rows(
     states: Sequence[PrefixCache | None], tails: Sequence[Sequence[int]], before: Sequence[int]
 ) -> list[list[int]]:
-    """Rows of like length together, the longest first, long ones only behind prefixes of one
-    length; rows of one prefix side by side."""
-    found: list[list[int]] = []
+    """Group rows of similar length, the longest first; rows of one prefix are adjacent.
+
+    Rows with long tails are grouped only if their prefixes are equally long.
+    """
+    spans: list[list[int]] = []
     for row in sorted(range(len(tails)), key=lambda row: (-len(tails[row]), before[row])):
-        first = found[-1][0] if found else row
+        first = spans[-1][0] if spans else row
         longest = len(tails[first])
-        alike = len(tails[row]) >= _LIKE * longest
-        if found and alike and (longest < _LONG or before[row] == before[first]):
-            found[-1].append(row)
+        similar = len(tails[row]) >= _SIMILAR * longest
+        if spans and similar and (longest < _LONG or before[row] == before[first]):
+            spans[-1].append(row)
         else:
-            found.append([row])
+            spans.append([row])
     places: dict[int, int] = {}
     for row, state in enumerate(states):
         places.setdefault(id(state), row)
-    return [sorted(rows, key=lambda row: (places[id(states[row])], row)) for rows in found]
+    return [sorted(rows, key=lambda row: (places[id(states[row])], row)) for rows in spans]
 
 
 def _span(
@@ -242,18 +244,21 @@ def _span(
 def _masks(
     leads: list[int], lengths: Tensor, groups: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor]:
-    """Masks of all tokens and of the last ones; padding behind a tail is hidden by order."""
+    """Return masks of all tokens (None if long) and of each row's last token.
+
+    Causal order hides the padding behind a tail.
+    """
     longest = int(lengths.max())
-    own = visible_keys(leads, lengths.tolist()).to(device)
-    last = additive_mask(own, 1, dtype).expand(-1, -1, groups, -1)
+    real = visible_keys(leads, lengths.tolist()).to(device)
+    last = additive_mask(real, 1, dtype).expand(-1, -1, groups, -1)
     if longest >= _LONG:
         return None, last
-    seen = visible_keys(leads[:1] if len(set(leads)) == 1 else leads, [longest]).to(device)
-    return additive_mask(seen, longest, dtype).repeat(1, 1, groups, 1), last
+    visible = visible_keys(leads[:1] if len(set(leads)) == 1 else leads, [longest]).to(device)
+    return additive_mask(visible, longest, dtype).repeat(1, 1, groups, 1), last
 
 
 def _runs(states: Sequence[PrefixCache | None]) -> list[tuple[int, int, PrefixCache]]:
-    """Runs of rows with the same prefix, as (first row, end, state)."""
+    """Return runs of rows with the same prefix, as (first row, end, cache)."""
     runs: list[tuple[int, int, PrefixCache]] = []
     for row, state in enumerate(states):
         if state is None:
@@ -265,8 +270,8 @@ def _runs(states: Sequence[PrefixCache | None]) -> list[tuple[int, int, PrefixCa
     return runs
 
 
-def _wide(tokens: Tensor, span: _Span) -> Tensor:
-    """[tokens, heads, dim] of a span as [rows, longest, heads, dim]."""
+def _padded(tokens: Tensor, span: _Span) -> Tensor:
+    """Pad [tokens, heads, dim] of a span to [rows, longest, heads, dim]."""
     if span.padded is not None:
         tokens = tokens.index_select(0, span.padded)
     return tokens.view(len(span.rows), span.longest, *tokens.shape[1:])

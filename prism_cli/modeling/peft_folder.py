@@ -1,8 +1,8 @@
-"""An adapter folder of peft, merged into a text model, with a place for each of its weights.
+"""Merge a peft adapter folder into a text model; every weight of the adapter must have a place.
 
-peft leaves out, with a warning, what it finds no place for. That is how an adapter trained on a
-conditional-generation checkpoint (`model.language_model.layers…`) would do nothing to the text
-model of that checkpoint (`model.layers…`).
+peft only warns about weights without a place. An adapter trained on a conditional-generation
+checkpoint (`model.language_model.layers…`) would therefore have no effect on the text model of that
+checkpoint (`model.layers…`).
 """
 
 import re
@@ -26,11 +26,11 @@ _LORA = re.compile(r"\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.wei
 
 
 def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """`model` with the adapter of `folder` added to its weights.
+    """Return `model` with the adapter of `folder` merged into its weights.
 
     Raises:
-        ModelError: no safetensors, an adapter that cannot be merged, or one with weights that
-            `model` has no place for, or without some that it needs.
+        ModelError: no safetensors, an adapter that cannot be merged, weights that have no place
+            in `model`, or missing weights.
     """
     try:
         with silence_transformers():
@@ -46,8 +46,8 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
     if not (folder / WEIGHTS).is_file():
         raise ModelError(f"model {folder}: expected {WEIGHTS} in it; convert it to safetensors")
-    found = load_file(str(folder / WEIGHTS))
-    weights = _of_text_model(found, model)
+    tensors = load_file(str(folder / WEIGHTS))
+    weights = _of_text_model(tensors, model)
     config: Any = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning:
         raise ModelError(
@@ -55,8 +55,8 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
             "and cannot be merged; train a LoRA adapter instead"
         )
     config.inference_mode = True
-    config.base_model_name_or_path = None  # else peft warns where the base has another name here
-    if weights.keys() != found.keys():
+    config.base_model_name_or_path = None  # else peft warns if the base has another name
+    if weights.keys() != tensors.keys():
         _point_at(config, weights)
     if any(".lm_head." in key or ".embed_tokens." in key for key in weights):
         _untie(model)
@@ -76,7 +76,7 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
 
 
 def _of_text_model(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Weights by their names in a text model; those of a vision tower are left out."""
+    """Rename weights to the names of a text model; omit those of a vision tower."""
     if any(".language_model." in f".{name}." for name, _ in model.named_modules()):
         return weights
     renamed = {}
@@ -88,7 +88,7 @@ def _of_text_model(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Te
 
 
 def _point_at(config: Any, weights: dict[str, Tensor]) -> None:
-    """Make `config` target just the modules that `weights` are for, by their full names."""
+    """Set the target modules of `config` to exactly those of `weights`, by full name."""
     names = {_LORA.sub("", key).removeprefix(_OUTER) for key in weights if _LORA.search(key)}
     if not names:
         raise ModelError(
@@ -98,7 +98,7 @@ def _point_at(config: Any, weights: dict[str, Tensor]) -> None:
     config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
     for field in ("rank_pattern", "alpha_pattern"):
         pattern = getattr(config, field, None) or {}
-        setattr(config, field, {_without_language_model(one): n for one, n in pattern.items()})
+        setattr(config, field, {_without_language_model(name): n for name, n in pattern.items()})
 
 
 def _without_language_model(pattern: str) -> str:
@@ -106,7 +106,7 @@ def _without_language_model(pattern: str) -> str:
 
 
 def _untie(model: Any) -> None:
-    """Give the head weights of its own, so that what is added to it is not added to embeddings."""
+    """Give the head its own weights, so that changes of it do not change the embeddings."""
     head, embed = model.get_output_embeddings(), model.get_input_embeddings()
     if isinstance(head, nn.Linear) and head.weight is getattr(embed, "weight", None):
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Text cut at the token borders of a model's own tokenizer."""
+"""Cut texts at token boundaries of a model's tokenizer."""
 
 from contextlib import redirect_stderr
 from io import StringIO
@@ -15,18 +15,18 @@ from prism_cli.modeling.silence_warnings import silence_transformers
 
 _FILE = "tokenizer.json"
 _CHARACTERS = 8
-"""Characters a token to try first, so that of a huge text only a part is tokenized."""
+"""Characters per token tried first, so that only a part of a huge text is tokenized."""
 
 
 class TokenizerCutter:
-    """Counts and cuts by a tokenizer; a text's own `<|im_end|>` is text.
+    """Counts tokens and cuts texts; `<|im_end|>` in a text is ordinary text.
 
     Args:
-        spec: a model spec, or a folder with a tokenizer alone; no weights are read or fetched.
+        spec: a model spec, or a folder that holds only a tokenizer; no weights are read or fetched.
 
     Attributes:
-        name: `spec`'s tokenizer, for the summary.
-        file: the tokenizer.json that decides; None where the package holds it.
+        name: the tokenizer's name in the summary.
+        file: the tokenizer.json; None if a package contains it.
 
     Raises:
         ModelError: no such model, or no fast tokenizer.
@@ -39,19 +39,19 @@ class TokenizerCutter:
         self._tokenizer = bare_tokenizer(backend, keep_added=False)
 
     def bound(self, text: str) -> int:
-        """UTF-8 bytes and one: a token stands for one byte at the least."""
+        """Return an upper bound of the tokens, UTF-8 bytes plus 1: a token is at least one byte."""
         return len(text.encode("utf-8", "surrogatepass")) + 1
 
     def count(self, text: str, most: int | None = None) -> int:
-        """Tokens of `text`; with `most`, not more than one above it."""
+        """Return the number of tokens of `text`; with `most`, at most `most + 1`."""
         if most is not None:
             return len(leading_ids(self._tokenizer, [text], most + 1)[0])
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def cut(self, text: str, limit: int) -> str:
-        """`text`, or a prefix at a token border that has at most `limit` tokens by itself.
+        """Return `text`, or a prefix of at most `limit` tokens that ends at a token boundary.
 
-        Linear in the length of that prefix. Blanks at its end are left out.
+        Time is linear in the length of the prefix. Trailing whitespace is removed.
         """
         size = limit * _CHARACTERS + 1
         while True:
@@ -64,20 +64,20 @@ class TokenizerCutter:
             size *= 2
         at = limit
         while at > 0:
-            kept = text[: spans[at][0]].rstrip()
-            # Without its last blank, or the half of a character, a token may be several.
-            over = self.count(kept) - limit
+            prefix = text[: spans[at][0]].rstrip()
+            # Without its whitespace, or half of a character, a token may become several tokens.
+            over = self.count(prefix) - limit
             if over <= 0:
-                return kept
+                return prefix
             at -= over
         return ""
 
 
 def _load(spec: str) -> tuple[PreTrainedTokenizerBase, Path | None]:
-    """The tokenizer of `spec` and the file that decides it, None where a package holds it."""
+    """Return the tokenizer of `spec` and its tokenizer.json, None if a package contains it."""
     with silence_transformers():
         if spec == "hf:smollm2":
-            with redirect_stderr(StringIO()):  # its reader's bars
+            with redirect_stderr(StringIO()):  # progress bars of the GGUF reader
                 return smollm2_tokenizer(), None
         folder = Path(spec.removeprefix("hf:")).expanduser()
         if not (folder / _FILE).is_file():

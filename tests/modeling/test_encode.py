@@ -142,7 +142,7 @@ def test_tokenizer_without_chat_tokens_is_refused() -> None:
 
 def test_tokenizer_that_merges_over_the_seams_is_refused() -> None:
     tokenizer = letters(["<|im_start|>", "<|im_end|>"], words=True, merges=[(":", "Ġ")])
-    with pytest.raises(ModelError, match="across the seams"):
+    with pytest.raises(ModelError, match="across the boundaries"):
         PromptEncoder(tokenizer, PRISM_NO_THINK)
 
 

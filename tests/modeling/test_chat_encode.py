@@ -57,7 +57,7 @@ def test_a_template_without_system_gets_it_with_the_user(tokenizer: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("template", "told"), [(None, "no chat template"), ("{{ 'always this' }}", "leaves out")]
+    ("template", "told"), [(None, "no chat template"), ("{{ 'always this' }}", "omits")]
 )
 def test_a_model_that_cannot_chat_is_told(tokenizer: Any, template: Any, told: str) -> None:
     tokenizer.chat_template = template

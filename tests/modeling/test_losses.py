@@ -165,11 +165,11 @@ def test_attention_of_rows_together_is_that_of_each_alone(monkeypatch: pytest.Mo
     model, rows = model_of("llama", adapted=True), rows_of(6)
     spans = [RowBatch.of(rows).layout.spans]
     together = fast_loss(model, rows)
-    monkeypatch.setattr(packed_rows, "_LIKE", 1.01)
+    monkeypatch.setattr(packed_rows, "_SIMILAR", 1.01)
     spans.append(RowBatch.of(rows).layout.spans)
     assert len(spans[0]) < len(spans[1]) == 6
     assert_same(model, rows, together, fast_loss(model, rows))
-    monkeypatch.setattr(packed_rows, "_LIKE", 0.0)
+    monkeypatch.setattr(packed_rows, "_SIMILAR", 0.0)
     assert len(RowBatch.of(rows).layout.spans) == 1
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
 

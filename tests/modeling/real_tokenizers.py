@@ -1,4 +1,4 @@
-"""Small tokenizers of the families: their own pre-tokenizers, normalizers and control tokens."""
+"""Small tokenizers of the model families, with their pre-tokenizers, normalizers and tokens."""
 
 import json
 from functools import cache
@@ -19,7 +19,7 @@ from tests.mini import MINI
 CORPUS = MINI / "corpus.jsonl"
 CHAT = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 SPECIAL = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<tts_pad>"]
-# In the vocabulary of control tokens, but not special: decoded as text, split off all the same.
+# Added tokens that are not special: split off like control tokens, but decoded as text.
 MERELY_ADDED = [
     "<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
     "<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>",
@@ -38,25 +38,27 @@ def real_texts() -> list[str]:
 
 
 def tokenizer_of(kind: str) -> PreTrainedTokenizerBase:
-    """SmolLM2's with added tokens, or one of 1,500 tokens with every byte in its vocabulary."""
+    """Return SmolLM2's with added tokens, or one of 1,500 tokens with every byte."""
     if kind == "smollm2":
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
     elif kind == "llama3":
         tokenizer = _llama_3()
     else:
-        vocabulary, merges = _learnt()
-        made = {"qwen3": Qwen2Tokenizer, "qwen3_5": Qwen3_5Tokenizer}[kind]
-        tokenizer = made(vocab=dict(vocabulary), merges=list(merges), eos_token="<|im_end|>")
-    tokens = [AddedToken(one, special=True, normalized=False) for one in [*CHAT, *SPECIAL]]
-    tokens += [AddedToken(one, special=False, normalized=False) for one in MERELY_ADDED]
-    # As `add_tokens` makes it of a plain string: found in text after its normalization.
+        vocabulary, merges = _trained_bpe()
+        tokenizer_class = {"qwen3": Qwen2Tokenizer, "qwen3_5": Qwen3_5Tokenizer}[kind]
+        tokenizer = tokenizer_class(
+            vocab=dict(vocabulary), merges=list(merges), eos_token="<|im_end|>"
+        )
+    tokens = [AddedToken(text, special=True, normalized=False) for text in [*CHAT, *SPECIAL]]
+    tokens += [AddedToken(text, special=False, normalized=False) for text in MERELY_ADDED]
+    # Like a plain string given to `add_tokens`: matched after normalization.
     tokens.append(AddedToken(NORMALIZED, special=False, normalized=True))
     tokenizer.add_tokens(tokens)
     return tokenizer
 
 
 @cache
-def _learnt() -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, str], ...]]:
+def _trained_bpe() -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, str], ...]]:
     tokenizer = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(LLAMA_3), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -73,7 +75,7 @@ def _learnt() -> tuple[tuple[tuple[str, int], ...], tuple[tuple[str, str], ...]]
 
 
 def _llama_3() -> PreTrainedTokenizerBase:
-    vocabulary, merges = _learnt()
+    vocabulary, merges = _trained_bpe()
     tokenizer = Tokenizer(models.BPE(dict(vocabulary), list(merges), ignore_merges=True))
     split = pre_tokenizers.Split(Regex(LLAMA_3), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -91,7 +93,7 @@ def _llama_3() -> PreTrainedTokenizerBase:
 
 
 def sentencepiece_like() -> PreTrainedTokenizerBase:
-    """Spaces as ▁, one of its own in front of each text; unknown bytes as <0x0A>."""
+    """Return a tokenizer that writes spaces as ▁, prepends one, and bytes as <0x0A>."""
     letters = [chr(code) for code in range(33, 127)]
     merges = [("n", "o"), ("y", "e"), ("ye", "s"), ("▁", "no"), ("▁", "yes")]
     pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *letters]

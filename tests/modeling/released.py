@@ -1,4 +1,4 @@
-"""Folders laid out as rerankers are published: weights, tokenizer, sentence-transformers' files."""
+"""Folders in the layout of published rerankers, with sentence-transformers' files."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.modeling.real_tokenizers import tokenizer_of
 
 VOCABULARY = 1600
 _PICK = '{{ messages | selectattr("role", "eq", "%s") | map(attribute="content") | first%s }}'
-# Written out here, not made from our profiles. The last part is an expression, for Jinja drops a
+# Literal, not derived from our profiles. The last part is an expression because Jinja drops a
 # newline at the end of a template.
 PRISM_TEMPLATE = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
@@ -43,10 +43,10 @@ def released_folder(
     tokenizer: str = "qwen3_5",
     task: str | None = None,
 ) -> Path:
-    """`model` as infgrad/Prism-Qwen3.5-Reranker-* and Qwen3-Reranker are laid out."""
-    made = tokenizer_of(tokenizer)
-    made.chat_template = template
-    made.save_pretrained(folder)
+    """Save `model` in the layout of infgrad/Prism-Qwen3.5-Reranker-* and Qwen3-Reranker."""
+    saved_tokenizer = tokenizer_of(tokenizer)
+    saved_tokenizer.chat_template = template
+    saved_tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     base = "sentence_transformers."
     write(
@@ -66,7 +66,7 @@ def released_folder(
             },
         ],
     )
-    yes, no = made.convert_tokens_to_ids(["yes", "no"])
+    yes, no = saved_tokenizer.convert_tokens_to_ids(["yes", "no"])
     write(
         folder / "1_LogitScore" / "config.json",
         {"true_token_id": yes, "false_token_id": no, "module_input_name": "causal_logits"},

@@ -1,4 +1,4 @@
-"""Texts with drafts are those without, wherever they end, in float32."""
+"""Decoding with drafts gives the texts of decoding without, in float32."""
 
 import random
 from typing import Any
@@ -17,8 +17,7 @@ LIMIT = 24
 
 
 class Syllables:
-    """A vocabulary of two letters a token: 0 is "aa", 1 is "ab", …; as much of a tokenizer as is
-    asked for."""
+    """A minimal tokenizer with two letters per token: 0 is "aa", 1 is "ab", …."""
 
     def get_vocab(self) -> dict[str, int]:
         return {self.decode([token]): token for token in range(VOCABULARY)}
@@ -33,25 +32,25 @@ def ends(stops: set[int], closing: str = "") -> StopRule:
 
 
 class Toy:
-    """Some prompts before a tiny model, and the greedy text behind each, one by one."""
+    """A tiny model, random prompts and the greedy text of each, decoded without a cache."""
 
     def __init__(self, shape: str) -> None:
-        self.lot = random.Random(5)
+        self.random = random.Random(5)
         self.model: Any = tiny_model(shape)
         self.head = self.model.get_output_embeddings()
-        # A head of its own: a tied one says what it has just read, again and again.
+        # An untied head: a tied one repeats its input.
         self.head.weight = torch.nn.Parameter(torch.randn(VOCABULARY, 48))
         self.forward = HybridPass(self.model) if shape == "qwen3_5" else DensePass(self.model)
-        self.prompts = [self.some(self.lot.randrange(3, 30)) for _ in range(ROWS)]
+        self.prompts = [self.some(self.random.randrange(3, 30)) for _ in range(ROWS)]
         self.firsts = self.some(ROWS)
         with torch.inference_mode():
             self.plain = [self.loop(row) for row in range(ROWS)]
 
     def some(self, count: int) -> list[int]:
-        return [self.lot.randrange(5, VOCABULARY) for _ in range(count)]
+        return [self.random.randrange(5, VOCABULARY) for _ in range(count)]
 
     def loop(self, row: int) -> list[int]:
-        """The whole text through the whole model for each token."""
+        """Generate tokens by a full forward pass each."""
         ids = [*self.prompts[row], self.firsts[row]]
         start = len(ids)
         while len(ids) < start + LIMIT:
@@ -75,10 +74,10 @@ class Toy:
         return [text.tokens for text in texts], passes
 
     def sources(self, wrong: int) -> list[list[int]]:
-        """What each row will write, with every `wrong`-th token or so another one."""
+        """Return the text of each row with about every `wrong`-th token replaced."""
         return [
             [
-                token if self.lot.randrange(wrong) else 1
+                token if self.random.randrange(wrong) else 1
                 for token in [self.firsts[row], *self.plain[row]]
             ]
             for row in range(ROWS)
@@ -91,7 +90,7 @@ def toy(request: pytest.FixtureRequest) -> Toy:
 
 
 def cut(tokens: list[int], limit: int, stops: set[int], closing: str = "") -> list[int]:
-    """What is left of a text, looked at token by token."""
+    """Return `tokens` up to their end, checked token by token."""
     decode = Syllables().decode
     for count, token in enumerate(tokens[:limit]):
         if token in stops:
@@ -105,19 +104,19 @@ def cut(tokens: list[int], limit: int, stops: set[int], closing: str = "") -> li
 def test_texts_are_those_of_a_plain_loop_wherever_they_end(toy: Toy, wrong: int) -> None:
     taken_in_runs = 0
     for case in range(4):
-        row = toy.lot.randrange(ROWS)
-        place = toy.lot.randrange(2, LIMIT - 2)
+        row = toy.random.randrange(ROWS)
+        place = toy.random.randrange(2, LIMIT - 2)
         stops = {toy.plain[row][place]} if case % 2 else set[int]()
         other = toy.plain[(row + 1) % ROWS]
         closing = Syllables().decode(other[place - 2 : place + 2])[1:-1] if case % 4 > 1 else ""
-        limits = [toy.lot.randrange(LIMIT + 1) for _ in range(ROWS)]
-        found, passes = toy.written(toy.sources(wrong), limits, ends(stops, closing))
+        limits = [toy.random.randrange(LIMIT + 1) for _ in range(ROWS)]
+        texts, passes = toy.written(toy.sources(wrong), limits, ends(stops, closing))
         alone, without = toy.written(None, limits, ends(stops, closing))
         expected = [
             cut(tokens, limit, stops, closing) if first not in stops else []
             for tokens, limit, first in zip(toy.plain, limits, toy.firsts, strict=True)
         ]
-        assert found == expected
+        assert texts == expected
         assert alone == expected
         assert without.accepted == without.proposed == 0
         taken_in_runs += passes.accepted
@@ -127,18 +126,18 @@ def test_texts_are_those_of_a_plain_loop_wherever_they_end(toy: Toy, wrong: int)
 
 def test_right_proposals_save_passes(toy: Toy) -> None:
     if not toy.forward.supports_rollback:
-        pytest.skip("its states cannot go back")
-    found, passes = toy.written(toy.sources(10**9), [LIMIT] * ROWS, ends(set()))
-    assert found == toy.plain
+        pytest.skip("no rollback of recurrent states")
+    texts, passes = toy.written(toy.sources(10**9), [LIMIT] * ROWS, ends(set()))
+    assert texts == toy.plain
     assert passes.passes < LIMIT / 3
     assert passes.rows + passes.accepted == ROWS * LIMIT
 
 
-def test_row_that_begins_with_a_stop_or_may_say_nothing_writes_nothing(toy: Toy) -> None:
+def test_row_that_begins_with_a_stop_or_has_no_limit_left_is_empty(toy: Toy) -> None:
     limits = [0, 3, 3, 3, 3]
-    found, _ = toy.written(None, limits, ends({toy.firsts[1]}))
-    assert found[:2] == [[], []]
-    assert all(len(tokens) <= 3 for tokens in found[2:])
+    texts, _ = toy.written(None, limits, ends({toy.firsts[1]}))
+    assert texts[:2] == [[], []]
+    assert all(len(tokens) <= 3 for tokens in texts[2:])
 
 
 def test_text_ends_right_behind_the_closing_characters() -> None:

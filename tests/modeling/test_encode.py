@@ -1,4 +1,4 @@
-"""Prompt ids: exact for clean text, and closed to text that speaks as the template."""
+"""Prompt ids: exact for clean text, and free of control tokens from hostile text."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ HOSTILE = [
 ]  # fmt: skip
 # SmolLM2 has no token for some bytes; those would not decode to themselves.
 LETTERS = st.text("abc é<>|/_ \n1世", max_size=5)
-CLEAN = st.text(max_size=60).filter(lambda text: not any(one in text for one in HOSTILE[:7]))
+CLEAN = st.text(max_size=60).filter(lambda text: not any(attack in text for attack in HOSTILE[:7]))
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def encoder(encoders: dict[str, PromptEncoder]) -> PromptEncoder:
     return encoders["prism"]
 
 
-def whole(encoder: PromptEncoder, query: str, document: str) -> list[int]:
-    """The prompt's ids as transformers gives them in one go."""
+def joint_ids(encoder: PromptEncoder, query: str, document: str) -> list[int]:
+    """Return the prompt's ids as transformers tokenizes it at once."""
     ids: list[int] = encoder.tokenizer.encode(
         encoder.profile.prompt(query, document), add_special_tokens=False
     )
@@ -63,7 +63,7 @@ def test_ids_of_real_text_are_those_of_the_whole_prompt(
     assert len(texts) >= 30
     pairs = [(text[:70], text[70:900]) for text in texts]
     for pair, prompt in zip(pairs, encoder.encode_batch(pairs), strict=True):
-        assert prompt.ids == whole(encoder, *pair)
+        assert prompt.ids == joint_ids(encoder, *pair)
         assert not prompt.truncated
 
 
@@ -73,7 +73,7 @@ def test_ids_of_clean_text_are_those_of_the_whole_prompt(
     encoders: dict[str, PromptEncoder], query: str, document: str
 ) -> None:
     encoder = encoders["prism"]
-    assert encoder.encode(query, document).ids == whole(encoder, query, document)
+    assert encoder.encode(query, document).ids == joint_ids(encoder, query, document)
 
 
 @given(
@@ -89,7 +89,7 @@ def test_text_cannot_produce_a_control_token(
     prompt = encoder.encode(query, document)
 
     def controls(ids: list[int]) -> list[int]:
-        return [one for one in ids if one in encoder.control_ids]
+        return [id_ for id_ in ids if id_ in encoder.control_ids]
 
     assert controls(prompt.ids) == controls(clean)
     if not prompt.truncated:
@@ -99,7 +99,7 @@ def test_text_cannot_produce_a_control_token(
 def test_text_of_a_target_cannot_produce_a_control_token(encoder: PromptEncoder) -> None:
     ids = encoder.encode_target("yes", "a <|im_end|> b", "<think> c")
     assert ids[0] == encoder.yes_id
-    assert [one for one in ids if one in encoder.control_ids] == [encoder.eos_id]
+    assert [id_ for id_ in ids if id_ in encoder.control_ids] == [encoder.eos_id]
     assert ids[-1] == encoder.eos_id
     assert encoder.encode_target("no") == [encoder.no_id, encoder.eos_id]
 
@@ -140,7 +140,7 @@ def test_tokenizer_without_chat_tokens_is_refused() -> None:
         PromptEncoder(letters([], words=True), PRISM_NO_THINK)
 
 
-def test_tokenizer_that_merges_over_the_seams_is_refused() -> None:
+def test_tokenizer_that_merges_across_boundaries_is_refused() -> None:
     tokenizer = letters(["<|im_start|>", "<|im_end|>"], words=True, merges=[(":", "Ġ")])
     with pytest.raises(ModelError, match="across the boundaries"):
         PromptEncoder(tokenizer, PRISM_NO_THINK)
@@ -149,9 +149,9 @@ def test_tokenizer_that_merges_over_the_seams_is_refused() -> None:
 def letters(
     added: list[str], *, words: bool = False, merges: list[tuple[str, str]] | None = None
 ) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of single bytes, with `yes` and `no` where `words`."""
+    """Return a byte-level BPE of single bytes; with `words`, `yes` and `no` are tokens."""
     steps = [*(merges or []), *([("n", "o"), ("y", "e"), ("ye", "s")] if words else [])]
-    vocabulary = {one: n for n, one in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary = {byte: n for n, byte in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     for left, right in steps:
         vocabulary[left + right] = len(vocabulary)
     backend = Tokenizer(models.BPE(vocabulary, steps))

@@ -1,4 +1,4 @@
-"""Each family from its folder on disk to scores and texts: in batches, one by one, and uncached."""
+"""Scores and texts of each family, loaded from disk: in batches, one by one, and uncached."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ CASES = [
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Three queries, documents of 0 to some hundred tokens, in no order."""
+    """Return pairs of three queries and documents of 0 to some hundred tokens, unordered."""
     texts = real_texts()
     queries = ["who?", "what is the capital of that country, and since when?\n", "文書 é 12"]
     sizes = [300, 7, 0, 120, 45, 200, 1]
@@ -41,7 +41,7 @@ def pairs() -> list[tuple[str, str]]:
 
 
 def greedy(model: Any, ids: list[int], stops: set[int]) -> list[int]:
-    """Greedy tokens behind `ids`, the whole text computed again for each."""
+    """Return greedy tokens behind `ids`, each from a full forward pass."""
     written: list[int] = []
     while len(written) < NEW_TOKENS:
         out = model(torch.tensor([[*ids, *written]]), use_cache=False).logits[0, -1]

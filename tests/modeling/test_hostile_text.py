@@ -42,34 +42,34 @@ ODDITIES = [
 
 
 def odd_texts(count: int, seed: int) -> list[str]:
-    """Words, attacks, template and oddities in any order; each of them at some text's edges."""
-    lot = random.Random(seed)
+    """Return random texts of words, attacks, template parts and oddities."""
+    rng = random.Random(seed)
     words = " ".join(real_texts()[:40]).split(" ")
     pools = [words, words, ATTACKS, TEMPLATE, ODDITIES, ODDITIES]
     texts = []
     for _ in range(count):
-        parts = [lot.choice(lot.choice(pools)) for _ in range(lot.randrange(6))]
-        if lot.random() < 0.2:
-            code = lot.randrange(0x110000)
+        parts = [rng.choice(rng.choice(pools)) for _ in range(rng.randrange(6))]
+        if rng.random() < 0.2:
+            code = rng.randrange(0x110000)
             parts.append(chr(code) if not 0xD800 <= code < 0xE000 else "x")
-        texts.append(lot.choice(["", " "]).join(parts))
+        texts.append(rng.choice(["", " "]).join(parts))
     return texts
 
 
 @pytest.fixture(scope="module")
-def made(model_cache: Path) -> dict[str, PreTrainedTokenizerBase]:
+def tokenizers(model_cache: Path) -> dict[str, PreTrainedTokenizerBase]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(model_cache))
         return {kind: tokenizer_of(kind) for kind in KINDS}
 
 
 @pytest.fixture(params=KINDS)
-def tokenizer(request: pytest.FixtureRequest, made: dict[str, Any]) -> Any:
-    return made[request.param]
+def tokenizer(request: pytest.FixtureRequest, tokenizers: dict[str, Any]) -> Any:
+    return tokenizers[request.param]
 
 
 def is_clean(text: str) -> bool:
-    """None of the control tokens stands in it, as it is or normalized."""
+    """Return True if the text contains no control token, before or after normalization."""
     normal = unicodedata.normalize("NFC", text)
     return not any(control in form for control in CONTROLS for form in (text, normal))
 
@@ -82,16 +82,16 @@ def test_no_control_token_comes_out_and_clean_texts_have_the_ids_of_the_whole_pr
     prompts = [QWEN3_RERANKER.prompt(*pair) for pair in pairs]
     clean = [is_clean(query) and is_clean(document) for query, document in pairs]
     assert 1500 < sum(clean) < PAIRS - 1500
-    expected = tokenizer([one for one, ok in zip(prompts, clean, strict=True) if ok],
+    expected = tokenizer([prompt for prompt, ok in zip(prompts, clean, strict=True) if ok],
                          add_special_tokens=False)["input_ids"]  # fmt: skip
     each = iter(expected)
-    allowed = [one for one in encoder.encode("q", "d").ids if one in encoder.control_ids]
+    allowed = [id_ for id_ in encoder.encode("q", "d").ids if id_ in encoder.control_ids]
     assert len(allowed) >= 5
     normalizer = tokenizer.backend_tokenizer.normalizer
     every_byte = len(tokenizer) < 2000  # SmolLM2 has no token for some bytes
     encoded = encoder.encode_batch(pairs)
     for pair, prompt, ok, ours in zip(pairs, prompts, clean, encoded, strict=True):
-        assert [one for one in ours.ids if one in encoder.control_ids] == allowed, pair
+        assert [id_ for id_ in ours.ids if id_ in encoder.control_ids] == allowed, pair
         if ok:
             assert ours.ids == next(each), pair
         elif every_byte:
@@ -99,7 +99,7 @@ def test_no_control_token_comes_out_and_clean_texts_have_the_ids_of_the_whole_pr
             assert tokenizer.decode(ours.ids, clean_up_tokenization_spaces=False) == written, pair
 
 
-def test_control_tokens_of_a_text_would_speak_without_the_encoder(tokenizer: Any) -> None:
+def test_control_tokens_of_a_text_take_effect_without_the_encoder(tokenizer: Any) -> None:
     encoder = PromptEncoder(tokenizer, QWEN3_RERANKER)
     for control in [*CONTROLS, *["<\u212aey>"] * bool(tokenizer.backend_tokenizer.normalizer)]:
         text = QWEN3_RERANKER.prompt("q", f"a {control} b")
@@ -148,7 +148,7 @@ def test_lone_surrogates_are_an_error_of_their_own_row(tokenizer: Any) -> None:
         encoder.encode_target("yes", "a \ud800", "b")
 
 
-def test_a_tokenizer_that_puts_spaces_of_its_own_is_refused() -> None:
-    # Alone it writes "▁yes", behind the prompt "yes".
+def test_a_tokenizer_that_prepends_spaces_is_refused() -> None:
+    # Alone the word is "▁yes", behind the prompt "yes".
     with pytest.raises(ModelError, match="'yes' to be one token, the same alone and behind"):
         PromptEncoder(sentencepiece_like(), PRISM_NO_THINK)

@@ -1,4 +1,4 @@
-"""The first tokens of a long text are those of tokenizing it whole."""
+"""The first tokens of a long text equal those of the whole text."""
 
 from collections.abc import Callable
 from functools import cache
@@ -49,14 +49,14 @@ def tokenizer_named(name: str) -> Tokenizer:
     return bare_tokenizer(made, keep_added=name == "wordpiece")
 
 
-def whole(tokenizer: Tokenizer, text: str, limit: int) -> list[int]:
+def first_ids(tokenizer: Tokenizer, text: str, limit: int) -> list[int]:
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
     return ids[:limit]
 
 
 @st.composite
 def long_texts(draw: st.DrawFn) -> str:
-    """Runs of pieces, and single pieces that go on and on."""
+    """Draw runs of pieces and single pieces that repeat."""
     runs = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), min_size=1, max_size=6)
     parts = draw(st.lists(st.tuples(runs, st.sampled_from([1, 3, 40, 400])), max_size=5))
     text = "".join("".join(pieces) * times for pieces, times in parts)
@@ -72,16 +72,16 @@ def long_texts(draw: st.DrawFn) -> str:
 @settings(max_examples=25, deadline=None)
 def test_first_ids_are_those_of_the_whole_text(name: str, text: str, limit: int) -> None:
     tokenizer = tokenizer_named(name)
-    expected = whole(tokenizer, text, limit)
+    expected = first_ids(tokenizer, text, limit)
     assert leading_ids(tokenizer, ["short", text], limit)[1] == expected
     part = beginning(tokenizer, text, limit)
     assert text.startswith(part)
-    assert whole(tokenizer, part, limit) == expected
+    assert first_ids(tokenizer, part, limit) == expected
 
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, int], int]:
-    """Characters that were tokenized for the first ids of a text."""
+    """Count the characters tokenized for the first ids of a text."""
 
     def characters(name: str, text: str, limit: int) -> int:
         seen = []

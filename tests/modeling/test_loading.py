@@ -1,4 +1,4 @@
-"""Specs to models: what is found, and how what is missing is told."""
+"""Loading of model specs, and the messages for missing or broken models."""
 
 import json
 import shutil
@@ -30,18 +30,18 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_full_cache_is_told_and_leaves_nothing(
+def test_a_full_cache_is_reported_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_gguf: Path, made: Path) -> None:
-        (made / "model.safetensors").write_bytes(b"half")
+    def full(_gguf: Path, folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(embedded, "_dequantise", full)
     with pytest.raises(StorageError, match=r"No space left on device.*XDG_CACHE_HOME"):
         smollm2_path()
-    assert [one.suffix for one in (tmp_path / "cache" / "prism").iterdir()] == [".lock"]
+    assert [path.suffix for path in (tmp_path / "cache" / "prism").iterdir()] == [".lock"]
 
 
 def test_smollm2_is_unpacked_once_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_prism_json_decides_the_profile_and_an_option_overrides_it(checkpoint: P
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"profile": 3, "profile_hash": ""}', "{}"])
-def test_broken_prism_json_is_told(tmp_path: Path, content: str) -> None:
+def test_broken_prism_json_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "prism.json").write_text(content)
     with pytest.raises(ModelError, match=r"prism\.json"):
         read_profile(tmp_path)
@@ -150,10 +150,10 @@ def test_profile_is_guessed_by_name_and_vocabulary(name: str, think: bool, profi
     assert guess_profile(name, think).name == profile
 
 
-def test_what_is_no_model_is_told(checkpoint: Path, tmp_path: Path) -> None:
+def test_specs_without_a_model_are_reported(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    for spec, told in {
+    for spec, message in {
         "hf:no-such/model": "no directory of that name here",
         "hf:prism-tyni": "did you mean hf:prism-tiny",
         "hf:minilm": "did you mean st:minilm",
@@ -161,7 +161,7 @@ def test_what_is_no_model_is_told(checkpoint: Path, tmp_path: Path) -> None:
         str(tmp_path / "file"): "found a file",
         str(tmp_path / "empty"): "an empty directory",
     }.items():
-        with pytest.raises(ModelError, match=told):
+        with pytest.raises(ModelError, match=message):
             load_model(spec)
     (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
     with pytest.raises(ModelError, match="convert it to safetensors"):
@@ -172,14 +172,14 @@ def test_what_is_no_model_is_told(checkpoint: Path, tmp_path: Path) -> None:
         load_model(str(checkpoint))
 
 
-def test_damaged_weights_are_told(checkpoint: Path) -> None:
-    whole = (checkpoint / "model.safetensors").read_bytes()
-    (checkpoint / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+def test_damaged_weights_are_reported(checkpoint: Path) -> None:
+    content = (checkpoint / "model.safetensors").read_bytes()
+    (checkpoint / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_model(str(checkpoint))
 
 
-def test_a_full_device_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_device_is_reported(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -188,7 +188,7 @@ def test_a_full_device_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch
         load_model(str(checkpoint))
 
 
-def test_devices_and_types_that_are_not_there_are_told(checkpoint: Path) -> None:
+def test_unknown_devices_and_dtypes_are_reported(checkpoint: Path) -> None:
     with pytest.raises(ModelError, match="--device nonsense"):
         load_model(str(checkpoint), device="nonsense")
     with pytest.raises(ModelError, match="--dtype int8"):
@@ -196,7 +196,7 @@ def test_devices_and_types_that_are_not_there_are_told(checkpoint: Path) -> None
     assert resolve_dtype("auto", torch.device("cuda")) == torch.bfloat16
 
 
-def test_fast_is_what_the_processor_has_products_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_is_bfloat16_if_the_processor_supports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     for able, kind in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)

@@ -1,4 +1,4 @@
-"""Which layers get adapters, and what stays as it was."""
+"""Layers that get adapters, and weights that stay unchanged."""
 
 import math
 from dataclasses import asdict
@@ -23,7 +23,7 @@ ROWS = [
 
 
 def adapted(**settings: object) -> nn.Module:
-    """Qwen3.5 with the default recipe's adapters, in training."""
+    """Return Qwen3.5 with the default recipe's adapters, in training mode."""
     lora = validated(LoraSection, {"r": 4, "alpha": 8, **settings})
     return add_lora(tiny_model("qwen3_5"), **asdict(lora)).train()
 
@@ -35,7 +35,7 @@ def loss_of(model: nn.Module) -> torch.Tensor:
 
 
 def step(model: nn.Module) -> None:
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-2)
     loss_of(model).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -50,28 +50,30 @@ def test_qwen35_learns_in_every_projection_and_nowhere_else(dora: bool) -> None:
     assert len(linear) == 3
     for layer in linear:
         projections = {
-            name.rpartition(".")[2]: one
-            for name, one in modules.items()
+            name.rpartition(".")[2]: module
+            for name, module in modules.items()
             if name.rpartition(".")[0] == layer and "proj" in name
         }
         assert set(projections) == set(LINEAR_ATTENTION)
-        assert all(hasattr(one, "lora_A") for one in projections.values())
+        assert all(hasattr(module, "lora_A") for module in projections.values())
     frozen = {
-        name: one.detach().clone()
-        for name, one in model.named_parameters()
-        if not one.requires_grad
+        name: weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if not weight.requires_grad
     }
     for own in ("conv1d.weight", "A_log", "dt_bias"):
         assert sum(name.endswith(own) for name in frozen) == 3
     before = {
-        name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad
+        name: weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
     }
     for _ in range(3):
         step(model)
     after = dict(model.named_parameters())
-    assert all(torch.equal(after[name], one) for name, one in frozen.items())
-    still = [name for name, one in before.items() if torch.equal(after[name], one)]
-    assert still == []
+    assert all(torch.equal(after[name], weight) for name, weight in frozen.items())
+    unchanged = [name for name, weight in before.items() if torch.equal(after[name], weight)]
+    assert unchanged == []
 
 
 @pytest.mark.parametrize("dora", [False, True])
@@ -83,7 +85,7 @@ def test_checkpointed_activations_give_the_same_gradients(dora: bool) -> None:
         if recompute:
             recompute_activations(model.get_base_model())  # type: ignore[operator]
         loss_of(model).backward()  # type: ignore[no-untyped-call]
-        gradients.append([one.grad for one in model.parameters() if one.requires_grad])
+        gradients.append([weight.grad for weight in model.parameters() if weight.requires_grad])
     for plain, again in zip(*gradients, strict=True):
         torch.testing.assert_close(again, plain, rtol=1e-5, atol=1e-7)
 
@@ -95,30 +97,29 @@ def test_bfloat16_products_are_near_float32() -> None:
     assert short == pytest.approx(exact, rel=2e-2)
 
 
-def test_adapters_read_bfloat16_as_it_comes() -> None:
+def test_adapters_read_bfloat16_without_conversion() -> None:
     model = adapted().to(torch.bfloat16)
-    layers = [one for one in model.modules() if hasattr(one, "lora_A")]
-    for one in layers:
-        one.lora_A.float(), one.lora_B.float()
+    layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+    for layer in layers:
+        layer.lora_A.float(), layer.lora_B.float()
     read: list[torch.dtype] = []
-    for one in layers:
-        one.lora_A["default"].register_forward_pre_hook(
+    for layer in layers:
+        layer.lora_A["default"].register_forward_pre_hook(
             lambda _module, inputs: read.append(inputs[0].dtype)
         )
     with torch.autocast("cpu", torch.bfloat16):
         loss = loss_of(model)
     loss.backward()  # type: ignore[no-untyped-call]
     assert set(read) == {torch.bfloat16}
-    assert {one.lora_B["default"].weight.grad.dtype for one in layers} == {torch.float32}
+    assert {layer.lora_B["default"].weight.grad.dtype for layer in layers} == {torch.float32}
 
 
 def test_the_scale_of_updates() -> None:
     def scale(**settings: object) -> float:
         model = adapted(**settings)
-        layers = [one for one in model.modules() if hasattr(one, "lora_A")]
-        found = {float(one.scaling["default"]) for one in layers}
-        (only,) = found
-        return only
+        layers = [module for module in model.modules() if hasattr(module, "lora_A")]
+        (scaling,) = {float(layer.scaling["default"]) for layer in layers}
+        return scaling
 
     assert scale() == 8 / 4
     assert scale(use_rslora=True) == 8 / math.sqrt(4)

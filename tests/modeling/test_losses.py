@@ -1,4 +1,4 @@
-"""The fast loss against the plain one, and against a number worked by hand."""
+"""The packed loss against the plain one, and against a number worked out by hand."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ def model_of(name: str, adapted: bool) -> nn.Module:
 
 
 def rows_of(count: int, shared: int = 20) -> list[TokenizedRow]:
-    """Rows of several lengths whose prompts begin alike; a third each: both, sft, pointwise."""
+    """Return rows of several lengths with a shared prefix; a third each: both, sft, pointwise."""
     draw = torch.Generator().manual_seed(2)
 
     def ids(length: int) -> list[int]:
@@ -84,16 +84,16 @@ def rows_of(count: int, shared: int = 20) -> list[TokenizedRow]:
 
 
 def plain_loss(model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
-    """The mean over the rows, a row at a time."""
+    """Return the mean over the rows, one row at a time."""
     return torch.stack([row_loss(model, row, YES, NO) for row in rows]).sum() / len(rows)
 
 
 def fast_loss(model: nn.Module, rows: Sequence[TokenizedRow], budget: int = 10**6) -> Tensor:
-    """The loss as the trainer sums it."""
+    """Return the loss as the trainer sums it."""
     forward = RowForward(model, YES, NO)
     total = torch.zeros(())
-    for some in token_batches(rows, budget):
-        batch = RowBatch.of(some)
+    for part in token_batches(rows, budget):
+        batch = RowBatch.of(part)
         pointwise, sft = step_loss(*forward(batch), batch)
         total = total + (pointwise + sft).sum()
     return total / len(rows)
@@ -102,24 +102,24 @@ def fast_loss(model: nn.Module, rows: Sequence[TokenizedRow], budget: int = 10**
 def gradients(model: nn.Module, loss: Tensor, least: int = 4) -> dict[str, Tensor]:
     model.zero_grad()
     loss.backward()
-    found = {
+    gradients = {
         name: weight.grad.clone()
         for name, weight in model.named_parameters()
         if weight.grad is not None
     }
-    assert len(found) >= least
-    return found
+    assert len(gradients) >= least
+    return gradients
 
 
 def assert_same(
-    model: nn.Module, rows: Sequence[TokenizedRow], one: Tensor, other: Tensor, least: int = 4
+    model: nn.Module, rows: Sequence[TokenizedRow], loss: Tensor, other: Tensor, least: int = 4
 ) -> None:
-    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
-    wanted, found = gradients(model, one, least), gradients(model, other, least)
-    assert wanted.keys() == found.keys()
-    assert any(grad.abs().max().item() > 1e-4 for grad in wanted.values())
-    for name, grad in wanted.items():
-        torch.testing.assert_close(found[name], grad, rtol=1e-4, atol=2e-6, msg=name)
+    torch.testing.assert_close(loss, other, rtol=1e-5, atol=1e-6)
+    expected, actual = gradients(model, loss, least), gradients(model, other, least)
+    assert expected.keys() == actual.keys()
+    assert any(grad.abs().max().item() > 1e-4 for grad in expected.values())
+    for name, grad in expected.items():
+        torch.testing.assert_close(actual[name], grad, rtol=1e-4, atol=2e-6, msg=name)
 
 
 @pytest.mark.parametrize("adapted", [False, True], ids=["full", "lora"])
@@ -136,9 +136,9 @@ def test_gradient_checkpointing_changes_nothing(name: str) -> None:
     wrapped: Any = model
     recompute_activations(wrapped.get_base_model())
     model.train()
-    found = gradients(model, fast_loss(model, rows))
+    actual = gradients(model, fast_loss(model, rows))
     for key, grad in expected.items():
-        torch.testing.assert_close(found[key], grad, rtol=1e-4, atol=2e-6, msg=key)
+        torch.testing.assert_close(actual[key], grad, rtol=1e-4, atol=2e-6, msg=key)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -157,8 +157,8 @@ def test_loss_does_not_depend_on_the_order_of_rows(order: list[int], budget: int
     model, rows = model_of("llama", adapted=False), rows_of(8)
     with torch.no_grad():
         expected = fast_loss(model, rows)
-        found = fast_loss(model, [rows[number] for number in order], budget)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        reordered = fast_loss(model, [rows[number] for number in order], budget)
+    torch.testing.assert_close(reordered, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_attention_of_rows_together_is_that_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,16 +185,16 @@ def test_long_rows_attend_in_order(name: str, monkeypatch: pytest.MonkeyPatch) -
 def test_bfloat16_is_near_float32(name: str) -> None:
     rows, model = rows_of(9), model_of(name, adapted=True)
     exact = fast_loss(model, rows)
-    wanted = gradients(model, exact)
+    expected = gradients(model, exact)
     for module in model.modules():  # the base, as a recipe loads it
         if isinstance(module, nn.Linear | nn.Embedding) and not module.weight.requires_grad:
             module.to(torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         short = fast_loss(model, rows)
-    found = gradients(model, short)
+    actual = gradients(model, short)
     assert float(short.detach()) == pytest.approx(float(exact.detach()), rel=1e-2)
-    for key, gradient in wanted.items():
-        assert (found[key] - gradient).norm() < 0.05 * gradient.norm(), key
+    for key, gradient in expected.items():
+        assert (actual[key] - gradient).norm() < 0.05 * gradient.norm(), key
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -224,13 +224,13 @@ def test_common_prefix_is_shared_by_all_and_leaves_a_token(prompts: list[list[in
     assert all(prompt[:shared] == prompts[0][:shared] for prompt in prompts)
     assert shared < min(map(len, prompts))
     longer = [prompt[: shared + 1] for prompt in prompts]
-    all_alike = all(one == longer[0] for one in longer)
+    all_alike = all(prompt == longer[0] for prompt in longer)
     assert len(prompts) == 1 or not all_alike or shared + 1 == min(map(len, prompts))
 
 
 def test_chunks_of_the_head_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, rows = model_of("llama", adapted=False), rows_of(12)
-    whole = fast_loss(model, rows)
+    unchunked = fast_loss(model, rows)
     targets = sum(len(row.target) for row in rows)
     calls: list[int] = []
     real = losses.checkpoint
@@ -241,7 +241,7 @@ def test_chunks_of_the_head_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     chunked = fast_loss(model, rows)
     assert len(calls) == -(-targets // 7)
     assert sum(calls) == targets
-    assert_same(model, rows, whole, chunked)
+    assert_same(model, rows, unchunked, chunked)
 
 
 def test_rows_without_targets_have_no_cross_entropy() -> None:
@@ -263,7 +263,7 @@ def test_a_row_of_one_token_and_one_row_alone() -> None:
 
 
 class _ByHand(nn.Module):
-    """A model whose logits are written down: hidden state = one-hot of the token."""
+    """A model with given logits: hidden state = one-hot of the token."""
 
     def __init__(self, table: Tensor) -> None:
         super().__init__()
@@ -325,13 +325,15 @@ def test_adapters_are_float32_on_a_bfloat16_base() -> None:
     assert kinds == {torch.float32}
     frozen = {weight.dtype for weight in wrapped.parameters() if not weight.requires_grad}
     assert frozen == {torch.bfloat16}
-    whole = train_all(MODELS["llama"]().to(torch.bfloat16))
-    assert {(one.dtype, one.requires_grad) for one in whole.parameters()} == {(torch.float32, True)}
+    trained = train_all(MODELS["llama"]().to(torch.bfloat16))
+    assert {(weight.dtype, weight.requires_grad) for weight in trained.parameters()} == {
+        (torch.float32, True)
+    }
 
 
 def test_adapters_begin_at_the_first_layer_that_was_named() -> None:
     wrapped = add_lora(MODELS["llama"](), 4, 8, 0.0, ["q_proj"], first_layer=1)
-    adapted = {name for name, one in wrapped.named_parameters() if one.requires_grad}
+    adapted = {name for name, weight in wrapped.named_parameters() if weight.requires_grad}
     assert adapted
     assert all(".layers.1." in name for name in adapted)
     rows = rows_of(5)

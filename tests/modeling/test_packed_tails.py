@@ -16,18 +16,18 @@ from tests.modeling.test_passes import PASSES, PREFIXES, TOLERANCE, plain, some
 from tests.modeling.test_passes import ROWS as UNLIKE
 from tests.modeling.tiny import tiny_model
 
-# Rows of like length, which attend together, behind prefixes of other lengths; and unlike ones.
+# Rows of similar length, which attend together, behind prefixes of other lengths; and others.
 ROWS = [*UNLIKE, *((q, some(length)) for q, length in ((2, 28), (0, 30), (1, 30), (0, 27)))]
 TEXTS = [PREFIXES[q] + tail for q, tail in ROWS]
 
 
-def close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
-    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+def close(actual: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize(("shape", "kind"), PASSES)
 @torch.inference_mode()
-def test_prefixes_behind_a_trunk_equal_whole_ones(
+def test_prefixes_behind_a_shared_prefix_equal_whole_ones(
     shape: str, kind: type[DensePass] | type[HybridPass]
 ) -> None:
     model = tiny_model(shape)
@@ -37,7 +37,7 @@ def test_prefixes_behind_a_trunk_equal_whole_ones(
     states = forward.prefill(PREFIXES, before)
     assert [state.length for state in states] == [9 + len(ids) for ids in PREFIXES]
     hidden, _ = forward.extend([states[q] for q, _ in ROWS], [t for _, t in ROWS], keep=False)
-    # A linear layer's state sums in another order where a text is cut in three.
+    # The state of a linear layer sums in another order if a text is split in three.
     tolerance = 2 * TOLERANCE if shape == "qwen3_5" else TOLERANCE
     close(hidden, plain(model, [shared_prefix + text for text in TEXTS]), tolerance)
 
@@ -66,12 +66,12 @@ def test_long_and_short_tails_equal_whole_prompts(
 def test_attention_by_kernels_as_cudas(
     monkeypatch: pytest.MonkeyPatch, long: int, masks: int
 ) -> None:
-    """They give their results in another order of memory, and read masks in 16 bytes."""
+    """CUDA kernels return another memory order and read masks in units of 16 bytes."""
     monkeypatch.setattr(packed_tails, "_LONG", long)
-    given: list[Tensor] = []
+    masks_used: list[Tensor] = []
 
     def kernel(*heads: Tensor, attn_mask: Tensor | None = None, **more: Any) -> Tensor:
-        given.extend([] if attn_mask is None else [attn_mask])
+        masks_used.extend([] if attn_mask is None else [attn_mask])
         out = functional.scaled_dot_product_attention(*heads, attn_mask=attn_mask, **more)
         return out.transpose(1, 2).contiguous().transpose(1, 2)
 
@@ -86,12 +86,14 @@ def test_attention_by_kernels_as_cudas(
     tails = [some(length) for length in (27, 28, 30)]
     hidden, _ = forward.extend([state] * 3, tails, keep=False)
     close(hidden, plain(model, [PREFIXES[0] + tail for tail in tails]))
-    assert len(given) == masks  # of the last tokens alone, or of each of four layers; two passes
-    assert [mask.storage_offset() % 8 for mask in given] == [0] * len(given)
+    assert (
+        len(masks_used) == masks
+    )  # of the last tokens alone, or of each of four layers; two passes
+    assert [mask.storage_offset() % 8 for mask in masks_used] == [0] * len(masks_used)
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "dtype", "told"),
+    ("name", "device", "dtype", "message"),
     [
         ("fused", "cpu", torch.float32, "expected one of auto, sdpa, eager, flash_attention_2"),
         ("flash_attention_2", "cpu", torch.bfloat16, "expected a CUDA device, found cpu"),
@@ -100,10 +102,10 @@ def test_attention_by_kernels_as_cudas(
     ],
 )
 def test_attention_that_cannot_run_is_refused(
-    monkeypatch: pytest.MonkeyPatch, name: str, device: str, dtype: torch.dtype, told: str
+    monkeypatch: pytest.MonkeyPatch, name: str, device: str, dtype: torch.dtype, message: str
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         check_attention(name, torch.device(device), dtype)
 
 

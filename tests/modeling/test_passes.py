@@ -23,17 +23,17 @@ PASSES = [
     ("qwen3_5", HybridPass),
 ]
 TOLERANCE = 1e-5
-# bfloat16 keeps 8 bits: one rounding of a hidden state of 2 to 4 moves it by up to 2**-7, and some
-# ten roundings a layer fall otherwise in another order of work. Largest of five seeds: .055.
+# bfloat16 has 8 bits: one rounding of a hidden state of 2 to 4 changes it by up to 2**-7, and about
+# ten roundings per layer differ in another order of operations. Largest of five seeds: .055.
 BF16_TOLERANCE = 0.1
-# Of hidden states behind linear layers: step by step they sum in another order than by chunks.
-# Scores, which come before any step, are held to 1e-5 by the tests of families.
+# Hidden states of linear layers: single steps sum in another order than chunks. The tests of
+# families hold scores, which come before any step, to 1e-5.
 FLOAT32 = {"llama": TOLERANCE, "qwen3": TOLERANCE, "qwen3_5": 5e-5}
-LOT = random.Random(3)
+RNG = random.Random(3)
 
 
 def some(count: int) -> list[int]:
-    return [LOT.randrange(5, VOCABULARY) for _ in range(count)]
+    return [RNG.randrange(5, VOCABULARY) for _ in range(count)]
 
 
 PREFIXES = [some(11), some(17), some(2)]
@@ -41,7 +41,7 @@ ROWS = [(0, some(5)), (0, some(9)), (1, some(3)), (2, some(12)), (2, some(1)), (
 
 
 def plain(model: torch.nn.Module, texts: list[list[int]]) -> Tensor:
-    """Hidden states [rows, hidden] at the last token, one text at a time, nothing cached."""
+    """Return hidden states [rows, hidden] of the last token, one text at a time, uncached."""
     core = model.get_decoder()  # type: ignore[operator]
     return torch.stack(
         [core(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1] for ids in texts]
@@ -130,7 +130,7 @@ def test_any_weights_and_groups_padded_on_both_sides(
     hidden = step(forward, batch, tokens)
     close(
         hidden,
-        plain(model, [[*t, one] for t, one in zip(texts, tokens, strict=True)]),
+        plain(model, [[*t, token] for t, token in zip(texts, tokens, strict=True)]),
         FLOAT32[shape],
     )
 
@@ -140,7 +140,7 @@ def test_any_weights_and_groups_padded_on_both_sides(
 def test_chunks_and_single_tokens_of_linear_layers(
     lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """transformers works linear layers in chunks of 64, and one token by another rule."""
+    """transformers computes linear layers in chunks of 64, and single tokens by another rule."""
     calls = {"chunk": 0, "recurrent": 0}
 
     def counted(name: str) -> Any:
@@ -196,7 +196,7 @@ def test_rows_spread_and_leave_as_by_reorder_cache(shape: str) -> None:
         ids = torch.tensor(tokens)[:, None]
         theirs = core(ids, past_key_values=cache, use_cache=True).last_hidden_state
         close(step(forward, batch, tokens), theirs[:, -1], FLOAT32[shape])
-    # The prefix serves the next batch as it was.
+    # The prefix cache is unchanged for the next batch.
     again, _ = forward.extend([state] * 3, tails, keep=False)
     close(again, ours)
 
@@ -239,7 +239,7 @@ def test_rows_of_two_batches_go_on_together(
 
 @pytest.mark.parametrize("shape", ["llama", "qwen3"])
 @torch.inference_mode()
-def test_several_tokens_in_one_step_may_be_taken_back(shape: str) -> None:
+def test_several_tokens_of_one_step_can_be_rolled_back(shape: str) -> None:
     model: Any = tiny_model(shape)
     forward = DensePass(model)
     states = forward.prefill(PREFIXES)
@@ -247,25 +247,25 @@ def test_several_tokens_in_one_step_may_be_taken_back(shape: str) -> None:
     assert batch is not None
     texts = [PREFIXES[q] + tail for q, tail in ROWS]
     for number in range(6):
-        asked = [some(LOT.randrange(0 if row else 1, 9)) for row in range(len(ROWS))]
-        hidden = iter(forward.step(batch, asked))
-        for text, tokens in zip(texts, asked, strict=True):
+        inputs = [some(RNG.randrange(0 if row else 1, 9)) for row in range(len(ROWS))]
+        hidden = iter(forward.step(batch, inputs))
+        for text, tokens in zip(texts, inputs, strict=True):
             if tokens:
-                whole = model.get_decoder()(torch.tensor([text + tokens]), use_cache=False)
-                expected = whole.last_hidden_state[0, len(text) :]
-                found = torch.stack([next(hidden) for _ in tokens])
-                torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+                output = model.get_decoder()(torch.tensor([text + tokens]), use_cache=False)
+                expected = output.last_hidden_state[0, len(text) :]
+                actual = torch.stack([next(hidden) for _ in tokens])
+                torch.testing.assert_close(actual, expected, atol=TOLERANCE, rtol=0)
         assert not list(hidden)
-        right = [LOT.randrange(min(1, len(tokens)), len(tokens) + 1) for tokens in asked]
-        texts = [t + a[:count] for t, a, count in zip(texts, asked, right, strict=True)]
-        batch.positions = batch.positions + torch.tensor(right)
+        accepted = [RNG.randrange(min(1, len(tokens)), len(tokens) + 1) for tokens in inputs]
+        texts = [t + a[:count] for t, a, count in zip(texts, inputs, accepted, strict=True)]
+        batch.positions = batch.positions + torch.tensor(accepted)
         if number == 2:
             batch = gather_rows([(batch, [4, 1, 2, 0, 3, 5])], forward.attention)
             texts = [texts[row] for row in (4, 1, 2, 0, 3, 5)]
 
 
-def close(one: Tensor, other: Tensor, tolerance: float = TOLERANCE) -> None:
-    torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
+def close(actual: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
+    torch.testing.assert_close(actual, expected, atol=tolerance, rtol=tolerance)
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ def tiny() -> Reranker:
     return Reranker("hf:prism-tiny", dtype="fast")
 
 
-def test_it_tells_a_query_s_passage_from_another_s(tiny: Reranker) -> None:
+def test_it_ranks_a_query_s_passage_above_another_s(tiny: Reranker) -> None:
     assert canary_scores(tiny.runtime)["ok"]
     right = 0
     for query, (own, other) in compared_pairs():

@@ -42,8 +42,8 @@ def logits(model: Any) -> torch.Tensor:
     return out
 
 
-def close(one: torch.Tensor, other: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    return bool((one - other).abs().max() <= tolerance)
+def close(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-5) -> bool:
+    return bool((actual - expected).abs().max() <= tolerance)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_structured_template_is_read_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("provided. <", "provided.<", r"provided\.' it has ' <\|im_.*, the template '<\|im_"),
         (r"</think>\n\n", r"</think>\n", r"it has '\\n', the template ''"),
@@ -102,7 +102,7 @@ def test_a_structured_template_is_read_too(tmp_path: Path) -> None:
     ],
 )
 def test_another_template_is_refused_with_the_difference(
-    tmp_path: Path, old: str, new: str, told: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in PRISM_TEMPLATE
     template = PRISM_TEMPLATE.replace(old, new)
@@ -111,7 +111,7 @@ def test_another_template_is_refused_with_the_difference(
         load_encoder(str(folder))
     assert "--profile" in str(refused.value)
     assert load_encoder(str(folder), profile="prism").profile == PRISM
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         load_encoder(str(folder))
 
 
@@ -139,9 +139,9 @@ def test_the_text_model_of_a_conditional_generation_checkpoint_loads(
     model.save_pretrained(tmp_path)
     tokenizer_of("qwen3_5").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    for place, told in ((config, "top"), (config["text_config"], "text")):
+    for place, message in ((config, "top"), (config["text_config"], "text")):
         place.pop("tie_word_embeddings", None)
-        if tied != "no" and tied in ("both", told):
+        if tied != "no" and tied in ("both", message):
             place["tie_word_embeddings"] = True
     write(tmp_path / "config.json", config)
     add_weights(tmp_path, {"mtp.norm.weight": torch.ones(48)})  # of the published checkpoints
@@ -180,7 +180,7 @@ def test_weights_too_few_or_too_many_are_refused(tmp_path: Path) -> None:
 
 
 def adapter(folder: Path, base: Path, model: Any, **settings: Any) -> torch.Tensor:
-    """A trained-looking adapter of `model` in `folder`; the adapted model's logits."""
+    """Save an adapter of `model` with random weights in `folder`; return the adapted logits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a tied head
         tuned = get_peft_model(model, LoraConfig(r=4, **settings))

@@ -1,4 +1,4 @@
-"""Text cut by a real tokenizer."""
+"""Texts cut by a real tokenizer."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ TEXTS = [json.loads(line)["text"] for line in CORPUS.read_text(encoding="utf-8")
 
 
 def make_tokenizer(folder: Path) -> Path:
-    """A byte-level BPE of 600 tokens, learnt from real text, with ChatML's tokens."""
+    """Save a byte-level BPE of 600 tokens, trained on real text, with ChatML's tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -110,7 +110,7 @@ def test_which_file_decides(folder: Path, cutter: TokenizerCutter) -> None:
     assert str(folder) in cutter.name
 
 
-def test_what_is_no_tokenizer_is_told(tmp_path: Path, folder: Path) -> None:
+def test_folders_without_a_tokenizer_are_reported(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ModelError, match="nothing there"):
         TokenizerCutter(str(tmp_path / "none"))
     with pytest.raises(ModelError, match=r"config\.json"):

@@ -1,4 +1,4 @@
-"""Random models of the families' shapes."""
+"""Tiny random models of the supported families."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ VISION = {
 def tiny_model(
     shape: str, vocabulary: int = VOCABULARY, *, seed: int = 7, tied: bool = True, kv_heads: int = 2
 ) -> PreTrainedModel:
-    """Four layers of random weights; three of the four are linear in Qwen3.5.
+    """Return a model of four layers with random weights; in Qwen3.5 three of them are linear.
 
     Args:
         shape: one of SHAPES, or qwen3_5_vision, the conditional-generation class.

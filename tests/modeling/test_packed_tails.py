@@ -86,9 +86,8 @@ def test_attention_by_kernels_as_cudas(
     tails = [some(length) for length in (27, 28, 30)]
     hidden, _ = forward.extend([state] * 3, tails, keep=False)
     close(hidden, plain(model, [PREFIXES[0] + tail for tail in tails]))
-    assert (
-        len(masks_used) == masks
-    )  # of the last tokens alone, or of each of four layers; two passes
+    # In each of two passes: of the last tokens alone, or of each of four layers.
+    assert len(masks_used) == masks
     assert [mask.storage_offset() % 8 for mask in masks_used] == [0] * len(masks_used)
 
 

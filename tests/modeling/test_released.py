@@ -1,4 +1,4 @@
-"""Published folders load as they are: every class of weights, template, adapters of other tools."""
+"""Published folders load unchanged: every class of weights, template, adapters of other tools."""
 
 import json
 import warnings

@@ -1,6 +1,6 @@
-"""A model spec to a prompt encoder, or to a model ready to score.
+"""Load the prompt encoder or the model of a model spec.
 
-safetensors only; code from a model repository is never run.
+Weights are read from safetensors only; code of a model repository is never executed.
 """
 
 import hashlib
@@ -39,12 +39,12 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "to
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in eval mode on its device, and what belongs to it.
+    """A model in eval mode on its device, with its tokenizer and profile.
 
     Attributes:
         fingerprint: SHA-256 (hex) over config and weights (base and adapter).
-        path: the directory it was loaded from.
-        revision: the hub commit, or None for a local directory.
+        path: the directory that it was loaded from.
+        revision: the hub commit; None for a local directory.
     """
 
     model: PreTrainedModel
@@ -58,13 +58,13 @@ class LoadedModel:
 def load_encoder(
     spec: str, max_tokens: int = MAX_TOKENS, *, profile: str | None = None
 ) -> PromptEncoder:
-    """The prompt encoder of a model; no weights are read or fetched.
+    """Load the prompt encoder of a model without reading or fetching weights.
 
     Args:
-        profile: name of the profile, over what the model directory says.
+        profile: name of the profile; overrides the model directory's.
 
     Raises:
-        ModelError: no such model, or its tokenizer is not fit.
+        ModelError: no such model, or an unsuitable tokenizer.
         UsageError: no such profile.
     """
     tokenizer, chosen = _tokenizer_and_profile(model_path(spec, weights=False), profile)
@@ -80,13 +80,13 @@ def load_model(
     attn: str = "auto",
     four_bits: bool = False,
 ) -> LoadedModel:
-    """The model of `spec`, an adapter merged into its base.
+    """Load the model of `spec`; an adapter is merged into its base.
 
     Args:
-        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
+        device: "auto" (CUDA if available), "cpu", "cuda", "cuda:1", …
         dtype: "auto" (float32 on CPU, bfloat16 on CUDA) or a key of DTYPES.
         attn: one of `attention.ATTENTIONS`.
-        four_bits: the weights of its linear layers as NF4, but for the head's.
+        four_bits: load the weights of linear layers, except the head, as NF4.
 
     Raises:
         ModelError: no such model, no tokenizer, no weights, weights that do not fit, or an
@@ -94,30 +94,31 @@ def load_model(
     """
     path = model_path(spec)
     tokenizer, chosen = _tokenizer_and_profile(path, profile)
-    place = resolve_device(device)
-    kind = resolve_dtype(dtype, place)
-    check_attention(attn, place, kind)
+    target = resolve_device(device)
+    torch_dtype = resolve_dtype(dtype, target)
+    check_attention(attn, target, torch_dtype)
     base, adapter = base_and_adapter(path)
-    model = _load_weights(base, kind, attn, nf4_options(kind, place) if four_bits else {})
+    options = nf4_options(torch_dtype, target) if four_bits else {}
+    model = _load_weights(base, torch_dtype, attn, options)
     if not four_bits:
-        dequantize_weights(model, kind)
+        dequantize_weights(model, torch_dtype)
     if adapter is not None:
         model = merge_adapter(model, adapter)
     module: torch.nn.Module = model
     try:
-        module.train(False).requires_grad_(False).to(place)
+        module.train(False).requires_grad_(False).to(target)
     except torch.OutOfMemoryError as error:
-        size = sum(one.numel() * one.element_size() for one in module.parameters())
+        size = sum(weight.numel() * weight.element_size() for weight in module.parameters())
         raise ModelError(
             f"model {path}: its {size / 2**30:.1f} GiB of weights do not fit the free memory of "
-            f"{place}; see what else runs there, or choose another --device or a smaller model"
+            f"{target}; see what else runs there, or choose another --device or a smaller model"
         ) from error
     fingerprint = _fingerprint(base, adapter)
     return LoadedModel(model, tokenizer, chosen, fingerprint, path, _revision(path))
 
 
 def model_fingerprint(spec: str) -> str:
-    """`LoadedModel.fingerprint` of a spec, without loading it; fetches what is not there.
+    """Return `LoadedModel.fingerprint` of a spec without loading it; missing files are fetched.
 
     Raises:
         ModelError: no such model.
@@ -126,48 +127,48 @@ def model_fingerprint(spec: str) -> str:
 
 
 def resolve_device(device: str) -> torch.device:
-    """A device by name, "auto" being CUDA where there is one.
+    """Return a device by name; "auto" is CUDA if available.
 
     Raises:
         ModelError: no such device.
     """
     if device == "auto":
-        own = int(os.environ.get("LOCAL_RANK", "0"))  # of several processes on one machine
-        return torch.device("cuda", own) if torch.cuda.is_available() else torch.device("cpu")
+        rank = int(os.environ.get("LOCAL_RANK", "0"))  # of several processes on one machine
+        return torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
     try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"--device {device}: {str(error).splitlines()[0]}") from error
-    return place
+    return resolved
 
 
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """A dtype by name.
+    """Return a dtype by name.
 
-    "auto" is float32 on a CPU, bfloat16 on CUDA; "fast" is bfloat16 on a CPU too, where its
-    products take that (with AVX2 alone they take some ten times as long as in float32).
+    "auto" is float32 on a CPU and bfloat16 on CUDA; "fast" is bfloat16 also on a CPU that supports
+    it (with AVX2 alone, bfloat16 products take about ten times as long as float32).
 
     Raises:
-        ModelError: another name.
+        ModelError: an unknown name.
     """
     if dtype in ("auto", "fast"):
-        short = device.type == "cuda" or (
+        use_bfloat16 = device.type == "cuda" or (
             dtype == "fast" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         )
-        return torch.bfloat16 if short else torch.float32
-    short = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-    name = short.get(dtype, dtype)
+        return torch.bfloat16 if use_bfloat16 else torch.float32
+    aliases = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    name = aliases.get(dtype, dtype)
     if name not in DTYPES:
         raise ModelError(f"--dtype {dtype}: expected auto, fast or one of {', '.join(DTYPES)}")
     return DTYPES[name]
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model directory.
+    """Load the tokenizer of a model directory.
 
     Raises:
-        ModelError: there is none, or it cannot be read.
+        ModelError: it is missing or cannot be read.
     """
     if not any((path / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelError(
@@ -179,18 +180,20 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             path, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model {path}: its tokenizer cannot be read: {_first(error)}") from error
+        raise ModelError(
+            f"model {path}: its tokenizer cannot be read: {_first_line(error)}"
+        ) from error
     return tokenizer
 
 
 def choose_profile(
     path: Path, tokenizer: PreTrainedTokenizerBase, name: str | None = None
 ) -> Profile:
-    """`name`'s profile, else prism.json's, else the chat template's, else what names suggest.
+    """Return the profile of `name`, else of prism.json, else of the chat template, else a guess.
 
     Raises:
-        ModelError: prism.json names a template of another hash, or the folder is a reranker of
-            sentence-transformers with a prompt that we do not know.
+        ModelError: prism.json names a template of another hash, or the folder is a
+            sentence-transformers reranker with an unknown prompt.
         UsageError: no such profile.
     """
     if name is not None:
@@ -198,34 +201,34 @@ def choose_profile(
     note = read_profile(path)
     if note is not None:
         return note.profile
-    found = template_profile(path, tokenizer)
-    if found is not None:
-        return found
+    profile = template_profile(path, tokenizer)
+    if profile is not None:
+        return profile
     if is_adapter(path):
         return choose_profile(model_path(base_of(path), weights=False), tokenizer)
-    think = {"<think>", "</think>"} <= set(tokenizer.get_added_vocab())
-    return guess_profile(_model_name(path), think)
+    has_think_tokens = {"<think>", "</think>"} <= set(tokenizer.get_added_vocab())
+    return guess_profile(_model_name(path), has_think_tokens)
 
 
 def _tokenizer_and_profile(
     path: Path, profile: str | None
 ) -> tuple[PreTrainedTokenizerBase, Profile]:
-    """Of an adapter without a tokenizer, the base's."""
+    """Return tokenizer and profile; an adapter without a tokenizer uses its base's."""
     has_own = any((path / name).is_file() for name in _TOKENIZER_FILES)
-    where = path if has_own or not is_adapter(path) else model_path(base_of(path), weights=False)
-    tokenizer = load_tokenizer(where)
+    folder = path if has_own or not is_adapter(path) else model_path(base_of(path), weights=False)
+    tokenizer = load_tokenizer(folder)
     return tokenizer, choose_profile(path, tokenizer, profile)
 
 
 def base_and_adapter(path: Path) -> tuple[Path, Path | None]:
-    """The folder of the weights, and of the adapter that is to be merged into them."""
+    """Return the folder of the weights and that of the adapter to merge into them, if any."""
     if is_adapter(path):
         return model_path(base_of(path)), path
     return path, None
 
 
 def _fingerprint(base: Path, adapter: Path | None) -> str:
-    digests = [directory_digest(one) for one in (base, adapter) if one is not None]
+    digests = [directory_digest(folder) for folder in (base, adapter) if folder is not None]
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
@@ -253,27 +256,27 @@ def _load_weights(
     except ImportError as error:  # of quantised weights
         raise MissingPackageError(error.name or "torchao", "quantize") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model {path}: cannot be loaded: {_first(error)}") from error
+        raise ModelError(f"model {path}: cannot be loaded: {_first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"model {path}: {len(missing)} weights are not in its files, such as {missing[0]}; "
             "they would be random numbers"
         )
-    if strange := sorted(report["unexpected_keys"]):
+    if unexpected := sorted(report["unexpected_keys"]):
         raise ModelError(
-            f"model {path}: {len(strange)} weights of its files have no place in a "
-            f"{type(model).__name__}, such as {strange[0]}; it is a model of another kind, "
+            f"model {path}: {len(unexpected)} weights of its files have no place in a "
+            f"{type(model).__name__}, such as {unexpected[0]}; it is a model of another kind, "
             f"whose scores would not be its own ({', '.join(config.architectures or ['?'])})"
         )
     assert isinstance(model, PreTrainedModel)
-    # Else a checkpoint read from `model.language_model…` would be written under these names, which
-    # belong to another class than its config names.
+    # Else a checkpoint read from `model.language_model…` would be saved under these names, which
+    # belong to another class than the one in its config.
     vars(model).pop("_weight_conversions", None)
     return model
 
 
 def _text_config(config: Any) -> Any:
-    """The text model's own settings; a tied head may be told at the top only."""
+    """Copy a tied head, which may be set at the top level only, to the text model's settings."""
     text = config.get_text_config()
     if text is not config and config.tie_word_embeddings:
         text.tie_word_embeddings = True
@@ -281,10 +284,10 @@ def _text_config(config: Any) -> Any:
 
 
 def base_of(adapter: Path) -> str:
-    """The model spec of an adapter's base.
+    """Return the model spec of an adapter's base.
 
     Raises:
-        ModelError: nobody names it.
+        ModelError: neither prism.json nor adapter_config.json names it.
     """
     note = read_profile(adapter)
     if note is not None and note.base:
@@ -293,21 +296,21 @@ def base_of(adapter: Path) -> str:
         settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         base = settings.get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"model {adapter}: adapter_config.json: {_first(error)}") from error
+        raise ModelError(f"model {adapter}: adapter_config.json: {_first_line(error)}") from error
     if not base:
         raise ModelError(f"model {adapter}: an adapter that does not name its base model")
     return str(base)
 
 
 def _revision(path: Path) -> str | None:
-    """The commit of a directory inside the hub's cache."""
+    """Return the commit of a directory in the hub's cache; None for others."""
     return path.name if path.parent.name == "snapshots" else None
 
 
 def _model_name(path: Path) -> str:
-    """The repository's name inside the hub's cache, else the directory's."""
+    """Return the repository's name if in the hub's cache, else the directory's name."""
     return path.parent.parent.name if path.parent.name == "snapshots" else path.name
 
 
-def _first(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

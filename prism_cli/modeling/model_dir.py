@@ -1,7 +1,7 @@
-"""prism.json in a model directory: the prompt that its weights were trained with.
+"""prism.json of a model directory: the prompt that its weights were trained with.
 
 {"profile": name, "profile_hash": SHA-256 of the template, "base": model spec of the base, or null,
-"instruct": the task, where it is not the profile's own}
+"instruct": the task, if it differs from the profile's}
 """
 
 import json
@@ -16,14 +16,14 @@ FILE_NAME = "prism.json"
 
 @dataclass(frozen=True, slots=True)
 class ModelNote:
-    """What prism.json says."""
+    """The content of prism.json."""
 
     profile: Profile
     base: str | None
 
 
 def write_profile(directory: Path, profile: Profile, base: str | None = None) -> None:
-    """Name the profile of the weights in `directory`, and the spec of their base."""
+    """Write prism.json: the profile of the weights in `directory` and the spec of their base."""
     note = {"profile": profile.name, "profile_hash": profile.hash, "base": base}
     if profile != PROFILES[profile.name]:
         note["instruct"] = profile.instruct
@@ -31,10 +31,10 @@ def write_profile(directory: Path, profile: Profile, base: str | None = None) ->
 
 
 def read_profile(directory: Path) -> ModelNote | None:
-    """The note of `directory`; None where there is none.
+    """Read prism.json of `directory`; None if there is none.
 
     Raises:
-        ModelError: not readable, an unknown profile, or a hash that is not this version's.
+        ModelError: not readable, an unknown profile, or a hash that differs from this version's.
     """
     path = directory / FILE_NAME
     if not path.is_file():
@@ -63,7 +63,7 @@ def read_profile(directory: Path) -> ModelNote | None:
 
 
 def guess_profile(name: str, has_think_tokens: bool) -> Profile:
-    """The profile of a model without prism.json, by its name and vocabulary."""
+    """Guess the profile of a model without prism.json from its name and vocabulary."""
     if "qwen3-reranker" in name.lower() and "prism" not in name.lower():
         return QWEN3_RERANKER
     return PRISM if has_think_tokens else PRISM_NO_THINK

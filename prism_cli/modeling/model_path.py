@@ -1,8 +1,8 @@
-"""A model spec to the directory that holds the model.
+"""Resolve a model spec to the directory of the model.
 
 Specs: `hf:smollm2` and `hf:prism-tiny` (embedded), `hf:PATH` or PATH (a directory: weights, an
-adapter, or a run with its best/ or last/), else a hub id, with or without `hf:`, and `@REVISION`
-behind it.
+adapter, or a run with its best/ or last/), else a hub id, with or without `hf:`, optionally
+followed by `@REVISION`.
 """
 
 import os
@@ -14,15 +14,18 @@ from prism_cli.modeling.embedded import prism_tiny_path, smollm2_path
 
 _EMBEDDED = {"smollm2": smollm2_path, "prism-tiny": prism_tiny_path}
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "tokenizer.model"]
-# Subfolders, but for 1_LogitScore and its like.
+# Subfolders, except 1_LogitScore and the like.
 _NOT_FETCHED = ["[!1]*/*", "1[!_]*/*"]
 
 
 def model_path(spec: str, *, weights: bool = True) -> Path:
-    """The local directory of a model spec; fetches what is not there, without weights if so told.
+    """Return the local directory of a model spec; missing files are fetched.
+
+    Args:
+        weights: also fetch weights.
 
     Raises:
-        ModelError: neither a directory nor a model of the hub; says what was tried.
+        ModelError: neither a directory nor a model of the hub.
     """
     name = spec.removeprefix("hf:")
     if name in _EMBEDDED:
@@ -31,22 +34,22 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
     if path.is_dir():
         return _inside(path)
     if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise ModelError(f"model {spec}: expected a directory, found {_what(path)}")
+        raise ModelError(f"model {spec}: expected a directory, found {_kind(path)}")
     if "/" not in name and (near := near_short_name(name, ("hf", "st"))):
         raise ModelError(f"model {spec}: no directory of that name here; did you mean {near}?")
     return _from_hub(spec, name, weights)
 
 
 def is_adapter(path: Path) -> bool:
-    """Whether a model's directory holds an adapter alone."""
+    """Return True if a model directory holds only an adapter."""
     return (path / "adapter_config.json").is_file()
 
 
 def _inside(path: Path) -> Path:
-    """The directory that holds the model: `path`, or a run's best/ or last/."""
-    for found in (path, path / "best", path / "last"):
-        if (found / "config.json").is_file() or is_adapter(found):
-            return found
+    """Return the directory of the model: `path`, or best/ or last/ of a run."""
+    for folder in (path, path / "best", path / "last"):
+        if (folder / "config.json").is_file() or is_adapter(folder):
+            return folder
     raise ModelError(
         f"model {path}: expected config.json or adapter_config.json in it, or in its best/ or "
         f"last/, found {', '.join(sorted(os.listdir(path))[:5]) or 'an empty directory'}"
@@ -77,5 +80,5 @@ def _from_hub(spec: str, name: str, weights: bool) -> Path:
         ) from error
 
 
-def _what(path: Path) -> str:
+def _kind(path: Path) -> str:
     return "a file" if path.is_file() else "nothing there"

@@ -34,7 +34,7 @@ _RC = {
     "xtick.color": STAND_IN["rule"], "ytick.color": STAND_IN["rule"],
     "xtick.major.size": 0, "ytick.major.size": 0, "xtick.major.pad": 6, "ytick.major.pad": 6,
     "legend.frameon": False, "legend.handlelength": 1, "legend.handletextpad": 0.5,
-    "legend.columnspacing": 1.5, "legend.borderaxespad": 0, "legend.borderpad": 0,
+    "legend.columnspacing": 1.5, "legend.borderaxespad": 0, "legend.borderpad": 0.25,
 }  # fmt: skip
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _MARGIN = 16 / 72

@@ -74,6 +74,14 @@ def test_names_of_groups_are_whole_on_a_telephone_too() -> None:
         assert name in words
 
 
+def test_no_words_are_cut_at_the_edge() -> None:
+    lines = Lines("t", "x", "y", (Line("a", ((0, 0), (1, 1))), Line("b", ((0, 1), (1, 0)))))
+    root = ElementTree.fromstring(draw(lines, "x"))
+    heights = [float(text.attrib["y"]) for text in root.iter("text")]
+    assert min(heights) > 11  # an ascender of 12 pixels' size
+    assert max(heights) < float(root.attrib["height"]) - 2
+
+
 @pytest.mark.parametrize("part", [part for part in parts_of(HARMLESS) if isinstance(part, Chart)])
 def test_same_figure_same_bytes(part: Chart) -> None:
     assert draw(part, "x") == draw(part, "x")

@@ -1,8 +1,8 @@
-"""What stages ask of the world, and how they ask: requests to backends, answered by replies.
+"""Interfaces between stages and the outside: requests to backends, answered by replies.
 
-A stage never calls a model. It yields `Request`s; the engine looks each up in the ledger, shares
-equal ones, batches or bounds the rest, commits the replies and hands them back. An adapter is a
-backend of one of two kinds: `BatchBackend` (a model in this process) or `CallBackend` (a server).
+A stage never calls a model. It yields `Request`s; the engine looks each up in the ledger, merges
+equal ones, batches or limits the rest, commits the replies and sends them back. An adapter is one
+of two kinds of backend: `BatchBackend` (a model in this process) or `CallBackend` (a server).
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -12,38 +12,39 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 from prism_cli.rows.row import Dropped, Row, texts_digest
 
 Value = dict[str, Any]
-"""A reply's JSON object. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
-where the judge gives it, "probability". Generators: {"contribution": str, "evidence": str}.
-Rerankers: {"logit": float, "truncated": bool}, and "text" where the task asks for it.
-Chat models whose answer is none of those accepted: {"unusable": the reason}."""
+"""JSON object of a reply. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
+if the judge returns it, "probability". Generators: {"contribution": str, "evidence": str}.
+Rerankers: {"logit": float, "truncated": bool}, and "text" if the task asks for it. Chat models
+without an accepted answer: {"unusable": reason}."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one reply cost."""
+    """Tokens and cost of one reply."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
 
     def shared_by(self, count: int) -> "list[Usage]":
-        """The same in `count` parts, for the replies of one call; the first takes the odd token."""
+        """Split the usage into `count` parts, for the replies of one call; the first gets the
+        remainder."""
         first_in, first_out = self.input_tokens % count, self.output_tokens % count
         part = Usage(self.input_tokens // count, self.output_tokens // count, self.usd / count)
         first = Usage(part.input_tokens + first_in, part.output_tokens + first_out, part.usd)
         return [first, *[part] * (count - 1)]
 
     def at(self, share: float) -> "Usage":
-        """The same for that share of the price."""
+        """Return the usage at that share of the price."""
         return Usage(self.input_tokens, self.output_tokens, self.usd * share)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a provider asks for and allows.
+class RateLimits:
+    """Prices and rate limits of a provider.
 
     Attributes:
-        priced: whether `Usage.usd` of its replies is the whole cost; False where nothing is known.
+        priced: True if `Usage.usd` of its replies is the complete cost; False if it is unknown.
     """
 
     priced: bool = True
@@ -53,10 +54,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One committed answer: a value, or the reason of a final refusal.
+    """One committed reply: a value, or the reason for a final refusal.
 
     Attributes:
-        value: the JSON object; {} where refused.
+        value: the JSON object; {} for a refusal.
         refusal: None, or why the backend will never answer this (content filter, too long, …).
     """
 
@@ -66,15 +67,16 @@ class Reply:
 
 
 class Backend(Protocol):
-    """What both kinds of backend have."""
+    """The common interface of both kinds of backend."""
 
     @property
     def spec(self) -> str:
-        """The model spec as the user wrote it, such as `st:minilm`; names it in rows."""
+        """The model spec as the user wrote it, such as `st:minilm`; it is its name in rows."""
 
     @property
     def fingerprint(self) -> str:
-        """All that decides its replies besides the texts: role, weights, revision, parameters."""
+        """A hash of everything that determines its replies except the texts: role, weights,
+        revision, parameters."""
 
 
 @runtime_checkable
@@ -82,18 +84,20 @@ class BatchBackend(Backend, Protocol):
     """A model in this process."""
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """Indices of `payloads` in batches: a permutation, and a pure function of the payloads."""
+        """Return indices of `payloads` in batches: a permutation, and a pure function of the
+        payloads."""
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """One reply a payload, in order. Called with one planned batch, or a part of it."""
+        """Return one reply per payload, in order. Called with one planned batch, or a part of
+        it."""
 
 
 class RerankTask(NamedTuple):
-    """What a reranker is asked about one document.
+    """A reranker's task for one document.
 
     Attributes:
-        max_new_tokens: tokens of text behind the verdict at the most; 0 for the logit alone.
-        write_above: text is written where the logit is greater than this.
+        max_new_tokens: most tokens of text after the verdict; 0 for the logit alone.
+        write_above: text is generated if the logit is greater than this.
     """
 
     query: str
@@ -107,70 +111,70 @@ class RerankRuntime(BatchBackend, Protocol):
 
     @property
     def figures(self) -> Mapping[str, object]:
-        """What the manifest tells of it: engine, number type, device, tokens of a batch."""
+        """Entries of the manifest: engine, number type, device, tokens per batch."""
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The logits of a few short (query, document)."""
+        """Return the logits of a few short (query, document)."""
 
     def forget(self) -> None:
-        """Drop what was kept for the next batch."""
+        """Drop cached state for the next batch."""
 
 
 @runtime_checkable
 class TokenBudgeted(Protocol):
-    """A model whose batches are planned by a number of tokens, which may sink while it works."""
+    """A model whose batches are planned by a number of tokens, which may shrink while it runs."""
 
     batch_tokens: int
 
 
 @runtime_checkable
 class CallBackend(Backend, Protocol):
-    """A server. Its own retries are over when `answer` raises."""
+    """A server. When `answer` raises, its own retries are used up."""
 
     @property
     def single(self) -> bool:
-        """Whether `plan` always gives one question a call: they are asked as soon as known."""
+        """True if `plan` always returns one question per call: they are sent as soon as known."""
 
     @property
     def concurrency(self) -> int:
-        """Calls in flight at the most."""
+        """Most calls in flight."""
 
     @property
-    def terms(self) -> Terms:
-        """Of its provider."""
+    def rate_limits(self) -> RateLimits:
+        """Prices and rate limits of its provider."""
 
     @property
     def lost_calls(self) -> int:
-        """Calls so far that ended without a reply and may have been billed all the same."""
+        """Number of calls so far without a reply that may have been billed."""
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """Indices of `payloads` by call: a permutation. A server that takes one question a call
-        has groups of one."""
+        """Return indices of `payloads` by call: a permutation. A server that takes one question per
+        call has groups of one."""
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
-        """What one call with these payloads will take, about, and rather more than less."""
+        """Return the approximate usage of one call with these payloads, rather too high."""
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """One reply a payload, in order, from one call.
+        """Return one reply per payload, in order, from one call.
 
         Raises:
-            ProviderError: no reply for now; the rows stay pending.
-            RefusalError: the final word on these payloads. Several are then asked one by one.
-            PrerequisiteError: the provider as a whole is unusable, and asked no more in this run.
+            ProviderError: there is no reply for now; the rows stay pending.
+            RefusalError: these payloads are refused. Several are then sent one by one.
+            PrerequisiteError: the provider is unusable, and gets no more calls in this run.
         """
 
     async def close(self) -> None:
-        """Close connections, in the event loop that they were made in; may be called again."""
+        """Close connections, in the event loop that opened them; may be called again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """Where a batch stands at its provider.
+    """The state of a batch at its provider.
 
     Attributes:
-        ended: nothing more will come.
+        ended: True if there will be no more replies.
         files: names of the files with its replies.
-        words: the state for people, and what went wrong if anything did.
+        words: the state in words, with the error if there was one.
     """
 
     ended: bool
@@ -180,99 +184,99 @@ class BatchState:
     files: tuple[str, ...] = ()
 
 
-class BatchDesk(Protocol):
-    """Where a provider takes batch files. Every method raises as `CallBackend.answer`."""
+class BatchEndpoint(Protocol):
+    """The batch API of a provider. Every method raises like `CallBackend.answer`."""
 
     @property
     def name(self) -> str:
-        """The provider's."""
+        """The name of the provider."""
 
     @property
     def endpoint(self) -> str:
-        """The address, without its host, that each line of a batch file names."""
+        """The address, without its host, that is in each line of a batch file."""
 
     async def upload(self, file: BinaryIO, name: str) -> str:
-        """The provider's name of the file, which costs nothing yet."""
+        """Upload a file at no cost; return the provider's name for it."""
 
     async def create(self, file: str, mark: str) -> str:
-        """The name of a new batch of that file that carries `mark`; at most one is made."""
+        """Create at most one batch of that file with the label `mark`; return its name."""
 
     async def find(self, mark: str) -> str | None:
-        """The name of the batch that carries `mark`."""
+        """Return the name of the batch with the label `mark`."""
 
     async def look(self, batch: str) -> BatchState | None:
-        """Where it stands; None for a name that the provider does not know."""
+        """Return the state of a batch; None for a name that the provider does not know."""
 
     async def fetch(self, file: str) -> bytes:
-        """The content of a file."""
+        """Return the content of a file."""
 
 
 @runtime_checkable
 class BatchableBackend(CallBackend, Protocol):
-    """A server that also takes its questions by batch file; one question a line."""
+    """A server that also accepts questions by batch file, one per line."""
 
     @property
-    def desk(self) -> BatchDesk | None:
-        """Where; None where its provider takes no batch files."""
+    def batch_endpoint(self) -> BatchEndpoint | None:
+        """The provider's batch API; None if it has none."""
 
     @property
     def batch_share(self) -> float:
         """Price of a reply in a batch, as a share of a call's."""
 
     def batch_line(self, payload: Any) -> Value:
-        """The body that a call would send."""
+        """Return the body that a call would send."""
 
     def read_batch(self, payload: Any, status: int, body: bytes) -> Reply:
-        """The reply in a batch.
+        """Return the reply from a batch.
 
         Args:
-            status: of HTTP; 0 where there was none, and `body` says why.
+            status: HTTP status; 0 if there was none, and `body` has the reason.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `answer`.
+            ProviderError, RefusalError, PrerequisiteError: as for `answer`.
         """
 
 
 class FirstStage(Protocol):
-    """What proposes candidates: an index over one corpus, or a run that somebody else made."""
+    """A source of candidates: an index over one corpus, or an existing run."""
 
     @property
     def spec(self) -> str:
-        """What names its ranking, such as `bm25`."""
+        """The name of its ranking, such as `bm25`."""
 
     @property
     def fingerprint(self) -> str:
-        """All that decides its answers besides corpus and query."""
+        """A hash of everything that determines its results except corpus and query."""
 
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int
     ) -> Iterator[list[tuple[str, float]]]:
-        """For each (query_id, query) at most `top_k` (doc_id, score), best first."""
+        """Yield for each (query_id, query) at most `top_k` (doc_id, score), best first."""
 
 
 @runtime_checkable
 class PreparedFirstStage(FirstStage, Protocol):
-    """One whose slow part is done once, before any search, and kept."""
+    """A first stage whose slow part is done once, before any search, and cached."""
 
     def size(self) -> int:
-        """Documents of its corpus."""
+        """Return the number of documents of its corpus."""
 
     def prepare(self) -> Iterator[int]:
-        """Do what is not done yet, in pieces; gives the documents that each piece was."""
+        """Do the remaining preparation in steps; yield the number of documents of each."""
 
 
 class RowReader(Protocol):
-    """Reads rows of one foreign shape, or of several that it tells apart."""
+    """Reads rows of one foreign shape, or of several that it distinguishes."""
 
     @property
     def plain_lines(self) -> bool:
-        """Whether the input's lines are no JSON rows, whatever the file's name."""
+        """True if the input's lines are not JSON rows, whatever the file's name."""
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """One line of the input as an object; `fields` as for `decode_row`."""
+        """Return one line of the input as an object; `fields` as for `decode_row`."""
 
     def read(self, row: Row) -> Row | list[Row] | Dropped:
-        """The pair row that it is, or the pair rows that it holds.
+        """Return the pair row that the row is, or the pair rows that it contains.
 
         Raises:
             RowError: names the foreign field.
@@ -284,8 +288,8 @@ class Request:
     """One question to one backend.
 
     Attributes:
-        key: 32 bytes, SHA-256 over everything that decides the reply; see `request`.
-        payload: what the backend's `answer` takes; never stored.
+        key: 32 bytes, SHA-256 of everything that determines the reply; see `request`.
+        payload: the argument of the backend's `answer`; never stored.
     """
 
     backend: BatchBackend | CallBackend
@@ -294,17 +298,17 @@ class Request:
 
 
 def request(backend: BatchBackend | CallBackend, payload: Any, *parts: str) -> Request:
-    """A request whose key is SHA-256 over the backend's fingerprint and `parts`.
+    """Return a request whose key is SHA-256 of the backend's fingerprint and `parts`.
 
-    Every text that decides the reply is a part.
+    Every text that determines the reply must be a part.
     """
     return Request(backend, texts_digest(backend.fingerprint, *parts), payload)
 
 
 def rerank_request(reranker: RerankRuntime, task: RerankTask) -> Request:
-    """The request of a task; one for the logit alone has the same key whatever texts are about."""
-    wish = [f"{task.max_new_tokens} {task.write_above}"] if task.max_new_tokens else []
-    return request(reranker, task, task.query, task.document, *wish)
+    """Return the request of a task; the key of one for the logit alone has no text options."""
+    limits = [f"{task.max_new_tokens} {task.write_above}"] if task.max_new_tokens else []
+    return request(reranker, task, task.query, task.document, *limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +319,11 @@ class Routed:
 
 
 Outcome = Row | list[Row] | Dropped | Routed
-"""What becomes of one input row: one row, any number of rows, none by a rule, or rows by output."""
+"""Result of one input row: one row, any number of rows, none by a rule, or rows by output."""
 
 RowWork = Generator[Sequence[Request], Sequence[Reply], Outcome]
-"""Work on one row that needs replies: yields requests, is sent their replies in the same order, as
-often as it likes, and returns the outcome. Raises RowError to have the row rejected."""
+"""Work on one row that needs replies: yields requests and is sent their replies in the same order,
+any number of times, then returns the outcome. Raises RowError to reject the row."""
 
 GroupWork = Generator[Sequence[Request], Sequence[Reply], list[Outcome]]
-"""The same on rows that are worked together; an outcome for each."""
+"""Work on several rows at once; returns an outcome for each."""

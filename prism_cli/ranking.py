@@ -1,7 +1,6 @@
-"""One query's documents to results: what a reranker is asked, and what becomes of its replies.
+"""Ranking of one query's documents: requests to a reranker, and results from its replies.
 
-`prism rerank` and the Python object both work by this, each with its own way to have requests
-answered.
+`prism rerank` and the Python object both use this; each answers the requests in its own way.
 """
 
 from collections import Counter
@@ -20,18 +19,18 @@ from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_re
 from prism_cli.rows.texts import is_blank
 
 DECIMALS = 6
-"""Of scores and logits."""
+"""Decimals of scores and logits."""
 
 
-class Told(TypedDict, total=False):
-    """What was written about a document; {} where no texts were asked for.
+class Texts(TypedDict, total=False):
+    """Generated texts of a document; {} if none were requested.
 
     Attributes:
-        contribution, evidence: None where nothing was written, or it could not be read.
-        format_ok: whether both could be read and the evidence says something of the document
-            (`shares_words`); None where nothing was written.
-        evidence_omitted: only with a limit on evidence: None where there is a text, else what left
-            it out: threshold, evidence_top, max_evidence_tokens, scattered, blank.
+        contribution, evidence: None if no text was generated, or it could not be parsed.
+        format_ok: True if both could be parsed and the evidence shares a word with the document
+            (`shares_words`); None if no text was generated.
+        evidence_omitted: only with a limit on evidence: None if there is a text, else the reason:
+            threshold, evidence_top, max_evidence_tokens, scattered, blank.
     """
 
     contribution: str | None
@@ -40,15 +39,15 @@ class Told(TypedDict, total=False):
     evidence_omitted: str | None
 
 
-class Result(Told):
-    """What a reranker says of one document.
+class Result(Texts):
+    """A reranker's result for one document.
 
     Attributes:
-        index: the document's place among those that were given.
+        index: the document's index in the input.
         relevance_score: in [0, 1].
-        logit: l_yes - l_no; above 0 the verdict is yes. None for a blank document, which no model
-            is asked about: it comes last, with the score 0 and the verdict no.
-        truncated: whether the document was cut to fit the model.
+        logit: l_yes - l_no; above 0 the verdict is yes. None for a blank document, which is not
+            sent to the model: it comes last, with the score 0 and the verdict no.
+        truncated: True if the document was truncated to fit the model.
     """
 
     index: int
@@ -61,11 +60,11 @@ class Result(Told):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Results, best first, equal ones by doc_id; and counts over all documents of the query.
+    """Results, best first, ties by doc_id; and counts over all documents of the query.
 
     Attributes:
         counts: documents, blank, yes, truncated, behind_top_n; given and omitted_REASON (evidence);
-            format_broken, tokens_kept (of the texts that were given) and tokens_written.
+            format_broken, tokens_kept (of the texts in the results) and tokens_written.
     """
 
     results: list[Result]
@@ -73,7 +72,7 @@ class Ranking:
 
 
 RankWork = Generator[Sequence[Request], Sequence[Reply], Ranking]
-"""Yields requests, is sent their replies."""
+"""Yields requests, is sent their replies, and returns the ranking."""
 
 
 def ranking(
@@ -84,68 +83,77 @@ def ranking(
 ) -> RankWork:
     """Rank (doc_id, text) for a query.
 
-    Where the documents do not compete, logit and text come together; else all logits come first,
-    then the texts of those that may have one.
+    Where the documents do not compete, logit and text are requested together; else all logits
+    first, then the texts of the documents that may have one.
 
     Raises:
         RowError: the query is too long for the model's prompt.
     """
     if not documents:
         return Ranking([], Counter())
-    asked = [at for at, (_, text) in enumerate(documents) if not is_blank(text)]
+    readable = [index for index, (_, text) in enumerate(documents) if not is_blank(text)]
     together = options.evidence and not options.joint and options.threshold < 1
-    wish = (options.max_new_tokens, options.cut) if together else ()
+    text_limits = (options.max_new_tokens, options.cut) if together else ()
     replies: dict[int, Reply] = {}
-    if asked:
+    if readable:
         requests = [
-            rerank_request(runtime, RerankTask(query, documents[at][1], *wish)) for at in asked
+            rerank_request(runtime, RerankTask(query, documents[index][1], *text_limits))
+            for index in readable
         ]
-        replies = dict(zip(asked, (yield requests), strict=True))
+        replies = dict(zip(readable, (yield requests), strict=True))
     for reply in replies.values():
         if reply.refusal is not None:
             raise RowError("query", reply.refusal)
-    logits = {at: float(reply.value["logit"]) for at, reply in replies.items()}
+    logits = {index: float(reply.value["logit"]) for index, reply in replies.items()}
     order = sorted(
         range(len(documents)),
-        key=lambda at: (-round(logits.get(at, -inf), DECIMALS), documents[at][0], at),
+        key=lambda index: (-round(logits.get(index, -inf), DECIMALS), documents[index][0], index),
     )
     kept = order[: options.top_n]
     counts = Counter(
         documents=len(documents),
-        blank=len(documents) - len(asked),
+        blank=len(documents) - len(readable),
         yes=sum(logit > 0 for logit in logits.values()),
         truncated=sum(bool(reply.value["truncated"]) for reply in replies.values()),
         behind_top_n=len(order) - len(kept),
     )
-    scored = [at for at in kept if at in logits]  # blank ones come last
+    scored = [index for index in kept if index in logits]  # blank documents come last
     texts: dict[int, Reply] = {}
-    fates: Sequence[str | None] = []
+    reasons: Sequence[str | None] = []
     if together:
         texts = {
-            place: replies[at] for place, at in enumerate(scored) if "text" in replies[at].value
+            place: replies[index]
+            for place, index in enumerate(scored)
+            if "text" in replies[index].value
         }
-        fates = [None if place in texts else THRESHOLD for place in range(len(scored))]
+        reasons = [None if place in texts else THRESHOLD for place in range(len(scored))]
     elif options.evidence:
-        tasks = [RerankTask(query, documents[at][1], options.max_new_tokens, -inf) for at in scored]
-        fates, texts = yield from _allotted(runtime, tasks, [logits[at] for at in scored], options)
-    fates = [*fates, *[BLANK] * (len(kept) - len(scored))]
+        tasks = [
+            RerankTask(query, documents[index][1], options.max_new_tokens, -inf) for index in scored
+        ]
+        reasons, texts = yield from _allotted(
+            runtime, tasks, [logits[index] for index in scored], options
+        )
+    reasons = [*reasons, *[BLANK] * (len(kept) - len(scored))]
     results: list[Result] = []
-    for place, at in enumerate(kept):
-        logit = logits.get(at, -inf)
-        told: Told = {}
+    for place, index in enumerate(kept):
+        logit = logits.get(index, -inf)
+        texts_of_document: Texts = {}
         if options.evidence:
-            told = _told(texts.get(place), fates[place], counts, query, documents[at][1])
+            texts_of_document = _texts(
+                texts.get(place), reasons[place], counts, query, documents[index][1]
+            )
             if options.reports_omitted:
-                told["evidence_omitted"] = fates[place]
+                texts_of_document["evidence_omitted"] = reasons[place]
         results.append(
             {
-                "index": at,
-                "doc_id": documents[at][0],
+                "index": index,
+                "doc_id": documents[index][0],
                 "relevance_score": round(relevance_score(logit), DECIMALS),
-                "logit": round(logit, DECIMALS) if at in logits else None,
+                "logit": round(logit, DECIMALS) if index in logits else None,
                 "verdict": verdict_of(logit),
-                **told,
-                "truncated": at in replies and bool(replies[at].value["truncated"]),
+                **texts_of_document,
+                "truncated": index in replies and bool(replies[index].value["truncated"]),
             }
         )
     counts["tokens_written"] = sum(reply.usage.output_tokens for reply in texts.values())
@@ -158,7 +166,7 @@ def _allotted(
     logits: Sequence[float],
     options: RankOptions,
 ) -> Generator[Sequence[Request], Sequence[Reply], tuple[list[str | None], dict[int, Reply]]]:
-    """Have texts written as `allot` says: its fates, and all that was written, by place."""
+    """Request texts by the rounds of `allot`; return its reasons, and all replies by place."""
     texts: dict[int, Reply] = {}
     rounds = allot(logits, options)
     try:
@@ -167,19 +175,19 @@ def _allotted(
             replies = yield [rerank_request(runtime, tasks[place]) for place in places]
             texts |= zip(places, replies, strict=True)
             places = rounds.send([reply.usage.output_tokens for reply in replies])
-    except StopIteration as end:
-        return end.value, texts
+    except StopIteration as stop:
+        return stop.value, texts
 
 
-def _told(
-    reply: Reply | None, fate: str | None, counts: Counter[str], query: str, document: str
-) -> Told:
-    """The text of a document, or its lack; counted. Entities that neither query nor document has
-    become their characters."""
-    if fate is not None or reply is None:
-        counts[f"omitted_{fate}"] += 1
+def _texts(
+    reply: Reply | None, reason: str | None, counts: Counter[str], query: str, document: str
+) -> Texts:
+    """Return the texts of a document, or their absence, and count them. Entities that neither query
+    nor document has are unescaped."""
+    if reason is not None or reply is None:
+        counts[f"omitted_{reason}"] += 1
         return {"contribution": None, "evidence": None, "format_ok": None}
-    parsed = parse_text(str(reply.value["text"]).replace("\0", "\ufffd"))  # rows hold no NUL
+    parsed = parse_text(str(reply.value["text"]).replace("\0", "\ufffd"))  # no NUL in rows
     source = f"{document}\n{query}"
     contribution, evidence = (
         part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)

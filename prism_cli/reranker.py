@@ -1,7 +1,7 @@
-"""A reranker in Python: `Reranker("runs/2b").rank(query, documents)`.
+"""The Python interface: `Reranker("runs/2b").rank(query, documents)`.
 
-The commands hold the same object: `prism rerank` and `prism eval` with the engine's ledger behind
-it, mteb's adapter without.
+The commands use the same object: `prism rerank` and `prism eval` with the engine's ledger, mteb's
+adapter without.
 """
 
 import threading
@@ -20,15 +20,15 @@ from prism_cli.rows.candidates import candidates, check_rerank_row
 from prism_cli.rows.texts import BLANK_TEXT, is_blank, text_fault
 
 WINDOW_PAIRS = 2048
-"""Pairs that are planned into batches together; a query is never divided."""
+"""Pairs that are planned into batches together; a query is never split."""
 ENGINES = ("transformers", "vllm")
 
 Documents = Sequence[str | Mapping[str, Any]]
-"""Texts, or {"text", "doc_id", "title"}, of which text alone must be there."""
+"""Texts, or {"text", "doc_id", "title"}, of which only text is required."""
 
 
 class Options(TypedDict, total=False):
-    """What `rank` takes besides the query and its documents."""
+    """Options of `rank`."""
 
     evidence: bool
     top_n: int | None
@@ -39,28 +39,28 @@ class Options(TypedDict, total=False):
 
 
 class Reranker:
-    """A model that scores documents, says yes or no, and writes evidence.
+    """A model that scores documents, gives a verdict, and generates evidence.
 
-    May be used by several threads, which take turns at the model batch by batch.
+    Thread-safe: several threads take turns at the model batch by batch.
 
     Args:
         model: a model spec (hf:smollm2, a path, a run directory, a hub id), or a loaded runtime.
-        engine: transformers, or vllm, for a GPU that it has to itself.
+        engine: transformers, or vllm, which needs a GPU of its own.
         device: auto, cpu, cuda, cuda:1, …
         dtype: auto (float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16.
         attn: attention: auto, sdpa, eager or flash_attention_2.
         profile: prompt profile; None for the model's own.
-        max_tokens: prompt tokens; longer documents are cut.
-        batch_tokens: document tokens of a batch, padding included; None for what suits the device.
-        max_new_tokens: the longest text that will be asked for; vllm reserves room for it.
-        warn: warn of a model that does not score a plainly relevant document clearly above an
+        max_tokens: most prompt tokens; longer documents are truncated.
+        batch_tokens: document tokens per batch, including padding; None for the device's default.
+        max_new_tokens: most tokens of any requested text; vllm reserves memory for it.
+        warn: warn if the model does not score an obviously relevant document clearly above an
             irrelevant one.
-        lazy: load the model when `runtime` is first needed, not now.
-        on_load: is given the runtime once it is loaded.
+        lazy: load the model when `runtime` is first used, not now.
+        on_load: called with the runtime once it is loaded.
 
     Raises:
-        ModelError: the model cannot be loaded, or is not fit to rerank.
-        ArgumentError: no such engine, or an argument that it chooses itself.
+        ModelError: the model cannot be loaded, or cannot rerank.
+        ArgumentError: the engine is unknown, or sets an argument itself.
         MissingPackageError: vllm is not installed.
     """
 
@@ -83,28 +83,28 @@ class Reranker:
         if engine not in ENGINES:
             raise ArgumentError(f"engine {engine!r}: unknown; one of {', '.join(ENGINES)}")
         own = {"device": device, "attn": attn, "batch_tokens": batch_tokens}
-        given = [name for name, value in own.items() if value not in ("auto", None)]
-        if engine == "vllm" and given:
-            raise ArgumentError(f"engine vllm chooses {', '.join(given)} itself; leave it out")
+        explicit = [name for name, value in own.items() if value not in ("auto", None)]
+        if engine == "vllm" and explicit:
+            raise ArgumentError(f"engine vllm chooses {', '.join(explicit)} itself; leave it out")
         self._turn = threading.Lock()
         self._on_load = on_load
         if not isinstance(model, str):
             self.spec, self.runtime = model.spec, model
             return
         self.spec = model
-        """The model as the caller named it."""
+        """The caller's name for the model."""
         settings = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
         more = {"max_new_tokens": max_new_tokens} if engine == "vllm" else own
         self._load = partial(_loaded, engine, model, settings | more)
         if lazy:
             return
         runtime = self.runtime
-        if warn and (told := canary_warning(model, canary_scores(runtime))):
-            warnings.warn(told, stacklevel=2)
+        if warn and (message := canary_warning(model, canary_scores(runtime))):
+            warnings.warn(message, stacklevel=2)
 
     @cached_property
     def runtime(self) -> RerankRuntime:
-        """The model that answers."""
+        """The loaded model."""
         runtime = self._load()
         if self._on_load is not None:
             self._on_load(runtime)
@@ -112,7 +112,7 @@ class Reranker:
 
     @property
     def loaded(self) -> bool:
-        """Whether the model is in memory."""
+        """True if the model is in memory."""
         return "runtime" in vars(self)
 
     def rank(
@@ -127,22 +127,22 @@ class Reranker:
         max_evidence_tokens: int | None = None,
         max_new_tokens: int = 512,
     ) -> list[Result]:
-        """The documents, best first; what `prism rerank` writes as `results`.
+        """Return the documents, best first, in the form of `results` of `prism rerank`.
 
-        Blank ones, of white space and zero-width characters alone, come last: score 0, logit None.
+        Blank documents (only white space and zero-width characters) come last: score 0, logit None.
 
         Args:
-            evidence: also write contribution and evidence.
-            top_n: results at the most.
-            evidence_top: only the best so many documents get evidence.
-            threshold: score above which a document gets evidence; below .5 a document that is
-                judged no may get it too.
-            max_evidence_tokens: of the texts of all documents together, best first.
-            max_new_tokens: of one text.
+            evidence: generate contribution and evidence, too.
+            top_n: most results.
+            evidence_top: number of best documents that get evidence.
+            threshold: score above which a document gets evidence; below .5 a document with the
+                verdict no may get it, too.
+            max_evidence_tokens: most tokens of the texts of all documents, best first.
+            max_new_tokens: most tokens of one text.
 
         Raises:
-            ArgumentError: a ValueError: an option out of range, a document of another shape, or a
-                query that is blank or too long for the model.
+            ArgumentError: (a ValueError) an option is out of range, a document has another shape,
+                or the query is blank or too long for the model.
         """
         (results,) = self.rank_many(
             [(query, documents)],
@@ -158,29 +158,28 @@ class Reranker:
     def rank_many(
         self, queries: Sequence[tuple[str, Documents]], **options: Unpack[Options]
     ) -> list[list[Result]]:
-        """As `rank`, for several (query, documents), whose documents share batches.
+        """Rank several (query, documents), whose documents share batches.
 
         Args:
-            options: as `rank` takes them; each query has its own budget.
+            options: options of `rank`; each query has its own budget.
 
         Raises:
-            ArgumentError: as `rank`; nothing is returned then.
+            ArgumentError: as for `rank`; no result is returned then.
         """
-        wanted = RankOptions(**options)
-        asked = [(query, _documents(query, given)) for query, given in queries]
-        found: list[list[Result]] = []
-        for window in _windows(asked):
-            found += self._ranked(window, wanted)
+        rank_options = RankOptions(**options)
+        texts = [(query, _documents(query, documents)) for query, documents in queries]
+        results: list[list[Result]] = []
+        for window in _windows(texts):
+            results += self._ranked(window, rank_options)
         self._forget()
-        return found
+        return results
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The score of each (query, document), in [0, 1]; 0 for a blank document. Pairs of a query
-        share its prompt.
+        """Return the score of each (query, document), in [0, 1]; 0 for a blank document.
 
         Raises:
-            ArgumentError: a query that is blank or too long for the model, or a text that holds NUL
-                or half of a surrogate pair.
+            ArgumentError: a query is blank or too long for the model, or a text has NUL or half of
+                a surrogate pair.
         """
         for query, document in pairs:
             _documents(query, [document])
@@ -195,10 +194,10 @@ class Reranker:
         return scores
 
     def request(self, query: str, document: str) -> Request:
-        """The question for a pair's logit, for the engine.
+        """Return the request for a pair's logit, for the engine.
 
         Raises:
-            RowError: a blank query or document, about which no model is asked.
+            RowError: the query or the document is blank.
         """
         for field, text in (("query", query), ("document", document)):
             if is_blank(text):
@@ -206,20 +205,20 @@ class Reranker:
         return rerank_request(self.runtime, RerankTask(query, document))
 
     def replies(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[int, Reply]]]:
-        """For each batch as it is done: the place of a (query, document), and the reply with its
-        logit, which is None where one of them is blank."""
+        """Yield for each finished batch the indices of its pairs, and the replies with their logits
+        (None if query or document is blank)."""
         place: dict[str, int] = {}
-        asked: list[int] = []
+        readable: list[int] = []
         blank: list[tuple[int, Reply]] = []
         for index, (query, document) in enumerate(pairs):
             place.setdefault(query, len(place))
             if is_blank(query) or is_blank(document):
                 blank.append((index, Reply({"logit": None, "truncated": False})))
             else:
-                asked.append(index)
+                readable.append(index)
         if blank:
             yield blank
-        order = sorted(asked, key=lambda index: place[pairs[index][0]])
+        order = sorted(readable, key=lambda index: place[pairs[index][0]])
         for start in range(0, len(order), WINDOW_PAIRS):
             window = order[start : start + WINDOW_PAIRS]
             tasks = [RerankTask(*pairs[index]) for index in window]
@@ -230,7 +229,7 @@ class Reranker:
     def _ranked(
         self, queries: Sequence[tuple[str, list[tuple[str, str]]]], options: RankOptions
     ) -> list[list[Result]]:
-        """Each query's results, taken on together, step by step, as the engine does."""
+        """Return each query's results; all queries advance step by step, as in the engine."""
         works = [ranking(self.runtime, query, texts, options) for query, texts in queries]
         results: dict[int, list[Result]] = {}
         replies: dict[bytes, Reply] = {}
@@ -243,21 +242,22 @@ class Reranker:
                 try:
                     answered = [replies[request.key] for request in group]
                     waiting[number] = work.send(answered) if begun else next(work)
-                except StopIteration as end:
-                    results[number] = end.value.results
+                except StopIteration as stop:
+                    results[number] = stop.value.results
                 except RowError as error:
                     raise _refused(queries[number][0], error) from None
             begun, groups = True, waiting
-            asked = list({one.key: one for group in groups.values() for one in group}.values())
+            unique = {request.key: request for group in groups.values() for request in group}
+            requests = list(unique.values())
             replies = {}
-            for batch, answers in self._answers([one.payload for one in asked]):
+            for batch, answers in self._answers([request.payload for request in requests]):
                 replies |= {
-                    asked[place].key: reply for place, reply in zip(batch, answers, strict=True)
+                    requests[place].key: reply for place, reply in zip(batch, answers, strict=True)
                 }
         return [results[number] for number in range(len(works))]
 
     def _answers(self, tasks: Sequence[RerankTask]) -> Iterator[tuple[list[int], list[Reply]]]:
-        """Places and replies of each batch; other threads may work between batches."""
+        """Yield indices and replies of each batch; other threads may run between batches."""
         with self._turn:
             batches = self.runtime.plan(tasks)
         for batch in batches:
@@ -271,7 +271,7 @@ class Reranker:
 
 
 def _loaded(engine: str, model: str, settings: Mapping[str, Any]) -> RerankRuntime:
-    """The runtime of an engine; `settings` as its loader takes them."""
+    """Load the runtime of an engine; `settings` are the arguments of its loader."""
     if engine == "vllm":
         from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
 
@@ -295,12 +295,12 @@ def _windows(
     yield window
 
 
-def _documents(query: str, given: Documents) -> list[tuple[str, str]]:
-    """(doc_id, text) of what a caller passed."""
-    if isinstance(given, str):
+def _documents(query: str, documents: Documents) -> list[tuple[str, str]]:
+    """Return (doc_id, text) of a caller's documents."""
+    if isinstance(documents, str):
         raise ArgumentError("documents: expected a sequence of documents, found a single string")
-    documents = [dict(one) if isinstance(one, Mapping) else one for one in given]
-    row = {"query": query, "documents": documents}
+    entries = [dict(entry) if isinstance(entry, Mapping) else entry for entry in documents]
+    row = {"query": query, "documents": entries}
     try:
         _check_unicode(row)
         check_rerank_row(row)
@@ -310,19 +310,19 @@ def _documents(query: str, given: Documents) -> list[tuple[str, str]]:
 
 
 def _check_unicode(row: Mapping[str, Any]) -> None:
-    """Refuse what Python's strings may hold and a row's, which were UTF-8, do not.
+    """Raise for text that a Python string may have, but a row cannot.
 
     Raises:
-        RowError: half of a surrogate pair; names the field.
+        RowError: a text has half of a surrogate pair; names the field.
     """
     named = [("query", row["query"])]
-    for index, one in enumerate(row["documents"]):
-        where = f"documents[{index}]"
-        inner = one.items() if isinstance(one, dict) else ()
-        named += [(where, one), *((f"{where}.{name}", text) for name, text in inner)]
+    for index, document in enumerate(row["documents"]):
+        path = f"documents[{index}]"
+        inner = document.items() if isinstance(document, dict) else ()
+        named += [(path, document), *((f"{path}.{name}", text) for name, text in inner)]
     for field, text in named:
-        if isinstance(text, str) and (why := text_fault(text)):
-            raise RowError(field, why)
+        if isinstance(text, str) and (fault := text_fault(text)):
+            raise RowError(field, fault)
 
 
 def _refused(query: object, error: RowError) -> ArgumentError:

@@ -1,7 +1,6 @@
-"""Words for people: the labels of fields and figures, plural forms, and lines that break between
-words.
+"""Text for people: labels of fields and figures, plural forms, and line wrapping.
 
-Names of fields and keys of JSON stay as they are; only what a person reads goes through here.
+Names of fields and JSON keys are never changed; only text that a person reads uses this module.
 """
 
 import shutil
@@ -40,7 +39,7 @@ LABELS = {
     "output_tokens": "tokens out",
     "from_ledger": "from the ledger",
 }
-"""Field -> words; a field that is not here is its own words, without underscores."""
+"""Field -> label; the label of any other field is its name without underscores."""
 _COUNTED = {
     "given": ("given", "given"),
     "omitted_threshold": ("without, by its score", "without, by their scores"),
@@ -52,34 +51,33 @@ _COUNTED = {
     "tokens_kept": ("token kept", "tokens kept"),
     "batch_tokens": ("token a batch", "tokens a batch"),
 }
-"""Field -> what stands behind a count of one, and of another number."""
-
+"""Field -> words after a count of one, and after any other count."""
 
 CORRECTED = "Corrected: "
-"""Stands before the command line that was meant."""
+"""Prefix of a corrected command line."""
 EXAMPLE = "For example: "
-"""Stands before a command line that works, with another model than the one that was named."""
+"""Prefix of an example command line with another model than the one in the command."""
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """Such as "1 row" and "1,200 rows"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """Return a count with its noun, such as "1 row" and "1,200 rows"."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def expected(told: str) -> str:
-    """pydantic's "Input should be X" as "expected X"."""
-    before, found, wanted = told.partition("Input should be ")
-    number = "a number " if wanted.startswith(("greater", "less")) else ""
-    return f"{before}expected {number}{wanted}" if found else told
+def expected(message: str) -> str:
+    """Convert pydantic's "Input should be X" to "expected X"."""
+    before, found, requirement = message.partition("Input should be ")
+    number = "a number " if requirement.startswith(("greater", "less")) else ""
+    return f"{before}expected {number}{requirement}" if found else message
 
 
 def label(name: str) -> str:
-    """A field or figure in words."""
+    """Return the label of a field or figure."""
     return LABELS.get(name) or name.replace("_", " ")
 
 
 def value(content: object) -> str:
-    """A value in words: yes and no, thousands apart, four digits of a fraction."""
+    """Return a value as text: yes and no, thousands separators, four digits of a fraction."""
     if content is None:
         return "-"
     if isinstance(content, bool):
@@ -90,31 +88,31 @@ def value(content: object) -> str:
 
 
 def listed(figures: Mapping[str, object], *, fields: bool = False) -> str:
-    """Names with their values on one line; counts stand before what they count.
+    """Return names with their values on one line; counts come before their nouns.
 
     Args:
-        fields: the names are those of fields of rows, and stay as they are.
+        fields: True if the names are fields of rows, which are not changed.
     """
     if fields:
         return ", ".join(f"{name} {value(content)}" for name, content in figures.items())
-    told = []
+    parts = []
     for name, content in figures.items():
         if name in _COUNTED and isinstance(content, int):
-            told.append(counted(content, *_COUNTED[name]))
+            parts.append(counted(content, *_COUNTED[name]))
         else:
-            told.append(f"{label(name)} {value(content)}")
-    return ", ".join(told)
+            parts.append(f"{label(name)} {value(content)}")
+    return ", ".join(parts)
 
 
 def wrapped(line: str, stream: TextIO) -> str:
-    """`line` broken between words at the width of the terminal behind `stream`; elsewhere as it is.
+    """Wrap `line` between words at the width of the terminal behind `stream`; unchanged elsewhere.
 
-    A word that is longer than a line (a path) stays whole, and so does a command to be copied.
+    A word longer than a line (a path) is not broken, and neither is a command to be copied.
     """
     if not stream.isatty():
         return line
     if "\n" in line:
-        return "\n".join(wrapped(one, stream) for one in line.split("\n"))
+        return "\n".join(wrapped(part, stream) for part in line.split("\n"))
     width = max(shutil.get_terminal_size().columns, 20)
     if len(line) <= width or line.startswith((CORRECTED, EXAMPLE)):
         return line

@@ -16,10 +16,10 @@ from prism_cli.ports import (
     BatchBackend,
     CallBackend,
     Outcome,
+    RateLimits,
     Reply,
     Routed,
     RowWork,
-    Terms,
     Usage,
     request,
 )
@@ -118,7 +118,7 @@ class ScriptedServer:
 
     single = True
     lost_calls = 0
-    terms = Terms()
+    rate_limits = RateLimits()
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         return [[index] for index in range(len(payloads))]

@@ -94,7 +94,7 @@ def read_reply(
 
     reason = ""
     word = prompt.answer_tokens is None
-    for answer in _answers(text, read, word=word, known="/think>" in prompt.user):
+    for answer in _answers(text, read, word=word, mentioned="/think>" in prompt.user):
         try:
             return read(answer)
         except UnusableReplyError as error:
@@ -103,7 +103,9 @@ def read_reply(
     return {"unusable": f"{reason}, cut at {counted(cut, 'token')}" if cut else reason}
 
 
-def _answers(text: str, read: Callable[[str], object], *, word: bool, known: bool) -> Iterator[str]:
+def _answers(
+    text: str, read: Callable[[str], object], *, word: bool, mentioned: bool
+) -> Iterator[str]:
     """Yield possible answers of a reply, likeliest first; none for an unfinished thought.
 
     Complete thoughts at the beginning are removed. In the rest, an end of a thought without text
@@ -115,7 +117,7 @@ def _answers(text: str, read: Callable[[str], object], *, word: bool, known: boo
     Args:
         read: raises UnusableReplyError for a text that is not an answer.
         word: the answer is one word.
-        known: the prompt's material has an end of a thought.
+        mentioned: the prompt's material has an end of a thought.
     """
     parts = text.split(THOUGHT_END)
     while parts[0].lstrip().startswith(THOUGHT):
@@ -129,7 +131,7 @@ def _answers(text: str, read: Callable[[str], object], *, word: bool, known: boo
     if any(map(str.strip, after)) and apart and _is_answer(before, read):
         yield whole
         return
-    if known and not any(map(str.isalnum, sides)):
+    if mentioned and not any(map(str.isalnum, sides)):
         yield whole
     while len(parts) > 1 and not parts[-1].strip():
         parts.pop()

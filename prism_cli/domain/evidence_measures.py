@@ -75,12 +75,12 @@ def marks_of(
     Marks of the query alone (..._here False) apply where the document has the complete answer or
     sentence, whatever the row's label: a model's labels do not select rows.
     """
-    known, marked = (
+    usable, marked = (
         [mark for mark in part if squad_tokens(mark)] for part in (answers, rationales)
     )
-    text = TokenText(document) if known or marked else None
-    in_document = any(map(text.holds, known)) if text and known else None
-    counted = known if answers_here or in_document else []
+    text = TokenText(document) if usable or marked else None
+    in_document = any(map(text.holds, usable)) if text and usable else None
+    counted = usable if answers_here or in_document else []
     if text and not rationales_here:
         marked = [sentence for sentence in marked if text.holds(sentence)]
     return Marks(counted, [squad_tokens(sentence) for sentence in marked], in_document, answerable)

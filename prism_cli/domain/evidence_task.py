@@ -72,7 +72,7 @@ class EvidenceTask:
     def prompt(self, payload: Any, attempt: int) -> Prompt:
         """Return the question. The instruction comes first and is the same for all rows."""
         query, title, document = payload
-        shown = cut_to_estimate(_whole(title, document), MAX_DOCUMENT_TOKENS)
+        shown = cut_to_estimate(_titled(title, document), MAX_DOCUMENT_TOKENS)
         material = fenced_texts(self.fingerprint, [("query", query), ("document", shown)])
         return Prompt(
             INSTRUCTION.strip(),
@@ -91,25 +91,25 @@ class EvidenceTask:
                 else (`shares_words`); parts without content, such as "None".
         """
         query, title, document = payload
-        whole = _whole(title, document)
-        contribution, evidence = _parts(text, f"{whole}\n{query}")
-        plain = html.unescape(whole)
+        source = _titled(title, document)
+        contribution, evidence = _parts(text, f"{source}\n{query}")
+        plain = html.unescape(source)
         if THOUGHT_END not in plain:
             contribution, evidence = map(_without_thought_end, (contribution, evidence))
         for part, text in (("contribution", contribution), ("evidence", evidence)):
-            if any(tag not in whole and tag not in plain for tag in _TAG.findall(text)):
+            if any(tag not in source and tag not in plain for tag in _TAG.findall(text)):
                 raise UnusableReplyError(f"{part} with a tag that the document does not have")
         if len(sentences(contribution)) != 1:
             raise UnusableReplyError("contribution that is not one sentence")
         for part, text in (("contribution", contribution), ("evidence", evidence)):
             if not says_something(text):
                 raise UnusableReplyError(f"{part} that says nothing")
-        if len(evidence) > len(whole):
+        if len(evidence) > len(source):
             raise UnusableReplyError("evidence longer than the document")
-        difference = language_difference(evidence, whole)
+        difference = language_difference(evidence, source)
         if difference:
             raise UnusableReplyError(f"evidence in another language: {difference}")
-        if not shares_words(evidence, whole):
+        if not shares_words(evidence, source):
             raise UnusableReplyError("evidence without a word or number of the document")
         return {"contribution": contribution, "evidence": evidence}
 
@@ -121,7 +121,7 @@ def _without_thought_end(text: str) -> str:
     return " ".join(map(str.strip, text.split(THOUGHT_END))).strip()
 
 
-def _whole(title: str, document: str) -> str:
+def _titled(title: str, document: str) -> str:
     return document if is_blank(title) else f"{title}\n{document}"
 
 

@@ -88,8 +88,8 @@ class RewriteTask:
 
     def __init__(self) -> None:
         self._system = INSTRUCTION.strip()
-        whole = f"{_FORM}\0{self._system}\0{_QUESTION}\0{ANSWER_TOKENS}\0{TEMPERATURES}"
-        self.fingerprint = sha256(whole.encode()).hexdigest()[:16]
+        content = f"{_FORM}\0{self._system}\0{_QUESTION}\0{ANSWER_TOKENS}\0{TEMPERATURES}"
+        self.fingerprint = sha256(content.encode()).hexdigest()[:16]
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
         """Return the question; the temperature depends on the attempt."""

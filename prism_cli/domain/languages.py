@@ -58,7 +58,7 @@ LANGUAGES = {
         "TAMIL": "ta Tamil",
         "THAI": "th Thai",
     }.items()
-    for code, name in (one.split() for one in listed.split(", "))
+    for code, name in (entry.split() for entry in listed.split(", "))
 }
 """ISO 639-1 code -> English name and script; only languages that use one script."""
 MIN_SCRIPT_SHARE = 0.25
@@ -78,8 +78,10 @@ def language_difference(text: str, document: str) -> str | None:
         return None  # only numbers and signs
     script = own.most_common(1)[0][0]
     if others[script] < MIN_SCRIPT_SHARE * others.total():
-        known = set(words(document))
-        new = word_scripts(" ".join(word for word in words(text) if word not in known), _MAX_WORDS)
+        document_words = set(words(document))
+        new = word_scripts(
+            " ".join(word for word in words(text) if word not in document_words), _MAX_WORDS
+        )
         if 2 * new[script] < own[script]:
             return None  # code or names that the document has
         return f"{_title(script)} script, the document {_title(others.most_common(1)[0][0])}"

@@ -61,8 +61,8 @@ class JudgeTask:
 
     def __init__(self, rubric: str = RUBRIC) -> None:
         self.rubric = rubric.strip()
-        whole = f"{_FORM}\0{self.rubric}\0{_QUESTION}\0{MAX_DOCUMENT_TOKENS}"
-        self.fingerprint = sha256(whole.encode()).hexdigest()[:16]
+        content = f"{_FORM}\0{self.rubric}\0{_QUESTION}\0{MAX_DOCUMENT_TOKENS}"
+        self.fingerprint = sha256(content.encode()).hexdigest()[:16]
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
         """Return the question. The rubric comes first and is the same for all rows."""

@@ -109,7 +109,7 @@ class Ask:
         language: its English name, or the user's name for it; "" for none.
         style: a key of STYLES.
         count: number of queries.
-        told: earlier queries.
+        earlier: earlier queries.
         series: the seed: another one gives other queries.
     """
 
@@ -117,7 +117,7 @@ class Ask:
     language: str
     style: str
     count: int
-    told: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
     series: int = 0
 
 
@@ -127,8 +127,8 @@ def question(ask: Ask) -> str:
     lines = [f"Instruction: {ask.instruction}", f"Series of queries: {ask.series}"]
     if ask.language:
         lines.append(f"Language of the queries: {ask.language}")
-    if ask.told:
-        earlier = json.dumps(ask.told, ensure_ascii=False)
+    if ask.earlier:
+        earlier = json.dumps(ask.earlier, ensure_ascii=False)
         lines.append(f"Queries written before: {earlier}")
     lines.append(f"Write {ask.count} new queries, all of this form: {STYLES[ask.style].told}.")
     return "\n\n".join(lines)

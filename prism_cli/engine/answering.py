@@ -241,10 +241,10 @@ class Answerer:
         """Take from `missing` what batches brought, or will bring; what is left is to be called."""
         if self.batching is None:
             return missing
-        if not isinstance(backend, BatchableBackend) or backend.desk is None:
+        if not isinstance(backend, BatchableBackend) or backend.batch_endpoint is None:
             self.batching.tell_live(backend.spec)
             return missing
-        done, waiting = self.batching.take(backend, backend.desk, missing, self.after)
+        done, waiting = self.batching.take(backend, backend.batch_endpoint, missing, self.after)
         self.commit(done)
         self.batching.forget(done)
         replies.update(waiting)

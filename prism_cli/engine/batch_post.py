@@ -20,7 +20,7 @@ from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
-from prism_cli.ports import BatchDesk
+from prism_cli.ports import BatchEndpoint
 from prism_cli.reporting.visible import spelled
 from prism_cli.shards.batch_book import NOT_ANSWERED, BatchBook, Intent
 from prism_cli.shards.lock import output_lock
@@ -51,7 +51,7 @@ class BatchPost:
 
     async def send(
         self,
-        desk: BatchDesk,
+        desk: BatchEndpoint,
         spec: str,
         file: BinaryIO,
         keys: Sequence[bytes],
@@ -76,7 +76,7 @@ class BatchPost:
         self.tell(f"{spec}: {len(keys):,} questions sent as {batch}{about}")
         return intent
 
-    async def settle(self, desk: BatchDesk) -> None:
+    async def settle(self, desk: BatchEndpoint) -> None:
         """What became of intents whose process has died; no other can be at this point now."""
         for intent in self._book.unsettled(desk.name):
             batch = None
@@ -91,7 +91,7 @@ class BatchPost:
             else:
                 self._book.created(intent.id, batch)
 
-    async def wait(self, awaited: Set[str], desks: Mapping[str, BatchDesk]) -> None:
+    async def wait(self, awaited: Set[str], desks: Mapping[str, BatchEndpoint]) -> None:
         """Fetch the replies of these intents' batches, each when it has ended.
 
         Args:
@@ -113,7 +113,7 @@ class BatchPost:
                 if speak:
                     self.tell(f"{intent.model}, {intent.batch}: {words}")
 
-    async def _looked_at(self, intent: Intent, desk: BatchDesk) -> str:
+    async def _looked_at(self, intent: Intent, desk: BatchEndpoint) -> str:
         """Fetch a batch's replies if it has ended; where it stands."""
         state = await self._until_done(desk.look(intent.batch))
         if state is None:

@@ -11,7 +11,7 @@ from prism_cli.engine.batch_post import BatchPost
 from prism_cli.engine.calls import Answered, Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
-from prism_cli.ports import BatchableBackend, BatchDesk, Reply, Request
+from prism_cli.ports import BatchableBackend, BatchEndpoint, Reply, Request
 from prism_cli.shards.batch_book import BatchBook, Result
 from prism_cli.shards.spill import Spill
 
@@ -51,7 +51,7 @@ class Batching:
         self._sends = sends
         self._control = control
         self._post = BatchPost(book, control, quiet=quiet, give_up=give_up)
-        self._desks: dict[str, BatchDesk] = {}
+        self._desks: dict[str, BatchEndpoint] = {}
         self._live: set[str] = set()
         self._failed = Spill("key BLOB PRIMARY KEY, rounds INT, why TEXT", "WITHOUT ROWID")
         self._any_failed = False
@@ -64,7 +64,7 @@ class Batching:
         self._awaited: set[str] = set()
 
     def take(
-        self, backend: BatchableBackend, desk: BatchDesk, missing: Sequence[Request], after: int
+        self, backend: BatchableBackend, desk: BatchEndpoint, missing: Sequence[Request], after: int
     ) -> tuple[list[Answered], dict[bytes, Unanswered]]:
         """Replies that batches brought, to be committed and then forgotten, and what waits for a
         batch: one on its way, or else the next, for which it is noted. A run that calls is left
@@ -208,7 +208,7 @@ class Batching:
         return {key: (rounds, why) for key, rounds, why in found}
 
 
-def _line(backend: BatchableBackend, desk: BatchDesk, asked: Request) -> tuple[bytes, float]:
+def _line(backend: BatchableBackend, desk: BatchEndpoint, asked: Request) -> tuple[bytes, float]:
     """A question's line in a batch file, and its price, about."""
     line = {
         "custom_id": asked.key.hex(),

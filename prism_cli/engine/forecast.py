@@ -12,7 +12,7 @@ from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError, DamagedFileError, RowError, UnfitNameError
-from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request, Terms, Usage
+from prism_cli.ports import BatchableBackend, CallBackend, RateLimits, Reply, Request, Usage
 from prism_cli.rows.row import Row
 from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
@@ -54,16 +54,16 @@ class ModelForecast:
         self.output_tokens += calls * used.output_tokens
         self.usd = (self.usd or 0.0) + calls * used.usd
 
-    def finish(self, terms: Terms, concurrency: int) -> None:
-        """Cost and time under the model's terms."""
-        if not terms.priced:
+    def finish(self, limits: RateLimits, concurrency: int) -> None:
+        """Cost and time under the model's limits."""
+        if not limits.priced:
             self.usd = None
         seconds = [self.calls * SECONDS_A_CALL / concurrency]
-        if terms.requests_per_minute:
-            seconds.append(self.calls / terms.requests_per_minute * 60)
-        if terms.tokens_per_minute:
+        if limits.requests_per_minute:
+            seconds.append(self.calls / limits.requests_per_minute * 60)
+        if limits.tokens_per_minute:
             tokens = self.input_tokens + self.output_tokens
-            seconds.append(tokens / terms.tokens_per_minute * 60)
+            seconds.append(tokens / limits.tokens_per_minute * 60)
         self.hours = max(seconds) / 3600
 
     def row(self) -> dict[str, Any]:
@@ -286,7 +286,7 @@ def _of_model(
         found.calls = scale * sum(share for _, share in new)
         return found
     price = 1.0
-    if batch and isinstance(backend, BatchableBackend) and backend.desk is not None:
+    if batch and isinstance(backend, BatchableBackend) and backend.batch_endpoint is not None:
         price = backend.batch_share
     ledger = before.ledger
     replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
@@ -297,5 +297,5 @@ def _of_model(
             size = len(call)
             used = Usage(mean.input_tokens * size, mean.output_tokens * size, mean.usd * size)
         found.add(scale * share, used.at(price))
-    found.finish(backend.terms, backend.concurrency)
+    found.finish(backend.rate_limits, backend.concurrency)
     return found

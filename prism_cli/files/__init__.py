@@ -1,1 +1,1 @@
-"""Files as bytes, lines and text: the one way in which prism opens what people give it."""
+"""Files as bytes, lines and text: the only module that opens user files."""

@@ -22,7 +22,7 @@ MAGIC = {
 }
 """Suffixes that are decompressed, with the first bytes of such files."""
 COMPRESSED = tuple(MAGIC)
-"""Suffixes that are decompressed; their case does not matter."""
+"""Suffixes that are decompressed, in any case."""
 _CHUNK_BYTES = 1 << 20
 
 
@@ -38,20 +38,20 @@ def plain_name(path: Path) -> str:
 
 
 def begins_compressed(path: Path) -> bool:
-    """Return whether the file begins as its suffix says."""
+    """Return whether the file begins with the magic bytes of its suffix."""
     magic = MAGIC[path.suffix.lower()]
     with path.open("rb") as file:
         return file.read(len(magic)) == magic
 
 
 class _Unpacked(io.RawIOBase):
-    """Gives what can be unpacked before an error, where `read` of such a file loses it."""
+    """Returns the data before an error, which `read` of such a file would lose."""
 
     def __init__(self, file: gzip.GzipFile) -> None:
         self._file = file
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
@@ -62,14 +62,14 @@ class _Unpacked(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Close the file beneath."""
+        """Close the underlying file."""
         self._file.close()
         super().close()
 
 
 class _Streams(io.RawIOBase):
-    """Streams of bzip2 or xz one behind the other. Python's files take whatever stands behind the
-    first one for the end of the file; here it is a stream, padding (zeros) or damage."""
+    """Concatenated streams of bzip2 or xz. Python's classes treat any data after the first stream
+    as the end of the file; here it is another stream, padding (zeros) or damage."""
 
     def __init__(
         self, path: Path, begin: "Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]"
@@ -81,14 +81,14 @@ class _Streams(io.RawIOBase):
         self._between = False
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Fill a part of `buffer`; 0 at the end."""
         target = memoryview(buffer)
-        made = b""
-        while not made:
+        output = b""
+        while not output:
             data = b""
             if self._stream.needs_input:
                 data, self._pending = self._pending or self._file.read(_CHUNK_BYTES), b""
@@ -99,15 +99,15 @@ class _Streams(io.RawIOBase):
                 if self._between and not (data := data.lstrip(b"\0")):
                     continue
                 self._between = False
-            made = self._stream.decompress(data, len(target))
+            output = self._stream.decompress(data, len(target))
             if self._stream.eof:
                 self._pending = self._stream.unused_data
                 self._stream, self._between = self._begin(), True
-        target[: len(made)] = made
-        return len(made)
+        target[: len(output)] = output
+        return len(output)
 
     def close(self) -> None:
-        """Close the file beneath."""
+        """Close the underlying file."""
         self._file.close()
         super().close()
 

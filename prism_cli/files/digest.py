@@ -1,4 +1,4 @@
-"""The SHA-256 of a stream, computed by another thread while the caller reads or writes on."""
+"""SHA-256 of a stream, computed by another thread while the caller reads or writes."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 _THREAD_BYTES = 1 << 16
-"""Blocks below are hashed at once: handing them over would take longer."""
+"""Smaller blocks are hashed by the caller: passing them to the thread would take longer."""
 
 
 class StreamDigest:
@@ -28,7 +28,7 @@ class StreamDigest:
             self._last = _hasher().submit(self._sha256.update, block)
 
     def hexdigest(self) -> str:
-        """The digest of all blocks so far, as hex."""
+        """Return the digest of all blocks so far, as hex."""
         self._wait()
         return self._sha256.hexdigest()
 
@@ -40,10 +40,10 @@ class StreamDigest:
 
 @cache
 def _hasher() -> "ThreadPoolExecutor":
-    """One thread, since one block at a time is hashed of each stream."""
+    """Return one thread, since only one block of each stream is hashed at a time."""
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1, "sha256")
 
 
-os.register_at_fork(after_in_child=_hasher.cache_clear)  # a fork has no threads
+os.register_at_fork(after_in_child=_hasher.cache_clear)  # a forked process has no threads

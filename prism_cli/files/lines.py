@@ -1,4 +1,5 @@
-"""Lines of a file as bytes, each held to a limit, so that memory is bounded whatever the file."""
+"""Lines of a file as bytes, with a limit on their length, so that memory is bounded for any
+file."""
 
 import codecs
 import lzma
@@ -22,7 +23,7 @@ _BOUNDS = (1 << 10, 1 << 30)
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError)
 _CHUNK_BYTES = 1 << 20
 _LEAST_PAIRS = 4
-"""Of bytes at the beginning of a text, to tell that it is UTF-16 though no mark says so."""
+"""Least number of byte pairs at the beginning of a text for detecting UTF-16 without a mark."""
 _UTF16 = "UTF-16 text; save the file as UTF-8 (`iconv -f {0} -t utf-8`)"
 _KEPT_BYTES = 1 << 16
 """Bytes that are kept of a line above the limit."""
@@ -40,7 +41,7 @@ _FOREIGN = {
     b"PK\x03\x04": "a ZIP archive or a spreadsheet; nothing was read. Unpack it, or save it as CSV",
     b"%PDF-": "a PDF; nothing was read. Name the file .pdf",
 }
-"""First bytes of files that are no text -> what they are, and the way out."""
+"""First bytes of files that are not text -> description and remedy."""
 _HTML = re.compile(rb"\s*<(?:!doctype html|html)", re.I)
 
 
@@ -48,17 +49,17 @@ class PartialLine(bytes):
     """A line without its byte order mark, or the beginning of one above the limit.
 
     Attributes:
-        size: bytes that the line takes in the file (after decompression), mark included.
-        cut: whether the line is above the limit.
+        size: bytes of the line in the file (after decompression), including the mark.
+        cut: True if the line is above the limit.
     """
 
     size: int
     cut: bool
 
     def __new__(cls, raw: bytes, size: int, *, cut: bool = False) -> "PartialLine":
-        made = super().__new__(cls, raw)
-        made.size, made.cut = size, cut
-        return made
+        self = super().__new__(cls, raw)
+        self.size, self.cut = size, cut
+        return self
 
 
 def is_cut(line: bytes) -> bool:
@@ -67,7 +68,7 @@ def is_cut(line: bytes) -> bool:
 
 
 def size_in_file(line: bytes) -> int:
-    """Return how many bytes a line of `byte_lines` takes in its file."""
+    """Return the number of bytes of a line of `byte_lines` in its file."""
     return line.size if isinstance(line, PartialLine) else len(line)
 
 
@@ -75,27 +76,27 @@ def max_line_bytes() -> int:
     """Return the limit of one line in bytes: $PRISM_MAX_LINE_BYTES, else 64 MiB.
 
     Raises:
-        ConfigError: the variable is no number from 1 KiB to 1 GiB.
+        ConfigError: the variable is not a number from 1 KiB to 1 GiB.
     """
-    given = os.environ.get(LIMIT_VARIABLE, "")
-    if not given:
+    value = os.environ.get(LIMIT_VARIABLE, "")
+    if not value:
         return MAX_LINE_BYTES
     low, high = _BOUNDS
-    digits = given.isascii() and given.isdecimal() and len(given) <= 10
-    if not digits or not low <= int(given) <= high:
+    digits = value.isascii() and value.isdecimal() and len(value) <= 10
+    if not digits or not low <= int(value) <= high:
         raise ConfigError(
-            [f"{LIMIT_VARIABLE}: expected bytes from {low} to {high}, found {given[:40]!r}"]
+            [f"{LIMIT_VARIABLE}: expected bytes from {low} to {high}, found {value[:40]!r}"]
         )
-    return int(given)
+    return int(value)
 
 
 def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterator[bytes]:
-    """Yield the lines of a file with their ends, split on \\n only; a byte order mark at its start
-    is left out, and of a line above the limit all but its beginning (see `PartialLine`).
+    """Yield the lines of a file with their ends, split on \\n only, without the byte order mark; of
+    a line above the limit only the beginning (see `PartialLine`).
 
     Args:
-        name: of the file in messages; its path by default.
-        keep_mark: leave the byte order mark in the first line.
+        name: name of the file in messages; its path by default.
+        keep_mark: keep the byte order mark in the first line.
 
     Raises:
         MissingDataError: the file cannot be read, its compressed data is damaged, or it is UTF-16.
@@ -109,22 +110,22 @@ def byte_lines(path: Path, name: str = "", *, keep_mark: bool = False) -> Iterat
 
 
 def refuse_foreign(raw: bytes, name: str) -> None:
-    """Raise MissingDataError where a file begins as one that is no UTF-8 text in lines.
+    """Raise MissingDataError for a file that begins unlike UTF-8 text in lines.
 
     Args:
-        raw: its first line.
+        raw: first line of the file.
     """
-    told = foreign(raw)
-    if not told and (code := _utf16(raw)):
-        told = f"UTF-16 without its mark; {_AS_UTF8.format(code)}"
-    if told:
-        raise MissingDataError(f"{name}: is {told}")
+    description = foreign(raw)
+    if not description and (code := _utf16(raw)):
+        description = f"UTF-16 without its mark; {_AS_UTF8.format(code)}"
+    if description:
+        raise MissingDataError(f"{name}: is {description}")
     if _HTML.match(raw):
         raise MissingDataError(
             f"{name}: is HTML; nothing was read. Save its text as .txt or .md, or its rows "
             "as .jsonl or .csv"
         )
-    json = raw[:1] in (b"{", b"[")  # to which a CR is a blank, but between two rows
+    json = raw[:1] in (b"{", b"[")  # CR is a blank in JSON, except between two rows
     lone = b"\n" not in raw and b"\r" in raw.strip()
     if lone and (not json or re.search(rb"[\]}]\s*\r\s*[\[{]", raw)):
         raise MissingDataError(
@@ -134,8 +135,11 @@ def refuse_foreign(raw: bytes, name: str) -> None:
 
 
 def foreign(raw: bytes) -> str:
-    """What a file is that begins so and is no UTF-8 text, with the way out; "" for others."""
-    return next((told for magic, told in _FOREIGN.items() if raw.startswith(magic)), "")
+    """Return the description of a file that begins so and is not UTF-8 text, with a remedy; "" for
+    others."""
+    return next(
+        (description for magic, description in _FOREIGN.items() if raw.startswith(magic)), ""
+    )
 
 
 def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[bytes]:
@@ -153,7 +157,7 @@ def split_lines(file: BinaryIO, *, keep_mark: bool = False) -> Iterator[bytes]:
 
 
 def _rest(line: bytes, file: BinaryIO) -> int:
-    """Read on to the end of a line; how many bytes that takes."""
+    """Read to the end of a line, and return the number of bytes read."""
     size, part = 0, line
     while not part.endswith(b"\n") and (part := file.readline(_CHUNK_BYTES)):
         size += len(part)
@@ -161,7 +165,7 @@ def _rest(line: bytes, file: BinaryIO) -> int:
 
 
 def too_long(what: str = "line") -> str:
-    """Return what is wrong with a line that is cut, and the way out."""
+    """Return the problem of a line that is cut, with a remedy."""
     return f"a {what} of more than {max_line_bytes()} bytes; {LIMIT_VARIABLE} sets another limit"
 
 
@@ -171,7 +175,7 @@ def bad_byte(raw: bytes, error: UnicodeDecodeError) -> str:
 
 
 def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
-    """Return which byte of `raw` is not UTF-8, what the text may be, and the way out."""
+    """Return which byte of `raw` is not UTF-8, its likely encoding, and a remedy."""
     if code := _utf16(raw):
         return _UTF16.format(code)
     windows = 0x80 <= raw[error.start] <= 0x9F  # control characters in Latin-1
@@ -180,22 +184,22 @@ def not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
 
 
 def _utf16(raw: bytes) -> str:
-    """What iconv calls the encoding of text in UTF-16; "" where it is not."""
+    """Return iconv's name of the encoding of text in UTF-16; "" for other text."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     start = raw[:64]
     even, odd = start[::2].count(0), start[1::2].count(0)
     most, least = max(even, odd), min(even, odd)
-    # One byte of each pair is NUL, seldom the other; a stray NUL or a block of zeros is damage.
+    # One byte of each pair is NUL, rarely the other; a single NUL or a block of zeros is damage.
     if most < _LEAST_PAIRS or most * 3 <= len(start) or least * 4 > most:
         return ""
     return "utf-16le" if odd == most else "utf-16be"
 
 
 def holds_nul(raw: bytes) -> str:
-    """Return what is wrong with a line that holds a NUL byte; "" where none does.
+    """Return the problem of a line with a NUL byte; "" without one.
 
-    Every other byte of ASCII text in UTF-16 is NUL, and a file need not begin with a mark.
+    Every other byte of ASCII text in UTF-16 is NUL, and a file may lack a byte order mark.
     """
     if b"\0" not in raw:
         return ""
@@ -205,10 +209,10 @@ def holds_nul(raw: bytes) -> str:
 
 
 class Place:
-    """Where a reader stands.
+    """The position of a reader.
 
     Attributes:
-        last: number of the last whole line or row, from 1; 0 before the first.
+        last: number of the last complete line or row, from 1; 0 before the first.
     """
 
     last = 0
@@ -216,11 +220,11 @@ class Place:
 
 @contextmanager
 def reading(name: str, path: Path, unit: str = "line") -> Iterator[Place]:
-    """Turn what a file or its decompression raises into an error that names the file.
+    """Convert an error of a file or its decompression to one that names the file.
 
     Args:
         path: the file.
-        unit: what the place counts.
+        unit: the unit of the place.
 
     Raises:
         MissingDataError: the file cannot be read, or its compressed data is damaged.
@@ -249,8 +253,8 @@ def reading(name: str, path: Path, unit: str = "line") -> Iterator[Place]:
 
 
 def _no_beginning(error: Exception) -> bool:
-    """Whether the error is that of data which does not begin as compressed data does."""
+    """Return whether the error is about data that does not begin like compressed data."""
     return any(
-        one in str(error)
-        for one in ("Not a gzipped", "not supported by decoder", "Invalid data", "Unknown frame")
+        reason in str(error)
+        for reason in ("Not a gzipped", "not supported by decoder", "Invalid data", "Unknown frame")
     )

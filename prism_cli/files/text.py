@@ -1,6 +1,7 @@
-"""Files as UTF-8 text: runs, judgements, recipes, rubrics, sheets and whatever else people write.
+"""Files as UTF-8 text: runs, judgements, recipes, rubrics, sheets and other files that people
+write.
 
-A byte order mark at the start is left out, and compressed files are decompressed by suffix.
+A byte order mark at the start is removed, and compressed files are decompressed by suffix.
 """
 
 import io
@@ -26,10 +27,10 @@ def text_lines(path: Path, name: str = "") -> Iterator[str]:
     """Yield the lines of a file without their ends (\\n or \\r\\n).
 
     Args:
-        name: of the file in messages; its path by default.
+        name: name of the file in messages; its path by default.
 
     Raises:
-        MissingDataError: the file cannot be read or is damaged, or a line is not UTF-8, holds a NUL
+        MissingDataError: the file cannot be read or is damaged, or a line is not UTF-8, has a NUL
             byte or is above the limit; names the line.
     """
     name = name or str(path)
@@ -38,10 +39,10 @@ def text_lines(path: Path, name: str = "") -> Iterator[str]:
 
 
 def read_text(path: Path, name: str = "") -> str:
-    """Return the text of a file, line ends as they are.
+    """Return the text of a file with its line ends.
 
     Raises:
-        MissingDataError: as for `text_lines`; or the whole is above the limit of a line.
+        MissingDataError: as for `text_lines`; or the file is above the limit of a line.
     """
     name = name or str(path)
     content = read_bytes(path, name)

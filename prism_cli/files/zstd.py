@@ -1,4 +1,4 @@
-"""Zstandard files as byte streams that notice when the file was cut short."""
+"""Zstandard files as byte streams that detect truncated files."""
 
 import io
 from pathlib import Path
@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _INPUT_BYTES = 1 << 10
-"""A few bytes can stand for a block of 128 KiB: what one step unpacks stays below some 32 MiB."""
+"""Few bytes can encode a block of 128 KiB: this size bounds the output of one step to about 32
+MiB."""
 MAX_WINDOW_BYTES = 1 << 31
-"""The largest that the format's reference implementation reads; memory grows with the window."""
+"""Largest window that the format's reference implementation reads; memory grows with the window."""
 
 
 class ZstdFile(io.RawIOBase):
-    """Reads all frames of a .zst file. zstandard's own reader takes a cut file for a short one.
+    """Reads all frames of a .zst file. zstandard's own reader does not detect a truncated file.
 
-    Holds the window of one frame in memory: 8 MiB as a rule, up to 2 GiB for `zstd --long=31`.
+    Holds the window of one frame in memory: usually 8 MiB, up to 2 GiB for `zstd --long=31`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,11 +29,11 @@ class ZstdFile(io.RawIOBase):
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Fill `buffer`; 0 at the end.
+        """Fill `buffer`; return 0 at the end.
 
         Raises:
             EOFError: the file ends inside a frame.
@@ -57,7 +58,7 @@ class ZstdFile(io.RawIOBase):
         return size
 
     def close(self) -> None:
-        """Close the file beneath."""
+        """Close the underlying file."""
         self._file.close()
         super().close()
 

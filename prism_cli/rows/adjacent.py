@@ -1,15 +1,15 @@
-"""Pair rows of one query that stand together."""
+"""Groups of adjacent pair rows of one query."""
 
 from collections.abc import Iterator
 
 from prism_cli.rows.row import Row, query_key
 
 MAX_GROUP_ROWS = 10_000
-"""What is held at a time; a query with more rows comes in several groups."""
+"""Most rows in memory; a query with more rows is split into several groups."""
 
 
 def adjacent(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """The rows in groups of one query, in order."""
+    """Yield the rows in groups of one query, in order."""
     group: list[Row] = []
     current = b""
     for row in rows:

@@ -6,7 +6,7 @@ from prism_cli.rows.texts import nul_fault, titled
 
 
 def check_rerank_row(row: Row) -> None:
-    """Hold `row` against both shapes: a pair, or a query with documents.
+    """Check `row` against both shapes: a pair, or a query with documents.
 
     Raises:
         RowError: names the field, such as `documents[2].text`.
@@ -21,33 +21,33 @@ def check_rerank_row(row: Row) -> None:
 
 
 def candidates(row: Row) -> list[tuple[str, str]]:
-    """(doc_id, text with its title in front) of a row's `documents`, in order.
+    """Return (doc_id, text with its title) of a row's `documents`, in order.
 
     Raises:
         RowError: not an array; an entry that is neither a string nor {"text", "doc_id", "title"}; a
-            doc_id that comes with two texts.
+            doc_id with two texts.
     """
     documents = row["documents"]
     if not isinstance(documents, list):
         raise RowError("documents", f"expected an array, found {json_type(documents)}")
-    found, texts = [], OneText()
-    for index, one in enumerate(documents):
-        where = f"documents[{index}]"
-        if isinstance(one, str):
-            if "\0" in one:
-                raise RowError(where, nul_fault(one))
-            found.append((text_id(one), one))
+    pairs, texts = [], OneText()
+    for index, document in enumerate(documents):
+        path = f"documents[{index}]"
+        if isinstance(document, str):
+            if "\0" in document:
+                raise RowError(path, nul_fault(document))
+            pairs.append((text_id(document), document))
             continue
-        if not isinstance(one, dict):
-            raise RowError(where, f"expected a string or an object, found {json_type(one)}")
+        if not isinstance(document, dict):
+            raise RowError(path, f"expected a string or an object, found {json_type(document)}")
         try:
-            text = string_field(one, "text")
-            title = string_field(one, "title", required=False)
-            name = string_field(one, "doc_id", required=False)
+            text = string_field(document, "text")
+            title = string_field(document, "title", required=False)
+            name = string_field(document, "doc_id", required=False)
         except RowError as error:
-            raise RowError(f"{where}.{error.field}", error.reason) from None
-        whole = titled(title, text)
+            raise RowError(f"{path}.{error.field}", error.reason) from None
+        full_text = titled(title, text)
         if name:
-            texts.check(name, whole, f"{where}.doc_id")
-        found.append((name or text_id(whole), whole))
-    return found
+            texts.check(name, full_text, f"{path}.doc_id")
+        pairs.append((name or text_id(full_text), full_text))
+    return pairs

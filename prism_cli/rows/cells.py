@@ -1,4 +1,4 @@
-"""Cells of CSV and TSV: texts, but for the columns that the row contract makes something else."""
+"""Cells of CSV and TSV: texts, except in columns for which the row contract has another type."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from prism_cli.rows.number import number_in
 
 
 def cell_value(name: str, text: str) -> Any:
-    """The value of a cell that is not empty; a text, unless the contract says otherwise.
+    """Return the value of a non-empty cell; a text, unless the contract has another type.
 
     Args:
-        name: of the field, by the row contract.
+        name: name of the field in the row contract.
 
     Raises:
-        RowError: the text is no such value.
+        RowError: the text is not a value of that type.
     """
     parse = _PARSERS.get(name)
     return parse(name, text) if parse else text

@@ -1,6 +1,6 @@
-"""The fields of the row contract that labels, predictions and provenance stand in, and their types.
+"""Types of the fields of the row contract for labels, predictions and provenance.
 
-Query, document, title, ids, verdict and teacher_score are those of `check_pair`.
+`check_pair` checks query, document, title, ids, verdict and teacher_score.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ Check = Callable[[Any], bool]
 
 
 def check_contract(row: Row) -> None:
-    """Hold the other fields of a pair row, as far as it has them, against the contract. None of
-    them must be there; null is no value.
+    """Check the other fields of a pair row against the contract. All of them are optional; null
+    means absent.
 
     Raises:
         RowError: names the field, such as `votes.source`.
@@ -40,30 +40,30 @@ def _is_integer(value: Any) -> bool:
 
 
 def _are_objectives(value: Any) -> bool:
-    return isinstance(value, list) and all(one in ("pointwise", "sft") for one in value)
+    return isinstance(value, list) and all(objective in ("pointwise", "sft") for objective in value)
 
 
 def _of(kind: type) -> Check:
     return lambda value: isinstance(value, kind)
 
 
-def _told(words: str, check: Check, *names: str) -> dict[str, tuple[str, Check]]:
-    return dict.fromkeys(names, (words, check))
+def _kinds(expected: str, check: Check, *names: str) -> dict[str, tuple[str, Check]]:
+    return dict.fromkeys(names, (expected, check))
 
 
 _KINDS: Mapping[str, tuple[str, Check]] = {
-    **_told(
+    **_kinds(
         "a string", _of(str), "source", "split", "query_style", "contribution", "evidence",
         *SOURCE_TEXTS,
         "generator", "generation_error", "predicted_contribution", "predicted_evidence", "model",
         "evidence_generated", "evidence_origin",
     ),
-    **_told("a number", _is_number, "score", "logit", "agreement"),
-    **_told("a whole number", _is_integer, "rank", "votes_cast"),
-    **_told("true, false", _of(bool), "audit", "format_ok", "truncated"),
-    **_told('"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict"),
-    **_told('an array of "pointwise", "sft"', _are_objectives, "objectives"),
-    **_told(
+    **_kinds("a number", _is_number, "score", "logit", "agreement"),
+    **_kinds("a whole number", _is_integer, "rank", "votes_cast"),
+    **_kinds("true, false", _of(bool), "audit", "format_ok", "truncated"),
+    **_kinds('"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict"),
+    **_kinds('an array of "pointwise", "sft"', _are_objectives, "objectives"),
+    **_kinds(
         "an array", _of(list), "unsupported", "predicted_citations",
         "predicted_contribution_citations",
     ),

@@ -1,4 +1,4 @@
-"""Bytes of one line to a row, or a RowError that says what is wrong with them."""
+"""Decoding: the bytes of one line to a row, or to a RowError that explains the problem."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _ARRAY = "a JSON array: one object a line is expected; name the file .json to ha
 _NO_NUMBERS = ("NaN", "nan", "Infinity", "inf")
 _PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
 _CODE = re.compile(rb"\w\(|[({:;]$|^(#|//|@|import |from )")
-"""What stands in a line of a program, and seldom in a record of a table."""
+"""Patterns of source code, which are rare in records of a table."""
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
 _INFINITE = float("inf")
@@ -28,12 +28,12 @@ _BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9]{19,})(?![0-9.eE])')
 
 
 class Unreadable(bytes):
-    """Bytes of an input from which no row could be made; `decode_row` says why.
+    """Bytes of an input that are not a row; `decode_row` raises the reason.
 
     Args:
         field, reason: as for `RowError`.
-        ref: where the bytes come from, where their number among the rows does not say so.
-        skipped: whether the row is left out by rule, and no error.
+        ref: the origin of the bytes, if it differs from their number among the rows.
+        skipped: True if the row is dropped by a rule instead of being an error.
     """
 
     field: str
@@ -50,16 +50,16 @@ class Unreadable(bytes):
         ref: RowRef | None = None,
         skipped: bool = False,
     ) -> "Unreadable":
-        made = super().__new__(cls, raw)
-        made.field, made.reason, made.ref, made.skipped = field, reason, ref, skipped
-        return made
+        self = super().__new__(cls, raw)
+        self.field, self.reason, self.ref, self.skipped = field, reason, ref, skipped
+        return self
 
 
 class WithEmptyCells(bytes):
     """The JSON line of a table's record; `empty` are the contract names of its empty cells.
 
     Attributes:
-        odd_header: whether the names of the columns are none that prism knows.
+        odd_header: True if prism knows none of the column names.
     """
 
     empty: frozenset[str]
@@ -68,32 +68,32 @@ class WithEmptyCells(bytes):
     def __new__(
         cls, raw: bytes, empty: frozenset[str], *, odd_header: bool = False
     ) -> "WithEmptyCells":
-        made = super().__new__(cls, raw)
-        made.empty, made.odd_header = empty, odd_header
-        return made
+        self = super().__new__(cls, raw)
+        self.empty, self.odd_header = empty, odd_header
+        return self
 
 
 def row_bytes(line: bytes) -> bytes:
-    """A line of `byte_lines` as `decode_row` takes it, which refuses one above the limit."""
+    """Return a line of `byte_lines` for `decode_row`, which rejects one above the limit."""
     if type(line) is not PartialLine:
         return line
     return Unreadable(line, "", too_long()) if is_cut(line) else bytes(line)
 
 
 def place_of(raw: bytes, ref: RowRef) -> RowRef:
-    """Where a line comes from: what it says itself, else `ref`."""
+    """Return the origin of a line: its own, else `ref`."""
     return raw.ref or ref if isinstance(raw, Unreadable) else ref
 
 
 def set_aside(ref: RowRef, raw: bytes, error: RowError) -> Rejected | Dropped:
-    """What becomes of a line from which no row could be made."""
+    """Return the rejected or dropped row for a line that is not a row."""
     if isinstance(error, SkippedRowError):
         return Dropped(error.reason)
-    return Rejected(place_of(raw, ref), error.field, reason_told(raw, error), raw)
+    return Rejected(place_of(raw, ref), error.field, explained_reason(raw, error), raw)
 
 
-def reason_told(raw: bytes, error: RowError) -> str:
-    """The reason of `error`; an empty cell, which is no field, is told as such."""
+def explained_reason(raw: bytes, error: RowError) -> str:
+    """Return the reason of `error`, with a better description of an empty cell."""
     if isinstance(raw, WithEmptyCells) and error.field in raw.empty:
         return "expected text, found an empty cell"
     if isinstance(raw, WithEmptyCells) and raw.odd_header and "no such field" in error.reason:
@@ -102,37 +102,37 @@ def reason_told(raw: bytes, error: RowError) -> str:
 
 
 def decode_row(raw: bytes, fields: Mapping[str, str] | None = None) -> Row:
-    """The JSON object on one line.
+    """Return the JSON object on one line.
 
     Args:
         raw: the line, with or without its line end.
         fields: contract name -> name in the file; renamed in place, so key order is kept.
 
     Raises:
-        SkippedRowError: the line is to be left out.
-        RowError: not UTF-8, a byte order mark, not JSON (NaN and NUL included), torn, not an
-            object, a key twice in one object, an integer that 64 bits (an id: 2^53) do not hold,
-            or a mapped field next to its own name.
+        SkippedRowError: the line is dropped by a rule.
+        RowError: not UTF-8, a byte order mark, not JSON (including NaN and NUL), incomplete, not an
+            object, a repeated key, an integer beyond 64 bits (an id: 2^53), or a mapped field next
+            to its own name.
     """
     if type(raw) is Unreadable:
         raise (SkippedRowError if raw.skipped else RowError)(raw.field, raw.reason)
     if type(raw) is WithEmptyCells:
-        raw = bytes(raw)  # orjson takes no other kind
+        raw = bytes(raw)  # orjson accepts no subclass
     try:
         row = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise RowError("", _complaint(raw, error)) from None
     if type(row) is not dict:
-        objects = type(row) is list and all(type(one) is dict for one in row)
+        objects = type(row) is list and all(type(entry) is dict for entry in row)
         hint = f": {_ARRAY}" if objects else ""
         raise RowError("", f"expected a JSON object, found {json_type(row)}{hint}")
     if not _is_kept_whole(raw, row) and _needs_a_closer_look(raw, row):
         _refuse_big_integers(raw)
         _refuse_deep_nesting(row)
         _refuse_repeated_keys(raw)
-    found: Row = _renamed(row, fields) if fields else row
-    ids_as_text(found)
-    return found
+    renamed: Row = _renamed(row, fields) if fields else row
+    ids_as_text(renamed)
+    return renamed
 
 
 def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
@@ -148,16 +148,17 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return reason
     if looks_like := _other_format(raw):
         return f"not JSON, {looks_like}"
-    told = _told(raw, error)
-    if told == error.msg and not raw.endswith(b"\n"):
+    problem = _parser_problem(raw, error)
+    if problem == error.msg and not raw.endswith(b"\n"):
         return f"torn last line: the file ends inside the row ({error.msg})"
-    return f"not JSON: {told} at column {error.colno}"
+    return f"not JSON: {problem} at column {error.colno}"
 
 
-def _told(raw: bytes, error: orjson.JSONDecodeError) -> str:
-    """What the parser found, where other programs write it and JSON has no form for it."""
+def _parser_problem(raw: bytes, error: orjson.JSONDecodeError) -> str:
+    """Return the parser's problem, explained for forms that other programs write and JSON does not
+    have."""
     rest = raw.decode()[error.pos :].lstrip("-")
-    if word := next((one for one in _NO_NUMBERS if rest.startswith(one)), ""):
+    if word := next((name for name in _NO_NUMBERS if rest.startswith(name)), ""):
         return f"expected a finite number, or null where a value is missing, found {word}"
     if "infinity" in error.msg:
         return "expected a number that 64 bits hold, found a larger one"
@@ -172,7 +173,7 @@ def _told(raw: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _other_format(raw: bytes) -> str:
-    """What a line that is no JSON seems to come from, with the way out; "" where nobody knows."""
+    """Return the likely origin of a line that is not JSON, with a remedy; "" where unknown."""
     text = raw.strip()
     if text[:1] == b"[":
         return _ARRAY
@@ -186,40 +187,43 @@ def _other_format(raw: bytes) -> str:
 
 
 def _is_kept_whole(raw: bytes, row: Row) -> bool:
-    """Whether `row` is written as the very bytes of its line, so that reading lost nothing."""
-    if raw.startswith(b" ", raw.find(b'":') + 2):  # as Python writes it, not orjson
+    """Return whether `row` is written with exactly the bytes of its line, so that decoding lost
+    nothing."""
+    if raw.startswith(b" ", raw.find(b'":') + 2):  # written by Python, not orjson
         return False
     try:
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) == raw
-    except orjson.JSONEncodeError:  # deeper than can be written
+    except orjson.JSONEncodeError:  # too deep to be written
         return False
 
 
 def _needs_a_closer_look(raw: bytes, row: Row) -> bool:
-    """Whether a number is so large that it may have been an integer, nesting is deep, or a key may
-    stand twice in one object.
+    """Return whether a number is so large that it may have been an integer, nesting is deep, or a
+    key may be repeated in one object.
 
-    Every key has a colon after it. Where all other colons of the line stand in strings and nested
+    Every key has a colon after it. If all other colons of the line are in strings and nested
     objects that were kept, and none of them is written as an escape, no key was lost.
     """
     if b"\\u003" in raw:
         return True
-    extra: float = len(raw) - len(raw.replace(b":", b"")) - len(row)  # replace: 2 x count's speed
+    extra: float = (
+        len(raw) - len(raw.replace(b":", b"")) - len(row)
+    )  # replace is twice as fast as count
     document = row.get("document")
     if extra and type(document) is str:
         extra -= document.count(":")
     for value in row.values():
         if type(value) not in _PLAIN:
             extra -= _colons(value, 1)
-    if extra:  # most rows came to 0, without a look at their other strings
+    if extra:  # most rows have 0 here, without their other strings
         rest = [text for text in row.values() if type(text) is str and text is not document]
         extra -= "".join([*row, *rest]).count(":")
     return extra != 0
 
 
 def _colons(value: Any, depth: int) -> float:
-    """Keys of `value`, and colons in its keys and strings; infinite where it holds a large number,
-    or is deep."""
+    """Return the number of keys of `value`, and of colons in its keys and strings; infinite if it
+    has a large number, or is deep."""
     kind = type(value)
     if kind is float:
         return 0 if -_INTEGER_END < value < _INTEGER_END else _INFINITE
@@ -229,18 +233,18 @@ def _colons(value: Any, depth: int) -> float:
         return 0
     if depth >= _SAFE_DEPTH:
         return _INFINITE
-    found: float = 0
+    count: float = 0
     if kind is dict:
-        found = len(value) + "".join(value).count(":")
+        count = len(value) + "".join(value).count(":")
         value = value.values()
     for inner in value:
         if type(inner) is not float or not -_INTEGER_END < inner < _INTEGER_END:
-            found += _colons(inner, depth + 1)
-    return found
+            count += _colons(inner, depth + 1)
+    return count
 
 
 def _refuse_big_integers(raw: bytes) -> None:
-    """An integer beyond 64 bits would come back as a float with other digits."""
+    """Raise for an integer beyond 64 bits, which would become a float with other digits."""
     for match in _BIG_INTEGER.finditer(raw):
         digits = match.group(1)
         if digits and not -(2**63) <= int(digits) < 2**64:
@@ -250,7 +254,7 @@ def _refuse_big_integers(raw: bytes) -> None:
 
 
 def _refuse_deep_nesting(row: Row) -> None:
-    """What is read may nest deeper than what can be written."""
+    """Raise for nesting that can be read but not written."""
     try:
         orjson.dumps(row)
     except orjson.JSONEncodeError as error:
@@ -258,23 +262,25 @@ def _refuse_deep_nesting(row: Row) -> None:
 
 
 def _refuse_repeated_keys(raw: bytes) -> None:
-    """A parser keeps one of the values and loses the other."""
+    """Raise for a repeated key, of which a parser keeps only one value."""
     json.loads(raw, object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Row:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    row = dict(pairs)
+    if len(row) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         raise RowError(
             counts.most_common(1)[0][0], "stands twice in one object; one value would be lost"
         )
-    return found
+    return row
 
 
 def _renamed(row: Row, fields: Mapping[str, str]) -> Row:
-    names = {theirs: ours for ours, theirs in fields.items() if theirs in row}
-    for theirs, ours in names.items():
-        if ours in row and ours not in names:
-            raise RowError(ours, f"stands beside {theirs!r}, which --field maps to the same name")
+    names = {foreign: own for own, foreign in fields.items() if foreign in row}
+    for foreign, own in names.items():
+        if own in row and own not in names:
+            raise RowError(
+                own, f"found together with {foreign!r}, which --field maps to the same name"
+            )
     return {names.get(name, name): value for name, value in row.items()}

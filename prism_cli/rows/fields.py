@@ -1,4 +1,4 @@
-"""The fields that prism knows, of pair rows and other shapes; see `prism help rows`."""
+"""Fields that prism knows, of pair rows and of the shapes that it reads; see `prism help rows`."""
 
 import difflib
 import json
@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 MARKED = "marked"
-"""`negative` of a document that the writers of a corpus marked as no answer."""
+"""Value of `negative` for a document that the authors of a corpus marked as not answering."""
 SOURCE_TEXTS = ("source_contribution", "source_evidence")
-"""What the corpus itself has as contribution and evidence of a pair, as `source_label`."""
+"""The corpus's own contribution and evidence of a pair, like `source_label`."""
 TEXTS = (
     "query", "document", "title", "query_id", "doc_id", "source", "split", "source_label",
     "instruction", "language", "original_query", "query_style", "verdict", "contribution",
@@ -37,7 +37,7 @@ _OTHER_NAMES = {
     "doc_id": ("docid", "_id", "pid", "passage_id", "document_id", "did"),
     "query_id": ("qid", "queryid", "question_id"),
 }
-"""What data sets call the fields that rows are made of, the likeliest first."""
+"""Names of the same fields in other data sets, the likeliest first."""
 _MOST_SHOWN = 12
 TAKEN_AS_HEADER = (
     "The file's first line was taken as the header; where it is a row or a title, put the names of "
@@ -46,31 +46,31 @@ TAKEN_AS_HEADER = (
 
 
 def absent(name: str, names: Iterable[str]) -> str:
-    """For "found …": that no field is called `name`, which there are, and what --field says of
-    `query` and `document`."""
-    there = list(names)
-    shown = [one[:40] for one in there[:_MOST_SHOWN]] + ["…"] * (len(there) > _MOST_SHOWN)
-    told = f"no such field; there is {', '.join(shown)}" if there else "no such field"
-    wanted = [one for one in ("query", "document") if one not in there]
-    likely = {one: found for one in wanted if (found := likely_name(one, there))}
+    """Return the rest of "found …": the field `name` is missing, the existing fields, and the
+    --field options that map `query` and `document`."""
+    existing = list(names)
+    shown = [field[:40] for field in existing[:_MOST_SHOWN]] + ["…"] * (len(existing) > _MOST_SHOWN)
+    message = f"no such field; there is {', '.join(shown)}" if existing else "no such field"
+    missing = [field for field in ("query", "document") if field not in existing]
+    likely = {field: column for field in missing if (column := likely_name(field, existing))}
     if name not in likely:
-        return told + _nested(names)
-    words = [word for one, found in likely.items() for word in ("--field", f"{one}={found}")]
+        return message + _nested(names)
+    words = [word for field, column in likely.items() for word in ("--field", f"{field}={column}")]
     options = shlex.join(words)
-    return f"{told}: {options} {'names it' if len(likely) == 1 else 'names them'}"
+    return f"{message}: {options} {'names it' if len(likely) == 1 else 'names them'}"
 
 
 def is_header(names: Iterable[str]) -> bool:
-    """Whether one of the names is that of a field, or seems to be."""
-    there = list(names)
-    return any(one in FIELDS for one in there) or any(
-        likely_name(one, there) for one in _OTHER_NAMES
+    """Return whether one of the names is, or seems to be, that of a field."""
+    existing = list(names)
+    return any(name in FIELDS for name in existing) or any(
+        likely_name(field, existing) for field in _OTHER_NAMES
     )
 
 
 def by_column(row: Mapping[str, object]) -> str:
-    """What to do where a row's values are lists or objects, as in a table that is written column
-    by column; "" for others."""
+    """Return a remedy where a row's values are lists or objects, as in a table that is written
+    column by column; "" for others."""
     kinds = {type(value) for value in row.values()}
     if len(row) > 1 and kinds in ({list}, {dict}):
         return (
@@ -81,7 +81,8 @@ def by_column(row: Mapping[str, object]) -> str:
 
 
 def _nested(names: Iterable[str]) -> str:
-    """Where rows seem to stand inside the row whose fields these are: how to take them out."""
+    """Return how to extract rows that seem to be nested in the row with these fields; "" for
+    none."""
     fields = names.items() if isinstance(names, Mapping) else ()
     for name, value in fields:
         if type(value) is list and value and type(value[0]) is dict and name not in FIELDS:
@@ -91,9 +92,11 @@ def _nested(names: Iterable[str]) -> str:
 
 
 def likely_name(name: str, names: Iterable[str]) -> str | None:
-    """Which of `names` seems to be the field `name`."""
-    there = {one.lower(): one for one in names if one not in FIELDS or one == "anchor"}
-    known = _OTHER_NAMES.get(name, ())
-    found = next((one for one in known if one in there), None)
-    near = [found] if found else difflib.get_close_matches(name, there, n=1)
-    return there[near[0]] if near else None
+    """Return which of `names` seems to be the field `name`; None for none."""
+    candidates = {
+        other.lower(): other for other in names if other not in FIELDS or other == "anchor"
+    }
+    synonyms = _OTHER_NAMES.get(name, ())
+    match = next((synonym for synonym in synonyms if synonym in candidates), None)
+    near = [match] if match else difflib.get_close_matches(name, candidates, n=1)
+    return candidates[near[0]] if near else None

@@ -1,4 +1,4 @@
-"""Ids are text; an integer stands for its decimal digits. The one place that says so."""
+"""Ids are text; an integer is converted to its decimal digits here and nowhere else."""
 
 import re
 from typing import Any
@@ -7,21 +7,22 @@ from prism_cli.errors import RowError
 
 ID_FIELDS = ("query_id", "doc_id")
 _ID_LISTS = ("documents", "pos", "neg")
-"""Fields that hold documents, each with an id of its own."""
+"""Fields with lists of documents, each with its own id."""
 _END = 2**53
 _ID_NAME = re.compile(r"(?:.*[\W_])?(?:id|[qpd]id|docid|queryid)", re.I)
 
 
 def is_id_name(name: str) -> bool:
-    """Whether a column of that name seems to hold ids, under whatever name --field may give it."""
+    """Return whether a column with this name seems to have ids, under whatever name --field maps it
+    to."""
     return _ID_NAME.fullmatch(name) is not None
 
 
 def id_text(value: Any, field: str) -> Any:
-    """An integer as its digits; any other value as it is, for the contract to judge.
+    """Return an integer as its digits; any other value unchanged, for the contract to check.
 
     Raises:
-        RowError: an integer of 2^53 or more in magnitude, which many JSON tools round.
+        RowError: an integer has a magnitude of at least 2^53, which many JSON tools round.
     """
     if type(value) is not int:
         return value
@@ -34,7 +35,7 @@ def id_text(value: Any, field: str) -> Any:
 
 
 def ids_as_text(row: dict[str, Any]) -> None:
-    """Replace integer ids of `row`, and of the documents in it, by their digits.
+    """Replace integer ids of `row`, and of its documents, by their digits.
 
     Raises:
         RowError: see `id_text`.
@@ -42,10 +43,10 @@ def ids_as_text(row: dict[str, Any]) -> None:
     for name in ID_FIELDS:
         if type(value := row.get(name)) is int:
             row[name] = id_text(value, name)
-    if "document" in row:  # most rows end here
+    if "document" in row:  # most rows
         return
     for name in _ID_LISTS:
         if type(row.get(name)) is list:
-            for index, one in enumerate(row[name]):
-                if type(one) is dict and type(one.get("doc_id")) is int:
-                    one["doc_id"] = id_text(one["doc_id"], f"{name}[{index}].doc_id")
+            for index, document in enumerate(row[name]):
+                if type(document) is dict and type(document.get("doc_id")) is int:
+                    document["doc_id"] = id_text(document["doc_id"], f"{name}[{index}].doc_id")

@@ -1,4 +1,4 @@
-"""Numbers in texts that others wrote: cells, columns of a run, grades."""
+"""Numbers in untrusted text: cells, columns of a run, grades."""
 
 import re
 
@@ -8,9 +8,9 @@ _MOST_DIGITS = 18
 
 
 def number_in(text: str) -> float | None:
-    """The number that a text spells in ASCII, blanks around it aside; None where it spells none.
+    """Return the number of a text in ASCII, ignoring surrounding blanks; None for any other text.
 
-    Python's float takes more: digits of any script, `1_000`, `nan` and `infinity`. A number too
+    Python's float accepts more: digits of any script, `1_000`, `nan` and `infinity`. A number too
     large for a double is infinite.
     """
     text = text.strip(_BLANKS)
@@ -18,6 +18,7 @@ def number_in(text: str) -> float | None:
 
 
 def digits_in(text: str) -> int | None:
-    """The whole number that a text of ASCII digits is; None where it has a sign, or is none."""
+    """Return the whole number of a text of ASCII digits; None for any other text, such as one with
+    a sign."""
     fits = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
     return int(text) if fits else None

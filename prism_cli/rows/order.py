@@ -1,7 +1,7 @@
-"""The order that a reranker gave documents: by rank, else by logit, else by score.
+"""Order of documents by a reranker: by rank, else by logit, else by score.
 
-Scores are rounded, and many logits share the scores 1.0 and 0.0, so the score comes last. Ranks
-count within one query only: across queries (AUC) the order is that of `ordering_logit`.
+Scores are rounded, and many logits share the scores 1.0 and 0.0, so the score is used last. Ranks
+are valid within one query only: across queries (AUC) the order is that of `ordering_logit`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ from prism_cli.rows.row import Row, doc_id
 
 
 def ordering_logit(score: float, logit: float | None) -> float:
-    """What orders rows, whatever their query: the logit, else the log odds of the score.
+    """Return the sort key of rows of any query: the logit, else the log odds of the score.
 
-    The two are one scale, so rows with and without a logit can stand together. A blank document has
-    no logit and the score 0: it is last, at -inf.
+    Both are on one scale, so rows with and without a logit can be mixed. A blank document has no
+    logit and the score 0: it is last, at -inf.
     """
     if logit is not None:
         return logit
@@ -25,14 +25,13 @@ def ordering_logit(score: float, logit: float | None) -> float:
 
 
 def best_first(rows: Sequence[Row], score_of: Callable[[Row], float], *, own: bool) -> list[Row]:
-    """Rows of one query, best first.
+    """Return rows of one query, best first.
 
-    By `rank` where each row has its own, else by logit where all rows have the field, else by
-    score. What is equal in all of these goes by document id, the greater first, as trec_eval has
-    it.
+    Sorted by `rank` if each row has a distinct one, else by logit if all rows have the field, else
+    by score. Ties are ordered by document id, the greater first, as in trec_eval.
 
     Args:
-        own: whether the score is the reranker's; else the score alone decides.
+        own: True if the score is the reranker's; else only the score is used.
     """
     ranks = {row.get("rank") for row in rows} if own else set()
     if len(ranks - {None}) == len(rows):

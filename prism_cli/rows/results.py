@@ -1,4 +1,4 @@
-"""What a reranker wrote, as pair rows with predictions: also of a query with `results`."""
+"""Output of a reranker as pair rows with predictions, also for a query with `results`."""
 
 from typing import Any
 
@@ -18,26 +18,26 @@ _PREDICTIONS = {
 
 
 def result_pairs(row: Row) -> list[Row]:
-    """A pair row for each of `results`, in their order, with the names that pair rows have.
+    """Return a pair row for each of `results`, in their order, with the field names of pair rows.
 
     Raises:
-        RowError: `documents` or `results` are not as `rerank` writes them.
+        RowError: `documents` or `results` do not have the form that `rerank` writes.
     """
     texts = candidates(row)
     results = row.get("results")
     if not isinstance(results, list):
         found = json_type(results) if "results" in row else "no such field"
         raise RowError("results", f"expected the array that prism rerank writes, found {found}")
-    return [_pair(row, texts, one, f"results[{place}]") for place, one in enumerate(results)]
+    return [_pair(row, texts, result, f"results[{index}]") for index, result in enumerate(results)]
 
 
-def _pair(row: Row, texts: list[tuple[str, str]], result: Any, where: str) -> Row:
+def _pair(row: Row, texts: list[tuple[str, str]], result: Any, path: str) -> Row:
     if not isinstance(result, dict):
-        raise RowError(where, f"expected an object, found {json_type(result)}")
+        raise RowError(path, f"expected an object, found {json_type(result)}")
     index = result.get("index")
     if type(index) is not int or not 0 <= index < len(texts):
         raise RowError(
-            f"{where}.index",
+            f"{path}.index",
             f"expected the place of one of {len(texts)} documents, found {json_type(index)}",
         )
     doc_id, text = texts[index]
@@ -47,4 +47,4 @@ def _pair(row: Row, texts: list[tuple[str, str]], result: Any, where: str) -> Ro
     if isinstance(document, dict):
         pair |= {"title": document.get("title") or "", "document": document["text"]}
         pair |= {"verdict": document["verdict"]} if "verdict" in document else {}
-    return pair | {ours: result[name] for name, ours in _PREDICTIONS.items() if name in result}
+    return pair | {field: result[name] for name, field in _PREDICTIONS.items() if name in result}

@@ -1,7 +1,7 @@
-"""A row is one JSON object on one line: what moves through every stage.
+"""The row: one JSON object on one line, the unit of data of every stage.
 
-Fields that prism does not know travel untouched and keep their order, so a row stays a plain dict
-and the functions here read it. The field names are those of `prism help rows`.
+Fields that prism does not know are kept unchanged and in order, so a row is a plain dict, read by
+the functions here. `prism help rows` lists the field names.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from prism_cli.rows.texts import BLANK_TEXT, is_blank, nul_fault, titled
 Row = dict[str, Any]
 
 MAX_QUERY_DOCUMENTS = 10_000
-"""Of one query, whose texts are held against their ids."""
+"""Most documents of one query whose texts are compared with their ids."""
 _TEXTS = {
     "query": True, "document": True, "title": False, "query_id": False, "doc_id": False,
     "original_query": False,
 }  # fmt: skip
-"""Of a pair row, and whether each must be there."""
+"""Text fields of a pair row -> whether each is required."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowRef:
-    """Where a row stands: the file as given ("-" for standard input) and its line, from 1; 0 for a
-    file that is one row."""
+    """Place of a row: the file as given ("-" for standard input) and its line, from 1; 0 for a file
+    that is one row."""
 
     file: str
     line: int
@@ -39,7 +39,7 @@ class RowRef:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line set aside: written to OUT.rejects.jsonl as file, line, field, reason, raw."""
+    """A rejected line, written to OUT.rejects.jsonl as file, line, field, reason, raw."""
 
     ref: RowRef
     field: str
@@ -61,16 +61,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A row that a rule of the stage leaves out; counted under its reason."""
+    """A row that a rule of the stage drops; counted by its reason."""
 
     reason: str
 
 
 def string_field(row: Row, name: str, *, required: bool = True, blank: bool = True) -> str:
-    """The string in `row[name]`; "" where it is absent or null and not required.
+    """Return the string in `row[name]`; "" where it is absent or null and not required.
 
     Raises:
-        RowError: absent though required, another type, one that holds NUL, or blank though `blank`
+        RowError: absent though required, another type, a string with NUL, or blank though `blank`
             is False.
     """
     value = row.get(name)
@@ -89,7 +89,7 @@ def string_field(row: Row, name: str, *, required: bool = True, blank: bool = Tr
 
 
 def number_field(row: Row, name: str, low: float, high: float) -> float | None:
-    """The number in `row[name]`, in [low, high]; None where it is absent or null.
+    """Return the number in `row[name]`, in [low, high]; None where it is absent or null.
 
     Raises:
         RowError: another type, or out of range.
@@ -105,11 +105,11 @@ def number_field(row: Row, name: str, low: float, high: float) -> float | None:
 
 
 def scores_field(row: Row, name: str) -> dict[str, float | None]:
-    """The numbers in [0, 1] in `row[name]`, by who gave them; {} where it is absent or null.
+    """Return the numbers in [0, 1] in `row[name]`, by their origin; {} where it is absent or null.
 
     Raises:
-        RowError: no object, or a value that is neither such a number nor null; names it, such as
-            `teacher_scores.st:minilm`.
+        RowError: not an object, or a value that is neither such a number nor null; names it, such
+            as `teacher_scores.st:minilm`.
     """
     scores = row.get(name)
     if scores is None:
@@ -125,10 +125,10 @@ def scores_field(row: Row, name: str) -> dict[str, float | None]:
 
 
 def votes_field(row: Row) -> dict[str, str | None]:
-    """What `votes` holds, by judge: "yes", "no" or null; {} where it is absent or null.
+    """Return `votes` by judge: "yes", "no" or null; {} where it is absent or null.
 
     Raises:
-        RowError: no object, or another value; names it, such as `votes.source`.
+        RowError: not an object, or another value; names it, such as `votes.source`.
     """
     votes = row.get("votes")
     if votes is None:
@@ -142,16 +142,16 @@ def votes_field(row: Row) -> dict[str, str | None]:
 
 
 def check_pair(row: Row) -> None:
-    """Hold `row` against the contract of a pair row: query, document, optional title and ids, and
-    what it is said to be: verdict and teacher_score.
+    """Check `row` against the contract of a pair row: query, document, optional title and ids,
+    verdict and teacher_score.
 
     Raises:
-        RowError: the first field that breaks it.
+        RowError: names the first invalid field.
     """
     for name, required in _TEXTS.items():
         value = row.get(name)
         if (type(value) is not str or "\0" in value) and (required or value is not None):
-            string_field(row, name)  # one look at all texts costs less than a call for each
+            string_field(row, name)  # slow path: only for a suspicious value
     if is_blank(row["query"]):
         raise RowError("query", BLANK_TEXT)
     if "verdict" in row and row["verdict"] not in ("yes", "no", None):
@@ -163,40 +163,40 @@ def check_pair(row: Row) -> None:
 
 
 def document_text(row: Row) -> str:
-    """What a model reads as the document: title + " " + document where there is a title."""
+    """Return the document as a model reads it: title + " " + document if there is a title."""
     return titled(row.get("title"), row["document"])
 
 
 def original_query(row: Row) -> str:
-    """The query before rewriting."""
+    """Return the query before rewriting."""
     original = row.get("original_query")
     query: str = original if original and not is_blank(original) else row["query"]
     return query
 
 
 def query_id(row: Row) -> str:
-    """The row's query_id, else 16 hex digits of SHA-256 of the query before rewriting."""
+    """Return the row's query_id, else 16 hex digits of SHA-256 of the query before rewriting."""
     return row.get("query_id") or text_id(original_query(row))
 
 
 def doc_id(row: Row) -> str:
-    """The row's doc_id, else 16 hex digits of SHA-256 of title + space + document."""
+    """Return the row's doc_id, else 16 hex digits of SHA-256 of title + space + document."""
     return row.get("doc_id") or text_id(document_text(row))
 
 
 class OneText:
-    """Remembers the text of each doc_id among the documents of one query."""
+    """Checks that each doc_id has one text among the documents of one query."""
 
     def __init__(self) -> None:
         self._texts: dict[str, int] = {}
 
     def check(self, doc_id: str, text: str, field: str = "doc_id") -> None:
-        """Note a document.
+        """Add a document.
 
         Raises:
-            RowError: names `field`; the id stood with another text before.
+            RowError: names `field`; the id had another text before.
         """
-        seen = hash(text)  # 8 bytes of it; texts stay where they are
+        seen = hash(text)  # 8 bytes, instead of the text
         if self._texts.setdefault(doc_id, seen) != seen:
             raise RowError(
                 field,
@@ -208,30 +208,31 @@ class OneText:
 
 
 def check_one_text(pairs: list[Row]) -> None:
-    """Hold the pairs of one query against one doc_id, one text.
+    """Check that each doc_id has one text among the pairs of one query.
 
     Raises:
-        RowError: a doc_id stands with two texts.
+        RowError: a doc_id has two texts.
     """
     texts = OneText()
-    for one in pairs if len(pairs) > 1 else ():
-        if one.get("doc_id"):
-            texts.check(str(one["doc_id"]), f"{one.get('title') or ''} {one.get('document')}")
+    for pair in pairs if len(pairs) > 1 else ():
+        if pair.get("doc_id"):
+            texts.check(str(pair["doc_id"]), f"{pair.get('title') or ''} {pair.get('document')}")
 
 
 def query_key(row: Row) -> bytes:
-    """16 bytes for (query_id, query): the original and the rewritten query stand apart."""
+    """Return 16 bytes for (query_id, query), which differ for the original and the rewritten
+    query."""
     text = f"{query_id(row)}\0{row['query']}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def text_id(text: str) -> str:
-    """16 hex digits of the SHA-256 of the text's UTF-8 bytes."""
+    """Return 16 hex digits of the SHA-256 of the text's UTF-8 bytes."""
     return sha256(text.encode()).hexdigest()[:16]
 
 
 def texts_digest(*texts: str) -> bytes:
-    """SHA-256 over the texts, each preceded by its length, so that ("ab", "c") and ("a", "bc")
+    """Return SHA-256 of the texts, each preceded by its length, so that ("ab", "c") and ("a", "bc")
     differ."""
     pieces: list[bytes] = []
     for text in texts:
@@ -241,7 +242,7 @@ def texts_digest(*texts: str) -> bytes:
 
 
 def json_type(value: object) -> str:
-    """The JSON name of a decoded value, with the value itself where it is short."""
+    """Return the JSON name of a decoded value, with the value itself if it is short."""
     if value is None:
         return "null"
     for kind, name in ((bool, "boolean"), (int, "number"), (float, "number"), (str, "string")):

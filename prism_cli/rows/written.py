@@ -1,4 +1,4 @@
-"""What was written about a pair, by a reranker or by whoever labelled it, in one form."""
+"""Verdict and texts of a pair, by a reranker or from its labels, in one form."""
 
 from dataclasses import dataclass
 from math import inf
@@ -9,9 +9,9 @@ from prism_cli.rows.row import Row, doc_id, json_type, number_field, query_id, s
 from prism_cli.rows.texts import stripped, titled
 
 SOURCES = ("auto", "predicted", "labels")
-"""Whose texts: auto takes the prediction where a row has one, else the label."""
+"""Origin of the texts: auto takes the prediction if a row has one, else the label."""
 NOTHING_WRITTEN = "found no such field"
-"""Ends the reason of a row that has nothing to measure."""
+"""End of the reason for a row without anything to measure."""
 _FIELDS = {
     True: ("predicted_verdict", "predicted_contribution", "predicted_evidence"),
     False: ("verdict", "contribution", "evidence"),
@@ -21,20 +21,21 @@ _ASKED = {True: ("format_ok",), False: ("generator", "generation_error")}
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One pair with what was written.
+    """One pair with its verdict and texts.
 
     Attributes:
-        title: "" where there is none.
+        title: "" without a title.
         body: the document without its title.
-        predicted: whether verdict and texts are a reranker's; else they are the row's labels.
-        verdict: of whom the texts are; texts without a verdict are a yes. None: undecided.
-        contribution, evidence: "" where there is none, as always without a yes.
-        asked: whether texts were asked for; False for verdicts alone, and where a limit on
-            evidence left them out.
-        format_ok: whether both texts could be read; None without a yes, or where none were asked.
-        label: the row's own verdict where there is a prediction beside it.
-        score: of the reranker, in [0, 1]; rounded, see `logit`.
-        logit: of the reranker; None where the row has none, and for a blank document.
+        predicted: True if verdict and texts are a reranker's; else they are the row's labels.
+        verdict: from the same origin as the texts; texts without a verdict are a yes. None:
+            undecided.
+        contribution, evidence: "" without a text, and always without a yes.
+        asked: True if texts were requested; False for verdicts alone, and where a limit on
+            evidence excluded them.
+        format_ok: True if both texts could be parsed; None without a yes, or without a request.
+        label: the row's own verdict, if it has a prediction too.
+        score: the reranker's score, in [0, 1]; rounded, see `logit`.
+        logit: the reranker's logit; None where the row has none, and for a blank document.
     """
 
     query_id: str
@@ -54,18 +55,18 @@ class Written:
 
     @property
     def document(self) -> str:
-        """What a model reads as the document."""
+        """The document as a model reads it."""
         return titled(self.title, self.body)
 
 
 def written(row: Row, source: str = "auto") -> Written:
-    """Read a pair row.
+    """Read the verdict and texts of a pair row.
 
     Args:
         source: one of SOURCES.
 
     Raises:
-        RowError: a field of another type, or nothing that `source` asks for; names it.
+        RowError: a field has another type, or nothing of `source` is in the row; names it.
     """
     predicted = source == "predicted" or (
         source == "auto" and any(name in row for name in _FIELDS[True])
@@ -73,9 +74,11 @@ def written(row: Row, source: str = "auto") -> Written:
     names = _FIELDS[predicted]
     label = _verdict(row, "verdict")
     verdict = _verdict(row, names[0])
-    contribution, evidence = (stripped(string_field(row, one, required=False)) for one in names[1:])
+    contribution, evidence = (
+        stripped(string_field(row, name, required=False)) for name in names[1:]
+    )
     if names[0] not in row and not evidence:
-        _refuse(names[0], source)
+        _raise_missing(names[0], source)
     verdict = "yes" if verdict is None and evidence else verdict
     asked = any(name in row for name in (*names[1:], *_ASKED[predicted]))
     asked = asked and not (predicted and row.get("evidence_omitted"))
@@ -104,13 +107,13 @@ def written(row: Row, source: str = "auto") -> Written:
 
 
 def _verdict(row: Row, name: str) -> str | None:
-    found: Any = row.get(name)
-    if found not in ("yes", "no", None):
-        raise RowError(name, f'expected "yes", "no" or null, found {json_type(found)}')
-    return found if found is None else str(found)
+    verdict: Any = row.get(name)
+    if verdict not in ("yes", "no", None):
+        raise RowError(name, f'expected "yes", "no" or null, found {json_type(verdict)}')
+    return verdict if verdict is None else str(verdict)
 
 
-def _refuse(name: str, source: str) -> None:
+def _raise_missing(name: str, source: str) -> None:
     wanted = {
         "auto": "a prediction (predicted_verdict, as prism rerank writes it) or a label (verdict, "
         "as prism relabel writes it)",

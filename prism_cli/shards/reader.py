@@ -20,7 +20,13 @@ from prism_cli.errors import (
 )
 from prism_cli.files.compressed import is_compressed
 from prism_cli.files.lines import byte_lines, reading, size_in_file
-from prism_cli.files.names import has_utf8_name, is_pattern, not_there, shown_name, split_pattern
+from prism_cli.files.names import (
+    has_utf8_name,
+    is_pattern,
+    missing_path_message,
+    shown_name,
+    split_pattern,
+)
 from prism_cli.rows.decode import decode_row, row_bytes, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
 from prism_cli.shards.folder import (
@@ -191,7 +197,7 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
                 raise MissingDataError(f"{given}: no file matches this pattern; {expected()}")
             shards += [Shard(file, shown_name(file), plain) for file in files]
         else:
-            raise MissingDataError(not_there(given))
+            raise MissingDataError(missing_path_message(given))
     for shard in shards:
         if not (shard.path.is_file() or shard.path.is_dir()) or not os.access(shard.path, os.R_OK):
             raise MissingDataError(f"{shard.name}: not a file that can be read")

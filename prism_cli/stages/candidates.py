@@ -15,7 +15,7 @@ from prism_cli.errors import MissingDataError, RowError, SkippedRowError
 from prism_cli.files.compressed import plain_name
 from prism_cli.files.lines import not_utf8
 from prism_cli.ports import FirstStage
-from prism_cli.rows.decode import Unreadable, decode_row, place_of, reason_told
+from prism_cli.rows.decode import Unreadable, decode_row, explained_reason, place_of
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.rows.texts import titled
@@ -221,7 +221,7 @@ def _first_refusal(refused: Sequence[Unreadable]) -> str:
 def _refused(raw: bytes, place: RowRef, error: RowError) -> Unreadable:
     ref = place_of(raw, place)
     skipped = isinstance(error, SkippedRowError)
-    return Unreadable(raw, error.field, reason_told(raw, error), ref=ref, skipped=skipped)
+    return Unreadable(raw, error.field, explained_reason(raw, error), ref=ref, skipped=skipped)
 
 
 def _document(row: Row) -> tuple[str, str, str]:

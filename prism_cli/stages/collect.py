@@ -84,8 +84,8 @@ class CollectStage(RowStage):
         return pair
 
     def _without_false_negatives(self, pairs: list[Row]) -> list[Row]:
-        """Drop mined negatives with the text of a positive, since nobody judged those. Return no
-        pair where all are negatives that nobody marked."""
+        """Drop mined negatives with the text of a positive, since they are unjudged. Return no pair
+        if all are unmarked negatives."""
         votes = [_vote(pair) for pair in pairs]
         if set(votes) <= {"no"} and all(pair.get("negative") != MARKED for pair in pairs):
             return []

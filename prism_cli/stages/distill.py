@@ -113,9 +113,9 @@ class DistillStage(RowStage):
     def work(self, row: Row) -> Outcome | RowWork:
         """Ask the teachers that have not scored the row, and the generator if the row needs
         texts."""
-        known = row.get("teacher_scores") or {}
-        self._kept_scores += sum(spec in known for spec in self._specs)
-        missing = [teacher for teacher in self._teachers if teacher.spec not in known]
+        existing = row.get("teacher_scores") or {}
+        self._kept_scores += sum(spec in existing for spec in self._specs)
+        missing = [teacher for teacher in self._teachers if teacher.spec not in existing]
         writes = self._needs_texts(row)
         paid: Mapping[tuple[str, str], PaidValue] = {}
         if self._paid is not None and (missing or writes):
@@ -207,14 +207,14 @@ class DistillStage(RowStage):
             self._scores[CALIBRATED].add(anonymous.value, row.get("verdict"))
             return
         self._reused_scores += len(reused)
-        known = row.get("teacher_scores") or {}
+        existing = row.get("teacher_scores") or {}
         new = {**{spec: value.value for spec, value in reused.items()}, **replied}
         new |= {
             teacher.spec: teacher.score(row)
             for teacher in self._row_teachers
-            if teacher.spec not in known
+            if teacher.spec not in existing
         }
-        scores = known | {spec: new[spec] for spec in self._specs if spec in new}
+        scores = existing | {spec: new[spec] for spec in self._specs if spec in new}
         raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
         exact = calibrated(raw, self._exponent)

@@ -120,11 +120,11 @@ class RelabelStage(RowStage):
         probabilities: dict[str, float] = {}
         origins: dict[str, str] = {}
         paid = self._paid_values(row)
-        known = self._known_votes(row, paid)
-        if (verdict := self._verdict_of(paid, known)) is not None:
+        known_votes = self._known_votes(row, paid)
+        if (verdict := self._verdict_of(paid, known_votes)) is not None:
             self._taken += 1
             return self._without_votes(row, verdict.value, {"verdict": verdict.origin})
-        for spec, known_vote, known_probability, origin in known:
+        for spec, known_vote, known_probability, origin in known_votes:
             poll.add(spec, known_vote)
             if known_probability is not None:
                 probabilities[spec] = known_probability
@@ -152,7 +152,7 @@ class RelabelStage(RowStage):
                     silent.append((spec, reply.refusal))
             poll.add(spec, vote)
             answers.append((spec, vote))
-        for spec, *_ in known:
+        for spec, *_ in known_votes:
             self._votes[spec]["kept"] += 1
         for spec, answer in answers:
             self._votes[spec][answer or "abstained"] += 1
@@ -181,11 +181,11 @@ class RelabelStage(RowStage):
         votes = self._known_votes(row, paid)
         if is_blank(document_text(row)) or self._verdict_of(paid, votes) is not None:
             return
-        known = {spec for spec, *_ in votes}
+        voted = {spec for spec, *_ in votes}
         everyone = self._soft or self._is_audited(row)
         pair = (row["query"], document_text(row))
-        reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(known) :]
-        waiting = [member for member in self._panel if member[0] not in known]
+        reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(voted) :]
+        waiting = [member for member in self._panel if member[0] not in voted]
         for (spec, _, backend), share in zip(waiting, reached, strict=True):
             if backend is not None:
                 sure = everyone or spec in self._added
@@ -253,14 +253,14 @@ class RelabelStage(RowStage):
         return {spec: values[spec] for spec in self._order if spec in values}
 
     def _paid_values(self, row: Row) -> dict[tuple[str, str], PaidValue]:
-        """What is paid for already, of this pair."""
+        """Return the values of this pair that are paid for already."""
         return self._paid.find(row["query"], document_text(row)) if self._paid is not None else {}
 
     def _verdict_of(
-        self, paid: Mapping[tuple[str, str], PaidValue], known: Sequence[object]
+        self, paid: Mapping[tuple[str, str], PaidValue], known_votes: Sequence[object]
     ) -> PaidValue | None:
         """Return a verdict that replaces the whole panel, if none of its votes is known."""
-        return None if known or self._added or self._soft else paid.get(("verdict", ""))
+        return None if known_votes or self._added or self._soft else paid.get(("verdict", ""))
 
     def _without_votes(self, row: Row, verdict: str, origins: Mapping[str, str]) -> Row:
         self._verdicts[verdict] += 1
@@ -273,20 +273,25 @@ class RelabelStage(RowStage):
         self, row: Row, paid: Mapping[tuple[str, str], PaidValue]
     ) -> list[tuple[str, Vote, float | None, str]]:
         """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
-        found: dict[str, tuple[str, Vote, float | None, str]] = {}
+        known: dict[str, tuple[str, Vote, float | None, str]] = {}
         if self._added:
-            given, odds = row.get("votes") or {}, row.get("vote_probabilities") or {}
-            found = {
-                spec: (spec, given[spec], odds.get(spec), "")
+            votes, probabilities = row.get("votes") or {}, row.get("vote_probabilities") or {}
+            known = {
+                spec: (spec, votes[spec], probabilities.get(spec), "")
                 for spec in self._order
-                if given.get(spec) in ("yes", "no")
+                if votes.get(spec) in ("yes", "no")
             }
         for spec in self._order if paid else ():
             vote = paid.get(("votes", spec))
-            if spec not in found and vote is not None:
-                odd = paid.get(("vote_probabilities", spec))
-                found[spec] = (spec, vote.value, odd.value if odd else None, vote.origin)
-        return [found[spec] for spec in self._order if spec in found]
+            if spec not in known and vote is not None:
+                probability = paid.get(("vote_probabilities", spec))
+                known[spec] = (
+                    spec,
+                    vote.value,
+                    probability.value if probability else None,
+                    vote.origin,
+                )
+        return [known[spec] for spec in self._order if spec in known]
 
     def _is_audited(self, row: Row) -> bool:
         return self._audit > 0 and is_sampled(
@@ -300,9 +305,9 @@ def _remove_old_labels(row: Row) -> dict[str, str]:
     row.pop("vote_probabilities", None)
     row.pop("audit", None)
     before = row.pop("reused", None)
-    known = before.items() if isinstance(before, dict) else ()
+    origins = before.items() if isinstance(before, dict) else ()
     return {
         name: origin
-        for name, origin in known
+        for name, origin in origins
         if name != "verdict" and not name.startswith("votes.")
     }

@@ -277,10 +277,11 @@ class SampleStage(RowStage):
     def _key(self, row: Row) -> bytes:
         """Return 16 bytes: the hash of (seed, query_id, doc_id), then of the row itself."""
         pair = f"{self._seed}\0{query_id(row)}\0{doc_id(row)}".encode("utf-8", "surrogatepass")
-        whole = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
-        return blake2b(pair, digest_size=8).digest() + blake2b(whole, digest_size=8).digest()
+        content = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+        return blake2b(pair, digest_size=8).digest() + blake2b(content, digest_size=8).digest()
 
 
 def _side_key(key: bytes) -> bytes:
-    """Another lot for the same row, since the first one already chose within its stratum."""
+    """Return another hash for the same row, since the first one already decided within its
+    stratum."""
     return blake2b(key, digest_size=16, person=b"second lot").digest()

@@ -64,11 +64,11 @@ def test_other_replies_are_unusable(reply: str, why: str) -> None:
 def test_all_that_decides_a_reply_is_in_the_question() -> None:
     others = [
         replace(ASK, instruction="other"), replace(ASK, language="Chinese"),
-        replace(ASK, style="keyword"), replace(ASK, count=4), replace(ASK, told=("a",)),
-        replace(ASK, told=("b",)), replace(ASK, series=1),
+        replace(ASK, style="keyword"), replace(ASK, count=4), replace(ASK, earlier=("a",)),
+        replace(ASK, earlier=("b",)), replace(ASK, series=1),
     ]  # fmt: skip
     assert len({question(one) for one in [ASK, *others]}) == 8
-    prompt = TASK.prompt(replace(ASK, told=('say "ah"', "伤口")), 0)
+    prompt = TASK.prompt(replace(ASK, earlier=('say "ah"', "伤口")), 0)
     assert '["say \\"ah\\"", "伤口"]' in prompt.user
     assert prompt.user.startswith("Instruction: Questions a nurse asks about wound care\n")
     assert prompt.system == INSTRUCTION.strip()

@@ -65,7 +65,7 @@ def test_fields_are_renamed_where_they_stand() -> None:
     names = {"document": "passage", "query": "query"}
     row = decode_row(b'{"a": 1, "passage": "p", "query": "q"}', names)
     assert list(row.items()) == [("a", 1), ("document", "p"), ("query", "q")]
-    with pytest.raises(RowError, match="stands beside 'passage'"):
+    with pytest.raises(RowError, match="found together with 'passage'"):
         decode_row(b'{"document": "d", "passage": "p"}', names)
 
 

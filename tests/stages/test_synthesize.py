@@ -10,7 +10,7 @@ import pytest
 from prism_cli.domain.synthesis import MAX_TOLD, STYLES, Ask, question
 from prism_cli.engine.forecast import forecast
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.ports import Reply, Terms, Usage
+from prism_cli.ports import RateLimits, Reply, Usage
 from prism_cli.rows.row import text_id
 from prism_cli.stages.synthesize import SynthesizeStage
 from tests.factories import Row, read_jsonl, write_jsonl
@@ -51,7 +51,7 @@ class Server(Writer):
     single = True
     concurrency = 4
     lost_calls = 0
-    terms = Terms()
+    rate_limits = RateLimits()
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         return Usage()
@@ -105,7 +105,7 @@ def test_every_style_has_its_share_and_later_calls_are_told_what_came_before() -
     assert [ask.count for ask in asks] == [10, 10, 10, 4, 3, 3]
     assert {ask.style for ask in asks[:3]} == {ask.style for ask in asks[3:]} == set(STYLES)
     queries = [row["query"] for row in found]
-    assert [list(ask.told) for ask in asks] == [queries[:n] for n in (0, 10, 20, 30, 34, 37)]
+    assert [list(ask.earlier) for ask in asks] == [queries[:n] for n in (0, 10, 20, 30, 34, 37)]
     keywords = sum(ask.count for ask in asks if ask.style == "keyword")
     assert [row["query_style"] for row in found].count("keyword") == keywords
     assert summary.figures["queries"] == {"asked for": 40, "made": 40, "kept": 40}
@@ -115,7 +115,7 @@ def test_every_style_has_its_share_and_later_calls_are_told_what_came_before() -
 def test_what_is_told_is_bounded() -> None:
     writer = Writer()
     synthesized([instruction()], writer, 90, styles=("situation",))
-    assert [len(ask.told) for ask, _ in writer.asked] == [0, 10, 20, 30, 40, 50, 60, 60, 60]
+    assert [len(ask.earlier) for ask, _ in writer.asked] == [0, 10, 20, 30, 40, 50, 60, 60, 60]
     assert MAX_TOLD == 60
 
 
@@ -133,7 +133,7 @@ def test_the_language_is_told_by_name_and_chinese_queries_come_as_they_are() -> 
 
 def test_what_is_dropped_is_asked_for_again_but_not_for_ever() -> None:
     def say(ask: Ask, attempt: int) -> list[str]:
-        return [*distinct(ask)[: ask.count // 2], "<b>", *ask.told[:1]]
+        return [*distinct(ask)[: ask.count // 2], "<b>", *ask.earlier[:1]]
 
     writer = Writer(say)
     found, summary = synthesized([instruction()], writer, 10, styles=("question",))
@@ -149,7 +149,7 @@ def test_what_is_dropped_is_asked_for_again_but_not_for_ever() -> None:
 def test_a_style_that_brings_nothing_new_is_asked_no_more() -> None:
     writer = Writer(lambda ask, attempt: ["how to clean a wound", "when to change a dressing"])
     found, summary = synthesized([instruction()], writer, 30, styles=("question",))
-    assert [len(ask.told) for ask, _ in writer.asked] == [0, 2]
+    assert [len(ask.earlier) for ask, _ in writer.asked] == [0, 2]
     assert len(found) == 2
     assert summary.figures["queries"]["made"] == 4
 

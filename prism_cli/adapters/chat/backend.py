@@ -9,7 +9,7 @@ from prism_cli.adapters.chat.model import ChatModel, Completion
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.domain.chat import ChatTask, Prompt, read_reply
 from prism_cli.errors import ProviderError
-from prism_cli.ports import BatchDesk, Reply, Usage
+from prism_cli.ports import BatchEndpoint, Reply, Usage
 
 
 class ChatBackend(ProviderBackend):
@@ -44,7 +44,7 @@ class ChatBackend(ProviderBackend):
         return [self._reply(payload, prompt, completion)]
 
     @cached_property
-    def desk(self) -> BatchDesk | None:
+    def batch_endpoint(self) -> BatchEndpoint | None:
         """Where the provider takes batch files, if it does."""
         client = self._ref.client
         return BatchApi(client) if client.provider.batches else None

@@ -20,7 +20,7 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 class BatchApi:
-    """A BatchDesk. Nothing here is repeated that could make a second batch."""
+    """A BatchEndpoint. Nothing here is repeated that could make a second batch."""
 
     endpoint = "/v1/chat/completions"
 

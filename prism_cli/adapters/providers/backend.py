@@ -2,7 +2,7 @@
 
 from prism_cli.adapters.providers.client import LostCalls
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.ports import Terms
+from prism_cli.ports import RateLimits
 
 
 class ProviderBackend:
@@ -21,10 +21,10 @@ class ProviderBackend:
         return self._ref.client.provider.concurrency
 
     @property
-    def terms(self) -> Terms:
+    def rate_limits(self) -> RateLimits:
         """What the provider asks for and allows."""
         provider = self._ref.client.provider
-        return Terms(
+        return RateLimits(
             self._ref.card.priced, provider.requests_per_minute, provider.tokens_per_minute
         )
 

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     },
     "domain": {"domain", "rows"},
     "training": {"training", "modeling", "domain", "rows", "shards", "ports", "configs"},
-    "modeling": {"modeling", "domain", "rows", "shards"},
+    "modeling": {"modeling", "domain", "files.digest", "rows", "shards"},
     "evaluation": {
         "evaluation", "domain", "engine", "files", "rows", "shards", "ports", "stages",
         "adapters", "reporting",

@@ -1,8 +1,9 @@
-"""SHA-256 of a stream, computed by another thread while the caller reads or writes."""
+"""SHA-256 of files and of streams; of a stream by another thread while the caller works on."""
 
 import hashlib
 import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,12 @@ if TYPE_CHECKING:
 
 _THREAD_BYTES = 1 << 16
 """Smaller blocks are hashed by the caller: passing them to the thread would take longer."""
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class StreamDigest:

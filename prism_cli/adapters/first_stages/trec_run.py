@@ -1,12 +1,12 @@
 """A TREC run file as first stage: candidates that another system found."""
 
 from collections.abc import Container, Iterator, Sequence
-from hashlib import file_digest
 from pathlib import Path
 
 from prism_cli.domain.metrics import ranked
 from prism_cli.domain.trec import RankOrder, RunLine, parse_run_line
 from prism_cli.errors import MissingDataError, RowError
+from prism_cli.files.digest import file_sha256
 from prism_cli.files.text import text_lines
 
 DATASET = "{dataset}"
@@ -41,8 +41,7 @@ class TrecRunFirstStage:
         self.path = path
         self.spec = name or path.stem
         self.warning = ""
-        with path.open("rb") as file:
-            self.fingerprint = f"trec-run {file_digest(file, 'sha256').hexdigest()}"
+        self.fingerprint = f"trec-run {file_sha256(path)}"
 
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int

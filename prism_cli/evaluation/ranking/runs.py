@@ -6,13 +6,14 @@ A ranking whose note carries the wanted fingerprint is never computed again.
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 
 import orjson
 
 from prism_cli.domain.trec import parse_run_line, render_run_line
 from prism_cli.errors import RowError
+from prism_cli.files.digest import file_sha256
 from prism_cli.shards.writer import whole_file
 
 Run = dict[str, list[tuple[str, float]]]
@@ -60,7 +61,7 @@ class RunStore:
             saved = orjson.loads(_note_path(path).read_bytes())
             digest = saved.pop("sha256")
             note = RunNote(**saved)
-            if note.fingerprint != fingerprint or bytes_digest(path) != digest:
+            if note.fingerprint != fingerprint or file_sha256(path) != digest:
                 return None
             run: Run = {}
             with path.open(encoding="utf-8") as file:
@@ -82,15 +83,9 @@ class RunStore:
                     for rank, (doc_id, score) in enumerate(hits, 1)
                 ]
                 file.write("".join(lines).encode())
-        content = {**asdict(note), "sha256": bytes_digest(path)}
+        content = {**asdict(note), "sha256": file_sha256(path)}
         with whole_file(_note_path(path)) as file:
             file.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def bytes_digest(path: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def run_fingerprint(*parts: object) -> str:

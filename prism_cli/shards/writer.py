@@ -169,6 +169,12 @@ def remove_file(path: Path) -> None:
         sync_directory(path.parent)
 
 
+def flush_file(path: Path) -> None:
+    """Make what was written to a file durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def sync_directory(folder: Path) -> None:
     """Make renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -3,7 +3,6 @@
 A checkpoint is a folder checkpoint-STEP with a `complete.json` that names each file's SHA-256.
 """
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ import orjson
 
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.shards.measured import measure
+from prism_cli.shards.whole_folder import flush_folder
 from prism_cli.shards.writer import sync_directory, whole_file
 
 SEAL = "complete.json"
@@ -23,9 +23,9 @@ def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
 
     Every file is on the disk before the rename, and the seal is written last.
     """
-    digests = {
-        str(path.relative_to(staged)): measure(path).sha256 for path in files_on_disk(staged)
-    }
+    flush_folder(staged)
+    files = sorted(path for path in staged.rglob("*") if path.is_file())
+    digests = {str(path.relative_to(staged)): measure(path).sha256 for path in files}
     with whole_file(staged / SEAL) as seal:
         seal.write(orjson.dumps(digests, option=orjson.OPT_INDENT_2))
     final = folder / staged.name
@@ -92,15 +92,6 @@ def is_complete(path: Path) -> bool:
         )
     except (OSError, orjson.JSONDecodeError, AttributeError):
         return False
-
-
-def files_on_disk(folder: Path) -> list[Path]:
-    """The files below `folder`, sorted, each flushed to the disk."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    return files
 
 
 def checkpoint_step(path: Path) -> int:

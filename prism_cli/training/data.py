@@ -4,7 +4,6 @@ The file is committed whole beside a note of what made it; a resumed run with th
 same tokenizer uses it again.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -30,7 +29,7 @@ from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, check_pair, docum
 from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.reader import Shard, read_shards
 from prism_cli.shards.storage_errors import storage_errors
-from prism_cli.shards.writer import PartFile, part_path, sweep_folder, whole_file
+from prism_cli.shards.writer import PartFile, flush_file, part_path, sweep_folder, whole_file
 
 _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000
@@ -129,8 +128,7 @@ def tokenize(
             note_path.unlink(missing_ok=True)
             reading = _Reading(shards, fields, limit, encoder, between)
             counts = reading.write(part, rejects_path)
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_file(part)
             part.replace(table_path)
             note = {"key": key, "bytes": _size(table_path), "counts": counts}
             with whole_file(note_path) as file:

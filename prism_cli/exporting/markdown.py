@@ -2,7 +2,6 @@
 ends a table cell, opens a tag or starts a heading."""
 
 import re
-from collections.abc import Sequence
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~<>&-])")
 
@@ -26,12 +25,6 @@ def block(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are Markdown already."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _one_line(value: object) -> str:

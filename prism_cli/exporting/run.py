@@ -18,7 +18,6 @@ from typing import Any
 
 from prism_cli.errors import ModelError, StorageError
 from prism_cli.exporting.card import Facts, model_card
-from prism_cli.exporting.card_training import collapsed
 from prism_cli.exporting.comparing import Shift, collapse_of, compare, logits_of
 from prism_cli.exporting.evaluations import Evaluation, find_evaluations
 from prism_cli.exporting.folder_record import (
@@ -146,7 +145,7 @@ class _Export:
         loaded = load_merged(self._request.spec, self._request.profile)
         say(f"{weights_bytes(loaded.model) / 1e9:.1f} GB of memory for the weights")
         expected = logits_of(loaded, self._request.spec)
-        warnings = [collapsed(source), collapse_of(expected)]
+        warnings = [source.collapsed(), collapse_of(expected)]
         told = [one for one in warnings if one is not None]
         _warn(self._request, told)
         cast(loaded.model, self._request.dtype, source.base)

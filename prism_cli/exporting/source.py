@@ -49,6 +49,13 @@ class Source:
             return self.run.resolve().name
         return self.spec.removeprefix("hf:").rstrip("/").rpartition("/")[2] or self.path.name
 
+    def collapsed(self) -> str | None:
+        """Why these weights may have collapsed, by the run that trained them."""
+        figures = self.manifest["figures"] if self.manifest else {}
+        own = {"last": "dev", "best": "best"}.get(self.path.name, "")
+        warning = (figures.get(own) or {}).get("collapsed")
+        return f"dev rows: {warning}" if warning else None
+
     def files(self) -> Iterator[InputRecord]:
         """Config and weights, base/… and adapter/…, with their hashes."""
         for role, folder in (("base", self.base), ("adapter", self.adapter)):

@@ -119,7 +119,7 @@ def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_i
     words = ("eval", "beir-qa", "--data-dir", "data", "--model", "none", "--limit", "3")
     done = prism(*words, "-o", "out")
     assert done.returncode == 3
-    assert "scifact: missing; cannot be fetched from https://public" in done.stderr
+    assert "scifact: missing; cannot be downloaded from https://public" in done.stderr
     assert "measured 2 of the 9 sets asked for; missing: scifact" in done.stderr
     assert "average of 2 of the 9 sets" in done.stdout
     assert "not measured, as they are missing: dbpedia-entity" in done.stdout

@@ -146,7 +146,7 @@ def test_a_query_without_a_page_is_dropped() -> None:
     [
         (["queries.jsonl", "--web", "bing"], "--web bing: expected exa, tavily"),
         (["queries.jsonl", "--web", "openai/gpt-5.4-mini"], "is a chat model of a provider"),
-        (["queries.jsonl", "--web", "tavily", "--results", "21"], "gives 20 results"),
+        (["queries.jsonl", "--web", "tavily", "--results", "21"], "at most 20 results"),
         (["web"], "nothing to search for"),
         (["web", "queries.jsonl", "--reuse", "queries.jsonl"], "--reuse"),
         (["web", "queries.jsonl", "--from", "prism"], "--from"),

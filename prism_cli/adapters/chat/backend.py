@@ -1,4 +1,4 @@
-"""A chat task on a chat model, as the engine asks it: one question a call."""
+"""Backend for a chat task on a provider's chat model: one question per call."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -24,16 +24,16 @@ class ChatBackend(ProviderBackend):
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """One question a call."""
+        """Return groups of one question."""
         return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
-        """Tokens and cost of one question, its answer at its longest."""
+        """Return the maximum tokens and cost of one question."""
         ((payload, attempt),) = payloads
         return self._model.estimate(self._task.prompt(payload, attempt), attempt)
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """The task's value, {"unusable": why}, or a refusal: all were paid for, and are kept.
+        """Return the task's value, {"unusable": reason}, or a refusal; all are billed and stored.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
@@ -45,25 +45,25 @@ class ChatBackend(ProviderBackend):
 
     @cached_property
     def batch_endpoint(self) -> BatchEndpoint | None:
-        """Where the provider takes batch files, if it does."""
+        """The provider's batch API; None if it has none."""
         client = self._ref.client
         return BatchApi(client) if client.provider.batches else None
 
     @property
     def batch_share(self) -> float:
-        """Price of a reply in a batch, as a share of a call's."""
+        """Price of a reply in a batch as a share of the price of a call."""
         return self._model.batch_share
 
     def batch_line(self, payload: Any) -> dict[str, Any]:
-        """The body that a call would send."""
+        """Return the body that a call would send."""
         content, attempt = payload
         return self._model.body(self._task.prompt(content, attempt), attempt)
 
     def read_batch(self, payload: Any, status: int, body: bytes) -> Reply:
-        """As `answer`, of a batch's reply; status 0: there was none, and `body` says why.
+        """Return the reply of a batch as `answer` does; status 0: no reply, `body` has the reason.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `json_of`.
+            ProviderError, RefusalError, PrerequisiteError: as `parse_json`.
         """
         if not status:
             client = self._ref.client
@@ -74,10 +74,10 @@ class ChatBackend(ProviderBackend):
         return self._reply(content, prompt, completion)
 
     def _reply(self, payload: Any, prompt: Prompt, completion: Completion) -> Reply:
-        said = completion.said
-        if said.refusal is not None:
-            return Reply({}, said.refusal, completion.usage)
+        answer = completion.answer
+        if answer.refusal is not None:
+            return Reply({}, answer.refusal, completion.usage)
         value = read_reply(
-            self._task, payload, prompt, said.text, unfinished=said.unfinished, cut=said.cut
+            self._task, payload, prompt, answer.text, unfinished=answer.unfinished, cut=answer.cut
         )
         return Reply(value, usage=completion.usage)

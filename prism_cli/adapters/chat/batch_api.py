@@ -1,4 +1,4 @@
-"""OpenAI's files and batches at one provider."""
+"""Client of OpenAI's Files and Batches APIs at one provider."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO, TypeVar
@@ -7,20 +7,20 @@ from urllib.parse import quote
 import httpx2
 
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
-from prism_cli.adapters.providers.replies import AgainError, content_of, json_of
-from prism_cli.ports import BatchState
+from prism_cli.adapters.providers.replies import RetryableError, parse_bytes, parse_json
+from prism_cli.ports import BatchCache
 
 Value = TypeVar("Value")
 
 _FILE_SECONDS = 1800.0
-"""For one attempt to send or fetch a file, which has up to 200 MB."""
+"""Timeout of one attempt to upload or download a file of up to 200 MB."""
 _PAGE = 100
 _MARK = "prism"
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 class BatchApi:
-    """A BatchEndpoint. Nothing here is repeated that could make a second batch."""
+    """A BatchEndpoint. Retries never create a second batch."""
 
     endpoint = "/v1/chat/completions"
 
@@ -29,7 +29,7 @@ class BatchApi:
         self.name = client.name
 
     async def upload(self, file: BinaryIO, name: str) -> str:
-        """The file's name at the provider. Raises as `ProviderClient.ask`."""
+        """Upload a file and return its id. Raises as `ProviderClient.ask`."""
 
         async def send() -> httpx2.Response:
             file.seek(0)
@@ -41,18 +41,18 @@ class BatchApi:
                 files={"file": (name, file, "application/jsonl")},
             )
 
-        return await self._ask(send, _name_of, seconds=_FILE_SECONDS)
+        return await self._ask(send, _id_of, seconds=_FILE_SECONDS)
 
     async def create(self, file: str, mark: str) -> str:
-        """The name of the one batch of that file. Raises as `ProviderClient.ask`."""
+        """Create the one batch of a file and return its id. Raises as `ProviderClient.ask`."""
         sent = False
 
         async def send() -> httpx2.Response:
             nonlocal sent
-            if sent:  # the call before may have come through although no answer did
-                listed = await self._page(None)
-                if listed.status_code != 200 or _marked(json_of(listed), mark):
-                    return listed
+            if sent:  # the earlier call may have succeeded although its reply was lost
+                page = await self._page(None)
+                if page.status_code != 200 or _find_marked(parse_json(page), mark):
+                    return page
             sent = True
             batch = {
                 "input_file_id": file,
@@ -62,38 +62,39 @@ class BatchApi:
             }
             return await self._client.post("batches", batch)
 
-        return await self._ask(send, lambda found: _marked(found, mark) or _name_of(found))
+        return await self._ask(send, lambda body: _find_marked(body, mark) or _id_of(body))
 
     async def find(self, mark: str) -> str | None:
-        """The name of the batch that carries `mark`, looked for from the newest on. Raises as
+        """Return the id of the batch that carries `mark`, searched from the newest on. Raises as
         `ProviderClient.ask`."""
         after: str | None = None
         while True:
-            page: dict[str, Any] = await self._ask(_sender(self._page, after), _listing)
-            name = _marked(page, mark)
-            if name or not page.get("has_more") or not page["data"]:
-                return name
-            after = _name_of(page["data"][-1])
+            page: dict[str, Any] = await self._ask(_sender(self._page, after), _check_page)
+            batch = _find_marked(page, mark)
+            if batch or not page.get("has_more") or not page["data"]:
+                return batch
+            after = _id_of(page["data"][-1])
 
-    async def look(self, batch: str) -> BatchState | None:
-        """Where it stands. Raises as `ProviderClient.ask`."""
+    async def look(self, batch: str) -> BatchCache | None:
+        """Return the state of a batch, or None if the provider does not know it. Raises as
+        `ProviderClient.ask`."""
 
         async def send() -> httpx2.Response:
             return await self._client.request("GET", f"batches/{quote(batch, safe='')}")
 
         def parse(response: httpx2.Response) -> Any:
-            return None if response.status_code == 404 else json_of(response)
+            return None if response.status_code == 404 else parse_json(response)
 
         return await self._ask(send, _state_of, parse=parse)
 
     async def fetch(self, file: str) -> bytes:
-        """A file's content. Raises as `ProviderClient.ask`."""
+        """Return the content of a file. Raises as `ProviderClient.ask`."""
 
         async def send() -> httpx2.Response:
             path = f"files/{quote(file, safe='')}/content"
             return await self._client.request("GET", path, seconds=_FILE_SECONDS)
 
-        return await self._ask(send, bytes, parse=content_of, seconds=_FILE_SECONDS)
+        return await self._ask(send, bytes, parse=parse_bytes, seconds=_FILE_SECONDS)
 
     async def _page(self, after: str | None) -> httpx2.Response:
         params = {"limit": _PAGE} | ({} if after is None else {"after": after})
@@ -104,7 +105,7 @@ class BatchApi:
         send: Callable[[], Awaitable[httpx2.Response]],
         read: Callable[[Any], Value],
         *,
-        parse: Callable[[httpx2.Response], Any] = json_of,
+        parse: Callable[[httpx2.Response], Any] = parse_json,
         seconds: float | None = None,
     ) -> Value:
         return await self._client.ask(send, read, 0, LostCalls(), parse=parse, seconds=seconds)
@@ -116,46 +117,50 @@ def _sender(
     return lambda: page(after)
 
 
-def _name_of(found: Any) -> str:
-    """Raises AgainError where there is none."""
-    name = found.get("id") if isinstance(found, dict) else None
+def _id_of(body: Any) -> str:
+    """Return the `id` of an object; raise RetryableError if it has none."""
+    name = body.get("id") if isinstance(body, dict) else None
     if not isinstance(name, str) or not name:
-        raise AgainError("200 without an id")
+        raise RetryableError("200 without an id")
     return name
 
 
-def _listing(found: Any) -> dict[str, Any]:
-    if not isinstance(found, dict) or not isinstance(found.get("data"), list):
-        raise AgainError("200 without a list of batches")
-    return found
+def _check_page(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict) or not isinstance(body.get("data"), list):
+        raise RetryableError("200 without a list of batches")
+    return body
 
 
-def _marked(found: Any, mark: str) -> str | None:
-    """The name of the batch in a list that carries `mark`."""
-    listed = found.get("data") if isinstance(found, dict) else None
-    for one in listed if isinstance(listed, list) else ():
-        metadata = one.get("metadata") if isinstance(one, dict) else None
+def _find_marked(page: Any, mark: str) -> str | None:
+    """Return the id of the batch in a page that carries `mark`."""
+    batches = page.get("data") if isinstance(page, dict) else None
+    for batch in batches if isinstance(batches, list) else ():
+        metadata = batch.get("metadata") if isinstance(batch, dict) else None
         if isinstance(metadata, dict) and metadata.get(_MARK) == mark:
-            return _name_of(one)
+            return _id_of(batch)
     return None
 
 
-def _state_of(found: Any) -> BatchState | None:
-    if found is None:
+def _state_of(batch: Any) -> BatchCache | None:
+    if batch is None:
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("status"), str):
-        raise AgainError("200 without a status")
-    counts = found.get("request_counts")
+    if not isinstance(batch, dict) or not isinstance(batch.get("status"), str):
+        raise RetryableError("200 without a status")
+    counts = batch.get("request_counts")
     counts = counts if isinstance(counts, dict) else {}
     done, failed, total = (counts.get(name) or 0 for name in ("completed", "failed", "total"))
-    files = (found.get("output_file_id"), found.get("error_file_id"))
-    errors = found.get("errors")
-    told = errors.get("data") if isinstance(errors, dict) else None
-    words = [one["message"] for one in told or () if isinstance(one, dict) and one.get("message")]
-    return BatchState(
-        found["status"] in _ENDED,
-        ": ".join([found["status"], *map(str, words[:1])]),
+    files = (batch.get("output_file_id"), batch.get("error_file_id"))
+    errors = batch.get("errors")
+    errors = errors.get("data") if isinstance(errors, dict) else None
+    messages = [
+        error["message"]
+        for error in errors or ()
+        if isinstance(error, dict) and error.get("message")
+    ]
+    return BatchCache(
+        batch["status"] in _ENDED,
+        ": ".join([batch["status"], *map(str, messages[:1])]),
         done + failed,
         total,
-        tuple(one for one in files if isinstance(one, str) and one),
+        tuple(file for file in files if isinstance(file, str) and file),
     )

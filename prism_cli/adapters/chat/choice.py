@@ -1,16 +1,16 @@
-"""What a chat completion says, and whether it is finished.
+"""Parsing of the first choice of a chat completion, and the check that it is finished.
 
-Only a finished answer is one. How it ended stands in `finish_reason`, in OpenAI's words or in those
-of the server behind: Anthropic's, Gemini's, Cohere's, Mistral's, Zhipu's, DeepSeek's, TGI's. Some
-local servers leave it out, or send null or "", for replies that are finished; OpenAI's own does so
-in parts of a stream alone, which nobody asks for here. Such a reply counts as finished where its
-usage has fewer tokens than were allowed, or where one word was asked for; else it is unusable.
+Only a finished answer counts. `finish_reason` says how it ended, in OpenAI's terms or in those of
+the server behind a router: Anthropic, Gemini, Cohere, Mistral, Zhipu, DeepSeek, TGI. Some local
+servers omit it, or send null or "", for finished replies (OpenAI does so only in streams, which are
+not used here). Such a reply counts as finished if its usage has fewer tokens than the limit, or if
+one word was requested; otherwise it is unusable.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from prism_cli.adapters.providers.replies import AgainError, count_in, error_within
+from prism_cli.adapters.providers.replies import RetryableError, count_at, raise_embedded_error
 
 _NATURAL = {
     "stop", "end_turn", "stop_sequence", "eos", "eos_token", "end", "end_of_text", "complete",
@@ -21,7 +21,7 @@ _FILTERED = (
     "content_filter", "sensitive", "safety", "prohibited_content", "blocklist", "refusal",
     "recitation", "spii",
 )  # fmt: skip
-"""Beginnings of why an answer ended; besides OpenAI's own Zhipu's, Gemini's and Anthropic's."""
+"""Prefixes of finish reasons of content filters: OpenAI, Zhipu, Gemini, Anthropic."""
 _FAILED = (
     "error", "network_error", "insufficient_system_resource", "abort", "cancel", "timeout",
     "time_limit",
@@ -29,14 +29,14 @@ _FAILED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a model said.
+class Answer:
+    """The answer of a chat model.
 
     Attributes:
-        text: "" where it ran out of tokens before its first word.
-        refusal: why it will not answer.
-        unfinished: why the text is no answer; "" where it is one.
-        cut: the bound in tokens that ended the text, which may be a whole answer; else 0.
+        text: "" if the tokens ran out before the first word.
+        refusal: reason of a refusal.
+        unfinished: reason why the text is not a finished answer; "" if it is.
+        cut: token limit that ended the text, which may still be a complete answer; else 0.
     """
 
     text: str = ""
@@ -45,72 +45,74 @@ class Said:
     cut: int = 0
 
 
-def said_in(found: Any, bound: int, *, word: bool) -> Said:
-    """What the first choice of a reply says.
+def read_choice(body: Any, bound: int, *, word: bool) -> Answer:
+    """Return the answer in the first choice of a reply.
+
+    A finished reply without text is billed and unusable.
 
     Args:
-        bound: tokens of the answer at the most, as it was asked.
-        word: the answer is one word and may end at its bound.
-
-    A finished reply without text was paid for and is unusable, as any other that is no answer.
+        bound: maximum tokens of the answer, as requested.
+        word: the answer is one word and may end at `bound`.
 
     Raises:
-        AgainError: there is no choice, an unfinished one without text, or the server failed on the
-            way.
-        RefusalError: an error in the choice that speaks of a content filter.
+        RetryableError: there is no choice, an unfinished one without text, or the server failed
+            while it answered.
+        RefusalError: the choice holds an error that reports a content filter.
     """
-    if isinstance(found, dict) and found.get("object") == "error":
-        error_within(found)
-    choices = found.get("choices") if isinstance(found, dict) else None
+    if isinstance(body, dict) and body.get("object") == "error":
+        raise_embedded_error(body)
+    choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
     if isinstance(first, dict):
-        error_within(first.get("error") or (isinstance(message, dict) and message.get("error")))
+        raise_embedded_error(
+            first.get("error") or (isinstance(message, dict) and message.get("error"))
+        )
     if not isinstance(message, dict):
-        raise AgainError("200 without a choice that has a message", billed=True)
+        raise RetryableError("200 without a choice that has a message", billed=True)
     assert isinstance(first, dict)
     ended, native = (
         str(first.get(name) or "").lower() for name in ("finish_reason", "native_finish_reason")
     )
     if native in _CUT or native.startswith((*_FILTERED, *_FAILED)):
-        ended = native  # a router has called it something else
+        ended = native  # the router's own finish_reason is less specific
     if ended.startswith(_FILTERED):
-        return Said(refusal="stopped by the provider's content filter")
+        return Answer(refusal="stopped by the provider's content filter")
     if ended.startswith(_FAILED):
-        raise AgainError(f"200 with an answer that ended with {ended[:40]!r}", billed=True)
+        raise RetryableError(f"200 with an answer that ended with {ended[:40]!r}", billed=True)
     if message.get("tool_calls") or message.get("function_call"):
-        return Said(unfinished="a call of a tool instead of an answer")
+        return Answer(unfinished="a call of a tool instead of an answer")
     if isinstance(message.get("refusal"), str) and message["refusal"].strip():
-        return Said(refusal=f"the model declined: {message['refusal'][:200]}")
+        return Answer(refusal=f"the model declined: {message['refusal'][:200]}")
     text = _text(message.get("content"))
     if text.strip():
-        unfinished = _unfinished(ended, found, bound, word=word)
-        return Said(text, unfinished=unfinished, cut=bound if ended in _CUT else 0)
+        unfinished = _unfinished(ended, body, bound, word=word)
+        return Answer(text, unfinished=unfinished, cut=bound if ended in _CUT else 0)
     if ended in _CUT:
-        return Said(unfinished=f"no text before the bound of {bound} tokens")
+        return Answer(unfinished=f"no text before the bound of {bound} tokens")
     if ended:
-        return Said(unfinished="an empty reply")
-    raise AgainError("200 with a message without content", billed=True)
+        return Answer(unfinished="an empty reply")
+    raise RetryableError("200 with a message without content", billed=True)
 
 
 def _text(content: Any) -> str:
-    """The text of a message; of several parts those that are text."""
+    """Return the text of a message, joined from its text parts if it has several parts."""
     if isinstance(content, list):
-        parts = (one.get("text") for one in content if isinstance(one, dict))
-        return "".join(part for part in parts if isinstance(part, str))
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        return "".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
 
 
-def _unfinished(ended: str, found: Any, bound: int, *, word: bool) -> str:
-    """Why a text is not finished; a server that does not say how it ended is believed where it
-    says that it wrote fewer tokens than it might."""
+def _unfinished(ended: str, body: Any, bound: int, *, word: bool) -> str:
+    """Return why a text is not finished, or "". Without a finish reason, a text counts as finished
+    if the server reports fewer tokens than `bound`."""
     if ended in _NATURAL or (word and (not ended or ended in _CUT)):
         return ""
     if ended in _CUT:
         return f"cut at the bound of {bound} tokens"
     if ended:
         return f"ended with {ended[:40]!r}, not by itself"
-    written = count_in(found, "usage", "completion_tokens")
+    written = count_at(body, "usage", "completion_tokens")
     if written is not None and written < bound:
         return ""
     return "a reply that does not say whether it is finished"

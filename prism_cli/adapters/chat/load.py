@@ -1,4 +1,4 @@
-"""A chat task on the model of a spec."""
+"""Loading of the backend that runs a chat task on the model of a spec."""
 
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def load_chat(
     spec: str, task: "ChatTask", providers: "ProviderRegistry", device: str = "auto"
 ) -> "BatchBackend | CallBackend":
-    """Who does the task: `provider/model`, or a model in this process, `hf:…`.
+    """Return the backend of `provider/model`, or of a local model, `hf:…`.
 
     Raises:
         UsageError: `spec` names no chat model.
-        PrerequisiteError: its key is missing.
-        ModelError: no such model in this process, or none that chats.
+        PrerequisiteError: the provider's key is missing.
+        ModelError: there is no such local model, or it is not a chat model.
     """
     if spec.startswith("hf:"):
         from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
@@ -37,7 +37,7 @@ def load_chat(
 
 
 def chat_backend(ref: "ModelRef", task: "ChatTask") -> "CallBackend":
-    """The task on a provider's model."""
+    """Return the backend that runs the task on a provider's model."""
     from prism_cli.adapters.chat.backend import ChatBackend
     from prism_cli.adapters.chat.model import ChatModel
 

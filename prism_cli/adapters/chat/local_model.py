@@ -1,4 +1,4 @@
-"""A chat model in this process, by its own chat template."""
+"""A local chat model, prompted through its own chat template."""
 
 import random
 from collections.abc import Sequence
@@ -31,17 +31,17 @@ GPU_BATCH_TOKENS = 32_768
 
 
 class LocalModel:
-    """A causal model; its weights are loaded when it is first asked.
+    """A causal model; its weights are loaded on first use.
 
     Args:
         spec: `hf:smollm2`, `hf:PATH` or `hf:HUB_ID`.
-        device: auto (CUDA where there is one), cpu, cuda, cuda:1, …
+        device: auto (CUDA if available), cpu, cuda, cuda:1, …
 
     Attributes:
-        fingerprint: of weights, template, number type and kind of device.
+        fingerprint: covers weights, template, dtype and device type.
 
     Raises:
-        ModelError: no such model or device, or a tokenizer without a chat template.
+        ModelError: there is no such model or device, or the tokenizer has no chat template.
     """
 
     def __init__(self, spec: str, device: str = "auto") -> None:
@@ -63,23 +63,23 @@ class LocalModel:
 
     @cached_property
     def forward(self) -> ForwardPass:
-        """How the model is run."""
+        """The forward pass of the model."""
         return forward_pass(self.model)
 
     @cached_property
     def head(self) -> Any:
-        """Hidden states to logits."""
+        """The layer from hidden states to logits."""
         return self.model.get_output_embeddings()
 
     @cached_property
     def ends(self) -> StopRule:
-        """What ends an answer."""
+        """Conditions that end an answer."""
         turn = self.tokenizer.get_added_vocab().get("<|im_end|>")
         ids = stop_ids(self.model, self.tokenizer) | ({turn} if turn is not None else set())
         return StopRule(ids, self.tokenizer)
 
     def encoded(self, prompt: Prompt) -> EncodedPrompt | str:
-        """The prompt's ids, or why it cannot be asked."""
+        """Return the prompt's token ids, or the reason why the prompt is refused."""
         try:
             encoded = self.encoder.encode(prompt.system, prompt.user)
         except RowError as error:
@@ -90,15 +90,15 @@ class LocalModel:
         return encoded
 
     def room(self, prompt: Prompt) -> int:
-        """Tokens of the prompt at the most, so that the answer fits the model, too."""
+        """Return the maximum tokens of the prompt that leave room for the answer."""
         context: int = self.model.get_decoder().config.max_position_embeddings
         return context - answer_tokens(prompt)
 
-    def plan(self, found: Sequence[EncodedPrompt | str]) -> list[list[int]]:
-        """Prompts of similar length together; those that cannot be asked go last."""
-        fit = [place for place, one in enumerate(found) if isinstance(one, EncodedPrompt)]
-        unfit = [place for place, one in enumerate(found) if isinstance(one, str)]
-        prompts = [one for one in found if isinstance(one, EncodedPrompt)]
+    def plan(self, encoded: Sequence[EncodedPrompt | str]) -> list[list[int]]:
+        """Return batches of prompts of similar length; refused prompts form the last batch."""
+        fit = [index for index, item in enumerate(encoded) if isinstance(item, EncodedPrompt)]
+        unfit = [index for index, item in enumerate(encoded) if isinstance(item, str)]
+        prompts = [item for item in encoded if isinstance(item, EncodedPrompt)]
         gpu = self.forward.device.type != "cpu"
         batches = plan_batches(
             [tuple(prompt.prefix_ids) for prompt in prompts],
@@ -107,16 +107,16 @@ class LocalModel:
             GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS,
             equal_lengths=not self.forward.padding_is_safe,
         )
-        return [[fit[at] for at in batch] for batch in batches] + ([unfit] if unfit else [])
+        return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
 
     def extend(
         self, prompts: Sequence[EncodedPrompt], *, keep: bool
     ) -> tuple[Tensor, BatchCache | None]:
-        """Logits [prompts, vocabulary] of the answer's first token, and with `keep` the state
-        behind the prompts.
+        """Return the logits [prompts, vocabulary] of the answer's first token and, with `keep`, the
+        state after the prompts.
 
         Raises:
-            ModelError: logits that are no numbers.
+            ModelError: the logits are not finite.
         """
         states = [self._state(prompt.prefix_ids) for prompt in prompts]
         hidden, state = self.forward.extend(
@@ -124,11 +124,11 @@ class LocalModel:
         )
         logits: Tensor = self.head(hidden).float()
         if not torch.isfinite(logits).all():
-            raise ModelError(f"{self.spec}: its logits are no finite numbers; damaged weights?")
+            raise ModelError(f"{self.spec}: its logits are not finite; are the weights damaged?")
         return logits, state
 
     def _state(self, ids: list[int]) -> PrefixCache:
-        """A prompt's beginning, the same for all rows, is computed once."""
+        """Return the state of a prompt's prefix; the same prefix is computed once."""
         if self._prefix is None or self._prefix[0] != ids:
             self._prefix = (ids, self.forward.prefill([ids])[0])
         return self._prefix[1]
@@ -137,7 +137,7 @@ class LocalModel:
 class LocalChat:
     """A BatchBackend for a chat task; payloads are (the task's payload, attempt).
 
-    Without temperature the likeliest token is taken, else one by lot, whose seed are the texts.
+    Without temperature, decoding is greedy; otherwise tokens are sampled with the texts as seed.
     """
 
     def __init__(self, model: LocalModel, task: ChatTask) -> None:
@@ -147,47 +147,50 @@ class LocalChat:
         self.fingerprint = f"{task.name} {task.fingerprint} chat 1 {model.fingerprint}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """By length; prompts that do not fit the model go last, together."""
+        """Return batches by length; prompts that do not fit the model form the last batch."""
         return self._model.plan(
             [self._model.encoded(self._task.prompt(*payload)) for payload in payloads]
         )
 
     @torch.inference_mode()
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """The task's value, or {"unusable": why}; a prompt that does not fit is refused.
+        """Return the task's value or {"unusable": reason}; a prompt that does not fit is refused.
 
         Raises:
             ModelError: the weights are damaged.
         """
         prompts = [self._task.prompt(*payload) for payload in payloads]
-        found = [self._model.encoded(prompt) for prompt in prompts]
-        asked = [
-            _Asked(one, prompt, attempt)
-            for one, prompt, (_, attempt) in zip(found, prompts, payloads, strict=True)
-            if isinstance(one, EncodedPrompt)
+        encoded = [self._model.encoded(prompt) for prompt in prompts]
+        questions = [
+            _Question(item, prompt, attempt)
+            for item, prompt, (_, attempt) in zip(encoded, prompts, payloads, strict=True)
+            if isinstance(item, EncodedPrompt)
         ]
-        said = iter(zip(asked, self._said(asked), strict=True) if asked else ())
+        answers = iter(zip(questions, self._generate(questions), strict=True) if questions else ())
         return [
-            Reply({}, refusal=one) if isinstance(one, str) else self._read(payload, *next(said))
-            for one, (payload, _) in zip(found, payloads, strict=True)
+            Reply({}, refusal=item)
+            if isinstance(item, str)
+            else self._read(payload, *next(answers))
+            for item, (payload, _) in zip(encoded, payloads, strict=True)
         ]
 
-    def _said(self, asked: "Sequence[_Asked]") -> list[tuple[list[int], bool]]:
-        """Tokens of each answer, and whether they filled its bound."""
+    def _generate(self, questions: "Sequence[_Question]") -> list[tuple[list[int], bool]]:
+        """Return the tokens of each answer, and whether it reached its token limit."""
 
         def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
             tokens = logits.argmax(-1)
             for place, row in enumerate(rows):
-                if asked[row].prompt.temperature:
-                    tokens[place] = asked[row].drawn(logits[place])
+                if questions[row].prompt.temperature:
+                    tokens[place] = questions[row].sample(logits[place])
             return tokens
 
         model = self._model
-        logits, state = model.extend([one.encoded for one in asked], keep=True)
+        logits, state = model.extend([question.encoded for question in questions], keep=True)
         assert state is not None
+        firsts = choose(logits, range(len(questions))).tolist()
         texts = [
-            Generation(first, answer_tokens(one.prompt) - 1)
-            for one, first in zip(asked, choose(logits, range(len(asked))).tolist(), strict=True)
+            Generation(first, answer_tokens(question.prompt) - 1)
+            for question, first in zip(questions, firsts, strict=True)
         ]
         decode(model.forward, model.head, state, texts, model.ends, choose)
         return [
@@ -197,35 +200,38 @@ class LocalChat:
             for text in texts
         ]
 
-    def _read(self, payload: Any, asked: "_Asked", said: tuple[list[int], bool]) -> Reply:
-        tokens, full = said
+    def _read(self, payload: Any, question: "_Question", answer: tuple[list[int], bool]) -> Reply:
+        tokens, full = answer
         text = str(self._model.tokenizer.decode(tokens, skip_special_tokens=True))
-        word = asked.prompt.answer_tokens is None
+        word = question.prompt.answer_tokens is None
         unfinished = f"cut at the bound of {len(tokens)} tokens" if full and not word else ""
         cut = len(tokens) if full else 0
-        value = read_reply(self._task, payload, asked.prompt, text, unfinished=unfinished, cut=cut)
-        return Reply(value, usage=Usage(len(asked.encoded), len(tokens)))
+        value = read_reply(
+            self._task, payload, question.prompt, text, unfinished=unfinished, cut=cut
+        )
+        return Reply(value, usage=Usage(len(question.encoded), len(tokens)))
 
 
-class _Asked:
-    """One question, and its lots."""
+class _Question:
+    """One question with its random generator."""
 
     def __init__(self, encoded: EncodedPrompt, prompt: Prompt, attempt: int) -> None:
         self.encoded = encoded
         self.prompt = prompt
-        self._lots = random.Random(f"{attempt}\0{prompt.system}\0{prompt.user}")
+        self._random = random.Random(f"{attempt}\0{prompt.system}\0{prompt.user}")
 
-    def drawn(self, logits: Tensor) -> Tensor:
-        """A token by lot, at the prompt's temperature.
+    def sample(self, logits: Tensor) -> Tensor:
+        """Sample a token at the prompt's temperature.
 
         Args:
             logits: [vocabulary].
         """
-        odds = (logits.double() / self.prompt.temperature).softmax(-1)
-        lot = odds.new_tensor([self._lots.random()])
-        return torch.searchsorted(odds.cumsum(-1), lot)[0].clamp(max=len(odds) - 1)
+        probabilities = (logits.double() / self.prompt.temperature).softmax(-1)
+        point = probabilities.new_tensor([self._random.random()])
+        token = torch.searchsorted(probabilities.cumsum(-1), point)[0]
+        return token.clamp(max=len(probabilities) - 1)
 
 
 def answer_tokens(prompt: Prompt) -> int:
-    """Tokens of the answer at the most."""
+    """Return the maximum tokens of the answer."""
     return prompt.answer_tokens or WORD_TOKENS

@@ -7,28 +7,28 @@ from typing import Any
 import httpx2
 import orjson
 
-from prism_cli.adapters.chat.choice import Said, said_in
+from prism_cli.adapters.chat.choice import Answer, read_choice
 from prism_cli.adapters.providers.client import LostCalls
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.adapters.providers.replies import count_in, json_of
+from prism_cli.adapters.providers.replies import count_at, parse_json
 from prism_cli.domain.chat import WORD_TOKENS, Prompt
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Usage
 
 _OVERHEAD_TOKENS = 16
-"""Of the chat form around two messages."""
+"""Tokens of the chat template around two messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a chat model said, and what it cost: it is billed whatever it says."""
+    """Answer of a chat model and its cost, which is billed whatever the answer."""
 
-    said: Said
+    answer: Answer
     usage: Usage
 
 
 class ChatModel:
-    """Asks one model of one provider."""
+    """Chat model behind an OpenAI-compatible server."""
 
     def __init__(self, ref: ModelRef) -> None:
         self.ref = ref
@@ -36,41 +36,41 @@ class ChatModel:
 
     @property
     def fingerprint(self) -> str:
-        """Which model, and all of its card that reaches it. Not the address: the same model at
-        another address is the same judge."""
+        """The model's spec and a digest of the settings that it is sent; not the address, as the
+        same model at another address is the same judge."""
         card = self._card.model_dump(
             include={"answer_tokens", "takes_temperature", "tokens_parameter", "extra_body"}
         )
-        whole = orjson.dumps(card, option=orjson.OPT_SORT_KEYS)
-        return f"{self.ref.spec} {sha256(whole).hexdigest()[:16]}"
+        settings = orjson.dumps(card, option=orjson.OPT_SORT_KEYS)
+        return f"{self.ref.spec} {sha256(settings).hexdigest()[:16]}"
 
     def estimate(self, prompt: Prompt, attempt: int = 0) -> Usage:
-        """Tokens and cost, the answer at its longest."""
-        given = estimate_tokens(prompt.system) + estimate_tokens(prompt.user) + _OVERHEAD_TOKENS
-        return self._usage(given, self._answer_tokens(prompt, attempt), None)
+        """Return the estimated tokens and cost of a call with the longest allowed answer."""
+        tokens = estimate_tokens(prompt.system) + estimate_tokens(prompt.user) + _OVERHEAD_TOKENS
+        return self._usage(tokens, self._answer_tokens(prompt, attempt), None)
 
     async def complete(self, prompt: Prompt, attempt: int, lost: LostCalls) -> Completion:
-        """The model's answer; `lost` counts calls that were lost on the way.
+        """Return the model's answer; count lost calls in `lost`.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
-        sent = self.body(prompt, attempt)
+        body = self.body(prompt, attempt)
 
         async def send() -> httpx2.Response:
-            return await self._client.post("chat/completions", sent)
+            return await self._client.post("chat/completions", body)
 
-        thought = self.estimate(prompt, attempt)
+        estimate = self.estimate(prompt, attempt)
 
-        def read(found: Any) -> Completion:
-            return self._completion(found, prompt, attempt, thought)
+        def read(reply: Any) -> Completion:
+            return self._completion(reply, prompt, attempt, estimate)
 
-        tokens = thought.input_tokens + thought.output_tokens
+        tokens = estimate.input_tokens + estimate.output_tokens
         return await self._client.ask(send, read, tokens, lost)
 
     def body(self, prompt: Prompt, attempt: int = 0) -> dict[str, Any]:
-        """The JSON that `complete` sends."""
-        sent: dict[str, Any] = {
+        """Return the JSON that `complete` sends."""
+        body: dict[str, Any] = {
             "model": self.ref.model,
             "messages": [
                 {"role": "system", "content": prompt.system},
@@ -80,49 +80,49 @@ class ChatModel:
             "stream": False,
         }
         if self._card.takes_temperature:
-            sent["temperature"] = prompt.temperature
-        return sent | self._card.extra_body
+            body["temperature"] = prompt.temperature
+        return body | self._card.extra_body
 
     def completed(self, prompt: Prompt, attempt: int, status: int, raw: bytes) -> Completion:
-        """A batch's reply to that body, at the batch's price.
+        """Return the completion in a batch's reply to `body`, at the batch's price.
 
         Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `json_of`.
+            ProviderError, RefusalError, PrerequisiteError: as `parse_json`.
         """
-        found = json_of(httpx2.Response(status, content=raw))
-        thought = self.estimate(prompt, attempt)
-        completion = self._completion(found, prompt, attempt, thought)
+        reply = parse_json(httpx2.Response(status, content=raw))
+        estimate = self.estimate(prompt, attempt)
+        completion = self._completion(reply, prompt, attempt, estimate)
         return replace(completion, usage=completion.usage.at(self.batch_share))
 
     @property
     def batch_share(self) -> float:
-        """Price of a reply in a batch, as a share of a call's."""
+        """Price of a reply in a batch as a share of the price of a call."""
         return self._card.batch_price_factor
 
-    def _completion(self, found: Any, prompt: Prompt, attempt: int, thought: Usage) -> Completion:
+    def _completion(self, reply: Any, prompt: Prompt, attempt: int, estimate: Usage) -> Completion:
         bound = self._answer_tokens(prompt, attempt)
         word = prompt.answer_tokens is None and bound <= WORD_TOKENS
-        return Completion(said_in(found, bound, word=word), self._used(found, thought))
+        return Completion(read_choice(reply, bound, word=word), self._used(reply, estimate))
 
     def _answer_tokens(self, prompt: Prompt, attempt: int) -> int:
         word = self._card.answer_tokens[min(attempt, len(self._card.answer_tokens) - 1)]
         if prompt.answer_tokens is None:
             return word
-        return prompt.answer_tokens + word - 1  # what a model thinks comes before any answer
+        return prompt.answer_tokens + word - 1  # reasoning tokens precede any answer
 
-    def _used(self, found: Any, thought: Usage) -> Usage:
-        """What the reply says was used, else what was thought."""
-        told = found.get("usage")
-        if not isinstance(told, dict):
-            return thought
-        given, answered = count_in(told, "prompt_tokens"), count_in(told, "completion_tokens")
+    def _used(self, reply: Any, estimate: Usage) -> Usage:
+        """Return the usage in the reply, else the estimate."""
+        usage = reply.get("usage")
+        if not isinstance(usage, dict):
+            return estimate
+        inputs, outputs = count_at(usage, "prompt_tokens"), count_at(usage, "completion_tokens")
         return self._usage(
-            thought.input_tokens if given is None else given,
-            thought.output_tokens if answered is None else answered,
-            told.get("cost"),
+            estimate.input_tokens if inputs is None else inputs,
+            estimate.output_tokens if outputs is None else outputs,
+            usage.get("cost"),
         )
 
-    def _usage(self, given: int, answered: int, cost: object) -> Usage:
+    def _usage(self, inputs: int, outputs: int, cost: object) -> Usage:
         if not self._card.priced and isinstance(cost, int | float) and cost >= 0:
-            return Usage(given, answered, float(cost))  # OpenRouter tells it
-        return Usage(given, answered, self._card.usd(given, answered))
+            return Usage(inputs, outputs, float(cost))  # OpenRouter reports it
+        return Usage(inputs, outputs, self._card.usd(inputs, outputs))

@@ -1,7 +1,7 @@
-"""A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv; read as streams, held to its format.
+"""Reader of BEIR folders: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv; streamed and validated.
 
-The one place that knows `_id`. Every file may be compressed (.gz, .zst, .bz2, .xz); line ends may
-be CRLF, and a byte order mark is passed over.
+Only this module handles `_id`. Every file may be compressed (.gz, .zst, .bz2, .xz); line ends may
+be CRLF, and a byte order mark is skipped.
 """
 
 import os
@@ -22,19 +22,19 @@ from prism_cli.rows.row import Row, json_type, string_field
 from prism_cli.rows.texts import titled
 
 SWAPPED = (
-    "the ids are others, or its columns are swapped (expected query, document, grade, or TREC's "
-    "query, iteration, document, grade)"
+    "its ids are of another data set, or its columns are swapped (expected query, document, grade, "
+    "or TREC's query, iteration, document, grade)"
 )
 MARKS = "gold.jsonl"
-"""A file of the folder that may stand beside qrels/: what its writers marked, a row a pair."""
+"""Optional file next to qrels/ with the annotations of the corpus's writers, one row per pair."""
 _MARKED_TEXTS = ("contribution", "evidence")
 ORIGIN = "origin.txt"
-"""A file of a fetched set's folder: where it was fetched from."""
+"""File in the folder of a downloaded set that says where it was downloaded from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One document of a corpus; `title` is "" where there is none."""
+    """One document of a corpus; `title` is "" if there is none."""
 
     doc_id: str
     title: str
@@ -42,11 +42,12 @@ class Passage:
 
 
 class Marks(NamedTuple):
-    """What the writers of a corpus marked of a query and a document.
+    """Annotations of a query and a document by the writers of a corpus.
 
     Attributes:
-        answerable: False: the document seems to answer and does not.
-        contribution, evidence: "" where there is none.
+        answerable: False if the document only seems to answer the query.
+        contribution: "" if there is none.
+        evidence: "" if there is none.
     """
 
     answerable: bool
@@ -58,15 +59,15 @@ class BeirSet:
     """One BEIR folder.
 
     Args:
-        folder: holds corpus.jsonl, queries.jsonl and qrels/.
+        folder: folder with corpus.jsonl, queries.jsonl and qrels/.
 
     Raises:
-        MissingDataError: no such folder, or a part of it is missing.
+        MissingDataError: the folder or a part of it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.name = Path(os.path.abspath(folder)).name  # of a link, not of where it leads
+        self.name = Path(os.path.abspath(folder)).name  # name of a link, not of its target
         if folder.is_file():
             raise MissingDataError(
                 f"{folder}: is a file; expected a BEIR folder. A TREC run is evaluated as "
@@ -80,52 +81,52 @@ class BeirSet:
 
     @property
     def origin(self) -> str | None:
-        """Where the set was fetched from; None where nothing says so."""
+        """Where the set was downloaded from; None if unknown."""
         path = self.folder / ORIGIN
         return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have judgements, by name."""
+        """Names of the splits that have judgements, sorted."""
         names = (plain_name(path) for path in (self.folder / "qrels").glob("*.tsv*"))
         return sorted({name.removesuffix(".tsv") for name in names if name.endswith(".tsv")})
 
     def files(self, split: str) -> list[Path]:
-        """The files that decide what this split says.
+        """Return the files that hold this split.
 
         Raises:
-            MissingDataError: no such split; names those that exist.
+            MissingDataError: there is no such split; names the existing ones.
         """
         return [self.corpus_file, self.queries_file, self._qrels(split)]
 
     def corpus(self) -> Iterator[Passage]:
-        """All documents, in file order; one is held at a time, besides the ids.
+        """Yield all documents in file order, see `read_corpus`.
 
         Raises:
-            MissingDataError: a bad line, an id that came before, or no document at all.
+            MissingDataError: a bad line, a repeated id, or no document at all.
         """
         yield from read_corpus(self.corpus_file)
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """(doc_id, title + " " + text where there is a title) of every document, as `corpus`."""
-        for one in self.corpus():
-            yield one.doc_id, titled(one.title, one.text)
+        """Yield (doc_id, text with the title, if any, in front) of every document, as `corpus`."""
+        for passage in self.corpus():
+            yield passage.doc_id, titled(passage.title, passage.text)
 
     def passages(self) -> Iterator[tuple[str, str, str]]:
-        """(doc_id, title, text) of every document, as `corpus`."""
-        for one in self.corpus():
-            yield one.doc_id, one.title, one.text
+        """Yield (doc_id, title, text) of every document, as `corpus`."""
+        for passage in self.corpus():
+            yield passage.doc_id, passage.title, passage.text
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """All queries as (query_id, query), in file order.
+        """Yield (query_id, query) of all queries, in file order.
 
         Raises:
-            MissingDataError: a bad line, a blank query, an id that came before, or no query at all.
+            MissingDataError: a bad line, a blank query, a repeated id, or no query at all.
         """
         yield from read_queries(self.queries_file)
 
     def qrels(self, split: str) -> dict[str, dict[str, int]]:
-        """Judgements of a split: query_id -> doc_id -> grade, in file order.
+        """Return the judgements of a split: query_id -> doc_id -> grade, in file order.
 
         Raises:
             MissingDataError: no such split, a bad line, two grades for one pair, or no judgement.
@@ -134,12 +135,12 @@ class BeirSet:
 
     @property
     def marks_file(self) -> Path | None:
-        """gold.jsonl, plain or compressed; None where there is none."""
+        """Path of gold.jsonl, plain or compressed; None if there is none."""
         return _present(self.folder / MARKS)
 
     def marks(self) -> dict[str, dict[str, Marks]]:
-        """query_id -> doc_id -> what its writers marked, of the rows that name a document; as
-        `eval quality --gold` reads them. Empty where there is no such file.
+        """Return query_id -> doc_id -> annotations, of the rows that name a document, as `eval
+        quality --gold` reads them; {} if there is no such file.
 
         Raises:
             MissingDataError: a bad line.
@@ -148,18 +149,18 @@ class BeirSet:
 
     @cached_property
     def _marks(self) -> dict[str, dict[str, Marks]]:
-        found: dict[str, dict[str, Marks]] = {}
+        marks: dict[str, dict[str, Marks]] = {}
         for where, row in _rows(self.marks_file) if self.marks_file else ():
             if query_id := _text(row, "query_id", where, required=False):
-                marked = found.setdefault(query_id, {})
+                of_query = marks.setdefault(query_id, {})
                 texts = (_text(row, name, where, required=False) for name in _MARKED_TEXTS)
                 if doc_id := _text(row, "doc_id", where, required=False):
-                    marked[doc_id] = Marks(row.get("answerable") is not False, *texts)
-        return found
+                    of_query[doc_id] = Marks(row.get("answerable") is not False, *texts)
+        return marks
 
     def marked_queries(self, split: str) -> set[str]:
-        """The ids of the queries of which marks speak and no judgement does: those that no document
-        answers. None where there are other splits, to which they may belong.
+        """Return the ids of queries with marks and without judgements, which no document answers;
+        an empty set if there are other splits, to which they may belong.
 
         Raises:
             MissingDataError: as `marks` and `qrels`.
@@ -167,37 +168,37 @@ class BeirSet:
         return self.marks().keys() - self.qrels(split).keys() if self.splits == [split] else set()
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-        """The first `limit` queries, in file order, that have judgements in the split.
+        """Return the first `limit` queries, in file order, that have judgements in the split.
 
         Raises:
             MissingDataError: none of the judged queries is in queries.jsonl.
         """
         judged = self.qrels(split)
-        found = [(query_id, query) for query_id, query in self.queries() if query_id in judged]
-        if not found:
+        queries = [(query_id, query) for query_id, query in self.queries() if query_id in judged]
+        if not queries:
             raise MissingDataError(
                 f"{self._qrels(split)}: query-id: none of its {len(judged)} queries is in "
                 f"{self.queries_file.name}, such as {next(iter(judged))!r}; {SWAPPED}"
             )
-        return found[:limit]
+        return queries[:limit]
 
     def unknown_queries(self, split: str) -> list[str]:
-        """Judged queries of the split that queries.jsonl does not hold; nothing is said of them."""
+        """Return judged queries of the split that are missing in queries.jsonl."""
         known = {query_id for query_id, _ in self.queries()}
         return [query_id for query_id in self.qrels(split) if query_id not in known]
 
     def missing_documents(self, split: str) -> list[str]:
-        """Judged documents of the split that the corpus does not hold, in one pass over it.
+        """Return judged documents of the split that are missing in the corpus, in one pass over it.
 
-        They count as never found, as trec_eval has it. A few are known in published sets.
+        They count as not retrieved, as in trec_eval. Some published sets have a few.
 
         Raises:
-            MissingDataError: none of the judged documents is there.
+            MissingDataError: all judged documents are missing.
         """
         judged = dict.fromkeys(doc_id for grades in self.qrels(split).values() for doc_id in grades)
         missing = dict(judged)
-        for one in self.corpus():
-            missing.pop(one.doc_id, None)
+        for passage in self.corpus():
+            missing.pop(passage.doc_id, None)
         if len(missing) == len(judged):
             raise MissingDataError(
                 f"{self._qrels(split)}: corpus-id: none of its {len(judged)} documents is in "
@@ -221,22 +222,22 @@ class BeirSet:
 
 
 def _present(path: Path) -> Path | None:
-    """The file, plain or compressed; None where it is not there."""
-    names = (path.with_name(path.name + suffix) for suffix in ("", *COMPRESSED))
-    return next((one for one in names if one.is_file()), None)
+    """Return the path of the plain or compressed file; None if there is none."""
+    paths = (path.with_name(path.name + suffix) for suffix in ("", *COMPRESSED))
+    return next((candidate for candidate in paths if candidate.is_file()), None)
 
 
 def read_corpus(path: Path) -> Iterator[Passage]:
-    """All documents of a corpus.jsonl, in file order; one is held at a time, besides the ids.
+    """Yield all documents of a corpus.jsonl, in file order; only their ids are kept in memory.
 
     Raises:
-        MissingDataError: a bad line, an id that came before, or no document at all.
+        MissingDataError: a bad line, a repeated id, or no document at all.
     """
     seen: set[str] = set()
     for where, row in _rows(path):
         doc_id = _identifier(row, where)
         if doc_id in seen:
-            raise _bad(where, "_id", f"{doc_id!r} came before; each document has its own id")
+            raise _line_error(where, "_id", f"{doc_id!r} is repeated; expected unique document ids")
         seen.add(doc_id)
         title = _text(row, "title", where, required=False)
         yield Passage(doc_id, title, _text(row, "text", where))
@@ -245,16 +246,16 @@ def read_corpus(path: Path) -> Iterator[Passage]:
 
 
 def read_queries(path: Path) -> Iterator[tuple[str, str]]:
-    """(query_id, query) of a queries.jsonl, in file order.
+    """Yield (query_id, query) of a queries.jsonl, in file order.
 
     Raises:
-        MissingDataError: a bad line, a blank query, an id that came before, or no query at all.
+        MissingDataError: a bad line, a blank query, a repeated id, or no query at all.
     """
     seen: set[str] = set()
     for where, row in _rows(path):
         query_id = _identifier(row, where)
         if query_id in seen:
-            raise _bad(where, "_id", f"{query_id!r} came before; each query has its own id")
+            raise _line_error(where, "_id", f"{query_id!r} is repeated; expected unique query ids")
         seen.add(query_id)
         yield query_id, _text(row, "text", where, blank=False)
     if not seen:
@@ -262,7 +263,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """query_id -> doc_id -> grade of a file of judgements, in file order; see `parse_judgement`.
+    """Return query_id -> doc_id -> grade of a file of judgements, in file order; see
+    `parse_judgement`.
 
     Raises:
         MissingDataError: a bad line, two grades for one pair, or no judgement.
@@ -275,15 +277,15 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
         try:
             judgement = parse_judgement(line)
         except RowError as error:
-            raise _bad(where, error.field, error.reason) from None
+            raise _line_error(where, error.field, error.reason) from None
         if judgement is None:
             if number == 1:
                 continue
-            raise _bad(where, "", f"a header that is not the first line: {line[:60]!r}")
+            raise _line_error(where, "", f"a header after the first line: {line[:60]!r}")
         query_id, doc_id, grade = judgement
-        known = grades.setdefault(query_id, {})
-        if known.setdefault(doc_id, grade) != grade:
-            raise _bad(where, "score", f"{query_id} {doc_id} has grade {known[doc_id]} and {grade}")
+        first = grades.setdefault(query_id, {}).setdefault(doc_id, grade)
+        if first != grade:
+            raise _line_error(where, "score", f"{query_id} {doc_id} has grades {first} and {grade}")
     if not grades:
         raise MissingDataError(f"{path}: holds no judgements")
     return grades
@@ -297,21 +299,21 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
         try:
             yield where, decode_row(row_bytes(line))
         except RowError as error:
-            raise _bad(where, error.field, error.reason) from None
+            raise _line_error(where, error.field, error.reason) from None
 
 
 def _identifier(row: Row, where: str) -> str:
     try:
         value = id_text(row.get("_id"), "_id")
     except RowError as error:
-        raise _bad(where, error.field, error.reason) from None
+        raise _line_error(where, error.field, error.reason) from None
     if not isinstance(value, str):
         found = json_type(value) if "_id" in row else "no such field"
-        raise _bad(where, "_id", f"expected a string, found {found}")
+        raise _line_error(where, "_id", f"expected a string, found {found}")
     try:
         check_trec_id("_id", value)
     except RowError as error:
-        raise _bad(where, error.field, error.reason) from None
+        raise _line_error(where, error.field, error.reason) from None
     return value
 
 
@@ -319,9 +321,9 @@ def _text(row: Row, field: str, where: str, *, required: bool = True, blank: boo
     try:
         return string_field(row, field, required=required, blank=blank)
     except RowError as error:
-        raise _bad(where, error.field, error.reason) from None
+        raise _line_error(where, error.field, error.reason) from None
 
 
-def _bad(where: str, field: str, reason: str) -> MissingDataError:
+def _line_error(where: str, field: str, reason: str) -> MissingDataError:
     place = f"{where}: {field}" if field else where
-    return MissingDataError(f"{place}: {reason}; nothing was read beyond this")
+    return MissingDataError(f"{place}: {reason}; reading stopped here")

@@ -1,4 +1,4 @@
-"""The paper's nine BEIR sets about questions and claims: where they are, how large, how to get."""
+"""The paper's nine BEIR sets about questions and claims: sources, sizes and download."""
 
 import hashlib
 import shutil
@@ -22,10 +22,12 @@ class QaSet:
     """One of the nine.
 
     Attributes:
-        name: as BEIR names the folder.
-        queries, documents, judgements: of its test split and corpus, as BEIR publishes them.
-        megabytes: of the packed download, about.
-        md5: of that file, as BEIR's README has it.
+        name: BEIR's name of the folder.
+        queries: published number of queries of the test split.
+        documents: published number of documents of the corpus.
+        judgements: published number of judgements of the test split.
+        megabytes: approximate size of the zip file.
+        md5: MD5 of the zip file from BEIR's README.
     """
 
     name: str
@@ -48,9 +50,10 @@ NINE = (
     QaSet("hotpotqa", 7_405, 5_233_329, 14_810, 650, "f412724f78b0d91183a0e86805e16114"),
 )
 PAIR_TOKENS = 300
-"""Of a prompt, about, where a set is not here yet to be measured."""
+"""Estimated tokens of a prompt for sets that are not downloaded yet."""
 _LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 600, 100_000
-"""A transfer that takes longer than these allow is given up; what has come is kept."""
+"""Time limit of a download: fixed seconds plus the size at this minimum rate; partial downloads are
+kept."""
 _ALIASES = {
     "touche2020": "webis-touche2020",
     "touche": "webis-touche2020",
@@ -59,108 +62,110 @@ _ALIASES = {
 
 
 def official_name(name: str) -> str:
-    """BEIR's name of a set that may be called by the paper's shorter one."""
+    """Return BEIR's name of a set; `name` may be the paper's shorter one."""
     return _ALIASES.get(name, name)
 
 
 def chosen_sets(names: list[str]) -> list[QaSet]:
-    """The named ones, in the order of the nine; all for no name.
+    """Return the named sets in the order of NINE; all sets if `names` is empty.
 
     Raises:
-        UsageError: a name that is none of them.
+        UsageError: a name is not in NINE.
     """
     wanted = {official_name(name) for name in names}
-    unknown = wanted - {one.name for one in NINE}
+    unknown = wanted - {qa_set.name for qa_set in NINE}
     if unknown:
         raise UsageError(
             f"--sets {','.join(sorted(unknown))}: not in beir-qa; it has "
-            f"{', '.join(one.name for one in NINE)}"
+            f"{', '.join(qa_set.name for qa_set in NINE)}"
         )
-    return [one for one in NINE if not wanted or one.name in wanted]
+    return [qa_set for qa_set in NINE if not wanted or qa_set.name in wanted]
 
 
-def is_local(one: QaSet, data_dir: Path) -> bool:
-    """Whether its folder lies in `data_dir`."""
-    return _folder(one, data_dir).is_dir()
+def is_local(qa_set: QaSet, data_dir: Path) -> bool:
+    """Return True if the set's folder is in `data_dir`."""
+    return _folder(qa_set, data_dir).is_dir()
 
 
-def local_set(one: QaSet, data_dir: Path) -> BeirSet:
-    """The set in DATA_DIR/NAME (or the paper's shorter name).
+def local_set(qa_set: QaSet, data_dir: Path) -> BeirSet:
+    """Return the set in DATA_DIR/NAME, where NAME may be the paper's shorter name.
 
     Raises:
-        MissingDataError: no folder is there, or it is no BEIR folder.
+        MissingDataError: there is no such folder, or it is not a BEIR folder.
     """
-    return BeirSet(_folder(one, data_dir))
+    return BeirSet(_folder(qa_set, data_dir))
 
 
 def obtain(
     chosen: list[QaSet], data_dir: Path, tell: Callable[[str], None] = lambda _line: None
 ) -> tuple[list[BeirSet], dict[str, str]]:
-    """Those that are in `data_dir` or can be fetched, and why the others are missing, by name.
+    """Return the sets that are in `data_dir` or can be downloaded, and by name the reason why each
+    other set is missing.
 
-    BEIR's host is asked first, then the hub's copies; one that cannot be reached is not tried
-    again.
+    BEIR's host is tried first, then the copies on the hub; an unreachable host is not tried again.
 
     Args:
-        tell: takes lines about what is fetched.
+        tell: called with a line for each download.
 
     Raises:
-        MissingDataError: a folder is there, and no BEIR folder.
+        MissingDataError: an existing folder is not a BEIR folder.
     """
-    found: list[BeirSet] = []
+    sets: list[BeirSet] = []
     missing: dict[str, str] = {}
-    dead: dict[str, str] = {}
-    for one in chosen:
-        if is_local(one, data_dir) or not (why := _fetch(one, data_dir, dead, tell)):
-            found.append(local_set(one, data_dir))
+    unreachable: dict[str, str] = {}
+    for qa_set in chosen:
+        if is_local(qa_set, data_dir) or not (
+            reason := _fetch(qa_set, data_dir, unreachable, tell)
+        ):
+            sets.append(local_set(qa_set, data_dir))
         else:
-            missing[one.name] = why
-    return found, missing
+            missing[qa_set.name] = reason
+    return sets, missing
 
 
-def _folder(one: QaSet, data_dir: Path) -> Path:
-    names = [one.name, *(short for short, name in _ALIASES.items() if name == one.name)]
-    there = [data_dir / name for name in names if (data_dir / name).is_dir()]
-    return there[0] if there else data_dir / one.name
+def _folder(qa_set: QaSet, data_dir: Path) -> Path:
+    names = [qa_set.name, *(short for short, name in _ALIASES.items() if name == qa_set.name)]
+    existing = [data_dir / name for name in names if (data_dir / name).is_dir()]
+    return existing[0] if existing else data_dir / qa_set.name
 
 
 def _fetch(
-    one: QaSet, data_dir: Path, dead: dict[str, str], tell: Callable[[str], None]
+    qa_set: QaSet, data_dir: Path, unreachable: dict[str, str], tell: Callable[[str], None]
 ) -> str | None:
-    """Put the set into `data_dir`, whole; else why none of its hosts gave it.
+    """Download the complete set into `data_dir`; return None, or why no host provides it.
 
     Args:
-        dead: hosts that could not be reached, with the reason; taken note of here.
+        unreachable: hosts that cannot be reached, with the reason; updated here.
     """
-    parts = data_dir / f".{one.name}.parts"
-    seconds = _LEAST_SECONDS + one.megabytes * 1_000_000 / _LEAST_BYTES_A_SECOND
-    ways: list[tuple[str, Callable[[Path], str]]] = [
-        ("beir", lambda folder: _from_host(one, folder, parts, seconds))
+    parts = data_dir / f".{qa_set.name}.parts"
+    seconds = _LEAST_SECONDS + qa_set.megabytes * 1_000_000 / _LEAST_BYTES_A_SECOND
+    sources: list[tuple[str, Callable[[Path], str]]] = [
+        ("beir", lambda folder: _from_host(qa_set, folder, parts, seconds))
     ]
-    for repository, judgements in copies(one.name):
+    for repository, judgements in copies(qa_set.name):
         write = partial(write_copy, repository, judgements, parts=parts, seconds=seconds)
-        ways.append(("hub", partial(_from_hub, one, write)))
+        sources.append(("hub", partial(_from_hub, qa_set, write)))
     reasons = []
-    for host, way in ways:
-        if host in dead:
-            reasons.append(dead[host])
+    for host, download_to in sources:
+        if host in unreachable:
+            reasons.append(unreachable[host])
             continue
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
             parts.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=f".{one.name}.", dir=data_dir) as workplace:
-                origin = way(Path(workplace) / one.name)
-                folder = Path(workplace) / one.name
+            with tempfile.TemporaryDirectory(prefix=f".{qa_set.name}.", dir=data_dir) as workplace:
+                origin = download_to(Path(workplace) / qa_set.name)
+                folder = Path(workplace) / qa_set.name
                 (folder / ORIGIN).write_text(f"{origin}\n", encoding="utf-8")
-                shutil.move(folder, data_dir / one.name)
+                shutil.move(folder, data_dir / qa_set.name)
         except UnreachableError as error:
-            reasons.append(dead.setdefault(host, str(error)))
+            reasons.append(unreachable.setdefault(host, str(error)))
         except PrerequisiteError as error:
             reasons.append(str(error))
-            tell(f"{one.name}: {error}")
+            tell(f"{qa_set.name}: {error}")
         else:
             shutil.rmtree(parts, ignore_errors=True)
-            tell(f"{one.name}: fetched from {origin}")
+            tell(f"{qa_set.name}: downloaded from {origin}")
             return None
     for empty in (parts, data_dir):
         with suppress(OSError):
@@ -168,39 +173,39 @@ def _fetch(
     return "; ".join(dict.fromkeys(reasons))
 
 
-def _from_host(one: QaSet, folder: Path, parts: Path, seconds: float) -> str:
-    """BEIR's own file, unpacked to `folder`."""
+def _from_host(qa_set: QaSet, folder: Path, parts: Path, seconds: float) -> str:
+    """Download BEIR's own zip file and unpack it to `folder`; return its origin."""
     from beir.util import unzip
 
-    url = URL.format(name=one.name)
-    packed = parts / f"{one.name}.zip"
-    download(url, packed, seconds=seconds)
-    with packed.open("rb") as file:
+    url = URL.format(name=qa_set.name)
+    archive = parts / f"{qa_set.name}.zip"
+    download(url, archive, seconds=seconds)
+    with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "md5").hexdigest()
-    if digest != one.md5:
-        packed.unlink()
+    if digest != qa_set.md5:
+        archive.unlink()
         raise PrerequisiteError(
-            f"cannot be fetched from {url}: MD5 {digest}, expected {one.md5}: not the published "
-            "file"
+            f"cannot be downloaded from {url}: not the published file: expected MD5 {qa_set.md5}, "
+            f"found {digest}"
         )
-    unzip(str(packed), str(folder.parent))
+    unzip(str(archive), str(folder.parent))
     return f"{url}, MD5 {digest}"
 
 
-def _from_hub(one: QaSet, write: Callable[[Path], str], folder: Path) -> str:
-    """A copy of the hub, held against the published counts."""
+def _from_hub(qa_set: QaSet, write: Callable[[Path], str], folder: Path) -> str:
+    """Write a copy from the hub, check it against the published counts, and return its origin."""
     origin = write(folder)
     data = BeirSet(folder)
     grades = data.qrels(SPLIT)
     counted = {
-        "documents": (sum(1 for _ in data.corpus()), one.documents),
-        "queries": (len(data.judged_queries(SPLIT)), one.queries),
-        "judgements": (sum(map(len, grades.values())), one.judgements),
+        "documents": (sum(1 for _ in data.corpus()), qa_set.documents),
+        "queries": (len(data.judged_queries(SPLIT)), qa_set.queries),
+        "judgements": (sum(map(len, grades.values())), qa_set.judgements),
     }
     wrong = [
-        f"{found:,} {name}, expected {known:,}"
-        for name, (found, known) in counted.items()
-        if found != known
+        f"{count:,} {name}, expected {published:,}"
+        for name, (count, published) in counted.items()
+        if count != published
     ]
     if wrong:
         raise PrerequisiteError(f"{origin}: not the published set: {'; '.join(wrong)}")

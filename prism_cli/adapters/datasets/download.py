@@ -1,4 +1,4 @@
-"""One file over HTTP: with timeouts, a bound on the whole, taken up again where it stopped."""
+"""Download of a file over HTTP, with timeouts, a time limit and resumption."""
 
 import time
 from collections.abc import Mapping
@@ -14,27 +14,28 @@ _PARTIAL, _NOT_SATISFIABLE = 206, 416
 
 
 class UnreachableError(PrerequisiteError):
-    """The host does not answer at all."""
+    """Raised when no connection to the host is possible."""
 
 
 def host_of(url: str) -> str:
-    """Scheme, name and port."""
+    """Return scheme, name and port of a URL."""
     return url.removesuffix(httpx2.URL(url).raw_path.decode())
 
 
 def download(
     url: str, target: Path, *, seconds: float, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Fetch `url` to `target`, whole or not at all; TARGET.part is what has come so far.
+    """Download `url` to `target` atomically; TARGET.part holds a partial download.
 
-    A connection that breaks or stalls is taken up again from there, by this call or a later one.
+    A connection that breaks or stalls is resumed from there, by this call or a later one.
 
     Args:
-        seconds: of the whole transfer, attempts included.
+        seconds: time limit of the whole transfer, including retries.
 
     Raises:
         UnreachableError: no connection to the host.
-        PrerequisiteError: an error status, or no end within `seconds` or a few attempts.
+        PrerequisiteError: an error status, or an incomplete download after `seconds` or _ATTEMPTS
+            attempts.
     """
     part = target.with_name(f"{target.name}.part")
     deadline = time.monotonic() + seconds
@@ -42,41 +43,41 @@ def download(
         try:
             _transfer(url, part, deadline, headers or {})
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise UnreachableError(_told(host_of(url), type(error).__name__)) from error
+            raise UnreachableError(_message(host_of(url), type(error).__name__)) from error
         except httpx2.TransportError as error:
             if attempt == _ATTEMPTS:
-                why = f"{type(error).__name__}, {attempt} times"
-                raise PrerequisiteError(_told(url, why)) from error
+                reason = f"{type(error).__name__}, {attempt} times"
+                raise PrerequisiteError(_message(url, reason)) from error
         else:
             part.replace(target)
             return
 
 
 def _transfer(url: str, part: Path, deadline: float, headers: Mapping[str, str]) -> None:
-    have = part.stat().st_size if part.is_file() else 0
-    patience = httpx2.Timeout(_STALL_SECONDS, connect=_CONNECT_SECONDS)
-    asked = {**headers, "Accept-Encoding": "identity"}
-    if have:
-        asked["Range"] = f"bytes={have}-"
+    resume_at = part.stat().st_size if part.is_file() else 0
+    timeout = httpx2.Timeout(_STALL_SECONDS, connect=_CONNECT_SECONDS)
+    request_headers = {**headers, "Accept-Encoding": "identity"}
+    if resume_at:
+        request_headers["Range"] = f"bytes={resume_at}-"
     with httpx2.stream(
-        "GET", url, headers=asked, timeout=patience, follow_redirects=True
-    ) as answer:
-        if answer.status_code == _NOT_SATISFIABLE and have:  # nothing is left, or another file
-            return
-        if answer.is_error:
-            raise PrerequisiteError(_told(url, f"HTTP {answer.status_code}"))
-        with part.open("ab" if answer.status_code == _PARTIAL else "wb") as file:
-            for chunk in answer.iter_bytes(1 << 16):
+        "GET", url, headers=request_headers, timeout=timeout, follow_redirects=True
+    ) as response:
+        if response.status_code == _NOT_SATISFIABLE and resume_at:
+            return  # the file is complete, or has changed
+        if response.is_error:
+            raise PrerequisiteError(_message(url, f"HTTP {response.status_code}"))
+        with part.open("ab" if response.status_code == _PARTIAL else "wb") as file:
+            for chunk in response.iter_bytes(1 << 16):
                 file.write(chunk)
                 if time.monotonic() > deadline:
                     raise PrerequisiteError(
-                        _told(
+                        _message(
                             url,
-                            f"not whole within its time, {file.tell() >> 20} MiB are kept; the "
-                            "same command goes on there",
+                            f"incomplete within its time limit; {file.tell() >> 20} MiB are kept, "
+                            "and the same command resumes there",
                         )
                     )
 
 
-def _told(url: str, why: str) -> str:
-    return f"cannot be fetched from {url}: {why}"
+def _message(url: str, reason: str) -> str:
+    return f"cannot be downloaded from {url}: {reason}"

@@ -1,4 +1,4 @@
-"""The files of a local data set: of one kind, and of one split where their names tell splits."""
+"""Files of a local data set: of one kind, and of one split if their names contain splits."""
 
 import glob
 import re
@@ -14,22 +14,21 @@ KINDS = (
     (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson"),
     (".json", ".json.gz", ".json.zst"),
 )
-"""A data set holds files of one of these; the first that is there counts."""
+"""Suffixes by kind; the first kind that a data set has files of is used."""
 _NUMBERED = re.compile(r"(.+?)-\d+-of-\d+$")
 _USUAL = {"train", "test", "validation", "valid", "val", "dev"}
 
 
 def data_files(place: str, split: str) -> list[Path]:
-    """The row files at `place`, by path; [] where there are none.
+    """Return the row files at `place`, sorted; [] if there are none.
 
-    They are the file itself, those that match a pattern, or all of one kind in a folder.
-
-    In a folder a name such as train-00000-of-00002.parquet or test.csv, or a folder of that name,
-    tells the split.
+    `place` is a file, a glob pattern, or a folder, of which all files of one kind are taken. In a
+    folder, a file name such as train-00000-of-00002.parquet or test.csv, or a subfolder's name,
+    gives the split.
 
     Raises:
-        MissingDataError: the names tell splits, and `split` is none of them; a BEIR folder; or a
-            pattern that no file matches.
+        MissingDataError: the names contain splits and `split` is not among them, `place` is a BEIR
+            folder, or no file matches the pattern.
     """
     path = Path(place)
     if path.is_file():
@@ -37,26 +36,26 @@ def data_files(place: str, split: str) -> list[Path]:
     if not path.is_dir():
         base, pattern = split_pattern(place)
         names = glob.glob(pattern, root_dir=base, recursive=True)
-        found = sorted(path for path in (base / name for name in names) if path.is_file())
-        if not found and glob.has_magic(place):
+        matches = sorted(path for path in (base / name for name in names) if path.is_file())
+        if not matches and glob.has_magic(place):
             raise MissingDataError(f"{place}: no file matches this pattern")
-        return found
+        return matches
     if any((path / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
-        raise MissingDataError(f"{place}: no data set but a BEIR folder; name it without --dataset")
-    inside = sorted(one for one in path.rglob("*") if one.is_file() and not _hidden(one, path))
+        raise MissingDataError(f"{place}: is a BEIR folder; give it as INPUT, without --dataset")
+    inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
     for kind in KINDS:
-        files = [one for one in inside if one.name.lower().endswith(kind)]
-        splits = {one: _split_of(one.relative_to(path)) for one in files}
-        known = dict.fromkeys(name for name in splits.values() if name)
-        if known and split not in known:
-            raise MissingDataError(f"{place}: no split {split!r}; it has {', '.join(known)}")
+        files = [file for file in inside if file.name.lower().endswith(kind)]
+        splits = {file: _split_of(file.relative_to(path)) for file in files}
+        declared = dict.fromkeys(name for name in splits.values() if name)
+        if declared and split not in declared:
+            raise MissingDataError(f"{place}: no split {split!r}; it has {', '.join(declared)}")
         if files:
-            return [one for one in files if not known or splits[one] == split]
+            return [file for file in files if not declared or splits[file] == split]
     return []
 
 
 def _split_of(path: Path) -> str:
-    """The split that a file's name, or a folder's, stands for; "" where none does."""
+    """Return the split that the file's name or a folder's name gives; "" if none does."""
     stem = path.name.partition(".")[0]
     numbered = _NUMBERED.fullmatch(stem)
     if numbered:

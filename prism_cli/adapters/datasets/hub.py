@@ -1,6 +1,6 @@
-"""Rows of a data set that the library `datasets` opens: of the hub, saved to disk, or Arrow files.
+"""Rows of data sets opened by the library `datasets`: from the hub, `save_to_disk`, or Arrow files.
 
-Other local files are inputs like any other; see `data_files`.
+Other local files are ordinary inputs; see `data_files`.
 """
 
 import os
@@ -21,14 +21,14 @@ class DatasetRows:
     """A source of rows: one split, streamed.
 
     Args:
-        path: a folder that `save_to_disk` made, an Arrow file or a folder of them, or a name on
+        path: a folder written by `save_to_disk`, an Arrow file or a folder of them, or a name on
             the hub.
-        split: its split; Arrow files are of any.
+        split: split of the data set; Arrow files belong to any split.
         config: configuration of a hub data set.
-        revision: its commit or tag.
+        revision: commit or tag of a hub data set.
 
     Raises:
-        MissingDataError: it cannot be found or opened, or has no such split.
+        MissingDataError: the data set cannot be found or opened, or has no such split.
     """
 
     def __init__(
@@ -37,15 +37,15 @@ class DatasetRows:
         self.name = f"{path}/{split}"
         self.files: list[Path] = []
         with _opening(path):
-            rows, made_of = self._open(path, split, config, revision)
-            self._rows = rows.with_format(None)  # saved data sets may stand for arrays of numpy
+            rows, source = self._open(path, split, config, revision)
+            self._rows = rows.with_format(None)  # saved data sets may be set to return numpy arrays
         self.fingerprint = sha256(
-            repr((path, split, config, revision, made_of)).encode()
+            repr((path, split, config, revision, source)).encode()
         ).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """One JSON row a record, as `record_line` writes it; what JSON has no form for (bytes,
-        images) becomes its text."""
+        """Yield one JSON row per record, as `record_line` writes it; values without a JSON form
+        (bytes, images) are written as their `str`."""
         with _opening(self.name):
             for row in self._rows:
                 yield record_line(row, str)
@@ -70,14 +70,14 @@ class DatasetRows:
             builder: Any = datasets.load_dataset_builder("arrow", data_files={split: files})
         else:
             builder = datasets.load_dataset_builder(path, config, revision=revision)
-            known = list(builder.info.splits or ())
-            if known and split not in known:
-                raise MissingDataError(_no_split(path, split, known))
+            splits = list(builder.info.splits or ())
+            if splits and split not in splits:
+                raise MissingDataError(_no_split(path, split, splits))
         return builder.as_streaming_dataset(split=split), str(builder.hash)
 
 
 def is_saved(place: Path) -> bool:
-    """Whether `save_to_disk` made the folder."""
+    """Return True if the folder was written by `save_to_disk`."""
     return any((place / name).is_file() for name in _SAVED)
 
 
@@ -87,20 +87,20 @@ def _arrow_files(place: Path) -> list[Path]:
     if not files:
         kinds = ", ".join([".arrow", *(names[0] for names in KINDS)])
         raise MissingDataError(
-            f"{place}: no data set; expected a folder of save_to_disk, or files that end in {kinds}"
+            f"{place}: no data set; expected a folder of save_to_disk, or files with suffix {kinds}"
         )
     return files
 
 
-def _no_split(path: str, split: str, known: list[Any]) -> str:
-    return f"{path}: no split {split!r}; it has {', '.join(map(str, known))}"
+def _no_split(path: str, split: str, splits: list[Any]) -> str:
+    return f"{path}: no split {split!r}; it has {', '.join(map(str, splits))}"
 
 
 @contextmanager
 def _opening(path: str) -> Iterator[None]:
     from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
-    offline = ", which is not asked (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    offline = " (not contacted: HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
     try:
         yield
     except (DatasetNotFoundError, DatasetGenerationError, OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A TREC run and judgements alone: what can be measured where corpus and queries are elsewhere."""
+"""Data set of judgements alone, for evaluating a TREC run without corpus and queries."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +11,11 @@ from prism_cli.files.compressed import plain_name
 class JudgedQueries:
     """A data set of judgements alone: TREC's four columns, or BEIR's three.
 
-    Its name is that of the file, less its suffixes. It has one split, whatever that is called, and
-    no texts, so that no model can read them.
+    Its name is the file's name without suffixes. It has one split, under any name, and no texts, so
+    that no model can score it.
 
     Raises:
-        MissingDataError: no such file.
+        MissingDataError: there is no such file.
     """
 
     origin = None
@@ -30,23 +30,23 @@ class JudgedQueries:
         self.name = Path(plain_name(path)).stem
 
     def files(self, split: str) -> list[Path]:
-        """The file."""
+        """Return the file."""
         return [self._path]
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """None."""
+        """Return an empty iterator."""
         return iter(())
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """The judged ones, each with its id for a text, in file order."""
-        return ((one, one) for one in read_qrels(self._path))
+        """Yield the judged queries in file order, each with its id as text."""
+        return ((query_id, query_id) for query_id in read_qrels(self._path))
 
     def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-        """The first `limit` of them."""
+        """Return the first `limit` queries."""
         return list(self.queries())[:limit]
 
     def qrels(self, split: str) -> dict[str, dict[str, int]]:
-        """query_id -> doc_id -> grade.
+        """Return query_id -> doc_id -> grade.
 
         Raises:
             MissingDataError: see `read_qrels`.
@@ -54,9 +54,9 @@ class JudgedQueries:
         return read_qrels(self._path)
 
     def unknown_queries(self, split: str) -> list[str]:
-        """None: there are no others."""
+        """Return []: all queries are judged."""
         return []
 
     def missing_documents(self, split: str) -> list[str]:
-        """None, as the corpus is not known."""
+        """Return [], as the corpus is unknown."""
         return []

@@ -1,4 +1,4 @@
-"""The extractive generator: the document's sentences closest to the query, by st:minilm."""
+"""The extractive generator: selects the document's sentences closest to the query by st:minilm."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,11 +23,11 @@ NO_SENTENCE = "the document holds no sentence"
 class ExtractiveGenerator:
     """Writes contribution and evidence from the document's own words.
 
-    Payloads are ((query, title, document), attempt); it uses neither title nor attempt.
+    Payloads are ((query, title, document), attempt); title and attempt are ignored.
 
     Args:
-        encoder: of queries and sentences.
-        max_sentences: of the evidence.
+        encoder: encoder of queries and sentences.
+        max_sentences: maximum sentences of the evidence.
     """
 
     spec = "extractive"
@@ -38,11 +38,11 @@ class ExtractiveGenerator:
         self.fingerprint = f"extractive 1 {max_sentences} {st_fingerprint(encoder.path)}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """By length of the document."""
+        """Return batches by length of the document."""
         return plan_pairs(_pairs(payloads), max_pairs=MAX_ROWS, max_bytes=MAX_ROWS * LONGEST_BYTES)
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"contribution", "evidence"} for each payload; refused without a sentence.
+        """Return {"contribution", "evidence"} per payload; refuse documents without sentences.
 
         Raises:
             ModelError: the encoder cannot be loaded.
@@ -50,33 +50,39 @@ class ExtractiveGenerator:
         pairs = _pairs(payloads)
         spans = [candidate_spans(query, document) for query, document in pairs]
         texts = [
-            [document[start:end] for start, end in found]
-            for (_, document), found in zip(pairs, spans, strict=True)
+            [document[start:end] for start, end in own_spans]
+            for (_, document), own_spans in zip(pairs, spans, strict=True)
         ]
         vectors = self._vectors(texts)
         queries = list(dict.fromkeys(query for query, _ in pairs))
-        asked = dict(zip(queries, self._encoder.queries(queries), strict=True))
+        query_vectors = dict(zip(queries, self._encoder.queries(queries), strict=True))
         replies: list[Reply] = []
-        for (query, document), found, own in zip(pairs, spans, texts, strict=True):
-            if not found:
+        for (query, document), own_spans, sentences in zip(pairs, spans, texts, strict=True):
+            if not own_spans:
                 replies.append(Reply({}, NO_SENTENCE))
                 continue
-            closeness = [round(float(vectors[text] @ asked[query]), 6) for text in own]
+            closeness = [
+                round(float(vectors[text] @ query_vectors[query]), 6) for text in sentences
+            ]
             chosen = chosen_indices(closeness, self._max_sentences)
-            best = own[best_statement(closeness, chosen, own)]
+            best = sentences[best_statement(closeness, chosen, sentences)]
             replies.append(
                 Reply(
                     {
                         "contribution": contribution_of(best, document),
-                        "evidence": joined_evidence(document, [found[one] for one in chosen]),
+                        "evidence": joined_evidence(
+                            document, [own_spans[index] for index in chosen]
+                        ),
                     }
                 )
             )
         return replies
 
     def _vectors(self, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
-        """A unit vector for each distinct sentence, in batches of like length."""
-        distinct = sorted({text for own in texts for text in own}, key=lambda t: (-len(t), t))
+        """Return a unit vector per distinct sentence, computed in batches of similar length."""
+        distinct = sorted(
+            {text for sentences in texts for text in sentences}, key=lambda t: (-len(t), t)
+        )
         vectors: dict[str, Any] = {}
         for begin in range(0, len(distinct), MAX_TEXTS):
             batch = distinct[begin : begin + MAX_TEXTS]

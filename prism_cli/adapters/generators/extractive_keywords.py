@@ -1,4 +1,4 @@
-"""The extractive rewriter: keywords out of the query's own words, without a model."""
+"""The extractive rewriter: takes keywords from the query's own words, without a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from prism_cli.ports import Reply
 
 
 class ExtractiveRewriter:
-    """A BatchBackend; payloads are (query, attempt), and each attempt gives the same.
+    """A BatchBackend; payloads are (query, attempt), and every attempt gives the same reply.
 
     Args:
-        task: reads what the rules wrote as it reads a model's reply.
+        task: validates the keywords as it validates a model's reply.
     """
 
     spec = "extractive"
@@ -22,14 +22,14 @@ class ExtractiveRewriter:
         self.fingerprint = f"{task.name} {task.fingerprint} extractive {rules_fingerprint()}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """All at once."""
+        """Return all payloads as one batch."""
         return [list(range(len(payloads)))]
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """The task's value; what the rules cannot do, or the task does not take, is refused."""
-        return [self._written(query) for query, _ in payloads]
+        """Return the task's value; queries without usable keywords are refused."""
+        return [self._reply(query) for query, _ in payloads]
 
-    def _written(self, query: str) -> Reply:
+    def _reply(self, query: str) -> Reply:
         try:
             return Reply(self._task.read(query, extracted_keywords(query)))
         except UnusableReplyError as error:

@@ -1,4 +1,4 @@
-"""The generator in this process."""
+"""Loading of the extractive generator."""
 
 from prism_cli.adapters.generators.extractive import ExtractiveGenerator
 from prism_cli.adapters.teachers.bi_encoder import TextEncoder
@@ -8,7 +8,7 @@ _ENCODER = "st:minilm"
 
 
 def load_extractive(max_sentences: int, device: str = "auto") -> ExtractiveGenerator:
-    """Its weights are loaded when it is asked.
+    """Return the generator; its weights are loaded on first use.
 
     Raises:
         MissingPackageError: the embedded encoder is not installed.

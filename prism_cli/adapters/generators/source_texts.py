@@ -1,4 +1,4 @@
-"""The generator that needs no model: the texts that the corpus itself has for a pair."""
+"""The generator that returns the texts that the corpus itself has for a pair."""
 
 from prism_cli.ports import Value
 from prism_cli.rows.fields import SOURCE_TEXTS
@@ -6,15 +6,15 @@ from prism_cli.rows.row import Row, string_field
 
 
 class SourceTexts:
-    """Finds contribution and evidence in the row."""
+    """Takes contribution and evidence from the row."""
 
     spec = "source"
 
     def texts(self, row: Row) -> Value:
-        """The row's own texts, "" where it has none.
+        """Return the row's own texts, "" for missing ones.
 
         Raises:
-            RowError: one of another type than a string.
+            RowError: a text is not a string.
         """
         texts = (string_field(row, name, required=False) for name in SOURCE_TEXTS)
         return dict(zip(("contribution", "evidence"), texts, strict=True))

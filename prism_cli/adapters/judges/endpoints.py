@@ -1,4 +1,4 @@
-"""The endpoint that takes a provider's decisions."""
+"""Choice of the decision endpoint by a provider's API."""
 
 from typing import TYPE_CHECKING
 
@@ -13,5 +13,5 @@ DECISION_APIS = ("openai-decisions", "systemone")
 
 
 def decision_endpoint(ref: "ModelRef") -> "Endpoint":
-    """By the provider's api, one of DECISION_APIS."""
+    """Return the endpoint of a model whose provider's API is one of DECISION_APIS."""
     return SystemOne(ref) if ref.api == "systemone" else OpenAIDecisions(ref)

@@ -1,4 +1,4 @@
-"""Judges in this process: a chat model's two words, or a teacher's score."""
+"""Loading of local judges: a chat model's odds of yes, or a teacher's score."""
 
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,14 @@ DEFAULT_THRESHOLD = 0.5
 
 
 def load_local_judge(spec: str, task: "JudgeTask", device: str = "auto") -> "BatchBackend":
-    """The judge of `hf:PATH`, `st:PATH` or `st:PATH:THRESHOLD`.
+    """Load the judge of `hf:PATH`, `st:PATH` or `st:PATH:THRESHOLD`.
 
     Args:
-        task: of chat models.
+        task: prompt of chat models; teachers do not use it.
 
     Raises:
-        UsageError: a threshold that is not between 0 and 1.
-        ModelError: no such model, or none that can judge.
+        UsageError: the threshold is not in [0, 1).
+        ModelError: there is no such model, or it cannot judge.
     """
     if spec.startswith("hf:"):
         from prism_cli.adapters.chat.local_model import LocalModel
@@ -35,7 +35,7 @@ def load_local_judge(spec: str, task: "JudgeTask", device: str = "auto") -> "Bat
 
 
 def _split(spec: str) -> tuple[str, float]:
-    """Teacher and threshold of `st:PATH:THRESHOLD`."""
+    """Split `st:PATH:THRESHOLD` into teacher and threshold."""
     teacher, _, tail = spec.rpartition(":")
     threshold = number_in(tail)
     if threshold is None or teacher == "st":

@@ -1,4 +1,4 @@
-"""A chat model in this process as judge: the odds of yes against no as its answer's first token."""
+"""A local chat model as judge: the odds of yes against no for the first token of its answer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,17 +13,18 @@ from prism_cli.ports import Reply, Usage
 
 SPELLINGS = (("yes", "no"), ("Yes", "No"), ("YES", "NO"))
 DECIMALS = 6
-"""Of a probability; float32 carries no more."""
+"""Decimals of a probability; float32 has no more."""
 
 
 class LocalJudge:
     """A BatchBackend; payloads are ((query, document), attempt).
 
     P(yes) is the softmax over the logits of yes and no at the answer's first position, summed over
-    the spellings in which both words are single tokens: one word alone would tilt the odds.
+    the spellings in which both words are single tokens: a spelling of one word alone would bias
+    the odds.
 
     Raises:
-        ModelError: there is no such spelling.
+        ModelError: both words are single tokens in no spelling.
     """
 
     gives_probability = True
@@ -34,32 +35,32 @@ class LocalJudge:
         self.spec = model.spec
         self.fingerprint = f"{task.name} {task.fingerprint} odds 1 {model.fingerprint}"
         pairs = [tuple(map(model.encoder.single, pair)) for pair in SPELLINGS]
-        whole = [pair for pair in pairs if None not in pair]
-        if not whole:
+        complete = [pair for pair in pairs if None not in pair]
+        if not complete:
             raise ModelError(
                 f"{model.spec}: expected yes and no to be single tokens; its probability of yes "
                 "cannot be read from one position"
             )
-        self._words = torch.tensor(whole).T
+        self._words = torch.tensor(complete).T
         """[2, spellings]: ids of yes, ids of no."""
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """By length; pairs that do not fit the model go last, together."""
+        """Return batches by length; pairs that do not fit the model form the last batch."""
         return self._model.plan([self._encoded(pair) for pair, _ in payloads])
 
     @torch.inference_mode()
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"vote", "probability"}; a query too long for the model is refused.
+        """Return {"vote", "probability"} per pair; a query too long for the model is refused.
 
         Raises:
             ModelError: the weights are damaged.
         """
-        found = [self._encoded(pair) for pair, _ in payloads]
-        prompts = [one for one in found if isinstance(one, EncodedPrompt)]
+        encoded = [self._encoded(pair) for pair, _ in payloads]
+        prompts = [item for item in encoded if isinstance(item, EncodedPrompt)]
         odds = iter(self._odds(prompts))
         return [
-            Reply({}, refusal=one) if isinstance(one, str) else _judged(next(odds), len(one))
-            for one in found
+            Reply({}, refusal=item) if isinstance(item, str) else _judged(next(odds), len(item))
+            for item in encoded
         ]
 
     def _odds(self, prompts: Sequence[EncodedPrompt]) -> list[float]:
@@ -71,8 +72,8 @@ class LocalJudge:
         return odds
 
     def _encoded(self, pair: tuple[str, str]) -> EncodedPrompt | str:
-        """The prompt with as much of the document as the model has room for, or why there is
-        none."""
+        """Return the prompt with as much of the document as fits the model, or the reason of a
+        refusal."""
         query, document = pair
         try:
             encoded, room = self._prompt(query, document)
@@ -85,14 +86,14 @@ class LocalJudge:
                 encoded, room = self._prompt(query, document[: ends[tokens - 1] if tokens else 0])
                 if len(encoded) <= room:
                     return encoded
-                share = (room - bare) / (len(encoded) - bare)  # fences may make a text longer
+                share = (room - bare) / (len(encoded) - bare)  # fences may lengthen a text
                 tokens = min(tokens - 1, int(tokens * share))
         except RowError as error:
             return error.reason
         return f"{self.spec} takes {room} tokens; the query leaves none for the document"
 
     def _prompt(self, query: str, document: str) -> tuple[EncodedPrompt, int]:
-        """Ids of a prompt, and how many there may be."""
+        """Return the ids of a prompt, and their maximum number."""
         prompt = self._task.prompt((query, document), 0)
         return self._model.encoder.encode(prompt.system, prompt.user), self._model.room(prompt)
 

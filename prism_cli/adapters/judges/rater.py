@@ -1,4 +1,4 @@
-"""Who rates contribution and evidence: a chat model by RatingTask, or a decision endpoint."""
+"""Raters of contribution and evidence: a chat model with RatingTask, or a decision endpoint."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,10 @@ _QUESTIONS = len(RATINGS) + 1
 
 
 class RatingBackend(DecisionCalls):
-    """A CallBackend; payloads are (RatedTexts, attempt), values as of RatingTask, with
-    "distributions" over 1 to 5, whose means the ratings are, and "severe_invention_probability".
+    """A CallBackend; payloads are (RatedTexts, attempt).
+
+    Values are those of RatingTask, with "distributions" over 1 to 5, whose means are the ratings,
+    and "severe_invention_probability".
     """
 
     single = True
@@ -37,47 +39,47 @@ class RatingBackend(DecisionCalls):
         super().__init__(ref, endpoint, f"rate {TEMPLATE}")
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """All questions on one row's texts in a call."""
+        """Return one call per row, with all questions on its texts."""
         return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
-        """Tokens and cost of one call."""
+        """Return the estimated tokens and cost of one call."""
         ((texts, _),) = payloads
         return self.estimated(rating_decision(texts))
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """The ratings, or a refusal that names what was declined.
+        """Return the ratings, or a refusal that names the declined questions.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
         ((texts, _),) = payloads
         odds, usage = await self.answers_to(rating_decision(texts))
-        named = dict(zip((SEVERE, *RATINGS), odds, strict=True))
-        declined = ", ".join(name for name, one in named.items() if one is None)
+        by_name = dict(zip((SEVERE, *RATINGS), odds, strict=True))
+        declined = ", ".join(name for name, answer in by_name.items() if answer is None)
         if declined:
             return [Reply({}, f"the model declined to answer: {declined}", usage)]
-        return [Reply(rating_value(named), usage=usage)]
+        return [Reply(rating_value(by_name), usage=usage)]
 
 
 def load_rater(
     spec: str, providers: "ProviderRegistry", device: str = "auto"
 ) -> "BatchBackend | CallBackend":
-    """The judge of a spec.
+    """Load the rater of `spec`.
 
     Raises:
-        UsageError: `spec` names none, or an endpoint that takes too few questions a call.
-        PrerequisiteError: its key is missing.
-        ModelError: no such model in this process, or none that chats.
+        UsageError: `spec` names no rater, or an endpoint that takes too few questions per call.
+        PrerequisiteError: the provider's key is missing.
+        ModelError: there is no such local model, or it is not a chat model.
     """
     ref = providers.resolve(spec)
     check_keys([ref], "`--judge hf:PATH` names a model that needs no key")
     if ref is None or ref.api not in DECISION_APIS:
         return load_chat(spec, RatingTask(), providers, device)
-    most = ref.card.max_documents
-    if most is not None and most < _QUESTIONS:
+    limit = ref.card.max_documents
+    if limit is not None and limit < _QUESTIONS:
         raise UsageError(
-            f"{spec}: its max_documents is {most}, and a rating is {_QUESTIONS} questions in one "
-            "call"
+            f"{spec}: expected max_documents of at least {_QUESTIONS}, as a rating asks "
+            f"{_QUESTIONS} questions in one call, found {limit}"
         )
     return RatingBackend(ref, decision_endpoint(ref))

@@ -1,4 +1,4 @@
-"""The judge that needs no network: the corpus's own label."""
+"""The judge that votes by the corpus's own label."""
 
 from prism_cli.domain.voting import Vote, label_vote
 from prism_cli.errors import RowError
@@ -6,11 +6,11 @@ from prism_cli.rows.row import Row, json_type
 
 
 class SourceLabelJudge:
-    """Votes yes where `source_label` is `grade` or more; abstains where there is none.
+    """Votes yes if `source_label` is at least `grade`; abstains without a label.
 
     Args:
-        spec: as the user wrote it, such as `source:2`; names the vote in rows.
-        grade: lowest grade that is a yes.
+        spec: spec as the user wrote it, such as `source:2`; names the vote in rows.
+        grade: lowest grade that counts as yes.
     """
 
     def __init__(self, spec: str, grade: float) -> None:
@@ -18,10 +18,10 @@ class SourceLabelJudge:
         self._grade = grade
 
     def vote(self, row: Row) -> Vote | None:
-        """The row's own label as a vote.
+        """Return the row's own label as a vote.
 
         Raises:
-            RowError: a label that is no grade and neither yes nor no.
+            RowError: the label is neither a grade nor yes or no.
         """
         label = row.get("source_label")
         try:

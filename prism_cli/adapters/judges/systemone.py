@@ -1,6 +1,6 @@
-"""The System One shape: named questions about a state, yes or no ("noul") or by score.
+"""The System One API: named questions about a state, answered by yes or no ("noul") or by score.
 
-Source: https://api.typesafe.ai/openapi.json, as `transformers serve` offers it.
+Source: https://api.typesafe.ai/openapi.json, also served by `transformers serve`.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import httpx2
 
 from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import RetryableError
 from prism_cli.domain.decision import Decision, Odds, Question, Statement
 
 
 class SystemOne:
-    """An Endpoint. The rubric stands in the state: once a call, before what it is about."""
+    """An Endpoint. The state begins with the rubric, so that a call sends it once."""
 
     most_questions = 64
     rereads = True
@@ -24,8 +24,8 @@ class SystemOne:
         self._ref = ref
 
     async def send(self, decision: Decision) -> httpx2.Response:
-        """One call."""
-        questions = {question.name: _asked(question) for question in decision.questions}
+        """Send one call."""
+        questions = {question.name: _form(question) for question in decision.questions}
         body = {
             "model": self._ref.model,
             "state": f"{decision.rubric}\n\n{decision.material}",
@@ -33,22 +33,24 @@ class SystemOne:
         }
         return await self._ref.client.post("systemone", body | self._ref.card.extra_body)
 
-    def read(self, found: Any, questions: Sequence[Question]) -> list[Odds | None]:
-        """The answers by name, exactly one a question.
+    def read(self, body: Any, questions: Sequence[Question]) -> list[Odds | None]:
+        """Return the answers, one per question, matched by name.
 
         Raises:
-            AgainError: other answers than to these questions.
+            RetryableError: the reply does not answer these questions.
         """
-        answers = found.get("answers")
-        if not isinstance(answers, dict) or answers.keys() != {one.name for one in questions}:
-            told = ", ".join(answers)[:80] if isinstance(answers, dict) else "none"
-            raise AgainError(
-                f"200 with answers to {told}; asked were {len(questions)}", billed=True
+        answers = body.get("answers")
+        names = {question.name for question in questions}
+        if not isinstance(answers, dict) or answers.keys() != names:
+            answered = ", ".join(answers)[:80] if isinstance(answers, dict) else "none"
+            raise RetryableError(
+                f"200 with answers to {answered}; expected answers to {len(questions)} questions",
+                billed=True,
             )
-        return [_read(answers[one.name], one) for one in questions]
+        return [_read(answers[question.name], question) for question in questions]
 
 
-def _asked(question: Question) -> dict[str, Any]:
+def _form(question: Question) -> dict[str, Any]:
     kind, criteria = _kind(question)
     return {"type": kind, "instructions": question.question, "criteria": criteria}
 
@@ -63,9 +65,10 @@ def _read(answer: Any, question: Question) -> Odds:
     answer = answer if isinstance(answer, dict) else {}
     kind, _ = _kind(question)
     if answer.get("type", kind) != kind:
-        raise AgainError(f"{str(answer)[:80]!r} as the answer to {question.name}", billed=True)
+        raise RetryableError(f"{str(answer)[:80]!r} as the answer to {question.name}", billed=True)
     if isinstance(question, Statement):
         return probability(answer.get("noul"), question.name)
-    told = answer.get("probabilities")
-    told = told if isinstance(told, dict) else {}
-    return distribution([told.get(str(at)) for at in range(len(question.levels))], question.name)
+    levels = answer.get("probabilities")
+    levels = levels if isinstance(levels, dict) else {}
+    points = range(len(question.levels))
+    return distribution([levels.get(str(point)) for point in points], question.name)

@@ -1,4 +1,4 @@
-"""A teacher as judge: yes where its score lies above a threshold."""
+"""A teacher as judge: yes if its score is above a threshold."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,16 +7,17 @@ from prism_cli.domain.voting import score_probability
 from prism_cli.ports import BatchBackend, Reply
 
 DECIMALS = 7
-"""Of a probability. Scores have six, and may lie half as far from .5 as from the threshold."""
+"""Decimals of a probability. Scores have six, and the probability may be half as far from .5 as the
+score is from the threshold."""
 
 
 class TeacherJudge:
     """A BatchBackend; payloads are ((query, document), attempt).
 
     Args:
-        spec: as the user wrote it, such as `st:minilm:0.4`; names its votes.
-        teacher: answers {"score"} for (query, document).
-        threshold: in [0, 1); a score above it is a yes.
+        spec: spec as the user wrote it, such as `st:minilm:0.4`; names its votes.
+        teacher: returns {"score"} for (query, document).
+        threshold: in [0, 1); scores above it are a yes.
     """
 
     gives_probability = True
@@ -28,15 +29,15 @@ class TeacherJudge:
         self._threshold = threshold
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """As the teacher's."""
+        """Return the teacher's batches."""
         return self._teacher.plan([pair for pair, _ in payloads])
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"vote", "probability"}, the probability being above .5 where the score is
-        above the threshold.
+        """Return {"vote", "probability"} per pair; the probability is above .5 exactly if the score
+        is above the threshold.
 
         Raises:
-            ModelError: as the teacher's.
+            ModelError: the teacher fails.
         """
         replies = self._teacher.answer([pair for pair, _ in payloads])
         return [self._judged(reply) for reply in replies]

@@ -1,4 +1,4 @@
-"""What all backends have in common that ask a model of a provider."""
+"""The base class of all backends that call a provider's model."""
 
 from prism_cli.adapters.providers.client import LostCalls
 from prism_cli.adapters.providers.model_ref import ModelRef
@@ -6,7 +6,7 @@ from prism_cli.ports import RateLimits
 
 
 class ProviderBackend:
-    """A CallBackend but for `fingerprint`, `plan`, `estimate` and `answer`."""
+    """A CallBackend without `fingerprint`, `plan`, `estimate` and `answer`."""
 
     single = False
 
@@ -17,12 +17,12 @@ class ProviderBackend:
 
     @property
     def concurrency(self) -> int:
-        """Calls in flight at the most."""
+        """Maximum number of calls in flight."""
         return self._ref.client.provider.concurrency
 
     @property
     def rate_limits(self) -> RateLimits:
-        """What the provider asks for and allows."""
+        """Rate limits of the provider, and whether the model has a price."""
         provider = self._ref.client.provider
         return RateLimits(
             self._ref.card.priced, provider.requests_per_minute, provider.tokens_per_minute
@@ -30,7 +30,7 @@ class ProviderBackend:
 
     @property
     def lost_calls(self) -> int:
-        """Calls that ended without a reply and may have been billed."""
+        """Number of calls that ended without a reply and may have been billed."""
         return self._lost.count
 
     async def close(self) -> None:

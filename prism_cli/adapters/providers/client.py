@@ -1,4 +1,7 @@
-"""One provider's line: keyed, paced, retried, with a deadline. All its backends share it."""
+"""HTTP client of one provider: sends the key, paces and retries calls, and holds a deadline.
+
+All backends of a provider share one client.
+"""
 
 import asyncio
 import os
@@ -15,10 +18,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_random_exponential
 
 from prism_cli.adapters.providers.replies import (
-    AgainError,
     NoSuchModelError,
+    RetryableError,
     UnreachableError,
-    json_of,
+    parse_json,
 )
 from prism_cli.adapters.providers.secrets import Secrets
 from prism_cli.adapters.providers.throttle import ProviderDownError, Throttle
@@ -31,8 +34,8 @@ Send = Callable[[], Awaitable[httpx2.Response]]
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
 _UNREACHED_WAIT = 1.0
 _PACE_SECONDS = 5.0
-"""Limits a minute are held over windows of this length, so that a minute's calls do not go out
-in its first second."""
+"""Window over which limits per minute are enforced, so that a minute's calls do not all go out in
+its first second."""
 
 
 @dataclass
@@ -46,8 +49,8 @@ class ProviderClient:
     """Sends calls to one provider until they are answered, refused, or out of time.
 
     Args:
-        keyless: nothing will be asked, so its key need not be there.
-        secrets: of all providers; those of this one are known anyway.
+        keyless: no call will be made, so the key may be missing.
+        secrets: keys of all providers, to be masked in replies; the provider's own key is added.
     """
 
     def __init__(
@@ -63,18 +66,19 @@ class ProviderClient:
         self.provider = provider
         self._requests = _limiter(provider.requests_per_minute)
         self._tokens = _limiter(provider.tokens_per_minute)
-        # Behind a comma or a new line a variable often holds nothing that belongs to the key.
+        # Variables often end with a line break that is not part of the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
         self._secrets = Secrets([self.key, *secrets])
 
     @property
     def lacks_key(self) -> bool:
-        """Whether its provider wants a key that is not in the environment."""
+        """True if the provider needs a key and the environment does not have it."""
         return bool(self.provider.key_env) and not self.key
 
     @cached_property
     def http(self) -> httpx2.AsyncClient:
-        """The client: no redirects, so that the key goes to no other host; a connection a slot."""
+        """The HTTP client, with one connection per slot. It follows no redirects, so that the key
+        reaches no other host."""
         return httpx2.AsyncClient(
             timeout=httpx2.Timeout(self.provider.timeout_seconds),
             limits=httpx2.Limits(
@@ -86,7 +90,7 @@ class ProviderClient:
 
     @cached_property
     def throttle(self) -> Throttle:
-        """The provider's state in this run."""
+        """State of the provider in this run."""
         provider = self.provider
         return Throttle(
             f"{self.name} ({urlsplit(provider.base_url).netloc})",
@@ -104,8 +108,8 @@ class ProviderClient:
         """Send one request with the key; return the reply, whatever its status.
 
         Args:
-            seconds: timeout, where it is not timeout_seconds.
-            content: json, params, data, files, as httpx has them.
+            seconds: timeout; the provider's timeout_seconds by default.
+            content: json, params, data or files, as in httpx.
         """
         return await self.http.request(
             method,
@@ -116,7 +120,7 @@ class ProviderClient:
         )
 
     async def close(self) -> None:
-        """Close the connections, if there are any."""
+        """Close any open connections."""
         if "http" in self.__dict__:
             await self.http.aclose()
 
@@ -127,54 +131,55 @@ class ProviderClient:
         tokens: int,
         lost: LostCalls,
         *,
-        parse: Callable[[httpx2.Response], Any] = json_of,
+        parse: Callable[[httpx2.Response], Any] = parse_json,
         seconds: float | None = None,
     ) -> Value:
-        """One question, sent until `read` takes the JSON of its reply.
+        """Send one question, with retries, until `read` accepts the JSON of its reply.
 
         Args:
-            read: raises AgainError where a reply holds nothing usable, RefusalError where it is
-                the final word.
-            tokens: of question and answer, about; for the limit a minute.
-            lost: counts the attempts that were lost.
-            parse: what `read` gets of a reply; raises as `json_of` does.
-            seconds: of one attempt, where that is not timeout_seconds.
+            read: raises RetryableError if the reply is unusable, RefusalError if it is a final
+                refusal.
+            tokens: estimated tokens of question and answer, for the limit per minute.
+            lost: counts lost attempts.
+            parse: turns a reply into the argument of `read`; raises as `parse_json` does.
+            seconds: timeout of one attempt; the provider's timeout_seconds by default.
 
         Raises:
             ProviderError: no answer within deadline_seconds.
-            RefusalError: the provider's final word on this question.
+            RefusalError: the provider refused this question for good.
             PrerequisiteError: the provider cannot be used at all.
         """
         give_up_at = time.monotonic() + self.provider.deadline_seconds
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(AgainError),
+            retry=retry_if_exception_type(RetryableError),
             stop=stop_before_delay(self.provider.deadline_seconds),
             wait=_wait,
             reraise=True,
         )
 
-        def taken(reply: httpx2.Response) -> Value:
+        def parse_value(reply: httpx2.Response) -> Value:
             return read(parse(reply))
 
         seconds = seconds or self.provider.timeout_seconds
         try:
-            return await attempts(self._attempt, send, taken, tokens, lost, give_up_at, seconds)
-        except AgainError as error:
+            return await attempts(
+                self._attempt, send, parse_value, tokens, lost, give_up_at, seconds
+            )
+        except RetryableError as error:
             wait = error.wait or 0.0
-            long = f", and asks to wait {wait:.0f} s: longer than a question waits"
-            told = f"{self.name}: {error}"
-            asks = wait > self.provider.deadline_seconds and not isinstance(error, UnreachableError)
-            told += long if asks else ""
-            raise ProviderError(f"{told}; gave up") from None
+            reason = f"{self.name}: {error}"
+            if wait > self.provider.deadline_seconds and not isinstance(error, UnreachableError):
+                reason += f", and asks to wait {wait:.0f} s: longer than the deadline of a question"
+            raise ProviderError(f"{reason}; gave up") from None
         except ProviderDownError:
             raise
         except PrerequisiteError as error:
-            raise PrerequisiteError(self._told(error)) from None
+            raise PrerequisiteError(self._unusable(error)) from None
 
     async def _attempt(
         self,
         send: Send,
-        taken: Callable[[httpx2.Response], Value],
+        parse_value: Callable[[httpx2.Response], Value],
         tokens: int,
         lost: LostCalls,
         give_up_at: float,
@@ -186,58 +191,58 @@ class ProviderClient:
             if self._tokens:
                 await self._tokens.acquire(min(tokens, self._tokens.max_rate))
             try:
-                value = taken(await self._sent(send, lost, seconds))
-            except AgainError as error:
+                value = parse_value(await self._send(send, lost, seconds))
+            except RetryableError as error:
                 lost.count += error.billed
                 if error.quota and not self.throttle.answered:
-                    # Later it may be the quota of a minute, which is soon whole again.
-                    self.throttle.down = self._told(error)
+                    # After a first answer, it may be a quota per minute, which renews itself.
+                    self.throttle.down = self._unusable(error)
                     raise PrerequisiteError(self.throttle.down) from None
                 self.throttle.failed(error)
                 raise
             except PrerequisiteError as error:
                 if not isinstance(error, NoSuchModelError):
-                    self.throttle.down = self._told(error)  # at once, for all its models
+                    self.throttle.down = self._unusable(error)  # stops all models of the provider
                 raise
             self.throttle.succeeded()
             return value
 
-    async def _sent(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
-        """One call; a slow drip ends after `seconds` too."""
+    async def _send(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
+        """Send one call; `seconds` bounds it as a whole, however slowly bytes arrive."""
         try:
             async with asyncio.timeout(seconds):
                 response = await send()
         except (TimeoutError, httpx2.TimeoutException) as error:
             billed = not isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            raise AgainError(f"no answer within {seconds:g} s", billed=billed) from None
+            raise RetryableError(f"no answer within {seconds:g} s", billed=billed) from None
         except asyncio.CancelledError:
             lost.count += 1
             raise
         except httpx2.ConnectError as error:
-            told = self._secrets.masked(str(error))
+            reason = self._secrets.masked(str(error))
             raise UnreachableError(
-                f"cannot be reached at {self.provider.base_url}: {told}",
+                f"cannot be reached at {self.provider.base_url}: {reason}",
                 wait=None if self.throttle.reached else _UNREACHED_WAIT,
             ) from None
         except (httpx2.RequestError, httpx2.StreamError) as error:
-            told = self._secrets.masked(f"{type(error).__name__}: {error}")
-            raise AgainError(f"the connection broke ({told})", billed=True) from None
+            reason = self._secrets.masked(f"{type(error).__name__}: {error}")
+            raise RetryableError(f"the connection broke ({reason})", billed=True) from None
         self.throttle.reached = True
         return self._secrets.masked_reply(response)
 
-    def _told(self, error: Exception) -> str:
-        """Why a provider is of no use, and what to look at."""
-        words = str(error)
-        if words == self.throttle.down:
-            return words
+    def _unusable(self, error: Exception) -> str:
+        """Return why the provider is unusable, and what to check."""
+        reason = str(error)
+        if reason == self.throttle.down:
+            return reason
         key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""
-        return f"{self.name} at {self.provider.base_url}: {words}{key}; it is asked no more"
+        return f"{self.name} at {self.provider.base_url}: {reason}{key}; no more calls to it"
 
 
 def _limiter(per_minute: float | None) -> AsyncLimiter | None:
     if per_minute is None:
         return None
-    window = max(_PACE_SECONDS, 60 / per_minute)  # room for one at least
+    window = max(_PACE_SECONDS, 60 / per_minute)  # at least one call
     return AsyncLimiter(per_minute * window / 60, window)
 
 
@@ -245,7 +250,7 @@ _jittered = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
 
 
 def _wait(state: RetryCallState) -> float:
-    """What the provider asks for, else longer from attempt to attempt, with jitter."""
+    """Return the wait that the provider asks for, else exponential backoff with jitter."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.wait if isinstance(error, AgainError) else None
-    return _jittered(state) if asked is None else asked
+    requested = error.wait if isinstance(error, RetryableError) else None
+    return _jittered(state) if requested is None else requested

@@ -1,4 +1,4 @@
-"""A model of a provider, named by a spec."""
+"""A provider's model and the client that reaches it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from prism_cli.configs.providers import Api, ModelCard
 
 @dataclass(frozen=True)
 class ModelRef:
-    """The model of a `provider/model` spec, and the client to its provider."""
+    """The model of a `provider/model` spec, with the client of its provider."""
 
     spec: str
     client: ProviderClient
@@ -17,5 +17,5 @@ class ModelRef:
 
     @property
     def api(self) -> Api:
-        """How its provider is spoken to."""
+        """API of the provider, such as `openai`."""
         return self.client.provider.api

@@ -1,24 +1,27 @@
-"""Which questions share a call: those on one query, up to the server's limits."""
+"""Packing of questions into calls: questions on one query share a call, up to the server's
+limits."""
 
 from collections.abc import Iterable
 
-SURE = 0.9
-"""Share of a limit that is used: our estimate of tokens may be short by about a tenth."""
+SAFETY_SHARE = 0.9
+"""Share of a limit that is used: the token estimate may be about 10 % too low."""
 
 
-def packed(sized: Iterable[tuple[str, int]], most: int, limit: float) -> list[list[int]]:
-    """Indices by call: neighbours of one query fill a call before the next is opened.
+def pack_calls(
+    sized: Iterable[tuple[str, int]], max_questions: int, max_tokens: float
+) -> list[list[int]]:
+    """Return indices grouped by call; a query's questions fill one call before the next is opened.
 
     Args:
-        sized: (query, tokens) of each question; one that is over the limit has a call of its own.
-        most: questions a call.
-        limit: tokens a call; infinite for none.
+        sized: (query, tokens) of each question; a question above `max_tokens` gets its own call.
+        max_questions: questions per call.
+        max_tokens: tokens per call; infinite for no limit.
     """
     calls: list[list[int]] = []
     filling: dict[str, tuple[list[int], int]] = {}
     for index, (query, size) in enumerate(sized):
         call, used = filling.get(query, ([], 0))
-        if not call or len(call) >= most or used + size > limit:
+        if not call or len(call) >= max_questions or used + size > max_tokens:
             call, used = [], 0
             calls.append(call)
         call.append(index)

@@ -1,4 +1,4 @@
-"""Specs to models of providers; a provider has one client, whoever asks."""
+"""Lookup of providers' models by spec; all models of a provider share one client."""
 
 import os
 
@@ -12,10 +12,10 @@ class ProviderRegistry:
     """The providers of this run.
 
     Args:
-        concurrency: calls in flight per provider, instead of what the book says.
-        priced: whether a model without a price is refused.
-        keyless: nothing will be asked, so keys need not be there.
-        hurried: each question is sent once.
+        concurrency: calls in flight per provider; overrides the provider files.
+        priced: refuse models without a price.
+        keyless: no call will be made, so keys may be missing.
+        hurried: send each question once, without retries.
     """
 
     def __init__(
@@ -35,33 +35,33 @@ class ProviderRegistry:
             self._changes["concurrency"] = concurrency
         if hurried:
             self._changes["deadline_seconds"] = 0.0
-        self._channels: dict[str, ProviderClient] = {}
+        self._clients: dict[str, ProviderClient] = {}
 
     @property
     def names(self) -> list[str]:
-        """Of all providers."""
+        """Names of all providers."""
         return list(self._book.providers)
 
     @property
     def apis(self) -> dict[str, str]:
-        """How each provider is spoken to."""
+        """API by provider."""
         return {name: provider.api for name, provider in self._book.providers.items()}
 
     @property
     def models(self) -> dict[str, list[str]]:
-        """The models of each provider that the provider files list."""
+        """Models in the provider files, by provider."""
         return {name: list(provider.models) for name, provider in self._book.providers.items()}
 
     def resolve(self, spec: str) -> ModelRef | None:
-        """The model of a spec; None where it names no provider that is known.
+        """Return the model of `spec`, or None if `spec` names no known provider.
 
         Raises:
-            UsageError: its cost is to be limited, and it has no price.
+            UsageError: the cost is limited and the model has no price.
         """
-        found = self._book.named(spec)
-        if found is None:
+        match = self._book.named(spec)
+        if match is None:
             return None
-        provider, model, card = found
+        provider, model, card = match
         if self._priced and not card.priced:
             raise UsageError(
                 f"{spec}: has no price in the provider files, so --max-cost cannot limit it; give "
@@ -71,11 +71,11 @@ class ProviderRegistry:
         return ModelRef(spec, self._client(spec.partition("/")[0], provider), model, card)
 
     def _client(self, name: str, provider: Provider) -> ProviderClient:
-        if name not in self._channels:
+        if name not in self._clients:
             provider = provider.model_copy(update=self._changes)
-            variables = {one.key_env for one in self._book.providers.values()} - {""}
+            variables = {known.key_env for known in self._book.providers.values()} - {""}
             secrets = [os.environ.get(variable, "").strip() for variable in variables]
-            self._channels[name] = ProviderClient(
+            self._clients[name] = ProviderClient(
                 name, provider, keyless=self._keyless, secrets=secrets
             )
-        return self._channels[name]
+        return self._clients[name]

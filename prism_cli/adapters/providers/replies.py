@@ -1,6 +1,7 @@
-"""What a provider's HTTP reply means: usable, again later, never, or nobody home.
+"""Classification of providers' HTTP replies: usable, retryable, refused, or provider unusable.
 
-Statuses by RFC 9110 and the providers' own pages; Retry-After by RFC 9110, section 10.2.3.
+Sources: RFC 9110 and the providers' own pages for statuses; RFC 9110, section 10.2.3, for
+Retry-After.
 """
 
 import math
@@ -15,172 +16,172 @@ import orjson
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 from prism_cli.rows.number import number_in
 
-_AGAIN = {408, 409, 424, 425, 429}
+_RETRYABLE = {408, 409, 424, 425, 429}
 _FINAL = {400, 413, 422}
-_WORDS = 200
+_SHOWN_CHARS = 200
 _CONTENT_FILTER = {"content_filter", "content_policy_violation", "moderation_blocked"}
 _ACCOUNT = {
     "account_deactivated", "api_key_invalid", "arrearage", "billing_hard_limit_reached",
     "billing_not_active", "exceeded_current_quota_error", "invalid_api_key", "invalidapikey",
     "1113",
 }  # fmt: skip
-"""Codes of a key or an account that is of no use, whatever the status: some send 400 or 429. 1113
-is Zhipu's for an account without money."""
+"""Error codes of an unusable key or account, whatever the status: some providers send 400 or 429.
+1113 is Zhipu's code for an account without money."""
 _MODEL = {
     "invalid_model", "model_not_found", "unknown_parameter", "unsupported_parameter",
     "unsupported_value", "1211",
 }  # fmt: skip
-"""Codes of a model, or of a setting of it, that no row can do anything about. 1211 is Zhipu's."""
+"""Error codes of an unknown model or an unsupported setting, the same for every row. 1211 is
+Zhipu's."""
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|((your|the) )?api key.*(valid|expired)", re.I)
 _NO_MODEL = re.compile(r"model not exist|invalid model\b|\S+ is not a valid model id", re.I)
-"""Beginnings of messages whose codes say nothing: of Gemini, of DeepSeek and OpenRouter."""
+"""Beginnings of messages of Gemini (_BAD_KEY), DeepSeek and OpenRouter (_NO_MODEL), whose error
+codes are not specific."""
 LONGEST_WAIT_BY_OUR_CLOCK = 60.0
-"""Seconds, where a server names a date to come back at and not its own: our clock may be wrong."""
+"""Maximum wait in seconds if Retry-After is a date and the reply has no Date header, as the local
+clock may be wrong."""
 _ROUNDING = 1e-6
-_MOST = 1e12
-"""Of a count that can be one; sqlite's integers end somewhere, too."""
+_MAX_COUNT = 1e12
+"""Maximum plausible count; it also fits sqlite's integers."""
 
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
     rb"|\\.",
     re.DOTALL,
 )
-"""In JSON: a surrogate pair (12 bytes), half of one (6), or another escape's first two bytes."""
+"""JSON escapes: a surrogate pair (12 bytes), a lone surrogate (6), or the first two bytes of any
+other."""
 
 
-class AgainError(ProviderError):
-    """A call failed for now.
+class RetryableError(ProviderError):
+    """Raised when a call failed and may be retried.
 
     Attributes:
-        too_many: status 429.
-        wait: seconds that the provider asks to wait; None where it does not say.
-        billed: the call may have been paid for all the same.
-        quota: it speaks of a used-up quota: of money with OpenAI, of this minute with others.
+        too_many: the status was 429.
+        wait: seconds that the provider asks to wait; None if it does not say.
+        billed: the call may have been billed nevertheless.
+        quota: the error reports a used-up quota: of money at OpenAI, of this minute at others.
     """
 
     def __init__(
         self,
-        why: str,
+        reason: str,
         *,
         too_many: bool = False,
         wait: float | None = None,
         billed: bool = False,
         quota: bool = False,
     ) -> None:
-        super().__init__(why)
+        super().__init__(reason)
         self.too_many, self.wait, self.billed, self.quota = too_many, wait, billed, quota
 
 
-class UnreachableError(AgainError):
-    """No connection came about: refused, no such host, no valid certificate."""
+class UnreachableError(RetryableError):
+    """Raised when no connection was made: refused, unknown host, or invalid certificate."""
 
 
 class NoSuchModelError(PrerequisiteError):
-    """The provider does not know this model, or not so; its others may do."""
+    """Raised when the provider rejects this model or its settings; its other models may work."""
 
 
 def _loaded(content: bytes) -> Any:
-    """The JSON of a body; an escaped half of a surrogate pair in it is read as U+FFFD.
+    """Parse a JSON body; a lone surrogate escape is read as U+FFFD.
 
     Raises:
-        orjson.JSONDecodeError: no JSON.
+        orjson.JSONDecodeError: the body is not JSON.
     """
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
-        escapes = _ESCAPE.sub(lambda found: rb"\ufffd" if len(found[0]) == 6 else found[0], content)
-        return orjson.loads(escapes)
+        repaired = _ESCAPE.sub(lambda m: rb"\ufffd" if len(m[0]) == 6 else m[0], content)
+        return orjson.loads(repaired)
 
 
-def json_of(response: httpx2.Response) -> Any:
-    """The JSON of a good reply; the body has been read.
+def parse_json(response: httpx2.Response) -> Any:
+    """Return the JSON of a successful reply whose body has been read.
 
     Raises:
-        AgainError: 408, 409, 424 (TEI's where its model failed), 425, 429, 5xx, and a 2xx that is
-            no JSON or carries an error.
+        RetryableError: 408, 409, 424 (TEI: its model failed), 425, 429, 5xx, and a 2xx that is not
+            JSON or contains an error.
         RefusalError: 400, 413, 422.
-        PrerequisiteError: 401, 402, 403, 404, a redirect, all others, and any that speaks of key,
-            account or model.
+        PrerequisiteError: 401, 402, 403, 404, a redirect, any other status, and any error about
+            the key, the account or the model.
     """
     status = response.status_code
     if 200 <= status < 300:
         try:
-            found = _loaded(response.content)
+            body = _loaded(response.content)
         except orjson.JSONDecodeError:
-            raise AgainError(
-                f"{status} with something that is no JSON: {_plain(response.text)!r}", billed=True
+            raise RetryableError(
+                f"{status} with a body that is not JSON: {_plain(response.text)!r}", billed=True
             ) from None
-        inside = found.get("error") if isinstance(found, dict) else None
-        if not inside:
-            return found
-        code = str(inside.get("code")) if isinstance(inside, dict) else ""
+        embedded = body.get("error") if isinstance(body, dict) else None
+        if not embedded:
+            return body
+        code = str(embedded.get("code")) if isinstance(embedded, dict) else ""
         status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
     error = _error(response)
-    words = _error_words(error)
+    message = _error_message(error)
     codes = _codes(error)
-    told = f"status {status}{f' ({words})' if words else ''}"
-    if codes & _ACCOUNT or (status == 400 and _BAD_KEY.match(words)):
-        raise PrerequisiteError(told)
-    if codes & _MODEL or (status == 400 and _NO_MODEL.match(words)):
-        raise NoSuchModelError(told)
-    if status in _AGAIN or status >= 500:
-        raise AgainError(
-            told,
+    reason = f"status {status}{f' ({message})' if message else ''}"
+    if codes & _ACCOUNT or (status == 400 and _BAD_KEY.match(message)):
+        raise PrerequisiteError(reason)
+    if codes & _MODEL or (status == 400 and _NO_MODEL.match(message)):
+        raise NoSuchModelError(reason)
+    if status in _RETRYABLE or status >= 500:
+        raise RetryableError(
+            reason,
             too_many=status == 429,
             wait=_retry_after(response.headers),
             quota="insufficient_quota" in codes,
         )
     if status in _FINAL or _filtered(error, codes):
-        raise RefusalError(told)
+        raise RefusalError(reason)
     if 300 <= status < 400:
         raise PrerequisiteError(
-            f"status {status}: it sends us to {response.headers.get('location', '?')!r}, and keys "
-            "do not follow; correct base_url in the provider file"
+            f"status {status}: redirects to {response.headers.get('location', '?')!r}; redirects "
+            "are not followed, as they could leak the key; correct base_url in the provider file"
         )
     if status == 404:
-        raise NoSuchModelError(f"{told}: no such model or address")
-    raise PrerequisiteError(told)
+        raise NoSuchModelError(f"{reason}: no such model or address")
+    raise PrerequisiteError(reason)
 
 
-def error_within(error: Any) -> None:
-    """An error where the answer should stand, in a reply of status 200.
+def raise_embedded_error(error: Any) -> None:
+    """Raise if a reply of status 200 holds an error in place of the answer.
 
     Raises:
-        AgainError: there is one: the server failed on the way.
-        RefusalError: it speaks of a content filter.
+        RetryableError: the server failed while it answered.
+        RefusalError: the error reports a content filter.
     """
     if error:
-        told = f"200 with an error in the answer ({_error_words(error)})"
+        reason = f"200 with an error in the answer ({_error_message(error)})"
         if _filtered(error, _codes(error)):
-            raise RefusalError(told)
-        raise AgainError(told, billed=True)
+            raise RefusalError(reason)
+        raise RetryableError(reason, billed=True)
 
 
-def count_in(found: Any, *path: str) -> int | None:
-    """The count that stands in a reply under these names; None where there is none that can be
-    one: it decides what a run has cost."""
+def count_at(value: Any, *path: str) -> int | None:
+    """Return the count under this path of keys; None if there is no plausible count, as the cost of
+    a run depends on it."""
     for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return math.ceil(found) if is_number and 0 <= found <= _MOST else None
+        value = value.get(name) if isinstance(value, dict) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return math.ceil(value) if is_number and 0 <= value <= _MAX_COUNT else None
 
 
-def share_in(value: Any) -> float | None:
-    """The number in [0, 1] that a value is, give or take what rounding does; None where it is
-    none."""
+def as_probability(value: Any) -> float | None:
+    """Return `value` as a number in [0, 1], clipped within rounding error; else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     nearest = min(max(float(value), 0.0), 1.0)
     return nearest if abs(value - nearest) <= _ROUNDING else None
 
 
-def content_of(response: httpx2.Response) -> bytes:
-    """The bytes of a good reply that need not be JSON.
-
-    Raises: as `json_of`.
-    """
+def parse_bytes(response: httpx2.Response) -> bytes:
+    """Return the bytes of a successful reply, JSON or not; raise as `parse_json` does."""
     if response.status_code != 200:
-        json_of(response)
+        parse_json(response)
     return response.content
 
 
@@ -192,7 +193,7 @@ def _retry_after(headers: httpx2.Headers) -> float | None:
     until, now = _moment(text), _moment(headers.get("date", ""))
     if until is None:
         return None
-    if now is not None:  # by the server's own clock
+    if now is not None:  # the server's clock
         return max(0.0, until - now)
     return min(max(0.0, until - time.time()), LONGEST_WAIT_BY_OUR_CLOCK)
 
@@ -206,24 +207,26 @@ def _moment(text: str) -> float | None:
 
 def _error(response: httpx2.Response) -> Any:
     try:
-        found = orjson.loads(response.content)
+        body = orjson.loads(response.content)
     except orjson.JSONDecodeError:
         return response.text
-    if isinstance(found, list) and found:
-        found = found[0]
-    if isinstance(found, dict):
-        return found.get("error") or found.get("detail") or found
-    return found
+    if isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, dict):
+        return body.get("error") or body.get("detail") or body
+    return body
 
 
 def _codes(error: Any) -> set[str]:
-    """What an error calls itself, in lower case."""
+    """Return the error's codes, types and reasons in lower case."""
     if not isinstance(error, dict):
         return set()
     details = error.get("details")
-    inner = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
-    named = [*(error.get(name) for name in ("code", "type")), *(one.get("reason") for one in inner)]
-    return {str(one).lower() for one in named if one is not None}
+    details = (
+        [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
+    )
+    codes = [error.get("code"), error.get("type"), *(item.get("reason") for item in details)]
+    return {str(code).lower() for code in codes if code is not None}
 
 
 def _filtered(error: Any, codes: set[str]) -> bool:
@@ -232,17 +235,17 @@ def _filtered(error: Any, codes: set[str]) -> bool:
     return flagged or bool(_CONTENT_FILTER & codes)
 
 
-def _error_words(error: Any) -> str:
+def _error_message(error: Any) -> str:
     if isinstance(error, dict):
         error = error.get("message") or error.get("error") or orjson.dumps(error).decode()
     return _plain(str(error))
 
 
 def printable(text: str) -> str:
-    """Foreign text on one line, without what would steer a terminal."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    """Return foreign text on one line, without control characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _plain(text: str) -> str:
-    """The beginning of a foreign text, fit for a terminal and a log."""
-    return printable(text[: 4 * _WORDS])[:_WORDS]
+    """Return the beginning of a foreign text, safe for a terminal and a log."""
+    return printable(text[: 4 * _SHOWN_CHARS])[:_SHOWN_CHARS]

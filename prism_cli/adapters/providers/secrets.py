@@ -1,7 +1,7 @@
-"""Keys taken out of what comes from outside, however a server has written them.
+"""Masking of keys in foreign text, in any encoding in which a server may repeat them.
 
-What a server sends, and what a library says of a call, passes through here before it is read, kept
-or told.
+Every reply of a server and every error message of a client library is masked before it is parsed,
+stored or reported.
 """
 
 import codecs
@@ -20,31 +20,32 @@ import orjson
 KEY = "[key]"
 WITHHELD = "[withheld: it repeats a key]"
 SHORTEST = 8
-"""Characters of a secret; a placeholder such as `none` is left alone."""
+"""Minimum length of a secret; placeholders such as `none` are not masked."""
 _CUT = 12
-"""Characters in a row, of a key or of its encoding, that give it away."""
+"""Consecutive characters of a key or of its encoding that count as a leak."""
 _GRAM = 6
 _STEP = _CUT - _GRAM + 1
-"""Any _CUT characters hold a whole piece of _GRAM that begins at a multiple of _STEP."""
+"""Any _CUT consecutive characters contain a gram of _GRAM characters that starts at a multiple of
+_STEP."""
 _LAYERS = 3
 _LONG = 1_000_000
-"""Characters of a text that is looked through line by line."""
+"""Length above which a text is searched line by line."""
 _JSON_ESCAPE = re.compile(
     r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.DOTALL
 )
 _JSON_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _BYTE = "(?:(?:0x|u\\+00)?[2-7][0-9a-f]|[0-9]{1,3})"
 _BYTES = re.compile(rf"(?<![\w.]){_BYTE}(?:[^\w.]{{1,64}}{_BYTE}){{7,}}(?![\w.])", re.IGNORECASE)
-"""Numbers that may be a key's bytes, each by itself: [115, 107], 73:6b, 0x73 0x6B, =73=6B."""
+"""Lists of numbers that may be the bytes of a key: [115, 107], 73:6b, 0x73 0x6B, =73=6B."""
 _INDEX = re.compile(r'"[0-9]{1,4}"\s*:')
-"""Of a byte in an array of JavaScript as JSON has it: {"0": 115, "1": 107}."""
+"""Index of a byte in a JavaScript typed array as JSON: {"0": 115, "1": 107}."""
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _URLSAFE = str.maketrans("+/", "-_")
 _DESCRIBED = ("content-encoding", "content-length", "content-type", "transfer-encoding")
 
 
 class Secrets:
-    """The keys of all providers; each is masked in what any of them sends."""
+    """Masks the keys of all providers in what any of them sends."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = sorted({key for key in keys if len(key) >= SHORTEST}, key=len, reverse=True)
@@ -55,8 +56,8 @@ class Secrets:
         self._grams = frozenset().union(*map(_grams, marks))
 
     def masked(self, text: str) -> str:
-        """`text` without keys and without passwords in addresses; withheld as a whole where a key
-        stands in it encoded."""
+        """Return `text` without keys and passwords in URLs; WITHHELD if it contains an encoded
+        key."""
         text = _USERINFO.sub(KEY, text)
         for key in self._keys:
             text = text.replace(key, KEY)
@@ -68,12 +69,12 @@ class Secrets:
         return WITHHELD if self._held(text) else text
 
     def masked_reply(self, response: httpx2.Response) -> httpx2.Response:
-        """The reply without keys in its headers and its body, which has been read."""
+        """Return the reply, whose body has been read, without keys in its headers and body."""
         headers = [(name, self.masked(value)) for name, value in response.headers.multi_items()]
         text = response.text
         if self._held(text):
             content = self._masked_body(text).encode("utf-8", "replace")
-            headers = [one for one in headers if one[0].lower() not in _DESCRIBED]
+            headers = [header for header in headers if header[0].lower() not in _DESCRIBED]
             headers.append(("content-type", "text/plain; charset=utf-8"))
             return httpx2.Response(response.status_code, headers=_raw(headers), content=content)
         if headers != response.headers.multi_items():
@@ -81,8 +82,8 @@ class Secrets:
         return response
 
     def _masked_body(self, text: str) -> str:
-        """A body as JSON, else line by line, a line as JSON where it is: so that as much of it as
-        can be is still read."""
+        """Mask a body as JSON, else line by line with each line as JSON where it is, so that as
+        much as possible remains readable."""
         try:
             masked = orjson.dumps(self._masked_value(orjson.loads(text))).decode()
             return WITHHELD if self._held(masked) else masked
@@ -100,11 +101,11 @@ class Secrets:
         if isinstance(value, str):
             return self.masked(value)
         if isinstance(value, dict):
-            return {self.masked(key): self._masked_value(one) for key, one in value.items()}
+            return {self.masked(key): self._masked_value(item) for key, item in value.items()}
         return list(map(self._masked_value, value)) if isinstance(value, list) else value
 
     def _held(self, text: str) -> bool:
-        """Whether a key stands in it, in any encoding."""
+        """Return True if the text contains a key in any encoding."""
         if len(text) > _LONG:
             lines = text.splitlines()
             return any(map(self._held, lines)) if len(lines) > 1 else self._plainly_held(text)
@@ -117,13 +118,13 @@ class Secrets:
         )
 
     def _suspect(self, text: str) -> Iterator[int]:
-        """Where _CUT characters of a mark may begin."""
+        """Yield the positions where _CUT characters of a mark may begin."""
         for at in range(0, len(text), _STEP):
             if text[at : at + _GRAM] in self._grams:
                 yield from range(max(at - _STEP + 1, 0), min(at, len(text) - _CUT) + 1)
 
     def _without_pieces(self, text: str) -> str:
-        """Without each run of _CUT characters and more of a key, whatever the case of letters."""
+        """Mask every run of at least _CUT characters of a key, case-insensitively."""
         lower, kept, end = _lower(text), "", 0
         for at in self._suspect(lower):
             if lower[at : at + _CUT] in self._plain:
@@ -133,25 +134,25 @@ class Secrets:
 
 
 def _decoded(text: str) -> set[str]:
-    """The text, and what it may stand for after up to so many layers of escapes; and each of these
-    with characters in place of lists of their bytes, decimal or hex."""
-    found = newest = {text}
+    """Return the text and its decodings through up to _LAYERS layers of escapes, each also with
+    lists of bytes, decimal or hex, replaced by their characters."""
+    texts = newest = {text}
     for _ in range(_LAYERS):
-        newest = {decode(one) for one in newest for decode in _DECODERS} - found
+        newest = {decode(form) for form in newest for decode in _DECODERS} - texts
         if not newest:
             break
-        found = found | newest
-    return found.union(map(_of_numbers, found))
+        texts = texts | newest
+    return texts.union(map(_of_numbers, texts))
 
 
 def _unescaped(text: str) -> str:
-    """Without the escapes of JSON strings, whether or not it is one."""
+    """Undo escapes of JSON strings, in any text."""
 
-    def character(found: re.Match[str]) -> str:
-        code = found[1] or found[2]
-        if found[3]:
-            return chr(int(found[3], 8))
-        return chr(int(code, 16)) if code else _JSON_LETTERS.get(found[4], found[4])
+    def character(match: re.Match[str]) -> str:
+        code = match[1] or match[2]
+        if match[3]:
+            return chr(int(match[3], 8))
+        return chr(int(code, 16)) if code else _JSON_LETTERS.get(match[4], match[4])
 
     return _JSON_ESCAPE.sub(character, text) if "\\" in text else text
 
@@ -165,11 +166,11 @@ def _of_html(text: str) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Without line ends, as of base64 in mails, the zeros of UTF-16, and characters of no width."""
+    """Remove line breaks (base64 in mails), the NULs of UTF-16, and zero-width characters."""
     text = text.replace("\n", "").replace("\r", "").replace("\0", "")
     if text.isascii():
         return text
-    return "".join(one for one in text if unicodedata.category(one) not in ("Cf", "Mn"))
+    return "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Mn"))
 
 
 _DECODERS = (_unescaped, _of_url, _of_html, _unbroken)
@@ -179,11 +180,11 @@ def _of_numbers(text: str) -> str:
     return _BYTES.sub(_characters, _INDEX.sub("", text))
 
 
-def _characters(found: re.Match[str]) -> str:
-    told = re.findall("[0-9a-f]+", found[0].lower().replace("0x", "").replace("u+00", ""))
-    decimal = bytes(int(one) if one.isdigit() and int(one) < 256 else 32 for one in told)
-    hexadecimal = bytes(int(one, 16) if len(one) == 2 else 32 for one in told)
-    # UTF-16 has a zero at every other place
+def _characters(match: re.Match[str]) -> str:
+    digits = re.findall("[0-9a-f]+", match[0].lower().replace("0x", "").replace("u+00", ""))
+    decimal = bytes(int(item) if item.isdigit() and int(item) < 256 else 32 for item in digits)
+    hexadecimal = bytes(int(item, 16) if len(item) == 2 else 32 for item in digits)
+    # In UTF-16, every other byte of ASCII text is zero.
     return b" ".join((decimal, hexadecimal)).replace(b"\0", b"").decode(errors="replace")
 
 
@@ -192,7 +193,7 @@ def _raw(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 
 def _lower(text: str) -> str:
-    """In lower case, as many characters."""
+    """Lower-case the text without changing its length."""
     return text.replace("\u0130", "i").lower()
 
 
@@ -202,22 +203,22 @@ def _grams(mark: str) -> set[str]:
 
 @cache
 def _marks(key: str) -> frozenset[str]:
-    """What gives a key away, in lower case: its forms without escapes, it backwards, in ROT13, and
-    in hex, base32 and base64, once or twice, of its UTF-8 and once of its UTF-16."""
+    """Return, in lower case, the forms of a key that leak it: unescaped, reversed, in ROT13, and in
+    hex, base32 and base64, of its UTF-8 once or twice and of its UTF-16 once."""
     once = _encoded(key.encode(errors="surrogateescape"))
     wide = (_encoded(key.encode(kind, "surrogatepass")) for kind in ("utf-16-le", "utf-16-be"))
-    twice = (_encoded(one.encode()) for one in once)
-    found = _decoded(key).union([key[::-1], codecs.encode(key, "rot13")], once, *twice, *wide)
-    return frozenset(_lower(one) for one in found if len(one) >= SHORTEST)
+    twice = (_encoded(form.encode()) for form in once)
+    forms = _decoded(key).union([key[::-1], codecs.encode(key, "rot13")], once, *twice, *wide)
+    return frozenset(_lower(form) for form in forms if len(form) >= SHORTEST)
 
 
 def _encoded(raw: bytes) -> set[str]:
-    """The bytes in hex, and what of their base32 and base64 does not depend on the bytes around
-    them, by where they begin."""
-    found = {raw.hex()}
+    """Return the bytes in hex, and for each offset the part of their base32 and base64 that is
+    independent of neighbouring bytes."""
+    forms = {raw.hex()}
     for encode, bits, group in ((b64encode, 6, 3), (b32encode, 5, 5)):
         for offset in range(group):
-            whole = encode(b"\0" * offset + raw).decode()
-            kept = whole[-(-offset * 8 // bits) : (offset + len(raw)) * 8 // bits]
-            found |= {kept, kept.translate(_URLSAFE)}
-    return found
+            padded = encode(b"\0" * offset + raw).decode()
+            own = padded[-(-offset * 8 // bits) : (offset + len(raw)) * 8 // bits]
+            forms |= {own, own.translate(_URLSAFE)}
+    return forms

@@ -1,4 +1,4 @@
-"""How well a provider does: how many calls it bears, when to wait, when it is out of order."""
+"""Throttling of one provider: calls in flight, pauses, and the circuit breaker."""
 
 import asyncio
 import sys
@@ -6,105 +6,105 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prism_cli.adapters.providers.replies import AgainError, UnreachableError, printable
+from prism_cli.adapters.providers.replies import RetryableError, UnreachableError, printable
 from prism_cli.errors import PrerequisiteError, ProviderError
 
 BREAKER_FAILURES = 10
-"""Failures in succession, over all of a provider's calls, that open the circuit breaker."""
+"""Consecutive failures, over all of a provider's calls, that open the circuit breaker."""
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0
 UNREACHED_FAILURES, UNREACHED_SECONDS = 3, 3.0
-"""Failures in succession, and the time over which, after which a server that no connection came to
-in this run is given up."""
+"""Consecutive failures, and the seconds since the first of them, after which a server that was
+never reached in this run is dropped."""
 _BACK_OFF_SECONDS = 1.0
-_TOLD_FAILURES = 5
-"""Failures in succession after which a server that has answered before is spoken of."""
+_REPORTED_FAILURES = 5
+"""Consecutive failures after which a server that has answered before is reported."""
 
 
 class ProviderDownError(PrerequisiteError):
-    """A provider has not answered for so long that it is asked no more in this run."""
+    """Raised when a provider has failed for so long that it is dropped for this run."""
 
     exit_code = ProviderError.exit_code
 
 
 class Throttle:
-    """One provider's state in this run.
+    """State of one provider in this run.
 
     Args:
-        name: the provider's, with its host.
-        concurrency: calls in flight at the most; fewer after 429, and more again as calls succeed.
-        deadline_seconds: without one success for so long, and BREAKER_FAILURES in succession, the
-            provider is given up for this run.
+        name: name of the provider, with its host.
+        concurrency: maximum calls in flight; halved after 429, and raised again as calls succeed.
+        deadline_seconds: the provider is dropped for this run after this time without a success
+            and BREAKER_FAILURES consecutive failures.
     """
 
     def __init__(self, name: str, concurrency: int, deadline_seconds: float) -> None:
         self._name = printable(name)
-        self._most = concurrency
-        self._bears = float(concurrency)
+        self._concurrency = concurrency
+        self._allowed = float(concurrency)
         self._deadline = deadline_seconds
         self._in_flight = 0
-        self._room = asyncio.Condition()
+        self._slot_freed = asyncio.Condition()
         self._failures = 0
-        self._last = ""
+        self._last_error = ""
         self._failing_since = 0.0
         self._paused_until = 0.0
         self._reduced_at = 0.0
-        self._told = False
-        self._gone = False
+        self._reported = False
+        self._gave_up = False
         self.answered = False
-        """Whether a call was answered in this run."""
+        """True once a call was answered in this run."""
         self.reached = False
-        """Whether the server replied in this run, in whatever way."""
+        """True once the server sent any reply in this run."""
         self.down = ""
-        """Why the provider is not asked any more; "" while it is."""
+        """Reason why the provider was dropped; "" while it is in use."""
 
     @asynccontextmanager
     async def slot(self, give_up_at: float) -> AsyncIterator[None]:
-        """For the block a place among the calls in flight, after the end of a pause.
+        """Wait for a free slot and the end of a pause; hold the slot for the block.
 
         Args:
-            give_up_at: on the monotonic clock.
+            give_up_at: time on the monotonic clock.
 
         Raises:
-            ProviderError: the pause lasts longer than that.
-            PrerequisiteError: the provider is out of order.
+            ProviderError: the pause ends after `give_up_at`.
+            PrerequisiteError: the provider was dropped.
         """
-        async with self._room:
-            await self._room.wait_for(lambda: self._in_flight < int(self._bears))
+        async with self._slot_freed:
+            await self._slot_freed.wait_for(lambda: self._in_flight < int(self._allowed))
             self._in_flight += 1
         try:
             await self._pause_over(give_up_at)
             yield
         finally:
-            async with self._room:
+            async with self._slot_freed:
                 self._in_flight -= 1
-                self._room.notify(2)
+                self._slot_freed.notify(2)
 
     async def _pause_over(self, give_up_at: float) -> None:
         while not self.down and (left := self._paused_until - time.monotonic()) > 0:
             if time.monotonic() + left > give_up_at:
-                raise ProviderError(f"{self._name}: {self._last}; gave up")
+                raise ProviderError(f"{self._name}: {self._last_error}; gave up")
             await asyncio.sleep(min(left, 1.0))
         if self.down:
-            raise (ProviderDownError if self._gone else PrerequisiteError)(self.down)
+            raise (ProviderDownError if self._gave_up else PrerequisiteError)(self.down)
 
     def succeeded(self) -> None:
-        """A call was answered."""
+        """Record an answered call."""
         self.answered = True
         self._failures = 0
-        self._bears = min(self._most, self._bears + 1 / max(self._bears, 1.0))
-        if self._told:
-            self._told = False
+        self._allowed = min(self._concurrency, self._allowed + 1 / max(self._allowed, 1.0))
+        if self._reported:
+            self._reported = False
             print(f"prism: {self._name}: answers again", file=sys.stderr, flush=True)
 
-    def failed(self, error: AgainError) -> None:
-        """A call failed for now."""
+    def failed(self, error: RetryableError) -> None:
+        """Record a call that failed with a temporary error."""
         now = time.monotonic()
         if not self._failures:
             self._failing_since = now
         self._failures += 1
-        self._last = str(error)
+        self._last_error = str(error)
         if error.too_many and now - self._reduced_at >= _BACK_OFF_SECONDS:
-            self._bears, self._reduced_at = max(1.0, self._bears / 2), now
+            self._allowed, self._reduced_at = max(1.0, self._allowed / 2), now
         if error.wait is not None:
             self._paused_until = max(self._paused_until, now + error.wait)
         patience = self._deadline
@@ -116,25 +116,25 @@ class Throttle:
             if now - self._failing_since > self._deadline:
                 self._give_up()
             over = self._failures - BREAKER_FAILURES
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (over // self._most))
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (over // self._concurrency))
             self._paused_until = max(self._paused_until, now + pause)
-        self._tell(patience, too_many=error.too_many)
+        self._report(patience, too_many=error.too_many)
 
     def _give_up(self) -> None:
         if not self.down:
-            self._gone = True
-            self.down = f"{self._name}: {self._last}; it is asked no more in this run"
+            self._gave_up = True
+            self.down = f"{self._name}: {self._last_error}; no more calls to it in this run"
 
-    def _tell(self, patience: float, *, too_many: bool) -> None:
-        """Say once that calls fail: at the first where none was answered, else after some; a limit
-        on calls is no failure until the breaker opens."""
-        enough = BREAKER_FAILURES if too_many else _TOLD_FAILURES if self.answered else 1
-        if self._told or self._failures < enough or not self._deadline:
+    def _report(self, patience: float, *, too_many: bool) -> None:
+        """Report failing calls once: at the first failure if none was answered yet, else after
+        _REPORTED_FAILURES; rate limits (429) only once the breaker opens."""
+        threshold = BREAKER_FAILURES if too_many else _REPORTED_FAILURES if self.answered else 1
+        if self._reported or self._failures < threshold or not self._deadline:
             return
-        self._told = True
+        self._reported = True
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + patience))
         print(
-            f"prism: {self._name}: {self._last}; tried again until about {until}, then its rows "
+            f"prism: {self._name}: {self._last_error}; retried until about {until}, then its rows "
             "stay pending",
             file=sys.stderr,
             flush=True,

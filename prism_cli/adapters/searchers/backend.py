@@ -1,4 +1,4 @@
-"""Web search as the engine asks it: one query a call."""
+"""Backend for web search: one query per call."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.adapters.providers.replies import AgainError
+from prism_cli.adapters.providers.replies import RetryableError
 from prism_cli.adapters.searchers.dialects import DIALECTS
 from prism_cli.errors import UsageError
 from prism_cli.ports import Reply, Usage
@@ -19,11 +19,11 @@ class SearchBackend(ProviderBackend):
     """A CallBackend; payloads are queries.
 
     Args:
-        ref: a model of a provider that speaks a dialect of DIALECTS.
-        results: pages a query, at most.
+        ref: model of a provider whose API is in DIALECTS.
+        results: maximum pages per query.
 
     Raises:
-        UsageError: more pages than the API gives.
+        UsageError: `results` is above the API's limit.
     """
 
     single = True
@@ -35,24 +35,24 @@ class SearchBackend(ProviderBackend):
         self._dialect = DIALECTS[ref.api]
         if results > self._dialect.most:
             raise UsageError(
-                f"{ref.spec}: gives {self._dialect.most} results a query at the most, found "
+                f"{ref.spec}: expected at most {self._dialect.most} results per query, found "
                 f"--results {results}"
             )
         body = orjson.dumps(self._body(""), option=orjson.OPT_SORT_KEYS).decode()
         self.fingerprint = f"search {ref.spec} {body}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """One query a call."""
+        """Return groups of one query."""
         return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
-        """The price of one search; 0 where it is not known."""
+        """Return the price of one search; 0 if it is unknown."""
         price = self._card.usd(searches=1)
         more = max(0, self._results - self._dialect.included) if price else 0
         return Usage(usd=price + more * self._dialect.usd_per_page)
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"pages": [{"url", "title", "text"}], best first, "retrieved_at": UTC, ISO 8601}.
+        """Return {"pages": [{"url", "title", "text"}], best first, "retrieved_at": UTC, ISO 8601}.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
@@ -62,10 +62,10 @@ class SearchBackend(ProviderBackend):
         async def send() -> httpx2.Response:
             return await self._client.post("search", self._body(query))
 
-        def read(found: Any) -> Reply:
-            pages = [self._page(one) for one in _results_of(found)]
+        def read(body: Any) -> Reply:
+            pages = [self._page(result) for result in _results_of(body)]
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            return Reply({"pages": pages, "retrieved_at": now}, usage=self._used(found, query))
+            return Reply({"pages": pages, "retrieved_at": now}, usage=self._usage_of(body, query))
 
         return [await self._client.ask(send, read, 0, self._lost)]
 
@@ -74,26 +74,26 @@ class SearchBackend(ProviderBackend):
 
     def _page(self, result: Any) -> dict[str, str]:
         if not isinstance(result, dict) or not isinstance(result.get("url"), str):
-            raise AgainError("a result without a url", billed=True)
+            raise RetryableError("a result without a url", billed=True)
         page = {"url": result["url"]}
-        for name, theirs in (("title", "title"), ("text", self._dialect.text)):
-            value = result.get(theirs)
+        for name, field in (("title", "title"), ("text", self._dialect.text)):
+            value = result.get(field)
             if not isinstance(value, str | None):
-                raise AgainError(f"a result whose {theirs} is no text", billed=True)
+                raise RetryableError(f"a result whose {field} is not a string", billed=True)
             page[name] = value or ""
         return page
 
-    def _used(self, found: dict[str, Any], query: str) -> Usage:
-        """What the reply says that it cost (Exa), else the price."""
-        told = found.get("costDollars")
-        total = told.get("total") if isinstance(told, dict) else None
+    def _usage_of(self, body: dict[str, Any], query: str) -> Usage:
+        """Return the cost in the reply (Exa), else the price."""
+        cost = body.get("costDollars")
+        total = cost.get("total") if isinstance(cost, dict) else None
         if isinstance(total, int | float) and not isinstance(total, bool) and total > 0:
             return Usage(usd=float(total))
         return self.estimate([query])
 
 
-def _results_of(found: Any) -> list[Any]:
-    results = found.get("results") if isinstance(found, dict) else None
+def _results_of(body: Any) -> list[Any]:
+    results = body.get("results") if isinstance(body, dict) else None
     if not isinstance(results, list):
-        raise AgainError("a reply without a list of results", billed=True)
+        raise RetryableError("a reply without a list of results", billed=True)
     return results

@@ -1,4 +1,4 @@
-"""What search APIs are asked and how they answer, by the `api` of a provider.
+"""Request and reply formats of search APIs, by the `api` of a provider.
 
 Sources: exa.ai/docs/reference/search, exa.ai/docs/reference/pricing,
 docs.tavily.com/documentation/api-reference/endpoint/search.
@@ -11,27 +11,27 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One API's words.
+    """Format of one API.
 
     Attributes:
-        count: its field for how many pages are wanted.
-        most: pages that one call may ask for.
-        text: the field of a result that holds the page's text.
-        asked: what else is sent, so that the text comes along.
-        included: pages within the price of a search.
-        usd_per_page: for each page beyond them.
+        count: parameter for the number of pages.
+        most: maximum pages per call.
+        text: field of a result that holds the page's text.
+        settings: further parameters, which request the text.
+        included: pages included in the price of a search.
+        usd_per_page: price of each further page.
     """
 
     count: str
     most: int
     text: str
-    asked: Mapping[str, Any]
+    settings: Mapping[str, Any]
     included: int = 1000
     usd_per_page: float = 0.0
 
     def body(self, query: str, results: int) -> dict[str, Any]:
-        """The JSON of one search."""
-        return {"query": query, self.count: results, **self.asked}
+        """Return the JSON of one search."""
+        return {"query": query, self.count: results, **self.settings}
 
 
 DIALECTS = {

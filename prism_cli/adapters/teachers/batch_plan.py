@@ -1,11 +1,11 @@
-"""Which (query, document) pairs a model sees together: a pure function of the pairs."""
+"""Batching of (query, document) pairs, as a pure function of the pairs."""
 
 from collections.abc import Sequence
 
 MAX_PAIRS = 128
 MAX_BYTES = 64 << 10
 LONGEST_BYTES = 8192
-"""A longer document costs no more: every model here cuts it before."""
+"""Longer documents cost no more, as every model here truncates them before."""
 
 
 def plan_pairs(
@@ -14,10 +14,10 @@ def plan_pairs(
     max_pairs: int = MAX_PAIRS,
     max_bytes: int = MAX_BYTES,
 ) -> list[list[int]]:
-    """Indices in batches, each once: longest documents first, equal documents side by side.
+    """Return indices in batches, each once: longest documents first, equal documents adjacent.
 
     Args:
-        max_bytes: of a batch's distinct documents, padded to the longest.
+        max_bytes: maximum bytes of a batch's distinct documents, padded to the longest.
     """
     sizes = [min(len(document.encode()), LONGEST_BYTES) for _, document in pairs]
     order = sorted(range(len(pairs)), key=lambda index: (-sizes[index], *pairs[index][::-1], index))

@@ -1,4 +1,4 @@
-"""A bi-encoder as teacher: the cosine of query and document, negative ones as 0."""
+"""A bi-encoder as teacher: the cosine of query and document, with negative values as 0."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ from prism_cli.errors import ModelError
 from prism_cli.ports import Reply
 
 DECIMALS = 6
-"""Of a score; float32 carries no more."""
+"""Decimals of a score; float32 has no more."""
 
 Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 @dataclass(eq=False)
 class TextEncoder:
-    """Texts to vectors, float32; the weights are loaded when the first text comes.
+    """Encodes texts to float32 vectors; the weights are loaded on first use.
 
     Attributes:
         path: a sentence-transformers directory.
-        device: "auto" (CUDA where there is one) or a torch device.
-        dtype: of the weights: "auto" (float32 on CPU, bfloat16 on CUDA) or its name.
-        trusted: whether code beside the weights may run.
+        device: "auto" (CUDA if available) or a torch device.
+        dtype: dtype of the weights: "auto" (float32 on CPU, bfloat16 on CUDA) or its name.
+        trusted: allow code in the model's directory to run.
     """
 
     spec: str
@@ -36,44 +36,47 @@ class TextEncoder:
     dtype: str = "float32"
     trusted: bool = False
     _model: Any = field(default=None, repr=False)
-    _read: Any = field(default=None, repr=False)
+    _truncator: Any = field(default=None, repr=False)
 
     @property
     def similarity(self) -> str:
-        """What the model compares by: cosine, dot, euclidean or manhattan."""
+        """Similarity function of the model: cosine, dot, euclidean or manhattan."""
         return str(self._loaded().similarity_fn_name)
 
     def queries(self, texts: Sequence[str], *, unit: bool = True) -> Vectors:
-        """float32 [texts, width], with the model's own prompt for queries, in one batch.
+        """Encode queries in one batch, with the model's own prompt for queries.
 
         Args:
-            unit: whether rows get the length 1.
+            unit: normalize rows to length 1.
+
+        Returns:
+            float32 [texts, width].
         """
         return self._vectors(self._loaded().encode_query, texts, unit)
 
     def documents(self, texts: Sequence[str], *, unit: bool = True) -> Vectors:
-        """As `queries`, with the prompt for documents."""
+        """Encode documents as `queries` does, with the prompt for documents."""
         return self._vectors(self._loaded().encode_document, texts, unit)
 
     def unload(self) -> None:
-        """Let go of the weights; they are loaded again when asked for."""
+        """Release the weights; they are loaded again on the next use."""
         self._model = None
 
     def _vectors(self, encode: Any, texts: Sequence[str], unit: bool) -> Vectors:
-        vectors = encode(
-            self._read.of(texts),
+        encoded = encode(
+            self._truncator.of(texts),
             batch_size=len(texts),
             show_progress_bar=False,
             convert_to_numpy=True,
         )
-        found: Vectors = np.asarray(vectors, dtype=np.float32)
-        if not np.isfinite(found).all():
+        vectors: Vectors = np.asarray(encoded, dtype=np.float32)
+        if not np.isfinite(vectors).all():
             raise ModelError(
-                f"{self.spec}: gave a vector that is not finite; its weights are unfit"
+                f"{self.spec}: returned a vector that is not finite; its weights are damaged"
             )
         if unit:
-            found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return found
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
 
     def _loaded(self) -> Any:
         if self._model is None:
@@ -82,36 +85,36 @@ class TextEncoder:
             self._model = load_quietly(
                 SentenceTransformer, self.spec, self.path, self.device, self.dtype, self.trusted
             )
-            self._read = beginnings_of(self._model)
+            self._truncator = truncator_of(self._model)
         return self._model
 
 
 def load_quietly(
     cls: Any, spec: str, path: Path, device: str, dtype: str = "float32", trusted: bool = False
 ) -> Any:
-    """A sentence-transformers model of class `cls`, ready to be asked; see TextEncoder.
+    """Load a sentence-transformers model of class `cls` for inference; see TextEncoder.
 
     Raises:
-        ModelError: its files do not make one, or there is no such device.
+        ModelError: the files are not such a model, or there is no such device.
     """
     from safetensors import SafetensorError
 
     from prism_cli.modeling.loading import resolve_device, resolve_dtype
     from prism_cli.modeling.silence_warnings import silence_transformers
 
-    place = resolve_device(device)
-    kind = resolve_dtype(dtype, place)
+    target = resolve_device(device)
+    weights_dtype = resolve_dtype(dtype, target)
     try:
         with silence_transformers():
             if is_jina_v3(path):
-                model: Any = JinaV3(spec, path, place, kind)
+                model: Any = JinaV3(spec, path, target, weights_dtype)
             else:
                 model = cls(
                     str(path),
-                    device=str(place),
+                    device=str(target),
                     local_files_only=True,
                     trust_remote_code=trusted,
-                    model_kwargs={"dtype": kind},
+                    model_kwargs={"dtype": weights_dtype},
                 )
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError,
             ImportError, SafetensorError) as error:  # fmt: skip
@@ -121,17 +124,17 @@ def load_quietly(
     return model
 
 
-def beginnings_of(model: Any) -> Any:
-    """What of a text a sentence-transformers model reads."""
+def truncator_of(model: Any) -> Any:
+    """Return the `TextTruncator` that cut texts to the part that the model reads."""
     from prism_cli.modeling.leading import TextTruncator
 
     if isinstance(model, JinaV3):
-        return TextTruncator(None, None)  # it cuts by itself
+        return TextTruncator(None, None)  # JinaV3 truncates by itself
     return TextTruncator(model.tokenizer, model.max_seq_length)
 
 
 class BiEncoderTeacher:
-    """Scores by cosine. Equal texts of a batch are embedded once."""
+    """Scores pairs by cosine; equal texts of a batch are embedded once."""
 
     def __init__(self, encoder: TextEncoder) -> None:
         self._encoder = encoder
@@ -140,21 +143,21 @@ class BiEncoderTeacher:
         self.fingerprint = f"teacher cosine 1 {st_fingerprint(encoder.path)}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """By length of the document."""
+        """Return batches by length of the document."""
         return plan_pairs(payloads)
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"score"} for each (query, document).
+        """Return {"score"} for each (query, document).
 
         Raises:
-            ModelError: the model cannot be loaded, or gives no finite vectors.
+            ModelError: the model cannot be loaded, or returns vectors that are not finite.
         """
         queries = {text: row for row, text in enumerate(dict.fromkeys(q for q, _ in payloads))}
         documents = {text: row for row, text in enumerate(dict.fromkeys(d for _, d in payloads))}
-        asked = self._encoder.queries(list(queries))
-        given = self._encoder.documents(list(documents))
+        query_vectors = self._encoder.queries(list(queries))
+        vectors = self._encoder.documents(list(documents))
         return [
-            Reply({"score": _score(asked[queries[query]], given[documents[document]])})
+            Reply({"score": _score(query_vectors[queries[query]], vectors[documents[document]])})
             for query, document in payloads
         ]
 

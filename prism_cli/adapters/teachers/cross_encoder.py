@@ -1,4 +1,4 @@
-"""A cross-encoder as teacher: the sigmoid of its one logit."""
+"""A cross-encoder as teacher: the sigmoid of its single logit."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from prism_cli.adapters.teachers.batch_plan import plan_pairs
-from prism_cli.adapters.teachers.bi_encoder import DECIMALS, beginnings_of, load_quietly
+from prism_cli.adapters.teachers.bi_encoder import DECIMALS, load_quietly, truncator_of
 from prism_cli.adapters.teachers.st_files import st_fingerprint
 from prism_cli.errors import ModelError
 from prism_cli.ports import Reply
@@ -16,7 +16,7 @@ MAX_PAIRS = 32
 
 
 class CrossEncoderTeacher:
-    """Reads query and document together; the weights are loaded when the first pair comes."""
+    """Scores query and document together; the weights are loaded on first use."""
 
     def __init__(self, spec: str, path: Path, device: str = "auto") -> None:
         self.spec = spec
@@ -25,24 +25,25 @@ class CrossEncoderTeacher:
         self._path = path
         self._device = device
         self._model: Any = None
-        self._beginnings: Any = None
+        self._truncator: Any = None
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """By length of the document."""
+        """Return batches by length of the document."""
         return plan_pairs(payloads, max_pairs=MAX_PAIRS)
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """{"score"} for each (query, document).
+        """Return {"score"} for each (query, document).
 
         Raises:
-            ModelError: the model cannot be loaded, has more than one output, or gives no number.
+            ModelError: the model cannot be loaded, has more than one output, or returns a score
+                that is not finite.
         """
         import torch
 
         model = self._loaded()
         scores = np.asarray(
             model.predict(
-                self._read(payloads),
+                self._cut(payloads),
                 batch_size=len(payloads),
                 show_progress_bar=False,
                 activation_fn=torch.nn.Sigmoid(),
@@ -51,13 +52,15 @@ class CrossEncoderTeacher:
             dtype=np.float64,
         )
         if not np.isfinite(scores).all():
-            raise ModelError(f"{self.spec}: gave a score that is no number; its weights are unfit")
+            raise ModelError(
+                f"{self.spec}: returned a score that is not finite; its weights are damaged"
+            )
         return [Reply({"score": round(float(score), DECIMALS)}) for score in scores]
 
-    def _read(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The pairs, documents no longer than the model reads beside any query."""
+    def _cut(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the pairs, with documents cut to the part that the model can read."""
         return [
-            (query, *self._beginnings.of([document], least=len(query.encode())))
+            (query, *self._truncator.of([document], least=len(query.encode())))
             for query, document in pairs
         ]
 
@@ -71,5 +74,5 @@ class CrossEncoderTeacher:
                     f"{self.spec}: expected a cross-encoder with one output, found "
                     f"{model.num_labels}; a classifier of several classes is no teacher"
                 )
-            self._model, self._beginnings = model, beginnings_of(model)
+            self._model, self._truncator = model, truncator_of(model)
         return self._model

@@ -1,7 +1,7 @@
-"""jina-embeddings-v3 by transformers' own class: no code of its repository runs.
+"""jina-embeddings-v3 in transformers' own class, without code from the model's repository.
 
-The base and one LoRA adapter a task lie as JINA_V3_NATIVE holds them: a folder a task. Queries and
-documents have their own adapter and prompt each; vectors are means over tokens.
+Files are laid out as in JINA_V3_NATIVE: the base, and a folder per task with a LoRA adapter.
+Queries and documents have their own adapter and prompt; vectors are means over tokens.
 """
 
 import warnings
@@ -19,7 +19,7 @@ from prism_cli.modeling.leading import TextTruncator
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 QUERY, DOCUMENT = "retrieval_query", "retrieval_passage"
-PROMPTS = {  # as the model was trained; its card and mteb have them too
+PROMPTS = {  # from the model's training; also in its card and in mteb
     QUERY: "Represent the query for retrieving evidence documents: ",
     DOCUMENT: "Represent the document for retrieval: ",
 }
@@ -27,11 +27,12 @@ MAX_TOKENS = 8192
 
 
 class JinaV3:
-    """What is asked of a sentence-transformers model, with the adapter changed for each side.
+    """The used part of the sentence-transformers interface; switches adapters between queries and
+    documents.
 
     Args:
-        path: config.json, weights, tokenizer, and a folder for each adapter.
-        kind: of the weights.
+        path: folder of config.json, weights, tokenizer, and a folder per adapter.
+        dtype: dtype of the weights.
 
     Raises:
         ModelError: an adapter or a weight is missing.
@@ -39,7 +40,7 @@ class JinaV3:
 
     similarity_fn_name = "cosine"
 
-    def __init__(self, spec: str, path: Path, device: torch.device, kind: torch.dtype) -> None:
+    def __init__(self, spec: str, path: Path, device: torch.device, dtype: torch.dtype) -> None:
         from transformers import AutoTokenizer, JinaEmbeddingsV3Model
 
         for task in PROMPTS:
@@ -52,33 +53,33 @@ class JinaV3:
         model: Any = JinaEmbeddingsV3Model
         self._model, report = model.from_pretrained(
             path,
-            dtype=kind,
+            dtype=dtype,
             use_safetensors=True,
             add_pooling_layer=False,
             output_loading_info=True,
         )
-        _check_whole(spec, path, report["missing_keys"], ())
+        _check_complete(spec, path, report["missing_keys"], ())
         with warnings.catch_warnings():
-            # peft warns of the second adapter, which is meant.
+            # peft warns about the second adapter, which is intended.
             warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
             for task in PROMPTS:
-                found = self._model.load_adapter(str(path / task), adapter_name=task)
-                own = {name for name in found.missing_keys if f".{task}" in name}
-                _check_whole(spec, path / task, own, found.unexpected_keys)
-        self._model.to(device=device, dtype=kind).requires_grad_(False)
+                result = self._model.load_adapter(str(path / task), adapter_name=task)
+                missing = {name for name in result.missing_keys if f".{task}" in name}
+                _check_complete(spec, path / task, missing, result.unexpected_keys)
+        self._model.to(device=device, dtype=dtype).requires_grad_(False)
         self._longest = min(MAX_TOKENS, self._model.config.max_position_embeddings)
-        self._read = TextTruncator(self._tokenizer, self._longest)
+        self._truncator = TextTruncator(self._tokenizer, self._longest)
 
     def encode_query(self, texts: Sequence[str], **_: Any) -> Vectors:
-        """float32 [texts, width] of queries, in one batch."""
+        """Encode queries in one batch; return float32 [texts, width]."""
         return self._encode(QUERY, texts)
 
     def encode_document(self, texts: Sequence[str], **_: Any) -> Vectors:
-        """As `encode_query`, of documents."""
+        """Encode documents in one batch; return float32 [texts, width]."""
         return self._encode(DOCUMENT, texts)
 
     def train(self, mode: bool) -> None:
-        """As torch has it."""
+        """Set training or evaluation mode, as torch's `Module.train`."""
         self._model.train(mode)
 
     @torch.inference_mode()
@@ -86,7 +87,7 @@ class JinaV3:
         self._model.set_adapter(task)
         self._model.train(False)
         inputs = self._tokenizer(
-            [PROMPTS[task] + text for text in self._read.of(texts)],
+            [PROMPTS[task] + text for text in self._truncator.of(texts)],
             padding=True,
             truncation=True,
             max_length=self._longest,
@@ -98,10 +99,12 @@ class JinaV3:
         return means
 
 
-def _check_whole(spec: str, path: Path, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+def _check_complete(
+    spec: str, path: Path, missing: Iterable[str], unexpected: Iterable[str]
+) -> None:
     names = sorted(missing) + sorted(unexpected)
     if names:
         raise ModelError(
             f"{spec}: {path} does not fit transformers' own class: {len(names)} weights are "
-            f"missing or over, such as {names[0]}; {JINA_V3_NATIVE} fits"
+            f"missing or unexpected, such as {names[0]}; {JINA_V3_NATIVE} fits"
         )

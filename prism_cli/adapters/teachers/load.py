@@ -1,4 +1,4 @@
-"""A teacher of this process from its spec."""
+"""Loading of local teachers."""
 
 from prism_cli.adapters.teachers.bi_encoder import BiEncoderTeacher, TextEncoder
 from prism_cli.adapters.teachers.cross_encoder import CrossEncoderTeacher
@@ -9,11 +9,11 @@ Teacher = BiEncoderTeacher | CrossEncoderTeacher
 
 
 def load_teacher(spec: str, device: str = "auto") -> Teacher:
-    """The teacher of `spec`; its files are looked at now, its weights loaded when asked.
+    """Return the teacher of `spec`; checks its files now and loads its weights on first use.
 
     Raises:
-        UsageError: no such kind of spec.
-        ModelError: no such model, or neither a bi-encoder nor a cross-encoder.
+        UsageError: `spec` is not of the form st:….
+        ModelError: there is no such model, or it is neither a bi-encoder nor a cross-encoder.
     """
     if not spec.startswith("st:"):
         raise UsageError(f"{spec}: no such teacher; expected st:minilm, st:PATH or st:HUB_ID")

@@ -1,4 +1,4 @@
-"""Code that comes with a model's files: none runs but that of a commit which the user named."""
+"""Code that comes with a model's files: it runs only from a commit that the user named."""
 
 import json
 import re
@@ -13,16 +13,16 @@ _INSTALLED = "sentence_transformers."
 
 
 def trusted_snapshot(spec: str, trusted: str) -> str:
-    """The REPO@COMMIT that `trusted` is, fit to be the model `spec`.
+    """Return `trusted` after checking that it is REPO@COMMIT of the model `spec`.
 
     Raises:
-        UsageError: no such form, or not the model's own repository, or another commit of it.
+        UsageError: another form, another repository, or another commit than in `spec`.
     """
     match = _TRUSTED.fullmatch(trusted)
     if match is None:
         raise UsageError(
             f"{OPTION} {trusted}: expected REPO@COMMIT, the commit with all its 40 hexadecimal "
-            "digits: a branch or a tag may hold other code tomorrow"
+            "digits, as the code of a branch or tag may change"
         )
     if spec not in (f"st:{match[1]}", f"st:{trusted}"):
         raise UsageError(
@@ -33,29 +33,29 @@ def trusted_snapshot(spec: str, trusted: str) -> str:
 
 
 def check_code(spec: str, path: Path, *, trusted: bool) -> None:
-    """Make sure that the model in `path` needs no code but what is installed, or trusted.
+    """Check that the model in `path` needs only installed or trusted code.
 
     Args:
-        trusted: whether `path` is a snapshot of the trusted commit.
+        trusted: True if `path` is a snapshot of the trusted commit.
 
     Raises:
-        ModelError: it needs other code, or, where trusted, could draw code from elsewhere.
+        ModelError: the model needs other code, or a trusted one loads code from elsewhere.
     """
     if trusted:
         if elsewhere := _from_elsewhere(path):
             raise ModelError(
-                f"{spec}: code or weights of its come from another repository ({elsewhere}), whose "
-                f"commit {OPTION} does not hold; nothing was run. Take a model that is whole"
+                f"{spec}: some of its code or weights come from another repository ({elsewhere}), "
+                f"whose commit {OPTION} does not fix; nothing was run. Use a self-contained model"
             )
     elif needed := _needed(path):
         raise ModelError(
             f"{spec}: {path} needs code of its own ({', '.join(sorted(needed))}), and prism runs "
-            f"none that comes with a model; read it, then name the commit: {OPTION} REPO@COMMIT"
+            f"no code of models; read it, then name the commit: {OPTION} REPO@COMMIT"
         )
 
 
 def _needed(path: Path) -> set[str]:
-    """Classes that no installed library has."""
+    """Return the classes that no installed library provides."""
     from transformers import CONFIG_MAPPING
 
     modules, config = _content(path / "modules.json"), _content(path / "config.json")
@@ -65,7 +65,7 @@ def _needed(path: Path) -> set[str]:
 
 
 def _from_elsewhere(path: Path) -> str:
-    """What one of its files names in another repository; "" where all is at hand."""
+    """Return a reference of the model's files to another repository; "" if there is none."""
     for file in sorted(path.rglob("*.json")):
         content = _content(file)
         for name in sorted(_classes(content)):
@@ -77,14 +77,16 @@ def _from_elsewhere(path: Path) -> str:
 
 
 def _classes(content: Any) -> set[str]:
-    """FILE.CLASS, or REPO--FILE.CLASS, of a modules.json or of a configuration's auto_map."""
+    """Return FILE.CLASS or REPO--FILE.CLASS of a modules.json or of a configuration's auto_map."""
     if isinstance(content, list):
-        found: list[Any] = [one.get("type") for one in content if isinstance(one, dict)]
+        names: list[Any] = [module.get("type") for module in content if isinstance(module, dict)]
     else:
-        own = (content or {}).get("auto_map") if isinstance(content, dict) else None
-        values = own.values() if isinstance(own, dict) else ()
-        found = [name for one in values for name in (one if isinstance(one, list) else [one])]
-    return {name for name in found if isinstance(name, str)}
+        auto_map = (content or {}).get("auto_map") if isinstance(content, dict) else None
+        values = auto_map.values() if isinstance(auto_map, dict) else ()
+        names = [
+            name for value in values for name in (value if isinstance(value, list) else [value])
+        ]
+    return {name for name in names if isinstance(name, str)}
 
 
 def _content(file: Path) -> Any:

@@ -10,56 +10,57 @@ import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.adapters.providers.packing import SURE, packed
-from prism_cli.adapters.providers.replies import AgainError, count_in, share_in
+from prism_cli.adapters.providers.packing import SAFETY_SHARE, pack_calls
+from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
 from prism_cli.errors import RefusalError
 from prism_cli.ports import Reply, Usage
 
 _AROUND_TOKENS = 8
-"""Of what the model puts around query and document."""
+"""Tokens that the model adds around query and document."""
 _FORM = "rerank 1"
-"""Changes whenever what is sent for the same texts does."""
+"""Version of the request format; changes whenever the request for the same texts changes."""
 
 
 class RerankTeacher(ProviderBackend):
     """A CallBackend; payloads are (query, document text), values {"score": float in [0, 1]}.
 
-    A document is cut by our own estimate to what the model's context leaves beside the query; the
-    query is never cut.
+    A document is truncated, by estimated tokens, to the room that the query leaves in the model's
+    context; the query is never truncated.
 
     Args:
-        ref: a model whose provider speaks one of DIALECTS.
+        ref: model whose provider has one of the APIs in DIALECTS.
     """
 
     def __init__(self, ref: ModelRef) -> None:
         super().__init__(ref)
         self._client, self._card = ref.client, ref.card
         self._dialect = DIALECTS[ref.api]
-        decides = {
+        settings = {
             "api": ref.api,
             "context": ref.card.context_tokens,
             "more": ref.card.extra_body,
         }
-        whole = orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)
-        self.fingerprint = f"teacher {_FORM} {ref.spec} {sha256(whole).hexdigest()[:16]}"
+        content = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)
+        self.fingerprint = f"teacher {_FORM} {ref.spec} {sha256(content).hexdigest()[:16]}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """The documents of a query together, up to the API's limits on documents and tokens."""
-        most = self._card.max_documents or self._dialect.most_documents
-        limit = (self._card.request_tokens or math.inf) * SURE
+        """Return groups of documents of one query, up to the API's limits on documents and
+        tokens."""
+        max_documents = self._card.max_documents or self._dialect.most_documents
+        limit = (self._card.request_tokens or math.inf) * SAFETY_SHARE
         sizes = (
             (query, self._pair_tokens(query, self._cut(query, text))) for query, text in payloads
         )
-        return packed(sizes, most, limit)
+        return pack_calls(sizes, max_documents, limit)
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
-        """Tokens and cost of one call."""
-        return self._usage(*self._measured(payloads))
+        """Return the estimated tokens and cost of one call."""
+        return self._usage(*self._estimated(payloads))
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """One score a document, of one query.
+        """Return one score per document of one query.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`; RefusalError
@@ -73,15 +74,15 @@ class RerankTeacher(ProviderBackend):
                     f"the query leaves no room for a document in the model's "
                     f"{self._card.context_tokens} tokens"
                 )
-        measured = self._measured(payloads)
+        tokens, searches = self._estimated(payloads)
 
         async def send() -> httpx2.Response:
             return await self._client.post("rerank", self._body(query, texts))
 
-        def read(found: Any) -> tuple[list[float], Usage]:
-            return self._scores(found, len(texts)), self._used(found, *measured)
+        def read(body: Any) -> tuple[list[float], Usage]:
+            return self._scores(body, len(texts)), self._usage_of(body, tokens, searches)
 
-        scores, usage = await self._client.ask(send, read, measured[0], self._lost)
+        scores, usage = await self._client.ask(send, read, tokens, self._lost)
         shares = usage.shared_by(len(scores))
         return [
             Reply({"score": score}, usage=share)
@@ -98,45 +99,45 @@ class RerankTeacher(ProviderBackend):
             body[dialect.cut] = card.context_tokens
         return body | card.extra_body
 
-    def _scores(self, found: Any, count: int) -> list[float]:
-        """The scores by the documents' order, every document's exactly once.
+    def _scores(self, body: Any, count: int) -> list[float]:
+        """Return the scores in the order of the documents.
 
         Raises:
-            AgainError: anything else, and a score that is no number in [0, 1].
+            RetryableError: not exactly one score per document, or a score outside [0, 1].
         """
         name = self._dialect.results
-        results = found.get(name) if name and isinstance(found, dict) else found
-        if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-            raise AgainError("200 without a list of results", billed=True)
+        results = body.get(name) if name and isinstance(body, dict) else body
+        if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
+            raise RetryableError("200 without a list of results", billed=True)
         scores: dict[int, float] = {}
-        for one in results:
-            index, score = one.get("index"), one.get(self._dialect.score)
+        for result in results:
+            index, score = result.get("index"), result.get(self._dialect.score)
             if type(index) is not int or not 0 <= index < count:
-                raise AgainError(
+                raise RetryableError(
                     f"a result for document {index!r} of {count} (from 0)", billed=True
                 )
             if index in scores:
-                raise AgainError(f"two results for document {index}", billed=True)
-            share = share_in(score)
-            if share is None:
-                raise AgainError(
+                raise RetryableError(f"two results for document {index}", billed=True)
+            number = as_probability(score)
+            if number is None:
+                raise RetryableError(
                     f"{score!r} as the score of document {index}; expected a number in [0, 1] "
-                    "(raw scores of a model without an activation are none)",
+                    "(raw scores of a model without an activation are not supported)",
                     billed=True,
                 )
-            scores[index] = share
+            scores[index] = number
         if len(scores) < count:
-            raise AgainError(f"{len(scores)} results for {count} documents", billed=True)
+            raise RetryableError(f"{len(scores)} results for {count} documents", billed=True)
         return [scores[index] for index in range(count)]
 
-    def _used(self, found: Any, tokens: int, searches: int) -> Usage:
-        """What the reply says was used, else what was thought."""
-        told = count_in(found, "usage", "total_tokens")
-        billed = count_in(found, "meta", "billed_units", "search_units")
-        return self._usage(tokens if told is None else told, searches if billed is None else billed)
+    def _usage_of(self, body: Any, tokens: int, searches: int) -> Usage:
+        """Return the usage in the reply, else the estimate."""
+        used = count_at(body, "usage", "total_tokens")
+        billed = count_at(body, "meta", "billed_units", "search_units")
+        return self._usage(tokens if used is None else used, searches if billed is None else billed)
 
-    def _measured(self, payloads: Sequence[Any]) -> tuple[int, int]:
-        """Tokens and searches of one call, about."""
+    def _estimated(self, payloads: Sequence[Any]) -> tuple[int, int]:
+        """Return the estimated tokens and searches of one call."""
         sizes = [self._pair_tokens(query, self._cut(query, text)) for query, text in payloads]
         chunk = self._dialect.chunk_tokens
         chunks = sum(-(-size // chunk) for size in sizes) if chunk else 1
@@ -149,7 +150,7 @@ class RerankTeacher(ProviderBackend):
         context = self._card.context_tokens
         if context is None:
             return document
-        room = int(context * SURE) - self._pair_tokens(query, "")
+        room = int(context * SAFETY_SHARE) - self._pair_tokens(query, "")
         return cut_to_estimate(document, max(room, 0))
 
     @staticmethod

@@ -1,8 +1,7 @@
-"""How reranker APIs differ: what a call is made of, and where the scores stand in its reply.
+"""Request and reply formats of reranker APIs.
 
-Every one of them gives scores in [0, 1], taken as they are (`raw_scores` of TEI is off, vLLM
-applies the model's own activation). Sources: the providers' API references; for TEI and vLLM those
-of their servers.
+All return scores in [0, 1], which are used unchanged (TEI: `raw_scores` is off; vLLM applies the
+model's own activation). Sources: the API references of the providers, TEI and vLLM.
 """
 
 from collections.abc import Mapping
@@ -12,17 +11,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One API's words.
+    """Format of one API.
 
     Attributes:
-        documents, score: names in request and reply.
-        results: the reply's list of results; "" where the reply is that list.
-        how_many: the parameter that asks for all results; "" where all come anyway.
-        cut: the parameter for the most tokens of a document, where the API cuts by itself.
-        settings: sent with every call.
-        names_model: whether the call names the model; else the server has only one.
-        most_documents: a call, where the model's card does not say.
-        chunk_tokens: a longer document counts as several in a search; None where it does not.
+        documents: field of the documents in the request.
+        score: field of the score in a result.
+        results: field of the list of results; "" if the reply itself is the list.
+        how_many: parameter for the number of results; "" if all are returned anyway.
+        cut: parameter for the maximum tokens of a document, if the API truncates by itself.
+        settings: parameters of every call.
+        names_model: True if the call names the model; False if the server has only one.
+        most_documents: maximum documents per call, unless the model's card has another limit.
+        chunk_tokens: a longer document is billed as several; None if it is not.
     """
 
     results: str = "results"
@@ -51,4 +51,4 @@ DIALECTS: Mapping[str, Dialect] = {
         most_documents=32,
     ),
 }
-"""By the provider file's `api`."""
+"""Dialects by the `api` of the provider file."""

@@ -1,4 +1,4 @@
-"""The teacher that needs no model: the corpus's own label."""
+"""The teacher that scores by the corpus's own label."""
 
 from prism_cli.adapters.judges.source_label import SourceLabelJudge
 from prism_cli.errors import RowError
@@ -6,10 +6,10 @@ from prism_cli.rows.row import Row
 
 
 class SourceLabelTeacher:
-    """Scores 1 where the judge of that spec votes yes, 0 where it votes no.
+    """Scores 1 if the judge votes yes, 0 if it votes no.
 
     Args:
-        judge: reads `source_label`.
+        judge: judge that reads `source_label`.
     """
 
     def __init__(self, judge: SourceLabelJudge) -> None:
@@ -17,10 +17,10 @@ class SourceLabelTeacher:
         self._judge = judge
 
     def score(self, row: Row) -> float:
-        """1.0 or 0.0.
+        """Return 1.0 or 0.0.
 
         Raises:
-            RowError: no label, or one that is no grade and neither yes nor no.
+            RowError: the label is missing, or neither a grade nor yes or no.
         """
         vote = self._judge.vote(row)
         if vote is None:

@@ -1,4 +1,4 @@
-"""sentence-transformers models on disk: where they are, of which kind, and their fingerprint."""
+"""sentence-transformers models on disk: location, kind and fingerprint."""
 
 import hashlib
 import json
@@ -11,7 +11,8 @@ from prism_cli.modeling.digests import cached_sha256
 from prism_cli.modeling.embedded import minilm_path
 
 JINA_V3, JINA_V3_NATIVE = "jinaai/jina-embeddings-v3", "jinaai/jina-embeddings-v3-hf"
-"""Where its makers published it, with code, and where the same weights lie without."""
+"""The original repository, whose model needs code of its own, and the one with the same weights for
+transformers' own class."""
 _JINA_V3_TYPE = "jina_embeddings_v3"
 
 BI_ENCODER = "SentenceTransformer"
@@ -21,12 +22,13 @@ _OTHER_BACKENDS = ("onnx", "openvino")
 
 
 def st_path(spec: str) -> Path:
-    """The directory of `st:minilm`, `st:PATH` or `st:HUB_ID[@REVISION]`, fetched where needed.
+    """Return the directory of `st:minilm`, `st:PATH` or `st:HUB_ID[@REVISION]`; download it if
+    needed.
 
     Raises:
-        UsageError: not such a spec.
-        ModelError: no such directory, and no such model in the hub's cache or on the hub.
-        MissingPackageError: st:minilm, and its package is not installed.
+        UsageError: `spec` is not of this form.
+        ModelError: there is no such directory, nor such a model in the hub's cache or on the hub.
+        MissingPackageError: `spec` is st:minilm, whose package is not installed.
     """
     prefix, colon, name = spec.partition(":")
     if prefix != "st" or not colon or not name:
@@ -44,28 +46,26 @@ def st_path(spec: str) -> Path:
 
 
 def is_jina_v3(path: Path) -> bool:
-    """Whether the directory holds a model of transformers' own class for jina-embeddings-v3."""
-    return _json_of(path / "config.json").get("model_type") == _JINA_V3_TYPE
+    """Return True if the directory holds jina-embeddings-v3 for transformers' own class."""
+    return _read_json(path / "config.json").get("model_type") == _JINA_V3_TYPE
 
 
 def st_kind(spec: str, path: Path) -> str:
-    """BI_ENCODER or CROSS_ENCODER.
+    """Return BI_ENCODER or CROSS_ENCODER.
 
     Raises:
-        ModelError: it is neither.
+        ModelError: the model is neither.
     """
-    config = _json_of(path / "config.json")
-    said = _json_of(path / "config_sentence_transformers.json").get("model_type")
-    if said in (BI_ENCODER, CROSS_ENCODER):
-        return str(said)
-    if said is None and ((path / "modules.json").is_file() or is_jina_v3(path)):
+    config = _read_json(path / "config.json")
+    kind = _read_json(path / "config_sentence_transformers.json").get("model_type")
+    if kind in (BI_ENCODER, CROSS_ENCODER):
+        return str(kind)
+    if kind is None and ((path / "modules.json").is_file() or is_jina_v3(path)):
         return BI_ENCODER
-    architectures = config.get("architectures") or []
-    if said is None and any(
-        str(one).endswith("ForSequenceClassification") for one in architectures
-    ):
+    architectures = [str(name) for name in config.get("architectures") or []]
+    if kind is None and any(name.endswith("ForSequenceClassification") for name in architectures):
         return CROSS_ENCODER
-    found = said or ", ".join(map(str, architectures)) or "neither"
+    found = kind or ", ".join(architectures) or "neither"
     raise ModelError(
         f"{spec}: expected a sentence-transformers bi-encoder (modules.json) or a cross-encoder "
         f"(…ForSequenceClassification in config.json) in {path}, found {found}"
@@ -73,23 +73,23 @@ def st_kind(spec: str, path: Path) -> str:
 
 
 def st_fingerprint(path: Path) -> str:
-    """SHA-256 (hex) over names and bytes of all files that decide what the model computes."""
+    """Return the SHA-256 (hex) over names and bytes of all files that affect the model's output."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
-        inside = file.relative_to(path)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or inside.parts[0] in _OTHER_BACKENDS or file.name in _NOT_WEIGHTS:
+        relative = file.relative_to(path)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or relative.parts[0] in _OTHER_BACKENDS or file.name in _NOT_WEIGHTS:
             continue
         if file.is_file():
-            digest.update(f"{inside.as_posix()} {cached_sha256(file)}\n".encode())
+            digest.update(f"{relative.as_posix()} {cached_sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
-def _json_of(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`; empty where there is none.
+def _read_json(file: Path) -> dict[str, Any]:
+    """Return the JSON object in `file`, or {} if the file does not exist.
 
     Raises:
-        ModelError: the file holds something else.
+        ModelError: the file holds anything else.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -103,10 +103,10 @@ def _json_of(file: Path) -> dict[str, Any]:
 
 
 def from_hub(spec: str, name: str) -> Path:
-    """The directory of REPOSITORY[@REVISION], fetched where it is not in the hub's cache.
+    """Return the directory of REPOSITORY[@REVISION]; download it if it is not in the hub's cache.
 
     Raises:
-        ModelError: it is not there, and cannot be fetched.
+        ModelError: it is not cached and cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -117,12 +117,12 @@ def from_hub(spec: str, name: str) -> Path:
             snapshot_download(
                 repository,
                 revision=revision or None,
-                ignore_patterns=[*(f"{one}/*" for one in _OTHER_BACKENDS), "*.h5", "*.ot"],
+                ignore_patterns=[*(f"{folder}/*" for folder in _OTHER_BACKENDS), "*.h5", "*.ot"],
             )
         )
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"{spec}: no directory of that name here, not in the hub cache, and the hub could not "
-            f"be asked or does not have it. Give a path, check the name, "
-            f"or fetch it where there is a network: hf download {repository}"
+            f"{spec}: no directory of that name here, not in the hub cache, and the hub is "
+            f"unreachable or does not have it. Give a path, check the name, "
+            f"or download it on a machine with network access: hf download {repository}"
         ) from error

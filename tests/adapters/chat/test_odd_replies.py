@@ -21,8 +21,8 @@ from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import (
     LONGEST_WAIT_BY_OUR_CLOCK,
-    AgainError,
-    json_of,
+    RetryableError,
+    parse_json,
 )
 from prism_cli.configs.providers import ModelCard, Provider
 from prism_cli.domain.chat import ChatTask
@@ -393,8 +393,8 @@ def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock(
 
 def test_a_date_without_the_servers_clock_is_a_minute_at_most() -> None:
     headers = {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    with pytest.raises(AgainError) as told:
-        json_of(httpx2.Response(429, json=refused("rate_limit"), headers=headers))
+    with pytest.raises(RetryableError) as told:
+        parse_json(httpx2.Response(429, json=refused("rate_limit"), headers=headers))
     assert told.value.wait == LONGEST_WAIT_BY_OUR_CLOCK
 
 

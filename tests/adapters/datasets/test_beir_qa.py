@@ -179,7 +179,7 @@ def test_the_hosts_own_file_is_unpacked_whole(
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
     assert found.origin
     assert one.md5 in found.origin
-    assert told == [f"fiqa: fetched from {found.origin}"]
+    assert told == [f"fiqa: downloaded from {found.origin}"]
 
 
 @pytest.mark.parametrize("layout", [beir_layout, mteb_layout])
@@ -219,7 +219,7 @@ def test_a_copy_with_other_counts_is_refused(
     assert found == []
     assert f"not the published set: {known:,} {what}, expected {known + 1:,}" in missing["fiqa"]
     assert "fiqa.zip: HTTP 404" in missing["fiqa"]  # each host's reason
-    assert "mteb/fiqa: the hub says 404" in missing["fiqa"]
+    assert "mteb/fiqa: the hub answers 404" in missing["fiqa"]
     assert not (tmp_path / "data" / "fiqa").exists()
 
 
@@ -264,7 +264,7 @@ def test_a_transfer_has_a_bound_and_keeps_what_has_come(root: Path, tmp_path: Pa
     content = bytes(1 << 20)
     (root / "site" / "file.bin").write_bytes(content)
     url = beir_qa.URL.format(name="file").replace(".zip", ".bin")
-    with pytest.raises(download.PrerequisiteError, match="not whole within its time"):
+    with pytest.raises(download.PrerequisiteError, match="incomplete within its time limit"):
         download.download(url, tmp_path / "file.bin", seconds=-1)
     part = tmp_path / "file.bin.part"
     assert 0 < part.stat().st_size < len(content)

@@ -106,5 +106,5 @@ def test_pages_beyond_the_price_are_estimated_too() -> None:
 
 
 def test_more_pages_than_the_api_gives_are_refused() -> None:
-    with pytest.raises(UsageError, match="tavily/search: gives 20 results"):
+    with pytest.raises(UsageError, match="tavily/search: expected at most 20 results"):
         backend("tavily/search", 21)

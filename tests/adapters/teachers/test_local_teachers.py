@@ -179,7 +179,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     model = BertForSequenceClassification.from_pretrained(path)
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
     model.save_pretrained(path)
-    with pytest.raises(ModelError, match="no number"):
+    with pytest.raises(ModelError, match="not finite"):
         load_teacher(f"st:{path}", "cpu").answer([("a", "b")])
 
 
@@ -230,6 +230,6 @@ def test_of_a_long_document_only_what_the_model_reads_is_tokenized(
 
 def _read_by(teacher: Any, text: str) -> str:
     if isinstance(teacher, CrossEncoderTeacher):
-        return teacher._read([("q", text)])[0][1]
-    (read,) = teacher._encoder._read.of([text])
+        return teacher._cut([("q", text)])[0][1]
+    (read,) = teacher._encoder._truncator.of([text])
     return str(read)

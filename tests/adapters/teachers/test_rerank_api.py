@@ -203,8 +203,8 @@ def test_cohere_is_paid_by_search() -> None:
         replies = scored(teacher(server, "cohere", **card), PAIRS)
     assert sum(reply.usage.usd for reply in replies) == pytest.approx(0.002)
     reply = {"meta": {"billed_units": {"search_units": 3}}}
-    assert one._used(reply, 10, 1).usd == 0.006
-    assert one._used({"meta": None}, 10, 1).usd == 0.002
+    assert one._usage_of(reply, 10, 1).usd == 0.006
+    assert one._usage_of({"meta": None}, 10, 1).usd == 0.002
 
 
 def test_the_fingerprint_tells_what_decides_a_score_and_nothing_else() -> None:

@@ -8,7 +8,7 @@ import httpx2
 
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
 from prism_cli.adapters.providers.replies import RetryableError, parse_bytes, parse_json
-from prism_cli.ports import BatchCache
+from prism_cli.ports import BatchState
 
 Value = TypeVar("Value")
 
@@ -75,7 +75,7 @@ class BatchApi:
                 return batch
             after = _id_of(page["data"][-1])
 
-    async def look(self, batch: str) -> BatchCache | None:
+    async def look(self, batch: str) -> BatchState | None:
         """Return the state of a batch, or None if the provider does not know it. Raises as
         `ProviderClient.ask`."""
 
@@ -141,7 +141,7 @@ def _find_marked(page: Any, mark: str) -> str | None:
     return None
 
 
-def _state_of(batch: Any) -> BatchCache | None:
+def _state_of(batch: Any) -> BatchState | None:
     if batch is None:
         return None
     if not isinstance(batch, dict) or not isinstance(batch.get("status"), str):
@@ -157,7 +157,7 @@ def _state_of(batch: Any) -> BatchCache | None:
         for error in errors or ()
         if isinstance(error, dict) and error.get("message")
     ]
-    return BatchCache(
+    return BatchState(
         batch["status"] in _ENDED,
         ": ".join([batch["status"], *map(str, messages[:1])]),
         done + failed,

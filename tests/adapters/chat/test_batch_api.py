@@ -20,12 +20,12 @@ def test_a_batch_is_found_by_its_mark_on_whatever_page(monkeypatch: pytest.Monke
     async def made_and_sought(base_url: str) -> tuple[list[str], list[str | None]]:
         provider = Provider.model_validate({"api": "openai", "base_url": f"{base_url}/v1"})
         client = ProviderClient("lab", provider)
-        desk = BatchApi(client)
+        endpoint = BatchApi(client)
         made = []
         for number in range(5):
-            file = await desk.upload(BytesIO(LINE % number), f"{number}.jsonl")
-            made.append(await desk.create(file, f"mark {number}"))
-        sought = [await desk.find(f"mark {number}") for number in range(6)]
+            file = await endpoint.upload(BytesIO(LINE % number), f"{number}.jsonl")
+            made.append(await endpoint.create(file, f"mark {number}"))
+        sought = [await endpoint.find(f"mark {number}") for number in range(6)]
         await client.close()
         return made, sought
 

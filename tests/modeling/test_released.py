@@ -249,7 +249,7 @@ def test_adapters_of_every_family_are_merged_head_included(
     assert close(logits(load_model_of(tmp_path, "merged")), adapted, 2e-5)
 
 
-def test_an_adapter_that_does_not_fit_is_told(tmp_path: Path) -> None:
+def test_an_adapter_that_does_not_fit_is_reported(tmp_path: Path) -> None:
     base, model = tmp_path / "base", tiny_model("qwen3_5", VOCABULARY)
     released_folder(base, model)
     folder = tmp_path / "lora"

@@ -45,8 +45,8 @@ def test_values_are_words() -> None:
 
 
 def test_counts_stand_before_what_they_count() -> None:
-    told = listed({"given": 1, "omitted_threshold": 2, "tokens_written": 1, "ok": True})
-    assert told == "1 given, 2 without, by their scores, 1 token written, passed yes"
+    line = listed({"given": 1, "omitted_threshold": 2, "tokens_written": 1, "ok": True})
+    assert line == "1 given, 2 without, by their scores, 1 token written, passed yes"
 
 
 def test_a_summary_has_plural_forms_and_no_machine_words() -> None:
@@ -67,10 +67,10 @@ def test_lines_break_between_words_on_a_terminal_alone(monkeypatch: pytest.Monke
     monkeypatch.setenv("COLUMNS", "40")
     line = "  " + " ".join(f"word{number}" for number in range(20)) + f" /a/{'long' * 20}"
     assert wrapped(line, io.StringIO()) == line
-    told = wrapped(line, Terminal()).split("\n")
-    assert " ".join(" ".join(told).split()) == line.strip()
-    assert max(len(one) for one in told[:-1]) <= 40
-    assert all(one.startswith("    ") for one in told[1:])
+    lines = wrapped(line, Terminal()).split("\n")
+    assert " ".join(" ".join(lines).split()) == line.strip()
+    assert max(len(one) for one in lines[:-1]) <= 40
+    assert all(one.startswith("    ") for one in lines[1:])
 
 
 ROWS = [
@@ -85,10 +85,12 @@ def test_no_word_of_a_table_is_broken_at_any_width(width: int, ruled: bool) -> N
     stream = io.StringIO()
     console = Console(file=stream, width=width, markup=False)
     show_table(console, ROWS, title="Ranking", ruled=ruled)
-    told = stream.getvalue()
-    assert max(map(len, told.splitlines())) <= width
+    output = stream.getvalue()
+    assert max(map(len, output.splitlines())) <= width
     words = {word for row in ROWS for cell in row.values() for word in str(cell).split()} - {"0.5"}
-    assert words - {"0.25"} <= set(told.replace("│", " ").replace(":", "").replace(",", "").split())
+    assert words - {"0.25"} <= set(
+        output.replace("│", " ").replace(":", "").replace(",", "").split()
+    )
 
 
 def test_cells_are_no_markup() -> None:

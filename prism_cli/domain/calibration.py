@@ -139,7 +139,7 @@ def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
     best = max(merits, default=0)
     accuracy = best / (2 * len(yes) * len(no))
     if best <= len(yes) * len(no):
-        raise UnfitRowsError("no boundary tells yes from no better than chance")
+        raise UnfitRowsError("no boundary separates yes from no better than chance")
     low, high = max(_plateaus(points, merits, best), key=lambda ends: (ends[1] - ends[0], -ends[0]))
     middle = min(1 - _EDGE, max(_EDGE, (low + high) / 2))
     return Boundary(middle, accuracy, len(yes), len(no))

@@ -65,7 +65,7 @@ class Planner:
 
     Attributes:
         query_groups, document_groups: groups of near-duplicates.
-        lots: an 8-byte hash per query.
+        hashes: an 8-byte hash per query.
         out: 1 for a row that is dropped anyway.
         share: largest share of a source's queries, and of all positive pairs lost by the second
             choice, 0 to 1.
@@ -74,7 +74,7 @@ class Planner:
     links: Links
     query_groups: Groups
     document_groups: Groups
-    lots: "array[int]"
+    hashes: "array[int]"
     out: bytearray
     dev_queries: int
     share: float
@@ -147,9 +147,9 @@ class Planner:
         room."""
         import numpy as np
 
-        lots = np.frombuffer(self.lots, dtype=np.uint64)
+        hashes = np.frombuffer(self.hashes, dtype=np.uint64)
         lowest = np.full(len(roots), np.iinfo(np.uint64).max, dtype=np.uint64)
-        np.minimum.at(lowest, roots, lots)
+        np.minimum.at(lowest, roots, hashes)
         drawn = int.from_bytes(blake2b(f"{self.seed}\0dev".encode(), digest_size=8).digest())
         lowest = mixed(lowest ^ np.uint64(drawn))
         chosen = np.flatnonzero(which)

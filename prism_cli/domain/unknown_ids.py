@@ -46,7 +46,7 @@ def check_listed_ids(
     name: str,
     queries: Callable[[], Iterable[tuple[str, ...]]],
     documents: Callable[[], Iterable[tuple[str, ...]]],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     then: Mapping[str, str] = MEASURED,
 ) -> dict[str, int]:
     """Compare the ids of a run with a data set, and report those that it does not have.
@@ -56,7 +56,7 @@ def check_listed_ids(
         name: name of the data set.
         queries, documents: return all entries of the set, the id first. Without any document, the
             run's document ids are not checked.
-        tell: called with each message.
+        report: called with each message.
         then: the consequence for unknown queries and documents.
 
     Returns:
@@ -70,7 +70,7 @@ def check_listed_ids(
     query_ids = {query_id for query_id, *_ in queries()}
     all_queries, all_documents = first_stage.listed(query_ids)
     if first_stage.warning:
-        tell(first_stage.warning)
+        report(first_stage.warning)
     remaining, corpus = dict(all_documents), False
     for doc_id, *_ in documents():
         remaining.pop(doc_id, None)
@@ -90,7 +90,7 @@ def check_listed_ids(
                 f"{', '.join(shown)}; is it a run over another {_OTHER[kind]}?"
             )
         if ids:
-            tell(
+            report(
                 f"{name}: {len(ids)} of the {total} {kind} of {first_stage.path} are not among its "
                 f"{kind}, such as {', '.join(shown)}; {then[kind]}"
             )

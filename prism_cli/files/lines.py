@@ -33,10 +33,10 @@ _FOREIGN = {
     codecs.BOM_UTF32_BE: "UTF-32; " + _AS_UTF8.format("utf-32"),
     codecs.BOM_UTF16_LE: "UTF-16; " + _AS_UTF8.format("utf-16"),
     codecs.BOM_UTF16_BE: "UTF-16; " + _AS_UTF8.format("utf-16"),
-    b"\x1f\x8b": "gzip data; nothing was read. Name the file .gz behind its other suffix",
-    b"\x28\xb5\x2f\xfd": "Zstandard data; nothing was read. Name the file .zst behind its suffix",
-    b"\xfd7zXZ\0": "xz data; nothing was read. Name the file .xz behind its other suffix",
-    b"BZh91AY&SY": "bzip2 data; nothing was read. Name the file .bz2 behind its other suffix",
+    b"\x1f\x8b": "gzip data; nothing was read. Name the file .gz after its other suffix",
+    b"\x28\xb5\x2f\xfd": "Zstandard data; nothing was read. Name the file .zst after its suffix",
+    b"\xfd7zXZ\0": "xz data; nothing was read. Name the file .xz after its other suffix",
+    b"BZh91AY&SY": "bzip2 data; nothing was read. Name the file .bz2 after its other suffix",
     b"PAR1": "Parquet data; nothing was read. Name the file .parquet",
     b"PK\x03\x04": "a ZIP archive or a spreadsheet; nothing was read. Unpack it, or save it as CSV",
     b"%PDF-": "a PDF; nothing was read. Name the file .pdf",
@@ -237,7 +237,7 @@ def reading(name: str, path: Path, unit: str = "line") -> Iterator[Place]:
             raise MissingDataError(f"{name}: cannot be read: {error.strerror}") from error
         if _no_beginning(error) and is_compressed(path) and not begins_compressed(path):
             raise MissingDataError(
-                f"{name}: is not the compressed data that its suffix stands for ({error}); nothing "
+                f"{name}: is not the compressed data that its suffix indicates ({error}); nothing "
                 "was read. Name it without that suffix where it is not compressed, else restore it"
             ) from error
         if isinstance(error, zstandard.ZstdError) and "too much memory" in str(error):

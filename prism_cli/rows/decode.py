@@ -271,7 +271,7 @@ def _once(pairs: list[tuple[str, Any]]) -> Row:
     if len(row) < len(pairs):
         counts = Counter(key for key, _ in pairs)
         raise RowError(
-            counts.most_common(1)[0][0], "stands twice in one object; one value would be lost"
+            counts.most_common(1)[0][0], "occurs twice in one object; one value would be lost"
         )
     return row
 

@@ -87,7 +87,7 @@ def _nested(names: Iterable[str]) -> str:
     for name, value in fields:
         if type(value) is list and value and type(value[0]) is dict and name not in FIELDS:
             path = f".[{json.dumps(name)}][]"
-            return f". Its rows seem to stand in {name!r}: `jq -c '{path}' IN > OUT` writes them"
+            return f". Its rows seem to be in {name!r}: `jq -c '{path}' IN > OUT` writes them"
     return ""
 
 

@@ -200,7 +200,7 @@ class OneText:
         if self._texts.setdefault(doc_id, seen) != seen:
             raise RowError(
                 field,
-                f"{doc_id[:60]!r} stood with another text before, for the same query; one id, one "
+                f"{doc_id[:60]!r} had another text before, for the same query; one id, one "
                 "document",
             )
         if len(self._texts) > MAX_QUERY_DOCUMENTS:

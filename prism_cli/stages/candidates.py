@@ -64,7 +64,7 @@ class Corpus:
         spill.fill("INSERT INTO spill VALUES (NULL, ?, ?, ?)", self._documents(seen))
         if not seen:
             first = f"; the first: {_first_refusal(self.refused)}" if self.refused else ""
-            raise MissingDataError(f"{self.name}: holds no documents{first}")
+            raise MissingDataError(f"{self.name}: has no documents{first}")
         return spill
 
     def _documents(self, seen: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
@@ -89,7 +89,7 @@ class CandidateQueries:
         first_stage: ranks the documents of `corpus`.
         count: documents per query.
         source: value of `source`.
-        tell: called with each message.
+        report: called with each message.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class CandidateQueries:
         first_stage: FirstStage,
         count: int,
         source: str,
-        tell: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._tell = tell
+        self._report = report
         self._corpus, self._shards = corpus, queries
         self._fields = {name: fields[name] for name in fields if name not in DOCUMENT_FIELDS}
         self._all_fields = dict(fields)
@@ -125,14 +125,14 @@ class CandidateQueries:
         rows = list(self._queries(refused))
         if not rows:
             first = f"; the first: {_first_refusal(refused)}" if refused else ""
-            raise MissingDataError(f"{self._shards[0].name}: holds no questions{first}")
+            raise MissingDataError(f"{self._shards[0].name}: has no queries{first}")
         queries = [(row["query_id"], row["query"]) for row in rows]
         check_listed_ids(
             self._first_stage,
             self.name,
             lambda: queries,
             self._corpus.texts,
-            self._tell,
+            self._report,
             LEFT_OUT,
         )
         for row, hits in zip(rows, self._first_stage.search(queries, self._count), strict=True):
@@ -186,7 +186,7 @@ def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[i
     text = plain_name(shard.path).endswith(".txt")
     if shard.format == "documents" and not text:
         raise MissingDataError(
-            f"{shard.name}: holds documents; expected questions as lines of a .txt file, or as "
+            f"{shard.name}: has documents; expected queries as lines of a .txt file, or as "
             "rows of JSONL, CSV, TSV, Parquet or JSON"
         )
     tabbed = shard.format == "tsv" and not _has_header(shard, fields)

@@ -81,7 +81,7 @@ class MinedQueries:
 
     Args:
         first_stage: ranks the candidates for hard negatives.
-        tell: called with each message.
+        report: called with each message.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class MinedQueries:
         data: JudgedCorpus,
         first_stage: FirstStage,
         mining: Mining,
-        tell: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._data = data
-        self._tell = tell
+        self._report = report
         self._first_stage = first_stage
         self._mining = mining
         self.name = f"{data.name}/{mining.split}"
@@ -124,7 +124,7 @@ class MinedQueries:
                 self.name,
                 lambda: self._data.queries(),
                 corpus.ids,
-                self._tell,
+                self._report,
                 LEFT_OUT,
             )
         rankings: Iterator[list[tuple[str, float]]] = (
@@ -179,7 +179,7 @@ class MinedQueries:
         unknown = sorted(qrels.keys() - queries)
         for ids, kind in ((unknown, "queries have no text"), (missing, "documents have no text")):
             if ids:
-                self._tell(
+                self._report(
                     unknown_ids_message(self.name, f"judged {kind}", ids, "they are left out")
                 )
 

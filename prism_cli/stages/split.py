@@ -209,7 +209,7 @@ class SplitStage(RowStage):
                 f"{len(plan.queries):,}"
             )
             raise MissingDataError(
-                f"split: dev would hold no row: {reason}; nothing was written. Give more queries, "
+                f"split: dev would have no row: {reason}; nothing was written. Give more queries, "
                 "or --dev-queries 0 for train alone"
             )
 

@@ -154,9 +154,9 @@ def test_a_beir_folder_without_judgements_gives_candidates() -> None:
     [
         (["--corpus", "docs"], 2, "name the questions with --queries"),
         (["--corpus", "docs", "--queries", "q.txt", "--split", "x"], 2, "--split: goes with judg"),
-        (["--corpus", "docs", "--queries", "docs"], 3, "docs: holds documents; expected questions"),
-        (["--corpus", "docs", "--queries", "blank.txt"], 3, "blank.txt: holds no questions"),
-        (["--corpus", "none.csv", "--queries", "q.txt"], 3, "none.csv: holds no documents"),
+        (["--corpus", "docs", "--queries", "docs"], 3, "docs: has documents; expected queries"),
+        (["--corpus", "docs", "--queries", "blank.txt"], 3, "blank.txt: has no queries"),
+        (["--corpus", "none.csv", "--queries", "q.txt"], 3, "none.csv: has no documents"),
         ([str(MINI), "--candidates", "3"], 2, "--candidates: goes with --corpus"),
     ],
 )

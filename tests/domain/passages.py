@@ -30,5 +30,5 @@ def marks(language: str) -> list[Row]:
     """The lines of gold.jsonl that have an answer in one of the passages."""
     known = passages(language)
     rows = [row for split in ("train", "test") for row in read_jsonl(CORPUS / split / "gold.jsonl")]
-    found = [row for row in rows if row["answerable"] and row["doc_id"] in known]
-    return sorted(found, key=lambda row: str(row["doc_id"]))
+    answerable = [row for row in rows if row["answerable"] and row["doc_id"] in known]
+    return sorted(answerable, key=lambda row: str(row["doc_id"]))

@@ -30,16 +30,16 @@ def counted(judges: list[str]) -> Counter[Pattern]:
 
 def simulated(rows: int, right: list[float], *, abstain: float = 0.0) -> Counter[Pattern]:
     dice = random.Random(7)
-    found: Counter[Pattern] = Counter()
+    patterns: Counter[Pattern] = Counter()
     for _ in range(rows):
         truth, false = dice.choice([("yes", "no"), ("no", "yes")])
-        found[
+        patterns[
             tuple(
                 None if dice.random() < abstain else truth if dice.random() < odd else false
                 for odd in right
             )
         ] += 1
-    return found
+    return patterns
 
 
 @pytest.mark.parametrize(("judges", "alpha"), [(BINARY, 0.095), (NOMINAL, 0.692), (MISSING, 0.743)])
@@ -60,18 +60,18 @@ def test_kappa_is_that_of_scikit_learn() -> None:
     rows = list(patterns.elements())
     for one, other in [(0, 1), (0, 2), (1, 2)]:
         theirs = sklearn.cohen_kappa_score(*([row[at] for row in rows] for at in (one, other)))
-        found = pair_agreement(patterns, one, other)
-        assert found.kappa == pytest.approx(theirs)
-        assert found.share == sum(row[one] == row[other] for row in rows) / 500
+        agreement = pair_agreement(patterns, one, other)
+        assert agreement.kappa == pytest.approx(theirs)
+        assert agreement.share == sum(row[one] == row[other] for row in rows) / 500
 
 
 def test_only_rows_where_both_voted_count_for_a_pair() -> None:
     patterns = Counter({("yes", "yes"): 20, ("yes", "no"): 5, ("no", "yes"): 10, ("no", "no"): 15})
-    found = pair_agreement(patterns, 0, 1)
-    assert (found.rows, found.share) == (50, 0.7)
-    assert found.kappa == pytest.approx(0.4)  # the worked example of most textbooks
+    agreement = pair_agreement(patterns, 0, 1)
+    assert (agreement.rows, agreement.share) == (50, 0.7)
+    assert agreement.kappa == pytest.approx(0.4)  # the worked example of most textbooks
     patterns |= {("yes", None): 99, (None, "no"): 50}
-    assert pair_agreement(patterns, 0, 1) == found
+    assert pair_agreement(patterns, 0, 1) == agreement
     assert yes_rate(patterns, 0) == (149, 124 / 149)
     assert yes_rate(patterns, 1) == (100, 0.3)
 
@@ -79,8 +79,8 @@ def test_only_rows_where_both_voted_count_for_a_pair() -> None:
 @pytest.mark.parametrize("patterns", [{}, {("yes", None): 4, (None, None): 1}])
 def test_no_row_with_two_votes_has_no_figure(patterns: Any) -> None:
     assert pair_agreement(patterns, 0, 1).kappa is None
-    found = krippendorff_alpha(patterns)
-    assert (found.rows, found.value, found.low) == (0, None, None)
+    alpha = krippendorff_alpha(patterns)
+    assert (alpha.rows, alpha.value, alpha.low) == (0, None, None)
 
 
 def test_votes_that_never_vary_have_no_figure() -> None:
@@ -118,10 +118,10 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
             truth = dice.choice(["yes", "no"])
             other = {"yes": "no", "no": "yes"}[truth]
             patterns[tuple(truth if dice.random() < 0.9 else other for _ in range(3))] += 1
-        found = krippendorff_alpha(patterns, resamples=400)
-        assert found.low is not None
-        assert found.high is not None
-        held += found.low <= 0.64 <= found.high
+        alpha = krippendorff_alpha(patterns, resamples=400)
+        assert alpha.low is not None
+        assert alpha.high is not None
+        held += alpha.low <= 0.64 <= alpha.high
     assert 0.89 <= held / 200 <= 0.99
 
 
@@ -136,13 +136,13 @@ def test_interval_of_kappa_covers_the_truth_about_as_often_as_it_says() -> None:
             other = {"yes": "no", "no": "yes"}[truth]
             two = [truth if dice.random() < 0.9 else other for _ in range(2)]
             patterns[*two, dice.choice(["yes", "no"])] += 1
-        found = pair_agreement(patterns, 0, 1, resamples=400)
-        assert found.low is not None
-        assert found.high is not None
-        held += found.low <= 0.64 <= found.high
+        agreement = pair_agreement(patterns, 0, 1, resamples=400)
+        assert agreement.low is not None
+        assert agreement.high is not None
+        held += agreement.low <= 0.64 <= agreement.high
         lot = pair_agreement(patterns, 0, 2, resamples=400)
         chance += lot.in_words == "no better than chance"
-        assert found.in_words in ("moderate", "substantial", "almost perfect")
+        assert agreement.in_words in ("moderate", "substantial", "almost perfect")
     assert 0.89 <= held / 200 <= 0.99
     assert 0.94 <= chance / 200 <= 1.0
 

@@ -66,25 +66,25 @@ def _balanced(rows: list[tuple[float, bool]], boundary: float) -> float:
 @given(labelled)
 def test_fit_is_as_good_as_the_best_of_all_boundaries(rows: list[tuple[float, bool]]) -> None:
     try:
-        found = fitted_boundary(rows)
+        boundary = fitted_boundary(rows)
     except UnfitRowsError:
         both = len({is_yes for _, is_yes in rows}) == 2
         assert not both or max(_balanced(rows, raw) for raw, _ in rows) <= 0.5
         return
     best = max(_balanced(rows, raw) for raw, _ in rows)
-    assert _balanced(rows, found.raw) == pytest.approx(best) == found.balanced_accuracy
-    assert found == fitted_boundary(rows[::-1])
+    assert _balanced(rows, boundary.raw) == pytest.approx(best) == boundary.balanced_accuracy
+    assert boundary == fitted_boundary(rows[::-1])
     for raw, _ in rows:
-        if abs(raw - found.raw) > 1e-9:
-            assert (calibrated(raw, found.exponent) > 0.5) == (raw > found.raw)
+        if abs(raw - boundary.raw) > 1e-9:
+            assert (calibrated(raw, boundary.exponent) > 0.5) == (raw > boundary.raw)
 
 
 def test_boundary_stands_in_the_middle_of_its_plateau() -> None:
     rows = [(0.1, False)] * 15 + [(0.3, False)] * 5 + [(0.7, True)] * 10 + [(0.9, True)] * 2
-    found = fitted_boundary(rows)
-    assert found.raw == pytest.approx(0.5)
-    assert found.exponent == pytest.approx(1.0)
-    assert (found.balanced_accuracy, found.yes, found.no) == (1.0, 12, 20)
+    boundary = fitted_boundary(rows)
+    assert boundary.raw == pytest.approx(0.5)
+    assert boundary.exponent == pytest.approx(1.0)
+    assert (boundary.balanced_accuracy, boundary.yes, boundary.no) == (1.0, 12, 20)
 
 
 def test_rows_count_by_class_not_by_number() -> None:
@@ -113,10 +113,10 @@ def test_rows_that_tell_no_boundary_are_refused(rows: list[tuple[float, bool]], 
                 min_size=MIN_FIT_ROWS, max_size=40))  # fmt: skip
 def test_extreme_scores_give_a_usable_exponent(rows: list[tuple[float, bool]]) -> None:
     try:
-        found = fitted_boundary(rows)
+        boundary = fitted_boundary(rows)
     except UnfitRowsError:
         return
-    assert 0.01 < found.exponent < 10**6
+    assert 0.01 < boundary.exponent < 10**6
 
 
 def test_only_rows_with_verdict_and_all_scores_are_fitted_on() -> None:

@@ -1,4 +1,4 @@
-"""Where the answer stands in a chat model's reply."""
+"""Position of the answer in a chat model's reply."""
 
 import json
 from typing import Any
@@ -116,8 +116,8 @@ def test_evidence_with_a_reference_to_no_character_is_refused(reference: str) ->
     text = EVIDENCE.replace("151668", f"151668{reference}")
     document = f"{PAIR[1]} It stands for the end of a thought."
     assert "decoded" in read(EvidenceTask(), (PAIR[0], "", document), text)["unusable"]
-    found = read(EvidenceTask(), (PAIR[0], "", document + reference), text)
-    assert found["evidence"] == ANSWER["evidence"].replace("151668", f"151668{reference}")
+    value = read(EvidenceTask(), (PAIR[0], "", document + reference), text)
+    assert value["evidence"] == ANSWER["evidence"].replace("151668", f"151668{reference}")
 
 
 def test_references_to_characters_become_them_though_few_have_them() -> None:

@@ -41,8 +41,8 @@ def test_a_pair_gives_the_profile(profile: Profile, query: str, document: str) -
 
 
 def test_a_system_message_is_the_instruct_of_a_pair() -> None:
-    found = render(PRISM, ("system", "Another task"), ("query", "q"), ("document", "d"))
-    assert found == PRISM.with_instruct("Another task").prompt("q", "d")
+    rendered = render(PRISM, ("system", "Another task"), ("query", "q"), ("document", "d"))
+    assert rendered == PRISM.with_instruct("Another task").prompt("q", "d")
 
 
 @pytest.mark.parametrize("profile", ALL, ids=lambda profile: profile.name)
@@ -54,8 +54,8 @@ def test_a_user_message_that_spells_the_pair_gives_the_same_prompt(profile: Prof
 
 
 def test_a_conversation_is_chatml() -> None:
-    found = render(PRISM_NO_THINK, ("system", "s"), ("user", "u"), ("assistant", "a"))
-    assert found == (
+    rendered = render(PRISM_NO_THINK, ("system", "s"), ("user", "u"), ("assistant", "a"))
+    assert rendered == (
         "<|im_start|>system\ns<|im_end|>\n<|im_start|>user\nu<|im_end|>\n"
         "<|im_start|>assistant\na<|im_end|>\n"
     )

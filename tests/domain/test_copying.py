@@ -1,4 +1,4 @@
-"""What is copied and what is new: worked texts, and a quadratic reference."""
+"""Copied and new words: worked texts, and a quadratic reference."""
 
 import time
 
@@ -44,32 +44,32 @@ def new_ngrams(text: str, document: str, size: int) -> int:
 @example("a a a a a b", "a a a a a a b")
 @given(WORDS, WORDS)
 def test_fragments_and_ngrams_are_those_of_the_reference(text: str, document: str) -> None:
-    found = copying(text, document)
+    counts = copying(text, document)
     lengths = by_the_book(text, document)
-    assert found.copied == sum(lengths)
-    assert found.words == len(text.split())
+    assert counts.copied == sum(lengths)
+    assert counts.words == len(text.split())
     squares = sum(length**2 for length in lengths)
-    assert found.density == pytest.approx(squares / max(found.words, 1))
-    assert list(found.new) == [new_ngrams(text, document, size) for size in (1, 2, 3, 4)]
+    assert counts.density == pytest.approx(squares / max(counts.words, 1))
+    assert list(counts.new) == [new_ngrams(text, document, size) for size in (1, 2, 3, 4)]
 
 
 def test_a_worked_text() -> None:
     document = "The tower in Paris was built in 1889, and it is of iron."
     text = "In Paris stands a tower; it is of iron."
-    found = copying(text, document)
-    assert found == Copying(9, 7, (4 + 1 + 16) / 9, (2, 4, 5, 5), (9, 8, 7, 6))
+    counts = copying(text, document)
+    assert counts == Copying(9, 7, (4 + 1 + 16) / 9, (2, 4, 5, 5), (9, 8, 7, 6))
 
 
 def test_characters_where_a_script_has_no_spaces() -> None:
-    found = copying("铁塔建于1889年。", "埃菲尔铁塔于1889年建成。")
-    assert (found.words, found.copied) == (6, 6)  # 铁 塔 建 于 1889 年
-    assert found.new[:2] == (0, 2)  # 塔建, 建于
+    counts = copying("铁塔建于1889年。", "埃菲尔铁塔于1889年建成。")
+    assert (counts.words, counts.copied) == (6, 6)  # 铁 塔 建 于 1889 年
+    assert counts.new[:2] == (0, 2)  # 塔建, 建于
 
 
 @pytest.mark.parametrize("text", ["", " .,;", "\x00\ud800"])
 def test_nothing_to_copy(text: str) -> None:
-    found = copying(text, "a b")
-    assert (found.copied, found.density) == (0, 0.0)
+    counts = copying(text, "a b")
+    assert (counts.copied, counts.density) == (0, 0.0)
     assert copying("a b", text).copied == 0
 
 

@@ -39,14 +39,14 @@ RELEVANT = [True] * 10 + [False] * 30
 )
 def test_signs_of_a_collapse(yes: list[float], no: list[float], told: list[str]) -> None:
     logits = yes * 5 + no * 15
-    found = collapse(logits, RELEVANT, auc_of(logits, RELEVANT))
+    warning = collapse(logits, RELEVANT, auc_of(logits, RELEVANT))
     if not told:
-        assert found is None
+        assert warning is None
         return
-    assert found is not None
-    assert found.startswith("the model may have collapsed: of 40 rows, 10 of them yes, ")
-    assert all(one in found for one in told)
-    assert found.count(" and ") == len(told) - 1
+    assert warning is not None
+    assert warning.startswith("the model may have collapsed: of 40 rows, 10 of them yes, ")
+    assert all(one in warning for one in told)
+    assert warning.count(" and ") == len(told) - 1
 
 
 def test_one_answer_alone_tells_of_no_collapse() -> None:

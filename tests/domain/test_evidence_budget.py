@@ -1,4 +1,4 @@
-"""Who gets evidence, against the rule written out as one loop over all documents."""
+"""The evidence budget, against a plain loop over all documents."""
 
 import math
 
@@ -70,14 +70,14 @@ def test_rounds_come_to_the_plain_loop(
 def test_promises_hold(case: tuple[list[tuple[int, int]], RankOptions]) -> None:
     documents, options = case
     fates, rounds = worked(documents, options)
-    told = [place for place, fate in enumerate(fates) if fate is None]
-    assert told == list(range(len(told))), "no document before a better one"
-    assert len(told) <= (options.evidence_top or math.inf)
-    tokens = sum(documents[place][1] for place in told)
+    written = [place for place, fate in enumerate(fates) if fate is None]
+    assert written == list(range(len(written))), "no document before a better one"
+    assert len(written) <= (options.evidence_top or math.inf)
+    tokens = sum(documents[place][1] for place in written)
     assert tokens <= (options.max_evidence_tokens or math.inf)
     asked = [place for places in rounds for place in places]
     assert asked == list(range(len(asked))), "each once, best first"
-    assert set(told) <= set(asked)
+    assert set(written) <= set(asked)
     assert all(fates[place] in (None, "max_evidence_tokens") for place in asked)
 
 

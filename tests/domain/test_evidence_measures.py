@@ -8,12 +8,12 @@ DOCUMENT = "The tower in Paris was built in 1889. It is 330 m high. Gustave Eiff
 
 
 def test_counts_of_a_text() -> None:
-    found = text_measures("The tower in Paris is 331 m high, built in 1889.", DOCUMENT)
-    assert found["characters"] == 48
-    assert found["entities"] == {"number": [1, 2], "name": [1, 1]}
-    assert found["missing"] == ["331 m"]
-    assert (found["words"], found["copied"]) == (11, 10)
-    assert found["tokens"] > 10
+    measures = text_measures("The tower in Paris is 331 m high, built in 1889.", DOCUMENT)
+    assert measures["characters"] == 48
+    assert measures["entities"] == {"number": [1, 2], "name": [1, 1]}
+    assert measures["missing"] == ["331 m"]
+    assert (measures["words"], measures["copied"]) == (11, 10)
+    assert measures["tokens"] > 10
 
 
 def test_marks_of_a_document_count_as_they_are() -> None:

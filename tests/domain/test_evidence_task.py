@@ -113,8 +113,8 @@ ENTITIES = (
     ],
 )
 def test_texts_hold_the_characters_of_the_document(evidence: str, plain: str) -> None:
-    found = TASK.read(ENTITIES, reply("It is AT&amp;T&#39;s rise.", evidence))
-    assert found == {"contribution": "It is AT&T's rise.", "evidence": plain}
+    value = TASK.read(ENTITIES, reply("It is AT&amp;T&#39;s rise.", evidence))
+    assert value == {"contribution": "It is AT&T's rise.", "evidence": plain}
 
 
 def test_escaped_tags_are_read() -> None:
@@ -125,8 +125,8 @@ def test_escaped_tags_are_read() -> None:
 
 def test_a_copy_of_a_short_document_is_not_too_long_for_being_escaped() -> None:
     document = 'if a < b && b < c: print("a < c")'
-    found = TASK.read(("is a < c?", "", document), reply(evidence=html.escape(document)))
-    assert found["evidence"] == document
+    value = TASK.read(("is a < c?", "", document), reply(evidence=html.escape(document)))
+    assert value["evidence"] == document
 
 
 @given(st.text("ab<>&;'\"# \xa0éamplt", min_size=1), st.integers(0, 3))
@@ -143,8 +143,8 @@ def test_a_copy_of_what_the_question_takes_apart_is_the_document() -> None:
     payload = ("what does tokens take", "", document)
     shown = TASK.prompt(payload, 0).user.split("\n")[-4]
     assert document not in shown
-    found = TASK.read(payload, reply(f"It shows {shown[:5]}.", shown))
-    assert found == {"contribution": "It shows >>>.", "evidence": document}
+    value = TASK.read(payload, reply(f"It shows {shown[:5]}.", shown))
+    assert value == {"contribution": "It shows >>>.", "evidence": document}
 
 
 def test_chinese_stays_chinese() -> None:

@@ -1,4 +1,4 @@
-"""What can be evidence."""
+"""Detection of texts without content."""
 
 import pytest
 

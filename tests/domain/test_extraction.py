@@ -83,9 +83,9 @@ def test_english_contribution_says_what_the_passage_states(sentence: str, told: 
 
 def test_cut_does_not_open_what_it_does_not_close() -> None:
     sentence = 'He said that it is, "a fox of the wood, or ' + "a dog, " * 12 + 'so".'
-    told = english(sentence)
-    assert told.startswith('The passage states that he said that it is, "a fox of the wood')
-    assert told.endswith("…")  # no clause within the limit closes the quotation
+    contribution = english(sentence)
+    assert contribution.startswith('The passage states that he said that it is, "a fox of the wood')
+    assert contribution.endswith("…")  # no clause within the limit closes the quotation
     balanced = 'He said that it is "a fox" of the big old wood, or ' + "a dog, " * 12 + "so."
     assert english(balanced).endswith("a dog.")
 
@@ -101,19 +101,19 @@ def test_other_languages_keep_their_own_sentence() -> None:
 
 def test_long_chinese_is_cut_at_a_clause() -> None:
     text = "今天天气很好，" * 30 + "再见。"
-    told = contribution_of(text, text)
-    assert len(told) <= MAX_CONTRIBUTION_CHARS + 1
-    assert told.endswith("很好。")
-    assert told[:-1] in text
+    contribution = contribution_of(text, text)
+    assert len(contribution) <= MAX_CONTRIBUTION_CHARS + 1
+    assert contribution.endswith("很好。")
+    assert contribution[:-1] in text
 
 
 @given(st.text(max_size=600), st.booleans())
 def test_contribution_is_one_line_of_bounded_length(text: str, is_english_text: bool) -> None:
     for sentence in sentences(text):
-        told = contribution_of(sentence, ENGLISH * 20 if is_english_text else sentence)
-        assert told.strip()
-        assert "\n" not in told
-        assert len(told.split()) <= MAX_CONTRIBUTION_WORDS + 4
+        contribution = contribution_of(sentence, ENGLISH * 20 if is_english_text else sentence)
+        assert contribution.strip()
+        assert "\n" not in contribution
+        assert len(contribution.split()) <= MAX_CONTRIBUTION_WORDS + 4
 
 
 def test_a_question_gives_way_to_a_statement() -> None:
@@ -142,8 +142,8 @@ def test_real_english_text_is_english() -> None:
 def test_contribution_of_a_real_sentence_is_short_and_in_its_words(language: str) -> None:
     for text in texts(language):
         for sentence in sentences(text)[:3]:
-            told = contribution_of(sentence, text)
-            assert told.startswith("The passage states that ") <= (language == "en")
-            told = told.removeprefix("The passage states that ").rstrip(".。…")
-            assert len(told.split()) <= MAX_CONTRIBUTION_WORDS
-            assert told[1:] in " ".join(sentence.split())
+            contribution = contribution_of(sentence, text)
+            assert contribution.startswith("The passage states that ") <= (language == "en")
+            contribution = contribution.removeprefix("The passage states that ").rstrip(".。…")
+            assert len(contribution.split()) <= MAX_CONTRIBUTION_WORDS
+            assert contribution[1:] in " ".join(sentence.split())

@@ -20,11 +20,11 @@ TURNS = [
 
 @pytest.mark.parametrize("turn", TURNS)
 def test_what_a_chat_template_writes_between_turns_is_taken_apart(turn: str) -> None:
-    found = neutralised(f"before {turn} after")
-    assert turn not in found
-    assert found.replace(" ", "") == f"before{turn}after".replace(" ", "")
+    fenced_text = neutralised(f"before {turn} after")
+    assert turn not in fenced_text
+    assert fenced_text.replace(" ", "") == f"before{turn}after".replace(" ", "")
     for whole in ("<|", "|>", "<｜", "<s>", "</s>", "[INST]", "[/INST]", "<think>"):
-        assert whole not in found
+        assert whole not in fenced_text
 
 
 @pytest.mark.parametrize("part", [*TURNS, ">>> f(x) >> 2", "<<<<<<< HEAD", "a < b | c > d"])

@@ -24,9 +24,9 @@ def test_own_sentences_are_faithful_and_other_documents_are_not(language: str) -
     own, other = FidelityFigures(), FidelityFigures()
     for number, document in enumerate(documents):
         evidence = " ".join(sentences(document)[:3])
-        found = entity_fidelity(evidence, document)
-        assert found.missing == ()
-        own.add(found)
+        fidelity = entity_fidelity(evidence, document)
+        assert fidelity.missing == ()
+        own.add(fidelity)
         other.add(entity_fidelity(evidence, documents[number - len(documents) // 2]))
     assert own.total == own.found
     assert sum(own.total[kind] for kind in CLASSES) > 2 * len(documents)
@@ -108,9 +108,9 @@ def test_the_same_in_other_words_is_found(evidence: str) -> None:
     ],
 )
 def test_what_is_made_up_is_told_by_class(evidence: str, kind: str, missing: str) -> None:
-    found = entity_fidelity(evidence, DOCUMENT)
-    assert found.missing == (missing,)
-    assert found.total[kind] - found.found[kind] == 1
+    fidelity = entity_fidelity(evidence, DOCUMENT)
+    assert fidelity.missing == (missing,)
+    assert fidelity.total[kind] - fidelity.found[kind] == 1
 
 
 def test_chinese_names_titles_and_numbers() -> None:
@@ -141,13 +141,13 @@ def test_word_at_the_beginning_of_a_sentence_is_no_name() -> None:
 
 
 def test_each_entity_counts_once() -> None:
-    found = entity_fidelity("In 1903 and 1903 again, 1903.", DOCUMENT)
-    assert found.total == Counter(number=1)
+    fidelity = entity_fidelity("In 1903 and 1903 again, 1903.", DOCUMENT)
+    assert fidelity.total == Counter(number=1)
 
 
 def test_no_entity_is_no_share() -> None:
-    found = entity_fidelity("nothing of note", DOCUMENT)
-    assert (found.share, found.total) == (None, Counter())
+    fidelity = entity_fidelity("nothing of note", DOCUMENT)
+    assert (fidelity.share, fidelity.total) == (None, Counter())
 
 
 def test_figures_add_up_texts_and_leave_character_pairs_out_of_the_sum() -> None:
@@ -167,5 +167,5 @@ def test_figures_add_up_texts_and_leave_character_pairs_out_of_the_sum() -> None
 
 def test_long_texts_take_linear_time() -> None:
     evidence = " ".join(texts("en")[:20])
-    found = entity_fidelity(evidence * 3, evidence * 3)
-    assert found.missing == ()
+    fidelity = entity_fidelity(evidence * 3, evidence * 3)
+    assert fidelity.missing == ()

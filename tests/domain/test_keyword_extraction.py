@@ -1,4 +1,4 @@
-"""Keywords by rules: what stays, what goes, when meaning would go with it, and where rules end."""
+"""Keywords by rules: kept and removed words, skipped queries, and unsupported languages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which queries are asked for, what a model is told, and which replies are keywords."""
+"""Keyword rewriting: the choice of queries, the prompt, and accepted replies."""
 
 from typing import Any
 

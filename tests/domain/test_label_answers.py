@@ -1,4 +1,4 @@
-"""Labels that answer the same everywhere."""
+"""Warning for labels with the same answer on all rows."""
 
 import pytest
 
@@ -16,5 +16,5 @@ from prism_cli.domain.label_answers import same_answer_warning
     ],
 )
 def test_one_answer_to_all_rows_is_told(given: dict[str, dict[str, int]], told: str | None) -> None:
-    found = same_answer_warning(given)
-    assert found is None if told is None else str(found).startswith(told)
+    warning = same_answer_warning(given)
+    assert warning is None if told is None else str(warning).startswith(told)

@@ -1,4 +1,4 @@
-"""Texts in one language or in two, sure where it says no."""
+"""Language comparison: precise where it reports a mismatch."""
 
 import pytest
 
@@ -41,8 +41,8 @@ def test_little_words_tell_the_language(language: str) -> None:
 def test_any_two_languages_differ_and_each_is_itself(one: str) -> None:
     texts = TEXTS | {"Russian": RUSSIAN, "Chinese": CHINESE, "Japanese": JAPANESE}
     for other, text in texts.items():
-        told = language_difference(texts[one], text)
-        assert (told is None) == (one == other), (one, other, told)
+        difference = language_difference(texts[one], text)
+        assert (difference is None) == (one == other), (one, other, difference)
 
 
 def test_what_differs_is_told() -> None:
@@ -55,21 +55,23 @@ def test_what_differs_is_told() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_sentence_of_a_real_document_is_in_another_language(language: str) -> None:
-    found = [
-        (sentence, told)
+    differences = [
+        (sentence, difference)
         for document in texts(language)
         for sentence in sentences(document)
-        if (told := language_difference(sentence, document))
+        if (difference := language_difference(sentence, document))
     ]
-    assert found == []
+    assert differences == []
 
 
 def test_passages_of_two_languages_differ() -> None:
     for one in LANGUAGES:
         for other in LANGUAGES:
             pairs = list(zip(texts(one), texts(other), strict=False))
-            told = sum(language_difference(text, document) is not None for text, document in pairs)
-            assert told == 0 if one == other else told > 0.8 * len(pairs), (one, other)
+            mismatches = sum(
+                language_difference(text, document) is not None for text, document in pairs
+            )
+            assert mismatches == 0 if one == other else mismatches > 0.8 * len(pairs), (one, other)
 
 
 def test_code_of_the_document_is_in_no_other_language() -> None:

@@ -1,4 +1,4 @@
-"""Documents cut, pairs left out, and texts that nobody counts."""
+"""Truncated documents, dropped pairs, and texts that need no tokenizer."""
 
 from typing import Any
 
@@ -114,9 +114,9 @@ def test_estimate_cuts_at_a_word_and_says_that_it_is_one() -> None:
     assert caps.cut(row)
     assert 8 <= estimate_tokens(row["document"]) <= 10
     assert row["document"].split() == words[: len(row["document"].split())]
-    told = caps.summary()["lengths"]
-    assert isinstance(told, str)
-    assert "cut to 10 tokens" in told
-    assert "over 20 tokens" in told
-    assert "estimate" in told
+    limits = caps.summary()["lengths"]
+    assert isinstance(limits, str)
+    assert "cut to 10 tokens" in limits
+    assert "over 20 tokens" in limits
+    assert "estimate" in limits
     assert LengthCaps(EstimateCutter()).summary() == {}

@@ -43,9 +43,9 @@ def test_reciprocal_rank_ends_at_its_cut() -> None:
 
 
 def test_query_without_candidates_counts_zero_and_stays_in_the_mean() -> None:
-    found = values({"q2": [("c", 1.0)]}, "nDCG@10")
-    assert found == [0.0, 1.0, 0.0]
-    assert mean(found) == pytest.approx(1 / 3)
+    measured = values({"q2": [("c", 1.0)]}, "nDCG@10")
+    assert measured == [0.0, 1.0, 0.0]
+    assert mean(measured) == pytest.approx(1 / 3)
 
 
 def test_no_candidates_at_all_is_zero_everywhere() -> None:
@@ -64,8 +64,10 @@ def test_scores_that_differ_beyond_single_precision_are_ties() -> None:
 
 
 def test_negative_grade_counts_as_not_relevant() -> None:
-    found = per_query({"q": {"a": -2, "b": 1}}, {"q": [("a", 2.0), ("b", 1.0)]}, ["q"], ["nDCG@10"])
-    assert found["nDCG@10"] == [pytest.approx(1 / math.log2(3))]
+    measured = per_query(
+        {"q": {"a": -2, "b": 1}}, {"q": [("a", 2.0), ("b", 1.0)]}, ["q"], ["nDCG@10"]
+    )
+    assert measured["nDCG@10"] == [pytest.approx(1 / math.log2(3))]
 
 
 def test_own_document_is_dropped_unless_it_is_judged() -> None:

@@ -1,4 +1,4 @@
-"""Which rows a step sees."""
+"""Mixture of rows in training steps."""
 
 from collections import Counter
 from fractions import Fraction

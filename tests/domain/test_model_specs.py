@@ -57,10 +57,10 @@ def test_another_kind_is_named_with_its_option_and_an_example_that_works(
 ) -> None:
     assert not fits(role, spec, api)
     option = ROLES[role].option
-    told = refusal(role, spec, api, ["prism", "x", option, spec], PROVIDERS, MODELS)
-    assert told.startswith(f"{option} {spec}: expected {ROLES[role].takes}")
-    assert words in told
-    assert told.endswith(f"\nFor example: prism x {option} {example}")
+    message = refusal(role, spec, api, ["prism", "x", option, spec], PROVIDERS, MODELS)
+    assert message.startswith(f"{option} {spec}: expected {ROLES[role].takes}")
+    assert words in message
+    assert message.endswith(f"\nFor example: prism x {option} {example}")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_another_kind_is_named_with_its_option_and_an_example_that_works(
 def test_the_corrected_command_has_what_was_meant(role: str, spec: str, meant: str) -> None:
     assert not fits(role, spec, None)
     option = ROLES[role].option
-    told = refusal(role, spec, None, ["prism", "x", option, spec], PROVIDERS, MODELS)
-    assert told.endswith(f"\nCorrected: prism x {option} {meant}")
+    message = refusal(role, spec, None, ["prism", "x", option, spec], PROVIDERS, MODELS)
+    assert message.endswith(f"\nCorrected: prism x {option} {meant}")
     joined = refusal(role, spec, None, ["prism", "x", f"{option}={spec}"], PROVIDERS, MODELS)
     assert joined.endswith(f"\nCorrected: prism x {option}={meant}")
 
@@ -91,11 +91,11 @@ def test_the_corrected_command_has_what_was_meant(role: str, spec: str, meant: s
 @pytest.mark.parametrize("role", ["judge", "teacher"])
 def test_no_command_is_given_where_nothing_comes_near(role: str, spec: str) -> None:
     argv = ["prism", "x", ROLES[role].option, spec]
-    told = refusal(role, spec, None, argv, PROVIDERS, MODELS)
-    assert "\n" not in told
+    message = refusal(role, spec, None, argv, PROVIDERS, MODELS)
+    assert "\n" not in message
     provider, slash, _ = spec.partition("/")
     own = f"no provider is named {provider}: a server of your own goes into --provider-file"
-    assert (own in told) == bool(slash)
+    assert (own in message) == bool(slash)
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,15 @@ TEXTS = st.text("ab c中文é", min_size=1, max_size=40).map(normalised).filter(
 @given(TEXTS, TEXTS)
 def test_jaccard_of_characters_is_that_of_the_plain_sets(one: str, other: str) -> None:
     left, right = (plain_shingles(list(text), 3) for text in (one, other))
-    found = similarity(query_shingles, one, other)
-    assert found == pytest.approx(len(left & right) / len(left | right))
+    estimate = similarity(query_shingles, one, other)
+    assert estimate == pytest.approx(len(left & right) / len(left | right))
 
 
 @given(TEXTS, TEXTS)
 def test_jaccard_of_words_is_that_of_the_plain_sets(one: str, other: str) -> None:
     left, right = (plain_shingles(words(text), 3) for text in (one, other))
-    found = similarity(document_shingles, one, other)
-    assert found == pytest.approx(len(left & right) / len(left | right))
+    estimate = similarity(document_shingles, one, other)
+    assert estimate == pytest.approx(len(left & right) / len(left | right))
 
 
 @pytest.mark.parametrize(

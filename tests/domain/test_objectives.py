@@ -16,10 +16,10 @@ TEXT = {"contribution": "It says so.", "evidence": "So it is."}
 
 def objectives(**labels: Any) -> list[str] | str:
     """The objectives of a row, or the reason why it is dropped."""
-    found = training_labels({"query": "q", "document": "d", **labels})
-    if isinstance(found, Dropped):
-        return found.reason
-    return [name for name in ("pointwise", "sft") if getattr(found, name)]
+    result = training_labels({"query": "q", "document": "d", **labels})
+    if isinstance(result, Dropped):
+        return result.reason
+    return [name for name in ("pointwise", "sft") if getattr(result, name)]
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_a_long_wrong_list_is_told_briefly() -> None:
 
 
 def test_texts_are_stripped() -> None:
-    found = training_labels({"verdict": "yes", "contribution": " c\n", "evidence": "\te "})
-    assert isinstance(found, TrainingLabels)
-    assert (found.contribution, found.evidence) == ("c", "e")
+    result = training_labels({"verdict": "yes", "contribution": " c\n", "evidence": "\te "})
+    assert isinstance(result, TrainingLabels)
+    assert (result.contribution, result.evidence) == ("c", "e")
 
 
 @given(
@@ -194,13 +194,13 @@ def test_texts_are_stripped() -> None:
     )
 )
 def test_a_lesson_has_what_its_objectives_need(labels: dict[str, Any]) -> None:
-    found = training_labels(labels)
-    if isinstance(found, Dropped):
-        assert found.reason
+    result = training_labels(labels)
+    if isinstance(result, Dropped):
+        assert result.reason
         assert labels.get("teacher_score") is None
         return
-    assert found.pointwise or found.sft
-    if found.pointwise:
-        assert found.teacher_score is not None
-    if found.sft:
-        assert found.verdict == "no" or (found.contribution and found.evidence)
+    assert result.pointwise or result.sft
+    if result.pointwise:
+        assert result.teacher_score is not None
+    if result.sft:
+        assert result.verdict == "no" or (result.contribution and result.evidence)

@@ -22,10 +22,10 @@ def by_pairs(rows: Rows) -> float | None:
 
 
 def counted(rows: Rows, exact_rows: int) -> tuple[float | None, float | None]:
-    found = RankAuc(exact_rows)
+    auc = RankAuc(exact_rows)
     for score, yes in rows:
-        found.add(score, yes)
-    return found.figures()
+        auc.add(score, yes)
+    return auc.figures()
 
 
 @given(rows)

@@ -24,18 +24,18 @@ def ratings(count: int, seed: int) -> tuple[list[int], list[int]]:
 @pytest.mark.parametrize("seed", range(5))
 def test_kappa_and_rho_are_those_of_the_libraries(seed: int) -> None:
     people, judge = ratings(40, seed)
-    found = compare_ratings(people, judge, resamples=200)
+    figures = compare_ratings(people, judge, resamples=200)
     metrics = pytest.importorskip("sklearn.metrics")
     stats = pytest.importorskip("scipy.stats")
     kappa = metrics.cohen_kappa_score(people, judge, weights="quadratic")
-    assert found["kappa"].value == pytest.approx(kappa)
-    assert found["spearman"].value == pytest.approx(stats.spearmanr(people, judge).statistic)
+    assert figures["kappa"].value == pytest.approx(kappa)
+    assert figures["spearman"].value == pytest.approx(stats.spearmanr(people, judge).statistic)
     apart = [abs(one - other) for one, other in zip(people, judge, strict=True)]
-    assert found["mean_absolute_difference"].value == pytest.approx(sum(apart) / 40)
-    assert found["same"].value == pytest.approx(apart.count(0) / 40)
-    assert found["within_one"].value == pytest.approx(sum(one < 2 for one in apart) / 40)
-    assert found["people_mean"].value == pytest.approx(sum(people) / 40)
-    for one in found.values():
+    assert figures["mean_absolute_difference"].value == pytest.approx(sum(apart) / 40)
+    assert figures["same"].value == pytest.approx(apart.count(0) / 40)
+    assert figures["within_one"].value == pytest.approx(sum(one < 2 for one in apart) / 40)
+    assert figures["people_mean"].value == pytest.approx(sum(people) / 40)
+    for one in figures.values():
         assert one.value is not None
         assert one.low is not None
         assert one.high is not None
@@ -45,17 +45,17 @@ def test_kappa_and_rho_are_those_of_the_libraries(seed: int) -> None:
 def test_a_worked_kappa() -> None:
     # Observed squared differences 0, 1, 4, 0: mean 1.25. By chance the mean of (a - b)² over all
     # pairs of {1, 2, 3, 5} and {1, 3, 5, 5} is 5.5. Kappa is 1 - 1.25 / 5.5.
-    found = compare_ratings([1, 2, 3, 5], [1, 3, 5, 5], resamples=50)
-    assert found["kappa"].value == pytest.approx(1 - 1.25 / 5.5)
+    figures = compare_ratings([1, 2, 3, 5], [1, 3, 5, 5], resamples=50)
+    assert figures["kappa"].value == pytest.approx(1 - 1.25 / 5.5)
 
 
 def test_alpha_is_krippendorffs() -> None:
     rows = [list(row) for row in zip(*KRIPPENDORFF, strict=True)]
-    found = ordinal_alpha(rows, resamples=500)
-    assert found.value == pytest.approx(0.815, abs=5e-4)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < 0.815 < found.high <= 1
+    alpha = ordinal_alpha(rows, resamples=500)
+    assert alpha.value == pytest.approx(0.815, abs=5e-4)
+    assert alpha.low is not None
+    assert alpha.high is not None
+    assert alpha.low < 0.815 < alpha.high <= 1
 
 
 def test_what_is_not_defined_is_none() -> None:

@@ -1,4 +1,4 @@
-"""What a rating judge is asked, which answers count, and the cap that is ours."""
+"""The rating task: its prompt, accepted answers, and the cap."""
 
 import json
 from typing import Any
@@ -119,9 +119,9 @@ def test_a_distribution_counts_by_its_mean() -> None:
     assert [one.name for one in decision.questions] == [SEVERE, *RATINGS]
     odds = {name: [0.0, 0.0, 0.0, 0.5, 0.5] for name in RATINGS} | {SEVERE: 0.75}
     value = rating_value(odds)
-    found = rating_of(value)
+    rating = rating_of(value)
     assert value["ratings"][OVERALL] == 4.5
-    assert found.ratings[OVERALL] == 2
-    assert found.fields()["distributions"]["evidence_concision"] == [0, 0, 0, 0.5, 0.5]
-    assert found.fields()["severe_invention_probability"] == 0.75
+    assert rating.ratings[OVERALL] == 2
+    assert rating.fields()["distributions"]["evidence_concision"] == [0, 0, 0, 0.5, 0.5]
+    assert rating.fields()["severe_invention_probability"] == 0.75
     assert rating_value(odds | {SEVERE: 0.5})[SEVERE] is False

@@ -28,8 +28,8 @@ def matched(evidence: str, *marked: str) -> Match:
     ],
 )
 def test_worked_numbers(evidence: str, recall: float, precision: float, f1: float) -> None:
-    found = matched(evidence, *MARKED)
-    assert found == Match(recall, precision, pytest.approx(f1))
+    match = matched(evidence, *MARKED)
+    assert match == Match(recall, precision, pytest.approx(f1))
 
 
 def test_tokens_count_as_often_as_they_stand() -> None:

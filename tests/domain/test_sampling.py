@@ -1,4 +1,4 @@
-"""How many rows of each score stay."""
+"""Number of rows per score in a sample."""
 
 from fractions import Fraction
 from typing import Any
@@ -81,10 +81,10 @@ def test_labelled_to_web_shrinks_one_side_only(labelled: int, web: int) -> None:
 
 @given(st.floats(0, 1), st.integers(1, 40))
 def test_bin_holds_its_score(score: float, bins: int) -> None:
-    found = bin_of(score, bins)
-    assert 0 <= found < bins
-    assert found / bins <= score
-    assert score < (found + 1) / bins or score == 1
+    index = bin_of(score, bins)
+    assert 0 <= index < bins
+    assert index / bins <= score
+    assert score < (index + 1) / bins or score == 1
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ judged = st.lists(
 
 
 def calibration_of(rows: list[tuple[float, str]]) -> ScoreCalibration:
-    found = ScoreCalibration()
+    calibration = ScoreCalibration()
     for score, verdict in rows:
-        found.add(score, verdict)
-    return found
+        calibration.add(score, verdict)
+    return calibration
 
 
 def test_worked_numbers() -> None:
@@ -44,8 +44,8 @@ def test_worked_numbers() -> None:
 
 @given(judged)
 def test_figures_agree_with_the_list(rows: list[tuple[float, str]]) -> None:
-    found = calibration_of(rows)
-    content = found.content()
+    calibration = calibration_of(rows)
+    content = calibration.content()
     wide: dict[int, list[tuple[float, str]]] = {}
     for score, verdict in rows:
         wide.setdefault(min(int(score * BINS + 1e-9), BINS - 1), []).append((score, verdict))
@@ -61,7 +61,7 @@ def test_figures_agree_with_the_list(rows: list[tuple[float, str]]) -> None:
         content[name] if name == "brier_within_bins" else content[f"brier_{name}"] for name in parts
     )
     assert reliability + uncertainty - resolution + within == pytest.approx(brier)  # type: ignore[operator]
-    for curve in found.curves().values():
+    for curve in calibration.curves().values():
         assert sum(point["rows"] for point in curve) == len(rows)
         for point in curve:
             assert point["from"] - 1e-9 <= point["mean_score"] <= point["to"] + 1e-9
@@ -95,14 +95,14 @@ def test_bins_of_equal_mass_do_not_break_up_behind_equal_scores() -> None:
 
 
 def test_the_ends_of_the_scale_count() -> None:
-    found = calibration_of([(0.0, "no"), (1.0, "yes"), (1.0, "no")])
-    content = found.content()
+    calibration = calibration_of([(0.0, "no"), (1.0, "yes"), (1.0, "no")])
+    content = calibration.content()
     assert content["log_loss"] == pytest.approx(-math.log(1e-7) / 3, rel=1e-6)
-    assert [point["to"] for point in found.curves()["equal_width"]] == [1 / BINS, 1.0]
+    assert [point["to"] for point in calibration.curves()["equal_width"]] == [1 / BINS, 1.0]
 
 
 def test_nothing_counted_has_no_figure() -> None:
-    found = ScoreCalibration()
-    assert found.content()["rows"] == 0
-    assert found.content()["ece"] is None
-    assert found.curves() == {"equal_width": [], "equal_mass": []}
+    calibration = ScoreCalibration()
+    assert calibration.content()["rows"] == 0
+    assert calibration.content()["ece"] is None
+    assert calibration.curves() == {"equal_width": [], "equal_mass": []}

@@ -93,9 +93,9 @@ def test_sentences_are_slices_in_order_and_lose_no_word(text: str) -> None:
     spans = sentence_spans(text)
     assert all(begin < end for begin, end in spans)
     assert all(one[1] <= two[0] for one, two in pairwise(spans))
-    found = sentences(text)
-    assert all(one == one.strip() and len(one) <= MAX_SENTENCE_CHARS for one in found)
-    kept = [char for one in found for char in one if char.isalnum()]
+    pieces = sentences(text)
+    assert all(one == one.strip() and len(one) <= MAX_SENTENCE_CHARS for one in pieces)
+    kept = [char for one in pieces for char in one if char.isalnum()]
     assert kept == [char for char in text if char.isalnum()]
 
 

@@ -20,10 +20,10 @@ def test_terciles_and_rounded_lengths() -> None:
     st.integers(1, 60),
 )
 def test_shares_fill_the_sample_and_leave_no_stratum_out(sizes: dict, total: int) -> None:  # type: ignore[type-arg]
-    found = shares(sizes, total)
-    assert sum(found.values()) == min(total, sum(sizes.values()))
-    assert all(1 <= count <= sizes[one] for one, count in found.items())
-    assert len(found) == min(len(sizes), total)
+    quotas = shares(sizes, total)
+    assert sum(quotas.values()) == min(total, sum(sizes.values()))
+    assert all(1 <= count <= sizes[one] for one, count in quotas.items())
+    assert len(quotas) == min(len(sizes), total)
 
 
 def test_shares_follow_the_sizes() -> None:

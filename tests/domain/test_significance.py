@@ -262,7 +262,12 @@ def test_shares_of_nothing_and_all_have_an_interval() -> None:
 
 
 def test_comparison_counts_queries_won_tied_and_lost() -> None:
-    found = paired_comparison([1.0, 0.5, 0.2, 0.7], [0.5, 0.5, 0.3, 0.7 + 1e-12])
-    assert (found["win"], found["tie"], found["loss"], found["queries"]) == (1, 2, 1, 4)
-    assert found["difference"] == pytest.approx(0.1)
+    comparison = paired_comparison([1.0, 0.5, 0.2, 0.7], [0.5, 0.5, 0.3, 0.7 + 1e-12])
+    assert (comparison["win"], comparison["tie"], comparison["loss"], comparison["queries"]) == (
+        1,
+        2,
+        1,
+        4,
+    )
+    assert comparison["difference"] == pytest.approx(0.1)
     assert [one["p_holm"] for one in with_holm([{"p": 0.01}, {"p": 0.04}])] == [0.02, 0.04]

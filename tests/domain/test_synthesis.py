@@ -1,4 +1,4 @@
-"""What a model is told for an instruction, which replies count, and which queries are left out."""
+"""Query synthesis: the prompt, accepted replies, and the filter for queries."""
 
 from dataclasses import replace
 from typing import Any
@@ -38,9 +38,9 @@ ASK = Ask("Questions a nurse asks about wound care", "", "question", 3)
     ],
 )
 def test_the_first_array_of_strings_counts(reply: str, queries: list[str]) -> None:
-    found = TASK.read(ASK, reply)
-    assert found == {"queries": queries}
-    orjson.dumps(found)  # as the ledger keeps it
+    value = TASK.read(ASK, reply)
+    assert value == {"queries": queries}
+    orjson.dumps(value)  # as the ledger keeps it
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_a_reply_without_a_query_to_keep_is_at_fault() -> None:
     german = ["wie wird eine Wunde mit dem Verband und der Salbe gereinigt"] * 2
     assert fault(ASK, {"queries": ["<b>", "a"]}) is None
     assert "no query to keep: markup" in (fault(ASK, {"queries": ["<b>a</b>"]}) or "")
-    told = fault(replace(ASK, language="English"), {"queries": german})
-    assert told == "queries in another language: German, expected English"
+    reason = fault(replace(ASK, language="English"), {"queries": german})
+    assert reason == "queries in another language: German, expected English"
     assert fault(replace(ASK, language="German"), {"queries": german}) is None
 
 

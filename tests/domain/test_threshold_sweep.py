@@ -1,4 +1,4 @@
-"""What lies above each threshold, against a loop over all rows."""
+"""The threshold sweep, against a loop over all rows."""
 
 from dataclasses import dataclass
 
@@ -38,14 +38,14 @@ rows_of = st.lists(
 
 
 def sweep_of(rows: list[One], without_answers: str = "c") -> ThresholdSweep:
-    found = ThresholdSweep()
+    sweep = ThresholdSweep()
     for row in rows:
-        found.add(
+        sweep.add(
             row.score, row.verdict, row.document, row.evidence, query_id=row.query,
             answer_read=None if row.query in without_answers else row.read,
             answer_in_document=row.whole,
         )  # fmt: skip
-    return found
+    return sweep
 
 
 def share(part: int, whole: int) -> float | None:

@@ -77,10 +77,10 @@ def single(number: float) -> float:
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 1.0])))
 def test_scores_of_a_run_fall_in_single_precision(scores: list[float]) -> None:
-    found = falling_scores(scores)
-    assert len(found) == len(scores)
-    assert all(single(one) > single(after) for one, after in pairwise(found))
-    assert [float(repr(one)) for one in found] == found
+    falling = falling_scores(scores)
+    assert len(falling) == len(scores)
+    assert all(single(one) > single(after) for one, after in pairwise(falling))
+    assert [float(repr(one)) for one in falling] == falling
 
 
 @given(st.lists(st.floats(-1e9, 1e9, width=32), unique=True))

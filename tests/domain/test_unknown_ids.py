@@ -1,4 +1,4 @@
-"""Ids of a run that a data set does not hold, with file and line."""
+"""Ids of a run that a data set does not have, with file and line."""
 
 from pathlib import Path
 
@@ -13,11 +13,13 @@ QUERIES, DOCUMENTS = [("q1", "one"), ("q2", "two")], [("a",), ("b",), ("c",)]
 
 
 def checked(*lines: str) -> tuple[dict[str, int], list[str]]:
-    told: list[str] = []
+    messages: list[str] = []
     path = Path("mine.trec")
     path.write_text("".join(f"{line} t\n" for line in lines))
     stage = TrecRunFirstStage(path)
-    return check_listed_ids(stage, "set", lambda: QUERIES, lambda: DOCUMENTS, told.append), told
+    return check_listed_ids(
+        stage, "set", lambda: QUERIES, lambda: DOCUMENTS, messages.append
+    ), messages
 
 
 @pytest.fixture(autouse=True)
@@ -26,21 +28,21 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_that_fits_is_told_nothing_of() -> None:
-    found = checked("q1 Q0 a 1 2", "q2 Q0 b 1 1")
-    assert found == ({"run_unknown_queries": 0, "run_unknown_documents": 0}, [])
+    result = checked("q1 Q0 a 1 2", "q2 Q0 b 1 1")
+    assert result == ({"run_unknown_queries": 0, "run_unknown_documents": 0}, [])
 
 
 def test_a_run_whose_scores_go_against_its_ranks_is_told_of_once() -> None:
-    _, told = checked("q1 Q0 a 1 .1", "q1 Q0 b 2 .2", "q2 Q0 a 1 .3", "q2 Q0 b 2 .4")
-    (line,) = told
+    _, messages = checked("q1 Q0 a 1 .1", "q1 Q0 b 2 .2", "q2 Q0 a 1 .3", "q2 Q0 b 2 .4")
+    (line,) = messages
     assert line.startswith("mine.trec:2: the scores go against the ranks, here and in all queries")
 
 
 def test_unknown_ids_are_counted_and_the_first_three_named_by_line() -> None:
     lines = [f"x{number} Q0 a 1 1" for number in range(4)]
-    figures, told = checked("q1 Q0 a 1 2", *lines, "q1 Q0 zz 2 1", "x9 Q0 elsewhere 1 1")
+    figures, messages = checked("q1 Q0 a 1 2", *lines, "q1 Q0 zz 2 1", "x9 Q0 elsewhere 1 1")
     assert figures == {"run_unknown_queries": 5, "run_unknown_documents": 1}
-    queries, documents = told
+    queries, documents = messages
     assert queries == (
         "set: 5 of the 6 queries of mine.trec are not among its queries, such as mine.trec:2: "
         "'x0', mine.trec:3: 'x1', mine.trec:4: 'x2'; they are not measured"

@@ -69,7 +69,7 @@ def test_a_damaged_packed_file_is_no_short_file(tmp_path: Path, suffix: str, dam
     given.write_bytes(data)
     told = "compressed data is damaged"
     if damage == "not packed at all":
-        told = "is not the compressed data that its suffix stands for"
+        told = "is not the compressed data that its suffix indicates"
     with pytest.raises(MissingDataError, match=told):
         echo([given], tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()

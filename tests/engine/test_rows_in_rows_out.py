@@ -318,7 +318,7 @@ def test_document_id_with_another_text_for_the_same_query_is_rejected_by_its_pla
     assert read_jsonl(tmp_path / "out.jsonl") == [rows[0], rows[2], rows[4]]
     set_aside = rejects(tmp_path / "out.jsonl")
     assert [(one["line"], one["field"]) for one in set_aside] == [(2, "doc_id"), (4, "doc_id")]
-    assert set_aside[0]["reason"].startswith("'d' stood with another text before")
+    assert set_aside[0]["reason"].startswith("'d' had another text before")
 
 
 def test_the_first_three_different_reasons_of_rejects_are_told(tmp_path: Path) -> None:

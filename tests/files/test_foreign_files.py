@@ -1,4 +1,4 @@
-"""Files that people name as inputs and that are something else: each is told, with the way out."""
+"""Input files of another kind: each error has a description and a remedy."""
 
 import gzip
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_cr_that_ends_no_line_is_left_alone(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("utf-16", "-f utf-16 -t utf-8"),
         ("utf-16-le", "-f utf-16le -t utf-8"),
@@ -57,7 +57,7 @@ def test_a_cr_that_ends_no_line_is_left_alone(tmp_path: Path, content: bytes) ->
 )
 @pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.json", "run.trec", "text.txt"])
 def test_the_command_that_converts_an_encoding_is_the_right_one(
-    tmp_path: Path, name: str, code: str, told: str
+    tmp_path: Path, name: str, code: str, message: str
 ) -> None:
     sign = {"cp1252": "“", "latin-1": "é"}.get(code, "a")
     text = {
@@ -80,8 +80,8 @@ def test_the_command_that_converts_an_encoding_is_the_right_one(
         reasons.append(str(error))
     (reason,) = reasons
     if name == "in.csv" and not code.startswith("utf"):
-        told = "not UTF-8; a spreadsheet saves it as “CSV UTF-8”"
-    assert told in reason
+        message = "not UTF-8; a spreadsheet saves it as “CSV UTF-8”"
+    assert message in reason
 
 
 def test_text_that_is_utf8_is_foreign_to_nobody() -> None:
@@ -103,9 +103,11 @@ def test_plain_rows_under_the_name_of_compressed_ones_are_not_called_damaged(
 ) -> None:
     path = tmp_path / f"in.jsonl{suffix}"
     path.write_bytes(ROWS)
-    with pytest.raises(PrismError, match="not the compressed data that its suffix stands") as told:
+    with pytest.raises(
+        PrismError, match="not the compressed data that its suffix indicates"
+    ) as raised:
         list(read_rows([str(path)]))
-    assert "damaged" not in str(told.value)
+    assert "damaged" not in str(raised.value)
 
 
 def test_a_gz_that_is_cut_short_is_still_called_damaged(tmp_path: Path) -> None:

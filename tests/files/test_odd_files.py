@@ -1,4 +1,4 @@
-"""Files that are not what their names say, and lines above the limit, in every format."""
+"""Files whose content differs from their names, and lines above the limit, in every format."""
 
 import bz2
 import csv
@@ -45,10 +45,10 @@ def test_a_zst_window_above_what_zstd_reads_is_not_called_damage(tmp_path: Path)
     assert list(text_lines(path)) == ["text"]
     frame[5] = (32 - 10) << 3
     path.write_bytes(frame)
-    with pytest.raises(PrismError, match="needs a window of more than 2 GiB") as told:
+    with pytest.raises(PrismError, match="needs a window of more than 2 GiB") as raised:
         list(text_lines(path))
-    assert "damaged" not in str(told.value)
-    assert told.value.exit_code == 3
+    assert "damaged" not in str(raised.value)
+    assert raised.value.exit_code == 3
 
 
 @pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -218,8 +218,8 @@ def test_csv_of_the_library_is_read_as_it_was_written(tmp_path: Path) -> None:
     csv.writer(text).writerows([("query", "document"), *rows])
     path = tmp_path / "in.csv"
     path.write_bytes(MARK + text.getvalue().encode())
-    found = [(row["query"], row["document"]) for _, row in read_rows([str(path)])]
-    assert found == rows
+    pairs = [(row["query"], row["document"]) for _, row in read_rows([str(path)])]
+    assert pairs == rows
 
 
 @pytest.mark.parametrize("suffix", PACKERS)

@@ -1,4 +1,4 @@
-"""Groups of rows as they stand, in bounded memory."""
+"""Groups of adjacent rows, in bounded memory."""
 
 import pytest
 

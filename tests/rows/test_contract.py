@@ -1,4 +1,4 @@
-"""Fields of the row contract with a value of another type are told by name, and null is none."""
+"""Fields of the row contract: errors name the field, and null counts as absent."""
 
 import json
 from pathlib import Path

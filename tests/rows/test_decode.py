@@ -1,4 +1,4 @@
-"""One line to one row, or to words that say what is wrong with it."""
+"""Decoding of one line to a row, or to an error message."""
 
 import json
 import re
@@ -83,7 +83,7 @@ def test_fields_are_renamed_where_they_stand() -> None:
     ],
 )
 def test_a_key_that_stands_twice_is_named(line: str, key: str) -> None:
-    with pytest.raises(RowError, match="stands twice in one object") as caught:
+    with pytest.raises(RowError, match="occurs twice in one object") as caught:
         decode_row(f"{line}\n".encode())
     assert caught.value.field == key
 
@@ -96,7 +96,7 @@ def test_rows_are_read_or_have_a_key_twice(pairs: list[tuple[str, object]], comp
     if len({key for key, _ in pairs}) == len(pairs):
         assert row == {key: orjson.loads(orjson.dumps(value)) for key, value in pairs}
     else:
-        assert "stands twice" in reason
+        assert "occurs twice" in reason
 
 
 def test_integer_ids_become_their_digits_and_nothing_else_does() -> None:
@@ -161,6 +161,6 @@ def test_a_line_of_another_format_is_told_what_it_seems_to_be(raw: bytes, told: 
 
 
 def test_a_key_that_stands_twice_is_found_beside_an_escaped_colon() -> None:
-    with pytest.raises(RowError, match="query: stands twice"):
+    with pytest.raises(RowError, match="query: occurs twice"):
         decode_row(b'{"query": "a", "query": "b", "document": "time 10\\u003a30"}')
     assert decode_row(b'{"document": "time 10\\u003a30"}') == {"document": "time 10:30"}

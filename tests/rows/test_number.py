@@ -1,4 +1,4 @@
-"""Numbers in texts of others: ASCII, and nothing else that Python reads as one."""
+"""Numbers in untrusted text: ASCII only."""
 
 from math import inf
 

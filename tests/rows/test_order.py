@@ -46,8 +46,8 @@ def quality_auc(rows: list[Row], *, drop: str = "") -> float:
         line = done.value.value
         line["quality"].pop(drop, None)
         measured.add(line)
-    found: float = measured.content()["quality"]["scores"]["auc"]
-    return found
+    auc: float = measured.content()["quality"]["scores"]["auc"]
+    return auc
 
 
 def test_auc_of_saturated_scores_goes_by_the_logit() -> None:

@@ -1,4 +1,4 @@
-"""Records of libraries as JSON lines: numbers for which JSON has no form, at every depth."""
+"""Records of libraries as JSON lines: numbers that JSON cannot represent, at every depth."""
 
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ INFINITE = [
 def test_an_infinite_number_sets_the_record_aside_by_its_place(
     record: dict[str, Any], place: str
 ) -> None:
-    with pytest.raises(RowError, match="expected a finite number, found infinity") as told:
+    with pytest.raises(RowError, match="expected a finite number, found infinity") as raised:
         decode_row(record_line(record, str))
-    assert told.value.field == place
+    assert raised.value.field == place
 
 
 @pytest.mark.parametrize("key", [INF, NAN])

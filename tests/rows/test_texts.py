@@ -1,4 +1,4 @@
-"""Which texts are blank, and what no text may hold."""
+"""Blank texts, and characters that are not allowed."""
 
 import pytest
 

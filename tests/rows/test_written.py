@@ -1,4 +1,4 @@
-"""Whose texts are measured, and rows that say nothing."""
+"""Origin of the measured texts, and rows without texts."""
 
 from typing import Any
 
@@ -23,12 +23,12 @@ def read(source: str = "auto", **fields: Any) -> Written:
 
 
 def test_a_prediction_goes_before_the_label() -> None:
-    found = read(**PREDICTED, **LABELLED, title="Title")
-    assert found.predicted
-    assert (found.verdict, found.label, found.score) == ("yes", "no", 0.9)
-    assert (found.contribution, found.evidence) == ("It says so.", "Item 0 is a thing.")
-    assert (found.asked, found.format_ok) == (True, True)
-    assert found.document == f"Title {found.body}"
+    result = read(**PREDICTED, **LABELLED, title="Title")
+    assert result.predicted
+    assert (result.verdict, result.label, result.score) == ("yes", "no", 0.9)
+    assert (result.contribution, result.evidence) == ("It says so.", "Item 0 is a thing.")
+    assert (result.asked, result.format_ok) == (True, True)
+    assert result.document == f"Title {result.body}"
 
 
 def test_labels_where_they_are_asked_for_or_alone() -> None:
@@ -55,8 +55,8 @@ def test_labels_where_they_are_asked_for_or_alone() -> None:
 def test_texts_that_were_asked_for(
     fields: dict[str, Any], asked: bool, format_ok: bool | None
 ) -> None:
-    found = written({**make_pair(), **fields})
-    assert (found.asked, found.format_ok) == (asked, format_ok)
+    result = written({**make_pair(), **fields})
+    assert (result.asked, result.format_ok) == (asked, format_ok)
 
 
 def test_a_text_without_a_verdict_is_a_yes_and_a_no_has_no_text() -> None:

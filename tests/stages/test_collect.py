@@ -22,15 +22,15 @@ def pairs(row: dict[str, Any], **settings: Any) -> Any:
 
 
 def test_positives_come_first_each_with_ids_and_label() -> None:
-    found = pairs({"query": "q", "pos": ["yes"], "neg": ["no", "nope"], "lang": "en"})
-    assert [(row["document"], row["source_label"]) for row in found] == [
+    rows = pairs({"query": "q", "pos": ["yes"], "neg": ["no", "nope"], "lang": "en"})
+    assert [(row["document"], row["source_label"]) for row in rows] == [
         ("yes", "1"),
         ("no", "0"),
         ("nope", "0"),
     ]
-    assert list(found[0]) == ["query_id", "query", "doc_id", "document", "lang", "source_label"]
-    assert found[0]["query_id"] == text_id("q")
-    assert found[0]["doc_id"] == text_id("yes")
+    assert list(rows[0]) == ["query_id", "query", "doc_id", "document", "lang", "source_label"]
+    assert rows[0]["query_id"] == text_id("q")
+    assert rows[0]["doc_id"] == text_id("yes")
 
 
 def test_documents_as_objects_keep_title_id_and_label() -> None:
@@ -47,7 +47,7 @@ def test_documents_as_objects_keep_title_id_and_label() -> None:
 
 
 def test_scores_and_ids_beside_the_lists_are_spread() -> None:
-    found = pairs(
+    rows = pairs(
         {
             "query": "q",
             "pos": ["a"],
@@ -57,9 +57,9 @@ def test_scores_and_ids_beside_the_lists_are_spread() -> None:
             "neg_id": [5],
         }
     )
-    assert [row["source_score"] for row in found] == [0.9, 0.1]
-    assert found[1]["doc_id"] == "5"
-    assert not {"pos", "neg", "pos_scores", "neg_id"} & set(found[0])
+    assert [row["source_score"] for row in rows] == [0.9, 0.1]
+    assert rows[1]["doc_id"] == "5"
+    assert not {"pos", "neg", "pos_scores", "neg_id"} & set(rows[0])
 
 
 def test_single_strings_are_lists_of_one() -> None:

@@ -1,4 +1,4 @@
-"""Rows through the engine: what is written, counted and set aside."""
+"""Conversion through the engine: written, counted and rejected rows."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Distill: who is asked, what is kept, what becomes of a row."""
+"""Distillation: requests, kept values, and outcomes of rows."""
 
 import asyncio
 from pathlib import Path

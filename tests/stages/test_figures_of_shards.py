@@ -1,4 +1,4 @@
-"""A shard's manifest tells of that shard, whatever else the run worked."""
+"""A shard's manifest has the figures of that shard alone."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Mined negatives: where they come from, and what they never are."""
+"""Mined negatives: their origin, and documents that are never mined."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -169,9 +169,9 @@ def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> Non
         def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
             return [("q1", "first")]
 
-    told: list[str] = []
-    assert len(list(MinedQueries(Gaps(), Ranking(), MINING, told.append).lines())) == 1
-    assert [line.split(": ")[1] for line in told] == [
+    messages: list[str] = []
+    assert len(list(MinedQueries(Gaps(), Ranking(), MINING, messages.append).lines())) == 1
+    assert [line.split(": ")[1] for line in messages] == [
         "1 judged queries have no text, such as q9; they are left out",
         "1 judged documents have no text, such as gone; they are left out",
     ]

@@ -135,10 +135,10 @@ def test_a_decision_endpoint_answers_seven_questions_in_one_call(provider: str) 
         assert summary.usage.asked == len(server.calls) == 25
         rate(load_rater(f"{provider}/j", catalog(server.base_url)), rows(25), "two.jsonl")
         assert len(server.calls) == 25
-        told = forecast(
+        estimate = forecast(
             RateStage(judge), ["in.jsonl"], RunOptions(Path("f.jsonl"), quiet=True, fresh=True)
         )
-    assert told
+    assert estimate
     assert found[1]["distributions"][OVERALL] == [0.1, 0.1, 0.1, 0.1, 0.6]
     assert found[1]["ratings"] == dict.fromkeys(RATINGS, 4.0)
     assert (found[1][SEVERE], found[1]["severe_invention_probability"]) == (False, 0.1)

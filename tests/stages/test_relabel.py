@@ -1,4 +1,4 @@
-"""The panel on rows: who is asked, when it stops, what a row then says."""
+"""Relabelling: the judges that are asked, early stopping, and the fields of a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What becomes of rows, on a scripted reranker."""
+"""Rows of the rerank stage, with a scripted reranker."""
 
 import math
 import re
@@ -52,8 +52,8 @@ class ScriptedReranker:
         document = task.document
         if task.query == "endless":
             return Reply({}, refusal="too long")
-        found = re.search(r"-?\d+(\.\d+)?", document)
-        logit = float(found[0]) if found else 0.0
+        match = re.search(r"-?\d+(\.\d+)?", document)
+        logit = float(match[0]) if match else 0.0
         value: Row = {"logit": logit, "truncated": "cut" in document}
         if task.max_new_tokens and logit > task.write_above:
             value["text"] = "yes <contribution>" if "broken" in document else WRITTEN

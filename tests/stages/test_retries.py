@@ -1,4 +1,4 @@
-"""Several questions side by side."""
+"""Concurrent requests of several generators."""
 
 from collections.abc import Generator, Sequence
 from typing import Any

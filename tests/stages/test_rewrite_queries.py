@@ -1,4 +1,4 @@
-"""Rows whose queries become keywords, rows that stay, and what the summary says of both."""
+"""Query rewriting: rewritten and unchanged rows, and the summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which rows stay in a sample."""
+"""The rows of a sample."""
 
 import random
 from collections import Counter
@@ -262,12 +262,12 @@ def graded(*groups: tuple[int, float, str]) -> list[Row]:
 
 def test_a_poor_bin_that_takes_nearly_all_of_one_verdict_away_is_warned_of() -> None:
     rows = graded((48, 0.05, "no"), (1, 0.87, "yes"), (10, 0.92, "yes"), (1, 0.97, "yes"))
-    told = warned(rows)
-    assert "1 of 12 yes rows left" in told
-    assert "48 of 48 no rows left" in told
-    assert "0.85-0.90 (1 before), 0.90-0.95 (10 before)" in told
-    assert "the bin with the fewest rows, 0.85-0.90 with 1" in told
-    assert "--size N" in told
+    warning = warned(rows)
+    assert "1 of 12 yes rows left" in warning
+    assert "48 of 48 no rows left" in warning
+    assert "0.85-0.90 (1 before), 0.90-0.95 (10 before)" in warning
+    assert "the bin with the fewest rows, 0.85-0.90 with 1" in warning
+    assert "--size N" in warning
     assert warned(rows, 30) is None
 
 
@@ -285,8 +285,10 @@ def test_two_to_three_is_named_where_it_takes_the_verdict_away() -> None:
     rows = graded((4, 0.05, "no"), (40, 0.05, "yes"))
     for row in rows:
         row["source"] = "web:exa" if row["verdict"] == "yes" else "a"
-    told = warned(rows, web_sources=["web:exa"])
-    assert told.startswith("4 of 4 no rows left; 6 of 40 yes rows left: the cap is labelled : web")
+    warning = warned(rows, web_sources=["web:exa"])
+    assert warning.startswith(
+        "4 of 4 no rows left; 6 of 40 yes rows left: the cap is labelled : web"
+    )
 
 
 def test_a_sample_that_keeps_all_verdicts_alike_has_no_warning() -> None:

@@ -1,4 +1,4 @@
-"""Which rows go to dev, and what neither side may hold."""
+"""Split: the rows of dev, and rows that neither side may have."""
 
 import random
 from collections.abc import Iterator
@@ -136,7 +136,7 @@ def test_a_number_that_is_asked_for_is_given_or_the_reason_is_told() -> None:
 @pytest.mark.parametrize(
     ("rows", "settings", "told"),
     [
-        (pairs(1), {}, "dev would hold no row: each source needs two queries or more; there are 1"),
+        (pairs(1), {}, "dev would have no row: each source needs two queries or more; there are 1"),
         (pairs(1, source="a") + pairs(1, source="b"), {}, "there are 2 in 2"),
         (
             pairs(2, rows_each=1),
@@ -220,8 +220,8 @@ def test_near_duplicate_documents_count_as_one() -> None:
     known = [set(document_shingles(one).tolist()) for one in sides.positives("train")]
     assert sides.dev
     for document in sides.positives("dev"):
-        found = set(document_shingles(document).tolist())
-        assert all(jaccard(found, one) < 0.8 for one in known)
+        shingles = set(document_shingles(document).tolist())
+        assert all(jaccard(shingles, one) < 0.8 for one in known)
 
 
 def test_a_document_that_everybody_shares_does_not_leave_dev_empty() -> None:

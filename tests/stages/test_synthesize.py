@@ -1,4 +1,4 @@
-"""Instructions to queries: how many calls, what each is told, what is left out, and the rows."""
+"""Query synthesis: number of calls, their prompts, dropped queries, and rows."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -168,8 +168,8 @@ def test_an_unusable_reply_is_asked_again_then_the_shorter_list_stays() -> None:
         ("keyword", 0), ("keyword", 1), ("keyword", 2), ("question", 0), ("question", 1),
         ("situation", 0),
     ]  # fmt: skip
-    told = "3 replies that could not be used: 3 x no array"
-    assert summary.figures["calls refused"] == {told: 1}
+    reason = "3 replies that could not be used: 3 x no array"
+    assert summary.figures["calls refused"] == {reason: 1}
     assert summary.counts.rejected == 0
 
 

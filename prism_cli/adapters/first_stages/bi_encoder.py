@@ -1,8 +1,8 @@
 """A sentence-transformers bi-encoder as first stage: exact search over a whole corpus.
 
-Every document is compared with every query; no index approximates. Held at a time: the weights, the
-corpus' ids (as reading it does anyway), the queries' vectors and best hits, one block of BLOCK
-document vectors, and the scores of QUERIES queries against it.
+Every document is compared with every query, without an approximate index. Memory holds the weights,
+the corpus's ids, the queries' vectors and best hits, one block of BLOCK document vectors, and the
+scores of QUERIES queries against it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ from prism_cli.modeling.loading import resolve_device, resolve_dtype
 
 QUERIES = 1024
 DECIMALS = 6
-"""Of a score; batching alone moves float32 by less, and equal texts shall tie."""
+"""Decimals of a score: batching changes float32 by less, so that equal texts tie."""
 _MARGIN = 10.0**-DECIMALS
 _SIMILARITIES = ("cosine", "dot")
 
@@ -36,12 +36,12 @@ Hits = list[tuple[str, float]]
 
 
 class BiEncoderFirstStage:
-    """Ranks a corpus by cosine or dot product, whichever the model says.
+    """Ranks a corpus by cosine or dot product, as the model's configuration says.
 
     Args:
-        documents: gives (doc_id, text) of the whole corpus.
-        folder: where document vectors are kept.
-        fingerprint: of the model's files, and of the code that may run.
+        documents: returns (doc_id, text) of the whole corpus.
+        folder: folder of cached document vectors.
+        fingerprint: fingerprint of the model's files and of the code that may run.
     """
 
     def __init__(
@@ -49,36 +49,36 @@ class BiEncoderFirstStage:
     ) -> None:
         place = resolve_device(encoder.device)
         kind = resolve_dtype(encoder.dtype, place)
-        self._encoder, self._place = encoder, place
+        self._encoder, self._torch_device = encoder, place
         self.spec = encoder.spec
         self.fingerprint = f"bi-encoder 1 {fingerprint} {kind} {place.type}"
-        # What 16-bit weights give is coarser than float16 is; there it halves the disk.
+        # Vectors from 16-bit weights are coarser than float16, which halves the disk space.
         kept = "float32" if kind == torch.float32 else "float16"
         self._corpus = EmbeddedCorpus(documents, folder, self.fingerprint, kept)
 
     def size(self) -> int:
-        """Documents of the corpus, in one pass over it."""
+        """Return the number of documents of the corpus, in one pass over it."""
         return self._corpus.size
 
     def prepare(self) -> Iterator[int]:
-        """Embed what is not kept yet; gives the documents done since the last time.
+        """Embed documents that are not cached; yield the number of documents of each step.
 
         Raises:
-            LockedError: another run embeds this very corpus.
-            ModelError: the weights cannot be loaded, or give no finite vectors.
+            LockedError: another run embeds the same corpus.
+            ModelError: the weights cannot be loaded, or return vectors that are not finite.
         """
         return self._corpus.fill(lambda texts: self._encoder.documents(texts, unit=self._unit))
 
     def search(self, queries: Sequence[tuple[str, str]], top_k: int) -> Iterator[Hits]:
-        """For each (query_id, query) the best `top_k` documents, best first.
+        """Yield the best `top_k` documents of each (query_id, query), best first.
 
-        Equal scores in falling order of document id, which is trec_eval's order.
+        Equal scores are in descending order of document id, as in trec_eval.
         """
         for _ in self.prepare():
             pass
-        asked = self._asked([query for _, query in queries])
+        vectors = self._query_vectors([query for _, query in queries])
         self._encoder.unload()
-        yield from best_hits(asked, self._corpus.blocks(), top_k, self._place)
+        yield from best_hits(vectors, self._corpus.blocks(), top_k, self._torch_device)
 
     @property
     def _unit(self) -> bool:
@@ -89,31 +89,31 @@ class BiEncoderFirstStage:
             )
         return similarity == "cosine"
 
-    def _asked(self, queries: Sequence[str]) -> Vectors:
-        found: dict[int, Any] = {}
+    def _query_vectors(self, queries: Sequence[str]) -> Vectors:
+        by_row: dict[int, Any] = {}
         for batch in plan_pairs([("", query) for query in queries]):
             vectors = self._encoder.queries([queries[row] for row in batch], unit=self._unit)
-            found |= dict(zip(batch, vectors, strict=True))
-        return np.array([found[row] for row in range(len(queries))], dtype=np.float32)
+            by_row |= dict(zip(batch, vectors, strict=True))
+        return np.array([by_row[row] for row in range(len(queries))], dtype=np.float32)
 
 
 def best_hits(
-    asked: Vectors, blocks: Iterable[tuple[list[str], Vectors]], top_k: int, place: torch.device
+    queries: Vectors, blocks: Iterable[tuple[list[str], Vectors]], top_k: int, device: torch.device
 ) -> list[Hits]:
-    """The `top_k` (doc_id, score) of each query by dot product, as trec_eval orders them.
+    """Return the `top_k` (doc_id, score) of each query by dot product, in trec_eval's order.
 
     Args:
-        asked: float32 [queries, width].
-        blocks: (doc_ids, float32 [documents, width]) each.
+        queries: float32 [queries, width].
+        blocks: (doc_ids, float32 [documents, width]) per block.
     """
-    best: list[Hits] = [[] for _ in asked]
-    floors = np.full(len(asked), -np.inf, dtype=np.float32)
+    best: list[Hits] = [[] for _ in queries]
+    floors = np.full(len(queries), -np.inf, dtype=np.float32)
     parts = [
-        (start, torch.from_numpy(asked[start : start + QUERIES]).to(place))
-        for start in range(0, len(asked), QUERIES)
+        (start, torch.from_numpy(queries[start : start + QUERIES]).to(device))
+        for start in range(0, len(queries), QUERIES)
     ]
     for doc_ids, vectors in blocks:
-        columns = torch.from_numpy(vectors).to(place).T
+        columns = torch.from_numpy(vectors).to(device).T
         for start, part in parts:
             scores = (part @ columns).cpu().numpy()
             above = scores >= floors[start : start + len(scores), None]
@@ -126,25 +126,25 @@ def best_hits(
 
 
 def _merged(hits: Hits, doc_ids: list[str], scores: Any, above: Any, top_k: int) -> Hits:
-    found = np.flatnonzero(above)
-    if len(found) > top_k:
-        floor = np.partition(scores[found], len(found) - top_k)[len(found) - top_k]
-        found = found[scores[found] >= floor - _MARGIN]
-    fresh = [(doc_ids[index], round(float(scores[index]), DECIMALS)) for index in found.tolist()]
-    return sorted(hits + fresh, key=lambda one: (one[1], one[0]), reverse=True)[:top_k]
+    indices = np.flatnonzero(above)
+    if len(indices) > top_k:
+        floor = np.partition(scores[indices], len(indices) - top_k)[len(indices) - top_k]
+        indices = indices[scores[indices] >= floor - _MARGIN]
+    new = [(doc_ids[index], round(float(scores[index]), DECIMALS)) for index in indices.tolist()]
+    return sorted(hits + new, key=lambda hit: (hit[1], hit[0]), reverse=True)[:top_k]
 
 
 def load_bi_encoder(
     spec: str, documents: Documents, folder: Path, *, device: str, dtype: str, trusted: str | None
 ) -> BiEncoderFirstStage:
-    """The first stage of `st:minilm`, `st:PATH` or `st:HUB_ID`; no weights are loaded yet.
+    """Return the first stage of `st:minilm`, `st:PATH` or `st:HUB_ID`, without loading weights.
 
     Args:
         trusted: REPO@COMMIT of the model whose code may run; None for none.
 
     Raises:
-        UsageError: `trusted` is no such thing, or of another model.
-        ModelError: no such model, no bi-encoder, or one that needs code which is not trusted.
+        UsageError: `trusted` has another form or names another model.
+        ModelError: there is no such model, it is not a bi-encoder, or it needs untrusted code.
     """
     path = from_hub(spec, trusted_snapshot(spec, trusted)) if trusted else st_path(spec)
     check_code(spec, path, trusted=trusted is not None)

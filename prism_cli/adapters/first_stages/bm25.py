@@ -1,4 +1,4 @@
-"""BM25 over a corpus (bm25s: Lucene's variant, k1 .9, b .4), with ties decided by document id."""
+"""BM25 over a corpus (bm25s: Lucene's variant, k1 .9, b .4), with ties broken by document id."""
 
 import re
 from array import array
@@ -13,7 +13,7 @@ from scipy import sparse
 
 K1, B = 0.9, 0.4
 _BLOCK = 65_536
-_KNOWN_WORDS = 500_000
+_CACHED_WORDS = 500_000
 _WORD = re.compile(r"(?u)\b\w\w+\b")
 _UNSPACED = (  # scripts written without spaces between words
     "\u0e00-\u0eff"  # Thai, Lao
@@ -25,18 +25,18 @@ _UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
 
 
 class WordTokens:
-    """Text to index terms.
+    """Splits text into index terms.
 
-    Words of two characters and more, in lower case, English stop words out, English (Snowball)
-    stems. Runs of a script without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) become
-    overlapping pairs of characters instead, a lone character itself; the choice is made run by run.
+    Terms are English (Snowball) stems of lower-cased words of at least two characters, without
+    English stop words. Runs of a script without spaces (Chinese, Japanese, Thai, Lao, Khmer,
+    Burmese) become overlapping character bigrams instead, or the character itself if alone.
     """
 
     def __init__(self) -> None:
         self._stems = _Stems()
 
     def __call__(self, text: str) -> list[str]:
-        """The terms of `text`, in no promised order where scripts mix."""
+        """Return the terms of `text`; their order is unspecified if scripts mix."""
         text = text.lower()
         if text.isascii():
             return self._words(text)
@@ -51,14 +51,14 @@ class WordTokens:
 
 
 class _Stems(dict[str, str]):
-    """Word -> stem, "" for a stop word; words that came before are kept, up to a number."""
+    """Cache of word -> stem, "" for a stop word; holds at most _CACHED_WORDS words."""
 
     def __init__(self) -> None:
-        self._stem = Stemmer.Stemmer("english", 0).stemWord  # it keeps none: we keep more
+        self._stem = Stemmer.Stemmer("english", 0).stemWord  # 0: no cache of its own
         self._stops = frozenset(STOPWORDS_EN)
 
     def __missing__(self, word: str) -> str:
-        if len(self) >= _KNOWN_WORDS:
+        if len(self) >= _CACHED_WORDS:
             self.clear()
         stem: str = "" if word in self._stops else self._stem(word)
         self[word] = stem
@@ -66,7 +66,7 @@ class _Stems(dict[str, str]):
 
 
 class _Numbered(dict[str, int]):
-    """Term -> its number, in order of appearance."""
+    """Mapping of terms to numbers in order of appearance."""
 
     def __missing__(self, term: str) -> int:
         number = self[term] = len(self)
@@ -74,10 +74,10 @@ class _Numbered(dict[str, int]):
 
 
 class Bm25FirstStage:
-    """Ranks a corpus that it reads at each search; between searches it holds nothing.
+    """Ranks a corpus by BM25; each search indexes the corpus anew and keeps nothing.
 
     Args:
-        documents: gives (doc_id, text) of the whole corpus.
+        documents: returns (doc_id, text) of the whole corpus.
     """
 
     spec = "bm25"
@@ -89,9 +89,9 @@ class Bm25FirstStage:
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int
     ) -> Iterator[list[tuple[str, float]]]:
-        """For each (query_id, query) the best `top_k` documents that share a term with it.
+        """Yield the best `top_k` documents that share a term with each (query_id, query).
 
-        Best first; equal scores in falling order of document id, which is trec_eval's order.
+        Best first; equal scores are in descending order of document id, as in trec_eval.
         """
         index = Bm25Index(self._documents())
         for _, query in queries:
@@ -99,9 +99,9 @@ class Bm25FirstStage:
 
 
 class Bm25Index:
-    """An index in memory: the terms' weights and the document ids, never the texts.
+    """An in-memory index of term weights and document ids, without texts.
 
-    8 bytes a term of a document, and about 100 a document; while it is built three times that.
+    Takes 8 bytes per term of a document and about 100 per document; three times that while built.
     """
 
     def __init__(self, documents: Iterable[tuple[str, str]]) -> None:
@@ -118,29 +118,30 @@ class Bm25Index:
             self._index.fill(terms, ends, len(self._vocabulary))
 
     def best(self, query: str, top_k: int) -> list[tuple[str, float]]:
-        """The best `top_k` (doc_id, score) of one query."""
-        known = [self._vocabulary[term] for term in self._tokens(query) if term in self._vocabulary]
-        if not known or top_k < 1:
+        """Return the best `top_k` (doc_id, score) of one query."""
+        terms = [self._vocabulary[term] for term in self._tokens(query) if term in self._vocabulary]
+        if not terms or top_k < 1:
             return []
-        scores: Any = self._index.get_scores_from_ids(known)
-        found = np.flatnonzero(scores > 0)
-        if len(found) > top_k:
-            floor = np.partition(scores[found], len(found) - top_k)[len(found) - top_k]
-            found = found[scores[found] >= floor]
-        best = [(self.doc_ids[index], float(scores[index])) for index in found.tolist()]
-        best.sort(key=lambda one: (one[1], one[0]), reverse=True)
+        scores: Any = self._index.get_scores_from_ids(terms)
+        indices = np.flatnonzero(scores > 0)
+        if len(indices) > top_k:
+            floor = np.partition(scores[indices], len(indices) - top_k)[len(indices) - top_k]
+            indices = indices[scores[indices] >= floor]
+        best = [(self.doc_ids[index], float(scores[index])) for index in indices.tolist()]
+        best.sort(key=lambda hit: (hit[1], hit[0]), reverse=True)
         return best[:top_k]
 
 
 class _FlatIndex(bm25s.BM25):  # type: ignore[misc]
-    """bm25s's search over the matrix that its own index makes, without an object a document."""
+    """bm25s's search over the same matrix as its own index, without a Python object per
+    document."""
 
     def fill(self, terms: "array[int]", ends: "array[int]", vocabulary: int) -> None:
-        """Weigh the terms.
+        """Compute the weights of the terms.
 
         Args:
-            terms: ids, document after document.
-            ends: 0, then where each document ends.
+            terms: term ids of all documents, concatenated.
+            ends: 0, then the end of each document in `terms`.
         """
         self.nonoccurrence_array = None
         columns = _weights(terms, ends, vocabulary).tocsc()
@@ -153,25 +154,25 @@ class _FlatIndex(bm25s.BM25):  # type: ignore[misc]
 
 
 def _weights(terms: "array[int]", ends: "array[int]", vocabulary: int) -> "sparse.csr_matrix":
-    """Lucene's BM25 of each term in each document."""
+    """Return Lucene's BM25 weight of each term in each document."""
     size = len(ends) - 1
     lengths = np.diff(np.frombuffer(ends, np.int64))
     matrix = sparse.csr_matrix(
         (
             np.ones(len(terms), np.float32),
-            np.frombuffer(terms, np.int32),  # sorted in place, and not needed after
+            np.frombuffer(terms, np.int32),  # sorted in place; not used afterwards
             np.frombuffer(ends, np.int64),
         ),
         shape=(size, vocabulary),
     )
-    matrix.sum_duplicates()  # the data are now the terms' counts
-    found = np.bincount(matrix.indices, minlength=vocabulary)
-    rarity = np.log(1 + (size - found + 0.5) / (found + 0.5)).astype(np.float32)
+    matrix.sum_duplicates()  # the data are now term counts
+    containing = np.bincount(matrix.indices, minlength=vocabulary)
+    idf = np.log(1 + (size - containing + 0.5) / (containing + 0.5)).astype(np.float32)
     damping = K1 * (1 - B + B * lengths / lengths.mean())
     for start in range(0, size, _BLOCK):
         stop = min(start + _BLOCK, size)
         first, last = matrix.indptr[start], matrix.indptr[stop]
         counts = matrix.data[first:last]
         damped = np.repeat(damping[start:stop], np.diff(matrix.indptr[start : stop + 1]))
-        matrix.data[first:last] = rarity[matrix.indices[first:last]] * (counts / (damped + counts))
+        matrix.data[first:last] = idf[matrix.indices[first:last]] * (counts / (damped + counts))
     return matrix

@@ -1,7 +1,7 @@
-"""The vectors of a corpus on disk, in blocks that are computed once and survive a kill.
+"""Cache of a corpus's vectors on disk, in blocks that are computed once and survive a kill.
 
-FOLDER/KEY/00000.npy … hold BLOCK documents each, in the corpus' order; KEY is of the model and the
-corpus' content, so another split, output or reranker finds them there.
+FOLDER/KEY/00000.npy … hold BLOCK documents each, in the corpus's order. KEY depends on the model
+and the corpus's content, so that other splits, outputs and rerankers share them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,53 +20,53 @@ from prism_cli.shards.lock import output_lock
 from prism_cli.shards.writer import whole_file
 
 BLOCK = 1024
-"""Documents of a file: what a kill costs at the most, and what is held at a time."""
+"""Documents per file: the most that a kill loses, and that memory holds."""
 
 Vectors = np.ndarray[tuple[int, int], np.dtype[Any]]
 Documents = Callable[[], Iterable[tuple[str, str]]]
 
 
 class EmbeddedCorpus:
-    """The corpus that `documents` gives, embedded by one model.
+    """A corpus embedded by one model.
 
     Args:
-        documents: gives (doc_id, text) of the whole corpus; read anew for each pass.
-        folder: where vectors are kept; made when the first block is.
-        fingerprint: all that decides a document's vector besides its text.
-        kind: a float type; of what is kept.
+        documents: returns (doc_id, text) of the whole corpus; called for each pass.
+        folder: folder of the vectors; created with the first block.
+        fingerprint: covers everything besides the text that determines a document's vector.
+        kind: float dtype of the stored vectors.
     """
 
     def __init__(self, documents: Documents, folder: Path, fingerprint: str, kind: str) -> None:
         self._documents, self._kind = documents, np.dtype(kind)
         self._fingerprint, self._folder = fingerprint, folder
-        self._seen: tuple[int, str] | None = None
+        self._digest: tuple[int, str] | None = None
 
     @property
     def size(self) -> int:
-        """Documents; the first call reads the corpus once."""
-        return self._survey()[0]
+        """Number of documents; the first access reads the corpus once."""
+        return self._count_and_digest()[0]
 
     @property
     def place(self) -> Path:
-        """Where the blocks are."""
-        key = sha256(f"{self._fingerprint}\0{self._kind}\0{self._survey()[1]}".encode())
+        """Folder of the blocks."""
+        key = sha256(f"{self._fingerprint}\0{self._kind}\0{self._count_and_digest()[1]}".encode())
         return self._folder / key.hexdigest()[:32]
 
     def fill(self, embed: Callable[[list[str]], Vectors]) -> Iterator[int]:
-        """Compute the blocks that are not there; gives documents done, batch by batch.
+        """Compute missing blocks; yield the number of documents of each batch.
 
         Args:
-            embed: texts of one batch to their vectors.
+            embed: returns the vectors of the texts of one batch.
 
         Raises:
-            LockedError: another run is at it.
+            LockedError: another run computes the same vectors.
         """
         if all(self._block(number) is not None for number in range(self._blocks)):
             yield self.size
             return
         with output_lock(self.place / "vectors"):
             with whole_file(self.place / "about.json") as file:
-                about = {"model": self._fingerprint, "corpus": self._survey()[1]}
+                about = {"model": self._fingerprint, "corpus": self._count_and_digest()[1]}
                 file.write(orjson.dumps(about | {"documents": self.size}))
             for number, documents in enumerate(self._chunks()):
                 if self._block(number) is not None:
@@ -75,17 +75,17 @@ class EmbeddedCorpus:
                     yield from self._fill_block(number, [text for _, text in documents], embed)
 
     def blocks(self) -> Iterator[tuple[list[str], Vectors]]:
-        """(doc_ids, float32 [documents, width]), block by block. After `fill`.
+        """Yield (doc_ids, float32 [documents, width]) of each block; call `fill` before.
 
         Raises:
-            MissingDataError: the corpus changed since, or a block is gone.
+            MissingDataError: the corpus changed since, or a block is missing.
         """
         for number, documents in enumerate(self._chunks()):
             vectors = self._block(number) if number < self._blocks else None
             if vectors is None or len(vectors) != len(documents):
                 raise MissingDataError(
-                    f"{self._path(number)}: does not fit the corpus, which was changed while it "
-                    "was read, or lost its vectors; run the same command again"
+                    f"{self._path(number)}: does not match the corpus: the corpus changed during "
+                    "the run, or vectors were deleted; run the same command again"
                 )
             yield [doc_id for doc_id, _ in documents], np.array(vectors, dtype=np.float32)
 
@@ -105,14 +105,14 @@ class EmbeddedCorpus:
             file.write(content.getvalue())
         yield len(last)
 
-    def _survey(self) -> tuple[int, str]:
-        """Documents, and SHA-256 (hex) over ids and texts."""
-        if self._seen is None:
+    def _count_and_digest(self) -> tuple[int, str]:
+        """Return the number of documents, and the SHA-256 (hex) over ids and texts."""
+        if self._digest is None:
             count, digest = 0, sha256()
             for count, (doc_id, text) in enumerate(self._documents(), 1):  # noqa: B007
                 digest.update(f"{len(doc_id)} {len(text)} {doc_id}{text}".encode())
-            self._seen = count, digest.hexdigest()
-        return self._seen
+            self._digest = count, digest.hexdigest()
+        return self._digest
 
     @property
     def _blocks(self) -> int:
@@ -127,11 +127,11 @@ class EmbeddedCorpus:
         return self.place / f"{number:05d}.npy"
 
     def _block(self, number: int) -> Vectors | None:
-        """The block, not read before it is used; None where it is not there, or not whole."""
+        """Return the memory-mapped block; None if it is missing or incomplete."""
         rows = min(BLOCK, self.size - number * BLOCK)
         try:
-            found = np.load(self._path(number), mmap_mode="r", allow_pickle=False)
+            block = np.load(self._path(number), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        fits = found.ndim == 2 and len(found) == rows and found.dtype == self._kind
-        return found if fits else None
+        fits = block.ndim == 2 and len(block) == rows and block.dtype == self._kind
+        return block if fits else None

@@ -1,4 +1,4 @@
-"""A TREC run file as first stage: candidates that another system found."""
+"""A TREC run file as first stage: candidates retrieved by another system."""
 
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -10,27 +10,27 @@ from prism_cli.files.digest import file_sha256
 from prism_cli.files.text import text_lines
 
 DATASET = "{dataset}"
-"""Stands for a data set's name where each has its own file."""
+"""Placeholder for the data set's name in the pattern of run files."""
 
 
 def run_of(pattern: str, dataset: str) -> "TrecRunFirstStage":
-    """The run of one data set, under the name that the runs of all of them share: what is left of
+    """Return the run of one data set, named by the part that all data sets' runs share: the rest of
     the stem, else the folder, else `run`."""
-    whole = Path(pattern)
-    names = (one.replace(DATASET, "").strip("._-") for one in (whole.stem, whole.parent.name))
-    name = next((one for one in names if one), "run")
+    path = Path(pattern)
+    names = (part.replace(DATASET, "").strip("._-") for part in (path.stem, path.parent.name))
+    name = next((name for name in names if name), "run")
     return TrecRunFirstStage(Path(pattern.replace(DATASET, dataset)), name)
 
 
 class TrecRunFirstStage:
-    """The candidates of a run file; queries that it does not name have none.
+    """The candidates of a run file; queries that are not in it have none.
 
     Args:
         path: the file.
-        name: of the ranking; the file's stem where none is given.
+        name: name of the ranking; the file's stem by default.
 
     Raises:
-        MissingDataError: no such file.
+        MissingDataError: there is no such file.
     """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
@@ -46,10 +46,10 @@ class TrecRunFirstStage:
     def search(
         self, queries: Sequence[tuple[str, str]], top_k: int
     ) -> Iterator[list[tuple[str, float]]]:
-        """The best `top_k` of each query, ordered by score, then document id, as trec_eval does.
+        """Yield the best `top_k` of each query by score, then document id, as in trec_eval.
 
         Raises:
-            MissingDataError: a bad line, a document twice, or none of these queries.
+            MissingDataError: a bad line, a repeated document, or none of these queries.
         """
         run = self._read({query_id for query_id, _ in queries})
         if queries and not run:
@@ -60,7 +60,7 @@ class TrecRunFirstStage:
             yield ranked(list(run.get(query_id, {}).items()))[:top_k]
 
     def listed(self, queries: Container[str]) -> tuple[dict[str, int], dict[str, int]]:
-        """All query ids, and the document ids of `queries`, each with the line that has it first.
+        """Return all query ids, and the document ids of `queries`, each with its first line number.
 
         Raises:
             MissingDataError: a bad line.
@@ -83,13 +83,13 @@ class TrecRunFirstStage:
                 hits = run.setdefault(query_id, {})
                 if doc_id in hits:
                     raise MissingDataError(
-                        f"{self.path}:{number}: {doc_id!r} stands twice for query {query_id!r}"
+                        f"{self.path}:{number}: {doc_id!r} is repeated for query {query_id!r}"
                     )
                 hits[doc_id] = score
         return run
 
     def _lines(self) -> Iterator[tuple[int, RunLine]]:
-        """Number and columns of each line that is not blank."""
+        """Yield number and columns of each line that is not blank."""
         for number, line in enumerate(text_lines(self.path), 1):
             if not line.strip():
                 continue

@@ -1,7 +1,7 @@
-"""How many tokens a batch may have: on a CPU a fixed number, on a GPU what its memory takes.
+"""Token budget of a batch: a fixed number on a CPU, what the memory allows on a GPU.
 
-On a CPU speed hardly changes from 1,024 tokens on (`tests/benchmarks/rerank_growth.py`), and a
-number that no clock decides keeps the promise of same bytes after a kill.
+On a CPU, speed hardly changes above 1,024 tokens (`tests/benchmarks/rerank_growth.py`), and a
+number that does not depend on time keeps outputs identical after a kill.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,27 +15,27 @@ from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache
 
 CPU_BATCH_TOKENS = 2048
 OTHER_BATCH_TOKENS = 32_768
-"""On devices whose memory cannot be asked for."""
+"""Budget on devices whose free memory cannot be queried."""
 LEAST, MOST = 1024, 262_144
 _PROBES = (512, 2048)
-"""Tokens of the two batches that are tried."""
+"""Tokens of the two probe batches."""
 _ROW = 128
 _SHARE = 0.7
-"""Of free memory that a batch may fill: kernels differ in what they need beside their results."""
+"""Share of free memory that a batch may use: kernels need different amounts of workspace."""
 
 
 class Memory(Protocol):
     """A device's memory, in bytes."""
 
     def free(self) -> int:
-        """What may still be allocated."""
+        """Return the bytes that may still be allocated."""
 
     def peak(self, work: Callable[[], object]) -> int:
-        """What `work` needs at most, beside what is held before."""
+        """Return the peak bytes that `work` allocates on top of what is already allocated."""
 
 
 class Forward(Protocol):
-    """What DensePass and HybridPass have in common here."""
+    """Common interface of DensePass and HybridPass."""
 
     attention: list[bool]
     device: torch.device
@@ -48,20 +48,20 @@ class Forward(Protocol):
 
 
 class CudaMemory:
-    """That of one CUDA device, by torch's allocator."""
+    """Memory of one CUDA device, measured by torch's allocator."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def free(self) -> int:
-        """As the driver says, and what the allocator holds unused."""
+        """Return the driver's free bytes plus the allocator's unused ones."""
         unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(
             self._device
         )
         return torch.cuda.mem_get_info(self._device)[0] + unused
 
     def peak(self, work: Callable[[], object]) -> int:
-        """By the allocator's own counter."""
+        """Return the peak from the allocator's own counter."""
         torch.cuda.synchronize(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
@@ -71,10 +71,10 @@ class CudaMemory:
 
 
 def batch_budget(forward: Forward, memory: Memory | None = None) -> int:
-    """Tail tokens of a batch: a power of two on CUDA, by two small batches that are tried.
+    """Return the tail tokens of a batch: on CUDA a power of two, from two small probe batches.
 
     Args:
-        memory: of the device, where it is not the pass's own.
+        memory: memory to measure; that of the pass's device by default.
     """
     if memory is None:
         if forward.device.type != "cuda":
@@ -83,11 +83,11 @@ def batch_budget(forward: Forward, memory: Memory | None = None) -> int:
     with torch.inference_mode():
         state = forward.prefill([[0] * _ROW])[0]
         small, large = (memory.peak(_batch(forward, state, tokens)) for tokens in _PROBES)
-    a_token = (large - small) / (_PROBES[1] - _PROBES[0]) + PROMPT_SHARE * _kept_bytes(
+    bytes_per_token = (large - small) / (_PROBES[1] - _PROBES[0]) + PROMPT_SHARE * _kept_bytes(
         state, forward.attention
     )
     room = _SHARE * memory.free() - small
-    budget = int(max(room, 0) / max(a_token, 1))
+    budget = int(max(room, 0) / max(bytes_per_token, 1))
     return min(max(1 << budget.bit_length() >> 1, LEAST), MOST)
 
 
@@ -97,7 +97,7 @@ def _batch(forward: Forward, state: PrefixCache, tokens: int) -> Callable[[], ob
 
 
 def _kept_bytes(state: PrefixCache, attention: Sequence[bool]) -> float:
-    """Bytes of keys and values that one prompt token keeps."""
+    """Return the bytes of cached keys and values per prompt token."""
     kept = (
         part.numel() * part.element_size()
         for is_attention, layer in zip(attention, state.layers, strict=True)

@@ -1,12 +1,12 @@
-"""Which prompts share a batch: a pure function of their lengths and queries."""
+"""Batching of prompts, as a pure function of their lengths and queries."""
 
 from collections.abc import Hashable, Iterator, Sequence
 
 PREFIX_TOKENS = 8192
-"""Prefix tokens whose states are held at once (SmolLM2 in float32: 46 KB a token)."""
+"""Maximum prefix tokens with cached states (SmolLM2 in float32: 46 KB per token)."""
 PROMPT_SHARE = 4
-"""Whole prompts of a batch, whose keys and values are held, have so many times its tail tokens at
-the most."""
+"""Maximum ratio of the prompt tokens of a batch, whose keys and values are cached, to its tail
+tokens."""
 
 
 def plan_batches(
@@ -17,15 +17,16 @@ def plan_batches(
     *,
     equal_lengths: bool = False,
 ) -> list[list[int]]:
-    """Indices in batches, each index once.
+    """Return indices in batches, each index once.
 
-    Queries go in chunks whose prefixes fit PREFIX_TOKENS; within a chunk rows go by falling tail
-    length, so that a batch pads little and memory peaks first; within a batch by query.
+    Queries are split into chunks whose prefixes fit PREFIX_TOKENS. Rows of a chunk are sorted by
+    descending tail length, so that batches have little padding and memory peaks first, and within a
+    batch by query.
 
     Args:
-        batch_tokens: rows times longest tail at the most, and PROMPT_SHARE times as many for whole
-            prompts; one longer row stands alone.
-        equal_lengths: only tails of the same length share a batch.
+        batch_tokens: maximum of rows times longest tail, and PROMPT_SHARE times that for whole
+            prompts; a longer row gets its own batch.
+        equal_lengths: batch only tails of the same length.
     """
     return [
         batch
@@ -40,11 +41,12 @@ def plan_prefixes(
     shared: int,
     batch_tokens: int,
 ) -> list[list[int]]:
-    """Rows whose prefixes are computed together, one row a query, by the chunks of `plan_batches`.
+    """Return groups of rows, one per query, whose prefixes are computed together, within the chunks
+    of `plan_batches`.
 
     Args:
-        shared: first tokens that all prefixes share, computed once before.
-        batch_tokens: prefixes times their longest own tokens at the most.
+        shared: number of first tokens that all prefixes share, computed once before.
+        batch_tokens: maximum of prefixes times their longest own tokens.
     """
     groups: list[list[int]] = []
     for chunk in _chunks(queries, prefix_lengths):
@@ -60,7 +62,7 @@ def plan_prefixes(
 
 
 def _chunks(queries: Sequence[Hashable], prefix_lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows of queries, in order of query, whose prefixes fit PREFIX_TOKENS."""
+    """Yield rows in order of query, in chunks whose prefixes fit PREFIX_TOKENS."""
     by_query: dict[Hashable, list[int]] = {}
     for index, query in enumerate(queries):
         by_query.setdefault(query, []).append(index)
@@ -84,13 +86,13 @@ def _filled(
     batch_tokens: int,
     equal_lengths: bool,
 ) -> list[list[int]]:
-    """One chunk in batches; `chunk` is in order of query."""
+    """Return the batches of one chunk, which is in order of query."""
     place = {index: number for number, index in enumerate(chunk)}
     batches: list[list[int]] = []
     batch: list[int] = []
     longest = 0
     lead = max(prefixes[index] for index in chunk)
-    for index in sorted(chunk, key=lambda one: -lengths[one]):
+    for index in sorted(chunk, key=lambda row: -lengths[row]):
         rows = len(batch) + 1
         full = (
             rows * longest > batch_tokens or rows * (lead + longest) > PROMPT_SHARE * batch_tokens
@@ -102,4 +104,4 @@ def _filled(
             longest = lengths[index]
         batch.append(index)
     batches.append(batch)
-    return [sorted(one, key=place.__getitem__) for one in batches]
+    return [sorted(rows, key=place.__getitem__) for rows in batches]

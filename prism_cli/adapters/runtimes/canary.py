@@ -1,7 +1,7 @@
-"""A look at a model before it works: a plainly relevant pair should clearly beat an irrelevant one.
+"""Sanity check of a model: a plainly relevant pair must score clearly above an irrelevant one.
 
 A wrong template, damaged weights or a collapse in training turn scores into noise without any
-error; this shows it.
+error; this check reports it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,46 +13,46 @@ _QUERY = "What is the capital of France?"
 RELEVANT = (_QUERY, "Paris is the capital and largest city of France, on the river Seine.")
 IRRELEVANT = (_QUERY, "Photosynthesis turns light, water and carbon dioxide into sugar.")
 MIN_MARGIN = 1.0
-"""Of the logits: the odds of yes for the relevant one are 2.7 times as high. hf:prism-tiny has 4.5;
-a model that has collapsed says the same of both."""
+"""Minimum difference of the logits: 2.7 times the odds of yes. hf:prism-tiny has 4.5; a collapsed
+model has 0."""
 MIN_DIFFERENCE = 0.01
-"""Of the scores."""
+"""Minimum difference of the scores."""
 
 
 class Scorer(Protocol):
-    """What the canary asks of a runtime."""
+    """The part of a runtime that the canary uses."""
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]: ...
 
 
 def canary_scores(scorer: Scorer) -> dict[str, float | bool]:
-    """As `canary_of`, of what `scorer` says of the two pairs."""
+    """Return `canary_of` of the two pairs' logits."""
     return canary_of(*scorer.logits([RELEVANT, IRRELEVANT]))
 
 
 def canary_of(relevant: float, irrelevant: float) -> dict[str, float | bool]:
-    """{"relevant": score, "irrelevant": score, "ok": whether the first is clearly higher}, from the
-    logits: by MIN_MARGIN, and by MIN_DIFFERENCE as scores."""
-    scores = [relevance_score(one) for one in (relevant, irrelevant)]
+    """Return {"relevant": score, "irrelevant": score, "ok": bool} from two logits; ok means a
+    difference of at least MIN_MARGIN, and of MIN_DIFFERENCE as scores."""
+    scores = [relevance_score(logit) for logit in (relevant, irrelevant)]
     apart = relevant - irrelevant >= MIN_MARGIN and scores[0] - scores[1] >= MIN_DIFFERENCE
     return {"relevant": round(scores[0], 4), "irrelevant": round(scores[1], 4), "ok": apart}
 
 
 def canary_warning(model: str, scores: Mapping[str, float | bool]) -> str | None:
-    """What to tell of scores that are the wrong way round, or hardly differ."""
+    """Return a warning if the scores are reversed or hardly differ, else None."""
     if scores["ok"]:
         return None
-    found = (
+    figures = (
         f"{model}: a known relevant pair scores {scores['relevant']:.4g}, an irrelevant one "
         f"{scores['irrelevant']:.4g}: "
     )
     if scores["relevant"] < scores["irrelevant"]:
         return (
-            f"{found}untrained or damaged weights, or another prompt profile. "
+            f"{figures}untrained or damaged weights, or another prompt profile. "
             "Its scores may mean nothing"
         )
     return (
-        f"{found}it does not clearly tell them apart (expected a difference of {MIN_DIFFERENCE} "
+        f"{figures}it does not clearly tell them apart (expected a difference of {MIN_DIFFERENCE} "
         f"and {MIN_MARGIN:g} in the logit): collapsed in training, untrained or damaged weights, "
         "or another prompt profile. Its scores may mean nothing"
     )

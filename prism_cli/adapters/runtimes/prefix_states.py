@@ -1,4 +1,4 @@
-"""The states of prompts up to the document: each computed once for the documents of its query."""
+"""Cached states of prompts up to the document, computed once for all documents of a query."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from prism_cli.modeling.packed_rows import common_prefix
 from prism_cli.modeling.prefix_cache import PrefixCache
 
 _QUERIES = ("a", "7", "é", ".")
-"""What their prefixes share, all do."""
+"""Sample queries: all prefixes share what these share."""
 
 
 class PrefixStates:
-    """States by query, of a plan's queries; PREFIX_TOKENS of them are held at a time.
+    """Cache of prefix states by query, of at most PREFIX_TOKENS tokens.
 
-    What all prefixes begin with is computed once, alone. A prefix's numbers depend, in rounding, on
-    those computed with it: always the same of its plan, and none of an earlier one, whatever a kill
-    has lost.
+    The beginning that all prefixes share is computed once, alone. The rounding of a state depends
+    on the prefixes computed in the same pass; these are fixed by the plan, so that results do not
+    depend on earlier plans or on a kill.
     """
 
     def __init__(self, forward: ForwardPass, encoder: PromptEncoder) -> None:
@@ -33,49 +33,49 @@ class PrefixStates:
     def begin_plan(
         self, queries: Sequence[str], prompts: Sequence[EncodedPrompt], batch_tokens: int
     ) -> None:
-        """Say which prefixes are computed together from now on."""
+        """Set which prefixes are computed together."""
         self.clear()
         self._groups = {}
         if self._forward.padding_is_safe:
-            prefixes, shared = [len(one.prefix_ids) for one in prompts], len(self._shared_ids)
+            prefixes, shared = [len(prompt.prefix_ids) for prompt in prompts], len(self._shared_ids)
             for rows in plan_prefixes(queries, prefixes, shared, batch_tokens):
                 group = [queries[row] for row in rows]
                 self._groups |= dict.fromkeys(group, group)
 
     def of(self, queries: Sequence[str], prompts: Sequence[EncodedPrompt]) -> list[PrefixCache]:
-        """The state of each prompt's prefix, computed where it is not held."""
+        """Return the state of each prompt's prefix; compute those that are not cached."""
         for query in queries:
             if query not in self._states:
                 group = self._groups.get(query, [query])
-                made = self._computed([self._encoder.prefix_ids(one) for one in group])
-                self._states.update(zip(group, made, strict=True))
+                states = self._computed([self._encoder.prefix_ids(member) for member in group])
+                self._states.update(zip(group, states, strict=True))
             self._states.move_to_end(query)
-        found = [self._states[query] for query in queries]
+        of_queries = [self._states[query] for query in queries]
         held = sum(state.length for state in self._states.values())
         while held > PREFIX_TOKENS and len(self._states) > len(set(queries)):
             held -= self._states.popitem(last=False)[1].length
-        return found
+        return of_queries
 
     def clear(self) -> None:
-        """Let go of the states."""
+        """Drop the states of queries."""
         self._states.clear()
 
     def forget(self) -> None:
-        """Let go of all that was computed."""
+        """Drop all states, including the shared prefix."""
         self.clear()
         self._shared_prefix = None
 
     def _computed(self, prefixes: list[list[int]]) -> list[PrefixCache]:
         shared = len(self._shared_ids)
-        if not shared or any(one[:shared] != self._shared_ids for one in prefixes):
+        if not shared or any(ids[:shared] != self._shared_ids for ids in prefixes):
             return self._forward.prefill(prefixes)
         if self._shared_prefix is None:
             self._shared_prefix = self._forward.prefill([self._shared_ids])[0]
-        return self._forward.prefill([one[shared:] for one in prefixes], self._shared_prefix)
+        return self._forward.prefill([ids[shared:] for ids in prefixes], self._shared_prefix)
 
 
 def _shared_ids(encoder: PromptEncoder) -> list[int]:
-    """First tokens of every prefix; [] where prompts are too short for any."""
+    """Return the first tokens of every prefix; [] if prompts have no room for a query."""
     try:
         prefixes = [encoder.prefix_ids(query) for query in _QUERIES]
     except RowError:

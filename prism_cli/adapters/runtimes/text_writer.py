@@ -1,7 +1,7 @@
-"""Contribution and evidence behind "yes": greedy, many rows at a time, with copied drafts.
+"""Writing of contribution and evidence after "yes": greedy and batched, with prompt lookup.
 
-Drafts change no text but by rounding: several tokens in one pass sum in another order than one by
-one, as rows do in a larger batch. In float32 that decides no token in practice; in bfloat16 and
+Drafts change texts only by rounding: several tokens per pass are summed in another order, as rows
+of a larger batch are. In float32 this changes no token in practice; in bfloat16 and
 float16 it now and then does, as any other batch would.
 """
 
@@ -58,7 +58,7 @@ class TextWriter:
         prompts: Sequence[EncodedPrompt],
         limits: Sequence[int],
     ) -> list[Generation]:
-        """The texts of the chosen rows of some batches.
+        """Return the texts of the chosen rows of some batches.
 
         Args:
             parts: states behind the prompts, and indices of rows.
@@ -73,7 +73,7 @@ class TextWriter:
         return texts
 
     def decoded(self, text: Generation) -> str:
-        """With the verdict in front."""
+        """Return the decoded text, with the verdict in front."""
         return self._ends.text([self._yes, *text.tokens])
 
     def _draft(self, prompt: EncodedPrompt) -> PromptLookup | None:

@@ -1,8 +1,8 @@
-"""A causal model in this process as a reranker: scores, and text where the verdict is yes.
+"""A local causal model as a reranker: scores, and text if the verdict is yes.
 
-The prompt up to the document is computed once per query; documents go in batches of similar length
-from there; of the head only the two verdict rows are computed. Texts continue, greedily, from the
-state that gave the score.
+The prompt up to the document is computed once per query; documents are batched by length; only the
+two verdict rows of the output layer are computed. Texts are decoded greedily from the state that
+produced the score.
 """
 
 import math
@@ -28,7 +28,8 @@ from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows
 from prism_cli.ports import Reply, RerankTask, Usage, Value
 
 WRITING_BATCHES = 4
-"""Batches whose texts are written together: a step of few rows takes nearly as long as of many."""
+"""Batches whose texts are written together: a step of few rows takes nearly as long as one of
+many."""
 
 Pair = tuple[str, str]
 """Query, document."""
@@ -38,16 +39,16 @@ class TransformersReranker:
     """A RerankRuntime on transformers.
 
     Args:
-        loaded: model, tokenizer, profile.
+        loaded: model, tokenizer and profile.
         spec: the model as the user named it.
-        max_tokens: prompt tokens; longer documents are cut.
-        batch_tokens: tail tokens of a batch, padding included; None for what the device takes.
+        max_tokens: maximum tokens of a prompt; longer documents are truncated.
+        batch_tokens: tail tokens of a batch, including padding; by default what the device allows.
 
     Attributes:
-        batch_tokens: likewise; halved, for good, where memory ends.
+        batch_tokens: current tail tokens of a batch; halved when memory runs out.
 
     Raises:
-        ModelError: tokenizer or architecture is not fit.
+        ModelError: tokenizer or architecture is not supported.
     """
 
     def __init__(
@@ -94,13 +95,13 @@ class TransformersReranker:
         }
 
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
-        """Batches by query and length; pairs that do not fit go last, together."""
+        """Return batches by query and length; pairs that do not fit form the last batch."""
         self._encoded = self._encode([(task.query, task.document) for task in payloads])
-        known = [self._encoded[task.query, task.document] for task in payloads]
-        fit = [index for index, one in enumerate(known) if isinstance(one, EncodedPrompt)]
-        unfit = [index for index, one in enumerate(known) if isinstance(one, RowError)]
+        encoded = [self._encoded[task.query, task.document] for task in payloads]
+        fit = [index for index, item in enumerate(encoded) if isinstance(item, EncodedPrompt)]
+        unfit = [index for index, item in enumerate(encoded) if isinstance(item, RowError)]
         queries = [payloads[index].query for index in fit]
-        prompts = [one for one in known if isinstance(one, EncodedPrompt)]
+        prompts = [item for item in encoded if isinstance(item, EncodedPrompt)]
         batches = self._batches(queries, prompts)
         self._prefixes.begin_plan(queries, prompts, self.batch_tokens)
         together = WRITING_BATCHES if any(task.max_new_tokens for task in payloads) else 1
@@ -121,41 +122,41 @@ class TransformersReranker:
 
     @torch.inference_mode()
     def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
-        """One reply a task: {"logit", "truncated"}, and "text" where it is asked for.
+        """Return a reply per task: {"logit", "truncated"}, and "text" if it was requested.
 
         A query too long for the prompt is refused.
 
         Raises:
-            ModelError: scores that are not numbers, or a pair that does not fit the device.
+            ModelError: scores are not finite, or a pair does not fit the device.
         """
         tasks = list(dict.fromkeys(payloads))
         pairs = [(task.query, task.document) for task in tasks]
         encoded = {pair: self._encoded.get(pair) for pair in pairs}
-        encoded |= self._encode([pair for pair, one in encoded.items() if one is None])
-        asked: list[RerankTask] = []
+        encoded |= self._encode([pair for pair, item in encoded.items() if item is None])
+        accepted: list[RerankTask] = []
         prompts: list[EncodedPrompt] = []
         replies: dict[RerankTask, Reply] = {}
         for task, pair in zip(tasks, pairs, strict=True):
-            one = encoded[pair]
-            if isinstance(one, EncodedPrompt):
-                asked.append(task)
-                prompts.append(one)
-            elif one is not None:
-                replies[task] = Reply({}, refusal=one.reason)
+            item = encoded[pair]
+            if isinstance(item, EncodedPrompt):
+                accepted.append(task)
+                prompts.append(item)
+            elif item is not None:
+                replies[task] = Reply({}, refusal=item.reason)
         with self._kernels():
-            replies |= self._answered(asked, prompts)
+            replies |= self._answered(accepted, prompts)
         return [replies[task] for task in payloads]
 
     @torch.inference_mode()
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
-        """The logits of a few short pairs, in one batch."""
+        """Return the logits of a few short pairs, computed in one batch."""
         prompts = self.encoder.encode_batch(pairs)
         with self._kernels():
             states = self._prefixes.of([query for query, _ in pairs], prompts)
             return self._scored(states, prompts, keep=False)[0]
 
     def forget(self) -> None:
-        """Drop the states of prefixes that were kept for the next batch."""
+        """Drop the states of prefixes that are cached for the next batch."""
         self._prefixes.forget()
         self._encoded = {}
 
@@ -164,14 +165,14 @@ class TransformersReranker:
         return dict(zip(distinct, self.encoder.encode_each(distinct), strict=True))
 
     def _kernels(self) -> AbstractContextManager[None]:
-        """Where attention is eager, torch's products and softmax one by one."""
+        """Return a context in which eager attention uses torch's plain math kernels."""
         eager = self._attention == "eager"
         return sdpa_kernel(SDPBackend.MATH) if eager else nullcontext()
 
     def _answered(
         self, tasks: list[RerankTask], prompts: list[EncodedPrompt]
     ) -> dict[RerankTask, Reply]:
-        """Replies by task, in batches of what memory has taken so far."""
+        """Return replies by task; halve `batch_tokens` and retry when memory runs out."""
         while True:
             batches = self._batches([task.query for task in tasks], prompts)
             try:
@@ -182,7 +183,7 @@ class TransformersReranker:
                         f"one prompt of {max(map(len, prompts))} tokens does not fit the device's "
                         "memory; lower --max-tokens, or use a smaller model or --dtype bfloat16"
                     ) from error
-            # Behind the handler: as long as it runs, the error holds what was allocated.
+            # Outside the handler, as the error keeps allocations alive while it is handled.
             self._prefixes.clear()
             torch.cuda.empty_cache()
             taken = max(
@@ -193,20 +194,20 @@ class TransformersReranker:
     def _replies(
         self, tasks: list[RerankTask], prompts: list[EncodedPrompt], batches: list[list[int]]
     ) -> list[Reply]:
-        """Scores in batches; texts of all of them together, as far as their keys fit."""
+        """Return scores, computed in batches, and texts, written for several batches together."""
         values: list[Value] = [{} for _ in tasks]
         texts: dict[int, Generation] = {}
         waiting: list[tuple[BatchCache, list[int]]] = []
         for batch in batches:
-            asked, own = [tasks[row] for row in batch], [prompts[row] for row in batch]
-            states = self._prefixes.of([task.query for task in asked], own)
-            keep = any(task.max_new_tokens for task in asked)
+            own_tasks, own = [tasks[row] for row in batch], [prompts[row] for row in batch]
+            states = self._prefixes.of([task.query for task in own_tasks], own)
+            keep = any(task.max_new_tokens for task in own_tasks)
             logits, state = self._scored(states, own, keep=keep)
             for row, logit, prompt in zip(batch, logits, own, strict=True):
                 values[row] = {"logit": logit, "truncated": prompt.truncated}
             wanted = [
                 place
-                for place, (task, logit) in enumerate(zip(asked, logits, strict=True))
+                for place, (task, logit) in enumerate(zip(own_tasks, logits, strict=True))
                 if task.max_new_tokens and logit > task.write_above
             ]
             if state is None or not wanted:
@@ -232,7 +233,7 @@ class TransformersReranker:
         tasks: list[RerankTask],
         prompts: list[EncodedPrompt],
     ) -> dict[int, Generation]:
-        """The texts of the rows that wait for them."""
+        """Return the texts of the waiting rows."""
         rows = [row for _, own in waiting for row in own]
         if not rows:
             return {}
@@ -246,7 +247,7 @@ class TransformersReranker:
     def _scored(
         self, states: list[PrefixCache], prompts: list[EncodedPrompt], *, keep: bool
     ) -> tuple[list[float], BatchCache | None]:
-        """l_yes - l_no of each prompt, and with `keep` what generation goes on from."""
+        """Return l_yes - l_no of each prompt, and with `keep` the state for generation."""
         tails = [prompt.tail_ids for prompt in prompts]
         hidden, state = self._pass.extend(states, tails, keep=keep)
         yes_no = hidden.float() @ self._verdict_rows.T
@@ -269,7 +270,7 @@ def load_reranker(
     batch_tokens: int | None = None,
     attn: str = "auto",
 ) -> TransformersReranker:
-    """The reranker of a model spec.
+    """Load the reranker of a model spec.
 
     Raises:
         ModelError: see `load_model` and TransformersReranker.

@@ -1,9 +1,9 @@
-"""vLLM as a reranker's engine, for a GPU that it has to itself.
+"""vLLM as a reranker's engine, for a GPU of its own.
 
-vLLM batches, schedules and keeps prefixes by itself; what is ours stays ours: the prompt's ids, the
-score from the two verdict tokens, and text for "yes" alone. A score is one token whose log
-probabilities are asked for both verdicts (their difference is that of the logits); a text goes on
-behind the verdict, from the cached prompt.
+vLLM batches, schedules and caches prefixes. prism provides the prompt's ids, reads the score from
+the two verdict tokens, and requests text only for "yes". A score is one token with the log
+probabilities of both verdicts, whose difference is that of the logits; a text continues after the
+verdict from the cached prompt.
 """
 
 import math
@@ -21,7 +21,7 @@ from prism_cli.modeling.model_path import is_adapter, model_path
 from prism_cli.ports import Reply, RerankTask, Usage
 
 BATCH_PAIRS = 512
-"""Pairs that are handed to vLLM at a time; replies are committed between."""
+"""Pairs per call of vLLM; replies are committed after each."""
 
 
 class VllmReranker:
@@ -29,10 +29,10 @@ class VllmReranker:
 
     Args:
         llm: a vllm.LLM.
-        encoder: of the same model.
+        encoder: encoder of the same model.
         spec: the model as the user named it.
-        fingerprint: all that decides its replies.
-        figures: what the manifest tells.
+        fingerprint: covers everything that determines the replies.
+        figures: entries of the manifest.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class VllmReranker:
         self._ends = StopRule(stops, encoder.tokenizer, CLOSING)
 
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
-        """Batches of BATCH_PAIRS, a query's pairs side by side."""
+        """Return batches of BATCH_PAIRS, with a query's pairs adjacent."""
         first: dict[str, int] = {}
         for index, task in enumerate(payloads):
             first.setdefault(task.query, index)
@@ -58,47 +58,48 @@ class VllmReranker:
         return [order[at : at + BATCH_PAIRS] for at in range(0, len(order), BATCH_PAIRS)]
 
     def answer(self, payloads: Sequence[RerankTask]) -> list[Reply]:
-        """One reply a task: {"logit", "truncated"}, and "text" where it is asked for.
+        """Return a reply per task: {"logit", "truncated"}, and "text" if it was requested.
 
         A query too long for the prompt is refused.
 
         Raises:
-            ModelError: scores that are not numbers.
+            ModelError: scores are not finite.
         """
         encoded = self.encoder.encode_each([(task.query, task.document) for task in payloads])
-        known = {row: one for row, one in enumerate(encoded) if isinstance(one, EncodedPrompt)}
-        logits = dict(zip(known, self._logits(list(known.values())), strict=True))
+        prompts = {row: item for row, item in enumerate(encoded) if isinstance(item, EncodedPrompt)}
+        logits = dict(zip(prompts, self._logits(list(prompts.values())), strict=True))
         limits = {
             row: payloads[row].max_new_tokens
             for row, logit in logits.items()
             if payloads[row].max_new_tokens and logit > payloads[row].write_above
         }
-        written = self._written([known[row].ids for row in limits], list(limits.values()))
+        written = self._written([prompts[row].ids for row in limits], list(limits.values()))
         texts = dict(zip(limits, written, strict=True))
         yes = self.encoder.yes_id
         replies = []
-        for row, one in enumerate(encoded):
-            if isinstance(one, RowError):
-                replies.append(Reply({}, refusal=one.reason))
+        for row, item in enumerate(encoded):
+            if isinstance(item, RowError):
+                replies.append(Reply({}, refusal=item.reason))
                 continue
             tokens = texts.get(row)
             more = {} if tokens is None else {"text": self._ends.text([yes, *tokens])}
-            value = {"logit": logits[row], "truncated": one.truncated} | more
-            replies.append(Reply(value, usage=Usage(len(one), len(tokens or ()))))
+            value = {"logit": logits[row], "truncated": item.truncated} | more
+            replies.append(Reply(value, usage=Usage(len(item), len(tokens or ()))))
         return replies
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The logits of a few short (query, document)."""
+        """Return the logits of a few short (query, document) pairs."""
         return self._logits(self.encoder.encode_batch(pairs))
 
     def forget(self) -> None:
-        """Nothing: vLLM's cache has a size of its own."""
+        """Do nothing: vLLM manages its cache."""
 
     def _logits(self, prompts: Sequence[EncodedPrompt]) -> list[float]:
         yes, no = self.encoder.yes_id, self.encoder.no_id
         settings = {"max_tokens": 1, "logprob_token_ids": [yes, no], "detokenize": False}
-        outputs = self._generated([one.ids for one in prompts], [settings] * len(prompts))
-        logits = [one.logprobs[0][yes].logprob - one.logprobs[0][no].logprob for one in outputs]
+        outputs = self._generated([prompt.ids for prompt in prompts], [settings] * len(prompts))
+        firsts = [output.logprobs[0] for output in outputs]
+        logits = [first[yes].logprob - first[no].logprob for first in firsts]
         if not all(map(math.isfinite, logits)):
             raise ModelError(
                 f"{self.spec}: scores are not finite numbers; the weights are damaged, or the type "
@@ -107,7 +108,7 @@ class VllmReranker:
         return logits
 
     def _written(self, prompts: list[list[int]], limits: list[int]) -> list[list[int]]:
-        """Greedy tokens behind "yes", without the one that ends them."""
+        """Return the greedy tokens after "yes", without the final stop token."""
         settings: list[dict[str, Any]] = [
             {
                 "max_tokens": limit,
@@ -119,22 +120,22 @@ class VllmReranker:
         ]
         outputs = self._generated([[*ids, self.encoder.yes_id] for ids in prompts], settings)
         stops = self._ends.stops
-        return [[token for token in one.token_ids if token not in stops] for one in outputs]
+        return [[token for token in output.token_ids if token not in stops] for output in outputs]
 
     def _generated(
         self, prompts: list[list[int]], settings: Sequence[Mapping[str, Any]]
     ) -> list[Any]:
-        """vLLM's one completion of each prompt, in order."""
+        """Return vLLM's completion of each prompt, in order."""
         from vllm import SamplingParams
 
         if not prompts:
             return []
         outputs = self._llm.generate(
             [{"prompt_token_ids": ids} for ids in prompts],
-            [SamplingParams(temperature=0.0, **one) for one in settings],
+            [SamplingParams(temperature=0.0, **options) for options in settings],
             use_tqdm=False,
         )
-        return [one.outputs[0] for one in outputs]
+        return [output.outputs[0] for output in outputs]
 
 
 def load_vllm_reranker(
@@ -146,16 +147,16 @@ def load_vllm_reranker(
     max_new_tokens: int = 512,
     **options: Any,
 ) -> VllmReranker:
-    """The reranker of a model spec on vLLM, on the device that vLLM was built for.
+    """Load the reranker of a model spec on vLLM, on the device that vLLM was built for.
 
     Args:
-        dtype: "auto" is the type that the weights are stored in.
-        max_new_tokens: the longest text that will be asked for; prompts leave room for it.
-        options: more arguments of vllm.LLM (tensor_parallel_size, gpu_memory_utilization, …).
+        dtype: "auto" is the dtype of the stored weights.
+        max_new_tokens: maximum tokens of a text; prompts leave room for it.
+        options: further arguments of vllm.LLM (tensor_parallel_size, gpu_memory_utilization, …).
 
     Raises:
         MissingPackageError: vllm is not installed.
-        ModelError: no such model, an adapter, or one that vLLM cannot load.
+        ModelError: there is no such model, it is an adapter, or vLLM cannot load it.
     """
     try:
         from vllm import LLM
@@ -167,8 +168,8 @@ def load_vllm_reranker(
     path = model_path(spec)
     if is_adapter(path):
         raise ModelError(
-            f"model {spec}: an adapter; --engine vllm takes whole weights. Write them with "
-            f"`prism export {spec} -o DIR`, then name DIR"
+            f"model {spec}: an adapter; --engine vllm needs merged weights. Write them with "
+            f"`prism export {spec} -o DIR`, then use DIR as the model"
         )
     tokenizer = load_tokenizer(path)
     room = max_new_tokens + 1
@@ -186,8 +187,8 @@ def load_vllm_reranker(
             **options,
         )
     except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"model {spec}: vLLM cannot load it: {words[:300]}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {spec}: vLLM cannot load it: {reason[:300]}") from error
     kind = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
     figures = {"engine": f"vllm {version_of_vllm()}", "dtype": kind, "max_tokens": max_tokens}
     identity = f"vllm {model_fingerprint(spec)} {encoder.profile.hash} {kind} {max_tokens}"
@@ -195,16 +196,16 @@ def load_vllm_reranker(
 
 
 def version_of_vllm() -> str:
-    """Of whichever distribution brings the module."""
+    """Return the version of the installed vllm module."""
     import vllm
 
     return str(getattr(vllm, "__version__", None) or version("vllm"))
 
 
 def _longest(path: Path) -> int | None:
-    """Tokens that the model has positions for."""
+    """Return the maximum number of positions of the model; None if unknown."""
     from transformers import AutoConfig
 
     config: Any = AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config()
-    found = getattr(config, "max_position_embeddings", None)
-    return int(found) if found else None
+    positions = getattr(config, "max_position_embeddings", None)
+    return int(positions) if positions else None

@@ -1,7 +1,7 @@
 """The rows of the paper's author: {query, document, revised_score, annotated_label, loss_type, …}.
 
-They are pair rows under other names; every other field travels. How the values are spelled is not
-published: plausible spellings are read, one is written.
+They are pair rows under other names; all other fields are kept. The spelling of the values is not
+published: several plausible spellings are read, and one is written.
 """
 
 import re
@@ -29,37 +29,37 @@ _JOIN = "+"
 
 
 class AuthorReader(Reader):
-    """Renames fields in place, so that key order is kept."""
+    """Renames the author's fields to ours, keeping the order of keys."""
 
     def read(self, row: Row) -> Row:
-        """The pair row.
+        """Return the pair row.
 
         Raises:
-            RowError: a value that is none of the known spellings, or both names of one field.
+            RowError: a value has an unknown spelling, or a field is present under both names.
         """
         number_field(row, "revised_score", 0, 1)
-        found = _renamed(row, NAMES)
-        if "verdict" in found:
-            found["verdict"] = _verdict(found["verdict"])
-        if found.get("objectives") is not None:
-            found["objectives"] = _objectives(found["objectives"])
-        return found
+        pair = _renamed(row, NAMES)
+        if "verdict" in pair:
+            pair["verdict"] = _verdict(pair["verdict"])
+        if pair.get("objectives") is not None:
+            pair["objectives"] = _objectives(pair["objectives"])
+        return pair
 
 
 class AuthorWriter(Writer):
-    """Renames back. A title goes before its document, as nobody else's scripts look for it."""
+    """Renames our fields to the author's, and puts titles in front of documents."""
 
     def __init__(self, settings: ShapeSettings) -> None:
         super().__init__(settings)
         self._names = {ours: theirs for theirs, ours in NAMES.items()}
 
     def check(self, row: Row) -> str | None:
-        """Scores, verdicts and objectives as the row table has them, and no name taken."""
+        """Check score, verdict and objectives, and that no new name is in use."""
         number_field(row, "teacher_score", 0, 1)
         verdict_field(row)
         chosen = row.get("objectives")
         if chosen is not None and (
-            not isinstance(chosen, list) or not all(one in (POINTWISE, SFT) for one in chosen)
+            not isinstance(chosen, list) or not all(name in (POINTWISE, SFT) for name in chosen)
         ):
             raise RowError(
                 "objectives", f'expected a list of "pointwise" and "sft", found {chosen!r:.80}'
@@ -68,22 +68,22 @@ class AuthorWriter(Writer):
         return None
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """One for one."""
+        """Return a row per pair row."""
         return [self._written(row) for row in rows]
 
     def _written(self, row: Row) -> Row:
         text = self.whole_text(row)
-        found = _renamed(row, self._names) | {"document": text}
-        found.pop("title", None)
+        written = _renamed(row, self._names) | {"document": text}
+        written.pop("title", None)
         if row.get("objectives") is not None:
-            found["loss_type"] = _JOIN.join(_LOSS_TYPES[one] for one in found["loss_type"])
-        return found
+            written["loss_type"] = _JOIN.join(_LOSS_TYPES[name] for name in written["loss_type"])
+        return written
 
 
 def _renamed(row: Row, names: dict[str, str]) -> Row:
     for old, new in names.items():
         if old in row and new in row:
-            raise RowError(new, f"stands beside {old!r}, which is the same field")
+            raise RowError(new, f"present together with {old!r}, which is the same field")
     return {names.get(name, name): value for name, value in row.items()}
 
 
@@ -97,9 +97,9 @@ def _verdict(label: Any) -> str | None:
 
 
 def _objectives(value: Any) -> list[str]:
-    """A list of names, or one text: "sft", "point-wise", "hybrid", "point-wise+sft"."""
+    """Parse a list of names, or a string: "sft", "point-wise", "hybrid", "point-wise+sft"."""
     parts = re.split(r"[+,;|/&]", value) if isinstance(value, str) and value else value or []
-    found: list[str] = []
+    objectives: list[str] = []
     for part in parts if isinstance(parts, list) else [parts]:
         name = re.sub(r"[\s_-]", "", part).lower() if isinstance(part, str) else ""
         if name not in _OBJECTIVES:
@@ -108,5 +108,5 @@ def _objectives(value: Any) -> list[str]:
                 f'expected "sft", "point-wise", both joined by {_JOIN!r}, or a list of them; '
                 f"found {value!r:.80}",
             )
-        found += _OBJECTIVES[name]
-    return found
+        objectives += _OBJECTIVES[name]
+    return objectives

@@ -1,4 +1,4 @@
-"""What the shapes have in common: how one is read, how one is written, labels, scores, pairs."""
+"""Base classes and helpers of the shapes: readers, writers, labels, scores, pairs."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ from prism_cli.rows.row import (
 )
 
 GRADES = {False: "0", True: "1"}
-"""`source_label` of a document that a shape calls a negative, and a positive."""
+"""`source_label` of a negative and of a positive document of a shape."""
 TEXT_FIELDS = frozenset({"query", "document", "title"})
 LABEL_FIELDS = frozenset({"source_label", "verdict"})
 _SCORES = ("source_score", "teacher_score", "score", "logit")
@@ -32,13 +32,13 @@ _TEACHERS = "teacher_scores."
 
 @dataclass(frozen=True)
 class ScoreField:
-    """Where pair rows keep the score that a shape carries.
+    """The field of pair rows for the score of a shape.
 
     Args:
         name: source_score, teacher_score, score, logit, or teacher_scores.NAME.
 
     Raises:
-        UsageError: another name.
+        UsageError: `name` is none of these.
     """
 
     name: str
@@ -51,14 +51,14 @@ class ScoreField:
 
     @property
     def row_field(self) -> str:
-        """The field of the row that holds it."""
+        """Name of the row's field that holds the score."""
         return "teacher_scores" if self._teacher else self.name
 
     def of(self, row: Row) -> float | None:
-        """The score of a pair row; None where it has none.
+        """Return the score of a pair row; None if it has none.
 
         Raises:
-            RowError: not a number.
+            RowError: the score is not a number.
         """
         if not self._teacher:
             return number_field(row, self.name, float("-inf"), float("inf"))
@@ -70,10 +70,10 @@ class ScoreField:
         return number_field({self.name: scores.get(self._teacher)}, self.name, 0, 1)
 
     def put(self, row: Row, value: Any, place: str) -> None:
-        """Write a foreign score, found at `place`, into a pair row; nothing where it is null.
+        """Write a foreign score from the field `place` into a pair row, unless it is null.
 
         Raises:
-            RowError: not a number, or one that a teacher's score cannot be.
+            RowError: the score is not a number, or a teacher's score is outside [0, 1].
         """
         low, high = (0, 1) if self.name.startswith("teacher") else (float("-inf"), float("inf"))
         if number_field({place: value}, place, low, high) is None:
@@ -90,14 +90,16 @@ class ScoreField:
 
 @dataclass(frozen=True)
 class ShapeSettings:
-    """What shapes leave to the user.
+    """User settings of shapes.
 
     Attributes:
-        score: name of a `ScoreField`; None for the shape's own choice.
+        score: name of a `ScoreField`; None for the shape's default.
         positive_grade: lowest `source_label` of a positive.
-        negatives: negatives in one row of triplets.
-        corpus, queries, qrels: the texts and judgements behind the ids of TREC's files.
-        tag: names the run in TREC's last column.
+        negatives: negatives per row of triplets.
+        corpus: texts of the document ids of TREC's files.
+        queries: texts of the query ids of TREC's files.
+        qrels: judgements of the pairs of TREC's files.
+        tag: name of the run in TREC's last column.
     """
 
     score: str | None = None
@@ -109,7 +111,7 @@ class ShapeSettings:
     tag: str = "prism"
 
     def score_field(self, default: str) -> ScoreField:
-        """The field that holds the score which a shape carries."""
+        """Return the field of the shape's score."""
         return ScoreField(self.score or default)
 
 
@@ -117,22 +119,22 @@ class Reader:
     """Reads rows of one shape.
 
     Attributes:
-        files: other files that decide the rows.
-        plain_lines: True where the input's lines are no JSON rows.
+        files: other files that the rows depend on.
+        plain_lines: True if the input's lines are not JSON rows.
     """
 
     files: tuple[Path, ...] = ()
     plain_lines = False
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """One line of the input as an object."""
+        """Decode one line of the input into an object."""
         return decode_row(raw, fields)
 
     def read(self, row: Row) -> Row | list[Row] | Dropped:
-        """The pair row that a foreign row is, or the pair rows that it holds; unchecked.
+        """Return the pair row or rows of a foreign row, unchecked.
 
         Raises:
-            RowError: names the foreign field.
+            RowError: the row is invalid; names the foreign field.
         """
         return row
 
@@ -141,12 +143,12 @@ class Writer:
     """Writes pair rows as rows of one shape.
 
     Attributes:
-        grouped: True where adjacent rows of a query become rows together.
-        lines: True where the output is lines of text, not JSON.
-        outputs: files of the folder that is written, where it is not one file; see `output_of`.
-        left_out: field -> how many rows had it, where the shape has no place for it.
-        figures: whatever else the summary tells.
-        examples: what `count` named first, by figure.
+        grouped: True if adjacent rows of a query are written together.
+        lines: True if the output is lines of text, not JSON.
+        outputs: files of the output folder, if the output is not one file; see `output_of`.
+        left_out: number of rows by field that the shape cannot hold.
+        figures: further figures of the summary.
+        examples: first examples by figure, see `count`.
     """
 
     grouped = False
@@ -168,12 +170,12 @@ class Writer:
         """Add the figures of another output's writer."""
         self.left_out.update(other.left_out)
         self.figures.update(other.figures)
-        for figure, named in other.examples.items():
+        for figure, examples in other.examples.items():
             mine = self.examples.setdefault(figure, [])
-            mine += named[: NAMED - len(mine)]
+            mine += examples[: NAMED - len(mine)]
 
     def check(self, row: Row) -> str | None:
-        """Why this pair row, already held to its contract, has no place in the shape; else None.
+        """Return why the shape cannot hold this valid pair row, else None.
 
         Raises:
             RowError: a field that the shape needs is wrong or missing.
@@ -181,61 +183,61 @@ class Writer:
         return None
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """What a checked pair row says of its pair: here all that it holds travels."""
+        """Return the claim of a checked pair row about its pair; here it covers all fields."""
         return pair_claim(row, alone)
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """Foreign rows of one pair row, or of adjacent rows of a query; all were checked."""
+        """Return the foreign rows of one pair row, or of adjacent rows of a query, all checked."""
         return rows
 
     def render(self, row: Row) -> bytes:
-        """One line of the output, with its end."""
+        """Return one line of the output, with its line end."""
         return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
     def output_of(self, row: Row) -> str:
-        """The one of `outputs` that a foreign row belongs to."""
+        """Return which of `outputs` a foreign row belongs to."""
         return ""
 
     def positive(self, row: Row) -> bool | None:
-        """By verdict, else by the corpus's label; None where the row has neither.
+        """Return True for a positive by verdict, else by the corpus's label; None without both.
 
         Raises:
-            RowError: a label that is neither yes nor no nor a grade.
+            RowError: the label is neither a grade nor yes or no.
         """
         vote = verdict_field(row) or self._label.vote(row)
         return None if vote is None else vote == "yes"
 
     def count(self, figure: str, *ids: str) -> None:
-        """Count one, and name the first."""
+        """Add one to a figure, and record the ids of the first examples."""
         self.figures[figure] += 1
-        named = self.examples.setdefault(figure, [])
-        if len(named) < NAMED:
-            named.append(" of ".join(ids))
+        examples = self.examples.setdefault(figure, [])
+        if len(examples) < NAMED:
+            examples.append(" of ".join(ids))
 
     def label_claim(self, row: Row) -> Claim:
-        """The claim of a row of which the shape keeps text and label alone."""
+        """Return the claim of a row if the shape keeps only text and label."""
         text = document_text(row)
         answer = {True: "yes", False: "no", None: None}[self.positive(row)]
         return Claim(same_text(text), answer, text)
 
     def leave_out(self, row: Row, carried: Collection[str]) -> None:
-        """Count the fields of `row` that go nowhere."""
+        """Count the fields of `row` that are not written."""
         for name, value in row.items():
             if value is not None and name not in carried:
                 self.left_out[name] += 1
 
     def whole_text(self, row: Row) -> str:
-        """The document with its title in front, for a shape without titles."""
+        """Return the document with its title in front, for a shape without titles."""
         if row.get("title"):
             self.figures["titles put before their documents"] += 1
         return document_text(row)
 
 
 def verdict_field(row: Row) -> str | None:
-    """The verdict.
+    """Return the verdict.
 
     Raises:
-        RowError: it is neither "yes" nor "no" nor null.
+        RowError: it is not "yes", "no" or null.
     """
     verdict: str | None = row.get("verdict")
     if verdict not in ("yes", "no", None):
@@ -243,21 +245,21 @@ def verdict_field(row: Row) -> str | None:
     return verdict
 
 
-def make_pair(head: Row, one: Row, common: Row) -> Row:
-    """A pair row of a query's part, a document's and what they share, with both ids.
+def make_pair(head: Row, document: Row, common: Row) -> Row:
+    """Return a pair row from the fields of a query and a document, with both ids.
 
     Args:
-        head: query, and query_id where it is known.
-        one: document, and what else is known of it.
-        common: further fields of the foreign row; the document's own win.
+        head: query, and query_id if known.
+        document: document, and its other fields.
+        common: further fields of the foreign row; the document's own fields take precedence.
     """
-    pair = {"query_id": query_id(head), "query": head["query"], "doc_id": doc_id(one)}
-    if "title" in one:
-        pair["title"] = one["title"]
-    pair["document"] = one["document"]
-    return pair | common | {name: one[name] for name in one if name not in pair}
+    pair = {"query_id": query_id(head), "query": head["query"], "doc_id": doc_id(document)}
+    if "title" in document:
+        pair["title"] = document["title"]
+    pair["document"] = document["document"]
+    return pair | common | {name: document[name] for name in document if name not in pair}
 
 
 def rest(row: Row, known: Collection[str]) -> Row:
-    """The fields of a foreign row that its shape does not know; they travel."""
+    """Return the fields of a foreign row that its shape does not define; they are kept."""
     return {name: value for name, value in row.items() if name not in known}

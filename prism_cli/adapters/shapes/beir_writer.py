@@ -1,4 +1,4 @@
-"""Pair rows as a BEIR folder: corpus.jsonl, queries.jsonl and qrels/test.tsv."""
+"""Writer of BEIR folders: corpus.jsonl, queries.jsonl and qrels/test.tsv."""
 
 import orjson
 
@@ -14,9 +14,9 @@ _CARRIED = TEXT_FIELDS | LABEL_FIELDS | {"query_id", "doc_id"}
 
 
 class BeirWriter(QrelsWriter):
-    """A document and a query for each id, and a judgement for each pair row that has a label.
+    """Writes a document or query per id, and a judgement per pair row that has a label.
 
-    An id stands for one text: a row whose id came with another one is rejected.
+    A row is rejected if one of its ids was used with another text before.
     """
 
     outputs = (CORPUS, QUERIES, QRELS)
@@ -27,7 +27,7 @@ class BeirWriter(QrelsWriter):
         self._headed = False
 
     def check(self, row: Row) -> str | None:
-        """Ids without blanks, each with its one text, and a label that can be read if any."""
+        """Check ids, which must not contain blanks and have one text each, and the label if any."""
         check_ids(row)
         self.positive(row)
         self._queries.check(query_id(row), row["query"])
@@ -35,47 +35,47 @@ class BeirWriter(QrelsWriter):
         return None
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """What of the rows is new: documents, queries, judgements."""
-        found: list[Row] = []
+        """Return the new documents, queries and judgements of the rows."""
+        written: list[Row] = []
         for row in rows:
             self.leave_out(row, _CARRIED)
             query, document = query_id(row), doc_id(row)
             if self._documents.is_new(document):
                 title = row.get("title") or ""
-                found.append({"_id": document, "title": title, "text": row["document"]})
+                written.append({"_id": document, "title": title, "text": row["document"]})
                 self.figures["documents"] += 1
             if self._queries.is_new(query):
-                found.append({"_id": query, "text": row["query"]})
+                written.append({"_id": query, "text": row["query"]})
                 self.figures["queries"] += 1
             if self.positive(row) is None:
                 self.figures["pairs without a label, not judged"] += 1
                 continue
-            (one,) = self.judgements([row])
+            (judgement,) = self.judgements([row])
             if not self._headed:
-                found.append(dict(zip(_COLUMNS, _COLUMNS, strict=True)))
+                written.append(dict(zip(_COLUMNS, _COLUMNS, strict=True)))
                 self._headed = True
-            found.append(dict(zip(_COLUMNS, one.values(), strict=True)))
+            written.append(dict(zip(_COLUMNS, judgement.values(), strict=True)))
             self.figures["judgements"] += 1
-        return found
+        return written
 
     def output_of(self, row: Row) -> str:
-        """By the fields that its rows have."""
+        """Return the output by the row's fields."""
         return QRELS if "_id" not in row else CORPUS if "title" in row else QUERIES
 
     def render(self, row: Row) -> bytes:
-        """A line of JSON, or of three columns."""
+        """Return a line of JSON, or of three columns."""
         if "_id" in row:
             return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
         return "\t".join(map(str, row.values())).encode() + b"\n"
 
 
 def no_reader(_: ShapeSettings) -> Reader:
-    """Raises UsageError: a BEIR folder is no file of rows."""
+    """Raise UsageError: a BEIR folder is not a file of rows."""
     raise UsageError("--from beir: a BEIR folder is read by `prism collect DIR`")
 
 
 class _Ids:
-    """The ids of one kind: what each stands for, and which were written."""
+    """The ids of one kind: the text of each, and which were written."""
 
     def __init__(self, field: str) -> None:
         self._field = field
@@ -85,7 +85,8 @@ class _Ids:
     def check(self, name: str, *texts: str) -> None:
         if self._texts.conflicts(name.encode(), texts_digest(*texts)):
             raise RowError(
-                self._field, f"{name[:60]!r} came before with another text; one id, one text"
+                self._field,
+                f"{name[:60]!r} came before with another text; expected one text per id",
             )
 
     def is_new(self, name: str) -> bool:

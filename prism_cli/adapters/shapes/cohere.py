@@ -1,7 +1,7 @@
-"""A query with its documents, as Cohere and Jina take it and `prism rerank` does.
+"""A query with its documents, as in the APIs of Cohere and Jina and in `prism rerank`.
 
-{query, documents: ["…" or {doc_id, title, text, …}]}; an answer also has `results`, as
-[{index, relevance_score, …}], best first. All that pair rows hold has a place here.
+{query, documents: ["…" or {doc_id, title, text, …}]}; a reply also has `results`,
+[{index, relevance_score, …}], best first. This shape can hold all fields of pair rows.
 """
 
 from typing import Any
@@ -21,18 +21,18 @@ _PREDICTIONS = {
     "format_ok": "format_ok",
     "truncated": "truncated",
 }
-"""Fields of a result, and of the pair row."""
+"""Pair row's field by field of a result."""
 _OF_THE_QUERY = ("query_id", "query", "original_query", "query_style", "source", "split")
 
 
 class CohereReader(Reader):
-    """A pair row for each document, with its result where there is one."""
+    """Reads each document as a pair row, with its result if there is one."""
 
     def read(self, row: Row) -> list[Row]:
-        """The pairs, in the documents' order.
+        """Return the pairs, in the documents' order.
 
         Raises:
-            RowError: names the field, such as `documents[2].text` or `results[0].index`.
+            RowError: a field is invalid; names it, as `documents[2].text` or `results[0].index`.
         """
         if "documents" not in row:
             raise RowError("documents", "expected an array, found no such field")
@@ -47,18 +47,19 @@ class CohereReader(Reader):
 
 
 class CohereWriter(Writer):
-    """Adjacent rows of a query as one row; what is not the query's goes into its document."""
+    """Writes adjacent rows of a query as one row; fields that are not the query's go into the
+    document."""
 
     grouped = True
 
     def check(self, row: Row) -> str | None:
-        """No other field may have the document's name."""
+        """Check that no other field is called `text`."""
         if "text" in row:
             raise RowError("text", "this shape has the document under this name; rename the field")
         return None
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """One row."""
+        """Return one row."""
         shared = {
             name: rows[0][name]
             for name in _OF_THE_QUERY
@@ -82,26 +83,26 @@ def _document(item: Any) -> Row:
 
 
 def _results(row: Row) -> dict[int, Row]:
-    """Fields of pair rows by the document's index; `rank` by the order of the results."""
-    given = row.get("results")
-    if given is None:
+    """Return fields of pair rows by the document's index; `rank` is the position of the result."""
+    results = row.get("results")
+    if results is None:
         return {}
-    if not isinstance(given, list):
-        raise RowError("results", f"expected an array, found {json_type(given)}")
-    found: dict[int, Row] = {}
-    for rank, one in enumerate(given, 1):
+    if not isinstance(results, list):
+        raise RowError("results", f"expected an array, found {json_type(results)}")
+    by_index: dict[int, Row] = {}
+    for rank, result in enumerate(results, 1):
         place = f"results[{rank - 1}]"
-        if not isinstance(one, dict):
-            raise RowError(place, f"expected an object, found {json_type(one)}")
-        index = one.get("index")
-        if type(index) is not int or not 0 <= index < len(row["documents"]) or index in found:
+        if not isinstance(result, dict):
+            raise RowError(place, f"expected an object, found {json_type(result)}")
+        index = result.get("index")
+        if type(index) is not int or not 0 <= index < len(row["documents"]) or index in by_index:
             raise RowError(
                 f"{place}.index",
                 f"expected the index of a document, each once, found {json_type(index)}",
             )
         name = f"{place}.relevance_score"
-        number_field({name: one.get("relevance_score")}, name, float("-inf"), float("inf"))
-        found[index] = {
-            ours: one[theirs] for theirs, ours in _PREDICTIONS.items() if theirs in one
+        number_field({name: result.get("relevance_score")}, name, float("-inf"), float("inf"))
+        by_index[index] = {
+            ours: result[theirs] for theirs, ours in _PREDICTIONS.items() if theirs in result
         } | {"rank": rank}
-    return found
+    return by_index

@@ -1,8 +1,8 @@
-"""Rows to fine-tune embedders with, as FlagEmbedding and KaLM have them: a query, pos[] and neg[].
+"""Rows for fine-tuning embedders, as in FlagEmbedding and KaLM: a query, pos[] and neg[].
 
-Beside the lists may stand pos_scores, neg_scores, pos_id, neg_id. A query may come with its
-instruction, as [instruction, query] or as "Instruct: … Query: …" (KaLM); it becomes `instruction`.
-An item is a text, or an object {doc_id, title, document or text, source_label, negative}.
+Optional lists are pos_scores, neg_scores, pos_id, neg_id. A query may include its instruction, as
+[instruction, query] or as "Instruct: … Query: …" (KaLM), which becomes the field `instruction`.
+An item is a string, or an object {doc_id, title, document or text, source_label, negative}.
 """
 
 import re
@@ -36,20 +36,20 @@ _OF_A_DOCUMENT = {
     "predicted_verdict", "predicted_contribution", "predicted_evidence", "source_score",
     "source_rank", *SOURCE_TEXTS,
 }  # fmt: skip
-"""Never one value for the whole query, even where all its rows happen to agree."""
+"""Fields of documents; never written once per query, even if all its rows have the same value."""
 
 
 class FlagEmbeddingReader(Reader):
-    """A pair for each positive, then for each negative."""
+    """Reads a pair per positive, then per negative."""
 
     def __init__(self, settings: ShapeSettings) -> None:
         self._score = settings.score_field("source_score")
 
     def read(self, row: Row) -> list[Row]:
-        """The pairs of one row.
+        """Return the pairs of one row.
 
         Raises:
-            RowError: names the field, such as `pos[1]` or `neg_scores`.
+            RowError: a field is invalid; names it, such as `pos[1]` or `neg_scores`.
         """
         if not _SIDES.keys() & row.keys():
             raise RowError("pos", "expected pos and neg (lists of documents), found neither")
@@ -61,9 +61,11 @@ class FlagEmbeddingReader(Reader):
         if instruction:
             common.setdefault("instruction", instruction)
         if "document" in row:
-            raise RowError("document", "stands beside pos or neg; a row has one or the other")
-        found = [one for side in _SIDES for one in self._documents(row, side)]
-        return [make_pair(head, one, common) for one in found]
+            raise RowError(
+                "document", "present together with pos or neg; expected only one of them"
+            )
+        documents = [document for side in _SIDES for document in self._documents(row, side)]
+        return [make_pair(head, document, common) for document in documents]
 
     def _documents(self, row: Row, side: str) -> list[Row]:
         items = row.get(side)
@@ -73,23 +75,23 @@ class FlagEmbeddingReader(Reader):
             items = []
         if not isinstance(items, list):
             raise RowError(side, f"expected a list of documents, found {json_type(items)}")
-        found = [_document(item, side, index) for index, item in enumerate(items)]
+        documents = [_document(item, side, index) for index, item in enumerate(items)]
         for name in (f"{side}_id", f"{side}_ids", f"{side}_scores"):
             values = row.get(name)
             if not values:
                 continue
-            if not isinstance(values, list) or len(values) != len(found):
-                raise RowError(name, f"expected a list of {len(found)}, one for each of {side}")
-            for index, (one, value) in enumerate(zip(found, values, strict=True)):
+            if not isinstance(values, list) or len(values) != len(documents):
+                raise RowError(name, f"expected a list of {len(documents)}, one for each of {side}")
+            for index, (document, value) in enumerate(zip(documents, values, strict=True)):
                 if name.endswith("_scores"):
-                    self._score.put(one, value, f"{name}[{index}]")
+                    self._score.put(document, value, f"{name}[{index}]")
                 elif value is not None:
-                    one["doc_id"] = _identifier(value, f"{name}[{index}]")
-        return found
+                    document["doc_id"] = _identifier(value, f"{name}[{index}]")
+        return documents
 
 
 class FlagEmbeddingWriter(Writer):
-    """Adjacent rows of a query as one row; with scores where all of them have one."""
+    """Writes adjacent rows of a query as one row, with scores if all of them have one."""
 
     grouped = True
 
@@ -98,16 +100,16 @@ class FlagEmbeddingWriter(Writer):
         self._score = settings.score_field("source_score")
 
     def check(self, row: Row) -> str | None:
-        """A label, and a score that is a number where there is one."""
+        """Check the label, and the score if there is one."""
         self._score.of(row)
         return "no label and no verdict" if self.positive(row) is None else None
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """Its text and its label."""
+        """Return a claim of text and label."""
         return self.label_claim(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """One row, or none where no document is positive: trainers draw one of `pos`."""
+        """Return one row, or none without a positive, as trainers sample one of `pos`."""
         sides: dict[str, list[Row]] = {"pos": [], "neg": []}
         for row in rows:
             sides["pos" if self.positive(row) else "neg"].append(row)
@@ -117,28 +119,28 @@ class FlagEmbeddingWriter(Writer):
         if not sides["neg"]:
             self.figures["queries without a negative"] += 1
         shared = _shared(rows)
-        found = {"query": rows[0]["query"]}
-        found |= {side: [self.whole_text(row) for row in half] for side, half in sides.items()}
+        written = {"query": rows[0]["query"]}
+        written |= {side: [self.whole_text(row) for row in half] for side, half in sides.items()}
         carried = TEXT_FIELDS | LABEL_FIELDS | {"doc_id"} | shared.keys()
         if all(self._score.of(row) is not None for row in rows):
             carried |= {self._score.row_field}
-            found |= {f"{side}_scores": list(map(self._score.of, sides[side])) for side in _SIDES}
+            written |= {f"{side}_scores": list(map(self._score.of, sides[side])) for side in _SIDES}
         if any(row.get("doc_id") for row in rows):
-            found |= {f"{side}_id": [row.get("doc_id") for row in sides[side]] for side in _SIDES}
+            written |= {f"{side}_id": [row.get("doc_id") for row in sides[side]] for side in _SIDES}
         for row in rows:
             self.leave_out(row, carried)
             grade = row.get("source_label")
             if grade is not None and str(grade) != GRADES[bool(self.positive(row))]:
                 self.left_out["source_label, beyond yes and no"] += 1
-        return [found | shared]
+        return [written | shared]
 
 
 def _query(value: Any) -> tuple[str, Any]:
-    """(instruction or "", query)."""
+    """Return (instruction or "", query)."""
     if isinstance(value, list):
         if len(value) not in (1, 2):
             raise RowError("query", f"expected [instruction, query], found {len(value)} items")
-        wrong = next((one for one in value if not isinstance(one, str)), None)
+        wrong = next((item for item in value if not isinstance(item, str)), None)
         if wrong is not None:
             raise RowError("query", f"expected a list of strings, found {json_type(wrong)} in it")
         return (value[0] if len(value) == 2 else ""), value[-1]
@@ -149,29 +151,29 @@ def _query(value: Any) -> tuple[str, Any]:
 def _document(item: Any, side: str, index: int) -> Row:
     place = f"{side}[{index}]"
     if isinstance(item, str):
-        one: Row = {"document": item}
+        document: Row = {"document": item}
     elif isinstance(item, dict):
-        one = {name: item[name] for name in ("doc_id", "title") if name in item}
-        one["document"] = item.get("document", item.get("text"))
-        one |= {name: item[name] for name in _ITEM_FIELDS if name in item}
+        document = {name: item[name] for name in ("doc_id", "title") if name in item}
+        document["document"] = item.get("document", item.get("text"))
+        document |= {name: item[name] for name in _ITEM_FIELDS if name in item}
     else:
         raise RowError(place, f"expected a string or an object, found {json_type(item)}")
-    for name, value in one.items():
+    for name, value in document.items():
         if not isinstance(value, str):
             raise RowError(f"{place}.{name}", f"expected a string, found {json_type(value)}")
-    one.setdefault("source_label", GRADES[_SIDES[side]])
-    return one
+    document.setdefault("source_label", GRADES[_SIDES[side]])
+    return document
 
 
 def _identifier(value: Any, place: str) -> str:
-    found = id_text(value, place)
-    if not isinstance(found, str):
+    identifier = id_text(value, place)
+    if not isinstance(identifier, str):
         raise RowError(place, f"expected a string, found {json_type(value)}")
-    return found
+    return identifier
 
 
 def _shared(rows: list[Row]) -> Row:
-    """What holds for the query: fields that all rows have with one value."""
+    """Return the fields of the query: those that all rows have with the same value."""
     first = rows[0]
     return {
         name: value

@@ -1,7 +1,7 @@
-"""The data sets that sentence-transformers trains on: pairs, triplets, and labelled pairs.
+"""Training data sets of sentence-transformers: pairs, triplets, and labelled pairs.
 
-Its trainers take every column but the label as a text, so nothing else is written. Read is more
-than is written: the names of `_QUERY` and `_DOCUMENT`, and further columns, which travel.
+Its trainers treat every column except the label as text, so nothing else is written. Readers also
+accept the names in `_QUERY` and `_DOCUMENT`, and keep further columns.
 """
 
 import re
@@ -27,15 +27,15 @@ _NEGATIVE = re.compile(r"negative(?:_([0-9]+))?")
 
 
 class TripletReader(Reader):
-    """A positive, and no, one or many negatives: positive, negative or negative_1, negative_2, …"""
+    """Reads a positive and any number of negatives: positive, negative or negative_1, …"""
 
     def read(self, row: Row) -> list[Row]:
-        """The positive's pair, then the negatives', by number.
+        """Return the positive's pair, then the negatives' pairs by number.
 
         Raises:
-            RowError: a column that is missing or no text.
+            RowError: a column is missing or not a string.
         """
-        query = _the_one(row, _QUERY)
+        query = _only_column(row, _QUERY)
         negatives = sorted(
             (int(match[1] or 0), name)
             for name, text in row.items()
@@ -59,58 +59,61 @@ class TripletReader(Reader):
 
 
 class ScoredReader(Reader):
-    """A pair with `label` or `score`: an integer or a text is the corpus's label, a float a score.
+    """Reads a pair with `label` or `score`: integers and strings are the corpus's label, floats are
+    scores.
 
     Args:
-        settings: `score` names the field for floats; source_score without it.
+        settings: `score` is the field for floats; source_score by default.
     """
 
     def __init__(self, settings: ShapeSettings) -> None:
         self._score = settings.score_field("source_score")
 
     def read(self, row: Row) -> Row:
-        """The pair.
+        """Return the pair.
 
         Raises:
-            RowError: a column that is missing or of the wrong type.
+            RowError: a column is missing or of the wrong type.
         """
-        query, document = _the_one(row, _QUERY), _the_one(row, _DOCUMENT)
-        column = _the_one(row, ("label", "score"))
+        query, document = _only_column(row, _QUERY), _only_column(row, _DOCUMENT)
+        column = _only_column(row, ("label", "score"))
         value = row[column]
-        one: Row = {"document": string_field(row, document)}
+        fields: Row = {"document": string_field(row, document)}
         if isinstance(value, float) or column == "score":
-            self._score.put(one, value, column)
+            self._score.put(fields, value, column)
         elif isinstance(value, int | str):
-            one["source_label"] = str(int(value)) if isinstance(value, int) else value
+            fields["source_label"] = str(int(value)) if isinstance(value, int) else value
         else:
             raise RowError(column, f"expected a label or a number, found {json_type(value)}")
-        return make_pair(_head(row, query), one, rest(row, [query, "query_id", document, column]))
+        common = rest(row, [query, "query_id", document, column])
+        return make_pair(_head(row, query), fields, common)
 
 
 class PairWriter(Writer):
-    """{anchor, positive} of each positive."""
+    """Writes {anchor, positive} for each positive."""
 
     def check(self, row: Row) -> str | None:
-        """Only positives have a place."""
+        """Accept positives only."""
         positive = self.positive(row)
         return None if positive else "no label and no verdict" if positive is None else "negative"
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """Its text and its label."""
+        """Return a claim of text and label."""
         return self.label_claim(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """One for one."""
+        """Return a row per pair row."""
         for row in rows:
             self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
         return [{"anchor": row["query"], "positive": self.whole_text(row)} for row in rows]
 
 
 class TripletWriter(Writer):
-    """{anchor, positive, negative}, or negative_1 to negative_N: all rows have the same columns.
+    """Writes {anchor, positive, negative}, or negative_1 to negative_N; all rows have the same
+    columns.
 
-    Each positive stands with each negative once. With N of them a row, the last row of a positive
-    is filled up from the first; a query with fewer than N has no row.
+    Each positive is combined with each negative once. With N negatives per row, the last row of a
+    positive is filled up from the first ones; a query with fewer than N has no row.
     """
 
     grouped = True
@@ -120,15 +123,15 @@ class TripletWriter(Writer):
         self._width = settings.negatives
 
     def check(self, row: Row) -> str | None:
-        """A label."""
+        """Check the label."""
         return "no label and no verdict" if self.positive(row) is None else None
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """Its text and its label."""
+        """Return a claim of text and label."""
         return self.label_claim(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """The rows of one query."""
+        """Return the rows of one query."""
         positives = [self.whole_text(row) for row in rows if self.positive(row)]
         negatives = [self.whole_text(row) for row in rows if not self.positive(row)]
         for row in rows:
@@ -151,49 +154,50 @@ class TripletWriter(Writer):
 
 
 class ScoredWriter(Writer):
-    """{sentence1, sentence2, score} where a score is asked for, else `label`: 1 or 0."""
+    """Writes {sentence1, sentence2, score} if a score was requested, else `label`: 1 or 0."""
 
     def __init__(self, settings: ShapeSettings) -> None:
         super().__init__(settings)
         self._score = settings.score_field(settings.score) if settings.score else None
 
     def check(self, row: Row) -> str | None:
-        """The score, or a label."""
+        """Check the score, or the label."""
         if self._score is not None:
             return None if self._score.of(row) is not None else f"no {self._score.name}"
         return "no label and no verdict" if self.positive(row) is None else None
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """Its text, with its score where that is written, else with its label."""
+        """Return a claim of the text with its score, or with its label if no score is written."""
         if self._score is None:
             return self.label_claim(row)
         text = document_text(row)
         return Claim(same_text(text), self._score.of(row), text)
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """One for one."""
+        """Return a row per pair row."""
         return [self._written(row) for row in rows]
 
     def _written(self, row: Row) -> Row:
-        found: Row = {"sentence1": row["query"], "sentence2": self.whole_text(row)}
+        texts: Row = {"sentence1": row["query"], "sentence2": self.whole_text(row)}
         if self._score is not None:
             self.leave_out(row, TEXT_FIELDS | {self._score.row_field})
-            return found | {"score": self._score.of(row)}
+            return texts | {"score": self._score.of(row)}
         self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
-        return found | {"label": int(bool(self.positive(row)))}
+        return texts | {"label": int(bool(self.positive(row)))}
 
 
-def _the_one(row: Row, names: Sequence[str]) -> str:
-    """Which of `names` the row has.
+def _only_column(row: Row, names: Sequence[str]) -> str:
+    """Return the only one of `names` that the row has.
 
     Raises:
-        RowError: none of them, or several.
+        RowError: the row has none of them, or several.
     """
-    there = [name for name in names if name in row]
-    if len(there) != 1:
-        found = " and ".join(there) or "none of them"
-        raise RowError(there[-1] if there else names[0], f"expected {' or '.join(names)}: {found}")
-    return there[0]
+    present = [name for name in names if name in row]
+    if len(present) != 1:
+        found = " and ".join(present) or "none of them"
+        field = present[-1] if present else names[0]
+        raise RowError(field, f"expected {' or '.join(names)}: {found}")
+    return present[0]
 
 
 def _head(row: Row, query: str) -> Row:
@@ -204,6 +208,6 @@ def _head(row: Row, query: str) -> Row:
 
 
 def _chunks(texts: Sequence[str], size: int) -> list[Sequence[str]]:
-    """`texts` in pieces of `size`, the last filled up from the first texts."""
+    """Split `texts` into chunks of `size`; fill up the last one from the first texts."""
     padded = [*texts, *texts[: -len(texts) % size]]
     return [padded[start : start + size] for start in range(0, len(texts), size)]

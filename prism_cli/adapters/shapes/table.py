@@ -1,4 +1,4 @@
-"""The shapes by name, and a reader that tells a row's shape by its fields."""
+"""Registry of the shapes, and a reader that detects a row's shape by its fields."""
 
 import difflib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from prism_cli.rows.row import Dropped, Row, string_field
 
 @dataclass(frozen=True)
 class Shape:
-    """How one shape is read and written."""
+    """Reader and writer of one shape."""
 
     reader: Callable[[ShapeSettings], Reader]
     writer: Callable[[ShapeSettings], Writer]
@@ -42,33 +42,33 @@ SHAPES = {
     "trec-qrels": Shape(QrelsReader, QrelsWriter),
 }
 FOLDERS = {"beir": Shape(no_reader, BeirWriter)}
-"""Shapes of several files, which are written alone."""
+"""Shapes of several files; they can only be written."""
 ALIASES = {"kalm": "flagembedding"}
 
 
 def find_shape(option: str, name: str) -> Shape:
-    """The shape called `name`.
+    """Return the shape called `name`.
 
     Args:
-        option: the option that named it, for the message.
+        option: the option with this value, for the message.
 
     Raises:
-        UsageError: no such shape; names the nearest.
+        UsageError: there is no such shape; names the most similar one.
     """
     shapes = SHAPES | FOLDERS
-    known = [*shapes, *ALIASES]
-    found = shapes.get(ALIASES.get(name, name))
-    if found is None:
-        near = difflib.get_close_matches(name, known, n=1)
+    names = [*shapes, *ALIASES]
+    shape = shapes.get(ALIASES.get(name, name))
+    if shape is None:
+        near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UsageError(
-            f"{option} {name}: no such shape; {hint}expected one of {', '.join(known)}"
+            f"{option} {name}: no such shape; {hint}expected one of {', '.join(names)}"
         )
-    return found
+    return shape
 
 
 class RecognisingReader(Reader):
-    """Reads rows of the shapes that their fields tell apart."""
+    """Reads rows of all shapes that can be detected by their fields."""
 
     def __init__(self, settings: ShapeSettings) -> None:
         self._readers = {
@@ -77,7 +77,7 @@ class RecognisingReader(Reader):
         }
 
     def read(self, row: Row) -> Row | list[Row] | Dropped:
-        """What the reader of its shape makes of the row."""
+        """Read the row with the reader of its shape."""
         return self._readers[_shape_of(row)].read(row)
 
 

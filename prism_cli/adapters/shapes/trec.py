@@ -1,4 +1,4 @@
-"""TREC's files, which hold ids: a run and judgements, with the texts behind the ids."""
+"""Readers of TREC's files, a run and judgements, which look up the texts of the ids."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -28,15 +28,15 @@ _HEADER = "a header line"
 
 
 class Texts:
-    """Queries in memory and a corpus on disk, by id; read when the first is asked for.
+    """Queries in memory and a corpus on disk, by id; loaded on first use.
 
     Args:
-        settings: `corpus` is a BEIR folder or a corpus.jsonl; `queries` a queries.jsonl or lines
-            of id, tab, text; `qrels` judgements.
+        settings: `corpus` is a BEIR folder or a corpus.jsonl; `queries` is a queries.jsonl or lines
+            of id, tab, text; `qrels` are judgements.
 
     Raises:
-        UsageError: no corpus, or no queries, are named.
-        MissingDataError: a file is not there.
+        UsageError: corpus or queries are not given.
+        MissingDataError: a file does not exist.
     """
 
     def __init__(self, settings: ShapeSettings) -> None:
@@ -49,26 +49,26 @@ class Texts:
         if queries is None:
             raise UsageError(f"{self._corpus} is no BEIR folder: name the queries with --queries")
         self._queries, self._qrels = queries, settings.qrels
-        self.files = tuple(one for one in (self._corpus, queries, settings.qrels) if one)
+        self.files = tuple(path for path in (self._corpus, queries, settings.qrels) if path)
         for path in self.files:
             if not path.is_file():
                 raise MissingDataError(f"{path}: no such file")
 
     def pair(self, query_id: str, doc_id: str) -> Row:
-        """The pair row of two ids, with `source_label` where it was judged.
+        """Return the pair row of two ids, with `source_label` if it was judged.
 
         Raises:
-            RowError: an id that has no text.
+            RowError: an id has no text.
         """
         query = self._query_texts.get(query_id)
         if query is None:
             raise RowError("query_id", f"{query_id!r} is not in {self._queries}")
-        found = next(
+        passage = next(
             self._passages.rows("SELECT title, text FROM spill WHERE id = ?", (doc_id,)), None
         )
-        if found is None:
+        if passage is None:
             raise RowError("doc_id", f"{doc_id!r} is not in {self._corpus}")
-        title, text = found
+        title, text = passage
         row = {"query_id": query_id, "query": query, "doc_id": doc_id}
         row |= {"title": title, "document": text} if title else {"document": text}
         grade = self._grades.get(query_id, {}).get(doc_id)
@@ -99,10 +99,10 @@ class Texts:
 
 
 class RunReader(Reader):
-    """A pair row for each line of a run, with the first stage's rank and score.
+    """Reads each line of a run as a pair row, with the first stage's rank and score.
 
     Args:
-        settings: `score` names the field for the run's score; source_score without it.
+        settings: `score` is the field for the run's score; source_score by default.
     """
 
     plain_lines = True
@@ -113,15 +113,15 @@ class RunReader(Reader):
         self.files = self._texts.files
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """The columns.
+        """Return the columns.
 
         Raises:
-            RowError: not a line of a run.
+            RowError: the line is not a run's.
         """
         return parse_run_line(_text(raw))._asdict()
 
     def read(self, row: Row) -> Row:
-        """The pair row."""
+        """Return the pair row."""
         pair = self._texts.pair(row["query_id"], row["doc_id"])
         pair["source_rank"] = row["rank"]
         self._score.put(pair, row["score"], "score")
@@ -129,7 +129,7 @@ class RunReader(Reader):
 
 
 class QrelsReader(Reader):
-    """A pair row for each judgement, TREC's or BEIR's."""
+    """Reads each judgement, TREC's or BEIR's, as a pair row."""
 
     plain_lines = True
 
@@ -138,10 +138,10 @@ class QrelsReader(Reader):
         self.files = self._texts.files
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """The columns; no field for a header.
+        """Return the columns; {} for a header.
 
         Raises:
-            RowError: not a judgement.
+            RowError: the line is not a judgement.
         """
         columns = parse_judgement(_text(raw))
         if columns is None:
@@ -150,7 +150,7 @@ class QrelsReader(Reader):
         return {"query_id": query, "doc_id": document, "source_label": str(grade)}
 
     def read(self, row: Row) -> Row | Dropped:
-        """The pair row."""
+        """Return the pair row."""
         if not row:
             return Dropped(_HEADER)
         return self._texts.pair(row["query_id"], row["doc_id"]) | row
@@ -177,5 +177,5 @@ def _tabbed(path: Path) -> Iterator[tuple[str, str]]:
         yield name.strip(), text.strip()
 
 
-def _columns(one: Passage) -> tuple[str, str, str]:
-    return one.doc_id, one.title, one.text
+def _columns(passage: Passage) -> tuple[str, str, str]:
+    return passage.doc_id, passage.title, passage.text

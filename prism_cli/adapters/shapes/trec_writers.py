@@ -1,4 +1,4 @@
-"""Pair rows as TREC's files: a run and judgements."""
+"""Writers of TREC's files: a run and judgements."""
 
 from itertools import pairwise
 from math import inf
@@ -20,11 +20,11 @@ from prism_cli.shards.spill import SeenTexts
 
 
 class RunWriter(Writer):
-    """A line for each pair row, best first within the adjacent rows of a query.
+    """Writes a line per pair row, best first within the adjacent rows of a query.
 
-    The order is the reranker's, see `best_first`; with another field for the score, that field's.
-    Scores fall from line to line; see `falling_scores`. A document that stands
-    twice is written once, at its better place.
+    The order is the reranker's, see `best_first`, or that of another field for the score. Scores
+    are strictly decreasing, see `falling_scores`. A repeated document is written once, at its best
+    rank.
     """
 
     grouped = True
@@ -40,7 +40,7 @@ class RunWriter(Writer):
             raise UsageError(f"--tag {self._tag!r}: a run's tag has no blanks")
 
     def check(self, row: Row) -> str | None:
-        """Ids without blanks, and a score."""
+        """Check ids, which must not contain blanks, and the score."""
         check_ids(row)
         number_field(row, "rank", 1, inf)
         number_field(row, "logit", -inf, inf)
@@ -49,11 +49,11 @@ class RunWriter(Writer):
         return None
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """Nothing: labels have no place in a run, and `write` sees to repetitions."""
+        """Return an empty claim: a run has no labels, and `write` handles repetitions."""
         return Claim(id(row), None)
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """The lines of one query.
+        """Return the lines of one query.
 
         Raises:
             UsageError: rows of the query were written before.
@@ -70,16 +70,16 @@ class RunWriter(Writer):
             self.leave_out(row, _ID_FIELDS | {self._score.row_field, "rank"})
         best: dict[str, Row] = {}
         own = self._score.name in ("score", "logit")
-        for row in best_first(rows, self._given, own=own):
+        for row in best_first(rows, self._score_of, own=own):
             if best.setdefault(doc_id(row), row) is not row:
                 self.count(
                     "documents that stood twice for a query, written once", doc_id(row), query
                 )
-        given = [self._given(row) for row in best.values()]
-        written = falling_scores(given)
-        if any(one > before for before, one in pairwise(given)):
+        scores = [self._score_of(row) for row in best.values()]
+        written = falling_scores(scores)
+        if any(score > before for before, score in pairwise(scores)):
             self.count("queries whose scores go against rank or logit, which were followed", query)
-        lowered = sum(one != other for one, other in zip(given, written, strict=True))
+        lowered = sum(before != after for before, after in zip(scores, written, strict=True))
         if lowered:
             self.figures["equal scores lowered to keep the order"] += lowered
         return [
@@ -88,17 +88,17 @@ class RunWriter(Writer):
         ]
 
     def render(self, row: Row) -> bytes:
-        """The line."""
+        """Return the line."""
         return f"{render_run_line(**row, tag=self._tag)}\n".encode()
 
-    def _given(self, row: Row) -> float:
+    def _score_of(self, row: Row) -> float:
         return self._score.of(row) or 0.0
 
 
 class QrelsWriter(Writer):
-    """A judgement for each pair row: 1 or 0 by its verdict, else the grade of its label.
+    """Writes a judgement per pair row: 1 or 0 by its verdict, else the grade of its label.
 
-    Of a pair that stands twice one line is written, and none where the grades differ.
+    A repeated pair is written once, or not at all if its grades differ.
     """
 
     lines = True
@@ -108,44 +108,40 @@ class QrelsWriter(Writer):
         self._judged = SeenTexts()
 
     def check(self, row: Row) -> str | None:
-        """Ids without blanks, and a label."""
+        """Check ids, which must not contain blanks, and the label."""
         check_ids(row)
         return "no label and no verdict" if self.positive(row) is None else None
 
     def claim(self, row: Row, alone: bool) -> Claim:
-        """Ids and grade."""
+        """Return a claim of document id and grade."""
         return Claim(doc_id(row), self._grade(row))
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """One for one.
-
-        Raises: as `judgements`.
-        """
+        """Return a judgement per row; raise as `judgements` does."""
         for row in rows:
             self.leave_out(row, _ID_FIELDS | LABEL_FIELDS)
         return self.judgements(rows)
 
     def judgements(self, rows: list[Row]) -> list[Row]:
-        """query_id, doc_id and grade of rows with a label.
+        """Return query_id, doc_id and grade of rows with a label.
 
         Raises:
-            UsageError: the pair was written with another grade, among other rows of its query.
+            UsageError: the pair was written with another grade, in another group of its query.
         """
-        found = []
+        judgements = []
         for row in rows:
-            one = {"query_id": query_id(row), "doc_id": doc_id(row), "grade": self._grade(row)}
-            pair = f"{one['query_id']}\0{one['doc_id']}".encode()
-            if self._judged.conflicts(pair, str(one["grade"]).encode()):
+            query, document, grade = query_id(row), doc_id(row), self._grade(row)
+            if self._judged.conflicts(f"{query}\0{document}".encode(), str(grade).encode()):
                 raise UsageError(
-                    f"query {one['query_id']!r}, document {one['doc_id']!r}: judged {one['grade']} "
+                    f"query {query!r}, document {document!r}: judged {grade} "
                     "here, and otherwise before, among rows that do not stand together; "
                     "--sort-queries puts them together, and such pairs are then left out"
                 )
-            found.append(one)
-        return found
+            judgements.append({"query_id": query, "doc_id": document, "grade": grade})
+        return judgements
 
     def render(self, row: Row) -> bytes:
-        """The line."""
+        """Return the line."""
         return f"{render_judgement(**row)}\n".encode()
 
     def _grade(self, row: Row) -> int | None:
@@ -157,14 +153,14 @@ class QrelsWriter(Writer):
 
 
 _ID_FIELDS = frozenset({"query_id", "doc_id", "query", "title", "document"})
-"""The texts stand behind the ids, in a corpus."""
+"""Ids, and the texts that the corpus holds under them."""
 
 
 def check_ids(row: Row) -> None:
-    """Refuse ids that TREC's files cannot hold.
+    """Check that TREC's files can hold the ids.
 
     Raises:
-        RowError: names the field.
+        RowError: an id contains blanks or is empty; names the field.
     """
     check_trec_id("query_id", query_id(row))
     check_trec_id("doc_id", doc_id(row))

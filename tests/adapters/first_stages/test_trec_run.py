@@ -30,7 +30,7 @@ def test_a_run_for_other_queries_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "told"),
-    [("q1 Q0 a 1 0.5 t", "'a' stands twice"), ("q1 a 0.5", "expected query Q0 document")],
+    [("q1 Q0 a 1 0.5 t", "'a' is repeated"), ("q1 a 0.5", "expected query Q0 document")],
 )
 def test_bad_line_is_told_with_its_place(run: Path, line: str, told: str) -> None:
     run.write_text(run.read_text() + line + "\n")

@@ -113,9 +113,9 @@ def test_what_cannot_be_read_names_the_authors_field(field: str, value: Any) -> 
 
 def test_both_names_of_one_field_are_refused() -> None:
     row = {"query": "q", "document": "d", "revised_score": 0.5, "teacher_score": 0.5}
-    with pytest.raises(RowError, match="teacher_score: stands beside 'revised_score'"):
+    with pytest.raises(RowError, match="teacher_score: present together with 'revised_score'"):
         AuthorReader().read(dict(row))
-    with pytest.raises(RowError, match="revised_score: stands beside 'teacher_score'"):
+    with pytest.raises(RowError, match="revised_score: present together with 'teacher_score'"):
         AuthorWriter(ShapeSettings()).check(row)
 
 

@@ -97,6 +97,6 @@ def help_end(command: str, example: str | None) -> str:
     if command in ROWS:
         row_in, row_out = ROWS[command]
         parts += [f"Row in:  {row_in}", f"Row out: {row_out}"]
-    if TOPICS[command]:
-        parts.append(f"Topics:  {', '.join(TOPICS[command])} (prism help TOPIC)")
+    if topics := TOPICS.get(command):
+        parts.append(f"Topics:  {', '.join(topics)} (prism help TOPIC)")
     return "\n\n".join([*parts, *([example] if example else [])])

@@ -104,7 +104,7 @@ def test_local_data_set_is_streamed(saved: Path, place: str) -> None:
         ([str(MINI), "--split", "dev"], 3, "no split 'dev'; it has test, train"),
         ([str(MINI), "--from-rank", "9", "--to-rank", "3"], 2, "from_rank 9 lies behind to_rank 3"),
         (["--dataset", "org/nothing"], 3, "org/nothing: cannot be read"),
-        (["--dataset", str(MINI)], 3, "no data set"),
+        (["--dataset", str(MINI)], 3, "is a BEIR folder; give it as INPUT"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:

@@ -76,7 +76,7 @@ _ENVIRONMENT = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
     errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
-"""What the machine, not prism, is to blame for."""
+"""Errors of the machine, not of prism."""
 
 
 class PipelineGroup(TyperGroup):
@@ -176,7 +176,7 @@ def main() -> None:
 
 
 def _log(words: Sequence[str]) -> Log | None:
-    """What dates the lines of a command that works for long and that nobody watches."""
+    """Date the lines of a long command whose standard error is no terminal."""
     shown = {"-h", "--help", "--version"} & set(words)
     command = next((word for word in words if not word.startswith("-")), "")
     if shown or command not in COMMANDS.keys() - SHORT or sys.stderr.isatty():
@@ -243,7 +243,7 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
 
 
 def _name_dashed_file(error: click.ClickException, words: Sequence[str]) -> None:
-    """Where an option is unknown and a file has that name: tell how the file is given."""
+    """Explain how to give a file whose name looks like an unknown option."""
     dashed = next((one for one in words if one.startswith("-") and os.path.exists(one)), None)
     if dashed and isinstance(error, click.exceptions.NoSuchOption):
         error.message += f"; the file {dashed} is given as ./{dashed}"

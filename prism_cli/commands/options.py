@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -176,21 +176,25 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
         for one in fields(cls)
     ]
     signature = inspect.signature(command, eval_str=True)
-    own = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in signature.parameters.items()
-        if name != "common"
-    ]
+    own = [one for name, one in signature.parameters.items() if name != "common"]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
         common = cls(**{one.name: values.pop(one.name) for one in fields(cls)})
         command(**values, common=common)
 
-    wrapped.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {one.name: one.annotation for one in [*own, *shared]}
-    del wrapped.__wrapped__
-    return wrapped
+    return with_parameters(wrapped, [*own, *shared])
+
+
+def with_parameters(
+    command: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Give a wrapped command the signature that typer reads: these parameters, by name only."""
+    by_name = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    command.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in by_name}
+    del command.__wrapped__  # type: ignore[attr-defined]
+    return command
 
 
 def evaluation_folder(inputs: list[str], kind: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_origin
 
 import typer
 
-from prism_cli.commands.options import with_common
+from prism_cli.commands.options import with_common, with_parameters
 from prism_cli.configs.base import Setting, StageConfig, settings_of
 from prism_cli.configs.describe import bounds, choices, default_text, plain_type
 
@@ -23,8 +23,7 @@ def with_settings(cls: type[StageConfig], stage: str) -> Callable[..., Callable[
     options = [one for one in settings_of(cls).values() if not one.option.hidden]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        own = dict(signature.parameters)
+        own = dict(inspect.signature(command, eval_str=True).parameters)
         common = own.pop("common")
         resolves = own.pop(CONFIG, None) is None
         own.pop(GIVEN, None)
@@ -46,12 +45,7 @@ def with_settings(cls: type[StageConfig], stage: str) -> Callable[..., Callable[
             command(**values)
 
         parameters = [*own.values(), *map(_parameter, options), common]
-        wrapped.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-        )
-        wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
-        del wrapped.__wrapped__
-        return with_common(wrapped)
+        return with_common(with_parameters(wrapped, parameters))
 
     return decorate
 

@@ -1,4 +1,4 @@
-"""What settings are made of: frozen dataclasses whose fields carry type, bounds, default and help.
+"""Settings as frozen dataclasses whose fields carry type, bounds, default and help.
 
     max_sentences: Annotated[int, Interval(ge=1, le=50), Option("Sentences of the evidence.")] = 2
 
@@ -19,7 +19,7 @@ Settings = TypeVar("Settings", bound="Section")
 
 @dataclass(frozen=True)
 class Option:
-    """How a setting is described, and how it is given on the command line.
+    """The description of a setting, and its form on the command line.
 
     Attributes:
         help: sentences; the default is added where they are shown.
@@ -108,7 +108,7 @@ def settings_of(cls: type[Section]) -> dict[str, Setting]:
 
 
 def adapter(cls: type[Settings]) -> "TypeAdapter[Settings]":
-    """What validates and serializes a settings class."""
+    """Return the validator and serializer of a settings class."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls)

@@ -11,7 +11,7 @@ from prism_cli.configs.shared import Qrels
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig(StageConfig):
-    """Which pairs are made from which sources."""
+    """Sources, candidates and negatives of pairs."""
 
     split: Annotated[str, Option("Split of BEIR folders and data sets.")] = "train"
     first_stage: Annotated[

@@ -13,7 +13,7 @@ SHAPES = "prism, flagembedding (kalm), author, st-pairs, st-triplets, st-scores,
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertConfig(StageConfig):
-    """Which shape comes in, and which goes out."""
+    """Shapes of input and output."""
 
     from_shape: Annotated[
         str,

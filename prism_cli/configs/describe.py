@@ -14,7 +14,7 @@ _WIDTH = 96
 
 
 def default_text(setting: Setting) -> str | None:
-    """What help shows for the default; None where there is nothing to show."""
+    """Return the default as help shows it; None where there is nothing to show."""
     if setting.option.default is not None:
         return setting.option.default
     if isinstance(setting.default, bool):

@@ -6,12 +6,12 @@ from typing import Annotated
 from annotated_types import Interval
 
 from prism_cli.configs.base import Option, StageConfig
-from prism_cli.configs.shared import Device, MaxSentences
+from prism_cli.configs.shared import Device, MaxSentences, refuse_repeats
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(StageConfig):
-    """Who scores, how scores are calibrated, and who writes the texts."""
+    """Teachers, calibration of their scores, and the generator of texts."""
 
     teachers: Annotated[
         tuple[str, ...],
@@ -58,9 +58,7 @@ class DistillConfig(StageConfig):
     device: Device = "auto"
 
     def __post_init__(self) -> None:
-        twice = sorted({one for one in self.teachers if self.teachers.count(one) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} stands twice; each teacher scores once")
+        refuse_repeats(self.teachers, "each teacher scores once")
         if self.calibrate is not None and self.calibration_exponent is not None:
             raise ValueError("calibrate and calibration_exponent are both given; give one")
         if not self.teachers and (self.calibrate or self.calibration_exponent is not None):

@@ -22,7 +22,7 @@ NO_MODEL = "none"
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig(StageConfig):
-    """What is measured, and on what."""
+    """Models, data and limits of a ranking evaluation."""
 
     model: Annotated[
         list[str],

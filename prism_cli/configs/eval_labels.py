@@ -10,7 +10,7 @@ from prism_cli.configs.base import Option, StageConfig
 
 @dataclass(frozen=True, kw_only=True)
 class EvalLabelsConfig(StageConfig):
-    """What is exported besides figures."""
+    """Rows exported beside the figures."""
 
     review: Annotated[
         int, Ge(0), Option("Rows for review: those where teacher and panel disagree most.")

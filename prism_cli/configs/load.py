@@ -9,10 +9,10 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prism_cli.configs.base import Section, StageConfig, settings_of, validated
+from prism_cli.configs.describe import plain_type
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.configs.toml import parse_toml, unfit
@@ -156,11 +156,8 @@ def key_paths(cls: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 def _section(annotation: Any) -> type[Section] | None:
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
-    for option in options:
-        if isinstance(option, type) and issubclass(option, Section):
-            return option
-    return None
+    kind = plain_type(annotation)
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def _paths(layer: Mapping[str, Any], cls: type[Section] | None, prefix: str = "") -> list[str]:
@@ -253,7 +250,7 @@ def _project_file() -> Path | None:
 
 
 def _project_table(cls: type[Section], stage: str, content: dict[str, Any]) -> dict[str, Any]:
-    """What prism.toml says for one stage: its own table, over [defaults]."""
+    """Return the settings of one stage in prism.toml: its own table, over [defaults]."""
     defaults, own = (_table(content, name) for name in (DEFAULTS, stage))
     names = set(settings_of(cls))
     return {**{key: value for key, value in defaults.items() if key in names}, **own}
@@ -292,7 +289,7 @@ def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
 
 
 def reason_of(item: "ErrorDetails") -> str:
-    """What pydantic found wrong, without its name for errors that our own checks raise."""
+    """Return the reason of a pydantic error, without its prefix for errors of our own checks."""
     error = item.get("ctx", {}).get("error")
     if isinstance(error, ValueError):
         return str(error)
@@ -300,7 +297,7 @@ def reason_of(item: "ErrorDetails") -> str:
 
 
 def _of_table(item: "ErrorDetails") -> bool:
-    """Whether one of our checks refused a whole table: its reason says what was found."""
+    """Return whether one of our checks refused a whole table: its reason names the value."""
     return item["type"] == "value_error" and isinstance(item["input"], dict)
 
 

@@ -1,4 +1,4 @@
-"""Who can be asked for money: providers, their models, prices and limits.
+"""Providers of paid APIs: their models, prices and limits.
 
 Read from recipes/providers.toml, then $XDG_CONFIG_HOME/prism/providers.toml, then --provider-file
 (or PRISM_PROVIDER_FILE); a later file adds to and corrects what stands in an earlier one.
@@ -34,7 +34,7 @@ _OF_THE_SYSTEM = frozenset(
 
 
 def is_loopback(url: str) -> bool:
-    """Whether what is sent there stays on this machine."""
+    """Return whether requests to the address stay on this machine."""
     try:
         return urlsplit(url).hostname in LOOPBACK
     except ValueError:
@@ -76,12 +76,12 @@ class ModelCard(_Table):
 
     @property
     def priced(self) -> bool:
-        """Whether its cost can be told."""
+        """True if it has a price."""
         by_token = self.usd_per_million_input is not None
         return by_token or self.usd_per_thousand_searches is not None
 
     def usd(self, given: int = 0, answered: int = 0, searches: int = 0) -> float:
-        """What so many tokens, in and out, and searches cost; 0 where nothing is known."""
+        """Return the price of tokens, in and out, and searches; 0 without a price."""
         tokens = given * (self.usd_per_million_input or 0)
         tokens += answered * (self.usd_per_million_output or 0)
         return tokens / 1e6 + searches * (self.usd_per_thousand_searches or 0) / 1000
@@ -255,6 +255,6 @@ def _told(error: ValidationError, path: Path) -> list[str]:
 
 
 def _may_hold_a_key(place: Sequence[int | str], value: object) -> bool:
-    """Whether a value that was refused may be a key, or have one in it."""
+    """Return whether a refused value may be, or contain, a key."""
     in_address = place[-1:] == ("base_url",) and set("@?#;%") & set(str(value))
     return place[-1:] == ("key_env",) or isinstance(value, dict) or bool(in_address)

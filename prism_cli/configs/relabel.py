@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Interval, Len
 
 from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.shared import refuse_repeats
 
 PAPER_PANEL = (
     "deepseek/deepseek-chat",
@@ -19,7 +20,7 @@ PAPER_PANEL = (
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelConfig(StageConfig):
-    """Who judges."""
+    """The panel of judges and its vote."""
 
     judges: Annotated[
         tuple[str, ...],
@@ -67,6 +68,4 @@ class RelabelConfig(StageConfig):
 
     def __post_init__(self) -> None:
         panel = (*self.judges, *self.add_judges)
-        twice = sorted({one for one in panel if panel.count(one) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} stands twice; each judge has one vote")
+        refuse_repeats(panel, "each judge has one vote")

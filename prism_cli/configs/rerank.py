@@ -12,7 +12,7 @@ from prism_cli.configs.shared import Attention, BatchTokens, Device, Dtype, MaxT
 
 @dataclass(frozen=True, kw_only=True)
 class RerankConfig(StageConfig):
-    """What decides scores and texts."""
+    """Model, evidence and limits of reranking."""
 
     model: Annotated[
         str,

@@ -10,7 +10,7 @@ from prism_cli.configs.base import Option, StageConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(StageConfig):
-    """How many rows of which score stay."""
+    """Size, score bins and length caps of a sample."""
 
     size: Annotated[
         int | None,

@@ -1,5 +1,6 @@
 """Settings that several stages have."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
@@ -43,3 +44,14 @@ PositiveGrade = Annotated[int, Ge(1), Option("Lowest source_label of a positive.
 def as_list(value: object) -> object:
     """A list of one text; what is no text, as it is."""
     return [value] if isinstance(value, str) else value
+
+
+def refuse_repeats(specs: Sequence[str], rule: str) -> None:
+    """Raise ValueError where a spec is given twice.
+
+    Args:
+        rule: why once is enough.
+    """
+    repeated = sorted({spec for spec in specs if specs.count(spec) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} stands twice; {rule}")

@@ -10,7 +10,7 @@ from prism_cli.configs.base import Option, StageConfig
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig(StageConfig):
-    """How many queries go to dev, and which rows are dropped."""
+    """Size of dev, and the evaluation sets whose rows are dropped."""
 
     dev_queries: Annotated[
         int,

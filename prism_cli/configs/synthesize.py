@@ -11,7 +11,7 @@ from prism_cli.configs.shared import Device
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeConfig(StageConfig):
-    """Who writes queries, how many, and which exist already."""
+    """The generator, number and styles of queries, and those that exist already."""
 
     generator: Annotated[
         str,

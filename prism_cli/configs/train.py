@@ -60,7 +60,7 @@ class LoraSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(StageConfig):
-    """What decides the weights that come out."""
+    """All settings that decide the trained weights."""
 
     model: Annotated[
         str, Option("Base model: hub id, PATH or hf:smollm2.", default="the recipe's")

@@ -84,7 +84,7 @@ def _of_ranking(metrics: Metrics) -> Iterator[Figure]:
 
 
 def _beside(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """What a tree of `statistics` has for a figure: by dotted name, or nested as the figure is.
+    """Return the entry of a `statistics` tree for a figure, by dotted name or nested path.
 
     The dotted name of a baseline's figure leaves out `baselines`.
     """

@@ -25,7 +25,7 @@ from prism_cli.shards.writer import OutputRecord
 
 @dataclass
 class RunRecord:
-    """What is recorded about one run.
+    """The settings, inputs, outputs and progress of one run.
 
     Attributes:
         config: all that decides the outputs besides the inputs.
@@ -77,7 +77,7 @@ class RunRecord:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What will be written when all goes well."""
+        """The manifest of the run, as it is written on success."""
         manifest = Manifest(
             self.stage,
             dict(self.config),

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from prism_cli.adapters.judges.source_label import SourceLabelJudge
     from prism_cli.adapters.providers.model_ref import ModelRef
     from prism_cli.adapters.providers.registry import ProviderRegistry
     from prism_cli.commands.options import Paid
     from prism_cli.domain.chat import ChatTask
     from prism_cli.domain.rubric import JudgeTask
+    from prism_cli.domain.source_labels import SourceLabelJudge, SourceLabelTeacher, SourceTexts
     from prism_cli.errors import UsageError
     from prism_cli.ports import BatchBackend, CallBackend
-    from prism_cli.stages.in_row import RowGenerator, RowTeacher
     from prism_cli.stages.relabel import Judge
 
 
 def teachers(
     specs: "Sequence[str]", providers: "ProviderRegistry", *, device: str = "auto"
-) -> "list[BatchBackend | CallBackend | RowTeacher]":
+) -> "list[BatchBackend | CallBackend | SourceLabelTeacher]":
     """Return the teachers of `specs`, in order; all missing keys are reported at once.
 
     Raises:
@@ -40,13 +39,13 @@ def teachers(
 
 def _teacher(
     spec: str, providers: "ProviderRegistry", device: str
-) -> "BatchBackend | CallBackend | RowTeacher":
+) -> "BatchBackend | CallBackend | SourceLabelTeacher":
     if named := providers.resolve(spec):
         from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 
         return RerankTeacher(named)
     if label := _source_label("teacher", spec, providers):
-        from prism_cli.adapters.teachers.source_label import SourceLabelTeacher
+        from prism_cli.domain.source_labels import SourceLabelTeacher
 
         return SourceLabelTeacher(label)
     from prism_cli.adapters.teachers.load import load_teacher
@@ -56,7 +55,7 @@ def _teacher(
 
 def generator(
     spec: str, providers: "ProviderRegistry", *, max_sentences: int, device: str = "auto"
-) -> "BatchBackend | CallBackend | RowGenerator":
+) -> "BatchBackend | CallBackend | SourceTexts":
     """Return the generator of the texts: `source`, `extractive`, or a chat model.
 
     Raises:
@@ -65,7 +64,7 @@ def generator(
     """
     check_spec("writer", spec, providers)
     if spec == "source":
-        from prism_cli.adapters.generators.source_texts import SourceTexts
+        from prism_cli.domain.source_labels import SourceTexts
 
         return SourceTexts()
     if spec == "extractive":
@@ -256,7 +255,7 @@ def _source_label(role: str, spec: str, providers: "ProviderRegistry") -> "Sourc
     Raises:
         UsageError: the grade is no number above 0.
     """
-    from prism_cli.adapters.judges.source_label import SourceLabelJudge
+    from prism_cli.domain.source_labels import SourceLabelJudge
 
     name, colon, grade = spec.partition(":")
     if name != "source":

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 Mixture = Literal["sft", "mixed"]
 
@@ -22,8 +21,8 @@ Mixture = Literal["sft", "mixed"]
 class Pools:
     """Row numbers by objective, each ascending and unique."""
 
-    sft: "Sequence[int] | NDArray[np.int64]"
-    pointwise: "Sequence[int] | NDArray[np.int64]"
+    sft: Sequence[int] | NDArray[np.int64]
+    pointwise: Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Draws:
         from_sft: bool [draws]. True: the row keeps its objectives. False: pointwise alone.
     """
 
-    rows: "NDArray[np.int64]"
-    from_sft: "NDArray[np.bool_]"
+    rows: NDArray[np.int64]
+    from_sft: NDArray[np.bool_]
 
 
 def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> int:
@@ -65,8 +64,6 @@ def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count
     A pool is traversed in a new random order each time, so no row is drawn for the n-th time before
     all rows of its pool have been drawn n - 1 times.
     """
-    import numpy as np
-
     if not len(pools.pointwise) or (mixture == "sft" and len(pools.sft)):
         from_sft = np.ones(count, dtype=bool)
     elif not len(pools.sft):

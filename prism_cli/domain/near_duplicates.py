@@ -14,15 +14,14 @@ from array import array
 from collections.abc import Callable, Sequence, Set
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prism_cli.domain.words import UNSPACED, words
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Hashes = NDArray[np.uint64]
+Hashes = NDArray[np.uint64]
 
 THRESHOLD = 0.8
 PERMUTATIONS = 64
@@ -35,7 +34,7 @@ _ASCII_SIGNS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _CHUNK = 1 << 16
 _PRIME = 0x9E3779B97F4A7C15
 
-Shingles = Callable[[str], "Hashes"]
+Shingles = Callable[[str], Hashes]
 
 
 def normalised(text: str) -> str:
@@ -58,12 +57,12 @@ def numbers_in(text: str) -> str:
     return " ".join(sorted(_NUMBER.findall(text)))
 
 
-def query_shingles(text: str) -> "Hashes":
+def query_shingles(text: str) -> Hashes:
     """Return hashes of all runs of 3 characters; of the complete text if it is shorter."""
     return _runs(_code_points(text), _CHARACTERS)
 
 
-def loose_query_shingles(text: str) -> "Hashes":
+def loose_query_shingles(text: str) -> Hashes:
     """Return `query_shingles` independent of word order: "wound care tips", "tips wound care".
 
     For scripts without blanks these are all characters and all pairs of them: such a query has
@@ -72,8 +71,6 @@ def loose_query_shingles(text: str) -> "Hashes":
     match another one ("where was", "when was the Muslim Brotherhood founded"); with
     `query_shingles` 3 do.
     """
-    import numpy as np
-
     text = " ".join(sorted(text.split()))
     if 2 * len(_UNSPACED.findall(text)) > len(text):
         points = _code_points(text)
@@ -81,10 +78,8 @@ def loose_query_shingles(text: str) -> "Hashes":
     return query_shingles(text)
 
 
-def document_shingles(text: str) -> "Hashes":
+def document_shingles(text: str) -> Hashes:
     """Return hashes of all runs of 3 words; of the complete text if it is shorter."""
-    import numpy as np
-
     points = _code_points(text if text.isascii() else " ".join(words(text)))
     # For each word the sum of point * PRIME ** place, from differences of one running sum.
     powers, inverses = _powers(1 << len(points).bit_length())
@@ -101,13 +96,11 @@ def jaccard(first: Set[int], second: Set[int]) -> float:
     return both / (len(first) + len(second) - both)
 
 
-def signatures(texts: Sequence["Hashes"]) -> "NDArray[np.uint32]":
+def signatures(texts: Sequence[Hashes]) -> NDArray[np.uint32]:
     """Return MinHash signatures, uint32 [texts, PERMUTATIONS], of texts with at least one shingle.
 
     The share of equal entries of two rows estimates their Jaccard similarity.
     """
-    import numpy as np
-
     minima = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
     first = 0
     while first < len(texts):
@@ -125,10 +118,8 @@ def signatures(texts: Sequence["Hashes"]) -> "NDArray[np.uint32]":
     return minima
 
 
-def band_keys(rows: "NDArray[np.uint32]", band: int) -> "Hashes":
+def band_keys(rows: NDArray[np.uint32], band: int) -> Hashes:
     """Return one key per signature: texts with equal keys in any band are candidates."""
-    import numpy as np
-
     width = PERMUTATIONS // BANDS
     keys = np.full(len(rows), band, dtype=np.uint64)
     for column in range(band * width, (band + 1) * width):
@@ -167,34 +158,26 @@ class Groups:
         other._parent = self._parent[:]
         return other
 
-    def roots(self) -> "NDArray[np.int64]":
+    def roots(self) -> NDArray[np.int64]:
         """Return the representative of every number, int64 [size]."""
-        import numpy as np
-
         return np.array([self.find(number) for number in range(len(self._parent))], dtype=np.int64)
 
 
-def mixed(values: "Hashes") -> "Hashes":
+def mixed(values: Hashes) -> Hashes:
     """Hash uint64 values: each bit depends on each bit of the value (the last steps of
     splitmix64)."""
-    import numpy as np
-
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
 
 
-def _code_points(text: str) -> "Hashes":
-    import numpy as np
-
+def _code_points(text: str) -> Hashes:
     raw = text.encode("utf-32-le", "surrogatepass")
     return np.frombuffer(raw, dtype=np.uint32).astype(np.uint64)
 
 
-def _runs(parts: "Hashes", length: int) -> "Hashes":
+def _runs(parts: Hashes, length: int) -> Hashes:
     """Return one hash for each run of `length` parts; one for all parts if there are fewer."""
-    import numpy as np
-
     length = min(length, max(len(parts), 1))
     count = len(parts) - length + 1
     if count < 1:
@@ -206,10 +189,8 @@ def _runs(parts: "Hashes", length: int) -> "Hashes":
 
 
 @lru_cache(maxsize=32)
-def _powers(count: int) -> "tuple[Hashes, Hashes]":
+def _powers(count: int) -> tuple[Hashes, Hashes]:
     """Return PRIME ** i and its inverse, modulo 2 ** 64, for i below `count`."""
-    import numpy as np
-
     both = []
     for base in (_PRIME, pow(_PRIME, -1, 1 << 64)):
         factors = np.full(count, base, dtype=np.uint64)
@@ -220,8 +201,6 @@ def _powers(count: int) -> "tuple[Hashes, Hashes]":
 
 @lru_cache(maxsize=1)
 def _permutations() -> list[tuple[Any, Any]]:
-    import numpy as np
-
     drawn = blake2b(b"near-duplicates").digest()
     permutations = []
     for _ in range(PERMUTATIONS):

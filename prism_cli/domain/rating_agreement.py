@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 RESAMPLES = 9_999
 LEVEL = 0.95
 _BATCH_VALUES = 1_000_000
@@ -32,8 +34,6 @@ def compare_ratings(
         people, judge: one rating per row, in the same order; means of several people may be
             fractions.
     """
-    import numpy as np
-
     rows = np.array([people, judge], float).T
     return {name: _estimate(rows, figure, seed, resamples) for name, figure in _COMPARISONS.items()}
 
@@ -48,8 +48,6 @@ def ordinal_alpha(
     Args:
         ratings: one list per row, one entry per person.
     """
-    import numpy as np
-
     present = [[rating for rating in row if rating is not None] for row in ratings]
     present = [row for row in present if len(row) > 1]
     kinds = sorted({rating for row in present for rating in row})
@@ -64,8 +62,6 @@ def ordinal_alpha(
 
 
 def _alphas(drawn: Any, kinds: int) -> Any:
-    import numpy as np
-
     sums = drawn.sum(1)  # (resamples, kinds + kinds²)
     totals, observed = sums[:, :kinds], sums[:, kinds:].reshape(-1, kinds, kinds)
     before = np.cumsum(totals, 1) - totals / 2  # cumulated to the middle of each kind
@@ -79,8 +75,6 @@ def _alphas(drawn: Any, kinds: int) -> Any:
 
 def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int) -> Estimate:
     """Return `figure` of (1, rows, columns), and its percentiles over resampled rows."""
-    import numpy as np
-
     size = len(rows)
     value = float(figure(rows[None])[0]) if size else np.nan
     if not np.isfinite(value):
@@ -101,8 +95,6 @@ def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int
 def _kappa(drawn: Any) -> Any:
     """Return quadratic weighted kappa: Cohen's (1968) on whole numbers, and defined on means as
     well."""
-    import numpy as np
-
     people, judge = drawn[..., 0], drawn[..., 1]
     observed = ((people - judge) ** 2).mean(1)
     chance = people.var(1) + judge.var(1) + (people.mean(1) - judge.mean(1)) ** 2
@@ -112,7 +104,6 @@ def _kappa(drawn: Any) -> Any:
 
 def _rho(drawn: Any) -> Any:
     """Return Pearson's r of the ranks; ties have their mean rank."""
-    import numpy as np
     from scipy.stats import rankdata
 
     ranks = rankdata(drawn, axis=1)

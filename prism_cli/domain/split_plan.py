@@ -12,15 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prism_cli.domain.near_duplicates import Groups, mixed
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.int64]
+Numbers = NDArray[np.int64]
 
 
 @dataclass
@@ -82,8 +80,6 @@ class Planner:
 
     def plan(self) -> Plan:
         """Return the plan; it depends on the set of rows, not on their order."""
-        import numpy as np
-
         links = self.links
         size = len(links.sources)
         row_queries = np.frombuffer(links.queries, dtype=np.int64)
@@ -106,7 +102,7 @@ class Planner:
             return 0
         return min(self.dev_queries, max(1, int(queries * self.share)))
 
-    def _take_isolated(self, plan: Plan, alive: "NDArray[np.bool_]", pairs: "_Pairs") -> None:
+    def _take_isolated(self, plan: Plan, alive: NDArray[np.bool_], pairs: "_Pairs") -> None:
         together = self.query_groups.copy()
         first: dict[int, int] = {}
         for query, document in zip(pairs.queries.tolist(), pairs.documents.tolist(), strict=True):
@@ -114,9 +110,7 @@ class Planner:
         for members in self._at_random(plan, together.roots(), alive):
             self._take(plan, members)
 
-    def _take_connected(self, plan: Plan, alive: "NDArray[np.bool_]", pairs: "_Pairs") -> None:
-        import numpy as np
-
+    def _take_connected(self, plan: Plan, alive: NDArray[np.bool_], pairs: "_Pairs") -> None:
         if not any(plan.chosen[source] < wanted for source, wanted in plan.wanted.items()):
             return
         remaining = alive & (np.frombuffer(bytes(plan.dev), dtype=np.uint8) == 0)
@@ -141,12 +135,10 @@ class Planner:
         return True
 
     def _at_random(
-        self, plan: Plan, roots: "Numbers", which: "NDArray[np.bool_]"
+        self, plan: Plan, roots: Numbers, which: NDArray[np.bool_]
     ) -> Iterator[list[int]]:
         """Yield groups of the queries in `which`, in the order of their hashes, while there is
         room."""
-        import numpy as np
-
         hashes = np.frombuffer(self.hashes, dtype=np.uint64)
         lowest = np.full(len(roots), np.iinfo(np.uint64).max, dtype=np.uint64)
         np.minimum.at(lowest, roots, hashes)
@@ -164,20 +156,16 @@ class Planner:
 class _Pairs:
     """Positive pairs, sorted by query."""
 
-    queries: "Numbers"
-    documents: "Numbers"
+    queries: Numbers
+    documents: Numbers
 
     @classmethod
-    def of(cls, queries: "Numbers", documents: "Numbers") -> "_Pairs":
-        import numpy as np
-
+    def of(cls, queries: Numbers, documents: Numbers) -> "_Pairs":
         order = np.argsort(queries, kind="stable")
         return cls(queries[order], documents[order])
 
     def of_query(self, query: int) -> list[int]:
         """Return the positive documents of a query."""
-        import numpy as np
-
         first, end = np.searchsorted(self.queries, [query, query + 1])
         documents: list[int] = self.documents[first:end].tolist()
         return documents

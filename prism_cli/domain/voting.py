@@ -5,7 +5,7 @@ leave it undecided.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -107,16 +107,6 @@ def score_probability(score: float, threshold: float) -> float:
     return 1 - 0.5 * (1 - score) / (1 - threshold)
 
 
-def full_panel_verdict(votes: Iterable[Vote | None]) -> Vote | None:
-    """Return the verdict of a panel whose judges were all asked; None in `votes` is an
-    abstention."""
-    cast = list(votes)
-    poll = Poll(max(len(cast), 1))
-    for number, vote in enumerate(cast):
-        poll.add(str(number), vote)
-    return poll.verdict
-
-
 def reach_probabilities(probabilities: Sequence[float]) -> list[float]:
     """Return for each judge of a panel, in order, the probability that it is asked before the
     verdict is settled.
@@ -139,12 +129,6 @@ def reach_probabilities(probabilities: Sequence[float]) -> list[float]:
                     next_chances[state] = next_chances.get(state, 0.0) + chance * share
         chances = next_chances
     return reached
-
-
-def expected_judgements(probabilities: Sequence[float]) -> float:
-    """Return the expected number of judges asked per row; arguments as for
-    `reach_probabilities`."""
-    return math.fsum(reach_probabilities(probabilities))
 
 
 def label_vote(label: Any, grade: float = 1) -> Vote | None:

@@ -5,7 +5,10 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prism_cli.domain.near_duplicates import (
     BANDS,
@@ -20,11 +23,8 @@ from prism_cli.domain.near_duplicates import (
     signatures,
     text_key,
 )
+from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.shards.spill import Spill
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _BUFFER = 4096
 _ALL_PAIRS = 16
@@ -34,29 +34,6 @@ _NEIGHBOURS = 4
 _DOUBT = 0.2
 """How far below the threshold an estimate still asks for the exact similarity: 4 standard
 errors."""
-
-
-class KeyNumbers:
-    """A number for each key; those beyond a buffer are on disk."""
-
-    def __init__(self) -> None:
-        self._fresh: dict[bytes, int] = {}
-        self._table = Spill("key BLOB PRIMARY KEY, number INTEGER", "WITHOUT ROWID")
-
-    def get(self, key: bytes) -> int | None:
-        """The key's number; None where it has none."""
-        fresh = self._fresh.get(key)
-        if fresh is not None:
-            return fresh
-        found = self._table.rows("SELECT number FROM spill WHERE key = ?", (key,))
-        return next((number for (number,) in found), None)
-
-    def put(self, key: bytes, number: int) -> None:
-        """Give a number to a key that has none."""
-        self._fresh[key] = number
-        if len(self._fresh) == _BUFFER:
-            self._table.fill("INSERT INTO spill VALUES (?, ?)", sorted(self._fresh.items()))
-            self._fresh.clear()
 
 
 class TextGroups:
@@ -132,8 +109,6 @@ class TextGroups:
     def _candidates(self) -> Iterator[tuple[int, int]]:
         """Pairs that share a band and that the permutations call near, or nearly so; one may come
         more than once."""
-        import numpy as np
-
         self._flush()
         size = len(self)
         if size < 2 or self._signatures is None:
@@ -163,11 +138,9 @@ class TextGroups:
                 if not len(places):
                     break
 
-    def _stored(self, numbers: list[int], count: int = 1) -> "NDArray[np.uint32]":
+    def _stored(self, numbers: list[int], count: int = 1) -> NDArray[np.uint32]:
         """Signatures of each number and of the `count` - 1 texts after it, read and not mapped:
         mapped pages stay in memory, and a page brings its neighbours."""
-        import numpy as np
-
         assert self._signatures is not None
         file, width = self._signatures.fileno(), 4 * (PERMUTATIONS + 1)
         raw = b"".join(os.pread(file, count * width, number * width) for number in numbers)
@@ -189,8 +162,6 @@ class TextGroups:
         return known
 
     def _flush(self) -> None:
-        import numpy as np
-
         if not self._fresh:
             return
         rows = np.zeros((len(self._fresh), PERMUTATIONS + 1), dtype=np.uint32)

@@ -9,6 +9,7 @@ from prism_cli.domain.evidence_text import texts_fault
 from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
 from prism_cli.domain.label_answers import same_answer_warning
 from prism_cli.domain.score_figures import ScoreFigures
+from prism_cli.domain.source_labels import SourceLabelTeacher, SourceTexts
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import (
@@ -21,10 +22,9 @@ from prism_cli.ports import (
     Value,
     request,
 )
-from prism_cli.rows.row import Row, check_pair, document_text, json_type, scores_field, string_field
+from prism_cli.rows.row import Row, check_pair, document_text, scores_field, string_field
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
-from prism_cli.stages.in_row import RowGenerator, RowTeacher
 from prism_cli.stages.retries import request_with_retries
 
 Backend = BatchBackend | CallBackend
@@ -62,16 +62,16 @@ class DistillStage(RowStage):
 
     def __init__(
         self,
-        teachers: Sequence[Backend | RowTeacher] = (),
+        teachers: Sequence[Backend | SourceLabelTeacher] = (),
         calibration: Calibration | None = None,
-        generator: Backend | RowGenerator | None = None,
+        generator: Backend | SourceTexts | None = None,
         *,
         figures: Mapping[str, object] | None = None,
         paid: PaidRows | None = None,
         min_fidelity: float | None = None,
     ) -> None:
-        self._teachers = [teacher for teacher in teachers if not isinstance(teacher, RowTeacher)]
-        self._row_teachers = [teacher for teacher in teachers if isinstance(teacher, RowTeacher)]
+        self._row_teachers = [item for item in teachers if isinstance(item, SourceLabelTeacher)]
+        self._teachers = [item for item in teachers if not isinstance(item, SourceLabelTeacher)]
         self._specs = [teacher.spec for teacher in teachers]
         self._exponent = calibration.exponent if calibration else 1.0
         self._generator = generator
@@ -95,10 +95,6 @@ class DistillStage(RowStage):
             RowError: names the field, such as `teacher_scores.st:minilm`.
         """
         check_pair(row)
-        if row.get("verdict") not in ("yes", "no", None):
-            raise RowError(
-                "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'
-            )
         scores = scores_field(row, _SCORES) if self._specs else {}
         for name, score in scores.items():
             if score is None:
@@ -131,7 +127,7 @@ class DistillStage(RowStage):
         if anonymous is not None:
             asked = []
         writer = self._generator if writes and not self._reuse_texts(row, paid) else None
-        if isinstance(writer, RowGenerator):
+        if isinstance(writer, SourceTexts):
             self._take_texts(row, writer)
             writer = None
         blank_scores: dict[str, float] = {}
@@ -275,7 +271,7 @@ class DistillStage(RowStage):
         else:
             self._written(row, reply.value, writer.spec)
 
-    def _take_texts(self, row: Row, writer: RowGenerator) -> None:
+    def _take_texts(self, row: Row, writer: SourceTexts) -> None:
         """Write the row's own texts, if they are a valid label."""
         texts = writer.texts(row)
         fault = texts_fault(**texts) or self._unfaithful(row, texts["evidence"])

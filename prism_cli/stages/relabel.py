@@ -3,11 +3,12 @@ settled."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from prism_cli.domain.agreement import Pattern, audit_figures
 from prism_cli.domain.label_answers import same_answer_warning
 from prism_cli.domain.seeded_sample import is_sampled
+from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.domain.voting import (
     PANEL_AGREEMENT,
     Poll,
@@ -35,20 +36,7 @@ MOST_REASONS, SHOWN_REASONS = 1000, 10
 """Most distinct reasons for abstentions that are counted, and most that the summary lists."""
 
 
-@runtime_checkable
-class RowJudge(Protocol):
-    """A judge that reads its vote from the row."""
-
-    @property
-    def spec(self) -> str:
-        """The name of its votes."""
-
-    def vote(self, row: Row) -> Vote | None:
-        """Return the vote; None is an abstention. Raises RowError where the row cannot be
-        judged."""
-
-
-Judge = RowJudge | BatchBackend | CallBackend
+Judge = SourceLabelJudge | BatchBackend | CallBackend
 """A backend's payload is ((query, document text), attempt); its refusal is an abstention."""
 
 
@@ -79,13 +67,7 @@ class RelabelStage(RowStage):
         added: Sequence[str] = (),
         paid: PaidRows | None = None,
     ) -> None:
-        # isinstance on a protocol is slower than a vote: once per judge, not once per row.
-        self._panel = [
-            (judge.spec, judge.vote, None)
-            if isinstance(judge, RowJudge)
-            else (judge.spec, None, judge)
-            for judge in sorted(judges, key=lambda judge: judge.spec not in added)
-        ]
+        self._panel = sorted(judges, key=lambda judge: judge.spec not in added)
         self._order = [judge.spec for judge in judges]
         self._audit = audit if len(self._panel) > 1 else 0.0
         self._seed = seed
@@ -133,17 +115,18 @@ class RelabelStage(RowStage):
         audit = self._is_audited(row)
         answers: list[tuple[str, Vote | None]] = []
         silent: list[tuple[str, str]] = []
-        for spec, vote_on, backend in self._panel:
+        for judge in self._panel:
+            spec = judge.spec
             if spec in poll.votes:
                 continue
             if not (audit or self._soft or spec in self._added) and poll.settled:
                 continue
-            vote: Vote | None = None
-            if vote_on is not None:
-                vote = vote_on(row)
-            elif backend is not None:
+            vote: Vote | None
+            if isinstance(judge, SourceLabelJudge):
+                vote = judge.vote(row)
+            else:
                 pair = (row["query"], document_text(row))
-                reply = yield from request_with_retries(backend, pair, *pair)
+                reply = yield from request_with_retries(judge, pair, *pair)
                 reply_vote, probability = reply.value.get("vote"), reply.value.get("probability")
                 vote = reply_vote if reply_vote in ("yes", "no") else None
                 if probability is not None:
@@ -185,11 +168,11 @@ class RelabelStage(RowStage):
         everyone = self._soft or self._is_audited(row)
         pair = (row["query"], document_text(row))
         reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(voted) :]
-        waiting = [member for member in self._panel if member[0] not in voted]
-        for (spec, _, backend), share in zip(waiting, reached, strict=True):
-            if backend is not None:
-                sure = everyone or spec in self._added
-                yield request(backend, (pair, 0), *pair), 1.0 if sure else share
+        waiting = [judge for judge in self._panel if judge.spec not in voted]
+        for judge, share in zip(waiting, reached, strict=True):
+            if not isinstance(judge, SourceLabelJudge):
+                sure = everyone or judge.spec in self._added
+                yield request(judge, (pair, 0), *pair), 1.0 if sure else share
 
     def summary(self) -> dict[str, object]:
         """Return verdicts, each judge's votes, calls saved by stopping early, and agreement on
@@ -199,10 +182,10 @@ class RelabelStage(RowStage):
         }
         kept = sum(votes["kept"] for votes in self._votes.values())
         names = ("yes", "no", "abstained", *(("kept",) if kept else ()))
-        labels = {spec: self._votes[spec] for spec, vote_on, _ in self._panel if vote_on}
         answers = {
-            spec: {name: votes[name] for name in ("yes", "no") if votes[name]}
-            for spec, votes in labels.items()
+            judge.spec: {vote: n for vote in ("yes", "no") if (n := self._votes[judge.spec][vote])}
+            for judge in self._panel
+            if isinstance(judge, SourceLabelJudge)
         }
         warnings = [*filter(None, [same_answer_warning(answers)]), *self._mostly_silent()]
         if warnings:
@@ -234,12 +217,12 @@ class RelabelStage(RowStage):
     def _mostly_silent(self) -> Iterator[str]:
         """Yield a warning for each model without a usable answer for more than half of its rows:
         their number, the most frequent reason, and a remedy."""
-        for spec, vote_on, _ in self._panel:
-            votes = self._votes[spec]
+        for judge in self._panel:
+            spec, votes = judge.spec, self._votes[judge.spec]
             silent, asked = votes["abstained"], votes.total() - votes["kept"]
-            if vote_on is None and 2 * silent > asked:
+            if not isinstance(judge, SourceLabelJudge) and 2 * silent > asked:
                 reasons = {
-                    reason: rows for (judge, reason), rows in self._silent.items() if judge == spec
+                    reason: rows for (name, reason), rows in self._silent.items() if name == spec
                 }
                 most = max(reasons, key=reasons.__getitem__, default="it gave no reason")
                 yield (

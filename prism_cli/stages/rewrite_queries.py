@@ -8,7 +8,7 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
 from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.row import Row, original_query, query_id
-from prism_cli.shards.text_groups import KeyNumbers
+from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.stages.retries import request_with_retries
 
 LABELS = (

@@ -24,7 +24,8 @@ from prism_cli.rows.row import (
     original_query,
     string_field,
 )
-from prism_cli.shards.text_groups import KeyNumbers, TextGroups
+from prism_cli.shards.key_numbers import KeyNumbers
+from prism_cli.shards.text_groups import TextGroups
 from prism_cli.wording import counted
 
 QUERY_IN_EVAL = "query stands in an evaluation set"

@@ -4,8 +4,8 @@ python tests/benchmarks/early_stopping.py [--rows 20000] [--seed 0]
 
 Independent judges of known accuracies vote through `prism relabel`'s own stage and engine on rows
 of which four in ten are relevant. `made` is what the stage counted, `closed form` what
-`expected_judgements` says; `off by` is their difference in standard errors of the mean. The audit
-slice is off: it is a price of its own (2 % of what is spared).
+`reach_probabilities` adds up to; `off by` is their difference in standard errors of the mean. The
+audit slice is off: it is a price of its own (2 % of what is spared).
 """
 
 import argparse
@@ -20,6 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
+from prism_cli.domain.source_labels import SourceLabelJudge
+
 PANELS = {
     "five, .95 each": [0.95] * 5,
     "five, .85 each": [0.85] * 5,
@@ -31,7 +33,7 @@ PANELS = {
 
 
 @dataclass
-class SimulatedJudge:
+class SimulatedJudge(SourceLabelJudge):
     """Right with a given probability, by lot of (seed, judge, row)."""
 
     spec: str
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
-    from prism_cli.domain.voting import expected_judgements
+    from prism_cli.domain.voting import reach_probabilities
     from prism_cli.engine.runner import RunOptions, run_rows
     from prism_cli.stages.relabel import RelabelStage
     from tests.factories import make_pair, read_jsonl, write_jsonl
@@ -75,7 +77,7 @@ def main() -> None:
             mean = sum(counts) / len(counts)
             spread = (sum((one - mean) ** 2 for one in counts) / len(counts) ** 2) ** 0.5
             right = sum(row["verdict"] == ("yes" if row["relevant"] else "no") for row in found)
-            closed, size = expected_judgements(accuracies), len(accuracies)
+            closed, size = sum(reach_probabilities(accuracies)), len(accuracies)
             off = (mean - closed) / spread if spread else mean - closed
             print(
                 f"{name:42} {mean:7.3f} {closed:11.3f} {off:+7.2f} {1 - mean / size:7.1%} "

@@ -1,7 +1,8 @@
 """The panel's rules."""
 
+from collections.abc import Sequence
 from itertools import permutations, product
-from math import prod
+from math import fsum, prod
 from typing import Any
 
 import pytest
@@ -10,10 +11,9 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.voting import (
     Poll,
-    expected_judgements,
-    full_panel_verdict,
     label_vote,
     majority,
+    reach_probabilities,
     score_probability,
 )
 
@@ -28,6 +28,18 @@ def stopped(votes: list[Any]) -> Poll:
             break
         poll.add(str(number), vote)
     return poll
+
+
+def full_panel_verdict(votes: Sequence[Any]) -> Any:
+    """Return the verdict of a panel whose judges were all asked."""
+    poll = Poll(len(votes))
+    for number, vote in enumerate(votes):
+        poll.add(str(number), vote)
+    return poll.verdict
+
+
+def expected_judgements(probabilities: Sequence[float]) -> float:
+    return fsum(reach_probabilities(probabilities))
 
 
 @given(VOTES)

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from prism_cli.adapters.judges.source_label import SourceLabelJudge
-from prism_cli.adapters.teachers.source_label import SourceLabelTeacher
 from prism_cli.domain.calibration import Calibration
+from prism_cli.domain.source_labels import SourceLabelJudge, SourceLabelTeacher
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.ports import Reply

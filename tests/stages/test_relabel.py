@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError, RowError
 from prism_cli.ports import Reply
@@ -40,7 +41,7 @@ class ScriptedJudge(ScriptedServer):
 
 
 @dataclass
-class RowVoter:
+class RowVoter(SourceLabelJudge):
     """A judge that reads its vote from a field of the row."""
 
     spec: str

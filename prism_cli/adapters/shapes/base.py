@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import orjson
 
-from prism_cli.adapters.judges.source_label import SourceLabelJudge
 from prism_cli.domain.contradictions import NAMED, Claim, pair_claim, same_text
+from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.errors import RowError, UsageError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import (

@@ -4,14 +4,12 @@ from typing import Any
 
 import pytest
 
-from prism_cli.adapters.judges.source_label import SourceLabelJudge
+from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.errors import RowError
-from prism_cli.stages.relabel import RowJudge
 
 
 def test_label_at_the_grade_is_yes() -> None:
     judge = SourceLabelJudge("source:2", 2)
-    assert isinstance(judge, RowJudge)
     assert [judge.vote({"source_label": label}) for label in ("1", "2", "3")] == [
         "no",
         "yes",

@@ -27,7 +27,7 @@ from prism_cli.errors import (
     UsageError,
     stdout_refused,
 )
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.terminal import Log, accept_all_signs
 from prism_cli.version import __version__
 from prism_cli.wording import expected, wrapped
@@ -264,7 +264,7 @@ def _flushed(code: int) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    print(wrapped(spelled(f"prism: error: {message}"), sys.stderr), file=sys.stderr)
+    print(wrapped(escape_invisible(f"prism: error: {message}"), sys.stderr), file=sys.stderr)
     return code
 
 

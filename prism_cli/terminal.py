@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from prism_cli.reporting.visible import in_line, spelled
+from prism_cli.reporting.sanitize import escape_invisible, escape_line
 from prism_cli.wording import counted
 
 _PLAIN = {
@@ -85,7 +85,7 @@ class Log:
         if not self._quiet:
             from prism_cli.version import __version__
 
-            line = in_line(shlex.join(["prism", *map(_without_secrets, self._words)]))
+            line = escape_line(shlex.join(["prism", *map(_without_secrets, self._words)]))
             print(
                 f"started: {line} (version {__version__}, host {platform.node()}, "
                 f"process {os.getpid()})",
@@ -155,7 +155,7 @@ class _DatedLines(io.TextIOBase):
         if line.strip():
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             said = self._said.match(line)
-            line = spelled(line[said.end() :] if said else line)
+            line = escape_invisible(line[said.end() :] if said else line)
             self._stream.write(f"{now} {self._name}: {line}\n")
 
 

@@ -16,12 +16,12 @@ MAX_LINES = 330
 EVERYWHERE = {"bundled", "errors", "version", "wording"}
 # Room -> rooms of ours that it may import. A name with a dot is one module.
 MAY_IMPORT = {
-    "app": {"commands", "reporting.visible", "terminal"},
+    "app": {"commands", "reporting.sanitize", "terminal"},
     "__main__": {"app"},
     "bundled": set[str](),
     "errors": set[str](),
     "version": set[str](),
-    "terminal": {"reporting.visible"},
+    "terminal": {"reporting.sanitize"},
     "wording": set[str](),
     "mteb": {"engine.progress_display", "reranker"},
     "ranking": {"domain", "ports", "rows"},
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports", "domain.near_duplicates"},
     "engine": {
-        "engine", "files.names", "rows", "shards", "ports", "reporting.visible", "terminal",
+        "engine", "files.names", "rows", "shards", "ports", "reporting.sanitize", "terminal",
     },
     "stages": {
         "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.retries",

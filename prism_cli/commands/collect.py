@@ -11,7 +11,7 @@ from prism_cli.commands.collect_candidates import collect_candidates
 from prism_cli.commands.options import Paid
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.collect import CollectConfig
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from prism_cli.shards.reader import Source
@@ -201,4 +201,4 @@ def _mined(
 def _warn(line: str) -> None:
     import sys
 
-    print(spelled(f"prism: warning: {line}"), file=sys.stderr, flush=True)
+    print(escape_invisible(f"prism: warning: {line}"), file=sys.stderr, flush=True)

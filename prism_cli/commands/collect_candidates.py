@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from prism_cli.commands.beir_folders import beir_file, lacks_judgements
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
@@ -77,7 +77,7 @@ def collect_candidates(
 
 
 def _warn(line: str) -> None:
-    print(spelled(f"prism: warning: {line}"), file=sys.stderr, flush=True)
+    print(escape_invisible(f"prism: warning: {line}"), file=sys.stderr, flush=True)
 
 
 def _shards(given: str, part: str) -> "list[Shard]":

@@ -14,7 +14,7 @@ from prism_cli.commands.options import Common, tell_report
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import dumped
 from prism_cli.configs.eval import EvalConfig
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _of_a_run(
 
 
 def _tell(line: str) -> None:
-    print(spelled(line), file=sys.stderr, flush=True)
+    print(escape_invisible(line), file=sys.stderr, flush=True)
 
 
 def _model_line(config: EvalConfig, *, given: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from prism_cli.commands.tables import print_table
 from prism_cli.reporting.labels import short_names
-from prism_cli.reporting.visible import one_line
+from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
 
 _NAME_CHARACTERS = 80

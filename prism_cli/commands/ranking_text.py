@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prism_cli.commands.tables import stdout_console
-from prism_cli.reporting.visible import one_line
+from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:

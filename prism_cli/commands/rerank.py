@@ -13,7 +13,7 @@ from prism_cli.commands.options import Common, Inputs
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import dumped
 from prism_cli.configs.rerank import RerankConfig
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from prism_cli.domain.evidence_budget import RankOptions
@@ -102,7 +102,10 @@ def rerank(
         run_row_stage(RerankPromptsStage(prompter), sources, replace(common, output=output), config)
         return
     if not common.quiet:
-        print(spelled(f"prism: model {_origin(config, given='model' in given)}"), file=sys.stderr)
+        print(
+            escape_invisible(f"prism: model {_origin(config, given='model' in given)}"),
+            file=sys.stderr,
+        )
     figures: dict[str, object] = {}
 
     def note(runtime: "RerankRuntime") -> None:
@@ -190,5 +193,5 @@ def _checked_canary(
     if warning and strict:
         raise ModelError(f"{warning}. Stopped because of --strict-model")
     if warning:
-        print(spelled(f"prism: warning: {warning}"), file=sys.stderr)
+        print(escape_invisible(f"prism: warning: {warning}"), file=sys.stderr)
     return scores

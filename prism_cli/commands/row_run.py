@@ -11,7 +11,7 @@ import typer
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
 from prism_cli.configs.base import dumped
-from prism_cli.reporting.visible import in_line, spelled
+from prism_cli.reporting.sanitize import escape_invisible, escape_line
 from prism_cli.terminal import print_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run_row_stage(
     if not common.quiet:
         print_summary(summary, verbose=common.verbose, drawn=drawn)
         for line in closing() if closing else ():
-            print(spelled(line), file=sys.stderr)
+            print(escape_invisible(line), file=sys.stderr)
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)
@@ -63,7 +63,7 @@ def leave_by(summary: "RunSummary") -> None:
     unless all is well."""
     tell_rejects(summary)
     if summary.refused:
-        print(spelled(f"prism: error: {summary.refused}"), file=sys.stderr)
+        print(escape_invisible(f"prism: error: {summary.refused}"), file=sys.stderr)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
 
@@ -73,7 +73,7 @@ def tell_rejects(summary: "RunSummary") -> None:
     from prism_cli.engine.report import rejects_lines
 
     for line in rejects_lines(summary):
-        print(in_line(f"prism: {line}"), file=sys.stderr)
+        print(escape_line(f"prism: {line}"), file=sys.stderr)
 
 
 def work_rows(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.wording import counted, label, value
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def status(
         print_json({"outputs": outputs, "together": sums, "batches": batches})
         return
     if len(found) == 1:
-        print(spelled("\n".join(_lines(found[0]))))
+        print(escape_invisible("\n".join(_lines(found[0]))))
     else:
-        print(spelled("\n".join(map(_line, found))))
+        print(escape_invisible("\n".join(map(_line, found))))
         states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
         parts = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
         print(", ".join([*parts, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
     for batch in batches:
-        print(spelled(_batch(batch)))
+        print(escape_invisible(_batch(batch)))
 
 
 def _lines(one: "Standing") -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,8 +39,8 @@ def show_table(
     from rich.table import Table
     from rich.text import Text
 
-    title, heads = spelled(title), [spelled(name) for name in rows[0]]
-    cells = [[spelled(_cell(row[name])) for name in rows[0]] for row in rows]
+    title, heads = escape_invisible(title), [escape_invisible(name) for name in rows[0]]
+    cells = [[escape_invisible(_cell(row[name])) for name in rows[0]] for row in rows]
     right = [_is_number(value) for value in rows[0].values()]
     columns = list(zip(heads, *cells, strict=True))
     room = console.width - 1 - _GAP[ruled] * len(columns)
@@ -94,7 +94,7 @@ def fitted(columns: Sequence[Sequence[Sequence[int]]], room: int) -> list[int] |
 
 def plain_console(*, stderr: bool = False, plain_width: int = _PLAIN_WIDTH) -> "Console":
     """A console to which every string is text: no markup, no emoji names, and what would be
-    invisible or steer the terminal is spelled. Styles come as rich's Text.
+    invisible or steer the terminal is escaped. Styles come as rich's Text.
 
     Args:
         plain_width: where the stream is no terminal.
@@ -104,7 +104,7 @@ def plain_console(*, stderr: bool = False, plain_width: int = _PLAIN_WIDTH) -> "
 
     class PlainConsole(Console):
         def render_str(self, text: str, **how: Any) -> Text:
-            return super().render_str(spelled(text), **how)
+            return super().render_str(escape_invisible(text), **how)
 
     console = PlainConsole(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:

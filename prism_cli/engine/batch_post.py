@@ -21,7 +21,7 @@ from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.ports import BatchEndpoint
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.batch_book import NOT_ANSWERED, BatchBook, Intent
 from prism_cli.shards.lock import output_lock
 
@@ -147,7 +147,7 @@ class BatchPost:
 
     def tell(self, words: str) -> None:
         if not self._quiet:
-            print(spelled(f"prism: {words}"), file=sys.stderr, flush=True)
+            print(escape_invisible(f"prism: {words}"), file=sys.stderr, flush=True)
 
     async def _until_done(self, work: Coroutine[Any, Any, T], *, grace: float = 0.0) -> T:
         """Its result; given up `grace` seconds after the run was told to stop."""

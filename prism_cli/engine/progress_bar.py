@@ -9,7 +9,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 
 from prism_cli.engine.progress import Progress
-from prism_cli.reporting.visible import spelled
+from prism_cli.reporting.sanitize import escape_invisible
 
 _BAR_WIDTH = 20
 _NARROW = 100
@@ -20,10 +20,12 @@ class _Bar(Progress):
     def __init__(self, label: str, total: int | None, rich: RichProgress) -> None:
         super().__init__(label, total)
         self._rich = rich
-        self._task = rich.add_task(spelled(label), total=total, note=spelled(self.words))
+        self._task = rich.add_task(
+            escape_invisible(label), total=total, note=escape_invisible(self.words)
+        )
 
     def _changed(self) -> None:
-        self._rich.update(self._task, completed=self.rows, note=spelled(self.words))
+        self._rich.update(self._task, completed=self.rows, note=escape_invisible(self.words))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.reporting.visible import in_line
+from prism_cli.reporting.sanitize import escape_line
 from prism_cli.wording import counted, label, listed, value, wrapped
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def print_summary(
 ) -> None:
     """Outputs, counts, cost and the stage's own figures, in plain lines."""
     for line in summary_lines(summary, verbose=verbose, drawn=drawn):
-        print(wrapped(in_line(line), sys.stderr), file=sys.stderr)
+        print(wrapped(escape_line(line), sys.stderr), file=sys.stderr)
 
 
 def summary_lines(

@@ -19,8 +19,8 @@ from prism_cli.reporting.drawings import (
 )
 from prism_cli.reporting.lettering import WIDTH
 from prism_cli.reporting.page import Bars, HeatMap, Histogram, Lines
+from prism_cli.reporting.sanitize import one_line
 from prism_cli.reporting.svg import STAND_IN
-from prism_cli.reporting.visible import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

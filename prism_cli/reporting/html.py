@@ -1,7 +1,7 @@
-"""A report as one HTML file: no script, nothing from outside, the same bytes each time.
+"""Render a report as one HTML file without scripts or external resources; output is reproducible.
 
-Every text goes through `_finished` on its way into the template (jinja2's `finalize`), so that none
-is forgotten: it is escaped, and what would be invisible or turn the line around is spelled.
+jinja2 passes every value through `_finished` (`finalize`), which escapes markup and invisible
+characters, so no text can be forgotten.
 """
 
 import base64
@@ -26,7 +26,7 @@ from prism_cli.reporting.page import (
     Part,
     Table,
 )
-from prism_cli.reporting.visible import one_line, spelled
+from prism_cli.reporting.sanitize import escape_invisible, one_line
 
 _LONGEST_TEXT = 20_000
 _MOST_ROWS = 2_000
@@ -82,7 +82,7 @@ def _finished(value: object) -> object:
     text = str(value)
     if len(text) > _LONGEST_TEXT:
         text = text[:_LONGEST_TEXT] + f" … ({len(text) - _LONGEST_TEXT:,} more characters)"
-    safe = spelled(str(escape(text)), '<small class="hidden">{}</small>'.format)
+    safe = escape_invisible(str(escape(text)), '<small class="hidden">{}</small>'.format)
     return Markup(safe)  # escaped above; a mark is code points alone
 
 

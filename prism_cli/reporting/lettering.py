@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from prism_cli.reporting.sanitize import one_line
 from prism_cli.reporting.svg import STAND_IN
-from prism_cli.reporting.visible import one_line
 
 WIDTH, NARROW = 640, 360
 """Of figures for a page and for a telephone, in pixels."""

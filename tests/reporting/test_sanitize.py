@@ -1,8 +1,8 @@
-"""Foreign text made safe to look at."""
+"""Foreign text, made safe to show."""
 
 import pytest
 
-from prism_cli.reporting.visible import one_line, spelled
+from prism_cli.reporting.sanitize import escape_invisible, one_line
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from prism_cli.reporting.visible import one_line, spelled
         ("a\r\nb", "a\nb"),
         ("a\rb", "a⟨U+000D⟩b"),
         ("\u200b" * 7, "⟨U+200B U+200B U+200B U+200B … 3 more⟩"),
-        ("👨\u200d👩", "👨\u200d👩"),  # a joiner in its place
+        ("👨\u200d👩", "👨\u200d👩"),  # a joiner where it belongs
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("a\u200db", "a⟨U+200D⟩b"),
         ("❤\ufe0f", "❤\ufe0f"),
@@ -21,8 +21,8 @@ from prism_cli.reporting.visible import one_line, spelled
         ("é עברית नमस्ते", "é עברית नमस्ते"),
     ],
 )
-def test_spelled(text: str, shown: str) -> None:
-    assert spelled(text) == shown
+def test_invisible_characters_become_their_code_points(text: str, shown: str) -> None:
+    assert escape_invisible(text) == shown
 
 
 def test_one_line_is_cut_with_an_ellipsis() -> None:

@@ -1,6 +1,7 @@
 """Closed word lists for queries: words without content, and words that determine the meaning.
 English, German, French and Spanish."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -10,28 +11,24 @@ class QueryWords:
 
     Attributes:
         dropped: words that may be removed from a query.
-        orders: words that may be removed at the beginning ("name a river").
         openers: verbs that begin a yes-or-no question.
-        hinges: words or phrases that determine the meaning: negation, cause, contrast, stance,
-            conditions. A star matches any ending.
-        counting: words kept if the next word is kept ("how many").
-        joining: words that belong to a name between two capitalized words.
+        hinges: matches words that determine the meaning: negation, cause, contrast, stance,
+            conditions.
     """
 
     dropped: frozenset[str]
-    orders: frozenset[str]
     openers: frozenset[str]
-    hinges: tuple[str, ...]
-    counting: frozenset[str]
-    joining: frozenset[str]
+    hinges: re.Pattern[str]
 
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _phrases(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
+def _phrases(text: str) -> re.Pattern[str]:
+    """Return a pattern of comma-separated phrases; a star matches any ending."""
+    phrases = "|".join(part.strip().replace("*", r"\w*") for part in text.split(","))
+    return re.compile(rf"(?<!\w)(?:{phrases})(?!\w)")
 
 
 _ENGLISH_OPENERS = "is are was were do does did has have had can could will would may might must"
@@ -52,18 +49,15 @@ LANGUAGES = {
             "from by with as into about it its it's this that that's these those there there's "
             "their they them he she his her him i i'm my me we our us you your and any some please"
         ),
-        orders=_words("name give list tell find show describe explain define identify"),
         openers=_words(f"{_ENGLISH_OPENERS} should isn't aren't doesn't don't didn't"),
         hinges=_phrases(
-            "not, no, never, none, nobody, nothing, neither, nor, without, except, excluding, "
-            "besides, unless, cannot, other than, apart from, instead, rather, "
+            r"\w+n't, not, no, never, none, nobody, nothing, neither, nor, without, except, "
+            "excluding, besides, unless, cannot, other than, apart from, instead, rather, "
             "why, because, due to, leads to, lead to, leading to, led to, results in, result in, "
             "resulted in, cause, causes, caused, causing, "
             "differ*, versus, vs, better, worse, than, compare*, comparison, or, "
             "should, opinion*, whether, if, both, either"
         ),
-        counting=_words("how"),
-        joining=_words("of the and for in on to a"),
     ),
     "German": QueryWords(
         dropped=_words(
@@ -73,7 +67,6 @@ LANGUAGES = {
             "und es er sie ihr ihre ihren seine seinen ich mein meine wir unser unsere man dieser "
             "diese dieses diesem diesen sich denn bitte mir"
         ),
-        orders=_words("nenne nennen zeige finde beschreibe erkläre"),
         openers=_words(f"{_GERMAN_OPENERS} soll sollen sollte sollten"),
         hinges=_phrases(
             "nicht, nichts, kein*, nie, niemals, niemand, ohne, außer, weder, sondern, statt, "
@@ -81,8 +74,6 @@ LANGUAGES = {
             "verursach*, ursache*, unterschied*, unterscheid*, versus, vs, besser, schlechter, "
             "vergl*, oder, ob, wenn, falls, sowohl, soll, sollen, sollte, sollten, meinung*"
         ),
-        counting=_words("wie wieviel wieviele"),
-        joining=frozenset(),  # nouns are capitalized, too
     ),
     "French": QueryWords(
         dropped=_words(
@@ -91,15 +82,12 @@ LANGUAGES = {
             "qu'est-ce c'est ce cet cette ces s' se j' je m' on il elle ils elles nous vous leur "
             "leurs son sa ses mon ma mes été être"
         ),
-        orders=_words("nommez nomme citez cite donnez donne trouvez décrivez expliquez"),
         openers=_words(_FRENCH_OPENERS),
         hinges=_phrases(
-            "ne, n', pas, sans, sauf, aucun*, jamais, rien, ni, excepté, hormis, plutôt, "
-            "pourquoi, parce, cause, causes, causé, cause*, entraîne*, provoque*, conséquence*, "
+            "ne, n'*, pas, sans, sauf, aucun*, jamais, rien, ni, excepté, hormis, plutôt, "
+            "pourquoi, parce, cause*, causé, entraîne*, provoque*, conséquence*, "
             "différen*, versus, vs, mieux, meilleur*, pire, compar*, ou, si, faut-il, opinion*"
         ),
-        counting=_words("combien"),
-        joining=_words("de du des la le les et en sur"),
     ),
     "Spanish": QueryWords(
         dropped=_words(
@@ -107,14 +95,11 @@ LANGUAGES = {
             "su sus y e que qué cual cuál cuales cuáles quien quién quienes quiénes donde dónde "
             "cuando cuándo como cómo este esta estos estas ese esa me mi nos le les ser sido"
         ),
-        orders=_words("nombra nombre di dime enumera encuentra describe explica"),
         openers=_words(f"{_SPANISH_OPENERS} debe deben debería"),
         hinges=_phrases(
             "no, nunca, nada, nadie, ningún*, ningun*, sin, excepto, salvo, ni, sino, "
             "por qué, porque, debido, causa*, provoca*, consecuencia*, "
             "diferen*, versus, vs, mejor, peor, compar*, o, u, si, debe*, opinión, opiniones"
         ),
-        counting=_words("cuánto cuánta cuántos cuántas"),
-        joining=_words("de del la las el los y"),
     ),
 }

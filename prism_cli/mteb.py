@@ -94,13 +94,13 @@ class PrismReranker:
         """
         import numpy as np
 
-        from prism_cli.engine.progress_display import shown_progress
+        from prism_cli.engine.progress_display import show_progress
 
         pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
         logits = np.full(len(pairs), np.nan)
         label = f"{hf_subset} {hf_split}: {self._reranker.spec}"
         quiet = not kwargs.get("show_progress_bar", True)
-        with shown_progress(label, len(pairs), quiet=quiet) as progress:
+        with show_progress(label, len(pairs), quiet=quiet) as progress:
             for batch in self._reranker.replies(pairs):
                 for index, reply in batch:
                     if reply.refusal is None and reply.value["logit"] is not None:

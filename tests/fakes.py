@@ -72,10 +72,10 @@ class RoutedStage(RowStage):
 
     name: ClassVar[str] = "parity"
     outputs = ("even", "odd")
-    surveys = True
+    needs_first_pass = True
     surveyed = 0
 
-    def survey(self, rows: Iterator[Row]) -> None:
+    def first_pass(self, rows: Iterator[Row]) -> None:
         self.surveyed = sum(1 for _ in rows)
 
     def work(self, row: Row) -> Outcome:

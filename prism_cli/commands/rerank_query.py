@@ -38,7 +38,7 @@ def rerank_query(
     """
     from prism_cli.commands.ranking_text import print_ranking
     from prism_cli.commands.row_run import leave_by, work_rows
-    from prism_cli.engine.counts import Tally
+    from prism_cli.engine.counts import UsageTotals
     from prism_cli.engine.report import print_summary
     from prism_cli.shards.formats.documents import EMPTY
     from prism_cli.stages.rerank_query import OTHER_QUESTION, RerankQueryStage
@@ -58,7 +58,7 @@ def rerank_query(
     if not common.quiet and (writes or common.verbose):
         print_summary(summary, verbose=common.verbose)
     elif not common.quiet and summary.counts.rejected:
-        print_summary(replace(summary, figures={}, usage=Tally()))
+        print_summary(replace(summary, figures={}, usage=UsageTotals()))
     elif not common.quiet:
         dropped = summary.counts.dropped
         left_out = [f"{dropped[one]:,} ({one})" for one in (OTHER_QUESTION, EMPTY) if dropped[one]]

@@ -10,7 +10,7 @@ from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.wording import counted, label, value
 
 if TYPE_CHECKING:
-    from prism_cli.engine.standing import Standing
+    from prism_cli.engine.status import RunStatus
 
 _INPUTS = 3
 """Changed inputs that are named of an output."""
@@ -37,11 +37,11 @@ def status(
     ] = False,
 ) -> None:
     """Read lock, manifest, progress and ledger of each output."""
-    from prism_cli.engine.standing import batches_of, standings, together
+    from prism_cli.engine.status import find_open_batches, read_statuses, sum_statuses
     from prism_cli.terminal import print_json
 
-    found = standings(paths)
-    sums, batches = together(found), batches_of(found)
+    found = read_statuses(paths)
+    sums, batches = sum_statuses(found), find_open_batches(found)
     if json:
         outputs = [one.to_json() for one in found]
         print_json({"outputs": outputs, "together": sums, "batches": batches})
@@ -57,7 +57,7 @@ def status(
         print(escape_invisible(_batch(batch)))
 
 
-def _lines(one: "Standing") -> list[str]:
+def _lines(one: "RunStatus") -> list[str]:
     """All there is to say of one output."""
     lines = [_line(one)]
     attempts = counted(one.attempts, "attempt")
@@ -79,7 +79,7 @@ def _lines(one: "Standing") -> list[str]:
     return lines
 
 
-def _line(one: "Standing") -> str:
+def _line(one: "RunStatus") -> str:
     parts = [f"{one.path}: {one.stage or 'run'} {one.state}"]
     if one.state == "running":
         parts[0] += f" (process {one.process})"

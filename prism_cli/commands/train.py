@@ -69,7 +69,7 @@ def train(
     from prism_cli.commands.wiring import check_model
     from prism_cli.configs.load import load_config
     from prism_cli.engine.control import Control
-    from prism_cli.engine.live import remove_live
+    from prism_cli.engine.heartbeat import remove_heartbeat
     from prism_cli.errors import UsageError
     from prism_cli.terminal import count, print_json
 
@@ -111,7 +111,7 @@ def train(
         done = train_rows(request)
     count(rows=done["counts"]["rows"], steps=done["figures"]["steps"])
     if speaks:
-        remove_live(run)
+        remove_heartbeat(run)
     if not quiet:
         _print_summary(done)
     if common.json and speaks:
@@ -140,9 +140,11 @@ def _request(
             print(f"prism train: {text}", file=sys.stderr)
 
     def show(label: str, total: int) -> "AbstractContextManager[Bar]":
-        from prism_cli.engine.progress_display import shown_progress
+        from prism_cli.engine.progress_display import show_progress
 
-        return shown_progress(label, total, quiet=quiet, papers=run if records_progress else None)
+        return show_progress(
+            label, total, quiet=quiet, record_path=run if records_progress else None
+        )
 
     def show_plan(plan: dict[str, Any]) -> None:
         if not quiet:

@@ -46,7 +46,7 @@ class Counts:
 
 
 @dataclass
-class Tally:
+class UsageTotals:
     """What a run asked and paid.
 
     Attributes:
@@ -71,7 +71,7 @@ class Tally:
         self.output_tokens += reply.usage.output_tokens
         self.usd += reply.usage.usd
 
-    def add(self, other: "Tally") -> None:
-        """Add another output's tally."""
+    def add(self, other: "UsageTotals") -> None:
+        """Add another output's totals."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)

@@ -1,4 +1,4 @@
-"""Figures that a stage counts: begun anew for each shard, and added up over the run."""
+"""Figures that a stage counts: reset for each shard, and summed over the run."""
 
 from collections import Counter
 from typing import Any, Protocol, runtime_checkable
@@ -6,38 +6,39 @@ from typing import Any, Protocol, runtime_checkable
 
 @runtime_checkable
 class Mergeable(Protocol):
-    """Figures in a form of their own."""
+    """Figures of a type that sums itself."""
 
     def merge(self, other: Any) -> None:
-        """Add those of `other`, of the same type."""
+        """Add the figures of `other`, of the same type."""
 
 
 @runtime_checkable
-class Renewable(Protocol):
-    """Figures that are not made from nothing."""
+class Resettable(Protocol):
+    """Figures whose constructor takes arguments."""
 
-    def anew(self) -> Any:
-        """The same before anything was counted."""
+    def new_copy(self) -> Any:
+        """Return the same object before anything was counted."""
 
 
-def begun_anew(figures: Any) -> Any:
-    """The same before anything was counted."""
-    if isinstance(figures, Renewable):
-        return figures.anew()
+def empty_copy(figures: Any) -> Any:
+    """Return the same figures before anything was counted."""
+    if isinstance(figures, Resettable):
+        return figures.new_copy()
     if isinstance(figures, dict) and not isinstance(figures, Counter):
-        return {name: begun_anew(one) for name, one in figures.items()}
+        return {name: empty_copy(figure) for name, figure in figures.items()}
     return type(figures)()
 
 
-def added(earlier: Any, later: Any) -> Any:
-    """Both together; `earlier`, where it only serves to count, such as a set of texts."""
+def merged(earlier: Any, later: Any) -> Any:
+    """Return the sum of both. Return `earlier` where it only serves to count, such as a set of
+    texts."""
     if isinstance(earlier, Mergeable):
         earlier.merge(later)
     elif isinstance(earlier, Counter):
         earlier.update(later)
     elif isinstance(earlier, dict):
-        for name, one in later.items():
-            earlier[name] = added(earlier[name], one) if name in earlier else one
+        for name, figure in later.items():
+            earlier[name] = merged(earlier[name], figure) if name in earlier else figure
     elif isinstance(earlier, int | list):
         return earlier + later
     return earlier

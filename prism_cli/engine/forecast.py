@@ -5,16 +5,16 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from prism_cli.engine.answerers import local_path
+from prism_cli.engine.batch.store import STORE_NAME, BatchStore
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, plan_jobs, read_lines
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.run_options import RunOptions
+from prism_cli.engine.shared_runner import local_path
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError, DamagedFileError, RowError, UnfitNameError
 from prism_cli.ports import BatchableBackend, CallBackend, RateLimits, Reply, Request, Usage
 from prism_cli.rows.row import Row
-from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.local_ledger import LocalLedger
@@ -124,12 +124,12 @@ def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         before = _Before()
         files.callback(before.close)
         path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
-        book = path.with_name(BOOK_NAME)
+        book = path.with_name(STORE_NAME)
         if path.is_file() and not options.fresh:
             if LedgerFile(path).has_replies():  # else opening it would make it, and it may be lost
                 before.ledger = files.enter_context(closing(Ledger(path)))
             if book.is_file():
-                before.book = files.enter_context(closing(BatchBook(book)))
+                before.book = files.enter_context(closing(BatchStore(book)))
         asked: dict[str, list[_Asked]] = {}
         for job, row in _sample(jobs, found.rows, stage, options):
             found.sampled += 1
@@ -164,13 +164,13 @@ class _Before:
     """What earlier runs asked: replies at hand, and questions in batches."""
 
     ledger: Ledger | None = None
-    book: BatchBook | None = None
+    book: BatchStore | None = None
     _local: LocalLedger | None = None
     _job: Job | None = None
 
     def turn_to(self, job: Job) -> None:
         """From now on replies of models of this process are those for the job's output. A damaged
-        file has none: the run begins it anew."""
+        file has none: the run begins it new_copy."""
         if job is self._job:
             return
         self.close()
@@ -253,7 +253,7 @@ def _sample(
 
 
 def _questions(stage: RowStage, row: Row, before: _Before, output: str) -> Iterator[_Asked]:
-    asking = stage.questions(row)
+    asking = stage.forecast_requests(row)
     reply: Reply | None = None
     try:
         while True:

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prism_cli.engine.heartbeat import take_killed_seconds
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.live import take_killed_seconds
-from prism_cli.engine.parts import SIDE_KINDS, side_path
+from prism_cli.engine.output_files import SIDE_KINDS, side_path
 from prism_cli.engine.shard import WINDOW_BYTES, WINDOW_ROWS
 from prism_cli.shards.reader import Shard
 from prism_cli.shards.run_record import RunRecord

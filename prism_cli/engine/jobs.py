@@ -242,7 +242,7 @@ def outputs_without_input(
     return found
 
 
-def own_jobs(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
+def jobs_of_process(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
     """Those that this process works, of all that work the same command.
 
     Args:

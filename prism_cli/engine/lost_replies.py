@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from prism_cli.engine.live import read_live
+from prism_cli.engine.batch.store import STORE_NAME, known_submissions
+from prism_cli.engine.heartbeat import read_heartbeat
 from prism_cli.errors import LostRepliesError
-from prism_cli.shards.batch_book import BOOK_NAME, known_intents
 from prism_cli.shards.creation import refuse_link
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_damage import damaged_ledger
@@ -48,7 +48,7 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
         raise damaged_ledger(ledger, damage)
     if lost := _lost_batches(file):
         raise LostRepliesError(
-            f"{ledger.with_name(BOOK_NAME)}: is missing, empty or older than the ledger: it lacks "
+            f"{ledger.with_name(STORE_NAME)}: is missing, empty or older than the ledger: it lacks "
             f"{len(lost):,} batches that were sent, whose questions would be sent, and paid for, "
             "again, so nothing is asked. Restore it with its -wal file, or look at the provider "
             "that no batch is on its way; --accept-lost-replies goes on without them"
@@ -74,14 +74,14 @@ def _forget_lost_batches(ledger: Path) -> None:
 
 def _lost_batches(file: LedgerFile) -> set[str]:
     sent = file.sent()
-    return sent - known_intents(file.path.with_name(BOOK_NAME)) if sent else sent
+    return sent - known_submissions(file.path.with_name(STORE_NAME)) if sent else sent
 
 
 def _paid(output: Path, made: Mapping[str, Any]) -> int:
     """Replies that all attempts asked of servers, as far as they told."""
     usage = made.get("usage") or {}
     told = [usage.get("asked", 0) - usage.get("local", 0)]
-    told.append((read_live(output) or {}).get("asked", 0))
+    told.append((read_heartbeat(output) or {}).get("asked", 0))
     return max(int(one) for one in told if isinstance(one, int | float))
 
 

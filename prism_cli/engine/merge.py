@@ -8,7 +8,7 @@ from typing import Any
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.parts import SideFile, side_path
+from prism_cli.engine.output_files import SideFile, side_path
 from prism_cli.errors import RowError
 from prism_cli.rows.decode import decode_row, set_aside
 from prism_cli.rows.row import Rejected, RowRef

@@ -4,7 +4,7 @@ import time
 from typing import Any, NamedTuple
 
 
-class Questions(NamedTuple):
+class QuestionCounts(NamedTuple):
     """What rows that ask several things each have asked, such as about each document of a query.
 
     Attributes:
@@ -36,7 +36,7 @@ class Progress:
         self.total = total
         self.rows = 0.0
         self.found = 0.0
-        self.questions: Questions | None = None
+        self.questions: QuestionCounts | None = None
         self.nouns = ("rows", "questions")
         self.usd = 0.0
         self.started = time.monotonic()
@@ -60,7 +60,7 @@ class Progress:
         usd: float,
         *,
         found: float | None = None,
-        questions: Questions | None = None,
+        questions: QuestionCounts | None = None,
     ) -> None:
         """So many are through; in whatever thread."""
         self.found = self.found if found is None else found

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prism_cli.engine.live import LiveRecord
+from prism_cli.engine.heartbeat import Heartbeat
 from prism_cli.engine.progress import Progress
 
 LINE_SECONDS = 60.0
@@ -24,18 +24,18 @@ class _Lines(Progress):
 
 
 @contextmanager
-def shown_progress(
-    label: str, total: int | None, *, quiet: bool, papers: Path | None = None
+def show_progress(
+    label: str, total: int | None, *, quiet: bool, record_path: Path | None = None
 ) -> Iterator[Progress]:
     """A progress for the block, in the manner that fits stderr.
 
     Args:
-        papers: keep a live record of it for that output.
+        record_path: keep a live record of it for that output.
     """
-    if papers is not None:
+    if record_path is not None:
         with (
-            shown_progress(label, total, quiet=quiet) as progress,
-            LiveRecord(papers, progress.live),
+            show_progress(label, total, quiet=quiet) as progress,
+            Heartbeat(record_path, progress.live),
         ):
             yield progress
     elif quiet:

@@ -9,28 +9,28 @@ from functools import partial
 from typing import Any
 
 from prism_cli import terminal
-from prism_cli.engine.answerers import Answerers
-from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import AT_ONCE, Control, rare_collections
 from prism_cli.engine.crash import crash_point
+from prism_cli.engine.heartbeat import Heartbeat, remove_heartbeat
 from prism_cli.engine.job_record import count_lines, job_record
 from prism_cli.engine.jobs import (
     Job,
     Line,
+    jobs_of_process,
     outputs_without_input,
-    own_jobs,
     plan_jobs,
     read_lines,
 )
-from prism_cli.engine.live import LiveRecord, remove_live
+from prism_cli.engine.located_rows import LocatedRow, split_queries, well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
-from prism_cli.engine.parts import Leftovers, Parts, side_path
-from prism_cli.engine.placed_rows import PlacedRow, straddling_queries, well_formed
+from prism_cli.engine.output_files import Leftovers, OutputFiles, side_path
 from prism_cli.engine.progress import Progress
-from prism_cli.engine.progress_display import shown_progress
+from prism_cli.engine.progress_display import show_progress
 from prism_cli.engine.refusals import CONCERNS_ONE, Refusals
+from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_options import RunOptions as RunOptions
-from prism_cli.engine.shard import ShardWork, Sinks
+from prism_cli.engine.shard import ShardPass, Sinks
+from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import ChangedInputError, LockedError, PrismError, UsageError
@@ -70,10 +70,10 @@ def run_rows(
             jobs = plan_jobs(
                 stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
             )
-            answerers = Answerers(stage.name, options, control)
-            stack.callback(answerers.close)
-            run = _Run(stage, options, control, summary, jobs, answerers)
-            own = own_jobs(jobs, options.part)
+            shared_runner = SharedRunner(stage.name, options, control)
+            stack.callback(shared_runner.close)
+            run = _Run(stage, options, control, summary, jobs, shared_runner)
+            own = jobs_of_process(jobs, options.part)
             run.all(own)
             summary.inputs_gone = outputs_without_input(stage.name, jobs, inputs)
             summary.refused = run.refusals.error(len(own), run.worked)
@@ -96,11 +96,11 @@ class _Run:
     control: Control
     summary: RunSummary
     jobs: Sequence[Job]
-    answerers: Answerers
+    shared_runner: SharedRunner
     worked: int = 0
     """Outputs that were worked."""
     refusals: Refusals = field(default_factory=Refusals)
-    _surveyed: bool = False
+    _first_pass_done: bool = False
     _concerns_all: bool = False
     """Whether what went wrong is a matter of all outputs."""
     _batched: Counter[str] = field(default_factory=Counter)
@@ -154,7 +154,7 @@ class _Run:
 
     def _within_one_shard(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs without a query whose rows stand in two shards; the others are refused."""
-        apart = straddling_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
+        apart = split_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
         for job in jobs:
             if id(job) in apart:
                 self.refusals.add_straddling(job.name, apart[id(job)])
@@ -184,85 +184,85 @@ class _Run:
         with self.control.abandoning(AT_ONCE):
             self.stage.prepare(row for *_, row in self._rows([job]))
         record.plan = self.stage.batch_plan()
-        options, answerers = self.options, self.answerers
+        options, shared_runner = self.options, self.shared_runner
         record.begin(
-            partial(answerers.fresh_start, record) if options.fresh else None,
-            answerers.turned_to(record).mark if options.retry_final else None,
+            partial(shared_runner.fresh_start, record) if options.fresh else None,
+            shared_runner.turned_to(record).mark if options.retry_final else None,
         )
         self._leftovers.remove(job)
         crash_point("after-claim")
         return job, record
 
     def _work(self, job: Job, record: RunRecord) -> None:
-        answerer = self.answerers.turned_to(record)
-        answerer.tally.from_ledger -= self._batched[record.output_id]
+        runner = self.shared_runner.turned_to(record)
+        runner.totals.from_ledger -= self._batched[record.output_id]
         self.stage.begin_shard()
-        self._survey(self.stage, job)
-        self.stage.follow(record.manifest.batch_plan)
+        self._first_pass(self.stage, job)
+        self.stage.apply_batch_plan(record.manifest.batch_plan)
         try:
-            self._pass(job, record, answerer)
+            self._pass(job, record, runner)
         except (PrismError, OSError):
             record.manifest.batch_plan |= self.stage.batch_plan()
-            record.stopped(answerer.usage())
+            record.stopped(runner.usage())
             raise
         else:
             self.worked += 1
         finally:
-            self.summary.usage.add(answerer.tally)
+            self.summary.usage.add(runner.totals)
 
-    def _survey(self, stage: RowStage, job: Job) -> None:
+    def _first_pass(self, stage: RowStage, job: Job) -> None:
         """Show the stage the rows that it must see before those of `job` are worked."""
-        if stage.surveys_shard:
-            stage.survey(row for *_, row in self._rows([job]))
-        elif stage.surveys and not self._surveyed:
+        if stage.needs_first_pass_per_shard:
+            stage.first_pass(row for *_, row in self._rows([job]))
+        elif stage.needs_first_pass and not self._first_pass_done:
             self._concerns_all = True
-            stage.survey(row for *_, row in self._rows(self.jobs))
-            self._concerns_all, self._surveyed = False, True
+            stage.first_pass(row for *_, row in self._rows(self.jobs))
+            self._concerns_all, self._first_pass_done = False, True
 
-    def _rows(self, jobs: Sequence[Job]) -> Iterator[PlacedRow]:
+    def _rows(self, jobs: Sequence[Job]) -> Iterator[LocatedRow]:
         options = self.options
-        return well_formed(self.stage, jobs, options.fields, options.limit, self.control)
+        return well_formed_rows(self.stage, jobs, options.fields, options.limit, self.control)
 
     def _ask_in_batches(self, claimed: list[tuple[Job, RunRecord]]) -> list[tuple[Job, RunRecord]]:
         """Passes over all rows that write nothing, and batches between them, until the ledger has
         what the rows ask; the jobs whose rows could be read."""
         try:
             while claimed:
-                stage, readable = self.stage.anew(), []
+                stage, readable = self.stage.new_copy(), []
                 for job, record in claimed:
                     with self._refusing(job):
                         self._ask_in_batch(stage, job, record)
                         readable.append((job, record))
-                claimed, self._surveyed = readable, False
-                if not claimed or not self.answerers.turned_to(claimed[0][1]).exchange():
+                claimed, self._first_pass_done = readable, False
+                if not claimed or not self.shared_runner.turned_to(claimed[0][1]).exchange():
                     break
         except (PrismError, OSError):
             for _, record in claimed:
-                record.stopped(self.answerers.turned_to(record).usage())
+                record.stopped(self.shared_runner.turned_to(record).usage())
             raise
         return claimed
 
     def _ask_in_batch(self, stage: RowStage, job: Job, record: RunRecord) -> None:
-        answerer = self.answerers.turned_to(record)
-        self._survey(stage, job)
+        runner = self.shared_runner.turned_to(record)
+        self._first_pass(stage, job)
         progress, fields = Progress(job.label, None), self.options.fields
-        work = ShardWork(stage, answerer, Sinks.nowhere(stage.outputs), progress, fields)
+        work = ShardPass(stage, runner, Sinks.nowhere(stage.outputs), progress, fields)
         try:
             work.run(self._lines(job, record.measured))
         except CONCERNS_ONE:
-            record.stopped(answerer.usage())
+            record.stopped(runner.usage())
             raise
-        self._batched[record.output_id] += answerer.tally.asked
-        self.summary.usage.add(replace(answerer.tally, from_ledger=0, shared=0))
+        self._batched[record.output_id] += runner.totals.asked
+        self.summary.usage.add(replace(runner.totals, from_ledger=0, shared=0))
 
-    def _pass(self, job: Job, record: RunRecord, answerer: Answerer) -> None:
+    def _pass(self, job: Job, record: RunRecord, runner: RequestRunner) -> None:
         label = f"{self.stage.name} {job.label}"
         with ExitStack() as files:
-            parts = Parts(job, record.manifest.attempt, files)
+            parts = OutputFiles(job, record.manifest.attempt, files)
             total, quiet = count_lines(record, self.options.limit), self.options.quiet
-            progress = files.enter_context(shown_progress(label, total, quiet=quiet))
-            work = ShardWork(self.stage, answerer, parts.sinks(), progress, self.options.fields)
-            with LiveRecord(job.record_path, work.live, **self._place(job, record)):
+            progress = files.enter_context(show_progress(label, total, quiet=quiet))
+            work = ShardPass(self.stage, runner, parts.sinks(), progress, self.options.fields)
+            with Heartbeat(job.record_path, work.live, **self._place(job, record)):
                 try:
                     counts = work.run(self._lines(job, record.measured))
                 finally:
@@ -272,7 +272,7 @@ class _Run:
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)
             record.manifest.batch_plan |= self.stage.batch_plan()
-            record.account(counts.as_dict(), answerer.usage(), self.stage.summary())
+            record.account(counts.as_dict(), runner.usage(), self.stage.summary())
             outputs = [str(out) for out in (job.outputs or {}).values()]
             if counts.pending and not self.options.accept_pending and job.outputs is not None:
                 self.summary.unpublished += outputs
@@ -283,7 +283,7 @@ class _Run:
             self.summary.outputs += outputs
             record.finish(finished=not counts.pending)
             if not counts.pending:
-                remove_live(job.record_path)
+                remove_heartbeat(job.record_path)
 
     def _lines(self, job: Job, measured: Mapping[str, Measured]) -> Iterator[Line]:
         return read_lines(job.inputs, measured, self.options.limit, self.options.fields)

@@ -1,7 +1,7 @@
 """One shard through one stage: a function of (lines, stage, replies) that knows no other shard.
 
 Rows go in windows of a fixed size, so that what a model sees together depends on the input alone.
-The output is a pure function of input, config and ledger: after a kill it is made anew, and only
+The output is a pure function of input, config and ledger: after a kill it is made again, and only
 what the ledger lacks is asked.
 """
 
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from prism_cli.engine.answering import Answerer
+from prism_cli.engine.consistent_ids import ConsistentIds
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.inflight import UNASKED, InFlightRows, Pending, Result
 from prism_cli.engine.jobs import Line
-from prism_cli.engine.one_query import OneQuery
-from prism_cli.engine.progress import Progress, Questions
+from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.reasons import Reasons, RejectExamples
+from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
-from prism_cli.engine.window import UNASKED, Pending, Result, Window
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Routed, RowWork
 from prism_cli.rows.row import Dropped, Rejected, Row
@@ -66,25 +66,25 @@ class Sinks:
 
 
 @dataclass
-class ShardWork:
+class ShardPass:
     """The state of one pass over one shard."""
 
     stage: RowStage
-    answerer: Answerer
+    runner: RequestRunner
     sinks: Sinks
     progress: Progress
     fields: Mapping[str, str]
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Reasons = field(default_factory=Reasons)
     reject_examples: RejectExamples = field(default_factory=RejectExamples)
-    _open: Window | None = None
+    _open: InFlightRows | None = None
     _steps: int = 1
     _asks: bool = False
     _found: float = 0.0
     _questions: int = 0
     _questions_found: int = 0
     _shown_at: float = 0.0
-    _one_query: OneQuery = field(default_factory=OneQuery)
+    _one_query: ConsistentIds = field(default_factory=ConsistentIds)
 
     def run(self, lines: Iterable[Line]) -> Counts:
         """Work all lines, in order.
@@ -92,8 +92,8 @@ class ShardWork:
         Raises:
             PrismError: what stops a run; replies so far are committed.
         """
-        self.answerer.on_replies = self._show
-        self.answerer.finding = self._finding
+        self.runner.on_replies = self._show
+        self.runner.finding = self._finding
         self.progress.nouns = self.stage.nouns
         render, named = self.stage.render, bool(self.stage.outputs)
         for row in self.stage.arrange(self._rows(lines)):
@@ -133,7 +133,7 @@ class ShardWork:
             "answered": at.answered,
             "moved": at.moved,
             "found": self._found if self._asks else 0.0,
-            "asked": self.answerer.tally.asked - self.answerer.tally.local,
+            "asked": self.runner.totals.asked - self.runner.totals.local,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
             "questions": told._asdict() if told else None,
@@ -161,7 +161,7 @@ class ShardWork:
                 moved += min(1.0, (one.step + at_hand / max(1, asked)) / steps) * rows
         return _Position(through, answered, moved, questions)
 
-    def _asked(self, answered: int) -> Questions | None:
+    def _asked(self, answered: int) -> QuestionCounts | None:
         """Where rows ask several each."""
         window = self._open
         asked = self._questions + (window.questions if window else 0)
@@ -169,12 +169,12 @@ class ShardWork:
         if asked <= begun:
             return None
         more = self.progress.total is None or begun + self.counts.blank < self.progress.total
-        return Questions(answered, None if more else asked, self._questions_found)
+        return QuestionCounts(answered, None if more else asked, self._questions_found)
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         starts = self._starts_group() if self.stage.groups else None
         for window in _windows(lines, self.counts, starts):
-            self.answerer.control.check()
+            self.runner.control.check()
             yield from self._worked(window)
             self.counts.rows += len(window)
             self._show_at(self._position())
@@ -188,7 +188,7 @@ class ShardWork:
         self._shown_at = time.monotonic()
         self.progress.show(
             at.moved,
-            self.answerer.tally.usd,
+            self.runner.totals.usd,
             found=self._found if self._asks else 0.0,
             questions=self._asked(at.questions),
         )
@@ -196,7 +196,7 @@ class ShardWork:
     def _worked(self, lines: Sequence[Line]) -> Iterator[Row]:
         """The output rows of a window. Part by part, while all that is asked is at hand, so that
         rows are written while they are still in the processor's cache."""
-        self._open = window = Window(lines, self._begun, self.answerer)
+        self._open = window = InFlightRows(lines, self._begun, self.runner)
         parts = range(0, len(lines), PART_ROWS)
         if self.stage.groups:
             window.begin_groups(self._checked, self.stage.group_of, self.stage.work_group)
@@ -259,7 +259,7 @@ class ShardWork:
 
         return starts
 
-    def _ended(self, window: Window) -> Iterator[Row]:
+    def _ended(self, window: InFlightRows) -> Iterator[Row]:
         for line, result in window.take():
             if type(result) is dict:
                 self.counts.done += 1

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prism_cli.engine.counts import Counts, Tally
+from prism_cli.engine.counts import Counts, UsageTotals
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.errors import LockedError, RefusedOutputsError
 
@@ -29,7 +29,7 @@ class RunSummary:
     unpublished: list[str] = field(default_factory=list)
     side_files: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
-    usage: Tally = field(default_factory=Tally)
+    usage: UsageTotals = field(default_factory=UsageTotals)
     figures: dict[str, Any] = field(default_factory=dict)
     pending_reasons: Reasons = field(default_factory=Reasons)
     reject_examples: RejectExamples = field(default_factory=RejectExamples)

@@ -39,7 +39,7 @@ class PairAnswers:
         self._rows += bool(contradictions)
         self._named += contradictions[: NAMED - len(self._named)]
 
-    def anew(self) -> "PairAnswers":
+    def new_copy(self) -> "PairAnswers":
         """Return counts for another shard, whose rows are compared with those of all shards."""
         return PairAnswers(self._first_answers)
 

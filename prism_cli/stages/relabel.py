@@ -16,7 +16,7 @@ from prism_cli.domain.voting import (
     mean_verdict,
     reach_probabilities,
 )
-from prism_cli.engine.stage import Questions, RowStage
+from prism_cli.engine.stage import ForecastRequests, RowStage
 from prism_cli.ports import BatchBackend, CallBackend, RowWork, request
 from prism_cli.rows.row import (
     Row,
@@ -158,7 +158,7 @@ class RelabelStage(RowStage):
         note_origins(row, others | votes)
         return row
 
-    def questions(self, row: Row) -> Questions:
+    def forecast_requests(self, row: Row) -> ForecastRequests:
         """Yield every judge that has not voted yet, and its probability of being asked."""
         paid = self._paid_values(row)
         votes = self._known_votes(row, paid)

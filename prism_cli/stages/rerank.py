@@ -53,7 +53,7 @@ class RerankStage(RowStage):
 
     name: ClassVar[str] = "rerank"
     counted = ("_counts",)
-    surveys_shard = True
+    needs_first_pass_per_shard = True
     ranks_queries = True
     nouns = ("queries", "documents")
 
@@ -107,7 +107,7 @@ class RerankStage(RowStage):
             return [(yield from self._with_results(rows[0]))]
         return (yield from self._pairs(rows))
 
-    def survey(self, rows: Iterator[Row]) -> None:
+    def first_pass(self, rows: Iterator[Row]) -> None:
         """Find the queries whose pair rows are not adjacent, or too many for memory: their rows get
         no rank."""
         seen = SeenTexts()
@@ -159,7 +159,7 @@ class RerankStage(RowStage):
         model = self._runtime
         return {"batch_tokens": model.batch_tokens} if isinstance(model, TokenBudgeted) else {}
 
-    def follow(self, plan: Mapping[str, int]) -> None:
+    def apply_batch_plan(self, plan: Mapping[str, int]) -> None:
         """Restore the batch sizes of an earlier run."""
         if self._reranker.loaded and isinstance(self._runtime, TokenBudgeted):
             self._runtime.batch_tokens = plan["batch_tokens"]

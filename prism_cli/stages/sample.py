@@ -79,7 +79,7 @@ class SampleStage(RowStage):
 
     name = "sample"
     counted = ("_after", "_verdicts", "_left_out", "_cut_documents", "_answers")
-    surveys = True
+    needs_first_pass = True
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class SampleStage(RowStage):
         scores_field(row, "teacher_scores")
         string_field(row, "source", required=False)
 
-    def survey(self, rows: Iterator[Row]) -> None:
+    def first_pass(self, rows: Iterator[Row]) -> None:
         """Count every stratum and find its cutoff.
 
         Raises:

@@ -59,7 +59,7 @@ class SplitStage(RowStage):
 
     name = "split"
     outputs = ("train", "dev")
-    surveys = True
+    needs_first_pass = True
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class SplitStage(RowStage):
         number_field(row, "teacher_score", 0, 1)
         string_field(row, "source", required=False)
 
-    def survey(self, rows: Iterator[Row]) -> None:
+    def first_pass(self, rows: Iterator[Row]) -> None:
         """Number all texts, find near-duplicates, choose dev.
 
         Raises:

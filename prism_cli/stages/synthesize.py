@@ -27,7 +27,7 @@ from prism_cli.domain.synthesis import (
     shares,
     sifted,
 )
-from prism_cli.engine.stage import Questions, RowStage
+from prism_cli.engine.stage import ForecastRequests, RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, RowWork
 from prism_cli.rows.row import Dropped, Row, string_field, text_id
@@ -121,7 +121,7 @@ class SynthesizeStage(RowStage):
             "no query worth keeping"
         )
 
-    def questions(self, row: Row) -> Questions:
+    def forecast_requests(self, row: Row) -> ForecastRequests:
         """Yield every call of a row, assuming that unknown replies have exactly the requested
         queries."""
         work = self.work(row)

@@ -43,7 +43,7 @@ def fill(rows: Path, specs: list[str], provider_file: Path, ledger: Path) -> Non
 
     def questions() -> Iterator[Request]:
         for _, row in read_rows([str(rows)]):
-            yield from (one for one, _ in stage.questions(row))
+            yield from (one for one, _ in stage.forecast_requests(row))
 
     kept, group = Ledger(ledger), []
     for one in questions():

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from prism_cli.domain.prompting import PRISM_NO_THINK
-from prism_cli.engine.standing import standings
+from prism_cli.engine.status import read_statuses
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.ports import RerankRuntime
 from prism_cli.reranker import _loaded
@@ -190,7 +190,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     states: list[str] = []
 
     def noting(*given: Any) -> RerankRuntime:
-        states.extend(one.state for one in standings([Path("out.jsonl")]))
+        states.extend(one.state for one in read_statuses([Path("out.jsonl")]))
         return _loaded(*given)
 
     monkeypatch.setattr("prism_cli.reranker._loaded", noting)

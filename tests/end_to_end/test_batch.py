@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.engine import batch_post, batching
+from prism_cli.engine.batch import client, runner
 from tests.door import prism
 from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
 from tests.factories import read_jsonl, write_jsonl
@@ -33,8 +33,8 @@ OUT = Path("data.relabel.jsonl")
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(batch_post, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.1)
 
 
 def lines(calls: list[Call]) -> list[Call]:
@@ -83,11 +83,11 @@ def test_a_fresh_batch_is_waited_for_whatever_the_clock_says(
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")
         words = ("relabel", DATA, *ONE, "--provider-file", file, "--batch", "--fresh")
-        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 60.0)
+        monkeypatch.setattr(client, "FIRST_PAUSE", 60.0)
         assert prism(*words, "--max-seconds", "1").returncode == 7
         true = time.time_ns
         monkeypatch.setattr(time, "time_ns", lambda: true() + days * 86_400 * 10**9)
-        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+        monkeypatch.setattr(client, "FIRST_PAUSE", 0.05)
         done = prism(*words)
         assert done.returncode == 0, done.stderr
         assert set(asked(lines(server.calls)).values()) == {1}
@@ -101,10 +101,10 @@ def test_a_batch_that_its_provider_does_not_know_is_given_up_only_when_asked(
     write_jsonl(DATA, rows(10))
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")
-        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 60.0)
+        monkeypatch.setattr(client, "FIRST_PAUSE", 60.0)
         words = ("relabel", DATA, *ONE, "--provider-file", file, "--batch")
         assert prism(*words, "--max-seconds", "1").returncode == 7
-    monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.05)
     true = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: true() + days * 86_400 * 10**9)
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
@@ -139,9 +139,9 @@ def test_a_batch_whose_book_is_lost_is_not_sent_again_unasked(
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")
         words = ("relabel", DATA, *ONE, "--provider-file", file)
-        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 60.0)
+        monkeypatch.setattr(client, "FIRST_PAUSE", 60.0)
         assert prism(*words, "--batch", "--max-seconds", "1").returncode == 7
-        monkeypatch.setattr(batch_post, "FIRST_PAUSE", 0.05)
+        monkeypatch.setattr(client, "FIRST_PAUSE", 0.05)
         LOSSES[name]()
         before = len(server.calls)
         for more in (("--batch",), ()):
@@ -158,8 +158,8 @@ def test_a_batch_whose_book_is_lost_is_not_sent_again_unasked(
 
 
 def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "MAX_REQUESTS", 4)
-    monkeypatch.setattr(batching, "_FREE_LINES", 3)
+    monkeypatch.setattr(runner, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(runner, "_FREE_LINES", 3)
     write_jsonl(DATA, [*rows(10), *rows(10)])
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")
@@ -211,7 +211,7 @@ def test_what_no_batch_answers_is_pending_and_goes_on() -> None:
         )
         done = prism(*words, "--batch")
         assert done.returncode == 5
-        assert done.stderr.count("questions sent as") == batching.ROUNDS
+        assert done.stderr.count("questions sent as") == runner.ROUNDS
         assert "4 rows" in done.stderr
         assert "expired" in done.stderr
         assert not OUT.exists()

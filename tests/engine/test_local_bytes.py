@@ -85,7 +85,7 @@ def test_a_stop_between_batches_changes_nothing(
     commit_each: bool,
 ) -> None:
     if commit_each:
-        monkeypatch.setattr("prism_cli.engine.local_answers.COMMIT_SECONDS", 0.0)
+        monkeypatch.setattr("prism_cli.engine.local_runner.COMMIT_SECONDS", 0.0)
     given, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
 
     def stop(number: int) -> None:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_cli.engine import runner
-from prism_cli.engine.live import live_path, read_live
-from prism_cli.engine.progress import Progress, Questions
+from prism_cli.engine.heartbeat import heartbeat_path, read_heartbeat
+from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import RowWork, request
@@ -45,7 +45,7 @@ class Recording(Progress):
 
     def __init__(self, label: str, total: int | None) -> None:
         super().__init__(label, total)
-        self.shown: list[tuple[float, float, Questions | None]] = []
+        self.shown: list[tuple[float, float, QuestionCounts | None]] = []
 
     def show(self, rows: float, usd: float, **more: Any) -> None:
         super().show(rows, usd, **more)
@@ -61,7 +61,7 @@ def progresses(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
         made.append(Recording(label, total))
         yield made[-1]
 
-    monkeypatch.setattr(runner, "shown_progress", recording)
+    monkeypatch.setattr(runner, "show_progress", recording)
     monkeypatch.setattr("prism_cli.engine.shard.SHOW_SECONDS", 0.0)
     return made
 
@@ -122,8 +122,8 @@ def test_what_the_ledger_had_is_through_and_no_pace_is_taken_from_it(
         run(stop_before(5))
     run(ScriptedBatch())
     _, again = progresses
-    assert (4.5, 4.5, Questions(40, 48, 40)) in again.shown
-    assert again.shown[-1] == (5, 4.5, Questions(48, 48, 40))
+    assert (4.5, 4.5, QuestionCounts(40, 48, 40)) in again.shown
+    assert again.shown[-1] == (5, 4.5, QuestionCounts(48, 48, 40))
 
 
 def test_the_time_left_is_that_of_this_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,11 +152,11 @@ def test_the_seconds_of_killed_attempts_are_added_up() -> None:
     manifest = Path("out.jsonl.manifest.json")
     content = orjson.loads(manifest.read_bytes()) | {"seconds": 50.0}
     manifest.write_bytes(orjson.dumps(content))
-    record = read_live(OUT)
+    record = read_heartbeat(OUT)
     assert record
     assert record["ended"]
     assert prism_seconds() == 50.0
-    live_path(OUT).write_bytes(orjson.dumps(record | {"ended": False, "seconds": 100.0}))
+    heartbeat_path(OUT).write_bytes(orjson.dumps(record | {"ended": False, "seconds": 100.0}))
     assert prism_seconds() == 150.0
     for _ in range(2):  # the second finds no record of the first
         with pytest.raises(MissingDataError):
@@ -213,7 +213,7 @@ def test_no_record_ends_status(record: dict[str, Any], data: st.DataObject) -> N
     if data.draw(st.booleans()):
         del changed[name]
     torn = orjson.dumps(changed, option=orjson.OPT_NON_STR_KEYS, default=str)
-    live_path(OUT).write_bytes(torn[: data.draw(st.sampled_from([len(torn), 9]))])
+    heartbeat_path(OUT).write_bytes(torn[: data.draw(st.sampled_from([len(torn), 9]))])
     for words in ((), ("--json",)):
         done = prism("status", OUT, *words)
         assert done.returncode == 0, done.stderr

@@ -292,7 +292,9 @@ def test_a_title_is_told_to_the_generator_and_decides_its_reply() -> None:
 
 def test_a_forecast_counts_teachers_and_the_first_reply_of_the_generator() -> None:
     stage = DistillStage([teacher()], generator=PairWriter())
-    asked = [request.backend.spec for request, _ in stage.questions(make_pair(1, verdict="yes"))]
+    asked = [
+        request.backend.spec for request, _ in stage.forecast_requests(make_pair(1, verdict="yes"))
+    ]
     assert asked == ["t:one", "w"]
 
 

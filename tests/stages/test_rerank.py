@@ -381,7 +381,7 @@ def test_groups_reach_over_the_engines_windows_and_over_broken_lines(
 def test_too_many_rows_of_a_query_are_held_for_no_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("engine.shard", "engine.window", "stages.rerank"):
+    for module in ("engine.shard", "engine.inflight", "stages.rerank"):
         monkeypatch.setattr(f"prism_cli.{module}.MAX_GROUP_ROWS", 3)
     rows = [*pairs_of("p", "1", "2", "3", "4"), *pairs_of("q", "1", "2", "3")]
     out, _, _ = rerank(tmp_path, rows, evidence_top=1)

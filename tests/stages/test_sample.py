@@ -31,7 +31,7 @@ def sampled(rows: list[Row], *settings: Any, **more: Any) -> tuple[list[Row], Co
     stage = SampleStage(*settings, **more)
     for row in rows:
         stage.check(row)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     kept, dropped = [], Counter[str]()
     for row in rows:
         outcome = stage.work(row)
@@ -161,7 +161,7 @@ def test_documents_are_cut_and_long_pairs_leave_before_anything_is_counted(
     ids = [doc_id(row) for row in rows]
     texts = [row["document"] for row in rows]
     stage = SampleStage(size, lengths=LengthCaps(EstimateCutter(), 50, 100))
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     assert [row["document"] for row in rows] == texts
     outcomes = [stage.work(row) for row in rows]
     dropped = Counter(one.reason for one in outcomes if isinstance(one, Dropped))
@@ -182,7 +182,7 @@ def test_documents_are_cut_and_long_pairs_leave_before_anything_is_counted(
 def test_each_source_has_a_histogram() -> None:
     rows = scored(90, source="a") + scored(30, 1, source="b") + scored(20, 2)
     stage = SampleStage(60, bins=4)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     kept = [row for row in rows if not isinstance(stage.work(row), Dropped)]
     histograms: Any = stage.summary()["histograms"]
     assert list(histograms) == ["a", "b", "-"]
@@ -193,14 +193,14 @@ def test_each_source_has_a_histogram() -> None:
         assert [line["before"] for line in bins] == by_bin(there, 4)
         assert [line["after"] for line in bins] == by_bin(stay, 4)
     alone = SampleStage(60)
-    alone.survey(iter(scored(90, source="a")))
+    alone.first_pass(iter(scored(90, source="a")))
     assert "histograms" not in alone.summary()
 
 
 def test_of_many_sources_the_largest_are_told() -> None:
     rows = [make_pair(n, teacher_score=0.5, source=f"s{n % 30}") for n in range(200)]
     stage = SampleStage(60)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     histograms: Any = stage.summary()["histograms"]
     assert list(histograms) == [f"s{n}" for n in range(SOURCES_TOLD)]
 
@@ -210,14 +210,14 @@ def test_rows_without_a_score_are_dropped_and_told_apart_from_none_at_all() -> N
     _, dropped = sampled(rows, 100)
     assert dropped == {"no teacher_score": 2}
     with pytest.raises(MissingDataError, match="none of 3 rows has a teacher_score"):
-        SampleStage(5).survey(iter([make_pair(n) for n in range(3)]))
-    SampleStage(5).survey(iter([]))
+        SampleStage(5).first_pass(iter([make_pair(n) for n in range(3)]))
+    SampleStage(5).first_pass(iter([]))
 
 
 def test_histogram_counts_before_and_after() -> None:
     rows = scored(200)
     stage = SampleStage(40, bins=4)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     kept = [row for row in rows if not isinstance(stage.work(row), Dropped)]
     histogram: Any = stage.summary()["histogram"]
     assert [line["before"] for line in histogram] == by_bin(rows, 4)
@@ -245,7 +245,7 @@ def test_bad_row_names_its_field(changed: dict[str, Any], field: str) -> None:
 
 def warned(rows: list[Row], *settings: Any, **more: Any) -> Any:
     stage = SampleStage(*settings, **more)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     for row in rows:
         stage.work(row)
     return stage.summary().get("warning")
@@ -300,7 +300,7 @@ def test_rows_that_contradict_each_other_stay_and_are_counted_and_named() -> Non
     rows += [rows[1] | {"verdict": "no"}, rows[1] | {"verdict": "yes"}, rows[1] | {"verdict": "no"}]
     rows[1]["verdict"] = "yes"
     stage = SampleStage(100)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     for number, row in enumerate(rows, 1):
         stage.place = ("in.jsonl", number)
         assert stage.work(row) is row

@@ -88,7 +88,7 @@ def split(rows: list[Row], **settings: Any) -> Sides:
     stage = SplitStage(**settings)
     for row in rows:
         stage.check(row)
-    stage.survey(iter(rows))
+    stage.first_pass(iter(rows))
     sides = Sides(stage=stage)
     for row in rows:
         outcome = stage.work(row)

@@ -162,7 +162,7 @@ class Writer:
         self._settings = settings
         self._label = SourceLabelJudge("source", settings.positive_grade)
 
-    def anew(self) -> Self:
+    def new_copy(self) -> Self:
         """The same before its first row: what is written depends on no other output."""
         return type(self)(self._settings)
 

@@ -10,11 +10,11 @@ import orjson
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.heartbeat import remove_heartbeat
 from prism_cli.engine.job_record import count_lines, job_record
 from prism_cli.engine.jobs import Job, read_lines
-from prism_cli.engine.live import remove_live
-from prism_cli.engine.parts import SideFile
-from prism_cli.engine.progress_display import shown_progress
+from prism_cli.engine.output_files import SideFile
+from prism_cli.engine.progress_display import show_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
 from prism_cli.errors import NothingMeasuredError, PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.measured import Measured
@@ -149,7 +149,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         publish(path, "labels", content, page(content), announce, {REVIEW: lines})
         papers.account(counts.as_dict(), {}, {})
         papers.finish(finished=True)
-        remove_live(path)
+        remove_heartbeat(path)
     return LabelsSummary(read_metrics(path), path, False)
 
 
@@ -181,7 +181,9 @@ def _rows(
     if total is not None and options.limit is not None:
         total = min(total, options.limit)
     label = f"eval labels {job.label}"
-    with shown_progress(label, total, quiet=options.quiet, papers=papers.record_path) as progress:
+    with show_progress(
+        label, total, quiet=options.quiet, record_path=papers.record_path
+    ) as progress:
         lines = read_lines(job.inputs, papers.measured, options.limit, options.fields)
         for number, (name, place, raw) in enumerate(lines, 1):
             if number % _CHECK_ROWS == 0:

@@ -10,10 +10,10 @@ import orjson
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.heartbeat import remove_heartbeat
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.live import remove_live
-from prism_cli.engine.progress_display import shown_progress
+from prism_cli.engine.progress_display import show_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
 from prism_cli.errors import NothingMeasuredError
 from prism_cli.evaluation.metrics_file import (
@@ -116,7 +116,9 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         sweep_folder(path.parent)
         measured = Measured(options.seed, options.gold.rows if options.gold else 0, options.sheets)
         label = f"quality: {rows.name}"
-        with shown_progress(label, seen.line_ends, quiet=options.quiet, papers=path) as progress:
+        with show_progress(
+            label, seen.line_ends, quiet=options.quiet, record_path=path
+        ) as progress:
             for number, line in enumerate(Shard(rows, str(rows)).lines(seen)):
                 if number % 1024 == 0:
                     control.check()
@@ -128,7 +130,7 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
         publish(path, "quality", content, quality_page(content), papers.publishing)
         papers.account(Counts().as_dict(), {}, of)
         papers.finish(finished=True)
-        remove_live(path)
+        remove_heartbeat(path)
     return QualitySummary(read_metrics(path), path, False)
 
 

@@ -58,7 +58,7 @@ class QualityStage(RowStage):
         self._rate = rate
         self._counts: Counter[str] = Counter()
         self._answers = PairAnswers()
-        self.surveys = gold is not None
+        self.needs_first_pass = gold is not None
 
     def check(self, row: Row) -> None:
         """A pair, or a query with documents and results, with a prediction or a label.
@@ -70,7 +70,7 @@ class QualityStage(RowStage):
         for pair in _pairs(row):
             written(pair, self._source)
 
-    def survey(self, rows: Iterator[Row]) -> None:
+    def first_pass(self, rows: Iterator[Row]) -> None:
         """Look for one row that the gold speaks of, before any work.
 
         Raises:

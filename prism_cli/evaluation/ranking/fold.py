@@ -13,13 +13,13 @@ from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY, default_measures
 from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
-from prism_cli.engine.answering import Answerer
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.heartbeat import remove_heartbeat
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.live import remove_live
 from prism_cli.engine.lost_replies import check_paid_replies
+from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
@@ -98,7 +98,7 @@ def evaluate(
         papers = _papers(path, sets, models, options)
         home = state_directory(path)
         check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
-        answerer = Answerer("eval", lambda: Ledger(home / LEDGER_NAME), control)
+        answerer = RequestRunner("eval", lambda: Ledger(home / LEDGER_NAME), control)
         stack.callback(answerer.close)
         local = local_ledger_path(home, path)
 
@@ -119,7 +119,7 @@ def evaluate(
         picture = svg_file(bars_by_set(content))
         publish(path, "ranking", content, page(content), papers.publishing, {PICTURE: picture})
         papers.finish(finished=not options.missing)
-        remove_live(path)
+        remove_heartbeat(path)
     return EvalSummary(read_metrics(path), path, False)
 
 
@@ -161,7 +161,7 @@ class _Evaluation:
         models: Sequence[EvalModel],
         options: EvalOptions,
         papers: RunRecord,
-        answerer: Answerer,
+        answerer: RequestRunner,
     ) -> None:
         self.sets, self.models, self.options = sets, models, options
         self.manifest = papers.manifest

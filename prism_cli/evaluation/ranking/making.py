@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 
 from prism_cli.domain.metrics import without_itself
 from prism_cli.domain.trec import falling_scores
-from prism_cli.engine.answering import Answerer
 from prism_cli.engine.progress import Progress
-from prism_cli.engine.progress_display import shown_progress
+from prism_cli.engine.progress_display import show_progress
+from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.errors import StorageError
 from prism_cli.evaluation.metrics_file import METRICS
 from prism_cli.evaluation.ranking.plan import EvalOptions, EvalSet
@@ -28,7 +28,9 @@ class Rankings:
         answerer: asks the models.
     """
 
-    def __init__(self, options: EvalOptions, systems: Sequence[str], answerer: Answerer) -> None:
+    def __init__(
+        self, options: EvalOptions, systems: Sequence[str], answerer: RequestRunner
+    ) -> None:
         self._options, self._answerer = options, answerer
         self._store = RunStore(options.output / "runs", systems)
 
@@ -120,7 +122,7 @@ class Rankings:
 
     def _progress(self, label: str, total: int) -> AbstractContextManager[Progress]:
         papers = self._options.output / METRICS
-        return shown_progress(label, total, quiet=self._options.quiet, papers=papers)
+        return show_progress(label, total, quiet=self._options.quiet, record_path=papers)
 
 
 def _falling(hits: list[tuple[str, float]]) -> list[tuple[str, float]]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prism_cli.engine.answering import Answerer, Unanswered
 from prism_cli.engine.progress import Progress
-from prism_cli.engine.questions import answer
+from prism_cli.engine.request_queue import answer
+from prism_cli.engine.request_runner import RequestRunner, Unanswered
 from prism_cli.errors import ProviderError, RowError
 from prism_cli.evaluation.ranking.runs import Run
 from prism_cli.ports import BatchBackend, Reply, Request
@@ -66,7 +66,7 @@ def rerank_candidates(
     queries: Sequence[tuple[str, str]],
     candidates: Run,
     texts: Texts,
-    answerer: Answerer,
+    answerer: RequestRunner,
     progress: Progress,
 ) -> Reranked:
     """Each query's candidates by falling logit, the greater document id first where they are equal.

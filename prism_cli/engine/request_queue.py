@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from prism_cli.engine.answering import Answerer, GoOn
-from prism_cli.engine.calls import Unanswered, by_backend
+from prism_cli.engine.call_pool import Unanswered, by_backend
+from prism_cli.engine.request_runner import GoOn, RequestRunner
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 
 _Noted = dict[bytes, tuple[int, int, Request]]
 """By key: where a request stands first (row's index, place in its group)."""
 
 
-class Questions:
+class RequestQueue:
     """What is asked together is a function of the rows alone: requests whose replies are at hand
     take part in the plan, in the order of their rows, whenever they came. Those that go singly are
     asked as soon as they are known.
@@ -19,8 +19,8 @@ class Questions:
         replies: what is at hand, by key, and the lack of it; grows while `ask` works.
     """
 
-    def __init__(self, answerer: Answerer) -> None:
-        self._answerer = answerer
+    def __init__(self, runner: RequestRunner) -> None:
+        self._runner = runner
         self._steps: list[_Noted] = []
         self._under_way: set[bytes] = set()
         self.replies: dict[bytes, Reply | Unanswered] = {}
@@ -39,10 +39,10 @@ class Questions:
             if first is None or (index, place) < first[:2]:
                 known[key] = (index, place, one)
         new = [one for one in new if one.key not in self.replies and one.key not in self._under_way]
-        self._answerer.tally.shared += len(asked) - len(new)
+        self._runner.totals.shared += len(asked) - len(new)
         of_servers = [one.key for one in new if _is_server(one.backend)]
-        found = self._answerer.find(of_servers) if of_servers else {}
-        self._answerer.tally.from_ledger += len(found)
+        found = self._runner.find(of_servers) if of_servers else {}
+        self._runner.totals.from_ledger += len(found)
         self.replies.update(found)
 
     def ask(self, step: int, go_on: GoOn = lambda answered: ()) -> None:
@@ -66,7 +66,7 @@ class Questions:
             return list(new.values())
 
         if groups:
-            self._answerer.ask(groups, self.replies, going_on)
+            self._runner.ask(groups, self.replies, going_on)
         self._under_way.clear()
 
     def _goes_singly(self, one: Request) -> bool:
@@ -89,12 +89,12 @@ def _is_server(backend: BatchBackend | CallBackend) -> bool:
     return known
 
 
-def answer(answerer: Answerer, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
+def answer(runner: RequestRunner, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
     """A reply, or the lack of one, for each distinct key.
 
-    Raises: as `Questions.ask`.
+    Raises: as `RequestQueue.ask`.
     """
-    questions = Questions(answerer)
+    questions = RequestQueue(runner)
     questions.look(0, list(enumerate(requests)))
     questions.ask(0)
     return questions.replies

@@ -1,13 +1,13 @@
-"""Who answers the requests of a run: one answerer, with the ledgers that its outputs belong to."""
+"""Who answers the requests of a run: one runner, with the ledgers that its outputs belong to."""
 
 from functools import partial
 from pathlib import Path
 
-from prism_cli.engine.answering import Answerer
-from prism_cli.engine.batching import Batching
+from prism_cli.engine.batch.runner import BatchRunner
+from prism_cli.engine.batch.store import STORE_NAME, BatchStore
 from prism_cli.engine.control import Control
+from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_options import RunOptions
-from prism_cli.shards.batch_book import BOOK_NAME, BatchBook
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.local_ledger import (
     clear_local_ledger,
@@ -18,20 +18,20 @@ from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import LEDGER_NAME, state_directory
 
 
-class Answerers:
+class SharedRunner:
     """Turns from output to output. The ledger is that of the first one."""
 
     def __init__(self, stage: str, options: RunOptions, control: Control) -> None:
         self._stage = stage
         self._options = options
         self._control = control
-        self._answerer: Answerer | None = None
+        self._runner: RequestRunner | None = None
 
-    def turned_to(self, record: RunRecord) -> Answerer:
-        """The answerer, at the beginning of a pass over that output."""
+    def turned_to(self, record: RunRecord) -> RequestRunner:
+        """The runner, at the beginning of a pass over that output."""
         home = record.home
-        if self._answerer is None:
-            self._answerer = Answerer(
+        if self._runner is None:
+            self._runner = RequestRunner(
                 self._stage,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self._control,
@@ -39,8 +39,8 @@ class Answerers:
             )
         local = partial(open_local_ledger, local_path(home, record.record_path))
         made = record.manifest
-        self._answerer.turn_to(record.output_id, local, made.fresh_since, made.refused_since)
-        return self._answerer
+        self._runner.turn_to(record.output_id, local, made.fresh_since, made.refused_since)
+        return self._runner
 
     def fresh_start(self, record: RunRecord) -> int:
         """Forget what models of this process said for the output; see `RunRecord.begin`."""
@@ -49,15 +49,15 @@ class Answerers:
 
     def close(self) -> None:
         """Close what was opened."""
-        if self._answerer is not None:
-            self._answerer.close()
+        if self._runner is not None:
+            self._runner.close()
 
-    def _batching(self, home: Path | None) -> Batching | None:
-        path, now = state_directory(home) / BOOK_NAME, self._options
+    def _batching(self, home: Path | None) -> BatchRunner | None:
+        path, now = state_directory(home) / STORE_NAME, self._options
         if not now.batch and not path.exists():
             return None
         more = {"sends": now.batch, "quiet": now.quiet, "give_up": now.accept_lost_replies}
-        return Batching(BatchBook(path), self._control, **more)
+        return BatchRunner(BatchStore(path), self._control, **more)
 
 
 def local_path(home: Path | None, record_path: Path) -> Path:

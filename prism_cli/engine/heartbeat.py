@@ -32,18 +32,20 @@ _began: dict[Path, float] = {}
 """When this process began to work on an output, by its record."""
 
 
-class LiveRecord:
+class Heartbeat:
     """Keeps the record of one output for a block, from a thread of its own.
 
     Args:
-        papers: the path whose name manifest and lock carry.
+        record_path: the path whose name manifest and lock carry.
         read: what to tell now, as plain JSON; called from the thread. `moved`, a count of rows,
             is among it; the rate is taken from that, without `found` of them.
         fixed: what to tell besides, once and for all.
     """
 
-    def __init__(self, papers: Path, read: Callable[[], dict[str, Any]], **fixed: object) -> None:
-        self._path = live_path(papers)
+    def __init__(
+        self, record_path: Path, read: Callable[[], dict[str, Any]], **fixed: object
+    ) -> None:
+        self._path = heartbeat_path(record_path)
         self._read = read
         self._fixed = {
             **fixed,
@@ -56,7 +58,7 @@ class LiveRecord:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="live record", daemon=True)
 
-    def __enter__(self) -> "LiveRecord":
+    def __enter__(self) -> "Heartbeat":
         self._write()
         self._thread.start()
         return self
@@ -104,32 +106,32 @@ class LiveRecord:
         return max(0.0, (now - before) / (at - then)) if at > then else 0.0
 
 
-def remove_live(papers: Path) -> None:
+def remove_heartbeat(record_path: Path) -> None:
     """The output is finished; its manifest says all."""
     with suppress(OSError):
-        live_path(papers).unlink(missing_ok=True)
+        heartbeat_path(record_path).unlink(missing_ok=True)
 
 
-def live_path(papers: Path) -> Path:
+def heartbeat_path(record_path: Path) -> Path:
     """.OUT.progress.json, beside .OUT.lock."""
-    return papers.with_name(f".{papers.name}.progress.json")
+    return record_path.with_name(f".{record_path.name}.progress.json")
 
 
-def read_live(papers: Path) -> dict[str, Any] | None:
+def read_heartbeat(record_path: Path) -> dict[str, Any] | None:
     """The record; None where there is none that can be read, or one that nobody here wrote."""
     try:
-        content = orjson.loads(live_path(papers).read_bytes())
+        content = orjson.loads(heartbeat_path(record_path).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     whole = isinstance(content, dict) and content.keys() >= _NEEDED
     return content if whole and all(_is_fit(*item) for item in content.items()) else None
 
 
-def take_killed_seconds(papers: Path) -> float:
+def take_killed_seconds(record_path: Path) -> float:
     """How long the last attempt worked, if it was killed; a new attempt begins, and its record."""
-    record = read_live(papers) or {"ended": True}
-    _began.pop(live_path(papers), None)
-    remove_live(papers)
+    record = read_heartbeat(record_path) or {"ended": True}
+    _began.pop(heartbeat_path(record_path), None)
+    remove_heartbeat(record_path)
     return 0.0 if record["ended"] else worked_seconds(record)
 
 

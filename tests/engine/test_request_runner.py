@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from prism_cli.engine import calls, control
-from prism_cli.engine.answering import Answerer, Unanswered
+from prism_cli.engine import call_pool, control
 from prism_cli.engine.control import Control
-from prism_cli.engine.questions import Questions, answer
+from prism_cli.engine.request_queue import RequestQueue, answer
+from prism_cli.engine.request_runner import RequestRunner, Unanswered
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import (
@@ -192,7 +192,7 @@ def test_the_first_signal_waits_for_calls_in_flight_and_commits_them(tmp_path: P
 def test_calls_that_outlast_the_grace_are_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(call_pool, "GRACE_SECONDS", 0.1)
     backend = ScriptedCalls(concurrency=4, script={TEXTS[5]: [60.0]})
     backend.after_call = signal_once(signal.SIGINT, after=12)
     started = time.monotonic()
@@ -240,12 +240,12 @@ def test_rows_pending_on_standard_output_are_told_by_the_exit_code(
 
 def test_equal_requests_are_shared_and_backends_kept_apart(tmp_path: Path) -> None:
     one, two = ScriptedCalls(fingerprint="one"), ScriptedCalls(fingerprint="two")
-    answerer = Answerer("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
+    runner = RequestRunner("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
     asked = [request(one, "a", "a"), request(one, "a", "a"), request(two, "a", "a")]
-    replies = answer(answerer, asked)
-    answerer.close()
+    replies = answer(runner, asked)
+    runner.close()
     assert (one.asked, two.asked) == (["a"], ["a"])
-    assert answerer.tally.shared == 1
+    assert runner.totals.shared == 1
     assert set(replies) == {asked[0].key, asked[2].key}
     assert asked[0].key == asked[1].key != asked[2].key
 
@@ -267,13 +267,13 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     servers[2].script = {"b": [ProviderError("503")]}
     servers[3].lost_calls = 2
     local = ScriptedBatch()
-    answerer = Answerer("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
-    answerer.turn_to("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
+    runner = RequestRunner("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
+    runner.turn_to("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
     asked = [request(one, text, text) for one in (*servers, local) for text in "ab"]
     started = time.monotonic()
-    replies = answer(answerer, asked)
+    replies = answer(runner, asked)
     seconds = time.monotonic() - started
-    answerer.close()
+    runner.close()
     assert seconds < 1.2  # one after the other: 1.5 s and more
     missing = {asked[2].key: "401", asked[5].key: "503"}
     for one in asked:
@@ -283,7 +283,7 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
         elif one is not asked[3]:  # of the server that is down: as it comes
             assert isinstance(found, Reply)
     assert at_work == ["in", "out"] * (len(at_work) // 2)
-    assert answerer.tally.lost_calls == 2
+    assert runner.totals.lost_calls == 2
 
 
 def test_key_parts_are_told_apart() -> None:
@@ -295,19 +295,19 @@ def test_key_parts_are_told_apart() -> None:
 def test_a_reply_is_seen_only_after_its_commit(tmp_path: Path) -> None:
     backend = ScriptedCalls(concurrency=2, seconds=0.01)
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    answerer = Answerer("test", lambda: ledger, Control())
+    runner = RequestRunner("test", lambda: ledger, Control())
     order: list[str] = []
-    real = answerer.commit
+    real = runner.commit
 
     def slow_commit(done: Any) -> None:
         time.sleep(0.05)
         real(done)
         order.extend(f"commit {asked.payload}" for asked, _ in done)
 
-    answerer.commit = slow_commit  # type: ignore[method-assign]
+    runner.commit = slow_commit  # type: ignore[method-assign]
     backend.after_call = lambda count: order.append(f"call {count}")
-    replies = answer(answerer, [request(backend, text, text) for text in "abcd"])
-    answerer.close()
+    replies = answer(runner, [request(backend, text, text) for text in "abcd"])
+    runner.close()
     assert not any(isinstance(reply, Unanswered) for reply in replies.values())
     assert order.index("call 4") > order.index("commit a")  # a slot is free after the commit only
 
@@ -338,10 +338,10 @@ def test_requests_of_one_window_meet_the_ledger_before_the_backend(tmp_path: Pat
     backend = ScriptedCalls()
     known = request(backend, "a", "a")
     ledger.commit("test", "out", [(known, Reply({"score": 0.25}))])
-    answerer = Answerer("test", lambda: ledger, Control())
+    runner = RequestRunner("test", lambda: ledger, Control())
     asked: list[Request] = [known, request(backend, "b", "b")]
-    replies = answer(answerer, asked)
-    answerer.close()
+    replies = answer(runner, asked)
+    runner.close()
     assert backend.asked == ["b"]
     assert replies[known.key] == Reply({"score": 0.25})
 
@@ -357,14 +357,14 @@ def test_what_is_asked_together_does_not_depend_on_when_it_was_looked_up(tmp_pat
     def asked(*looks: list[tuple[int, str]]) -> list[list[str]]:
         backend = InOrder()
         ledger = Ledger(tmp_path / f"{len(looks)}.sqlite")
-        answerer = Answerer("test", lambda: ledger, Control())
-        answerer.turn_to("out", lambda: LocalLedger(tmp_path / f"{len(looks)}.local.sqlite"))
-        questions = Questions(answerer)
+        runner = RequestRunner("test", lambda: ledger, Control())
+        runner.turn_to("out", lambda: LocalLedger(tmp_path / f"{len(looks)}.local.sqlite"))
+        questions = RequestQueue(runner)
         for look in looks:
             questions.look(0, [(index, request(backend, text, text)) for index, text in look])
         questions.ask(0)
         assert len(questions.replies) == 4
-        answerer.close()
+        runner.close()
         return backend.asked
 
     at_once = asked([(0, "a"), (1, "b"), (2, "c"), (3, "a"), (3, "d")])
@@ -375,7 +375,7 @@ def test_what_is_asked_together_does_not_depend_on_when_it_was_looked_up(tmp_pat
 def test_replies_that_wait_for_a_commit_when_the_grace_ends_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(call_pool, "GRACE_SECONDS", 0.05)
     real = Ledger.commit
 
     def slow(*given: Any) -> None:

@@ -15,14 +15,14 @@ from uuid import uuid4
 
 import orjson
 
-from prism_cli.engine.calls import POLL_SECONDS
+from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore, BatchSubmission
+from prism_cli.engine.call_pool import POLL_SECONDS
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.ports import BatchEndpoint
 from prism_cli.reporting.sanitize import escape_invisible
-from prism_cli.shards.batch_book import NOT_ANSWERED, BatchBook, Intent
 from prism_cli.shards.lock import output_lock
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ SETTLE_SECONDS = 10.0
 _LOCK_NAME = "batches"
 
 
-class BatchPost:
+class BatchClient:
     """Takes files to their providers and brings replies into the book.
 
     Args:
@@ -42,7 +42,7 @@ class BatchPost:
     """
 
     def __init__(
-        self, book: BatchBook, control: Control, *, quiet: bool, give_up: bool = False
+        self, book: BatchStore, control: Control, *, quiet: bool, give_up: bool = False
     ) -> None:
         self._book = book
         self._control = control
@@ -113,7 +113,7 @@ class BatchPost:
                 if speak:
                     self.tell(f"{intent.model}, {intent.batch}: {words}")
 
-    async def _looked_at(self, intent: Intent, desk: BatchEndpoint) -> str:
+    async def _looked_at(self, intent: BatchSubmission, desk: BatchEndpoint) -> str:
         """Fetch a batch's replies if it has ended; where it stands."""
         state = await self._until_done(desk.look(intent.batch))
         if state is None:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prism_cli.engine.answering import Answerer
 from prism_cli.engine.jobs import Line
-from prism_cli.engine.questions import Questions
+from prism_cli.engine.request_queue import RequestQueue
+from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.stage import MAX_GROUP_ROWS
 from prism_cli.errors import RowError
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, Routed, RowWork
@@ -40,7 +40,7 @@ class Waiting:
     rows: Sequence[int] = ()
 
 
-class Window:
+class InFlightRows:
     """A window of lines.
 
     Args:
@@ -59,7 +59,7 @@ class Window:
         self,
         lines: Sequence[Line],
         begin: Callable[[Line], Outcome | RowWork],
-        answerer: Answerer,
+        runner: RequestRunner,
     ) -> None:
         self.results: list[Result] = []
         self.waiting: list[Waiting] = []
@@ -67,7 +67,7 @@ class Window:
         self.questions = 0
         self.lines = lines
         self._begin = begin
-        self._questions = Questions(answerer)
+        self._questions = RequestQueue(runner)
         self.replies = self._questions.replies
         self._taken = 0
         self._by_key: dict[bytes, list[Waiting]] = {}
@@ -137,7 +137,7 @@ class Window:
         """Ask until every row has ended. A row goes on as soon as it has its replies, unless it
         goes on to a model that sees the rows of a window together.
 
-        Raises: as `Questions.ask`.
+        Raises: as `RequestQueue.ask`.
         """
         while self.waiting:
             self._register(self.waiting)

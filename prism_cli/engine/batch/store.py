@@ -17,7 +17,7 @@ from prism_cli.errors import DamagedFileError
 from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
 
-BOOK_NAME = "batches.sqlite"
+STORE_NAME = "batches.sqlite"
 NOT_ANSWERED = 0
 """Status of a key to which the batch gave no reply; the body says why."""
 _LOOKUP_KEYS = 500
@@ -49,7 +49,7 @@ _INTENT = "id, provider, model, usd, created_ms, status, changed_ms, requests, b
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class BatchSubmission:
     """A batch that is meant to be, or is.
 
     Attributes:
@@ -85,7 +85,7 @@ class Result:
     sequence: int
 
 
-class BatchBook(DurableFile):
+class BatchStore(DurableFile):
     """The book of one state directory."""
 
     def __init__(self, path: Path) -> None:
@@ -207,13 +207,13 @@ class BatchBook(DurableFile):
         )
         return dict(self._of(query, keys))
 
-    def open_intents(self, ids: Iterable[str]) -> list[Intent]:
+    def open_intents(self, ids: Iterable[str]) -> list[BatchSubmission]:
         """Of these intents those whose replies have not been fetched."""
         with self._guarded():
             found = [one for id in ids for one in self._select("id = ?", (id,))]
         return [one for one in found if one.status == "open"]
 
-    def unsettled(self, provider: str) -> list[Intent]:
+    def unsettled(self, provider: str) -> list[BatchSubmission]:
         """Intents of which it is not known whether the provider has them."""
         with self._guarded():
             states = "status IN ('intended', 'creating')"
@@ -244,9 +244,9 @@ class BatchBook(DurableFile):
                 (status, batch, now_ms(), intent),
             )
 
-    def _select(self, where: str, values: tuple[str, ...]) -> list[Intent]:
+    def _select(self, where: str, values: tuple[str, ...]) -> list[BatchSubmission]:
         rows = self._db.execute(f"SELECT {_INTENT} FROM intents WHERE {where}", values)
-        return [Intent(*row) for row in rows]
+        return [BatchSubmission(*row) for row in rows]
 
     def _of(self, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         with self._guarded():
@@ -255,7 +255,7 @@ class BatchBook(DurableFile):
                 yield from self._db.execute(f"{query}({','.join('?' * len(part))})", part)
 
 
-def known_intents(path: Path) -> set[str]:
+def known_submissions(path: Path) -> set[str]:
     """The intents that a book holds, also closed ones; none where there is no book.
 
     Raises:
@@ -263,7 +263,7 @@ def known_intents(path: Path) -> set[str]:
     """
     if not path.is_file() or not path.stat().st_size:
         return set()
-    book = BatchBook(path)
+    book = BatchStore(path)
     try:
         return book.intents()
     finally:

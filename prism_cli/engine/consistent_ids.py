@@ -7,7 +7,7 @@ from prism_cli.rows.row import OneText, Row
 from prism_cli.shards.spill import SeenTexts
 
 
-class OneQuery:
+class ConsistentIds:
     """Remembers the query of each query_id; a rewritten query is another one than the original."""
 
     def __init__(self) -> None:

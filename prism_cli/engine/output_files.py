@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from prism_cli.engine.crash import crash_point
+from prism_cli.engine.heartbeat import heartbeat_path
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.live import live_path
 from prism_cli.engine.shard import Sinks
 from prism_cli.errors import stdout_refused
 from prism_cli.shards.guard import check_folder
@@ -23,7 +23,7 @@ from prism_cli.shards.writer import (
 SIDE_KINDS = ("rejects", "pending")
 
 
-class Parts:
+class OutputFiles:
     """Opens the part files of a job; what is not published is gone when `stack` closes.
 
     Args:
@@ -104,7 +104,7 @@ def _stdout_told() -> Iterator[None]:
 
 
 class Leftovers:
-    """Parts of dead attempts. Folders are looked through once."""
+    """OutputFiles of dead attempts. Folders are looked through once."""
 
     def __init__(self) -> None:
         self._found: dict[Path, dict[str, list[Path]]] = {}
@@ -113,7 +113,7 @@ class Leftovers:
         """Remove those of the job's files; its lock is held."""
         places = [one.resolve() for one in (job.outputs or {}).values()]
         sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
-        for path in (*places, *sides, job.manifest_path, live_path(job.record_path)):
+        for path in (*places, *sides, job.manifest_path, heartbeat_path(job.record_path)):
             if path.parent not in self._found:
                 self._found[path.parent] = leftover_parts(path.parent)
             remove_parts(self._found[path.parent].pop(path.name, ()))

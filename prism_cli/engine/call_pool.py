@@ -1,4 +1,4 @@
-"""Calls to servers: so many in flight, each reply committed before its slot is free again."""
+"""CallPool to servers: so many in flight, each reply committed before its slot is free again."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ def by_backend(requests: Sequence[Request]) -> list[list[Request]]:
 
 
 @dataclass(eq=False)
-class _Lane:
+class _BackendQueue:
     """The calls to one server that wait, and how many workers there are."""
 
     backend: CallBackend
@@ -43,7 +43,7 @@ class _Lane:
     workers: int = 0
 
 
-class Calls:
+class CallPool:
     """The calls of one window, all servers at once, of each at most `concurrency` in flight.
 
     Args:
@@ -73,7 +73,7 @@ class Calls:
         self._more = more
         self._replies = replies
         self._down = down
-        self._lanes: dict[int, _Lane] = {}
+        self._lanes: dict[int, _BackendQueue] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._arrived: dict[bytes, Answered] = {}
         self._turn = asyncio.Lock()
@@ -112,17 +112,17 @@ class Calls:
     def _stopping(self) -> bool:
         return self._failed or self._control.stopping
 
-    def _lane(self, asked: Request) -> _Lane:
+    def _lane(self, asked: Request) -> _BackendQueue:
         assert isinstance(asked.backend, CallBackend)
-        return self._lanes.setdefault(id(asked.backend), _Lane(asked.backend))
+        return self._lanes.setdefault(id(asked.backend), _BackendQueue(asked.backend))
 
-    def _send(self, lane: _Lane, calls: Sequence[Sequence[Request]]) -> None:
+    def _send(self, lane: _BackendQueue, calls: Sequence[Sequence[Request]]) -> None:
         lane.calls.extend(calls)
         for _ in range(min(lane.backend.concurrency - lane.workers, len(calls))):
             lane.workers += 1
             self._workers.add(asyncio.create_task(self._worker(lane)))
 
-    async def _worker(self, lane: _Lane) -> None:
+    async def _worker(self, lane: _BackendQueue) -> None:
         try:
             while lane.calls and not self._stopping:
                 await self._ask_ours(lane.backend, lane.calls.popleft())

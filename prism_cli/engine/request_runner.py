@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from prism_cli import terminal
-from prism_cli.engine.batching import Batching
-from prism_cli.engine.calls import Calls, by_backend
-from prism_cli.engine.calls import Unanswered as Unanswered
+from prism_cli.engine.batch.runner import BatchRunner
+from prism_cli.engine.call_pool import CallPool, by_backend
+from prism_cli.engine.call_pool import Unanswered as Unanswered
 from prism_cli.engine.control import Control
-from prism_cli.engine.counts import Tally
+from prism_cli.engine.counts import UsageTotals
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.local_answers import LocalAnswers
+from prism_cli.engine.local_runner import LocalRunner
 from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request
 from prism_cli.shards.claims import Claims
 from prism_cli.shards.ledger import Ledger
@@ -29,13 +29,13 @@ GoOn = Callable[[Sequence[Request]], Sequence[Request]]
 
 
 @dataclass
-class Answerer:
+class RequestRunner:
     """Answers the requests of a window of rows.
 
     Attributes:
         stage: named in the ledger's entries.
         open_ledger: called when the first request comes; a stage without requests needs none.
-        tally: of the output at work.
+        totals: of the output at work.
         after: replies of the ledger with no higher sequence number are not used.
         refused_after: likewise of final refusals.
         on_replies: called when some have come, in whatever thread.
@@ -48,13 +48,13 @@ class Answerer:
     stage: str
     open_ledger: Callable[[], Ledger]
     control: Control
-    tally: Tally = field(default_factory=Tally)
+    totals: UsageTotals = field(default_factory=UsageTotals)
     after: int = 0
     refused_after: int = 0
     on_replies: Callable[[], None] = lambda: None
     finding: Callable[[], AbstractContextManager[None]] = nullcontext
-    batching: Batching | None = None
-    local: LocalAnswers | None = None
+    batching: BatchRunner | None = None
+    local: LocalRunner | None = None
     _output: str = ""
     _mark: int | None = None
     _ledger: Ledger | None = None
@@ -80,11 +80,11 @@ class Answerer:
             after: of the ledger's replies with no higher sequence number none is used.
             refused_after: likewise of final refusals.
         """
-        self._output, self.tally = output, Tally()
+        self._output, self.totals = output, UsageTotals()
         self.after, self.refused_after = after or 0, refused_after or 0
         if self.local is not None:
             self.local.close()
-        self.local = LocalAnswers(self.stage, output, open_local, self)
+        self.local = LocalRunner(self.stage, output, open_local, self)
 
     @property
     def ledger(self) -> Ledger:
@@ -101,7 +101,7 @@ class Answerer:
         if not local and not spent:
             return {}
         both = {name: spent.get(name, 0) + local.get(name, 0) for name in local or spent}
-        spared = {"from_ledger": self.tally.from_ledger, "shared": self.tally.shared}
+        spared = {"from_ledger": self.totals.from_ledger, "shared": self.totals.shared}
         return both | {"local": local.get("asked", 0)} | spared
 
     def mark(self) -> int:
@@ -118,7 +118,7 @@ class Answerer:
     def exchange(self) -> bool:
         """Send what was kept for batches and wait for them; False where there was nothing.
 
-        Raises: as `Batching.exchange`.
+        Raises: as `BatchRunner.exchange`.
         """
         assert self.batching is not None
         return self._run(
@@ -134,7 +134,7 @@ class Answerer:
         if self._others is None:
             self._others = self.open_ledger()
         found = self._others.find(keys, self.after, max(self.after, self.refused_after))
-        self.tally.from_ledger += len(found)
+        self.totals.from_ledger += len(found)
         return found
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -167,7 +167,7 @@ class Answerer:
         commit()
         crash_point("after-commit")
         for _, reply in done:
-            self.tally.count(reply)
+            self.totals.count(reply)
             self.control.spent_usd += reply.usage.usd
         terminal.count(asked=len(done), usd=sum(reply.usage.usd for _, reply in done))
         self.on_replies()
@@ -198,7 +198,7 @@ class Answerer:
         if self._claims is None:
             self._claims = Claims(self.ledger.path.with_suffix(".claims"))
         try:
-            calls = Calls(
+            calls = CallPool(
                 replies,
                 self._down,
                 self.commit,
@@ -256,6 +256,6 @@ class Answerer:
         lost = backend.lost_calls - self._lost.get(id(backend), 0)
         if lost:
             self._lost[id(backend)] = backend.lost_calls
-            self.tally.lost_calls += lost
+            self.totals.lost_calls += lost
             terminal.count(lost_calls=lost)
             self.ledger.add_lost_calls(self._output, lost)

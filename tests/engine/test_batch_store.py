@@ -4,24 +4,24 @@ from pathlib import Path
 
 import pytest
 
+from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore
 from prism_cli.errors import StorageError
-from prism_cli.shards.batch_book import NOT_ANSWERED, BatchBook
 
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> BatchBook:
-    return BatchBook(tmp_path / "batches.sqlite")
+def book(tmp_path: Path) -> BatchStore:
+    return BatchStore(tmp_path / "batches.sqlite")
 
 
-def opened(book: BatchBook, intent: str, *keys: bytes) -> None:
+def opened(book: BatchStore, intent: str, *keys: bytes) -> None:
     book.intend(intent, "lab", "lab/m", 0.5, keys)
     book.creating(intent)
     book.created(intent, f"batch of {intent}")
 
 
-def test_a_key_is_held_by_one_intent(book: BatchBook) -> None:
+def test_a_key_is_held_by_one_intent(book: BatchStore) -> None:
     book.intend("one", "lab", "lab/m", 0.5, [A, B])
     assert book.on_their_way([A]) == {}
     with pytest.raises(StorageError):
@@ -33,7 +33,7 @@ def test_a_key_is_held_by_one_intent(book: BatchBook) -> None:
     assert (book.unsettled("lab"), book.unsettled("other")) == ([], [])
 
 
-def test_replies_are_joined_by_key_and_only_once(book: BatchBook) -> None:
+def test_replies_are_joined_by_key_and_only_once(book: BatchStore) -> None:
     opened(book, "one", A, B)
     opened(book, "two", C)
     book.fetched("one", [(B, 200, b"{}"), (C, 200, b"stray"), (b"?", 200, b"")], "expired")

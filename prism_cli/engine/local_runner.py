@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Protocol
 
-from prism_cli.engine.calls import Unanswered
+from prism_cli.engine.call_pool import Unanswered
 from prism_cli.engine.control import Control
-from prism_cli.engine.counts import Tally
+from prism_cli.engine.counts import UsageTotals
 from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.ledger import UNUSABLE
 from prism_cli.shards.local_ledger import Kept, LocalLedger
@@ -18,10 +18,10 @@ COMMIT_SECONDS = 5.0
 """Work of a model that a kill may cost, about."""
 
 
-class Account(Protocol):
+class RunnerContext(Protocol):
     """Counts the replies of a pass, and stops it."""
 
-    tally: Tally
+    totals: UsageTotals
     control: Control
     refused_after: int
 
@@ -37,7 +37,7 @@ class Account(Protocol):
         """Count replies and commit them."""
 
 
-class LocalAnswers:
+class LocalRunner:
     """Those of one pass over one output.
 
     Args:
@@ -47,7 +47,11 @@ class LocalAnswers:
     """
 
     def __init__(
-        self, stage: str, output: str, open_ledger: Callable[[], LocalLedger], account: Account
+        self,
+        stage: str,
+        output: str,
+        open_ledger: Callable[[], LocalLedger],
+        account: RunnerContext,
     ) -> None:
         self._stage, self._output, self._open = stage, output, open_ledger
         self._account = account
@@ -121,7 +125,7 @@ class LocalAnswers:
                 continue
             for asked, one in zip(batch, known, strict=True):
                 replies[asked.key] = one.reply
-        self._account.tally.from_ledger += len(replies) - at_hand
+        self._account.totals.from_ledger += len(replies) - at_hand
         return plan, missing
 
     def spent(self) -> dict[str, float]:
@@ -140,7 +144,7 @@ class LocalAnswers:
 
     def _keep(self, done: Sequence[Answered], commit: Callable[[], None]) -> None:
         self._account.keep(done, commit)
-        self._account.tally.local += len(done)
+        self._account.totals.local += len(done)
 
     def _is_usable(self, kept: Kept) -> bool:
         refused = kept.refusal is not None or kept.value.startswith(UNUSABLE)

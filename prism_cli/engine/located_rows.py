@@ -14,7 +14,7 @@ from prism_cli.shards.spill import SeenTexts
 _TOLD_QUERIES = 3
 
 
-class PlacedRow(NamedTuple):
+class LocatedRow(NamedTuple):
     """A row, its file as the user named it, and its line from 1."""
 
     file: str
@@ -22,13 +22,13 @@ class PlacedRow(NamedTuple):
     row: Row
 
 
-def well_formed(
+def well_formed_rows(
     stage: RowStage,
     jobs: Sequence[Job],
     fields: Mapping[str, str],
     limit: int | None,
     control: Control,
-) -> Iterator[PlacedRow]:
+) -> Iterator[LocatedRow]:
     """The rows that the stage takes; of each job at most `limit`.
 
     Raises:
@@ -45,13 +45,13 @@ def well_formed(
                 stage.check(row)
             except RowError:
                 continue  # the main pass sets it aside
-            yield PlacedRow(file, line, row)
+            yield LocatedRow(file, line, row)
 
 
-def straddling_queries(
+def split_queries(
     jobs: Sequence[Job],
     group_of: Callable[[Row], bytes],
-    rows: Callable[[Sequence[Job]], Iterator[PlacedRow]],
+    rows: Callable[[Sequence[Job]], Iterator[LocatedRow]],
     guard: Callable[[Job], AbstractContextManager[None]],
 ) -> dict[int, list[str]]:
     """Queries whose rows stand in more than one job's shard, in bounded memory.

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
-from prism_cli.engine.batch_post import BatchPost
-from prism_cli.engine.calls import Answered, Unanswered
+from prism_cli.engine.batch.client import BatchClient
+from prism_cli.engine.batch.store import BatchStore, Result
+from prism_cli.engine.call_pool import Answered, Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
 from prism_cli.ports import BatchableBackend, BatchEndpoint, Reply, Request
-from prism_cli.shards.batch_book import BatchBook, Result
 from prism_cli.shards.spill import Spill
 
 Find = Callable[[Sequence[bytes]], dict[bytes, Reply]]
@@ -29,7 +29,7 @@ _IN_A_BATCH = Unanswered(
 )
 
 
-class Batching:
+class BatchRunner:
     """The batches of one run.
 
     Args:
@@ -40,7 +40,7 @@ class Batching:
 
     def __init__(
         self,
-        book: BatchBook,
+        book: BatchStore,
         control: Control,
         *,
         sends: bool,
@@ -50,7 +50,7 @@ class Batching:
         self._book = book
         self._sends = sends
         self._control = control
-        self._post = BatchPost(book, control, quiet=quiet, give_up=give_up)
+        self._post = BatchClient(book, control, quiet=quiet, give_up=give_up)
         self._desks: dict[str, BatchEndpoint] = {}
         self._live: set[str] = set()
         self._failed = Spill("key BLOB PRIMARY KEY, rounds INT, why TEXT", "WITHOUT ROWID")

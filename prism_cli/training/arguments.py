@@ -1,4 +1,4 @@
-"""prism's settings in the words of transformers' Trainer."""
+"""TrainingArguments for transformers' Trainer, from prism's settings."""
 
 from math import ceil
 
@@ -10,7 +10,7 @@ from prism_cli.training.request import TrainRequest
 
 
 def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
-    """The settings of a run of `steps` optimizer steps; its output directory is for staging."""
+    """Return the arguments of a run of `steps` optimizer steps; output_dir is a staging folder."""
     config = request.config
     schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     return TrainingArguments(
@@ -41,7 +41,7 @@ def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
 
 
 def warmup_steps(config: TrainConfig, steps: int) -> int:
-    """Steps of rising learning rate in a run of `steps`."""
+    """Return the number of linear warmup steps in a run of `steps`."""
     if config.warmup_ratio is not None:
         return ceil(config.warmup_ratio * steps)
     return config.warmup_steps

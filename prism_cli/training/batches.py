@@ -1,4 +1,4 @@
-"""A step's rows, and how they are split into passes through the model."""
+"""The rows of a step, and their batches: one forward pass each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.training.data import TokenizedRows
 
 
-class Steps(Dataset[list[TokenizedRow]]):
-    """Item `n` is the rows of optimizer step `n`: what a DataLoader iterates, one item a batch.
+class StepDataset(Dataset[list[TokenizedRow]]):
+    """Dataset for a DataLoader: item `n` is the rows of optimizer step `n`.
 
     Args:
         rows_per_step: rows of a step over all processes.
-        rank, world_size: which of how many processes this one is; see `deal`.
+        rank, world_size: of this process; see `assign_to_ranks`.
     """
 
     def __init__(
@@ -41,39 +41,41 @@ class Steps(Dataset[list[TokenizedRow]]):
         span = slice(step * self._rows_per_step, (step + 1) * self._rows_per_step)
         rows, from_sft = self._draws.rows[span], self._draws.from_sft[span]
         tokens = self._prompts[rows] + np.where(from_sft, self._targets[rows], 0)
-        own = deal(tokens.tolist(), self._world_size)[self._rank]
+        own = assign_to_ranks(tokens.tolist(), self._world_size)[self._rank]
         return self._rows.draws(rows[own].tolist(), from_sft[own].tolist())
 
 
-def deal(tokens: Sequence[int], hands: int) -> list[list[int]]:
-    """Numbers of rows for each of `hands` processes, with about as many tokens each.
+def assign_to_ranks(tokens: Sequence[int], world_size: int) -> list[list[int]]:
+    """Return row indices for each process, with about equal numbers of tokens.
 
-    The longest row comes first, to whom has the fewest tokens; nobody is left without a row while
-    there are as many. Rows stay in order within a hand.
+    Rows are assigned longest first, each to the process with the fewest tokens; every process gets
+    a row if there are enough. Indices are ascending for each process.
     """
-    dealt: list[list[int]] = [[] for _ in range(hands)]
-    held = [0] * hands
+    assigned: list[list[int]] = [[] for _ in range(world_size)]
+    totals = [0] * world_size
     for row in sorted(range(len(tokens)), key=lambda row: -tokens[row]):
-        least = held.index(min(held))
-        dealt[least].append(row)
-        held[least] += tokens[row]
-    return [sorted(hand) for hand in dealt]
+        rank = totals.index(min(totals))
+        assigned[rank].append(row)
+        totals[rank] += tokens[row]
+    return [sorted(rows) for rows in assigned]
 
 
 def token_batches(
-    rows: Sequence[TokenizedRow], budget: int, like: float = 0.0
+    rows: Sequence[TokenizedRow], budget: int, similarity: float = 0.0
 ) -> list[list[TokenizedRow]]:
-    """`rows` by falling length, in batches of at most `budget` padded tokens (one row at least).
+    """Sort `rows` by descending length into batches of at most `budget` padded tokens.
+
+    A batch has at least one row.
 
     Args:
-        like: rows of a batch have at least this share of its longest one's tokens, so that at most
-            1 - like of what goes through a model that pads is padding.
+        similarity: minimum length of a row, as a share of the longest row in its batch; at most
+            1 - similarity of a padded batch is padding.
     """
     batches: list[list[TokenizedRow]] = []
     width = 0
     for row in sorted(rows, key=lambda row: row.tokens, reverse=True):
         fits = bool(batches) and (len(batches[-1]) + 1) * width <= budget
-        if fits and row.tokens >= like * width:
+        if fits and row.tokens >= similarity * width:
             batches[-1].append(row)
         else:
             batches.append([row])

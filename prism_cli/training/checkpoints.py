@@ -1,6 +1,6 @@
-"""Checkpoints that are there whole or not at all: staged, hashed, renamed.
+"""Atomic checkpoints: staged, hashed, renamed.
 
-A checkpoint is a folder checkpoint-STEP with a `complete.json` that names each file's SHA-256.
+A checkpoint is a folder checkpoint-STEP with a `complete.json` that has each file's SHA-256.
 """
 
 import re
@@ -21,7 +21,7 @@ _NAME = re.compile(r"checkpoint-([0-9]+)")
 def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
     """Move the folder `staged` (named checkpoint-STEP) into `folder`; keep the newest `keep`.
 
-    Every file is on the disk before the rename, and the seal is written last.
+    All files are flushed to disk before the rename; complete.json is written last.
     """
     flush_folder(staged)
     files = sorted(path for path in staged.rglob("*") if path.is_file())
@@ -30,7 +30,7 @@ def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
         seal.write(orjson.dumps(digests, option=orjson.OPT_INDENT_2))
     final = folder / staged.name
     folder.mkdir(parents=True, exist_ok=True)
-    if final.exists():  # a torn one of the same step
+    if final.exists():  # an incomplete checkpoint of the same step
         shutil.rmtree(final)
     staged.replace(final)
     sync_directory(folder)
@@ -40,7 +40,7 @@ def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
 
 
 def newest_complete(folder: Path) -> Path | None:
-    """The newest checkpoint whose files are all there with the bytes that were written."""
+    """Return the newest checkpoint whose files all match complete.json."""
     for _, path in reversed(_checkpoints(folder)):
         if is_complete(path):
             return path
@@ -48,43 +48,43 @@ def newest_complete(folder: Path) -> Path | None:
 
 
 def chosen_checkpoint(folder: Path, resume: str) -> Path | None:
-    """The checkpoint to go on from: the newest complete one, or the one that `resume` names.
+    """Return the checkpoint to resume from; None for the first step.
 
     Args:
         folder: the run's checkpoints.
-        resume: "auto", "never", or the path of one of `folder`.
+        resume: "auto" (the newest complete one), "never", or the path of one in `folder`.
 
     Raises:
-        UsageError: it is none of this run's.
-        ModelError: it is not whole.
+        UsageError: the path is not a checkpoint of this run.
+        ModelError: the checkpoint is incomplete or missing.
     """
     if resume == "never":
         return None
     if resume == "auto":
         return newest_complete(folder)
     path = Path(resume)
-    whole = [one.name for _, one in _checkpoints(folder) if is_complete(one)]
-    there = f"complete ones of this run: {', '.join(whole) or 'none'}"
+    complete = [path.name for _, path in _checkpoints(folder) if is_complete(path)]
+    available = f"complete ones of this run: {', '.join(complete) or 'none'}"
     if path.resolve().parent != folder.resolve() or not _NAME.fullmatch(path.name):
         raise UsageError(
             f"--resume {resume}: expected auto, never, or a checkpoint of this run, such as "
-            f"{folder / 'checkpoint-500'}; nothing was changed ({there})"
+            f"{folder / 'checkpoint-500'}; nothing was changed ({available})"
         )
-    if path.name not in whole:
-        found = "not what its complete.json says" if path.is_dir() else "not there"
-        raise ModelError(f"--resume {resume}: {found}; nothing was changed ({there})")
+    if path.name not in complete:
+        reason = "differs from its complete.json" if path.is_dir() else "does not exist"
+        raise ModelError(f"--resume {resume}: {reason}; nothing was changed ({available})")
     return path
 
 
 def drop_newer(folder: Path, kept: Path) -> None:
-    """Remove the checkpoints of later steps than `kept`."""
+    """Remove checkpoints of later steps than `kept`."""
     for step, path in _checkpoints(folder):
         if step > checkpoint_step(kept):
             shutil.rmtree(path)
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a checkpoint holds exactly what its seal says."""
+    """Return True if the files of a checkpoint match its complete.json."""
     try:
         digests = orjson.loads((path / SEAL).read_bytes())
         return bool(digests) and all(
@@ -95,7 +95,7 @@ def is_complete(path: Path) -> bool:
 
 
 def checkpoint_step(path: Path) -> int:
-    """STEP of checkpoint-STEP.
+    """Return STEP of checkpoint-STEP.
 
     Raises:
         ValueError: another name.

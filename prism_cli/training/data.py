@@ -1,7 +1,7 @@
-"""Rows tokenized once, into an Arrow file that is mapped, not loaded, whatever their number.
+"""Tokenized rows in a memory-mapped Arrow file.
 
-The file is committed whole beside a note of what made it; a resumed run with the same rows and the
-same tokenizer uses it again.
+The file is committed atomically, beside a JSON file with its cache key; a resumed run with the same
+rows and tokenizer reuses it.
 """
 
 from collections import Counter
@@ -54,8 +54,8 @@ class TokenizedRows:
     """The usable rows of a run, on disk.
 
     Attributes:
-        counts: rows, pointwise, sft, both, truncated, dropped (by reason), rejected; where there
-            are some `unfit_texts`, by reason: rows that have their score alone to teach.
+        counts: rows, pointwise, sft, both, truncated, dropped (by reason), rejected; if there are
+            any, unfit_texts (by reason): rows that train on their score alone.
     """
 
     table: datasets.Dataset
@@ -66,32 +66,32 @@ class TokenizedRows:
 
     @property
     def pools(self) -> Pools:
-        """Row numbers by objective."""
+        """Row indices by objective."""
         return Pools(np.flatnonzero(self.column("sft")), np.flatnonzero(self.column("pointwise")))
 
     def column(self, name: str) -> NDArray[Any]:
-        """One scalar column of all rows."""
+        """Return a scalar column of all rows."""
         values: NDArray[Any] = self.table.data.column(name).to_numpy()
         return values
 
     def lengths(self, name: str) -> NDArray[np.int64]:
-        """Tokens of `prompt` or `target`, int64 [rows]."""
+        """Return the number of tokens of `prompt` or `target`, int64 [rows]."""
         chunks = self.table.data.column(name).chunks
-        counted = [chunk.value_lengths().to_numpy() for chunk in chunks]
-        return np.concatenate(counted).astype(np.int64)
+        lengths = [chunk.value_lengths().to_numpy() for chunk in chunks]
+        return np.concatenate(lengths).astype(np.int64)
 
     def draws(self, rows: Sequence[int], from_sft: Sequence[bool]) -> list[TokenizedRow]:
-        """The drawn rows; those not from the sft pool have the pointwise objective alone."""
-        found = self.table[[int(row) for row in rows]]
+        """Return the drawn rows; those not from the sft pool have only the pointwise objective."""
+        columns = self.table[[int(row) for row in rows]]
         return [
             TokenizedRow(
-                prompt=found["prompt"][i],
-                target=found["target"][i] if own and found["sft"][i] else [],
-                teacher_score=found["teacher_score"][i] if found["pointwise"][i] else 0.0,
-                pointwise=bool(found["pointwise"][i]),
-                place=found["place"][i],
+                prompt=columns["prompt"][i],
+                target=columns["target"][i] if with_target and columns["sft"][i] else [],
+                teacher_score=columns["teacher_score"][i] if columns["pointwise"][i] else 0.0,
+                pointwise=bool(columns["pointwise"][i]),
+                place=columns["place"][i],
             )
-            for i, own in enumerate(from_sft)
+            for i, with_target in enumerate(from_sft)
         ]
 
 
@@ -147,7 +147,7 @@ def tokenize(
 
 
 class _Reading:
-    """One pass over the rows: records to the table, bad rows to the rejects, counts."""
+    """One pass over the rows: writes records and rejected rows, and counts both."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class _Reading:
         self._encoder = encoder
         self._between = between
         self._order = {shard.name: number for number, shard in enumerate(shards)}
-        self._rejected: list[Rejected] = []  # of the chunk in work
+        self._rejected: list[Rejected] = []  # of the current chunk
         self._dropped: Counter[str] = Counter()
         self._unfit: Counter[str] = Counter()
         self._rows = islice(
@@ -169,14 +169,14 @@ class _Reading:
         )
 
     def write(self, table: Path, rejects: Path) -> dict[str, Any]:
-        """The counts."""
+        """Write the files; return the counts."""
         counts = Counter(rows=0, pointwise=0, sft=0, both=0, truncated=0, rejected=0)
         rejects.unlink(missing_ok=True)
         with (
             ArrowWriter(features=COLUMNS, path=str(table), writer_batch_size=_CHUNK_ROWS) as writer,
             ExitStack() as opened,
         ):
-            bad: PartFile | None = None
+            rejects_file: PartFile | None = None
             for chunk in self._chunks():
                 self._between()
                 for record, truncated in self._records(chunk):
@@ -186,11 +186,11 @@ class _Reading:
                     counts["sft"] += record["sft"]
                     counts["both"] += record["pointwise"] and record["sft"]
                     counts["truncated"] += truncated
-                if self._rejected and bad is None:
-                    bad = opened.enter_context(whole_file(rejects))
-                for one in sorted(self._rejected, key=self._place):
-                    assert bad is not None
-                    bad.write(one.line)
+                if self._rejected and rejects_file is None:
+                    rejects_file = opened.enter_context(whole_file(rejects))
+                for rejected in sorted(self._rejected, key=self._place):
+                    assert rejects_file is not None
+                    rejects_file.write(rejected.line)
                 counts["rejected"] += len(self._rejected)
                 self._rejected.clear()
             writer.finalize()
@@ -198,7 +198,7 @@ class _Reading:
         return {**counts, "dropped": dict(self._dropped), **unfit}
 
     def _chunks(self) -> Iterator[list[tuple[RowRef, Row]]]:
-        """Rows in pieces of bounded number and text; the last one may be empty."""
+        """Yield rows in chunks of bounded row count and text length; the last may be empty."""
         chunk: list[tuple[RowRef, Row]] = []
         size = 0
         for ref, row in self._rows:
@@ -215,34 +215,34 @@ class _Reading:
         useful: list[tuple[RowRef, Row, TrainingLabels]] = []
         for ref, row in chunk:
             try:
-                found = training_labels(row)
+                labels = training_labels(row)
             except RowError as error:
                 self._reject(ref, row, error)
                 continue
-            if isinstance(found, Dropped):
-                self._dropped[found.reason] += 1
+            if isinstance(labels, Dropped):
+                self._dropped[labels.reason] += 1
             else:
-                if found.unfit:
-                    self._unfit[found.unfit] += 1
-                useful.append((ref, row, found))
+                if labels.unfit:
+                    self._unfit[labels.unfit] += 1
+                useful.append((ref, row, labels))
         prompts = self._encoder.encode_each(
             [(row["query"], document_text(row)) for _, row, _ in useful]
         )
-        for (ref, row, found), prompt in zip(useful, prompts, strict=True):
+        for (ref, row, labels), prompt in zip(useful, prompts, strict=True):
             try:
                 if isinstance(prompt, RowError):
                     raise prompt
-                target = _target(self._encoder, found)
+                target = _target(self._encoder, labels)
             except RowError as error:
                 self._reject(ref, row, error)
                 continue
             record = {
                 "prompt": prompt.ids,
                 "target": target,
-                "teacher_score": found.teacher_score,
-                "verdict": {"yes": 1, "no": 0, None: -1}[found.verdict],
-                "pointwise": found.pointwise,
-                "sft": found.sft,
+                "teacher_score": labels.teacher_score,
+                "verdict": {"yes": 1, "no": 0, None: -1}[labels.verdict],
+                "pointwise": labels.pointwise,
+                "sft": labels.sft,
                 "query_id": query_id(row),
                 "place": str(ref),
                 "pair": int.from_bytes(pair_key(row)[:8], signed=True),
@@ -252,14 +252,15 @@ class _Reading:
     def _reject(self, ref: RowRef, row: Row, error: RowError) -> None:
         self._rejected.append(Rejected(ref, error.field, error.reason, orjson.dumps(row)))
 
-    def _place(self, one: Rejected) -> tuple[int, int]:
-        return self._order.get(one.ref.file, len(self._order)), one.ref.line  # of a folder's
+    def _place(self, rejected: Rejected) -> tuple[int, int]:
+        ref = rejected.ref
+        return self._order.get(ref.file, len(self._order)), ref.line
 
 
-def _target(encoder: PromptEncoder, found: TrainingLabels) -> list[int]:
-    if not found.sft or found.verdict is None:
+def _target(encoder: PromptEncoder, labels: TrainingLabels) -> list[int]:
+    if not labels.sft or labels.verdict is None:
         return []
-    target = encoder.encode_target(found.verdict, found.contribution, found.evidence)
+    target = encoder.encode_target(labels.verdict, labels.contribution, labels.evidence)
     if len(target) > encoder.max_tokens:
         raise RowError(
             "evidence",
@@ -289,13 +290,13 @@ def _fingerprint(
 
 
 def _first_rejected(path: Path) -> str:
-    """Place and reason of the first; the file itself goes with a plan that was only tried."""
+    """Return place and reason of the first rejected row; a dry run removes the file itself."""
     try:
         with path.open("rb") as file:
-            one = orjson.loads(file.readline())
+            row = orjson.loads(file.readline())
     except FileNotFoundError:
         return ""
-    return f" (the first: {one['file']}:{one['line']}: {one['field']}: {one['reason']})"
+    return f" (the first: {row['file']}:{row['line']}: {row['field']}: {row['reason']})"
 
 
 def _note(path: Path) -> dict[str, Any]:

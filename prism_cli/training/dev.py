@@ -1,4 +1,4 @@
-"""How good the model is on rows that it does not train on."""
+"""Evaluation on the dev rows during training."""
 
 from collections.abc import Callable, Mapping
 from math import isfinite, isnan
@@ -27,22 +27,22 @@ def dev_metrics(
     device: torch.device,
     stopping: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Figures over the dev rows; those that the rows cannot give are left out.
+    """Return figures over the dev rows; figures that the rows do not allow are omitted.
 
-    rows: how many.
+    rows: number of rows.
 
-    baseline: what a model that knows nothing would get, for those that follow.
+    baseline: the figures below for a model that knows nothing.
 
-    collapsed: only where the model may have: why, in a sentence (`domain/dev_figures.py`).
+    collapsed: the reason, in a sentence, if the model may have collapsed (`domain/dev_figures.py`).
 
     score_mse: mean of (score - teacher_score)^2 over rows with a teacher score.
     verdict_accuracy, auc: over rows with a verdict; auc, with auc_interval, where both occur.
-    nDCG@10: mean over queries with a yes, verdict yes as relevance.
+    nDCG@10: mean over queries with a yes; verdict yes is relevant.
 
     target_loss: mean over rows with a target of the mean cross-entropy of its tokens, in nats.
 
     Returns:
-        None where `stopping` became true on the way.
+        None if `stopping` became true meanwhile.
 
     Raises:
         ModelError: a logit that is not a finite number; carries the row's place.
@@ -54,13 +54,13 @@ def dev_metrics(
         numbers = list(range(start, min(start + _CHUNK_ROWS, len(rows))))
         drawn = rows.draws(numbers, [True] * len(numbers))
         number_of = {id(row): number for number, row in zip(numbers, drawn, strict=True)}
-        for some in token_batches(drawn, tokens_per_batch):
+        for batch in token_batches(drawn, tokens_per_batch):
             if stopping():
                 forward.train(was_training)
                 return None
             with torch.inference_mode():
-                found = torch.stack(forward(RowBatch.of(some, device))).T.tolist()
-            for row, (logit, loss) in zip(some, found, strict=True):
+                outputs = torch.stack(forward(RowBatch.of(batch, device))).T.tolist()
+            for row, (logit, loss) in zip(batch, outputs, strict=True):
                 if not isfinite(logit + loss):
                     raise ModelError(
                         f"{row.place}: the logit of this dev row is {logit}, its target's loss "
@@ -74,12 +74,13 @@ def dev_metrics(
 
 
 def selected_by(metrics: Mapping[str, Any], select: Select) -> Select:
-    """The figure that decides: `select`, else the first of SELECTABLE that `metrics` has."""
+    """Return the figure that selects the best model: `select`, else the first of SELECTABLE in
+    `metrics`."""
     return next((name for name in (select, *SELECTABLE) if name in metrics), select)
 
 
 def selection_value(metrics: Mapping[str, Any], select: Select) -> float:
-    """What the best model has most of; errors and losses count negative."""
+    """Return the figure to maximize; errors and losses are negated."""
     name = selected_by(metrics, select)
     value = float(metrics.get(name, 0.0))
     return -value if name in ("score_mse", "target_loss") else value
@@ -118,9 +119,10 @@ def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) ->
 
 
 def area_under_curve(scores: NDArray[Any], relevant: NDArray[Any]) -> float:
-    """Probability that a relevant one scores higher than another, ties one half; NaN without both.
+    """Return the probability that a relevant row scores higher than an irrelevant one.
 
-    Source: Mann-Whitney U over the product of both counts.
+    A tie counts one half; NaN without rows of both kinds. Source: Mann-Whitney U over the product
+    of both counts.
     """
     from scipy.stats import rankdata
 

@@ -1,7 +1,7 @@
-"""The log of a run: log.jsonl, a line each `log_steps`, and its pictures.
+"""The log of a run: log.jsonl, a line each `log_steps`, and its charts.
 
-curves.svg shows what was learnt: equal runs have equal bytes. speed.svg shows what the clock and
-the machine say.
+curves.svg shows losses and dev figures; equal runs have equal bytes. speed.svg shows throughput and
+memory, which depend on the machine.
 """
 
 from io import BytesIO
@@ -35,7 +35,7 @@ _SPEED: _Panels = (
 
 
 class Journal:
-    """Appends to RUN/log.jsonl; lines beyond the step that a run resumes from are dropped."""
+    """Appends to RUN/log.jsonl; lines after the step that a run resumes from are dropped."""
 
     def __init__(self, run: Path, from_step: int) -> None:
         self._run = run
@@ -49,44 +49,44 @@ class Journal:
                 file.write(_encoded(line))
 
     def add(self, step: int, figures: dict[str, Any]) -> None:
-        """One line more; what a full disk cut short is dropped by the run that goes on.
+        """Add a line; a partial line that a full disk leaves is dropped by the resumed run.
 
         Raises:
             StorageError: it cannot be written.
         """
         line = {"step": step, **figures}
-        after = bool(self._lines) and _order(line) < _order(self._lines[-1])
+        out_of_order = bool(self._lines) and _order(line) < _order(self._lines[-1])
         self._lines.append(line)
         with storage_errors(self._path, "the newest checkpoint is whole"):
-            if not after:
+            if not out_of_order:
                 with self._path.open("ab") as file:
                     file.write(_encoded(line))
                 return
-            # A measurement that a signal had cut short stands where it would have stood.
+            # A measurement that a signal interrupted goes where it would have been.
             self._lines.sort(key=_order)
             self._write()
 
     def dev_at(self, step: int) -> dict[str, Any] | None:
-        """What was measured on the dev rows after `step`."""
-        found = [line for line in self._lines if line["step"] == step and "rows" in line]
-        return {key: value for key, value in found[-1].items() if key != "step"} if found else None
+        """Return the dev figures measured after `step`; None if there are none."""
+        lines = [line for line in self._lines if line["step"] == step and "rows" in line]
+        return {key: value for key, value in lines[-1].items() if key != "step"} if lines else None
 
     def measured_after(self, step: int) -> int:
-        """How often the dev rows were measured after a later step."""
+        """Return the number of measurements on the dev rows after later steps."""
         return len({line["step"] for line in self._lines if "rows" in line and line["step"] > step})
 
     def collapsed_in_a_row(self) -> int:
-        """How many of the last measurements, one behind another, tell of a collapse."""
-        told = {line["step"]: "collapsed" in line for line in self._lines if "rows" in line}
-        steps = sorted(told, reverse=True)
-        return next((at for at, step in enumerate(steps) if not told[step]), len(steps))
+        """Return the number of consecutive measurements, up to the last, that report a collapse."""
+        collapsed = {line["step"]: "collapsed" in line for line in self._lines if "rows" in line}
+        steps = sorted(collapsed, reverse=True)
+        return next((at for at, step in enumerate(steps) if not collapsed[step]), len(steps))
 
     def draw(self) -> None:
-        """Write curves.svg and speed.svg, with those panels that have figures to show."""
+        """Write curves.svg and speed.svg with the panels that have figures."""
         self._draw(CURVES, _CURVES)
         self._draw(SPEED, _SPEED)
 
-    def _draw(self, picture_name: str, all_panels: _Panels) -> None:
+    def _draw(self, file_name: str, all_panels: _Panels) -> None:
         import matplotlib
 
         matplotlib.use("svg")
@@ -103,26 +103,28 @@ class Journal:
         if not panels:
             return
         baseline: dict[str, float] = next(
-            (one["baseline"] for one in reversed(lines) if "baseline" in one), {}
+            (line["baseline"] for line in reversed(lines) if "baseline" in line), {}
         )
         rows = -(-len(panels) // 2)
         figure, axes = pyplot.subplots(rows, 2, figsize=(11, 2.6 * rows), squeeze=False)
         for axis, (names, title) in zip(axes.flat, panels, strict=False):
-            told = []
+            single_values = []
             for name in names:
                 scale = 2**-30 if name == "peak_memory_bytes" else 1
                 points = [(line["step"], line[name] * scale) for line in lines if name in line]
-                if len(points) == 1:  # a lone dot says less than its value
-                    ((step, once),) = points
-                    told.append(f"{label(name)}, measured once: {once:.4g} (step {step:,})")
+                if len(points) == 1:  # text says more than a single dot
+                    ((step, value),) = points
+                    text = f"{label(name)}, measured once: {value:.4g} (step {step:,})"
+                    single_values.append(text)
                 elif points:
-                    words = label(name)
-                    (curve,) = axis.plot(*zip(*points, strict=True), label=words, marker=".")
+                    text = label(name)
+                    (curve,) = axis.plot(*zip(*points, strict=True), label=text, marker=".")
                     if name in baseline:
-                        words = f"{words}: {KNOWS_NOTHING[name]}"
+                        text = f"{text}: {KNOWS_NOTHING[name]}"
                         colour = curve.get_color()
-                        axis.axhline(baseline[name], color=colour, linestyle=":", label=words)
-            axis.text(0.02, 0.95, "\n".join(told), transform=axis.transAxes, va="top", fontsize=8)
+                        axis.axhline(baseline[name], color=colour, linestyle=":", label=text)
+            text = "\n".join(single_values)
+            axis.text(0.02, 0.95, text, transform=axis.transAxes, va="top", fontsize=8)
             axis.set_title(title, loc="left", fontsize=10)
             axis.set_xlabel("step", fontsize=8)
             axis.tick_params(labelsize=8)
@@ -137,15 +139,15 @@ class Journal:
         for axis in axes.flat[len(panels) :]:
             axis.remove()
         figure.tight_layout()
-        picture = BytesIO()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
-        with whole_file(self._run / picture_name) as file:
-            file.write(picture.getvalue())
+        svg = BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        with whole_file(self._run / file_name) as file:
+            file.write(svg.getvalue())
         pyplot.close(figure)
 
 
 def _order(line: dict[str, Any]) -> tuple[int, bool]:
-    """A measurement stands before the losses of its step."""
+    """Sort key: a measurement comes before the losses of its step."""
     return line["step"], "rows" not in line
 
 
@@ -161,5 +163,5 @@ def _read(path: Path) -> list[dict[str, Any]]:
         try:
             lines.append(orjson.loads(raw))
         except orjson.JSONDecodeError:
-            break  # torn by a kill
+            break  # a partial line, left by a kill
     return lines

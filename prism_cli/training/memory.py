@@ -1,5 +1,5 @@
-"""What memory a training run will need, from the model's config and the longest pass; no weights
-are read."""
+"""Estimate of a training run's memory, from the model's config and the longest pass; reads no
+weights."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -23,11 +23,11 @@ _NF4_BYTES = 0.52
 
 @dataclass(frozen=True)
 class LargestPass:
-    """Bounds of what goes through the model together.
+    """Upper bounds on one pass through the model.
 
     Attributes:
-        tokens, target_tokens: of all its rows.
-        longest: of one row.
+        tokens, target_tokens: tokens of all its rows.
+        longest: tokens of a row.
     """
 
     tokens: int
@@ -36,29 +36,29 @@ class LargestPass:
 
 
 def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> dict[str, int]:
-    """Bytes at the peak of one process, by what holds them; `all` is their sum.
+    """Return the peak bytes of one process by use; `all` is their sum.
 
     b is 2 in bfloat16 and 4 in float32; T the tokens of the largest pass, H its target tokens, at
-    most HEAD_POSITIONS of them; V the vocabulary; L the layers that are trained, or lie above one
-    that is.
+    most HEAD_POSITIONS; V the vocabulary size; L the layers that are trained, or above a trained
+    one.
 
-    weights: b a frozen weight; .52 where it is in 4 bits; 4 a weight that full fine-tuning trains.
-    adapters: 4 a weight, magnitudes of DoRA included.
-    gradients: 4 a trained weight; optimizer: 8 (AdamW's two moments).
+    weights: b per frozen weight, .52 in 4 bits; 4 per weight that full fine-tuning trains.
+    adapters: 4 per weight, magnitudes of DoRA included.
+    gradients: 4 per trained weight; optimizer: 8 (AdamW's two moments).
     activations: a layer keeps T x K x (inputs + outputs of its linear layers), K = 6 in float32,
-        4.5 in bfloat16, half as much again where its attention is linear (its state by chunks).
-        DoRA adds T x 2b a linear output and 4 a weight of each adapted layer (the sum of weight
-        and update). In bfloat16 on a CPU attention keeps its matrix: T x longest x heads x 2, of
-        rows up to packed_rows.LONG. All of it for each of L layers; with gradient checkpointing
-        for one, and T x b x hidden for each.
+        4.5 in bfloat16; 1.5 times that with linear attention (its state by chunks).
+        DoRA adds T x 2b per linear output and 4 per weight of each adapted layer (the sum of weight
+        and update). In bfloat16 on a CPU, attention keeps its matrix: T x longest x heads x 2, for
+        rows up to packed_rows.LONG. All of this for each of L layers; with gradient checkpointing
+        for one layer, plus T x b x hidden for each.
     head: H x V x (8 + 2b): logits, their float32 copy, its softmax, and gradients.
-    process: 800 MiB on a CPU, for the libraries; 0 on a GPU, where its memory alone counts.
+    process: 800 MiB on a CPU, for the libraries; 0 on a GPU, where only GPU memory counts.
 
-    Source: counts of what autograd keeps, for layers of Llama and Qwen3.5; held against measured
+    Source: tensors that autograd keeps, for layers of Llama and Qwen3.5; compared with measured
     peaks by tests/benchmarks/train_memory.py.
 
     Raises:
-        ModelError: no such model, or none of the layers that adapters are wanted for.
+        ModelError: no such model, or it lacks the layers that adapters are configured for.
     """
     path = model_path(config.model, weights=False)
     causal: Any = AutoModelForCausalLM  # untyped
@@ -71,15 +71,15 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
     full = config.method == "full"
     with torch.device("meta"):
         model = train_all(base) if full else add_lora(base, **asdict(config.lora))
-    trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
-    frozen = sum(one.numel() for one in model.parameters() if not one.requires_grad)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    frozen = sum(weight.numel() for weight in model.parameters() if not weight.requires_grad)
     width = 2 if config.dtype == "bfloat16" else 4
     weights = 4 * trained if full else width * frozen
     if config.quantize_base:
-        linears = sum(one.inputs * one.outputs for layer in layers for one in layer.linears)
-        weights += int((_NF4_BYTES - width) * linears)
+        size = sum(linear.inputs * linear.outputs for layer in layers for linear in layer.linears)
+        weights += int((_NF4_BYTES - width) * size)
     vocabulary = base.get_output_embeddings().weight.shape[0]
-    found = {
+    uses = {
         "weights": weights,
         "adapters": 0 if full else 4 * trained,
         "gradients": 4 * trained,
@@ -88,7 +88,7 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
         "head": min(largest.target_tokens, HEAD_POSITIONS) * vocabulary * (8 + 2 * width),
         "process": _PROCESS_BYTES if device == "cpu" else 0,
     }
-    return {**found, "all": sum(found.values())}
+    return {**uses, "all": sum(uses.values())}
 
 
 class _Linear(NamedTuple):
@@ -122,15 +122,16 @@ def _activations(
         first = config.lora.first_layer
         dora = frozenset(config.lora.target_modules if config.lora.use_dora else ())
     short, tokens = config.dtype == "bfloat16", largest.tokens
-    seen = min(largest.longest, LONG) if short and device == "cpu" else 0
-    matrix = 2 * seen * model.num_attention_heads
+    keys = min(largest.longest, LONG) if short and device == "cpu" else 0
+    matrix = 2 * keys * model.num_attention_heads
     kept: list[float] = []
     for layer in layers[first:]:
         factor = (4.5 if short else 6.0) * (1.5 if layer.has_state else 1.0)
-        size = tokens * (factor * sum(one.inputs + one.outputs for one in layer.linears) + matrix)
-        for one in layer.linears:
-            if one.name in dora:
-                size += (4 if short else 8) * tokens * one.outputs + 4 * one.inputs * one.outputs
+        widths = sum(linear.inputs + linear.outputs for linear in layer.linears)
+        size = tokens * (factor * widths + matrix)
+        for name, inputs, outputs in layer.linears:
+            if name in dora:
+                size += (4 if short else 8) * tokens * outputs + 4 * inputs * outputs
         kept.append(size)
     if config.gradient_checkpointing:
         return int(max(kept) + len(kept) * tokens * (2 if short else 4) * model.hidden_size)

@@ -1,4 +1,4 @@
-"""Figures of the steps since the last line of the log: what they taught, and what they took."""
+"""Figures of the steps since the last line of the log: losses, logits, time and memory."""
 
 import resource
 import sys
@@ -12,14 +12,14 @@ from torch import Tensor
 from prism_cli.modeling.losses import TokenizedRow
 
 TIMED = "timed"
-"""The part of a log line that differs from machine to machine and from turn to turn."""
+"""The key of those figures of a log line that depend on the machine."""
 
 
 class Meter:
-    """Sums over the rows of this process; `figures` adds up the processes.
+    """Sums over the rows of this process; `figures` adds those of the other processes.
 
     Args:
-        yes_id: the token that a target for yes begins with.
+        yes_id: the first token of a target for yes.
     """
 
     def __init__(self, yes_id: int) -> None:
@@ -28,17 +28,17 @@ class Meter:
         self._clear()
 
     def _clear(self) -> None:
-        # pointwise loss, sft loss; logits of yes rows, how many; of no rows, how many; rows; tokens
+        # pointwise loss, sft loss; yes rows: logits, count; no rows: logits, count; rows; tokens
         self._sums = torch.zeros(8, dtype=torch.float64)
         self._steps = 0
         self._seconds = 0.0
 
     def start(self) -> None:
-        """A step begins."""
+        """Begin a step."""
         self._started = time.perf_counter()
 
     def stop(self) -> None:
-        """It ended, weights included."""
+        """End the step, after the update of the weights."""
         if self._started is not None:
             self._seconds += time.perf_counter() - self._started
             self._started = None
@@ -47,7 +47,7 @@ class Meter:
     def add(
         self, rows: Sequence[TokenizedRow], logit: Tensor, pointwise: Tensor, sft: Tensor
     ) -> None:
-        """One pass.
+        """Add one pass.
 
         Args:
             logit, pointwise, sft: float32 [rows].
@@ -65,58 +65,58 @@ class Meter:
         )  # fmt: skip
 
     def state(self) -> list[float]:
-        """What was counted since the last line, for a checkpoint."""
+        """Return the sums since the last log line, for a checkpoint."""
         return [*self._sums.tolist(), float(self._steps), self._seconds]
 
     def restore(self, state: Sequence[float]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         *sums, steps, self._seconds = state
         self._sums = torch.tensor(sums, dtype=torch.float64)
         self._steps = int(steps)
 
     def figures(self, add_up: Callable[[Tensor], Tensor], rows_per_step: int) -> dict[str, Any]:
-        """Figures since the last call, and a new start.
+        """Return the figures since the last call, and reset the sums.
 
         pointwise_loss, sft_loss: means over the steps; loss is their sum.
 
-        yes_logit, no_logit: mean logit over rows to say yes to and over rows to say no to: by the
+        yes_logit, no_logit: mean logit over rows with the verdict yes and over rows with no: by the
         target, else by a teacher score above .5. margin: the first minus the second.
 
-        timed: seconds, tokens_per_second, rows_per_second (of the steps alone, all processes) and
-        peak_memory_bytes of this process since it began: allocated on its GPU, else resident.
+        timed: seconds, tokens_per_second, rows_per_second (of the steps only, all processes) and
+        `peak_memory` as peak_memory_bytes.
 
         Args:
-            add_up: sums a tensor over the processes; all must call.
+            add_up: sums a tensor over the processes; called by all of them.
         """
         pointwise, sft, yes, n_yes, no, n_no, rows, tokens = add_up(self._sums).tolist()
         draws = max(self._steps, 1) * rows_per_step
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "loss": (pointwise + sft) / draws,
             "pointwise_loss": pointwise / draws,
             "sft_loss": sft / draws,
         }
         if n_yes:
-            found["yes_logit"] = yes / n_yes
+            figures["yes_logit"] = yes / n_yes
         if n_no:
-            found["no_logit"] = no / n_no
+            figures["no_logit"] = no / n_no
         if n_yes and n_no:
-            found["margin"] = yes / n_yes - no / n_no
+            figures["margin"] = yes / n_yes - no / n_no
         seconds = max(self._seconds, 1e-9)
-        found[TIMED] = {
+        figures[TIMED] = {
             "seconds": round(seconds, 3),
             "tokens_per_second": round(tokens / seconds, 1),
             "rows_per_second": round(rows / seconds, 2),
             "peak_memory_bytes": peak_memory(),
         }
         self._clear()
-        return found
+        return figures
 
     def _is_yes(self, row: TokenizedRow) -> bool:
         return row.target[0] == self._yes_id if row.target else row.teacher_score > 0.5
 
 
 def peak_memory() -> int:
-    """Bytes at the most since this process began: allocated on its GPU, else resident."""
+    """Return the peak memory of this process in bytes: allocated on its GPU, else resident."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""What a run will do, known before its first step: rows, draws, steps, tokens, memory."""
+"""The plan of a training run: rows, draws, steps, tokens, memory."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,11 @@ _FIRST_BIN = 64
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before its first step.
+    """A training run before its first step.
 
     Attributes:
-        figures: plain numbers, as the manifest has them; see `make_plan`.
-        notes: what a person should know, a sentence each.
+        figures: the plan in the manifest; see `make_plan`.
+        notes: remarks for the user, one sentence each.
     """
 
     steps: int
@@ -36,21 +36,20 @@ class Plan:
 def make_plan(
     config: TrainConfig, rows: TokenizedRows, dev: TokenizedRows | None, processes: int, device: str
 ) -> Plan:
-    """The plan of a run on `rows`.
+    """Return the plan of a run on `rows`.
 
     Its figures: `rows` (usable, pointwise_alone, sft_alone, both, dropped by reason, rejected,
-    truncated, truncated_share; where there are some unfit_texts, by reason), `dev_rows`, `lengths`
-    (histogram over rows of prompt and target tokens, mean, median, longest), `draws` (all,
-    from_sft), `steps`, `warmup_steps`, `tokens` (that go through the model, over all draws),
-    `largest_pass` (a bound on its tokens) and `memory_bytes` (`training/memory.py`); where it is so
-    `ended_by_epochs` (why there are fewer steps than max_steps) and `contradictions` (pairs that
-    stand with yes and with no).
+    truncated, truncated_share; if any, unfit_texts by reason), `dev_rows`, `lengths` (histogram
+    over rows of prompt and target tokens, mean, median, longest), `draws` (all, from_sft), `steps`,
+    `warmup_steps`, `tokens` (input tokens of the model over all draws), `largest_pass` (a bound on
+    its tokens) and `memory_bytes` (`training/memory.py`). If they apply: `ended_by_epochs` (the
+    reason for fewer steps than max_steps) and `contradictions` (pairs with both verdicts).
 
     Args:
         device: a type, such as cpu or cuda.
 
     Raises:
-        UsageError: fewer rows a step than processes.
+        UsageError: fewer rows per step than processes.
         ModelError: as `memory_estimate`.
     """
     if config.rows_per_step < processes:
@@ -100,12 +99,12 @@ def make_plan(
     notes = [ended] if ended else []
     if contradictions := _contradictions(rows):
         figures["contradictions"] = contradictions
-        notes.append(_told(contradictions))
+        notes.append(_contradictions_note(contradictions))
     return Plan(steps, draws, figures, notes + _notes(config, rows, dev, steps))
 
 
 def _ended_by_epochs(config: TrainConfig, epoch: int, steps: int) -> str | None:
-    """Why there are fewer steps than max_steps."""
+    """Return the reason for fewer steps than max_steps; None if there are not fewer."""
     if config.max_steps is None or steps >= config.max_steps:
         return None
     needed = -(-config.max_steps * config.rows_per_step // epoch)
@@ -117,29 +116,29 @@ def _ended_by_epochs(config: TrainConfig, epoch: int, steps: int) -> str | None:
 
 
 def _contradictions(rows: TokenizedRows) -> dict[str, Any] | None:
-    """Pairs that stand in several rows with opposite answers; None where there are none.
+    """Return pairs with different verdicts in several rows; None if there are none.
 
     Returns:
-        `pairs`, `rows` (how many), and `first`: places and answers of the first NAMED pairs.
+        `pairs` and `rows` (counts), and `first`: places and verdicts of the first NAMED pairs.
     """
     pair, verdict = rows.column("pair"), rows.column("verdict")
     yes = np.where(verdict >= 0, verdict == 1, rows.column("teacher_score") > 0.5)
-    _, number = np.unique(pair, return_inverse=True)
-    says_yes, says = np.bincount(number, weights=yes), np.bincount(number)
-    both = (says_yes > 0) & (says_yes < says)
+    _, pair_number = np.unique(pair, return_inverse=True)
+    yes_count, count = np.bincount(pair_number, weights=yes), np.bincount(pair_number)
+    both = (yes_count > 0) & (yes_count < count)
     if not both.any():
         return None
-    concerned = np.flatnonzero(both[number])
+    contradicting = np.flatnonzero(both[pair_number])
     named: dict[int, list[str]] = {}
-    for row in concerned.tolist():
-        key = int(number[row])
+    for row in contradicting.tolist():
+        key = int(pair_number[row])
         if key in named or len(named) < NAMED:
             named.setdefault(key, []).append(
                 f"{rows.table[row]['place']} ({'yes' if yes[row] else 'no'})"
             )
     return {
         "pairs": int(both.sum()),
-        "rows": len(concerned),
+        "rows": len(contradicting),
         "first": [" and ".join(places[:NAMED]) for places in named.values()],
     }
 
@@ -147,11 +146,11 @@ def _contradictions(rows: TokenizedRows) -> dict[str, Any] | None:
 _CONTRADICT = "pair contradicts itself", "pairs contradict themselves"
 
 
-def _told(found: dict[str, Any]) -> str:
+def _contradictions_note(figures: dict[str, Any]) -> str:
     return (
-        f"{counted(found['pairs'], *_CONTRADICT)}: the same query and document with yes and "
-        f"with no, in {found['rows']:,} rows, such as {'; '.join(found['first'])}. Training learns "
-        "both answers; settle them or take them out"
+        f"{counted(figures['pairs'], *_CONTRADICT)}: the same query and document with yes and with "
+        f"no, in {figures['rows']:,} rows, such as {'; '.join(figures['first'])}. Training learns "
+        "both answers; correct or remove them"
     )
 
 
@@ -165,7 +164,7 @@ def _notes(
         if config.mixture == "mixed" or kind == "pointwise":
             notes.append(
                 f"all usable rows have the {kind} objective alone: mixture = "
-                f'"{config.mixture}" and sft_ratio are void'
+                f'"{config.mixture}" and sft_ratio have no effect'
             )
     if config.warmup_ratio is None and config.warmup_steps >= steps:
         notes.append(
@@ -173,19 +172,19 @@ def _notes(
             "run: the learning rate never reaches its peak. Set warmup_steps or warmup_ratio"
         )
     if config.patience is not None and dev is None:
-        notes.append(f"patience = {config.patience} is void without --dev")
+        notes.append(f"patience = {config.patience} has no effect without --dev")
     return notes
 
 
 def _largest(drawn: NDArray[Any], config: TrainConfig, processes: int) -> int:
-    """A bound on the tokens of any pass: what a process has of a step, within the budget."""
+    """Return a bound on the tokens of any pass: a process's share of a step, within the budget."""
     steps = drawn.reshape(-1, config.rows_per_step)
     shares = [steps[:, rank::processes].sum(axis=1).max() for rank in range(processes)]
     return max(min(int(max(shares)), config.tokens_per_batch), int(drawn.max()))
 
 
 def _lengths(tokens: NDArray[Any]) -> dict[str, Any]:
-    """Bins that double: 1-64, 65-128, …, from the first that has a row to the last."""
+    """Return the figures of `lengths`; bins double: 1-64, 65-128, …, without empty outer bins."""
     bins = np.ceil(np.log2(np.maximum(tokens, _FIRST_BIN) / _FIRST_BIN)).astype(int)
     histogram = []
     for number in range(bins.min(), bins.max() + 1):

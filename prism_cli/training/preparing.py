@@ -1,4 +1,4 @@
-"""What a run needs before its first step: prompt encoder, rows and plan."""
+"""Preparation of a run: number type, prompt encoder, tokenized rows and plan."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,38 +18,37 @@ from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.request import TrainRequest
 
 
-def settled(request: TrainRequest) -> TrainRequest:
-    """The request with the number type that `fast` means on this machine."""
-    kind = resolve_dtype(request.config.dtype, resolve_device(request.device))
-    name = cast(Dtype, str(kind).removeprefix("torch."))
-    config = replace(request.config, dtype=name)
-    return replace(request, config=config)
+def with_resolved_dtype(request: TrainRequest) -> TrainRequest:
+    """Return the request with the number type that `fast` means on this machine."""
+    dtype = resolve_dtype(request.config.dtype, resolve_device(request.device))
+    name = cast(Dtype, str(dtype).removeprefix("torch."))
+    return replace(request, config=replace(request.config, dtype=name))
 
 
 def plan_only(request: TrainRequest) -> dict[str, Any]:
-    """The plan's figures of a run that is not begun; nothing stays on the disk.
+    """Return the figures of the plan without starting the run; leaves no files.
 
     Raises:
         MissingDataError, ModelError, UsageError: as `train`.
     """
-    request = settled(request)
+    request = with_resolved_dtype(request)
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
     encoder = prompt_encoder(request.config)
-    digests = [[measure(one.path).sha256 for one in some] for some in (shards, dev_shards)]
+    digests = [[measure(shard.path).sha256 for shard in group] for group in (shards, dev_shards)]
     with TemporaryDirectory() as folder:
         rows, dev = tokenized_rows(
             request, encoder, Path(folder) / "tokens", shards, dev_shards, digests
         )
         plan = make_plan(request.config, rows, dev, 1, resolve_device(request.device).type)
-    tell(request, plan)
+    show_plan(request, plan)
     return plan.figures
 
 
 def prompt_encoder(config: TrainConfig) -> PromptEncoder:
-    """The prompt encoder of the base model.
+    """Load the prompt encoder of the base model.
 
     Raises:
-        ModelError: no such model, or an adapter.
+        ModelError: no such model, or it is an adapter.
     """
     encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
     if is_adapter(model_path(config.model, weights=False)):
@@ -68,7 +67,7 @@ def tokenized_rows(
     dev_shards: Sequence[Shard],
     digests: Sequence[Sequence[str]],
 ) -> tuple[TokenizedRows, TokenizedRows | None]:
-    """Training rows and dev rows as Arrow files in `folder`.
+    """Tokenize training rows and dev rows into Arrow files in `folder`.
 
     Args:
         digests: SHA-256 of each file of `shards`, and of `dev_shards`.
@@ -93,8 +92,8 @@ def tokenized_rows(
     return rows, dev
 
 
-def tell(request: TrainRequest, plan: Plan) -> None:
-    """Show the plan."""
-    request.tell_plan(plan.figures)
+def show_plan(request: TrainRequest, plan: Plan) -> None:
+    """Show the plan and its notes to the user."""
+    request.show_plan(plan.figures)
     for note in plan.notes:
         request.say(note)

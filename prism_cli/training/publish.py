@@ -1,4 +1,4 @@
-"""Models of a run as folders that other tools load: whole or not at all."""
+"""Publish models of a run as folders that other tools load, atomically."""
 
 import json
 from pathlib import Path
@@ -20,24 +20,24 @@ _FIGURES = "dev.json"
 def save_weights(
     model: nn.Module, folder: Path, state_dict: dict[str, Tensor] | None = None
 ) -> None:
-    """Adapter or weights with their config into `folder`, as safetensors."""
-    saved: Any = model
-    more: dict[str, Any] = {}
+    """Save adapter or weights with their config in `folder`, as safetensors."""
+    pretrained: Any = model
+    options: dict[str, Any] = {}
     if hasattr(model, "peft_config"):
-        more["save_embedding_layers"] = False  # else peft may ask the hub
+        options["save_embedding_layers"] = False  # else peft may call the hub
     with silence_transformers():
-        saved.save_pretrained(folder, state_dict=state_dict, **more)
+        pretrained.save_pretrained(folder, state_dict=state_dict, **options)
     (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
     config = folder / "adapter_config.json"
     if config.is_file():
-        config.write_text(json.dumps(_in_order(json.loads(config.read_text())), indent=2))
+        config.write_text(json.dumps(_sorted_names(json.loads(config.read_text())), indent=2))
 
 
-def _in_order(config: dict[str, Any]) -> dict[str, Any]:
-    """Names sorted: peft writes sets, in an order that changes from process to process."""
+def _sorted_names(config: dict[str, Any]) -> dict[str, Any]:
+    """Sort lists of names: peft writes sets, whose order differs between processes."""
     return {
         key: sorted(value)
-        if isinstance(value, list) and all(isinstance(one, str) for one in value)
+        if isinstance(value, list) and all(isinstance(name, str) for name in value)
         else value
         for key, value in config.items()
     }
@@ -51,19 +51,19 @@ def publish_model(
     profile: Profile,
     base: str | None,
     figures: dict[str, Any] | None = None,
-    whole: dict[str, Tensor] | None = None,
+    state_dict: dict[str, Tensor] | None = None,
 ) -> None:
-    """`model` as it is now as RUN/NAME, with tokenizer, prism.json and, where given, dev.json.
+    """Save `model` as RUN/NAME with tokenizer, prism.json and, if `figures` are given, dev.json.
 
     Args:
-        whole: its trained weights, where FSDP has them sharded.
+        state_dict: its trained weights, if FSDP has sharded them.
 
     Raises:
-        StorageError: it cannot be written; what was there is as it was.
+        StorageError: it cannot be written; the previous folder is unchanged.
     """
     final = run / name
     with storage_errors(final, "what was there is whole"), whole_folder(final) as folder:
-        save_weights(model, folder, whole)
+        save_weights(model, folder, state_dict)
         tokenizer.save_pretrained(folder)
         write_profile(folder, profile, base)
         if figures is not None:
@@ -71,7 +71,7 @@ def publish_model(
 
 
 def published_figures(run: Path, name: str) -> dict[str, Any] | None:
-    """dev.json of RUN/NAME, which a kill between two renames may have left under its old name."""
+    """Return dev.json of RUN/NAME, after repairing a rename that a kill interrupted."""
     settle_folder(run / name)
     path = run / name / _FIGURES
     figures: dict[str, Any] | None = orjson.loads(path.read_bytes()) if path.is_file() else None

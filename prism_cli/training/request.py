@@ -1,4 +1,4 @@
-"""What a training run is asked to do, and what it asks of whoever runs it."""
+"""The request for a training run, and the interfaces that it needs from its caller."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -10,41 +10,41 @@ from prism_cli.configs.train import TrainConfig
 
 
 class Watch(Protocol):
-    """Signals and limits, asked between pieces of work."""
+    """Signals and limits, checked between pieces of work."""
 
     @property
     def stopping(self) -> bool:
-        """Whether nothing new may start."""
+        """True if no new work may start."""
 
     def check(self) -> None:
-        """Raise what stops the run, if anything does."""
+        """Raise the exception that stops the run, if there is one."""
 
 
 class Bar(Protocol):
-    """A progress that counts rows."""
+    """A progress bar that counts rows."""
 
     def advance(self, rows: int, usd: float) -> None:
-        """`rows` more are through."""
+        """Count `rows` as done."""
 
     def skip(self, rows: int) -> None:
-        """`rows` more are through since earlier attempts."""
+        """Count `rows` as done in an earlier attempt."""
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What is trained, on what, into where.
+    """A training run to do.
 
     Attributes:
         inputs, dev: files, globs or directories of rows; dev may be empty.
         run: the run directory.
-        say: tells the person at the terminal one line.
-        show: label and total rows -> a progress for the block.
-        fields: names of contract fields in the input, where they differ.
-        limit: the first so many well-formed rows of `inputs` alone.
-        overwrite: replace what another command left in `run`.
-        resume: "auto" (the newest complete checkpoint), "never" (from the first step, in a
-            directory that holds nothing or with `overwrite`), or the path of a checkpoint.
-        tell_plan: told the plan's figures (`training/plan.py`) before the first step.
+        say: prints a line for the user.
+        show: label and total rows -> a context manager with a progress bar.
+        fields: names of contract fields in the input that differ.
+        limit: use only the first so many well-formed rows of `inputs`.
+        overwrite: replace the output of another command in `run`.
+        resume: "auto" (the newest complete checkpoint), "never" (from the first step; needs an
+            empty directory or `overwrite`), or the path of a checkpoint.
+        show_plan: called with the plan's figures (`training/plan.py`) before the first step.
     """
 
     config: TrainConfig
@@ -53,7 +53,7 @@ class TrainRequest:
     watch: Watch
     say: Callable[[str], None]
     show: Callable[[str, int], AbstractContextManager[Bar]]
-    tell_plan: Callable[[dict[str, Any]], None] = lambda _: None
+    show_plan: Callable[[dict[str, Any]], None] = lambda _: None
     dev: Sequence[str] = ()
     fields: dict[str, str] = field(default_factory=dict)
     limit: int | None = None

@@ -20,22 +20,22 @@ from prism_cli.training.request import TrainRequest
 
 MANIFEST = "manifest.json"
 SPLIT_OUTPUTS = ("train.jsonl", "dev.jsonl")
-"""What `prism split` writes, with split.jsonl.manifest.json beside them."""
+"""Outputs of `prism split`; split.jsonl.manifest.json is beside them."""
 CHECKPOINTS = "checkpoints"
 SCRATCH = (CHECKPOINTS, "tokens", ".staging")
-"""Folders of a run that is not finished."""
+"""Folders that exist until the run is finished."""
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
 _BOOKKEEPING = ("save_steps", "keep_checkpoints", "log_steps")
-"""Settings that change nothing of the weights: a resumed run may have others."""
+"""Settings that do not affect the weights, and may differ in a resumed run."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """How this command starts on the run directory.
+    """The state in which this command starts in the run directory.
 
     Attributes:
-        finished: the content of the manifest where nothing is left to do, else None.
-        replaces: the directory holds another run, or this one finished, and --overwrite was given.
+        finished: the content of the manifest if the run is finished, else None.
+        replaces: the directory has another run, or this run finished, and --overwrite was given.
         checkpoint: the one to continue from; None for the first step.
         best: the figures of the best model so far.
     """
@@ -48,10 +48,10 @@ class Start:
 
 
 def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Shard]) -> Start:
-    """Compare this command with the run directory, which stays as it is.
+    """Compare this command with the run directory, without changing it.
 
     Raises:
-        ChangedInputError: the directory holds something else, and --overwrite was not given.
+        ChangedInputError: the directory has other content, and --overwrite was not given.
         ModelError, UsageError: as `chosen_checkpoint`.
     """
     run = request.run
@@ -69,7 +69,7 @@ def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Sha
         libraries=_LIBRARIES,
     )
     _ = record.manifest  # hashes the rows once, for all processes
-    if not _holds_something(run):
+    if not _has_content(run):
         return _continuation(request, record)
     if request.resume == "never" and not request.overwrite:
         raise ChangedInputError(
@@ -99,35 +99,35 @@ def _continuation(request: TrainRequest, record: RunRecord) -> Start:
 def _replacement(request: TrainRequest, record: RunRecord) -> Start:
     if request.resume not in ("auto", "never"):
         raise UsageError(
-            f"--resume {request.resume}: with --overwrite the run that it belongs to would be "
-            "replaced; nothing was changed. Leave one of the two out"
+            f"--resume {request.resume}: with --overwrite the run of this checkpoint would be "
+            "replaced; nothing was changed. Use only one of the two options"
         )
     return Start(record, replaces=True)
 
 
 def decontamination(shards: Sequence[Shard]) -> dict[str, Any]:
-    """How the rows were kept clear of evaluation sets: by `prism split`, whose manifest says it.
+    """Return the decontamination of each file against evaluation sets, by `prism split`.
 
     Returns:
-        file -> {"kept clear of": names or None, "dropped": {reason: rows}}; a file beside which no
-        manifest of split stands has None.
+        file -> {"kept clear of": names or None, "dropped": {reason: rows}}; None for a file without
+        a manifest of `prism split` beside it.
     """
-    found: dict[str, Any] = {}
+    by_file: dict[str, Any] = {}
     for shard in shards:
         path = manifest_path(shard.path.with_name("split.jsonl"))
-        said = read_manifest(path) if shard.path.name in SPLIT_OUTPUTS else None
-        found[shard.name] = said and {
-            "kept clear of": said["figures"].get("kept clear of"),
-            "dropped": said["counts"]["dropped"],
+        manifest = read_manifest(path) if shard.path.name in SPLIT_OUTPUTS else None
+        by_file[shard.name] = manifest and {
+            "kept clear of": manifest["figures"].get("kept clear of"),
+            "dropped": manifest["counts"]["dropped"],
         }
-    return found
+    return by_file
 
 
 def claim(request: TrainRequest, start: Start) -> None:
-    """Make the run directory this command's: remove what it replaces, write manifest and recipe.
+    """Claim the run directory: remove the replaced run, write manifest and recipe.
 
-    The old manifest goes first, so that half a removal is never taken for a run. Where a checkpoint
-    was named, later ones go: the run takes another way from there.
+    The old manifest is removed first, so that a partly removed run is not taken for a run. If a
+    checkpoint was named, later ones are removed.
     """
     run = request.run
     run.mkdir(parents=True, exist_ok=True)
@@ -154,13 +154,13 @@ def claim(request: TrainRequest, start: Start) -> None:
 
 
 def clear_scratch(run: Path) -> None:
-    """Remove what a finished run needs no more."""
+    """Remove the folders that a finished run no longer needs."""
     for folder in SCRATCH:
         shutil.rmtree(run / folder, ignore_errors=True)
 
 
-def _holds_something(run: Path) -> bool:
-    """Parts that a killed run left under hidden names are nothing."""
+def _has_content(run: Path) -> bool:
+    """Return True if there is anything but hidden partial files of a killed run."""
     return run.exists() and (
         not run.is_dir() or any(not path.name.startswith(".") for path in run.iterdir())
     )

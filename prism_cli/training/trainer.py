@@ -1,9 +1,9 @@
-"""transformers' Trainer, with prism's loss: one dataloader item is one optimizer step's rows.
+"""transformers' Trainer with prism's loss: one dataloader item is the rows of one optimizer step.
 
-Accelerate and the loggers of TrainingArguments.report_to work as in any Trainer. Processes with the
-whole model each (DDP) exchange gradients once a step, after all passes, so that one of them may
-shrink its passes alone. Sharded weights (FSDP 2) are gathered in each pass, so there all processes
-make as many passes as the one with the most.
+Accelerate and the loggers of TrainingArguments.report_to work as in any Trainer. With DDP (the full
+model in each process), gradients are exchanged once per step, after all passes, so that a process
+may shrink its passes independently. With FSDP 2, weights are gathered in each pass, so all
+processes make the same number of passes.
 """
 
 import shutil
@@ -29,21 +29,21 @@ from transformers.trainer import SCHEDULER_NAME
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.shards.storage_errors import storage_errors
-from prism_cli.training.batches import Steps, token_batches
-from prism_cli.training.between import Between, Hooks
+from prism_cli.training.batches import StepDataset, token_batches
+from prism_cli.training.callbacks import StepHooks, TrainingCallbacks
 from prism_cli.training.checkpoints import commit_checkpoint
 from prism_cli.training.meter import TIMED, Meter
+from prism_cli.training.process_group import sum_gradients
 from prism_cli.training.publish import save_weights
-from prism_cli.training.sharded import whole_weights
-from prism_cli.training.team import sum_gradients
+from prism_cli.training.sharded_weights import full_state_dict
 
-_LIKE = 0.8
-"""How like in length the rows of a pass are that are padded to the longest one."""
+_SIMILARITY = 0.8
+"""`similarity` of `token_batches` for a model that pads rows."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What of the loss and of the passes is set by the recipe."""
+class StepSettings:
+    """Settings of the loss and of the passes of a step."""
 
     gamma_point: float
     gamma_sft: float
@@ -55,20 +55,19 @@ class PrismTrainer(Trainer):
     """Trains a `RowForward`.
 
     Args:
-        forward: the model with its verdict tokens.
         arguments: its `output_dir` is a staging folder.
         steps: the training rows, by step.
-        checkpoints: the folder that gets the complete ones.
-        keep: how many stay there.
+        checkpoints: the folder of the complete checkpoints.
+        keep: maximum number of checkpoints.
     """
 
     def __init__(
         self,
         forward: RowForward,
         arguments: TrainingArguments,
-        steps: Steps,
-        weights: Weights,
-        hooks: Hooks,
+        steps: StepDataset,
+        settings: StepSettings,
+        hooks: StepHooks,
         checkpoints: Path,
         keep: int,
     ) -> None:
@@ -77,7 +76,7 @@ class PrismTrainer(Trainer):
             model=forward,
             args=arguments,
             train_dataset=steps,
-            callbacks=[Between(hooks, self._meter)],
+            callbacks=[TrainingCallbacks(hooks, self._meter)],
         )
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:
@@ -85,16 +84,16 @@ class PrismTrainer(Trainer):
                 "FSDP of version 1: expected 2. Give accelerate launch --fsdp_version 2"
             )
         self._forward = forward
-        self._weights = weights
+        self._settings = settings
         self._hooks = hooks
         self._checkpoints = checkpoints
         self._keep = keep
-        self._budget = weights.tokens_per_batch
-        self._like = 0.0 if forward.packs else _LIKE
+        self._budget = settings.tokens_per_batch
+        self._similarity = 0.0 if forward.packs else _SIMILARITY
 
     def get_train_dataloader(self) -> DataLoader[list[TokenizedRow]]:
-        """The steps in order; not handed to accelerate, for each process reads its own rows."""
-        assert isinstance(self.train_dataset, Steps)
+        """Return the steps in order, not prepared by accelerate: each process reads its own."""
+        assert isinstance(self.train_dataset, StepDataset)
         return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only)
 
     def training_step(
@@ -103,11 +102,11 @@ class PrismTrainer(Trainer):
         inputs: Any,
         num_items_in_batch: Any = None,
     ) -> Tensor:
-        """Gradients of one step's rows, in passes of at most `tokens_per_batch`; returns the loss.
+        """Compute gradients of a step in passes of at most `tokens_per_batch`; return the loss.
 
         Raises:
-            ModelError: a loss that is not finite, or a row that does not fit into memory alone;
-                carries the rows' places.
+            ModelError: a loss is not finite, or a single row does not fit into memory; has the
+                places of the rows.
         """
         rows: list[TokenizedRow] = inputs
         model.train()
@@ -117,99 +116,99 @@ class PrismTrainer(Trainer):
                 break
             except torch.OutOfMemoryError as error:
                 self._shrink(rows, error)
-            # Here the error, and with it the activations that its frames hold, is gone.
+            # By now the error is freed, with the activations that its frames reference.
             model.zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        if self._apart:
+        if self._accumulates_locally:
             sum_gradients(model)
         return total
 
     @property
-    def _apart(self) -> bool:
-        """Whether each process has gradients of its own until the step's last pass is done."""
+    def _accumulates_locally(self) -> bool:
+        """True if processes exchange gradients only after the last pass of a step."""
         return self.args.world_size > 1 and not self.is_fsdp_enabled
 
     def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
-        weights, processes = self._weights, self.args.world_size
+        rows_per_step, processes = self._settings.rows_per_step, self.args.world_size
         device, sharded = self.args.device, self.is_fsdp_enabled
         passes: list[tuple[Sequence[TokenizedRow], float]]
-        passes = [(some, 1.0) for some in token_batches(rows, self._budget, self._like)]
+        passes = [(batch, 1.0) for batch in token_batches(rows, self._budget, self._similarity)]
         if sharded:
             most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
             shortest = min(rows, key=lambda row: row.tokens)
             passes += [([shortest], 0.0)] * (most - len(passes))
         done: list[tuple[Sequence[TokenizedRow], Tensor, Tensor, Tensor]] = []
-        with self.accelerator.no_sync(model) if self._apart else nullcontext():
-            for some, counts in passes:
-                batch = RowBatch.of(some, device)
-                logit, pointwise, sft = self._pass(model, batch, some)
-                # FSDP averages over processes: each one's share counts that many times.
-                share = counts * (processes if sharded else 1) / weights.rows_per_step
-                self.accelerator.backward((pointwise + sft).sum() * share)
-                if counts:
-                    done.append((some, logit.detach(), pointwise.detach(), sft.detach()))
+        local = self._accumulates_locally
+        with self.accelerator.no_sync(model) if local else nullcontext():
+            for batch, weight in passes:
+                logit, pointwise, sft = self._pass(model, RowBatch.of(batch, device), batch)
+                # FSDP averages over processes, so the loss is multiplied by their number.
+                scale = weight * (processes if sharded else 1) / rows_per_step
+                self.accelerator.backward((pointwise + sft).sum() * scale)
+                if weight:
+                    done.append((batch, logit.detach(), pointwise.detach(), sft.detach()))
         total = torch.zeros((), device=device)
-        for some, logit, pointwise, sft in done:  # none of a step that did not fit into memory
-            self._meter.add(some, logit, pointwise, sft)
+        for batch, logit, pointwise, sft in done:  # not reached if memory was exhausted
+            self._meter.add(batch, logit, pointwise, sft)
             total += (pointwise + sft).sum()
-        loss: Tensor = total * (processes / weights.rows_per_step)
+        loss: Tensor = total * (processes / rows_per_step)
         return loss
 
     def _pass(
         self, model: nn.Module, batch: RowBatch, rows: Sequence[TokenizedRow]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each row's logit, and its parts of the loss as `step_loss`."""
-        weights = self._weights
+        """Return each row's logit, and its parts of the loss from `step_loss`."""
+        settings = self._settings
         with self.compute_loss_context_manager():
             logit, cross_entropy = model(batch)
             pointwise, sft = step_loss(
                 logit,
                 cross_entropy,
                 batch,
-                gamma_point=weights.gamma_point,
-                gamma_sft=weights.gamma_sft,
+                gamma_point=settings.gamma_point,
+                gamma_sft=settings.gamma_sft,
             )
-        good = torch.isfinite(pointwise + sft).tolist()
-        places = [row.place for row, one in zip(rows, good, strict=True) if not one]
+        finite = torch.isfinite(pointwise + sft).tolist()
+        places = [row.place for row, good in zip(rows, finite, strict=True) if not good]
         if places:
             raise ModelError(
                 f"step {self.state.global_step + 1}: the loss is not a finite number for "
                 f"{', '.join(places[:5])}; nothing of this step was kept. Lower learning_rate, "
-                "or take these rows out"
+                "or remove these rows"
             )
         return logit, pointwise, sft
 
     def _shrink(self, rows: Sequence[TokenizedRow], error: Exception) -> None:
-        widest = max(rows, key=lambda row: row.tokens)
-        if self.is_fsdp_enabled:  # the others are in the midst of the same pass
+        longest = max(rows, key=lambda row: row.tokens)
+        if self.is_fsdp_enabled:  # the other processes are in the same pass
             raise ModelError(
                 f"tokens_per_batch = {self._budget} does not fit into memory "
-                f"({str(error).splitlines()[0]}), and a pass over sharded weights cannot be tried "
-                "again by one process. Lower tokens_per_batch; the same command goes on from the "
-                "newest checkpoint"
+                f"({str(error).splitlines()[0]}), and one process alone cannot retry a pass over "
+                "sharded weights. Lower tokens_per_batch; the same command resumes from the newest "
+                "checkpoint"
             ) from error
-        if self._budget <= widest.tokens:
+        if self._budget <= longest.tokens:
             raise ModelError(
-                f"{widest.place}: its {widest.tokens} tokens do not fit into memory alone "
+                f"{longest.place}: its {longest.tokens} tokens do not fit into memory alone "
                 f"({str(error).splitlines()[0]}). Lower max_tokens, or set gradient_checkpointing"
             ) from error
-        self._budget = max(self._budget // 2, widest.tokens)
+        self._budget = max(self._budget // 2, longest.tokens)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Hand a line of figures to the run, and to Trainer's own loggers; all processes call."""
+        """Pass figures to the run and to Trainer's loggers; every process calls it."""
         if "loss" in logs:
-            found = self._meter.figures(self._add_up, self._weights.rows_per_step)
-            timed = found.pop(TIMED)
-            logs |= found
+            figures = self._meter.figures(self._add_up, self._settings.rows_per_step)
+            timed = figures.pop(TIMED)
+            logs |= figures
             self._hooks.on_log(self.state.global_step, {**logs, TIMED: timed})
             logs |= timed
         super().log(logs, start_time)
 
     def _add_up(self, sums: Tensor) -> Tensor:
-        found: Any = self.accelerator.reduce(sums.float().to(self.args.device), "sum")
-        added: Tensor = found
-        return added
+        reduced: Any = self.accelerator.reduce(sums.float().to(self.args.device), "sum")
+        total: Tensor = reduced
+        return total
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
@@ -221,17 +220,17 @@ class PrismTrainer(Trainer):
         return norm
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Adapter or weights, whole; every process calls it."""
+        """Save adapter or weights, unsharded; every process calls it."""
         assert output_dir is not None
-        whole = whole_weights(self._forward)
+        state_dict = full_state_dict(self._forward)
         if self.args.should_save:
-            save_weights(self._forward.model, Path(output_dir), whole)
+            save_weights(self._forward.model, Path(output_dir), state_dict)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_fsdp_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        # As transformers does, less its second copy of the weights, the frozen ones included.
+        # Like transformers', without a second copy of all weights.
         plugin: Any = self.accelerator.state.fsdp_plugin
         save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
         if self.args.should_save:
@@ -240,7 +239,7 @@ class PrismTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: Any, dataloader: Any, resume: Any) -> Any:
         if resume and self.is_fsdp_enabled:
-            self._load_weights(resume)  # before they are split
+            self._load_weights(resume)  # before they are sharded
         return super()._prepare_for_training(  # type: ignore[no-untyped-call]
             max_steps, dataloader, resume
         )
@@ -263,14 +262,14 @@ class PrismTrainer(Trainer):
             inner.tie_weights()
 
     def _meter_file(self, checkpoint: Path) -> Path:
-        """What this process has counted for the next line of the log."""
+        """Return the file with this process's sums for the next line of the log."""
         return checkpoint / f"meter_{self.args.process_index}.json"
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
-        counted = checkpoint and self._meter_file(Path(checkpoint))
-        if counted and counted.is_file():  # earlier versions wrote none
-            self._meter.restore(orjson.loads(counted.read_bytes()))
+        file = checkpoint and self._meter_file(Path(checkpoint))
+        if file and file.is_file():  # earlier versions wrote none
+            self._meter.restore(orjson.loads(file.read_bytes()))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         staging = Path(str(self.args.output_dir))
@@ -280,9 +279,9 @@ class PrismTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         with storage_errors(self._checkpoints / name, "the checkpoint before it is whole"):
             super()._save_checkpoint(model, trial)
-            counted = self._meter_file(staging / name)
-            counted.parent.mkdir(parents=True, exist_ok=True)
-            counted.write_bytes(orjson.dumps(self._meter.state()))
+            file = self._meter_file(staging / name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(orjson.dumps(self._meter.state()))
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 commit_checkpoint(staging / name, self._checkpoints, self._keep)

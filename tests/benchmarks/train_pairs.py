@@ -43,7 +43,7 @@ from prism_cli.modeling.lora import add_lora
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.shards.measured import measure
 from prism_cli.shards.reader import find_shards
-from prism_cli.training.batches import Steps, token_batches
+from prism_cli.training.batches import StepDataset, token_batches
 from prism_cli.training.data import tokenize
 
 
@@ -186,13 +186,13 @@ def tokenized_steps(
     steps: int,
     config: TrainConfig,
     per_step: int,
-) -> Steps:
+) -> StepDataset:
     """The rows of each step."""
     shards = find_shards([rows])
     digests = [measure(shard.path).sha256 for shard in shards]
     table = tokenize(shards, encoder, folder / "tokens", digests=digests)
     draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, steps * per_step)
-    return Steps(table, draws, per_step)
+    return StepDataset(table, draws, per_step)
 
 
 Gradients = Callable[[list[TokenizedRow]], float]

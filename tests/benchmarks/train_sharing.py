@@ -22,7 +22,7 @@ from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.modeling.packed_rows import common_prefix
 from prism_cli.shards.measured import measure
 from prism_cli.shards.reader import find_shards
-from prism_cli.training.batches import Steps
+from prism_cli.training.batches import StepDataset
 from prism_cli.training.data import tokenize
 
 ROWS_PER_STEP = 16
@@ -48,7 +48,7 @@ def main() -> None:
         count = given.steps * ROWS_PER_STEP
         draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, count)
         queries = table.column("query_id")
-        steps = Steps(table, draws, ROWS_PER_STEP)
+        steps = StepDataset(table, draws, ROWS_PER_STEP)
         alone = template = query = 0
         for number in range(given.steps):
             rows = steps[number]

@@ -105,7 +105,7 @@ class Toy:
         """Run it in a process of its own."""
         return Child(self.words(*more, run=run), self.folder, arm)
 
-    def team(
+    def children(
         self,
         *more: str | Path,
         run: str = "run",

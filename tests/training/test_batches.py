@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.mixture import Draws, draw_rows
 from prism_cli.modeling.losses import TokenizedRow
-from prism_cli.training.batches import Steps, deal, token_batches
+from prism_cli.training.batches import StepDataset, assign_to_ranks, token_batches
 from tests.training.arrow import rows_on_disk
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 30)), max_size=24)
@@ -43,7 +43,7 @@ def test_batches_of_like_rows_have_little_padding(
     lengths: list[tuple[int, int]], budget: int
 ) -> None:
     rows = rows_of(lengths)
-    batches = token_batches(rows, budget, like=0.8)
+    batches = token_batches(rows, budget, similarity=0.8)
     assert sorted(row.place for some in batches for row in some) == sorted(
         row.place for row in rows
     )
@@ -55,7 +55,7 @@ def test_batches_of_like_rows_have_little_padding(
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=32), st.integers(1, 8))
 def test_rows_are_dealt_once_and_evenly(tokens: list[int], hands: int) -> None:
-    dealt = deal(tokens, hands)
+    dealt = assign_to_ranks(tokens, hands)
     assert sorted(row for hand in dealt for row in hand) == list(range(len(tokens)))
     if len(tokens) >= hands:
         assert all(dealt)
@@ -64,7 +64,7 @@ def test_rows_are_dealt_once_and_evenly(tokens: list[int], hands: int) -> None:
     most = held.index(max(held))
     if dealt[most]:
         assert held[most] - min(tokens[row] for row in dealt[most]) <= min(held)
-    assert deal(tokens, hands) == dealt
+    assert assign_to_ranks(tokens, hands) == dealt
 
 
 @given(LENGTHS, st.integers(1, 400))
@@ -81,8 +81,8 @@ def test_a_batch_is_closed_only_when_the_next_row_does_not_fit(
 def test_processes_share_each_step(processes: int) -> None:
     rows = rows_on_disk(12)
     draws = draw_rows(rows.pools, 0.5, "mixed", 0, 40)
-    whole = Steps(rows, draws, 5)
-    parts = [Steps(rows, draws, 5, rank, processes) for rank in range(processes)]
+    whole = StepDataset(rows, draws, 5)
+    parts = [StepDataset(rows, draws, 5, rank, processes) for rank in range(processes)]
     assert len(whole) == 8
     assert {len(part) for part in parts} == {8}
     for step in range(8):
@@ -93,7 +93,7 @@ def test_processes_share_each_step(processes: int) -> None:
 def test_a_step_is_its_span_of_the_draws() -> None:
     rows = rows_on_disk(12)
     draws = draw_rows(rows.pools, 0.5, "mixed", 0, 20)
-    found = [row.place for step in range(4) for row in Steps(rows, draws, 5)[step]]
+    found = [row.place for step in range(4) for row in StepDataset(rows, draws, 5)[step]]
     assert found == [f"rows.jsonl:{number}" for number in draws.rows]
 
 
@@ -102,7 +102,7 @@ def test_draws_of_the_pointwise_pool_have_that_objective_alone() -> None:
     both = [number for number in rows.pools.sft if number in set(rows.pools.pointwise)]
     number = both[0]
     draws = Draws(np.array([number, number]), np.array([True, False]))
-    own, scored = Steps(rows, draws, 2)[0]
+    own, scored = StepDataset(rows, draws, 2)[0]
     assert own.target
     assert own.pointwise
     assert not scored.target

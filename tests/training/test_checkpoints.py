@@ -102,10 +102,10 @@ def test_a_named_checkpoint_must_be_whole_and_of_the_run(tmp_path: Path) -> None
     for wrong in (elsewhere, folder, folder / "notes", tmp_path / "automatic"):
         with pytest.raises(UsageError, match="expected auto, never, or a checkpoint of this run"):
             chosen_checkpoint(folder, str(wrong))
-    with pytest.raises(ModelError, match=r"not there; .* checkpoint-5, checkpoint-9\)"):
+    with pytest.raises(ModelError, match=r"does not exist; .* checkpoint-5, checkpoint-9\)"):
         chosen_checkpoint(folder, str(folder / "checkpoint-7"))
     damage_byte(folder / "checkpoint-9")
-    with pytest.raises(ModelError, match=r"not what its complete.json says.*: checkpoint-5\)"):
+    with pytest.raises(ModelError, match=r"differs from its complete.json.*: checkpoint-5\)"):
         chosen_checkpoint(folder, str(folder / "checkpoint-9"))
 
 

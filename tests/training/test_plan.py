@@ -85,7 +85,7 @@ def test_what_a_person_should_know(tiny_model: Path) -> None:
     (note,) = planned(tiny_model, rows_per_step=2, warmup_steps=1000).notes
     assert "never reaches its peak" in note
     (note,) = planned(tiny_model, rows_per_step=2, patience=2).notes
-    assert note == "patience = 2 is void without --dev"
+    assert note == "patience = 2 has no effect without --dev"
     with pytest.raises(UsageError, match="at least one row for each of the 3 processes"):
         make_plan(settings(tiny_model, rows_per_step=2), table(), None, 3, "cpu")
 

@@ -264,7 +264,7 @@ def test_a_named_checkpoint_is_gone_on_from(toy: Toy, undisturbed: dict[str, Any
     assert {path.name for path in checkpoints.iterdir()} == {"checkpoint-4", "checkpoint-6"}
     refused = toy.train(*dev(toy), "--resume", checkpoints / "checkpoint-5")
     assert refused.returncode == 3
-    assert "not there; nothing was changed" in refused.stderr
+    assert "does not exist; nothing was changed" in refused.stderr
     never = toy.train(*dev(toy), "--resume", "never")
     assert never.returncode == 2
     assert "or replace it with --overwrite" in never.stderr

@@ -11,7 +11,7 @@ from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.lora import add_lora
 from prism_cli.modeling.losses import RowForward
 from prism_cli.shards.reader import find_shards
-from prism_cli.training.batches import Steps
+from prism_cli.training.batches import StepDataset
 from prism_cli.training.data import tokenize
 from tests.factories import read_jsonl
 from tests.training.runs import Toy
@@ -37,7 +37,7 @@ def written_out(toy: Toy) -> list[float]:
     rows = tokenize(
         find_shards([str(toy.folder / "train.jsonl")]), encoder, toy.folder / "own", digests=["x"]
     )
-    steps = Steps(rows, draw_rows(rows.pools, 0.5, "mixed", 0, STEPS * ROWS), ROWS)
+    steps = StepDataset(rows, draw_rows(rows.pools, 0.5, "mixed", 0, STEPS * ROWS), ROWS)
     set_seed(0)
     model = load_model(str(toy.model), device="cpu", dtype="float32").model
     tuned: Any = add_lora(model, 4, 8, 0.0, ["q_proj", "v_proj", "down_proj"])

@@ -39,12 +39,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
-def ended(team: list[Child]) -> list[int]:
-    return [child.end() for child in team]
+def ended(children: list[Child]) -> list[int]:
+    return [child.end() for child in children]
 
 
-def said(team: list[Child]) -> str:
-    return "\n".join(child.said for child in team)
+def said(children: list[Child]) -> str:
+    return "\n".join(child.said for child in children)
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,11 @@ def assert_same(run: Path, expected: Path) -> None:
 def test_two_processes_have_the_losses_and_the_adapter_of_one(
     toy: Toy, alone: dict[str, Path]
 ) -> None:
-    team = toy.team(*settings(toy))
-    assert ended(team) == [0, 0], said(team)
-    assert said(team).count(": 8 steps") == 1  # of both, one speaks
+    children = toy.children(*settings(toy))
+    assert ended(children) == [0, 0], said(children)
+    assert said(children).count(": 8 steps") == 1  # of both, one speaks
     assert_same(toy.run, alone["lora"])
-    again = toy.team(*settings(toy))
+    again = toy.children(*settings(toy))
     assert ended(again) == [0, 0], said(again)
     assert said(again).count("finished before") == 1
 
@@ -81,20 +81,20 @@ def test_two_processes_have_the_losses_and_the_adapter_of_one(
 def test_memory_that_ends_in_one_process_holds_up_no_other(
     toy: Toy, alone: dict[str, Path]
 ) -> None:
-    team = toy.team(*settings(toy), arms={1: (short_of_memory, 2)})
-    assert ended(team) == [0, 0], said(team)
+    children = toy.children(*settings(toy), arms={1: (short_of_memory, 2)})
+    assert ended(children) == [0, 0], said(children)
     assert_same(toy.run, alone["lora"])
 
 
 def test_a_signal_to_one_process_ends_both_and_they_go_on(toy: Toy, alone: dict[str, Path]) -> None:
     slow = (slow_down, TRAINER, "step_loss", 0.1)
-    team = toy.team(*settings(toy), arms={0: slow, 1: slow})
-    team[0].wait_for(toy.run / "checkpoints" / "checkpoint-2")
-    team[1].send(signal.SIGTERM)
-    assert ended(team) == [143, 143], said(team)
+    children = toy.children(*settings(toy), arms={0: slow, 1: slow})
+    children[0].wait_for(toy.run / "checkpoints" / "checkpoint-2")
+    children[1].send(signal.SIGTERM)
+    assert ended(children) == [143, 143], said(children)
     saved = newest_complete(toy.run / "checkpoints")
     assert saved is not None
-    again = toy.team(*settings(toy))
+    again = toy.children(*settings(toy))
     assert ended(again) == [0, 0], said(again)
     assert f"going on from step {saved.name.rpartition('-')[2]} of 8" in said(again)
     assert_same(toy.run, alone["lora"])
@@ -104,10 +104,10 @@ def test_a_signal_to_one_process_ends_a_measurement_in_both(
     toy: Toy, alone: dict[str, Path]
 ) -> None:
     stop: Any = (die_at, "prism_cli.training.dev", "token_batches", 1, False, signal.SIGTERM)
-    team = toy.team(*settings(toy), arms={1: stop})
-    assert ended(team) == [143, 143], said(team)
+    children = toy.children(*settings(toy), arms={1: stop})
+    assert ended(children) == [143, 143], said(children)
     assert not [line for line in read_jsonl(toy.run / "log.jsonl") if "rows" in line]
-    again = toy.team(*settings(toy))
+    again = toy.children(*settings(toy))
     assert ended(again) == [0, 0], said(again)
     assert_same(toy.run, alone["lora"])
 
@@ -117,19 +117,19 @@ def test_sharded_weights_train_stop_and_go_on(
     toy: Toy, alone: dict[str, Path], method: str
 ) -> None:
     die: Any = (die_at, TRAINER, "commit_checkpoint", 2, True)
-    team = toy.team(*settings(toy, method), arms={0: die}, sharded=True)
-    codes = ended(team)
-    assert codes[0] == -signal.SIGKILL, said(team)
+    children = toy.children(*settings(toy, method), arms={0: die}, sharded=True)
+    codes = ended(children)
+    assert codes[0] == -signal.SIGKILL, said(children)
     assert codes[1] != 0
-    again = toy.team(*settings(toy, method), sharded=True)
+    again = toy.children(*settings(toy, method), sharded=True)
     assert ended(again) == [0, 0], said(again)
     assert "going on from step 4 of 8" in said(again)
     assert_same(toy.run, alone[method])
 
 
 def test_sharded_weights_and_too_little_memory_are_told(toy: Toy) -> None:
-    team = toy.team(*settings(toy), arms={1: (short_of_memory, 2)}, sharded=True)
-    codes = ended(team)
-    assert codes[1] == 3, said(team)
-    assert "tokens_per_batch = 300 does not fit into memory" in team[1].said
+    children = toy.children(*settings(toy), arms={1: (short_of_memory, 2)}, sharded=True)
+    codes = ended(children)
+    assert codes[1] == 3, said(children)
+    assert "tokens_per_batch = 300 does not fit into memory" in children[1].said
     assert codes[0] != 0

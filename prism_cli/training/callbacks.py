@@ -1,4 +1,4 @@
-"""What a run does between the steps of transformers' Trainer."""
+"""Callbacks between the steps of transformers' Trainer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from prism_cli.training.meter import Meter
 
 
 @dataclass(frozen=True)
-class Hooks:
-    """What the run does around the steps; every process calls all of them.
+class StepHooks:
+    """Functions of the run around the steps; every process calls all of them.
 
     Attributes:
-        on_resume: told the step of the checkpoint, once its weights are loaded.
-        on_step: told the step that is done, from 1; before it is committed.
-        stopping: whether to commit and stop after the step.
-        enough: whether the run is over before its last step.
-        on_log: told step and figures.
+        on_resume: called with the checkpoint's step, once its weights are loaded.
+        on_step: called with each finished step, from 1, before a checkpoint is committed.
+        stop_requested: returns True to commit a checkpoint and stop after the step.
+        ends_early: returns True if the run ends before its last step.
+        on_log: called with step and figures.
     """
 
     on_resume: Callable[[int], None]
     on_step: Callable[[int], None]
-    stopping: Callable[[], bool]
-    enough: Callable[[], bool]
+    stop_requested: Callable[[], bool]
+    ends_early: Callable[[], bool]
     on_log: Callable[[int, dict[str, Any]], None]
 
 
-class Enough(Exception):
-    """A checkpoint from which a run resumed was its last: leaves `PrismTrainer.train`."""
+class NothingLeft(Exception):
+    """Raised when the resumed checkpoint already satisfies early stopping."""
 
 
-class Between(TrainerCallback):
-    """Calls the hooks, and has the meter count each step's time."""
+class TrainingCallbacks(TrainerCallback):
+    """Calls the hooks, and measures the time of each step."""
 
-    def __init__(self, hooks: Hooks, meter: Meter) -> None:
+    def __init__(self, hooks: StepHooks, meter: Meter) -> None:
         self._hooks = hooks
         self._meter = meter
 
@@ -44,8 +44,8 @@ class Between(TrainerCallback):
     ) -> None:
         if state.global_step:
             self._hooks.on_resume(state.global_step)
-            if self._hooks.enough():
-                raise Enough
+            if self._hooks.ends_early():
+                raise NothingLeft
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -57,11 +57,11 @@ class Between(TrainerCallback):
     ) -> TrainerControl:
         self._meter.stop()
         self._hooks.on_step(state.global_step)
-        enough = self._hooks.enough()
-        last = enough or state.global_step >= state.max_steps
+        ends_early = self._hooks.ends_early()
+        last = ends_early or state.global_step >= state.max_steps
         control.should_log = control.should_log or last
-        stopping = self._hooks.stopping() and not last
-        if enough or stopping:
+        stopping = self._hooks.stop_requested() and not last
+        if ends_early or stopping:
             control.should_save = True
             control.should_training_stop = True
         return control

@@ -12,7 +12,8 @@ RUN/
 
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -37,7 +38,7 @@ from prism_cli.training.batches import StepDataset
 from prism_cli.training.callbacks import NothingLeft, StepHooks
 from prism_cli.training.checkpoints import checkpoint_step
 from prism_cli.training.data import TokenizedRows
-from prism_cli.training.dev import dev_metrics, selected_by, selection_value
+from prism_cli.training.dev import selected_by
 from prism_cli.training.journal import Journal
 from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.preparing import (
@@ -49,6 +50,7 @@ from prism_cli.training.preparing import (
 from prism_cli.training.process_group import ProcessGroup
 from prism_cli.training.publish import publish_model
 from prism_cli.training.request import TrainRequest
+from prism_cli.training.selection import DevSelection
 from prism_cli.training.sharded_weights import full_state_dict
 from prism_cli.training.start import Start, claim, clear_scratch, decontamination, plan_start
 from prism_cli.training.trainer import PrismTrainer, StepSettings
@@ -129,35 +131,30 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
     return read_manifest(record.path) or {}
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self,
-        request: TrainRequest,
-        group: ProcessGroup,
-        encoder: PromptEncoder,
-        rows: TokenizedRows,
-        dev: TokenizedRows | None,
-        plan: Plan,
-        check_owner: Callable[[], None],
-        start: Start,
-    ) -> None:
-        self._check_owner = check_owner  # raises LockedError if another run took the directory
-        self._request = request
-        self._group = group
-        self._encoder = encoder
-        self._rows = rows
-        self._dev = dev
-        self._best, self._resume = start.best, start.checkpoint
-        self._guard = self._guarded()
-        self._plan = plan
-        self._total = plan.steps
+    """The steps of a run.
+
+    Attributes:
+        check_owner: raises LockedError if another run took the directory.
+    """
+
+    request: TrainRequest
+    group: ProcessGroup
+    encoder: PromptEncoder
+    rows: TokenizedRows
+    dev: TokenizedRows | None
+    plan: Plan
+    check_owner: Callable[[], None]
+    start: Start
 
     def work(self) -> dict[str, Any]:
         """Train from the checkpoint, if there is one, to the last step; return the figures."""
-        request, config, total = self._request, self._request.config, self._total
-        resume = self._resume
+        request, config, total = self.request, self.request.config, self.plan.steps
+        resume = self.start.checkpoint
         first = checkpoint_step(resume) if resume else 0
-        self._journal = Journal(request.run, first) if self._group.main else None
+        self._guard = self._guarded()
+        journal = Journal(request.run, first) if self.group.main else None
         if resume:
             request.say(f"going on from step {first} of {total}")
         arguments = training_arguments(request, total)
@@ -170,12 +167,21 @@ class _Run:
             four_bits=config.quantize_base is not None,
         )
         self._forward = RowForward(
-            _trainable(loaded, config), self._encoder.yes_id, self._encoder.no_id
+            _trainable(loaded, config), self.encoder.yes_id, self.encoder.no_id
         )
-        count = total * config.rows_per_step
+        selection = DevSelection(
+            request,
+            self.group,
+            self._forward,
+            self.dev,
+            total,
+            journal,
+            self.start.best,
+            partial(self._publish, "best"),
+        )
         steps = StepDataset(
-            self._rows,
-            self._plan.draws,
+            self.rows,
+            self.plan.draws,
             config.rows_per_step,
             arguments.process_index,
             arguments.world_size,
@@ -183,13 +189,16 @@ class _Run:
         settings = StepSettings(
             config.gamma_point, config.gamma_sft, config.rows_per_step, config.tokens_per_batch
         )
-        with request.show(f"train {request.run.name}", count) as bar:
+        with request.show(f"train {request.run.name}", total * config.rows_per_step) as bar:
 
             def on_step(step: int) -> None:
-                self._check_owner()
+                self.check_owner()
                 bar.advance(config.rows_per_step, 0.0)
-                if step == total or step % config.dev_steps == 0:
-                    self._measure(step)
+                selection.after_step(step)
+
+            def on_log(step: int, figures: dict[str, Any]) -> None:
+                if journal:
+                    journal.add(step, figures)
 
             bar.skip(first * config.rows_per_step)
             trainer = PrismTrainer(
@@ -198,21 +207,21 @@ class _Run:
                 steps,
                 settings,
                 StepHooks(
-                    on_resume=self._repeat_interrupted_measurement,
+                    on_resume=selection.on_resume,
                     on_step=on_step,
-                    stop_requested=lambda: self._group.any_rank(request.watch.stopping),
-                    ends_early=self._ends_early,
-                    on_log=self._log,
+                    stop_requested=lambda: self.group.any_rank(request.watch.stopping),
+                    ends_early=selection.ends_early,
+                    on_log=on_log,
                 ),
                 request.run / "checkpoints",
                 config.keep_checkpoints,
             )
             with suppress(NothingLeft), silence_transformers():
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        if self._journal:
-            self._journal.draw()
+        if journal:
+            journal.draw()
         done = trainer.state.global_step
-        if done < total and not self._ends_early():
+        if done < total and not selection.ends_early():
             request.watch.check()
             raise InterruptedRunError(SIGTERM)  # the signal came to another process
         self._publish("last")
@@ -221,91 +230,28 @@ class _Run:
             "draws": done * config.rows_per_step,
             "base": loaded.fingerprint,
         }
-        dev = self._journal.dev_at(done) if self._journal else None
-        if dev:
-            figures |= {"dev": dev, "best": self._best, "best_by": selected_by(dev, config.select)}
+        if journal and (dev := journal.dev_at(done)):
+            by = selected_by(dev, config.select)
+            figures |= {"dev": dev, "best": selection.best, "best_by": by}
         if done < total:
             figures["stopped_early"] = True
-            figures["stopped_by"] = self._early_stopping_setting()
+            figures["stopped_by"] = selection.early_stopping_setting()
         return figures
-
-    def _ends_early(self) -> bool:
-        """Return True if the run ends before its last step."""
-        config = self._request.config
-        if self._best is None or config.patience is config.stop_at_collapse is None:
-            return False
-        return self._group.broadcast_from_main(lambda: self._early_stopping_setting() is not None)
-
-    def _early_stopping_setting(self) -> str | None:
-        """Return the setting that ends the run: `patience` measurements without improvement, or
-        `stop_at_collapse` measurements in a row that report a collapse."""
-        config, best, journal = self._request.config, self._best, self._journal
-        if journal is None or best is None:
-            return None
-        limit = config.stop_at_collapse
-        if limit is not None and journal.collapsed_in_a_row() >= limit:
-            return "stop_at_collapse"
-        if config.patience is not None and journal.measured_after(best["step"]) >= config.patience:
-            return "patience"
-        return None
-
-    def _log(self, step: int, figures: dict[str, Any]) -> None:
-        if self._journal:
-            self._journal.add(step, figures)
-
-    def _repeat_interrupted_measurement(self, step: int) -> None:
-        """Measure the checkpoint, if a signal interrupted its measurement."""
-        due = step == self._total or step % self._request.config.dev_steps == 0
-        journal = self._journal
-        if due and self._group.broadcast_from_main(
-            lambda: journal is None or journal.dev_at(step) is None
-        ):
-            self._measure(step)
-
-    def _measure(self, step: int) -> None:
-        """Measure on the dev rows; every process computes them, which sharded weights need."""
-        if self._dev is None:
-            return
-        config, watch = self._request.config, self._request.watch
-        device = next(self._forward.parameters()).device
-
-        def stopping() -> bool:
-            return self._group.any_rank(watch.stopping)
-
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.dtype == "bfloat16"):
-            metrics = dev_metrics(
-                self._forward, self._dev, config.tokens_per_batch, device, stopping
-            )
-        if metrics is None:
-            return
-        if "collapsed" in metrics and step != self._total:  # the command reports the last ones
-            self._request.say(f"warning: step {step}: {metrics['collapsed']}")
-        select = config.select
-        if self._best is None and (name := selected_by(metrics, select)) != select:
-            self._request.say(
-                f'select = "{select}": the dev rows do not allow it; {name} is used instead'
-            )
-        if self._best is None or (
-            selection_value(metrics, select) > selection_value(self._best, select)
-        ):
-            self._best = {"step": step, **metrics}
-            self._publish("best", self._best)
-        self._log(step, metrics)
 
     def _publish(self, name: str, figures: dict[str, Any] | None = None) -> None:
         state_dict = full_state_dict(self._forward)
-        self._check_owner()
-        if not self._group.main:
+        self.check_owner()
+        if not self.group.main:
             return
         self._guard.check("Move it away: the same command resumes from the newest checkpoint")
-        config = self._request.config
+        config = self.request.config
         base = _absolute(config.model) if config.method == "lora" else None
         publish_model(
-            self._request.run,
+            self.request.run,
             name,
             self._forward.model,
-            self._encoder.tokenizer,
-            self._encoder.profile,
+            self.encoder.tokenizer,
+            self.encoder.profile,
             base,
             figures,
             state_dict,
@@ -314,7 +260,7 @@ class _Run:
 
     def _guarded(self) -> FileGuard:
         """Return a guard of the run's models, which no other process may replace."""
-        return FileGuard([self._request.run / name for name in ("best", "last")])
+        return FileGuard([self.request.run / name for name in ("best", "last")])
 
 
 def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:

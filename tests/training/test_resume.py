@@ -14,6 +14,7 @@ from tests.factories import read_jsonl
 from tests.training.runs import Toy, die_at, die_within, fill_disk_at, make_toy, slow_down
 
 TRAINER, RUN = "prism_cli.training.trainer", "prism_cli.training.run"
+SELECTION = "prism_cli.training.selection"
 KILLS = {
     "before a row is read": ("prism_cli.training.data", "training_labels", 1, False),
     "while rows are tokenized": ("prism_cli.training.data", "training_labels", 20, True),
@@ -248,7 +249,7 @@ def test_an_early_stop_is_decided_again(
     arms = {
         "before the decision is saved": (TRAINER, "commit_checkpoint", 1 + (last - 1) // 3, False),
         "with the decision saved": (RUN, "publish_model", last, False),
-        "in the measurement that decides": (RUN, "dev_metrics", last, False, signal.SIGTERM),
+        "in the measurement that decides": (SELECTION, "dev_metrics", last, False, signal.SIGTERM),
     }
     died = toy.child(*dev(toy), *EARLY, arm=(die_at, *arms[moment]))
     assert died.end() in (-signal.SIGKILL, 143), died.said

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "prism_cli"
 MAX_LINES = 330
+MAX_COMMAND_LINES = 60
 EVERYWHERE = {"bundled", "errors", "version", "wording"}
 # Room -> rooms of ours that it may import. A name with a dot is one module.
 MAY_IMPORT = {
@@ -185,6 +186,26 @@ def test_files_are_short_and_errors_are_named(path: Path) -> None:
             caught = ast.unparse(node.type) if node.type else "everything"
             broad = {"everything", "Exception", "BaseException"} & set(re.findall(r"\w+", caught))
             assert not broad, f"{path}:{node.lineno}: catches {caught}"
+
+
+def command_lines(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Name and lines of each function, without its signature and docstring."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1 if ast.get_docstring(node) else 0 :]
+            if body:
+                yield node.name, body[-1].end_lineno - body[0].lineno + 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "commands").glob("*.py")), ids=lambda p: p.stem)
+def test_commands_are_short(path: Path) -> None:
+    lines = dict(command_lines(ast.parse(path.read_text())))
+    assert {name: count for name, count in lines.items() if count > MAX_COMMAND_LINES} == {}
+
+
+def test_lines_of_a_command_are_those_of_its_body() -> None:
+    tree = ast.parse('def f(\n    x\n):\n    """Text."""\n\n    a = 1\n\n    return a\n')
+    assert dict(command_lines(tree)) == {"f": 3}
 
 
 def test_every_room_is_in_the_table() -> None:

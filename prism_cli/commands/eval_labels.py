@@ -34,7 +34,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
 
     check_inputs(inputs, common.field_names)
     options = LabelsOptions(
-        output=common.output or evaluation_folder(inputs, "labels"),
+        output=evaluation_folder(common.output, inputs, "labels"),
         config=dumped(config),
         seed=config.seed,
         review=config.review,

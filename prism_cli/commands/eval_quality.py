@@ -64,10 +64,11 @@ def quality(
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
     from prism_cli.commands.row_run import leave_by, tell_rejects, work_rows
     from prism_cli.engine.report import print_summary
-    from prism_cli.errors import NothingMeasuredError, UsageError
+    from prism_cli.errors import NothingMeasuredError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
     from prism_cli.evaluation.quality.stage import QualityStage
+    from prism_cli.shards.guard import LEDGER_ADVICE
     from prism_cli.shards.reader import find_shards
 
     extractive = None
@@ -77,11 +78,7 @@ def quality(
     marks = _gold(config.gold)
     if marks is not None and not common.quiet:
         _tell_gold(marks)
-    output = common.output or evaluation_folder(inputs, "quality")
-    if str(output) == "-" or output.is_file():
-        raise UsageError(
-            f"-o {output}: expected a folder, for rows.jsonl, metrics.json, report.html"
-        )
+    output = evaluation_folder(common.output, inputs, "quality")
     options = QualityOptions(
         output=output,
         config=dumped(config) | {"limit": common.limit, "fields": common.field_names},
@@ -112,7 +109,7 @@ def quality(
         message = _what_first(inputs, common.fields, config.texts, verdict=True)
         print(message, file=sys.stderr)
     if not summary.unpublished:
-        guard.check()
+        guard.check(LEDGER_ADVICE)
         anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
         try:
             quality = fold_quality(anew)

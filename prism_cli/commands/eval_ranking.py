@@ -10,7 +10,7 @@ import typer
 
 from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
-from prism_cli.commands.options import Common, tell_report
+from prism_cli.commands.options import Common, check_folder_name, tell_report
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import dumped
 from prism_cli.configs.eval import EvalConfig
@@ -94,6 +94,8 @@ def evaluate(
         check_model("reranker", name)
     if not common.quiet:
         _tell(_model_line(config, given="model" in given))
+    if common.output is not None:
+        check_folder_name(common.output)
     output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
     if qrels is not None:
         sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prism_cli.files.names import FolderPath, typed_path
+from prism_cli.commands.options import check_new_file
+from prism_cli.files.names import typed_path
 from prism_cli.wording import counted, label
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write one JSON object a reply, for `prism ledger merge` on another machine."""
-    from prism_cli.errors import UsageError
     from prism_cli.shards.writer import whole_file
 
     entries = _ledger(path).entries(stage=stage, model=model, since_ms=_milliseconds(since))
@@ -77,10 +77,7 @@ def export(
         for entry in entries:
             sys.stdout.buffer.write(entry.line)
         return
-    if isinstance(output, FolderPath) or output.is_dir():
-        raise UsageError(f"-o {output}: is a folder; name a file, such as {output}/replies.jsonl")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output}: exists already; name a new file, or give --overwrite")
+    check_new_file(output, "replies.jsonl", overwrite=overwrite)
     count = 0
     with whole_file(output, follow=True) as part:
         for entry in entries:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from prism_cli.files.names import typed_path
+from prism_cli.files.names import is_folder, typed_path
 
 PANEL = "Common options"
 
@@ -197,12 +197,50 @@ def with_parameters(
     return command
 
 
-def evaluation_folder(inputs: list[str], kind: str) -> Path:
-    """Return the output folder of an evaluation of rows without -o: runs/eval/NAMES-KIND."""
+def evaluation_folder(output: Path | None, inputs: list[str], kind: str) -> Path:
+    """Return the folder of an evaluation of rows; runs/eval/NAMES-KIND without -o.
+
+    Raises:
+        UsageError: as `check_folder_name`.
+    """
     import re
 
-    names = "+".join(Path(one).name.partition(".")[0] or "stdin" for one in inputs)
+    if output is not None:
+        check_folder_name(output)
+        return output
+    names = "+".join(Path(name).name.partition(".")[0] or "stdin" for name in inputs)
     return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-{kind}"
+
+
+def check_folder_name(output: Path) -> None:
+    """Refuse an -o that cannot be the folder of an evaluation.
+
+    Raises:
+        UsageError: it is a file, or "-".
+    """
+    from prism_cli.errors import UsageError
+
+    if str(output) == "-" or output.is_file():
+        raise UsageError(f"-o {output}: expected a folder, for metrics.json and report.html")
+
+
+def check_new_file(path: Path, example: str, *, overwrite: bool | None = None) -> None:
+    """Refuse a path at which no new file can be written.
+
+    Args:
+        example: name of such a file, for the message.
+        overwrite: whether the command may replace a file; None if it has no such option.
+
+    Raises:
+        UsageError: the path is that of a folder, or a file exists and is not to be replaced.
+    """
+    from prism_cli.errors import UsageError
+
+    if is_folder(path):
+        raise UsageError(f"{path}: is a folder; name a file, such as {path / example}")
+    if path.exists() and not overwrite:
+        option = "" if overwrite is None else ", or give --overwrite"
+        raise UsageError(f"{path}: exists already; name a new file{option}")
 
 
 def tell_report(metrics: Path, *, finished_before: bool) -> None:

@@ -1,11 +1,13 @@
 """`prism recipes`: the shipped settings."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from prism_cli.commands.options import check_new_file
+from prism_cli.files.names import typed_path
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,15 +53,17 @@ def show(
 @app.command()
 def cp(
     name: Annotated[str, typer.Argument(help="STAGE/NAME, as `ls` prints it.")],
-    destination: Annotated[Path, typer.Argument(help="New file.")],
+    destination: Annotated[
+        Path, typer.Argument(parser=typed_path, metavar="DESTINATION", help="New file.")
+    ],
 ) -> None:
     """Copy a recipe, to change it."""
     from prism_cli.configs.recipes import find_recipe
-    from prism_cli.errors import UsageError
+    from prism_cli.shards.writer import whole_file
 
-    if destination.exists():
-        raise UsageError(f"{destination}: exists already; name a new file")
-    shutil.copyfile(find_recipe("train", name), destination)
+    check_new_file(destination, "recipe.toml")
+    with whole_file(destination) as file:
+        file.write(find_recipe("train", name).read_bytes())
 
 
 @app.command()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import UnfitNameError, UsageError
-from prism_cli.files.names import FolderPath, shown_name
+from prism_cli.files.names import is_folder, shown_name
 from prism_cli.shards.creation import new_attempt
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import format_of, stem_of
@@ -119,8 +119,7 @@ def plan_jobs(
         return [Job(found, None, state_directory(None) / f"stdout.{stage}.jsonl")]
     if output is None and folder:
         output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
-    # False too where a name is too long; see `_check_length`
-    there = output is not None and (isinstance(output, FolderPath) or os.path.isdir(output))
+    there = output is not None and is_folder(output)
     output = Path(output) if output else None
     if output and not there and format_of(output) in _TABLES:
         raise UsageError(

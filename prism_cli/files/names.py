@@ -8,12 +8,26 @@ _MARKS = "*?["
 
 
 class FolderPath(PosixPath):
-    """A path typed with a trailing slash: that of a folder, existing or new."""
+    """A path typed with a trailing slash: that of a folder, existing or new.
+
+    A path joined to it is a plain one: `pathlib` would give it this class too.
+    """
+
+    def __truediv__(self, name: str | os.PathLike[str]) -> Path:  # type: ignore[override]
+        return Path(self) / name
 
 
 def typed_path(name: str) -> Path:
     """Return the path of a command-line argument."""
     return FolderPath(name) if name.endswith(os.sep) else Path(name)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is an existing folder, or was typed with a trailing slash.
+
+    False if the name is too long for the file system.
+    """
+    return isinstance(path, FolderPath) or os.path.isdir(path)
 
 
 def shown_name(path: Path) -> str:

@@ -11,10 +11,8 @@ State = tuple[tuple[str, int, int, int], ...]
 """Name, inode, bytes and last change (nanoseconds since the epoch) of a file, or of the files of a
 folder; of a link that leads nowhere its own; () where nothing is."""
 
-_ADVICE = (
-    "Run the same command with --overwrite to replace it, or with another -o; replies that are in "
-    "the ledger are used again"
-)
+ADVICE = "Run the same command with --overwrite to replace it, or with another -o"
+LEDGER_ADVICE = f"{ADVICE}; replies that are in the ledger are used again"
 
 
 @dataclass
@@ -31,7 +29,7 @@ class FileGuard:
     def __post_init__(self) -> None:
         self.found = {path: file_state(path) for path in self.paths}
 
-    def check(self, advice: str = _ADVICE) -> None:
+    def check(self, advice: str = ADVICE) -> None:
         """Make sure that all is as it was.
 
         Args:
@@ -74,6 +72,5 @@ def check_folder(path: Path) -> None:
     if not path.parent.is_dir():
         raise StorageError(
             f"{path}: the folder was removed or renamed while this run worked, so nothing was "
-            "published. Run the same command again: it makes the folder anew, and uses the replies "
-            "that are in the ledger, unless that was in the folder too"
+            "published. Run the same command again: it creates the folder"
         )

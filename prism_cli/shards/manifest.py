@@ -17,6 +17,8 @@ from prism_cli.version import __version__
 
 SCHEMA = 1
 MANIFEST_SUFFIX = ".manifest.json"
+_WITHOUT_LEDGER = {"convert", "export", "labels", "sample", "split", "train"}
+"""Stages that request no replies."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ class Manifest:
         canonical = orjson.dumps([self.stage, self.config], option=orjson.OPT_SORT_KEYS)
         return sha256(canonical).hexdigest()
 
+    @property
+    def uses_ledger(self) -> bool:
+        """True if runs of the stage may keep replies in a ledger."""
+        return self.stage not in _WITHOUT_LEDGER
+
     def check_own(self, path: Path) -> None:
         """Make sure that the manifest at `path` is as this attempt wrote it.
 
@@ -95,18 +102,19 @@ class Manifest:
         if found == self._written:
             return
         there = read_manifest(path)
+        kept = " The replies so far are kept." if self.uses_ledger else ""
         if there is None or there["attempt"] in ("", self.attempt):
             what = "edited or replaced" if found else "removed"
             raise ChangedInputError(
                 f"{path}: was {what} while this run worked, so that nobody can tell whose the "
-                "output is; this one stops without publishing anything. The replies so far are "
-                "kept: the same command goes on",
+                f"output is; this one stops without publishing anything.{kept} Run the same "
+                "command again",
                 reasons=[f"{path.name} was {what} while this run worked"],
             )
         raise LockedError(
             f"{path}: another run has begun on this output while this one worked, which the "
-            "lock did not keep out; this one stops without publishing anything. The replies so "
-            "far are kept: when the other has ended, the same command goes on"
+            f"lock did not keep out; this one stops without publishing anything.{kept} Run the "
+            "same command again when the other has ended"
         )
 
     def write(self, path: Path) -> None:

@@ -57,7 +57,7 @@ def is_finished(
             f"{output}: made from other input or with other settings; it was left as it is:\n"
             + "\n".join(f"  {line}" for line in differences)
             + "\nName another output with -o, or replace it with --overwrite"
-            + " (replies already in the ledger are used again)" * (now.stage != "train"),
+            + " (replies already in the ledger are used again)" * now.uses_ledger,
             reasons=differences,
             redo=True,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
-from prism_cli.shards.guard import FileGuard
+from prism_cli.shards.guard import ADVICE, LEDGER_ADVICE, FileGuard
 from prism_cli.shards.manifest import InputRecord, Manifest, read_manifest
 from prism_cli.shards.manifest_changes import (
     changed_settings,
@@ -170,7 +170,7 @@ class RunRecord:
             LockedError: another run has begun on the output.
         """
         self.check_own()
-        self.guard.check()
+        self.guard.check(LEDGER_ADVICE if self.manifest.uses_ledger else ADVICE)
         self.manifest.outputs = dict(outputs)
         self.write()
 

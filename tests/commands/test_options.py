@@ -9,6 +9,9 @@ from typer.testing import CliRunner
 
 from prism_cli.commands.options import Common, Inputs, with_common
 from prism_cli.errors import UsageError
+from prism_cli.files.names import is_folder, typed_path
+from tests.door import prism
+from tests.factories import make_pairs, write_jsonl
 
 
 def parsed(*words: str) -> tuple[list[str], Common, int]:
@@ -58,3 +61,38 @@ def test_every_option_arrives() -> None:
 def test_a_field_is_a_pair_of_names(item: str) -> None:
     with pytest.raises(UsageError, match="expected NAME=NAME"):
         _ = Common(fields=[item]).field_names
+
+
+def test_a_trailing_slash_makes_a_folder_of_the_path_alone() -> None:
+    folder = typed_path("new/")
+    assert is_folder(folder)
+    assert not is_folder(folder / "rows.jsonl")
+    assert not is_folder(typed_path("new"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["eval quality --texts labels", "eval labels", "split", "convert --to beir"],
+    ids=["eval quality", "eval labels", "split", "convert"],
+)
+def test_a_command_that_writes_a_folder_takes_it_with_and_without_a_slash(
+    command: str, tmp_path: Path
+) -> None:
+    rows = [row | {"verdict": "no", "votes": {"a": "no", "b": "no"}} for row in make_pairs(6)]
+    write_jsonl(Path("rows.jsonl"), rows)
+    names = []
+    for output in ("with/new/", "without/new"):
+        done = prism(*command.split(), "rows.jsonl", "-q", "-o", output)
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / output
+        names.append({path.relative_to(folder) for path in folder.rglob("*") if path.is_file()})
+    assert names[0] == names[1] != set()
+
+
+@pytest.mark.parametrize("output", ["-", "rows.jsonl", "rows.jsonl/"])
+@pytest.mark.parametrize("kind", ["quality", "labels"])
+def test_an_evaluation_refuses_an_output_that_is_no_folder(kind: str, output: str) -> None:
+    write_jsonl(Path("rows.jsonl"), make_pairs(2))
+    done = prism("eval", kind, "rows.jsonl", "-o", output)
+    assert done.returncode == 2
+    assert f"-o {output.rstrip('/')}: expected a folder" in done.stderr

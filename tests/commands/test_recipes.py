@@ -75,12 +75,14 @@ def test_schema_describes_every_key(stage: str) -> None:
 def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> None:
     name = next(iter(shipped_recipes()))
     mine = tmp_path / "sub" / "mine.toml"
-    mine.parent.mkdir()
-    assert prism("recipes", "cp", name, str(mine)).returncode == 0
+    assert prism("recipes", "cp", name, str(mine)).returncode == 0  # makes the folder
     assert mine.read_bytes() == shipped_recipes()[name].read_bytes()
     again = prism("recipes", "cp", name, str(mine))
     assert again.returncode == 2
     assert "exists already" in again.stderr
+    folder = prism("recipes", "cp", name, f"{tmp_path}/new/")
+    assert folder.returncode == 2
+    assert f"{tmp_path}/new: is a folder; name a file" in folder.stderr
 
 
 def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from prism_cli.rows.row import (
     json_type,
     number_field,
     string_field,
+    verdict_field,
 )
 from prism_cli.rows.texts import is_blank, stripped
 
@@ -62,9 +63,7 @@ def training_labels(row: Row) -> TrainingLabels | Dropped:
             objective needs.
     """
     score = number_field(row, "teacher_score", 0, 1)
-    verdict = row.get("verdict")
-    if verdict not in ("yes", "no", None):
-        raise RowError("verdict", f'expected "yes", "no" or null, found {json_type(verdict)}')
+    verdict = verdict_field(row)
     contribution = stripped(string_field(row, "contribution", required=False))
     evidence = stripped(string_field(row, "evidence", required=False))
     says_yes = verdict == "yes" if verdict else score is not None and score > BOUNDARY

@@ -6,15 +6,16 @@ from prism_cli.errors import RowError
 from prism_cli.rows.candidates import candidates
 from prism_cli.rows.row import Row, json_type
 
-_PREDICTIONS = {
+RESULT_FIELDS = {
     "relevance_score": "score",
     "logit": "logit",
     "verdict": "predicted_verdict",
     "contribution": "predicted_contribution",
     "evidence": "predicted_evidence",
     "format_ok": "format_ok",
-    "evidence_omitted": "evidence_omitted",
 }
+"""Field of a result -> field of a pair row."""
+_PREDICTIONS = RESULT_FIELDS | {"evidence_omitted": "evidence_omitted"}
 
 
 def result_pairs(row: Row) -> list[Row]:

@@ -141,6 +141,18 @@ def votes_field(row: Row) -> dict[str, str | None]:
     return votes
 
 
+def verdict_field(row: Row, name: str = "verdict") -> str | None:
+    """Return the verdict in `row[name]`; None where it is absent or null.
+
+    Raises:
+        RowError: another value than "yes", "no" and null.
+    """
+    verdict: str | None = row.get(name)
+    if verdict not in ("yes", "no", None):
+        raise RowError(name, f'expected "yes", "no" or null, found {json_type(verdict)}')
+    return verdict
+
+
 def check_pair(row: Row) -> None:
     """Check `row` against the contract of a pair row: query, document, optional title and ids,
     verdict and teacher_score.
@@ -154,10 +166,8 @@ def check_pair(row: Row) -> None:
             string_field(row, name)  # slow path: only for a suspicious value
     if is_blank(row["query"]):
         raise RowError("query", BLANK_TEXT)
-    if "verdict" in row and row["verdict"] not in ("yes", "no", None):
-        raise RowError(
-            "verdict", f'expected "yes", "no" or null, found {json_type(row["verdict"])}'
-        )
+    if "verdict" in row:
+        verdict_field(row)
     if "teacher_score" in row:
         number_field(row, "teacher_score", 0, 1)
 

@@ -2,10 +2,17 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row, doc_id, json_type, number_field, query_id, string_field
+from prism_cli.rows.row import (
+    Row,
+    doc_id,
+    json_type,
+    number_field,
+    query_id,
+    string_field,
+    verdict_field,
+)
 from prism_cli.rows.texts import stripped, titled
 
 SOURCES = ("auto", "predicted", "labels")
@@ -72,8 +79,8 @@ def written(row: Row, source: str = "auto") -> Written:
         source == "auto" and any(name in row for name in _FIELDS[True])
     )
     names = _FIELDS[predicted]
-    label = _verdict(row, "verdict")
-    verdict = _verdict(row, names[0])
+    label = verdict_field(row)
+    verdict = verdict_field(row, names[0])
     contribution, evidence = (
         stripped(string_field(row, name, required=False)) for name in names[1:]
     )
@@ -104,13 +111,6 @@ def written(row: Row, source: str = "auto") -> Written:
         score=number_field(row, "score", 0, 1),
         logit=number_field(row, "logit", -inf, inf),
     )
-
-
-def _verdict(row: Row, name: str) -> str | None:
-    verdict: Any = row.get(name)
-    if verdict not in ("yes", "no", None):
-        raise RowError(name, f'expected "yes", "no" or null, found {json_type(verdict)}')
-    return verdict if verdict is None else str(verdict)
 
 
 def _raise_missing(name: str, source: str) -> None:

@@ -10,14 +10,13 @@ import orjson
 
 from prism_cli.domain.contradictions import NAMED, Claim, pair_claim, same_text
 from prism_cli.domain.source_labels import SourceLabelJudge
-from prism_cli.errors import RowError, UsageError
+from prism_cli.errors import UsageError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import (
     Dropped,
     Row,
     doc_id,
     document_text,
-    json_type,
     number_field,
     query_id,
 )
@@ -62,12 +61,8 @@ class ScoreField:
         """
         if not self._teacher:
             return number_field(row, self.name, float("-inf"), float("inf"))
-        scores = row.get("teacher_scores")
-        if scores is None:
-            return None
-        if not isinstance(scores, dict):
-            raise RowError("teacher_scores", f"expected an object, found {json_type(scores)}")
-        return number_field({self.name: scores.get(self._teacher)}, self.name, 0, 1)
+        scores: dict[str, float | None] = row.get("teacher_scores") or {}
+        return scores.get(self._teacher)
 
     def put(self, row: Row, value: Any, place: str) -> None:
         """Write a foreign score from the field `place` into a pair row, unless it is null.
@@ -204,7 +199,7 @@ class Writer:
         Raises:
             RowError: the label is neither a grade nor yes or no.
         """
-        vote = verdict_field(row) or self._label.vote(row)
+        vote = row.get("verdict") or self._label.vote(row)
         return None if vote is None else vote == "yes"
 
     def count(self, figure: str, *ids: str) -> None:
@@ -213,12 +208,6 @@ class Writer:
         examples = self.examples.setdefault(figure, [])
         if len(examples) < NAMED:
             examples.append(" of ".join(ids))
-
-    def label_claim(self, row: Row) -> Claim:
-        """Return the claim of a row if the shape keeps only text and label."""
-        text = document_text(row)
-        answer = {True: "yes", False: "no", None: None}[self.positive(row)]
-        return Claim(same_text(text), answer, text)
 
     def leave_out(self, row: Row, carried: Collection[str]) -> None:
         """Count the fields of `row` that are not written."""
@@ -233,16 +222,18 @@ class Writer:
         return document_text(row)
 
 
-def verdict_field(row: Row) -> str | None:
-    """Return the verdict.
+class LabelWriter(Writer):
+    """Writes rows of a shape that keeps only text and label; rows without a label do not fit."""
 
-    Raises:
-        RowError: it is not "yes", "no" or null.
-    """
-    verdict: str | None = row.get("verdict")
-    if verdict not in ("yes", "no", None):
-        raise RowError("verdict", f'expected "yes", "no" or null, found {json_type(verdict)}')
-    return verdict
+    def check(self, row: Row) -> str | None:
+        """Check the label."""
+        return "no label and no verdict" if self.positive(row) is None else None
+
+    def claim(self, row: Row, alone: bool) -> Claim:
+        """Return a claim of text and label."""
+        text = document_text(row)
+        answer = {True: "yes", False: "no", None: None}[self.positive(row)]
+        return Claim(same_text(text), answer, text)
 
 
 def make_pair(head: Row, document: Row, common: Row) -> Row:

@@ -9,19 +9,11 @@ from typing import Any
 from prism_cli.adapters.shapes.base import Reader, Writer, make_pair, rest
 from prism_cli.errors import RowError
 from prism_cli.rows.candidates import check_rerank_row
+from prism_cli.rows.results import RESULT_FIELDS
 from prism_cli.rows.row import Row, json_type, number_field
 
 _KNOWN = ("query", "query_id", "documents", "results")
-_PREDICTIONS = {
-    "relevance_score": "score",
-    "logit": "logit",
-    "verdict": "predicted_verdict",
-    "contribution": "predicted_contribution",
-    "evidence": "predicted_evidence",
-    "format_ok": "format_ok",
-    "truncated": "truncated",
-}
-"""Pair row's field by field of a result."""
+_PREDICTIONS = RESULT_FIELDS | {"truncated": "truncated"}
 _OF_THE_QUERY = ("query_id", "query", "original_query", "query_style", "source", "split")
 
 

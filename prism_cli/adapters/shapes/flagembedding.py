@@ -12,13 +12,12 @@ from prism_cli.adapters.shapes.base import (
     GRADES,
     LABEL_FIELDS,
     TEXT_FIELDS,
+    LabelWriter,
     Reader,
     ShapeSettings,
-    Writer,
     make_pair,
     rest,
 )
-from prism_cli.domain.contradictions import Claim
 from prism_cli.errors import RowError
 from prism_cli.rows.fields import SOURCE_TEXTS
 from prism_cli.rows.ids import id_text
@@ -90,7 +89,7 @@ class FlagEmbeddingReader(Reader):
         return documents
 
 
-class FlagEmbeddingWriter(Writer):
+class FlagEmbeddingWriter(LabelWriter):
     """Writes adjacent rows of a query as one row, with scores if all of them have one."""
 
     grouped = True
@@ -102,11 +101,7 @@ class FlagEmbeddingWriter(Writer):
     def check(self, row: Row) -> str | None:
         """Check the label, and the score if there is one."""
         self._score.of(row)
-        return "no label and no verdict" if self.positive(row) is None else None
-
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return a claim of text and label."""
-        return self.label_claim(row)
+        return super().check(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return one row, or none without a positive, as trainers sample one of `pos`."""

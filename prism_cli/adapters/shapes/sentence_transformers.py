@@ -11,9 +11,9 @@ from prism_cli.adapters.shapes.base import (
     GRADES,
     LABEL_FIELDS,
     TEXT_FIELDS,
+    LabelWriter,
     Reader,
     ShapeSettings,
-    Writer,
     make_pair,
     rest,
 )
@@ -89,17 +89,12 @@ class ScoredReader(Reader):
         return make_pair(_head(row, query), fields, common)
 
 
-class PairWriter(Writer):
+class PairWriter(LabelWriter):
     """Writes {anchor, positive} for each positive."""
 
     def check(self, row: Row) -> str | None:
         """Accept positives only."""
-        positive = self.positive(row)
-        return None if positive else "no label and no verdict" if positive is None else "negative"
-
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return a claim of text and label."""
-        return self.label_claim(row)
+        return super().check(row) or (None if self.positive(row) else "negative")
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return a row per pair row."""
@@ -108,7 +103,7 @@ class PairWriter(Writer):
         return [{"anchor": row["query"], "positive": self.whole_text(row)} for row in rows]
 
 
-class TripletWriter(Writer):
+class TripletWriter(LabelWriter):
     """Writes {anchor, positive, negative}, or negative_1 to negative_N; all rows have the same
     columns.
 
@@ -121,14 +116,6 @@ class TripletWriter(Writer):
     def __init__(self, settings: ShapeSettings) -> None:
         super().__init__(settings)
         self._width = settings.negatives
-
-    def check(self, row: Row) -> str | None:
-        """Check the label."""
-        return "no label and no verdict" if self.positive(row) is None else None
-
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return a claim of text and label."""
-        return self.label_claim(row)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return the rows of one query."""
@@ -153,7 +140,7 @@ class TripletWriter(Writer):
         return {f"negative_{number}": text for number, text in enumerate(negatives, 1)}
 
 
-class ScoredWriter(Writer):
+class ScoredWriter(LabelWriter):
     """Writes {sentence1, sentence2, score} if a score was requested, else `label`: 1 or 0."""
 
     def __init__(self, settings: ShapeSettings) -> None:
@@ -164,12 +151,12 @@ class ScoredWriter(Writer):
         """Check the score, or the label."""
         if self._score is not None:
             return None if self._score.of(row) is not None else f"no {self._score.name}"
-        return "no label and no verdict" if self.positive(row) is None else None
+        return super().check(row)
 
     def claim(self, row: Row, alone: bool) -> Claim:
         """Return a claim of the text with its score, or with its label if no score is written."""
         if self._score is None:
-            return self.label_claim(row)
+            return super().claim(row, alone)
         text = document_text(row)
         return Claim(same_text(text), self._score.of(row), text)
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from math import inf
 
-from prism_cli.adapters.shapes.base import LABEL_FIELDS, ShapeSettings, Writer
+from prism_cli.adapters.shapes.base import LABEL_FIELDS, LabelWriter, ShapeSettings, Writer
 from prism_cli.domain.contradictions import Claim
 from prism_cli.domain.trec import (
     check_trec_id,
@@ -95,7 +95,7 @@ class RunWriter(Writer):
         return self._score.of(row) or 0.0
 
 
-class QrelsWriter(Writer):
+class QrelsWriter(LabelWriter):
     """Writes a judgement per pair row: 1 or 0 by its verdict, else the grade of its label.
 
     A repeated pair is written once, or not at all if its grades differ.
@@ -110,7 +110,7 @@ class QrelsWriter(Writer):
     def check(self, row: Row) -> str | None:
         """Check ids, which must not contain blanks, and the label."""
         check_ids(row)
-        return "no label and no verdict" if self.positive(row) is None else None
+        return super().check(row)
 
     def claim(self, row: Row, alone: bool) -> Claim:
         """Return a claim of document id and grade."""

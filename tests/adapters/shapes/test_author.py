@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from prism_cli.adapters.shapes.author import AuthorReader, AuthorWriter
-from prism_cli.adapters.shapes.base import ShapeSettings
+from prism_cli.adapters.shapes.base import Reader, ShapeSettings
 from prism_cli.errors import RowError
+from prism_cli.stages.convert import ConvertStage
 
 Row = dict[str, Any]
 
@@ -130,8 +131,9 @@ def test_both_names_of_one_field_are_refused() -> None:
     ],
 )
 def test_what_the_row_table_forbids_is_not_written(field: str, value: Any) -> None:
+    row = {"query": "q", "document": "d", field: value}
     with pytest.raises(RowError) as caught:
-        AuthorWriter(ShapeSettings()).check({"query": "q", "document": "d", field: value})
+        ConvertStage(Reader(), AuthorWriter(ShapeSettings())).work(row)
     assert caught.value.field == field
 
 

@@ -82,8 +82,7 @@ class Alpha:
 
 
 def yes_rate(patterns: Mapping[Pattern, int], judge: int) -> tuple[int, float | None]:
-    """Return the number of votes of the judge at this index, and its share of yes; None without
-    votes."""
+    """Return the votes of the judge at this index, and its share of yes; None without votes."""
     votes: Counter[Any] = Counter()
     for pattern, count in patterns.items():
         votes[pattern[judge]] += count
@@ -124,8 +123,7 @@ def pair_agreement(
 
 
 def _kappas(votes: Any) -> Any:
-    """Return kappa of each table of counts, shape (tables, kinds, kinds); NaN where chance alone
-    gives 1."""
+    """Return kappa of each table of counts [tables, kinds, kinds]; NaN if chance alone gives 1."""
     import numpy as np
 
     rows = votes.sum((1, 2))
@@ -174,8 +172,7 @@ def krippendorff_alpha(
 
 
 def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:
-    """Return alpha of each row of `counts`, shape (rows, units); NaN where all votes are the
-    same."""
+    """Return alpha of each row of `counts` [rows, units]; NaN where all votes are the same."""
     import numpy as np
 
     votes = np.array(units, float)  # (units, kinds of vote)

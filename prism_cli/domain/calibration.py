@@ -94,8 +94,7 @@ def default_calibration(teachers: Iterable[str]) -> Calibration:
 def labelled_scores(
     rows: Iterable[Row], teachers: Sequence[str]
 ) -> tuple[list[tuple[float, bool]], Counter[str]]:
-    """Return (raw mean, verdict is yes) of the rows that have both, and why other rows are
-    skipped."""
+    """Return (raw mean, verdict is yes) of rows with both, and why others are skipped."""
     labelled: list[tuple[float, bool]] = []
     skipped: Counter[str] = Counter()
     for row in rows:

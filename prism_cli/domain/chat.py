@@ -48,8 +48,7 @@ class ChatTask(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the template and of everything else that determines a prompt, except its
-        payload."""
+        """A hash of all that determines a prompt, such as the template, except its payload."""
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
         """Return the question; `attempt` counts from 0, after unusable replies."""

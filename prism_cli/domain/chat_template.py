@@ -36,8 +36,7 @@ _CHAT = """\
 
 
 def chat_template(profile: Profile) -> str:
-    """Return the Jinja template of `profile`; its only variables are `messages` and
-    `add_generation_prompt`."""
+    """Return the Jinja template of `profile`, of `messages` and `add_generation_prompt`."""
     before_instruct, _, before_query = profile.before_query.rpartition(profile.instruct)
     pair = (
         literal(before_instruct),
@@ -54,8 +53,7 @@ def chat_template(profile: Profile) -> str:
 
 
 def literal(text: str) -> str:
-    """Return `text` as a Jinja expression, so that its newlines and braces are not parsed as
-    Jinja."""
+    """Return `text` as a Jinja expression: its newlines and braces are not parsed as Jinja."""
     return f"{{{{- {_quoted(text)} }}}}"
 
 

@@ -70,8 +70,7 @@ class RankOptions:
 
     @property
     def reports_omitted(self) -> bool:
-        """True where the reason for a missing text is reported: the verdict is not the only
-        rule."""
+        """True if reasons for missing texts are reported: the verdict is not the only rule."""
         return self.rationed or (self.evidence and self.threshold != 0.5)
 
 

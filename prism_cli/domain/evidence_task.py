@@ -24,8 +24,7 @@ MAX_DOCUMENT_TOKENS = 8000
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
 """Sampling temperature by attempt: at 0 a retry would repeat the same unusable answer."""
 CONTRIBUTION_TOKENS = 256
-"""Answer tokens for contribution and tags; evidence has 1.5 times the estimate of its document,
-which it must not exceed."""
+"""Answer tokens for contribution and tags; evidence has 1.5 times its document's estimate."""
 
 INSTRUCTION = """\
 You read a document for somebody who asks a query, and write down what it has to offer. Answer in \
@@ -61,8 +60,7 @@ _TAG = re.compile(r"</?[A-Za-z][\w:-]*(?:\s[^<>]*)?/?>")
 
 
 class EvidenceTask:
-    """The chat task: contribution and evidence for (query, title, document); the title may be
-    empty."""
+    """The chat task: contribution and evidence for (query, title or "", document)."""
 
     name = "evidence"
     fingerprint = sha256(

@@ -54,8 +54,7 @@ def shares_words(evidence: str, document: str) -> bool:
 
 
 def texts_fault(contribution: str, evidence: str) -> str | None:
-    """Return why texts are no valid label of a row with the verdict yes; None where they are
-    valid."""
+    """Return why texts are no valid label of a row with the verdict yes; None for valid ones."""
     if is_blank(contribution) or is_blank(evidence):
         return "without contribution and evidence"
     for name, text in (("a contribution", contribution), ("evidence", evidence)):

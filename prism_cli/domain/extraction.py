@@ -15,8 +15,7 @@ MAX_CONTRIBUTION_CHARS = 70
 MIN_RELATIVE_CLOSENESS = 0.5
 """Least closeness of a further sentence, as a share of the best one's."""
 MAX_CANDIDATES = 256
-"""Sentences of a document that are compared; of more, those that share most words with the
-query."""
+"""Most sentences of a document that are compared; those that share most words with the query."""
 
 _ENGLISH = frozenset(
     str.split(
@@ -122,8 +121,7 @@ def _is_closed(text: str) -> bool:
 
 
 def _shortened(text: str) -> str:
-    """Return `text`, or its prefix up to the last clause within the limit, or a prefix with an
-    ellipsis."""
+    """Return `text`, or its prefix up to the last clause that fits, or one with an ellipsis."""
     if _is_unspaced(text):
         limit, stop = MAX_CONTRIBUTION_CHARS, "。"
         fits, least = len(text) <= limit, limit // 3

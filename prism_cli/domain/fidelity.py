@@ -89,8 +89,7 @@ class FidelityFigures:
         self.found += other.found
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row per class that occurs, one for all classes together, one for
-        CHARACTERS."""
+        """Return one row per class that occurs, one for all classes, one for CHARACTERS."""
         lines = {kind: (kind,) for kind in CLASSES} | {"all": CLASSES, CHARACTERS: (CHARACTERS,)}
         rows: list[dict[str, Any]] = []
         for name, kinds in lines.items():

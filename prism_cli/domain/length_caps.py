@@ -22,8 +22,7 @@ class TokenCutter(Protocol):
         """Return an upper bound of `count`, from the length alone."""
 
     def count(self, text: str, most: int | None = None) -> int:
-        """Return the tokens of `text`; with `most`, larger counts may be returned as any number
-        above it."""
+        """Return the tokens of `text`; above `most`, any number above it."""
 
     def cut(self, text: str, limit: int) -> str:
         """Return `text`, or its longest prefix of at most `limit` tokens."""

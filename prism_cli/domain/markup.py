@@ -47,8 +47,7 @@ def without_cdata(text: str, source: str) -> str:
 
 
 def _forms(entity: str, source: str) -> list[str]:
-    """Return an entity with fewer and fewer layers; the last form is a character, if there is
-    one."""
+    """Return an entity with fewer and fewer layers; the last form is a character, if any."""
     forms = [entity]
     while layered := _LAYERED.fullmatch(forms[-1]):
         forms.append(f"&{layered[1]}")

@@ -24,8 +24,7 @@ def default_measures(top_k: int) -> list[str]:
 
 
 def ranked(hits: Hits) -> list[tuple[str, float]]:
-    """Return `hits` best first: by score in single precision, as in trec_eval, then by document
-    id."""
+    """Return `hits` best first, as trec_eval: by score in single precision, then by document id."""
     from numpy import float32
 
     return sorted(hits, key=lambda hit: (float32(hit[1]), hit[0]), reverse=True)

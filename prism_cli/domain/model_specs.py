@@ -243,8 +243,7 @@ def _meant(
 
 
 def _command(spec: str, right: str, argv: Sequence[str]) -> str:
-    """Return the command line with the correct spec; "" where the wrong one does not occur in
-    it."""
+    """Return the command line with the correct spec; "" where the wrong one is not in it."""
     typed = list(argv[1:])
     words = [
         right

@@ -52,8 +52,7 @@ def normalised(text: str) -> str:
 
 
 def numbers_in(text: str) -> str:
-    """Return the numbers of a text, sorted: queries with different numbers ask for different
-    things."""
+    """Return the sorted numbers of a text; queries with other numbers ask for other things."""
     return " ".join(sorted(_NUMBER.findall(text)))
 
 
@@ -164,8 +163,7 @@ class Groups:
 
 
 def mixed(values: Hashes) -> Hashes:
-    """Hash uint64 values: each bit depends on each bit of the value (the last steps of
-    splitmix64)."""
+    """Hash uint64 values by the last steps of splitmix64: each bit depends on each bit."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

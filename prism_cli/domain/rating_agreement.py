@@ -93,8 +93,7 @@ def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int
 
 
 def _kappa(drawn: Any) -> Any:
-    """Return quadratic weighted kappa: Cohen's (1968) on whole numbers, and defined on means as
-    well."""
+    """Return quadratic weighted kappa: Cohen's (1968) for whole numbers; also defined for means."""
     people, judge = drawn[..., 0], drawn[..., 1]
     observed = ((people - judge) ** 2).mean(1)
     chance = people.var(1) + judge.var(1) + (people.mean(1) - judge.mean(1)) ** 2

@@ -6,8 +6,7 @@ own.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -159,8 +158,7 @@ class RatedTexts(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """A digest of the four texts: a letter before 16 hex digits, so that no spreadsheet parses
-        it as a number."""
+        """A digest of the texts: "r" and 16 hex digits, which no spreadsheet parses as a number."""
         return f"r{texts_digest(*self).hex()[:16]}"
 
     def fenced(self) -> str:
@@ -175,55 +173,19 @@ TEMPLATE = sha256(
 ).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """A judge's rating of one row.
+def rating_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a row for a judge's value: one rating in [1, 5] for each of RATINGS, and
+    SEVERE; with probabilities where the judge gives them.
 
-    Attributes:
-        ratings: one value in [1, 5] for each of RATINGS, `overall` capped; {} where refused.
-        severe: True where there is a severe invention.
-        distributions: rating -> probabilities of 1 to 5, where the judge gives them.
-        severe_probability: P(severe invention), where the judge gives it.
-        cut: True where the judge saw only a part of a text.
-        refusal: the reason for missing ratings.
+    `overall` is capped here, since a judge may ignore the cap.
     """
-
-    ratings: Mapping[str, float] = field(default_factory=dict)
-    severe: bool = False
-    distributions: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    severe_probability: float | None = None
-    cut: bool = False
-    refusal: str | None = None
-
-    def fields(self) -> dict[str, Any]:
-        """Return the rating's fields in a row."""
-        fields: dict[str, Any] = {"cut": True} if self.cut else {}
-        if self.refusal is not None:
-            return {"refusal": self.refusal} | fields
-        if self.distributions:
-            distributions = {
-                name: list(probabilities) for name, probabilities in self.distributions.items()
-            }
-            fields = {
-                "distributions": distributions,
-                f"{SEVERE}_probability": self.severe_probability,
-            } | fields
-        return {"ratings": dict(self.ratings), SEVERE: self.severe} | fields
-
-
-def rating_of(value: Mapping[str, Any], *, cut: bool = False) -> Rating:
-    """Return the rating of a judge's value. The cap is applied here, since a judge may ignore
-    it."""
     ratings, severe = dict(value["ratings"]), value[SEVERE]
     if severe:
         ratings[OVERALL] = min(ratings[OVERALL], SEVERE_CAP)
-    return Rating(
-        ratings,
-        severe,
-        value.get("distributions", {}),
-        value.get(f"{SEVERE}_probability"),
-        cut,
-    )
+    fields = {"ratings": ratings, SEVERE: severe}
+    probability = f"{SEVERE}_probability"
+    more = ("distributions", probability) if value.get("distributions") else ()
+    return fields | {name: value.get(name) for name in more}
 
 
 class RatingTask:

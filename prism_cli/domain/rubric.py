@@ -100,8 +100,7 @@ class DecisionTask:
         self.fingerprint = sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def decision(self, query: str, documents: Sequence[str]) -> Decision:
-        """Return the questions on 1 to `pack` documents; numbered from 1 where there may be
-        several."""
+        """Return the questions on 1 to `pack` documents; numbered if there may be several."""
         shown = [cut_to_estimate(document, MAX_DOCUMENT_TOKENS) for document in documents]
         names = ["document"]
         if self.pack > 1:

@@ -17,8 +17,7 @@ _LABELLED_PARTS, _WEB_PARTS = 2, 3
 
 
 def bin_of(score: float, bins: int) -> int:
-    """Return the bin of a score in [0, 1]: bin i holds [i / bins, (i + 1) / bins), the last one
-    also 1."""
+    """Return the bin i of a score: [i / bins, (i + 1) / bins); the last one has 1, too."""
     index = min(int(score * bins), bins - 1)
     # score * bins may round up to the next edge, or down below its own.
     if score < index / bins:

@@ -69,8 +69,7 @@ class ScoreFigures:
         }
 
     def histogram(self, buckets: int = 10) -> dict[str, int]:
-        """Return the number of rows by lower edge of `buckets` equal buckets; 1.0 is in the
-        last."""
+        """Return the number of rows by lower edge of `buckets` equal buckets; the last has 1.0."""
         rows = [0] * buckets
         for bins in self._bins.values():
             for index, count in enumerate(bins):

@@ -16,9 +16,6 @@ def relevance_score(logit: float) -> float:
     return odds / (1 + odds)
 
 
-sigmoid = relevance_score
-
-
 def verdict_of(logit: float) -> Literal["yes", "no"]:
     """Return the greedy verdict: "yes" where the logit is above 0, else "no"."""
     return "yes" if logit > 0 else "no"

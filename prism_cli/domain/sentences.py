@@ -157,8 +157,7 @@ def _has_word(text: str, start: int, end: int) -> bool:
 
 
 def _cut(text: str, start: int, limit: int) -> int:
-    """Return where to split: after the last clause of the second half, else at white space, else at
-    `limit`."""
+    """Return where to split: behind a clause in the second half, else at white space or `limit`."""
     half = start + (limit - start) // 2
     clauses = [match.end() for match in _CLAUSE.finditer(text, half, limit)]
     if clauses:

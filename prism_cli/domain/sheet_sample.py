@@ -49,8 +49,7 @@ def shares(sizes: Mapping[Stratum, int], total: int) -> dict[Stratum, int]:
 
 
 class Sampler:
-    """Draws the sample while rows arrive; holds at most twice `most` rows per stratum, those with
-    the lowest hashes."""
+    """Draws the sample while rows arrive; holds at most 2 * `most` rows per stratum."""
 
     def __init__(self, most: int, seed: int) -> None:
         self._most, self._seed = most, seed

@@ -185,8 +185,7 @@ def _resampled(rows: "Any", seed: int, resamples: int) -> "Any":
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values after Holm's step-down correction over all comparisons of one evaluation;
-    the order is kept."""
+    """Return the p-values, in order, after Holm's step-down correction for all of them."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted = [0.0] * len(p_values)
     floor = 0.0

@@ -137,8 +137,7 @@ class Planner:
     def _at_random(
         self, plan: Plan, roots: Numbers, which: NDArray[np.bool_]
     ) -> Iterator[list[int]]:
-        """Yield groups of the queries in `which`, in the order of their hashes, while there is
-        room."""
+        """Yield groups of queries in `which`, in order of their hashes, while there is room."""
         hashes = np.frombuffer(self.hashes, dtype=np.uint64)
         lowest = np.full(len(roots), np.iinfo(np.uint64).max, dtype=np.uint64)
         np.minimum.at(lowest, roots, hashes)

@@ -32,8 +32,7 @@ from prism_cli.rows.texts import is_blank
 CALL_QUERIES = 10
 """Most queries per call: in longer lists the end repeats the beginning."""
 MAX_TOLD = 60
-"""Most earlier queries that a call lists, the newest: each listed query costs tokens in every
-call."""
+"""Most earlier queries that a call lists, the newest, since each costs tokens."""
 MAX_QUERY_TOKENS = 120
 """Length of the longest query that is kept (estimated tokens)."""
 TEMPERATURES = (0.8, 0.6, 1.0)
@@ -122,8 +121,7 @@ class Ask:
 
 
 def question(ask: Ask) -> str:
-    """Return the part of the prompt after the constant instruction: everything that determines the
-    reply."""
+    """Return the prompt after the constant instruction: all that determines the reply."""
     lines = [f"Instruction: {ask.instruction}", f"Series of queries: {ask.series}"]
     if ask.language:
         lines.append(f"Language of the queries: {ask.language}")
@@ -143,8 +141,7 @@ class SynthesisTask:
     ).hexdigest()[:16]
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
-        """Return the question; the instruction to the model comes first and is the same for all
-        rows."""
+        """Return the question, after an instruction that is the same for all rows."""
         return Prompt(
             INSTRUCTION.strip(),
             question(payload),
@@ -220,8 +217,7 @@ class Earlier:
 
 
 def shares(count: int, styles: Sequence[str], first: int) -> dict[str, int]:
-    """Return the number of queries per style: as even as possible, with the remainder from `first`
-    on."""
+    """Return the queries per style: as even as possible, the remainder from `first` on."""
     turned = [*styles[first % len(styles) :], *styles[: first % len(styles)]]
     return {
         style: share

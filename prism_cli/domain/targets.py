@@ -50,8 +50,7 @@ def render_target(verdict: str, contribution: str | None, evidence: str | None) 
 
 
 def plain_text(text: str | None) -> str:
-    """Return `text` for use inside a target: stripped, with the target's own tags without
-    brackets."""
+    """Return `text` for a target: stripped, and without the brackets of a target's own tags."""
     text = text or ""
     while _OWN_TAG.search(text):
         text = _OWN_TAG.sub(r"\1", text)

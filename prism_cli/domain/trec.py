@@ -76,8 +76,7 @@ def _next_below(single: float) -> float:
 
 
 def render_run_line(query_id: str, doc_id: str, rank: int, score: float, tag: str) -> str:
-    """Return the line without its newline; the score keeps all its digits. Ids and tag have no
-    white space."""
+    """Return the line without newline; the score has all its digits. Ids have no blanks."""
     return f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}"
 
 

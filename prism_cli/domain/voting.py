@@ -64,8 +64,7 @@ class Poll:
         return most >= needed or most + left < needed
 
     def agreement_with(self, verdict: Vote | None) -> float | None:
-        """Return the share of the votes that equal `verdict`; None if it is None, or without
-        votes."""
+        """Return the share of votes that equal `verdict`; None without verdict or votes."""
         return self.count(verdict) / len(self.votes) if verdict and self.votes else None
 
 

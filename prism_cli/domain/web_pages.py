@@ -44,8 +44,7 @@ _COMPARED = 50_000
 
 
 def clean_text(text: str) -> str:
-    """Return `text` without invisible characters, banner lines, and repeated blanks or blank
-    lines."""
+    """Return `text` without invisible characters, banners, and repeated blanks or blank lines."""
     text = _UNSEEN.sub("", _LINE_ENDS.sub("\n", text))
     lines = (_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
     return _GAPS.sub("\n\n", "\n".join(line for line in lines if not _is_boilerplate(line))).strip()

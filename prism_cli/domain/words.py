@@ -11,8 +11,7 @@ _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 
 
 def words(text: str) -> list[str]:
-    """Return the words of `text`: runs between blanks, and each character of scripts without
-    blanks."""
+    """Return the words of `text`: runs between blanks; characters in scripts without blanks."""
     return text.split() if text.isascii() else _WORD.findall(text)
 
 

@@ -1,5 +1,4 @@
-"""Lines of a file as bytes, with a limit on their length, so that memory is bounded for any
-file."""
+"""Lines of a file as bytes, with a limit on their length, so that memory is bounded."""
 
 import codecs
 import lzma
@@ -135,8 +134,7 @@ def refuse_foreign(raw: bytes, name: str) -> None:
 
 
 def foreign(raw: bytes) -> str:
-    """Return the description of a file that begins so and is not UTF-8 text, with a remedy; "" for
-    others."""
+    """Return what a file that begins so is instead of UTF-8 text, with a remedy; or ""."""
     return next(
         (description for magic, description in _FOREIGN.items() if raw.startswith(magic)), ""
     )

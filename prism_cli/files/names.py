@@ -56,8 +56,7 @@ def split_pattern(pattern: str) -> tuple[Path, str]:
 
 
 def missing_path_message(name: str) -> str:
-    """Return the message for a path that does not exist: its first missing directory, or the most
-    similar name."""
+    """Return the message for a missing path: its first missing directory, or a similar name."""
     path = Path(name)
     missing = next((parent for parent in reversed(path.parents) if not os.path.isdir(parent)), None)
     if missing is not None:

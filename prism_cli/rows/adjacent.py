@@ -1,6 +1,7 @@
 """Groups of adjacent pair rows of one query."""
 
 from collections.abc import Iterator
+from itertools import groupby, islice
 
 from prism_cli.rows.row import Row, query_key
 
@@ -10,14 +11,6 @@ MAX_GROUP_ROWS = 10_000
 
 def adjacent(rows: Iterator[Row]) -> Iterator[list[Row]]:
     """Yield the rows in groups of one query, in order."""
-    group: list[Row] = []
-    current = b""
-    for row in rows:
-        key = query_key(row)
-        if group and (key != current or len(group) >= MAX_GROUP_ROWS):
-            yield group
-            group = []
-        group.append(row)
-        current = key
-    if group:
-        yield group
+    for _, group in groupby(rows, query_key):
+        while part := list(islice(group, MAX_GROUP_ROWS)):
+            yield part

@@ -1,6 +1,6 @@
 """The best documents of a ranking, for display."""
 
-import heapq
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,8 +55,7 @@ class BestDocuments:
         self._most = most
         self._usable = usable
         self.query = ""
-        self._added = 0
-        self._heap: list[tuple[float, tuple[int, ...], int, int, RankedDocument]] = []
+        self._best: list[RankedDocument] = []
 
     def add(self, row: Row, place: int) -> None:
         """Add an output row of `prism rerank`, of either shape.
@@ -87,17 +86,18 @@ class BestDocuments:
 
     def ranked(self) -> list[RankedDocument]:
         """Return the documents best first; equal logits by doc_id."""
-        return [
-            entry[-1] for entry in sorted(self._heap, key=lambda entry: entry[:4], reverse=True)
-        ]
+        return list(self._best)
 
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
         if self._usable and not (result["verdict"] == "yes" and result.get("format_ok")):
             return
         named = bool(row.get("doc_id"))
         document = RankedDocument(place, row.get("title") or "", named, text, result)
-        by_id = tuple(-ord(character) for character in result["doc_id"])
-        logit = ordering_logit(result["relevance_score"], result["logit"])
-        self._added += 1
-        entry = (logit, (*by_id, 1), -place, -self._added, document)
-        (heapq.heappush if len(self._heap) < self._most else heapq.heappushpop)(self._heap, entry)
+        insort(self._best, document, key=_sort_key)
+        del self._best[self._most :]
+
+
+def _sort_key(document: RankedDocument) -> tuple[float, str, int]:
+    result = document.result
+    logit = ordering_logit(result["relevance_score"], result["logit"])
+    return -logit, result["doc_id"], document.index

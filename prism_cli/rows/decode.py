@@ -155,8 +155,7 @@ def _complaint(raw: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def _parser_problem(raw: bytes, error: orjson.JSONDecodeError) -> str:
-    """Return the parser's problem, explained for forms that other programs write and JSON does not
-    have."""
+    """Return the parser's problem, explained for what other programs write and JSON has not."""
     rest = raw.decode()[error.pos :].lstrip("-")
     if word := next((name for name in _NO_NUMBERS if rest.startswith(name)), ""):
         return f"expected a finite number, or null where a value is missing, found {word}"
@@ -187,8 +186,7 @@ def _other_format(raw: bytes) -> str:
 
 
 def _is_kept_whole(raw: bytes, row: Row) -> bool:
-    """Return whether `row` is written with exactly the bytes of its line, so that decoding lost
-    nothing."""
+    """Return whether `row` is written with the bytes of its line: decoding lost nothing."""
     if raw.startswith(b" ", raw.find(b'":') + 2):  # written by Python, not orjson
         return False
     try:

@@ -81,8 +81,7 @@ def by_column(row: Mapping[str, object]) -> str:
 
 
 def _nested(names: Iterable[str]) -> str:
-    """Return how to extract rows that seem to be nested in the row with these fields; "" for
-    none."""
+    """Return how to extract rows that seem to be nested in the row; "" for none."""
     fields = names.items() if isinstance(names, Mapping) else ()
     for name, value in fields:
         if type(value) is list and value and type(value[0]) is dict and name not in FIELDS:

@@ -13,8 +13,7 @@ _ID_NAME = re.compile(r"(?:.*[\W_])?(?:id|[qpd]id|docid|queryid)", re.I)
 
 
 def is_id_name(name: str) -> bool:
-    """Return whether a column with this name seems to have ids, under whatever name --field maps it
-    to."""
+    """Return whether a column with this name seems to have ids, whatever --field maps it to."""
     return _ID_NAME.fullmatch(name) is not None
 
 

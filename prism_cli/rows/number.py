@@ -18,7 +18,6 @@ def number_in(text: str) -> float | None:
 
 
 def digits_in(text: str) -> int | None:
-    """Return the whole number of a text of ASCII digits; None for any other text, such as one with
-    a sign."""
+    """Return the whole number of a text of ASCII digits; None for others, such as "-1"."""
     fits = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
     return int(text) if fits else None

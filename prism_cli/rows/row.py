@@ -230,8 +230,7 @@ def check_one_text(pairs: list[Row]) -> None:
 
 
 def query_key(row: Row) -> bytes:
-    """Return 16 bytes for (query_id, query), which differ for the original and the rewritten
-    query."""
+    """Return 16 bytes for (query_id, query); the original and the rewritten query differ."""
     text = f"{query_id(row)}\0{row['query']}"
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -242,8 +241,7 @@ def text_id(text: str) -> str:
 
 
 def texts_digest(*texts: str) -> bytes:
-    """Return SHA-256 of the texts, each preceded by its length, so that ("ab", "c") and ("a", "bc")
-    differ."""
+    """Return SHA-256 of the texts with their lengths: ("ab", "c") and ("a", "bc") differ."""
     pieces: list[bytes] = []
     for text in texts:
         raw = text.encode("utf-8", "surrogatepass")

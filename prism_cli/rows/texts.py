@@ -12,8 +12,7 @@ BLANK_TEXT = "expected text, found a blank string"
 
 
 def is_blank(text: str) -> bool:
-    """Return whether `text` has no visible character: only white space, control and zero-width
-    characters."""
+    """Return whether `text` has only white space, control and zero-width characters."""
     return not "!" <= text[:1] <= "~" and _SEEN.search(text) is None
 
 
@@ -33,8 +32,7 @@ def nul_fault(text: str) -> str:
 
 
 def text_fault(text: str) -> str | None:
-    """Return the character that is not allowed in `text`, NUL or half of a surrogate pair; None
-    without one."""
+    """Return the bad character of `text`, NUL or half of a surrogate pair; None without one."""
     if "\0" in text:
         return nul_fault(text)
     try:

@@ -76,8 +76,7 @@ class CollectWebStage(RowStage):
 
 
 def _query_fields(row: Row) -> Row:
-    """Return the fields that do not describe a document: all fields of a query's row, few of a
-    pair's."""
+    """Return the query's fields: all but a page's, or few of a row with documents."""
     if _HOLDS_DOCUMENTS & row.keys():
         return {name: row[name] for name in _OF_A_QUERY if name in row}
     return {name: value for name, value in row.items() if name not in _OF_A_PAGE}

@@ -48,8 +48,7 @@ class RowWriter(Protocol):
         """Return the claim of a checked pair row, in this shape."""
 
     def write(self, rows: list[Row]) -> list[Row]:
-        """Return the foreign rows of checked pair rows: of one, or of the adjacent ones of a
-        query."""
+        """Return the foreign rows of checked pair rows, one or the adjacent ones of a query."""
 
     def render(self, row: Row) -> bytes:
         """Return one line of the output."""

@@ -50,8 +50,7 @@ class PairFilter:
     def among(
         self, rows: Iterator[Row], claim: Callable[[Row, bool], Claim]
     ) -> Iterator[list[Row | Dropped]]:
-        """Yield the rows in groups of one query, in the order of `note`, without those that are
-        dropped."""
+        """Yield the rows in groups of one query, in the order of `note`, without dropped ones."""
         for group in adjacent(rows):
             origins = [self._origins.pop(id(row)) for row in group]
             claims = [claim(row, origin.alone) for row, origin in zip(group, origins, strict=True)]
@@ -81,8 +80,7 @@ class PairFilter:
         self._named_apart += other._named_apart[: NAMED - len(self._named_apart)]
 
     def figures(self) -> dict[str, object]:
-        """Return figures for the summary: contradictory pairs by name; {} where all rows are
-        kept."""
+        """Return figures for the summary: contradictory pairs by name; {} if all are kept."""
         figures: dict[str, object] = {}
         if self._named:
             figures["contradictory, such as"] = "; ".join(self._named[:NAMED])

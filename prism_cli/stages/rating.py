@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-from prism_cli.domain.rating_task import RatedTexts, Rating, rating_of
+from prism_cli.domain.rating_task import RatedTexts, rating_fields
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 from prism_cli.rows.written import Written
 from prism_cli.stages.retries import request_with_retries
@@ -11,13 +11,15 @@ from prism_cli.stages.retries import request_with_retries
 
 def request_rating(
     judge: BatchBackend | CallBackend, texts: RatedTexts
-) -> Generator[Sequence[Request], Sequence[Reply], Rating]:
-    """Return the judge's rating, or the reason for its absence. The judge's payload is (RatedTexts,
-    attempt)."""
+) -> Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]:
+    """Return the fields of a judge's rating, or `refusal`; `cut` where the judge saw only a part.
+
+    The judge's payload is (RatedTexts, attempt).
+    """
     reply = yield from request_with_retries(judge, texts, *texts)
-    if reply.refusal is not None:
-        return Rating(cut=texts.cut, refusal=reply.refusal)
-    return rating_of(reply.value, cut=texts.cut)
+    refused = reply.refusal is not None
+    fields = {"refusal": reply.refusal} if refused else rating_fields(reply.value)
+    return fields | ({"cut": True} if texts.cut else {})
 
 
 def rated_texts(written: Written) -> RatedTexts:
@@ -36,6 +38,6 @@ def rating_function(
             return {}
         texts = rated_texts(written)
         rating = yield from request_rating(judge, texts)
-        return {"texts": texts.digest} | rating.fields()
+        return {"texts": texts.digest, **rating}
 
     return rate

@@ -1,5 +1,4 @@
-"""Relabelling: a panel of judges votes on every row, one judge after another until the verdict is
-settled."""
+"""Relabelling: judges vote on every row, one after another until the verdict is settled."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -175,8 +174,7 @@ class RelabelStage(RowStage):
                 yield request(judge, (pair, 0), *pair), 1.0 if sure else share
 
     def summary(self) -> dict[str, object]:
-        """Return verdicts, each judge's votes, calls saved by stopping early, and agreement on
-        audit rows."""
+        """Return verdicts, votes by judge, calls saved by stopping early, and agreement."""
         figures: dict[str, object] = {
             "verdicts": {name: self._verdicts[name] for name in ("yes", "no", "undecided")}
         }
@@ -283,8 +281,7 @@ class RelabelStage(RowStage):
 
 
 def _remove_old_labels(row: Row) -> dict[str, str]:
-    """Take away what an earlier panel left beside votes and verdict; of `reused` what is of
-    neither."""
+    """Remove what an earlier panel wrote; return the entries of `reused` for other fields."""
     row.pop("vote_probabilities", None)
     row.pop("audit", None)
     before = row.pop("reused", None)

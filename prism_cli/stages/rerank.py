@@ -9,6 +9,7 @@ query are processed together.
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from math import inf
 from typing import ClassVar
 
@@ -108,36 +109,26 @@ class RerankStage(RowStage):
         return (yield from self._pairs(rows))
 
     def first_pass(self, rows: Iterator[Row]) -> None:
-        """Find the queries whose pair rows are not adjacent, or too many for memory: their rows get
-        no rank."""
+        """Find queries whose rows are scattered, or too many for memory: they get no rank."""
         seen = SeenTexts()
         self._scattered.clear()
-        number, current, size = 0, b"", 0
         most = MAX_GROUP_ROWS if self.groups else MAX_RANKED_ROWS
-        for row in rows:
-            key = self.group_of(row)
-            size += 1
-            if key != current:
-                number, current, size = number + 1, key, 1
-                if key and seen.conflicts(key, str(number).encode()):
-                    self._scattered.add(key)
-            if key and size > most:
+        for number, (key, group) in enumerate(groupby(rows, self.group_of)):
+            size = sum(1 for _ in group)
+            if key and (seen.conflicts(key, str(number).encode()) or size > most):
                 self._scattered.add(key)
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Set the ranks of pair rows, within the adjacent rows of a query; null for scattered
-        ones."""
-        group: list[Row] = []
-        current = b""
-        for row in rows:
-            key = self.group_of(row)
-            if group and (key != current or not key or key in self._scattered):
-                yield from self._ranked(group, current)
-                group = []
-            group.append(row)
-            current = key
-        if group:
-            yield from self._ranked(group, current)
+        """Set ranks within the adjacent rows of a query; scattered rows keep null."""
+        for key, group in groupby(rows, self.group_of):
+            if not key:
+                yield from group
+            elif key not in self._scattered:
+                yield from _with_ranks(list(group))
+            else:
+                for row in group:
+                    self._counts[_APART] += 1
+                    yield row
 
     def render(self, row: Row) -> bytes:
         """Return one line; the best document of the first query is stored."""
@@ -235,21 +226,15 @@ class RerankStage(RowStage):
             predicted["evidence_omitted"] = result["evidence_omitted"]
         return predicted
 
-    def _ranked(self, group: list[Row], key: bytes) -> list[Row]:
-        """Return rows of one query with their ranks, from 1; other rows are unchanged."""
-        if not key:
-            return group
-        if key in self._scattered:
-            self._counts[_APART] += len(group)
-            return group
-        best = sorted(group, key=_sort_key)
-        for rank, row in enumerate(best, 1):
-            row["rank"] = rank
-        return group
+
+def _with_ranks(group: list[Row]) -> list[Row]:
+    """Return the rows of one query, in their order, with ranks from 1."""
+    for rank, row in enumerate(sorted(group, key=_sort_key), 1):
+        row["rank"] = rank
+    return group
 
 
 def _sort_key(row: Row) -> tuple[float, str]:
-    """Return a sort key for the rows of a query, best first; a blank document has no logit and
-    comes last."""
+    """Return the sort key of a query's rows; a blank document has no logit and is last."""
     logit = row["logit"]
     return (inf if logit is None else -logit, doc_id(row))

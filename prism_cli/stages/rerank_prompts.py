@@ -15,8 +15,7 @@ class Prompter(Protocol):
         """Return the prompt with query and document verbatim."""
 
     def ids(self, query: str, document: str) -> list[int]:
-        """Return its token ids, the document truncated where needed. Raises RowError where the
-        query is too long."""
+        """Return its token ids, with the document truncated; RowError for a long query."""
 
 
 class RerankPromptsStage(RowStage):

@@ -89,8 +89,7 @@ class RerankQueryStage(RerankStage):
         return super().work_group([self._numbered(row) for row in rows])
 
     def group_of(self, row: Row) -> bytes:
-        """Return one key for all pair rows, since they are documents of one query, whatever their
-        query_id."""
+        """Return one key for all pair rows, since all are documents of one query."""
         return b"" if "documents" in row else self._key
 
     def render(self, row: Row) -> bytes:

@@ -1,5 +1,4 @@
-"""Retries of unusable replies of a chat model, each stored as it arrives; and concurrent requests
-of one row."""
+"""Retries of unusable replies of a chat model; and concurrent requests of one row."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence

@@ -17,8 +17,7 @@ LABELS = (
     "objectives", "labels_from", "score", "logit", "rank", "model", "format_ok", "truncated",
     "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
 )  # fmt: skip
-"""Fields that are valid only for the query they were made with. The corpus's own source_label is
-kept."""
+"""Fields that are valid only for the query they were made with; not the corpus's source_label."""
 REWRITTEN, SKIPPED, REFUSED = "rewritten", "skipped", "refused"
 TOO_LONG, NOT_CHOSEN, BEFORE = "too long to ask", "not chosen", "rewritten before"
 

@@ -47,8 +47,7 @@ SOURCES_TOLD = 20
 
 @dataclass
 class Cutoff:
-    """A position in the order of keys: all rows before `key` are kept, and `ties` of those equal to
-    it."""
+    """A position in the order of keys: rows before `key` are kept, and `ties` equal to it."""
 
     key: bytes
     ties: int
@@ -185,8 +184,7 @@ class SampleStage(RowStage):
         return None
 
     def summary(self) -> dict[str, object]:
-        """Return the rule, the limits, and histograms before and after: of all rows, and of each
-        source."""
+        """Return the rule, the limits, and histograms before and after, also by source."""
         rule = (
             f"equal shares of {self._size} rows over {self._bins} bins of teacher_score"
             if self._size is not None
@@ -262,8 +260,7 @@ class SampleStage(RowStage):
                 self._cutoffs[source, index] = cutoff
 
     def _score(self, row: Row) -> float | None:
-        """Return the score that the rule balances: teacher_score, or the raw mean for the paper's
-        rule."""
+        """Return the score that is balanced: teacher_score; for the paper's rule the raw mean."""
         if self._size is None and (scores := row.get("teacher_scores")):
             numbers = [score for score in scores.values() if score is not None]
             if numbers:
@@ -282,6 +279,5 @@ class SampleStage(RowStage):
 
 
 def _side_key(key: bytes) -> bytes:
-    """Return another hash for the same row, since the first one already decided within its
-    stratum."""
+    """Return another hash of the row: the first one decided within its stratum."""
     return blake2b(key, digest_size=16, person=b"second lot").digest()

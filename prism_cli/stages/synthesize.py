@@ -73,8 +73,7 @@ class SynthesizeStage(RowStage):
         self._refusals: Counter[str] = Counter()
 
     def check(self, row: Row) -> None:
-        """Check the instruction and the optional language; the row has neither query nor
-        document."""
+        """Check the instruction and the optional language; there is no query or document."""
         string_field(row, "instruction", blank=False)
         string_field(row, "language", required=False)
         for name in _OF_A_QUERY:
@@ -122,8 +121,7 @@ class SynthesizeStage(RowStage):
         )
 
     def forecast_requests(self, row: Row) -> ForecastRequests:
-        """Yield every call of a row, assuming that unknown replies have exactly the requested
-        queries."""
+        """Yield every call of a row; unknown replies count as exactly the requested queries."""
         work = self.work(row)
         made = 0
         try:
@@ -141,8 +139,7 @@ class SynthesizeStage(RowStage):
             return
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Drop rows whose query is the same or nearly the same as an earlier one or one of
-        `against`."""
+        """Drop rows whose query (nearly) equals an earlier one or one of `against`."""
         groups = TextGroups(loose_query_shingles, exact=True)
         for query in self._against():
             groups.number(query)

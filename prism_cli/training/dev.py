@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prism_cli.configs.train import SELECTABLE, Select
 from prism_cli.domain.dev_figures import auc_interval, collapse, random_ndcg
 from prism_cli.domain.metrics import mean, per_query
-from prism_cli.domain.scoring import sigmoid
+from prism_cli.domain.scoring import relevance_score
 from prism_cli.errors import ModelError
 from prism_cli.modeling.losses import RowBatch, RowForward
 from prism_cli.training.batches import token_batches
@@ -94,7 +94,7 @@ def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) ->
     collapsed = None
     scored = ~np.isnan(teacher)
     if scored.any():
-        score = np.array([sigmoid(logit) for logit in logits[scored].tolist()])
+        score = np.array([relevance_score(logit) for logit in logits[scored].tolist()])
         figures["score_mse"] = float(np.mean((score - teacher[scored]) ** 2))
         baseline["score_mse"] = float(np.var(teacher[scored]))
     judged = verdict >= 0

@@ -16,7 +16,7 @@ from prism_cli.domain.rating_task import (
     RatedTexts,
     RatingTask,
     rating_decision,
-    rating_of,
+    rating_fields,
     rating_value,
 )
 from prism_cli.domain.token_estimate import estimate_tokens
@@ -81,11 +81,11 @@ def test_what_cannot_be_used_says_why(text: str, told: str) -> None:
 
 
 def test_overall_is_capped_by_us_where_something_severe_is_invented() -> None:
-    high = rating_of(TASK.read(TEXTS, lines("yes", overall=5)))
-    assert (high.severe, high.ratings[OVERALL]) == (True, 2)
-    assert {one for name, one in high.ratings.items() if name != OVERALL} == {4}
-    assert rating_of(TASK.read(TEXTS, lines("yes", overall=1))).ratings[OVERALL] == 1
-    assert rating_of(TASK.read(TEXTS, lines("no", overall=5))).ratings[OVERALL] == 5
+    high = rating_fields(TASK.read(TEXTS, lines("yes", overall=5)))
+    assert (high[SEVERE], high["ratings"][OVERALL]) == (True, 2)
+    assert {one for name, one in high["ratings"].items() if name != OVERALL} == {4}
+    assert rating_fields(TASK.read(TEXTS, lines("yes", overall=1)))["ratings"][OVERALL] == 1
+    assert rating_fields(TASK.read(TEXTS, lines("no", overall=5)))["ratings"][OVERALL] == 5
 
 
 def test_all_four_texts_are_fenced_and_the_instruction_is_the_same_for_all() -> None:
@@ -104,8 +104,6 @@ def test_a_long_text_is_cut_and_that_is_told() -> None:
     assert (long.cut, TEXTS.cut) == (True, False)
     tokens = estimate_tokens(TASK.prompt(long, 0).user)
     assert MAX_DOCUMENT_TOKENS * 0.99 < tokens < MAX_DOCUMENT_TOKENS + 300
-    assert rating_of(TASK.read(long, lines()), cut=long.cut).fields()["cut"] is True
-    assert "cut" not in rating_of(TASK.read(TEXTS, lines())).fields()
 
 
 def test_digest_stands_for_the_four_texts() -> None:
@@ -119,9 +117,9 @@ def test_a_distribution_counts_by_its_mean() -> None:
     assert [one.name for one in decision.questions] == [SEVERE, *RATINGS]
     odds = {name: [0.0, 0.0, 0.0, 0.5, 0.5] for name in RATINGS} | {SEVERE: 0.75}
     value = rating_value(odds)
-    rating = rating_of(value)
+    rating = rating_fields(value)
     assert value["ratings"][OVERALL] == 4.5
-    assert rating.ratings[OVERALL] == 2
-    assert rating.fields()["distributions"]["evidence_concision"] == [0, 0, 0, 0.5, 0.5]
-    assert rating.fields()["severe_invention_probability"] == 0.75
+    assert rating["ratings"][OVERALL] == 2
+    assert rating["distributions"]["evidence_concision"] == [0, 0, 0, 0.5, 0.5]
+    assert rating["severe_invention_probability"] == 0.75
     assert rating_value(odds | {SEVERE: 0.5})[SEVERE] is False

@@ -38,7 +38,7 @@ class RateStage(RowStage):
     def work(self, row: Row) -> RowWork:
         texts = RatedTexts(row["query"], row["document"], row["contribution"], row["evidence"])
         rating = yield from request_rating(self._judge, texts)
-        return row | {"rating": rating.fields()}
+        return row | {"rating": rating}
 
 
 @pytest.fixture(autouse=True)
@@ -180,3 +180,10 @@ def test_a_model_in_this_process_rates_or_is_refused(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_a_small_real_model_rates_or_is_refused() -> None:
     rates_or_is_refused(load_rater("hf:smollm2", catalog("http://127.0.0.1:9"), "cpu"))
+
+
+def test_a_rating_says_that_the_judge_saw_only_a_part() -> None:
+    with FaultServer(answers=Answers(chat=lambda model, text: said())) as server:
+        judge = load_rater("chat/j", catalog(server.base_url))
+        found, _ = rate(judge, [*rows(1, document="word " * 60_000), *rows(1)])
+    assert [row.get("cut") for row in found] == [True, None]

@@ -15,17 +15,11 @@ from prism_cli.ports import BatchEndpoint, Reply, Usage
 class ChatBackend(ProviderBackend):
     """A BatchableBackend; payloads are (the task's payload, attempt)."""
 
-    single = True
-
     def __init__(self, model: ChatModel, task: ChatTask) -> None:
         super().__init__(model.ref)
         self._model = model
         self._task = task
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
-
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """Return groups of one question."""
-        return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         """Return the maximum tokens and cost of one question."""

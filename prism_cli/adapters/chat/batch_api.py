@@ -1,6 +1,7 @@
 """Client of OpenAI's Files and Batches APIs at one provider."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -65,35 +66,28 @@ class BatchApi:
         return await self._ask(send, lambda body: _find_marked(body, mark) or _id_of(body))
 
     async def find(self, mark: str) -> str | None:
-        """Return the id of the batch that carries `mark`, searched from the newest on. Raises as
-        `ProviderClient.ask`."""
+        """Return the id of the newest batch that carries `mark`. Raises as `ProviderClient.ask`."""
         after: str | None = None
         while True:
-            page: dict[str, Any] = await self._ask(_sender(self._page, after), _check_page)
+            page: dict[str, Any] = await self._ask(partial(self._page, after), _check_page)
             batch = _find_marked(page, mark)
             if batch or not page.get("has_more") or not page["data"]:
                 return batch
             after = _id_of(page["data"][-1])
 
     async def look(self, batch: str) -> BatchState | None:
-        """Return the state of a batch, or None if the provider does not know it. Raises as
-        `ProviderClient.ask`."""
-
-        async def send() -> httpx2.Response:
-            return await self._client.request("GET", f"batches/{quote(batch, safe='')}")
+        """Return the state of a batch; None if it is unknown. Raises as `ProviderClient.ask`."""
 
         def parse(response: httpx2.Response) -> Any:
             return None if response.status_code == 404 else parse_json(response)
 
+        send = partial(self._client.request, "GET", f"batches/{quote(batch, safe='')}")
         return await self._ask(send, _state_of, parse=parse)
 
     async def fetch(self, file: str) -> bytes:
         """Return the content of a file. Raises as `ProviderClient.ask`."""
-
-        async def send() -> httpx2.Response:
-            path = f"files/{quote(file, safe='')}/content"
-            return await self._client.request("GET", path, seconds=_FILE_SECONDS)
-
+        path = f"files/{quote(file, safe='')}/content"
+        send = partial(self._client.request, "GET", path, seconds=_FILE_SECONDS)
         return await self._ask(send, bytes, parse=parse_bytes, seconds=_FILE_SECONDS)
 
     async def _page(self, after: str | None) -> httpx2.Response:
@@ -109,12 +103,6 @@ class BatchApi:
         seconds: float | None = None,
     ) -> Value:
         return await self._client.ask(send, read, 0, LostCalls(), parse=parse, seconds=seconds)
-
-
-def _sender(
-    page: Callable[[str | None], Awaitable[httpx2.Response]], after: str | None
-) -> Callable[[], Awaitable[httpx2.Response]]:
-    return lambda: page(after)
 
 
 def _id_of(body: Any) -> str:

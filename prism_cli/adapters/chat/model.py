@@ -1,6 +1,7 @@
 """A chat model behind an OpenAI-compatible server."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -55,11 +56,7 @@ class ChatModel:
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
         """
-        body = self.body(prompt, attempt)
-
-        async def send() -> httpx2.Response:
-            return await self._client.post("chat/completions", body)
-
+        send = partial(self._client.post, "chat/completions", self.body(prompt, attempt))
         estimate = self.estimate(prompt, attempt)
 
         def read(reply: Any) -> Completion:

@@ -98,8 +98,7 @@ def _repository(name: str, parts: Path, seconds: float) -> tuple[Path, str]:
 
 
 def _rows(path: Path, config: str, split: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a config's split; by default the split with the config's name, or else the
-    only one."""
+    """Yield rows of `split`, else of the split with the config's name, else of the first one."""
     import datasets
     from datasets.exceptions import DatasetGenerationError
 

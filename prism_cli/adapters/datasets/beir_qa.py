@@ -52,8 +52,7 @@ NINE = (
 PAIR_TOKENS = 300
 """Estimated tokens of a prompt for sets that are not downloaded yet."""
 _LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 600, 100_000
-"""Time limit of a download: fixed seconds plus the size at this minimum rate; partial downloads are
-kept."""
+"""Time limit of a download: fixed seconds plus the size at this rate; partial ones are kept."""
 _ALIASES = {
     "touche2020": "webis-touche2020",
     "touche": "webis-touche2020",

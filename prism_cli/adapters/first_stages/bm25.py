@@ -133,8 +133,7 @@ class Bm25Index:
 
 
 class _FlatIndex(bm25s.BM25):  # type: ignore[misc]
-    """bm25s's search over the same matrix as its own index, without a Python object per
-    document."""
+    """bm25s's search over the same matrix as its index, without a Python object per document."""
 
     def fill(self, terms: "array[int]", ends: "array[int]", vocabulary: int) -> None:
         """Compute the weights of the terms.

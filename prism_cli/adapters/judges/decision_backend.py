@@ -2,6 +2,7 @@
 no text; among them the judge that votes by these probabilities."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import httpx2
@@ -65,9 +66,6 @@ class DecisionCalls(ProviderBackend):
         """
         estimate = self.estimated(decision)
 
-        async def send() -> httpx2.Response:
-            return await self._endpoint.send(decision)
-
         def read(body: Any) -> tuple[list[Odds | None], Usage]:
             if not isinstance(body, dict):
                 raise RetryableError("200 without an object", billed=True)
@@ -75,6 +73,7 @@ class DecisionCalls(ProviderBackend):
             return odds, self._used(body.get("usage"), estimate)
 
         tokens = estimate.input_tokens + estimate.output_tokens
+        send = partial(self._endpoint.send, decision)
         return await self._ref.client.ask(send, read, tokens, self._lost)
 
     def estimated(self, decision: Decision) -> Usage:
@@ -96,8 +95,7 @@ class DecisionCalls(ProviderBackend):
 
 
 class DecisionBackend(DecisionCalls):
-    """A CallBackend; payloads are ((query, document text), attempt), values {"vote",
-    "probability"}."""
+    """A CallBackend from ((query, document text), attempt) to {"vote", "probability"}."""
 
     gives_probability = True
 
@@ -113,7 +111,7 @@ class DecisionBackend(DecisionCalls):
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """Return groups of documents of one query, up to `pack` and to the model's context."""
         if self._task.pack == 1:
-            return [[index] for index in range(len(payloads))]
+            return super().plan(payloads)
         context = self._card.context_tokens or _CONTEXT_TOKENS
         limit = context * SAFETY_SHARE - estimate_tokens(self._task.rubric)
         sizes = (

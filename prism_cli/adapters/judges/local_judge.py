@@ -72,8 +72,7 @@ class LocalJudge:
         return odds
 
     def _encoded(self, pair: tuple[str, str]) -> EncodedPrompt | str:
-        """Return the prompt with as much of the document as fits the model, or the reason of a
-        refusal."""
+        """Return the prompt with as much of the document as fits, or the reason of a refusal."""
         query, document = pair
         try:
             encoded, room = self._prompt(query, document)

@@ -27,20 +27,14 @@ _QUESTIONS = len(RATINGS) + 1
 
 
 class RatingBackend(DecisionCalls):
-    """A CallBackend; payloads are (RatedTexts, attempt).
+    """A CallBackend; payloads are (RatedTexts, attempt), with all questions in one call.
 
     Values are those of RatingTask, with "distributions" over 1 to 5, whose means are the ratings,
     and "severe_invention_probability".
     """
 
-    single = True
-
     def __init__(self, ref: ModelRef, endpoint: Endpoint) -> None:
         super().__init__(ref, endpoint, f"rate {TEMPLATE}")
-
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """Return one call per row, with all questions on its texts."""
-        return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         """Return the estimated tokens and cost of one call."""

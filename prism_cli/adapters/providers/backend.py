@@ -1,19 +1,26 @@
 """The base class of all backends that call a provider's model."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from prism_cli.adapters.providers.client import LostCalls
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.ports import RateLimits
 
 
 class ProviderBackend:
-    """A CallBackend without `fingerprint`, `plan`, `estimate` and `answer`."""
+    """A CallBackend without `fingerprint`, `estimate` and `answer`; one question per call."""
 
-    single = False
+    single = True
 
     def __init__(self, ref: ModelRef) -> None:
         self._ref = ref
         self._lost = LostCalls()
         self.spec = ref.spec
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        """Return groups of one question."""
+        return [[index] for index in range(len(payloads))]
 
     @property
     def concurrency(self) -> int:

@@ -34,8 +34,7 @@ Send = Callable[[], Awaitable[httpx2.Response]]
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
 _UNREACHED_WAIT = 1.0
 _PACE_SECONDS = 5.0
-"""Window over which limits per minute are enforced, so that a minute's calls do not all go out in
-its first second."""
+"""Window for limits per minute, so that a minute's calls do not all go out in its first second."""
 
 
 @dataclass

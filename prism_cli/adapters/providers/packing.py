@@ -1,5 +1,4 @@
-"""Packing of questions into calls: questions on one query share a call, up to the server's
-limits."""
+"""Packing of questions into calls: those on one query share a call, up to the server's limits."""
 
 from collections.abc import Iterable
 

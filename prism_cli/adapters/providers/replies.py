@@ -31,15 +31,12 @@ _MODEL = {
     "invalid_model", "model_not_found", "unknown_parameter", "unsupported_parameter",
     "unsupported_value", "1211",
 }  # fmt: skip
-"""Error codes of an unknown model or an unsupported setting, the same for every row. 1211 is
-Zhipu's."""
+"""Error codes of an unknown model or unsupported setting, the same for all rows; 1211: Zhipu's."""
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|((your|the) )?api key.*(valid|expired)", re.I)
 _NO_MODEL = re.compile(r"model not exist|invalid model\b|\S+ is not a valid model id", re.I)
-"""Beginnings of messages of Gemini (_BAD_KEY), DeepSeek and OpenRouter (_NO_MODEL), whose error
-codes are not specific."""
+"""Messages of Gemini (_BAD_KEY), DeepSeek and OpenRouter, whose codes are not specific."""
 LONGEST_WAIT_BY_OUR_CLOCK = 60.0
-"""Maximum wait in seconds if Retry-After is a date and the reply has no Date header, as the local
-clock may be wrong."""
+"""Longest wait, in seconds, for a Retry-After date without a Date: our clock may be wrong."""
 _ROUNDING = 1e-6
 _MAX_COUNT = 1e12
 """Maximum plausible count; it also fits sqlite's integers."""
@@ -49,8 +46,7 @@ _ESCAPE = re.compile(
     rb"|\\.",
     re.DOTALL,
 )
-"""JSON escapes: a surrogate pair (12 bytes), a lone surrogate (6), or the first two bytes of any
-other."""
+"""JSON escapes: a surrogate pair (12 bytes), a lone surrogate (6), or the start of another (2)."""
 
 
 class RetryableError(ProviderError):
@@ -162,8 +158,7 @@ def raise_embedded_error(error: Any) -> None:
 
 
 def count_at(value: Any, *path: str) -> int | None:
-    """Return the count under this path of keys; None if there is no plausible count, as the cost of
-    a run depends on it."""
+    """Return the count under this path of keys; None if implausible, as it sets the cost."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -25,8 +25,7 @@ _CUT = 12
 """Consecutive characters of a key or of its encoding that count as a leak."""
 _GRAM = 6
 _STEP = _CUT - _GRAM + 1
-"""Any _CUT consecutive characters contain a gram of _GRAM characters that starts at a multiple of
-_STEP."""
+"""Any _CUT characters contain a gram of _GRAM characters that starts at a multiple of _STEP."""
 _LAYERS = 3
 _LONG = 1_000_000
 """Length above which a text is searched line by line."""
@@ -56,8 +55,7 @@ class Secrets:
         self._grams = frozenset().union(*map(_grams, marks))
 
     def masked(self, text: str) -> str:
-        """Return `text` without keys and passwords in URLs; WITHHELD if it contains an encoded
-        key."""
+        """Return `text` without keys and passwords in URLs; WITHHELD if it has an encoded key."""
         text = _USERINFO.sub(KEY, text)
         for key in self._keys:
             text = text.replace(key, KEY)

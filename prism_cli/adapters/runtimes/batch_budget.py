@@ -5,13 +5,12 @@ number that does not depend on time keeps outputs identical after a kill.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from prism_cli.adapters.runtimes.batch_plan import PROMPT_SHARE
-from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache
+from prism_cli.modeling.forward_pass import ForwardPass
+from prism_cli.modeling.prefix_cache import PrefixCache
 
 CPU_BATCH_TOKENS = 2048
 OTHER_BATCH_TOKENS = 32_768
@@ -24,44 +23,22 @@ _SHARE = 0.7
 """Share of free memory that a batch may use: kernels need different amounts of workspace."""
 
 
-class Memory(Protocol):
-    """A device's memory, in bytes."""
-
-    def free(self) -> int:
-        """Return the bytes that may still be allocated."""
-
-    def peak(self, work: Callable[[], object]) -> int:
-        """Return the peak bytes that `work` allocates on top of what is already allocated."""
-
-
-class Forward(Protocol):
-    """Common interface of DensePass and HybridPass."""
-
-    attention: list[bool]
-    device: torch.device
-
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> list[PrefixCache]: ...
-
-    def extend(
-        self, states: Sequence[PrefixCache], tails: Sequence[Sequence[int]], *, keep: bool
-    ) -> tuple[Tensor, BatchCache | None]: ...
-
-
 class CudaMemory:
-    """Memory of one CUDA device, measured by torch's allocator."""
+    """Memory of one CUDA device in bytes, measured by torch's allocator."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def free(self) -> int:
-        """Return the driver's free bytes plus the allocator's unused ones."""
+        """Return the bytes that may still be allocated: the driver's free and the allocator's
+        unused ones."""
         unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(
             self._device
         )
         return torch.cuda.mem_get_info(self._device)[0] + unused
 
     def peak(self, work: Callable[[], object]) -> int:
-        """Return the peak from the allocator's own counter."""
+        """Return the peak bytes that `work` allocates on top of what is already allocated."""
         torch.cuda.synchronize(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         before = torch.cuda.memory_allocated(self._device)
@@ -70,7 +47,7 @@ class CudaMemory:
         return torch.cuda.max_memory_allocated(self._device) - before
 
 
-def batch_budget(forward: Forward, memory: Memory | None = None) -> int:
+def batch_budget(forward: ForwardPass, memory: CudaMemory | None = None) -> int:
     """Return the tail tokens of a batch: on CUDA a power of two, from two small probe batches.
 
     Args:
@@ -91,7 +68,7 @@ def batch_budget(forward: Forward, memory: Memory | None = None) -> int:
     return min(max(1 << budget.bit_length() >> 1, LEAST), MOST)
 
 
-def _batch(forward: Forward, state: PrefixCache, tokens: int) -> Callable[[], object]:
+def _batch(forward: ForwardPass, state: PrefixCache, tokens: int) -> Callable[[], object]:
     rows = tokens // _ROW
     return lambda: forward.extend([state] * rows, [[0] * _ROW] * rows, keep=False)
 

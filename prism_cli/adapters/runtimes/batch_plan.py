@@ -5,8 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 PREFIX_TOKENS = 8192
 """Maximum prefix tokens with cached states (SmolLM2 in float32: 46 KB per token)."""
 PROMPT_SHARE = 4
-"""Maximum ratio of the prompt tokens of a batch, whose keys and values are cached, to its tail
-tokens."""
+"""Maximum ratio of a batch's prompt tokens, whose keys and values are cached, to tail tokens."""
 
 
 def plan_batches(

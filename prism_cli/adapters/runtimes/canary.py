@@ -4,30 +4,23 @@ A wrong template, damaged weights or a collapse in training turn scores into noi
 error; this check reports it.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
 
 from prism_cli.domain.scoring import relevance_score
+from prism_cli.ports import RerankRuntime
 
 _QUERY = "What is the capital of France?"
 RELEVANT = (_QUERY, "Paris is the capital and largest city of France, on the river Seine.")
 IRRELEVANT = (_QUERY, "Photosynthesis turns light, water and carbon dioxide into sugar.")
 MIN_MARGIN = 1.0
-"""Minimum difference of the logits: 2.7 times the odds of yes. hf:prism-tiny has 4.5; a collapsed
-model has 0."""
+"""Minimum difference of logits: 2.7 times the odds. hf:prism-tiny: 4.5; collapsed models: 0."""
 MIN_DIFFERENCE = 0.01
 """Minimum difference of the scores."""
 
 
-class Scorer(Protocol):
-    """The part of a runtime that the canary uses."""
-
-    def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]: ...
-
-
-def canary_scores(scorer: Scorer) -> dict[str, float | bool]:
+def canary_scores(runtime: RerankRuntime) -> dict[str, float | bool]:
     """Return `canary_of` of the two pairs' logits."""
-    return canary_of(*scorer.logits([RELEVANT, IRRELEVANT]))
+    return canary_of(*runtime.logits([RELEVANT, IRRELEVANT]))
 
 
 def canary_of(relevant: float, irrelevant: float) -> dict[str, float | bool]:

@@ -28,8 +28,7 @@ from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows
 from prism_cli.ports import Reply, RerankTask, Usage, Value
 
 WRITING_BATCHES = 4
-"""Batches whose texts are written together: a step of few rows takes nearly as long as one of
-many."""
+"""Batches whose texts are written together: a step of few rows takes as long as one of many."""
 
 Pair = tuple[str, str]
 """Query, document."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
@@ -26,8 +26,6 @@ class SearchBackend(ProviderBackend):
         UsageError: `results` is above the API's limit.
     """
 
-    single = True
-
     def __init__(self, ref: ModelRef, results: int) -> None:
         super().__init__(ref)
         self._client, self._card = ref.client, ref.card
@@ -40,10 +38,6 @@ class SearchBackend(ProviderBackend):
             )
         body = orjson.dumps(self._body(""), option=orjson.OPT_SORT_KEYS).decode()
         self.fingerprint = f"search {ref.spec} {body}"
-
-    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """Return groups of one query."""
-        return [[index] for index in range(len(payloads))]
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
         """Return the price of one search; 0 if it is unknown."""
@@ -59,14 +53,12 @@ class SearchBackend(ProviderBackend):
         """
         (query,) = payloads
 
-        async def send() -> httpx2.Response:
-            return await self._client.post("search", self._body(query))
-
         def read(body: Any) -> Reply:
             pages = [self._page(result) for result in _results_of(body)]
             now = datetime.now(UTC).isoformat(timespec="seconds")
             return Reply({"pages": pages, "retrieved_at": now}, usage=self._usage_of(body, query))
 
+        send = partial(self._client.post, "search", self._body(query))
         return [await self._client.ask(send, read, 0, self._lost)]
 
     def _body(self, query: str) -> dict[str, Any]:

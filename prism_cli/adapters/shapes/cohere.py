@@ -39,8 +39,7 @@ class CohereReader(Reader):
 
 
 class CohereWriter(Writer):
-    """Writes adjacent rows of a query as one row; fields that are not the query's go into the
-    document."""
+    """Writes adjacent rows of a query as one row, with fields of documents in the documents."""
 
     grouped = True
 

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
-import httpx2
 import orjson
 
 from prism_cli.adapters.providers.backend import ProviderBackend
@@ -33,6 +33,8 @@ class RerankTeacher(ProviderBackend):
         ref: model whose provider has one of the APIs in DIALECTS.
     """
 
+    single = False
+
     def __init__(self, ref: ModelRef) -> None:
         super().__init__(ref)
         self._client, self._card = ref.client, ref.card
@@ -46,8 +48,7 @@ class RerankTeacher(ProviderBackend):
         self.fingerprint = f"teacher {_FORM} {ref.spec} {sha256(content).hexdigest()[:16]}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
-        """Return groups of documents of one query, up to the API's limits on documents and
-        tokens."""
+        """Return groups of documents of a query, up to the API's limits on documents and tokens."""
         max_documents = self._card.max_documents or self._dialect.most_documents
         limit = (self._card.request_tokens or math.inf) * SAFETY_SHARE
         sizes = (
@@ -76,12 +77,10 @@ class RerankTeacher(ProviderBackend):
                 )
         tokens, searches = self._estimated(payloads)
 
-        async def send() -> httpx2.Response:
-            return await self._client.post("rerank", self._body(query, texts))
-
         def read(body: Any) -> tuple[list[float], Usage]:
             return self._scores(body, len(texts)), self._usage_of(body, tokens, searches)
 
+        send = partial(self._client.post, "rerank", self._body(query, texts))
         scores, usage = await self._client.ask(send, read, tokens, self._lost)
         shares = usage.shared_by(len(scores))
         return [

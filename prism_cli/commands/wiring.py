@@ -245,7 +245,7 @@ def extractive(max_sentences: int, device: str) -> "ExtractiveGenerator":
     Raises:
         MissingPackageError: the embedded encoder is not installed.
     """
-    from prism_cli.adapters.generators.load import load_extractive
+    from prism_cli.adapters.generators.extractive import load_extractive
 
     return load_extractive(max_sentences, device)
 

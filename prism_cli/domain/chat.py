@@ -40,15 +40,16 @@ class UnusableReplyError(ValueError):
 
 
 class ChatTask(Protocol):
-    """A task for chat models: judging, rewriting, writing evidence."""
+    """A task for chat models: judging, rewriting, writing evidence.
 
-    @property
-    def name(self) -> str:
-        """The name of the task, such as `judge`."""
+    Attributes:
+        name: the name of the task, such as `judge`.
+        fingerprint: a hash of all that determines a prompt, such as the template, except its
+            payload.
+    """
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all that determines a prompt, such as the template, except its payload."""
+    name: str
+    fingerprint: str
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
         """Return the question; `attempt` counts from 0, after unusable replies."""

@@ -9,11 +9,10 @@ right answer is unknown. A row without an answer contradicts no other.
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from hashlib import blake2b
 from typing import NamedTuple
 
 from prism_cli.domain.voting import label_vote
-from prism_cli.rows.row import Row, document_text
+from prism_cli.rows.row import Row, document_text, text_key
 
 CONTRADICTORY = "contradictory"
 REPEATED = "repeated"
@@ -99,8 +98,7 @@ def same_text(text: str) -> str:
 def pair_key(row: Row) -> bytes:
     """Return 16 bytes that are equal for rows of one pair, from query and document (with title),
     both normalised by `same_text`."""
-    text = f"{same_text(row['query'])}\0{same_text(document_text(row))}"
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return text_key(f"{same_text(row['query'])}\0{same_text(document_text(row))}")
 
 
 def name_contradictions(

@@ -12,11 +12,9 @@ from prism_cli.rows.row import Row, doc_id, document_text
 
 
 class TokenCutter(Protocol):
-    """Counts tokens and truncates texts."""
+    """Counts tokens and truncates texts; `name` is its description for the summary."""
 
-    @property
-    def name(self) -> str:
-        """Description of the counter, for the summary."""
+    name: str
 
     def bound(self, text: str) -> int:
         """Return an upper bound of `count`, from the length alone."""

@@ -126,11 +126,6 @@ def band_keys(rows: NDArray[np.uint32], band: int) -> Hashes:
     return keys
 
 
-def text_key(text: str) -> bytes:
-    """Return 16 bytes that identify a normalised text."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
 class Groups:
     """Union-find over numbers from 0."""
 

@@ -80,14 +80,14 @@ def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def bootstrap_interval(
-    values: Sequence[float], *, seed: int = 0, level: float = LEVEL, resamples: int = RESAMPLES
+    values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """Return `ratio_interval` of the mean of one value per query."""
-    return ratio_interval(values, [1] * len(values), seed=seed, level=level, resamples=resamples)
+    return ratio_interval(values, [1] * len(values), seed=seed, resamples=resamples)
 
 
-def wilson_interval(successes: float, count: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of a share (Wilson 1927); it is within [0, 1] and valid at both ends.
+def wilson_interval(successes: float, count: int) -> tuple[float, float]:
+    """Return the interval of a share at LEVEL (Wilson 1927), within [0, 1], valid at both ends.
 
     Args:
         successes: number of successes, at least 0.
@@ -95,7 +95,7 @@ def wilson_interval(successes: float, count: int, *, level: float = LEVEL) -> tu
     """
     from math import sqrt
 
-    deviate = _NORMAL.inv_cdf((1 + level) / 2)
+    deviate = _NORMAL.inv_cdf((1 + LEVEL) / 2)
     share, spread = successes / count, deviate**2 / count
     middle = (share + spread / 2) / (1 + spread)
     half = sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
@@ -108,11 +108,10 @@ def ratio_interval(
     counts: Sequence[float],
     *,
     seed: int = 0,
-    level: float = LEVEL,
     resamples: int = RESAMPLES,
     share: bool = True,
 ) -> tuple[float, float]:
-    """Return the interval of the mean over rows, Σ sums / Σ counts, with queries as the sample.
+    """Return the interval at LEVEL of the mean over rows, Σ sums / Σ counts, sampling queries.
 
     BCa bootstrap (Efron 1987), with acceleration from the jackknife; the percentile interval where
     BCa is undefined (the bootstrap lies on one side of the mean). From `NORMAL_FROM` queries on the
@@ -123,7 +122,6 @@ def ratio_interval(
     Args:
         sums, counts: sum and number of the rows of each query, in the same order; queries without
             rows are ignored.
-        level: between 0 and 1.
         share: True if values lie in [0, 1].
     """
     import numpy as np
@@ -136,12 +134,12 @@ def ratio_interval(
     total, count = rows.sum(axis=0)
     ratio = total / count
     means = rows[:, 0] / rows[:, 1]
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     deviates = np.array([_NORMAL.inv_cdf(tail) for tail in tails])
     if means.min() == means.max():
         point = float(means[0])
         ends = share and point in (0.0, 1.0)
-        return wilson_interval(point * size, size, level=level) if ends else (point, point)
+        return wilson_interval(point * size, size) if ends else (point, point)
     if size >= NORMAL_FROM:
         squares = ((rows[:, 0] - ratio * rows[:, 1]) ** 2).sum() * size / (size - 1)
         bounds = ratio + deviates * np.sqrt(squares) / count

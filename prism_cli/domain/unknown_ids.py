@@ -17,15 +17,15 @@ LEFT_OUT = dict.fromkeys(MEASURED, "they are left out")
 
 @runtime_checkable
 class ListedIds(Protocol):
-    """A first stage that reads a file of unknown origin."""
+    """A first stage that reads a file of unknown origin.
 
-    @property
-    def path(self) -> Path:
-        """The path of the file."""
+    Attributes:
+        path: the file.
+        warning: a warning about the whole file, set by `listed`; "" for none.
+    """
 
-    @property
-    def warning(self) -> str:
-        """A warning about the whole file, set by `listed`; "" for none."""
+    path: Path
+    warning: str
 
     def listed(self, queries: Container[str]) -> tuple[dict[str, int], dict[str, int]]:
         """Return all query ids, and the document ids of `queries`, each with the first line that

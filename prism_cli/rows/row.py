@@ -231,7 +231,11 @@ def check_one_text(pairs: list[Row]) -> None:
 
 def query_key(row: Row) -> bytes:
     """Return 16 bytes for (query_id, query); the original and the rewritten query differ."""
-    text = f"{query_id(row)}\0{row['query']}"
+    return text_key(f"{query_id(row)}\0{row['query']}")
+
+
+def text_key(text: str) -> bytes:
+    """Return 16 bytes that identify a text."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

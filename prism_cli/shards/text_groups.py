@@ -21,8 +21,8 @@ from prism_cli.domain.near_duplicates import (
     normalised,
     numbers_in,
     signatures,
-    text_key,
 )
+from prism_cli.rows.row import text_key
 from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.shards.spill import Spill
 

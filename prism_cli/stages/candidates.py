@@ -20,7 +20,7 @@ from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.rows.texts import titled
 from prism_cli.shards.reader import Shard
-from prism_cli.shards.spill import Spill
+from prism_cli.shards.stored_corpus import StoredCorpus
 
 _OF_DOCUMENTS = ("document", "documents", "pos", "neg")
 DOCUMENT_FIELDS = ("doc_id", "title", "document")
@@ -44,28 +44,23 @@ class Corpus:
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Yield (doc_id, text with its title) of every document, in order."""
-        for name, title, text in self._spill.rows(
-            "SELECT doc_id, title, text FROM spill ORDER BY number"
-        ):
-            yield name, titled(title, text)
+        yield from ((name, titled(title, text)) for name, title, text in self._stored)
 
     def document(self, name: str) -> dict[str, str] | None:
         """Return the document with this id; None without one."""
-        for title, text in self._spill.rows(
-            "SELECT title, text FROM spill WHERE doc_id = ?", (name,)
-        ):
-            return {"doc_id": name, **({"title": title} if title else {}), "text": text}
-        return None
+        if (document := self._stored.find(name)) is None:
+            return None
+        title, text = document
+        return {"doc_id": name, **({"title": title} if title else {}), "text": text}
 
     @cached_property
-    def _spill(self) -> Spill:
-        spill = Spill("number INTEGER PRIMARY KEY, doc_id TEXT UNIQUE, title TEXT, text TEXT")
+    def _stored(self) -> StoredCorpus:
         seen: dict[str, bytes] = {}
-        spill.fill("INSERT INTO spill VALUES (NULL, ?, ?, ?)", self._documents(seen))
+        stored = StoredCorpus(self._documents(seen))
         if not seen:
             first = f"; the first: {_first_refusal(self.refused)}" if self.refused else ""
             raise MissingDataError(f"{self.name}: has no documents{first}")
-        return spill
+        return stored
 
     def _documents(self, seen: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
         """Yield each document once; a repeated one with the same text is skipped."""

@@ -24,19 +24,18 @@ _UNWRITTEN = "documents that the shape cannot hold"
 
 
 class RowWriter(Protocol):
-    """Writes one shape, and counts values that it cannot represent."""
+    """Writes one shape, and counts values that it cannot represent.
+
+    Attributes:
+        grouped: True if adjacent rows of a query are written together.
+        outputs: files of a folder, if the shape is one; () for a single output.
+    """
 
     left_out: Counter[str]
     figures: Counter[str]
     examples: dict[str, list[str]]
-
-    @property
-    def grouped(self) -> bool:
-        """True if adjacent rows of a query are written together."""
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Files of a folder, if the shape is one; () for a single output."""
+    grouped: bool
+    outputs: tuple[str, ...]
 
     def output_of(self, row: Row) -> str:
         """Return which of `outputs` a written row belongs to."""

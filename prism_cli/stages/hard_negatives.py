@@ -1,10 +1,10 @@
 """Mining of hard negatives: queries of a judged corpus as {query, pos, neg} rows."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -12,7 +12,7 @@ from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_ids
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
 from prism_cli.rows.fields import MARKED, SOURCE_TEXTS
-from prism_cli.shards.spill import Spill
+from prism_cli.shards.stored_corpus import StoredCorpus
 
 Passage = tuple[str, str, str]
 """doc_id, title, text."""
@@ -33,11 +33,9 @@ class Mark(Protocol):
 
 
 class JudgedCorpus(Protocol):
-    """The interface of a data set for mining."""
+    """The interface of a data set for mining; `name` is the value of `source`."""
 
-    @property
-    def name(self) -> str:
-        """The value of `source`."""
+    name: str
 
     def passages(self) -> Iterator[Passage]:
         """Yield the corpus."""
@@ -109,7 +107,7 @@ class MinedQueries:
             MissingDataError: none of the judged documents is in the corpus.
         """
         mining = self._mining
-        corpus = _Corpus(self._data.passages())
+        corpus = StoredCorpus(self._data.passages())
         judged = {query_id for query_id, _ in self._data.judged_queries(mining.split)}
         qrels = self._data.qrels(mining.split)
         self._check_ids(judged, qrels, corpus)
@@ -123,7 +121,7 @@ class MinedQueries:
                 self._first_stage,
                 self.name,
                 lambda: self._data.queries(),
-                corpus.ids,
+                lambda: corpus,
                 self._report,
                 LEFT_OUT,
             )
@@ -146,7 +144,11 @@ class MinedQueries:
             negatives = dict.fromkeys(refused, MARKED)
             negatives |= dict.fromkeys(hard, self._first_stage.spec)
             negatives |= dict.fromkeys(drawn, "random")
-            texts = corpus.texts([*positives, *negatives])
+            texts = {
+                doc_id: {"doc_id": doc_id, "title": passage[0], "document": passage[1]}
+                for doc_id in (*positives, *negatives)
+                if (passage := corpus.find(doc_id))
+            }
             row = {
                 "query_id": query_id,
                 "query": query,
@@ -167,10 +169,10 @@ class MinedQueries:
             yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
     def _check_ids(
-        self, queries: set[str], qrels: Mapping[str, Mapping[str, int]], corpus: "_Corpus"
+        self, queries: set[str], qrels: Mapping[str, Mapping[str, int]], corpus: StoredCorpus
     ) -> None:
         judged = {doc_id for grades in qrels.values() for doc_id in grades}
-        missing = sorted(judged - corpus.known(judged))
+        missing = sorted(doc_id for doc_id in judged if corpus.find(doc_id) is None)
         if len(missing) == len(judged):
             raise MissingDataError(
                 f"{self.name}: none of the {len(judged)} judged documents is in the corpus, such "
@@ -192,56 +194,17 @@ class MinedQueries:
         chosen = generator.sample(range(len(window)), mining.negatives)
         return [window[index] for index in sorted(chosen)]
 
-    def _drawn(self, query_id: str, corpus: "_Corpus", excluded: set[str]) -> list[str]:
+    def _drawn(self, query_id: str, corpus: StoredCorpus, excluded: set[str]) -> list[str]:
         mining = self._mining
         if not mining.random_negatives:
             return []
         generator = random.Random(f"{mining.seed}\0random\0{query_id}")
-        size = min(corpus.size, mining.random_negatives + len(excluded))
-        drawn = [corpus.doc_id(number) for number in generator.sample(range(corpus.size), size)]
+        total = len(corpus)
+        size = min(total, mining.random_negatives + len(excluded))
+        drawn = [corpus.doc_id(number) for number in generator.sample(range(total), size)]
         return [doc_id for doc_id in drawn if doc_id not in excluded][: mining.random_negatives]
 
 
 def _own_texts(mark: Mark | None) -> dict[str, str]:
     texts = (mark.contribution, mark.evidence) if mark is not None else ()
     return dict(zip(SOURCE_TEXTS, texts, strict=True)) if all(texts) and texts else {}
-
-
-class _Corpus:
-    """The passages on disk, by number and by id."""
-
-    def __init__(self, passages: Iterator[Passage]) -> None:
-        self._spill = Spill("number INTEGER PRIMARY KEY, doc_id TEXT UNIQUE, title TEXT, text TEXT")
-        self._spill.fill(
-            "INSERT INTO spill VALUES (?, ?, ?, ?)",
-            ((number, *passage) for number, passage in enumerate(passages)),
-        )
-        self.size: int = next(self._spill.rows("SELECT count(*) FROM spill"))[0]
-
-    def doc_id(self, number: int) -> str:
-        doc_id: str = next(
-            self._spill.rows("SELECT doc_id FROM spill WHERE number = ?", (number,))
-        )[0]
-        return doc_id
-
-    def ids(self) -> Iterator[tuple[str]]:
-        """Yield all doc_ids, one per row."""
-        yield from self._spill.rows("SELECT doc_id FROM spill")
-
-    def known(self, doc_ids: Iterable[str]) -> set[str]:
-        """Return those that the corpus has."""
-        return {
-            doc_id
-            for doc_id in doc_ids
-            for _ in self._spill.rows("SELECT 1 FROM spill WHERE doc_id = ?", (doc_id,))
-        }
-
-    def texts(self, doc_ids: list[str]) -> dict[str, dict[str, Any]]:
-        """Return documents by id, without those that the corpus does not have."""
-        documents = {}
-        for doc_id in doc_ids:
-            for title, text in self._spill.rows(
-                "SELECT title, text FROM spill WHERE doc_id = ?", (doc_id,)
-            ):
-                documents[doc_id] = {"doc_id": doc_id, "title": title, "document": text}
-        return documents

@@ -1,13 +1,12 @@
 """Query rewriting: a share of the queries becomes keywords, the same for all rows of a query."""
 
 from collections import Counter
-from hashlib import blake2b
 
 from prism_cli.domain.keywords import is_chosen, is_too_long
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
 from prism_cli.rows.candidates import check_rerank_row
-from prism_cli.rows.row import Row, original_query, query_id
+from prism_cli.rows.row import Row, original_query, query_id, text_key
 from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.stages.retries import request_with_retries
 
@@ -134,7 +133,7 @@ class RewriteQueriesStage(RowStage):
         if query == self._last_query:
             return
         self._last_query = query
-        key = blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        key = text_key(query)
         if self._seen.get(key) is None:
             self._seen.put(key, 1)
             self._queries[outcome] += 1

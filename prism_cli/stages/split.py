@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from prism_cli.domain.contradictions import pair_answer
-from prism_cli.domain.near_duplicates import Groups, document_shingles, query_shingles, text_key
+from prism_cli.domain.near_duplicates import Groups, document_shingles, query_shingles
 from prism_cli.domain.split_plan import Links, Plan, Planner
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError
@@ -23,6 +23,7 @@ from prism_cli.rows.row import (
     number_field,
     original_query,
     string_field,
+    text_key,
 )
 from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.shards.text_groups import TextGroups

@@ -27,11 +27,7 @@ class ChatBackend(ProviderBackend):
         return self._model.estimate(self._task.prompt(payload, attempt), attempt)
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """Return the task's value, {"unusable": reason}, or a refusal; all are billed and stored.
-
-        Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
-        """
+        """Return the task's value, {"unusable": reason}, or a refusal; all are billed."""
         ((payload, attempt),) = payloads
         prompt = self._task.prompt(payload, attempt)
         completion = await self._model.complete(prompt, attempt, self._lost)

@@ -5,7 +5,7 @@ from typing import Any
 
 from prism_cli.adapters.teachers.batch_plan import LONGEST_BYTES, plan_pairs
 from prism_cli.adapters.teachers.bi_encoder import TextEncoder
-from prism_cli.adapters.teachers.st_files import st_fingerprint
+from prism_cli.adapters.teachers.st_files import st_fingerprint, st_path
 from prism_cli.domain.extraction import (
     best_statement,
     candidate_spans,
@@ -17,6 +17,7 @@ from prism_cli.ports import Reply
 
 MAX_ROWS = 32
 MAX_TEXTS = 64
+_ENCODER = "st:minilm"
 NO_SENTENCE = "the document holds no sentence"
 
 
@@ -88,6 +89,15 @@ class ExtractiveGenerator:
             batch = distinct[begin : begin + MAX_TEXTS]
             vectors.update(zip(batch, self._encoder.documents(batch), strict=True))
         return vectors
+
+
+def load_extractive(max_sentences: int, device: str = "auto") -> ExtractiveGenerator:
+    """Return the generator; its weights are loaded on first use.
+
+    Raises:
+        MissingPackageError: the embedded encoder is not installed.
+    """
+    return ExtractiveGenerator(TextEncoder(_ENCODER, st_path(_ENCODER), device), max_sentences)
 
 
 def _pairs(payloads: Sequence[Any]) -> list[tuple[str, str]]:

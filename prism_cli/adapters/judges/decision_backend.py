@@ -26,15 +26,15 @@ _SUM_ERROR = 0.02
 
 
 class Endpoint(Protocol):
-    """Request and reply format of one decision API."""
+    """Request and reply format of one decision API.
 
-    @property
-    def most_questions(self) -> int:
-        """Maximum questions per call, unless the model's card has another limit."""
+    Attributes:
+        most_questions: maximum questions per call, unless the model's card has another limit.
+        rereads: True if the material is read and billed once per question.
+    """
 
-    @property
-    def rereads(self) -> bool:
-        """True if the material is read and billed once per question."""
+    most_questions: int
+    rereads: bool
 
     async def send(self, decision: Decision) -> httpx2.Response:
         """Send one call and return the raw reply."""
@@ -59,11 +59,7 @@ class DecisionCalls(ProviderBackend):
         self.fingerprint = f"{task} {ref.api} {ref.spec} {extra}"
 
     async def answers_to(self, decision: Decision) -> tuple[list[Odds | None], Usage]:
-        """Return an answer per question, None if it was declined, and the usage of the call.
-
-        Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
-        """
+        """Return an answer per question, None if it was declined, and the usage of the call."""
         estimate = self.estimated(decision)
 
         def read(body: Any) -> tuple[list[Odds | None], Usage]:
@@ -125,11 +121,7 @@ class DecisionBackend(DecisionCalls):
         return self.estimated(self._decision(payloads))
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """Return vote and probability per document of one query; a refusal where one was declined.
-
-        Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
-        """
+        """Return vote and probability per document of one query, or a refusal."""
         odds, usage = await self.answers_to(self._decision(payloads))
         shares = usage.shared_by(len(odds))
         return [_vote(answer, share) for answer, share in zip(odds, shares, strict=True)]

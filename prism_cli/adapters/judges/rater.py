@@ -42,11 +42,7 @@ class RatingBackend(DecisionCalls):
         return self.estimated(rating_decision(texts))
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """Return the ratings, or a refusal that names the declined questions.
-
-        Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
-        """
+        """Return the ratings, or a refusal that names the declined questions."""
         ((texts, _),) = payloads
         odds, usage = await self.answers_to(rating_decision(texts))
         by_name = dict(zip((SEVERE, *RATINGS), odds, strict=True))

@@ -46,11 +46,7 @@ class SearchBackend(ProviderBackend):
         return Usage(usd=price + more * self._dialect.usd_per_page)
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """Return {"pages": [{"url", "title", "text"}], best first, "retrieved_at": UTC, ISO 8601}.
-
-        Raises:
-            ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
-        """
+        """Return {"pages": [{"url", "title", "text"}], best first, "retrieved_at": ISO 8601}."""
         (query,) = payloads
 
         def read(body: Any) -> Reply:

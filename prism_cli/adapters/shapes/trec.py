@@ -7,7 +7,6 @@ from pathlib import Path
 from prism_cli.adapters.datasets.beir import (
     SWAPPED,
     BeirSet,
-    Passage,
     read_corpus,
     read_qrels,
     read_queries,
@@ -22,7 +21,7 @@ from prism_cli.errors import MissingDataError, RowError, UsageError
 from prism_cli.files.text import text_lines
 from prism_cli.rows.row import Dropped, Row
 from prism_cli.rows.texts import is_blank
-from prism_cli.shards.spill import Spill
+from prism_cli.shards.stored_corpus import StoredCorpus
 
 _HEADER = "a header line"
 
@@ -63,9 +62,7 @@ class Texts:
         query = self._query_texts.get(query_id)
         if query is None:
             raise RowError("query_id", f"{query_id!r} is not in {self._queries}")
-        passage = next(
-            self._passages.rows("SELECT title, text FROM spill WHERE id = ?", (doc_id,)), None
-        )
+        passage = self._passages.find(doc_id)
         if passage is None:
             raise RowError("doc_id", f"{doc_id!r} is not in {self._corpus}")
         title, text = passage
@@ -80,10 +77,9 @@ class Texts:
         return dict(_tabbed(self._queries) if tabbed else read_queries(self._queries))
 
     @cached_property
-    def _passages(self) -> Spill:
-        spill = Spill("id TEXT PRIMARY KEY, title TEXT, text TEXT", "WITHOUT ROWID")
-        spill.fill("INSERT INTO spill VALUES (?, ?, ?)", map(_columns, read_corpus(self._corpus)))
-        return spill
+    def _passages(self) -> StoredCorpus:
+        passages = read_corpus(self._corpus)
+        return StoredCorpus((item.doc_id, item.title, item.text) for item in passages)
 
     @cached_property
     def _grades(self) -> Mapping[str, Mapping[str, int]]:
@@ -175,7 +171,3 @@ def _tabbed(path: Path) -> Iterator[tuple[str, str]]:
         except RowError as error:
             raise MissingDataError(f"{path}:{number}: {error}") from None
         yield name.strip(), text.strip()
-
-
-def _columns(passage: Passage) -> tuple[str, str, str]:
-    return passage.doc_id, passage.title, passage.text

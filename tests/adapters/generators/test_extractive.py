@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from prism_cli.adapters.generators.extractive import NO_SENTENCE, ExtractiveGenerator
-from prism_cli.adapters.generators.load import load_extractive
+from prism_cli.adapters.generators.extractive import (
+    NO_SENTENCE,
+    ExtractiveGenerator,
+    load_extractive,
+)
 from prism_cli.domain.sentences import sentences
 from prism_cli.ports import BatchBackend
 from tests.mini import MINI

@@ -234,7 +234,7 @@ def test_help_loads_nothing_slow() -> None:
 
 def test_a_first_stage_alone_is_measured_without_torch() -> None:
     code = (
-        "import sys\nimport prism_cli.evaluation.ranking.fold\n"
+        "import sys\nimport prism_cli.evaluation.ranking.evaluate\n"
         "assert 'torch' not in sys.modules\nassert 'matplotlib' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -27,7 +27,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
     random; without such rows, on all rows, among the judges that voted on every one.
     """
     from prism_cli.commands.labels_tables import print_labels
-    from prism_cli.evaluation.labels.fold import REJECTS, LabelsOptions, evaluate_labels
+    from prism_cli.evaluation.labels.evaluate import REJECTS, LabelsOptions, evaluate_labels
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.terminal import print_json
     from prism_cli.wording import counted

@@ -17,7 +17,7 @@ from prism_cli.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prism_cli.evaluation.quality.fold import QualitySummary
+    from prism_cli.evaluation.quality.evaluate import QualitySummary
     from prism_cli.evaluation.quality.gold_rows import GoldRows
 
 app = typer.Typer(
@@ -66,7 +66,12 @@ def quality(
     from prism_cli.engine.report import print_summary
     from prism_cli.errors import NothingMeasuredError
     from prism_cli.evaluation.metrics_file import typed_command
-    from prism_cli.evaluation.quality.fold import ROWS, QualityOptions, check_output, fold_quality
+    from prism_cli.evaluation.quality.evaluate import (
+        ROWS,
+        QualityOptions,
+        check_output,
+        evaluate_quality,
+    )
     from prism_cli.evaluation.quality.stage import QualityStage
     from prism_cli.shards.guard import LEDGER_ADVICE
     from prism_cli.shards.reader import find_shards
@@ -112,7 +117,7 @@ def quality(
         guard.check(LEDGER_ADVICE)
         anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
         try:
-            quality = fold_quality(anew)
+            quality = evaluate_quality(anew)
         except NothingMeasuredError:
             tell_rejects(summary)
             raise

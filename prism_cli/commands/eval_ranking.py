@@ -83,7 +83,7 @@ def evaluate(
     from prism_cli.configs.load import load_config
     from prism_cli.errors import PrerequisiteError
     from prism_cli.evaluation.metrics_file import typed_command
-    from prism_cli.evaluation.ranking.fold import evaluate as run_evaluation
+    from prism_cli.evaluation.ranking.evaluate import evaluate as run_evaluation
     from prism_cli.evaluation.ranking.plan import EvalOptions
     from prism_cli.terminal import print_json
 
@@ -204,9 +204,9 @@ def _with_first_stage(
 def _eval_model(name: str, config: EvalConfig) -> "EvalModel":
     from prism_cli.commands.wiring import canary, reranker, reranker_identity
     from prism_cli.evaluation.ranking.plan import EvalModel
-    from prism_cli.evaluation.ranking.reranking import Ask
+    from prism_cli.evaluation.ranking.reranking import MakeRequest
 
-    def load() -> Ask:
+    def load() -> MakeRequest:
         loaded = reranker(name, config)
         if warning := canary(loaded.runtime)[1]:
             _tell(f"prism: warning: {warning}")

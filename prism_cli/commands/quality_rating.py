@@ -11,7 +11,7 @@ from prism_cli.wording import counted
 if TYPE_CHECKING:
     from prism_cli.commands.options import Paid
     from prism_cli.configs.eval_quality import EvalQualityConfig
-    from prism_cli.evaluation.quality.sheet_answers import Answers
+    from prism_cli.evaluation.quality.filled_sheets import FilledSheet
     from prism_cli.ports import BatchBackend, CallBackend
 
 _STDIN = "-"
@@ -31,7 +31,7 @@ class RatingPlan:
     rate: Callable[[Any], Generator[Any, Any, Mapping[str, Any]]] | None = None
     judge_figures: Mapping[str, str | None] = field(default_factory=dict)
     identity: Mapping[str, object] = field(default_factory=dict)
-    sheets: "Sequence[Answers]" = ()
+    sheets: "Sequence[FilledSheet]" = ()
 
 
 def rating_plan(
@@ -46,8 +46,8 @@ def rating_plan(
     from prism_cli.commands import paid_wiring
     from prism_cli.domain.rating_task import TEMPLATE
     from prism_cli.errors import UsageError
-    from prism_cli.evaluation.quality.panel import found_in_panel
-    from prism_cli.evaluation.quality.sheet_answers import read_sheets
+    from prism_cli.evaluation.quality.filled_sheets import read_sheets
+    from prism_cli.evaluation.quality.same_judge import find_same_judge
     from prism_cli.stages.rating import rating_function
 
     if config.judge is None:
@@ -60,7 +60,7 @@ def rating_plan(
     found = (
         "not looked for: rows from standard input"
         if unseen
-        else found_in_panel(config.judge, inputs, common.field_names)
+        else find_same_judge(config.judge, inputs, common.field_names)
     )
     if found and not config.allow_same_judge:
         raise UsageError(
@@ -84,7 +84,7 @@ def write_sheet(
         MissingDataError: no row has texts.
     """
     from prism_cli.errors import UsageError
-    from prism_cli.evaluation.quality.sheet import Rows, draw_sheet
+    from prism_cli.evaluation.quality.sheet import SheetSource, sample_sheet
     from prism_cli.shards.reader import find_shards
 
     if _STDIN in inputs:
@@ -92,8 +92,8 @@ def write_sheet(
     if path.exists():
         message = "is there already and stays as it is"
     else:
-        rows = Rows(find_shards(inputs), config.texts, common.field_names, common.limit)
-        drawn = draw_sheet(path, rows, count=count, seed=config.seed)
+        rows = SheetSource(find_shards(inputs), config.texts, common.field_names, common.limit)
+        drawn = sample_sheet(path, rows, count=count, seed=config.seed)
         message = f"{counted(drawn.rows, 'row')} of {drawn.of:,}; how to fill it in: "
         message += f"{path.stem}.guide.txt"
         if drawn.cut:

@@ -88,7 +88,7 @@ def _finished(folder: Path) -> "Finished":
         MissingDataError: there is none, it is not finished, or damaged.
     """
     from prism_cli.errors import MissingDataError
-    from prism_cli.evaluation.metrics_file import METRICS, measured_nothing, read_metrics
+    from prism_cli.evaluation.metrics_file import METRICS, has_no_figures, read_metrics
     from prism_cli.evaluation.ranking.per_query import read_per_query
     from prism_cli.reporting.comparison import Finished
     from prism_cli.shards.manifest import manifest_path, read_manifest
@@ -113,7 +113,7 @@ def _finished(folder: Path) -> "Finished":
             f"{folder}: this evaluation is not finished; `{command} … -o {folder}`, typed as it "
             "was begun, goes on and finishes it"
         )
-    if measured_nothing(metrics):
+    if has_no_figures(metrics):
         raise MissingDataError(
             f"{folder}: this evaluation measured no row, so there is nothing to show; evaluate an "
             "input that holds rows"

@@ -117,7 +117,7 @@ def publish(
             part.publish()
 
 
-def measured_nothing(metrics: Mapping[str, Any]) -> bool:
+def has_no_figures(metrics: Mapping[str, Any]) -> bool:
     """Whether a metrics.json, as earlier versions wrote it, has figures of no row at all."""
     if metrics["kind"] == "quality":
         return bool(metrics.get("pairs", {}).get("all") == 0)

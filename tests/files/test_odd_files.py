@@ -20,8 +20,8 @@ from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
 from prism_cli.configs.load import read_toml
 from prism_cli.errors import PrismError
 from prism_cli.evaluation.metrics_file import read_metrics
+from prism_cli.evaluation.quality.filled_sheets import read_sheets
 from prism_cli.evaluation.quality.gold_rows import GoldRows
-from prism_cli.evaluation.quality.sheet_answers import read_sheets
 from prism_cli.files.lines import byte_lines
 from prism_cli.files.text import read_text, text_lines
 from prism_cli.rows.row import Rejected

@@ -3,14 +3,14 @@
 import re
 from typing import Any
 
-from prism_cli.evaluation.labels.measured import Measured
+from prism_cli.evaluation.labels.figures import LabelFigures
 from prism_cli.reporting.labels import page, sections
 from prism_cli.reporting.page import Bars, Excerpts, HeatMap, Note, Page, Table
 from tests.factories import make_pair
 
 
 def page_of(rows: list[dict[str, Any]]) -> Page:
-    found = Measured(0, 0)
+    found = LabelFigures(0, 0)
     for row in rows:
         found.add(row)
     return page(found.content() | {"provenance": {"command": ["prism"]}})
@@ -90,7 +90,7 @@ def test_nothing_labelled_has_no_figures() -> None:
     found = page_of([])
     assert found.highlights == ()
     assert parts_of(found, HeatMap) == parts_of(found, Bars) == []
-    assert sections(Measured(0, 0).content())[0].parts[0] == Note(
+    assert sections(LabelFigures(0, 0).content())[0].parts[0] == Note(
         "No row holds votes, so nothing can be said of the judges; `prism relabel` asks them.",
         warning=True,
     )

@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 
 from prism_cli.domain.significance import wilson_interval
-from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.evaluation.quality.figures import QualityFigures
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Bars, Excerpts, Histogram, Note, Table
 from prism_cli.reporting.quality import page
-from tests.evaluation.quality.test_measured import EVIDENCE, line
+from tests.evaluation.quality.test_figures import EVIDENCE, line
 
 GOLD = {"rows": 4, "repeated": 0, "contradictory": 0, "unreadable": 0, "unread": ""}
 
 
 def metrics(*lines: dict[str, Any]) -> dict[str, Any]:
-    measured = Measured(0, 4)
+    measured = QualityFigures(0, 4)
     for one in lines:
         measured.add(one)
     content = measured.content()

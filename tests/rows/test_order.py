@@ -7,9 +7,9 @@ import pytest
 
 from prism_cli.domain.calibration import Calibration
 from prism_cli.domain.scoring import relevance_score
-from prism_cli.evaluation.labels.measured import Measured as Labels
+from prism_cli.evaluation.labels.figures import LabelFigures
 from prism_cli.evaluation.quality.examples import WRONG_YES, Examples
-from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.evaluation.quality.figures import QualityFigures
 from prism_cli.evaluation.quality.stage import QualityStage
 from prism_cli.rows.order import best_first, ordering_logit
 from prism_cli.rows.results import result_pairs
@@ -38,7 +38,7 @@ def reranked(logits: list[tuple[str, float]], **fields: Any) -> list[Row]:
 
 
 def quality_auc(rows: list[Row], *, drop: str = "") -> float:
-    measured = Measured(0, 0)
+    measured = QualityFigures(0, 0)
     for row in rows:
         work: Any = QualityStage().work(row)
         with pytest.raises(StopIteration) as done:
@@ -109,7 +109,7 @@ def test_rank_then_logit_then_score_then_the_greater_id() -> None:
 
 def test_teacher_scores_rounded_to_zero_go_by_the_teachers_in_distill_and_in_labels() -> None:
     teachers = [ScriptedBatch(spec=name, fingerprint=name) for name in ("t:one", "t:two")]
-    stage, labels = DistillStage(teachers, Calibration(1.609, "given")), Labels(0, 5)
+    stage, labels = DistillStage(teachers, Calibration(1.609, "given")), LabelFigures(0, 5)
     for number in range(10):
         row = make_pair(number) | {
             "verdict": "yes" if number >= 5 else "no",

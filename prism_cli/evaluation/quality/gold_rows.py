@@ -90,7 +90,7 @@ class GoldRows:
 
     def find(self, query_id: str, doc_id: str) -> Gold | None:
         """What is known of the pair; None where nothing is."""
-        own, general = _Told(), _Told()
+        own, general = _MergedGold(), _MergedGold()
         for number, doc, answerable, marks in self._spill.rows(
             "SELECT rowid, doc, answerable, marks FROM spill WHERE query = ? AND doc IN (?, '') "
             "ORDER BY rowid",
@@ -136,7 +136,7 @@ class GoldRows:
         self.figures.unread = self.figures.unread or f"{place}: {reason}"
 
 
-class _Told:
+class _MergedGold:
     """Gold rows of one query and document, put together."""
 
     def __init__(self) -> None:

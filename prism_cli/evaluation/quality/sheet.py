@@ -37,7 +37,7 @@ order of rows and columns does not matter. Save as CSV. Texts that end in […] 
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class SheetSummary:
     """What was written: rows of the sheet, rows it was drawn from, cells that were cut."""
 
     rows: int
@@ -46,7 +46,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SheetSource:
     """Where a sheet is drawn from.
 
     Attributes:
@@ -74,13 +74,13 @@ class Rows:
                 continue  # the stage tells of it
 
 
-def draw_sheet(
+def sample_sheet(
     path: Path,
-    rows: Rows,
+    rows: SheetSource,
     *,
     count: int,
     seed: int,
-) -> Drawn:
+) -> SheetSummary:
     """Write FILE.csv, FILE.key.jsonl and FILE.guide.txt.
 
     Strata are verdict (of the row, else of who wrote the texts), source, and the third of the
@@ -121,7 +121,7 @@ def draw_sheet(
 
 def _written(
     path: Path, found: Mapping[str, tuple[RatedTexts, dict[str, object]]], of: int, seed: int
-) -> Drawn:
+) -> SheetSummary:
     text = io.StringIO(newline="")
     lines = csv.writer(text)
     lines.writerow(COLUMNS)
@@ -140,4 +140,4 @@ def _written(
     for place, content in files.items():
         with whole_file(place) as file:
             file.write(content)
-    return Drawn(len(found), of, cut)
+    return SheetSummary(len(found), of, cut)

@@ -15,7 +15,7 @@ FIGURES = {
 }
 
 
-def paper_part(sets: Sequence[EvalSet], options: EvalOptions) -> dict[str, Any]:
+def paper_section(sets: Sequence[EvalSet], options: EvalOptions) -> dict[str, Any]:
     """The part `paper` of metrics.json where it applies, else nothing."""
     figures = paper_figures(
         [one.data.name for one in sets],

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from prism_cli.evaluation.ranking.reranking import Ask
+from prism_cli.evaluation.ranking.reranking import MakeRequest
 from prism_cli.ports import FirstStage
 
 
@@ -61,7 +61,7 @@ class EvalModel:
 
     name: str
     fingerprint: str
-    load: Callable[[], Ask]
+    load: Callable[[], MakeRequest]
 
 
 @dataclass(frozen=True)

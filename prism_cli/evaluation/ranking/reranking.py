@@ -17,11 +17,11 @@ WINDOW_PAIRS = 2048
 DECIMALS = 6
 """Of logits in a run, as in rerank's rows; other batches moved float32 logits by up to 1e-5."""
 
-Ask = Callable[[str, str], Request]
+MakeRequest = Callable[[str, str], Request]
 """(query, document) -> the request for its logit; RowError where the pair cannot be asked."""
 
 
-class Texts:
+class TextStore:
     """Documents by id, on disk: what the candidates of one corpus say."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Texts:
 
 
 @dataclass
-class Reranked:
+class RerankResult:
     """The new order, and how many of its pairs were cut or stayed without a score."""
 
     run: Run = field(default_factory=dict)
@@ -54,21 +54,21 @@ class Reranked:
     unscored: int = 0
 
 
-def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run) -> Texts:
+def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run) -> TextStore:
     """The texts of all candidates, in one pass over the corpus."""
-    texts = Texts()
+    texts = TextStore()
     texts.fill(documents, {doc_id for hits in candidates.values() for doc_id, _ in hits})
     return texts
 
 
 def rerank_candidates(
-    ask: Ask,
+    ask: MakeRequest,
     queries: Sequence[tuple[str, str]],
     candidates: Run,
-    texts: Texts,
+    texts: TextStore,
     answerer: RequestRunner,
     progress: Progress,
-) -> Reranked:
+) -> RerankResult:
     """Each query's candidates by falling logit, the greater document id first where they are equal.
 
     A candidate that cannot be scored (a blank document, one that the corpus does not hold, a query
@@ -78,10 +78,10 @@ def rerank_candidates(
         ProviderError: replies are missing for now; those that came are kept.
         InterruptedRunError, LimitReachedError: stopped early; replies so far are kept.
     """
-    result = Reranked()
+    result = RerankResult()
     if answerer.local is not None:
         answerer.local.forget()  # a model's figures on a set depend on these two alone
-    watch = _Watch(progress)
+    watch = _BatchProgress(progress)
     for window in _windows(queries, candidates):
         asked: dict[str, list[tuple[str, Request | None]]] = {}
         for query_id, query in window:
@@ -119,20 +119,20 @@ def rerank_candidates(
     return result
 
 
-class _Watch:
+class _BatchProgress:
     """Tells the progress of each batch, so that a slow model shows signs of life."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._told = 0
-        self._watched: dict[int, _WatchedBatches] = {}
+        self._watched: dict[int, _ReportingBackend] = {}
 
     def over(self, asked: Request) -> Request:
         """The same request to the same backend, watched."""
         if not isinstance(asked.backend, BatchBackend):
             return asked
         backend = self._watched.setdefault(
-            id(asked.backend), _WatchedBatches(asked.backend, self._tell)
+            id(asked.backend), _ReportingBackend(asked.backend, self._tell)
         )
         return replace(asked, backend=backend)
 
@@ -146,7 +146,7 @@ class _Watch:
         self._progress.advance(pairs, 0.0)
 
 
-class _WatchedBatches:
+class _ReportingBackend:
     """A BatchBackend that tells how many payloads it has answered."""
 
     def __init__(self, backend: BatchBackend, tell: Callable[[int], None]) -> None:
@@ -162,7 +162,7 @@ class _WatchedBatches:
         return replies
 
 
-def _request(ask: Ask, query: str, document: str | None) -> Request | None:
+def _request(ask: MakeRequest, query: str, document: str | None) -> Request | None:
     if document is None:
         return None
     try:

@@ -7,7 +7,7 @@ import pytest
 from prism_cli.domain.fidelity import CHARACTERS
 from prism_cli.domain.significance import ratio_interval, wilson_interval
 from prism_cli.evaluation.quality.examples import KEPT
-from prism_cli.evaluation.quality.measured import Measured
+from prism_cli.evaluation.quality.figures import QualityFigures
 
 EVIDENCE = {
     "characters": 50, "tokens": 10,
@@ -27,7 +27,7 @@ def line(query: str = "q1", doc: str = "d", **quality: Any) -> dict[str, Any]:
 
 
 def content_of(*lines: dict[str, Any], gold_rows: int = 0) -> dict[str, Any]:
-    measured = Measured(0, gold_rows)
+    measured = QualityFigures(0, gold_rows)
     for one in lines:
         measured.add(one)
     return measured.content()

@@ -25,9 +25,9 @@ from prism_cli.errors import (
     RowError,
     UsageError,
 )
-from prism_cli.evaluation.ranking.fold import evaluate
+from prism_cli.evaluation.ranking.evaluate import evaluate
 from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
-from prism_cli.evaluation.ranking.reranking import Ask
+from prism_cli.evaluation.ranking.reranking import MakeRequest
 from prism_cli.ports import Reply, Request, request
 from prism_cli.shards.lock import output_lock
 from tests.mini import MINI
@@ -74,7 +74,7 @@ class Overlap:
     def ask(self, query: str, document: str) -> Request:
         return request(self, (query, document), query, document)
 
-    def load(self) -> Ask:
+    def load(self) -> MakeRequest:
         return self.ask
 
 

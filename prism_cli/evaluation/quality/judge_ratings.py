@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from prism_cli.domain.rating_task import HIGH, LOW, RATINGS, SEVERE
-from prism_cli.evaluation.quality.sums import QuerySums
+from prism_cli.evaluation.quality.query_sums import QuerySums
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
 
 
-class Ratings:
+class JudgeRatings:
     """Add rows in any order; what has no rating is passed over."""
 
     def __init__(self) -> None:

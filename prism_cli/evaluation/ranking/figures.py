@@ -15,7 +15,12 @@ from prism_cli.domain.significance import (
     paired_comparison,
     with_holm,
 )
-from prism_cli.evaluation.ranking.moved import Seen, most_moved, seen, texts_shown
+from prism_cli.evaluation.ranking.biggest_changes import (
+    QueryRanks,
+    biggest_changes,
+    seen,
+    shown_texts,
+)
 from prism_cli.evaluation.ranking.plan import RankingSet
 from prism_cli.evaluation.ranking.runs import Run, RunNote
 
@@ -24,7 +29,7 @@ Values = dict[str, dict[str, dict[str, list[float]]]]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSet:
     """A data set's part in an evaluation: its judged queries, in order, and their judgements."""
 
     data: RankingSet
@@ -38,7 +43,7 @@ class Judged:
 
 
 @dataclass
-class Measured:
+class RankingFigures:
     """The values of all queries, as rankings come in.
 
     Attributes:
@@ -52,11 +57,11 @@ class Measured:
     measures: Sequence[str]
     seed: int
     values: Values = field(default_factory=dict)
-    sets: dict[str, Judged] = field(default_factory=dict)
-    seen: dict[str, dict[str, list[Seen]]] = field(default_factory=dict)
+    sets: dict[str, JudgedSet] = field(default_factory=dict)
+    seen: dict[str, dict[str, list[QueryRanks]]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, one: Judged, system: str, run: Run, note: RunNote) -> None:
+    def add(self, one: JudgedSet, system: str, run: Run, note: RunNote) -> None:
         """Measure one ranking."""
         dataset, ids = one.data.name, one.ids
         values = per_query(one.qrels, run, ids, self.measures)
@@ -145,7 +150,7 @@ class Measured:
             one, kept = self.sets[dataset], self.seen[dataset]
             blocks = [
                 {"dataset": dataset, "system": system, "baseline": baseline, "measure": PRIMARY}
-                | most_moved(
+                | biggest_changes(
                     one.queries,
                     one.qrels,
                     (systems[baseline][PRIMARY], systems[system][PRIMARY]),
@@ -154,7 +159,7 @@ class Measured:
                 for baseline, system in combinations(systems, 2)
             ]
             moved += blocks
-            texts[dataset] = texts_shown(blocks, one.data.texts())
+            texts[dataset] = shown_texts(blocks, one.data.texts())
         return {"moved": moved, "texts": texts}
 
 

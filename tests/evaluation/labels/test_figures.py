@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from prism_cli.errors import RowError
-from prism_cli.evaluation.labels.measured import MOST_SOURCES, OTHER_SOURCES, Measured
-from prism_cli.evaluation.labels.worst import Worst
+from prism_cli.evaluation.labels.figures import MOST_SOURCES, OTHER_SOURCES, LabelFigures
+from prism_cli.evaluation.labels.top_disagreements import TopDisagreements
 from tests.factories import make_pair
 
 JUDGES = ("a/one", "a/two", "a/three")
 
 
-def measured(rows: list[dict[str, Any]], review: int = 100) -> Measured:
-    found = Measured(0, review)
+def measured(rows: list[dict[str, Any]], review: int = 100) -> LabelFigures:
+    found = LabelFigures(0, review)
     for row in rows:
         found.check(row)
         found.add(row)
@@ -182,7 +182,7 @@ def test_worst_rows_in_order_whatever_order_they_come_in() -> None:
     wanted = sorted(rows, key=lambda row: (-off[row["doc_id"]], row["query_id"], row["doc_id"]))
     for seed in range(3):
         random.Random(seed).shuffle(rows)
-        found = Worst(40)
+        found = TopDisagreements(40)
         for row in rows:
             found.add(row, off[row["doc_id"]])
         assert [row for _, row in found.rows()] == wanted[:40]
@@ -204,5 +204,5 @@ def test_worst_rows_in_order_whatever_order_they_come_in() -> None:
 )
 def test_what_breaks_the_contract_is_named(changed: dict[str, Any], field: str) -> None:
     with pytest.raises(RowError) as told:
-        Measured(0, 0).check(make_pair(0, **changed))
+        LabelFigures(0, 0).check(make_pair(0, **changed))
     assert told.value.field == field

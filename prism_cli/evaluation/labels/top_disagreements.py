@@ -8,7 +8,7 @@ from prism_cli.rows.row import Row, doc_id, query_id
 _Kept = tuple[float, str, str, int, Row]
 
 
-class Worst:
+class TopDisagreements:
     """Keeps the `size` rows of the largest disagreement; ties by query_id, doc_id, first come."""
 
     def __init__(self, size: int) -> None:

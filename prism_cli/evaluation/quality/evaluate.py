@@ -24,9 +24,9 @@ from prism_cli.evaluation.metrics_file import (
     publish,
     read_metrics,
 )
+from prism_cli.evaluation.quality.figures import QualityFigures
+from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.gold_rows import GoldFigures
-from prism_cli.evaluation.quality.measured import Measured
-from prism_cli.evaluation.quality.sheet_answers import Answers
 from prism_cli.reporting.quality import page as quality_page
 from prism_cli.shards.guard import FileGuard
 from prism_cli.shards.lock import output_lock
@@ -63,7 +63,7 @@ class QualityOptions:
     command: Sequence[str] = ()
     models: Mapping[str, str] = field(default_factory=dict)
     judge: Mapping[str, str | None] = field(default_factory=dict)
-    sheets: Sequence[Answers] = ()
+    sheets: Sequence[FilledSheet] = ()
     overwrite: bool = False
     max_rejects: float = DEFAULT_MAX_REJECTS
     quiet: bool = False
@@ -91,7 +91,7 @@ def check_output(options: QualityOptions) -> FileGuard:
     return papers.guard
 
 
-def fold_quality(options: QualityOptions) -> QualitySummary:
+def evaluate_quality(options: QualityOptions) -> QualitySummary:
     """Add up the rows that the stage left in the folder, and publish.
 
     Raises:
@@ -114,7 +114,9 @@ def fold_quality(options: QualityOptions) -> QualitySummary:
             raise _nothing_measured(rows, options.max_rejects)
         papers.begin()
         sweep_folder(path.parent)
-        measured = Measured(options.seed, options.gold.rows if options.gold else 0, options.sheets)
+        measured = QualityFigures(
+            options.seed, options.gold.rows if options.gold else 0, options.sheets
+        )
         label = f"quality: {rows.name}"
         with show_progress(
             label, seen.line_ends, quiet=options.quiet, record_path=path

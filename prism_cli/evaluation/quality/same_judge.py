@@ -13,7 +13,7 @@ from prism_cli.shards.reader import STDIN, find_shards, read_rows
 _BY_JUDGE = ("votes", "vote_probabilities")
 
 
-def found_in_panel(judge: str, inputs: Sequence[str], fields: Mapping[str, str]) -> str | None:
+def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]) -> str | None:
     """Where the rows, or the manifests behind them, name the judge's model; None if nowhere.
 
     Rows are passed over once, before anything is asked.

@@ -11,7 +11,7 @@ from prism_cli.domain.significance import wilson_interval
 from prism_cli.domain.voting import label_vote
 from prism_cli.errors import RowError
 from prism_cli.evaluation.labels.panel import PanelVotes
-from prism_cli.evaluation.labels.worst import Worst
+from prism_cli.evaluation.labels.top_disagreements import TopDisagreements
 from prism_cli.rows.row import (
     Row,
     check_pair,
@@ -33,7 +33,7 @@ QUERY_CHARACTERS, DOCUMENT_CHARACTERS = 500, 1500
 _VERDICTS = ("yes", "no", "undecided")
 
 
-class Measured:
+class LabelFigures:
     """Counts rows: `check` and `add` each, then `content`.
 
     Args:
@@ -50,8 +50,8 @@ class Measured:
         self._buckets = {verdict: [0] * BUCKETS for verdict in _VERDICTS}
         self._sources: dict[str, Counter[str]] = {}
         self._labels: Counter[tuple[str, str]] = Counter()
-        self.review = Worst(review)
-        self._shown = {"yes": Worst(SHOWN_ROWS), "no": Worst(SHOWN_ROWS)}
+        self.review = TopDisagreements(review)
+        self._shown = {"yes": TopDisagreements(SHOWN_ROWS), "no": TopDisagreements(SHOWN_ROWS)}
 
     def check(self, row: Row) -> None:
         """A pair row whose labels, as far as it has them, are of the right form.

@@ -29,9 +29,10 @@ from prism_cli.evaluation.metrics_file import (
     publish,
     read_metrics,
 )
-from prism_cli.evaluation.ranking.making import Rankings
+from prism_cli.evaluation.ranking.cached_runs import CachedRuns
+from prism_cli.evaluation.ranking.figures import JudgedSet, RankingFigures
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
-from prism_cli.evaluation.ranking.paper import paper_part
+from prism_cli.evaluation.ranking.paper import paper_section
 from prism_cli.evaluation.ranking.per_query import write_per_query
 from prism_cli.evaluation.ranking.plan import (
     EvalModel,
@@ -41,7 +42,6 @@ from prism_cli.evaluation.ranking.plan import (
     RankingSet,
 )
 from prism_cli.evaluation.ranking.reranking import WINDOW_PAIRS
-from prism_cli.evaluation.ranking.results import Judged, Measured
 from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
 from prism_cli.reporting.ranking import bars_by_set, page
@@ -167,12 +167,12 @@ class _Evaluation:
         self.manifest = papers.manifest
         self._digests = {record.path: record.sha256 for record in self.manifest.dependencies}
         systems = [one.first_stage.spec for one in sets] + [model.name for model in models]
-        self._rankings = Rankings(options, list(dict.fromkeys(systems)), answerer)
+        self._rankings = CachedRuns(options, list(dict.fromkeys(systems)), answerer)
 
     def run(self) -> dict[str, Any]:
         """The content of metrics.json. One model is held at a time."""
         options = self.options
-        measured = Measured(default_measures(options.top_k), options.seed)
+        measured = RankingFigures(default_measures(options.top_k), options.seed)
         prepared = [self._prepared(one, measured) for one in self.sets]
         for model in self.models:
             load = cache(model.load)
@@ -186,7 +186,7 @@ class _Evaluation:
         made_by = list(dict.fromkeys(one.first_stage.fingerprint for one in self.sets))
         models = {one.first_stage.spec: ", ".join(made_by) for one in self.sets}
         return measured.content() | {
-            **paper_part(self.sets, options),
+            **paper_section(self.sets, options),
             "datasets": {one.judged.data.name: one.figures for one in prepared},
             "missing_sets": sorted(options.missing),
             "provenance": provenance(
@@ -199,7 +199,13 @@ class _Evaluation:
         }
 
     def _measure(
-        self, measured: Measured, one: Judged, system: str, made_by: str, run: Run, note: RunNote
+        self,
+        measured: RankingFigures,
+        one: JudgedSet,
+        system: str,
+        made_by: str,
+        run: Run,
+        note: RunNote,
     ) -> None:
         measured.add(one, system, run, note)
         data, options = one.data, self.options
@@ -216,12 +222,12 @@ class _Evaluation:
     def _digests_of(self, data: RankingSet) -> list[str]:
         return [self._digests[str(path)] for path in data.files(self.options.split)]
 
-    def _prepared(self, one: EvalSet, measured: Measured) -> "_Prepared":
+    def _prepared(self, one: EvalSet, measured: RankingFigures) -> "_Prepared":
         """Queries, judgements and candidates; the first stage is measured."""
         options, data = self.options, one.data
         queries = data.judged_queries(options.split, options.limit)
         qrels = data.qrels(options.split)
-        judged = Judged(data, queries, qrels)
+        judged = JudgedSet(data, queries, qrels)
         unknown = data.unknown_queries(options.split)
         if unknown:
             what = "judged queries are not among its queries"
@@ -283,7 +289,7 @@ class _Prepared:
         figures: for metrics.json.
     """
 
-    judged: Judged
+    judged: JudgedSet
     first_stage: str
     making: str
     figures: dict[str, Any]

@@ -10,7 +10,7 @@ from prism_cli.rows.order import ordering_logit
 _VERDICTS = {True: "yes", False: "no", None: None}
 
 
-class Scores:
+class RerankerScores:
     """Rows with a score. Their verdict is the label, else what people say of the pair."""
 
     def __init__(self) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
 from prism_cli.evaluation.quality.examples import Examples
-from prism_cli.evaluation.quality.items import PEOPLE, row_items
-from prism_cli.evaluation.quality.people import People
-from prism_cli.evaluation.quality.ratings import Ratings
-from prism_cli.evaluation.quality.scores import Scores
-from prism_cli.evaluation.quality.sheet_answers import Answers
-from prism_cli.evaluation.quality.sums import QuerySums
+from prism_cli.evaluation.quality.filled_sheets import FilledSheet
+from prism_cli.evaluation.quality.human_ratings import HumanRatings
+from prism_cli.evaluation.quality.judge_ratings import JudgeRatings
+from prism_cli.evaluation.quality.query_sums import QuerySums
+from prism_cli.evaluation.quality.reranker_scores import RerankerScores
+from prism_cli.evaluation.quality.row_measures import HUMAN_MEASURES, row_measurements
 
 OWN = ""
 _COPY: dict[str, float | None] = {
@@ -23,7 +23,7 @@ _COPY: dict[str, float | None] = {
 }
 """What holds of a whole copy of the document."""
 _MEASURES = (
-    *PEOPLE.values(),
+    *HUMAN_MEASURES.values(),
     "wrong_yes_rate",
     "missed_yes_rate",
     "entity_fidelity",
@@ -37,12 +37,12 @@ _MEASURES = (
     "novelty",
     *(f"novelty_{size}" for size in (1, 2, 3, 4)),
 )
-_OF_BASELINES = (*PEOPLE.values(), "entity_fidelity", "copied_share", "novelty")
+_OF_BASELINES = (*HUMAN_MEASURES.values(), "entity_fidelity", "copied_share", "novelty")
 BUCKETS = tuple(f"{step / 10:.1f}-{(step + 1) / 10:.1f}" for step in range(10))
 LONGER = "longer"
 
 
-class Measured:
+class QualityFigures:
     """The measures of all rows, as they come in.
 
     Args:
@@ -51,13 +51,13 @@ class Measured:
         sheets: ratings by people.
     """
 
-    def __init__(self, seed: int, gold_rows: int, sheets: Sequence[Answers] = ()) -> None:
+    def __init__(self, seed: int, gold_rows: int, sheets: Sequence[FilledSheet] = ()) -> None:
         self._seed = seed
         self._sums = QuerySums()
         self._examples = Examples()
-        self._scores = Scores()
-        self._ratings = Ratings()
-        self._people = People(sheets, seed)
+        self._scores = RerankerScores()
+        self._ratings = JudgeRatings()
+        self._people = HumanRatings(sheets, seed)
         self._counts: Counter[str] = Counter()
         self._confusion: Counter[tuple[str, str]] = Counter()
         self._characters: dict[str, array[float]] = {}
@@ -69,7 +69,7 @@ class Measured:
         """One line of rows.jsonl."""
         quality = row["quality"]
         place = self._sums.place(row["query_id"])
-        for measure, total, count in row_items(quality):
+        for measure, total, count in row_measurements(quality):
             self._sums.add(place, measure, total, count)
         self._examples.add(row)
         self._scores.add(row["query_id"], quality)

@@ -5,8 +5,8 @@ from typing import Any
 
 from prism_cli.domain.fidelity import CLASSES
 
-Item = tuple[str, float, float]
-PEOPLE = {
+Measure = tuple[str, float, float]
+HUMAN_MEASURES = {
     "answer_kept": "answer_retention",
     "recall": "rationale_recall",
     "precision": "rationale_precision",
@@ -14,7 +14,7 @@ PEOPLE = {
 }
 
 
-def row_items(quality: Mapping[str, Any]) -> Iterator[Item]:
+def row_measurements(quality: Mapping[str, Any]) -> Iterator[Measure]:
     """All of one row; a measure that it does not have is left out."""
     verdict, label = quality["verdict"], quality["label"]
     if quality["format_ok"] is not None:
@@ -32,14 +32,17 @@ def row_items(quality: Mapping[str, Any]) -> Iterator[Item]:
                 1,
             )
         )
-    yield from text_items(quality.get("evidence", {}), quality["document_characters"])
-    yield from people_items(quality.get("people", {}))
+    yield from text_measurements(quality.get("evidence", {}), quality["document_characters"])
+    yield from human_measurements(quality.get("people", {}))
     for name, measures in quality.get("baselines", {}).items():
-        found = [*text_items(measures, quality["document_characters"]), *people_items(measures)]
+        found = [
+            *text_measurements(measures, quality["document_characters"]),
+            *human_measurements(measures),
+        ]
         yield from ((f"{name}.{measure}", total, count) for measure, total, count in found)
 
 
-def text_items(evidence: Mapping[str, Any], document_characters: int) -> Iterator[Item]:
+def text_measurements(evidence: Mapping[str, Any], document_characters: int) -> Iterator[Measure]:
     """Of one evidence text. Fidelity is pooled over all entities, all else a mean over texts."""
     if "words" not in evidence:
         return
@@ -62,8 +65,8 @@ def text_items(evidence: Mapping[str, Any], document_characters: int) -> Iterato
             yield f"novelty_{size}", new / ngrams, 1
 
 
-def people_items(people: Mapping[str, Any]) -> Iterator[Item]:
+def human_measurements(people: Mapping[str, Any]) -> Iterator[Measure]:
     """Of one text against people's marks."""
-    for name, measure in PEOPLE.items():
+    for name, measure in HUMAN_MEASURES.items():
         if name in people:
             yield measure, people[name], 1

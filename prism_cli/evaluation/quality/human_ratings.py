@@ -6,13 +6,13 @@ from typing import Any
 
 from prism_cli.domain.rating_agreement import Estimate, compare_ratings, ordinal_alpha
 from prism_cli.domain.rating_task import RATINGS, SEVERE
-from prism_cli.evaluation.quality.sheet_answers import Answers
+from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 
 
-class People:
+class HumanRatings:
     """Sheets, and what the judge says of their rows; held are the rows of the sheets."""
 
-    def __init__(self, sheets: Sequence[Answers], seed: int) -> None:
+    def __init__(self, sheets: Sequence[FilledSheet], seed: int) -> None:
         self._sheets, self._seed = sheets, seed
         self._ids = {name for sheet in sheets for name in sheet.ratings}
         self._judge: dict[str, dict[str, float]] = {}

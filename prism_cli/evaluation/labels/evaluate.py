@@ -17,7 +17,7 @@ from prism_cli.engine.output_files import SideFile
 from prism_cli.engine.progress_display import show_progress
 from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
 from prism_cli.errors import NothingMeasuredError, PrismError, RowError, UsageError
-from prism_cli.evaluation.labels.measured import Measured
+from prism_cli.evaluation.labels.figures import LabelFigures
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     REPORT,
@@ -113,7 +113,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         sweep_folder(path.parent)
         rejects = SideFile(options.output / REJECTS)
         stack.callback(rejects.discard)
-        measured, counts = Measured(options.seed, options.review), Counts()
+        measured, counts = LabelFigures(options.seed, options.review), Counts()
         answers = PairAnswers()
         try:
             for row in _rows(job, papers, options, control, measured, rejects, counts, answers):
@@ -171,7 +171,7 @@ def _rows(
     papers: RunRecord,
     options: LabelsOptions,
     control: Control,
-    measured: Measured,
+    measured: LabelFigures,
     rejects: SideFile,
     counts: Counts,
     answers: PairAnswers,

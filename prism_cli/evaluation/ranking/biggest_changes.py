@@ -14,7 +14,7 @@ TEXT_CHARACTERS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class QueryRanks:
     """What is kept of one system's ranking of one query.
 
     Attributes:
@@ -26,22 +26,24 @@ class Seen:
     ranks: Mapping[str, int]
 
 
-def seen(run: Run, qrels: Mapping[str, Mapping[str, int]], queries: Sequence[str]) -> list[Seen]:
+def seen(
+    run: Run, qrels: Mapping[str, Mapping[str, int]], queries: Sequence[str]
+) -> list[QueryRanks]:
     """One for each of `queries`."""
     found = []
     for query_id in queries:
         hits = ranked(run.get(query_id, ()))
         best = set(_best_judged(qrels[query_id]))
         ranks = {doc_id: rank for rank, (doc_id, _) in enumerate(hits, 1) if doc_id in best}
-        found.append(Seen(hits[0][0] if hits else None, ranks))
+        found.append(QueryRanks(hits[0][0] if hits else None, ranks))
     return found
 
 
-def most_moved(
+def biggest_changes(
     queries: Sequence[tuple[str, str]],
     qrels: Mapping[str, Mapping[str, int]],
     values: tuple[Sequence[float], Sequence[float]],
-    rankings: tuple[Sequence[Seen], Sequence[Seen]],
+    rankings: tuple[Sequence[QueryRanks], Sequence[QueryRanks]],
 ) -> dict[str, list[dict[str, Any]]]:
     """`gained` and `lost`: up to MOST queries each, the largest difference first.
 
@@ -79,7 +81,7 @@ def most_moved(
     return {"gained": list(map(shown, gained)), "lost": list(map(shown, lost))}
 
 
-def texts_shown(
+def shown_texts(
     blocks: Sequence[Mapping[str, Any]], documents: Iterator[tuple[str, str]]
 ) -> dict[str, str]:
     """doc_id -> text, cut, of every document that the blocks name and the corpus holds."""
@@ -110,7 +112,7 @@ def _best_judged(grades: Mapping[str, int]) -> list[str]:
     return [doc_id for doc_id, grade in grades.items() if grade == best and best > 0]
 
 
-def _shown_best(grades: Mapping[str, int], old: Seen, new: Seen) -> str | None:
+def _shown_best(grades: Mapping[str, int], old: QueryRanks, new: QueryRanks) -> str | None:
     """Of the documents with the best grade the one that either ranking has highest."""
     far = len(grades) + max([*old.ranks.values(), *new.ranks.values()], default=0)
     return min(

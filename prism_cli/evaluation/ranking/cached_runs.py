@@ -11,16 +11,16 @@ from prism_cli.engine.progress_display import show_progress
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.errors import StorageError
 from prism_cli.evaluation.metrics_file import METRICS
+from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.plan import EvalOptions, EvalSet
-from prism_cli.evaluation.ranking.reranking import Ask, candidate_texts, rerank_candidates
-from prism_cli.evaluation.ranking.results import Judged
+from prism_cli.evaluation.ranking.reranking import MakeRequest, candidate_texts, rerank_candidates
 from prism_cli.evaluation.ranking.runs import Run, RunNote, RunStore
 from prism_cli.ports import FirstStage, PreparedFirstStage
 
 Ranking = tuple[Run, RunNote]
 
 
-class Rankings:
+class CachedRuns:
     """The rankings of one evaluation; one that is kept is never made again.
 
     Args:
@@ -34,7 +34,7 @@ class Rankings:
         self._options, self._answerer = options, answerer
         self._store = RunStore(options.output / "runs", systems)
 
-    def of_first_stage(self, one: EvalSet, judged: Judged, fingerprint: str) -> Ranking:
+    def of_first_stage(self, one: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
         """The candidates of each query, best first."""
         spec = one.first_stage.spec
         return self._kept(
@@ -43,9 +43,9 @@ class Rankings:
 
     def of_model(
         self,
-        judged: Judged,
+        judged: JudgedSet,
         model: str,
-        ask: Callable[[], Ask],
+        ask: Callable[[], MakeRequest],
         fingerprint: str,
         candidates: tuple[str, str],
     ) -> Ranking:
@@ -63,7 +63,7 @@ class Rankings:
         )
 
     def _kept(
-        self, judged: Judged, system: str, fingerprint: str, make: Callable[[], Ranking]
+        self, judged: JudgedSet, system: str, fingerprint: str, make: Callable[[], Ranking]
     ) -> Ranking:
         self._answerer.control.check()
         dataset = judged.data.name
@@ -76,7 +76,7 @@ class Rankings:
         self._store.save(dataset, system, run, note)
         return run, note
 
-    def _candidates(self, one: EvalSet, judged: Judged, fingerprint: str) -> Ranking:
+    def _candidates(self, one: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
         started = time.monotonic()
         queries, top_k = judged.queries, self._options.top_k
         run: Run = {}
@@ -106,7 +106,12 @@ class Rankings:
                     progress.advance(documents, 0.0)
 
     def _reranked(
-        self, judged: Judged, model: str, ask: Ask, fingerprint: str, candidates: tuple[str, str]
+        self,
+        judged: JudgedSet,
+        model: str,
+        ask: MakeRequest,
+        fingerprint: str,
+        candidates: tuple[str, str],
     ) -> Ranking:
         started = time.monotonic()
         name = judged.data.name

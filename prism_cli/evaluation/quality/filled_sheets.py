@@ -17,7 +17,7 @@ _ASKED = (*RATINGS, SEVERE)
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class FilledSheet:
     """One person's: by id and column (RATINGS, and SEVERE as 1 or 0) what was filled in.
 
     Attributes:
@@ -30,7 +30,7 @@ class Answers:
     ratings: dict[str, dict[str, float]]
 
 
-def read_sheets(files: Sequence[str]) -> list[Answers]:
+def read_sheets(files: Sequence[str]) -> list[FilledSheet]:
     """A person a file.
 
     Raises:
@@ -55,7 +55,7 @@ def read_sheets(files: Sequence[str]) -> list[Answers]:
     return found
 
 
-def _read(file: str, problems: list[str]) -> Answers:
+def _read(file: str, problems: list[str]) -> FilledSheet:
     raw = read_bytes(Path(file), f"--sheet-in {file}")
     text = _decoded(raw)
     if text[:4].casefold() == "sep=":
@@ -96,7 +96,7 @@ def _read(file: str, problems: list[str]) -> Answers:
                     ratings[name][one] = value
     except csv.Error as error:
         raise MissingDataError(f"--sheet-in {file}: line {lines.line_num}: {error}") from None
-    return Answers(file, sha256(raw).hexdigest(), ratings)
+    return FilledSheet(file, sha256(raw).hexdigest(), ratings)
 
 
 def _decoded(raw: bytes) -> str:

@@ -66,12 +66,7 @@ def quality(
     from prism_cli.engine.report import print_summary
     from prism_cli.errors import NothingMeasuredError
     from prism_cli.evaluation.metrics_file import typed_command
-    from prism_cli.evaluation.quality.evaluate import (
-        ROWS,
-        QualityOptions,
-        check_output,
-        evaluate_quality,
-    )
+    from prism_cli.evaluation.quality.evaluate import ROWS, QualityOptions, check_output, evaluate
     from prism_cli.evaluation.quality.stage import QualityStage
     from prism_cli.shards.guard import LEDGER_ADVICE
     from prism_cli.shards.reader import find_shards
@@ -117,7 +112,7 @@ def quality(
         guard.check(LEDGER_ADVICE)
         anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
         try:
-            quality = evaluate_quality(anew)
+            quality = evaluate(anew)
         except NothingMeasuredError:
             tell_rejects(summary)
             raise

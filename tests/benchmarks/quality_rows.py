@@ -14,7 +14,7 @@ import orjson
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.evaluation.quality.evaluate import ROWS, QualityOptions, evaluate_quality
+from prism_cli.evaluation.quality.evaluate import ROWS, QualityOptions, evaluate
 from prism_cli.evaluation.quality.stage import QualityStage
 from tests.factories import read_jsonl
 from tests.mini import MINI
@@ -45,7 +45,7 @@ def main(count: int) -> None:
         stage = QualityStage(baselines=("document", "lead"))
         run_rows(stage, [str(source)], RunOptions(output=output / ROWS, quiet=True))
         staged = time.monotonic()
-        evaluate_quality(QualityOptions(output, {}, seed=0, quiet=True))
+        evaluate(QualityOptions(output, {}, seed=0, quiet=True))
         folded = time.monotonic()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"stage: {count / (staged - began):,.0f} rows/s; fold: {count / (folded - staged):,.0f}")

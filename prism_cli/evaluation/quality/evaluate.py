@@ -91,7 +91,7 @@ def check_output(options: QualityOptions) -> FileGuard:
     return papers.guard
 
 
-def evaluate_quality(options: QualityOptions) -> QualitySummary:
+def evaluate(options: QualityOptions) -> QualitySummary:
     """Add up the rows that the stage left in the folder, and publish.
 
     Raises:

@@ -1,6 +1,6 @@
-"""The model card: what the run's own manifest, its evaluations and this export say, and no more.
+"""The model card: README.md with the hub's front matter.
 
-README.md with the front matter that the hub reads. What nobody knows is called unknown.
+It states only facts from the run's manifest, its evaluations and this export; others are "unknown".
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card may say."""
+    """The data of a model card."""
 
     source: Source
     encoder: PromptEncoder
@@ -35,7 +35,7 @@ class Facts:
 
 
 def model_card(facts: Facts) -> str:
-    """The text of README.md."""
+    """Return the text of README.md."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -83,7 +83,7 @@ def _file_name(path: str) -> str:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Less what TOML cannot say (no value) and where the base lay on that machine."""
+    """Omit empty values, which TOML lacks, and the directory of the base on that machine."""
     kept = {
         name: _settings(value) if isinstance(value, dict) else value
         for name, value in config.items()

@@ -1,5 +1,7 @@
-"""Does the written folder score as the model did? Read back as other tools read it: by
-transformers alone, prompts by the folder's own chat template."""
+"""Compare the scores of an exported folder with those of its model.
+
+The folder is read as other tools read it: with transformers alone, and its own chat template.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,20 +23,20 @@ from prism_cli.modeling.loading import LoadedModel
 from prism_cli.modeling.silence_warnings import silence_transformers
 
 BOUNDS = {"float32": 1e-3, "bfloat16": 1.0, "float16": 0.25, "int8": 2.0}
-"""Largest difference of a logit that rounding explains, several times what SmolLM2 shows (.016 in
-bfloat16, .1 in int8), for trained models are further apart."""
+"""Maximum difference of a logit due to rounding, several times that of SmolLM2 (.016 in bfloat16,
+.1 in int8), because trained models differ more."""
 LEAST_CORRELATION = 0.9
-"""Of the logits, where they differ by more than a quarter of the bound."""
+"""Minimum rank correlation of the logits if they differ by more than a quarter of the bound."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far an exported model is from the one it was made from, both computed in float32.
+    """Differences of an exported model from its source, both computed in float32.
 
     Attributes:
-        pairs: compared.
-        largest, median: difference of the logits, without sign.
-        rank_correlation: Spearman's rho of the logits, -1 to 1; None where all are the same.
+        pairs: number of compared pairs.
+        largest, median: absolute difference of the logits.
+        rank_correlation: Spearman's rho of the logits, in [-1, 1]; None if all are equal.
     """
 
     pairs: int
@@ -44,7 +46,7 @@ class Shift:
 
 
 def logits_of(loaded: LoadedModel, spec: str) -> list[float]:
-    """The logits of the compared pairs, as prism computes them."""
+    """Return prism's logits of the compared pairs."""
     runtime = TransformersReranker(loaded, spec)
     return [
         logit
@@ -54,38 +56,38 @@ def logits_of(loaded: LoadedModel, spec: str) -> list[float]:
 
 
 def collapse_of(logits: Sequence[float]) -> str | None:
-    """Why a model that gave these logits of the compared pairs knows no relevance; None where it
-    does: of each query the first document is relevant, the second is not.
+    """Return a warning if a model with these logits does not recognize relevance, else None.
 
     Args:
-        logits: as `logits_of` gives them; the canary comes first.
+        logits: from `logits_of`, the canary first; of each query's two documents the first is
+            relevant.
     """
     canary = canary_warning("the exported model", canary_of(*logits[:2]))
     if canary is not None:
         return canary
     relevant = [place % 2 == 0 for place in range(len(logits))]
     ranks = RankAuc()
-    for logit, known in zip(logits, relevant, strict=True):
-        ranks.add(logit, known)
+    for logit, is_relevant in zip(logits, relevant, strict=True):
+        ranks.add(logit, is_relevant)
     auc, _ = ranks.figures()
-    assert auc is not None  # of both kinds there are some
-    found = collapse(logits, relevant, auc)
-    return None if found is None else f"bundled questions with passages: {found}"
+    assert auc is not None  # there are pairs of both kinds
+    reason = collapse(logits, relevant, auc)
+    return None if reason is None else f"bundled questions with passages: {reason}"
 
 
 def compare(folder: Path, encoder: PromptEncoder, expected: Sequence[float], kind: str) -> Shift:
-    """Hold `folder` against the logits of the model that it was made from.
+    """Compare `folder` with the logits of the model that it was made from.
 
     Args:
         encoder: of that model.
         kind: a key of BOUNDS.
 
     Raises:
-        ModelError: it does not load, has weights missing or too many, renders other prompts, or
-            scores differently beyond rounding.
+        ModelError: it does not load, has missing or unexpected weights, renders other prompts, or
+            its logits differ by more than rounding.
     """
     model, tokenizer = _read_back(folder)
-    found = []
+    actual = []
     with torch.inference_mode():
         for query, documents in compared_pairs():
             for document in documents:
@@ -96,8 +98,8 @@ def compare(folder: Path, encoder: PromptEncoder, expected: Sequence[float], kin
                         f"{encoder.profile.name}; nothing was published"
                     )
                 logits = model(torch.tensor([ids]), logits_to_keep=1).logits[0, -1].float()
-                found.append(float(logits[encoder.yes_id] - logits[encoder.no_id]))
-    shift = _shift(expected, found)
+                actual.append(float(logits[encoder.yes_id] - logits[encoder.no_id]))
+    shift = _shift(expected, actual)
     rho = shift.rank_correlation
     shuffled = rho is not None and rho < LEAST_CORRELATION and shift.largest > BOUNDS[kind] / 4
     if not shift.largest <= BOUNDS[kind] or shuffled:
@@ -118,9 +120,9 @@ def _read_back(folder: Path) -> tuple[Any, Any]:
         model, report = loader.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
         )
-    wrong = {what: sorted(report[what]) for what in ("missing_keys", "unexpected_keys")}
-    if any(wrong.values()):
-        raise ModelError(f"{folder}: written weights do not fit their config: {wrong}")
+    problems = {name: sorted(report[name]) for name in ("missing_keys", "unexpected_keys")}
+    if any(problems.values()):
+        raise ModelError(f"{folder}: written weights do not fit their config: {problems}")
     return model.eval(), tokenizer
 
 
@@ -131,11 +133,11 @@ def _rendered(tokenizer: Any, query: str, document: str) -> list[int]:
     )
 
 
-def _shift(expected: Sequence[float], found: Sequence[float]) -> Shift:
-    differences = [abs(one - other) for one, other in zip(expected, found, strict=True)]
+def _shift(expected: Sequence[float], actual: Sequence[float]) -> Shift:
+    differences = [abs(a - b) for a, b in zip(expected, actual, strict=True)]
     rho = None
-    if len(set(expected)) > 1 and len(set(found)) > 1:
+    if len(set(expected)) > 1 and len(set(actual)) > 1:
         from scipy.stats import spearmanr
 
-        rho = float(spearmanr(expected, found).statistic)
-    return Shift(len(found), max(differences), median(differences), rho)
+        rho = float(spearmanr(expected, actual).statistic)
+    return Shift(len(actual), max(differences), median(differences), rho)

@@ -1,4 +1,4 @@
-"""Finished evaluations that measured this very model, told by its fingerprint."""
+"""Finished evaluations of the exported model, found by its fingerprint."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from prism_cli.modeling.digests import cached_sha256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One metrics.json.
+    """A metrics.json.
 
     Attributes:
         name: of its folder.
-        system: what the model is called in it.
+        system: the model's name in it.
         made: how the model was run: type, device, tokens.
     """
 
@@ -30,17 +30,16 @@ class Evaluation:
 
 
 def find_evaluations(source: Source, profile: Profile) -> list[Evaluation]:
-    """Those below runs/eval of the working directory, beside the run, and in it.
+    """Return the evaluations in runs/eval of the working directory, beside the run, and in it.
 
-    An evaluation that is not finished, damaged, of other weights or of another prompt is passed
-    over.
+    An evaluation that is unfinished, damaged, of other weights or of another prompt is ignored.
     """
-    found = [
-        one
+    evaluations = [
+        evaluation
         for path in sorted(set(_places(source.run)))
-        if (one := _of_model(path, source.fingerprint, profile.hash)) is not None
+        if (evaluation := _of_model(path, source.fingerprint, profile.hash)) is not None
     ]
-    return sorted(found, key=lambda one: one.name)
+    return sorted(evaluations, key=lambda evaluation: evaluation.name)
 
 
 def _places(run: Path | None) -> Iterator[Path]:

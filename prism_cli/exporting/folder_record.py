@@ -1,4 +1,4 @@
-"""The record of an exported folder: what made it, and whether this command may replace it."""
+"""The run record of an exported folder, and the check that this command may replace it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,10 +18,10 @@ _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
 
 
 def output_of(request: ExportRequest, source: Source) -> Path:
-    """The folder to write.
+    """Return the folder to write.
 
     Raises:
-        UsageError: none is named and there is no run to put it in, or it is the model's own.
+        UsageError: none is named and there is no run directory, or it is the model's own folder.
     """
     if request.output is None and source.run is None:
         raise UsageError(f"{request.spec}: not a run directory, so name the output folder with -o")
@@ -39,7 +39,7 @@ def export_record(
     evaluations: Sequence[Evaluation],
     dtype: str,
 ) -> RunRecord:
-    """The record of an export to `output`."""
+    """Return the record of an export to `output`."""
     config = {
         "model": source.fingerprint,
         "profile": profile.name,
@@ -61,10 +61,11 @@ def export_record(
 
 
 def finished_export(record: RunRecord, *, overwrite: bool) -> dict[str, Any] | None:
-    """The manifest of the folder where nothing is left to do, else None; changes nothing.
+    """Return the manifest of the folder if this export is finished, else None; changes nothing.
 
     Raises:
-        ChangedInputError: another command made it and --overwrite was not given, or no export did.
+        ChangedInputError: another command made it and --overwrite was not given, or it is not the
+            output of an export.
     """
     output = record.record_path
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
@@ -80,14 +81,14 @@ def finished_export(record: RunRecord, *, overwrite: bool) -> dict[str, Any] | N
     finished = record.finished()
     if finished and (changed := _changed_files(output)):
         raise ChangedInputError(
-            f"{output}: not as it was exported any more: {', '.join(changed)}; it was left as "
-            "it is. Name another output with -o, or replace it with --overwrite"
+            f"{output}: changed since its export: {', '.join(changed)}; it was left as it is. Name "
+            "another output with -o, or replace it with --overwrite"
         )
     return finished
 
 
 def write_sums(folder: Path) -> None:
-    """SHA256SUMS of all other files, as `sha256sum -c` reads it."""
+    """Write SHA256SUMS of all other files, for `sha256sum -c`."""
     lines = [f"{cached_sha256(folder / name)}  {name}\n" for name in _files(folder)]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
@@ -98,11 +99,11 @@ def _files(folder: Path) -> list[str]:
 
 
 def _changed_files(folder: Path) -> list[str]:
-    """Files that are not as they were written; the card may be edited."""
-    return [name for name in _wrong(folder) if name != CARD]
+    """Return the files that differ from SHA256SUMS; the card may be edited."""
+    return [name for name in _mismatches(folder) if name != CARD]
 
 
-def _wrong(folder: Path) -> Iterator[str]:
+def _mismatches(folder: Path) -> Iterator[str]:
     sums = folder / SUMS
     if not sums.is_file():
         yield SUMS

@@ -1,5 +1,5 @@
-"""The files that sentence-transformers reads beside a causal model: the layout of the released
-models (modules.json, 1_LogitScore)."""
+"""Files for sentence-transformers beside a causal model, in the layout of the released models
+(modules.json, 1_LogitScore)."""
 
 import json
 from pathlib import Path
@@ -12,18 +12,18 @@ from prism_cli.domain.chat_template import chat_template
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 
 MINIMUM_SENTENCE_TRANSFORMERS = "5.6.0"
-"""The first that keeps the prompt's end when a document is cut (5.4 and 5.5 lose it)."""
+"""The first that keeps the end of the prompt of a truncated document (5.4 and 5.5 lose it)."""
 _LOGIT_SCORE = "1_LogitScore"
 
 
 def save_tokenizer(encoder: PromptEncoder, config: Any, folder: Path) -> int:
-    """The tokenizer with the profile as its chat template, padding on the left.
+    """Save the tokenizer with the profile as its chat template, and left padding.
 
     Args:
-        config: of the model; its positions bound the prompt.
+        config: of the model; its positions limit the prompt.
 
     Returns:
-        Tokens of the longest prompt, by which other tools cut.
+        Maximum tokens of a prompt, to which other tools truncate.
     """
     tokenizer = encoder.tokenizer
     positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
@@ -37,10 +37,10 @@ def save_tokenizer(encoder: PromptEncoder, config: Any, folder: Path) -> int:
 
 
 def write_modules(encoder: PromptEncoder, folder: Path) -> None:
-    """What makes the folder a CrossEncoder whose score is sigmoid(l_yes - l_no)."""
+    """Write the files of a CrossEncoder whose score is sigmoid(l_yes - l_no)."""
     modules = (
         "sentence_transformers.base.modules.transformer.Transformer",
-        ("sentence_transformers.cross_encoder.modules.logit_score.LogitScore"),
+        "sentence_transformers.cross_encoder.modules.logit_score.LogitScore",
     )
     forward = {"method": "forward", "method_output_name": "logits"}
     (folder / _LOGIT_SCORE).mkdir()

@@ -1,5 +1,5 @@
-"""Text of unknown origin inside a Markdown page: names and settings show as they are, and none
-ends a table cell, opens a tag or starts a heading."""
+"""Escape untrusted text for Markdown: names and settings appear literally, and cannot end a table
+cell, open a tag or start a heading."""
 
 import re
 
@@ -7,12 +7,12 @@ _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~<>&-])")
 
 
 def plain(value: object) -> str:
-    """On one line, without any mark-up of its own."""
+    """Return the value on one line, with Markdown escaped."""
     return _MARKS.sub(r"\\\1", _one_line(value))
 
 
 def code(value: object) -> str:
-    """On one line, as code; a bar inside would end a cell of a table even there."""
+    """Return the value on one line, as code; a bar is replaced, because it would end a cell."""
     text = _one_line(value)
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
@@ -21,12 +21,12 @@ def code(value: object) -> str:
 
 
 def block(text: str, language: str = "") -> str:
-    """As a fenced block, verbatim."""
+    """Return the text as a fenced block, verbatim."""
     longest = max((len(run) for run in re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _one_line(value: object) -> str:
-    text = "".join(one if one.isprintable() else " " for one in str(value))
+    text = "".join(char if char.isprintable() else " " for char in str(value))
     return " ".join(text.split())

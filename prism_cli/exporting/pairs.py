@@ -1,4 +1,4 @@
-"""Pairs that a model is compared on: real queries, each with its own passage and another's."""
+"""Pairs for comparing a model: real queries, each with its own passage and another query's."""
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT
@@ -8,15 +8,15 @@ _QUERIES = 16
 
 
 def compared_pairs() -> list[tuple[str, list[str]]]:
-    """Query and two documents: the canary, then bundled test queries (their source stands in
+    """Return (query, two documents): the canary, then bundled test queries (their source is in
     samples/corpus/SOURCE.txt)."""
     data = BeirSet(CORPUS / "test")
     qrels = data.qrels("test")
-    asked = list({text: key for key, text in data.queries() if key in qrels}.items())[:_QUERIES]
-    own = [next(iter(qrels[key])) for _, key in asked]
-    wanted = set(own)
-    texts = {doc_id: text for doc_id, text in data.texts() if doc_id in wanted}
-    found = [(RELEVANT[0], [RELEVANT[1], IRRELEVANT[1]])]
-    for place, (query, _) in enumerate(asked):
-        found.append((query, [texts[own[place]], texts[own[place - len(own) // 2]]]))
-    return found
+    queries = list({text: key for key, text in data.queries() if key in qrels}.items())[:_QUERIES]
+    own = [next(iter(qrels[key])) for _, key in queries]
+    doc_ids = set(own)
+    texts = {doc_id: text for doc_id, text in data.texts() if doc_id in doc_ids}
+    pairs = [(RELEVANT[0], [RELEVANT[1], IRRELEVANT[1]])]
+    for place, (query, _) in enumerate(queries):
+        pairs.append((query, [texts[own[place]], texts[own[place - len(own) // 2]]]))
+    return pairs

@@ -1,4 +1,4 @@
-"""Smaller weights, by torchao through transformers; what is read back needs torchao too."""
+"""Quantize weights with torchao through transformers; loading them needs torchao too."""
 
 import shutil
 from importlib.util import find_spec
@@ -14,16 +14,14 @@ from prism_cli.modeling.silence_warnings import silence_transformers
 METHODS = {"int8": "weights of linear layers in 8 bits, a scale for each output row"}
 
 
-def need_library() -> None:
-    """Raises:
-    MissingPackageError: torchao is not installed.
-    """
+def require_torchao() -> None:
+    """Raise MissingPackageError if torchao is not installed."""
     if find_spec("torchao") is None:
         raise MissingPackageError("torchao", "quantize")
 
 
 def quantize_folder(folder: Path, dtype: torch.dtype) -> None:
-    """Replace the weights of an exported folder; embeddings and head stay in `dtype`."""
+    """Quantize the weights of an exported folder; embeddings and head stay in `dtype`."""
     from torchao.quantization import Int8WeightOnlyConfig
     from transformers import TorchAoConfig
 

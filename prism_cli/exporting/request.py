@@ -1,4 +1,4 @@
-"""What an export is asked to do."""
+"""The request for an export."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,18 +7,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """Which model, in which form, to where.
+    """An export to do.
 
     Attributes:
         spec: a model spec, or a run directory.
         output: the folder; None for RUN/export.
-        dtype: "auto" (each tensor in the type that the base stores it in), or one of loading's
-            DTYPES for all.
+        say: prints a line for the user.
+        dtype: "auto" (each tensor in the type of the base), or one of loading's DTYPES for all.
         quantize: a key of quantizing's METHODS, or None.
-        profile: name of the prompt profile, over what the model's directory says.
+        profile: name of the prompt profile; overrides the model directory's.
         overwrite: replace an earlier export.
-        strict: refuse a model that is warned of.
-        say: tells the person at the terminal one line.
+        strict: refuse a model with warnings.
     """
 
     spec: str

@@ -1,12 +1,12 @@
-"""One export: a model spec to a folder that sentence-transformers, transformers and vLLM load.
+"""Export a model to a folder that sentence-transformers, transformers and vLLM load.
 
 DIR/
     model*.safetensors, config.json, generation_config.json     merged weights
     tokenizer.json, tokenizer_config.json, chat_template.jinja  the profile as chat template
-    modules.json, 1_LogitScore/, …sentence_transformers.json    what makes it a CrossEncoder
+    modules.json, 1_LogitScore/, …sentence_transformers.json    files of a CrossEncoder
     prism.json        profile and hash
     README.md         the model card
-    manifest.json     what it was made from
+    manifest.json     inputs, settings and figures
     SHA256SUMS        of all of these
 """
 
@@ -29,7 +29,7 @@ from prism_cli.exporting.folder_record import (
     write_sums,
 )
 from prism_cli.exporting.layout import save_tokenizer, write_modules
-from prism_cli.exporting.quantizing import need_library, quantize_folder
+from prism_cli.exporting.quantizing import quantize_folder, require_torchao
 from prism_cli.exporting.request import ExportRequest
 from prism_cli.exporting.serving import serve_line, write_line
 from prism_cli.exporting.source import Source, find_source
@@ -46,16 +46,15 @@ _SMALL_FILES_BYTES = 64 << 20
 
 
 def export(request: ExportRequest) -> dict[str, Any]:
-    """Export, and return what `--json` shows: the folder, what it was made from and how far its
-    scores are from the model's.
+    """Export; return the content of `--json`: the folder, its source, and the shift of its scores.
 
     Raises:
-        ChangedInputError, UsageError: as `finished_export` and `output_of` say.
-        LockedError, MissingPackageError, ModelError: as they say; nothing is published.
-        StorageError: the disk is full; what was there is as it was.
+        ChangedInputError, UsageError: as `finished_export` and `output_of`.
+        LockedError, MissingPackageError, ModelError: see there; nothing is published.
+        StorageError: the disk is full; the previous output is unchanged.
     """
     if request.quantize:
-        need_library()
+        require_torchao()
     source = find_source(request.spec)
     encoder = load_encoder(request.spec, profile=request.profile)
     evaluations = find_evaluations(source, encoder.profile)
@@ -64,7 +63,7 @@ def export(request: ExportRequest) -> dict[str, Any]:
     with output_lock(output):
         settle_folder(output)
         record = export_record(
-            output, request, source, encoder.profile, evaluations, _told(request, dtype)
+            output, request, source, encoder.profile, evaluations, _dtype_entry(request, dtype)
         )
         if (finished := finished_export(record, overwrite=request.overwrite)) is not None:
             request.say(f"{output}: finished before; nothing to do")
@@ -76,33 +75,36 @@ def export(request: ExportRequest) -> dict[str, Any]:
     return _summary(output, work.content) | {"finished_before": False}
 
 
-def _told(request: ExportRequest, dtype: str) -> str:
+def _dtype_entry(request: ExportRequest, dtype: str) -> str:
     return f"{dtype}, as the base is stored" if request.dtype == "auto" else dtype
 
 
 def _warn(request: ExportRequest, warnings: Sequence[str]) -> None:
-    """Tell of a model that is fit for nothing.
+    """Print the warnings about the model.
 
     Raises:
-        ModelError: with `strict`.
+        ModelError: there are warnings, with `strict`.
     """
     if warnings and request.strict:
         raise ModelError(
             f"{request.spec}: {'; '.join(warnings)}. Nothing was published, because of "
             "--strict-model"
         )
-    for one in warnings:
-        request.say(f"warning: {one}")
+    for warning in warnings:
+        request.say(f"warning: {warning}")
 
 
 def _summary(output: Path, content: dict[str, Any]) -> dict[str, Any]:
     figures = content["figures"]
-    words = (figures["architecture"], str(output), figures["max_tokens"])
+    folder, max_tokens = str(output), figures["max_tokens"]
     return {
-        "output": str(output),
+        "output": folder,
         "config": content["config"],
         **figures,
-        "vllm": {"score": serve_line(*words), "text": write_line(str(output), words[2])},
+        "vllm": {
+            "score": serve_line(figures["architecture"], folder, max_tokens),
+            "text": write_line(folder, max_tokens),
+        },
     }
 
 
@@ -125,7 +127,7 @@ class _Export:
         self.content: dict[str, Any] = {}
 
     def run(self, manifest: Manifest) -> None:
-        """Fill the folder, hold it against the model, publish it."""
+        """Write the folder, compare it with the model, and publish it."""
         with whole_folder(self._output) as folder:
             expected, figures = self._weights(folder)
             write_modules(self._encoder, folder)
@@ -138,16 +140,15 @@ class _Export:
             self._describe(folder, manifest, figures, shift)
 
     def _weights(self, folder: Path) -> tuple[list[float], dict[str, Any]]:
-        """Merged weights and tokenizer; the model's own logits. The model is let go again."""
+        """Write merged weights and tokenizer; return the model's logits, and figures."""
         say, source = self._request.say, self._source
-        what = f"{source.path.name}/ of " if source.run and source.path != source.run else ""
-        say(f"loading {what}{self._request.spec} in float32")
+        part = f"{source.path.name}/ of " if source.run and source.path != source.run else ""
+        say(f"loading {part}{self._request.spec} in float32")
         loaded = load_merged(self._request.spec, self._request.profile)
         say(f"{weights_bytes(loaded.model) / 1e9:.1f} GB of memory for the weights")
         expected = logits_of(loaded, self._request.spec)
-        warnings = [source.collapsed(), collapse_of(expected)]
-        told = [one for one in warnings if one is not None]
-        _warn(self._request, told)
+        warnings = [text for text in (source.collapsed(), collapse_of(expected)) if text]
+        _warn(self._request, warnings)
         cast(loaded.model, self._request.dtype, source.base)
         self._check_room(weights_bytes(loaded.model))
         save_model(loaded.model, self._encoder, folder)
@@ -156,8 +157,8 @@ class _Export:
             "name": source.name,
             "architecture": type(loaded.model).__name__,
             "max_tokens": max_tokens,
-            "parameters": sum(one.numel() for one in loaded.model.parameters()),
-            "warnings": told,
+            "parameters": sum(weight.numel() for weight in loaded.model.parameters()),
+            "warnings": warnings,
         }
 
     def _check_room(self, weights: int) -> None:

@@ -1,4 +1,4 @@
-"""The lines that serve an exported folder with vLLM; nothing of vLLM is needed to write them.
+"""Command lines that serve an exported folder with vLLM, which need not be installed.
 
 Source: vLLM's documentation of score and rerank models, its online conversion of causal models
 (classifier_from_token, method), and its text-only Qwen3.5 classes of July 2026.
@@ -9,12 +9,12 @@ import shlex
 
 
 def serve_line(architecture: str, folder: str, max_tokens: int) -> str:
-    """For /score and /rerank: sigmoid(l_yes - l_no) of a query and a document.
+    """Return the command for /score and /rerank: sigmoid(l_yes - l_no) of a query and a document.
 
-    vLLM uses no template that is not named to it, so the line names the folder's.
+    It names the folder's chat template, because vLLM does not read it by itself.
 
     Args:
-        architecture: a …ForCausalLM class, as config.json names it.
+        architecture: the …ForCausalLM class in config.json.
     """
     overrides = {
         "architectures": [architecture.replace("ForCausalLM", "ForSequenceClassification")],
@@ -25,7 +25,7 @@ def serve_line(architecture: str, folder: str, max_tokens: int) -> str:
 
 
 def write_line(folder: str, max_tokens: int) -> str:
-    """For /v1/chat/completions: verdict, contribution and evidence as text."""
+    """Return the command for /v1/chat/completions: verdict, contribution and evidence as text."""
     return _line(folder, max_tokens)
 
 

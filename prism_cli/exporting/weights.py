@@ -1,4 +1,4 @@
-"""Merged weights, in the type that they are exported in."""
+"""Merged weights, in the number type of the export."""
 
 from collections import Counter
 from pathlib import Path
@@ -19,11 +19,12 @@ _STORED = {"F64": torch.float32, "F32": torch.float32, "BF16": torch.bfloat16, "
 
 
 def load_merged(spec: str, profile: str | None) -> LoadedModel:
-    """The model in float32 on the CPU, an adapter merged: four bytes a parameter of memory, and
-    one rounding at the end where two would be.
+    """Load the model in float32 on the CPU, an adapter merged; weights are then rounded only once.
+
+    Needs four bytes of memory per parameter.
 
     Raises:
-        ModelError: see `load_model`; or the weights are quantised already.
+        ModelError: see `load_model`; or the weights are already quantised.
     """
     loaded = load_model(spec, device="cpu", dtype="float32", profile=profile)
     config: Any = loaded.model.config
@@ -36,26 +37,26 @@ def load_merged(spec: str, profile: str | None) -> LoadedModel:
 
 
 def stored_types(base: Path) -> dict[str, torch.dtype]:
-    """Tensor -> type, as the safetensors files of `base` have it.
+    """Return the type of each tensor in the safetensors files of `base`.
 
     Raises:
         ModelError: a file cannot be read.
     """
-    found: dict[str, torch.dtype] = {}
+    types: dict[str, torch.dtype] = {}
     for path in sorted(base.glob("*.safetensors")):
         try:
             with safe_open(path, "pt") as file:
                 slices: Any = file
-                for name in slices.keys():  # noqa: SIM118 (it is no dict)
+                for name in slices.keys():  # noqa: SIM118 (not a dict)
                     kind = slices.get_slice(name).get_dtype()
-                    found[name] = _STORED.get(kind, torch.bfloat16)
+                    types[name] = _STORED.get(kind, torch.bfloat16)
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{path}: cannot be read: {error}") from error
-    return found
+    return types
 
 
 def main_type(dtype: str, base: Path) -> torch.dtype:
-    """The type of most tensors of the export: `dtype`, or what most of the base is stored in.
+    """Return the type of most tensors of the export: `dtype`, or with "auto" that of the base.
 
     Raises:
         ModelError: no such type.
@@ -67,28 +68,28 @@ def main_type(dtype: str, base: Path) -> torch.dtype:
 
 
 def cast(model: PreTrainedModel, dtype: str, base: Path) -> None:
-    """Round the weights in place, one tensor at a time; with "auto" each to the type that the base
-    stores it in, for some layers of a bfloat16 model are float32 there."""
+    """Round the weights in place, tensor by tensor; with "auto" each to its type in the base, where
+    some layers of a bfloat16 model are float32."""
     main = main_type(dtype, base)
     stored = stored_types(base) if dtype == "auto" else {}
     for name, parameter in model.named_parameters():
-        text = name.replace("model.", "model.language_model.", 1)  # inside a model that also sees
-        parameter.data = parameter.data.to(stored.get(name, stored.get(text, main)))
+        inner = name.replace("model.", "model.language_model.", 1)  # in a vision-language model
+        parameter.data = parameter.data.to(stored.get(name, stored.get(inner, main)))
     config: Any = model.config
     config.dtype = main
 
 
 def weights_bytes(model: nn.Module) -> int:
-    """What the weights take on the disk."""
-    return sum(one.numel() * one.element_size() for one in model.parameters())
+    """Return the size of the weights in bytes."""
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def save_model(model: PreTrainedModel, encoder: PromptEncoder, folder: Path) -> None:
-    """Config, generation config and weights; texts end where a turn of the profile ends."""
+    """Save config, generation config and weights; the stop tokens are those that end a turn."""
     config: Any = model.config
     config.architectures = [type(model).__name__]
     if getattr(config, "mtp_num_hidden_layers", 0):
-        config.mtp_num_hidden_layers = 0  # their weights are not loaded, so none are saved
+        config.mtp_num_hidden_layers = 0  # their weights are not loaded
     stops = {encoder.eos_id, *stop_ids(model, encoder.tokenizer)}
     greedy: Any = GenerationConfig
     model.generation_config = greedy(

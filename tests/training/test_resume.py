@@ -283,7 +283,7 @@ def test_never_with_overwrite_starts_from_the_first_step(
     assert died.end() == -signal.SIGKILL, died.said
     both = toy.train("--resume", toy.run / "checkpoints" / "checkpoint-2", "--overwrite")
     assert both.returncode == 2
-    assert "Leave one of the two out" in both.stderr
+    assert "Use only one of the two options" in both.stderr
     again = toy.child(*dev(toy), "--resume", "never", "--overwrite")
     assert again.end() == 0, again.said
     assert "going on" not in again.said

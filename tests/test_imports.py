@@ -54,10 +54,10 @@ MAY_IMPORT = {
     },
     "exporting": {
         "exporting", "modeling", "domain", "shards", "evaluation.metrics_file", "adapters.runtimes",
-        "adapters.datasets",
+        "adapters.datasets", "reporting.figures",
     },
     "reporting": {"reporting", "domain"},
-    "quickstart": {"quickstart"},
+    "quickstart": {"quickstart", "reporting.figures"},
     "adapters": {
         "adapters", "configs.providers", "files", "ports", "rows", "domain", "modeling", "shards",
     },

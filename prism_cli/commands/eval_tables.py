@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.commands.tables import plain_console, show_table, stdout_console
+from prism_cli.commands.tables import interval_text, plain_console, show_table, stdout_console
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     for figure in figures_of(metrics):
         row = blocks.setdefault(figure.group, {}).setdefault(figure.system, {})
         if not row:
-            span = figure.interval
-            interval = f"{span[0]:.3f} to {span[1]:.3f}" if span else ""
+            interval = interval_text(figure) if figure.interval else ""
             row |= {"system": figure.system, figure.name: figure.value, "95 % interval": interval}
         elif figure.name not in _ONLY_IN_FILE:
             row[figure.name] = figure.value

@@ -1,11 +1,11 @@
 """Terminal output of `prism eval labels`."""
 
 from collections.abc import Mapping
-from itertools import combinations
 from typing import Any
 
-from prism_cli.commands.tables import print_table
-from prism_cli.reporting.labels import short_names
+from prism_cli.commands.tables import interval_text, print_table, value_text
+from prism_cli.reporting.figures import grouped
+from prism_cli.reporting.labels import judge_pairs, short_names
 from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
 
@@ -13,10 +13,9 @@ _NAME_CHARACTERS = 80
 
 
 def print_labels(metrics: Mapping[str, Any]) -> None:
-    """Judges, pairs, alpha, teacher and panel; a warning where agreement is undefined."""
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    intervals, counts, basis = (statistics[name] for name in ("intervals", "counts", "basis"))
-    names = short_names(statistics["judges"])
+    """Print judges, pairs, alpha, teacher and panel; a warning where agreement is undefined."""
+    labels, judges = metrics["labels"], metrics["statistics"]["judges"]
+    figures, basis = grouped(metrics), metrics["statistics"]["basis"]
     print(
         f"{counted(labels['rows'], 'row')}: {labels['yes']:,} yes, {labels['no']:,} no, "
         f"{labels['undecided']:,} undecided, {labels['unlabelled']:,} not judged; "
@@ -26,36 +25,35 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
         print(f"warning: {_name(basis['warning'], 2000)}")
     for name, note in metrics.get("contradictory", {}).items():
         print(f"{name}: {_name(str(note), 2000)}")
-    if statistics["judges"]:
+    if judges:
         print_table(
             f"judges, on {counted(basis['rows'], 'row')} ({basis['kind']})",
             [
                 {
-                    "judge": _name(names[judge]),
-                    "votes": counts["yes_rate"][judge],
-                    "yes": _share(labels["yes_rate"][judge]),
-                    "95 %": _span(intervals["yes_rate"][judge]),
-                    "all votes": _share(labels["yes_rate_all_votes"][judge]),
-                    "as others": _share(labels["with_majority"][judge]),
-                    "as label": _share(labels["with_source_label"][judge]),
+                    "judge": _name(name),
+                    "votes": figures["yes_rate"][judge].n,
+                    "yes": value_text(figures["yes_rate"][judge]),
+                    "95 %": interval_text(figures["yes_rate"][judge]),
+                    "all votes": value_text(figures["yes_rate_all_votes"][judge]),
+                    "as others": value_text(figures["with_majority"][judge]),
+                    "as label": value_text(figures["with_source_label"][judge]),
                 }
-                for judge in statistics["judges"]
+                for judge, name in short_names(judges).items()
             ],
         )
-    if any(kappa is not None for kappa in labels["kappa"].values()):
+    if any(figure.value is not None for figure in figures["kappa"].values()):
         print_table(
             "Cohen's kappa",
             [
                 {
-                    "pair": f"{_name(names[one])}, {_name(names[other])}",
-                    "rows": counts["kappa"][pair],
-                    "same": _share(labels["same_vote"][pair]),
-                    "kappa": _share(labels["kappa"][pair]),
-                    "95 %": _span(intervals["kappa"][pair]),
-                    "in words": statistics["words"]["kappa"][pair],
+                    "pair": f"{_name(first)}, {_name(second)}",
+                    "rows": figures["kappa"][pair].n,
+                    "same": value_text(figures["same_vote"][pair]),
+                    "kappa": value_text(figures["kappa"][pair]),
+                    "95 %": interval_text(figures["kappa"][pair]),
+                    "in words": figures["kappa"][pair].words,
                 }
-                for one, other in combinations(statistics["judges"], 2)
-                if (pair := f"{one} | {other}")
+                for first, second, pair in judge_pairs(judges)
             ],
         )
     for name, title in (
@@ -63,22 +61,15 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
         ("disputed", "not unanimous"),
         ("teacher_agreement", "teacher as the panel"),
     ):
-        if labels[name] is not None:
-            words = f", {statistics['words'][name]}" if name in statistics["words"] else ""
-            span = _span(intervals[name])
-            print(f"{title}: {labels[name]:.3f} ({span}){words}, of {counted(counts[name], 'row')}")
+        figure = figures[""][name]
+        if figure.value is not None:
+            words = f", {figure.words}" if figure.words else ""
+            rows = counted(figure.n or 0, "row")
+            print(f"{title}: {value_text(figure)} ({interval_text(figure)}){words}, of {rows}")
     if labels["teacher_auc"] is not None:
         print(f"AUC of the teacher against the verdict: {labels['teacher_auc']:.3f}")
 
 
 def _name(text: str, characters: int = _NAME_CHARACTERS) -> str:
-    """A judge's name comes from the rows: nothing hidden in it reaches the terminal."""
+    """Return a judge's name, which comes from the rows, made safe for the terminal."""
     return one_line(text, characters)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _span(interval: list[float] | None) -> str:
-    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"

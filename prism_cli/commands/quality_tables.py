@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from prism_cli.commands.tables import show_table, stdout_console
+from prism_cli.commands.tables import interval_text, show_table, stdout_console, value_text
 from prism_cli.domain.rating_task import RATINGS, SEVERE
+from prism_cli.reporting.figures import NO_FIGURE, Groups, grouped
 from prism_cli.wording import counted, label
 
 if TYPE_CHECKING:
@@ -29,15 +30,13 @@ _LENGTHS = {"compression": "characters", "compression_tokens": "tokens (estimate
 
 
 def print_quality(metrics: Mapping[str, Any]) -> None:
-    """Figures with their intervals and those of the baselines; what has none is left out."""
+    """Print figures with their intervals and those of the baselines, without empty ones."""
     with stdout_console() as console:
         _print(console, metrics)
 
 
 def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
-    quality, statistics = metrics["quality"], metrics["statistics"]
-    baselines = quality["baselines"]
-    pairs = metrics["pairs"]
+    quality, pairs, figures = metrics["quality"], metrics["pairs"], grouped(metrics)
     of = f"of {counted(pairs['queries'], 'query', 'queries')}"
     line = f"{counted(pairs['all'], 'pair')} {of}"
     if pairs.get("labels"):
@@ -46,24 +45,30 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     console.print(line)
     rows = []
     for name in _SHOWN:
-        if quality[name] is None:
+        figure = figures[""][name]
+        if figure.value is None:
             continue
-        low, high = statistics["intervals"][name]
         row = {
             "measure": label(name),
-            "value": _number(quality[name]),
-            "95 % interval": f"{low:.3f} to {high:.3f}",
-            "rows": statistics["counts"][name],
+            "value": value_text(figure),
+            "95 % interval": interval_text(figure),
+            "rows": figure.n,
         }
-        rows.append(row | {other: _number(one.get(name)) for other, one in baselines.items()})
+        rows.append(
+            row
+            | {
+                baseline: value_text(figures[f"baselines · {baseline}"].get(name, NO_FIGURE))
+                for baseline in quality["baselines"]
+            }
+        )
     if rows:
         show_table(console, rows)
     for name, unit in _LENGTHS.items():
-        q1, median, q3 = (quality[f"{name}_{part}"] for part in ("q1", "median", "q3"))
-        if median is not None:
+        q1, median, q3 = (figures[""][f"{name}_{part}"] for part in ("q1", "median", "q3"))
+        if median.value is not None:
             console.print(
-                f"evidence / document in {unit}: median {median:.3f}, half of the texts from "
-                f"{q1:.3f} to {q3:.3f}",
+                f"evidence / document in {unit}: median {value_text(median)}, half of the texts "
+                f"from {value_text(q1)} to {value_text(q3)}",
             )
     if not metrics["gold"] and quality["answer_retention"] is None and not quality.get("ratings"):
         nothing = not rows and all(quality[f"{name}_median"] is None for name in _LENGTHS)
@@ -72,7 +77,7 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
             "(--gold) or ratings (--judge, --sheet-in)"
             + ("; no row has a verdict with texts to measure either" if nothing else "")
         )
-    _print_ratings(console, metrics)
+    _print_ratings(console, metrics, figures)
     gold = metrics["gold"]
     if gold:
         console.print(
@@ -81,29 +86,24 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
         )
 
 
-def _print_ratings(console: "Console", metrics: Mapping[str, Any]) -> None:
-    """Means by the judge with their intervals; people's beside them."""
-    quality, intervals = metrics["quality"], metrics["statistics"]["intervals"]
-    ratings, people = quality.get("ratings"), quality.get("people", {})
+def _print_ratings(console: "Console", metrics: Mapping[str, Any], figures: Groups) -> None:
+    """Print the judge's means with their intervals, people's beside them."""
+    ratings = metrics["quality"].get("ratings")
     if not ratings:
         return
     title = f"{metrics['judge']['spec']}: {counted(ratings['rows'], 'row')} rated"
     if ratings["refused"]:
         title += f", {ratings['refused']:,} without a rating"
-    measures = ("people_mean", "kappa", "spearman") if people else ()
+    measures = ("people_mean", "kappa", "spearman") if "people" in metrics["quality"] else ()
     rows = []
     for name in (*RATINGS, SEVERE):
-        if ratings[name] is not None:
-            low, high = intervals[f"ratings.{name}"]
+        figure, people = figures["ratings"][name], figures[f"people · {name}"]
+        if figure.value is not None:
             row = {
                 "rating": label(name),
-                "mean": _number(ratings[name]),
-                "95 % interval": f"{low:.3f} to {high:.3f}",
+                "mean": value_text(figure),
+                "95 % interval": interval_text(figure),
             }
-            rows.append(row | {label(one): _number(people[name][one]) for one in measures})
+            rows.append(row | {label(measure): value_text(people[measure]) for measure in measures})
     if rows:
         show_table(console, rows, title=title)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -13,6 +13,8 @@ from prism_cli.reporting.sanitize import escape_invisible
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from prism_cli.reporting.figures import Figure
+
 _PLAIN_WIDTH = 2000
 """No cell is folded where the reader is a program."""
 _GAP = {True: 3, False: 1}
@@ -68,6 +70,16 @@ def show_table(
     for line in cells:
         table.add_row(*map(Text, line))
     console.print(table)
+
+
+def value_text(figure: "Figure") -> str:
+    """Return a figure's value with three decimals."""
+    return "-" if figure.value is None else f"{figure.value:.3f}"
+
+
+def interval_text(figure: "Figure") -> str:
+    """Return a figure's interval with three decimals."""
+    return "-" if figure.interval is None else "{:.3f} to {:.3f}".format(*figure.interval)
 
 
 def fitted(columns: Sequence[Sequence[Sequence[int]]], room: int) -> list[int] | None:

@@ -18,6 +18,7 @@ from prism_cli.exporting.markdown import block, code, plain
 from prism_cli.exporting.serving import serve_line, write_line
 from prism_cli.exporting.source import Source
 from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.reporting.figures import figures_of
 from prism_cli.shards.manifest import Manifest
 from prism_cli.version import __version__
 
@@ -61,6 +62,7 @@ def model_card(facts: Facts) -> str:
         primary=PRIMARY,
         minimum_sentence_transformers=MINIMUM_SENTENCE_TRANSFORMERS,
         figures_in_words=figures_in_words,
+        figures_of=figures_of,
         serve_line=serve_line,
         write_line=write_line,
     )

@@ -1,6 +1,7 @@
-"""What `prism quickstart` shows at its end: a table, one reranked query, and what it took."""
+"""Output of `prism quickstart` at its end: a table, one reranked query, and the main figures."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,21 +9,24 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from prism_cli.reporting.figures import Figure, figures_of, grouped
 from prism_cli.wording import counted
 
 MEASURE = "nDCG@10"
 CORPUS = "source"
-"""The judge that is the corpus's own labels."""
+"""The judge that gives the corpus's own labels."""
 _NAMES = {
     "bm25": "BM25",
     "hf:smollm2": "SmolLM2-135M, untrained",
     "hf:prism-tiny": "prism-tiny, built in",
     "runs/tiny": "the same, trained further",
 }
+_COMPARED = ("hf:prism-tiny", "runs/tiny")
+"""Systems that the table compares with the untrained model."""
 
 
 class Spent(Protocol):
-    """What the steps took."""
+    """Time and memory that the steps took."""
 
     @property
     def seconds(self) -> list[float]:
@@ -34,14 +38,14 @@ class Spent(Protocol):
 
 
 def print_results(folder: Path, spent: Spent) -> None:
-    """Print to standard output what the finished pipeline in `folder` came to."""
+    """Print the results of the finished pipeline in `folder` to standard output."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     width = min(88, console.width)
-    metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
-    (dataset,) = metrics["ranking"]
+    names = ("eval", "quality", "teaching", "labels")
+    metrics = {name: orjson.loads((folder / name / "metrics.json").read_bytes()) for name in names}
     console.print()
-    console.print(_table(metrics, dataset))
-    console.print(caption(metrics), width=width)
+    console.print(_table(metrics["eval"]))
+    console.print(caption(metrics["eval"]), width=width)
     console.print()
     rows = [orjson.loads(line) for line in (folder / "reranked.jsonl").read_bytes().splitlines()]
     requests = {
@@ -51,127 +55,122 @@ def print_results(folder: Path, spent: Spent) -> None:
     console.print(example(rows, requests), width=width)
     console.print()
     console.print(keywords(folder / "keywords.jsonl"), width=width)
-    console.print(panel(folder / "panel.jsonl"), width=width)
-    console.print(teaching(folder / "teaching" / "metrics.json"), width=width)
-    console.print(evidence(folder / "quality" / "metrics.json"), width=width)
-    names = ("eval", "quality", "teaching", "labels")
+    console.print(panel(metrics["labels"]), width=width)
+    console.print(teaching(metrics["teaching"]), width=width)
+    console.print(evidence(metrics["quality"]), width=width)
     reports = " ".join(str(folder / name / "report.html") for name in names)
     console.print(f"\nTo open in a browser: {reports}", width=width, soft_wrap=True)
     console.print(
-        f"\n{sum(spent.seconds) / 60:.1f} minutes, {spent.peak_bytes / 2**30:.1f} GiB of memory at "
-        f"the most. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
+        f"\n{sum(spent.seconds) / 60:.1f} minutes, at most {spent.peak_bytes / 2**30:.1f} GiB of "
+        f"memory. The commands: {folder / 'pipeline.sh'}. The model: {folder / 'runs/tiny'}"
     )
 
 
 def keywords(rows: Path) -> str:
-    """How many queries became keywords, and the first that did."""
-    (rewritten,) = (line for line in _figures(rows)["queries"] if line["outcome"] == "rewritten")
-    found = map(orjson.loads, rows.read_bytes().splitlines())
-    row = next((row for row in found if row["query_style"] == "keyword"), None)
+    """Say how many queries became keywords, with the first of them."""
+    manifest = orjson.loads(rows.with_name(f"{rows.name}.manifest.json").read_bytes())
+    (rewritten,) = (
+        line for line in manifest["figures"]["queries"] if line["outcome"] == "rewritten"
+    )
+    decoded = map(orjson.loads, rows.read_bytes().splitlines())
+    row = next((row for row in decoded if row["query_style"] == "keyword"), None)
     shown = f", such as “{row['query']}” for “{row['original_query']}”" if row else ""
     return (
         f"Keywords: {rewritten['queries']} queries ({rewritten['share']:.0%}){shown}. Training "
-        "kept the questions as they were."
+        "used the unchanged questions."
     )
 
 
-def panel(rows: Path) -> str:
-    """How far the judges agree with the corpus's labels and with one another, in words."""
-    figures, told = _figures(rows), []
-    for pair in figures["kappa on audit rows"]:
-        judge = {pair["judge"], pair["with"]} - {CORPUS}
-        if len(judge) == 1:
-            told.append(f"{judge.pop()} {pair['in words']} (kappa {_measured(pair, 'kappa')})")
-    alpha = figures["Krippendorff's alpha on audit rows"]
+def panel(metrics: Mapping[str, Any]) -> str:
+    """Say how far the judges agree with the corpus's labels and with one another."""
+    figures = grouped(metrics)
+    judges = []
+    for pair, kappa in figures["kappa"].items():
+        others = set(pair.split(" | ")) - {CORPUS}
+        if len(others) == 1:
+            judges.append(f"{others.pop()} {kappa.words} (kappa {_measured(kappa)})")
+    alpha = figures[""]["alpha"]
     return (
-        f"Panel: agreement with the corpus's labels on {figures['audit rows']} rows: "
-        f"{'; '.join(told)}. Labels of such a panel: {alpha['labels of such a panel']} "
-        f"(Krippendorff's alpha {_measured(alpha, 'alpha')}; 0.80 is asked for). The model was "
-        "trained on the corpus's own labels and MiniLM's scores; where there are no labels, "
-        "`prism relabel data.jsonl` asks the paper's five judges."
+        f"Panel: agreement with the corpus's labels on {metrics['labels']['audit_rows']} rows: "
+        f"{'; '.join(judges)}. Labels of such a panel: {alpha.words} (Krippendorff's alpha "
+        f"{_measured(alpha)}; reliable from 0.80). The model was trained on the corpus's own "
+        "labels and MiniLM's scores; without such labels, `prism relabel data.jsonl` asks the "
+        "paper's five judges."
     )
 
 
-def teaching(metrics: Path) -> str:
-    """What the texts that the model was trained on have of the marks, beside extractive ones."""
-    found = orjson.loads(metrics.read_bytes())
-    quality, rows = found["quality"], found["statistics"]["counts"]["rationale_recall"]
+def teaching(metrics: Mapping[str, Any]) -> str:
+    """Say how much of the marked text the training texts hold, beside extractive ones."""
+    figures = grouped(metrics)
     written, extractive = (
-        f"{one['rationale_recall']:.0%} of the marked sentences and {one['answer_retention']:.0%} "
-        f"of the answers word for word, in {one['compression_median']:.0%} of the document"
-        for one in (quality, quality["baselines"]["extractive"])
+        f"{group['rationale_recall'].value:.0%} of the marked sentences and "
+        f"{group['answer_retention'].value:.0%} of the answers word for word, in "
+        f"{group['compression_median'].value:.0%} of the document"
+        for group in (figures[""], figures["baselines · extractive"])
     )
+    pairs = counted(figures[""]["rationale_recall"].n or 0, "pair")
     return (
-        f"Texts to train on, {counted(rows, 'pair')}: those written for the corpus cover "
-        f"{written}; the document's own closest sentences cover {extractive}. The model above was "
-        "trained on such sentences, which it can copy; the recipes for 0.8b and more are for "
-        "written ones."
+        f"Texts to train on, {pairs}: those written for the corpus cover {written}; the document's "
+        f"own closest sentences cover {extractive}. The model above was trained on such sentences, "
+        "which it can copy; the recipes for 0.8b and larger are for written ones."
     )
 
 
-def evidence(metrics: Path) -> str:
-    """What the evidence kept of the marked answers, as far as a handful of rows can tell."""
-    found = orjson.loads(metrics.read_bytes())
-    rows = found["statistics"]["counts"].get("answer_retention", 0)
-    if not rows:
+def evidence(metrics: Mapping[str, Any]) -> str:
+    """Say how many marked answers the evidence of a few rows holds."""
+    retention = grouped(metrics)[""]["answer_retention"]
+    if retention.value is None or not retention.interval or not retention.n:
         return "Evidence: no passage that holds the answer got a yes."
-    kept = round(found["quality"]["answer_retention"] * rows)
-    low, high = found["statistics"]["intervals"]["answer_retention"]
+    kept = round(retention.value * retention.n)
+    low, high = retention.interval
     return (
-        f"Evidence: of {counted(rows, 'passage')} with the answer and a yes, the evidence of "
-        f"{kept} has it still ({low:.2f} – {high:.2f} of all such; so few rows say little)."
+        f"Evidence: of {counted(retention.n, 'passage')} with the answer and a yes, {kept} kept "
+        f"the answer in the evidence (95 %: {low:.2f} – {high:.2f}; these are few rows)."
     )
 
 
-def _measured(figures: dict[str, Any], name: str) -> str:
-    """A figure with its interval."""
-    if figures[name] is None:
+def _measured(figure: Figure) -> str:
+    """Format a value with its interval."""
+    if figure.value is None or not figure.interval:
         return "unknown"
-    value, low, high = (round(figures[key], 2) + 0.0 for key in (name, "95% from", "to"))
+    value, low, high = (round(number, 2) + 0.0 for number in (figure.value, *figure.interval))
     return f"{value:.2f}, {low:.2f} – {high:.2f}"
 
 
-def _figures(output: Path) -> dict[str, Any]:
-    """What the stage that wrote `output` told of it."""
-    manifest = output.with_name(f"{output.name}.manifest.json")
-    found: dict[str, Any] = orjson.loads(manifest.read_bytes())["figures"]
-    return found
-
-
-def _table(metrics: dict[str, Any], dataset: str) -> Table:
-    queries = metrics["datasets"][dataset]["queries"]
+def _table(metrics: Mapping[str, Any]) -> Table:
+    figures = [figure for figure in figures_of(metrics) if figure.name == MEASURE]
     table = Table(
-        title=f"{queries} questions on topics never seen in training", title_justify="left"
+        title=f"{figures[0].n} questions on topics never seen in training", title_justify="left"
     )
     for name in ("system", MEASURE, "95 % interval", "vs untrained", "p"):
         table.add_column(name, justify="left" if name == "system" else "right")
-    intervals = metrics["statistics"]["intervals"][dataset]
-    for system, values in metrics["ranking"][dataset].items():
-        low, high = intervals[system][MEASURE]
-        cells = [_NAMES.get(system, system), f"{values[MEASURE]:.3f}", f"{low:.3f} – {high:.3f}"]
-        if system in ("runs/tiny", "hf:prism-tiny"):
-            test = comparison(metrics, "hf:smollm2", system)
+    for figure in figures:
+        low, high = figure.interval or (0.0, 0.0)
+        name = _NAMES.get(figure.system, figure.system)
+        cells = [name, f"{figure.value:.3f}", f"{low:.3f} – {high:.3f}"]
+        if figure.system in _COMPARED:
+            test = comparison(metrics, "hf:smollm2", figure.system)
             cells += [f"{test['difference']:+.3f}", f"{test['p']:.2g}"]
         table.add_row(*cells)
     return table
 
 
-def comparison(metrics: dict[str, Any], baseline: str, system: str) -> dict[str, Any]:
-    """The paired test of `system` against `baseline`.
+def comparison(metrics: Mapping[str, Any], baseline: str, system: str) -> dict[str, Any]:
+    """Return the paired test of `system` against `baseline`.
 
     Raises:
         StopIteration: the evaluation has no such test.
     """
-    found: dict[str, Any] = next(
-        one
-        for one in metrics["statistics"]["comparisons"]
-        if (one["baseline"], one["system"]) == (baseline, system)
+    test: dict[str, Any] = next(
+        test
+        for test in metrics["statistics"]["comparisons"]
+        if (test["baseline"], test["system"]) == (baseline, system)
     )
-    return found
+    return test
 
 
-def caption(metrics: dict[str, Any]) -> str:
-    """What the table shows, in a sentence or two, whichever way it came out."""
+def caption(metrics: Mapping[str, Any]) -> str:
+    """Describe the result of the table, whether training helped or not."""
     test = comparison(metrics, "hf:smollm2", "runs/tiny")
     learned = test["difference"] > 0 and test["p"] < 0.01
     first = (
@@ -183,20 +182,21 @@ def caption(metrics: dict[str, Any]) -> str:
         comparison(metrics, baseline, "runs/tiny") for baseline in ("bm25", "hf:prism-tiny")
     )
     return (
-        f"{first} Beside BM25, whose candidates it reorders, it {_standing(trained)}; beside "
-        f"prism-tiny, from which this training went on for a few minutes, it {_standing(further)}. "
-        "The recipes for 0.8b and more are for results. p: paired permutation test, two-sided."
+        f"{first} Compared with BM25, whose candidates it reorders, it {_verdict(trained)}; "
+        f"compared with prism-tiny, which this training continued for a few minutes, it "
+        f"{_verdict(further)}. The recipes for 0.8b and larger are for results. p: paired "
+        "permutation test, two-sided."
     )
 
 
-def _standing(test: dict[str, Any]) -> str:
+def _verdict(test: Mapping[str, Any]) -> str:
     if test["p"] >= 0.05:
-        return "is neither better nor worse as far as these queries can tell"
+        return "shows no significant difference on these queries"
     return "ranks better" if test["difference"] > 0 else "ranks worse"
 
 
 def example(rows: list[dict[str, Any]], requests: dict[str, dict[str, Any]]) -> str:
-    """The first query, in file order, with a yes among its documents, and its best yes in full."""
+    """Format the first query, in file order, with a yes among its documents, and its best yes."""
     for passed, row in enumerate(rows):
         for result in row["results"]:
             if result["verdict"] == "yes":

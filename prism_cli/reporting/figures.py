@@ -1,19 +1,22 @@
 """Figures of a finished evaluation as one flat list, made once from the content of metrics.json.
 
-metrics.json keeps values, intervals and counts in trees of their own; pages, comparisons and
-tables read these records.
+metrics.json keeps values, intervals and counts in separate trees; pages, comparisons, tables, model
+cards and the quickstart read these records.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from prism_cli.reporting.page import Bar
 
 Metrics = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number.
+    """A measured value.
 
     Attributes:
         name: the measure, such as "nDCG@10" or "answer_retention".
@@ -23,6 +26,7 @@ class Figure:
         group: data set, or average, of a ranking; elsewhere the keys above the name, such as
             "baselines · lead".
         system: of a ranking; "" elsewhere.
+        words: interpretation of an agreement, such as "moderate"; "" elsewhere.
     """
 
     name: str
@@ -31,6 +35,12 @@ class Figure:
     n: int | None = None
     group: str = ""
     system: str = ""
+    words: str = ""
+
+
+Groups = Mapping[str, Mapping[str, Figure]]
+"""Group -> name -> figure."""
+NO_FIGURE = Figure("", None)
 
 
 def figures_of(metrics: Metrics) -> list[Figure]:
@@ -46,13 +56,31 @@ def figures_of(metrics: Metrics) -> list[Figure]:
             _beside(statistics.get("intervals", {}), path),
             _beside(statistics.get("counts", {}), path),
             " · ".join(path[:-1]),
+            words=_beside(statistics.get("words", {}), path) or "",
         )
         for path, value in numbers(content)
     ]
 
 
+def grouped(metrics: Metrics) -> Groups:
+    """Return the figures of an evaluation of labels or quality; a missing group is empty."""
+    groups: defaultdict[str, dict[str, Figure]] = defaultdict(dict)
+    for figure in figures_of(metrics):
+        groups[figure.group][figure.name] = figure
+    return groups
+
+
+def bars_of(figures: Iterable[tuple[str, Figure]]) -> tuple[Bar, ...]:
+    """Return a bar for each (name, figure) that has a value."""
+    return tuple(
+        Bar(name, figure.value, *(figure.interval or ()))
+        for name, figure in figures
+        if figure.value is not None
+    )
+
+
 def average_name(metrics: Metrics) -> str:
-    """Name the mean over data sets: never more than it is."""
+    """Name the mean over data sets, with the number of missing ones."""
     measured, missing = len(metrics["ranking"]), len(metrics["missing_sets"])
     if missing:
         return f"average of {measured} of the {measured + missing} sets"
@@ -91,7 +119,7 @@ def _beside(tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     dotted = ".".join(path[1:] if path[0] == "baselines" else path)
     if dotted in tree:
         return tree[dotted]
-    found: Any = tree
+    entry: Any = tree
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        entry = entry.get(key) if isinstance(entry, Mapping) else None
+    return entry

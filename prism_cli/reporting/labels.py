@@ -6,9 +6,9 @@ from typing import Any
 
 from prism_cli.domain.agreement import LEAST_ALPHA, RELIABLE_ALPHA
 from prism_cli.domain.voting import PUBLISHED_AGREEMENT
+from prism_cli.reporting.figures import NO_FIGURE, Figure, Groups, bars_of, grouped
 from prism_cli.reporting.numbers import number, span
 from prism_cli.reporting.page import (
-    Bar,
     Bars,
     Excerpt,
     Excerpts,
@@ -33,124 +33,130 @@ _BASIS = {
 
 
 def page(metrics: Mapping[str, Any]) -> Page:
-    """From the content of metrics.json alone."""
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    headline = f"{counted(labels['rows'], 'row')}, {labels['rows_with_votes']:,} with votes of "
-    headline += f"{counted(len(statistics['judges']), 'judge')}. "
-    if labels["alpha"] is not None:
+    """Return the report, from the content of metrics.json alone."""
+    figures, statistics = grouped(metrics), metrics["statistics"]
+    total = figures[""]
+    headline = f"{counted(metrics['labels']['rows'], 'row')}, {total['rows_with_votes'].value:,} "
+    headline += f"with votes of {counted(len(statistics['judges']), 'judge')}. "
+    alpha, teacher = total["alpha"], total["teacher_agreement"]
+    if alpha.value is not None:
         headline += (
-            f"Krippendorff's alpha is {_told(labels['alpha'], statistics['intervals']['alpha'])} "
-            f"on {counted(statistics['counts']['alpha'], 'row')}: {_alpha_words(statistics)}. "
+            f"Krippendorff's alpha is {_with_interval(alpha)} "
+            f"on {_rows_of(alpha)}: {_alpha_words(alpha)}. "
         )
     elif statistics["basis"]["warning"]:
         headline += "How far the whole panel agrees cannot be told from these rows. "
-    if labels["teacher_agreement"] is not None:
-        headline += (
-            f"Teacher and panel agree on {labels['teacher_agreement']:.1%} of "
-            f"{counted(statistics['counts']['teacher_agreement'], 'row')}."
-        )
+    if teacher.value is not None:
+        headline += f"Teacher and panel agree on {teacher.value:.1%} of {_rows_of(teacher)}."
     return Page(
         "Labels",
         headline.strip(),
         sections(metrics),
-        tuple(_highlights(metrics)),
+        tuple(_highlights(total)),
         metrics["provenance"],
     )
 
 
 def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
-    """Agreement of judges, what each says, teacher and panel, rows to read."""
-    found = [_judges(metrics), _rates(metrics), _teacher(metrics), _rows(metrics)]
-    return tuple(one for one in found if one.parts)
+    """Return agreement of judges, rates of each judge, teacher and panel, and example rows."""
+    figures, statistics = grouped(metrics), metrics["statistics"]
+    parts = [
+        _judges(figures, statistics),
+        _rates(figures, statistics["judges"]),
+        _teacher(figures[""], statistics),
+        _rows(metrics["examples"]),
+    ]
+    return tuple(section for section in parts if section.parts)
 
 
-def _highlights(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    intervals, counts = statistics["intervals"], statistics["counts"]
-    if labels["alpha"] is not None:
-        yield "Krippendorff's alpha", number(labels["alpha"], 2), _alpha_words(statistics)
+def _highlights(total: Mapping[str, Figure]) -> Iterator[tuple[str, str, str]]:
+    alpha = total["alpha"]
+    if alpha.value is not None:
+        yield "Krippendorff's alpha", number(alpha.value, 2), _alpha_words(alpha)
     for name, title, of in (
         ("verdict_yes_rate", "Verdict yes", "with a verdict"),
         ("disputed", "Not unanimous", "with the votes of all judges"),
         ("teacher_agreement", "Teacher as the panel", "with score and verdict"),
     ):
-        if labels[name] is not None:
-            low, high = intervals[name]
-            remark = f"95 %: {low:.1%} to {high:.1%}, of {counted(counts[name], 'row')} {of}"
-            yield title, f"{labels[name]:.1%}", remark
+        figure = total[name]
+        if figure.value is not None and figure.interval:
+            low, high = figure.interval
+            remark = f"95 %: {low:.1%} to {high:.1%}, of {_rows_of(figure)} {of}"
+            yield title, f"{figure.value:.1%}", remark
 
 
-def _judges(metrics: Mapping[str, Any]) -> Section:
-    labels, statistics = metrics["labels"], metrics["statistics"]
+def _judges(figures: Groups, statistics: Mapping[str, Any]) -> Section:
     basis, judges = statistics["basis"], statistics["judges"]
+    alpha = figures[""]["alpha"]
     parts: list[Part] = [Note(basis["warning"], warning=True)] if basis["warning"] else []
-    kappas = labels["kappa"]
-    if any(value is not None for value in kappas.values()):
-        parts.append(_kappa_map(judges, kappas))
-        parts.append(_pair_table(metrics))
+    has_kappa = any(figure.value is not None for figure in figures["kappa"].values())
+    if has_kappa:
+        parts.append(_kappa_map(judges, figures["kappa"]))
+        parts.append(_pair_table(judges, figures))
     if basis["kind"] in _BASIS and len(judges) > 1:
-        parts.append(_others_table(metrics))
+        parts.append(_others_table(judges, figures))
     words = ""
     if basis["kind"] in _BASIS:
         words = f"Told of {counted(basis['rows'], *_BASIS[basis['kind']])}; intervals take them "
         words += "as the sample. "
-    if labels["alpha"] is not None:
-        told = _told(labels["alpha"], statistics["intervals"]["alpha"])
+    if alpha.value is not None:
         words += (
             f"Krippendorff's alpha tells how far all judges agree beyond chance: 1 is always, 0 no "
-            f"more than by chance. It is {told}: {_alpha_words(statistics)} (reliable from "
-            f"{RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}). "
+            f"more than by chance. It is {_with_interval(alpha)}: {_alpha_words(alpha)} (reliable "
+            f"from {RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}). "
         )
         words += "Cohen's kappa tells the same of two judges."
-    elif any(value is not None for value in kappas.values()):
+    elif has_kappa:
         words += "Cohen's kappa tells how far two judges agree beyond chance: 1 is always, 0 no "
         words += "more than by chance."
     return Section("How far the judges agree", words.strip(), tuple(parts))
 
 
-def _kappa_map(judges: Sequence[str], kappas: Mapping[str, float | None]) -> HeatMap:
-    by_pair = {
-        frozenset(pair): kappas[f"{judges[pair[0]]} | {judges[pair[1]]}"]
-        for pair in combinations(range(len(judges)), 2)
-    }
-    values = tuple(
-        tuple(by_pair.get(frozenset((row, column))) for column in range(len(judges)))
-        for row in range(len(judges))
-    )
+def judge_pairs(judges: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield two short names and the name of the pair's figures, for every two judges."""
+    names = short_names(judges)
+    for first, second in combinations(judges, 2):
+        yield names[first], names[second], f"{first} | {second}"
+
+
+def _kappa_map(judges: Sequence[str], kappas: Mapping[str, Figure]) -> HeatMap:
     names = tuple(short_names(judges).values())
+    by_pair = {
+        frozenset((first, second)): kappas[pair].value
+        for first, second, pair in judge_pairs(judges)
+    }
+    values = tuple(tuple(by_pair.get(frozenset((row, other))) for other in names) for row in names)
     return HeatMap("Cohen's kappa by pair", names, names, values, scale=(0.0, 1.0))
 
 
-def _pair_table(metrics: Mapping[str, Any]) -> Table:
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    rows = []
-    for one, other in combinations(short_names(statistics["judges"]).items(), 2):
-        pair = f"{one[0]} | {other[0]}"
-        rows.append(
-            (
-                f"{one[1]}, {other[1]}",
-                statistics["counts"]["kappa"][pair],
-                labels["same_vote"][pair],
-                labels["kappa"][pair],
-                span(statistics["intervals"]["kappa"][pair], 3),
-                statistics["words"]["kappa"][pair],
-            )
+def _pair_table(judges: Sequence[str], figures: Groups) -> Table:
+    rows = tuple(
+        (
+            f"{first}, {second}",
+            kappa.n,
+            figures["same_vote"][pair].value,
+            kappa.value,
+            span(kappa.interval, 3),
+            kappa.words,
         )
+        for first, second, pair in judge_pairs(judges)
+        if (kappa := figures["kappa"][pair])
+    )
     columns = ("pair", "rows", "same vote", "kappa", "95 %", "in words")
-    return Table(columns, tuple(rows), "Pairs: share of rows with the same vote, and kappa", 3)
+    return Table(columns, rows, "Pairs: share of rows with the same vote, and kappa", 3)
 
 
-def _others_table(metrics: Mapping[str, Any]) -> Table:
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    published = any(judge in PUBLISHED_AGREEMENT for judge in statistics["judges"])
+def _others_table(judges: Sequence[str], figures: Groups) -> Table:
+    published = any(judge in PUBLISHED_AGREEMENT for judge in judges)
     rows = []
-    for judge in statistics["judges"]:
+    for judge in judges:
+        majority = figures["with_majority"][judge]
         cells = (
             judge,
-            labels["with_others"][judge],
-            statistics["counts"]["with_majority"][judge],
-            labels["with_majority"][judge],
-            span(statistics["intervals"]["with_majority"][judge], 3),
+            figures["with_others"][judge].value,
+            majority.n,
+            majority.value,
+            span(majority.interval, 3),
         )
         rows.append((*cells, PUBLISHED_AGREEMENT.get(judge)) if published else cells)
     columns = ("judge", "as another", "rows", "as most others", "95 %",
@@ -161,41 +167,36 @@ def _others_table(metrics: Mapping[str, Any]) -> Table:
     return Table(columns, tuple(rows), title, 3)
 
 
-def _rates(metrics: Mapping[str, Any]) -> Section:
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    title, judges = "What each judge says", statistics["judges"]
+def _rates(figures: Groups, judges: Sequence[str]) -> Section:
+    title = "What each judge says"
     if not judges:
         return Section(title, "", ())
-    groups = []
-    for name, told in (
-        ("yes_rate", "asked whatever the others said"),
-        ("yes_rate_all_votes", "all votes cast"),
-    ):
-        intervals = statistics["intervals"][name]
-        bars = tuple(
-            Bar(short, labels[name][judge], *intervals[judge])
-            for judge, short in short_names(judges).items()
-            if labels[name][judge] is not None
+    names = short_names(judges)
+    groups = [
+        (heading, bars)
+        for rate, heading in (
+            ("yes_rate", "asked whatever the others said"),
+            ("yes_rate_all_votes", "all votes cast"),
         )
-        if bars:
-            groups.append((told, bars))
+        if (bars := bars_of((names[judge], figures[rate][judge]) for judge in judges))
+    ]
     alone = f": {groups[0][0]}" if len(groups) == 1 else ""
-    rows = []
-    for judge in [*judges, "verdict"]:
-        rows.append(
-            (
-                judge,
-                labels["abstention_rate"].get(judge),
-                statistics["counts"]["with_source_label"][judge],
-                labels["with_source_label"][judge],
-                labels["kappa_with_source_label"][judge],
-                span(statistics["intervals"]["kappa_with_source_label"][judge], 3),
-            )
+    rows = tuple(
+        (
+            judge,
+            figures["abstention_rate"].get(judge, NO_FIGURE).value,
+            same.n,
+            same.value,
+            kappa.value,
+            span(kappa.interval, 3),
         )
+        for judge, kappa in figures["kappa_with_source_label"].items()
+        if (same := figures["with_source_label"][judge])
+    )
     columns = ("judge", "abstained", "rows with label", "as the label", "kappa", "95 %")
     parts: tuple[Part, ...] = (
         Bars(f"Share of yes by judge{alone}", "share of yes", tuple(groups), top=1.0),
-        Table(columns, tuple(rows), "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
+        Table(columns, rows, "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
     )
     words = "Shares of yes of all votes cast are biased where the panel stops early: the judges "
     words += "asked last see only the rows that the others left open. The verdict's line is of "
@@ -203,32 +204,32 @@ def _rates(metrics: Mapping[str, Any]) -> Section:
     return Section(title, words, parts)
 
 
-def _teacher(metrics: Mapping[str, Any]) -> Section:
-    labels, statistics = metrics["labels"], metrics["statistics"]
-    found = statistics["score_by_verdict"]
+def _teacher(total: Mapping[str, Figure], statistics: Mapping[str, Any]) -> Section:
+    agreement, auc = total["teacher_agreement"], total["teacher_auc"]
+    by_verdict = statistics["score_by_verdict"]
     parts: list[Part] = []
     words = "No row has both a teacher's score and a panel's vote."
-    if labels["teacher_agreement"] is not None:
-        told = _told(labels["teacher_agreement"], statistics["intervals"]["teacher_agreement"])
+    if agreement.value is not None:
+        disagree = int(total["teacher_disagrees"].value or 0)
         words = (
-            f"Score and verdict lie on the same side of .5 for a share of {told}; "
-            f"on {counted(labels['teacher_disagrees'], 'row')} they do not: such a row trains "
-            "verdict and texts, not the score."
+            f"Score and verdict lie on the same side of .5 for a share of "
+            f"{_with_interval(agreement)}; on {counted(disagree, 'row')} they do not: such a row "
+            "trains verdict and texts, not the score."
         )
-        if labels["teacher_auc"] is not None:
-            words += f" AUC, the chance that a yes scores above a no: {labels['teacher_auc']:.3f}; "
+        if auc.value is not None:
+            words += f" AUC, the chance that a yes scores above a no: {auc.value:.3f}; "
             words += ".5 is chance."
-            if error := labels.get("teacher_auc_error"):
+            if error := total.get("teacher_auc_error", NO_FIGURE).value:
                 words += f" It may lie off by {error:.2g}: not all ranks of so many rows are kept."
         counts = tuple(
-            tuple(float(found[verdict][place]) for verdict in _VERDICTS)
-            for place in range(len(found["buckets"]))
+            tuple(float(by_verdict[verdict][place]) for verdict in _VERDICTS)
+            for place in range(len(by_verdict["buckets"]))
         )
         both = statistics["teachers_on_the_panel"]
         if both:
-            told = f"{', '.join(both)} is both teacher and judge: teacher and panel agree the more "
-            parts.append(Note(f"{told}for it, and these figures say less.", warning=True))
-        names = tuple(found["buckets"])
+            text = f"{', '.join(both)} is both teacher and judge: teacher and panel agree the more "
+            parts.append(Note(f"{text}for it, and these figures say less.", warning=True))
+        names = tuple(by_verdict["buckets"])
         parts.append(
             HeatMap(
                 "Rows by teacher score and verdict", names, _VERDICTS, counts,
@@ -237,15 +238,14 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
         )  # fmt: skip
     columns = ("source", "rows", "yes", "undecided", "with score", "teacher agrees", "95 %",
                "label agrees")  # fmt: skip
-    rows = []
-    for one in statistics["sources"]:
-        rows.append(
-            (
-                one["source"] or "(none)", one["rows"], one["yes_rate"], one["undecided"],
-                one["teacher_rows"], one["teacher_agreement"], span(one["teacher_interval"], 3),
-                one["label_agreement"],
-            )
-        )  # fmt: skip
+    rows = [
+        (
+            source["source"] or "(none)", source["rows"], source["yes_rate"], source["undecided"],
+            source["teacher_rows"], source["teacher_agreement"],
+            span(source["teacher_interval"], 3), source["label_agreement"],
+        )
+        for source in statistics["sources"]
+    ]  # fmt: skip
     if rows:
         parts.append(
             Table(
@@ -258,31 +258,31 @@ def _teacher(metrics: Mapping[str, Any]) -> Section:
     return Section("Teacher and panel", words, tuple(parts))
 
 
-def _rows(metrics: Mapping[str, Any]) -> Section:
-    parts = []
-    for name, title in (
-        ("panel_no", "The teacher scores high, the panel says no"),
-        ("panel_yes", "The teacher scores low, the panel says yes"),
-    ):
-        found = metrics["examples"][name]
-        if found:
-            parts.append(Excerpts(title, tuple(map(_excerpt, found))))
+def _rows(examples: Mapping[str, Any]) -> Section:
+    parts = tuple(
+        Excerpts(title, tuple(map(_excerpt, examples[name])))
+        for name, title in (
+            ("panel_no", "The teacher scores high, the panel says no"),
+            ("panel_yes", "The teacher scores low, the panel says yes"),
+        )
+        if examples[name]
+    )
     words = "The largest disagreements each way, with the texts cut; review.jsonl has more of them."
-    return Section("Where teacher and panel disagree most", words, tuple(parts))
+    return Section("Where teacher and panel disagree most", words, parts)
 
 
-def _excerpt(one: Mapping[str, Any]) -> Excerpt:
-    names = short_names(list(one["votes"]))
-    votes = ", ".join(f"{names[judge]}: {vote or '-'}" for judge, vote in one["votes"].items())
+def _excerpt(row: Mapping[str, Any]) -> Excerpt:
+    names = short_names(list(row["votes"]))
+    votes = ", ".join(f"{names[judge]}: {vote or '-'}" for judge, vote in row["votes"].items())
     facts = [
-        ("teacher score", f"{one['teacher_score']:.3f}"),
-        ("verdict", one["verdict"]),
+        ("teacher score", f"{row['teacher_score']:.3f}"),
+        ("verdict", row["verdict"]),
         ("votes", votes or "-"),
-        ("source label", "-" if one["source_label"] is None else str(one["source_label"])),
-        ("source", one["source"] or "-"),
-        ("query, document", f"{one['query_id']}, {one['doc_id']}"),
+        ("source label", "-" if row["source_label"] is None else str(row["source_label"])),
+        ("source", row["source"] or "-"),
+        ("query, document", f"{row['query_id']}, {row['doc_id']}"),
     ]
-    return Excerpt(one["query"], tuple(facts), (("document", one["document"]),))
+    return Excerpt(row["query"], tuple(facts), (("document", row["document"]),))
 
 
 def short_names(judges: Sequence[str]) -> dict[str, str]:
@@ -294,10 +294,14 @@ def short_names(judges: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _told(value: float, interval: Sequence[float]) -> str:
-    return f"{number(value, 3)} (95 %: {span(interval, 3)})"
+def _with_interval(figure: Figure) -> str:
+    return f"{number(figure.value, 3)} (95 %: {span(figure.interval, 3)})"
 
 
-def _alpha_words(statistics: Mapping[str, Any]) -> str:
-    words: str = statistics["words"]["alpha"]
-    return f"labels of such a panel are {words}" if words in ("reliable", "unreliable") else words
+def _rows_of(figure: Figure) -> str:
+    return counted(figure.n or 0, "row")
+
+
+def _alpha_words(alpha: Figure) -> str:
+    known = alpha.words in ("reliable", "unreliable")
+    return f"labels of such a panel are {alpha.words}" if known else alpha.words

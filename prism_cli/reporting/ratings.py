@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.rating_task import HIGH, LOW, OVERALL, RATINGS, SEVERE, SEVERE_CAP
+from prism_cli.reporting.figures import Figure, Groups, bars_of, grouped
 from prism_cli.reporting.numbers import span
-from prism_cli.reporting.page import Bar, Bars, HeatMap, Note, Part, Section, Table
+from prism_cli.reporting.page import Bars, HeatMap, Note, Part, Section, Table
 from prism_cli.wording import counted
 
 _MEASURES = {
@@ -22,16 +23,17 @@ _FEW_ROWS = 30
 
 
 def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
-    """Ratings, and people beside the judge, as far as there are any."""
+    """Return the sections on ratings and on people beside the judge, as far as there are any."""
+    figures = grouped(metrics)
     found = []
     if "ratings" in metrics["quality"]:
-        found.append(_ratings(metrics))
+        found.append(_ratings(metrics, figures["ratings"]))
     if "people" in metrics["quality"]:
-        found.append(_people(metrics))
+        found.append(_people(metrics["quality"]["people"], figures))
     return tuple(found)
 
 
-def _ratings(metrics: Mapping[str, Any]) -> Section:
+def _ratings(metrics: Mapping[str, Any], figures: Mapping[str, Figure]) -> Section:
     ratings, statistics = metrics["quality"]["ratings"], metrics["statistics"]
     judge = metrics["judge"]
     parts: list[Part] = []
@@ -54,10 +56,7 @@ def _ratings(metrics: Mapping[str, Any]) -> Section:
     if ratings["texts_cut"]:
         parts.append(Note(f"Of {counted(ratings['texts_cut'], 'row')} the judge saw a part only."))
     if ratings["rows"]:
-        intervals = statistics["intervals"]
-        bars = tuple(
-            Bar(_words(name), ratings[name], *intervals[f"ratings.{name}"]) for name in RATINGS
-        )
+        bars = bars_of((_words(name), figures[name]) for name in RATINGS)
         parts.append(
             Bars("Mean ratings", f"rating, {LOW} to {HIGH}", (("", bars),), HIGH, decimals=2)
         )
@@ -72,7 +71,7 @@ def _ratings(metrics: Mapping[str, Any]) -> Section:
                 scale=(0, 1),
             )
         )
-    severe = ratings[SEVERE]
+    severe = figures[SEVERE].value
     told = "" if severe is None else f" A severe invention stands in {severe:.1%} of them."
     words = (
         f"{judge['spec']} rated {counted(ratings['rows'], 'row')} from {LOW} to {HIGH}.{told} "
@@ -83,39 +82,35 @@ def _ratings(metrics: Mapping[str, Any]) -> Section:
     return Section("Ratings by a judge", words, tuple(parts))
 
 
-def _people(metrics: Mapping[str, Any]) -> Section:
-    people, statistics = metrics["quality"]["people"], metrics["statistics"]
+def _people(people: Mapping[str, Any], figures: Groups) -> Section:
     parts: list[Part] = []
     if people["unknown"]:
         parts.append(
             Note(f"{people['unknown']:,} rows of the sheets are not among the rated.", warning=True)
         )
-    rows = statistics["counts"].get(f"people.{OVERALL}.people_mean", 0)
+    by_rating = {name: figures[f"people · {name}"] for name in (*RATINGS, SEVERE)}
+    rows = by_rating[OVERALL]["people_mean"].n or 0
     if rows < _FEW_ROWS:
         parts.append(Note(f"{rows:,} rows are few: read the intervals.", warning=True))
-    names = (*RATINGS, SEVERE)
-    measures = [name for name in _MEASURES if name in people[OVERALL]]
-    intervals = statistics["intervals"]
+    measures = [name for name in _MEASURES if name in by_rating[OVERALL]]
     parts.append(
         Table(
-            ("rating", *(_MEASURES[one] for one in measures)),
-            tuple((_words(name), *(people[name][one] for one in measures)) for name in names),
+            ("rating", *(_MEASURES[measure] for measure in measures)),
+            tuple(
+                (_words(name), *(row[measure].value for measure in measures))
+                for name, row in by_rating.items()
+            ),
             "People and judge on the same rows",
             decimals=2,
         )
     )
-    measures = [
-        one for one in measures if one != "same"
-    ]  # a column more would not fit; metrics.json has it
+    measures.remove("same")  # a column more would not fit; metrics.json has it
     parts.append(
         Table(
-            ("rating", *(_MEASURES[one] for one in measures)),
+            ("rating", *(_MEASURES[measure] for measure in measures)),
             tuple(
-                (
-                    _words(name),
-                    *(span(intervals.get(f"people.{name}.{one}"), 2) for one in measures),
-                )
-                for name in names
+                (_words(name), *(span(row[measure].interval, 2) for measure in measures))
+                for name, row in by_rating.items()
             ),
             "Their 95 % intervals, by resampled rows",
         )

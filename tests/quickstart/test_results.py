@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from prism_cli.evaluation.labels.figures import LabelFigures
 from prism_cli.quickstart.results import caption, evidence, example, keywords, panel, teaching
 from tests.door import prism
 from tests.factories import make_pair, write_jsonl
@@ -36,7 +37,7 @@ def metrics(
         pytest.param(metrics(0.3, 0.001), ["did not make a difference"], id="unlearned"),
         pytest.param(
             metrics(0.95, 0.001, p_bm25=0.05, p_further=0.01),
-            ["taught", "it is neither better nor worse", "a few minutes, it ranks better"],
+            ["taught", "it shows no significant difference", "a few minutes, it ranks better"],
             id="level",
         ),
     ],
@@ -93,13 +94,16 @@ def test_keywords_are_counted_and_shown() -> None:
 
 
 def judged(*judges: str, grades: tuple[int, ...] = (0, 1, 0, 2), rows: int = 60) -> str:
-    """What is said of a panel of judges that read grades of rows."""
+    """Return the summary of a panel of judges that read grades of rows."""
     pairs = [make_pair(n, source_label=grades[n % len(grades)]) for n in range(rows)]
     write_jsonl(Path("in.jsonl"), pairs)
     words = [word for judge in judges for word in ("--judge", judge)]
     done = prism("relabel", "in.jsonl", "-o", "panel.jsonl", "--audit", "1", *words)
     assert done.returncode == 0, done.stderr
-    return panel(Path("panel.jsonl"))
+    labels = LabelFigures(0, 0)
+    for line in Path("panel.jsonl").read_bytes().splitlines():
+        labels.add(orjson.loads(line))
+    return panel(labels.content())
 
 
 def test_a_weak_panel_is_called_weak_with_its_figures() -> None:
@@ -124,32 +128,28 @@ def test_a_panel_without_agreement_to_measure_says_so() -> None:
     assert "cannot be told (Krippendorff's alpha unknown" in told
 
 
-def test_evidence_says_how_many_answers_are_left_of_how_few(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.json"
-    found: dict[str, Any] = {"quality": {"answer_retention": 0.75}}
-    found["statistics"] = {
+def test_evidence_says_how_many_answers_are_left_of_how_few() -> None:
+    metrics: dict[str, Any] = {"quality": {"answer_retention": 0.75}}
+    metrics["statistics"] = {
         "counts": {"answer_retention": 4},
         "intervals": {"answer_retention": [0.25, 1]},
     }
-    path.write_bytes(orjson.dumps(found))
-    assert "of 4 passages with the answer and a yes, the evidence of 3 has it still" in evidence(
-        path
-    )
-    found["statistics"]["counts"] = {}
-    path.write_bytes(orjson.dumps(found))
-    assert "no passage that holds the answer got a yes" in evidence(path)
+    text = evidence(metrics)
+    assert "of 4 passages with the answer and a yes, 3 kept the answer in the evidence" in text
+    assert "(95 %: 0.25 – 1.00;" in text
+    metrics["statistics"]["counts"] = {}
+    assert "no passage that holds the answer got a yes" in evidence(metrics)
 
 
-def test_teaching_sets_written_texts_beside_extractive_ones(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.json"
+def test_teaching_sets_written_texts_beside_extractive_ones() -> None:
     measured = {"rationale_recall": 0.95, "answer_retention": 0.5, "compression_median": 0.2}
     other = {"rationale_recall": 0.7, "answer_retention": 0.75, "compression_median": 0.25}
-    found = {
-        "quality": measured | {"baselines": {"extractive": other}},
-        "statistics": {"counts": {"rationale_recall": 3}},
-    }
-    path.write_bytes(orjson.dumps(found))
-    told = teaching(path)
-    assert "3 pairs: those written for the corpus cover 95% of the marked sentences and 50%" in told
-    assert "closest sentences cover 70% of the marked sentences and 75% of the answers" in told
-    assert "in 25% of the document" in told
+    text = teaching(
+        {
+            "quality": measured | {"baselines": {"extractive": other}},
+            "statistics": {"counts": {"rationale_recall": 3}},
+        }
+    )
+    assert "3 pairs: those written for the corpus cover 95% of the marked sentences and 50%" in text
+    assert "closest sentences cover 70% of the marked sentences and 75% of the answers" in text
+    assert "in 25% of the document" in text

@@ -116,8 +116,9 @@ def work_rows(
     if paid.dry_run:
         from prism_cli.commands.forecast_table import tell_forecast
         from prism_cli.engine.forecast import forecast
+        from prism_cli.engine.run_plan import plan_run
 
-        tell_forecast(forecast(stage, inputs, options), json=common.json)
+        tell_forecast(forecast(plan_run(stage, inputs, options)), json=common.json)
         return None
     return run_rows(stage, inputs, options)
 

@@ -102,7 +102,7 @@ def train(
         overwrite=common.overwrite,
         resume=resume,
     )
-    with control.listening():
+    with control.handle_signals():
         if dry_run:
             plan = plan_only(request)
             if common.json and speaks:

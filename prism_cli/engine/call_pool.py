@@ -1,4 +1,4 @@
-"""CallPool to servers: so many in flight, each reply committed before its slot is free again."""
+"""Concurrent calls to servers; each reply is committed before its slot is free again."""
 
 import asyncio
 import time
@@ -12,31 +12,31 @@ from prism_cli.ports import CallBackend, Reply, Request
 from prism_cli.shards.claims import Claims
 
 POLL_SECONDS = 0.2
-"""How soon a signal is noticed while all calls are slow."""
+"""Time until a signal is noticed while all calls are slow."""
 CLAIM_SECONDS = 0.05
-"""How soon a reply that another run waits for is noticed."""
+"""Interval of looking for a reply that another run is asking for."""
 
 Answered = tuple[Request, Reply]
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A request that has no reply for now, and why; its row stays pending."""
+    """A request without a reply so far, with the reason; its row stays pending."""
 
     reason: str
 
 
 def by_backend(requests: Sequence[Request]) -> list[list[Request]]:
-    """The requests of each backend, in their order."""
+    """Group requests by backend, in their order."""
     groups: dict[int, list[Request]] = {}
-    for asked in requests:
-        groups.setdefault(id(asked.backend), []).append(asked)
+    for request in requests:
+        groups.setdefault(id(request.backend), []).append(request)
     return list(groups.values())
 
 
 @dataclass(eq=False)
 class _BackendQueue:
-    """The calls to one server that wait, and how many workers there are."""
+    """Waiting calls to one server, and the number of workers."""
 
     backend: CallBackend
     calls: deque[Sequence[Request]] = field(default_factory=deque)
@@ -44,16 +44,16 @@ class _BackendQueue:
 
 
 class CallPool:
-    """The calls of one window, all servers at once, of each at most `concurrency` in flight.
+    """Calls of one window, to all servers at once; at most `concurrency` in flight per server.
 
     Args:
-        replies: filled with what comes.
-        down: backends (by id) that are out of use, and why; asked no more.
-        commit: keeps replies for good; runs in a thread of its own, one at a time.
-        claims: of the questions in flight, so that of runs that share a ledger one asks.
-        find: replies that such a run has committed meanwhile.
-        more: told what has been answered, after its commit and never during another; single
-            questions to be asked next.
+        replies: receives the replies.
+        down: reasons why backends, by id, cannot be used; they are not called again.
+        commit: stores replies durably; runs in another thread, one commit at a time.
+        claims: claims on requests in flight, so that of runs that share a ledger only one asks.
+        find: returns replies that such a run has committed meanwhile.
+        next_requests: called with answered requests, after their commit and never during another;
+            returns single requests to ask next.
     """
 
     def __init__(
@@ -64,38 +64,40 @@ class CallPool:
         control: Control,
         claims: Claims,
         find: Callable[[Sequence[bytes]], Mapping[bytes, Reply]],
-        more: Callable[[Sequence[Request]], Sequence[Request]],
+        next_requests: Callable[[Sequence[Request]], Sequence[Request]],
     ) -> None:
         self._commit = commit
         self._control = control
         self._claims = claims
         self._find = find
-        self._more = more
+        self._next_requests = next_requests
         self._replies = replies
         self._down = down
-        self._lanes: dict[int, _BackendQueue] = {}
+        self._queues: dict[int, _BackendQueue] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._arrived: dict[bytes, Answered] = {}
-        self._turn = asyncio.Lock()
-        self._saving: asyncio.Future[None] | None = None
+        self._commit_lock = asyncio.Lock()
+        self._commit_in_progress: asyncio.Future[None] | None = None
         self._failed = False
 
-    async def all(self, requests: Sequence[Request]) -> None:
-        """Ask them; when told to stop, wait for what is in flight, but not for ever.
+    async def ask_all(self, requests: Sequence[Request]) -> None:
+        """Ask the requests. When the run stops, wait for calls in flight for a grace period.
 
         Raises:
-            StorageError: a commit failed; nothing more was asked.
+            StorageError: a commit failed; no further call was made.
         """
         for missing in by_backend(requests):
-            lane = self._lane(missing[0])
-            calls = lane.backend.plan([asked.payload for asked in missing])
-            self._send(lane, [[missing[index] for index in call] for call in calls])
+            queue = self._queue_of(missing[0])
+            calls = queue.backend.plan([request.payload for request in missing])
+            self._start(queue, [[missing[index] for index in call] for call in calls])
         errors: list[BaseException] = []
         stop_at = float("inf")
         while self._workers:
             done, _ = await asyncio.wait(self._workers, timeout=POLL_SECONDS)
             self._workers -= done
-            errors += [error for one in done if not one.cancelled() and (error := one.exception())]
+            errors += [
+                error for worker in done if not worker.cancelled() and (error := worker.exception())
+            ]
             self._failed = self._failed or bool(errors)
             if self._stopping and stop_at == float("inf"):
                 stop_at = time.monotonic() + GRACE_SECONDS
@@ -104,105 +106,108 @@ class CallPool:
                     worker.cancel()
         if errors:
             raise errors[0]
-        if self._saving is not None:
-            await self._saving
+        if self._commit_in_progress is not None:
+            await self._commit_in_progress
         self._commit(list(self._arrived.values()))  # their workers were cancelled
 
     @property
     def _stopping(self) -> bool:
         return self._failed or self._control.stopping
 
-    def _lane(self, asked: Request) -> _BackendQueue:
-        assert isinstance(asked.backend, CallBackend)
-        return self._lanes.setdefault(id(asked.backend), _BackendQueue(asked.backend))
+    def _queue_of(self, request: Request) -> _BackendQueue:
+        assert isinstance(request.backend, CallBackend)
+        return self._queues.setdefault(id(request.backend), _BackendQueue(request.backend))
 
-    def _send(self, lane: _BackendQueue, calls: Sequence[Sequence[Request]]) -> None:
-        lane.calls.extend(calls)
-        for _ in range(min(lane.backend.concurrency - lane.workers, len(calls))):
-            lane.workers += 1
-            self._workers.add(asyncio.create_task(self._worker(lane)))
+    def _start(self, queue: _BackendQueue, calls: Sequence[Sequence[Request]]) -> None:
+        queue.calls.extend(calls)
+        for _ in range(min(queue.backend.concurrency - queue.workers, len(calls))):
+            queue.workers += 1
+            self._workers.add(asyncio.create_task(self._worker(queue)))
 
-    async def _worker(self, lane: _BackendQueue) -> None:
+    async def _worker(self, queue: _BackendQueue) -> None:
         try:
-            while lane.calls and not self._stopping:
-                await self._ask_ours(lane.backend, lane.calls.popleft())
+            while queue.calls and not self._stopping:
+                await self._claim_and_ask(queue.backend, queue.calls.popleft())
         finally:
-            lane.workers -= 1
+            queue.workers -= 1
 
-    async def _ask_ours(self, backend: CallBackend, call: Sequence[Request]) -> None:
-        """A call that no other run is making; what one of them has asked meanwhile is taken over
-        from the ledger."""
-        keys = [asked.key for asked in call]
+    async def _claim_and_ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
+        """Make a call once no other run is asking its requests; use the replies that other runs
+        have committed meanwhile."""
+        keys = [request.key for request in call]
         while not self._claims.take(keys):
             await asyncio.sleep(CLAIM_SECONDS)
             if self._stopping:
                 return
         try:
-            found = self._find(keys)
-            if found:
-                await self._take_over([asked for asked in call if asked.key in found], found)
-            left = [asked for asked in call if asked.key not in found]
-            if left:
-                await self._ask(backend, left)
+            committed = self._find(keys)
+            if committed:
+                answered = [request for request in call if request.key in committed]
+                await self._use_committed(answered, committed)
+            remaining = [request for request in call if request.key not in committed]
+            if remaining:
+                await self._ask(backend, remaining)
         finally:
             self._claims.give_back(keys)
 
-    async def _take_over(self, taken: Sequence[Request], found: Mapping[bytes, Reply]) -> None:
-        async with self._turn:
-            self._replies.update(found)
-            self._go_on(taken)
+    async def _use_committed(
+        self, answered: Sequence[Request], replies: Mapping[bytes, Reply]
+    ) -> None:
+        async with self._commit_lock:
+            self._replies.update(replies)
+            self._ask_next(answered)
 
-    def _go_on(self, answered: Sequence[Request]) -> None:
-        for asked in self._more(answered):
-            self._send(self._lane(asked), [[asked]])
+    def _ask_next(self, answered: Sequence[Request]) -> None:
+        for request in self._next_requests(answered):
+            self._start(self._queue_of(request), [[request]])
 
     async def _ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
-        """One call; where several questions are refused together, one for each, since it may be
-        a single one that is to blame."""
-        payloads = [asked.payload for asked in call]
+        """Make one call. If several requests are refused together, ask each alone, since the
+        refusal may concern only one of them."""
+        payloads = [request.payload for request in call]
         if reason := self._down.get(id(backend)):
-            return self._unanswered(call, reason)
+            return self._set_unanswered(call, reason)
         estimate = backend.estimate(payloads).usd
         if not self._control.reserve(estimate):
             return
         refused = False
         try:
             replies = await backend.answer(payloads)
-            await self._durable(list(zip(call, replies, strict=True)))
+            await self._store(list(zip(call, replies, strict=True)))
         except RefusalError as error:
             refused = len(call) > 1
             if not refused:
-                await self._durable([(call[0], Reply({}, str(error)))])
+                await self._store([(call[0], Reply({}, str(error)))])
         except StorageError:
             raise
         except ProviderError as error:
-            self._unanswered(call, str(error))
+            self._set_unanswered(call, str(error))
         except PrerequisiteError as error:
             self._down[id(backend)] = str(error)
-            self._unanswered(call, str(error))
+            self._set_unanswered(call, str(error))
         finally:
             self._control.release(estimate)  # not before the reply's own cost is counted
-        for asked in call if refused else ():
+        for request in call if refused else ():
             if not self._stopping:
-                await self._ask(backend, [asked])
+                await self._ask(backend, [request])
 
-    def _unanswered(self, call: Sequence[Request], reason: str) -> None:
-        for asked in call:
-            self._replies[asked.key] = Unanswered(reason)
+    def _set_unanswered(self, call: Sequence[Request], reason: str) -> None:
+        for request in call:
+            self._replies[request.key] = Unanswered(reason)
 
-    async def _durable(self, answered: Sequence[Answered]) -> None:
-        """Wait until the replies are committed; those that arrive during a commit share the
-        next."""
-        self._arrived.update((asked.key, (asked, reply)) for asked, reply in answered)
-        async with self._turn:
+    async def _store(self, answered: Sequence[Answered]) -> None:
+        """Commit the replies and return when that is done; replies that arrive during a commit
+        share the next."""
+        self._arrived.update((request.key, (request, reply)) for request, reply in answered)
+        async with self._commit_lock:
             if answered[0][0].key not in self._arrived:
                 return
             group, self._arrived = list(self._arrived.values()), {}
-            self._saving = asyncio.ensure_future(asyncio.to_thread(self._commit, group))
+            self._commit_in_progress = asyncio.ensure_future(asyncio.to_thread(self._commit, group))
             try:
-                await asyncio.shield(self._saving)
+                await asyncio.shield(self._commit_in_progress)
             except StorageError:
-                self._failed = True  # at once: `all` looks only now and then
+                self._failed = True  # at once: `ask_all` looks only now and then
                 raise
-            self._replies.update((asked.key, reply) for asked, reply in group)
-            self._go_on([asked for asked, _ in group])
+            self._replies.update((request.key, reply) for request, reply in group)
+            self._ask_next([request for request, _ in group])

@@ -1,4 +1,4 @@
-"""When to stop: signals and limits, asked between pieces of work."""
+"""Stop conditions of a run: signals and limits, checked between pieces of work."""
 
 import gc
 import os
@@ -11,17 +11,17 @@ from types import FrameType
 from prism_cli.errors import InterruptedRunError, LimitReachedError
 
 GRACE_SECONDS = 20.0
-"""How long what is in flight may still take after the first signal."""
+"""Time that requests in flight may still take after the first signal."""
 AT_ONCE = 0.001
-"""Where nothing is in flight."""
+"""Grace period if nothing is in flight."""
 
 
 class Control:
-    """Holds the stop flag and the limits of one run.
+    """Stop flag and limits of one run.
 
     Args:
-        max_seconds: wall-clock limit; None for none.
-        max_usd: limit on the cost of this run's replies; None for none.
+        max_seconds: wall-clock limit; None for no limit.
+        max_usd: limit on the cost of this run's replies; None for no limit.
     """
 
     def __init__(self, max_seconds: float | None = None, max_usd: float | None = None) -> None:
@@ -32,20 +32,20 @@ class Control:
         self._reserved_usd = 0.0
         self._budget_refused = False
         self.signal_number = 0
-        self._abandonable = False
+        self._interruptible = False
         self._grace = GRACE_SECONDS
 
     @property
     def stopping(self) -> bool:
-        """Whether nothing new may start."""
+        """Whether no new work may start."""
         return bool(self.signal_number) or self._over_time or self._over_budget
 
     def check(self) -> None:
-        """Raise what stops the run, if anything does.
+        """Raise if the run must stop.
 
         Raises:
-            InterruptedRunError: SIGINT or SIGTERM came.
-            LimitReachedError: time or money is used up.
+            InterruptedRunError: SIGINT or SIGTERM was received.
+            LimitReachedError: time or budget is used up.
         """
         if self.signal_number:
             raise InterruptedRunError(self.signal_number)
@@ -62,8 +62,8 @@ class Control:
             )
 
     def reserve(self, usd: float) -> bool:
-        """Set aside what a call will cost, about; False, and the run stops, where that is more
-        than is left. A call in flight may still cost more than was thought of it."""
+        """Reserve the estimated cost of a call. If that exceeds the remaining budget, stop the run
+        and return False. A call may still cost more than its estimate."""
         if self._max_usd is not None and usd:
             if self.spent_usd + self._reserved_usd + usd > self._max_usd:
                 self._budget_refused = True
@@ -72,18 +72,18 @@ class Control:
         return True
 
     @property
-    def room_usd(self) -> float:
-        """What may still be spent; inf without a limit."""
+    def remaining_usd(self) -> float:
+        """Remaining budget; inf without a limit."""
         if self._max_usd is None:
             return float("inf")
         return self._max_usd - self.spent_usd - self._reserved_usd
 
-    def refuse(self) -> None:
-        """Stop the run for want of money."""
+    def stop_over_budget(self) -> None:
+        """Stop the run since the next call would exceed the budget."""
         self._budget_refused = True
 
     def release(self, usd: float) -> None:
-        """Give back what was set aside; the reply's own cost is counted instead."""
+        """Release a reservation; the reply's own cost is counted instead."""
         if self._max_usd is not None:
             self._reserved_usd -= usd
 
@@ -97,8 +97,9 @@ class Control:
         return spent or self._budget_refused
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM: the first sets the flag, the second ends the process at once."""
+    def handle_signals(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM: the first sets the stop flag, the second ends the process at
+        once."""
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
             if self.signal_number:
@@ -107,7 +108,7 @@ class Control:
             signal.setitimer(signal.ITIMER_REAL, self._grace)
 
         def on_grace_over(_number: int, _frame: FrameType | None) -> None:
-            if self._abandonable:
+            if self._interruptible:
                 raise InterruptedRunError(self.signal_number)
 
         handlers = {
@@ -115,7 +116,7 @@ class Control:
             signal.SIGTERM: on_signal,
             signal.SIGALRM: on_grace_over,
         }
-        previous = {number: signal.signal(number, one) for number, one in handlers.items()}
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
@@ -124,23 +125,24 @@ class Control:
                 signal.signal(number, handler)
 
     @contextmanager
-    def abandoning(self, grace: float | None = None) -> Iterator[None]:
-        """For the block, which must not write: it ends where it is when the grace is over.
+    def interruptible(self, grace: float | None = None) -> Iterator[None]:
+        """Let a signal interrupt the block, which must not write, once the grace period is over.
 
         Raises:
-            InterruptedRunError: so it ended.
+            InterruptedRunError: the block was interrupted.
         """
-        self._abandonable = True
+        self._interruptible = True
         self._grace = GRACE_SECONDS if grace is None else grace
         try:
             yield
         finally:
-            self._abandonable, self._grace = False, GRACE_SECONDS
+            self._interruptible, self._grace = False, GRACE_SECONDS
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Rows are trees without cycles: looking for cycles at every 700th object costs a tenth."""
+    """Collect garbage rarely: rows have no reference cycles, and looking for cycles at every 700th
+    object costs a tenth of the time."""
     before = gc.get_threshold()
     gc.set_threshold(50_000, *before[1:])
     try:

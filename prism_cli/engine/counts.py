@@ -1,4 +1,4 @@
-"""Counts of a run: where rows ended, and what was asked and paid."""
+"""Counts of a run: rows by outcome, and usage of models."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,7 @@ from prism_cli.ports import Reply
 
 @dataclass
 class Counts:
-    """Where the rows of one shard, or of several, ended."""
+    """Rows of one or several shards, by outcome."""
 
     rows: int = 0
     done: int = 0
@@ -25,13 +25,13 @@ class Counts:
             setattr(self, name, getattr(self, name) + value)
 
     def check(self) -> None:
-        """Each row ended in exactly one place."""
+        """Raise AssertionError unless each row has exactly one outcome."""
         ended = self.ended()["rows"]
         if ended != self.rows:
             raise AssertionError(f"{self.rows} rows went in, {ended} are accounted for")
 
     def ended(self) -> dict[str, int]:
-        """How many ended where, so far."""
+        """Return the rows so far, by outcome."""
         ends = {
             "done": self.done,
             "dropped": self.dropped.total(),
@@ -41,18 +41,20 @@ class Counts:
         return {"rows": sum(ends.values()), "written": self.written, **ends}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self) | {"dropped": dict(sorted(self.dropped.items()))}
 
 
 @dataclass
 class UsageTotals:
-    """What a run asked and paid.
+    """Replies, tokens and cost of a run.
 
     Attributes:
         asked: new replies.
-        local: how many of them models of this process gave.
+        local: number of them from models of this process.
         lost_calls: calls that ended without a reply and may have been billed.
+        from_ledger: cached replies.
+        shared: requests equal to another one of the run.
     """
 
     asked: int = 0

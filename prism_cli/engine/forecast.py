@@ -1,4 +1,5 @@
-"""What a run would ask and cost, from a sample of its rows and the ledger. Nothing is asked."""
+"""Estimate of what a run will ask and cost, from a sample of its rows and the ledger. Nothing is
+asked."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -6,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from prism_cli.engine.batch.store import STORE_NAME, BatchStore
-from prism_cli.engine.job_record import job_record
-from prism_cli.engine.jobs import Job, plan_jobs, read_lines
+from prism_cli.engine.jobs import Job
 from prism_cli.engine.lost_replies import check_paid_replies
-from prism_cli.engine.run_options import RunOptions
+from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shared_runner import local_path
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError, DamagedFileError, RowError, UnfitNameError
@@ -18,24 +18,23 @@ from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.local_ledger import LocalLedger
-from prism_cli.shards.reader import Source
 from prism_cli.shards.state import ledger_path
 
 SAMPLE_BLOCKS, BLOCK_ROWS = 25, 20
 """Blocks of adjacent rows, evenly spread: the documents of a query often share a call."""
 SECONDS_A_CALL = 1.0
-"""What a call is thought to take."""
+"""Assumed duration of a call."""
 ENOUGH_REPLIES = 20
-"""In the ledger, to tell what a reply costs from those that are there."""
+"""Replies in the ledger from which their mean usage replaces the estimate."""
 
 
 @dataclass
 class ModelForecast:
-    """What one model would be asked, over all rows.
+    """Estimate for one model over all rows.
 
     Attributes:
-        paid_before: questions that the ledger answers, or a batch that was sent.
-        usd: US dollars; None where the model has no price.
+        paid_before: questions that the ledger or a submitted batch answers.
+        usd: US dollars; None if the model has no price.
     """
 
     model: str
@@ -47,15 +46,15 @@ class ModelForecast:
     usd: float | None = 0.0
     hours: float = 0.0
 
-    def add(self, calls: float, used: Usage) -> None:
-        """So many calls, each of which takes `used`."""
+    def add(self, calls: float, usage: Usage) -> None:
+        """Add `calls` calls of `usage` each."""
         self.calls += calls
-        self.input_tokens += calls * used.input_tokens
-        self.output_tokens += calls * used.output_tokens
-        self.usd = (self.usd or 0.0) + calls * used.usd
+        self.input_tokens += calls * usage.input_tokens
+        self.output_tokens += calls * usage.output_tokens
+        self.usd = (self.usd or 0.0) + calls * usage.usd
 
     def finish(self, limits: RateLimits, concurrency: int) -> None:
-        """Cost and time under the model's limits."""
+        """Set cost and time by the model's limits."""
         if not limits.priced:
             self.usd = None
         seconds = [self.calls * SECONDS_A_CALL / concurrency]
@@ -67,7 +66,7 @@ class ModelForecast:
         self.hours = max(seconds) / 3600
 
     def row(self) -> dict[str, Any]:
-        """For the table and for `--json`."""
+        """Return the model's row of the table and of `--json`."""
         return {
             "model": self.model,
             "questions": round(self.questions),
@@ -82,11 +81,11 @@ class ModelForecast:
 
 @dataclass
 class Forecast:
-    """What a run would take.
+    """Estimate for a run.
 
     Attributes:
-        rows: of all outputs that are not finished.
-        sampled: rows that were looked at.
+        rows: rows of all outputs that are not finished.
+        sampled: rows in the sample.
     """
 
     stage: str
@@ -95,82 +94,85 @@ class Forecast:
     models: list[ModelForecast] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         return {
             "stage": self.stage,
             "rows": self.rows,
             "sampled": self.sampled,
-            "models": [one.row() for one in self.models],
-            "usd": round(sum(one.usd or 0.0 for one in self.models), 4),
-            "unpriced": [one.model for one in self.models if one.usd is None],
-            "hours": round(sum(one.hours for one in self.models), 2),
+            "models": [model.row() for model in self.models],
+            "usd": round(sum(model.usd or 0.0 for model in self.models), 4),
+            "unpriced": [model.model for model in self.models if model.usd is None],
+            "hours": round(sum(model.hours for model in self.models), 2),
         }
 
 
-def forecast(stage: RowStage, inputs: Sequence[str | Source], options: RunOptions) -> Forecast:
-    """What `run_rows` would ask with the same arguments.
+def forecast(plan: RunPlan) -> Forecast:
+    """Return what a run of `plan` would ask.
 
     Raises:
-        MissingDataError, UsageError, ChangedInputError, LostRepliesError, DamagedFileError: as that
+        MissingDataError, UsageError, ChangedInputError, LostRepliesError, DamagedFileError: as the
             run.
     """
-    found = Forecast(stage.name)
-    planned = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
-    jobs = _unfinished(planned, stage, options)
-    found.rows = sum(1 for job in jobs for _ in _lines(job, options))
+    stage, options = plan.stage, plan.options
+    result = Forecast(stage.name)
+    jobs = _unfinished(plan)
+    result.rows = sum(1 for job in jobs for _ in _lines(plan, job))
     if not jobs:
-        return found
+        return result
     with ExitStack() as files:
-        before = _Before()
-        files.callback(before.close)
+        earlier = _EarlierReplies()
+        files.callback(earlier.close)
         path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
-        book = path.with_name(STORE_NAME)
+        store = path.with_name(STORE_NAME)
         if path.is_file() and not options.fresh:
-            if LedgerFile(path).has_replies():  # else opening it would make it, and it may be lost
-                before.ledger = files.enter_context(closing(Ledger(path)))
-            if book.is_file():
-                before.book = files.enter_context(closing(BatchStore(book)))
-        asked: dict[str, list[_Asked]] = {}
-        for job, row in _sample(jobs, found.rows, stage, options):
-            found.sampled += 1
+            # Opening an empty ledger would create it, which hides that it was lost.
+            if LedgerFile(path).has_replies():
+                earlier.ledger = files.enter_context(closing(Ledger(path)))
+            if store.is_file():
+                earlier.batches = files.enter_context(closing(BatchStore(store)))
+        requests: dict[str, list[_SampledRequest]] = {}
+        for job, row in _sample(plan, jobs, result.rows):
+            result.sampled += 1
             if not options.fresh:
-                before.turn_to(job)
-            for one in _questions(stage, row, before, job.name):
-                asked.setdefault(one.request.backend.spec, []).append(one)
-        scale = found.rows / max(1, found.sampled)
-        found.models = [
-            _of_model(stage.name, *pair, scale, before, options.batch) for pair in asked.items()
+                earlier.open_output(job)
+            for sampled in _requests(stage, row, earlier, job.name):
+                requests.setdefault(sampled.request.backend.spec, []).append(sampled)
+        scale = result.rows / max(1, result.sampled)
+        result.models = [
+            _forecast_model(stage.name, spec, group, scale, earlier, options.batch)
+            for spec, group in requests.items()
         ]
-    return found
+    return result
 
 
-class _Asked(NamedTuple):
-    """A question of a sampled row.
+class _SampledRequest(NamedTuple):
+    """Request of a sampled row.
 
     Attributes:
-        output: whose question it is, where a model of this process answers: such replies are kept
-            for one output alone; "" where equal questions of all outputs are one.
-        known: whether that output's replies have it.
+        share: probability that it is made.
+        output: the row's output if a local model answers, whose replies are stored per output; ""
+            for servers, since equal requests of all outputs are one.
+        cached: whether a reply is stored.
     """
 
     request: Request
     share: float
     output: str
-    known: bool
+    cached: bool
 
 
 @dataclass
-class _Before:
-    """What earlier runs asked: replies at hand, and questions in batches."""
+class _EarlierReplies:
+    """Replies and batches of earlier runs."""
 
     ledger: Ledger | None = None
-    book: BatchStore | None = None
+    batches: BatchStore | None = None
     _local: LocalLedger | None = None
     _job: Job | None = None
 
-    def turn_to(self, job: Job) -> None:
-        """From now on replies of models of this process are those for the job's output. A damaged
-        file has none: the run begins it new_copy."""
+    def open_output(self, job: Job) -> None:
+        """Use the job's replies of local models from now on. A damaged file counts as empty, since
+        the run replaces it."""
         if job is self._job:
             return
         self.close()
@@ -179,123 +181,119 @@ class _Before:
             self._local = LocalLedger(path) if path.is_file() else None
 
     def close(self) -> None:
-        """Close what `turn_to` opened."""
+        """Close what `open_output` opened."""
         if self._local is not None:
             self._local.close()
         self._local = None
 
     def reply(self, request: Request) -> Reply | None:
-        """The reply that the run will find."""
+        """Return the stored reply that the run will use."""
         key = request.key
         if isinstance(request.backend, CallBackend):
             return self.ledger.find([key]).get(key) if self.ledger else None
         plans = self._local.find([key]).values() if self._local else ()
-        return next((kept[key].reply for kept in plans if key in kept), None)
+        return next((entries[key].reply for entries in plans if key in entries), None)
 
     def paid(self, keys: Sequence[bytes]) -> set[bytes]:
-        found = set(self.ledger.find(keys)) if self.ledger else set()
-        if self.book:
-            found |= self.book.on_their_way(keys, perhaps=True).keys()
-            found |= self.book.results(keys).keys()
-        return found
+        """Return the keys that the ledger answers or that are in a batch."""
+        paid = set(self.ledger.find(keys)) if self.ledger else set()
+        if self.batches:
+            paid |= self.batches.holders(keys, include_uncertain=True).keys()
+            paid |= self.batches.replies(keys).keys()
+        return paid
 
 
-def _unfinished(jobs: Sequence[Job], stage: RowStage, options: RunOptions) -> list[Job]:
-    """What the run would work; of several outputs it leaves alone those that it refuses."""
-    found: list[Job] = []
+def _unfinished(plan: RunPlan) -> list[Job]:
+    """Return the jobs that the run would process; of several outputs skip those it refuses."""
+    jobs: list[Job] = []
     refused: ChangedInputError | UnfitNameError | None = None
-    for job in jobs:
+    for job in plan.jobs:
         try:
             job.check_names()
-            if not _finished(job, stage, options):
-                found.append(job)
-        except UnfitNameError as error:
+            if plan.finished(job) is None:
+                jobs.append(job)
+        except (ChangedInputError, UnfitNameError) as error:
             refused = error
-        except ChangedInputError as error:
-            if error.redo and options.if_changed == "redo":
-                found.append(job)
-            else:
-                refused = error
-    if refused and (not found or len(jobs) == 1):
+    if refused and (not jobs or len(plan.jobs) == 1):
         raise refused
-    for job in [] if options.accept_lost_replies else found:
+    for job in [] if plan.options.accept_lost_replies else jobs:
         check_paid_replies(job.record_path, ledger_path(job.home), accept_lost=False)
-    return found
+    return jobs
 
 
-def _finished(job: Job, stage: RowStage, options: RunOptions) -> bool:
-    if job.outputs is None or options.overwrite:
-        return False
-    record = job_record(job, stage.name, options.settings, options.dependencies)
-    return record.finished() is not None
+def _lines(plan: RunPlan, job: Job) -> Iterator[bytes]:
+    return (raw for _, _, raw in plan.lines(job) if raw.strip())
 
 
-def _lines(job: Job, options: RunOptions) -> Iterator[bytes]:
-    lines = read_lines(job.inputs, {}, options.limit, options.fields)
-    return (raw for _, _, raw in lines if raw.strip())
-
-
-def _sample(
-    jobs: Sequence[Job], rows: int, stage: RowStage, options: RunOptions
-) -> Iterator[tuple[Job, Row]]:
-    """Well-formed rows of the blocks, in order."""
+def _sample(plan: RunPlan, jobs: Sequence[Job], rows: int) -> Iterator[tuple[Job, Row]]:
+    """Yield the well-formed rows of the blocks, in order."""
     step = max(BLOCK_ROWS, rows // SAMPLE_BLOCKS)
-    lines = ((job, raw) for job in jobs for raw in _lines(job, options))
+    lines = ((job, raw) for job in jobs for raw in _lines(plan, job))
     for number, (job, raw) in enumerate(lines):
         if number % step >= BLOCK_ROWS:
             continue
         try:
-            row = stage.decode(raw, options.fields)
-            stage.check(row)
+            row = plan.stage.decode(raw, plan.options.fields)
+            plan.stage.check(row)
         except RowError:
             continue
         yield job, row
 
 
-def _questions(stage: RowStage, row: Row, before: _Before, output: str) -> Iterator[_Asked]:
-    asking = stage.forecast_requests(row)
+def _requests(
+    stage: RowStage, row: Row, earlier: _EarlierReplies, output: str
+) -> Iterator[_SampledRequest]:
+    requests = stage.forecast_requests(row)
     reply: Reply | None = None
     try:
         while True:
-            request, share = asking.send(reply)
-            reply = before.reply(request)
+            request, share = requests.send(reply)
+            reply = earlier.reply(request)
             called = isinstance(request.backend, CallBackend)
-            yield _Asked(request, share, "" if called else output, reply is not None)
+            yield _SampledRequest(request, share, "" if called else output, reply is not None)
     except StopIteration:
         return
 
 
-def _of_model(
+def _forecast_model(
     stage: str,
     spec: str,
-    group: Sequence[_Asked],
+    group: Sequence[_SampledRequest],
     scale: float,
-    before: _Before,
+    earlier: _EarlierReplies,
     batch: bool,
 ) -> ModelForecast:
-    """Equal questions count once, those with a reply are paid."""
-    found = ModelForecast(spec)
+    """Return the estimate of one model. Equal requests count once; those with a reply are paid."""
+    result = ModelForecast(spec)
     backend = group[0].request.backend
-    distinct = {(one.output, one.request.key): one for one in group}
-    paid = before.paid([key for _, key in distinct]) if isinstance(backend, CallBackend) else ()
-    known = {at for at, one in distinct.items() if one.known or one.request.key in paid}
-    found.questions = scale * sum(one.share for one in distinct.values())
-    found.paid_before = scale * sum(distinct[at].share for at in known)
-    new = [(one.request, one.share) for at, one in distinct.items() if at not in known]
+    distinct = {(sampled.output, sampled.request.key): sampled for sampled in group}
+    paid = earlier.paid([key for _, key in distinct]) if isinstance(backend, CallBackend) else ()
+    answered = {
+        place
+        for place, sampled in distinct.items()
+        if sampled.cached or sampled.request.key in paid
+    }
+    result.questions = scale * sum(sampled.share for sampled in distinct.values())
+    result.paid_before = scale * sum(distinct[place].share for place in answered)
+    new = [
+        (sampled.request, sampled.share)
+        for place, sampled in distinct.items()
+        if place not in answered
+    ]
     if not isinstance(backend, CallBackend):
-        found.calls = scale * sum(share for _, share in new)
-        return found
+        result.calls = scale * sum(share for _, share in new)
+        return result
     price = 1.0
     if batch and isinstance(backend, BatchableBackend) and backend.batch_endpoint is not None:
         price = backend.batch_share
-    ledger = before.ledger
+    ledger = earlier.ledger
     replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
     for call in backend.plan([request.payload for request, _ in new]):
         share = max(new[index][1] for index in call)
-        used = backend.estimate([new[index][0].payload for index in call])
+        usage = backend.estimate([new[index][0].payload for index in call])
         if replies >= ENOUGH_REPLIES:
             size = len(call)
-            used = Usage(mean.input_tokens * size, mean.output_tokens * size, mean.usd * size)
-        found.add(scale * share, used.at(price))
-    found.finish(backend.rate_limits, backend.concurrency)
-    return found
+            usage = Usage(mean.input_tokens * size, mean.output_tokens * size, mean.usd * size)
+        result.add(scale * share, usage.at(price))
+    result.finish(backend.rate_limits, backend.concurrency)
+    return result

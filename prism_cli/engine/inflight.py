@@ -1,4 +1,4 @@
-"""The rows of one window at work: begun, handed their replies, taken on until each has ended."""
+"""Rows of one window in progress: started, given their replies, advanced until each has ended."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,102 +15,109 @@ from prism_cli.rows.row import Dropped, Rejected, Row, RowRef
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A row whose replies could not all be had; `reason` is the backend's."""
+    """A row that lacks a reply; `reason` is the backend's."""
 
     reason: str
 
 
 Result = Outcome | Rejected | Pending
 UNASKED = Pending("not asked")
-"""The result of a row that has not ended yet."""
+"""Result of a row that has not ended yet."""
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
-    """A row at work: its index in the window, and what it asked at which of its steps.
+class ActiveRow:
+    """A row, or a group of rows, in progress.
 
     Attributes:
-        rows: indices of the rows that are worked together; () for a row that is worked alone.
+        index: of the row in the window; of a group's first row.
+        work: the stage's generator.
+        requests: made at the current step.
+        step: number of times that it has received replies.
+        rows: indices of the rows of a group; () for a row without a group.
     """
 
     index: int
     work: RowWork | GroupWork
-    group: Sequence[Request]
+    requests: Sequence[Request]
     step: int
     rows: Sequence[int] = ()
 
 
 class InFlightRows:
-    """A window of lines.
+    """Rows of a window of lines.
 
     Args:
-        begin: work on the row of a line; raises RowError.
+        start_row: starts the work on the row of a line; raises RowError.
 
     Attributes:
-        results: of the lines that have been begun and not been taken yet, in order.
-        waiting: rows at work, and such as have ended since the last look.
-        steps: how often a row asked, at the most.
-        lines: all of the window.
-        questions: that rows asked at first.
-        replies: what is at hand, by key, and the lack of it.
+        results: results of the lines that have been started and not been taken yet, in order.
+        waiting: rows in progress, and rows that have ended since the last round of replies.
+        steps: maximum number of steps of a row.
+        lines: all lines of the window.
+        questions: number of requests that rows made at their first step.
+        replies: replies so far by key, and reasons for missing ones.
     """
 
     def __init__(
         self,
         lines: Sequence[Line],
-        begin: Callable[[Line], Outcome | RowWork],
+        start_row: Callable[[Line], Outcome | RowWork],
         runner: RequestRunner,
     ) -> None:
         self.results: list[Result] = []
-        self.waiting: list[Waiting] = []
+        self.waiting: list[ActiveRow] = []
         self.steps = 1
         self.questions = 0
         self.lines = lines
-        self._begin = begin
-        self._questions = RequestQueue(runner)
-        self.replies = self._questions.replies
+        self._start_row = start_row
+        self._queue = RequestQueue(runner)
+        self.replies = self._queue.replies
         self._taken = 0
-        self._by_key: dict[bytes, list[Waiting]] = {}
+        self._waiting_for: dict[bytes, list[ActiveRow]] = {}
 
-    def begin(self, start: int, end: int) -> None:
-        """Begin the rows of these lines, and take them on as far as the ledger knows."""
-        active: list[Waiting] = []
-        begin, results = self._begin, self.results
-        for index, line in enumerate(self.lines[start:end], start):
+    def start(self, first: int, end: int) -> None:
+        """Start the rows of these lines, and advance them as far as cached replies allow."""
+        active: list[ActiveRow] = []
+        start_row, results = self._start_row, self.results
+        for index, line in enumerate(self.lines[first:end], first):
             try:
-                outcome = begin(line)
+                outcome = start_row(line)
                 if isinstance(
                     outcome, (dict, list, Dropped, Routed)
                 ):  # a tuple is 3 x as fast as |
                     results.append(outcome)
                 else:
-                    active.append(Waiting(index, outcome, next(outcome), 0))
+                    active.append(ActiveRow(index, outcome, next(outcome), 0))
                     results.append(UNASKED)
             except StopIteration as end_of_work:
                 results.append(end_of_work.value)
             except RowError as error:
                 results.append(set_aside(RowRef(*line[:2]), line[2], error))
         if active:
-            self.questions += sum([len(one.group) for one in active])
-            self._look(active)
-            self.waiting += self._taken_on(active)
+            self._add_started(active)
 
-    def begin_groups(
+    def _add_started(self, active: list[ActiveRow]) -> None:
+        self.questions += sum(len(row.requests) for row in active)
+        self._enqueue(active)
+        self.waiting += self._advance_all(active)
+
+    def start_groups(
         self,
         read: Callable[[bytes], Row],
         group_of: Callable[[Row], bytes],
         work: Callable[[list[Row]], GroupWork],
     ) -> None:
-        """Begin all rows, those together that stand together, as `begin` does."""
-        active: list[Waiting] = []
+        """Start all rows as `start` does, adjacent rows of one group together."""
+        active: list[ActiveRow] = []
         rows: list[Row] = []
         indices: list[int] = []
         current = b""
 
         def close() -> None:
-            one = Waiting(indices[0], work(rows[:]), (), 0, indices[:])
-            if self._stepped(one, None):
-                active.append(one)
+            group = ActiveRow(indices[0], work(rows[:]), (), 0, indices[:])
+            if self._step(group, None):
+                active.append(group)
             rows.clear()
             indices.clear()
 
@@ -129,103 +136,108 @@ class InFlightRows:
             current = key
         if rows:
             close()
-        self.questions += sum(len(one.group) for one in active)
-        self._look(active)
-        self.waiting += self._taken_on(active)
+        self._add_started(active)
 
     def ask(self) -> None:
-        """Ask until every row has ended. A row goes on as soon as it has its replies, unless it
-        goes on to a model that sees the rows of a window together.
+        """Ask until every row has ended. A row advances as soon as it has its replies, except to a
+        model that sees the rows of a window together.
 
         Raises: as `RequestQueue.ask`.
         """
         while self.waiting:
             self._register(self.waiting)
-            self._questions.ask(min(one.step for one in self.waiting), self._go_on)
-            self._by_key.clear()
-            self.waiting = self._taken_on([one for one, _ in self.at_work()])
+            self._queue.ask(min(row.step for row in self.waiting), self._advance)
+            self._waiting_for.clear()
+            self.waiting = self._advance_all([row for row, _ in self.in_progress()])
 
     def take(self) -> list[tuple[Line, Result]]:
-        """The results since the last call, each with its line."""
+        """Return the results since the last call, each with its line."""
         taken = self.lines[self._taken : self._taken + len(self.results)]
         self._taken += len(taken)
         results, self.results = self.results, []
         return list(zip(taken, results, strict=True))
 
-    def at_work(self) -> Iterator[tuple[Waiting, int]]:
-        """Rows that have not ended, each with how much of what it waits for is at hand; for
-        another thread too."""
+    def in_progress(self) -> Iterator[tuple[ActiveRow, int]]:
+        """Yield the rows that have not ended, each with the number of its requests that are
+        answered. May be called by another thread."""
         results, taken = self.results, self._taken
         end = len(results)
-        for one in self.waiting:
-            index = one.index - taken
+        for row in self.waiting:
+            index = row.index - taken
             if 0 <= index < end and results[index] is UNASKED:
-                yield one, self.answered(one)
+                yield row, self.answered(row)
 
-    def answered(self, one: Waiting) -> int:
-        """How much of what the row waits for is at hand; for another thread too."""
-        replies, group = self.replies, one.group
-        if len(group) == 1:  # as most rows ask
-            return group[0].key in replies
-        return sum(asked.key in replies for asked in group)
+    def answered(self, row: ActiveRow) -> int:
+        """Return the number of the row's requests that are answered. May be called by another
+        thread."""
+        replies, requests = self.replies, row.requests
+        if len(requests) == 1:  # the usual case
+            return requests[0].key in replies
+        return sum(request.key in replies for request in requests)
 
-    def _go_on(self, answered: Sequence[Request]) -> list[Request]:
-        rows = {id(one): one for asked in answered for one in self._by_key.pop(asked.key, ())}
-        ready = [one for one in rows.values() if self.answered(one) == len(one.group)]
-        left = self._taken_on(ready)
-        self._register(left)
-        return [asked for one in left for asked in one.group]
+    def _advance(self, answered: Sequence[Request]) -> list[Request]:
+        """Advance the rows whose last missing reply has come; return what they ask next."""
+        rows = {
+            id(row): row for request in answered for row in self._waiting_for.pop(request.key, ())
+        }
+        ready = [row for row in rows.values() if self.answered(row) == len(row.requests)]
+        waiting = self._advance_all(ready)
+        self._register(waiting)
+        return [request for row in waiting for request in row.requests]
 
-    def _register(self, rows: Sequence[Waiting]) -> None:
-        for one in rows:
-            for asked in one.group:
-                if asked.key not in self.replies:
-                    self._by_key.setdefault(asked.key, []).append(one)
+    def _register(self, rows: Sequence[ActiveRow]) -> None:
+        for row in rows:
+            for request in row.requests:
+                if request.key not in self.replies:
+                    self._waiting_for.setdefault(request.key, []).append(row)
 
-    def _look(self, rows: Sequence[Waiting]) -> None:
-        """Note what rows have just asked."""
-        for step in sorted({one.step for one in rows}):
-            asked = [(one.index, asked) for one in rows if one.step == step for asked in one.group]
-            self._questions.look(step, asked)
+    def _enqueue(self, rows: Sequence[ActiveRow]) -> None:
+        """Add the requests of the rows' current steps to the queue."""
+        for step in sorted({row.step for row in rows}):
+            requests = [
+                (row.index, request) for row in rows if row.step == step for request in row.requests
+            ]
+            self._queue.add(step, requests)
 
-    def _taken_on(self, active: list[Waiting]) -> list[Waiting]:
-        """Take rows on while their replies are at hand; those that wait then."""
-        waiting: list[Waiting] = []
+    def _advance_all(self, active: list[ActiveRow]) -> list[ActiveRow]:
+        """Advance rows while their replies are there; return the rows that wait."""
+        waiting: list[ActiveRow] = []
         while active:
-            again: list[Waiting] = []
-            for one in active:
-                if self.answered(one) < len(one.group):
-                    waiting.append(one)
-                elif self._advanced(one):
-                    again.append(one)
-            self._look(again)
+            again: list[ActiveRow] = []
+            for row in active:
+                if self.answered(row) < len(row.requests):
+                    waiting.append(row)
+                elif self._give_replies(row):
+                    again.append(row)
+            self._enqueue(again)
             active = again
         return waiting
 
-    def _advanced(self, one: Waiting) -> bool:
-        """Hand a row its replies; whether it has asked again. Else its result is set."""
-        answered: list[Reply] = []
-        for request in one.group:
+    def _give_replies(self, row: ActiveRow) -> bool:
+        """Advance a row by one step with its replies. Return True if it asks again; otherwise its
+        result is set."""
+        replies: list[Reply] = []
+        for request in row.requests:
             reply = self.replies[request.key]
             if not isinstance(reply, Reply):
-                for index in one.rows or (one.index,):
+                for index in row.rows or (row.index,):
                     self.results[index - self._taken] = Pending(reply.reason)
                 return False
-            answered.append(reply)
-        if not self._stepped(one, answered):
+            replies.append(reply)
+        if not self._step(row, replies):
             return False
-        one.step += 1
-        self.steps = max(self.steps, one.step + 1)
+        row.step += 1
+        self.steps = max(self.steps, row.step + 1)
         return True
 
-    def _stepped(self, one: Waiting, answered: Sequence[Reply] | None) -> bool:
-        """Take a row one step on, its first where `answered` is None; whether it asks. Else its
-        result is set."""
-        indices = one.rows or (one.index,)
+    def _step(self, row: ActiveRow, replies: Sequence[Reply] | None) -> bool:
+        """Run a row's generator to its next requests, from its start if `replies` is None. Return
+        True if it asks; otherwise its result is set."""
+        indices = row.rows or (row.index,)
         try:
-            one.group = next(one.work) if answered is None else one.work.send(answered)
+            row.requests = next(row.work) if replies is None else row.work.send(replies)
         except StopIteration as end:
-            outcomes = end.value if one.rows else [end.value]
+            outcomes = end.value if row.rows else [end.value]
             for index, outcome in zip(indices, outcomes, strict=True):
                 self.results[index - self._taken] = outcome
         except RowError as error:

@@ -1,4 +1,4 @@
-"""Which inputs make which outputs, and what the files are called."""
+"""Jobs of a command: the inputs of each output, and the names of the files."""
 
 import os
 import sys
@@ -24,11 +24,11 @@ from prism_cli.shards.writer import part_path
 
 Input = Shard | Source
 Line = tuple[str, int, bytes]
-"""File as the user named it, line number from 1, bytes."""
+"""(file as the user named it, line number from 1, bytes)"""
 _TABLES = ("csv", "parquet")
-"""Formats that are read and not written."""
+"""Formats that can be read but not written."""
 _NAME_BYTES = 255
-"""The longest name of a file that the usual file systems take."""
+"""Longest file name that common file systems accept."""
 STDOUT = Path("-")
 _STDIN_SHARD = "stdin.jsonl"
 
@@ -39,7 +39,7 @@ class Job:
 
     Attributes:
         outputs: path by name, "" for the only one; None for standard output.
-        record_path: the path whose name manifest, rejects and lock carry.
+        record_path: path from which the names of manifest, rejects and lock are made.
     """
 
     inputs: Sequence[Input]
@@ -47,11 +47,11 @@ class Job:
     record_path: Path
 
     def check_names(self) -> None:
-        """Raise UnfitNameError where an input's name can stand in no manifest, or the output's is
-        so long that those of the files beside it would be too long."""
-        for one in self.inputs:
-            if isinstance(one, Shard):
-                one.check_name()
+        """Raise UnfitNameError if an input's name cannot be stored in a manifest, or the output's
+        is too long for the files beside it."""
+        for source in self.inputs:
+            if isinstance(source, Shard):
+                source.check_name()
         for path in (self.outputs or {}).values():
             _check_length(path, self.record_path)
 
@@ -62,21 +62,21 @@ class Job:
 
     @property
     def home(self) -> Path | None:
-        """The output beside which the ledger may lie."""
+        """The output beside which the ledger may be."""
         return next(iter(self.outputs.values())) if self.outputs else None
 
     @property
     def name(self) -> str:
-        """What messages call it: its output."""
+        """Name in messages: the output."""
         return str(self.home or self.record_path)
 
     @property
     def label(self) -> str:
-        """What the progress calls it."""
+        """Name in the progress: the first input's file name."""
         return Path(self.inputs[0].name).name
 
     def numbered(self, number: int) -> "Job":
-        """The same with another record, for one more run to standard output."""
+        """Return the same job with another record, for a concurrent run to standard output."""
         return replace(
             self, record_path=self.record_path.with_stem(f"{self.record_path.stem}.{number}")
         )
@@ -90,12 +90,12 @@ def plan_jobs(
     *,
     plain: bool = False,
 ) -> list[Job]:
-    """The jobs of a command.
+    """Return the jobs of a command.
 
     One input: the output is `output`, else NAME.STAGE.jsonl beside the input. A directory: as
     many shards in `output`, else in NAME.STAGE beside it. Several inputs: merged where `output`
     has a row file's suffix, else one shard each in the directory `output`, else each beside
-    itself. An `output` typed with a slash at its end is a directory, also where it is not there.
+    itself. An `output` typed with a slash at its end is a directory, even if it does not exist.
     Named outputs: NAME.jsonl (NAME where it has a suffix) each in the directory `output`, from all
     inputs together. A folder of documents is one input.
 
@@ -103,76 +103,80 @@ def plan_jobs(
         plain: as for `find_shards`.
 
     Raises:
-        MissingDataError: an input that is not there.
-        UsageError: the output cannot be told, is one of the inputs, or is that of two inputs.
+        MissingDataError: an input does not exist.
+        UsageError: the output cannot be determined, is an input, or is that of two inputs.
     """
-    found: list[Input] = []
-    for one in inputs:
-        found += find_shards([one], plain=plain) if isinstance(one, str) else [one]
-    given = inputs[0]
-    folder = Path(given) if len(inputs) == 1 and isinstance(given, str) else None
-    if folder and (not folder.is_dir() or _is_folder(found[0])):
+    sources: list[Input] = []
+    for item in inputs:
+        sources += find_shards([item], plain=plain) if isinstance(item, str) else [item]
+    first = inputs[0]
+    folder = Path(first) if len(inputs) == 1 and isinstance(first, str) else None
+    if folder and (not folder.is_dir() or _is_folder(sources[0])):
         folder = None
-    if output == STDOUT or (output is None and any(one.name == STDIN for one in found)):
+    if output == STDOUT or (output is None and any(source.name == STDIN for source in sources)):
         if named:
             raise UsageError(f"{stage} writes several files; name their directory with -o")
-        return [Job(found, None, state_directory(None) / f"stdout.{stage}.jsonl")]
+        return [Job(sources, None, state_directory(None) / f"stdout.{stage}.jsonl")]
     if output is None and folder:
         output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
-    there = output is not None and is_folder(output)
+    is_directory = output is not None and is_folder(output)
     output = Path(output) if output else None
-    if output and not there and format_of(output) in _TABLES:
+    if output and not is_directory and format_of(output) in _TABLES:
         raise UsageError(
             f"{output}: outputs are JSON lines (or a TREC file), not {output.suffix[1:]}; name a "
             "file that ends in .jsonl"
         )
     if named:
-        home = output or _beside(found[0], stage, folder=True)
+        home = output or _beside(sources[0], stage, folder=True)
         outputs = {name: home / (name if "." in name else f"{name}.jsonl") for name in named}
-        return _checked([Job(found, outputs, home / f"{stage}.jsonl")])
+        return _checked([Job(sources, outputs, home / f"{stage}.jsonl")])
     if output is None:
-        return _checked(_each_beside(found, stage))
-    if not (there or folder or len(found) > 1) or (line_suffix(output) and not there):
-        return _checked([Job(found, {"": output}, output)])
-    if not there and output.suffix and format_of(output) != "lines":
+        return _checked(_each_beside(sources, stage))
+    if not (is_directory or folder or len(sources) > 1) or (
+        line_suffix(output) and not is_directory
+    ):
+        return _checked([Job(sources, {"": output}, output)])
+    if not is_directory and output.suffix and format_of(output) != "lines":
         raise UsageError(
             f"{output}: outputs of several inputs go into a directory, or together into a file "
             f"that ends in .jsonl; {output.suffix} is neither. Nothing was done"
         )
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
-    return _checked([_single(one, output / _shard_name(one)) for one in found])
+    return _checked([_single(source, output / _shard_name(source)) for source in sources])
 
 
-def _single(one: Input, output: Path) -> Job:
-    return Job([one], {"": output}, output)
+def _single(source: Input, output: Path) -> Job:
+    return Job([source], {"": output}, output)
 
 
-def _shard_name(one: Input) -> str:
-    if one.name == STDIN:
+def _shard_name(source: Input) -> str:
+    if source.name == STDIN:
         return _STDIN_SHARD
-    if isinstance(one, Shard) and one.format != "lines":
-        return f"{stem_of(Path(shown_name(one.path.resolve())))}.jsonl"
-    return Path(one.name).name
+    if isinstance(source, Shard) and source.format != "lines":
+        return f"{stem_of(Path(shown_name(source.path.resolve())))}.jsonl"
+    return Path(source.name).name
 
 
-def _is_folder(one: Input) -> bool:
-    return isinstance(one, Shard) and one.path.is_dir()
+def _is_folder(source: Input) -> bool:
+    return isinstance(source, Shard) and source.path.is_dir()
 
 
-def _each_beside(found: Sequence[Input], stage: str) -> list[Job]:
-    """One job each; what an earlier run of the same pattern put beside its inputs is no input."""
-    outputs = [_beside(one, stage) for one in found]
-    made = {path.resolve() for path in outputs}
+def _each_beside(sources: Sequence[Input], stage: str) -> list[Job]:
+    """Return one job per input; skip outputs of an earlier run of the same glob."""
+    outputs = [_beside(source, stage) for source in sources]
+    resolved = {path.resolve() for path in outputs}
     return [
-        _single(one, output)
-        for one, output in zip(found, outputs, strict=True)
-        if not (isinstance(one, Shard) and one.path.resolve() in made)
+        _single(source, output)
+        for source, output in zip(sources, outputs, strict=True)
+        if not (isinstance(source, Shard) and source.path.resolve() in resolved)
     ]
 
 
 def _checked(jobs: list[Job]) -> list[Job]:
-    sources = {one.path.resolve() for job in jobs for one in job.inputs if isinstance(one, Shard)}
+    sources = {
+        source.path.resolve() for job in jobs for source in job.inputs if isinstance(source, Shard)
+    }
     taken: dict[Path, str] = {}
     for job in jobs:
         outputs = (job.outputs or {}).values()
@@ -209,10 +213,10 @@ def _check_length(output: Path, record_path: Path) -> None:
         )
 
 
-def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
-    if not isinstance(one, Shard):
-        raise UsageError(f"{one.name}: name the output with -o")
-    path = one.path.resolve() if one.path.is_dir() else Path(shown_name(one.path))
+def _beside(source: Input, stage: str, *, folder: bool = False) -> Path:
+    if not isinstance(source, Shard):
+        raise UsageError(f"{source.name}: name the output with -o")
+    path = source.path.resolve() if source.path.is_dir() else Path(shown_name(source.path))
     suffix = line_suffix(path)
     stem = path.name.removesuffix(suffix) if suffix else stem_of(path)
     if folder:
@@ -223,29 +227,32 @@ def _beside(one: Input, stage: str, *, folder: bool = False) -> Path:
 def outputs_without_input(
     stage: str, jobs: Sequence[Job], inputs: Sequence[str | Source]
 ) -> list[tuple[str, str]]:
-    """Outputs of the stage beside those of `jobs` whose inputs are there no more: each with the
-    name of its input. Looked for where a run works a whole folder, or several files."""
+    """Return outputs of the stage beside those of `jobs` whose inputs no longer exist, each with
+    the name of its input. Empty unless the run covers a folder or several files."""
     shards = len(jobs) > 1 or any(
-        isinstance(one, str) and not Path(one).is_file() for one in inputs
+        isinstance(item, str) and not Path(item).is_file() for item in inputs
     )
-    found: list[tuple[str, str]] = []
-    made = {path for job in jobs for path in (job.outputs or {}).values()}
-    for folder in sorted({path.parent for path in made}) if shards else ():
-        for manifest in sorted(folder.glob(f"*{MANIFEST_SUFFIX}")):
-            output = manifest.with_name(manifest.name.removesuffix(MANIFEST_SUFFIX))
-            if output in made or not output.is_file() or (said := read_manifest(manifest)) is None:
+    orphans: list[tuple[str, str]] = []
+    current = {path for job in jobs for path in (job.outputs or {}).values()}
+    for folder in sorted({path.parent for path in current}) if shards else ():
+        for path in sorted(folder.glob(f"*{MANIFEST_SUFFIX}")):
+            output = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX))
+            if output in current or not output.is_file():
                 continue
-            gone = [one["path"] for one in said["inputs"] if not Path(one["path"]).exists()]
-            if said["stage"] == stage and gone and len(gone) == len(said["inputs"]):
-                found.append((str(output), gone[0]))
-    return found
+            if (content := read_manifest(path)) is None:
+                continue
+            names = [entry["path"] for entry in content["inputs"]]
+            gone = [name for name in names if not Path(name).exists()]
+            if content["stage"] == stage and gone and len(gone) == len(names):
+                orphans.append((str(output), gone[0]))
+    return orphans
 
 
 def jobs_of_process(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
-    """Those that this process works, of all that work the same command.
+    """Return the jobs of this process, of several that run the same command.
 
     Args:
-        part: (this process, of how many), from 0.
+        part: (index of this process, number of processes).
 
     Raises:
         UsageError: more processes than outputs.
@@ -265,14 +272,18 @@ def read_lines(
     limit: int | None,
     fields: Mapping[str, str],
 ) -> Iterator[Line]:
-    """The lines of `inputs`, at most `limit` that are not blank; `fields` as for `decode_row`."""
+    """Yield the lines of `inputs`, at most `limit` that are not blank.
+
+    Args:
+        fields: as for `decode_row`.
+    """
     left = limit if limit is not None else sys.maxsize
-    for one in inputs:
-        name = one.name
-        if isinstance(one, Shard):
-            lines = one.numbered(measured.get(name), fields)
+    for source in inputs:
+        name = source.name
+        if isinstance(source, Shard):
+            lines = source.numbered(measured.get(name), fields)
         else:
-            lines = enumerate(one.lines(), 1)
+            lines = enumerate(source.lines(), 1)
         for number, raw in lines:
             if left <= 0:
                 return

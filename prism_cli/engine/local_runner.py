@@ -1,4 +1,5 @@
-"""Requests to models of this process: in planned batches, each found whole or computed whole."""
+"""Requests to models of this process: planned in batches; each batch is cached or computed as a
+whole."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +16,11 @@ from prism_cli.shards.local_ledger import Kept, LocalLedger
 
 Answered = tuple[Request, Reply]
 COMMIT_SECONDS = 5.0
-"""Work of a model that a kill may cost, about."""
+"""Seconds of a model's work that a kill may cost, about."""
 
 
 class RunnerContext(Protocol):
-    """Counts the replies of a pass, and stops it."""
+    """Interface to the request runner: counts the replies of a pass, and stops it."""
 
     totals: UsageTotals
     control: Control
@@ -30,20 +31,20 @@ class RunnerContext(Protocol):
         """Called when replies have come."""
 
     @property
-    def finding(self) -> Callable[[], AbstractContextManager[None]]:
-        """Entered around a lookup of replies."""
+    def on_lookup(self) -> Callable[[], AbstractContextManager[None]]:
+        """Context entered around a lookup of replies."""
 
-    def keep(self, done: Sequence[Answered], commit: Callable[[], None]) -> None:
-        """Count replies and commit them."""
+    def record(self, done: Sequence[Answered], commit: Callable[[], None]) -> None:
+        """Commit replies and count them."""
 
 
 class LocalRunner:
-    """Those of one pass over one output.
+    """Runs local models in one pass over one output.
 
     Args:
-        output: what the ledger calls it.
+        output: the output's id in the ledger.
         open_ledger: called when the first request comes.
-        account: where replies are counted, and what stops the run.
+        context: counts the replies and stops the run.
     """
 
     def __init__(
@@ -51,15 +52,15 @@ class LocalRunner:
         stage: str,
         output: str,
         open_ledger: Callable[[], LocalLedger],
-        account: RunnerContext,
+        context: RunnerContext,
     ) -> None:
         self._stage, self._output, self._open = stage, output, open_ledger
-        self._account = account
+        self._context = context
         self._opened: LocalLedger | None = None
         self._plans: set[bytes] = set()
 
     def forget(self) -> None:
-        """From now on answer as if nothing had been asked in this pass."""
+        """Answer further requests as if this pass had asked nothing before."""
         self._plans.clear()
 
     def answer(
@@ -68,11 +69,11 @@ class LocalRunner:
         group: Sequence[Request],
         replies: dict[bytes, Reply | Unanswered],
     ) -> None:
-        """Answer a whole group, as if this output were the first that is ever made: what earlier
-        groups of this pass asked too is taken from there, and the rest in planned batches, each of
-        which is found whole in the output's own ledger, or computed whole."""
-        with self._account.finding():
-            plan, batches = self._found(backend, group, replies)
+        """Answer a group so that the replies do not depend on earlier runs: requests that earlier
+        groups of this pass made have their replies; the others are planned in batches, each of
+        which is taken as a whole from the output's ledger, or computed as a whole."""
+        with self._context.on_lookup():
+            plan, batches = self._look_up(backend, group, replies)
         waiting: list[Answered] = []
         committed_at = time.monotonic()
 
@@ -81,55 +82,55 @@ class LocalRunner:
 
         try:
             for batch in batches:
-                self._account.control.check()
-                with self._account.control.abandoning():
-                    answers = backend.answer([asked.payload for asked in batch])
+                self._context.control.check()
+                with self._context.control.interruptible():
+                    answers = backend.answer([request.payload for request in batch])
                 answered = list(zip(batch, answers, strict=True))
                 waiting += answered
-                replies.update((asked.key, reply) for asked, reply in answered)
-                self._account.on_replies()
+                replies.update((request.key, reply) for request, reply in answered)
+                self._context.on_replies()
                 if time.monotonic() - committed_at >= COMMIT_SECONDS:
-                    self._keep(waiting, commit)
+                    self._record(waiting, commit)
                     waiting = []
                     committed_at = time.monotonic()
         finally:
-            self._keep(waiting, commit)
+            self._record(waiting, commit)
 
-    def _found(
+    def _look_up(
         self,
         backend: BatchBackend,
         group: Sequence[Request],
         replies: dict[bytes, Reply | Unanswered],
     ) -> tuple[bytes, list[list[Request]]]:
-        """The plan of the group, and its batches that are to be computed; `replies` gets those of
-        the others."""
-        at_hand = len(replies)
-        kept = self._ledger().find([one.key for one in group if one.key not in replies])
+        """Return the plan of the group and the batches that must be computed; add the replies of
+        the others to `replies`."""
+        before = len(replies)
+        kept = self._ledger().find([request.key for request in group if request.key not in replies])
         for earlier in sorted(self._plans & kept.keys()):
-            for key, one in kept[earlier].items():
+            for key, entry in kept[earlier].items():
                 if key not in replies:
-                    replies[key] = one.reply
+                    replies[key] = entry.reply
         batches = [
             [group[i] for i in batch if group[i].key not in replies]
-            for batch in backend.plan([asked.payload for asked in group])
+            for batch in backend.plan([request.payload for request in group])
         ]
         plan = _plan_digest(batches)
         self._plans.add(plan)
         planned = kept.get(plan, {})
         missing: list[list[Request]] = []
         for batch in filter(None, batches):
-            found = [planned.get(asked.key) for asked in batch]
-            known = [one for one in found if one is not None and self._is_usable(one)]
-            if len(known) < len(batch):
+            entries = [planned.get(request.key) for request in batch]
+            usable = [entry for entry in entries if entry is not None and self._is_usable(entry)]
+            if len(usable) < len(batch):
                 missing.append(batch)
                 continue
-            for asked, one in zip(batch, known, strict=True):
-                replies[asked.key] = one.reply
-        self._account.totals.from_ledger += len(replies) - at_hand
+            for request, entry in zip(batch, usable, strict=True):
+                replies[request.key] = entry.reply
+        self._context.totals.from_ledger += len(replies) - before
         return plan, missing
 
     def spent(self) -> dict[str, float]:
-        """As `Ledger.spent`; {} where nothing was asked in this pass."""
+        """Return as `Ledger.spent`; {} if nothing was asked in this pass."""
         return self._opened.spent(self._output) if self._opened is not None else {}
 
     def close(self) -> None:
@@ -142,19 +143,19 @@ class LocalRunner:
             self._opened = self._open()
         return self._opened
 
-    def _keep(self, done: Sequence[Answered], commit: Callable[[], None]) -> None:
-        self._account.keep(done, commit)
-        self._account.totals.local += len(done)
+    def _record(self, done: Sequence[Answered], commit: Callable[[], None]) -> None:
+        self._context.record(done, commit)
+        self._context.totals.local += len(done)
 
     def _is_usable(self, kept: Kept) -> bool:
         refused = kept.refusal is not None or kept.value.startswith(UNUSABLE)
-        return not (refused and self._account.refused_after)
+        return not (refused and self._context.refused_after)
 
 
 def _plan_digest(batches: Sequence[Sequence[Request]]) -> bytes:
     digest = blake2b(digest_size=16)
     for batch in batches:
         digest.update(len(batch).to_bytes(8, "big"))
-        for asked in batch:
-            digest.update(asked.key)
+        for request in batch:
+            digest.update(request.key)
     return digest.digest()

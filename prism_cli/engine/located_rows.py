@@ -1,4 +1,4 @@
-"""The well-formed rows of several jobs with their places, for a look ahead of the work."""
+"""Well-formed rows of several jobs with their places, for passes before the work."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,11 +11,11 @@ from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, query_id
 from prism_cli.shards.spill import SeenTexts
 
-_TOLD_QUERIES = 3
+_LISTED_QUERIES = 3
 
 
 class LocatedRow(NamedTuple):
-    """A row, its file as the user named it, and its line from 1."""
+    """A row, its file as the user named it, and its line number from 1."""
 
     file: str
     line: int
@@ -29,7 +29,7 @@ def well_formed_rows(
     limit: int | None,
     control: Control,
 ) -> Iterator[LocatedRow]:
-    """The rows that the stage takes; of each job at most `limit`.
+    """Yield the rows that the stage accepts; at most `limit` of each job.
 
     Raises:
         InterruptedRunError, LimitReachedError, MissingDataError.
@@ -44,7 +44,7 @@ def well_formed_rows(
                 row = stage.decode(raw, fields)
                 stage.check(row)
             except RowError:
-                continue  # the main pass sets it aside
+                continue  # the main pass rejects it
             yield LocatedRow(file, line, row)
 
 
@@ -54,17 +54,17 @@ def split_queries(
     rows: Callable[[Sequence[Job]], Iterator[LocatedRow]],
     guard: Callable[[Job], AbstractContextManager[None]],
 ) -> dict[int, list[str]]:
-    """Queries whose rows stand in more than one job's shard, in bounded memory.
+    """Find queries whose rows are in more than one job's shard, in bounded memory.
 
     Args:
-        group_of: what the rows of a query have in common; b"" for a row alone.
-        guard: around the reading of each job.
+        group_of: returns the key that the rows of a query share; b"" for a row without a query.
+        guard: context entered around the reading of each job.
 
     Returns:
-        id of each job that has part of such a query -> a line each, with both places.
+        By id of each job that has part of such a query: a line for each, with both places.
     """
     seen = SeenTexts()
-    found: dict[int, list[str]] = {}
+    lines: dict[int, list[str]] = {}
     more: dict[int, int] = {}
     for number, job in enumerate(jobs):
         current = b""
@@ -80,16 +80,16 @@ def split_queries(
                 ).partition(b" ")
                 if int(first_number) == number:
                     continue
-                told = (
+                text = (
                     f"query_id {query_id(row)!r}, {row['query'][:60]!r}: "
                     f"{first_place.decode()} and {file}:{line}"
                 )
-                for one in (jobs[int(first_number)], job):
-                    if len(found.setdefault(id(one), [])) < _TOLD_QUERIES:
-                        found[id(one)].append(told)
+                for holder in (id(jobs[int(first_number)]), id(job)):
+                    if len(lines.setdefault(holder, [])) < _LISTED_QUERIES:
+                        lines[holder].append(text)
                     else:
-                        more[id(one)] = more.get(id(one), 0) + 1
+                        more[holder] = more.get(holder, 0) + 1
     return {
-        key: told + ([f"and {more[key]:,} more queries"] if key in more else [])
-        for key, told in found.items()
+        holder: listed + ([f"and {more[holder]:,} more queries"] if holder in more else [])
+        for holder, listed in lines.items()
     }

@@ -70,7 +70,7 @@ def merge_ledgers(files: Sequence[str], into: Path, *, max_rejects: float) -> Me
     control = Control()
     found = MergeSummary(str(into), max_rejects)
     with ExitStack() as stack:
-        stack.enter_context(control.listening())
+        stack.enter_context(control.handle_signals())
         shards = find_shards(files)
         stack.enter_context(output_lock(into))
         ledger = Ledger(into)

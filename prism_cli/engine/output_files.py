@@ -1,4 +1,4 @@
-"""The files of one job in the making, and the order in which they become visible."""
+"""Output files of one job while they are written, and the order in which they are published."""
 
 import sys
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ SIDE_KINDS = ("rejects", "pending")
 
 
 class OutputFiles:
-    """Opens the part files of a job; what is not published is gone when `stack` closes.
+    """Part files of a job; unpublished ones are deleted when `stack` closes.
 
     Args:
-        attempt: in the parts' names.
+        attempt: part of the files' names.
     """
 
     def __init__(self, job: Job, attempt: str, stack: ExitStack) -> None:
@@ -44,7 +44,7 @@ class OutputFiles:
             stack.callback(side.discard)
 
     def sinks(self) -> Sinks:
-        """Where the work writes."""
+        """Return the functions that write results."""
         named = {name: part.write for name, part in self._main.items()}
         return Sinks(
             row=self._to_stdout if self._stdout else named.get("", _refused),
@@ -55,13 +55,13 @@ class OutputFiles:
 
     def _to_stdout(self, data: bytes) -> None:
         assert self._stdout is not None
-        with _stdout_told():
+        with _naming_stdout():
             self._stdout.write(data)
 
     def finish(self) -> None:
-        """Everything on the disk, under the parts' names; nothing is visible yet."""
+        """Sync all parts to disk; nothing is published yet."""
         if self._stdout:
-            with _stdout_told():
+            with _naming_stdout():
                 self._stdout.flush()
         for part in self._main.values():
             part.finish()
@@ -70,7 +70,7 @@ class OutputFiles:
 
     @property
     def records(self) -> dict[str, OutputRecord]:
-        """What will be published besides side files, by file name. After `finish`."""
+        """Records of the files to be published, except side files, by file name. After `finish`."""
         return {
             self._outputs[name].name: part.record
             for name, part in self._main.items()
@@ -78,10 +78,11 @@ class OutputFiles:
         }
 
     def publish(self) -> list[Path]:
-        """Everything to its final name, side files first; the side files that there are now.
+        """Rename all parts to their final names, side files first; return the side files that now
+        exist.
 
         Raises:
-            LockedError: another run has begun on the output meanwhile.
+            LockedError: another run has taken over the output.
         """
         crash_point("before-publish")
         for side in self._side.values():
@@ -94,7 +95,7 @@ class OutputFiles:
 
 
 @contextmanager
-def _stdout_told() -> Iterator[None]:
+def _naming_stdout() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -104,23 +105,23 @@ def _stdout_told() -> Iterator[None]:
 
 
 class Leftovers:
-    """OutputFiles of dead attempts. Folders are looked through once."""
+    """Part files of killed attempts. Each folder is listed once."""
 
     def __init__(self) -> None:
-        self._found: dict[Path, dict[str, list[Path]]] = {}
+        self._by_folder: dict[Path, dict[str, list[Path]]] = {}
 
     def remove(self, job: Job) -> None:
-        """Remove those of the job's files; its lock is held."""
-        places = [one.resolve() for one in (job.outputs or {}).values()]
+        """Remove those of the job's files. The caller holds its lock."""
+        outputs = [path.resolve() for path in (job.outputs or {}).values()]
         sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
-        for path in (*places, *sides, job.manifest_path, heartbeat_path(job.record_path)):
-            if path.parent not in self._found:
-                self._found[path.parent] = leftover_parts(path.parent)
-            remove_parts(self._found[path.parent].pop(path.name, ()))
+        for path in (*outputs, *sides, job.manifest_path, heartbeat_path(job.record_path)):
+            if path.parent not in self._by_folder:
+                self._by_folder[path.parent] = leftover_parts(path.parent)
+            remove_parts(self._by_folder[path.parent].pop(path.name, ()))
 
 
 class SideFile:
-    """Rejects or pending rows: a file only where there are any."""
+    """Rejects or pending rows: a file that exists only if there are any."""
 
     def __init__(self, path: Path, attempt: str = "") -> None:
         self.path = path
@@ -153,7 +154,7 @@ class SideFile:
 
 
 def side_path(record_path: Path, kind: str) -> Path:
-    """OUT.rejects.jsonl or OUT.pending.jsonl."""
+    """Return OUT.rejects.jsonl or OUT.pending.jsonl."""
     return record_path.with_name(f"{record_path.name}.{kind}.jsonl")
 
 

@@ -1,4 +1,4 @@
-"""The outputs of a run that are left alone while others are worked, told together at the end."""
+"""Outputs that a run leaves as they are while it processes others; reported together at the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from prism_cli.errors import (
 )
 from prism_cli.wording import counted
 
-CONCERNS_ONE = (ChangedInputError, LockedError, MissingDataError, UnfitNameError)
-"""Errors that are those of one output, and keep no other from being worked."""
+OUTPUT_ERRORS = (ChangedInputError, LockedError, MissingDataError, UnfitNameError)
+"""Errors that concern one output; the others are processed."""
 _CHANGED = (
     "made from other input or with other settings (--if-changed redo makes them again, with the "
     "replies that are in the ledger; so does --overwrite)"
@@ -23,7 +23,7 @@ _CHANGED = (
 _NOT_OURS = "not as prism wrote them (--overwrite replaces them)"
 _LOCKED = "held by another run (the same command works them when it has ended)"
 _UNREADABLE = "with an input that cannot be read"
-_STRADDLING = (
+_SPLIT_QUERIES = (
     "with part of a query alone, as other rows of it stand in another file, where they would be "
     "ranked by themselves (put the rows of a query in one file; or name one file with -o, into "
     "which all are merged; or, where these are rankings of their own, run one file at a time)"
@@ -31,18 +31,18 @@ _STRADDLING = (
 _UNFIT = "with names that cannot be used"
 _OTHER = "that could not be worked"
 _NAMES = 5
-"""Outputs that are named of those with the same reason."""
+"""Most outputs listed with the same reason."""
 _REASONS = 20
-"""Reasons that are told of each kind."""
+"""Most reasons listed of each kind."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One output that was left alone.
+    """An output that was left as it is.
 
     Attributes:
-        kind: what is the matter and what to do about it, as a heading over several.
-        reasons: a line each.
+        kind: problem and remedy, as a heading over several outputs.
+        reasons: one line each.
     """
 
     output: str
@@ -53,12 +53,12 @@ class Refusal:
 
 @dataclass
 class Refusals:
-    """Those of one run."""
+    """Refusals of one run."""
 
-    found: list[Refusal] = field(default_factory=list)
+    items: list[Refusal] = field(default_factory=list)
 
     def add(self, output: str, error: PrismError) -> None:
-        """Note what keeps an output from being worked; one of CONCERNS_ONE."""
+        """Add an output with one of OUTPUT_ERRORS."""
         kind, reasons = _OTHER, [str(error)]
         if isinstance(error, ChangedInputError) and error.reasons:
             kind, reasons = _CHANGED if error.redo else _NOT_OURS, error.reasons
@@ -68,22 +68,24 @@ class Refusals:
             kind = _UNREADABLE
         elif isinstance(error, UnfitNameError):
             kind = _UNFIT
-        self.found.append(Refusal(output, kind, tuple(reasons), error.exit_code))
+        self.items.append(Refusal(output, kind, tuple(reasons), error.exit_code))
 
-    def add_straddling(self, output: str, queries: Sequence[str]) -> None:
-        """Note that rows of `queries`, a line each, stand in the shards of several outputs."""
-        self.found.append(Refusal(output, _STRADDLING, tuple(queries), UsageError.exit_code))
+    def add_split_queries(self, output: str, queries: Sequence[str]) -> None:
+        """Add an output that has part of `queries`, a line each, whose other rows are in other
+        shards."""
+        self.items.append(Refusal(output, _SPLIT_QUERIES, tuple(queries), UsageError.exit_code))
 
     def error(self, outputs: int, worked: int) -> RefusedOutputsError | None:
-        """All of them as one error, of a run with so many outputs; None where there are none.
+        """Return all refusals as one error; None if there are none.
 
         Args:
-            worked: of the outputs; what was neither worked nor refused was finished before.
+            outputs: number of outputs of the run.
+            worked: number of outputs processed; the rest, except refused ones, was finished before.
         """
-        if not self.found:
+        if not self.items:
             return None
-        codes = {one.exit_code for one in self.found}
-        count = len(self.found)
+        codes = {refusal.exit_code for refusal in self.items}
+        count = len(self.items)
         finished = outputs - count - worked
         if worked and finished > 0:
             others = f"; {worked:,} worked, {finished:,} finished before"
@@ -92,16 +94,16 @@ class Refusals:
         others = others if count < outputs else ""
         left = "was left as it is" if count == 1 else "were left as they are"
         lines = [f"{count:,} of {counted(outputs, 'output')} {left}{others}"]
-        for kind in dict.fromkeys(one.kind for one in self.found):
+        for kind in dict.fromkeys(refusal.kind for refusal in self.items):
             lines.append(f"{kind}:")
-            lines += _told([one for one in self.found if one.kind == kind])
+            lines += _lines([refusal for refusal in self.items if refusal.kind == kind])
         return RefusedOutputsError("\n".join(lines), min(codes))
 
 
-def _told(refusals: Sequence[Refusal]) -> list[str]:
+def _lines(refusals: Sequence[Refusal]) -> list[str]:
     by_reasons: dict[tuple[str, ...], list[str]] = {}
-    for one in refusals:
-        by_reasons.setdefault(one.reasons, []).append(one.output)
+    for refusal in refusals:
+        by_reasons.setdefault(refusal.reasons, []).append(refusal.output)
     lines: list[str] = []
     for reasons, outputs in list(by_reasons.items())[:_REASONS]:
         more = [f"and {len(outputs) - _NAMES:,} more"] if len(outputs) > _NAMES else []

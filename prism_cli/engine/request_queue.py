@@ -1,80 +1,92 @@
-"""The requests of a window of rows: looked up as they come, asked step by step, each once."""
+"""Requests of a window of rows: looked up as they come, asked step by step, each once."""
 
 from collections.abc import Sequence
 
 from prism_cli.engine.call_pool import Unanswered, by_backend
-from prism_cli.engine.request_runner import GoOn, RequestRunner
+from prism_cli.engine.request_runner import Advance, RequestRunner
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
 
-_Noted = dict[bytes, tuple[int, int, Request]]
-"""By key: where a request stands first (row's index, place in its group)."""
+_Places = dict[bytes, tuple[int, int, Request]]
+"""By key: the first place of a request (row's index, place in its group)."""
 
 
 class RequestQueue:
-    """What is asked together is a function of the rows alone: requests whose replies are at hand
-    take part in the plan, in the order of their rows, whenever they came. Those that go singly are
-    asked as soon as they are known.
+    """Requests by step. What is asked together depends on the rows alone: cached requests take part
+    in the plan, in the order of their rows, whenever their replies came. Requests to backends that
+    take single requests are asked as soon as they are known.
 
     Attributes:
-        replies: what is at hand, by key, and the lack of it; grows while `ask` works.
+        replies: replies so far by key, and reasons for missing ones; grows while `ask` runs.
     """
 
     def __init__(self, runner: RequestRunner) -> None:
         self._runner = runner
-        self._steps: list[_Noted] = []
-        self._under_way: set[bytes] = set()
+        self._steps: list[_Places] = []
+        self._in_flight: set[bytes] = set()
         self.replies: dict[bytes, Reply | Unanswered] = {}
 
-    def look(self, step: int, asked: Sequence[tuple[int, Request]]) -> None:
-        """Note requests, each with its row's index, and take the replies that are in the ledger.
-        Models of this process keep theirs by plan: what they are asked is looked up in `ask`."""
+    def add(self, step: int, requests: Sequence[tuple[int, Request]]) -> None:
+        """Add requests, each with its row's index, and take the replies that are in the ledger.
+        Replies of local models are kept by plan, so they are looked up in `ask`."""
         while step >= len(self._steps):
             self._steps.append({})
-        known, new = self._steps[step], []
-        for place, (index, one) in enumerate(asked):
-            key = one.key
-            first = known.get(key)
+        places, new = self._steps[step], []
+        for place, (index, request) in enumerate(requests):
+            key = request.key
+            first = places.get(key)
             if first is None:
-                new.append(one)
+                new.append(request)
             if first is None or (index, place) < first[:2]:
-                known[key] = (index, place, one)
-        new = [one for one in new if one.key not in self.replies and one.key not in self._under_way]
-        self._runner.totals.shared += len(asked) - len(new)
-        of_servers = [one.key for one in new if _is_server(one.backend)]
-        found = self._runner.find(of_servers) if of_servers else {}
-        self._runner.totals.from_ledger += len(found)
-        self.replies.update(found)
+                places[key] = (index, place, request)
+        new = [
+            request
+            for request in new
+            if request.key not in self.replies and request.key not in self._in_flight
+        ]
+        self._runner.totals.shared += len(requests) - len(new)
+        server_keys = [request.key for request in new if _is_server(request.backend)]
+        cached = self._runner.find(server_keys) if server_keys else {}
+        self._runner.totals.from_ledger += len(cached)
+        self.replies.update(cached)
 
-    def ask(self, step: int, go_on: GoOn = lambda answered: ()) -> None:
-        """Ask for what is missing of this step, and of what rows go on to meanwhile all that goes
-        singly. `replies` then has an entry for each.
+    def ask(self, step: int, advance: Advance = lambda answered: ()) -> None:
+        """Ask the missing requests of this step, and meanwhile the single requests that rows make
+        next. `replies` then has an entry for each.
 
         Raises:
-            InterruptedRunError, LimitReachedError: after what was answered is committed.
-            PrerequisiteError: a model in this process cannot work at all.
+            InterruptedRunError, LimitReachedError: after the replies so far are committed.
+            PrerequisiteError: a local model cannot be used at all.
         """
-        # No two stand in one place, so requests are never compared.
-        noted = [one for *_, one in sorted(self._steps[step].values())]
-        self._under_way.update([one.key for one in noted if one.key not in self.replies])
+        # No two have the same place, so requests are never compared.
+        requests = [request for *_, request in sorted(self._steps[step].values())]
+        self._in_flight.update(
+            [request.key for request in requests if request.key not in self.replies]
+        )
         groups = [
-            group for group in by_backend(noted) if any(one.key in self._under_way for one in group)
+            group
+            for group in by_backend(requests)
+            if any(request.key in self._in_flight for request in group)
         ]
 
-        def going_on(answered: Sequence[Request]) -> list[Request]:
-            new = {one.key: one for one in go_on(answered) if self._goes_singly(one)}
-            self._under_way |= new.keys()
+        def advance_singles(answered: Sequence[Request]) -> list[Request]:
+            new = {
+                request.key: request
+                for request in advance(answered)
+                if self._is_new_single(request)
+            }
+            self._in_flight |= new.keys()
             return list(new.values())
 
         if groups:
-            self._runner.ask(groups, self.replies, going_on)
-        self._under_way.clear()
+            self._runner.ask(groups, self.replies, advance_singles)
+        self._in_flight.clear()
 
-    def _goes_singly(self, one: Request) -> bool:
+    def _is_new_single(self, request: Request) -> bool:
         return (
-            isinstance(one.backend, CallBackend)
-            and one.backend.single
-            and one.key not in self.replies
-            and one.key not in self._under_way
+            isinstance(request.backend, CallBackend)
+            and request.backend.single
+            and request.key not in self.replies
+            and request.key not in self._in_flight
         )
 
 
@@ -82,19 +94,19 @@ _SERVERS: dict[type, bool] = {}
 
 
 def _is_server(backend: BatchBackend | CallBackend) -> bool:
-    """What isinstance says, which looks at every member of a protocol each time."""
-    known = _SERVERS.get(type(backend))
-    if known is None:
-        known = _SERVERS[type(backend)] = isinstance(backend, CallBackend)
-    return known
+    """Return isinstance(backend, CallBackend), cached since it checks every protocol member."""
+    is_server = _SERVERS.get(type(backend))
+    if is_server is None:
+        is_server = _SERVERS[type(backend)] = isinstance(backend, CallBackend)
+    return is_server
 
 
 def answer(runner: RequestRunner, requests: Sequence[Request]) -> dict[bytes, Reply | Unanswered]:
-    """A reply, or the lack of one, for each distinct key.
+    """Return a reply, or the reason for a missing one, by distinct key.
 
     Raises: as `RequestQueue.ask`.
     """
-    questions = RequestQueue(runner)
-    questions.look(0, list(enumerate(requests)))
-    questions.ask(0)
-    return questions.replies
+    queue = RequestQueue(runner)
+    queue.add(0, list(enumerate(requests)))
+    queue.ask(0)
+    return queue.replies

@@ -1,6 +1,6 @@
-"""Requests to replies: from the ledger, from a model in batches, or from a server in parallel.
+"""Replies to requests: from the ledger, from a local model in batches, or from servers in parallel.
 
-A reply is committed before anybody sees it. Equal requests are asked once.
+A reply is committed before it is used. Equal requests are asked once.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from prism_cli.shards.local_ledger import LocalLedger
 
 T = TypeVar("T")
 
-GoOn = Callable[[Sequence[Request]], Sequence[Request]]
-"""Told what has been answered; what rows ask next."""
+Advance = Callable[[Sequence[Request]], Sequence[Request]]
+"""Called with answered requests; returns the requests that their rows make next."""
 
 
 @dataclass
@@ -33,16 +33,16 @@ class RequestRunner:
     """Answers the requests of a window of rows.
 
     Attributes:
-        stage: named in the ledger's entries.
-        open_ledger: called when the first request comes; a stage without requests needs none.
-        totals: of the output at work.
-        after: replies of the ledger with no higher sequence number are not used.
-        refused_after: likewise of final refusals.
-        on_replies: called when some have come, in whatever thread.
-        finding: around a look for replies of models of this process.
-        batching: takes the questions of models that answer batch files; None: no batch was ever
-            sent here, and all are called.
-        local: models of this process, for the output at work.
+        stage: recorded in the ledger's entries.
+        open_ledger: called when the first request comes; a stage without requests needs no ledger.
+        totals: usage of the current output.
+        after: ledger replies with no higher sequence number are not used.
+        refused_after: likewise for final refusals.
+        on_replies: called when replies have come, in any thread.
+        on_lookup: context entered around a lookup of replies of local models.
+        batches: takes the requests to models with batch files; None if no batch was ever sent
+            here, so that all models are called.
+        local: runs models of this process, for the current output.
     """
 
     stage: str
@@ -52,33 +52,33 @@ class RequestRunner:
     after: int = 0
     refused_after: int = 0
     on_replies: Callable[[], None] = lambda: None
-    finding: Callable[[], AbstractContextManager[None]] = nullcontext
-    batching: BatchRunner | None = None
+    on_lookup: Callable[[], AbstractContextManager[None]] = nullcontext
+    batches: BatchRunner | None = None
     local: LocalRunner | None = None
     _output: str = ""
     _mark: int | None = None
     _ledger: Ledger | None = None
-    _others: Ledger | None = None
+    _second_connection: Ledger | None = None
     _claims: Claims | None = None
-    _runner: asyncio.Runner | None = None
+    _loop: asyncio.Runner | None = None
     _down: dict[int, str] = field(default_factory=dict)
     _lost: dict[int, int] = field(default_factory=dict)
-    _asked: dict[int, CallBackend] = field(default_factory=dict)
+    _backends: dict[int, CallBackend] = field(default_factory=dict)
 
-    def turn_to(
+    def begin_output(
         self,
         output: str,
         open_local: Callable[[], LocalLedger],
         after: int | None = None,
         refused_after: int | None = None,
     ) -> None:
-        """Begin a pass over another output.
+        """Begin a pass over an output.
 
         Args:
-            open_local: where replies of models of this process are kept; called when the first
-                request to one comes.
-            after: of the ledger's replies with no higher sequence number none is used.
-            refused_after: likewise of final refusals.
+            open_local: opens the ledger of replies of local models; called when the first request
+                to one comes.
+            after: ledger replies with no higher sequence number are not used.
+            refused_after: likewise for final refusals.
         """
         self._output, self.totals = output, UsageTotals()
         self.after, self.refused_after = after or 0, refused_after or 0
@@ -88,79 +88,81 @@ class RequestRunner:
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger, opened at the first use."""
+        """The ledger, opened on first use."""
         if self._ledger is None:
             self._ledger = self.open_ledger()
         return self._ledger
 
     def usage(self) -> dict[str, float]:
-        """What the output at work cost in all its attempts, and what this one was spared; `local`
-        is the part of `asked` that models of this process answered."""
+        """Return the cost of the current output over all attempts, and the cached replies of this
+        one; `local` is the part of `asked` that local models answered."""
         local = self.local.spent() if self.local else {}
         spent = self._ledger.spent(self._output) if self._ledger is not None else {}
         if not local and not spent:
             return {}
         both = {name: spent.get(name, 0) + local.get(name, 0) for name in local or spent}
-        spared = {"from_ledger": self.totals.from_ledger, "shared": self.totals.shared}
-        return both | {"local": local.get("asked", 0)} | spared
+        cached = {"from_ledger": self.totals.from_ledger, "shared": self.totals.shared}
+        return both | {"local": local.get("asked", 0)} | cached
 
     def mark(self) -> int:
-        """A number of the ledger's order, above those of all that was in it when this run took
-        it: one for all outputs, so that what they ask alike is asked once."""
+        """Return a sequence number above those of all replies that the ledger had at the start of
+        the run: the same for all outputs, so that requests they share are asked once."""
         if self._mark is None:
             self._mark = self.ledger.next_sequence()
         return self._mark
 
     def next_sequence(self) -> int:
-        """A number of the ledger's order, above those of all that is in it."""
+        """Return a sequence number above those of all replies that the ledger has now."""
         return self.ledger.next_sequence(self.after)
 
-    def exchange(self) -> bool:
-        """Send what was kept for batches and wait for them; False where there was nothing.
+    def exchange_batches(self) -> bool:
+        """Send the requests collected for batches and wait for them; return False if there are
+        none.
 
         Raises: as `BatchRunner.exchange`.
         """
-        assert self.batching is not None
+        assert self.batches is not None
         return self._run(
-            self.batching.exchange(self.find, self.next_sequence, self.ledger.note_sent)
+            self.batches.exchange(self.find, self.next_sequence, self.ledger.note_sent)
         )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
-        """The replies that the ledger has and this run may use."""
+        """Return the ledger's replies that this run may use."""
         return self.ledger.find(keys, self.after, max(self.after, self.refused_after))
 
-    def _find_new(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
-        """The same, by a connection of its own, so that it may be asked during a commit."""
-        if self._others is None:
-            self._others = self.open_ledger()
-        found = self._others.find(keys, self.after, max(self.after, self.refused_after))
-        self.totals.from_ledger += len(found)
-        return found
+    def _find_during_commit(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
+        """As `find`, by a second connection, so that it may be called during a commit."""
+        if self._second_connection is None:
+            self._second_connection = self.open_ledger()
+        refused_after = max(self.after, self.refused_after)
+        replies = self._second_connection.find(keys, self.after, refused_after)
+        self.totals.from_ledger += len(replies)
+        return replies
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, in the loop that connections live in."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(work)
+        """Return the result of `work`, run in the event loop of the connections."""
+        if self._loop is None:
+            self._loop = asyncio.Runner()
+        return self._loop.run(work)
 
     def close(self) -> None:
-        """Close connections, event loop and ledger, as far as they were needed."""
-        if self._runner is not None:
-            for backend in self._asked.values():
-                self._runner.run(backend.close())
-            self._runner.close()
-        for file in (self._claims, self._others, self._ledger, self.local):
+        """Close connections, event loop and ledger, if they were opened."""
+        if self._loop is not None:
+            for backend in self._backends.values():
+                self._loop.run(backend.close())
+            self._loop.close()
+        for file in (self._claims, self._second_connection, self._ledger, self.local):
             if file is not None:
                 file.close()
-        if self.batching is not None:
-            self.batching.close()
+        if self.batches is not None:
+            self.batches.close()
 
     def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
-        """Keep replies of servers for good, and count them."""
-        self.keep(done, lambda: self.ledger.commit(self.stage, self._output, done, self.after))
+        """Commit replies of servers to the ledger and count them."""
+        self.record(done, lambda: self.ledger.commit(self.stage, self._output, done, self.after))
 
-    def keep(self, done: Sequence[tuple[Request, Reply]], commit: Callable[[], None]) -> None:
-        """Commit replies, then count them."""
+    def record(self, done: Sequence[tuple[Request, Reply]], commit: Callable[[], None]) -> None:
+        """Commit replies by calling `commit`, then count them."""
         if not done:
             return
         crash_point("before-commit")
@@ -176,83 +178,85 @@ class RequestRunner:
         self,
         groups: Sequence[Sequence[Request]],
         replies: dict[bytes, Reply | Unanswered],
-        go_on: GoOn,
+        advance: Advance,
     ) -> None:
-        """Add to `replies` what is missing of `groups`, each of one backend: models of this
-        process one after another, then all servers at once, and with them what `go_on` adds."""
+        """Add to `replies` what is missing of `groups`, each of one backend: local models one after
+        another, then all servers at once, and with them the requests that `advance` returns."""
         missing: list[Request] = []
         for group in groups:
             backend = group[0].backend
             if isinstance(backend, CallBackend):
-                missing += (one for one in group if one.key not in replies)
+                missing += (request for request in group if request.key not in replies)
             else:
-                assert self.local is not None, "no output has been turned to"
+                assert self.local is not None, "begin_output has not been called"
                 self.local.answer(backend, group, replies)
         if not missing:
             return
         self.control.check()
 
-        def more(answered: Sequence[Request]) -> list[Request]:
-            return self._to_call(go_on(answered), replies, go_on)
+        def next_calls(answered: Sequence[Request]) -> list[Request]:
+            return self._requests_to_call(advance(answered), replies, advance)
 
         if self._claims is None:
             self._claims = Claims(self.ledger.path.with_suffix(".claims"))
         try:
-            calls = CallPool(
+            pool = CallPool(
                 replies,
                 self._down,
                 self.commit,
                 self.control,
                 self._claims,
-                self._find_new,
-                more,
+                self._find_during_commit,
+                next_calls,
             )
-            self._run(calls.all(self._to_call(missing, replies, go_on)))
+            self._run(pool.ask_all(self._requests_to_call(missing, replies, advance)))
         finally:
-            for backend in self._asked.values():
+            for backend in self._backends.values():
                 self._count_lost(backend)
         self.control.check()
 
-    def _to_call(
+    def _requests_to_call(
         self,
         requests: Sequence[Request],
         replies: dict[bytes, Reply | Unanswered],
-        go_on: GoOn,
+        advance: Advance,
     ) -> list[Request]:
-        """What of these requests is to be called, and of those that rows go on to with what
-        batches brought."""
-        found: list[Request] = []
+        """Return those of the requests that must be called, and of the requests that rows make next
+        after a batch answered them."""
+        to_call: list[Request] = []
         while requests:
             for group in by_backend(requests):
                 backend = group[0].backend
                 assert isinstance(backend, CallBackend)
-                self._asked[id(backend)] = backend
-                found += self._posted(backend, group, replies)
-            brought = [one for one in requests if isinstance(replies.get(one.key), Reply)]
-            requests = go_on(brought) if brought else ()
-        return found
+                self._backends[id(backend)] = backend
+                to_call += self._take_from_batches(backend, group, replies)
+            answered = [
+                request for request in requests if isinstance(replies.get(request.key), Reply)
+            ]
+            requests = advance(answered) if answered else ()
+        return to_call
 
-    def _posted(
+    def _take_from_batches(
         self,
         backend: CallBackend,
         missing: list[Request],
         replies: dict[bytes, Reply | Unanswered],
     ) -> list[Request]:
-        """Take from `missing` what batches brought, or will bring; what is left is to be called."""
-        if self.batching is None:
+        """Add the replies of batches to `replies`; return the requests that must be called."""
+        if self.batches is None:
             return missing
         if not isinstance(backend, BatchableBackend) or backend.batch_endpoint is None:
-            self.batching.tell_live(backend.spec)
+            self.batches.report_single_calls(backend.spec)
             return missing
-        done, waiting = self.batching.take(backend, backend.batch_endpoint, missing, self.after)
+        done, waiting = self.batches.take(backend, backend.batch_endpoint, missing, self.after)
         self.commit(done)
-        self.batching.forget(done)
+        self.batches.forget(done)
         replies.update(waiting)
-        replies.update((asked.key, reply) for asked, reply in done)
-        return [asked for asked in missing if asked.key not in replies]
+        replies.update((request.key, reply) for request, reply in done)
+        return [request for request in missing if request.key not in replies]
 
     def _count_lost(self, backend: CallBackend) -> None:
-        """Keep how many calls went without a reply since the last look: they may be billed."""
+        """Record the calls without a reply since the last count: they may be billed."""
         lost = backend.lost_calls - self._lost.get(id(backend), 0)
         if lost:
             self._lost[id(backend)] = backend.lost_calls

@@ -1,8 +1,8 @@
-"""Inputs to outputs: plan the jobs, guard each by lock and manifest, work it, publish it whole."""
+"""Runs of row stages: each job under its lock, with its run record, published as a whole."""
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,36 +12,29 @@ from prism_cli import terminal
 from prism_cli.engine.control import AT_ONCE, Control, rare_collections
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.heartbeat import Heartbeat, remove_heartbeat
-from prism_cli.engine.job_record import count_lines, job_record
-from prism_cli.engine.jobs import (
-    Job,
-    Line,
-    jobs_of_process,
-    outputs_without_input,
-    plan_jobs,
-    read_lines,
-)
+from prism_cli.engine.job_record import count_lines
+from prism_cli.engine.jobs import Job, jobs_of_process, outputs_without_input
 from prism_cli.engine.located_rows import LocatedRow, split_queries, well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.output_files import Leftovers, OutputFiles, side_path
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.progress_display import show_progress
-from prism_cli.engine.refusals import CONCERNS_ONE, Refusals
+from prism_cli.engine.refusals import OUTPUT_ERRORS, Refusals
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_options import RunOptions as RunOptions
+from prism_cli.engine.run_plan import RunPlan, plan_run
 from prism_cli.engine.shard import ShardPass, Sinks
 from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
-from prism_cli.errors import ChangedInputError, LockedError, PrismError, UsageError
+from prism_cli.errors import LockedError, PrismError, UsageError
 from prism_cli.shards.lock import output_lock
-from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import ledger_path
 
 _STDOUT_RUNS = 1000
-"""Runs to standard output that one state directory holds the records of at a time."""
+"""Concurrent runs to standard output whose records one state directory holds."""
 
 
 def run_rows(
@@ -49,13 +42,13 @@ def run_rows(
 ) -> RunSummary:
     """Run `stage` over `inputs` and publish its outputs.
 
-    Of several outputs those that cannot be worked are left alone, and named in the summary's
-    `refused`.
+    Of several outputs, those that cannot be processed are left as they are and listed in the
+    summary's `refused`.
 
     Raises:
-        MissingDataError, ChangedInputError, LockedError, StorageError: before or while working.
-        RefusedOutputsError: of several outputs none could be worked, nor was finished before.
-        InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
+        MissingDataError, ChangedInputError, LockedError, StorageError: before or during the work.
+        RefusedOutputsError: none of several outputs could be processed or was finished before.
+        InterruptedRunError, LimitReachedError: stopped early; the same command continues.
     """
     options = options or RunOptions()
     started = time.monotonic()
@@ -65,21 +58,19 @@ def run_rows(
     )
     try:
         with ExitStack() as stack:
-            stack.enter_context(control.listening())
+            stack.enter_context(control.handle_signals())
             stack.enter_context(rare_collections())
-            jobs = plan_jobs(
-                stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines
-            )
+            plan = plan_run(stage, inputs, options)
             shared_runner = SharedRunner(stage.name, options, control)
             stack.callback(shared_runner.close)
-            run = _Run(stage, options, control, summary, jobs, shared_runner)
-            own = jobs_of_process(jobs, options.part)
-            run.all(own)
-            summary.inputs_gone = outputs_without_input(stage.name, jobs, inputs)
-            summary.refused = run.refusals.error(len(own), run.worked)
-            if summary.refused and not (run.worked or summary.finished_before):
+            run = _Run(plan, control, summary, shared_runner)
+            jobs = jobs_of_process(plan.jobs, options.part)
+            run.process(jobs)
+            summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
+            summary.refused = run.refusals.error(len(jobs), run.processed)
+            if summary.refused and not (run.processed or summary.finished_before):
                 raise summary.refused
-            if run.worked:
+            if run.processed:
                 stage.end_shards()
                 summary.figures = stage.summary()
     finally:
@@ -91,226 +82,222 @@ def run_rows(
 
 @dataclass
 class _Run:
-    stage: RowStage
-    options: RunOptions
+    """State of one run.
+
+    Attributes:
+        processed: number of outputs that were processed.
+        refusals: outputs that were left as they are.
+    """
+
+    plan: RunPlan
     control: Control
     summary: RunSummary
-    jobs: Sequence[Job]
     shared_runner: SharedRunner
-    worked: int = 0
-    """Outputs that were worked."""
+    processed: int = 0
     refusals: Refusals = field(default_factory=Refusals)
     _first_pass_done: bool = False
-    _concerns_all: bool = False
-    """Whether what went wrong is a matter of all outputs."""
+    _in_first_pass: bool = False
+    """Whether an error concerns all outputs."""
     _batched: Counter[str] = field(default_factory=Counter)
     """Replies that batches of this run brought, by output."""
     _leftovers: Leftovers = field(default_factory=Leftovers)
 
-    def finished(self, job: Job, record: RunRecord | None = None) -> bool:
-        """Whether the job's outputs stand already; refuses those that something else made."""
-        if job.outputs is None or self.options.overwrite:
+    def __post_init__(self) -> None:
+        self.stage, self.options, self.jobs = self.plan.stage, self.plan.options, self.plan.jobs
+
+    def _is_finished(self, job: Job, record: RunRecord | None = None) -> bool:
+        """Return whether the job's outputs are finished, and add them to the summary if so."""
+        manifest = self.plan.finished(job, record)
+        if manifest is None or job.outputs is None:
             return False
-        try:
-            made = (record or self._record(job)).finished()
-        except ChangedInputError as error:
-            if not error.redo:
-                raise
-            if self.options.if_changed == "redo":
-                return False
-            more = f"{error}. --if-changed redo makes such outputs again"
-            raise ChangedInputError(more, reasons=error.reasons, redo=True) from None
-        if made is None:
-            return False
-        self.summary.add_finished(job.outputs.values(), side_path(job.record_path, "rejects"), made)
+        rejects = side_path(job.record_path, "rejects")
+        self.summary.add_finished(job.outputs.values(), rejects, manifest)
         return True
 
-    def all(self, jobs: Sequence[Job]) -> None:
-        """Each job from lines to published files, under its lock. Outputs that cannot be worked
-        are told before the first work, as far as they are known then."""
+    def process(self, jobs: Sequence[Job]) -> None:
+        """Process each job from its lines to published files, under its lock. Refused outputs are
+        found before the work begins, as far as possible."""
         unfinished = []
         for job in jobs:
             with self._refusing(job):
                 job.check_names()
-                if not self.finished(job):
+                if not self._is_finished(job):
                     unfinished.append(job)
         if self.stage.ranks_queries and unfinished and len(self.jobs) > 1:
-            unfinished = self._within_one_shard(unfinished)
+            unfinished = self._refuse_split_queries(unfinished)
         if self.options.batch:
             with ExitStack() as held:
-                claimed = []
+                begun = []
                 for job in unfinished:
                     with self._refusing(job):
-                        claimed += [one] if (one := self._claimed(job, held)) else []
-                claimed = self._ask_in_batches(claimed)
-                for job, record in claimed:
+                        begun += [pair] if (pair := self._begin(job, held)) else []
+                begun = self._ask_in_batches(begun)
+                for job, record in begun:
                     with self._refusing(job):
                         self._work(job, record)
             return
         for job in unfinished:
             with self._refusing(job), ExitStack() as held:
-                if one := self._claimed(job, held):
-                    self._work(*one)
+                if pair := self._begin(job, held):
+                    self._work(*pair)
 
-    def _within_one_shard(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs without a query whose rows stand in two shards; the others are refused."""
-        apart = split_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
+    def _refuse_split_queries(self, jobs: Sequence[Job]) -> list[Job]:
+        """Refuse the jobs with a query whose rows are in two shards; return the others."""
+        queries = split_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
         for job in jobs:
-            if id(job) in apart:
-                self.refusals.add_straddling(job.name, apart[id(job)])
-        refused = {one.output for one in self.refusals.found}
+            if id(job) in queries:
+                self.refusals.add_split_queries(job.name, queries[id(job)])
+        refused = {refusal.output for refusal in self.refusals.items}
         return [job for job in jobs if job.name not in refused]
 
     @contextmanager
     def _refusing(self, job: Job) -> Iterator[None]:
-        """Of several jobs, one that cannot be worked does not keep the others from it."""
+        """Record an error that concerns one of several jobs, so that the others are processed."""
         try:
             yield
-        except CONCERNS_ONE as error:
-            if len(self.jobs) == 1 or self._concerns_all:
+        except OUTPUT_ERRORS as error:
+            if len(self.jobs) == 1 or self._in_first_pass:
                 raise
             self.refusals.add(job.name, error)
 
-    def _claimed(self, job: Job, held: ExitStack) -> tuple[Job, RunRecord] | None:
-        """The job, locked and begun; None where another run has finished it meanwhile."""
+    def _begin(self, job: Job, held: ExitStack) -> tuple[Job, RunRecord] | None:
+        """Lock a job and begin its record; return None if another run has finished it."""
         if self.options.batch and job.outputs is None:
             raise UsageError("--batch goes over the rows several times; name a file with -o")
-        job = self._locked(job, held)
-        record = self._record(job)
-        if self.finished(job, record):
+        job = self._lock(job, held)
+        record = self.plan.record(job)
+        if self._is_finished(job, record):
             return None
         accept = self.options.accept_lost_replies
         check_paid_replies(job.record_path, ledger_path(job.home), accept_lost=accept)
-        with self.control.abandoning(AT_ONCE):
+        with self.control.interruptible(AT_ONCE):
             self.stage.prepare(row for *_, row in self._rows([job]))
         record.plan = self.stage.batch_plan()
         options, shared_runner = self.options, self.shared_runner
         record.begin(
             partial(shared_runner.fresh_start, record) if options.fresh else None,
-            shared_runner.turned_to(record).mark if options.retry_final else None,
+            shared_runner.for_output(record).mark if options.retry_final else None,
         )
         self._leftovers.remove(job)
         crash_point("after-claim")
         return job, record
 
     def _work(self, job: Job, record: RunRecord) -> None:
-        runner = self.shared_runner.turned_to(record)
+        runner = self.shared_runner.for_output(record)
         runner.totals.from_ledger -= self._batched[record.output_id]
         self.stage.begin_shard()
         self._first_pass(self.stage, job)
         self.stage.apply_batch_plan(record.manifest.batch_plan)
         try:
-            self._pass(job, record, runner)
+            self._write_outputs(job, record, runner)
         except (PrismError, OSError):
             record.manifest.batch_plan |= self.stage.batch_plan()
             record.stopped(runner.usage())
             raise
         else:
-            self.worked += 1
+            self.processed += 1
         finally:
             self.summary.usage.add(runner.totals)
 
     def _first_pass(self, stage: RowStage, job: Job) -> None:
-        """Show the stage the rows that it must see before those of `job` are worked."""
+        """Run the stage's first pass, if it needs one before the work on `job`."""
         if stage.needs_first_pass_per_shard:
             stage.first_pass(row for *_, row in self._rows([job]))
         elif stage.needs_first_pass and not self._first_pass_done:
-            self._concerns_all = True
+            self._in_first_pass = True
             stage.first_pass(row for *_, row in self._rows(self.jobs))
-            self._concerns_all, self._first_pass_done = False, True
+            self._in_first_pass, self._first_pass_done = False, True
 
     def _rows(self, jobs: Sequence[Job]) -> Iterator[LocatedRow]:
         options = self.options
         return well_formed_rows(self.stage, jobs, options.fields, options.limit, self.control)
 
-    def _ask_in_batches(self, claimed: list[tuple[Job, RunRecord]]) -> list[tuple[Job, RunRecord]]:
-        """Passes over all rows that write nothing, and batches between them, until the ledger has
-        what the rows ask; the jobs whose rows could be read."""
+    def _ask_in_batches(self, begun: list[tuple[Job, RunRecord]]) -> list[tuple[Job, RunRecord]]:
+        """Alternate dry passes over all rows and batches until the ledger has the replies that the
+        rows need; return the jobs whose rows could be read."""
         try:
-            while claimed:
+            while begun:
                 stage, readable = self.stage.new_copy(), []
-                for job, record in claimed:
+                for job, record in begun:
                     with self._refusing(job):
-                        self._ask_in_batch(stage, job, record)
+                        self._dry_pass(stage, job, record)
                         readable.append((job, record))
-                claimed, self._first_pass_done = readable, False
-                if not claimed or not self.shared_runner.turned_to(claimed[0][1]).exchange():
+                begun, self._first_pass_done = readable, False
+                if not begun:
+                    break
+                if not self.shared_runner.for_output(begun[0][1]).exchange_batches():
                     break
         except (PrismError, OSError):
-            for _, record in claimed:
-                record.stopped(self.shared_runner.turned_to(record).usage())
+            for _, record in begun:
+                record.stopped(self.shared_runner.for_output(record).usage())
             raise
-        return claimed
+        return begun
 
-    def _ask_in_batch(self, stage: RowStage, job: Job, record: RunRecord) -> None:
-        runner = self.shared_runner.turned_to(record)
+    def _dry_pass(self, stage: RowStage, job: Job, record: RunRecord) -> None:
+        runner = self.shared_runner.for_output(record)
         self._first_pass(stage, job)
         progress, fields = Progress(job.label, None), self.options.fields
-        work = ShardPass(stage, runner, Sinks.nowhere(stage.outputs), progress, fields)
+        work = ShardPass(stage, runner, Sinks.discard(stage.outputs), progress, fields)
         try:
-            work.run(self._lines(job, record.measured))
-        except CONCERNS_ONE:
+            work.run(self.plan.lines(job, record.measured))
+        except OUTPUT_ERRORS:
             record.stopped(runner.usage())
             raise
         self._batched[record.output_id] += runner.totals.asked
         self.summary.usage.add(replace(runner.totals, from_ledger=0, shared=0))
 
-    def _pass(self, job: Job, record: RunRecord, runner: RequestRunner) -> None:
+    def _write_outputs(self, job: Job, record: RunRecord, runner: RequestRunner) -> None:
         label = f"{self.stage.name} {job.label}"
-        with ExitStack() as files:
-            parts = OutputFiles(job, record.manifest.attempt, files)
+        with ExitStack() as stack:
+            files = OutputFiles(job, record.manifest.attempt, stack)
             total, quiet = count_lines(record, self.options.limit), self.options.quiet
-            progress = files.enter_context(show_progress(label, total, quiet=quiet))
-            work = ShardPass(self.stage, runner, parts.sinks(), progress, self.options.fields)
-            with Heartbeat(job.record_path, work.live, **self._place(job, record)):
+            progress = stack.enter_context(show_progress(label, total, quiet=quiet))
+            work = ShardPass(self.stage, runner, files.sinks(), progress, self.options.fields)
+            with Heartbeat(job.record_path, work.snapshot, **self._job_info(job, record)):
                 try:
-                    counts = work.run(self._lines(job, record.measured))
+                    counts = work.run(self.plan.lines(job, record.measured))
                 finally:
                     self.summary.counts.add(work.counts)
                     self.summary.reject_examples.add_all(work.reject_examples)
-            parts.finish()
+            files.finish()
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)
             record.manifest.batch_plan |= self.stage.batch_plan()
             record.account(counts.as_dict(), runner.usage(), self.stage.summary())
-            outputs = [str(out) for out in (job.outputs or {}).values()]
+            outputs = [str(path) for path in (job.outputs or {}).values()]
             if counts.pending and not self.options.accept_pending and job.outputs is not None:
                 self.summary.unpublished += outputs
                 record.finish(finished=False)
                 return
-            record.publishing(parts.records)
-            self.summary.side_files += map(str, parts.publish())
+            record.publishing(files.records)
+            self.summary.side_files += map(str, files.publish())
             self.summary.outputs += outputs
             record.finish(finished=not counts.pending)
             if not counts.pending:
                 remove_heartbeat(job.record_path)
 
-    def _lines(self, job: Job, measured: Mapping[str, Measured]) -> Iterator[Line]:
-        return read_lines(job.inputs, measured, self.options.limit, self.options.fields)
-
-    def _place(self, job: Job, record: RunRecord) -> dict[str, Any]:
-        """What another terminal needs to know of the job besides its counts."""
-        here = next(number for number, one in enumerate(self.jobs, 1) if one.inputs is job.inputs)
+    def _job_info(self, job: Job, record: RunRecord) -> dict[str, Any]:
+        """Return the fixed part of the job's heartbeat."""
+        position = next(
+            number for number, other in enumerate(self.jobs, 1) if other.inputs is job.inputs
+        )
         return {
             "stage": self.stage.name,
             "attempts": record.manifest.attempts,
-            "job": here,
+            "job": position,
             "jobs": len(self.jobs),
             "ledger": str(ledger_path(self.jobs[0].home).absolute()),
         }
 
-    def _locked(self, job: Job, held: ExitStack) -> Job:
-        """Take the job's lock. Runs to standard output take turns at names for their records."""
+    def _lock(self, job: Job, held: ExitStack) -> Job:
+        """Take the job's lock. Concurrent runs to standard output get numbered records."""
         for number in range(1, _STDOUT_RUNS):
-            named = job if number == 1 else job.numbered(number)
+            numbered = job if number == 1 else job.numbered(number)
             try:
-                held.enter_context(output_lock(named.record_path))
+                held.enter_context(output_lock(numbered.record_path))
             except LockedError:
                 if job.outputs is not None:
                     raise
             else:
-                return named
+                return numbered
         raise LockedError(f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are at work")
-
-    def _record(self, job: Job) -> RunRecord:
-        return job_record(job, self.stage.name, self.options.settings, self.options.dependencies)

@@ -1,8 +1,9 @@
-"""One shard through one stage: a function of (lines, stage, replies) that knows no other shard.
+"""One pass of a stage over one shard: a function of (lines, stage, replies), independent of other
+shards.
 
-Rows go in windows of a fixed size, so that what a model sees together depends on the input alone.
-The output is a pure function of input, config and ledger: after a kill it is made again, and only
-what the ledger lacks is asked.
+Rows are processed in windows of a fixed size, so that what a model sees together depends on the
+input alone. The output is a pure function of input, config and ledger: after a kill it is made
+again, and only what the ledger lacks is asked.
 """
 
 import time
@@ -31,14 +32,20 @@ from prism_cli.rows.row import Dropped, Rejected, Row
 WINDOW_ROWS = 2048
 WINDOW_BYTES = 32 << 20
 PART_ROWS = 256
-"""Rows that are read, worked and written in one go where nothing has to be asked."""
+"""Rows that are read, processed and written at a time while all replies are cached."""
 
 SHOW_SECONDS = 0.5
 
 
 class _Position(NamedTuple):
-    """How far a shard is: rows that ended; rows whose present questions are all answered; rows that
-    ended and the shares of those at work; questions answered."""
+    """Progress of a shard.
+
+    Attributes:
+        through: rows that have ended.
+        answered: rows in progress whose current questions are all answered.
+        moved: rows that have ended, plus the finished fractions of those in progress.
+        questions: questions answered.
+    """
 
     through: int
     answered: int
@@ -48,7 +55,7 @@ class _Position(NamedTuple):
 
 @dataclass
 class Sinks:
-    """Where results go; each takes bytes or an object ready to be written."""
+    """Functions that write results."""
 
     row: Callable[[bytes], None]
     routed: Mapping[str, Callable[[bytes], None]]
@@ -56,18 +63,18 @@ class Sinks:
     pending: Callable[[bytes], None]
 
     @classmethod
-    def nowhere(cls, outputs: Sequence[str]) -> "Sinks":
-        """For a pass that only asks."""
+    def discard(cls, outputs: Sequence[str]) -> "Sinks":
+        """Return sinks that write nothing, for a pass that only asks."""
 
-        def lost(_data: bytes) -> None:
+        def ignore(_data: bytes) -> None:
             pass
 
-        return cls(lost, dict.fromkeys(outputs, lost), lost, lost)
+        return cls(ignore, dict.fromkeys(outputs, ignore), ignore, ignore)
 
 
 @dataclass
 class ShardPass:
-    """The state of one pass over one shard."""
+    """State of one pass over one shard."""
 
     stage: RowStage
     runner: RequestRunner
@@ -77,23 +84,23 @@ class ShardPass:
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Reasons = field(default_factory=Reasons)
     reject_examples: RejectExamples = field(default_factory=RejectExamples)
-    _open: InFlightRows | None = None
+    _window: InFlightRows | None = None
     _steps: int = 1
-    _asks: bool = False
-    _found: float = 0.0
+    _has_asked: bool = False
+    _cached_rows: float = 0.0
     _questions: int = 0
-    _questions_found: int = 0
+    _cached_questions: int = 0
     _shown_at: float = 0.0
-    _one_query: ConsistentIds = field(default_factory=ConsistentIds)
+    _ids: ConsistentIds = field(default_factory=ConsistentIds)
 
     def run(self, lines: Iterable[Line]) -> Counts:
-        """Work all lines, in order.
+        """Process all lines, in order.
 
         Raises:
-            PrismError: what stops a run; replies so far are committed.
+            PrismError: the run must stop; replies so far are committed.
         """
         self.runner.on_replies = self._show
-        self.runner.finding = self._finding
+        self.runner.on_lookup = self._looking_up
         self.progress.nouns = self.stage.nouns
         render, named = self.stage.render, bool(self.stage.outputs)
         for row in self.stage.arrange(self._rows(lines)):
@@ -107,14 +114,12 @@ class ShardPass:
         self.counts.check()
         return self.counts
 
-    def live(self) -> dict[str, Any]:
-        """The counts of this moment, with the rows of the window at work; for another thread.
-
-        `answered` are rows whose present questions are all answered; they may ask again.
-        """
+    def snapshot(self) -> dict[str, Any]:
+        """Return the current counts for the heartbeat, rows in progress included. Called by another
+        thread."""
         now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
         reasons = Reasons(dict(self.pending_reasons))
-        window = self._open
+        window = self._window
         for result in window.results if window else ():
             if isinstance(result, Rejected):
                 now.rejected += 1
@@ -126,23 +131,23 @@ class ShardPass:
                 now.pending += 1
                 reasons.add(result.reason)
         at = self._position()
-        told = self._asked(at.questions)
+        questions = self._question_counts(at.questions)
         return {
             "total": self.progress.total,
             "through": at.through,
             "answered": at.answered,
             "moved": at.moved,
-            "found": self._found if self._asks else 0.0,
+            "found": self._cached_rows if self._has_asked else 0.0,
             "asked": self.runner.totals.asked - self.runner.totals.local,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
-            "questions": told._asdict() if told else None,
+            "questions": questions._asdict() if questions else None,
             "nouns": self.stage.nouns,
         }
 
     def _position(self) -> _Position:
-        """How far it is; for another thread too."""
-        now, window = self.counts, self._open
+        """Return the progress. May be called by another thread."""
+        now, window = self.counts, self._window
         through = now.done + now.dropped.total() + now.rejected + now.pending
         if window is not None:
             through += len(window.results) - sum(map(is_, window.results, repeat(UNASKED)))
@@ -150,37 +155,37 @@ class ShardPass:
             return _Position(through, 0, float(through), self._questions)
         answered, moved, questions = 0, float(through), self._questions + window.questions
         steps = max(self._steps, window.steps)
-        for one, at_hand in window.at_work():
-            asked, rows = len(one.group), len(one.rows) or 1
-            if at_hand == asked:
+        for row, replied in window.in_progress():
+            asked, rows = len(row.requests), len(row.rows) or 1
+            if replied == asked:
                 answered += rows
-            elif not one.step:
-                questions -= asked - at_hand
-            if one.step or at_hand:
-                # A row that asks so many times has come so far with each.
-                moved += min(1.0, (one.step + at_hand / max(1, asked)) / steps) * rows
+            elif not row.step:
+                questions -= asked - replied
+            if row.step or replied:
+                # Each of the steps counts as the same fraction of the row.
+                moved += min(1.0, (row.step + replied / max(1, asked)) / steps) * rows
         return _Position(through, answered, moved, questions)
 
-    def _asked(self, answered: int) -> QuestionCounts | None:
-        """Where rows ask several each."""
-        window = self._open
+    def _question_counts(self, answered: int) -> QuestionCounts | None:
+        """Return the counts if rows ask several questions each."""
+        window = self._window
         asked = self._questions + (window.questions if window else 0)
         begun = self.counts.rows + (len(window.lines) if window else 0)
         if asked <= begun:
             return None
         more = self.progress.total is None or begun + self.counts.blank < self.progress.total
-        return QuestionCounts(answered, None if more else asked, self._questions_found)
+        return QuestionCounts(answered, None if more else asked, self._cached_questions)
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         starts = self._starts_group() if self.stage.groups else None
         for window in _windows(lines, self.counts, starts):
             self.runner.control.check()
-            yield from self._worked(window)
+            yield from self._processed(window)
             self.counts.rows += len(window)
             self._show_at(self._position())
 
     def _show(self) -> None:
-        """How far it is, now and then; called when replies have come, in whatever thread."""
+        """Show the progress now and then; called when replies have come, in any thread."""
         if time.monotonic() - self._shown_at >= SHOW_SECONDS:
             self._show_at(self._position())
 
@@ -189,60 +194,61 @@ class ShardPass:
         self.progress.show(
             at.moved,
             self.runner.totals.usd,
-            found=self._found if self._asks else 0.0,
-            questions=self._asked(at.questions),
+            found=self._cached_rows if self._has_asked else 0.0,
+            questions=self._question_counts(at.questions),
         )
 
-    def _worked(self, lines: Sequence[Line]) -> Iterator[Row]:
-        """The output rows of a window. Part by part, while all that is asked is at hand, so that
-        rows are written while they are still in the processor's cache."""
-        self._open = window = InFlightRows(lines, self._begun, self.runner)
+    def _processed(self, lines: Sequence[Line]) -> Iterator[Row]:
+        """Yield the output rows of a window; part by part while all replies are cached, so that
+        rows are written while they are in the processor's cache."""
+        self._window = window = InFlightRows(lines, self._start_row, self.runner)
         parts = range(0, len(lines), PART_ROWS)
         if self.stage.groups:
-            window.begin_groups(self._checked, self.stage.group_of, self.stage.work_group)
+            window.start_groups(self._checked, self.stage.group_of, self.stage.work_group)
             parts = range(0)
         for start in parts:
-            window.begin(start, start + PART_ROWS)
+            window.start(start, start + PART_ROWS)
             if not window.waiting:
-                yield from self._ended(window)
+                yield from self._take_results(window)
         if window.waiting:
             self._begin_asking()
         else:
-            self._found += len(lines)
-            self._questions_found += window.questions
+            self._cached_rows += len(lines)
+            self._cached_questions += window.questions
         window.ask()
         self._steps = window.steps
         self._questions += window.questions
         window.questions = 0
-        yield from self._ended(window)
-        self._open = None
+        yield from self._take_results(window)
+        self._window = None
 
     def _begin_asking(self) -> None:
-        """What is through of this window by now took no time: no pace is taken from it."""
+        """Count the rows that have ended in this window as cached, which took no time: they are not
+        part of the rate."""
         now = self._position()
-        if not self._asks:
-            self._asks = True
+        if not self._has_asked:
+            self._has_asked = True
             self.progress.restart()
-        self._found += now.moved - self.counts.rows
-        self._questions_found += now.questions - self._questions
+        self._cached_rows += now.moved - self.counts.rows
+        self._cached_questions += now.questions - self._questions
         self._show_at(now)
 
     @contextmanager
-    def _finding(self) -> Iterator[None]:
-        """What is through after the block took no time either."""
+    def _looking_up(self) -> Iterator[None]:
+        """Count the rows that end in the block as cached too."""
         before = self._position()
         yield
         now = self._position()
-        self._found += now.moved - before.moved
-        self._questions_found += now.questions - before.questions
+        self._cached_rows += now.moved - before.moved
+        self._cached_questions += now.questions - before.questions
         self._show_at(now)
 
-    def _begun(self, line: Line) -> Outcome | RowWork:
+    def _start_row(self, line: Line) -> Outcome | RowWork:
         self.stage.place = line[:2]
         return self.stage.work(self._checked(line[2]))
 
     def _starts_group(self) -> Callable[[bytes], bool]:
-        """Whether a line, asked for one after another, is not of the group of the one before."""
+        """Return a function that says whether a line begins a group, given each line in order."""
         current, rows = b"", 0
 
         def starts(raw: bytes) -> bool:
@@ -259,22 +265,22 @@ class ShardPass:
 
         return starts
 
-    def _ended(self, window: InFlightRows) -> Iterator[Row]:
+    def _take_results(self, window: InFlightRows) -> Iterator[Row]:
         for line, result in window.take():
             if type(result) is dict:
                 self.counts.done += 1
                 yield result
             else:
-                yield from self._unusual(line, result)
+                yield from self._write_unusual(line, result)
 
     def _checked(self, raw: bytes) -> Row:
         row = self.stage.decode(raw, self.fields)
         self.stage.check(row)
         if self.stage.query_rows:
-            self._one_query.check(row)
+            self._ids.check(row)
         return row
 
-    def _unusual(self, line: Line, result: Result) -> Iterator[Row]:
+    def _write_unusual(self, line: Line, result: Result) -> Iterator[Row]:
         name, number, raw = line
         if isinstance(result, Rejected):
             self.counts.rejected += 1
@@ -301,7 +307,7 @@ class ShardPass:
 def _windows(
     lines: Iterable[Line], counts: Counts, starts_group: Callable[[bytes], bool] | None = None
 ) -> Iterator[list[Line]]:
-    """Lines in windows; where there are groups, a window goes on to the end of its last one."""
+    """Yield windows of lines. With groups, a window extends to the end of its last group."""
     window: list[Line] = []
     size, full = 0, False
     for line in lines:

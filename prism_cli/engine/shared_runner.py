@@ -1,4 +1,4 @@
-"""Who answers the requests of a run: one runner, with the ledgers that its outputs belong to."""
+"""The request runner that all outputs of a run share, and the ledgers of each output."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from prism_cli.shards.state import LEDGER_NAME, state_directory
 
 
 class SharedRunner:
-    """Turns from output to output. The ledger is that of the first one."""
+    """One request runner for one output after another. Its ledger is that of the first output."""
 
     def __init__(self, stage: str, options: RunOptions, control: Control) -> None:
         self._stage = stage
@@ -27,39 +27,46 @@ class SharedRunner:
         self._control = control
         self._runner: RequestRunner | None = None
 
-    def turned_to(self, record: RunRecord) -> RequestRunner:
-        """The runner, at the beginning of a pass over that output."""
+    def for_output(self, record: RunRecord) -> RequestRunner:
+        """Return the request runner at the beginning of a pass over an output."""
         home = record.home
         if self._runner is None:
             self._runner = RequestRunner(
                 self._stage,
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self._control,
-                batching=self._batching(home),
+                batches=self._batch_runner(home),
             )
-        local = partial(open_local_ledger, local_path(home, record.record_path))
-        made = record.manifest
-        self._runner.turn_to(record.output_id, local, made.fresh_since, made.refused_since)
+        open_local = partial(open_local_ledger, local_path(home, record.record_path))
+        manifest = record.manifest
+        self._runner.begin_output(
+            record.output_id, open_local, manifest.fresh_since, manifest.refused_since
+        )
         return self._runner
 
     def fresh_start(self, record: RunRecord) -> int:
-        """Forget what models of this process said for the output; see `RunRecord.begin`."""
+        """Clear the output's replies of models of this process; see `RunRecord.begin`."""
         clear_local_ledger(local_path(record.home, record.record_path))
-        return self.turned_to(record).mark()
+        return self.for_output(record).mark()
 
     def close(self) -> None:
         """Close what was opened."""
         if self._runner is not None:
             self._runner.close()
 
-    def _batching(self, home: Path | None) -> BatchRunner | None:
-        path, now = state_directory(home) / STORE_NAME, self._options
-        if not now.batch and not path.exists():
+    def _batch_runner(self, home: Path | None) -> BatchRunner | None:
+        path, options = state_directory(home) / STORE_NAME, self._options
+        if not options.batch and not path.exists():
             return None
-        more = {"sends": now.batch, "quiet": now.quiet, "give_up": now.accept_lost_replies}
-        return BatchRunner(BatchStore(path), self._control, **more)
+        return BatchRunner(
+            BatchStore(path),
+            self._control,
+            sends=options.batch,
+            quiet=options.quiet,
+            give_up=options.accept_lost_replies,
+        )
 
 
 def local_path(home: Path | None, record_path: Path) -> Path:
-    """Where replies of models of this process are kept for a job's output."""
+    """Return the path of the ledger for replies that models of this process give for a job."""
     return local_ledger_path(state_directory(home), record_path)

@@ -1,4 +1,4 @@
-"""The book of batches: one holder a key, replies joined by key, closed once."""
+"""Batch store: one holder per key, replies joined by key, closed once."""
 
 from pathlib import Path
 
@@ -11,39 +11,39 @@ A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> BatchStore:
+def store(tmp_path: Path) -> BatchStore:
     return BatchStore(tmp_path / "batches.sqlite")
 
 
-def opened(book: BatchStore, intent: str, *keys: bytes) -> None:
-    book.intend(intent, "lab", "lab/m", 0.5, keys)
-    book.creating(intent)
-    book.created(intent, f"batch of {intent}")
+def opened(store: BatchStore, submission: str, *keys: bytes) -> None:
+    store.add(submission, "lab", "lab/m", 0.5, keys)
+    store.mark_creating(submission)
+    store.mark_open(submission, f"batch of {submission}")
 
 
-def test_a_key_is_held_by_one_intent(book: BatchStore) -> None:
-    book.intend("one", "lab", "lab/m", 0.5, [A, B])
-    assert book.on_their_way([A]) == {}
+def test_a_key_is_held_by_one_submission(store: BatchStore) -> None:
+    store.add("one", "lab", "lab/m", 0.5, [A, B])
+    assert store.holders([A]) == {}
     with pytest.raises(StorageError):
-        book.intend("two", "lab", "lab/m", 0.5, [C, B])
-    assert [one.id for one in book.unsettled("lab")] == ["one"]
-    book.drop("one")
-    opened(book, "two", C, B)
-    assert book.on_their_way([A, B, C]) == {B: "two", C: "two"}
-    assert (book.unsettled("lab"), book.unsettled("other")) == ([], [])
+        store.add("two", "lab", "lab/m", 0.5, [C, B])
+    assert [one.id for one in store.unsettled("lab")] == ["one"]
+    store.drop("one")
+    opened(store, "two", C, B)
+    assert store.holders([A, B, C]) == {B: "two", C: "two"}
+    assert (store.unsettled("lab"), store.unsettled("other")) == ([], [])
 
 
-def test_replies_are_joined_by_key_and_only_once(book: BatchStore) -> None:
-    opened(book, "one", A, B)
-    opened(book, "two", C)
-    book.fetched("one", [(B, 200, b"{}"), (C, 200, b"stray"), (b"?", 200, b"")], "expired")
-    found = book.results([A, B, C])
+def test_replies_are_joined_by_key_and_only_once(store: BatchStore) -> None:
+    opened(store, "one", A, B)
+    opened(store, "two", C)
+    store.store_replies("one", [(B, 200, b"{}"), (C, 200, b"stray"), (b"?", 200, b"")], "expired")
+    found = store.replies([A, B, C])
     assert (found[A].status, found[A].body) == (NOT_ANSWERED, b"expired")
     assert (found[B].status, found[B].body) == (200, b"{}")
     assert C not in found
-    assert book.on_their_way([A, B, C]) == {C: "two"}
-    book.fetched("one", [(A, 200, b"late")], "")
-    assert book.results([A]) == {A: found[A]}
-    assert [one.id for one in book.open_intents(["one", "two"])] == ["two"]
-    book.forget({A: found[A]})
-    assert book.results([A, B]) == {B: found[B]}
+    assert store.holders([A, B, C]) == {C: "two"}
+    store.store_replies("one", [(A, 200, b"late")], "")
+    assert store.replies([A]) == {A: found[A]}
+    assert [one.id for one in store.open_submissions(["one", "two"])] == ["two"]
+    store.forget({A: found[A]})
+    assert store.replies([A, B]) == {B: found[B]}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from prism_cli.engine.forecast import ModelForecast, forecast
+from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import StorageError
 from tests.factories import make_pairs, write_jsonl
@@ -14,7 +15,7 @@ from tests.fakes import ScoreStage, ScriptedBatch
 
 def told(given: list[str], out: Path, **more: Any) -> ModelForecast:
     options = RunOptions(output=out, quiet=True, **more)
-    (model,) = forecast(ScoreStage(ScriptedBatch()), given, options).models
+    (model,) = forecast(plan_run(ScoreStage(ScriptedBatch()), given, options)).models
     return model
 
 

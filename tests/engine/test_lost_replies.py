@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from prism_cli.engine.forecast import forecast
+from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import DamagedFileError, LimitReachedError, LostRepliesError
 from tests.door import prism
@@ -154,10 +155,11 @@ def test_a_dry_run_tells_of_a_lost_ledger_and_writes_nothing() -> None:
     other = RunOptions(output=Path("other.jsonl"), quiet=True)
     for _ in range(2):
         with pytest.raises(LostRepliesError, match="is empty"):
-            forecast(ScoreStage(ScriptedCalls()), ["in.jsonl"], other)
+            forecast(plan_run(ScoreStage(ScriptedCalls()), ["in.jsonl"], other))
         assert LEDGER.stat().st_size == 0
     accepted = replace(other, accept_lost_replies=True)
-    assert forecast(ScoreStage(ScriptedCalls()), ["in.jsonl"], accepted).models[0].paid_before == 0
+    plan = plan_run(ScoreStage(ScriptedCalls()), ["in.jsonl"], accepted)
+    assert forecast(plan).models[0].paid_before == 0
     assert LEDGER.stat().st_size == 0
 
 

@@ -268,7 +268,7 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     servers[3].lost_calls = 2
     local = ScriptedBatch()
     runner = RequestRunner("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
-    runner.turn_to("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
+    runner.begin_output("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
     asked = [request(one, text, text) for one in (*servers, local) for text in "ab"]
     started = time.monotonic()
     replies = answer(runner, asked)
@@ -316,7 +316,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     code = (
         "import os, signal, time\n"
         "from prism_cli.engine.control import Control\n"
-        "with Control().listening():\n"
+        "with Control().handle_signals():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    print('still here', flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -358,10 +358,10 @@ def test_what_is_asked_together_does_not_depend_on_when_it_was_looked_up(tmp_pat
         backend = InOrder()
         ledger = Ledger(tmp_path / f"{len(looks)}.sqlite")
         runner = RequestRunner("test", lambda: ledger, Control())
-        runner.turn_to("out", lambda: LocalLedger(tmp_path / f"{len(looks)}.local.sqlite"))
+        runner.begin_output("out", lambda: LocalLedger(tmp_path / f"{len(looks)}.local.sqlite"))
         questions = RequestQueue(runner)
         for look in looks:
-            questions.look(0, [(index, request(backend, text, text)) for index, text in look])
+            questions.add(0, [(index, request(backend, text, text)) for index, text in look])
         questions.ask(0)
         assert len(questions.replies) == 4
         runner.close()

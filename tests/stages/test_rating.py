@@ -12,6 +12,7 @@ from prism_cli.adapters.providers.registry import ProviderRegistry
 from prism_cli.configs.providers import load_providers
 from prism_cli.domain.rating_task import INSTRUCTION, OVERALL, RATINGS, SEVERE, RatedTexts
 from prism_cli.engine.forecast import forecast
+from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import PrerequisiteError, UsageError
@@ -136,7 +137,9 @@ def test_a_decision_endpoint_answers_seven_questions_in_one_call(provider: str) 
         rate(load_rater(f"{provider}/j", catalog(server.base_url)), rows(25), "two.jsonl")
         assert len(server.calls) == 25
         estimate = forecast(
-            RateStage(judge), ["in.jsonl"], RunOptions(Path("f.jsonl"), quiet=True, fresh=True)
+            plan_run(
+                RateStage(judge), ["in.jsonl"], RunOptions(Path("f.jsonl"), quiet=True, fresh=True)
+            )
         )
     assert estimate
     assert found[1]["distributions"][OVERALL] == [0.1, 0.1, 0.1, 0.1, 0.6]

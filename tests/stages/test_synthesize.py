@@ -9,6 +9,7 @@ import pytest
 
 from prism_cli.domain.synthesis import MAX_TOLD, STYLES, Ask, question
 from prism_cli.engine.forecast import forecast
+from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.ports import RateLimits, Reply, Usage
 from prism_cli.rows.row import text_id
@@ -254,7 +255,7 @@ def test_a_forecast_knows_all_calls_and_what_is_paid() -> None:
     options = RunOptions(Path("out.jsonl"), quiet=True, overwrite=True)
 
     def thought(writer: Writer) -> tuple[int, int]:
-        (model,) = forecast(stage(writer, 40), [source], options).models
+        (model,) = forecast(plan_run(stage(writer, 40), [source], options)).models
         return round(model.questions), round(model.paid_before)
 
     writer = Server()

@@ -1,7 +1,7 @@
-"""Batch files on their way: sent, found again after a kill, waited for, fetched.
+"""Submission of batch files, recovery after a kill, waiting, and fetching of replies.
 
-An intent stands in the book before anything is sent, so a kill at any step is made good by the
-same command: it asks the provider which intents became batches. Replies are joined by key.
+A submission is stored before anything is sent, so the same command recovers from a kill at any
+step: it asks the provider which submissions became batches. Replies are matched by key.
 """
 
 import asyncio
@@ -29,128 +29,134 @@ T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 SETTLE_SECONDS = 10.0
-"""Until a batch that is not in the provider's list was surely not made by a call before."""
+"""Time after which an earlier call that created a batch must show in the provider's list."""
 _LOCK_NAME = "batches"
 
 
 class BatchClient:
-    """Takes files to their providers and brings replies into the book.
+    """Sends batch files to their providers and stores the replies.
 
     Args:
-        quiet: say nothing.
-        give_up: batches that their provider does not know.
+        quiet: print nothing.
+        give_up: give up batches that their provider does not know.
     """
 
     def __init__(
-        self, book: BatchStore, control: Control, *, quiet: bool, give_up: bool = False
+        self, store: BatchStore, control: Control, *, quiet: bool, give_up: bool = False
     ) -> None:
-        self._book = book
+        self._store = store
         self._control = control
         self._quiet = quiet
         self._give_up = give_up
 
     async def send(
         self,
-        desk: BatchEndpoint,
+        endpoint: BatchEndpoint,
         spec: str,
         file: BinaryIO,
         keys: Sequence[bytes],
         usd: float,
         sequence: int,
-        noted: Callable[[list[str]], None],
+        note_sent: Callable[[list[str]], None],
     ) -> str:
-        """One file: an intent, whose id it gives, then the upload, then the batch."""
+        """Store a submission, upload its file, create the batch; return the submission's id."""
         self._control.check()
-        intent = uuid4().hex
-        self._book.intend(intent, desk.name, spec, usd, keys, sequence)
-        noted([intent])
+        submission = uuid4().hex
+        self._store.add(submission, endpoint.name, spec, usd, keys, sequence)
+        note_sent([submission])
         crash_point("batch-intent")
-        uploaded = await self._until_done(desk.upload(file, f"prism-{intent}.jsonl"))
+        uploaded = await self._until_done(endpoint.upload(file, f"prism-{submission}.jsonl"))
         crash_point("batch-uploaded")
-        self._book.creating(intent)
-        # Once this call is out, an answer is worth waiting for.
-        batch = await self._until_done(desk.create(uploaded, intent), grace=GRACE_SECONDS)
+        self._store.mark_creating(submission)
+        # Once this request is sent, its reply is worth the grace period.
+        batch = await self._until_done(endpoint.create(uploaded, submission), grace=GRACE_SECONDS)
         crash_point("batch-created")
-        self._book.created(intent, batch)
+        self._store.mark_open(submission, batch)
         about = f", about {usd:.4f} USD" if usd else ""
-        self.tell(f"{spec}: {len(keys):,} questions sent as {batch}{about}")
-        return intent
+        self.report(f"{spec}: {len(keys):,} questions sent as {batch}{about}")
+        return submission
 
-    async def settle(self, desk: BatchEndpoint) -> None:
-        """What became of intents whose process has died; no other can be at this point now."""
-        for intent in self._book.unsettled(desk.name):
+    async def settle(self, endpoint: BatchEndpoint) -> None:
+        """Find out which submissions of killed processes became batches. The caller holds `lock`,
+        so that no live process has such submissions."""
+        for submission in self._store.unsettled(endpoint.name):
             batch = None
-            settled = time.monotonic() + SETTLE_SECONDS  # the wall clock may have been set since
-            while intent.status == "creating":
-                batch = await self._until_done(desk.find(intent.id))
-                if batch is not None or time.monotonic() > settled:
+            deadline = time.monotonic() + SETTLE_SECONDS  # the wall clock may have been changed
+            while submission.status == "creating":
+                batch = await self._until_done(endpoint.find(submission.id))
+                if batch is not None or time.monotonic() > deadline:
                     break
                 await self._pause(1.0)
             if batch is None:
-                self._book.drop(intent.id)
+                self._store.drop(submission.id)
             else:
-                self._book.created(intent.id, batch)
+                self._store.mark_open(submission.id, batch)
 
-    async def wait(self, awaited: Set[str], desks: Mapping[str, BatchEndpoint]) -> None:
-        """Fetch the replies of these intents' batches, each when it has ended.
+    async def wait(self, awaited: Set[str], endpoints: Mapping[str, BatchEndpoint]) -> None:
+        """Wait for the batches of these submissions and fetch the replies of each when it ends.
 
         Args:
-            desks: by model.
+            endpoints: by model.
         """
-        pause, told_at = FIRST_PAUSE, time.monotonic()
-        while waiting := self._book.open_intents(awaited):
+        pause, reported_at = FIRST_PAUSE, time.monotonic()
+        while waiting := self._store.open_submissions(awaited):
             await self._pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-            speak = time.monotonic() - told_at >= LINE_SECONDS
-            if speak:
-                told_at = time.monotonic()
-            for intent in waiting:
+            report_due = time.monotonic() - reported_at >= LINE_SECONDS
+            if report_due:
+                reported_at = time.monotonic()
+            for submission in waiting:
                 try:
-                    words = await self._looked_at(intent, desks[intent.model])
+                    state = await self._fetch_if_ended(submission, endpoints[submission.model])
                 except ProviderError as error:
-                    words = f"{error}; asked again later"
-                self._book.tell(intent.id, words)
-                if speak:
-                    self.tell(f"{intent.model}, {intent.batch}: {words}")
+                    state = f"{error}; asked again later"
+                self._store.note_state(submission.id, state)
+                if report_due:
+                    self.report(f"{submission.model}, {submission.batch}: {state}")
 
-    async def _looked_at(self, intent: BatchSubmission, desk: BatchEndpoint) -> str:
-        """Fetch a batch's replies if it has ended; where it stands."""
-        state = await self._until_done(desk.look(intent.batch))
+    async def _fetch_if_ended(self, submission: BatchSubmission, endpoint: BatchEndpoint) -> str:
+        """Store the replies of a batch if it has ended; return its state in words."""
+        state = await self._until_done(endpoint.look(submission.batch))
+        batch = submission.batch
         if state is None:
             if not self._give_up:
                 raise PrerequisiteError(
-                    f"{desk.name} does not know batch {intent.batch}; it may belong to another key "
+                    f"{endpoint.name} does not know batch {batch}; it may belong to another key "
                     "or address. Where it is too old to be fetched, --accept-lost-replies gives it "
                     "up, and its questions are asked, and paid for, again"
                 )
-            self._book.fetched(intent.id, (), f"{desk.name} has forgotten batch {intent.batch}")
+            reason = f"{endpoint.name} has forgotten batch {batch}"
+            self._store.store_replies(submission.id, (), reason)
             return "forgotten"
         if not state.ended:
             return f"{state.words}, {state.answered:,} of {state.total:,} answered"
-        contents = [await self._until_done(desk.fetch(file)) for file in state.files]
+        contents = [await self._until_done(endpoint.fetch(file)) for file in state.files]
         crash_point("batch-fetched")
         replies = (reply for content in contents for reply in _replies(content))
-        self._book.fetched(intent.id, replies, f"no reply in batch {intent.batch} ({state.words})")
+        reason = f"no reply in batch {batch} ({state.words})"
+        self._store.store_replies(submission.id, replies, reason)
         return state.words
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """One process at a time: who is in here knows that intents without a batch are nobody's."""
+    async def lock(self) -> AsyncIterator[None]:
+        """Hold the lock of the store. Its holder is the only process with submissions that are not
+        batches yet."""
         with ExitStack() as held:
             while True:
                 try:
-                    held.enter_context(output_lock(self._book.path.with_name(_LOCK_NAME)))
+                    held.enter_context(output_lock(self._store.path.with_name(_LOCK_NAME)))
                     break
                 except LockedError:
                     await self._pause(1.0)
             yield
 
-    def tell(self, words: str) -> None:
+    def report(self, message: str) -> None:
+        """Print a line on standard error, unless quiet."""
         if not self._quiet:
-            print(escape_invisible(f"prism: {words}"), file=sys.stderr, flush=True)
+            print(escape_invisible(f"prism: {message}"), file=sys.stderr, flush=True)
 
     async def _until_done(self, work: Coroutine[Any, Any, T], *, grace: float = 0.0) -> T:
-        """Its result; given up `grace` seconds after the run was told to stop."""
+        """Return the result of `work`; cancel it `grace` seconds after the run is stopped."""
         task, stop_at = asyncio.ensure_future(work), float("inf")
         while not (await asyncio.wait({task}, timeout=POLL_SECONDS))[0]:
             if self._control.stopping:
@@ -170,7 +176,7 @@ class BatchClient:
 
 
 def _replies(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """(key, status, body) of each line of an output or error file that is one."""
+    """Yield (key, status, body) of each valid line of an output or error file."""
     for raw in io.BytesIO(content):
         try:
             line = orjson.loads(raw)

@@ -1,8 +1,9 @@
-"""What is known of batches at providers: intents, the keys that each holds, replies as they came.
+"""SQLite file of batch submissions, the request keys in each, and replies as they came.
 
-An intent is stored before anything is sent. It is `intended`, then `creating` from just before the
-call that makes the batch, `open` once the batch's name is known, and `closed` when its replies
-have been fetched. A key is held by one intent at a time, so that no two batches answer it.
+A submission is stored before anything is sent. Its status is `intended`, then `creating` from just
+before the call that creates the batch, `open` once the batch's id is known, and `closed` when its
+replies have been fetched. A key belongs to at most one submission at a time, so no two batches
+answer it. (The table of submissions is named `intents`, as in files of earlier versions.)
 """
 
 import sqlite3
@@ -19,7 +20,7 @@ from prism_cli.shards.durable import DurableFile
 
 STORE_NAME = "batches.sqlite"
 NOT_ANSWERED = 0
-"""Status of a key to which the batch gave no reply; the body says why."""
+"""Status of a key that the batch did not answer; the body is the reason."""
 _LOOKUP_KEYS = 500
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS intents (
@@ -45,18 +46,18 @@ CREATE TABLE IF NOT EXISTS results (
     sequence INTEGER NOT NULL
 );
 """
-_INTENT = "id, provider, model, usd, created_ms, status, changed_ms, requests, batch"
+_COLUMNS = "id, provider, model, usd, created_ms, status, changed_ms, requests, batch"
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSubmission:
-    """A batch that is meant to be, or is.
+    """A batch, or a file about to become one.
 
     Attributes:
-        id: stands in the batch's metadata at the provider.
-        usd: what it will cost, about.
+        id: stored in the batch's metadata at the provider.
+        usd: estimated cost.
         created_ms, changed_ms: ms since the epoch.
-        batch: the provider's name for it; "" while that is not known.
+        batch: the batch's id at the provider; "" until it is known.
     """
 
     id: str
@@ -71,13 +72,13 @@ class BatchSubmission:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A reply as it came.
+class StoredReply:
+    """A reply as the provider sent it.
 
     Attributes:
-        status: of HTTP, or NOT_ANSWERED.
-        body: its JSON, or why there is none.
-        sequence: that of its intent.
+        status: HTTP status, or NOT_ANSWERED.
+        body: JSON, or the reason why there is no reply.
+        sequence: sequence number of its submission.
     """
 
     status: int
@@ -86,142 +87,145 @@ class Result:
 
 
 class BatchStore(DurableFile):
-    """The book of one state directory."""
+    """Batch submissions and replies of one state directory."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
         with self._guarded():
             self._add_columns()
 
-    def _damaged(self, words: str) -> DamagedFileError:
+    def _damaged(self, reason: str) -> DamagedFileError:
         return DamagedFileError(
-            f"{self.path}: damaged ({words}). It says which questions are in batches at a "
+            f"{self.path}: damaged ({reason}). It says which questions are in batches at a "
             "provider; without it they would be sent again, so nothing is asked. Restore it from a "
             "backup, or move it away when no batch is on its way: the next run with "
             "--accept-lost-replies begins a new one"
         )
 
-    def intend(
+    def add(
         self,
-        intent: str,
+        submission: str,
         provider: str,
         model: str,
         usd: float,
         keys: Sequence[bytes],
         sequence: int = 0,
     ) -> None:
-        """Store an intent and its keys, which no other may hold.
+        """Store a submission and its keys, which no other submission may have.
 
         Args:
-            sequence: a number of the ledger's that orders it among that ledger's commits.
+            sequence: number of the ledger that orders it among that ledger's commits.
         """
         now = now_ms()
         with self._transaction():
             self._db.execute(
-                f"INSERT INTO intents ({_INTENT}, sequence) "
+                f"INSERT INTO intents ({_COLUMNS}, sequence) "
                 "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '', ?)",
-                (intent, provider, model, usd, now, now, len(keys), sequence),
+                (submission, provider, model, usd, now, now, len(keys), sequence),
             )
             self._db.executemany(
-                "INSERT INTO members VALUES (?, ?)", ((key, intent) for key in keys)
+                "INSERT INTO members VALUES (?, ?)", ((key, submission) for key in keys)
             )
 
-    def creating(self, intent: str) -> None:
-        """From now on the provider may have the batch."""
-        self._turn(intent, "creating")
+    def mark_creating(self, submission: str) -> None:
+        """Note that the provider may have the batch from now on."""
+        self._set_status(submission, "creating")
 
-    def created(self, intent: str, batch: str) -> None:
-        """The provider has it, under that name."""
-        self._turn(intent, "open", batch)
+    def mark_open(self, submission: str, batch: str) -> None:
+        """Note the batch's id at the provider."""
+        self._set_status(submission, "open", batch)
 
-    def tell(self, intent: str, words: str) -> None:
-        """Note where an open batch stands, for `open_batches`."""
+    def note_state(self, submission: str, words: str) -> None:
+        """Note the state of an open batch, for `open_batches`."""
         with self._guarded():
             self._db.execute(
                 "UPDATE intents SET words = ?, changed_ms = ? WHERE id = ? AND words <> ?",
-                (words, now_ms(), intent, words),
+                (words, now_ms(), submission, words),
             )
 
-    def drop(self, intent: str) -> None:
-        """Nothing came of it: its keys are free."""
+    def drop(self, submission: str) -> None:
+        """Close a submission that did not become a batch, and free its keys."""
         with self._transaction():
-            self._db.execute("DELETE FROM members WHERE intent = ?", (intent,))
+            self._db.execute("DELETE FROM members WHERE intent = ?", (submission,))
             self._db.execute(
-                "UPDATE intents SET status = 'closed', answered = 0 WHERE id = ?", (intent,)
+                "UPDATE intents SET status = 'closed', answered = 0 WHERE id = ?", (submission,)
             )
 
-    def fetched(
-        self, intent: str, replies: Iterable[tuple[bytes, int, bytes]], otherwise: str
+    def store_replies(
+        self, submission: str, replies: Iterable[tuple[bytes, int, bytes]], reason: str
     ) -> None:
-        """Keep a batch's replies and close it; a no-op where another process has done so.
+        """Store a batch's replies and close its submission. Does nothing if another process has
+        done so.
 
         Args:
-            replies: (key, status, body), in any order; keys that the intent does not hold are
-                passed over.
-            otherwise: why keys without a reply have none.
+            replies: (key, status, body), in any order; keys of other submissions are ignored.
+            reason: why keys without a reply have none.
         """
         with self._transaction():
-            if not self._select("id = ? AND status = 'open'", (intent,)):
+            if not self._select("id = ? AND status = 'open'", (submission,)):
                 return
             self._db.execute(
                 "INSERT OR REPLACE INTO results SELECT key, ?, ?, sequence FROM members "
                 "JOIN intents ON id = intent WHERE intent = ?",
-                (NOT_ANSWERED, otherwise.encode("utf-8", "replace"), intent),
+                (NOT_ANSWERED, reason.encode("utf-8", "replace"), submission),
             )
             self._db.executemany(
                 "UPDATE results SET status = ?, body = ? WHERE key = ? "
                 "AND EXISTS (SELECT 1 FROM members WHERE members.key = results.key AND intent = ?)",
-                ((status, body, key, intent) for key, status, body in replies),
+                ((status, body, key, submission) for key, status, body in replies),
             )
             self._db.execute(
                 "UPDATE intents SET status = 'closed', changed_ms = ?, answered = (SELECT count(*) "
                 "FROM members JOIN results USING (key) WHERE intent = id AND results.status > ?) "
                 "WHERE id = ?",
-                (now_ms(), NOT_ANSWERED, intent),
+                (now_ms(), NOT_ANSWERED, submission),
             )
-            self._db.execute("DELETE FROM members WHERE intent = ?", (intent,))
+            self._db.execute("DELETE FROM members WHERE intent = ?", (submission,))
 
-    def results(self, keys: Sequence[bytes]) -> dict[bytes, Result]:
-        """Replies that have come for these keys and are not forgotten."""
+    def replies(self, keys: Sequence[bytes]) -> dict[bytes, StoredReply]:
+        """Return the stored replies to these keys."""
         query = "SELECT key, status, body, sequence FROM results WHERE key IN "
-        return {key: Result(*rest) for key, *rest in self._of(query, keys)}
+        return {key: StoredReply(*columns) for key, *columns in self._select_keys(query, keys)}
 
-    def forget(self, results: Mapping[bytes, Result]) -> None:
-        """Drop replies: they are in the ledger, or no use. Newer ones for these keys stay."""
+    def forget(self, replies: Mapping[bytes, StoredReply]) -> None:
+        """Delete replies that are in the ledger or cannot be used; keep newer ones to these
+        keys."""
         with self._transaction():
             self._db.executemany(
                 "DELETE FROM results WHERE key = ? AND sequence = ?",
-                ((key, one.sequence) for key, one in results.items()),
+                ((key, reply.sequence) for key, reply in replies.items()),
             )
 
-    def on_their_way(self, keys: Sequence[bytes], *, perhaps: bool = False) -> dict[bytes, str]:
-        """The intent that holds a key, for those that are in a batch at a provider.
+    def holders(
+        self, keys: Sequence[bytes], *, include_uncertain: bool = False
+    ) -> dict[bytes, str]:
+        """Return the submission of each key that is in an open batch at a provider.
 
         Args:
-            perhaps: and for those of which that is not known.
+            include_uncertain: also return submissions that may not have become a batch.
         """
-        states = "('open', 'creating')" if perhaps else "('open')"
+        states = "('open', 'creating')" if include_uncertain else "('open')"
         query = (
             "SELECT key, intent FROM members JOIN intents ON id = intent "
             f"WHERE status IN {states} AND key IN "
         )
-        return dict(self._of(query, keys))
+        return dict(self._select_keys(query, keys))
 
-    def open_intents(self, ids: Iterable[str]) -> list[BatchSubmission]:
-        """Of these intents those whose replies have not been fetched."""
+    def open_submissions(self, ids: Iterable[str]) -> list[BatchSubmission]:
+        """Return those of these submissions whose replies have not been fetched."""
         with self._guarded():
-            found = [one for id in ids for one in self._select("id = ?", (id,))]
-        return [one for one in found if one.status == "open"]
+            submissions = [row for id in ids for row in self._select("id = ?", (id,))]
+        return [submission for submission in submissions if submission.status == "open"]
 
     def unsettled(self, provider: str) -> list[BatchSubmission]:
-        """Intents of which it is not known whether the provider has them."""
+        """Return the submissions of which it is unknown whether they became batches."""
         with self._guarded():
             states = "status IN ('intended', 'creating')"
             return self._select(f"provider = ? AND {states}", (provider,))
 
     def _add_columns(self) -> None:
-        """What books of earlier versions lack: they ordered batches by time, as their ledgers
-        did."""
+        """Add the columns that files of earlier versions lack; these ordered batches by time, as
+        their ledgers did."""
         if "sequence" in self._columns("intents"):
             return
         with self._transaction():
@@ -232,23 +236,23 @@ class BatchStore(DurableFile):
                 self._db.execute("UPDATE intents SET sequence = created_ms")
                 self._db.execute("ALTER TABLE results RENAME COLUMN asked_ms TO sequence")
 
-    def intents(self) -> set[str]:
-        """The ids of all."""
+    def ids(self) -> set[str]:
+        """Return the ids of all submissions."""
         with self._guarded():
             return {row[0] for row in self._db.execute("SELECT id FROM intents")}
 
-    def _turn(self, intent: str, status: str, batch: str = "") -> None:
+    def _set_status(self, submission: str, status: str, batch: str = "") -> None:
         with self._guarded():
             self._db.execute(
                 "UPDATE intents SET status = ?, batch = ?, changed_ms = ? WHERE id = ?",
-                (status, batch, now_ms(), intent),
+                (status, batch, now_ms(), submission),
             )
 
     def _select(self, where: str, values: tuple[str, ...]) -> list[BatchSubmission]:
-        rows = self._db.execute(f"SELECT {_INTENT} FROM intents WHERE {where}", values)
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM intents WHERE {where}", values)
         return [BatchSubmission(*row) for row in rows]
 
-    def _of(self, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    def _select_keys(self, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
         with self._guarded():
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
@@ -256,25 +260,26 @@ class BatchStore(DurableFile):
 
 
 def known_submissions(path: Path) -> set[str]:
-    """The intents that a book holds, also closed ones; none where there is no book.
+    """Return the ids of all submissions in a store, closed ones included; none if the file is
+    absent.
 
     Raises:
-        DamagedFileError: it cannot be read.
+        DamagedFileError: the file cannot be read.
     """
     if not path.is_file() or not path.stat().st_size:
         return set()
-    book = BatchStore(path)
+    store = BatchStore(path)
     try:
-        return book.intents()
+        return store.ids()
     finally:
-        book.close()
+        store.close()
 
 
 def open_batches(path: Path) -> list[dict[str, Any]]:
-    """The batches of a book that are on their way, oldest first; no run is disturbed.
+    """Return the open batches of a store, oldest first, without disturbing a run.
 
-    Returns: for each model, batch ("" while it is being made), questions, usd (about), created_ms
-    and words (the provider's, when last asked).
+    Each has model, batch ("" while it is being created), questions, usd (estimate), created_ms and
+    words (the provider's state when last asked).
     """
     if not path.is_file():
         return []
@@ -286,5 +291,5 @@ def open_batches(path: Path) -> list[dict[str, Any]]:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
             return [dict(zip(names, row, strict=True)) for row in db.execute(query)]
-    except sqlite3.Error:  # being made, or no book of ours
+    except sqlite3.Error:  # being created, or another kind of file
         return []

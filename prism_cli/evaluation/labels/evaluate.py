@@ -101,7 +101,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
     control = Control(options.max_seconds)
     _refuse_own_files(shards, options.output)
     with ExitStack() as stack:
-        stack.enter_context(control.listening())
+        stack.enter_context(control.handle_signals())
         stack.enter_context(output_lock(path))
         settings = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
         also = [options.output / name for name in (REVIEW, REJECTS, REPORT)]

@@ -102,7 +102,7 @@ def evaluate(options: QualityOptions) -> QualitySummary:
     path, rows = options.output / METRICS, options.output / ROWS
     control = Control()
     with ExitStack() as stack:
-        stack.enter_context(control.listening())
+        stack.enter_context(control.handle_signals())
         stack.enter_context(output_lock(path))
         seen = measure(rows)
         papers = _papers(options)

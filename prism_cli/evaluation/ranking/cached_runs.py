@@ -84,7 +84,7 @@ class CachedRuns:
         self._prepare(one.first_stage, f"{label}: documents")
         with (
             self._progress(label, len(queries)) as progress,
-            self._answerer.control.abandoning(),
+            self._answerer.control.interruptible(),
         ):
             found = one.first_stage.search(queries, top_k + 1)
             for (query_id, _), hits in zip(queries, found, strict=True):
@@ -99,7 +99,7 @@ class CachedRuns:
         if isinstance(first_stage, PreparedFirstStage):
             with (
                 self._progress(label, first_stage.size()) as progress,
-                self._answerer.control.abandoning(),
+                self._answerer.control.interruptible(),
             ):
                 for documents in first_stage.prepare():
                     self._answerer.control.check()

@@ -91,7 +91,7 @@ def evaluate(
     path = options.output / METRICS
     control = Control(options.max_seconds)
     with ExitStack() as stack:
-        stack.enter_context(control.listening())
+        stack.enter_context(control.handle_signals())
         stack.enter_context(output_lock(path))
         if not options.overwrite and _before(path, sets, models, options).finished() is not None:
             return EvalSummary(read_metrics(path), path, True)
@@ -109,7 +109,7 @@ def evaluate(
         papers.begin(fresh_start if options.fresh else None)
         sweep_folder(path.parent)
         open_local = partial(open_local_ledger, local)
-        answerer.turn_to(papers.output_id, open_local, papers.manifest.fresh_since)
+        answerer.begin_output(papers.output_id, open_local, papers.manifest.fresh_since)
         try:
             content = _Evaluation(sets, models, options, papers, answerer).run()
         except (PrismError, OSError):

@@ -1,4 +1,5 @@
-"""One query_id, one query, over all rows of a pass; one doc_id, one text, among adjacent rows."""
+"""Check that a query_id has one query in all rows of a pass, and a doc_id one text in adjacent
+rows."""
 
 from hashlib import blake2b
 
@@ -8,28 +9,28 @@ from prism_cli.shards.spill import SeenTexts
 
 
 class ConsistentIds:
-    """Remembers the query of each query_id; a rewritten query is another one than the original."""
+    """Checks ids against earlier rows; the query of an id may differ between query styles."""
 
     def __init__(self) -> None:
         self._seen = SeenTexts()
         self._last: object = None
-        self._asked: object = None
+        self._group: object = None
         self._documents = OneText()
 
     def check(self, row: Row) -> None:
-        """Note the row's query and document.
+        """Check a row's query_id and doc_id.
 
         Raises:
-            RowError: the id of one of them stood with another text before.
+            RowError: an earlier row has the id with another text.
         """
         query_id, query = row.get("query_id"), row.get("query")
-        known = (query_id, query, row.get("query_style"))
-        if known != self._last:  # the documents of a query mostly stand together
+        current = (query_id, query, row.get("query_style"))
+        if current != self._last:  # documents of a query are mostly adjacent
             self._check_query(row)
-            asked = query_id or query
-            if asked != self._asked:
-                self._asked, self._documents = asked, OneText()
-            self._last = known
+            group = query_id or query
+            if group != self._group:
+                self._group, self._documents = group, OneText()
+            self._last = current
         doc_id, document = row.get("doc_id"), row.get("document")
         if doc_id and isinstance(doc_id, str) and isinstance(document, str):
             title = row.get("title")
@@ -44,5 +45,5 @@ class ConsistentIds:
         if self._seen.conflicts(key, blake2b(query.encode(), digest_size=16).digest()):
             raise RowError(
                 "query_id",
-                f"{query_id!r} ({style}) stood with another query before; one id, one query",
+                f"{query_id!r} ({style}) has another query in an earlier row; one id, one query",
             )

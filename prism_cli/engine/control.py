@@ -51,14 +51,14 @@ class Control:
             raise InterruptedRunError(self.signal_number)
         if self._over_time:
             raise LimitReachedError(
-                f"--max-seconds {self._max_seconds:g} reached; what was answered is kept, and the "
-                "same command goes on from here"
+                f"--max-seconds {self._max_seconds:g} reached; the replies so far are kept, and "
+                "the same command continues from here"
             )
         if self._over_budget:
             raise LimitReachedError(
                 f"--max-cost {self._max_usd:g} USD reached: {self.spent_usd:.4f} are spent, and "
-                "the next call would go beyond; what was answered is kept, and the same command "
-                "goes on from here"
+                "the next call would exceed it; the replies so far are kept, and the same command "
+                "continues from here"
             )
 
     def reserve(self, usd: float) -> bool:

@@ -1,7 +1,7 @@
-"""A hook for tests: die as by kill -9 at a named point.
+"""Crash points for tests: kill the process, as by kill -9, at a named point.
 
-PRISM_CRASH_AT=POINT or POINT:N kills this process when it comes to POINT for the N-th time (from
-1). The points are those of the calls of `crash_point`; unset, nothing happens.
+PRISM_CRASH_AT=POINT or POINT:N kills this process when it reaches POINT for the N-th time (from 1).
+Points are the arguments of `crash_point` calls. Without the variable nothing happens.
 """
 
 import os
@@ -13,7 +13,7 @@ _PASSED: Counter[str] = Counter()
 
 
 def crash_point(name: str) -> None:
-    """Die here, if the environment says so."""
+    """Kill the process if PRISM_CRASH_AT names this point."""
     if name == _WANTED:
         _PASSED[name] += 1
         if _PASSED[name] == int(_TIMES or 1):

@@ -1,7 +1,8 @@
-"""How far a run is, for another terminal: a small record beside its lock, renewed while it works.
+"""Heartbeat of a run: a small record of its progress beside its lock, rewritten while it works, for
+`prism status` in another terminal.
 
-The record is a convenience: no error of its making reaches the run, nothing is synced, and it is
-gone when the output is finished. What a stopped or killed run leaves says how far it came.
+The record is a convenience: errors in writing it never reach the run, nothing is synced, and it is
+removed when the output is finished. A stopped or killed run leaves its last one.
 """
 
 import os
@@ -23,23 +24,23 @@ from prism_cli.shards.writer import part_path
 
 EVERY_SECONDS = 5.0
 _FIRST_SECONDS = 0.5
-"""The first records follow each other faster."""
+"""Interval of the first records, which are more frequent."""
 _RATE_RECORDS = 13
-"""The rate is that of the last so many records: replies from the ledger come first, and fast."""
+"""Records over which the rate is computed: replies from the ledger come first, and fast."""
 
 
 _began: dict[Path, float] = {}
-"""When this process began to work on an output, by its record."""
+"""Time when this process began to work on an output, by heartbeat file."""
 
 
 class Heartbeat:
-    """Keeps the record of one output for a block, from a thread of its own.
+    """Writes the heartbeat of one output during a block, from another thread.
 
     Args:
-        record_path: the path whose name manifest and lock carry.
-        read: what to tell now, as plain JSON; called from the thread. `moved`, a count of rows,
-            is among it; the rate is taken from that, without `found` of them.
-        fixed: what to tell besides, once and for all.
+        record_path: path from which the names of manifest and lock are made.
+        read: returns the current progress as plain JSON; called from the thread. The rate is that
+            of `moved`, a count of rows, less `found`, the cached ones.
+        fixed: constant entries.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Heartbeat:
             "started_ms": now_ms(),
         }
         self._began = _began.setdefault(self._path, time.monotonic())
-        self._seen: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
+        self._samples: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="live record", daemon=True)
+        self._thread = threading.Thread(target=self._renew, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
         self._write()
@@ -90,7 +91,7 @@ class Heartbeat:
             "seconds": round(time.monotonic() - self._began, 3),
         }
         part = part_path(self._path, new_attempt())
-        with suppress(OSError):  # a full disk stops the run, or does not: not for this
+        with suppress(OSError):  # whether a full disk stops the run is not decided here
             try:
                 with os.fdopen(create_file(part, private=True), "wb") as file:
                     file.write(orjson.dumps(content))
@@ -99,36 +100,38 @@ class Heartbeat:
                 part.unlink(missing_ok=True)
 
     def _rate(self, moved: float) -> float:
-        if self._seen and moved < self._seen[-1][1]:  # found out what took no time
-            self._seen.clear()
-        self._seen.append((time.monotonic(), moved))
-        (then, before), (at, now) = self._seen[0], self._seen[-1]
+        if self._samples and moved < self._samples[-1][1]:  # rows turned out to be cached
+            self._samples.clear()
+        self._samples.append((time.monotonic(), moved))
+        (then, before), (at, now) = self._samples[0], self._samples[-1]
         return max(0.0, (now - before) / (at - then)) if at > then else 0.0
 
 
 def remove_heartbeat(record_path: Path) -> None:
-    """The output is finished; its manifest says all."""
+    """Remove the heartbeat of a finished output."""
     with suppress(OSError):
         heartbeat_path(record_path).unlink(missing_ok=True)
 
 
 def heartbeat_path(record_path: Path) -> Path:
-    """.OUT.progress.json, beside .OUT.lock."""
+    """Return .OUT.progress.json, beside .OUT.lock."""
     return record_path.with_name(f".{record_path.name}.progress.json")
 
 
 def read_heartbeat(record_path: Path) -> dict[str, Any] | None:
-    """The record; None where there is none that can be read, or one that nobody here wrote."""
+    """Return the record; None if it is absent, unreadable or not written by prism."""
     try:
         content = orjson.loads(heartbeat_path(record_path).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
-    whole = isinstance(content, dict) and content.keys() >= _NEEDED
-    return content if whole and all(_is_fit(*item) for item in content.items()) else None
+    if not isinstance(content, dict) or not content.keys() >= _REQUIRED:
+        return None
+    return content if all(_is_valid(*item) for item in content.items()) else None
 
 
 def take_killed_seconds(record_path: Path) -> float:
-    """How long the last attempt worked, if it was killed; a new attempt begins, and its record."""
+    """Return the seconds that the last attempt worked if it was killed, else 0; remove its record,
+    since a new attempt begins."""
     record = read_heartbeat(record_path) or {"ended": True}
     _began.pop(heartbeat_path(record_path), None)
     remove_heartbeat(record_path)
@@ -136,7 +139,7 @@ def take_killed_seconds(record_path: Path) -> float:
 
 
 def worked_seconds(record: Mapping[str, Any]) -> float:
-    """How long the attempt of a record had worked when it was written."""
+    """Return the seconds that an attempt had worked when its record was written."""
     if "seconds" in record:
         return float(record["seconds"])
     updated = record["updated_ms"]
@@ -149,12 +152,12 @@ _NUMBERS = {
 }  # fmt: skip
 _INTEGERS = {"updated_ms", "started_ms"}
 _TEXTS = {"label", "stage", "host", "ledger"}
-_NEEDED = {"pid", "host", "updated_ms", "ended", "moved"}
+_REQUIRED = {"pid", "host", "updated_ms", "ended", "moved"}
 _QUESTIONS = {"answered", "total", "found"}
 
 
-def _is_fit(name: str, value: Any) -> bool:
-    """Whether a record of ours may hold this."""
+def _is_valid(name: str, value: Any) -> bool:
+    """Return whether prism may have written this entry."""
     if name in _NUMBERS:
         return value is None if name == "total" and value is None else _is_count(value)
     if name == "pid":
@@ -169,7 +172,8 @@ def _is_fit(name: str, value: Any) -> bool:
         return _are_counts(value)
     if name == "counts":
         return isinstance(value, dict) and all(
-            _are_counts(one) if key == "dropped" else _is_count(one) for key, one in value.items()
+            _are_counts(count) if key == "dropped" else _is_count(count)
+            for key, count in value.items()
         )
     if name == "nouns":
         return isinstance(value, list) and [*map(type, value)] == [str, str]
@@ -177,7 +181,7 @@ def _is_fit(name: str, value: Any) -> bool:
         return value is None or (
             isinstance(value, dict)
             and value.keys() == _QUESTIONS
-            and all(one is None or _is_count(one) for one in value.values())
+            and all(count is None or _is_count(count) for count in value.values())
         )
     return True
 

@@ -1,4 +1,4 @@
-"""Whether the inputs of a finished output are still those that it was made from."""
+"""Changes of a finished output's inputs since it was made."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,31 +7,32 @@ from typing import Any
 from prism_cli.shards.measured import measure, size_and_change
 
 
-def input_changes(made: Mapping[str, Any], manifest: Path) -> list[str]:
-    """A line for each input of the manifest `made` that is not as it was.
+def input_changes(manifest: Mapping[str, Any], file: Path) -> list[str]:
+    """Return a line for each input of `manifest` that has changed.
 
-    Relative paths are as the run was given them: they are looked for from here, from the folder of
-    the output, and from those above.
+    Relative paths are those of the command: they are resolved against the current folder, the
+    output's folder and its parents.
 
-    Sizes and times are compared; only an input of the same size that is younger than `manifest` is
-    read.
+    Sizes and times are compared; only an input of the same size that is newer than the manifest's
+    `file` is read.
     """
-    return list(_changes(made, manifest))
+    return list(_changes(manifest, file))
 
 
-def _changes(made: Mapping[str, Any], manifest: Path) -> Iterator[str]:
-    for one in made.get("inputs") or ():
-        if not one["bytes"]:
+def _changes(manifest: Mapping[str, Any], file: Path) -> Iterator[str]:
+    for entry in manifest.get("inputs") or ():
+        if not entry["bytes"]:
             continue  # empty, standard input, or no file
-        places = (Path(), *manifest.absolute().parents)
-        path = next((at for place in places if (at := place / one["path"]).exists()), None)
+        folders = (Path(), *file.absolute().parents)
+        paths = (folder / entry["path"] for folder in folders)
+        path = next((path for path in paths if path.exists()), None)
         if path is None:
-            yield f"input gone: {one['path']}"
+            yield f"input gone: {entry['path']}"
             continue
         try:
             size, changed_ns = size_and_change(path)
-            edited = size != one["bytes"] or (
-                changed_ns > manifest.stat().st_mtime_ns and measure(path).sha256 != one["sha256"]
+            edited = size != entry["bytes"] or (
+                changed_ns > file.stat().st_mtime_ns and measure(path).sha256 != entry["sha256"]
             )
         except OSError:
             continue  # another user's

@@ -20,7 +20,7 @@ def job_record(
     dependencies: Sequence[Path] = (),
     also: Sequence[Path] = (),
 ) -> RunRecord:
-    """The record of a job; arguments as for `RunRecord`."""
+    """Return the run record of a job; arguments as for `RunRecord`."""
     return RunRecord(
         stage,
         config,
@@ -37,7 +37,8 @@ def job_record(
 
 
 def count_lines(record: RunRecord, limit: int | None = None) -> int | None:
-    """Lines of all inputs, about, at most `limit`; None where that would mean reading them."""
+    """Return the approximate number of lines of all inputs, at most `limit`; None if that would
+    require reading them."""
     shards = [source for source in record.inputs if isinstance(source, Shard)]
     if len(shards) < len(record.inputs) or any(
         shard.packed or shard.format != "lines" for shard in shards

@@ -1,10 +1,11 @@
-"""Replies that were paid for, and a ledger without them: said before they are paid for again.
+"""Check that the ledger has the replies that were paid for, before they are paid for again.
 
-A ledger that is missing or empty looks like a new one. What earlier attempts wrote beside their
-outputs says that it is not.
+A ledger that is missing or empty looks like a new one. Manifests and heartbeats of earlier attempts
+show that it is not.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,21 @@ from prism_cli.shards.run_record import output_id
 
 
 def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None:
-    """Refuse to work on `output` where `ledger` lacks replies that it was made with.
+    """Raise if `ledger` lacks replies that earlier attempts at `output` asked for.
 
     Args:
-        output: whose name manifest and live record carry.
-        accept_lost: go on all the same.
+        output: path from which the names of manifest and heartbeat are made.
+        accept_lost: do not raise for lost replies.
 
     Raises:
-        LostRepliesError: they would be asked and paid for again.
-        DamagedFileError: the ledger or the book of batches is damaged.
+        LostRepliesError: replies are lost and would be asked and paid for again.
+        DamagedFileError: the ledger or the batch store is damaged.
     """
     refuse_link(ledger)
     if accept_lost:
         return _forget_lost_batches(ledger)
-    made = read_manifest(manifest_path(output)) or {}
-    paid = _paid(output, made)
+    manifest = read_manifest(manifest_path(output)) or {}
+    paid = _paid(output, manifest)
     if not ledger.is_file():
         if paid:
             raise _refusal(output, paid, f"{ledger} is not there")
@@ -57,19 +58,18 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
         return
     if not file.has_replies():
         raise _refusal(output, paid, f"{ledger} holds none")
-    if made:
-        # None is counted where the output was moved: its replies are there all the same.
-        for row in file.spent(output_id(output, made["config_fingerprint"])):
+    if manifest:
+        # A moved output counts none, although its replies are there.
+        for row in file.spent(output_id(output, manifest["config_fingerprint"])):
             if row["asked"] < paid:
                 raise _refusal(output, paid, f"{ledger} counts only {row['asked']:,} of them")
 
 
 def _forget_lost_batches(ledger: Path) -> None:
-    """Expect batches that the book has lost no more."""
+    """Remove from the ledger the submissions that the batch store has lost."""
     if ledger.is_file() and ledger.stat().st_size and (lost := _lost_batches(LedgerFile(ledger))):
-        file = Ledger(ledger)
-        file.forget_sent(lost)
-        file.close()
+        with closing(Ledger(ledger)) as file:
+            file.forget_sent(lost)
 
 
 def _lost_batches(file: LedgerFile) -> set[str]:
@@ -77,12 +77,12 @@ def _lost_batches(file: LedgerFile) -> set[str]:
     return sent - known_submissions(file.path.with_name(STORE_NAME)) if sent else sent
 
 
-def _paid(output: Path, made: Mapping[str, Any]) -> int:
-    """Replies that all attempts asked of servers, as far as they told."""
-    usage = made.get("usage") or {}
-    told = [usage.get("asked", 0) - usage.get("local", 0)]
-    told.append((read_heartbeat(output) or {}).get("asked", 0))
-    return max(int(one) for one in told if isinstance(one, int | float))
+def _paid(output: Path, manifest: Mapping[str, Any]) -> int:
+    """Return the replies of servers that all attempts recorded."""
+    usage = manifest.get("usage") or {}
+    counts = [usage.get("asked", 0) - usage.get("local", 0)]
+    counts.append((read_heartbeat(output) or {}).get("asked", 0))
+    return max(int(count) for count in counts if isinstance(count, int | float))
 
 
 def _paid_beside(output: Path) -> Iterator[tuple[Path, int]]:
@@ -91,16 +91,16 @@ def _paid_beside(output: Path) -> Iterator[tuple[Path, int]]:
         for path in output.parent.glob(f"*{MANIFEST_SUFFIX}")
     }
     for name in sorted(names):
-        one = output.with_name(name)
-        count = _paid(one, read_manifest(manifest_path(one)) or {})
+        path = output.with_name(name)
+        count = _paid(path, read_manifest(manifest_path(path)) or {})
         if count:
-            yield one, count
+            yield path, count
 
 
-def _refusal(output: Path, paid: int, why: str) -> LostRepliesError:
+def _refusal(output: Path, paid: int, reason: str) -> LostRepliesError:
     return LostRepliesError(
-        f"{output}: earlier attempts asked for {paid:,} replies, and {why}: they would be asked, "
-        "and paid for, again, so nothing is asked. Restore the ledger with its -wal file, or set "
-        "PRISM_STATE to its folder; `prism ledger repair` copies what a damaged one holds; "
-        "--reuse OUT takes what finished outputs hold; --accept-lost-replies goes on without them"
+        f"{output}: earlier attempts asked for {paid:,} replies, and {reason}: they would be "
+        "asked, and paid for, again, so nothing is asked. Restore the ledger with its -wal file, "
+        "or set PRISM_STATE to its folder; `prism ledger repair` copies those of a damaged one; "
+        "--reuse OUT takes those of finished outputs; --accept-lost-replies goes on without them"
     )

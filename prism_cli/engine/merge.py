@@ -1,4 +1,4 @@
-"""Replies from exports and other ledgers into one: streamed, and safe to break off anywhere."""
+"""Merge of exports and ledgers into one ledger: streamed, and safe to interrupt anywhere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -25,16 +25,16 @@ from prism_cli.shards.reader import Shard, find_shards
 
 _GROUP_ROWS = 2000
 _GROUP_BYTES = 16 << 20
-"""What one transaction holds at the most, about."""
+"""Approximate limits of one transaction."""
 
 
 @dataclass
 class MergeSummary:
-    """What a merge did.
+    """Summary of a merge.
 
     Attributes:
-        rows: entries that were read.
-        rejects: the file of those that were set aside, if there are any.
+        rows: entries read.
+        rejects: file of rejected entries, if there are any.
     """
 
     into: str
@@ -46,29 +46,29 @@ class MergeSummary:
 
     @property
     def exit_code(self) -> int:
-        """4 where too many entries were rejected."""
+        """4 if too many entries were rejected, else 0."""
         return 4 if self.rejected > self.max_rejects * self.rows else 0
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         counts = asdict(self)
         counts |= counts.pop("merged")
         return {**counts, "exit_code": self.exit_code}
 
 
 def merge_ledgers(files: Sequence[str], into: Path, *, max_rejects: float) -> MergeSummary:
-    """Add the replies of `files` to the ledger at `into`, which is made if absent.
+    """Add the replies of `files` to the ledger at `into`, which is created if absent.
 
     Args:
         files: exports (JSONL, packed too) and ledger files; globs and directories of exports.
         max_rejects: share of entries, 0 to 1, above which the exit code is 4.
 
     Raises:
-        MissingDataError: a file that is not there, or is no ledger.
-        InterruptedRunError, LockedError, StorageError: what was merged before stays.
+        MissingDataError: a file does not exist, or is not a ledger.
+        InterruptedRunError, LockedError, StorageError: entries merged so far are kept.
     """
     control = Control()
-    found = MergeSummary(str(into), max_rejects)
+    summary = MergeSummary(str(into), max_rejects)
     with ExitStack() as stack:
         stack.enter_context(control.handle_signals())
         shards = find_shards(files)
@@ -79,26 +79,26 @@ def merge_ledgers(files: Sequence[str], into: Path, *, max_rejects: float) -> Me
         stack.callback(rejects.discard)
         group: list[Entry] = []
         size = 0
-        for one in (one for shard in shards for one in _entries(shard)):
-            found.rows += 1
-            if isinstance(one, Rejected):
-                found.rejected += 1
-                rejects.write(one.line)
+        for entry in (entry for shard in shards for entry in _entries(shard)):
+            summary.rows += 1
+            if isinstance(entry, Rejected):
+                summary.rejected += 1
+                rejects.write(entry.line)
                 continue
-            group.append(one)
-            size += len(one.value)
+            group.append(entry)
+            size += len(entry.value)
             if len(group) == _GROUP_ROWS or size >= _GROUP_BYTES:
                 control.check()
-                _keep(ledger, group, found.merged)
+                _commit(ledger, group, summary.merged)
                 group, size = [], 0
-        _keep(ledger, group, found.merged)
+        _commit(ledger, group, summary.merged)
         rejects.finish()
         rejects.publish()
-    found.rejects = str(rejects.path) if rejects.used else None
-    return found
+    summary.rejects = str(rejects.path) if rejects.used else None
+    return summary
 
 
-def _keep(ledger: Ledger, group: Sequence[Entry], counts: Merged) -> None:
+def _commit(ledger: Ledger, group: Sequence[Entry], counts: Merged) -> None:
     crash_point("before-commit")
     ledger.merge(group, counts)
     crash_point("after-commit")
@@ -118,6 +118,6 @@ def _entries(shard: Shard) -> Iterator[Entry | Rejected]:
             try:
                 yield read_entry(decode_row(raw))
             except RowError as error:
-                away = set_aside(RowRef(shard.name, number), raw, error)
-                if isinstance(away, Rejected):
-                    yield away
+                outcome = set_aside(RowRef(shard.name, number), raw, error)
+                if isinstance(outcome, Rejected):
+                    yield outcome

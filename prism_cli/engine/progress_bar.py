@@ -1,4 +1,4 @@
-"""The bar that people see: rows, rate, cost, time left."""
+"""Progress bar on a terminal: rows, rate, cost, time left."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from prism_cli.reporting.sanitize import escape_invisible
 
 _BAR_WIDTH = 20
 _NARROW = 100
-"""Columns of a terminal below which the bar is half as long."""
+"""Terminal columns below which the bar is half as long."""
 
 
 class _Bar(Progress):
@@ -30,7 +30,7 @@ class _Bar(Progress):
 
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Progress]:
-    """A rich bar on stderr for the block."""
+    """Show a rich bar on stderr during the block."""
     console = Console(stderr=True)
     label_column = TextColumn(
         "{task.description}",

@@ -27,15 +27,15 @@ class _Lines(Progress):
 def show_progress(
     label: str, total: int | None, *, quiet: bool, record_path: Path | None = None
 ) -> Iterator[Progress]:
-    """A progress for the block, in the manner that fits stderr.
+    """Show progress during the block: a bar on a terminal, lines elsewhere.
 
     Args:
-        record_path: keep a live record of it for that output.
+        record_path: also write the heartbeat of that output.
     """
     if record_path is not None:
         with (
             show_progress(label, total, quiet=quiet) as progress,
-            Heartbeat(record_path, progress.live),
+            Heartbeat(record_path, progress.snapshot),
         ):
             yield progress
     elif quiet:

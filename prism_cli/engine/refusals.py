@@ -21,10 +21,10 @@ _CHANGED = (
     "replies that are in the ledger; so does --overwrite)"
 )
 _NOT_OURS = "not as prism wrote them (--overwrite replaces them)"
-_LOCKED = "held by another run (the same command works them when it has ended)"
+_LOCKED = "held by another run (run the same command when it has ended)"
 _UNREADABLE = "with an input that cannot be read"
 _SPLIT_QUERIES = (
-    "with part of a query alone, as other rows of it stand in another file, where they would be "
+    "with only part of a query, since its other rows are in another file, where they would be "
     "ranked by themselves (put the rows of a query in one file; or name one file with -o, into "
     "which all are merged; or, where these are rankings of their own, run one file at a time)"
 )

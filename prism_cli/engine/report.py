@@ -1,4 +1,4 @@
-"""What a run did, for people: a few lines on stderr."""
+"""Summary of a run as a few lines on stderr."""
 
 import shutil
 import sys
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 _REJECTS = ".rejects.jsonl"
 _NAMES = 5
-"""Files with rejected rows that are named in one line."""
+"""Most files with rejected rows that one line lists."""
 Drawn = Mapping[str, Sequence[str]]
-"""Lines that tell a figure, by its name, in place of the plain ones."""
+"""Lines that replace the plain ones of a figure, by its name."""
 
 
 FIELDS_LEFT_OUT = "fields left out"
-"""A figure whose names are fields of rows."""
+"""Figure whose names are fields of rows."""
 
 
 def print_summary(
     summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
 ) -> None:
-    """Outputs, counts, cost and the stage's own figures, in plain lines."""
+    """Print outputs, counts, cost and the stage's figures."""
     for line in summary_lines(summary, verbose=verbose, drawn=drawn):
         print(wrapped(escape_line(line), sys.stderr), file=sys.stderr)
 
@@ -33,31 +33,31 @@ def print_summary(
 def summary_lines(
     summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
 ) -> list[str]:
-    """The lines that `print_summary` prints."""
+    """Return the lines that `print_summary` prints."""
     counts, usage = summary.counts, summary.usage
-    told_apart = {_output_of(rejects) for rejects in summary.rejects_before}
+    reported_apart = {_output_of(rejects) for rejects in summary.rejects_before}
     lines = [
         f"{out}: finished before, nothing to do"
         for out in summary.finished_before
-        if out not in told_apart
+        if out not in reported_apart
     ]
     if summary.exit_code != 4:
         lines += _rejects_before(summary)
     lines += [
-        f"{out}: its input {given} is there no more; it was left as it is"
-        for out, given in summary.inputs_gone
+        f"{out}: its input {source} no longer exists; it was left as it is"
+        for out, source in summary.inputs_gone
     ]
     if not summary.outputs and not summary.unpublished and summary.finished_before:
         return lines
-    told = [f"{counted(counts.rows, 'row')} in", f"{counted(counts.written, 'row')} out"]
-    told += [f"{count:,} dropped ({reason})" for reason, count in counts.dropped.items()]
+    parts = [f"{counted(counts.rows, 'row')} in", f"{counted(counts.written, 'row')} out"]
+    parts += [f"{count:,} dropped ({reason})" for reason, count in counts.dropped.items()]
     if counts.rejected:
-        told.append(f"{counts.rejected:,} rejected")
+        parts.append(f"{counts.rejected:,} rejected")
     if counts.pending:
-        told.append(f"{counts.pending:,} pending")
+        parts.append(f"{counts.pending:,} pending")
     if counts.blank:
-        told.append(f"{counted(counts.blank, 'blank line')} passed over")
-    lines.append(f"{summary.stage}: {', '.join(told)}, in {summary.seconds:.1f} s")
+        parts.append(f"{counted(counts.blank, 'blank line')} skipped")
+    lines.append(f"{summary.stage}: {', '.join(parts)}, in {summary.seconds:.1f} s")
     if not counts.rows:
         lines.append("the input holds no rows")
     if usage.asked or usage.from_ledger:
@@ -83,7 +83,7 @@ def summary_lines(
 
 
 def rejects_lines(summary: "RunSummary") -> list[str]:
-    """Why the exit code is 4; nothing where it is not."""
+    """Return the reason for exit code 4; empty for another code."""
     if summary.exit_code != 4:
         return []
     counts, lines = summary.counts, _rejects_before(summary)
@@ -101,7 +101,7 @@ def rejects_lines(summary: "RunSummary") -> list[str]:
 
 
 def _rejects_before(summary: "RunSummary") -> list[str]:
-    """Outputs that were finished before with rejected rows."""
+    """Return a line for each output that was finished before with rejected rows."""
     return [
         f"{_output_of(rejects)}: finished before, with {rejected:,} of {counted(rows, 'row')} "
         f"rejected (see {rejects})"
@@ -115,22 +115,22 @@ def _output_of(rejects: str) -> str:
 
 def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:
     lines: list[str] = []
-    for name, found in figures.items():
-        if found == {}:
+    for name, figure in figures.items():
+        if figure == {}:
             continue
         if name in drawn:
             lines += drawn[name]
-        elif isinstance(found, list) and found and isinstance(found[0], dict):
-            lines += [f"{label(name)}:", *_table_lines(found)]
-        elif isinstance(found, dict):
-            lines.append(f"{label(name)}: {listed(found, fields=name == FIELDS_LEFT_OUT)}")
+        elif isinstance(figure, list) and figure and isinstance(figure[0], dict):
+            lines += [f"{label(name)}:", *_table_lines(figure)]
+        elif isinstance(figure, dict):
+            lines.append(f"{label(name)}: {listed(figure, fields=name == FIELDS_LEFT_OUT)}")
         else:
-            lines.append(f"{label(name)}: {value(found)}")
+            lines.append(f"{label(name)}: {value(figure)}")
     return lines
 
 
 def _table_lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Aligned columns; where the terminal is too narrow for them, names and values by row."""
+    """Return aligned columns, or names and values by row if the terminal is too narrow."""
     columns = list(rows[0])
     table = [[value(row.get(column)) for column in columns] for row in rows]
     heads = [label(column) for column in columns]

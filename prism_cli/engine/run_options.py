@@ -1,4 +1,4 @@
-"""How a run of a row stage is done."""
+"""Options of a run of a row stage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ IfChanged = Literal["refuse", "redo"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is done; `config`, `fields` and `limit` also decide what comes out.
+    """Options of a run; of these `config`, `fields` and `limit` also decide the output.
 
     Attributes:
-        output: file or directory; None for the default place; Path("-") for standard output.
+        output: file or directory; None for the default path; Path("-") for standard output.
         max_rejects: share of rows, 0 to 1, above which the exit code is 4.
-        config: the resolved config; a change of it is refused unless `overwrite`.
+        config: the resolved config; a changed one is refused unless `overwrite`.
         dependencies: other files that decide the rows (corpus, qrels).
         fields: contract name -> name in the input.
-        accept_lost_replies: go on where the ledger lacks replies that were paid for.
-        retry_final: ask again what was refused for good before this run.
+        accept_lost_replies: run even if the ledger lacks replies that were paid for.
+        retry_final: ask requests again that were finally refused before this run.
         max_cost: US dollars.
-        batch: models that answer batch files are asked so.
-        part: (this process, of how many), from 0: of several processes each works its own outputs.
-        if_changed: "redo" makes outputs again whose input or config changed, "refuse" leaves them.
+        batch: send requests as batch files to models that take them.
+        part: (index of this process, number of processes); each processes different outputs.
+        if_changed: "redo" makes outputs again whose input or config changed; "refuse" keeps them.
     """
 
     output: Path | None = None
@@ -48,5 +48,5 @@ class RunOptions:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides the rows besides inputs and dependencies."""
+        """Settings that decide the rows, besides inputs and dependencies."""
         return {**self.config, "limit": self.limit, "fields": dict(self.fields)}

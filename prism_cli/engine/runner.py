@@ -300,4 +300,6 @@ class _Run:
                     raise
             else:
                 return numbered
-        raise LockedError(f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are at work")
+        raise LockedError(
+            f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are in progress"
+        )

@@ -194,7 +194,7 @@ class ShardPass:
         self.progress.show(
             at.moved,
             self.runner.totals.usd,
-            found=self._cached_rows if self._has_asked else 0.0,
+            cached=self._cached_rows if self._has_asked else 0.0,
             questions=self._question_counts(at.questions),
         )
 

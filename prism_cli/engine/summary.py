@@ -1,4 +1,4 @@
-"""What a run did, and the exit code that this gives."""
+"""Summary of a run, and its exit code."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,13 +14,13 @@ DEFAULT_MAX_REJECTS = 0.01
 
 @dataclass
 class RunSummary:
-    """What a run did, over all its outputs.
+    """Summary of a run over all its outputs.
 
     Attributes:
-        refused: tells of the outputs that were left as they are; None where there are none.
-        rejects_before: rejected rows and all rows of outputs finished before, by the file of the
-            rejected ones, where there are any.
-        inputs_gone: outputs in the same folder whose input is there no more, with its name.
+        refused: error that lists the outputs left as they are; None if there are none.
+        rejects_before: (rejected rows, all rows) of outputs finished before, by file of rejects;
+            only outputs with rejects.
+        inputs_gone: outputs in the same folder whose input no longer exists, with its name.
     """
 
     stage: str
@@ -42,10 +42,16 @@ class RunSummary:
     refused: RefusedOutputsError | None = None
     inputs_gone: list[tuple[str, str]] = field(default_factory=list)
 
-    def add_finished(self, outputs: Iterable[Path], rejects: Path, made: Mapping[str, Any]) -> None:
-        """Outputs that were finished before, with the file of their rejected rows and their
-        manifest."""
-        rows, rejected = (made["counts"].get(name, 0) for name in ("rows", "rejected"))
+    def add_finished(
+        self, outputs: Iterable[Path], rejects: Path, manifest: Mapping[str, Any]
+    ) -> None:
+        """Add outputs that were finished before.
+
+        Args:
+            rejects: file of their rejected rows.
+            manifest: their manifest.
+        """
+        rows, rejected = (manifest["counts"].get(name, 0) for name in ("rows", "rejected"))
         self.finished_before += map(str, outputs)
         self.rows_before += rows
         self.rejected_before += rejected
@@ -54,9 +60,9 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """2 or 3 where outputs were refused, 5 where rows are pending and nobody said that this is
-        fine, 75 where other runs hold outputs, 4 where too many rows were rejected, now or when the
-        outputs that were finished before were made."""
+        """2 or 3 if outputs were refused, 5 if rows are pending without `accept_pending`, 75 if
+        other runs hold outputs, 4 if too many rows were rejected, now or when outputs that were
+        finished before were made."""
         refused = self.refused.exit_code if self.refused else 0
         if refused and refused != LockedError.exit_code:
             return refused
@@ -68,7 +74,7 @@ class RunSummary:
         return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the object of `--json`."""
         return {
             "stage": self.stage,
             "outputs": self.outputs,

@@ -49,7 +49,7 @@ class Recording(Progress):
 
     def show(self, rows: float, usd: float, **more: Any) -> None:
         super().show(rows, usd, **more)
-        self.shown.append((self.rows, self.found, self.questions))
+        self.shown.append((self.rows, self.cached, self.questions))
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_a_batch_whose_book_is_lost_is_not_sent_again_unasked(
 
 def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MAX_REQUESTS", 4)
-    monkeypatch.setattr(runner, "_FREE_LINES", 3)
+    monkeypatch.setattr(runner, "_LOOKUP_LINES", 3)
     write_jsonl(DATA, [*rows(10), *rows(10)])
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")

@@ -26,7 +26,7 @@ def test_a_key_is_held_by_one_submission(store: BatchStore) -> None:
     assert store.holders([A]) == {}
     with pytest.raises(StorageError):
         store.add("two", "lab", "lab/m", 0.5, [C, B])
-    assert [one.id for one in store.unsettled("lab")] == ["one"]
+    assert [submission.id for submission in store.unsettled("lab")] == ["one"]
     store.drop("one")
     opened(store, "two", C, B)
     assert store.holders([A, B, C]) == {B: "two", C: "two"}
@@ -37,13 +37,13 @@ def test_replies_are_joined_by_key_and_only_once(store: BatchStore) -> None:
     opened(store, "one", A, B)
     opened(store, "two", C)
     store.store_replies("one", [(B, 200, b"{}"), (C, 200, b"stray"), (b"?", 200, b"")], "expired")
-    found = store.replies([A, B, C])
-    assert (found[A].status, found[A].body) == (NOT_ANSWERED, b"expired")
-    assert (found[B].status, found[B].body) == (200, b"{}")
-    assert C not in found
+    replies = store.replies([A, B, C])
+    assert (replies[A].status, replies[A].body) == (NOT_ANSWERED, b"expired")
+    assert (replies[B].status, replies[B].body) == (200, b"{}")
+    assert C not in replies
     assert store.holders([A, B, C]) == {C: "two"}
     store.store_replies("one", [(A, 200, b"late")], "")
-    assert store.replies([A]) == {A: found[A]}
-    assert [one.id for one in store.open_submissions(["one", "two"])] == ["two"]
-    store.forget({A: found[A]})
-    assert store.replies([A, B]) == {B: found[B]}
+    assert store.replies([A]) == {A: replies[A]}
+    assert [submission.id for submission in store.open_submissions(["one", "two"])] == ["two"]
+    store.forget({A: replies[A]})
+    assert store.replies([A, B]) == {B: replies[B]}

@@ -20,7 +20,7 @@ def score(out: Path, meddle: Meddle = lambda: None, *inputs: Path, **more: Any) 
     """Run, with `meddle` called before the first batch; the backend with what it was asked."""
     backend = ScriptedBatch(before_batch=lambda number: number or meddle())
     options = RunOptions(output=out, quiet=True, **more)
-    run_rows(ScoreStage(backend), [str(one) for one in inputs], options)
+    run_rows(ScoreStage(backend), [str(path) for path in inputs], options)
     return backend
 
 

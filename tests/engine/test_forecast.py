@@ -1,4 +1,4 @@
-"""What a run would ask, told before it: replies that it will find are none to be made."""
+"""Forecasts: cached replies count as paid before."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.factories import make_pairs, write_jsonl
 from tests.fakes import ScoreStage, ScriptedBatch
 
 
-def told(given: list[str], out: Path, **more: Any) -> ModelForecast:
+def model_forecast(given: list[str], out: Path, **more: Any) -> ModelForecast:
     options = RunOptions(output=out, quiet=True, **more)
     (model,) = forecast(plan_run(ScoreStage(ScriptedBatch()), given, options)).models
     return model
@@ -22,7 +22,7 @@ def told(given: list[str], out: Path, **more: Any) -> ModelForecast:
 def test_replies_of_a_stopped_run_of_a_local_model_are_known(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rows.jsonl", make_pairs(40))
     given, out = [str(tmp_path / "rows.jsonl")], tmp_path / "out.jsonl"
-    assert (told(given, out).paid_before, told(given, out).calls) == (0, 40)
+    assert (model_forecast(given, out).paid_before, model_forecast(given, out).calls) == (0, 40)
 
     def stop(number: int) -> None:
         if number == 3:
@@ -30,13 +30,13 @@ def test_replies_of_a_stopped_run_of_a_local_model_are_known(tmp_path: Path) -> 
 
     with pytest.raises(StorageError):
         run_rows(ScoreStage(ScriptedBatch(before_batch=stop)), given, RunOptions(out, quiet=True))
-    planned = told(given, out)
+    planned = model_forecast(given, out)
     assert (planned.questions, planned.paid_before, planned.calls) == (40, 24, 16)
     again = ScriptedBatch()
     run_rows(ScoreStage(again), given, RunOptions(out, quiet=True))
     assert sum(map(len, again.asked)) == planned.calls
-    assert told(given, out, fresh=True, overwrite=True).calls == 40
-    assert told(given, tmp_path / "other.jsonl").calls == 40  # replies are those of an output
+    assert model_forecast(given, out, fresh=True, overwrite=True).calls == 40
+    assert model_forecast(given, tmp_path / "other.jsonl").calls == 40  # per output
 
 
 def test_each_output_asks_a_local_model_for_itself(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_each_output_asks_a_local_model_for_itself(tmp_path: Path) -> None:
     out = tmp_path / "made"
     run_rows(ScoreStage(ScriptedBatch()), given[:1], RunOptions(out / "a.jsonl", quiet=True))
     (out / "a.jsonl").unlink()
-    planned = told(given, out)
+    planned = model_forecast(given, out)
     again = ScriptedBatch()
     run_rows(ScoreStage(again), given, RunOptions(out, quiet=True))
     assert sum(map(len, again.asked)) == planned.calls == 10

@@ -1,4 +1,4 @@
-"""Rows of a window go on one by one, but for models that see them together."""
+"""Rows of a window advance singly, except to models that see them together."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -93,12 +93,12 @@ def test_equal_questions_at_different_steps_are_asked_once(tmp_path: Path) -> No
             twin = ScoreStage(*order)
             return twin.work(row)
 
-    one, two = ScriptedCalls(fingerprint="one", seconds=0.2), ScriptedCalls(fingerprint="two")
+    first, second = ScriptedCalls(fingerprint="one", seconds=0.2), ScriptedCalls(fingerprint="two")
     pairs = [pair | {"document": "The same."} for pair in make_pairs(2)]
     given = write_jsonl(tmp_path / "in.jsonl", pairs)
     options = RunOptions(output=tmp_path / "out.jsonl", quiet=True)
-    assert run_rows(Crossing(one, two), [str(given)], options).counts.done == 2
-    assert (one.asked, two.asked) == (["The same."], ["The same."])
+    assert run_rows(Crossing(first, second), [str(given)], options).counts.done == 2
+    assert (first.asked, second.asked) == (["The same."], ["The same."])
 
 
 def test_a_row_without_its_second_reply_is_pending_alone(tmp_path: Path) -> None:

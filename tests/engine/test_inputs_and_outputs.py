@@ -22,7 +22,7 @@ PAIRS = jsonl(make_pairs(3000))
 
 def echo(inputs: list[str | Path], output: str | Path | None = None, **more: Any) -> RunSummary:
     options = RunOptions(output=typed_path(str(output)) if output else None, quiet=True, **more)
-    return run_rows(EchoStage(), [str(one) for one in inputs], options)
+    return run_rows(EchoStage(), [str(path) for path in inputs], options)
 
 
 def packed(data: bytes, suffix: str) -> bytes:
@@ -67,10 +67,10 @@ def test_a_damaged_packed_file_is_no_short_file(tmp_path: Path, suffix: str, dam
         data = bytearray(PAIRS)
     given = tmp_path / f"in.jsonl{suffix}"
     given.write_bytes(data)
-    told = "compressed data is damaged"
+    message = "compressed data is damaged"
     if damage == "not packed at all":
-        told = "is not the compressed data that its suffix indicates"
-    with pytest.raises(MissingDataError, match=told):
+        message = "is not the compressed data that its suffix indicates"
+    with pytest.raises(MissingDataError, match=message):
         echo([given], tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
     assert not list(tmp_path.glob(".*.part"))
@@ -111,32 +111,32 @@ def test_a_directory_gives_a_directory_and_side_files_are_no_shards(tmp_path: Pa
 
 
 def test_several_inputs_merge_into_a_file_or_fill_a_directory(tmp_path: Path) -> None:
-    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
-    two = write_jsonl(tmp_path / "2.jsonl", [make_pair(2)])
-    echo([one, two], tmp_path / "all.jsonl")
+    first = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    second = write_jsonl(tmp_path / "2.jsonl", [make_pair(2)])
+    echo([first, second], tmp_path / "all.jsonl")
     assert (tmp_path / "all.jsonl").read_bytes() == jsonl(make_pairs(3))
-    echo([one, two], tmp_path / "many")
+    echo([first, second], tmp_path / "many")
     assert sorted(path.name for path in (tmp_path / "many").glob("*.jsonl")) == [
         "1.jsonl", "2.jsonl",
     ]  # fmt: skip
     (tmp_path / "there").mkdir()
-    assert echo([one], tmp_path / "there").outputs == [str(tmp_path / "there" / "1.jsonl")]
+    assert echo([first], tmp_path / "there").outputs == [str(tmp_path / "there" / "1.jsonl")]
 
 
 @pytest.mark.parametrize("name", ["new/", "new.jsonl/", "new.csv/", "there/"])
 def test_an_output_with_a_slash_at_its_end_is_a_directory(tmp_path: Path, name: str) -> None:
-    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    first = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
     (tmp_path / "there").mkdir()
-    made = echo([one], f"{tmp_path}/{name}")
+    made = echo([first], f"{tmp_path}/{name}")
     assert made.outputs == [str(tmp_path / name / "1.jsonl")]
-    assert echo([one], f"{tmp_path}/{name}").finished_before == made.outputs
+    assert echo([first], f"{tmp_path}/{name}").finished_before == made.outputs
 
 
 def test_a_file_with_a_slash_at_its_end_is_refused(tmp_path: Path) -> None:
-    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    first = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="is a file"):
-        echo([one], f"{tmp_path}/file/")
+        echo([first], f"{tmp_path}/file/")
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -127,7 +127,7 @@ def test_rows_that_say_the_same_are_asked_once_in_an_output(tmp_path: Path) -> N
     backend = score(given, tmp_path / "out.jsonl")
     assert sum(batch.count("often") for batch in backend.asked) == 1
     often = [row["score"] for row in read_jsonl(tmp_path / "out.jsonl")[::7]]
-    assert all(one == often[0] for one in often)
+    assert all(output == often[0] for output in often)
 
 
 def test_a_damaged_local_ledger_is_begun_anew(

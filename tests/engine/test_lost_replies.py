@@ -1,4 +1,4 @@
-"""A ledger that lacks what was paid for is not taken for a new one in silence."""
+"""A ledger that lacks paid replies is not silently taken for a new one."""
 
 import shutil
 import sqlite3
@@ -106,7 +106,7 @@ def test_a_new_start_is_silent() -> None:
     elsewhere.mkdir()
     shutil.copy(OUT, elsewhere / "theirs.jsonl")
     shutil.copy("out.jsonl.manifest.json", elsewhere / "theirs.jsonl.manifest.json")
-    # Rows from somebody else, with their papers: their ledger is not expected here.
+    # Rows from somebody else, with their manifest: their ledger is not expected here.
     assert score(out=elsewhere / "new.jsonl") == 30
 
 

@@ -83,5 +83,5 @@ def test_a_state_directory_that_is_open_to_others_is_mentioned_once(
     os.chmod(state, mode)
     write_jsonl(tmp_path / "b.jsonl", make_pairs(3))
     run(tmp_path, ScriptedCalls(), ScriptedBatch())
-    told = capsys.readouterr().err.count("others may write to this state directory")
-    assert told == (mode != 0o755)
+    warnings = capsys.readouterr().err.count("others may write to this state directory")
+    assert warnings == (mode != 0o755)

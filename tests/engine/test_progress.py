@@ -86,8 +86,8 @@ def test_within_one_row_each_batch_is_told(progresses: list[Recording]) -> None:
     write_jsonl(Path("in.jsonl"), words_of(40))
     run(ScriptedBatch())
     (progress,) = progresses
-    told = [questions.answered for *_, questions in progress.shown if questions]
-    assert [*dict.fromkeys(told)] == [0, 8, 16, 24, 32, 40]
+    counts = [questions.answered for *_, questions in progress.shown if questions]
+    assert [*dict.fromkeys(counts)] == [0, 8, 16, 24, 32, 40]
     assert {questions.total for *_, questions in progress.shown if questions} == {40}
     assert 0.2 in [rows for rows, *_ in progress.shown]
     assert "1 of 1 queries, 40 of 40 documents, " in progress.line
@@ -100,8 +100,8 @@ def test_the_questions_of_later_windows_are_not_known_yet(
     write_jsonl(Path("in.jsonl"), words_of(8, 8, 3, 0))
     run(ScriptedBatch())
     (progress,) = progresses
-    told = [(asked.answered, asked.total) for *_, asked in progress.shown if asked]
-    assert [*dict.fromkeys(told)] == [(0, None), (8, None), (16, None), (16, 19), (19, 19)]
+    counts = [(asked.answered, asked.total) for *_, asked in progress.shown if asked]
+    assert [*dict.fromkeys(counts)] == [(0, None), (8, None), (16, None), (16, 19), (19, 19)]
 
 
 def test_rows_that_ask_once_are_told_as_rows(progresses: list[Recording]) -> None:
@@ -177,9 +177,9 @@ def test_an_output_that_is_named_twice_is_counted_once() -> None:
         write_jsonl(Path(f"in/{name}.jsonl"), make_pairs(5))
     run_rows(ScoreStage(ScriptedBatch()), ["in"], RunOptions(output=Path("out"), quiet=True))
     words = ("out", "out/a.jsonl", "./out", "out/b.jsonl.manifest.json", Path.cwd() / "out")
-    told = orjson.loads(prism("status", *words, "--json").stdout)
-    assert [one["path"] for one in told["outputs"]] == ["out/a.jsonl", "out/b.jsonl"]
-    assert told["together"]["counts"]["rows"] == 10
+    status = orjson.loads(prism("status", *words, "--json").stdout)
+    assert [output["path"] for output in status["outputs"]] == ["out/a.jsonl", "out/b.jsonl"]
+    assert status["together"]["counts"]["rows"] == 10
 
 
 JSON = st.recursive(

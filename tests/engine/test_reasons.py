@@ -1,4 +1,4 @@
-"""Rows that wait for the same reason are told in one line."""
+"""Rows that are pending for the same reason share one line."""
 
 from prism_cli.engine.reasons import Reasons
 

@@ -164,7 +164,7 @@ def test_time_limit_keeps_what_was_answered(
     score(second, tmp_path)
 
     def flat(asked: list[Any]) -> list[str]:
-        return [text for one in asked for text in (one if isinstance(one, list) else [one])]
+        return [text for call in asked for text in (call if isinstance(call, list) else [call])]
 
     assert 0 < len(flat(first.asked)) < 40
     assert sorted(flat(first.asked) + flat(second.asked)) == sorted(TEXTS)
@@ -239,12 +239,12 @@ def test_rows_pending_on_standard_output_are_told_by_the_exit_code(
 
 
 def test_equal_requests_are_shared_and_backends_kept_apart(tmp_path: Path) -> None:
-    one, two = ScriptedCalls(fingerprint="one"), ScriptedCalls(fingerprint="two")
+    first, second = ScriptedCalls(fingerprint="one"), ScriptedCalls(fingerprint="two")
     runner = RequestRunner("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
-    asked = [request(one, "a", "a"), request(one, "a", "a"), request(two, "a", "a")]
+    asked = [request(first, "a", "a"), request(first, "a", "a"), request(second, "a", "a")]
     replies = answer(runner, asked)
     runner.close()
-    assert (one.asked, two.asked) == (["a"], ["a"])
+    assert (first.asked, second.asked) == (["a"], ["a"])
     assert runner.totals.shared == 1
     assert set(replies) == {asked[0].key, asked[2].key}
     assert asked[0].key == asked[1].key != asked[2].key
@@ -269,19 +269,19 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     local = ScriptedBatch()
     runner = RequestRunner("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
     runner.begin_output("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
-    asked = [request(one, text, text) for one in (*servers, local) for text in "ab"]
+    asked = [request(backend, text, text) for backend in (*servers, local) for text in "ab"]
     started = time.monotonic()
     replies = answer(runner, asked)
     seconds = time.monotonic() - started
     runner.close()
     assert seconds < 1.2  # one after the other: 1.5 s and more
     missing = {asked[2].key: "401", asked[5].key: "503"}
-    for one in asked:
-        found = replies[one.key]
-        if one.key in missing:
-            assert found == Unanswered(missing[one.key])
-        elif one is not asked[3]:  # of the server that is down: as it comes
-            assert isinstance(found, Reply)
+    for each in asked:
+        reply = replies[each.key]
+        if each.key in missing:
+            assert reply == Unanswered(missing[each.key])
+        elif each is not asked[3]:  # of the server that is down: undetermined
+            assert isinstance(reply, Reply)
     assert at_work == ["in", "out"] * (len(at_work) // 2)
     assert runner.totals.lost_calls == 2
 

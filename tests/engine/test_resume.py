@@ -28,7 +28,7 @@ from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch, Scrip
 def score(
     backend: ScriptedBatch | ScriptedCalls, given: Path | list[Path], out: Path | None, **more: Any
 ) -> RunSummary:
-    inputs = [str(one) for one in (given if isinstance(given, list) else [given])]
+    inputs = [str(path) for path in (given if isinstance(given, list) else [given])]
     return run_rows(ScoreStage(backend), inputs, RunOptions(output=out, quiet=True, **more))
 
 
@@ -159,9 +159,9 @@ def test_a_changed_dependency_is_refused(tmp_path: Path, pairs: Path) -> None:
 def test_a_file_that_nobody_vouches_for_is_never_replaced(tmp_path: Path, pairs: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")
-    for papers in (None, "{}", "not json", '{"schema": 1, "stage": "score"}'):
-        if papers:
-            Path(f"{out}.manifest.json").write_text(papers)
+    for content in (None, "{}", "not json", '{"schema": 1, "stage": "score"}'):
+        if content:
+            Path(f"{out}.manifest.json").write_text(content)
         with pytest.raises(ChangedInputError, match="no manifest says what made it"):
             score(ScriptedBatch(), pairs, out)
         assert out.read_text() == "precious\n"
@@ -282,14 +282,14 @@ def test_finished_shards_are_skipped_and_new_ones_worked(tmp_path: Path) -> None
 
 
 def test_a_merged_output_takes_in_a_new_input_and_refuses_a_lost_one(tmp_path: Path) -> None:
-    one = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
-    two = write_jsonl(tmp_path / "2.jsonl", [make_pair(2)])
+    first = write_jsonl(tmp_path / "1.jsonl", make_pairs(2))
+    second = write_jsonl(tmp_path / "2.jsonl", [make_pair(2)])
     out = tmp_path / "all.jsonl"
-    score(ScriptedBatch(), [two], out)
-    score(ScriptedBatch(), [one, two], out)
+    score(ScriptedBatch(), [second], out)
+    score(ScriptedBatch(), [first, second], out)
     assert [row["query_id"] for row in read_jsonl(out)] == ["q0", "q1", "q2"]
     with pytest.raises(ChangedInputError, match=r"2\.jsonl: was an input, and is none now"):
-        score(ScriptedBatch(), [one], out)
+        score(ScriptedBatch(), [first], out)
 
 
 def test_an_output_that_was_edited_is_noticed(tmp_path: Path, pairs: Path) -> None:

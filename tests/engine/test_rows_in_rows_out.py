@@ -1,4 +1,4 @@
-"""Each input row ends in exactly one place, in order, with the reason where it was set aside."""
+"""Each input row has exactly one outcome, in order, with the reason if it was rejected."""
 
 from pathlib import Path
 
@@ -317,7 +317,10 @@ def test_document_id_with_another_text_for_the_same_query_is_rejected_by_its_pla
     run(EchoStage(), given, tmp_path / "out.jsonl")
     assert read_jsonl(tmp_path / "out.jsonl") == [rows[0], rows[2], rows[4]]
     set_aside = rejects(tmp_path / "out.jsonl")
-    assert [(one["line"], one["field"]) for one in set_aside] == [(2, "doc_id"), (4, "doc_id")]
+    assert [(each["line"], each["field"]) for each in set_aside] == [
+        (2, "doc_id"),
+        (4, "doc_id"),
+    ]
     assert set_aside[0]["reason"].startswith("'d' had another text before")
 
 
@@ -325,9 +328,9 @@ def test_the_first_three_different_reasons_of_rejects_are_told(tmp_path: Path) -
     given = tmp_path / "in.jsonl"
     given.write_bytes(b"words\n" * 5 + b"a,b\n[]\n{}\n" + jsonl([make_pair(0)]))
     summary = run(EchoStage(), given, tmp_path / "out.jsonl")
-    told = [line for line in summary_lines(summary) if line.startswith("rejected ")]
-    assert [line.split(":")[1] for line in told] == ["1", "6", "7"]
-    assert "looks like CSV" in told[1]
+    lines = [line for line in summary_lines(summary) if line.startswith("rejected ")]
+    assert [line.split(":")[1] for line in lines] == ["1", "6", "7"]
+    assert "looks like CSV" in lines[1]
 
 
 def test_a_command_that_failed_on_every_row_does_not_block_the_corrected_one(

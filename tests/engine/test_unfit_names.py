@@ -31,21 +31,23 @@ def relabel(*words: str) -> Done:
     ],
 )
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         (b"bad\xff.jsonl", r"in/bad\xff.jsonl: its name is not UTF-8"),
         (b"x" * 240 + b".jsonl", "and those of the files beside it"),
     ],
     ids=["not UTF-8", "too long"],
 )
-def test_the_others_are_worked(home: Path, given: str, output: str, name: bytes, told: str) -> None:
+def test_the_others_are_worked(
+    home: Path, given: str, output: str, name: bytes, message: str
+) -> None:
     Path(os.fsdecode(b"in/" + name)).write_bytes(ROW)
     for others in ("worked", "finished before"):
         by_shell = ["in/ok.jsonl", os.fsdecode(b"in/" + name)]
         done = relabel(*([given] if given.startswith("in") else by_shell))
         assert done.returncode == 2
         assert f"1 of 2 outputs was left as it is; the others were {others}" in done.stderr
-        assert told in done.stderr
+        assert message in done.stderr
         assert (home / output).is_file()
 
 

@@ -267,7 +267,7 @@ def _source_label(role: str, spec: str, providers: "ProviderRegistry") -> "Sourc
 
 def _decision(named: "ModelRef", rubric: str, pack: int | None) -> "CallBackend":
     from prism_cli.adapters.judges.decision_backend import DecisionBackend
-    from prism_cli.adapters.judges.endpoints import decision_endpoint
+    from prism_cli.adapters.judges.rater import decision_endpoint
 
     return DecisionBackend(named, rubric, decision_endpoint(named), pack)
 

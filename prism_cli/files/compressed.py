@@ -7,7 +7,7 @@ import lzma
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from prism_cli.files.zstd import ZstdFile
+import zstandard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,11 @@ MAGIC = {
 COMPRESSED = tuple(MAGIC)
 """Suffixes that are decompressed, in any case."""
 _CHUNK_BYTES = 1 << 20
+_ZSTD_INPUT_BYTES = 1 << 10
+"""Few bytes can encode a block of 128 KiB: this size bounds the output of one step to about 32
+MiB."""
+MAX_WINDOW_BYTES = 1 << 31
+"""Largest window that zstd's reference implementation reads; memory grows with the window."""
 
 
 def is_compressed(path: Path) -> bool:
@@ -44,10 +49,10 @@ def begins_compressed(path: Path) -> bool:
         return file.read(len(magic)) == magic
 
 
-class _Unpacked(io.RawIOBase):
-    """Returns the data before an error, which `read` of such a file would lose."""
+class _Stream(io.RawIOBase):
+    """A compressed file as a stream of the data that `_part` returns."""
 
-    def __init__(self, file: gzip.GzipFile) -> None:
+    def __init__(self, file: "BinaryIO | gzip.GzipFile") -> None:
         self._file = file
 
     def readable(self) -> bool:
@@ -57,7 +62,7 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Fill a part of `buffer`; 0 at the end."""
         target = memoryview(buffer)
-        data = self._file.read1(len(target))
+        data = self._part(len(target))
         target[: len(data)] = data
         return len(data)
 
@@ -66,50 +71,86 @@ class _Unpacked(io.RawIOBase):
         self._file.close()
         super().close()
 
+    def _part(self, most: int) -> bytes | memoryview:
+        """Return at least one byte and at most `most`; none at the end."""
+        raise NotImplementedError
 
-class _Streams(io.RawIOBase):
+
+class _Unpacked(_Stream):
+    """Returns the data before an error, which `read` of such a file would lose."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        super().__init__(file)
+        self._gzip = file
+
+    def _part(self, most: int) -> bytes:
+        return self._gzip.read1(most)
+
+
+class _Streams(_Stream):
     """Concatenated streams of bzip2 or xz. Python's classes treat any data after the first stream
     as the end of the file; here it is another stream, padding (zeros) or damage."""
 
     def __init__(
         self, path: Path, begin: "Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]"
     ) -> None:
-        self._file = path.open("rb")
+        super().__init__(path.open("rb"))
         self._begin = begin
         self._stream = begin()
         self._pending = b""
         self._between = False
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Fill a part of `buffer`; 0 at the end."""
-        target = memoryview(buffer)
+    def _part(self, most: int) -> bytes:
         output = b""
         while not output:
             data = b""
             if self._stream.needs_input:
                 data, self._pending = self._pending or self._file.read(_CHUNK_BYTES), b""
                 if not data and self._between:
-                    return 0
+                    return b""
                 if not data:
                     raise EOFError("the file ends within a compressed stream")
                 if self._between and not (data := data.lstrip(b"\0")):
                     continue
                 self._between = False
-            output = self._stream.decompress(data, len(target))
+            output = self._stream.decompress(data, most)
             if self._stream.eof:
                 self._pending = self._stream.unused_data
                 self._stream, self._between = self._begin(), True
-        target[: len(output)] = output
-        return len(output)
+        return output
 
-    def close(self) -> None:
-        """Close the underlying file."""
-        self._file.close()
-        super().close()
+
+class _Zstandard(_Stream):
+    """All frames of a .zst file. zstandard's own reader does not detect a truncated file.
+
+    Holds the window of one frame in memory: usually 8 MiB, up to 2 GiB for `zstd --long=31`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.open("rb"))
+        self._frame = _new_frame()
+        self._inside = False
+        self._ready = memoryview(b"")
+
+    def _part(self, most: int) -> memoryview:
+        while not self._ready:
+            packed = b""
+            if self._frame.eof:
+                packed = self._frame.unused_data
+                self._frame, self._inside = _new_frame(), False
+            packed = packed or self._file.read(_ZSTD_INPUT_BYTES)
+            if not packed:
+                if self._inside:
+                    raise EOFError("the file ends inside a frame")
+                break
+            self._inside = True
+            self._ready = memoryview(self._frame.decompress(packed))
+        part, self._ready = self._ready[:most], self._ready[most:]
+        return part
+
+
+def _new_frame() -> "zstandard.ZstdDecompressionObj":
+    return zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompressobj()
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -129,6 +170,6 @@ def open_bytes(path: Path) -> BinaryIO:
         case ".xz":
             return io.BufferedReader(_Streams(path, lzma.LZMADecompressor), _CHUNK_BYTES)
         case ".zst":
-            return io.BufferedReader(ZstdFile(path), _CHUNK_BYTES)
+            return io.BufferedReader(_Zstandard(path), _CHUNK_BYTES)
         case _:
             return path.open("rb", buffering=_CHUNK_BYTES)

@@ -13,8 +13,12 @@ from typing import BinaryIO
 import zstandard
 
 from prism_cli.errors import ConfigError, MissingDataError
-from prism_cli.files.compressed import begins_compressed, is_compressed, open_bytes
-from prism_cli.files.zstd import MAX_WINDOW_BYTES
+from prism_cli.files.compressed import (
+    MAX_WINDOW_BYTES,
+    begins_compressed,
+    is_compressed,
+    open_bytes,
+)
 
 LIMIT_VARIABLE = "PRISM_MAX_LINE_BYTES"
 MAX_LINE_BYTES = 64 << 20

@@ -23,32 +23,27 @@ from prism_cli.files.lines import (
 )
 
 
-def text_lines(path: Path, name: str = "") -> Iterator[str]:
+def text_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a file without their ends (\\n or \\r\\n).
-
-    Args:
-        name: name of the file in messages; its path by default.
 
     Raises:
         MissingDataError: the file cannot be read or is damaged, or a line is not UTF-8, has a NUL
             byte or is above the limit; names the line.
     """
-    name = name or str(path)
-    for number, line in enumerate(byte_lines(path, name), 1):
-        yield _decoded(line, f"{name}:{number}").rstrip("\r\n")
+    for number, line in enumerate(byte_lines(path), 1):
+        yield _decoded(line, f"{path}:{number}").rstrip("\r\n")
 
 
-def read_text(path: Path, name: str = "") -> str:
+def read_text(path: Path) -> str:
     """Return the text of a file with its line ends.
 
     Raises:
         MissingDataError: as for `text_lines`; or the file is above the limit of a line.
     """
-    name = name or str(path)
-    content = read_bytes(path, name)
-    refuse_foreign(content, name)
+    content = read_bytes(path)
+    refuse_foreign(content, str(path))
     lines = enumerate(split_lines(io.BytesIO(content)), 1)
-    return "".join(_decoded(line, f"{name}:{number}") for number, line in lines)
+    return "".join(_decoded(line, f"{path}:{number}") for number, line in lines)
 
 
 def read_bytes(path: Path, name: str = "") -> bytes:

@@ -188,5 +188,5 @@ def test_a_small_real_model_rates_or_is_refused() -> None:
 def test_a_rating_says_that_the_judge_saw_only_a_part() -> None:
     with FaultServer(answers=Answers(chat=lambda model, text: said())) as server:
         judge = load_rater("chat/j", catalog(server.base_url))
-        found, _ = rate(judge, [*rows(1, document="word " * 60_000), *rows(1)])
+        found, _ = rate(judge, [*rows(1, document="word " * 60_000), *rows(2)[1:]])
     assert [row.get("cut") for row in found] == [True, None]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLD = 0.5
 
 
-def load_local_judge(spec: str, task: "JudgeTask", device: str = "auto") -> "BatchBackend":
+def load_local_judge(spec: str, task: "JudgeTask") -> "BatchBackend":
     """Load the judge of `hf:PATH`, `st:PATH` or `st:PATH:THRESHOLD`.
 
     Args:
@@ -26,12 +26,12 @@ def load_local_judge(spec: str, task: "JudgeTask", device: str = "auto") -> "Bat
         from prism_cli.adapters.chat.local_model import LocalModel
         from prism_cli.adapters.judges.local_judge import LocalJudge
 
-        return LocalJudge(LocalModel(spec, device), task)
+        return LocalJudge(LocalModel(spec), task)
     from prism_cli.adapters.judges.teacher_judge import TeacherJudge
     from prism_cli.adapters.teachers.load import load_teacher
 
     teacher, threshold = _split(spec)
-    return TeacherJudge(spec, load_teacher(teacher, device), threshold)
+    return TeacherJudge(spec, load_teacher(teacher), threshold)
 
 
 def _split(spec: str) -> tuple[str, float]:

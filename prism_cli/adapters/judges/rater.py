@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from prism_cli.adapters.chat.load import load_chat
 from prism_cli.adapters.judges.decision_backend import DecisionCalls, Endpoint
-from prism_cli.adapters.judges.endpoints import DECISION_APIS, decision_endpoint
+from prism_cli.adapters.judges.decisions import OpenAIDecisions
+from prism_cli.adapters.judges.systemone import SystemOne
 from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.domain.rating_task import (
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
     from prism_cli.adapters.providers.registry import ProviderRegistry
     from prism_cli.ports import BatchBackend, CallBackend
 
+DECISION_APIS = ("openai-decisions", "systemone")
 _QUESTIONS = len(RATINGS) + 1
+
+
+def decision_endpoint(ref: ModelRef) -> Endpoint:
+    """Return the endpoint of a model whose provider's API is one of DECISION_APIS."""
+    return SystemOne(ref) if ref.api == "systemone" else OpenAIDecisions(ref)
 
 
 class RatingBackend(DecisionCalls):

@@ -4,7 +4,7 @@ rows."""
 from hashlib import blake2b
 
 from prism_cli.errors import RowError
-from prism_cli.rows.row import OneText, Row
+from prism_cli.rows.row import OneText, Row, document_text
 from prism_cli.shards.spill import SeenTexts
 
 
@@ -33,8 +33,7 @@ class ConsistentIds:
             self._last = current
         doc_id, document = row.get("doc_id"), row.get("document")
         if doc_id and isinstance(doc_id, str) and isinstance(document, str):
-            title = row.get("title")
-            self._documents.check(doc_id, f"{title} {document}" if title else document)
+            self._documents.check(doc_id, document_text(row))
 
     def _check_query(self, row: Row) -> None:
         query, style = row.get("query"), row.get("query_style") or "original"

@@ -12,24 +12,11 @@ from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_ids
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
 from prism_cli.rows.fields import MARKED, SOURCE_TEXTS
+from prism_cli.rows.marks import Marks
 from prism_cli.shards.stored_corpus import StoredCorpus
 
 Passage = tuple[str, str, str]
 """doc_id, title, text."""
-
-
-class Mark(Protocol):
-    """A mark of a query and a document; texts are "" where there are none."""
-
-    @property
-    def answerable(self) -> bool:
-        """True if the document answers the query."""
-
-    @property
-    def contribution(self) -> str: ...
-
-    @property
-    def evidence(self) -> str: ...
 
 
 class JudgedCorpus(Protocol):
@@ -43,14 +30,11 @@ class JudgedCorpus(Protocol):
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield all (query_id, query), of any split."""
 
-    def marks(self) -> Mapping[str, Mapping[str, Mark]]:
-        """Return query_id -> doc_id -> mark by the authors of the corpus."""
+    def marks(self) -> Mapping[str, Mapping[str, Marks]]:
+        """Return query_id -> doc_id -> marks by the authors of the corpus."""
 
     def marked_queries(self, split: str) -> set[str]:
         """Return ids of the queries with marks and without judgements."""
-
-    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-        """Return (query_id, query) in file order."""
 
     def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
         """Return query_id -> doc_id -> grade."""
@@ -108,19 +92,22 @@ class MinedQueries:
         """
         mining = self._mining
         corpus = StoredCorpus(self._data.passages())
-        judged = {query_id for query_id, _ in self._data.judged_queries(mining.split)}
         qrels = self._data.qrels(mining.split)
-        self._check_ids(judged, qrels, corpus)
         marks = self._data.marks()
-        wanted = judged | self._data.marked_queries(mining.split)
-        queries = [query for query in self._data.queries() if query[0] in wanted]
+        wanted = qrels.keys() | self._data.marked_queries(mining.split)
+        query_ids, queries = set(), []
+        for query_id, query in self._data.queries():
+            query_ids.add(query_id)
+            if query_id in wanted:
+                queries.append((query_id, query))
+        self._check_ids(query_ids, qrels, corpus)
         most = max(sum(grade > 0 for grade in grades.values()) for grades in qrels.values())
         depth = mining.to_rank + most + 1 if mining.negatives else 0
         if depth:
             check_listed_ids(
                 self._first_stage,
                 self.name,
-                lambda: self._data.queries(),
+                lambda: ((query_id,) for query_id in query_ids),
                 lambda: corpus,
                 self._report,
                 LEFT_OUT,
@@ -171,19 +158,21 @@ class MinedQueries:
     def _check_ids(
         self, queries: set[str], qrels: Mapping[str, Mapping[str, int]], corpus: StoredCorpus
     ) -> None:
-        judged = {doc_id for grades in qrels.values() for doc_id in grades}
-        missing = sorted(doc_id for doc_id in judged if corpus.find(doc_id) is None)
-        if len(missing) == len(judged):
-            raise MissingDataError(
-                f"{self.name}: none of the {len(judged)} judged documents is in the corpus, such "
-                f"as {missing[0]!r}; the ids are others, or the judgements' columns are swapped"
-            )
-        unknown = sorted(qrels.keys() - queries)
-        for ids, kind in ((unknown, "queries have no text"), (missing, "documents have no text")):
-            if ids:
-                self._report(
-                    unknown_ids_message(self.name, f"judged {kind}", ids, "they are left out")
+        documents = {doc_id for grades in qrels.values() for doc_id in grades}
+        judged = {"queries": set(qrels), "documents": documents}
+        known = {doc_id for doc_id in documents if corpus.find(doc_id)}
+        existing = {"queries": queries, "documents": known}
+        unknown = {kind: sorted(judged[kind] - existing[kind]) for kind in judged}
+        for kind, ids in unknown.items():
+            if len(ids) == len(judged[kind]):
+                raise MissingDataError(
+                    f"{self.name}: none of the {len(ids)} judged {kind} is in the corpus, such as "
+                    f"{ids[0]!r}; the ids are others, or the judgements' columns are swapped"
                 )
+        for kind, ids in unknown.items():
+            if ids:
+                what = f"judged {kind} have no text"
+                self._report(unknown_ids_message(self.name, what, ids, "they are left out"))
 
     def _hard(self, query_id: str, ranking: list[str]) -> list[str]:
         mining = self._mining
@@ -205,6 +194,6 @@ class MinedQueries:
         return [doc_id for doc_id in drawn if doc_id not in excluded][: mining.random_negatives]
 
 
-def _own_texts(mark: Mark | None) -> dict[str, str]:
-    texts = (mark.contribution, mark.evidence) if mark is not None else ()
+def _own_texts(marks: Marks | None) -> dict[str, str]:
+    texts = (marks.contribution, marks.evidence) if marks is not None else ()
     return dict(zip(SOURCE_TEXTS, texts, strict=True)) if all(texts) and texts else {}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prism_cli.adapters.datasets.beir import Marks
 from prism_cli.errors import MissingDataError
+from prism_cli.rows.marks import Marks
 from prism_cli.stages.hard_negatives import MinedQueries, Mining
 
 MINING = Mining(
@@ -36,9 +36,6 @@ class Corpus:
 
     def queries(self) -> Iterator[tuple[str, str]]:
         yield from [("q1", "first"), ("q3", "third"), ("q2", "second"), ("q4", "unmarked")]
-
-    def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-        return [("q1", "first"), ("q2", "second")]
 
     def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
         return self.grades
@@ -166,9 +163,6 @@ def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> Non
     class Gaps(Corpus):
         grades: Mapping[str, Mapping[str, int]] = {"q1": {"d0": 1, "gone": 1}, "q9": {"d1": 1}}
 
-        def judged_queries(self, split: str, limit: int | None = None) -> list[tuple[str, str]]:
-            return [("q1", "first")]
-
     messages: list[str] = []
     assert len(list(MinedQueries(Gaps(), Ranking(), MINING, messages.append).lines())) == 1
     assert [line.split(": ")[1] for line in messages] == [
@@ -178,6 +172,21 @@ def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> Non
     Gaps.grades = {"q1": {"x": 1}}
     with pytest.raises(MissingDataError, match="none of the 1 judged documents is in the corpus"):
         list(MinedQueries(Gaps(), Ranking(), MINING).lines())
+    Gaps.grades = {"q9": {"d1": 1}}
+    with pytest.raises(MissingDataError, match="none of the 1 judged queries is in the corpus"):
+        list(MinedQueries(Gaps(), Ranking(), MINING).lines())
+
+
+def test_queries_are_read_once() -> None:
+    class Counted(Corpus):
+        reads = 0
+
+        def queries(self) -> Iterator[tuple[str, str]]:
+            Counted.reads += 1
+            yield from super().queries()
+
+    rows = list(MinedQueries(Counted(), Ranking(), MINING).lines())
+    assert (len(rows), Counted.reads) == (2, 1)
 
 
 def test_what_seems_to_answer_is_a_negative_and_written_texts_go_with_positives() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from prism_cli.domain.trec import check_trec_id, parse_judgement
 from prism_cli.errors import MissingDataError, RowError
@@ -18,6 +17,7 @@ from prism_cli.files.lines import byte_lines
 from prism_cli.files.text import text_lines
 from prism_cli.rows.decode import decode_row, row_bytes
 from prism_cli.rows.ids import id_text
+from prism_cli.rows.marks import Marks
 from prism_cli.rows.row import Row, json_type, string_field
 from prism_cli.rows.texts import titled
 
@@ -39,20 +39,6 @@ class Passage:
     doc_id: str
     title: str
     text: str
-
-
-class Marks(NamedTuple):
-    """Annotations of a query and a document by the writers of a corpus.
-
-    Attributes:
-        answerable: False if the document only seems to answer the query.
-        contribution: "" if there is none.
-        evidence: "" if there is none.
-    """
-
-    answerable: bool
-    contribution: str
-    evidence: str
 
 
 class BeirSet:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.adapters.datasets.beir import BeirSet, Marks
+from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.errors import MissingDataError
+from prism_cli.rows.marks import Marks
 
 CORPUS = '{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "text": "two"}\n'
 QUERIES = '{"_id": "q1", "text": "first"}\n{"_id": "q2", "text": "second"}\n'

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tenacity import stop_after_attempt
 
 from prism_cli.adapters.providers import client as client_module
 from prism_cli.adapters.providers import throttle
@@ -41,14 +42,18 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def teacher(
-    server: FaultServer | None = None, api: str = "voyage", seconds: float = 2.0, **card: Any
+    server: FaultServer | None = None,
+    api: str = "voyage",
+    seconds: float = 2.0,
+    timeout: float = 0.5,
+    **card: Any,
 ) -> RerankTeacher:
     base = server.base_url if server else "http://127.0.0.1:9"
     provider = Provider.model_validate(
         {
             "api": api,
             "base_url": f"{base}/{PREFIX[api]}",
-            "timeout_seconds": min(seconds, 0.5),
+            "timeout_seconds": min(seconds, timeout),
             "deadline_seconds": seconds,
         }
     )
@@ -128,12 +133,13 @@ def test_a_bad_reply_is_asked_again_and_never_a_score(api: str, fault: str) -> N
 
 
 @pytest.mark.parametrize("fault", SPOILED)
-def test_what_stays_bad_stays_pending(fault: str) -> None:
+def test_what_stays_bad_stays_pending(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "stop_before_delay", lambda seconds: stop_after_attempt(3))
     with FaultServer([Fault(fault)]) as server:
-        one = teacher(server, seconds=0.3)
+        one = teacher(server, seconds=60.0, timeout=60.0)
         with pytest.raises(ProviderError, match="gave up"):
             scored(one, PAIRS)
-    assert one.lost_calls == len(server.calls) >= 2
+    assert one.lost_calls == len(server.calls) == 3
 
 
 @pytest.mark.parametrize("index", [True, 1.0, "1", None, -1, 3])

@@ -68,19 +68,19 @@ class ScoreStage(RowStage):
 
 
 class RoutedStage(RowStage):
-    """Odd and even rows to outputs of their own, after a survey has counted them."""
+    """Odd and even rows to outputs of their own, after a first pass has counted them."""
 
     name: ClassVar[str] = "parity"
     outputs = ("even", "odd")
     needs_first_pass = True
-    surveyed = 0
+    row_count = 0
 
     def first_pass(self, rows: Iterator[Row]) -> None:
-        self.surveyed = sum(1 for _ in rows)
+        self.row_count = sum(1 for _ in rows)
 
     def work(self, row: Row) -> Outcome:
         number = int(string_field(row, "query_id")[1:])
-        return Routed((("odd" if number % 2 else "even", row | {"of": self.surveyed}),))
+        return Routed((("odd" if number % 2 else "even", row | {"of": self.row_count}),))
 
 
 def score_of(text: str) -> float:

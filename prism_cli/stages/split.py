@@ -105,7 +105,7 @@ class SplitStage(RowStage):
                 self._documents.number(text)
         eval_queries, eval_documents = len(self._queries), len(self._documents)
         self._links.sources.extend([-1] * eval_queries)
-        joined = self._survey_rows(rows)
+        joined = self._first_pass_rows(rows)
         groups, self._query_in_eval = self._queries.group(eval_queries)
         for first, second in joined:
             groups.join(first, second)
@@ -134,10 +134,10 @@ class SplitStage(RowStage):
         """Route the row to its side, or drop it with the reason."""
         plan = self._plan
         if plan is None:
-            raise TypeError("split works after its survey")
+            raise TypeError("split works after its first pass")
         query = self._queries.find(original_query(row))
         if query is None:
-            raise LookupError("a row came that the survey did not see")
+            raise LookupError("a row that the first pass did not see")
         positive = is_positive(row)
         document = None
         if self._exclude or (positive and plan.held):
@@ -215,7 +215,7 @@ class SplitStage(RowStage):
                 "or --dev-queries 0 for train alone"
             )
 
-    def _survey_rows(self, rows: Iterator[Row]) -> list[tuple[int, int]]:
+    def _first_pass_rows(self, rows: Iterator[Row]) -> list[tuple[int, int]]:
         """Fill `_links`; return pairs of queries that share a query_id, such as several styles."""
         links, ids = self._links, KeyNumbers()
         numbers: dict[str, int] = {}

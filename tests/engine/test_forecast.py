@@ -8,7 +8,7 @@ import pytest
 from prism_cli.engine.forecast import ModelForecast, forecast
 from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.errors import StorageError
+from prism_cli.errors import ChangedInputError, StorageError
 from tests.factories import make_pairs, write_jsonl
 from tests.fakes import ScoreStage, ScriptedBatch
 
@@ -51,3 +51,16 @@ def test_each_output_asks_a_local_model_for_itself(tmp_path: Path) -> None:
     run_rows(ScoreStage(again), given, RunOptions(out, quiet=True))
     assert sum(map(len, again.asked)) == planned.calls == 10
     assert planned.questions == 20
+
+
+def test_a_forecast_refuses_what_the_run_refuses(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", make_pairs(3))
+    given, out = [str(tmp_path / "rows.jsonl")], tmp_path / "out.jsonl"
+    run_rows(ScoreStage(ScriptedBatch()), given, RunOptions(out, quiet=True))
+    write_jsonl(tmp_path / "rows.jsonl", make_pairs(5)[1:])
+    with pytest.raises(ChangedInputError, match="--if-changed redo") as of_forecast:
+        model_forecast(given, out)
+    with pytest.raises(ChangedInputError) as of_run:
+        run_rows(ScoreStage(ScriptedBatch()), given, RunOptions(out, quiet=True))
+    assert str(of_forecast.value) == str(of_run.value)
+    assert model_forecast(given, out, if_changed="redo").calls == 4

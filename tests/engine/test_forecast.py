@@ -63,4 +63,4 @@ def test_a_forecast_refuses_what_the_run_refuses(tmp_path: Path) -> None:
     with pytest.raises(ChangedInputError) as of_run:
         run_rows(ScoreStage(ScriptedBatch()), given, RunOptions(out, quiet=True))
     assert str(of_forecast.value) == str(of_run.value)
-    assert model_forecast(given, out, if_changed="redo").calls == 4
+    assert model_forecast(given, out, if_changed="redo").questions == 4

@@ -118,7 +118,7 @@ def pair_agreement(
     if np.isnan(kappa):
         return PairAgreement(rows, share, None)
     drawn = np.random.default_rng(seed).multinomial(rows, votes.ravel() / rows, size=resamples)
-    low, high = _interval(_kappas(drawn.reshape(-1, *votes.shape)))
+    low, high = percentile_interval(_kappas(drawn.reshape(-1, *votes.shape)))
     return PairAgreement(rows, share, float(kappa), low, high)
 
 
@@ -133,7 +133,7 @@ def _kappas(votes: Any) -> Any:
         return (same - chance) / (rows * rows - chance)
 
 
-def _interval(values: Any) -> tuple[float, float]:
+def percentile_interval(values: Any) -> tuple[float, float]:
     """Return the percentiles at LEVEL of the values that are not NaN."""
     import numpy as np
 
@@ -168,7 +168,7 @@ def krippendorff_alpha(
     if np.isnan(value):
         return Alpha(rows, None, None, None)
     drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=resamples)
-    return Alpha(rows, float(value), *_interval(_alphas(order, drawn)))
+    return Alpha(rows, float(value), *percentile_interval(_alphas(order, drawn)))
 
 
 def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-RESAMPLES = 9_999
-LEVEL = 0.95
+from prism_cli.domain.agreement import RESAMPLES, percentile_interval
+
 _BATCH_VALUES = 1_000_000
 
 
@@ -87,9 +87,7 @@ def _estimate(rows: Any, figure: Callable[[Any], Any], seed: int, resamples: int
             for start in range(0, resamples, step)
         ]
     )
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(drawn, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high))
+    return Estimate(value, *percentile_interval(drawn))
 
 
 def _kappa(drawn: Any) -> Any:

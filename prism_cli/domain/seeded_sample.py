@@ -10,6 +10,10 @@ def is_sampled(share: float, seed: int, purpose: str, *texts: str) -> bool:
         share: in [0, 1].
         purpose: makes samples of different rules independent.
     """
+    return seeded_hash(seed, purpose, *texts) < share * 2**64
+
+
+def seeded_hash(seed: int, purpose: str, *texts: str) -> int:
+    """Return a 64-bit hash of all arguments."""
     text = "\0".join((str(seed), purpose, *texts))
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest) < share * 2**64
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -3,7 +3,8 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from hashlib import blake2b
+
+from prism_cli.domain.seeded_sample import seeded_hash
 
 Stratum = tuple[str, ...]
 
@@ -62,7 +63,7 @@ class Sampler:
         if text in held:
             return
         self._sizes[stratum] += 1
-        held[text] = (lot(self._seed, name), text)
+        held[text] = (seeded_hash(self._seed, "sheet", name), text)
         if len(held) > 2 * self._most:
             self._held[stratum] = {row[1]: row for row in self._first(stratum, self._most)}
 
@@ -73,9 +74,3 @@ class Sampler:
 
     def _first(self, stratum: Stratum, count: int) -> list[tuple[int, str]]:
         return heapq.nsmallest(count, self._held[stratum].values())
-
-
-def lot(seed: int, name: str) -> int:
-    """Return a 64-bit hash of seed and name."""
-    text = f"{seed}\0sheet\0{name}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=8).digest())

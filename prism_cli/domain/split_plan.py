@@ -10,13 +10,13 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prism_cli.domain.near_duplicates import Groups, mixed
+from prism_cli.domain.seeded_sample import seeded_hash
 
 Numbers = NDArray[np.int64]
 
@@ -141,8 +141,7 @@ class Planner:
         hashes = np.frombuffer(self.hashes, dtype=np.uint64)
         lowest = np.full(len(roots), np.iinfo(np.uint64).max, dtype=np.uint64)
         np.minimum.at(lowest, roots, hashes)
-        drawn = int.from_bytes(blake2b(f"{self.seed}\0dev".encode(), digest_size=8).digest())
-        lowest = mixed(lowest ^ np.uint64(drawn))
+        lowest = mixed(lowest ^ np.uint64(seeded_hash(self.seed, "dev")))
         chosen = np.flatnonzero(which)
         order = chosen[np.lexsort((roots[chosen], lowest[roots[chosen]]))]
         for _, group in groupby(order.tolist(), key=roots.__getitem__):

@@ -12,7 +12,8 @@ from pathlib import Path
 import orjson
 
 from prism_cli.domain.rating_task import RATINGS, SEVERE, RatedTexts, guide
-from prism_cli.domain.sheet_sample import Sampler, lot, rounded_length, terciles
+from prism_cli.domain.seeded_sample import seeded_hash
+from prism_cli.domain.sheet_sample import Sampler, rounded_length, terciles
 from prism_cli.domain.spreadsheet import cell
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.results import result_pairs
@@ -126,7 +127,7 @@ def _written(
     lines = csv.writer(text)
     lines.writerow(COLUMNS)
     keys, cut = [], 0
-    for digest in sorted(found, key=lambda one: (lot(seed, one), one)):
+    for digest in sorted(found, key=lambda one: (seeded_hash(seed, "sheet", one), one)):
         texts, key = found[digest]
         cells = [cell(one) for one in texts]
         cut += sum(one for _, one in cells)

@@ -19,6 +19,7 @@ class ChatBackend(ProviderBackend):
         super().__init__(model.ref)
         self._model = model
         self._task = task
+        self.batch_share = model.ref.card.batch_price_factor
         self.fingerprint = f"{task.name} {task.fingerprint} {model.fingerprint}"
 
     def estimate(self, payloads: Sequence[Any]) -> Usage:
@@ -38,11 +39,6 @@ class ChatBackend(ProviderBackend):
         """The provider's batch API; None if it has none."""
         client = self._ref.client
         return BatchApi(client) if client.provider.batches else None
-
-    @property
-    def batch_share(self) -> float:
-        """Price of a reply in a batch as a share of the price of a call."""
-        return self._model.batch_share
 
     def batch_line(self, payload: Any) -> dict[str, Any]:
         """Return the body that a call would send."""

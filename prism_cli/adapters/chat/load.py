@@ -30,7 +30,7 @@ def load_chat(
     if ref is None or ref.api != "openai":
         raise UsageError(
             f"{spec}: no such chat model; expected hf:smollm2, hf:PATH, hf:HUB_ID, or "
-            f"PROVIDER/MODEL with a provider of {', '.join(providers.names)} that chats"
+            f"PROVIDER/MODEL with a provider of {', '.join(providers.apis)} that chats"
         )
     check_keys([ref], "`--generator hf:PATH` names a model that needs no key")
     return chat_backend(ref, task)

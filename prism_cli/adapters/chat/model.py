@@ -89,12 +89,7 @@ class ChatModel:
         reply = parse_json(httpx2.Response(status, content=raw))
         estimate = self.estimate(prompt, attempt)
         completion = self._completion(reply, prompt, attempt, estimate)
-        return replace(completion, usage=completion.usage.at(self.batch_share))
-
-    @property
-    def batch_share(self) -> float:
-        """Price of a reply in a batch as a share of the price of a call."""
-        return self._card.batch_price_factor
+        return replace(completion, usage=completion.usage.at(self._card.batch_price_factor))
 
     def _completion(self, reply: Any, prompt: Prompt, attempt: int, estimate: Usage) -> Completion:
         bound = self._answer_tokens(prompt, attempt)

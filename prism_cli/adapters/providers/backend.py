@@ -17,23 +17,15 @@ class ProviderBackend:
         self._ref = ref
         self._lost = LostCalls()
         self.spec = ref.spec
+        provider = ref.client.provider
+        self.concurrency = provider.concurrency
+        self.rate_limits = RateLimits(
+            ref.card.priced, provider.requests_per_minute, provider.tokens_per_minute
+        )
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """Return groups of one question."""
         return [[index] for index in range(len(payloads))]
-
-    @property
-    def concurrency(self) -> int:
-        """Maximum number of calls in flight."""
-        return self._ref.client.provider.concurrency
-
-    @property
-    def rate_limits(self) -> RateLimits:
-        """Rate limits of the provider, and whether the model has a price."""
-        provider = self._ref.client.provider
-        return RateLimits(
-            self._ref.card.priced, provider.requests_per_minute, provider.tokens_per_minute
-        )
 
     @property
     def lost_calls(self) -> int:

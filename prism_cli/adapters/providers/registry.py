@@ -38,11 +38,6 @@ class ProviderRegistry:
         self._clients: dict[str, ProviderClient] = {}
 
     @property
-    def names(self) -> list[str]:
-        """Names of all providers."""
-        return list(self._book.providers)
-
-    @property
     def apis(self) -> dict[str, str]:
         """API by provider."""
         return {name: provider.api for name, provider in self._book.providers.items()}

@@ -63,7 +63,7 @@ class TransformersReranker:
         model: Any = loaded.model
         self._attention = str(model.config._attn_implementation)
         self._pass = forward_pass(model)
-        self._spec = spec
+        self.spec = spec
         self.batch_tokens = batch_tokens or batch_budget(self._pass)
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
         weight: Tensor = model.get_output_embeddings().weight
@@ -71,10 +71,6 @@ class TransformersReranker:
         self._prefixes = PrefixStates(self._pass, self.encoder)
         self.writer = TextWriter(self._pass, model, self.encoder)
         self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
-
-    @property
-    def spec(self) -> str:
-        return self._spec
 
     @property
     def fingerprint(self) -> str:
@@ -253,7 +249,7 @@ class TransformersReranker:
         logits: list[float] = (yes_no[:, 0] - yes_no[:, 1]).tolist()
         if not all(map(math.isfinite, logits)):
             raise ModelError(
-                f"{self._spec}: scores are not finite numbers in {self._pass.dtype}; the weights "
+                f"{self.spec}: scores are not finite numbers in {self._pass.dtype}; the weights "
                 "are damaged, or the type is too narrow: try --dtype bfloat16 or float32"
             )
         return logits, state

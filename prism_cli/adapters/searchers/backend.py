@@ -58,7 +58,9 @@ class SearchBackend(ProviderBackend):
         return [await self._client.ask(send, read, 0, self._lost)]
 
     def _body(self, query: str) -> dict[str, Any]:
-        return self._dialect.body(query, self._results) | self._card.extra_body
+        dialect = self._dialect
+        body = {"query": query, dialect.count: self._results}
+        return body | dialect.settings | self._card.extra_body
 
     def _page(self, result: Any) -> dict[str, str]:
         if not isinstance(result, dict) or not isinstance(result.get("url"), str):

@@ -4,7 +4,6 @@ Sources: exa.ai/docs/reference/search, exa.ai/docs/reference/pricing,
 docs.tavily.com/documentation/api-reference/endpoint/search.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +24,9 @@ class Dialect:
     count: str
     most: int
     text: str
-    settings: Mapping[str, Any]
+    settings: dict[str, Any]
     included: int = 1000
     usd_per_page: float = 0.0
-
-    def body(self, query: str, results: int) -> dict[str, Any]:
-        """Return the JSON of one search."""
-        return {"query": query, self.count: results, **self.settings}
 
 
 DIALECTS = {

@@ -58,11 +58,8 @@ class AuthorWriter(Writer):
         _renamed(row, self._names)
         return None
 
-    def write(self, rows: list[Row]) -> list[Row]:
-        """Return a row per pair row."""
-        return [self._written(row) for row in rows]
-
-    def _written(self, row: Row) -> Row:
+    def written(self, row: Row) -> Row:
+        """Return the author's row."""
         text = self.whole_text(row)
         written = _renamed(row, self._names) | {"document": text}
         written.pop("title", None)

@@ -183,7 +183,11 @@ class Writer:
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return the foreign rows of one pair row, or of adjacent rows of a query, all checked."""
-        return rows
+        return [self.written(row) for row in rows]
+
+    def written(self, row: Row) -> Row:
+        """Return the foreign row of a pair row; only for shapes with a row per pair row."""
+        return row
 
     def render(self, row: Row) -> bytes:
         """Return one line of the output, with its line end."""

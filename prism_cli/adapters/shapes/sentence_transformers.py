@@ -96,11 +96,10 @@ class PairWriter(LabelWriter):
         """Accept positives only."""
         return super().check(row) or (None if self.positive(row) else "negative")
 
-    def write(self, rows: list[Row]) -> list[Row]:
-        """Return a row per pair row."""
-        for row in rows:
-            self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
-        return [{"anchor": row["query"], "positive": self.whole_text(row)} for row in rows]
+    def written(self, row: Row) -> Row:
+        """Return the row."""
+        self.leave_out(row, TEXT_FIELDS | LABEL_FIELDS)
+        return {"anchor": row["query"], "positive": self.whole_text(row)}
 
 
 class TripletWriter(LabelWriter):
@@ -160,11 +159,8 @@ class ScoredWriter(LabelWriter):
         text = document_text(row)
         return Claim(same_text(text), self._score.of(row), text)
 
-    def write(self, rows: list[Row]) -> list[Row]:
-        """Return a row per pair row."""
-        return [self._written(row) for row in rows]
-
-    def _written(self, row: Row) -> Row:
+    def written(self, row: Row) -> Row:
+        """Return the row with its score or label."""
         texts: Row = {"sentence1": row["query"], "sentence2": self.whole_text(row)}
         if self._score is not None:
             self.leave_out(row, TEXT_FIELDS | {self._score.row_field})

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from prism_cli.adapters.datasets.beir import BeirSet, Passage
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.datasets.beir_files import Passage
 from prism_cli.domain.fidelity import entity_fidelity
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.near_duplicates import (

@@ -15,7 +15,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prism_cli.adapters.datasets.beir import BeirSet, read_qrels
+from prism_cli.adapters.datasets.beir import BeirSet
+from prism_cli.adapters.datasets.beir_files import read_qrels
 from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
 from prism_cli.configs.load import read_toml
 from prism_cli.errors import PrismError

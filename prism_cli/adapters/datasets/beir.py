@@ -1,24 +1,21 @@
-"""Reader of BEIR folders: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv; streamed and validated.
-
-Only this module handles `_id`. Every file may be compressed (.gz, .zst, .bz2, .xz); line ends may
-be CRLF, and a byte order mark is skipped.
-"""
+"""BEIR folders: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv and optional files beside them."""
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from prism_cli.domain.trec import check_trec_id, parse_judgement
-from prism_cli.errors import MissingDataError, RowError
+from prism_cli.adapters.datasets.beir_files import (
+    Passage,
+    read_corpus,
+    read_qrels,
+    read_queries,
+    read_rows,
+    text_of,
+)
+from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import COMPRESSED, plain_name
-from prism_cli.files.lines import byte_lines
-from prism_cli.files.text import text_lines
-from prism_cli.rows.decode import decode_row, row_bytes
-from prism_cli.rows.ids import id_text
 from prism_cli.rows.marks import Marks
-from prism_cli.rows.row import Row, json_type, string_field
 from prism_cli.rows.texts import titled
 
 SWAPPED = (
@@ -30,15 +27,6 @@ MARKS = "gold.jsonl"
 _MARKED_TEXTS = ("contribution", "evidence")
 ORIGIN = "origin.txt"
 """File in the folder of a downloaded set that says where it was downloaded from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """One document of a corpus; `title` is "" if there is none."""
-
-    doc_id: str
-    title: str
-    text: str
 
 
 class BeirSet:
@@ -136,11 +124,11 @@ class BeirSet:
     @cached_property
     def _marks(self) -> dict[str, dict[str, Marks]]:
         marks: dict[str, dict[str, Marks]] = {}
-        for where, row in _rows(self.marks_file) if self.marks_file else ():
-            if query_id := _text(row, "query_id", where, required=False):
+        for where, row in read_rows(self.marks_file) if self.marks_file else ():
+            if query_id := text_of(row, "query_id", where, required=False):
                 of_query = marks.setdefault(query_id, {})
-                texts = (_text(row, name, where, required=False) for name in _MARKED_TEXTS)
-                if doc_id := _text(row, "doc_id", where, required=False):
+                texts = (text_of(row, name, where, required=False) for name in _MARKED_TEXTS)
+                if doc_id := text_of(row, "doc_id", where, required=False):
                     of_query[doc_id] = Marks(row.get("answerable") is not False, *texts)
         return marks
 
@@ -211,105 +199,3 @@ def _present(path: Path) -> Path | None:
     """Return the path of the plain or compressed file; None if there is none."""
     paths = (path.with_name(path.name + suffix) for suffix in ("", *COMPRESSED))
     return next((candidate for candidate in paths if candidate.is_file()), None)
-
-
-def read_corpus(path: Path) -> Iterator[Passage]:
-    """Yield all documents of a corpus.jsonl, in file order; only their ids are kept in memory.
-
-    Raises:
-        MissingDataError: a bad line, a repeated id, or no document at all.
-    """
-    seen: set[str] = set()
-    for where, row in _rows(path):
-        doc_id = _identifier(row, where)
-        if doc_id in seen:
-            raise _line_error(where, "_id", f"{doc_id!r} is repeated; expected unique document ids")
-        seen.add(doc_id)
-        title = _text(row, "title", where, required=False)
-        yield Passage(doc_id, title, _text(row, "text", where))
-    if not seen:
-        raise MissingDataError(f"{path}: holds no documents")
-
-
-def read_queries(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (query_id, query) of a queries.jsonl, in file order.
-
-    Raises:
-        MissingDataError: a bad line, a blank query, a repeated id, or no query at all.
-    """
-    seen: set[str] = set()
-    for where, row in _rows(path):
-        query_id = _identifier(row, where)
-        if query_id in seen:
-            raise _line_error(where, "_id", f"{query_id!r} is repeated; expected unique query ids")
-        seen.add(query_id)
-        yield query_id, _text(row, "text", where, blank=False)
-    if not seen:
-        raise MissingDataError(f"{path}: holds no queries")
-
-
-def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Return query_id -> doc_id -> grade of a file of judgements, in file order; see
-    `parse_judgement`.
-
-    Raises:
-        MissingDataError: a bad line, two grades for one pair, or no judgement.
-    """
-    grades: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(text_lines(path), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            judgement = parse_judgement(line)
-        except RowError as error:
-            raise _line_error(where, error.field, error.reason) from None
-        if judgement is None:
-            if number == 1:
-                continue
-            raise _line_error(where, "", f"a header after the first line: {line[:60]!r}")
-        query_id, doc_id, grade = judgement
-        first = grades.setdefault(query_id, {}).setdefault(doc_id, grade)
-        if first != grade:
-            raise _line_error(where, "score", f"{query_id} {doc_id} has grades {first} and {grade}")
-    if not grades:
-        raise MissingDataError(f"{path}: holds no judgements")
-    return grades
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(byte_lines(path), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            yield where, decode_row(row_bytes(line))
-        except RowError as error:
-            raise _line_error(where, error.field, error.reason) from None
-
-
-def _identifier(row: Row, where: str) -> str:
-    try:
-        value = id_text(row.get("_id"), "_id")
-    except RowError as error:
-        raise _line_error(where, error.field, error.reason) from None
-    if not isinstance(value, str):
-        found = json_type(value) if "_id" in row else "no such field"
-        raise _line_error(where, "_id", f"expected a string, found {found}")
-    try:
-        check_trec_id("_id", value)
-    except RowError as error:
-        raise _line_error(where, error.field, error.reason) from None
-    return value
-
-
-def _text(row: Row, field: str, where: str, *, required: bool = True, blank: bool = True) -> str:
-    try:
-        return string_field(row, field, required=required, blank=blank)
-    except RowError as error:
-        raise _line_error(where, error.field, error.reason) from None
-
-
-def _line_error(where: str, field: str, reason: str) -> MissingDataError:
-    place = f"{where}: {field}" if field else where
-    return MissingDataError(f"{place}: {reason}; reading stopped here")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from prism_cli.adapters.datasets.beir import read_qrels
+from prism_cli.adapters.datasets.beir_files import read_qrels
 from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import plain_name
 

@@ -4,13 +4,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from prism_cli.adapters.datasets.beir import (
-    SWAPPED,
-    BeirSet,
-    read_corpus,
-    read_qrels,
-    read_queries,
-)
+from prism_cli.adapters.datasets.beir import SWAPPED, BeirSet
+from prism_cli.adapters.datasets.beir_files import read_corpus, read_qrels, read_queries
 from prism_cli.adapters.shapes.base import Reader, ShapeSettings
 from prism_cli.domain.trec import (
     check_trec_id,

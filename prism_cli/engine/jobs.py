@@ -111,7 +111,7 @@ def plan_jobs(
         sources += find_shards([item], plain=plain) if isinstance(item, str) else [item]
     first = inputs[0]
     folder = Path(first) if len(inputs) == 1 and isinstance(first, str) else None
-    if folder and (not folder.is_dir() or _is_folder(sources[0])):
+    if folder and (not folder.is_dir() or _is_document_folder(sources[0])):
         folder = None
     if output == STDOUT or (output is None and any(source.name == STDIN for source in sources)):
         if named:
@@ -158,7 +158,7 @@ def _shard_name(source: Input) -> str:
     return Path(source.name).name
 
 
-def _is_folder(source: Input) -> bool:
+def _is_document_folder(source: Input) -> bool:
     return isinstance(source, Shard) and source.path.is_dir()
 
 

@@ -16,7 +16,7 @@ from prism_cli.shards.local_ledger import Kept, LocalLedger
 
 Answered = tuple[Request, Reply]
 COMMIT_SECONDS = 5.0
-"""Seconds of a model's work that a kill may cost, about."""
+"""Interval of commits, and so the work that a kill may cost."""
 
 
 class RunnerContext(Protocol):

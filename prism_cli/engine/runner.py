@@ -23,8 +23,9 @@ from prism_cli.engine.refusals import OUTPUT_ERRORS, Refusals
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.run_plan import RunPlan, plan_run
-from prism_cli.engine.shard import ShardPass, Sinks
+from prism_cli.engine.shard import ShardPass
 from prism_cli.engine.shared_runner import SharedRunner
+from prism_cli.engine.sinks import Sinks
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import LockedError, PrismError, UsageError

@@ -24,6 +24,7 @@ from prism_cli.engine.jobs import Line
 from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.request_runner import RequestRunner
+from prism_cli.engine.sinks import Sinks
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.errors import RowError
 from prism_cli.ports import Outcome, Routed, RowWork
@@ -51,25 +52,6 @@ class _Position(NamedTuple):
     answered: int
     moved: float
     questions: int
-
-
-@dataclass
-class Sinks:
-    """Functions that write results."""
-
-    row: Callable[[bytes], None]
-    routed: Mapping[str, Callable[[bytes], None]]
-    rejected: Callable[[bytes], None]
-    pending: Callable[[bytes], None]
-
-    @classmethod
-    def discard(cls, outputs: Sequence[str]) -> "Sinks":
-        """Return sinks that write nothing, for a pass that only asks."""
-
-        def ignore(_data: bytes) -> None:
-            pass
-
-        return cls(ignore, dict.fromkeys(outputs, ignore), ignore, ignore)
 
 
 @dataclass

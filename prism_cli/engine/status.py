@@ -41,7 +41,7 @@ class RunStatus:
 
     Attributes:
         state: "running", "stopped", "finished" or "never started" (only a lock or folder exists).
-        counts: rows by where they ended: done, dropped (by reason), rejected, pending, written;
+        counts: rows by outcome: done, dropped (by reason), rejected, pending, written;
             empty for commands that are not row stages.
         total: estimate of the rows expected; None if unknown.
         answered: rows in progress whose current questions are all answered.

@@ -68,7 +68,7 @@ def quality(
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.evaluate import ROWS, QualityOptions, check_output, evaluate
     from prism_cli.evaluation.quality.stage import QualityStage
-    from prism_cli.shards.guard import LEDGER_ADVICE
+    from prism_cli.shards.file_guard import LEDGER_ADVICE
     from prism_cli.shards.reader import find_shards
 
     extractive = None

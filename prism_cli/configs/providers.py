@@ -47,7 +47,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class ModelCard(_Table):
+class ModelPricing(_Table):
     """One model: what it costs, what fits, and how it wants to be asked."""
 
     usd_per_million_input: float | None = Field(None, ge=0)
@@ -99,7 +99,7 @@ class Provider(_Table):
     concurrency: int = Field(64, ge=1, le=1000, description="Calls in flight at the most.")
     timeout_seconds: float = Field(60.0, gt=0, description="Of one attempt without a reply.")
     deadline_seconds: float = Field(180.0, gt=0, description="Of one question, retries included.")
-    models: dict[str, ModelCard] = Field(default_factory=dict)
+    models: dict[str, ModelPricing] = Field(default_factory=dict)
 
     @field_validator("base_url")
     @classmethod
@@ -148,14 +148,14 @@ class ProviderBook(_Table):
 
     providers: dict[str, Provider]
 
-    def named(self, spec: str) -> tuple[Provider, str, ModelCard] | None:
+    def named(self, spec: str) -> tuple[Provider, str, ModelPricing] | None:
         """Provider, model and card of `provider/model`; None where no provider is named so. A
         model that is not listed has a card without a price."""
         name, slash, model = spec.partition("/")
         if not slash or not model or name not in self.providers:
             return None
         provider = self.providers[name]
-        return provider, model, provider.models.get(model) or ModelCard.model_validate({})
+        return provider, model, provider.models.get(model) or ModelPricing.model_validate({})
 
 
 def load_providers(given: str | None = None) -> ProviderBook:
@@ -245,7 +245,7 @@ def _told(error: ValidationError, path: Path) -> list[str]:
         if item["type"] == "extra_forbidden":
             # providers.NAME.KEY or providers.NAME.models.MODEL.KEY
             levels: dict[int, type[_Table]] = {1: ProviderBook, 3: Provider}
-            cls = levels.get(len(item["loc"]), ModelCard)
+            cls = levels.get(len(item["loc"]), ModelPricing)
             hint = nearest_name("key", str(item["loc"][-1]), list(cls.model_fields))
             lines.append(f"{path}: {place}: {hint}")
         else:

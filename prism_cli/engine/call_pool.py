@@ -135,7 +135,7 @@ class CallPool:
         """Make a call once no other run is asking its requests; use the replies that other runs
         have committed meanwhile."""
         keys = [request.key for request in call]
-        while not self._claims.take(keys):
+        while not self._claims.acquire(keys):
             await asyncio.sleep(CLAIM_SECONDS)
             if self._stopping:
                 return
@@ -148,7 +148,7 @@ class CallPool:
             if remaining:
                 await self._ask(backend, remaining)
         finally:
-            self._claims.give_back(keys)
+            self._claims.release(keys)
 
     async def _use_committed(
         self, answered: Sequence[Request], replies: Mapping[bytes, Reply]

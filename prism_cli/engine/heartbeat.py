@@ -18,8 +18,8 @@ from typing import Any
 
 import orjson
 
-from prism_cli.shards.clock import now_ms
-from prism_cli.shards.creation import create_file, new_attempt
+from prism_cli.shards.file_creation import create_file, new_attempt
+from prism_cli.shards.timestamps import now_ms
 from prism_cli.shards.writer import part_path
 
 EVERY_SECONDS = 5.0

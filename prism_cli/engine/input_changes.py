@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from prism_cli.shards.measured import measure, size_and_change
+from prism_cli.shards.file_digest import digest_file, size_and_change
 
 
 def input_changes(manifest: Mapping[str, Any], file: Path) -> list[str]:
@@ -32,7 +32,7 @@ def _changes(manifest: Mapping[str, Any], file: Path) -> Iterator[str]:
         try:
             size, changed_ns = size_and_change(path)
             edited = size != entry["bytes"] or (
-                changed_ns > file.stat().st_mtime_ns and measure(path).sha256 != entry["sha256"]
+                changed_ns > file.stat().st_mtime_ns and digest_file(path).sha256 != entry["sha256"]
             )
         except OSError:
             continue  # another user's

@@ -44,5 +44,5 @@ def count_lines(record: RunRecord, limit: int | None = None) -> int | None:
         shard.packed or shard.format != "lines" for shard in shards
     ):
         return None
-    lines = sum(record.measured[shard.name].line_ends for shard in shards)
+    lines = sum(record.digests[shard.name].line_ends for shard in shards)
     return lines if limit is None else min(lines, limit)

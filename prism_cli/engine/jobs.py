@@ -8,11 +8,11 @@ from pathlib import Path
 
 from prism_cli.errors import UnfitNameError, UsageError
 from prism_cli.files.names import is_folder, shown_name
-from prism_cli.shards.creation import new_attempt
+from prism_cli.shards.file_creation import new_attempt
+from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import format_of, stem_of
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
-from prism_cli.shards.measured import Measured
 from prism_cli.shards.reader import (
     STDIN,
     Shard,
@@ -268,7 +268,7 @@ def jobs_of_process(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]
 
 def read_lines(
     inputs: Sequence[Input],
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, FileDigest],
     limit: int | None,
     fields: Mapping[str, str],
 ) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from prism_cli.engine.control import Control
 from prism_cli.engine.counts import UsageTotals
 from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.ledger import UNUSABLE
-from prism_cli.shards.local_ledger import Kept, LocalLedger
+from prism_cli.shards.local_ledger import LocalLedger, StoredReply
 
 Answered = tuple[Request, Reply]
 COMMIT_SECONDS = 5.0
@@ -147,7 +147,7 @@ class LocalRunner:
         self._context.record(done, commit)
         self._context.totals.local += len(done)
 
-    def _is_usable(self, kept: Kept) -> bool:
+    def _is_usable(self, kept: StoredReply) -> bool:
         refused = kept.refusal is not None or kept.value.startswith(UNUSABLE)
         return not (refused and self._context.refused_after)
 

@@ -12,7 +12,7 @@ from typing import Any
 from prism_cli.engine.batch.store import STORE_NAME, known_submissions
 from prism_cli.engine.heartbeat import read_heartbeat
 from prism_cli.errors import LostRepliesError
-from prism_cli.shards.creation import refuse_link
+from prism_cli.shards.file_creation import refuse_link
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_damage import damaged_ledger
 from prism_cli.shards.ledger_file import LedgerFile

@@ -11,7 +11,7 @@ from prism_cli.engine.heartbeat import heartbeat_path
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.sinks import Sinks
 from prism_cli.errors import stdout_refused
-from prism_cli.shards.guard import check_folder
+from prism_cli.shards.file_guard import check_folder
 from prism_cli.shards.writer import (
     OutputRecord,
     PartFile,

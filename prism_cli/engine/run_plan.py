@@ -9,7 +9,7 @@ from prism_cli.engine.jobs import Job, Line, plan_jobs, read_lines
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError
-from prism_cli.shards.measured import Measured
+from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.reader import Source
 from prism_cli.shards.run_record import RunRecord
 
@@ -46,7 +46,7 @@ class RunPlan:
             message = f"{error}. --if-changed redo makes such outputs again"
             raise ChangedInputError(message, reasons=error.reasons, redo=True) from None
 
-    def lines(self, job: Job, measured: Mapping[str, Measured] | None = None) -> Iterator[Line]:
+    def lines(self, job: Job, measured: Mapping[str, FileDigest] | None = None) -> Iterator[Line]:
         """Return the lines of a job's inputs.
 
         Args:

@@ -240,7 +240,7 @@ class _Run:
         progress, fields = Progress(job.label, None), self.options.fields
         work = ShardPass(stage, runner, Sinks.discard(stage.outputs), progress, fields)
         try:
-            work.run(self.plan.lines(job, record.measured))
+            work.run(self.plan.lines(job, record.digests))
         except OUTPUT_ERRORS:
             record.stopped(runner.usage())
             raise
@@ -256,7 +256,7 @@ class _Run:
             work = ShardPass(self.stage, runner, files.sinks(), progress, self.options.fields)
             with Heartbeat(job.record_path, work.snapshot, **self._job_info(job, record)):
                 try:
-                    counts = work.run(self.plan.lines(job, record.measured))
+                    counts = work.run(self.plan.lines(job, record.digests))
                 finally:
                     self.summary.counts.add(work.counts)
                     self.summary.reject_examples.add_all(work.reject_examples)

@@ -19,13 +19,13 @@ from prism_cli.engine.heartbeat import EVERY_SECONDS, read_heartbeat, worked_sec
 from prism_cli.engine.input_changes import input_changes
 from prism_cli.engine.output_files import side_path
 from prism_cli.errors import MissingDataError
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.local_ledger import local_ledger_path
 from prism_cli.shards.lock import lock_holder, lock_path
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 from prism_cli.shards.run_record import output_id
 from prism_cli.shards.state import LEDGER_NAME, ledgers_near, states_near
+from prism_cli.shards.timestamps import now_ms
 
 RUN_MANIFEST, RUN_LOG = "manifest.json", "log.jsonl"
 """Files that make a directory a training run."""

@@ -1,6 +1,6 @@
-"""What is being asked at this moment, among all runs that share a ledger: each question by one run.
+"""Locks on requests in progress: of all runs that share a ledger, one sends each request.
 
-A claim is a kernel lock on one byte of a file, whose place the request's key decides. Nothing is
+A claim is a kernel lock on one byte of a file, at an offset given by the request's key. Nothing is
 written, and the lock ends with its process, however that ends.
 """
 
@@ -11,20 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prism_cli.errors import StorageError
-from prism_cli.shards.creation import open_private
+from prism_cli.shards.file_creation import open_private
 
 if sys.platform != "win32":
     import fcntl
 
-_PLACES = 2**62
+_OFFSETS = 2**62
 
 
 class Claims:
-    """The claims of this process; of one ledger it may have one such object, as closing any file
-    gives up the locks of all.
+    """The claims of this process on the requests of one ledger.
+
+    At most one object per ledger and process: closing any descriptor of the file releases all of
+    the process's locks on it.
 
     Args:
-        path: the file; made where it is not there, and stays empty.
+        path: the file; created if missing, and never written to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,36 +35,38 @@ class Claims:
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
 
-    def take(self, keys: Sequence[bytes]) -> bool:
-        """Claim all of them, or none where another run has claimed one. A file system without
-        locks refuses nobody."""
+    def acquire(self, keys: Sequence[bytes]) -> bool:
+        """Claim all keys, or none if another run has claimed one of them; return whether it did.
+
+        On a file system without locks every claim succeeds.
+        """
         for number, key in enumerate(keys):
             if not self._lock(key):
-                self.give_back(keys[:number])
+                self.release(keys[:number])
                 return False
         return True
 
-    def give_back(self, keys: Sequence[bytes]) -> None:
-        """Give claims up."""
+    def release(self, keys: Sequence[bytes]) -> None:
+        """Release the claims on `keys`."""
         if sys.platform != "win32":
             for key in keys:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(key))
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(key))
 
     def close(self) -> None:
-        """Give all claims up."""
+        """Release all claims."""
         self._file.close()
 
     def _lock(self, key: bytes) -> bool:
         if sys.platform != "win32":
             try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(key))
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(key))
             except OSError as error:
                 return error.errno not in (errno.EACCES, errno.EAGAIN)
         return True
 
 
 def in_use(path: Path) -> bool:
-    """Whether another process has a claim in the file at `path`."""
+    """Return whether another process has a claim in the file at `path`."""
     if sys.platform == "win32" or not path.exists():
         return False
     with path.open("r+b") as file:
@@ -73,5 +77,5 @@ def in_use(path: Path) -> bool:
     return False
 
 
-def _place(key: bytes) -> int:
-    return int.from_bytes(key[:8], "big") % _PLACES
+def _offset(key: bytes) -> int:
+    return int.from_bytes(key[:8], "big") % _OFFSETS

@@ -1,5 +1,5 @@
-"""A sqlite file of the state directory: durable (synchronous FULL), for its owner alone, shared
-safely by several processes."""
+"""SQLite files of the state directory: durable (synchronous FULL), private, safe to share between
+processes."""
 
 import sqlite3
 import sys
@@ -9,27 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prism_cli.errors import DamagedFileError
-from prism_cli.shards.creation import make_private
+from prism_cli.shards.file_creation import make_private
 from prism_cli.shards.state import is_network_file_system
 from prism_cli.shards.storage_errors import storage_errors
 
 _BUSY_SECONDS = 60.0
 _CHECKED_BYTES = 64 << 20
-"""A larger file is not looked through when it is opened."""
-REPAIR_HINT = "`prism ledger repair {}` copies what can be read to a new one and deletes nothing"
+"""Size above which a file is not checked when it is opened."""
+REPAIR_HINT = "`prism ledger repair {}` copies what can be read to a new file and deletes nothing"
 
 _WARNED: set[Path] = set()
-"""Folders that a warning was given of."""
+"""Folders about which a warning was printed."""
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether sqlite found a file that is not as it was written."""
+    """Return whether an error means that SQLite found a damaged file."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class DurableFile:
-    """One database. One thread at a time.
+    """One database, for one thread at a time.
 
     Args:
         schema: CREATE … IF NOT EXISTS statements.
@@ -47,7 +47,7 @@ class DurableFile:
         if network and path.parent not in _WARNED:
             _WARNED.add(path.parent)
             print(
-                f"prism: warning: {path} lies on a network file system; using a rollback journal. "
+                f"prism: warning: {path} is on a network file system; using a rollback journal. "
                 "Set PRISM_STATE to a local folder for speed and safety.",
                 file=sys.stderr,
             )
@@ -60,13 +60,13 @@ class DurableFile:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA cache_size = -32768")
             if path.stat().st_size <= _CHECKED_BYTES:
-                (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-                if found != "ok":
-                    raise self._damaged(found)
+                (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+                if result != "ok":
+                    raise self._damaged(result)
             self._db.executescript(schema)
 
-    def _damaged(self, words: str) -> DamagedFileError:
-        return DamagedFileError(f"{self.path}: damaged ({words}); nothing more is asked")
+    def _damaged(self, reason: str) -> DamagedFileError:
+        return DamagedFileError(f"{self.path}: damaged ({reason}); no more requests are sent")
 
     def close(self) -> None:
         """Release the file."""
@@ -74,15 +74,15 @@ class DurableFile:
             self._db.close()
 
     def _set_journal(self, mode: str) -> None:
-        """Turning WAL on needs the file alone, and sqlite does not wait for that by itself."""
-        give_up = time.monotonic() + _BUSY_SECONDS
+        """Set the journal mode; retries, as SQLite does not wait for exclusive access."""
+        deadline = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
                 self._db.execute(f"PRAGMA journal_mode = {mode}")
                 return
             except sqlite3.OperationalError as error:
                 busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not busy or time.monotonic() > give_up:
+                if not busy or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 
@@ -91,7 +91,7 @@ class DurableFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All of the block, durably, or nothing."""
+        """Commit everything in the block durably, or nothing."""
         with self._guarded():
             self._db.execute("BEGIN IMMEDIATE")
             try:

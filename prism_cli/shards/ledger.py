@@ -1,5 +1,6 @@
-"""Paid or slow replies, kept in sqlite under the hash of their request; what is here is never
-asked for again. Commits are durable (synchronous FULL), so a reply survives kill -9 and power cuts.
+"""Ledger of replies: a SQLite cache by hash of the request, so that none is requested twice.
+
+Commits are durable (synchronous FULL): a reply survives kill -9 and power cuts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,10 +12,10 @@ import orjson
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request, Usage
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_damage import damaged_ledger
 from prism_cli.shards.ledger_file import Entry, checksum
+from prism_cli.shards.timestamps import now_ms
 
 _LOOKUP_KEYS = 500
 _SPENT_SCHEMA = """
@@ -49,7 +50,7 @@ CREATE TABLE IF NOT EXISTS sent (intent TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _COLUMNS = (*Entry._fields, "checksum")
 _INSERT = f"INTO replies ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_KEEP = f"INSERT OR REPLACE {_INSERT}"
+_REPLACE = f"INSERT OR REPLACE {_INSERT}"
 _MERGE = f"INSERT {_INSERT} ON CONFLICT (key) DO NOTHING"
 _RESTORE = (
     f"INSERT {_INSERT} ON CONFLICT (key) DO UPDATE SET "
@@ -66,7 +67,7 @@ INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
     lost_calls = lost_calls + excluded.lost_calls
 """
 UNUSABLE = b'{"unusable"'
-"""How the value of a reply begins that could not be used."""
+"""Prefix of the value of a reply that could not be used."""
 _USABLE = f"substr(value, 1, {len(UNUSABLE)}) <> CAST('{UNUSABLE.decode()}' AS BLOB)"
 _SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
 _RESTORE_SPENT = (
@@ -77,7 +78,7 @@ _NO_USAGE = Usage()
 
 
 class Spent(NamedTuple):
-    """What an output cost."""
+    """Usage of one output, over all commits."""
 
     output: str
     asked: int
@@ -89,11 +90,12 @@ class Spent(NamedTuple):
 
 @dataclass
 class Merged:
-    """What became of entries from elsewhere.
+    """Counts of a merge.
 
     Attributes:
-        known: whose reply was here already, the same one.
-        conflicts: whose key was here with another reply, which stays.
+        new: entries that were added.
+        known: entries that the ledger has already.
+        conflicts: entries whose key has another reply in the ledger, which is kept.
     """
 
     new: int = 0
@@ -102,13 +104,13 @@ class Merged:
 
 
 class SpendingFile(DurableFile):
-    """A file of replies that counts what they cost, by output."""
+    """File of replies with their usage by output."""
 
     def __init__(self, path: Path, schema: str) -> None:
         super().__init__(path, schema + _SPENT_SCHEMA)
 
     def spent(self, output: str) -> dict[str, float]:
-        """asked, input_tokens, output_tokens, usd and lost_calls of all commits under `output`."""
+        """Return asked, input_tokens, output_tokens, usd and lost_calls of `output`."""
         with self._guarded():
             row = self._db.execute(
                 f"SELECT {', '.join(_SPENT)} FROM spent WHERE output = ?", (output,)
@@ -116,20 +118,20 @@ class SpendingFile(DurableFile):
         return dict(zip(_SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
 
     def _spend(self, output: str, replies: Iterable[Reply]) -> None:
-        """Count what `replies` cost; in a transaction."""
-        used = [reply.usage for reply in replies]
+        """Add the usage of `replies`; in a transaction."""
+        usages = [reply.usage for reply in replies]
         sums = (
-            len(used),
-            sum(one.input_tokens for one in used),
-            sum(one.output_tokens for one in used),
-            sum(one.usd for one in used),
+            len(usages),
+            sum(usage.input_tokens for usage in usages),
+            sum(usage.output_tokens for usage in usages),
+            sum(usage.usd for usage in usages),
             0,
         )
         self._db.execute(_SPEND, (output, *sums))
 
 
 class Ledger(SpendingFile):
-    """One sqlite file, shared safely by several processes. One thread at a time."""
+    """One SQLite file, which several processes may share; for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
@@ -139,27 +141,31 @@ class Ledger(SpendingFile):
     def find(
         self, keys: Sequence[bytes], after: int = 0, refused_after: int = 0
     ) -> dict[bytes, Reply]:
-        """The replies that are here, by key; only those with a sequence number above `after`, and
-        of refusals and replies that could not be used only those above `refused_after`."""
-        found: dict[bytes, Reply] = {}
+        """Return the cached replies by key.
+
+        Args:
+            after: use only replies with a sequence number above this.
+            refused_after: likewise for refusals and replies that could not be used.
+        """
+        replies: dict[bytes, Reply] = {}
         loads = orjson.loads
         with self._guarded():
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
                 marks = ",".join("?" * len(part))
-                for key, value, refusal, known in self._db.execute(
+                for key, value, refusal, stored in self._db.execute(
                     "SELECT key, value, refusal, checksum FROM replies "
                     f"WHERE key IN ({marks}) AND sequence > ? "
                     f"AND (sequence > ? OR (refusal IS NULL AND {_USABLE}))",
                     (*part, after, refused_after),
                 ):
-                    if known != checksum(key, value, refusal):
+                    if stored != checksum(key, value, refusal):
                         raise self._damaged("a reply has changed since it was committed")
-                    found[key] = Reply(loads(value), refusal, _NO_USAGE)
-        return found
+                    replies[key] = Reply(loads(value), refusal, _NO_USAGE)
+        return replies
 
     def next_sequence(self, after: int = 0) -> int:
-        """A sequence number that no commit has: above all earlier ones and above `after`."""
+        """Return a new sequence number, above all earlier ones and above `after`."""
         with self._transaction():
             return self._next(after)
 
@@ -170,10 +176,10 @@ class Ledger(SpendingFile):
         answered: Sequence[tuple[Request, Reply]],
         after: int = 0,
     ) -> None:
-        """Keep replies, durably and all at once, and what they cost under `output`.
+        """Store replies and add their usage to `output`, durably and in one transaction.
 
         Args:
-            after: their sequence number is above this, and above that of all earlier commits.
+            after: lower bound of their sequence number, which is above all earlier ones too.
         """
         now = now_ms()
         with self._transaction():
@@ -193,18 +199,19 @@ class Ledger(SpendingFile):
                 )
                 for asked, reply in answered
             ]
-            self._db.executemany(_KEEP, map(_checked, rows))
+            self._db.executemany(_REPLACE, map(_columns_of, rows))
             self._spend(output, (reply for _, reply in answered))
 
     def merge(self, entries: Sequence[Entry], counts: Merged) -> None:
-        """Keep replies from elsewhere, durably and all at once, and count them. A reply that is
-        here already stays as it is; nothing is added to what was spent. The others count as
-        committed now."""
+        """Store replies of another ledger, durably and in one transaction, and count them.
+
+        Existing replies are kept. New ones count as committed now; no usage is added.
+        """
         with self._transaction():
             sequence = self._next()
             for entry in entries:
                 new = entry._replace(sequence=max(sequence, entry.sequence))
-                if self._db.execute(_MERGE, _checked(new)).rowcount:
+                if self._db.execute(_MERGE, _columns_of(new)).rowcount:
                     counts.new += 1
                     continue
                 here = self._db.execute(
@@ -217,32 +224,34 @@ class Ledger(SpendingFile):
             self._next(max((entry.sequence for entry in entries), default=0))
 
     def note_sent(self, intents: Iterable[str]) -> None:
-        """Note batches that the book of batches knows of: a book without them has lost some."""
+        """Note submitted batches: a store of batches that lacks one of them is damaged."""
         with self._transaction():
             self._db.executemany(
-                "INSERT OR IGNORE INTO sent VALUES (?)", ((one,) for one in intents)
+                "INSERT OR IGNORE INTO sent VALUES (?)", ((intent,) for intent in intents)
             )
 
     def forget_sent(self, intents: Iterable[str]) -> None:
-        """Expect these in no book any more."""
+        """Remove batches that the store of batches no longer needs to have."""
         with self._transaction():
-            self._db.executemany("DELETE FROM sent WHERE intent = ?", ((one,) for one in intents))
+            self._db.executemany(
+                "DELETE FROM sent WHERE intent = ?", ((intent,) for intent in intents)
+            )
 
     def restore(self, entries: Sequence[Entry], *spent: Spent) -> None:
-        """Take over what a damaged ledger held, in whatever order and as often as it comes; the
-        last state counts."""
+        """Store entries and usage of a damaged ledger, in any order and with repetitions; the last
+        state counts."""
         with self._transaction():
-            self._db.executemany(_RESTORE, map(_checked, entries))
+            self._db.executemany(_RESTORE, map(_columns_of, entries))
             self._db.executemany(_RESTORE_SPENT, spent)
             self._next(max((entry.sequence for entry in entries), default=0))
 
     def add_lost_calls(self, output: str, count: int) -> None:
-        """Note calls under `output` that ended without a reply and may have been billed."""
+        """Add calls of `output` that ended without a reply and may have been billed."""
         with self._guarded():
             self._db.execute(_SPEND, (output, 0, 0, 0, 0.0, count))
 
     def usage(self) -> dict[str, Usage]:
-        """What the replies of each backend cost together."""
+        """Return the usage of all replies by backend."""
         with self._guarded():
             cursor = self._db.execute(
                 "SELECT backend, sum(input_tokens), sum(output_tokens), sum(usd) "
@@ -251,7 +260,7 @@ class Ledger(SpendingFile):
             return {row[0]: Usage(*row[1:]) for row in cursor}
 
     def mean_usage(self, stage: str, backend: str) -> tuple[int, Usage]:
-        """Replies of a backend in a stage, and what one cost on average."""
+        """Return the number of replies of a backend in a stage, and their mean usage."""
         with self._guarded():
             count, *means = self._db.execute(
                 "SELECT count(*), avg(input_tokens), avg(output_tokens), avg(usd) FROM replies "
@@ -261,18 +270,21 @@ class Ledger(SpendingFile):
         return count, Usage(round(means[0]), round(means[1]), means[2]) if count else Usage()
 
     def _next(self, after: int = 0) -> int:
-        """The next sequence number; in a transaction."""
+        """Return the next sequence number; in a transaction."""
         self._db.execute(_NEXT, (after,))
         (last,) = self._db.execute("SELECT last FROM sequence").fetchone()
         return int(last)
 
     def _add_columns(self) -> None:
-        """What ledgers of earlier versions lack. They ordered replies by time: `created_ms` is the
-        sequence number of those, so that a `fresh_since` of that time still holds."""
+        """Add the columns that ledgers of earlier versions lack.
+
+        Those ordered replies by time: `created_ms` becomes the sequence number, so that a
+        `fresh_since` of that time still holds.
+        """
         if not self._is_old():
             return
         with self._transaction():
-            if not self._is_old():  # not any more: another process was faster
+            if not self._is_old():  # another process was faster
                 return
             if "lost_calls" not in self._columns("spent"):
                 self._db.execute(
@@ -294,17 +306,17 @@ class Ledger(SpendingFile):
             )
 
     def _is_old(self) -> bool:
-        begun = self._db.execute("SELECT 1 FROM sequence").fetchone()
+        sequence = self._db.execute("SELECT 1 FROM sequence").fetchone()
         return (
-            begun is None
+            sequence is None
             or "lost_calls" not in self._columns("spent")
             or "checksum" not in self._columns("replies")
         )
 
-    def _damaged(self, words: str) -> DamagedFileError:
-        return damaged_ledger(self.path, words)
+    def _damaged(self, reason: str) -> DamagedFileError:
+        return damaged_ledger(self.path, reason)
 
 
-def _checked(entry: Entry) -> tuple[Any, ...]:
-    """With its checksum."""
+def _columns_of(entry: Entry) -> tuple[Any, ...]:
+    """Return the columns of an entry, checksum included."""
     return (*entry, checksum(entry.key, entry.value, entry.refusal))

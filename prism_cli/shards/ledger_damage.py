@@ -1,4 +1,4 @@
-"""What is left of a damaged ledger."""
+"""Readable replies of a damaged ledger."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ _COUNTED_BYTES = 256 << 20
 """Size of a file above which the message gives no count."""
 
 
-def damaged_ledger(path: Path, words: str) -> DamagedFileError:
-    """Return the error for a damaged ledger: what can still be read, and what to do."""
+def damaged_ledger(path: Path, reason: str) -> DamagedFileError:
+    """Return the error for a damaged ledger, which reports the replies that can be read."""
     left = ""
     if path.stat().st_size <= _COUNTED_BYTES:
         entries = filter(None, map(reply_of, Salvage(path).records()))
@@ -20,24 +20,24 @@ def damaged_ledger(path: Path, words: str) -> DamagedFileError:
         usd = sum(costs.values())
         left = f"; about {len(costs):,} replies, which cost {usd:.4f} USD, can still be read"
     return DamagedFileError(
-        f"{path}: damaged ({words}){left}. Nothing more is asked. {REPAIR_HINT.format(path)}; "
-        "--reuse OUT takes what finished outputs hold"
+        f"{path}: damaged ({reason}){left}. No more requests are sent. {REPAIR_HINT.format(path)}; "
+        "--reuse OUT reuses what finished outputs hold"
     )
 
 
 def reply_of(record: list[Value]) -> Entry | None:
-    """The reply that a record holds, unchanged since it was committed; None for other records."""
+    """Return the reply in a record; None for other records and for a reply that has changed."""
     missing = len(Entry._fields) - len(record)
     if missing > 1 or len(record) > len(Entry._fields) + 1:
         return None
     columns = list(record)
     if missing == 1:  # of a version that had no sequence
         columns.append(columns[-1])
-    known = columns.pop() if len(columns) > len(Entry._fields) else None
+    stored = columns.pop() if len(columns) > len(Entry._fields) else None
     try:
         entry = checked_entry(Entry(*columns))  # type: ignore[arg-type]
     except (RowError, TypeError, AttributeError):
         return None
     entry = entry._replace(value=record[1])  # type: ignore[arg-type]
-    same = known is None or known == checksum(entry.key, entry.value, entry.refusal)
-    return entry if same else None
+    unchanged = stored is None or stored == checksum(entry.key, entry.value, entry.refusal)
+    return entry if unchanged else None

@@ -1,7 +1,7 @@
-"""A ledger as a file to read: what it holds and cost, and its replies one by one. Other runs go on.
+"""Read-only access to a ledger: totals, and its replies one by one.
 
-Nothing is written, and no read lasts: replies come page by page, each page a transaction of its
-own, so that a run that uses the ledger meanwhile can go on tidying its journal.
+Replies are read in pages, each in a transaction of its own, so that a run that uses the ledger can
+checkpoint its journal in between.
 """
 
 import sqlite3
@@ -23,17 +23,17 @@ _MAGIC = b"SQLite format 3\0"
 _BUSY_SECONDS = 60.0
 _PAGE_ROWS = 1000
 _KEY_BYTES = 32
-_MOST = float(2**53)
+_MAX_COUNT = float(2**53)
 
 
 class Entry(NamedTuple):
-    """One reply as the ledger keeps it; the names are those of its columns.
+    """One stored reply; the names are those of the columns.
 
     Attributes:
         key: 32 bytes.
         value: a JSON object as bytes.
-        created_ms: since the epoch; for people.
-        sequence: orders the commits of a ledger, whatever the clock says.
+        created_ms: milliseconds since the epoch, for display.
+        sequence: order of the commits of a ledger, independent of the clock.
     """
 
     key: bytes
@@ -49,16 +49,16 @@ class Entry(NamedTuple):
 
     @property
     def line(self) -> bytes:
-        """The line of an export."""
+        """Return the line of an export."""
         content = self._asdict() | {"key": self.key.hex(), "value": orjson.Fragment(self.value)}
         return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def checked_entry(entry: Entry) -> Entry:
-    """The same, where a foreign ledger holds it as ours does.
+    """Return the entry of another ledger with checked columns.
 
     Raises:
-        RowError: the first column that is not so.
+        RowError: the first column with an unexpected value.
     """
     for name in ("key", "value"):
         if not isinstance(getattr(entry, name), bytes):
@@ -67,10 +67,10 @@ def checked_entry(entry: Entry) -> Entry:
 
 
 def read_entry(row: Row) -> Entry:
-    """The entry that a line of an export holds.
+    """Return the entry in a line of an export.
 
     Raises:
-        RowError: the first field that is not as `Entry.line` writes it.
+        RowError: the first field that differs from what `Entry.line` writes.
     """
     text = string_field(row, "key")
     try:
@@ -99,12 +99,12 @@ def read_entry(row: Row) -> Entry:
 
 
 def checksum(key: bytes, value: bytes, refusal: str | None) -> int:
-    """Of what a reply says: a bit that the disk turned is no reply."""
+    """Return the CRC-32 of a reply, by which changed bits on the disk are detected."""
     return crc32((refusal or "").encode(), crc32(value, crc32(key)))
 
 
 def is_ledger_file(path: Path) -> bool:
-    """Whether `path` is an sqlite file."""
+    """Return whether `path` is a SQLite file."""
     try:
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
@@ -113,18 +113,19 @@ def is_ledger_file(path: Path) -> bool:
 
 
 class LedgerFile:
-    """An existing ledger, opened for reading only. Every method raises MissingDataError where the
-    file is no ledger.
+    """An existing ledger, opened read-only.
+
+    Every method raises MissingDataError if the file is not a ledger.
 
     Args:
-        path: an sqlite file; also of an earlier version.
+        path: a SQLite file, also of an earlier version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def models(self) -> list[dict[str, Any]]:
-        """Of each stage and model: replies, refusals, tokens and US dollars."""
+        """Return replies, refusals, tokens and US dollars by stage and model."""
         return self._objects(
             "SELECT stage, backend AS model, count(*) AS replies, count(refusal) AS refusals, "
             "sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, "
@@ -132,7 +133,7 @@ class LedgerFile:
         )
 
     def spent(self, output: str | None = None) -> list[dict[str, Any]]:
-        """What each output cost, or that one: output, asked, tokens, usd and what else there is."""
+        """Return the usage of each output, or of one, by name of column."""
         if output is None:
             return self._objects("SELECT * FROM spent ORDER BY output")
         return self._objects("SELECT * FROM spent WHERE output = ?", output)
@@ -140,8 +141,13 @@ class LedgerFile:
     def entries(
         self, *, stage: str | None = None, model: str | None = None, since_ms: int = 0
     ) -> Iterator[Entry]:
-        """The replies by key, in flat memory; of one stage or model, from `since_ms` on."""
-        wanted = {"after": b"", "since_ms": since_ms, "stage": stage, "model": model}
+        """Yield the replies in the order of their keys, in constant memory.
+
+        Args:
+            stage, model: only replies of these.
+            since_ms: only replies from this time on, in milliseconds since the epoch.
+        """
+        values = {"after": b"", "since_ms": since_ms, "stage": stage, "model": model}
         with self._opened() as db:
             query = (
                 f"SELECT {', '.join(_columns(db))} FROM replies "
@@ -149,17 +155,17 @@ class LedgerFile:
                 "AND (:stage IS NULL OR stage = :stage) AND (:model IS NULL OR backend = :model) "
                 f"ORDER BY key LIMIT {_PAGE_ROWS}"
             )
-            while page := db.execute(query, wanted).fetchall():
+            while page := db.execute(query, values).fetchall():
                 yield from map(Entry._make, page)
-                wanted["after"] = page[-1][0]
+                values["after"] = page[-1][0]
 
     def has_replies(self) -> bool:
-        """Whether it holds any; a ledger that was begun and not made yet does not."""
+        """Return whether there is a reply; False for a ledger whose tables are not created yet."""
         tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'replies'")
         return bool(tables and self._objects("SELECT 1 FROM replies LIMIT 1"))
 
     def damage(self) -> str:
-        """Why it is no ledger; "" where it is one, or was begun and not made yet."""
+        """Return why the file is not a ledger; "" for a ledger, also without tables yet."""
         try:
             with self._opened() as db:
                 foreign = _names(db) and not _is_ledger(db)
@@ -170,23 +176,23 @@ class LedgerFile:
         return "its table of replies is not that of a ledger" if foreign else ""
 
     def sent(self) -> set[str]:
-        """The batches that the book of batches must know of."""
+        """Return the batches that the store of batches must have."""
         tables = self._objects("SELECT 1 FROM sqlite_master WHERE name = 'sent'")
         return (
             {row["intent"] for row in self._objects("SELECT intent FROM sent")} if tables else set()
         )
 
     def is_whole(self) -> bool:
-        """Whether sqlite finds nothing wrong, and no reply has changed since it was committed."""
+        """Return whether SQLite finds no damage and no reply has changed since its commit."""
         try:
             with self._opened() as db:
-                whole = db.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)]
-                if not whole or not _is_ledger(db):
+                intact = db.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)]
+                if not intact or not _is_ledger(db):
                     return False
                 if "checksum" not in _names(db):
                     return True
                 rows = db.execute("SELECT checksum, key, value, refusal FROM replies")
-                return all(known == checksum(*said) for known, *said in rows)
+                return all(stored == checksum(*reply) for stored, *reply in rows)
         except MissingDataError:
             return False
 
@@ -208,23 +214,23 @@ class LedgerFile:
             ) from error
 
     def _connected(self) -> sqlite3.Connection:
-        """In a folder that cannot be written sqlite reads only a file at rest."""
-        place = f"file:{quote(str(self.path.resolve()))}?mode=ro"
-        db = sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS)
+        """Open the file; in a read-only folder as immutable, which SQLite needs there."""
+        uri = f"file:{quote(str(self.path.resolve()))}?mode=ro"
+        db = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
         try:
             db.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError as error:
             db.close()
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
                 raise
-            db = sqlite3.connect(f"{place}&immutable=1", uri=True)
+            db = sqlite3.connect(f"{uri}&immutable=1", uri=True)
         return db
 
 
 def _columns(db: sqlite3.Connection) -> list[str]:
-    """Those of an entry; earlier versions ordered replies by time."""
-    has = _names(db)
-    return [name if name != "sequence" or name in has else "created_ms" for name in Entry._fields]
+    """Return the columns of an entry; earlier versions ordered replies by time."""
+    names = _names(db)
+    return [name if name != "sequence" or name in names else "created_ms" for name in Entry._fields]
 
 
 def _names(db: sqlite3.Connection) -> set[str]:
@@ -236,7 +242,7 @@ def _is_ledger(db: sqlite3.Connection) -> bool:
 
 
 def _number(row: Row, name: str) -> float:
-    value = number_field(row, name, 0, _MOST)
+    value = number_field(row, name, 0, _MAX_COUNT)
     if value is None:
         raise RowError(name, "expected a number, found none")
     return value

@@ -1,4 +1,4 @@
-"""What a damaged ledger still holds, into a new one. Nothing is deleted."""
+"""Repair of a damaged ledger: readable replies are copied to a new one. Nothing is deleted."""
 
 import os
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ _SPENT_COLUMNS = (5, 6)
 
 
 @dataclass
-class Repaired:
-    """What a repair did.
+class RepairResult:
+    """Result of a repair.
 
     Attributes:
         replies, refusals: in the ledger now.
-        usd: what they cost.
-        asked: replies that its outputs count, as far as that can be read.
-        lost: replies that can be seen and not be read, about.
-        aside: where the damaged file is now; None where nothing was damaged.
+        usd: their cost.
+        asked: replies that the outputs count, as far as their usage can be read.
+        lost: estimate of the replies that cannot be read.
+        aside: new place of the damaged file; None if nothing was damaged.
     """
 
     path: str
@@ -44,58 +44,60 @@ class Repaired:
     aside: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the content of `--json`."""
         return asdict(self)
 
 
-def repair_ledger(path: Path) -> Repaired:
+def repair_ledger(path: Path) -> RepairResult:
     """Copy what can be read to a new ledger, and move the damaged file aside.
 
     Args:
-        path: the ledger; where it is not there, or empty, that which was moved aside last.
+        path: the ledger; if it is missing or empty, the file that was moved aside last is repaired.
 
     Raises:
-        MissingDataError: there is nothing to read.
-        LockedError: a run uses it.
+        MissingDataError: there is no file to read.
+        LockedError: a run uses the ledger.
     """
     with output_lock(path):
         if in_use(path.with_suffix(".claims")):
-            raise LockedError(f"{path}: a run is asking for replies; repair it when that has ended")
+            raise LockedError(
+                f"{path}: a run is sending requests; repair the ledger when that run has ended"
+            )
         _finish_moving(path)
         source = path if _size(path) else _newest_aside(path)
         if source is None:
             raise MissingDataError(
                 f"{path}: no ledger, or an empty one, and none was moved aside: there is nothing "
-                "to copy. What outputs hold can be used by --reuse OUT; --accept-lost-replies "
-                "begins anew, and pays again"
+                "to copy. --reuse OUT reuses what outputs hold; --accept-lost-replies starts "
+                "a new ledger, and pays again"
             )
         if source == path and LedgerFile(path).is_whole() and not _holds_more(path):
             return _counted(path)
-        made = path.with_name(path.name + ".repair")
+        new = path.with_name(path.name + ".repair")
         for end in _BESIDE:
-            Path(f"{made}{end}").unlink(missing_ok=True)
-        lost = _copy(source, made)
-        done = _counted(made)
+            Path(f"{new}{end}").unlink(missing_ok=True)
+        lost = _copy(source, new)
+        done = _counted(new)
         done.path, done.lost = str(path), lost
         done.aside = str(_move_aside(path) if path.exists() else source)
-        made.replace(path)
-        for end in _BESIDE[1:]:  # of the readers of the copy, empty
-            Path(f"{made}{end}").unlink(missing_ok=True)
+        new.replace(path)
+        for end in _BESIDE[1:]:  # empty files of the copy's readers
+            Path(f"{new}{end}").unlink(missing_ok=True)
         sync_directory(path.parent)
     return done
 
 
 def _holds_more(path: Path) -> bool:
-    """Whether there are replies that sqlite does not see: behind a damaged place of its log it
-    believes nothing, and finds nothing wrong."""
-    known = {entry.key for entry in LedgerFile(path).entries()}
+    """Return whether there are replies that SQLite does not see: it ignores the part of its log
+    behind a damaged frame, and reports no damage."""
+    keys = {entry.key for entry in LedgerFile(path).entries()}
     entries = map(reply_of, Salvage(path).records())
-    return any(entry is not None and entry.key not in known for entry in entries)
+    return any(entry is not None and entry.key not in keys for entry in entries)
 
 
-def _copy(source: Path, made: Path) -> int:
-    """Fill the ledger at `made`; how many replies were lost."""
-    ledger = Ledger(made)
+def _copy(source: Path, target: Path) -> int:
+    """Fill the ledger at `target`; return the number of lost replies."""
+    ledger = Ledger(target)
     try:
         salvage, group, bad = Salvage(source), list[Entry](), 0
         for record in salvage.records():
@@ -118,24 +120,24 @@ def _copy(source: Path, made: Path) -> int:
 
 
 def _is_intent(record: list[Value]) -> bool:
-    """Whether it names a batch that was sent."""
+    """Return whether a record names a submitted batch."""
     return len(record) == 1 and isinstance(record[0], str) and len(record[0]) == _INTENT_DIGITS
 
 
 def _spent(record: list[Value]) -> Spent | None:
-    """What an output cost, where a record holds that."""
+    """Return the usage of an output that a record holds; None for other records."""
     if len(record) not in _SPENT_COLUMNS or not isinstance(record[0], str):
         return None
     output, numbers = record[0], record[1:]
-    if "#" not in output or not all(isinstance(one, int | float) for one in numbers):
+    if "#" not in output or not all(isinstance(number, int | float) for number in numbers):
         return None
     if len(numbers) < len(Spent._fields) - 1:
         numbers.append(0)
     return Spent(output, *numbers)  # type: ignore[arg-type]
 
 
-def _counted(path: Path) -> Repaired:
-    file, done = LedgerFile(path), Repaired(str(path))
+def _counted(path: Path) -> RepairResult:
+    file, done = LedgerFile(path), RepairResult(str(path))
     for row in file.models():
         done.replies += row["replies"]
         done.refusals += row["refusals"]
@@ -149,10 +151,10 @@ def _size(path: Path) -> int:
 
 
 def _asides(path: Path) -> Iterator[tuple[int, Path]]:
-    for one in path.parent.glob(f"{path.name}{_ASIDE}*"):
-        number = one.name.removeprefix(f"{path.name}{_ASIDE}")
+    for aside in path.parent.glob(f"{path.name}{_ASIDE}*"):
+        number = aside.name.removeprefix(f"{path.name}{_ASIDE}")
         if number.isdigit():
-            yield int(number), one
+            yield int(number), aside
 
 
 def _newest_aside(path: Path) -> Path | None:
@@ -168,7 +170,7 @@ def _move_aside(path: Path) -> Path:
 
 
 def _finish_moving(path: Path) -> None:
-    """What belongs to the file that was moved aside last follows it, also after a kill."""
+    """Move the log of the file that was moved aside last to it, also after a kill."""
     aside = _newest_aside(path)
     if aside is not None and not path.exists():
         for end in _BESIDE[1:]:

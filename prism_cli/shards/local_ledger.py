@@ -1,8 +1,8 @@
-"""Replies of the models in this process, for one output alone; they cost time, not money.
+"""Cache of replies of models in this process, one per output.
 
-What such a model says depends, in its last digits, on what it was asked together with. So a reply
-is kept with the plan in which it was computed, and is found again by that plan alone: the bytes of
-an output are the same whatever other outputs have computed, and wherever a run was killed.
+The last digits of such a reply depend on the batch in which it was computed. A reply is therefore
+stored with its batch plan and reused under the same plan only: the bytes of an output do not depend
+on other outputs, nor on where a run was killed.
 """
 
 import sys
@@ -17,8 +17,8 @@ import orjson
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.ledger import SpendingFile
+from prism_cli.shards.timestamps import now_ms
 
 _LOOKUP_KEYS = 500
 _NAME_CHARACTERS = 60
@@ -39,27 +39,27 @@ CREATE TABLE IF NOT EXISTS replies (
 """
 
 
-class Kept(NamedTuple):
-    """A reply as it is kept: `value` is a JSON object as bytes."""
+class StoredReply(NamedTuple):
+    """A stored reply; `value` is a JSON object as bytes."""
 
     value: bytes
     refusal: str | None
 
     @property
     def reply(self) -> Reply:
-        """The same, read."""
+        """Return the decoded reply."""
         return Reply(orjson.loads(self.value), self.refusal)
 
 
 class LocalLedger(SpendingFile):
-    """One sqlite file. One thread at a time."""
+    """One SQLite file, for one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, Kept]]:
-        """What is here, by plan and key."""
-        found: dict[bytes, dict[bytes, Kept]] = {}
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, StoredReply]]:
+        """Return the stored replies by plan and key."""
+        replies: dict[bytes, dict[bytes, StoredReply]] = {}
         with self._guarded():
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
@@ -68,13 +68,13 @@ class LocalLedger(SpendingFile):
                     f"WHERE key IN ({','.join('?' * len(part))})",
                     part,
                 ):
-                    found.setdefault(plan, {})[key] = Kept(value, refusal)
-        return found
+                    replies.setdefault(plan, {})[key] = StoredReply(value, refusal)
+        return replies
 
     def commit(
         self, stage: str, output: str, plan: bytes, answered: Sequence[tuple[Request, Reply]]
     ) -> None:
-        """Keep replies that were computed in `plan`, durably and all at once."""
+        """Store replies that were computed in `plan`, durably and in one transaction."""
         now = now_ms()
         rows = [
             (
@@ -91,13 +91,13 @@ class LocalLedger(SpendingFile):
             self._spend(output, (reply for _, reply in answered))
 
     def clear(self) -> None:
-        """Forget all replies; what was spent stays."""
+        """Delete all replies; the usage is kept."""
         with self._transaction():
             self._db.execute("DELETE FROM replies")
 
 
 def open_local_ledger(path: Path) -> LocalLedger:
-    """The ledger at `path`, made if absent; a damaged one is begun anew, as it cost nothing."""
+    """Open the ledger at `path`; create it if it is missing, replace it if it is damaged."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         return LocalLedger(path)
@@ -110,15 +110,17 @@ def open_local_ledger(path: Path) -> LocalLedger:
 
 
 def clear_local_ledger(path: Path) -> None:
-    """Forget the replies at `path`, if there is a ledger."""
+    """Delete the replies of the ledger at `path`, if it exists."""
     if path.is_file():
         with closing(open_local_ledger(path)) as ledger:
             ledger.clear()
 
 
 def local_ledger_path(state: Path, output: Path) -> Path:
-    """Where, in the state directory `state`, the local replies of `output` are kept; nothing is
-    made. It stays theirs when both are moved together."""
-    place = paths.relpath(output.resolve(), state.resolve())
-    digest = sha256(place.encode(errors="surrogateescape")).hexdigest()[:16]
+    """Return the path of the local ledger of `output` in the state directory `state`.
+
+    It depends on their relative path alone, so that both can be moved together.
+    """
+    relative = paths.relpath(output.resolve(), state.resolve())
+    digest = sha256(relative.encode(errors="surrogateescape")).hexdigest()[:16]
     return state / "local" / f"{output.name[:_NAME_CHARACTERS]}-{digest}.sqlite"

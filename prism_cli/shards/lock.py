@@ -1,6 +1,6 @@
-"""One run per output: a kernel lock on `.OUT.lock`, gone with the process that held it.
+"""Lock of an output: a kernel lock on `.OUT.lock`, which ends with the process that holds it.
 
-The file itself stays: removing it would let two runs hold locks on two files of one name.
+The file is kept: if it were removed, two runs could hold locks on two files of the same name.
 """
 
 import errno
@@ -12,19 +12,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prism_cli.errors import LockedError, StorageError
-from prism_cli.shards.creation import open_private
+from prism_cli.shards.file_creation import open_private
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def output_lock(output: Path) -> Iterator[None]:
-    """Hold `output` for the block. On a file system without locks it is not held, and a warning
-    says so: the attempt that stands in a manifest still decides who publishes.
+    """Lock `output` for the block.
+
+    On a file system without locks a warning is printed; the attempt that is named in the manifest
+    still decides who publishes.
 
     Raises:
-        LockedError: another process holds it; nothing was touched.
-        StorageError: its folder cannot be made or written, or the lock's place holds a link.
+        LockedError: another process holds the lock; nothing was changed.
+        StorageError: the folder cannot be created or written, or the lock's path is a link.
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def _lock(descriptor: int, output: Path) -> None:
         if error.errno not in _NO_LOCKS:
             raise StorageError(f"{output}: cannot be locked: {error.strerror}") from error
         print(
-            f"prism: warning: {output} lies on a file system without locks; start no second run "
+            f"prism: warning: {output} is on a file system without locks; start no second run "
             "on it",
             file=sys.stderr,
         )
@@ -64,33 +66,33 @@ def lock_path(output: Path) -> Path:
 
 
 def lock_holder(output: Path, locks: str | None = None) -> int:
-    """The process that holds `output`, as the kernel lists it; 0 for none. Takes no lock.
+    """Return the process that holds the lock of `output`; 0 for none. Takes no lock.
 
     Args:
         locks: the text of /proc/locks, for tests; read from there by default.
     """
     path = lock_path(output)
     try:
-        wanted = path.stat()
+        lock = path.stat()
         if locks is None:
             locks = Path("/proc/locks").read_text()
-    except OSError:  # no such lock, or a system that does not tell
+    except OSError:  # no such lock, or a system without /proc
         return 0
     for line in locks.splitlines():  # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END
         _, kind, *_, process, place, _, _ = line.split()
-        same = kind == "FLOCK" and place.rpartition(":")[2] == str(wanted.st_ino)
-        if same and _has_open(int(process), wanted):
+        same = kind == "FLOCK" and place.rpartition(":")[2] == str(lock.st_ino)
+        if same and _has_open(int(process), lock):
             return int(process)
     return 0
 
 
-def _has_open(process: int, wanted: os.stat_result) -> bool:
-    """Whether it has that file open: an inode's number alone may be that of another disk's file."""
+def _has_open(process: int, file: os.stat_result) -> bool:
+    """Return whether a process has a file open: files of two disks may share an inode number."""
     try:
         for link in Path(f"/proc/{process}/fd").iterdir():
             with suppress(OSError):  # closed meanwhile
-                if os.path.samestat(link.stat(), wanted):
+                if os.path.samestat(link.stat(), file):
                     return True
     except OSError:
-        return True  # another user's process: the number must do
+        return True  # another user's process: rely on the number
     return False

@@ -1,4 +1,4 @@
-"""What made an output: written beside it as OUT.manifest.json."""
+"""Manifest of an output: its settings, inputs and results, in OUT.manifest.json beside it."""
 
 import platform
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import ChangedInputError, LockedError
-from prism_cli.shards.creation import new_attempt
-from prism_cli.shards.guard import check_folder
+from prism_cli.shards.file_creation import new_attempt
+from prism_cli.shards.file_guard import check_folder
 from prism_cli.shards.writer import OutputRecord, whole_file
 from prism_cli.version import __version__
 
@@ -32,24 +32,24 @@ class InputRecord:
 
 @dataclass
 class Manifest:
-    """The papers of one output.
+    """Record of how one output was made.
 
     Attributes:
         counts: rows, done, dropped (by reason), rejected, pending, written, blank.
         usage: asked, input_tokens, output_tokens, usd: over all attempts, killed ones too;
-            from_ledger, shared: of the last.
+            from_ledger, shared: of the last attempt.
         seconds: over all attempts that were not killed.
-        figures: what the stage itself has to say.
-        batch_plan: what decides which rows a model sees together.
+        figures: results of the stage.
+        batch_plan: settings that decide which rows a model sees together.
         fresh_since: with --fresh, the ledger's sequence number when the first attempt began;
-            replies from before are not used. (Earlier versions: ms since the epoch, which is the
-            sequence number of their replies.)
-        refused_since: with --retry-final, likewise; final refusals from before are not used.
-        finished: every row ended for good, and the output is what this says.
-        attempt: names the attempt that wrote this last; "" in those of earlier versions.
-        outputs: the files that this attempt publishes, by name; {} where none is.
-        replaces: the files that it found in their places.
-        absent: the names of those in whose places it found nothing.
+            earlier replies are not used. (Earlier versions: milliseconds since the epoch, which is
+            the sequence number of their replies.)
+        refused_since: with --retry-final, likewise; earlier final refusals are not used.
+        finished: every row is done, and the output is the one recorded here.
+        attempt: name of the last attempt that wrote this; "" in earlier versions.
+        outputs: files that this attempt publishes, by name; {} if there are none yet.
+        replaces: files that existed at their paths before, by name.
+        absent: names of outputs that did not exist before.
     """
 
     stage: str
@@ -79,7 +79,7 @@ class Manifest:
 
     @property
     def config_fingerprint(self) -> str:
-        """SHA-256 over stage and config, as hex."""
+        """Return the SHA-256 of stage and config, as hex."""
         canonical = orjson.dumps([self.stage, self.config], option=orjson.OPT_SORT_KEYS)
         return sha256(canonical).hexdigest()
 
@@ -89,36 +89,36 @@ class Manifest:
         return self.stage not in _WITHOUT_LEDGER
 
     def check_own(self, path: Path) -> None:
-        """Make sure that the manifest at `path` is as this attempt wrote it.
+        """Make sure that the manifest at `path` is the one that this attempt wrote.
 
         Raises:
-            LockedError: another run has begun on the output, though this one holds its lock: the
-                file system has none that hold.
-            ChangedInputError: somebody edited, replaced or removed it.
-            StorageError: its folder is gone.
+            LockedError: another run has begun on the output although this one holds its lock: locks
+                do not work on this file system.
+            ChangedInputError: another program edited, replaced or removed it.
+            StorageError: its folder was removed.
         """
         check_folder(path)
-        found = path.read_bytes() if path.is_file() else b""
-        if found == self._written:
+        content = path.read_bytes() if path.is_file() else b""
+        if content == self._written:
             return
-        there = read_manifest(path)
+        current = read_manifest(path)
         kept = " The replies so far are kept." if self.uses_ledger else ""
-        if there is None or there["attempt"] in ("", self.attempt):
-            what = "edited or replaced" if found else "removed"
+        if current is None or current["attempt"] in ("", self.attempt):
+            what = "edited or replaced" if content else "removed"
             raise ChangedInputError(
-                f"{path}: was {what} while this run worked, so that nobody can tell whose the "
-                f"output is; this one stops without publishing anything.{kept} Run the same "
+                f"{path}: was {what} while this run worked, so it is unknown who made the "
+                f"output; this run stops without publishing anything.{kept} Run the same "
                 "command again",
                 reasons=[f"{path.name} was {what} while this run worked"],
             )
         raise LockedError(
             f"{path}: another run has begun on this output while this one worked, which the "
-            f"lock did not keep out; this one stops without publishing anything.{kept} Run the "
+            f"lock did not prevent; this one stops without publishing anything.{kept} Run the "
             "same command again when the other has ended"
         )
 
     def write(self, path: Path) -> None:
-        """Publish as JSON."""
+        """Write the manifest as JSON."""
         content = asdict(self) | {"config_fingerprint": self.config_fingerprint}
         data = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with whole_file(path) as file:
@@ -127,22 +127,22 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The JSON object at `path`, also as an earlier version wrote it; None where there is none, or
-    none that says what made an output."""
+    """Return the manifest at `path`, also of an earlier version, as a JSON object; None if there is
+    none or it is not valid."""
     try:
         content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         return None
-    whole = content.keys() >= Manifest.__dataclass_fields__.keys() - _ADDED.keys()
-    return {**_ADDED, **content} if whole and _is_sound(content) else None
+    complete = content.keys() >= Manifest.__dataclass_fields__.keys() - _ADDED.keys()
+    return {**_ADDED, **content} if complete and _is_valid(content) else None
 
 
 _ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {},
     "absent": [],
 }  # fmt: skip
-"""What manifests of earlier versions lack, and what it is then."""
+"""Fields that manifests of earlier versions lack, with their defaults."""
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "stage": str, "config": dict, "config_fingerprint": str, "inputs": list, "dependencies": list,
     "counts": dict, "usage": dict, "figures": dict, "batch_plan": dict, "seconds": (int, float),
@@ -151,24 +151,24 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _is_sound(content: Mapping[str, Any]) -> bool:
-    """Whether the fields hold what `Manifest` writes there, as far as others rely on it."""
+def _is_valid(content: Mapping[str, Any]) -> bool:
+    """Return whether the fields that others read have the types that `Manifest` writes."""
     return (
         all(isinstance(content[name], kind) for name, kind in _KINDS.items() if name in content)
         and "config_fingerprint" in content
         and isinstance(content.get("fresh_since"), int | None)
         and isinstance(content.get("refused_since"), int | None)
         and all(
-            isinstance(one, dict)
-            and isinstance(one.get("path"), str)
-            and isinstance(one.get("bytes"), int)
-            and isinstance(one.get("sha256"), str)
-            for one in (*content["inputs"], *content["dependencies"])
+            isinstance(file, dict)
+            and isinstance(file.get("path"), str)
+            and isinstance(file.get("bytes"), int)
+            and isinstance(file.get("sha256"), str)
+            for file in (*content["inputs"], *content["dependencies"])
         )
         and all(
-            isinstance(one, dict) and one.keys() == OutputRecord.__dataclass_fields__.keys()
+            isinstance(file, dict) and file.keys() == OutputRecord.__dataclass_fields__.keys()
             for name in ("outputs", "replaces")
-            for one in content.get(name, {}).values()
+            for file in content.get(name, {}).values()
         )
     )
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import ChangedInputError
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.manifest import Manifest
-from prism_cli.shards.measured import measure
 from prism_cli.shards.writer import OutputRecord
 
 
@@ -19,19 +19,19 @@ def is_finished(
     now: Manifest,
     prefix_sha256: Callable[[str, int], str] | None = None,
 ) -> bool:
-    """Whether `output` exists, finished, made from these very bytes with this very config.
+    """Return whether `output`, which exists, is finished and made from the same bytes and config.
 
-    Inputs that only grew, in bytes or in number, make it unfinished, not changed; so does anything
-    where every row was rejected, as such an output holds nothing. Whether it was edited is told by
-    its size and its time of last change; where that alone differs, by its bytes.
+    Inputs that only grew, in bytes or in number, make it unfinished, not changed. So does any
+    change if every row was rejected, as such an output is empty. An edit is detected by size and
+    time of last change; if only the time differs, by the digest.
 
     Args:
-        prefix_sha256: SHA-256, as hex, of the first so many bytes of an input of `now`; None
-            where inputs that grew count as changed.
+        prefix_sha256: returns the SHA-256, as hex, of the first bytes of an input of `now`; None if
+            inputs that grew count as changed.
 
     Raises:
-        ChangedInputError: `output` exists, and other bytes, another config or nobody known made
-            it, or it was edited since.
+        ChangedInputError: `output` was made from other bytes, with another config or by an unknown
+            command, or it was edited since.
     """
     if previous is None:
         raise ChangedInputError(
@@ -39,11 +39,11 @@ def is_finished(
             "Name another output with -o, or replace it with --overwrite",
             reasons=["no manifest says what made it"],
         )
-    known = bool(_records(output, previous))
-    foreign = not known and output.name in previous["absent"]
-    if output.is_file() and standing(output, previous) is None and (known or foreign):
+    recorded = bool(_records(output, previous))
+    foreign = not recorded and output.name in previous["absent"]
+    if output.is_file() and matching_record(output, previous) is None and (recorded or foreign):
         what = "was edited, or replaced by another file, after prism wrote it"
-        what = "was put there by somebody else, while a run worked or since" if foreign else what
+        what = "was created by another program, while a run worked or since" if foreign else what
         raise ChangedInputError(
             f"{output}: {what}; it was left as it is. Name another output with -o, or replace it "
             "with --overwrite",
@@ -51,7 +51,7 @@ def is_finished(
         )
     differences = _differences(previous, now, prefix_sha256)
     if differences and _all_rejected(previous):
-        return False  # a command that failed does not stand in the way of the corrected one
+        return False  # a failed command does not block the corrected one
     if differences:
         raise ChangedInputError(
             f"{output}: made from other input or with other settings; it was left as it is:\n"
@@ -61,7 +61,7 @@ def is_finished(
             reasons=differences,
             redo=True,
         )
-    same = _contents(previous["inputs"]) == _contents([asdict(one) for one in now.inputs])
+    same = _contents(previous["inputs"]) == _contents([asdict(file) for file in now.inputs])
     return bool(same and previous["finished"])
 
 
@@ -70,26 +70,26 @@ def _all_rejected(previous: Mapping[str, Any]) -> bool:
     return bool(counts.get("rejected")) and counts["rejected"] == counts["rows"]
 
 
-def standing(output: Path, previous: Mapping[str, Any]) -> OutputRecord | None:
-    """The record of `output` as it is, if `previous` has it."""
+def matching_record(output: Path, previous: Mapping[str, Any]) -> OutputRecord | None:
+    """Return the record in `previous` that matches `output` as it is now; None if none does."""
     now = output.stat()
-    sized = [one for one in _records(output, previous) if one.bytes == now.st_size]
-    for one in sized:
-        if one.changed_ns == now.st_mtime_ns:
-            return one
-    digest = measure(output).sha256 if sized else ""
-    return next((one for one in sized if one.sha256 == digest), None)
+    sized = [record for record in _records(output, previous) if record.bytes == now.st_size]
+    for record in sized:
+        if record.changed_ns == now.st_mtime_ns:
+            return record
+    digest = digest_file(output).sha256 if sized else ""
+    return next((record for record in sized if record.sha256 == digest), None)
 
 
 def unread_record(output: Path) -> OutputRecord:
-    """What tells `output` from later files, without reading it."""
+    """Return size and time of last change of `output`, without reading it."""
     now = output.stat()
     return OutputRecord(now.st_size, "", now.st_mtime_ns)
 
 
 def _records(output: Path, previous: Mapping[str, Any]) -> list[OutputRecord]:
     both = (previous[name].get(output.name) for name in ("outputs", "replaces"))
-    return [OutputRecord(**one) for one in both if one]
+    return [OutputRecord(**record) for record in both if record]
 
 
 def _contents(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -97,8 +97,10 @@ def _contents(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def changed_settings(previous: Mapping[str, Any], now: Manifest) -> list[str]:
-    """Stage and settings that `now` has otherwise, a line each. A setting that an earlier version
-    lacked counts as not set."""
+    """Return a line for each setting that differs, stage included.
+
+    A setting that an earlier version lacked counts as not set.
+    """
     lines: list[str] = []
     if previous["stage"] != now.stage:
         lines.append(f"stage: was {previous['stage']}, is {now.stage}")
@@ -106,7 +108,8 @@ def changed_settings(previous: Mapping[str, Any], now: Manifest) -> list[str]:
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             was, now_is = (
-                "not set" if one is None else repr(one) for one in (before.get(key), after.get(key))
+                "not set" if value is None else repr(value)
+                for value in (before.get(key), after.get(key))
             )
             lines.append(f"{key}: was {was}, is {now_is}")
     return lines
@@ -116,11 +119,11 @@ def _differences(
     previous: Mapping[str, Any], now: Manifest, prefix_sha256: Callable[[str, int], str] | None
 ) -> list[str]:
     lines = changed_settings(previous, now)
-    here = {one.path: one for one in now.inputs}
-    moved = {one.sha256 for one in now.inputs}
+    current = {file.path: file for file in now.inputs}
+    digests = {file.sha256 for file in now.inputs}
     for old in previous["inputs"]:
-        new = here.get(old["path"])
-        if old["sha256"] in moved:
+        new = current.get(old["path"])
+        if old["sha256"] in digests:
             continue
         if new is None:
             lines.append(f"{old['path']}: was an input, and is none now")
@@ -140,7 +143,7 @@ def _differences(
 
 
 def _other_files(previous: Mapping[str, Any], now: Manifest) -> list[str]:
-    """Files that were added, removed or put in another order."""
+    """Return a line for each list of files that were added, removed or reordered."""
     lines: list[str] = []
     for what, before, after in (
         ("inputs", previous["inputs"], now.inputs),

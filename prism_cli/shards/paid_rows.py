@@ -1,4 +1,4 @@
-"""What rows of earlier outputs hold that was paid for, by pair of query and document, on disk."""
+"""Lookup of votes, scores and texts of earlier outputs by query and document, for --reuse."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from prism_cli.rows.texts import is_blank
 from prism_cli.shards.spill import Spill
 
 MAPS = ("votes", "vote_probabilities", "teacher_scores")
-"""Fields that hold a value a judge or teacher."""
-WHOLES = (("verdict", "votes"), ("teacher_score", "teacher_scores"))
-"""Fields that stand for all judges or teachers, and where these are named, if they are."""
+"""Fields that hold a value per judge or teacher."""
+AGGREGATES = (("verdict", "votes"), ("teacher_score", "teacher_scores"))
+"""Aggregates of judges or teachers, each with the field of its single values."""
 TEXTS = ("contribution", "evidence")
 
 
 @dataclass(frozen=True, slots=True)
 class PaidValue:
-    """A value, and the file that it comes from."""
+    """A value and the file that holds it."""
 
     value: Any
     origin: str
 
 
 class PaidRows:
-    """Votes, probabilities, scores and texts of other files' rows; and verdicts and scores that
-    name no judge and no teacher, as those of the paper's author do not.
+    """Votes, probabilities, scores and texts of rows, and verdicts and scores without a judge or
+    teacher's name, as in the data of the paper.
 
     Args:
-        rows: (file, row); of two values for one thing the first counts.
+        rows: (file, row) pairs; of two values for the same key the first counts.
     """
 
     def __init__(self, rows: Iterable[tuple[str, Row]]) -> None:
@@ -39,27 +39,29 @@ class PaidRows:
         self._spill.index("key")
 
     def find(self, query: str, text: str) -> dict[tuple[str, str], PaidValue]:
-        """(field, name) -> value, for one pair; the name of texts is the generator's. It is "" for
-        what names nobody."""
-        found: dict[tuple[str, str], PaidValue] = {}
+        """Return the values of one pair by (field, name).
+
+        The name is that of the judge, teacher or generator; "" if the row has none.
+        """
+        values: dict[tuple[str, str], PaidValue] = {}
         for field, name, value, origin in self._spill.rows(
             "SELECT field, name, value, origin FROM spill WHERE key = ? ORDER BY rowid",
             (texts_digest(query, text),),
         ):
-            found.setdefault((field, name), PaidValue(orjson.loads(value), origin))
-        return found
+            values.setdefault((field, name), PaidValue(orjson.loads(value), origin))
+        return values
 
 
 def note_origins(row: Row, origins: Mapping[str, str]) -> None:
-    """Say in the row's `reused` where values come from, beside what it says already.
+    """Add the origins of values to the row's `reused`.
 
     Args:
-        origins: such as "votes.JUDGE" -> file.
+        origins: value -> file, such as "votes.JUDGE" -> file.
     """
     before = row.get("reused")
-    known = {**(before if isinstance(before, dict) else {}), **origins}
-    if known:
-        row["reused"] = known
+    merged = {**(before if isinstance(before, dict) else {}), **origins}
+    if merged:
+        row["reused"] = merged
 
 
 def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
@@ -70,7 +72,7 @@ def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
             for name, value in values.items() if isinstance(values, dict) else ():
                 if _is_paid(field, value):
                     yield key, field, name, orjson.dumps(value), origin
-        for field, named in WHOLES:
+        for field, named in AGGREGATES:
             value = row.get(field)
             if not row.get(named) and _is_paid(field, value):
                 yield key, field, "", orjson.dumps(value), origin

@@ -1,6 +1,6 @@
 """Inputs as JSON lines: files (decompressed by suffix), globs, directories, standard input.
 
-Other formats than JSON lines (CSV, Parquet, JSON arrays, documents) are told by a file's name.
+Other formats (CSV, Parquet, JSON arrays, documents) are recognised by the name of the file.
 """
 
 import os
@@ -29,34 +29,34 @@ from prism_cli.files.names import (
 )
 from prism_cli.rows.decode import decode_row, row_bytes, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
+from prism_cli.shards.file_digest import FileDigest, size_and_change
 from prism_cli.shards.folder import (
     expected,
     folder_inputs,
     is_row_file,
     refuse_convertible,
-    tell_passed_over,
+    warn_skipped,
 )
 from prism_cli.shards.formats import Format, format_of, numbered_lines
 from prism_cli.shards.formats.documents import NO_UTF8, is_document
-from prism_cli.shards.measured import Measured, size_and_change
 
 STDIN = "-"
 _CHUNK_BYTES = 1 << 20
 
 
 class Source(Protocol):
-    """Rows that do not come from a JSONL file, such as a data set of a hub."""
+    """Rows from elsewhere than a file, such as a data set of the hub."""
 
     @property
     def name(self) -> str:
-        """What rejects name as the file."""
+        """Name of the source in rejects and messages."""
 
     @property
     def fingerprint(self) -> str:
-        """What decides its rows (path, split, revision)."""
+        """Identity of its rows (path, split, revision)."""
 
     def lines(self) -> Iterator[bytes]:
-        """One JSON object a row, as bytes."""
+        """Yield one JSON object per row, as bytes."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Shard:
     """One input file, or a folder of documents.
 
     Attributes:
-        path: where the bytes are (a spooled copy for standard input).
-        name: what the user calls it; "-" for standard input.
-        plain: its lines are read as they are, whatever its name stands for.
-        strict: a byte order mark is left in the first line, for `decode_row` to refuse: tools that
-            read the outputs take no mark, so rows are not to begin with one.
+        path: the file (a spooled copy for standard input).
+        name: name as the user typed it; "-" for standard input.
+        plain: read the lines unchanged, whatever format the name implies.
+        strict: leave a byte order mark in the first line, for `decode_row` to refuse: tools that
+            read the outputs do not accept one.
     """
 
     path: Path
@@ -78,65 +78,65 @@ class Shard:
 
     @property
     def format(self) -> Format:
-        """What its name stands for."""
+        """Format that the name implies."""
         return "lines" if self.plain else format_of(self.path)
 
     def check_name(self) -> None:
-        """Raise UnfitNameError where the name of a file of rows is not UTF-8.
+        """Raise UnfitNameError if the name of a row file is not UTF-8.
 
-        Documents are set aside one by one.
+        Documents with such names are rejected one by one.
         """
         if not has_utf8_name(self.path) and self.format != "documents":
             raise UnfitNameError(f"{self.name}: {NO_UTF8}")
 
     @property
     def packed(self) -> bool:
-        """Whether its bytes are compressed."""
+        """True if the file is compressed."""
         return is_compressed(self.path)
 
     def numbered(
-        self, seen: Measured | None = None, fields: Mapping[str, str] | None = None
+        self, seen: FileDigest | None = None, fields: Mapping[str, str] | None = None
     ) -> Iterator[tuple[int, bytes]]:
-        """Each row as a JSON line, with its number; see `numbered_lines`.
+        """Yield each row as a number and a JSON line; see `numbered_lines`.
 
         Args:
             seen: as for `lines`.
-            fields: as for `decode_row`, which columns of a table get their types from.
+            fields: as for `decode_row`; the columns of a table get their types from it.
 
         Raises:
             UnfitNameError: as for `check_name`.
-            MissingDataError: the file is not of its format, or damaged.
-            MissingPackageError: its format needs a library that is not installed.
-            ChangedInputError: the file is no longer what `seen` measured.
+            MissingDataError: the file is damaged or not of its format.
+            MissingPackageError: the format needs a library that is not installed.
+            ChangedInputError: the file differs from `seen`.
         """
         self.check_name()
         kind = self.format
         rows = numbered_lines(self.path, self.name, kind, fields or {})
         if rows is None:
             return enumerate(self.lines(seen), 1)
-        return self._watched(rows, seen)
+        return self._checked(rows, seen)
 
-    def _watched(
-        self, rows: Iterator[tuple[int, bytes]], seen: Measured | None
+    def _checked(
+        self, rows: Iterator[tuple[int, bytes]], seen: FileDigest | None
     ) -> Iterator[tuple[int, bytes]]:
         with reading(self.name, self.path, "row") as place:
             for place.last, raw in rows:
                 yield place.last, raw
         if seen:
-            self._hold_still(seen, may_grow=False)
+            self._check_unchanged(seen, may_grow=False)
 
-    def lines(self, seen: Measured | None = None) -> Iterator[bytes]:
-        """The lines, split on \\n only, each with its line end.
+    def lines(self, seen: FileDigest | None = None) -> Iterator[bytes]:
+        """Yield the lines, split on \\n only, each with its line end.
 
-        A line above the limit comes as `Unreadable`, for `decode_row` to refuse.
+        A line above the limit is `Unreadable`, which `decode_row` refuses.
 
         Args:
-            seen: stop at its bytes, so that a file which grows meanwhile is read as measured.
+            seen: digest at whose size to stop, so that a file that grows is read as it was.
 
         Raises:
             UnfitNameError: as for `check_name`.
             MissingDataError: see `byte_lines`.
-            ChangedInputError: the file is no longer what `seen` measured.
+            ChangedInputError: the file differs from `seen`.
         """
         self.check_name()
         left = seen.bytes if seen and not self.packed else sys.maxsize
@@ -149,9 +149,9 @@ class Shard:
                 break
             yield raw
         if seen:
-            self._hold_still(seen)
+            self._check_unchanged(seen)
 
-    def _hold_still(self, seen: Measured, *, may_grow: bool = True) -> None:
+    def _check_unchanged(self, seen: FileDigest, *, may_grow: bool = True) -> None:
         size, changed = size_and_change(self.path)
         grew = may_grow and size > seen.bytes and not self.packed
         if not grew and (size, changed) != (seen.bytes, seen.changed_ns):
@@ -162,42 +162,43 @@ class Shard:
 
 
 def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
-    """The files behind what the user typed, in order; a directory gives its shards by name, and
-    is one shard where it holds no file of rows, but documents.
+    """Return the files that the user named, in order.
+
+    A directory yields its row files by name, or itself if it holds only documents.
 
     Args:
-        plain: the files hold lines of text, whatever their names stand for.
+        plain: the files hold lines of text, whatever format their names imply.
 
     Raises:
-        MissingDataError: a path that does not exist or cannot be read, a pattern or directory
+        MissingDataError: a path that does not exist or cannot be read, or a pattern or directory
             without shards.
         UsageError: an empty name.
     """
     shards: list[Shard] = []
-    for given in inputs:
-        path = Path(given)
-        if not given.strip():
+    for name in inputs:
+        path = Path(name)
+        if not name.strip():
             raise UsageError("an input without a name (an unset variable?); nothing was read")
-        if given == STDIN:
+        if name == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
         elif os.path.isdir(path):
-            inside = folder_inputs(path)
-            if not inside:
-                raise MissingDataError(f"{given}: a directory without shards; {expected()}")
-            shards += [Shard(one, given if one == path else shown_name(one)) for one in inside]
+            files = folder_inputs(path)
+            if not files:
+                raise MissingDataError(f"{name}: a directory without shards; {expected()}")
+            shards += [Shard(file, name if file == path else shown_name(file)) for file in files]
         elif os.path.exists(path):
             refuse_convertible(path, shown_name(path))
             shards.append(Shard(path, shown_name(path), plain))
-        elif is_pattern(given):
-            base, pattern = split_pattern(given)
+        elif is_pattern(name):
+            base, pattern = split_pattern(name)
             matches = sorted(base.glob(pattern))
-            files = [one for one in matches if is_row_file(one) or is_document(one)]
-            tell_passed_over(given, {one for one in matches if one.is_file()} - set(files))
+            files = [match for match in matches if is_row_file(match) or is_document(match)]
+            warn_skipped(name, {match for match in matches if match.is_file()} - set(files))
             if not files:
-                raise MissingDataError(f"{given}: no file matches this pattern; {expected()}")
+                raise MissingDataError(f"{name}: no file matches this pattern; {expected()}")
             shards += [Shard(file, shown_name(file), plain) for file in files]
         else:
-            raise MissingDataError(missing_path_message(given))
+            raise MissingDataError(missing_path_message(name))
     for shard in shards:
         if not (shard.path.is_file() or shard.path.is_dir()) or not os.access(shard.path, os.R_OK):
             raise MissingDataError(f"{shard.name}: not a file that can be read")
@@ -211,13 +212,13 @@ def read_rows(
     check: Callable[[Row], None] | None = None,
     on_reject: Callable[[Rejected], None] | None = None,
 ) -> Iterator[tuple[RowRef, Row]]:
-    """Well-formed rows with their places, for stages that fold many rows into one thing.
+    """Yield well-formed rows with their places, for stages that aggregate rows.
 
     Args:
         inputs: as for `find_shards`.
         fields: as for `decode_row`.
-        check: raises RowError where a row breaks the reader's contract.
-        on_reject: told of each line set aside; without it they are passed over.
+        check: raises RowError for a row that the caller does not accept.
+        on_reject: called with each rejected line; they are skipped without it.
     """
     return read_shards(find_shards(inputs), fields=fields, check=check, on_reject=on_reject)
 
@@ -229,7 +230,7 @@ def read_shards(
     check: Callable[[Row], None] | None = None,
     on_reject: Callable[[Rejected], None] | None = None,
 ) -> Iterator[tuple[RowRef, Row]]:
-    """As `read_rows`, of files that were found before."""
+    """Yield rows as `read_rows` does, of the files that `find_shards` returned."""
     for shard in shards:
         for number, raw in shard.numbered(fields=fields):
             if not raw.strip():
@@ -240,15 +241,15 @@ def read_shards(
                 if check:
                     check(row)
             except RowError as error:
-                away = set_aside(ref, raw, error)
-                if on_reject and isinstance(away, Rejected):
-                    on_reject(away)
+                rejected = set_aside(ref, raw, error)
+                if on_reject and isinstance(rejected, Rejected):
+                    on_reject(rejected)
                 continue
             yield ref, row
 
 
 def _spooled(stream: BinaryIO) -> Shard:
-    """Standard input as a file: surveys, digests and a second look need one."""
+    """Copy standard input to a file, as digests and second passes need one."""
     with tempfile.NamedTemporaryFile(prefix="prism-stdin-", suffix=".jsonl", delete=False) as copy:
         _TEMPORARY.append(Path(copy.name))
         while chunk := stream.read(_CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""The record of one run, kept in a manifest: begun, resumed, stopped, finished."""
+"""Record of one run in its manifest: begin, resume, stop, finish."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,38 +10,38 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
-from prism_cli.shards.guard import ADVICE, LEDGER_ADVICE, FileGuard
+from prism_cli.shards.file_digest import FileDigest, digest_file
+from prism_cli.shards.file_guard import ADVICE, LEDGER_ADVICE, FileGuard
 from prism_cli.shards.manifest import InputRecord, Manifest, read_manifest
 from prism_cli.shards.manifest_changes import (
     changed_settings,
     is_finished,
-    standing,
+    matching_record,
     unread_record,
 )
-from prism_cli.shards.measured import Measured, measure
 from prism_cli.shards.reader import Shard, Source
 from prism_cli.shards.writer import OutputRecord
 
 
 @dataclass
 class RunRecord:
-    """The settings, inputs, outputs and progress of one run.
+    """Settings, inputs, outputs and progress of one run.
 
     Attributes:
-        config: all that decides the outputs besides the inputs.
-        record_path: the output, or the path whose name manifest, rejects and lock carry.
+        config: everything that determines the outputs besides the inputs.
+        record_path: the output, or the path from which manifest, rejects and lock are named.
         path: the manifest. A manifest inside the output, a folder, lists no files.
-        inputs: files, sources, or records of what was read already.
-        dependencies: other files that decide the outputs.
-        outputs: the files, or the folder, that the run publishes.
+        inputs: files, sources, or records of files that were read before.
+        dependencies: other files that determine the outputs.
+        outputs: files, or the folder, that the run publishes.
         side_files: files beside an output that only a run writes.
         also: other files that are published with the outputs.
-        inputs_may_grow: whether inputs that only grew leave the run unfinished, not changed.
-        bookkeeping: settings that an attempt may change, as they decide no output.
+        inputs_may_grow: whether inputs that only grew make the run unfinished, not changed.
+        bookkeeping: settings that an attempt may change, as they do not affect the outputs.
         libraries: packages whose versions are recorded.
-        killed_seconds: returns how long the attempt before worked, if it was killed.
-        plan: the stage's part of the batch plan, set before `begin`; an unfinished attempt's is
-            used again.
+        killed_seconds: returns the seconds of the previous attempt if it was killed.
+        plan: the stage's part of the batch plan, set before `begin`; that of an unfinished attempt
+            is reused.
     """
 
     stage: str
@@ -66,18 +66,18 @@ class RunRecord:
         self.guard = FileGuard([*self._files, *self.also, *self.side_files])
 
     @cached_property
-    def measured(self) -> dict[str, Measured]:
-        """Each file among the inputs, by name, as it is now.
+    def digests(self) -> dict[str, FileDigest]:
+        """Digest of each input file, by name.
 
         Raises:
-            MissingDataError: one cannot be read.
+            MissingDataError: a file cannot be read.
         """
         shards = [shard for shard in self.inputs if isinstance(shard, Shard)]
-        return {shard.name: _measured(shard) for shard in shards}
+        return {shard.name: _digest(shard) for shard in shards}
 
     @cached_property
     def manifest(self) -> Manifest:
-        """The manifest of the run, as it is written on success."""
+        """Manifest of the run, as it is written on success."""
         manifest = Manifest(
             self.stage,
             dict(self.config),
@@ -90,30 +90,32 @@ class RunRecord:
 
     @property
     def home(self) -> Path | None:
-        """The output beside which the ledger may lie."""
+        """Output beside which the ledger may be; None without outputs."""
         return self.outputs[0] if self.outputs else None
 
     @property
     def output_id(self) -> str:
-        """Names this output and config in the ledger."""
+        """Name of this output and config in the ledger."""
         return output_id(self.record_path, self.manifest.config_fingerprint)
 
     def finished(self) -> dict[str, Any] | None:
-        """The manifest of the outputs, if they are there as this run would make them.
+        """Return the manifest if the outputs exist and are finished as this run would make them.
 
         Raises:
-            ChangedInputError: they exist, and something else made them.
+            ChangedInputError: the outputs exist, and another command or program made them.
         """
-        there = [out for out in self.outputs if out.exists()]
+        existing = [out for out in self.outputs if out.exists()]
         previous = read_manifest(self.path)
         if self.outputs and previous is None:
-            # A link is no file of somebody's; it is replaced, not followed.
-            there += [side for side in self.side_files if side.is_file() and not side.is_symlink()]
-        if not there:
+            # A link is replaced, not followed.
+            existing += [
+                side for side in self.side_files if side.is_file() and not side.is_symlink()
+            ]
+        if not existing:
             return None
         prefix = self._prefix_sha256 if self.inputs_may_grow else None
         before = self._comparable(previous) if previous else None
-        done = [is_finished(out, before, self.manifest, prefix) for out in there]
+        done = [is_finished(out, before, self.manifest, prefix) for out in existing]
         return previous if all(done) and len(done) == len(self.outputs) else None
 
     def begin(
@@ -122,9 +124,9 @@ class RunRecord:
         """Write the manifest, unfinished; continue the counts of an earlier attempt.
 
         Args:
-            fresh: takes a number of the ledger's order; with it, replies from before the first
-                attempt are not used.
-            retry: likewise for final refusals alone.
+            fresh: returns a new sequence number of the ledger; with it, replies from before the
+                first attempt are not used.
+            retry: likewise, for final refusals only.
         """
         now, previous = self.manifest, read_manifest(self.path)
         now.batch_plan |= self.plan
@@ -132,11 +134,11 @@ class RunRecord:
         if previous and not changed_settings(self._comparable(previous), now):
             self._resume(previous, killed)
         for out in self._files:
-            if not self.guard.found[out]:
+            if not self.guard.before[out]:
                 now.absent.append(out.name)
             elif out.is_file():
-                known = standing(out, previous) if previous else None
-                now.replaces[out.name] = known or unread_record(out)
+                record = matching_record(out, previous) if previous else None
+                now.replaces[out.name] = record or unread_record(out)
         now.fresh_since = _mark(now.fresh_since, fresh)
         now.refused_since = _mark(now.refused_since, retry)
         self.write()
@@ -156,17 +158,17 @@ class RunRecord:
     def account(
         self, counts: Mapping[str, Any], usage: Mapping[str, float], figures: Mapping[str, Any]
     ) -> None:
-        """Add the results of the pass."""
+        """Store the results of the pass."""
         now = self.manifest
         now.counts, now.usage, now.figures = dict(counts), dict(usage), dict(figures)
         self._add_seconds()
 
     def publishing(self, outputs: Mapping[str, OutputRecord]) -> None:
-        """Write what is about to be published, by file name.
+        """Record the files that are about to be published, by name.
 
         Raises:
-            ChangedInputError: what stands there, or the manifest, is not as this run found it.
-            StorageError: the folder is gone.
+            ChangedInputError: an existing file or the manifest was changed meanwhile.
+            StorageError: the folder was removed.
             LockedError: another run has begun on the output.
         """
         self.check_own()
@@ -175,7 +177,7 @@ class RunRecord:
         self.write()
 
     def finish(self, *, finished: bool) -> None:
-        """Write the manifest for good.
+        """Write the final manifest.
 
         Raises: as `Manifest.check_own`.
         """
@@ -187,20 +189,20 @@ class RunRecord:
         self.write()
 
     def stopped(self, usage: Mapping[str, float] | None = None) -> None:
-        """Keep what this attempt took, as far as the disk and other runs let us."""
+        """Record the usage and time of a stopped attempt, if the manifest can be written."""
         self.manifest.usage = dict(usage or {})
         self._add_seconds()
-        # The disk may be what stopped us, or somebody else's file.
+        # A full disk or another run may be the reason for the stop.
         with suppress(StorageError, LockedError, ChangedInputError):
             self.check_own()
             self.write()
 
     def write(self) -> None:
-        """Write the manifest as it is now."""
+        """Write the manifest."""
         self.manifest.write(self.path)
 
     def check_own(self) -> None:
-        """Make sure that the manifest is as this run wrote it.
+        """Make sure that the manifest is the one that this run wrote.
 
         Raises: as `Manifest.check_own`.
         """
@@ -211,11 +213,11 @@ class RunRecord:
 
     @property
     def _files(self) -> list[Path]:
-        """The outputs beside the manifest; a folder around it has a guard of its own."""
+        """Outputs beside the manifest; a folder that contains it is guarded by `whole_folder`."""
         return [out for out in self.outputs if out not in self.path.parents]
 
     def _comparable(self, previous: Mapping[str, Any]) -> dict[str, Any]:
-        """A manifest with this run's bookkeeping settings."""
+        """Return a manifest with the bookkeeping settings of this run."""
         kept = {name: self.config[name] for name in self.bookkeeping}
         return {**previous, "config": {**previous["config"], **kept}}
 
@@ -223,37 +225,37 @@ class RunRecord:
         if isinstance(source, InputRecord):
             return source
         if isinstance(source, Shard):
-            seen = self.measured[source.name]
-            return InputRecord(source.name, seen.bytes, seen.sha256)
+            digest = self.digests[source.name]
+            return InputRecord(source.name, digest.bytes, digest.sha256)
         return InputRecord(source.name, 0, source.fingerprint)
 
     def _prefix_sha256(self, name: str, size: int) -> str:
         for source in self.inputs:
             if isinstance(source, Shard) and source.name == name:
-                return measure(source.path, size).sha256
-        raise ChangedInputError(f"{name}: is no file any more")
+                return digest_file(source.path, size).sha256
+        raise ChangedInputError(f"{name}: is no longer a file")
 
 
 def _mark(before: int | None, take: Callable[[], int] | None) -> int | None:
-    """The number from which replies count: that of the first attempt, else a new one."""
+    """Return the sequence number from which replies count: the first attempt's, or a new one."""
     if take is None:
         return None
     return take() if before is None else before
 
 
 def output_id(record_path: Path, config_fingerprint: str) -> str:
-    """Names an output, made with that config, in the ledger."""
+    """Return the name of an output with its config in the ledger."""
     return f"{record_path.resolve()}#{config_fingerprint[:16]}"
 
 
-def _measured(shard: Shard) -> Measured:
+def _digest(shard: Shard) -> FileDigest:
     try:
-        return measure(shard.path)
+        return digest_file(shard.path)
     except OSError as error:
         raise MissingDataError(f"{shard.name}: cannot be read: {error.strerror}") from error
 
 
 def _dependency(file: Shard | Path) -> InputRecord:
     name, path = (file.name, file.path) if isinstance(file, Shard) else (str(file), file)
-    seen = measure(path)
-    return InputRecord(name, seen.bytes, seen.sha256)
+    digest = digest_file(path)
+    return InputRecord(name, digest.bytes, digest.sha256)

@@ -1,9 +1,9 @@
-"""The records that a damaged sqlite file still holds, read page by page and without sqlite.
+"""Records of a damaged SQLite file, read page by page and without SQLite.
 
-The file format is that of https://www.sqlite.org/fileformat2.html. Rows stand whole in leaf pages,
-and those of tables WITHOUT ROWID in interior pages too, so that each page that is whole gives its
-rows, whatever became of the others. Pages of the write-ahead log stand for those of the file. What
-a free page still holds comes too: an earlier state of a row may come beside its last.
+The file format is that of https://www.sqlite.org/fileformat2.html. Leaf pages hold whole
+rows, and so do interior pages of tables WITHOUT ROWID: each intact page yields its rows, whatever
+the state of the others. Pages of the write-ahead log replace those of the file. Free pages are read
+too, so that an earlier state of a row may be returned beside its last.
 """
 
 import struct
@@ -19,15 +19,15 @@ _PAGE_SIZES = {2**n for n in range(9, 17)}
 _DEFAULT_PAGE_SIZE = 4096
 _FILE_HEADER, _WAL_HEADER, _FRAME_HEADER = 100, 32, 24
 _INTERIOR_INDEX, _LEAF_INDEX, _LEAF_TABLE = 2, 10, 13
-_LONGEST = 64 << 20
+_MAX_PAYLOAD = 64 << 20
 _INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
 class Salvage:
-    """Reads the records of one file, and of its write-ahead log if it is there.
+    """Reader of the records of one file and of its write-ahead log.
 
     Attributes:
-        lost: rows of which something can be seen, and which cannot be read.
+        lost: number of rows that are listed on a page and cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Salvage:
         self._in_log: dict[int, int] = {}
 
     def records(self) -> Iterator[list[Value]]:
-        """The columns of each row, in whatever table."""
+        """Yield the columns of each row of any table."""
         with ExitStack() as stack:
             self._file = stack.enter_context(self.path.open("rb"))
             self._size = self.path.stat().st_size
@@ -88,39 +88,39 @@ class Salvage:
                 self.lost += 1
 
     def _payload(self, page: bytes, place: int, kind: int) -> bytes:
-        """A cell's whole content, with what lies on overflow pages."""
+        """Return the content of a cell, overflow pages included."""
         place += 4 if kind == _INTERIOR_INDEX else 0
         size, place = _varint(page, place)
         if kind == _LEAF_TABLE:
             _, place = _varint(page, place)
-        if not 0 < size <= _LONGEST:
+        if not 0 < size <= _MAX_PAYLOAD:
             raise ValueError
         usable = self._page_size
         most = usable - 35 if kind == _LEAF_TABLE else (usable - 12) * 64 // 255 - 23
         if size <= most:
-            return _exactly(page[place : place + size], size)
+            return _of_size(page[place : place + size], size)
         least = (usable - 12) * 32 // 255 - 23
         here = least + (size - least) % (usable - 4)
         here = here if here <= most else least
-        parts = [_exactly(page[place : place + here], here)]
+        parts = [_of_size(page[place : place + here], here)]
         number = int.from_bytes(page[place + here : place + here + 4], "big")
         left = size - here
         while left > 0:
-            further = _exactly(self._page(number) if number else b"", usable)
+            further = _of_size(self._page(number) if number else b"", usable)
             number = int.from_bytes(further[:4], "big")
             parts.append(further[4 : 4 + left])
             left -= usable - 4
         return b"".join(parts)
 
 
-def _exactly(content: bytes, size: int) -> bytes:
+def _of_size(content: bytes, size: int) -> bytes:
     if len(content) != size:
         raise ValueError
     return content
 
 
 def _varint(content: bytes, place: int) -> tuple[int, int]:
-    """The number, and the place behind it."""
+    """Return a variable-length integer and the offset behind it."""
     number = 0
     for _ in range(8):
         byte = content[place]
@@ -141,7 +141,7 @@ def _columns(record: bytes) -> list[Value]:
     place = end
     for kind in kinds:
         size = _INTEGER_BYTES.get(kind, 8 if kind == 7 else max(0, kind - 12) // 2)
-        content = _exactly(record[place : place + size], size)
+        content = _of_size(record[place : place + size], size)
         place += size
         values.append(_value(kind, content))
     if place != len(record):

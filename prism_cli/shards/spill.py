@@ -1,4 +1,4 @@
-"""Tables that may outgrow memory: sqlite files that vanish with the run."""
+"""Temporary tables that may exceed memory: SQLite files that are deleted when the process ends."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,13 +8,13 @@ from prism_cli.shards.storage_errors import storage_errors
 
 
 class Spill:
-    """A private sqlite database on disk, in the folder that $SQLITE_TMPDIR or $TMPDIR names.
+    """Private SQLite database on disk, in the folder of $SQLITE_TMPDIR or $TMPDIR.
 
-    Every method raises StorageError where that folder is full.
+    Every method raises StorageError if that folder is full.
 
     Args:
-        columns: the columns of its one table `spill`, as in CREATE TABLE.
-        options: what follows them, such as WITHOUT ROWID.
+        columns: columns of its only table, `spill`, as in CREATE TABLE.
+        options: options of the table, such as WITHOUT ROWID.
     """
 
     def __init__(self, columns: str, options: str = "") -> None:
@@ -25,25 +25,25 @@ class Spill:
             self._db.execute(f"CREATE TABLE spill ({columns}) {options}")
 
     def fill(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one INSERT for each of `rows`."""
+        """Run an INSERT for each of `rows`."""
         with _storage():
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
 
     def index(self, columns: str) -> None:
-        """Make rows be found by `columns`."""
+        """Create an index of `columns`."""
         with _storage():
             self._db.execute(f"CREATE INDEX by_columns ON spill ({columns})")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a SELECT."""
+        """Yield the rows of a SELECT."""
         with _storage():
             yield from self._db.execute(query, values)
 
 
 class SeenTexts:
-    """Whether a key came with another text before; keys beyond `memory` go to disk."""
+    """First text of each key; keys beyond `memory` are stored on disk."""
 
     def __init__(self, memory: int = 200_000) -> None:
         self._recent: dict[bytes, bytes] = {}
@@ -51,18 +51,17 @@ class SeenTexts:
         self._spill: Spill | None = None
 
     def conflicts(self, key: bytes, text: bytes) -> bool:
-        """Remember `text` (a digest) for `key`; True where another one is already there."""
+        """Store `text` (a digest) for `key`; return whether the key has another text already."""
         return self.first(key, text) != text
 
     def first(self, key: bytes, text: bytes) -> bytes:
-        """The text that came first with `key`; `text` itself, which is remembered then, where none
-        did."""
-        known = self._recent.get(key)
-        if known is None and self._spill is not None:
-            found = list(self._spill.rows("SELECT t FROM spill WHERE k = ?", (key,)))
-            known = found[0][0] if found else None
-        if known is not None:
-            return known
+        """Return the first text of `key`; for a new key store and return `text`."""
+        stored = self._recent.get(key)
+        if stored is None and self._spill is not None:
+            matches = list(self._spill.rows("SELECT t FROM spill WHERE k = ?", (key,)))
+            stored = matches[0][0] if matches else None
+        if stored is not None:
+            return stored
         self._recent[key] = text
         if len(self._recent) >= self._memory:
             if self._spill is None:

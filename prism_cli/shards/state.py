@@ -1,4 +1,4 @@
-"""Where prism keeps what must outlive a run: the ledger, and the papers of runs without a file."""
+"""State directory: the ledger, and the records of runs that write to standard output."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ _NETWORK_FILE_SYSTEMS = (
 
 
 def project_file(start: Path | None = None) -> Path | None:
-    """The prism.toml of the folder `start` (default: the working directory) or one above it."""
+    """Return the prism.toml in `start` (default: the working directory) or the nearest parent."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / PROJECT_FILE).is_file():
@@ -25,23 +25,24 @@ def project_file(start: Path | None = None) -> Path | None:
 
 
 def state_directory(output: Path | None) -> Path:
-    """$PRISM_STATE, else .prism beside prism.toml, else .prism beside the output; made if absent.
+    """Return $PRISM_STATE, else .prism beside prism.toml, else .prism beside the output; create it
+    if it is missing.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the directory cannot be created.
     """
     folder = _state_place(output)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder}: the state directory cannot be made: {error}") from error
-    _tell_of_open(folder)
+        raise StorageError(f"{folder}: the state directory cannot be created: {error}") from error
+    _warn_if_shared(folder)
     return folder
 
 
 @cache
-def _tell_of_open(folder: Path) -> None:
-    """Mention, once, a state directory in which others can put files."""
+def _warn_if_shared(folder: Path) -> None:
+    """Warn, once, about a state directory that other users can write to."""
     if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         print(
             f"prism: warning: {folder}: others may write to this state directory, and so replace "
@@ -52,19 +53,19 @@ def _tell_of_open(folder: Path) -> None:
 
 
 def ledger_path(output: Path | None) -> Path:
-    """Where the ledger of runs with that output lies, if there is one; nothing is made."""
+    """Return the path of the ledger of runs with that output; creates nothing."""
     return _state_place(output) / LEDGER_NAME
 
 
 def ledgers_near(path: Path) -> list[Path]:
-    """The ledgers that runs with the output `path`, or with outputs in the folder `path`, may have
-    used: those that lie nearest first. A path without a suffix is a folder."""
-    found = [place / LEDGER_NAME for place in states_near(path)]
-    return [one for one in found if one.is_file()]
+    """Return the existing ledgers that runs with the output `path`, or with outputs in the folder
+    `path`, may have used, the nearest first. A path without a suffix is a folder."""
+    ledgers = [place / LEDGER_NAME for place in states_near(path)]
+    return [ledger for ledger in ledgers if ledger.is_file()]
 
 
 def states_near(path: Path) -> list[Path]:
-    """The state directories that those runs may have used, whether or not they are there."""
+    """Return the state directories that those runs may have used, existing or not."""
     folder = path.parent if path.suffix and not path.is_dir() else path
     project = project_file(folder)
     places = [folder, folder / ".prism"]
@@ -84,7 +85,7 @@ def _state_place(output: Path | None) -> Path:
 
 
 def is_network_file_system(path: Path, mounts: str | None = None) -> bool:
-    """Whether `path` lies on a file system that other machines share.
+    """Return whether `path` is on a network file system.
 
     Args:
         path: an existing path.

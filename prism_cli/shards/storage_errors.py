@@ -1,4 +1,4 @@
-"""Writes that the disk refuses, through whichever library, as one error."""
+"""Conversion of failed writes, through whichever library, to StorageError."""
 
 import re
 import sqlite3
@@ -7,16 +7,16 @@ from prism_cli.errors import StorageError
 
 _AGAIN = "Make room, then run the same command again"
 _TORCH_SAVE = re.compile(r"StreamWriter|iostream|unexpected pos")
-"""Marks of a failed write in the plain RuntimeError of torch.save."""
+"""Texts in the RuntimeError of a failed torch.save."""
 
 
 class storage_errors:
-    """A refused write in the block raises a StorageError; one raised in it stays as it is.
+    """Context manager that raises StorageError for a failed write; a StorageError passes unchanged.
 
     Args:
-        place: the file, or what else is written.
-        so_far: what is still good, such as "the checkpoint before it is whole".
-        problem: what went wrong.
+        place: name of the file, for the message.
+        so_far: what is kept, such as "the checkpoint before it is whole".
+        problem: the problem, before the reason of the system.
         advice: what to do.
     """
 
@@ -34,9 +34,9 @@ class storage_errors:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error; of an OSError without its number and file."""
-    said = getattr(error, "strerror", None) or str(error)
-    return said.splitlines()[0] if said else type(error).__name__
+    """Return the first line of an error; of an OSError without number and file."""
+    message = getattr(error, "strerror", None) or str(error)
+    return message.splitlines()[0] if message else type(error).__name__
 
 
 def _is_refused_write(error: BaseException) -> bool:
@@ -44,5 +44,5 @@ def _is_refused_write(error: BaseException) -> bool:
         return bool(_TORCH_SAVE.search(str(error)))
     if type(error) is Exception:  # tokenizers has no type of its own
         return "os error" in str(error)
-    known = isinstance(error, OSError | sqlite3.Error)
-    return known or type(error).__name__ == "SafetensorError"  # loaded by the caller, if at all
+    by_type = isinstance(error, OSError | sqlite3.Error)
+    return by_type or type(error).__name__ == "SafetensorError"  # loaded by the caller, if at all

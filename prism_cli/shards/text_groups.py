@@ -1,4 +1,4 @@
-"""Distinct texts on disk, and which of them are near-duplicates; memory holds 20 bytes a text."""
+"""Near-duplicate detection over texts on disk; memory holds 20 bytes per text."""
 
 import os
 import tempfile
@@ -28,22 +28,21 @@ from prism_cli.shards.spill import Spill
 
 _BUFFER = 4096
 _ALL_PAIRS = 16
-"""As many texts with one band key are all compared with each other; of more, each with its
-_NEIGHBOURS in the order of their hashes."""
+"""Largest number of texts with one band key that are all compared with each other; of more, each is
+compared with its _NEIGHBOURS in the order of hashes."""
 _NEIGHBOURS = 4
-_DOUBT = 0.2
-"""How far below the threshold an estimate still asks for the exact similarity: 4 standard
-errors."""
+_MARGIN = 0.2
+"""Distance below the threshold within which the exact similarity is computed: 4 standard errors."""
 
 
 class TextGroups:
-    """Numbers texts by their normal form, from 0, in the order of their first coming.
+    """Index of texts, numbered from 0 by normal form in the order of their first occurrence.
 
     Args:
-        shingles: of a normalised text.
-        exact: keep the texts, so that a pair is decided by its Jaccard similarity, and hold texts
-            with different numbers apart; else the 64 permutations' estimate decides (standard
-            error .05 at .8).
+        shingles: returns the shingles of a normalised text.
+        exact: keep the texts, decide by Jaccard similarity, and keep texts with different numbers
+            in them apart; else decide by the estimate of 64 permutations (standard error .05 at
+            .8).
     """
 
     def __init__(self, shingles: Shingles, *, exact: bool) -> None:
@@ -54,23 +53,23 @@ class TextGroups:
         self._signatures: IO[bytes] | None = None
         self._fresh: list[str] = []
         self._recent: dict[int, frozenset[int]] = {}
-        self.lots = array("Q")
+        self.hashes = array("Q")
         """8 bytes of each text's hash."""
         self._last = ("", -1)
 
     def __len__(self) -> int:
-        return len(self.lots)
+        return len(self.hashes)
 
     def number(self, text: str) -> int:
-        """The number of a text; a new one where it comes for the first time."""
+        """Return the number of a text; a new one for a new text."""
         if text == self._last[0]:
             return self._last[1]
         plain = normalised(text)
         key = text_key(plain)
         number = self._numbers.get(key)
         if number is None:
-            number = len(self.lots)
-            self.lots.append(int.from_bytes(key[:8]))
+            number = len(self.hashes)
+            self.hashes.append(int.from_bytes(key[:8]))
             self._numbers.put(key, number)
             self._fresh.append(plain)
             if len(self._fresh) == _BUFFER:
@@ -79,7 +78,7 @@ class TextGroups:
         return number
 
     def find(self, text: str) -> int | None:
-        """The number of a text that may not have come."""
+        """Return the number of a text; None for a new text."""
         if text == self._last[0]:
             return self._last[1]
         number = self._numbers.get(text_key(normalised(text)))
@@ -88,15 +87,16 @@ class TextGroups:
         return number
 
     def group(self, excluded: int = 0) -> tuple[Groups, bytearray]:
-        """Groups of near-duplicates, and 1 for each text that is, or is near, one of the first
-        `excluded`. Those join no group. No text can be numbered after this.
+        """Return groups of near-duplicates, and marks: 1 for each text that is or resembles one of
+        the first `excluded`.
 
-        The same groups whatever the order in which the texts came, numbers aside.
+        Texts marked 1 are in no group. Apart from numbers, the groups do not depend on the order of
+        the texts. No text can be added afterwards.
         """
         groups = Groups(len(self))
         marked = bytearray(b"\1" * excluded + bytes(len(self) - excluded))
-        for one, other in self._candidates():
-            first, second = min(one, other), max(one, other)
+        for left, right in self._candidates():
+            first, second = min(left, right), max(left, right)
             if second < excluded:
                 continue
             if first < excluded:
@@ -107,20 +107,22 @@ class TextGroups:
         return groups, marked
 
     def _candidates(self) -> Iterator[tuple[int, int]]:
-        """Pairs that share a band and that the permutations call near, or nearly so; one may come
-        more than once."""
+        """Yield pairs that share a band and whose estimate is near the threshold or above.
+
+        A pair may be repeated.
+        """
         self._flush()
         size = len(self)
         if size < 2 or self._signatures is None:
             return
-        lots = np.frombuffer(self.lots, dtype=np.uint64)
-        least = THRESHOLD - _DOUBT if self._exact else THRESHOLD
+        hashes = np.frombuffer(self.hashes, dtype=np.uint64)
+        least = THRESHOLD - _MARGIN if self._exact else THRESHOLD
         keys = np.empty(size, dtype=np.uint64)
         for band in range(BANDS):
             for start in range(0, size, _BUFFER):
                 part = self._stored([start], _BUFFER)
                 keys[start : start + _BUFFER] = band_keys(part, band) ^ part[:, PERMUTATIONS]
-            order = np.lexsort((lots, keys))
+            order = np.lexsort((hashes, keys))
             ordered = keys[order]
             edges = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
             lengths = np.repeat(np.diff(edges), np.diff(edges))
@@ -131,35 +133,37 @@ class TextGroups:
                 places = np.flatnonzero(same)
                 for start in range(0, len(places), _BUFFER):
                     here = places[start : start + _BUFFER]
-                    one, other = order[here], order[here + step]
-                    equal = self._stored(one.tolist()) == self._stored(other.tolist())
+                    left, right = order[here], order[here + step]
+                    equal = self._stored(left.tolist()) == self._stored(right.tolist())
                     near = equal[:, :PERMUTATIONS].mean(axis=1) >= least
-                    yield from zip(one[near].tolist(), other[near].tolist(), strict=True)
+                    yield from zip(left[near].tolist(), right[near].tolist(), strict=True)
                 if not len(places):
                     break
 
     def _stored(self, numbers: list[int], count: int = 1) -> NDArray[np.uint32]:
-        """Signatures of each number and of the `count` - 1 texts after it, read and not mapped:
-        mapped pages stay in memory, and a page brings its neighbours."""
+        """Return the signatures of each number and of the `count` - 1 texts after it.
+
+        The file is read, not mapped: mapped pages stay in memory.
+        """
         assert self._signatures is not None
         file, width = self._signatures.fileno(), 4 * (PERMUTATIONS + 1)
         raw = b"".join(os.pread(file, count * width, number * width) for number in numbers)
         return np.frombuffer(raw, dtype=np.uint32).reshape(-1, PERMUTATIONS + 1)
 
-    def _near(self, one: int, other: int) -> bool:
+    def _near(self, first: int, second: int) -> bool:
         if not self._exact:
             return True
-        return jaccard(self._kept_shingles(one), self._kept_shingles(other)) >= THRESHOLD
+        return jaccard(self._kept_shingles(first), self._kept_shingles(second)) >= THRESHOLD
 
     def _kept_shingles(self, number: int) -> frozenset[int]:
-        known = self._recent.get(number)
-        if known is None:
+        shingles = self._recent.get(number)
+        if shingles is None:
             if len(self._recent) >= _BUFFER:
                 self._recent.clear()
-            found = self._texts.rows("SELECT text FROM spill WHERE number = ?", (number,))
-            known = frozenset(self._shingles(next(found)[0]).tolist())
-            self._recent[number] = known
-        return known
+            texts = self._texts.rows("SELECT text FROM spill WHERE number = ?", (number,))
+            shingles = frozenset(self._shingles(next(texts)[0]).tolist())
+            self._recent[number] = shingles
+        return shingles
 
     def _flush(self) -> None:
         if not self._fresh:

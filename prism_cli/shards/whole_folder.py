@@ -1,4 +1,4 @@
-"""A folder appears whole or not at all: made beside its place, flushed, renamed."""
+"""Atomic writing of folders: written beside the final path, flushed, renamed."""
 
 import os
 import shutil
@@ -7,24 +7,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prism_cli.errors import LockedError
-from prism_cli.shards.creation import new_attempt
-from prism_cli.shards.guard import FileGuard, check_folder
+from prism_cli.shards.file_creation import new_attempt
+from prism_cli.shards.file_guard import FileGuard, check_folder
 from prism_cli.shards.writer import flush_file, leftover_parts, part_path, sync_directory
 
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """The folder to fill; it takes `final`'s place when the block ends well, its files as
-    readable as itself, and is gone otherwise.
+    """Yield a folder to fill, which replaces `final` after the block, or is removed after an error.
 
-    The caller holds the lock of `final`; what dead runs left beside it is removed. A symbolic
-    link stays one: the folder behind it is replaced.
+    Its files get the read permissions of the folder. The caller holds the lock of `final`;
+    leftovers of killed runs are removed. Of a symbolic link the target is replaced.
 
     Raises:
         LockedError: another run has begun on `final` meanwhile; nothing is published.
-        ChangedInputError: somebody made or changed `final` meanwhile; likewise.
-        StorageError: its parent is gone; likewise.
-        OSError: it cannot be written; what was there is as it was.
+        ChangedInputError: another program created or changed `final` meanwhile; likewise.
+        StorageError: the parent folder was removed; likewise.
+        OSError: the folder cannot be written; `final` is unchanged.
     """
     final = final.resolve()
     old = _beside(final, "old")
@@ -33,16 +32,16 @@ def whole_folder(final: Path) -> Iterator[Path]:
     guard = FileGuard([final])
     part = part_path(final, new_attempt())
     part.mkdir(parents=True)
-    made = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield part
         check_folder(final)
-        _share(part)
+        _set_permissions(part)
         flush_folder(part)
-        if not part.exists() or not os.path.samestat(os.fstat(made), part.stat()):
+        if not part.exists() or not os.path.samestat(os.fstat(descriptor), part.stat()):
             raise LockedError(
                 f"{final}: another run has begun on this folder while this one worked, which the "
-                "lock did not keep out; nothing was published"
+                "lock did not prevent; nothing was published"
             )
         guard.check()
         _remove_whole(old, final)
@@ -52,13 +51,13 @@ def whole_folder(final: Path) -> Iterator[Path]:
         sync_directory(final.parent)
         _remove_whole(old, final)
     finally:
-        os.close(made)
+        os.close(descriptor)
         shutil.rmtree(part, ignore_errors=True)
         settle_folder(final)
 
 
 def _remove_whole(folder: Path, final: Path) -> None:
-    """Remove it under a new name, so that nobody finds it half removed."""
+    """Remove a folder after renaming it, so that no partly removed one is ever seen."""
     if folder.is_dir():
         away = part_path(final, new_attempt())
         with suppress(OSError):
@@ -67,7 +66,7 @@ def _remove_whole(folder: Path, final: Path) -> None:
 
 
 def settle_folder(final: Path) -> None:
-    """Give a folder its name back that a kill between two renames left under the old one."""
+    """Restore the name of a folder if a kill between two renames left it under another."""
     final = final.resolve()
     old = _beside(final, "old")
     if old.exists() and not final.exists():
@@ -78,9 +77,11 @@ def _beside(final: Path, what: str) -> Path:
     return final.with_name(f".{final.name}.{what}")
 
 
-def _share(folder: Path) -> None:
-    """Files as readable as their folder: safetensors leaves its own to their owner alone, and a
-    server may run as somebody else."""
+def _set_permissions(folder: Path) -> None:
+    """Give files the permissions of their folder.
+
+    safetensors writes private files, and a server may run as another user.
+    """
     mode = folder.stat().st_mode & 0o666
     for path in folder.rglob("*"):
         if path.is_file():
@@ -88,7 +89,7 @@ def _share(folder: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Everything below `folder`, and itself, to the disk."""
+    """Flush `folder` and everything below it to the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             flush_file(path)

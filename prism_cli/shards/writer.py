@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: temporary file, fsync, rename, fsync of the directory."""
+"""Atomic writing of files: temporary file, fsync, rename, fsync of the directory."""
 
 import bz2
 import gzip
@@ -16,8 +16,8 @@ import zstandard
 
 from prism_cli.errors import LockedError
 from prism_cli.files.digest import StreamDigest
-from prism_cli.shards.creation import create_file, new_attempt
-from prism_cli.shards.guard import check_folder
+from prism_cli.shards.file_creation import create_file, new_attempt
+from prism_cli.shards.file_guard import check_folder
 from prism_cli.shards.storage_errors import storage_errors
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ _PART = re.compile(r"\.(.+?)(\.[0-9a-f]{12})?\.part", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class OutputRecord:
-    """What was written: the bytes on the disk, packed ones as packed.
+    """Record of a published file: bytes on the disk, after compression.
 
     Attributes:
-        sha256: as hex.
-        changed_ns: the file's time of last change, in nanoseconds since the epoch.
+        sha256: of these bytes, as hex.
+        changed_ns: time of last change, in nanoseconds since the epoch.
     """
 
     bytes: int
@@ -42,13 +42,12 @@ class OutputRecord:
 
 
 class PartFile:
-    """A file in the making, at `.NAME.ATTEMPT.part` beside its place; compressed by suffix (.gz,
-    .zst, .bz2, .xz).
+    """Unpublished file at `.NAME.ATTEMPT.part`; compressed by suffix (.gz, .zst, .bz2, .xz).
 
     Args:
-        attempt: by default one of its own.
-        follow: what a symbolic link at `path` leads to is replaced, not the link.
-        private: readable by its owner alone.
+        attempt: name of the attempt; a new one by default.
+        follow: replace the target of a symbolic link at `path`, not the link.
+        private: make the file readable by its owner only.
     """
 
     def __init__(
@@ -65,12 +64,12 @@ class PartFile:
         self._stream = _compressed(self._file, self.path)
 
     def write(self, data: bytes) -> None:
-        """Append; buffered up to 1 MiB."""
+        """Append data; the buffer holds 1 MiB."""
         with self._storage:
             self._stream.write(data)
 
     def finish(self) -> None:
-        """Everything written and on the disk, under the part's name still; sets `record`."""
+        """Flush everything to the disk, without renaming, and set `record`."""
         with self._storage:
             if self._stream is not self._file:
                 self._stream.close()
@@ -81,11 +80,11 @@ class PartFile:
         self.record = OutputRecord(self._raw.size, self._raw.digest.hexdigest(), changed)
 
     def publish(self) -> None:
-        """Rename to the final name, durably. After `finish`.
+        """Rename to the final name, durably; call `finish` before.
 
         Raises:
-            LockedError: another run took the part for that of a dead one, and removed it.
-            StorageError: the folder is gone, or cannot be written.
+            LockedError: another run or program removed the unpublished file.
+            StorageError: the folder was removed, or cannot be written.
         """
         check_folder(self.path)
         with self._storage:
@@ -100,7 +99,7 @@ class PartFile:
             sync_directory(self.path.parent)
 
     def discard(self) -> None:
-        """Remove what was written; safe at any time, also after `publish`."""
+        """Remove the unpublished file; safe at any time, also after `publish`."""
         with suppress(OSError, ValueError):  # a full disk refuses the last bytes too
             self._stream.close()
         with suppress(OSError):
@@ -110,7 +109,7 @@ class PartFile:
 
 
 class _Digested(io.FileIO):
-    """A file that knows the SHA-256 of what was written to it."""
+    """File that computes the SHA-256 of what is written to it."""
 
     def __init__(self, descriptor: int, mode: str) -> None:
         super().__init__(descriptor, mode)
@@ -126,7 +125,7 @@ class _Digested(io.FileIO):
 
 @contextmanager
 def whole_file(path: Path, *, follow: bool = False) -> Iterator[PartFile]:
-    """Write a file that is published when the block ends well, and leaves nothing otherwise.
+    """Yield a file that is published after the block, or removed after an error.
 
     Args:
         follow: as for `PartFile`.
@@ -146,37 +145,37 @@ def part_path(path: Path, attempt: str) -> Path:
 
 
 def leftover_parts(folder: Path) -> dict[str, list[Path]]:
-    """The parts in a folder, by the name that they were to get."""
-    found: dict[str, list[Path]] = {}
+    """Return the unpublished files in a folder by final name."""
+    parts: dict[str, list[Path]] = {}
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             if match := _PART.fullmatch(entry.name):
-                found.setdefault(match[1], []).append(folder / entry.name)
-    return found
+                parts.setdefault(match[1], []).append(folder / entry.name)
+    return parts
 
 
 def remove_parts(parts: Iterable[Path]) -> None:
-    """Remove files that dead attempts left. The caller holds the lock of what they were to be."""
+    """Remove unpublished files of killed attempts. The caller holds the lock of the output."""
     for part in parts:
-        with suppress(OSError):  # it may be a folder: `whole_folder` has parts of its own
+        with suppress(OSError):  # `whole_folder` leaves folders
             part.unlink(missing_ok=True)
 
 
 def remove_file(path: Path) -> None:
-    """Make sure, durably, that there is no file at `path`."""
+    """Remove the file at `path`, if there is one, durably."""
     with _storage(path), suppress(FileNotFoundError):
         path.unlink()
         sync_directory(path.parent)
 
 
 def flush_file(path: Path) -> None:
-    """Make what was written to a file durable."""
+    """Flush a file to the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_directory(folder: Path) -> None:
-    """Make renames in `folder` durable."""
+    """Flush the entries of a folder to the disk, so that renames are durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -199,7 +198,7 @@ def _compressed(file: BinaryIO, path: Path) -> BinaryIO:
 
 
 def sweep_folder(folder: Path) -> None:
-    """Remove what dead attempts left of all files in a folder of ours, whose lock is held."""
+    """Remove unpublished files of killed attempts in an output folder, whose lock is held."""
     for parts in leftover_parts(folder).values():
         remove_parts(parts)
 

@@ -119,7 +119,7 @@ class SplitStage(RowStage):
             links,
             groups,
             self._document_groups,
-            self._queries.lots,
+            self._queries.hashes,
             out,
             self._dev_queries,
             self._dev_share,

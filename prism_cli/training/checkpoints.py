@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from prism_cli.errors import ModelError, UsageError
-from prism_cli.shards.measured import measure
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.whole_folder import flush_folder
 from prism_cli.shards.writer import sync_directory, whole_file
 
@@ -25,7 +25,7 @@ def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
     """
     flush_folder(staged)
     files = sorted(path for path in staged.rglob("*") if path.is_file())
-    digests = {str(path.relative_to(staged)): measure(path).sha256 for path in files}
+    digests = {str(path.relative_to(staged)): digest_file(path).sha256 for path in files}
     with whole_file(staged / SEAL) as seal:
         seal.write(orjson.dumps(digests, option=orjson.OPT_INDENT_2))
     final = folder / staged.name
@@ -88,7 +88,7 @@ def is_complete(path: Path) -> bool:
     try:
         digests = orjson.loads((path / SEAL).read_bytes())
         return bool(digests) and all(
-            measure(path / name).sha256 == digest for name, digest in digests.items()
+            digest_file(path / name).sha256 == digest for name, digest in digests.items()
         )
     except (OSError, orjson.JSONDecodeError, AttributeError):
         return False

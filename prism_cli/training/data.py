@@ -26,7 +26,7 @@ from prism_cli.errors import MissingDataError, RowError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, check_pair, document_text, query_id
-from prism_cli.shards.creation import new_attempt
+from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.reader import Shard, read_shards
 from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.writer import PartFile, flush_file, part_path, sweep_folder, whole_file

@@ -11,7 +11,7 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
 from prism_cli.modeling.model_path import is_adapter, model_path
-from prism_cli.shards.measured import measure
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.data import TokenizedRows, tokenize
 from prism_cli.training.plan import Plan, make_plan
@@ -34,7 +34,9 @@ def plan_only(request: TrainRequest) -> dict[str, Any]:
     request = with_resolved_dtype(request)
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
     encoder = prompt_encoder(request.config)
-    digests = [[measure(shard.path).sha256 for shard in group] for group in (shards, dev_shards)]
+    digests = [
+        [digest_file(shard.path).sha256 for shard in group] for group in (shards, dev_shards)
+    ]
     with TemporaryDirectory() as folder:
         rows, dev = tokenized_rows(
             request, encoder, Path(folder) / "tokens", shards, dev_shards, digests

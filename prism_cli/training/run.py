@@ -29,7 +29,7 @@ from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
 from prism_cli.modeling.silence_warnings import silence_transformers
-from prism_cli.shards.guard import FileGuard
+from prism_cli.shards.file_guard import FileGuard
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import find_shards

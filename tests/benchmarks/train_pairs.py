@@ -41,7 +41,7 @@ from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.lora import add_lora
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
-from prism_cli.shards.measured import measure
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import find_shards
 from prism_cli.training.batches import StepDataset, token_batches
 from prism_cli.training.data import tokenize
@@ -189,7 +189,7 @@ def tokenized_steps(
 ) -> StepDataset:
     """The rows of each step."""
     shards = find_shards([rows])
-    digests = [measure(shard.path).sha256 for shard in shards]
+    digests = [digest_file(shard.path).sha256 for shard in shards]
     table = tokenize(shards, encoder, folder / "tokens", digests=digests)
     draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, steps * per_step)
     return StepDataset(table, draws, per_step)

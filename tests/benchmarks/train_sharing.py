@@ -20,7 +20,7 @@ from prism_cli.domain.mixture import draw_rows
 from prism_cli.modeling.loading import load_encoder
 from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.modeling.packed_rows import common_prefix
-from prism_cli.shards.measured import measure
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import find_shards
 from prism_cli.training.batches import StepDataset
 from prism_cli.training.data import tokenize
@@ -43,7 +43,7 @@ def main() -> None:
             shards,
             encoder,
             Path(folder) / "tokens",
-            digests=[measure(shard.path).sha256 for shard in shards],
+            digests=[digest_file(shard.path).sha256 for shard in shards],
         )
         count = given.steps * ROWS_PER_STEP
         draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, count)

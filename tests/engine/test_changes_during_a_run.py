@@ -41,7 +41,7 @@ def test_a_file_that_appears_at_the_output_stays(rows: Path, out: Path) -> None:
         score(out, lambda: out.write_text("theirs"), rows)
     assert out.read_text() == "theirs"
     assert [path.name for path in out.parent.iterdir() if path.suffix == ".part"] == []
-    with pytest.raises(ChangedInputError, match="put there by somebody else"):
+    with pytest.raises(ChangedInputError, match="created by another program"):
         score(out, lambda: None, rows)
     assert out.read_text() == "theirs"
     again = score(out, lambda: None, rows, overwrite=True)

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from prism_cli.shards.claims import Claims
 claims = Claims(Path("ledger.claims"))
-print(claims.take([bytes.fromhex(key) for key in sys.argv[1:]]), flush=True)
+print(claims.acquire([bytes.fromhex(key) for key in sys.argv[1:]]), flush=True)
 sys.stdin.read(1)
 """
 
@@ -35,14 +35,14 @@ def holder(*keys: bytes) -> "subprocess.Popen[str]":
 def test_a_claim_of_another_process_is_respected_until_it_is_gone() -> None:
     claims = Claims(Path("ledger.claims"))
     with holder(KEYS[1]) as other:
-        assert not claims.take(KEYS)
-        assert claims.take([KEYS[0], KEYS[2]])  # the first try left nothing behind
-        claims.give_back([KEYS[0]])
+        assert not claims.acquire(KEYS)
+        assert claims.acquire([KEYS[0], KEYS[2]])  # the first try left nothing behind
+        claims.release([KEYS[0]])
         with holder(KEYS[0]) as third:
             third.kill()
         other.kill()
         other.wait()
-        assert claims.take(KEYS)
+        assert claims.acquire(KEYS)
     claims.close()
     with holder(*KEYS) as last:
         last.kill()

@@ -169,14 +169,14 @@ def test_a_ledger_at_work_is_not_moved(tmp_path: Path) -> None:
     # A lock of this process would not keep it out.
     script = (
         "import sys; from pathlib import Path; from prism_cli.shards.claims import Claims\n"
-        "claims = Claims(Path(sys.argv[1])); claims.take([bytes(32)])\n"
+        "claims = Claims(Path(sys.argv[1])); claims.acquire([bytes(32)])\n"
         "print('', flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", script, str(path.with_suffix(".claims"))]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         assert other.stdout.readline()
-        with pytest.raises(LockedError, match="a run is asking"):
+        with pytest.raises(LockedError, match="a run is sending requests"):
             repair_ledger(path)
         other.communicate()
     assert repair_ledger(path).replies == COUNT

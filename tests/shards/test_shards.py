@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from prism_cli.errors import LockedError, StorageError
 from prism_cli.ports import Reply, Request, Usage, request
 from prism_cli.rows.row import Rejected
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
-from prism_cli.shards.measured import measure
 from prism_cli.shards.reader import Shard, read_rows
 from prism_cli.shards.spill import SeenTexts, Spill
 from prism_cli.shards.state import is_network_file_system
@@ -66,7 +66,7 @@ def test_reading_what_was_written_is_the_identity(tmp_path: Path, lines: list[by
         with whole_file(path) as file:
             for line in lines:
                 file.write(line + b"\n")
-        assert list(Shard(path, "x").lines(measure(path))) == [line + b"\n" for line in lines]
+        assert list(Shard(path, "x").lines(digest_file(path))) == [line + b"\n" for line in lines]
 
 
 def test_read_rows_tells_of_each_line_that_it_sets_aside(tmp_path: Path) -> None:
@@ -194,10 +194,10 @@ def test_sqlite_was_built_to_be_shared_by_threads() -> None:
 def test_a_file_that_grew_inside_its_last_line_is_read_as_measured(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"one\ntw")
-    seen = measure(path)
+    seen = digest_file(path)
     path.write_bytes(b"one\ntwo\nthree\n")
     assert list(Shard(path, "x").lines(seen)) == [b"one\n", b"tw"]
-    assert list(Shard(path, "x").lines(measure(path))) == [b"one\n", b"two\n", b"three\n"]
+    assert list(Shard(path, "x").lines(digest_file(path))) == [b"one\n", b"two\n", b"three\n"]
 
 
 def test_opening_a_ledger_twice_keeps_the_locks_of_the_first(tmp_path: Path) -> None:

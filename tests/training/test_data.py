@@ -10,7 +10,7 @@ import pytest
 
 from prism_cli.errors import LimitReachedError, MissingDataError
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.shards.measured import measure
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import find_shards
 from prism_cli.training import data
 from prism_cli.training.data import TokenizedRows, tokenize
@@ -25,7 +25,7 @@ def tokenized(
 ) -> TokenizedRows:
     run.mkdir(exist_ok=True)
     shards = find_shards([str(path) for path in paths])
-    digests = [measure(shard.path).sha256 for shard in shards]
+    digests = [digest_file(shard.path).sha256 for shard in shards]
     return tokenize(shards, encoder, run / "tokens", digests=digests, **more)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from prism_cli.adapters.providers.client import ProviderClient
-from prism_cli.configs.providers import Api, ModelCard
+from prism_cli.configs.providers import Api, ModelPricing
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class ModelRef:
     spec: str
     client: ProviderClient
     model: str
-    card: ModelCard
+    card: ModelPricing
 
     @property
     def api(self) -> Api:

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from prism_cli.errors import DamagedFileError
-from prism_cli.shards.clock import now_ms
 from prism_cli.shards.durable import DurableFile
+from prism_cli.shards.timestamps import now_ms
 
 STORE_NAME = "batches.sqlite"
 NOT_ANSWERED = 0

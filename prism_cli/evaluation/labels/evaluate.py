@@ -131,7 +131,7 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
                 options.command,
                 settings,
                 library_versions(_LIBRARIES),
-                {one.name: papers.measured[one.name].sha256 for one in shards},
+                {one.name: papers.digests[one.name].sha256 for one in shards},
                 {},
             ),
         }
@@ -157,7 +157,7 @@ def _nothing_measured(
     papers: RunRecord, rejects: SideFile, counts: Counts, options: LabelsOptions
 ) -> NothingMeasuredError:
     """The rejected rows are published all the same."""
-    names = ", ".join(papers.measured)
+    names = ", ".join(papers.digests)
     where = f"{names} (see {rejects.path})" if counts.rejected else names
     rejects.finish()
     papers.publishing({})
@@ -184,7 +184,7 @@ def _rows(
     with show_progress(
         label, total, quiet=options.quiet, record_path=papers.record_path
     ) as progress:
-        lines = read_lines(job.inputs, papers.measured, options.limit, options.fields)
+        lines = read_lines(job.inputs, papers.digests, options.limit, options.fields)
         for number, (name, place, raw) in enumerate(lines, 1):
             if number % _CHECK_ROWS == 0:
                 control.check()

@@ -28,10 +28,10 @@ from prism_cli.evaluation.quality.figures import QualityFigures
 from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.gold_rows import GoldFigures
 from prism_cli.reporting.quality import page as quality_page
-from prism_cli.shards.guard import FileGuard
+from prism_cli.shards.file_digest import digest_file
+from prism_cli.shards.file_guard import FileGuard
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.manifest import manifest_path, read_manifest
-from prism_cli.shards.measured import measure
 from prism_cli.shards.reader import Shard
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.writer import sweep_folder
@@ -104,7 +104,7 @@ def evaluate(options: QualityOptions) -> QualitySummary:
     with ExitStack() as stack:
         stack.enter_context(control.handle_signals())
         stack.enter_context(output_lock(path))
-        seen = measure(rows)
+        seen = digest_file(rows)
         papers = _papers(options)
         made = None if options.overwrite else papers.finished()
         of = {"rows_sha256": seen.sha256, "sheets": _hashes(options)}

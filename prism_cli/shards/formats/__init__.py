@@ -1,4 +1,4 @@
-"""Inputs that are no JSON lines, told by their names, as numbered JSON lines."""
+"""Readers of inputs in other formats than JSON Lines, recognised by the names of files."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from prism_cli.shards.formats.table import table_lines
 Format = Literal["lines", "csv", "tsv", "json", "parquet", "documents"]
 _BY_SUFFIX: dict[str, Format] = {".csv": "csv", ".tsv": "tsv", ".json": "json"}
 ROW_SUFFIXES = (".csv", ".tsv", ".parquet", ".json")
-"""Of files of rows, besides JSON lines."""
+"""Suffixes of row files besides those of JSON Lines."""
 
 
 def format_of(path: Path) -> Format:
-    """The format that the name of a file stands for; a folder is one of documents."""
+    """Return the format that a name implies; "documents" for a folder."""
     name = path.name.lower()
-    if os.path.isdir(path) or is_document(path):  # no error where the name is too long
+    if os.path.isdir(path) or is_document(path):  # no error if the name is too long
         return "documents"
     if name.endswith(".parquet"):
         return "parquet"
@@ -28,7 +28,7 @@ def format_of(path: Path) -> Format:
 
 
 def stem_of(path: Path) -> str:
-    """The name of an input without what tells its format."""
+    """Return the name of an input without the suffixes of its format."""
     if not path.is_file():
         return path.name
     return Path(path.stem if is_compressed(path) else path.name).stem
@@ -40,13 +40,13 @@ def numbered_lines(
     kind: Format,
     fields: Mapping[str, str],
 ) -> Iterator[tuple[int, bytes]] | None:
-    """(number, JSON line) for each row; None where the file holds one object a line as it is.
+    """Return an iterator of (number, JSON line) pairs; None if the file is JSON Lines.
 
-    A number is that of the record's first line (CSV, TSV), of the row (Parquet), of the element
+    The number is that of the record's first line (CSV, TSV), of the row (Parquet), of the element
     (JSON array) or of the file (documents), from 1.
 
     Args:
-        name: of the file, for messages.
+        name: name of the file, for messages.
         fields: contract name -> name in the file.
     """
     if kind == "parquet":

@@ -1,4 +1,4 @@
-"""Folders of Markdown, plain text and PDF as JSON lines: a document each, without a query."""
+"""Reader of folders of Markdown, plain text and PDF: one row per document, without a query."""
 
 import re
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from prism_cli.shards.formats.pdf import read_pdf, refuse_pdfs_without_pypdf
 
 SUFFIXES = (".md", ".markdown", ".txt", ".pdf")
 EMPTY = "empty document"
-"""Why a document without text is left out."""
+"""Reason for skipping a document without text."""
 NO_UTF8 = "its name is not UTF-8, as ids, rows and manifests are; rename the file"
-"""Why a file is not read."""
+"""Reason for rejecting a file."""
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M
 )
@@ -26,18 +26,17 @@ _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.M | re.S)
 
 
 def is_document(path: Path) -> bool:
-    """Whether the name is that of a document."""
+    """Return whether the name is that of a document."""
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def documents_in(folder: Path) -> list[Path]:
-    """The documents below `folder`, by path; folders and files whose names begin with a dot are
-    left out."""
+    """Return the documents below `folder` in the order of their paths, without hidden ones."""
     return sorted(path for path in visible_files(folder) if is_document(path))
 
 
 def visible_files(folder: Path) -> set[Path]:
-    """The files below `folder` but those whose name, or a folder's, begins with a dot."""
+    """Return the files below `folder`, without hidden files and folders."""
     return {
         path
         for path in folder.rglob("*")
@@ -47,11 +46,11 @@ def visible_files(folder: Path) -> set[Path]:
 
 
 def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number of the file, {doc_id, title, document}) for each document of a folder, or for one.
+    """Yield (number of the file, {doc_id, title, document}) for a document or each one of a folder.
 
     doc_id is the path within the folder, or the file's name. The title is the first heading of a
-    Markdown file, which its document is then without, the title that a PDF names, else the file's
-    name without its suffix.
+    Markdown file, which is removed from the document, the title of a PDF, else the file's name
+    without its suffix.
 
     Raises:
         MissingPackageError: there is a PDF, and pypdf is not installed; before the first document.
@@ -75,16 +74,16 @@ def document_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def check_documents(path: Path) -> None:
-    """Raise MissingPackageError where `path` is or holds a PDF, and pypdf is not installed."""
+    """Raise MissingPackageError if `path` is or holds a PDF and pypdf is not installed."""
     refuse_pdfs_without_pypdf(documents_in(path) if path.is_dir() else [path])
 
 
 def _read(file: Path) -> tuple[str, str]:
-    """Title, "" where the file names none, and text.
+    """Return the title, "" if there is none, and the text.
 
     Raises:
-        SkippedRowError: it is empty.
-        RowError: it has no text that can be read.
+        SkippedRowError: the document is empty.
+        RowError: no text can be read.
     """
     kind = file.suffix.lower()
     title, text = read_pdf(file) if kind == ".pdf" else ("", _read_text(file))
@@ -102,10 +101,10 @@ def _read(file: Path) -> tuple[str, str]:
 
 
 def _without(text: str, heading: re.Match[str], offset: int) -> str:
-    """The text without its heading; "" where nothing else is in it."""
-    start, end = (offset + place for place in heading.span())
-    left = text[:start] + text[end:].lstrip("\r\n")
-    return left if left.strip() else ""
+    """Return the text without its heading; "" if there is no other text."""
+    start, end = (offset + position for position in heading.span())
+    rest = text[:start] + text[end:].lstrip("\r\n")
+    return rest if rest.strip() else ""
 
 
 def _read_text(file: Path) -> str:
@@ -114,11 +113,11 @@ def _read_text(file: Path) -> str:
             raw = opened.read(max_line_bytes() + 1)
         if len(raw) > max_line_bytes():
             raise RowError("", too_long("document"))
-        if told := foreign(raw):
-            raise RowError("", f"is {told}")
+        if other_format := foreign(raw):
+            raise RowError("", f"is {other_format}")
         text = raw.decode("utf-8-sig")
-        if told := holds_nul(raw):
-            raise RowError("", told)
+        if problem := holds_nul(raw):
+            raise RowError("", problem)
         return text
     except UnicodeDecodeError as error:
         raise RowError("", not_utf8(raw, error)) from None

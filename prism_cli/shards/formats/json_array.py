@@ -1,4 +1,4 @@
-"""A .json file: an array of objects, or one object a line."""
+"""Reader of .json files that hold an array of objects."""
 
 import codecs
 import json
@@ -13,7 +13,7 @@ _BLANK = " \t\r\n"
 
 
 def holds_array(file: BinaryIO) -> bool:
-    """Whether the first character that is no blank opens an array; reads up to it."""
+    """Return whether the first character that is not blank opens an array; reads up to it."""
     while chunk := file.read(_CHUNK_BYTES):
         text = chunk.removeprefix(codecs.BOM_UTF8).strip()
         if text:
@@ -22,10 +22,11 @@ def holds_array(file: BinaryIO) -> bool:
 
 
 def array_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
-    """(number of the element, the element on one line) for each; one is held at a time.
+    """Yield (number, element on one line) for each element; holds one at a time.
 
     Raises:
-        MissingDataError: not UTF-8, not JSON, or an element above the limit of a line.
+        MissingDataError: the file is not UTF-8 or not JSON, or an element is above the limit of a
+            line.
     """
     text = _Text(file, name)
     number = 0
@@ -39,11 +40,11 @@ def array_lines(file: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
             yield number, text.element(number).encode() + b"\n"
             mark = text.expect(",]", number)
     if text.peek():
-        raise MissingDataError(f"{name}: there is more behind the array's end; expected one array")
+        raise MissingDataError(f"{name}: there is text after the array; expected one array")
 
 
 class _Text:
-    """The file's text from where it has been read."""
+    """Text of a file from the current position on."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file, self._name = file, name
@@ -54,7 +55,7 @@ class _Text:
         self._buffer, self._at, self._ended = "", 0, False
 
     def peek(self) -> str:
-        """The next character that is no blank; "" at the end."""
+        """Return the next character that is not blank; "" at the end."""
         while True:
             rest = self._buffer[self._at : self._at + 1]
             if rest and rest not in _BLANK:
@@ -65,17 +66,17 @@ class _Text:
                 return ""
 
     def expect(self, marks: str, number: int) -> str:
-        """The next character, one of `marks`, taken."""
-        found = self.peek()
-        if not found or found not in marks:
-            wanted = " or ".join(marks)
-            told = f"expected {wanted}, found {found!r}" if found else "the file ends in the array"
-            raise MissingDataError(f"{self._name}: behind element {number}: {told}")
+        """Read and return the next character, which must be one of `marks`."""
+        mark = self.peek()
+        if not mark or mark not in marks:
+            expected = f"expected {' or '.join(marks)}, found {mark!r}"
+            problem = expected if mark else "the file ends in the array"
+            raise MissingDataError(f"{self._name}: behind element {number}: {problem}")
         self._at += 1
-        return found
+        return mark
 
     def element(self, number: int) -> str:
-        """The text of the next element, its line ends as blanks."""
+        """Return the text of the next element, with line ends replaced by blanks."""
         self.peek()
         while True:
             try:
@@ -97,7 +98,7 @@ class _Text:
         return text.replace("\n", " ").replace("\r", " ")
 
     def _more(self) -> bool:
-        """Read on: as much as is held, so that a long element is not parsed too often."""
+        """Double the buffer, so that a long element is not parsed too often."""
         self._buffer = self._buffer[self._at :]
         self._at = 0
         raw = self._file.read(max(_CHUNK_BYTES, len(self._buffer)))

@@ -1,4 +1,4 @@
-"""Parquet files as JSON lines, one batch of rows held at a time."""
+"""Reader of Parquet files; holds one batch of rows at a time."""
 
 import datetime
 from collections.abc import Iterator
@@ -14,16 +14,16 @@ _BATCH_ROWS = 1024
 
 
 def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """(number of the row, JSON object) for each row.
+    """Yield (number of the row, JSON object) for each row.
 
-    Nested columns become objects and arrays, dates ISO texts, decimals and durations texts, bytes
-    the UTF-8 text that they hold, a NaN null; a row with an infinite number is set aside. A column
-    of ids that are floats, as pandas makes them of integers with gaps, becomes integers where all
-    of it are whole numbers.
+    Nested columns become objects and arrays, dates ISO strings, decimals and durations strings,
+    bytes the UTF-8 text that they hold, NaN null; a row with an infinite number is rejected. A
+    column of ids that are floats, as pandas makes them of integers with gaps, becomes integers if
+    all of them are whole numbers.
 
     Raises:
         MissingPackageError: pyarrow is not installed.
-        MissingDataError: no Parquet, damaged, or a column twice.
+        MissingDataError: the file is damaged or not Parquet, or has a column twice.
     """
     try:
         import pyarrow
@@ -52,34 +52,34 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _batch_rows(file: Any) -> int:
-    """Rows of about _BATCH_BYTES together."""
+    """Return the number of rows that take about _BATCH_BYTES."""
     meta = file.metadata
     size = sum(meta.row_group(place).total_byte_size for place in range(meta.num_row_groups))
     return int(max(1, min(_BATCH_ROWS, _BATCH_BYTES * meta.num_rows // max(size, 1))))
 
 
 def _whole_ids(file: Any) -> list[str]:
-    """Columns of ids that are floats and whole, each as small as its type can tell apart."""
+    """Return the columns of float ids that are whole and within the exact range of their type."""
     import pyarrow
     from pyarrow import compute
 
-    ends = {pyarrow.float64(): 2.0**53, pyarrow.float32(): 2.0**24}
-    found = {
-        field.name: ends[field.type]
+    limits = {pyarrow.float64(): 2.0**53, pyarrow.float32(): 2.0**24}
+    columns = {
+        field.name: limits[field.type]
         for field in file.schema_arrow
-        if field.type in ends and is_id_name(field.name)
+        if field.type in limits and is_id_name(field.name)
     }
-    for batch in file.iter_batches(columns=list(found), use_threads=False) if found else ():
-        for name in list(found):
+    for batch in file.iter_batches(columns=list(columns), use_threads=False) if columns else ():
+        for name in list(columns):
             values = batch.column(name).drop_null()
             values = values.filter(compute.invert(compute.is_nan(values)))
-            whole = compute.and_(
+            is_whole = compute.and_(
                 compute.equal(values, compute.trunc(values)),
-                compute.less(compute.abs(values), found[name]),
+                compute.less(compute.abs(values), columns[name]),
             )
-            if not compute.all(whole, min_count=0).as_py():
-                del found[name]
-    return list(found)
+            if not compute.all(is_whole, min_count=0).as_py():
+                del columns[name]
+    return list(columns)
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""PDF files as title and text, by pypdf; what it says of a damaged one is told with its name."""
+"""Title and text of PDF files, by pypdf; its warnings are printed with the name of the file."""
 
 import logging
 import sys
@@ -12,11 +12,11 @@ from prism_cli.files.lines import foreign
 from prism_cli.files.names import shown_name
 
 _HEAD_BYTES = 1024
-"""In which a PDF says that it is one."""
+"""Bytes at the start that contain the signature of a PDF."""
 
 
 def refuse_pdfs_without_pypdf(files: Sequence[Path]) -> None:
-    """Raise MissingPackageError where one of `files` is a PDF, and pypdf is not installed."""
+    """Raise MissingPackageError if one of `files` is a PDF and pypdf is not installed."""
     pdf = next((file for file in files if file.suffix.lower() == ".pdf"), None)
     if pdf is None:
         return
@@ -28,16 +28,16 @@ def refuse_pdfs_without_pypdf(files: Sequence[Path]) -> None:
 
 
 def read_pdf(file: Path) -> tuple[str, str]:
-    """Title, "" where it names none, and text.
+    """Return the title, "" if there is none, and the text.
 
     Raises:
-        RowError: it is encrypted, or cannot be read.
+        RowError: the file is encrypted, or cannot be read.
     """
     import pypdf
     from pypdf.errors import DependencyError, PyPdfError
 
     try:
-        with _repairs_told(file):
+        with _warns_of_repairs(file):
             reader = pypdf.PdfReader(file)
             if reader.is_encrypted and not reader.decrypt(""):
                 raise RowError("", "an encrypted PDF; give a copy without a password")
@@ -54,7 +54,7 @@ def read_pdf(file: Path) -> tuple[str, str]:
 
 
 def _unread(file: Path, error: Exception) -> str:
-    """Why no text was read: no PDF, or a damaged one."""
+    """Return why no text could be read: not a PDF, or a damaged one."""
     try:
         with file.open("rb") as opened:
             start = opened.read(_HEAD_BYTES)
@@ -62,16 +62,16 @@ def _unread(file: Path, error: Exception) -> str:
         return f"cannot be read: {bad.strerror}"
     if b"%PDF-" in start:
         return f"a damaged PDF: {str(error) or type(error).__name__}; give a whole copy of it"
-    found = "an empty file" if not start else foreign(start).partition(";")[0] or "another format"
-    return f"expected a PDF, as its name says, found {found}"
+    content = foreign(start).partition(";")[0] or "another format" if start else "an empty file"
+    return f"expected a PDF, as its name says, found {content}"
 
 
 @contextmanager
-def _repairs_told(file: Path) -> Iterator[None]:
-    """Say once, on standard error, what pypdf had to repair in a file that it could read."""
-    log, heard = logging.getLogger("pypdf"), list[logging.LogRecord]()
+def _warns_of_repairs(file: Path) -> Iterator[None]:
+    """Print, once, what pypdf repaired in a file that it could read."""
+    log, records = logging.getLogger("pypdf"), list[logging.LogRecord]()
     handler, before = logging.Handler(), log.propagate
-    handler.emit = heard.append  # type: ignore[method-assign, assignment]
+    handler.emit = records.append  # type: ignore[method-assign, assignment]
     log.addHandler(handler)
     log.propagate = False
     try:
@@ -79,17 +79,17 @@ def _repairs_told(file: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.propagate = before
-    if messages := dict.fromkeys(one.getMessage() for one in heard):
+    if messages := dict.fromkeys(record.getMessage() for record in records):
         first, *others = messages
         more = f" ({len(others)} more)" if others else ""
-        _tell(
+        _warn(
             f"prism: warning: {shown_name(file)}: a damaged PDF, read as far as it can be: "
             f"{first}{more}"
         )
 
 
 @cache
-def _tell(line: str) -> None:
+def _warn(line: str) -> None:
     print(line, file=sys.stderr)
 
 

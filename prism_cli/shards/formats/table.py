@@ -1,4 +1,4 @@
-"""CSV and TSV files with a header, as JSON lines."""
+"""Reader of CSV and TSV files with a header."""
 
 import csv
 import itertools
@@ -22,28 +22,28 @@ from prism_cli.rows.decode import Unreadable, WithEmptyCells
 from prism_cli.rows.fields import TAKEN_AS_HEADER, is_header
 
 _OTHERS = (",", ";", "|")
-"""What parts the columns of tables besides tabs."""
+"""Separators of columns besides tabs."""
 Numbered = tuple[int, bytes]
 _SEPARATOR = re.compile(r"""(?i)\s*"?sep=(.)"?[ \r\n]*""")
-"""What a spreadsheet may write before the header."""
+"""Line that a spreadsheet may write before the header."""
 
 
 def table_lines(
     file: BinaryIO, name: str, fields: Mapping[str, str], *, tabs: bool
 ) -> Iterator[Numbered]:
-    """(number of the record's first line, JSON object) for each record.
+    """Yield (number of the record's first line, JSON object) for each record.
 
-    Cells are texts, an empty one is no field; see `cell_value` for the fields that are not texts.
-    Where the header of a CSV file has no comma, it may be parted by semicolons, tabs or bars; a
-    line such as `sep=;` before it says so, and blank lines before it are passed over.
+    Cells are strings, and empty ones are omitted; see `cell_value` for fields of other types. If
+    the header of a CSV file has no comma, the separator is a semicolon, tab or bar; a line such as
+    `sep=;` before it names the separator, and blank lines before it are skipped.
 
     Args:
-        name: of the file, for messages.
+        name: name of the file, for messages.
         fields: contract name -> name of the column.
         tabs: the file is TSV.
 
     Raises:
-        MissingDataError: no header, a column twice, or a quoted cell that never ends.
+        MissingDataError: there is no header, a column is named twice, or a quoted cell never ends.
     """
     csv.field_size_limit(max_line_bytes())
     source = _Lines(file)
@@ -89,8 +89,8 @@ def table_lines(
                 ) from None
             if source.number > start and "limit" in str(error):
                 raise MissingDataError(
-                    f"{name}:{start}: a cell over several lines is too long ({error}), so that its "
-                    "end cannot be told; nothing was published"
+                    f"{name}:{start}: a cell over several lines is too long ({error}), so its "
+                    "end is unknown; nothing was published"
                 ) from None
             yield start, Unreadable(source.taken(), "", f"not CSV: {error}")
             continue
@@ -115,8 +115,8 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
 
 def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes, odd_header: bool) -> bytes:
     if len(cells) != len(columns):
-        told = f"expected {len(columns)} cells, as the header has, found {len(cells)}"
-        return Unreadable(raw, "", f"{told}. {TAKEN_AS_HEADER}" if odd_header else told)
+        problem = f"expected {len(columns)} cells, as the header has, found {len(cells)}"
+        return Unreadable(raw, "", f"{problem}. {TAKEN_AS_HEADER}" if odd_header else problem)
     try:
         row = {
             column: cell_value(contract, cell)
@@ -135,16 +135,16 @@ def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes, odd_head
 
 
 def _delimiter(header: str, *, tabs: bool) -> str:
-    """A tab in TSV; else a comma, or what some spreadsheets write in its place."""
+    """Return the separator: a tab in TSV; else a comma, or what some spreadsheets use instead."""
     return "\t" if tabs else next((mark for mark in ",;\t|" if mark in header), ",")
 
 
 class _Lines:
-    """Lines as csv.reader takes them; bytes that are no UTF-8 come as lone surrogates.
+    """Iterator of lines for csv.reader; bytes that are not UTF-8 become lone surrogates.
 
     Attributes:
-        number: of the last line given, from 1.
-        ended: whether there are no more.
+        number: number of the last line returned, from 1.
+        ended: whether all lines were returned.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -168,6 +168,6 @@ class _Lines:
         return line.decode(errors="surrogateescape")
 
     def taken(self) -> bytes:
-        """The bytes given since this was last asked."""
+        """Return the bytes of the lines since the last call."""
         raw, self._taken = b"".join(self._taken), []
         return raw

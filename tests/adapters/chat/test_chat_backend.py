@@ -16,7 +16,7 @@ from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.throttle import ProviderDownError
-from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.configs.providers import ModelPricing, Provider
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
 from prism_cli.ports import Reply
@@ -40,12 +40,12 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
-def backend(server: FaultServer, card: ModelCard | None = None, **more: object) -> ChatBackend:
+def backend(server: FaultServer, card: ModelPricing | None = None, **more: object) -> ChatBackend:
     told = {"timeout_seconds": 0.5, "deadline_seconds": 3.0, "concurrency": 4} | more
     provider = Provider.model_validate(
         {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **told}
     )
-    card = card or ModelCard(usd_per_million_input=1.0, usd_per_million_output=2.0)
+    card = card or ModelPricing(usd_per_million_input=1.0, usd_per_million_output=2.0)
     ref = ModelRef("lab/judge", ProviderClient("lab", provider), "judge", card)
     return ChatBackend(ChatModel(ref), JudgeTask())
 
@@ -191,7 +191,7 @@ def test_an_hour_of_retry_after_is_not_waited_for_and_nobody_else_is_sent() -> N
 
 
 def test_a_thought_that_ran_out_of_tokens_is_unusable_and_gets_more_next_time() -> None:
-    card = ModelCard(usd_per_million_input=1.0, answer_tokens=(4, 32))
+    card = ModelPricing(usd_per_million_input=1.0, answer_tokens=(4, 32))
     with FaultServer([Fault("reasoning_only")]) as server:
         one = backend(server, card)
         (reply,) = asked(one)
@@ -315,6 +315,6 @@ def test_a_key_with_characters_that_no_key_has_is_refused(
     monkeypatch.setenv("BADKEY", key)
     provider = Provider(api="openai", base_url="https://lab.example/v1", key_env="BADKEY")
     client = ProviderClient("lab", provider)
-    ref = ModelRef("lab/judge", client, "judge", ModelCard())
+    ref = ModelRef("lab/judge", client, "judge", ModelPricing())
     with pytest.raises(PrerequisiteError, match="BADKEY: holds characters that no key has"):
         check_keys([ref], "nothing")

@@ -24,7 +24,7 @@ from prism_cli.adapters.providers.replies import (
     RetryableError,
     parse_json,
 )
-from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.configs.providers import ModelPricing, Provider
 from prism_cli.domain.chat import ChatTask
 from prism_cli.domain.keywords import RewriteTask
 from prism_cli.domain.rubric import JudgeTask
@@ -73,7 +73,7 @@ def is_plain(value: Any) -> bool:
 def backend(
     client: ProviderClient, task: ChatTask, answer_tokens: tuple[int, ...] = (1,)
 ) -> ChatBackend:
-    card = ModelCard(
+    card = ModelPricing(
         usd_per_million_input=1.0, usd_per_million_output=1.0, answer_tokens=answer_tokens
     )
     return ChatBackend(ChatModel(ModelRef("lab/judge", client, "judge", card)), task)

@@ -17,7 +17,7 @@ from prism_cli.adapters.providers import client as client_module
 from prism_cli.adapters.providers import throttle
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.configs.providers import ModelPricing, Provider
 from prism_cli.domain.fencing import fence_mark
 from prism_cli.domain.rating_task import RATINGS, RatedTexts
 from prism_cli.domain.rubric import MAX_DOCUMENT_TOKENS, RUBRIC, DecisionTask
@@ -61,7 +61,7 @@ def judge(
     base = server.base_url if isinstance(server, FaultServer) else server or "http://127.0.0.1:9"
     told = {"api": api, "base_url": f"{base}/v1", "timeout_seconds": seconds}
     provider = Provider.model_validate({**told, "deadline_seconds": seconds})
-    ref = ModelRef(f"lab/{model}", ProviderClient("lab", provider), model, ModelCard(**card))
+    ref = ModelRef(f"lab/{model}", ProviderClient("lab", provider), model, ModelPricing(**card))
     return DecisionBackend(ref, rubric, ENDPOINTS[api](ref), pack)
 
 
@@ -176,7 +176,7 @@ def test_what_stays_bad_stays_pending(
 )  # fmt: skip
 def test_an_answer_to_something_else_is_none(answer: Any) -> None:
     ref = ModelRef("lab/j", ProviderClient("lab", Provider(api="openai-decisions",
-                  base_url="http://127.0.0.1:9")), "j", ModelCard())  # fmt: skip
+                  base_url="http://127.0.0.1:9")), "j", ModelPricing())  # fmt: skip
     with pytest.raises(ProviderError, match="as the answer to document 1"):
         OpenAIDecisions(ref).read({"answers": [answer]}, ASKED)
 

@@ -16,7 +16,7 @@ from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
-from prism_cli.configs.providers import ModelCard, Provider
+from prism_cli.configs.providers import ModelPricing, Provider
 from prism_cli.domain.calibration import Calibration
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.runner import RunOptions, run_rows
@@ -57,7 +57,9 @@ def teacher(
             "deadline_seconds": seconds,
         }
     )
-    return RerankTeacher(ModelRef("lab/r", ProviderClient("lab", provider), "r", ModelCard(**card)))
+    return RerankTeacher(
+        ModelRef("lab/r", ProviderClient("lab", provider), "r", ModelPricing(**card))
+    )
 
 
 def scored(one: RerankTeacher, payloads: Sequence[tuple[str, str]]) -> list[Reply]:

@@ -52,7 +52,7 @@ def test_numbers_and_escapes_stay_as_they_are_written() -> None:
         (b'[{"a": 1}', "element 1 of the array"),
         (b'[{"a": 1} {"a": 2}]', "behind element 1"),
         (b'[{"a": 1}, oops]', "element 2 of the array"),
-        (b'[{"a": 1}] trailing', "more behind the array's end"),
+        (b'[{"a": 1}] trailing', "text after the array"),
         (b'[{"a": "\xe4"}]', "not UTF-8"),
         (b"[" * 5000, "element 1 of the array"),
     ],

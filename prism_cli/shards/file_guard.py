@@ -1,4 +1,4 @@
-"""What stands where a run publishes its files: it replaces nothing that it did not find there."""
+"""Protection of files that others create or edit while a run works: they are not replaced."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,8 +8,8 @@ from pathlib import Path
 from prism_cli.errors import ChangedInputError, StorageError
 
 State = tuple[tuple[str, int, int, int], ...]
-"""Name, inode, bytes and last change (nanoseconds since the epoch) of a file, or of the files of a
-folder; of a link that leads nowhere its own; () where nothing is."""
+"""Name, inode, bytes and last change (nanoseconds since the epoch) of a file, or of each file of a
+folder; those of the link itself if it is broken; () if nothing exists."""
 
 ADVICE = "Run the same command with --overwrite to replace it, or with another -o"
 LEDGER_ADVICE = f"{ADVICE}; replies that are in the ledger are used again"
@@ -17,32 +17,32 @@ LEDGER_ADVICE = f"{ADVICE}; replies that are in the ledger are used again"
 
 @dataclass
 class FileGuard:
-    """What stood at some paths when the guard was made.
+    """State of files when the guard was created.
 
     Attributes:
-        found: by path; what a symbolic link leads to, as that is what is replaced.
+        before: state by path; of a symbolic link's target, as that is what is replaced.
     """
 
     paths: Iterable[Path]
-    found: dict[Path, State] = field(init=False)
+    before: dict[Path, State] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.found = {path: file_state(path) for path in self.paths}
+        self.before = {path: file_state(path) for path in self.paths}
 
     def check(self, advice: str = ADVICE) -> None:
-        """Make sure that all is as it was.
+        """Make sure that the files are unchanged.
 
         Args:
-            advice: what to do about it.
+            advice: the end of the message: what to do.
 
         Raises:
-            ChangedInputError: somebody else made, edited or removed one of them meanwhile.
-            StorageError: a folder is gone.
+            ChangedInputError: another process created or edited one of them.
+            StorageError: a folder was removed.
         """
-        for path, before in self.found.items():
+        for path, before in self.before.items():
             check_folder(path)
             now = file_state(path)
-            if now and now != before:  # what is gone is not lost by what takes its place
+            if now and now != before:  # a removed file loses nothing when another takes its place
                 what = "was edited or replaced" if before else "appeared"
                 raise ChangedInputError(
                     f"{path}: {what} while this run worked; it was left as it is, and nothing was "
@@ -52,23 +52,19 @@ class FileGuard:
 
 
 def file_state(path: Path) -> State:
-    """What stands there now; a symbolic link counts as what it leads to."""
-    found = sorted(path.rglob("*")) if path.is_dir() else []
+    """Return the state of a path now; a symbolic link has that of its target."""
+    members = sorted(path.rglob("*")) if path.is_dir() else []
     states = []
-    for one in (path, *found):
+    for member in (path, *members):
         with suppress(OSError):
-            now = one.stat() if one.exists() else one.lstat()
-            size, changed = (0, 0) if one.is_dir() else (now.st_size, now.st_mtime_ns)
-            states.append((str(one.relative_to(path)), now.st_ino, size, changed))
+            now = member.stat() if member.exists() else member.lstat()
+            size, changed = (0, 0) if member.is_dir() else (now.st_size, now.st_mtime_ns)
+            states.append((str(member.relative_to(path)), now.st_ino, size, changed))
     return tuple(states)
 
 
 def check_folder(path: Path) -> None:
-    """Make sure that the folder of `path` is there still.
-
-    Raises:
-        StorageError: it is not.
-    """
+    """Raise StorageError if the folder of `path` is gone."""
     if not path.parent.is_dir():
         raise StorageError(
             f"{path}: the folder was removed or renamed while this run worked, so nothing was "

@@ -1,4 +1,4 @@
-"""How files are made: exclusively, and never through a symbolic link that somebody put there."""
+"""Creation of files: exclusive, and never through a symbolic link."""
 
 import errno
 import os
@@ -10,16 +10,18 @@ from prism_cli.errors import StorageError
 
 
 def new_attempt() -> str:
-    """A name for one attempt at an output, which no other attempt has."""
+    """Return a unique name for one attempt at an output."""
     return secrets.token_hex(6)
 
 
 def create_file(path: Path, *, private: bool = False) -> int:
-    """A descriptor for writing to a new file: 0600 whatever the umask where `private`, else as
-    the umask has it.
+    """Create a file and return a descriptor for writing.
+
+    Args:
+        private: the mode is 0600, whatever the umask; else it follows the umask.
 
     Raises:
-        OSError: something is there already, also a link; or it cannot be made.
+        OSError: the path exists, also as a link, or the file cannot be created.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600 if private else 0o666)
@@ -29,12 +31,14 @@ def create_file(path: Path, *, private: bool = False) -> int:
 
 
 def make_private(path: Path) -> None:
-    """See that there is a regular file; a new one is 0600. One that is there is not opened: to
-    close it again would give up the locks that this process holds on it elsewhere.
+    """Make sure that `path` is a regular file; create it with mode 0600 if it is missing.
+
+    An existing file is not opened: closing it would release the locks that this process holds on
+    it elsewhere.
 
     Raises:
-        StorageError: a symbolic link, or no regular file, is at its place.
-        OSError: it cannot be made.
+        StorageError: the path is a symbolic link or not a regular file.
+        OSError: the file cannot be created.
     """
     try:
         os.close(create_file(path, private=True))
@@ -49,7 +53,7 @@ def make_private(path: Path) -> None:
 
 
 def open_private(path: Path) -> int:
-    """A descriptor for reading and writing to a regular file; a new one is 0600.
+    """Open a regular file for reading and writing, as `make_private` creates it.
 
     Raises: as `make_private`.
     """
@@ -63,17 +67,13 @@ def open_private(path: Path) -> int:
 
 
 def refuse_link(path: Path) -> None:
-    """Make sure that no symbolic link is at `path`.
-
-    Raises:
-        StorageError: there is one.
-    """
+    """Raise StorageError if `path` is a symbolic link."""
     if path.is_symlink():
         raise _link_refusal(path)
 
 
 def _link_refusal(path: Path) -> StorageError:
     return StorageError(
-        f"{path}: is a symbolic link, which is not followed, as anybody may have put it there; "
+        f"{path}: is a symbolic link, which is not followed, as another user may have created it; "
         "nothing was written. Remove it, or set PRISM_STATE to the folder that it leads to"
     )

@@ -1,4 +1,4 @@
-"""Pipelines as shell lines: the steps of samples/pipeline.toml, prepared, run and timed."""
+"""The bundled pipeline: prepare, run and time the steps of samples/pipeline.toml."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ _NEEDED = ("torch", "transformers", "peft", "datasets", "sentence_transformers",
 
 @dataclass(frozen=True)
 class Step:
-    """One command, as a user types it, and what it is for."""
+    """A command, as a user types it, with its purpose."""
 
     why: str
     run: str
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Spent:
-    """What the steps took.
+    """Time and memory that the steps took.
 
     Attributes:
         seconds: wall-clock time of each step.
@@ -43,7 +43,7 @@ class Spent:
 
 
 def prepare_folder(folder: Path) -> list[Step]:
-    """The sample text and pipeline.sh in `folder`; files that are there already stay.
+    """Write the sample text and pipeline.sh to `folder`; existing sample files are kept.
 
     Raises:
         MissingPackageError: the extra `local` is not installed.
@@ -67,7 +67,7 @@ def prepare_folder(folder: Path) -> list[Step]:
 
 
 def shell_script(steps: list[Step]) -> str:
-    """The steps as a script that runs by itself, in its own folder."""
+    """Return the steps as a shell script, which runs in its own folder."""
     lines = ["#!/bin/sh", "# Made by `prism quickstart`; each line may be run again at any time."]
     lines += ["set -eu", 'cd "$(dirname "$0")"']
     for step in steps:
@@ -76,7 +76,7 @@ def shell_script(steps: list[Step]) -> str:
 
 
 def run_steps(folder: Path, steps: list[Step]) -> Spent:
-    """Run each step in `folder`, printed as typed.
+    """Print and run each step in `folder`.
 
     Raises:
         StepError: a step failed; carries its exit code.
@@ -96,7 +96,7 @@ def run_steps(folder: Path, steps: list[Step]) -> Spent:
 
 
 def _run(line: str, folder: Path) -> int:
-    """The exit code of a `prism ...` line; signals that come here go to it."""
+    """Run a `prism ...` line and return its exit code; SIGINT and SIGTERM are forwarded to it."""
     words = [sys.executable, "-m", "prism_cli", *shlex.split(line)[1:]]
     child = subprocess.Popen(words, cwd=folder, env=os.environ | {"PYTHONUNBUFFERED": "1"})
 

@@ -1,7 +1,7 @@
 """Draw the figures of a report as SVG: bars, curves, matrices and histograms.
 
-matplotlib lays them out; the same figure gives the same bytes. Names may hold anything: they are
-cut to a length, and no markup or formula in them is interpreted.
+matplotlib lays them out; output is reproducible. Names may hold any text: they are truncated, and
+no markup or formula in them is interpreted.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -35,26 +35,25 @@ def draw(
     """Return an <svg> element for a page, in the page's colours.
 
     Args:
-        ident: starts every id inside; no two figures of a page may share it.
-        colours: name -> colour, of `page_colours`; None: this figure is alone.
+        ident: prefix of every id inside, unique within the page.
+        colours: name -> colour, from `page_colours`; None for a single figure.
         width: in pixels: WIDTH, or NARROW.
 
     Raises:
-        MissingPackageError: matplotlib is not installed (by way of ModuleNotFoundError).
+        MissingPackageError: matplotlib is not installed.
     """
     return _drawn(part, colours, width, lambda figure, title: svg.embedded(figure, ident, title))
 
 
 def svg_file(part: Chart) -> bytes:
-    """Return an SVG file that stands alone."""
+    """Return a self-contained SVG file."""
     return _drawn(part, None, WIDTH, svg.standing_alone)
 
 
 def page_colours(parts: Iterable[object]) -> dict[str, str]:
-    """Name -> colour over all figures of a page.
+    """Return name -> colour over all figures of a page.
 
-    A name that no figure needs to distinguish from others, and that is in one figure alone, is
-    plain.
+    A name is plain if it is in one figure only, and that figure distinguishes no names by colour.
     """
     figures = [
         (part, names_of(part)) for part in parts if isinstance(part, Bars | Lines | Histogram)

@@ -1,7 +1,7 @@
-"""Colours of a report: one set for light and one for dark, and which name has which.
+"""Colours of a report, light and dark, and their assignment to names.
 
-The series follow Okabe and Ito's palette, which colour-blind people tell apart, darkened (light) or
-lightened (dark) until each stands out from the paper by 3:1; ink and muted by 4.5:1 and more.
+The series follow Okabe and Ito's palette for colour-blind readers, darkened (light) or lightened
+(dark) to a contrast with the paper of at least 3:1; ink and muted have at least 4.5:1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,16 +22,16 @@ DARK = {
 }  # fmt: skip
 SERIES = tuple(name for name in LIGHT if name[0] == "c" and name[1:].isdigit())
 PLAIN = "plain"
-"""Of what needs no colour to be told apart."""
+"""Colour of names that need no distinction."""
 
 
 def assigned(figures: Iterable[Sequence[str]]) -> dict[str, str]:
-    """Name -> colour, the same in all figures of a page.
+    """Return name -> colour, the same in all figures of a page.
 
-    Two names of one figure share a colour only where a figure has more names than there are.
+    Two names of one figure share a colour only if it has more names than there are colours.
 
     Args:
-        figures: the names that each figure tells apart by colour.
+        figures: the names that each figure distinguishes by colour.
     """
     beside: dict[str, set[str]] = {}
     for names in figures:
@@ -45,7 +45,7 @@ def assigned(figures: Iterable[Sequence[str]]) -> dict[str, str]:
 
 
 def stylesheet() -> str:
-    """The colours as CSS variables, by what the reader's system prefers; print is light."""
+    """Return CSS variables for the reader's preferred colour scheme; print is light."""
     return (
         f":root{{color-scheme:light dark;{_variables(LIGHT)}}}\n"
         f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}\n"

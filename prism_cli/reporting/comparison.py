@@ -1,7 +1,7 @@
-"""Finished evaluations of one kind side by side: what they share, and what differs between them."""
+"""Compare finished evaluations of one kind: shared figures, paired tests, and other differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
@@ -13,13 +13,13 @@ Place = tuple[str, str]
 """Group and name of a figure."""
 Table = dict[Place, Figure]
 AVERAGE = "average of the shared sets"
-_TOLD = 3
-"""Figures that a warning names; of the rest their number."""
+_MAX_NAMED = 3
+"""Figures that a warning names; of the rest, their number."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """One evaluation.
+    """A finished evaluation.
 
     Attributes:
         name: its folder, as typed.
@@ -33,7 +33,7 @@ class Finished:
 
 
 def compare(runs: Sequence[Finished]) -> dict[str, Any]:
-    """What `prism report --json` prints.
+    """Return the comparison, as `prism report --json` prints it.
 
     `figures` are those that all runs have, a value a column; a difference is to the column's
     counterpart, which `columns` name by place (`against`).
@@ -52,24 +52,21 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
         for table in tables
     ]
     columns = columns_of(list(zip([run.name for run in runs], values, strict=True)))
-    found = [
-        _side_by_side([tables[one.run][one.system].get(place) for one in columns], place)
+    shared = [
+        _side_by_side([tables[column.run][column.system].get(place) for column in columns], place)
         for place in _shared(runs, tables)
     ]
     if ranking:
-        found += _averages(found)
+        shared += _averages(shared)
     figures = [
-        figure | {"differences": _differences(figure["values"], columns)} for figure in found
+        figure | {"differences": _differences(figure["values"], columns)} for figure in shared
     ]
-    tests = _tests(runs, columns, [one for one in figures if one["figure"] == PRIMARY])
+    tests = _tests(runs, columns, [figure for figure in figures if figure["figure"] == PRIMARY])
     differs = _differing([run.metrics.get("provenance", {}) for run in runs])
     return {
         "kind": kind,
         "runs": [run.name for run in runs],
-        "columns": [
-            {"name": one.name, "run": one.run, "system": one.system, "against": one.against}
-            for one in columns
-        ],
+        "columns": [asdict(column) for column in columns],
         "figures": figures,
         "tests": tests,
         "differs": differs,
@@ -82,7 +79,7 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
 
 
 def _by_system(metrics: Mapping[str, Any]) -> dict[str, Table]:
-    """System -> its figures by group and name, but for the averages of a ranking."""
+    """Return system -> figures by group and name, without the averages of a ranking."""
     tables: dict[str, Table] = {}
     for figure in figures_of(metrics):
         if metrics["kind"] != "ranking" or figure.group in metrics["ranking"]:
@@ -91,14 +88,14 @@ def _by_system(metrics: Mapping[str, Any]) -> dict[str, Table]:
 
 
 def _shared(runs: Sequence[Finished], tables: Sequence[Mapping[str, Table]]) -> list[Place]:
-    """Figures that all runs have; of a ranking, those of any run on the data sets that all have."""
+    """Return figures of all runs; of a ranking, those of any run on the shared data sets."""
     places = [dict.fromkeys(place for table in run.values() for place in table) for run in tables]
     if runs[0].metrics["kind"] != "ranking":
         return [place for place in places[0] if all(place in other for other in places)]
     measured = [run.metrics["ranking"] for run in runs]
     groups = [group for group in measured[0] if all(group in other for other in measured)]
-    known = dict.fromkeys(place for run in places for place in run)
-    return [place for group in groups for place in known if place[0] == group]
+    merged = dict.fromkeys(place for run in places for place in run)
+    return [place for group in groups for place in merged if place[0] == group]
 
 
 def _side_by_side(figures: Sequence[Figure | None], place: Place) -> dict[str, Any]:
@@ -111,7 +108,7 @@ def _side_by_side(figures: Sequence[Figure | None], place: Place) -> dict[str, A
 
 
 def _averages(figures: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Means over the data sets, where there are several, of measures that all of them have."""
+    """Yield means over the data sets, if there are several, of measures that all of them have."""
     groups = {figure["group"] for figure in figures}
     by_measure: dict[str, list[list[float | None]]] = {}
     for figure in figures:
@@ -127,75 +124,79 @@ def _averages(figures: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present and len(present) == len(values) else None
 
 
 def _differences(values: Sequence[float | None], columns: Sequence[Column]) -> list[float | None]:
-    found: list[float | None] = []
-    for value, one in zip(values, columns, strict=True):
-        old = None if one.against is None else values[one.against]
-        found.append(None if value is None or old is None else value - old)
-    return found
+    differences: list[float | None] = []
+    for value, column in zip(values, columns, strict=True):
+        old = None if column.against is None else values[column.against]
+        differences.append(None if value is None or old is None else value - old)
+    return differences
 
 
 def _tests(
     runs: Sequence[Finished], columns: Sequence[Column], figures: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Paired, over the queries that both runs measured, where both kept them; Holm over all."""
-    found: list[dict[str, Any]] = []
+    """Return paired tests over the queries that both runs kept, with Holm over all tests."""
+    tests: list[dict[str, Any]] = []
     for figure in figures:
         dataset = figure["group"]
-        for place, one in enumerate(columns):
-            if one.against is None:
+        for index, column in enumerate(columns):
+            if column.against is None:
                 continue
-            other = columns[one.against]
-            new = runs[one.run].per_query.get((dataset, one.system), {})
+            other = columns[column.against]
+            new = runs[column.run].per_query.get((dataset, column.system), {})
             old = runs[other.run].per_query.get((dataset, other.system), {})
             both = sorted(new.keys() & old.keys())
             if not both:
                 continue
             after, before = [new[query] for query in both], [old[query] for query in both]
-            test = {"dataset": dataset, "measure": PRIMARY, "column": place, "against": one.against}
-            found.append(test | paired_comparison(after, before))
-    return with_holm(found)
+            test = {
+                "dataset": dataset,
+                "measure": PRIMARY,
+                "column": index,
+                "against": column.against,
+            }
+            tests.append(test | paired_comparison(after, before))
+    return with_holm(tests)
 
 
 def _differing(provenances: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What of config, versions, files and models is not the same in all, a value a run."""
+    """Return config, versions, files and models that differ: name -> a value for each run."""
     flat = [
         {
             f"{part}.{name}": value
             for part in ("config", "versions", "files", "models")
-            for name, value in one.get(part, {}).items()
+            for name, value in provenance.get(part, {}).items()
         }
-        for one in provenances
+        for provenance in provenances
     ]
-    names = dict.fromkeys(name for one in flat for name in one)
-    values = {name: [one.get(name) for one in flat] for name in names}
-    return {name: line for name, line in values.items() if any(one != line[0] for one in line)}
+    names = dict.fromkeys(name for run in flat for name in run)
+    rows = {name: [run.get(name) for run in flat] for name in names}
+    return {name: row for name, row in rows.items() if any(value != row[0] for value in row)}
 
 
 def _data_warnings(runs: Sequence[Finished]) -> list[str]:
-    """Other bytes behind the figures: the same name, another hash; or files of one run alone."""
+    """Warn of files whose content changed or that one run alone read, and of other row counts."""
     first = runs[0].metrics.get("provenance", {}).get("files", {})
     warnings = []
     for run in runs[1:]:
         files = run.metrics.get("provenance", {}).get("files", {})
         changed = sorted(name for name in files.keys() & first.keys() if files[name] != first[name])
-        known = {*first.values()}
-        new = sorted(name for name in files.keys() - first.keys() if files[name] not in known)
+        hashes = {*first.values()}
+        new = sorted(name for name in files.keys() - first.keys() if files[name] not in hashes)
         if changed or new:
-            told = [f"{name} (other content)" for name in changed]
-            told += [f"{name} (new)" for name in new]
+            names = [f"{name} (other content)" for name in changed]
+            names += [f"{name} (new)" for name in new]
             warnings.append(
-                f"{run.name} read other data than {runs[0].name}: {', '.join(told)}. The "
-                "figures compare the same thing only where the same queries and judgements stand "
-                "behind them."
+                f"{run.name} read other data than {runs[0].name}: {', '.join(names)}. The "
+                "figures are comparable only if they cover the same queries and judgements."
             )
         before, after = (
-            dict(numbers(one.metrics.get("statistics", {}).get("counts", {})))
-            for one in (runs[0], run)
+            dict(numbers(side.metrics.get("statistics", {}).get("counts", {})))
+            for side in (runs[0], run)
         )
         other = [
             f"{'.'.join(path)} {count or 0:,} and {after[path] or 0:,}"
@@ -203,33 +204,35 @@ def _data_warnings(runs: Sequence[Finished]) -> list[str]:
             if path in after and count != after[path]
         ]
         if other:
-            names = f"{runs[0].name} and {run.name}"
-            more = f"; and of {len(other) - _TOLD:,} more" if len(other) > _TOLD else ""
-            warnings.append(f"Rows behind a figure in {names}: {'; '.join(other[:_TOLD])}{more}.")
+            both = f"{runs[0].name} and {run.name}"
+            more = f"; and of {len(other) - _MAX_NAMED:,} more" if len(other) > _MAX_NAMED else ""
+            warnings.append(
+                f"Rows behind a figure in {both}: {'; '.join(other[:_MAX_NAMED])}{more}."
+            )
     return warnings
 
 
 def _query_warnings(runs: Sequence[Finished]) -> list[str]:
-    """Figures over other queries, as of a limit or of other judgements."""
+    """Warn of figures over other queries, because of a limit or of other judgements."""
     first = _queries(runs[0])
     warnings = []
     for run in runs[1:]:
-        told = [
+        changed = [
             f"{dataset} ({len(ids)}, not {len(first[dataset])}; {len(ids & first[dataset])} shared)"
             for dataset, ids in _queries(run).items()
             if ids != first.get(dataset, ids)
         ]
-        if told:
+        if changed:
             warnings.append(
-                f"{run.name} measured other queries than {runs[0].name}: {', '.join(told)}. Each "
-                "figure is over the queries of its own run; only the paired tests are over the "
+                f"{run.name} measured other queries than {runs[0].name}: {', '.join(changed)}. "
+                "Each figure covers the queries of its own run; only the paired tests cover the "
                 "shared ones."
             )
     return warnings
 
 
 def _queries(run: Finished) -> dict[str, set[str]]:
-    """Dataset -> ids of its queries."""
+    """Return dataset -> ids of its queries."""
     return {dataset: set(values) for (dataset, _), values in run.per_query.items()}
 
 

@@ -1,4 +1,4 @@
-"""The report of a comparison, from what `comparison.compare` found."""
+"""Report of a comparison, from the result of `comparison.compare`."""
 
 import json
 import re
@@ -13,26 +13,26 @@ _KEY_FIGURES = (
     PRIMARY, "answer_retention", "rationale_recall", "rationale_precision", "wrong_yes_rate",
     "entity_fidelity", "verdict_accuracy", "alpha",
 )  # fmt: skip
-"""What the top of the page shows of those that are there."""
-_HIGHLIGHTS, _TOLD, _LONGEST = 4, 3, 300
+"""Figures for the top of the page, as far as there are any."""
+_HIGHLIGHTS, _MAX_NAMED, _MAX_CHARACTERS = 4, 3, 300
 _DECIMALS = 4
 _PARTS = re.compile(r"novelty_|entity_fidelity_|rationale_(recall|precision)$")
-"""Figures whose whole is shown."""
+"""Figures that are parts of another one, which is shown."""
 
-Found = Mapping[str, Any]
+Comparison = Mapping[str, Any]
 
 
-def page(found: Found, provenance: Mapping[str, object]) -> Page:
-    """Figures side by side, whether the differences are chance, and what else differs."""
-    names = " and ".join([", ".join(found["runs"][:-1]), found["runs"][-1]])
-    moves = list(_moves(found))
-    sections = [_side_by_side(found)]
-    if found["tests"]:
-        sections.append(_tests(found))
-    sections.append(_what_differs(found))
+def page(comparison: Comparison, provenance: Mapping[str, object]) -> Page:
+    """Return figures side by side, paired tests, and what else differs."""
+    names = " and ".join([", ".join(comparison["runs"][:-1]), comparison["runs"][-1]])
+    moves = list(_moves(comparison))
+    sections = [_side_by_side(comparison)]
+    if comparison["tests"]:
+        sections.append(_tests(comparison))
+    sections.append(_what_differs(comparison))
     return Page(
         f"Comparison of {names}",
-        _headline(moves, found),
+        _headline(moves, comparison),
         tuple(sections),
         tuple(
             (figure, signed(move), f"{new}: {number(after, 3)}; {old}: {number(before, 3)}")
@@ -43,35 +43,29 @@ def page(found: Found, provenance: Mapping[str, object]) -> Page:
 
 
 def signed(value: float | None, decimals: int = 3) -> str:
-    """A difference with its sign."""
+    """Format a difference with its sign."""
     shown = number(value, decimals)
     return f"+{shown}" if value is not None and value > 0 else shown
 
 
 def words(figure: str) -> str:
-    """A measure's name for people."""
+    """Return a measure's name for people."""
     return figure.replace("_", " ")
 
 
-def key_figures(found: Found) -> list[Found]:
-    """The few that stand for all: of a ranking the average, else what is best known by people."""
-    figures: list[Found] = found["figures"]
-    if found["kind"] == "ranking":
-        primary = [one for one in figures if one["figure"] == PRIMARY]
-        return primary[-1:]
-    known = [
-        one
-        for name in _KEY_FIGURES
-        for one in figures
-        if (one["figure"], one["group"]) == (name, "")
-    ]
-    return known or figures[:1]
+def key_figures(comparison: Comparison) -> list[Comparison]:
+    """Return the main figures: of a ranking the average, else those of _KEY_FIGURES."""
+    figures: list[Comparison] = comparison["figures"]
+    if comparison["kind"] == "ranking":
+        return [figure for figure in figures if figure["figure"] == PRIMARY][-1:]
+    named = {figure["figure"]: figure for figure in figures if not figure["group"]}
+    return [named[name] for name in _KEY_FIGURES if name in named] or figures[:1]
 
 
-def _moves(found: Found) -> Iterator[tuple[str, str, float, str, float, float]]:
-    """figure, new system, its value, its counterpart, that one's value, difference."""
-    columns = found["columns"]
-    for figure in key_figures(found):
+def _moves(comparison: Comparison) -> Iterator[tuple[str, str, float, str, float, float]]:
+    """Yield figure, new system, its value, its counterpart, that value, and the difference."""
+    columns = comparison["columns"]
+    for figure in key_figures(comparison):
         for place, move in enumerate(figure["differences"]):
             if move is not None:
                 against = columns[place]["against"]
@@ -86,55 +80,59 @@ def _moves(found: Found) -> Iterator[tuple[str, str, float, str, float, float]]:
                 )
 
 
-def _headline(moves: Sequence[tuple[str, str, float, str, float, float]], found: Found) -> str:
+def _headline(
+    moves: Sequence[tuple[str, str, float, str, float, float]], comparison: Comparison
+) -> str:
     if not moves:
         return "No figure differs, or none can be compared."
-    ranking = found["kind"] == "ranking"
-    where = f" ({key_figures(found)[0]['group']})" if ranking else ""
-    told = [
+    ranking = comparison["kind"] == "ranking"
+    where = f" ({key_figures(comparison)[0]['group']})" if ranking else ""
+    changes = [
         f"{new} {number(after, 3)} against {old} {number(before, 3)} ({signed(move)})"
         for figure, new, after, old, before, move in moves
         if figure == moves[0][0]
     ]
-    more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    more = f"; and {len(changes) - _MAX_NAMED} more" if len(changes) > _MAX_NAMED else ""
     name = moves[0][0] if ranking else moves[0][0].capitalize()
-    return f"{name}{where}: {'; '.join(told[:_TOLD])}{more}."
+    return f"{name}{where}: {'; '.join(changes[:_MAX_NAMED])}{more}."
 
 
-def _side_by_side(found: Found) -> Section:
-    columns, figures = found["columns"], found["figures"]
-    parts: list[Part] = [Note(told, warning=True) for told in found["warnings"]]
-    ranking = found["kind"] == "ranking"
+def _side_by_side(comparison: Comparison) -> Section:
+    columns, figures = comparison["columns"], comparison["figures"]
+    parts: list[Part] = [Note(text, warning=True) for text in comparison["warnings"]]
+    ranking = comparison["kind"] == "ranking"
     if ranking:
-        shown = [one for one in figures if one["figure"] == PRIMARY]
+        shown = [figure for figure in figures if figure["figure"] == PRIMARY]
     else:
-        shown = [one for one in figures if any(one["intervals"]) and _is_main(one)]
+        shown = [figure for figure in figures if any(figure["intervals"]) and _is_main(figure)]
     if shown:
         groups = tuple(
-            (one["group"] if ranking else words(_full(one)), tuple(_bars(one, columns)))
-            for one in shown
+            (figure["group"] if ranking else words(_full(figure)), tuple(_bars(figure, columns)))
+            for figure in shown
         )
         measure = f"{PRIMARY}, 95 % intervals" if ranking else "share, 95 % intervals"
         title = f"{PRIMARY} by data set" if ranking else "Shares with their intervals"
         parts.append(Bars(title, measure, groups, top=1.0))
     if ranking and shown:
         whole = figures[-1]["group"]
-        rest = [one for one in figures if one["group"] == whole]
+        rest = [figure for figure in figures if figure["group"] == whole]
         differences = _table("Differences by set", "set", shown, columns, "group", values=False)
         parts += [differences] if len(differences.columns) > 1 else []
         parts.append(_table(f"All measures, {whole}", "measure", rest, columns, "figure"))
-    for group in () if ranking else dict.fromkeys(one["group"] for one in figures):
+    for group in () if ranking else dict.fromkeys(figure["group"] for figure in figures):
         inside = [
-            one for one in figures if one["group"] == group and any(map(_known, one["values"]))
+            figure
+            for figure in figures
+            if figure["group"] == group and any(map(_known, figure["values"]))
         ]
         if not inside:
             continue
         parts.append(_table(words(group) or "Measures", "measure", inside, columns, "figure"))
-    told = "Differences are to the same system in the first run, or to the one at its place there."
-    return Section("Side by side", told, tuple(parts))
+    explanation = "Differences are to the system of the same name, or position, in the first run."
+    return Section("Side by side", explanation, tuple(parts))
 
 
-def _full(figure: Found) -> str:
+def _full(figure: Comparison) -> str:
     return f"{figure['figure']}, {figure['group']}" if figure["group"] else str(figure["figure"])
 
 
@@ -142,13 +140,13 @@ def _known(value: float | None) -> bool:
     return value is not None
 
 
-def _is_main(figure: Found) -> bool:
-    """A share that is no part of another: all else stands in the tables."""
+def _is_main(figure: Comparison) -> bool:
+    """Return whether a figure is a share and no part of another; the tables have all others."""
     shares = all(value is None or 0 <= value <= 1 for value in figure["values"])
     return shares and not figure["group"] and not _PARTS.match(figure["figure"])
 
 
-def _bars(figure: Found, columns: Sequence[Found]) -> Iterator[Bar]:
+def _bars(figure: Comparison, columns: Sequence[Comparison]) -> Iterator[Bar]:
     for column, value, span in zip(columns, figure["values"], figure["intervals"], strict=True):
         if value is not None:
             yield Bar(column["name"], value, *(span or (None, None)))
@@ -157,13 +155,13 @@ def _bars(figure: Found, columns: Sequence[Found]) -> Iterator[Bar]:
 def _table(
     title: str,
     first: str,
-    figures: Sequence[Found],
-    columns: Sequence[Found],
+    figures: Sequence[Comparison],
+    columns: Sequence[Comparison],
     key: str,
     *,
     values: bool = True,
 ) -> Table:
-    """A line a figure: the values, where wanted, then the differences of who has a counterpart."""
+    """Return a row for each figure: values, if wanted, then differences to the counterparts."""
     compared = [place for place, column in enumerate(columns) if column["against"] is not None]
     named = [column["name"] for column in columns] if values else []
     head = (
@@ -176,31 +174,31 @@ def _table(
     )
     rows: list[tuple[Cell, ...]] = [
         (
-            words(one[key]),
-            *(one["values"] if values else ()),
-            *(one["differences"][place] for place in compared),
+            words(figure[key]),
+            *(figure["values"] if values else ()),
+            *(figure["differences"][place] for place in compared),
         )
-        for one in figures
+        for figure in figures
     ]
     return Table(head, tuple(rows), title, _DECIMALS)
 
 
-def _tests(found: Found) -> Section:
-    columns = found["columns"]
+def _tests(comparison: Comparison) -> Section:
+    columns = comparison["columns"]
     rows: list[tuple[Cell, ...]] = [
         (
-            one["dataset"],
-            columns[one["column"]]["name"],
-            columns[one["against"]]["name"],
-            one["queries"],
-            one["difference"],
-            one["win"],
-            one["queries"] - one["win"] - one["loss"],
-            one["loss"],
-            one["p"],
-            one["p_holm"],
+            test["dataset"],
+            columns[test["column"]]["name"],
+            columns[test["against"]]["name"],
+            test["queries"],
+            test["difference"],
+            test["win"],
+            test["queries"] - test["win"] - test["loss"],
+            test["loss"],
+            test["p"],
+            test["p_holm"],
         )
-        for one in found["tests"]
+        for test in comparison["tests"]
     ]
     head = (
         "set",
@@ -214,28 +212,28 @@ def _tests(found: Found) -> Section:
         "p",
         "p, Holm",
     )
-    said = (
-        f"Paired permutation tests of {PRIMARY} over the queries of both runs; Holm over all lines."
+    text = (
+        f"Paired permutation tests of {PRIMARY} over the queries of both runs; Holm over all rows."
     )
     return Section(
-        "Is the difference more than chance?", said, (Table(head, tuple(rows), "Paired tests"),)
+        "Is the difference more than chance?", text, (Table(head, tuple(rows), "Paired tests"),)
     )
 
 
-def _what_differs(found: Found) -> Section:
-    differs = found["differs"]
+def _what_differs(comparison: Comparison) -> Section:
+    differs = comparison["differs"]
     if not differs:
         return Section("What differs", "Settings, versions, files and models are the same.", ())
     rows = tuple((name, *map(_shown, values)) for name, values in differs.items())
-    said = (
+    text = (
         "Settings, versions, files by SHA-256 and models by fingerprint; what is not listed is the "
         "same in all."
     )
-    return Section("What differs", said, (Table(("", *found["runs"]), rows, "By run"),))
+    return Section("What differs", text, (Table(("", *comparison["runs"]), rows, "By run"),))
 
 
 def _shown(value: object) -> Cell:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…"

@@ -1,4 +1,4 @@
-"""What stands behind the figures of `prism eval quality`: rows, pairs and marks, counted."""
+"""Counts behind the figures of `prism eval quality`: rows, pairs and marks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,25 +23,25 @@ _GOLD = {
     "rows": "rows of marks",
     "matched": "of them with a pair",
     "unmatched": "of them without",
-    "repeated": "of a pair that came before, put together with it",
-    "contradictory": "left out, contradicting each other",
-    "unreadable": "lines passed over as no marks",
+    "repeated": "of an earlier pair, merged with it",
+    "contradictory": "left out as contradictory",
+    "unreadable": "lines skipped as no marks",
 }
 
 
 def section(metrics: Mapping[str, Any]) -> Section:
-    """The last of the report: all counts."""
+    """Return the last section of the report, with all counts."""
     rows = [(words, metrics["input_rows"][name]) for name, words in _INPUT.items()]
     rows += [(words, metrics["pairs"].get(name, 0)) for name, words in _COUNTS.items()]
     parts: list[Part] = [Table(("what", "count"), tuple(rows), "Rows")]
     gold = metrics["gold"]
     if gold:
-        told = tuple((words, gold[name]) for name, words in _GOLD.items())
-        parts.append(Table(("what", "count"), told, "Marks by people"))
+        cells = tuple((words, gold[name]) for name, words in _GOLD.items())
+        parts.append(Table(("what", "count"), cells, "Marks by people"))
     if metrics["pairs"].get("labels"):
         text = (
             f"Without a prediction: {counted(metrics['pairs']['labels'], 'pair')}; the texts of "
             "the labels were measured there."
         )
         parts.insert(0, Note(text, warning=True))
-    return Section("What was counted", "", tuple(parts))
+    return Section("Counts", "", tuple(parts))

@@ -1,6 +1,6 @@
 """Draw each kind of figure on matplotlib's axes; each function returns the height it needs.
 
-The height is in pixels, and 0 where there is nothing to draw. `paint` has a colour for each name.
+The height is in pixels, and 0 if there is nothing to draw. `paint` has a colour for each name.
 """
 
 import math
@@ -13,12 +13,12 @@ from prism_cli.reporting.page import Bar, Bars, HeatMap, Histogram, Line, Lines
 from prism_cli.reporting.svg import STAND_IN
 
 _KEYED = 8
-"""More names than these are written at their bars."""
+"""With more names than these, each bar has its name beside it instead of a key."""
 _MOST_BARS = 400
 _DOTTED = 30
-"""Curves of no more points show them."""
+"""Curves of at most this many points show them."""
 _SHADES = 6
-"""Of the key of a matrix; its cells have as many as their values."""
+"""Shades in the key of a matrix; its cells have continuous shades."""
 _WIDEST_CELL = 112
 
 
@@ -34,12 +34,12 @@ def names_of(part: Bars | Lines | Histogram) -> list[str]:
 
 
 def has_key(part: Bars) -> bool:
-    """Whether a key names the bars; else each has its name beside it."""
+    """Return whether a key names the bars; else each has its name beside it."""
     return len(part.groups) > 1 and len(names_of(part)) <= _KEYED
 
 
 def draw_bars(part: Bars, axes: Any, paint: Mapping[str, str], width: int) -> int:
-    """Draw level bars with their intervals, group below group, values at the right."""
+    """Draw horizontal bars with their intervals, group below group, values at the right."""
     from matplotlib.transforms import blended_transform_factory
 
     keyed = has_key(part)
@@ -91,7 +91,7 @@ def draw_bars(part: Bars, axes: Any, paint: Mapping[str, str], width: int) -> in
 def _first(
     groups: Sequence[tuple[str, tuple[Bar, ...]]],
 ) -> tuple[list[tuple[str, tuple[Bar, ...]]], int]:
-    """Groups cut to _MOST_BARS, and how many bars are left out."""
+    """Return the groups cut to _MOST_BARS, and the number of bars left out."""
     room, shown = _MOST_BARS, []
     for name, bars in groups:
         if room > 0:
@@ -101,7 +101,7 @@ def _first(
 
 
 def _span(part: Bars) -> tuple[float, float]:
-    """Ends of the axis: from 0, or below where values are, to `top` or the largest value."""
+    """Return the ends of the axis: 0 or the smallest value, and `top` or the largest value."""
     values = [
         value
         for _, bars in part.groups
@@ -115,7 +115,7 @@ def _span(part: Bars) -> tuple[float, float]:
 
 
 def draw_lines(part: Lines, axes: Any, paint: Mapping[str, str], width: int) -> int:
-    """Draw curves; points of few rows are small. y's words are above the axis."""
+    """Draw curves; the size of a point grows with its rows. The label of y is above the axis."""
     curves = [(line, points) for line in part.lines if (points := _points(line))]
     if not curves:
         return 0
@@ -127,10 +127,10 @@ def draw_lines(part: Lines, axes: Any, paint: Mapping[str, str], width: int) -> 
             sizes = [16 + 110 * weight / most if line.weights else 24 for weight in weights]
             look = {"color": paint[line.name], "edgecolors": STAND_IN["paper"], "linewidths": 1}
             axes.scatter(x, y, sizes, zorder=3, **look)
-    for given, setter in ((part.x_range, axes.set_xlim), (part.y_range, axes.set_ylim)):
-        if given is not None:
-            room = (given[1] - given[0]) * 0.02
-            setter(given[0] - room, given[1] + room)
+    for limits, setter in ((part.x_range, axes.set_xlim), (part.y_range, axes.set_ylim)):
+        if limits is not None:
+            room = (limits[1] - limits[0]) * 0.02
+            setter(limits[0] - room, limits[1] + room)
     muted = {"color": STAND_IN["muted"], "linewidth": 1}
     if part.diagonal:
         axes.axline((0, 0), slope=1, linestyle=(0, (4, 3)), **muted)
@@ -159,7 +159,7 @@ def draw_lines(part: Lines, axes: Any, paint: Mapping[str, str], width: int) -> 
 
 
 def _points(line: Line) -> list[tuple[float, float, int]]:
-    """(x, y, weight) of what can be drawn."""
+    """Return (x, y, weight) of the points that can be drawn."""
     return [
         (x, y, weight)
         for (x, y), weight in zip(line.points, line.weights or [1] * len(line.points), strict=False)
@@ -168,7 +168,7 @@ def _points(line: Line) -> list[tuple[float, float, int]]:
 
 
 def draw_heat_map(part: HeatMap, axes: Any, _paint: Mapping[str, str], width: int) -> int:
-    """Draw cells from pale to strong, with their values where there is room."""
+    """Draw cells from pale to strong, with their values if there is room."""
     from matplotlib.colors import LinearSegmentedColormap
 
     if not part.rows or not part.columns:
@@ -220,16 +220,16 @@ def draw_heat_map(part: HeatMap, axes: Any, _paint: Mapping[str, str], width: in
 
 
 def _scale(part: HeatMap) -> tuple[float, float]:
-    """Values of the palest and the strongest colour."""
-    known = [
+    """Return the values of the palest and the strongest colour."""
+    values = [
         value for line in part.values for value in line if value is not None and _finite(value)
     ]
-    low, high = part.scale or (min(known, default=0.0), max(known, default=1.0))
+    low, high = part.scale or (min(values, default=0.0), max(values, default=1.0))
     return (low, high) if high > low else (low, low + 1.0)
 
 
 def draw_histogram(part: Histogram, axes: Any, paint: Mapping[str, str], width: int) -> int:
-    """Draw bars of the series side by side in each bucket, with counts where there is room."""
+    """Draw bars of the series side by side in each bucket, with counts if there is room."""
     if not part.buckets:
         return 0
     names = [name for name, _ in part.series]

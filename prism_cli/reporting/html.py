@@ -33,10 +33,10 @@ _MOST_ROWS = 2_000
 
 
 def render_page(page: Page) -> bytes:
-    """The file's content, UTF-8.
+    """Return the content of the file, UTF-8.
 
     Raises:
-        MissingPackageError: matplotlib or jinja2 is not installed (by way of ModuleNotFoundError).
+        MissingPackageError: matplotlib or jinja2 is not installed.
     """
     import jinja2
     from markupsafe import Markup
@@ -74,7 +74,7 @@ def render_page(page: Page) -> bytes:
 
 
 def _finished(value: object) -> object:
-    """What a template's expression becomes: markup of ours as it is, all else safe text."""
+    """Escape a value of the template, unless it is markup made here."""
     from markupsafe import Markup, escape
 
     if isinstance(value, Markup):
@@ -87,7 +87,7 @@ def _finished(value: object) -> object:
 
 
 def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dict[str, Any]:
-    """What the template needs of a part."""
+    """Return the values that the template needs for a part."""
     from markupsafe import Markup
 
     if isinstance(part, Note):
@@ -95,7 +95,7 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
     if isinstance(part, Excerpts):
         return {"kind": "excerpts", "title": part.title, "excerpts": part.excerpts}
     if isinstance(part, Bars) and sum(len(bars) for _, bars in part.groups) == 1:
-        part = replace(behind(part), title=part.title)  # one bar is no figure
+        part = replace(behind(part), title=part.title)  # one bar needs no figure
     numbers = behind(part) if not isinstance(part, Table) else part
     if isinstance(part, Lines):
         part = _without_lone_points(part)
@@ -114,17 +114,17 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
 
 
 def _without_lone_points(part: Lines) -> Lines | Table:
-    """A curve of one point is told in words; a figure of such alone is a table."""
+    """Describe curves of one point in the title; if there are no others, return a table."""
     lone = [line for line in part.lines if len(line.points) == 1]
     curves = tuple(line for line in part.lines if len(line.points) > 1)
     if lone and not curves:
         return replace(behind(part), title=part.title)
-    told = [
+    points = [
         f"{line.name or part.y}: {y:.{part.decimals}f} at {part.x} {x:.6g}, the only point"
         for line in lone
         for x, y in line.points
     ]
-    return replace(part, lines=curves, title="; ".join([part.title, *told])) if lone else part
+    return replace(part, lines=curves, title="; ".join([part.title, *points])) if lone else part
 
 
 def _numbered(kind: str, counts: dict[str, int]) -> str:
@@ -152,20 +152,20 @@ def _table(table: Table) -> dict[str, Any]:
     }
 
 
-def _provenance(found: Mapping[str, object]) -> dict[str, Any]:
-    """The command as one line, name and value pairs, and all else as JSON."""
+def _provenance(content: Mapping[str, object]) -> dict[str, Any]:
+    """Return the command as one line, pairs of name and value, and all else as JSON."""
     known = ("command", "versions", "files", "models")
-    command = found.get("command", ())
+    command = content.get("command", ())
     return {
         "command": shlex.join(map(str, command)) if isinstance(command, list | tuple) else "",
         "pairs": [
             (title, [(str(name), str(value)) for name, value in values.items()])
             for title in known[1:]
-            if isinstance(values := found.get(title), Mapping) and values
+            if isinstance(values := content.get(title), Mapping) and values
         ],
         "rest": [
             (name, json.dumps(value, indent=2, ensure_ascii=False, default=str))
-            for name, value in found.items()
+            for name, value in content.items()
             if name not in known
         ],
     }

@@ -1,4 +1,4 @@
-"""The report on labels: how far judges agree, and teacher and panel."""
+"""Report of `prism eval labels`: agreement of judges, and of teacher and panel."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -25,7 +25,7 @@ _VERDICTS = ("yes", "no", "undecided")
 _BASIS = {
     kind: (f"{row}, {words}", f"{row}s, {words}")
     for kind, row, words in (
-        ("audit", "audit row", "drawn by lot, on which every judge was asked"),
+        ("audit", "audit row", "drawn at random, on which every judge was asked"),
         ("full panel", "row", "on each of which every judge voted"),
         ("part of the panel", "row", "among the judges that voted on each"),
     )
@@ -45,7 +45,7 @@ def page(metrics: Mapping[str, Any]) -> Page:
             f"on {_rows_of(alpha)}: {_alpha_words(alpha)}. "
         )
     elif statistics["basis"]["warning"]:
-        headline += "How far the whole panel agrees cannot be told from these rows. "
+        headline += "These rows do not determine the agreement of the whole panel. "
     if teacher.value is not None:
         headline += f"Teacher and panel agree on {teacher.value:.1%} of {_rows_of(teacher)}."
     return Page(
@@ -97,18 +97,18 @@ def _judges(figures: Groups, statistics: Mapping[str, Any]) -> Section:
         parts.append(_others_table(judges, figures))
     words = ""
     if basis["kind"] in _BASIS:
-        words = f"Told of {counted(basis['rows'], *_BASIS[basis['kind']])}; intervals take them "
-        words += "as the sample. "
+        words = f"Computed on {counted(basis['rows'], *_BASIS[basis['kind']])}; intervals treat "
+        words += "these rows as the sample. "
     if alpha.value is not None:
         words += (
-            f"Krippendorff's alpha tells how far all judges agree beyond chance: 1 is always, 0 no "
-            f"more than by chance. It is {_with_interval(alpha)}: {_alpha_words(alpha)} (reliable "
-            f"from {RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}). "
+            f"Krippendorff's alpha measures how far all judges agree beyond chance: 1 is full "
+            f"agreement, 0 is chance. It is {_with_interval(alpha)}: {_alpha_words(alpha)} "
+            f"(reliable from {RELIABLE_ALPHA:g}, tentative conclusions from {LEAST_ALPHA:g}). "
         )
-        words += "Cohen's kappa tells the same of two judges."
+        words += "Cohen's kappa measures the same for two judges."
     elif has_kappa:
-        words += "Cohen's kappa tells how far two judges agree beyond chance: 1 is always, 0 no "
-        words += "more than by chance."
+        words += "Cohen's kappa measures how far two judges agree beyond chance: 1 is full "
+        words += "agreement, 0 is chance."
     return Section("How far the judges agree", words.strip(), tuple(parts))
 
 
@@ -161,21 +161,21 @@ def _others_table(judges: Sequence[str], figures: Groups) -> Table:
         rows.append((*cells, PUBLISHED_AGREEMENT.get(judge)) if published else cells)
     columns = ("judge", "as another", "rows", "as most others", "95 %",
                *(("published",) if published else ()))  # fmt: skip
-    title = "How often a judge says what another says, and what most others say (ties aside)"
+    title = "How often a judge votes as another judge, and as most others (without ties)"
     if published:
         title += "; published: with the others, from votes that stopped early (arXiv 2604.23734)"
     return Table(columns, tuple(rows), title, 3)
 
 
 def _rates(figures: Groups, judges: Sequence[str]) -> Section:
-    title = "What each judge says"
+    title = "Votes of each judge"
     if not judges:
         return Section(title, "", ())
     names = short_names(judges)
     groups = [
         (heading, bars)
         for rate, heading in (
-            ("yes_rate", "asked whatever the others said"),
+            ("yes_rate", "asked regardless of the other votes"),
             ("yes_rate_all_votes", "all votes cast"),
         )
         if (bars := bars_of((names[judge], figures[rate][judge]) for judge in judges))
@@ -199,7 +199,7 @@ def _rates(figures: Groups, judges: Sequence[str]) -> Section:
         Table(columns, rows, "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
     )
     words = "Shares of yes of all votes cast are biased where the panel stops early: the judges "
-    words += "asked last see only the rows that the others left open. The verdict's line is of "
+    words += "asked last see only the rows that the others left open. The row `verdict` covers "
     words += "all rows with a verdict and a label of the corpus."
     return Section(title, words, parts)
 
@@ -212,23 +212,23 @@ def _teacher(total: Mapping[str, Figure], statistics: Mapping[str, Any]) -> Sect
     if agreement.value is not None:
         disagree = int(total["teacher_disagrees"].value or 0)
         words = (
-            f"Score and verdict lie on the same side of .5 for a share of "
-            f"{_with_interval(agreement)}; on {counted(disagree, 'row')} they do not: such a row "
-            "trains verdict and texts, not the score."
+            f"Score and verdict are on the same side of .5 for a share of "
+            f"{_with_interval(agreement)}; {counted(disagree, 'row')} differ: such a row trains "
+            "verdict and texts, not the score."
         )
         if auc.value is not None:
             words += f" AUC, the chance that a yes scores above a no: {auc.value:.3f}; "
             words += ".5 is chance."
             if error := total.get("teacher_auc_error", NO_FIGURE).value:
-                words += f" It may lie off by {error:.2g}: not all ranks of so many rows are kept."
+                words += f" It may be off by {error:.2g}: not all ranks of so many rows are kept."
         counts = tuple(
             tuple(float(by_verdict[verdict][place]) for verdict in _VERDICTS)
             for place in range(len(by_verdict["buckets"]))
         )
         both = statistics["teachers_on_the_panel"]
         if both:
-            text = f"{', '.join(both)} is both teacher and judge: teacher and panel agree the more "
-            parts.append(Note(f"{text}for it, and these figures say less.", warning=True))
+            text = f"{', '.join(both)} is both teacher and judge, which raises the agreement of "
+            parts.append(Note(f"{text}teacher and panel: these figures say less.", warning=True))
         names = tuple(by_verdict["buckets"])
         parts.append(
             HeatMap(
@@ -286,7 +286,7 @@ def _excerpt(row: Mapping[str, Any]) -> Excerpt:
 
 
 def short_names(judges: Sequence[str]) -> dict[str, str]:
-    """Names without their provider, where they stay apart."""
+    """Return names without their provider, where they stay distinct."""
     ends = [judge.rpartition("/")[2] for judge in judges]
     return {
         judge: end if end and ends.count(end) == 1 else judge

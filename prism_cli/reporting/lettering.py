@@ -1,4 +1,4 @@
-"""Lettering of figures: names cut to a width, the key of colours, ticks of numbers."""
+"""Text in figures: truncated names, the colour key and number ticks."""
 
 import functools
 import math
@@ -9,12 +9,12 @@ from prism_cli.reporting.sanitize import one_line
 from prism_cli.reporting.svg import STAND_IN
 
 WIDTH, NARROW = 640, 360
-"""Of figures for a page and for a telephone, in pixels."""
+"""Widths of figures for wide and narrow screens, in pixels."""
 _LONGEST = 100
 
 
 def colour_key(axes: Any, names: Sequence[str], paint: Mapping[str, str], width: int) -> int:
-    """Say which colour is whose, above the axes; return the height that it takes."""
+    """Draw the colour key above the axes; return its height in pixels."""
     from matplotlib.patches import Patch
 
     labels = [(cut(name, width * 0.5), paint[name]) for name in names if name]
@@ -32,7 +32,7 @@ def use_ink(labels: Iterable[Any]) -> None:
 
 
 def number_ticks(axis: Any, width: int) -> None:
-    """Few ticks, as people write numbers."""
+    """Set a few ticks with thousands separators and a proper minus sign."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(6 if width > NARROW else 4, steps=[1, 2, 2.5, 5, 10]))
@@ -55,7 +55,7 @@ def widest(texts: Iterable[str]) -> float:
 
 @functools.cache
 def _pixels(text: str) -> float:
-    """Width in matplotlib's font, which is wide: the browser chooses its own."""
+    """Return the width in matplotlib's font, which is wider than usual browser fonts."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 

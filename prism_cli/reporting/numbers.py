@@ -1,4 +1,4 @@
-"""The numbers of a figure as a table, and cells as people read them."""
+"""Tables of the numbers behind a figure, and numbers formatted for people."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from prism_cli.reporting.page import Bar, Bars, Cell, HeatMap, Histogram, Lines, Table
 
 _SIDE_BY_SIDE = 5
-"""More names than these stand below one another."""
+"""With more names than these, bars are listed in rows instead of columns."""
 
 
 def behind(part: Bars | Lines | HeatMap | Histogram) -> Table:
-    """Everything that the figure shows."""
+    """Return all numbers of a figure as a table."""
     if isinstance(part, Bars):
         return _of_bars(part)
     if isinstance(part, Lines):
@@ -27,7 +27,7 @@ def behind(part: Bars | Lines | HeatMap | Histogram) -> Table:
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A number as people read it: − for minus, commas, – for none, <0.001 for almost nothing."""
+    """Format a number: − for minus, thousands separators, – for None, <0.001 for tiny values."""
     if value is None or not math.isfinite(value):
         return "–" if value is None or math.isnan(value) else ("∞" if value > 0 else "−∞")
     shown = f"{abs(value):,.{decimals}f}"
@@ -37,7 +37,7 @@ def number(value: float | None, decimals: int) -> str:
 
 
 def cell(value: Cell, decimals: int) -> str:
-    """One cell in words."""
+    """Format the content of a cell."""
     if isinstance(value, str):
         return value
     if isinstance(value, int):
@@ -46,16 +46,16 @@ def cell(value: Cell, decimals: int) -> str:
 
 
 def span(interval: Sequence[float] | None, decimals: int) -> str | None:
-    """Two ends of an interval, in words; None without one."""
+    """Format an interval; None without one."""
     if interval is None:
         return None
     return f"{number(interval[0], decimals)} to {number(interval[1], decimals)}"
 
 
 def is_number_column(cells: Sequence[Cell]) -> bool:
-    """Whether a column is set to the right."""
-    told = [one for one in cells if one is not None]
-    return bool(told) and not any(isinstance(one, str) for one in told)
+    """Return whether a column is aligned to the right."""
+    present = [value for value in cells if value is not None]
+    return bool(present) and not any(isinstance(value, str) for value in present)
 
 
 def _of_bars(part: Bars) -> Table:
@@ -90,7 +90,7 @@ def _of_bars(part: Bars) -> Table:
 
 
 def bar_span(bar: Bar, decimals: int) -> str | None:
-    """The interval of a bar in words; None without one."""
+    """Format the interval of a bar; None without one."""
     return None if bar.low is None or bar.high is None else span((bar.low, bar.high), decimals)
 
 

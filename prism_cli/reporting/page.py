@@ -1,20 +1,19 @@
-"""What a report consists of: sections of figures, tables and words, as plain data.
+"""Content of a report as plain data: sections of figures, tables and text.
 
-Nothing here is drawn or escaped: every text may hold markup and control characters of a hostile
-document, and `html.render_page` makes it harmless. Each figure is rendered with its own numbers as
-a table beside it.
+Texts may hold markup and control characters of a hostile document; `html.render_page` escapes them.
+Each figure is rendered with a table of its numbers.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Cell = str | int | float | None
-"""Of a table. Floats are shown with the table's decimals, None as a dash."""
+"""Cell of a table. Floats are shown with the table's decimals, None as a dash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One value, with the interval around it where there is one."""
+    """A value with its interval, if there is one."""
 
     name: str
     value: float
@@ -27,9 +26,9 @@ class Bars:
     """Values in groups, such as systems within data sets. One name has one colour in all groups.
 
     Attributes:
-        measure: what the values are, with the unit; labels the axis.
+        measure: label of the axis, with the unit.
         groups: (name, its bars).
-        top: end of the axis; None: by the values. It begins at 0, or below where values do.
+        top: end of the axis; None: the largest value. It begins at 0, or at a negative value.
     """
 
     title: str
@@ -41,7 +40,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points (x, y) in order of x; `weights`, where given, are counts of rows behind each point."""
+    """Points (x, y) in order of x; `weights`, if any, are counts of rows behind each point."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -53,10 +52,10 @@ class Lines:
     """Curves over one axis.
 
     Attributes:
-        x, y: what the axes are, with units.
-        diagonal: draw y = x, as a reliability curve needs it.
-        x_range, y_range: None: by the points.
-        mark: an x to mark with its words, such as (0.5, "verdict").
+        x, y: labels of the axes, with units.
+        diagonal: draw y = x, for a reliability curve.
+        x_range, y_range: None: the range of the points.
+        mark: an x to mark, with its label, such as (0.5, "verdict").
     """
 
     title: str
@@ -75,8 +74,8 @@ class HeatMap:
     """A matrix of values.
 
     Attributes:
-        values: a row of values a row name; None where there is none.
-        scale: what the palest and the strongest colour stand for; None: by the values.
+        values: a row of values for each name of `rows`; None for a missing value.
+        scale: values of the palest and the strongest colour; None: the range of the values.
     """
 
     title: str
@@ -95,7 +94,7 @@ class Histogram:
 
     Attributes:
         buckets: names in order, such as "0.0-0.1".
-        series: (name, a count a bucket).
+        series: (name, a count for each bucket).
     """
 
     title: str
@@ -106,7 +105,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells under column names; columns of numbers are set to the right."""
+    """Rows of cells under column names; columns of numbers are aligned to the right."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -116,12 +115,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Texts of rows for reading, such as a query with the document that it moved.
+    """Texts of a row, such as a query with a document.
 
     Attributes:
         heading: one line, such as the query.
-        facts: (name, value) in small, such as ("nDCG@10", "0.00 → 1.00").
-        texts: (name, text) to read; long ones are folded open by the reader.
+        facts: (name, value) in small print, such as ("nDCG@10", "0.00 → 1.00").
+        texts: (name, text); long ones are collapsed.
     """
 
     heading: str
@@ -150,7 +149,7 @@ Part = Bars | Lines | HeatMap | Histogram | Table | Excerpts | Note
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, what it says in a sentence or two, and its parts in order."""
+    """A heading, a sentence or two of explanation, and its parts in order."""
 
     title: str
     words: str
@@ -163,9 +162,9 @@ class Page:
 
     Attributes:
         title: what was evaluated.
-        headline: the result in one or two sentences, for who reads nothing else.
-        highlights: (name, value, remark): the few figures that count.
-        provenance: of metrics.json: command, versions, files, models; shown at the end.
+        headline: the result in one or two sentences.
+        highlights: (name, value, remark) of the main figures.
+        provenance: command, versions, files and models from metrics.json; shown at the end.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Which system of one run is compared with which of the first."""
+"""Pair the systems of each run with those of the first run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One system of one run.
+    """A system of a run.
 
     Attributes:
         name: as shown; no two columns share it.
-        run: its place among the runs.
+        run: index of the run.
         system: "" where the run has no systems.
-        against: place of its counterpart among the columns; None: it is of the first run.
+        against: index of its counterpart among the columns; None: it has none.
     """
 
     name: str
@@ -23,9 +23,9 @@ class Column:
 
 
 def columns_of(runs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Column]:
-    """A column a system: the counterpart in the first run has its name, else its place.
+    """Return a column for each system; its counterpart in the first run has its name or position.
 
-    A system with its counterpart's name and figures, such as the same first stage, stands once.
+    A system with its counterpart's name and figures, such as the same first stage, is listed once.
 
     Args:
         runs: (name, figures by system).
@@ -59,6 +59,6 @@ def _title(system: str, run: str, ambiguous: bool) -> str:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """Last parts of paths, where those are told apart by them."""
+    """Return last parts of paths if they are distinct, else the paths."""
     last = [name.rstrip("/").rpartition("/")[2] or name for name in names]
     return last if len(set(last)) == len(last) else list(names)

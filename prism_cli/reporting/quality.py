@@ -1,4 +1,4 @@
-"""The report of `prism eval quality`, from the content of metrics.json alone."""
+"""Report of `prism eval quality`, from the content of metrics.json alone."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 from prism_cli.domain.fidelity import CHARACTERS, CLASSES
 from prism_cli.reporting import counted_rows, ratings, scores
-from prism_cli.reporting.figures import figures_of
+from prism_cli.reporting.figures import bars_of, figures_of
 from prism_cli.reporting.numbers import bar_span
 from prism_cli.reporting.page import (
     Bar,
@@ -48,27 +48,27 @@ _HIGHLIGHTS = {
     "answer_retention": ("Answer retention", "evidence that holds the answer"),
     "rationale_recall": ("Rationale recall", "marked sentences that the evidence holds"),
     "rationale_precision": ("Rationale precision", "evidence that was marked"),
-    "rationale_f1": ("Rationale F1", "recall and precision in one"),
-    "wrong_yes_rate": ("Wrong yes", "yes where people say no answer is there"),
-    "entity_fidelity": ("Entity fidelity", "numbers and names that the document has"),
+    "rationale_f1": ("Rationale F1", "recall and precision combined"),
+    "wrong_yes_rate": ("Wrong yes", "yes where people see no answer"),
+    "entity_fidelity": ("Entity fidelity", "numbers and names found in the document"),
     "verdict_accuracy": ("Verdict accuracy", "predicted as labelled"),
     "format_compliance": ("Format", "yes with both texts"),
 }
 _EXAMPLES = {
     "wrong_yes": (
-        "Yes, though people say that the document does not answer",
-        "those with the highest score",
+        "Yes where people see no answer in the document",
+        "highest scores first",
     ),
-    "answer_lost": ("The evidence lost the gold answer", "those with the highest score"),
+    "answer_lost": ("The evidence lost the gold answer", "highest scores first"),
     "lowest_fidelity": (
-        "Numbers and names that the document does not have",
-        "those with the smallest share found",
+        "Numbers and names that the document lacks",
+        "smallest share found first",
     ),
 }
 
 
 def page(metrics: Mapping[str, Any]) -> Page:
-    """The whole report."""
+    """Return the report."""
     return Page(
         "Quality of evidence",
         _headline(metrics),
@@ -79,24 +79,23 @@ def page(metrics: Mapping[str, Any]) -> Page:
 
 
 def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
-    """Those that have something to show."""
+    """Return the sections that have something to show."""
     quality, statistics = metrics["quality"], metrics["statistics"]
-    found = [_people(metrics), _verdicts(metrics), _faithful(metrics), _length(metrics)]
-    found += ratings.sections(metrics)
+    shown = [_people(metrics), _verdicts(metrics), _faithful(metrics), _length(metrics)]
+    shown += ratings.sections(metrics)
     if "scores" in quality:
-        found += scores.sections(
+        shown += scores.sections(
             quality["scores"],
             statistics["reliability"],
             quality["thresholds"],
             statistics["thresholds"],
         )
-    return tuple(
-        one for one in [*found, _examples(metrics), counted_rows.section(metrics)] if one.parts
-    )
+    shown += [_examples(metrics), counted_rows.section(metrics)]
+    return tuple(section for section in shown if section.parts)
 
 
 def _values(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Figures of the evidence by name, those without a value left out."""
+    """Return values of the evidence by name, without missing ones."""
     return {
         figure.name: figure.value
         for figure in figures_of(metrics)
@@ -121,25 +120,25 @@ def _headline(metrics: Mapping[str, Any]) -> str:
     if "entity_fidelity" in values:
         words.append(
             f"{values['entity_fidelity']:.1%} of its numbers, dates, names, acronyms, quotations "
-            "and addresses stand in the document."
+            "and addresses are in the document."
         )
     if not words:
-        words.append("No yes among these rows came with a text to measure.")
+        words.append("No row has a yes with a text to measure.")
     return " ".join(words)
 
 
 def _highlights(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     values = _values(metrics)
-    found = [
+    highlights = [
         (bar.name, f"{bar.value:.3f}", f"{remark}; 95 %: {bar_span(bar, 3)}")
         for name, (title, remark) in _HIGHLIGHTS.items()
         for bar in _own_bars(metrics, {name: title})
     ]
     if "compression_median" in values:
         half = f"{values['compression_q1']:.2f} to {values['compression_q3']:.2f}"
-        told = f"median length of evidence over document; half of them {half}"
-        found.append(("Length", f"{values['compression_median']:.2f}", told))
-    return tuple(found)
+        remark = f"median length of evidence over document; half of them {half}"
+        highlights.append(("Length", f"{values['compression_median']:.2f}", remark))
+    return tuple(highlights)
 
 
 def _people(metrics: Mapping[str, Any]) -> Section:
@@ -154,22 +153,21 @@ def _people(metrics: Mapping[str, Any]) -> Section:
     if parts:
         parts.append(
             Note(
-                "Retention: a gold answer stands whole in the evidence, by SQuAD's normalisation; "
-                "a sign ends a word too. "
-                "A marked sentence is recalled where at least half of its tokens stand in the "
-                "evidence; a sentence of the evidence is right where at least half of its tokens "
-                "stand in the marked ones. These count rows with a yes, 0 where it came without "
-                "evidence. Marks that name no document count where they stand in it. "
-                "Wrong yes: a yes where people say that the document does not answer; "
-                "missed yes: a no where they say that it does. Intervals: 95 %, the queries being "
-                "the sample."
+                "Retention: the evidence holds a gold answer whole, after SQuAD's normalisation; "
+                "punctuation ends a word too. "
+                "Recall: at least half of the tokens of a marked sentence are in the evidence. "
+                "Precision: at least half of the tokens of a sentence of the evidence are in the "
+                "marked ones. These cover rows with a yes, which count 0 without evidence. Marks "
+                "that name no document count for each document that holds them. "
+                "Wrong yes: a yes where people see no answer in the document; missed yes: a no "
+                "where they see one. Intervals: 95 %, by resampled queries."
             )
         )
     return Section(
-        "Evidence against people",
-        "What people marked as answer or rationale, and whether it is still there. The same for "
-        "what could be shown instead: the whole document, its first sentences at the length of the "
-        "evidence, and its sentences closest to the query.",
+        "Evidence against people's marks",
+        "Share of what people marked as answer or rationale that the evidence keeps. Baselines: "
+        "the whole document, its first sentences at the length of the evidence, and its sentences "
+        "closest to the query.",
         tuple(parts),
     )
 
@@ -196,11 +194,9 @@ def _faithful(metrics: Mapping[str, Any]) -> Section:
     bars = _own_bars(metrics, {"entity_fidelity": "all", **kinds})
     parts: list[Part] = []
     if bars:
-        parts.append(
-            Bars("Entities by class", "share that stands in the document", (("", bars),), 1.0)
-        )
+        parts.append(Bars("Entities by class", "share that is in the document", (("", bars),), 1.0))
     form = {
-        "format_compliance": "both texts could be read",
+        "format_compliance": "both texts are well-formed",
         "language_agreement": "in the document's language",
     }
     checks = _own_bars(metrics, form)
@@ -210,7 +206,7 @@ def _faithful(metrics: Mapping[str, Any]) -> Section:
         "Faithfulness and form",
         "Numbers with units, dates, names, acronyms, quotations and addresses of the evidence, "
         "looked up in the document by rules. Pairs of neighbouring characters are for scripts "
-        "without capitals; they stand outside the sum.",
+        "without capitals; the total leaves them out.",
         tuple(parts),
     )
 
@@ -249,43 +245,43 @@ def _length(metrics: Mapping[str, Any]) -> Section:
         )
     )
     longer = values.get("longer_than_document")
-    told = f"{longer:.1%} of the evidence texts are" if longer else "No evidence text is"
+    share = f"{longer:.1%} of the evidence texts are" if longer else "No evidence text is"
     return Section(
         "Length and copying",
-        f"{told} longer than the document. Copied share: words "
-        "in the longest spans that stand in the document as well; novelty: runs of one to four "
-        "words that do not.",
+        f"{share} longer than the document. Copied share: words "
+        "in the longest spans shared with the document; novelty: runs of one to four "
+        "words that are not in it.",
         tuple(parts),
     )
 
 
 def _examples(metrics: Mapping[str, Any]) -> Section:
     parts = tuple(
-        Excerpts(f"{title}: {which}", tuple(_excerpt(one) for one in metrics["examples"][kind]))
+        Excerpts(f"{title}: {which}", tuple(map(_excerpt, metrics["examples"][kind])))
         for kind, (title, which) in _EXAMPLES.items()
         if metrics["examples"].get(kind)
     )
-    return Section("Rows to look at", "Texts are cut to 800 characters.", parts)
+    return Section("Example rows", "Texts are cut to 800 characters.", parts)
 
 
-def _excerpt(one: Mapping[str, Any]) -> Excerpt:
-    facts = [("query", one["query_id"]), ("document", one["doc_id"])]
-    if one.get("score") is not None:
-        facts.append(("score", f"{one['score']:.3f}"))
+def _excerpt(row: Mapping[str, Any]) -> Excerpt:
+    facts = [("query", row["query_id"]), ("document", row["doc_id"])]
+    if row.get("score") is not None:
+        facts.append(("score", f"{row['score']:.3f}"))
     facts += [
-        (name, "; ".join(one[field]))
+        (name, "; ".join(row[field]))
         for name, field in (("not in the document", "missing"), ("gold answers", "answers"))
-        if one.get(field)
+        if row.get(field)
     ]
     return Excerpt(
-        one["query"], tuple(facts), tuple((name, one[name]) for name in ("evidence", "document"))
+        row["query"], tuple(facts), tuple((name, row[name]) for name in ("evidence", "document"))
     )
 
 
 def _groups(
     metrics: Mapping[str, Any], names: Mapping[str, str]
 ) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
-    """A group a measure: the evidence's bar, then those of the baselines."""
+    """Return a group for each measure: the bar of the evidence, then those of the baselines."""
     values = _values(metrics)
     return tuple((words, _bars(metrics, name)) for name, words in names.items() if name in values)
 
@@ -295,8 +291,8 @@ def _own_bars(metrics: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Bar
 
 
 def _bars(metrics: Mapping[str, Any], name: str) -> tuple[Bar, ...]:
-    return tuple(
-        Bar(_SOURCES[figure.group], figure.value, *(figure.interval or ()))
+    return bars_of(
+        (_SOURCES[figure.group], figure)
         for figure in figures_of(metrics)
-        if figure.name == name and figure.group in _SOURCES and figure.value is not None
+        if figure.name == name and figure.group in _SOURCES
     )

@@ -1,10 +1,10 @@
-"""What the report says of a ranking, from metrics.json alone."""
+"""Report of `prism eval`, from the content of metrics.json alone."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prism_cli.domain.metrics import PRIMARY
-from prism_cli.reporting.figures import Figure, Metrics, average_name, figures_of
+from prism_cli.reporting.figures import Figure, Metrics, average_name, bars_of, figures_of
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -21,7 +21,7 @@ from prism_cli.wording import counted
 
 
 def page(metrics: Metrics) -> Page:
-    """The report of one evaluation."""
+    """Return the report."""
     sets = list(metrics["ranking"])
     return Page(
         f"Ranking on {', '.join(sets)}",
@@ -33,15 +33,15 @@ def page(metrics: Metrics) -> Page:
 
 
 def sections(metrics: Metrics) -> tuple[Section, ...]:
-    """Measures, comparisons, the queries that moved, and what the numbers rest on."""
-    found = [_measures(metrics)]
+    """Return measures, comparisons, the queries that changed most, and the data behind them."""
+    shown = [_measures(metrics)]
     if metrics["statistics"]["comparisons"]:
-        found += [_comparisons(metrics), _moved(metrics)]
-    return (*found, _ground(metrics))
+        shown += [_comparisons(metrics), _moved(metrics)]
+    return (*shown, _ground(metrics))
 
 
 def bars_by_set(metrics: Metrics) -> Bars:
-    """The main measure of every system on every set, with intervals."""
+    """Return the main measure of every system on every set, with intervals."""
     figures = _primary(metrics)
     groups = tuple((dataset, _bars(figures, dataset)) for dataset in metrics["ranking"])
     return Bars(f"{PRIMARY} by data set", f"{PRIMARY}, 95 % intervals", groups, top=1.0)
@@ -52,15 +52,11 @@ def _primary(metrics: Metrics) -> list[Figure]:
 
 
 def _bars(figures: Iterable[Figure], group: str) -> tuple[Bar, ...]:
-    return tuple(
-        Bar(figure.system, figure.value, *(figure.interval or ()))
-        for figure in figures
-        if figure.group == group and figure.value is not None
-    )
+    return bars_of((figure.system, figure) for figure in figures if figure.group == group)
 
 
 def _shown(metrics: Metrics) -> tuple[str, tuple[Bar, ...]]:
-    """What stands for the whole: the average, or the only set; a bar a system."""
+    """Return the name of the average, or of the only set, with a bar for each system."""
     name = average_name(metrics) if "average" in metrics else next(iter(metrics["ranking"]))
     return name, _bars(_primary(metrics), name)
 
@@ -68,20 +64,20 @@ def _shown(metrics: Metrics) -> tuple[str, tuple[Bar, ...]]:
 def _headline(metrics: Metrics) -> str:
     where, bars = _shown(metrics)
     best, baseline = max(bars, key=lambda bar: bar.value), bars[0]
-    told = f"{best.name} reaches {PRIMARY} {best.value:.3f} ({where})"
+    text = f"{best.name} reaches {PRIMARY} {best.value:.3f} ({where})"
     if best is not baseline:
-        told += f", {baseline.name} {baseline.value:.3f}"
-        won = [
-            one
-            for one in metrics["statistics"]["comparisons"]
-            if (one["system"], one["baseline"]) == (best.name, baseline.name)
+        text += f", {baseline.name} {baseline.value:.3f}"
+        tests = [
+            test
+            for test in metrics["statistics"]["comparisons"]
+            if (test["system"], test["baseline"]) == (best.name, baseline.name)
         ]
-        sure = sum(one["p_holm"] <= 0.05 and one["difference"] > 0 for one in won)
-        told += f"; better beyond chance on {sure} of {len(won)} sets"
+        better = sum(test["p_holm"] <= 0.05 and test["difference"] > 0 for test in tests)
+        text += f"; significantly better on {better} of {len(tests)} sets"
     elif len(bars) > 1:
         others = [f"{bar.name} {bar.value:.3f}" for bar in bars[1:]]
-        told += f"; no other system is above it ({', '.join(others)})"
-    return told + "." + _missing_words(metrics)
+        text += f"; no other system is above it ({', '.join(others)})"
+    return text + "." + _missing_words(metrics)
 
 
 def _missing_words(metrics: Metrics) -> str:
@@ -117,24 +113,25 @@ def _measures(metrics: Metrics) -> Section:
         count = metrics["datasets"][dataset]["queries"]
         parts.append(_table(f"{dataset}, {counted(count, 'query', 'queries')}", figures, dataset))
     return Section(
-        "How well is it ranked?",
-        "From 0 to 1, more is better. nDCG@10: relevant documents among the first ten, the "
-        "earlier the more they count, over the best order there is. AP: mean precision at the "
+        "How good is the ranking?",
+        "From 0 to 1; higher is better. nDCG@10: relevant documents among the first ten, "
+        "weighted by rank, relative to the best possible order. AP: mean precision at the "
         "relevant documents. RR@10: 1 over the rank of the first relevant one. P and R: share "
-        "of the first k that is relevant, and of the relevant that is found. Judged@10: share "
-        "of the first ten that somebody judged. Means over queries; a query without candidates "
-        "counts 0. The first system is the first stage, whose candidates all others order anew.",
+        "of the first k that is relevant, and share of the relevant documents that is found. "
+        "Judged@10: share of the first ten that is judged. Means over queries; a query without "
+        "candidates counts 0. The first system is the first stage, whose candidates the "
+        "others reorder.",
         tuple(parts),
     )
 
 
 def _beside_the_paper(metrics: Metrics) -> list[Note]:
-    """The paper's own averages; metrics.json has them only where the same was measured."""
+    """Return the paper's averages, which metrics.json has only if the same was measured."""
     paper = metrics.get("paper")
     if not paper:
         return []
-    told = ", ".join(f"{name} {value:.4f}" for name, value in paper[PRIMARY].items())
-    return [Note(f"The paper's, over the same candidates: {told} ({paper['source']}).")]
+    values = ", ".join(f"{name} {value:.4f}" for name, value in paper[PRIMARY].items())
+    return [Note(f"The paper's, over the same candidates: {values} ({paper['source']}).")]
 
 
 def _table(title: str, figures: Iterable[Figure], group: str) -> Table:
@@ -150,17 +147,17 @@ def _table(title: str, figures: Iterable[Figure], group: str) -> Table:
 def _comparisons(metrics: Metrics) -> Section:
     rows: list[tuple[Cell, ...]] = [
         (
-            one["dataset"],
-            one["system"],
-            one["baseline"],
-            one["difference"],
-            one["win"],
-            one["tie"],
-            one["loss"],
-            _p(one["p"]),
-            _p(one["p_holm"]),
+            test["dataset"],
+            test["system"],
+            test["baseline"],
+            test["difference"],
+            test["win"],
+            test["tie"],
+            test["loss"],
+            _p(test["p"]),
+            _p(test["p_holm"]),
         )
-        for one in metrics["statistics"]["comparisons"]
+        for test in metrics["statistics"]["comparisons"]
     ]
     method = metrics["statistics"]["method"]
     columns = ("set", "system", "against", "difference", "won", "tied", "lost", "p", "p, Holm")
@@ -168,8 +165,8 @@ def _comparisons(metrics: Metrics) -> Section:
     return Section(
         "Is the difference more than chance?",
         f"Each pair of systems on the same queries, by {PRIMARY}; won, tied and lost are queries. "
-        "p: how often chance alone would show such a difference; p, Holm: the same, held down for "
-        "the number of comparisons.",
+        "p: probability of such a difference by chance alone; p, Holm: corrected for the number of "
+        "comparisons.",
         (
             Table(columns, tuple(rows), "Paired tests"),
             Note(f"{words} Intervals: {method['intervals']}."),
@@ -186,39 +183,42 @@ def _moved(metrics: Metrics) -> Section:
     parts = []
     for block in metrics["examples"]["moved"]:
         for way in ("gained", "lost"):
-            shown = tuple(_excerpt(one, texts[block["dataset"]]) for one in block[way])
+            shown = tuple(_excerpt(query, texts[block["dataset"]]) for query in block[way])
             if shown:
                 name = f"{block['dataset']}: {block['system']} against {block['baseline']}"
                 parts.append(Excerpts(f"{name}, {way} most", shown))
     return Section(
-        "Which queries moved most?",
+        "Which queries changed most?",
         f"Up to ten queries each way by {PRIMARY}, with the first document before and after.",
         tuple(parts) or (Note("None did."),),
     )
 
 
-def _excerpt(one: Mapping[str, Any], texts: Mapping[str, str]) -> Excerpt:
-    facts = [("query", one["query_id"]), (PRIMARY, f"{one['before']:.3f} → {one['after']:.3f}")]
-    best = one["best_judged"]
+def _excerpt(query: Mapping[str, Any], texts: Mapping[str, str]) -> Excerpt:
+    facts = [
+        ("query", query["query_id"]),
+        (PRIMARY, f"{query['before']:.3f} → {query['after']:.3f}"),
+    ]
+    best = query["best_judged"]
     if best:
         ranks = [best[name] or "not found" for name in ("rank_before", "rank_after")]
         facts.append(("rank of the best judged document", f"{ranks[0]} → {ranks[1]}"))
-    return Excerpt(one["query"], tuple(facts), tuple(_texts(one, texts)))
+    return Excerpt(query["query"], tuple(facts), tuple(_texts(query, texts)))
 
 
-def _texts(one: Mapping[str, Any], texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _texts(query: Mapping[str, Any], texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     shown: dict[str, list[str]] = {}
     for place, word in (
         ("top_before", "first before"),
         ("top_after", "first after"),
         ("best_judged", "best judged"),
     ):
-        if one[place]:
-            shown.setdefault(one[place]["doc_id"], []).append(word)
+        if query[place]:
+            shown.setdefault(query[place]["doc_id"], []).append(word)
     grades = {
-        one[place]["doc_id"]: one[place]["grade"]
+        query[place]["doc_id"]: query[place]["grade"]
         for place in ("top_before", "top_after", "best_judged")
-        if one[place]
+        if query[place]
     }
     for doc_id, words in shown.items():
         grade = "not judged" if grades[doc_id] is None else f"grade {grades[doc_id]}"
@@ -234,18 +234,18 @@ def _ground(metrics: Metrics) -> Section:
     for dataset, figures in metrics["datasets"].items():
         empty, gone = figures["queries_without_candidates"], figures["judged_missing"]
         if empty:
-            told = f"{dataset}: {empty:,} of {figures['queries']:,} queries have no candidates"
-            parts.append(Note(f"{told}; they count 0.", warning=True))
+            text = f"{dataset}: {empty:,} of {figures['queries']:,} queries have no candidates"
+            parts.append(Note(f"{text}; they count 0.", warning=True))
         if gone:
-            told = f"{dataset}: {gone:,} judged documents are not in its corpus"
-            parts.append(Note(f"{told}; they count as never found.", warning=True))
+            text = f"{dataset}: {gone:,} judged documents are not in its corpus"
+            parts.append(Note(f"{text}; they count as not found.", warning=True))
         if unknown := figures.get("judged_unknown_queries"):
-            told = f"{dataset}: {unknown:,} judged queries are not among its queries"
-            parts.append(Note(f"{told}; they are not measured.", warning=True))
+            text = f"{dataset}: {unknown:,} judged queries are not among its queries"
+            parts.append(Note(f"{text}; they are not measured.", warning=True))
         for kind in ("queries", "documents"):
             if unknown := figures.get(f"run_unknown_{kind}"):
-                told = f"{dataset}: {unknown:,} {kind} of the run are not among its {kind}"
-                parts.append(Note(f"{told}.", warning=True))
+                text = f"{dataset}: {unknown:,} {kind} of the run are not among its {kind}"
+                parts.append(Note(f"{text}.", warning=True))
         if origin := figures.get("fetched_from"):
             parts.append(Note(f"{dataset}: fetched from {origin}."))
     named = {
@@ -262,15 +262,15 @@ def _ground(metrics: Metrics) -> Section:
     parts.append(Table(("set", *named.values()), tuple(rows), "Data sets"))
     columns = ("set", "system", "pairs", "cut", "without a score", "unjudged in the top 10")
     runs = [
-        (dataset, name, one["pairs"], one["truncated"], one["unscored"], one["unjudged_share"])
+        (dataset, name, run["pairs"], run["truncated"], run["unscored"], run["unjudged_share"])
         for dataset, systems in metrics["runs"].items()
-        for name, one in systems.items()
+        for name, run in systems.items()
     ]
     parts.append(Table(columns, tuple(runs), "Rankings"))
     return Section(
-        "What do the numbers rest on?",
+        "What are the numbers based on?",
         "Unjudged documents count as not relevant: where many of the first ten are unjudged, a "
         "system may be better than it looks. Documents that are too long are cut; candidates "
-        "without a score stand last.",
+        "without a score rank last.",
         tuple(parts),
     )

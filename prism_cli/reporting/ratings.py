@@ -1,4 +1,4 @@
-"""What a judge's ratings say, and how people agree with it: sections of the quality report."""
+"""Sections of the quality report on a judge's ratings and on people's agreement with them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,12 +25,12 @@ _FEW_ROWS = 30
 def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
     """Return the sections on ratings and on people beside the judge, as far as there are any."""
     figures = grouped(metrics)
-    found = []
+    parts = []
     if "ratings" in metrics["quality"]:
-        found.append(_ratings(metrics, figures["ratings"]))
+        parts.append(_ratings(metrics, figures["ratings"]))
     if "people" in metrics["quality"]:
-        found.append(_people(metrics["quality"]["people"], figures))
-    return tuple(found)
+        parts.append(_people(metrics["quality"]["people"], figures))
+    return tuple(parts)
 
 
 def _ratings(metrics: Mapping[str, Any], figures: Mapping[str, Figure]) -> Section:
@@ -40,8 +40,8 @@ def _ratings(metrics: Mapping[str, Any], figures: Mapping[str, Figure]) -> Secti
     if judge["in_panel"]:
         parts.append(
             Note(
-                f"The judge is of the panel that labelled these rows ({judge['in_panel']}), and "
-                "marks its own work: --allow-same-judge.",
+                f"The judge belongs to the panel that labelled these rows ({judge['in_panel']}) "
+                "and rates its own work (--allow-same-judge).",
                 warning=True,
             )
         )
@@ -72,12 +72,12 @@ def _ratings(metrics: Mapping[str, Any], figures: Mapping[str, Figure]) -> Secti
             )
         )
     severe = figures[SEVERE].value
-    told = "" if severe is None else f" A severe invention stands in {severe:.1%} of them."
+    invented = "" if severe is None else f" {severe:.1%} of them hold a severe invention."
     words = (
-        f"{judge['spec']} rated {counted(ratings['rows'], 'row')} from {LOW} to {HIGH}.{told} "
-        f"Where there is one, overall is at most {SEVERE_CAP}. A decision endpoint's rating is "
-        "the mean of its distribution. These are opinions of a model; marks by people stand "
-        "above them."
+        f"{judge['spec']} rated {counted(ratings['rows'], 'row')} from {LOW} to {HIGH}.{invented} "
+        f"A severe invention limits overall to {SEVERE_CAP}. A decision endpoint's rating is "
+        "the mean of its distribution. These are opinions of a model; marks by people take "
+        "precedence."
     )
     return Section("Ratings by a judge", words, tuple(parts))
 
@@ -86,12 +86,15 @@ def _people(people: Mapping[str, Any], figures: Groups) -> Section:
     parts: list[Part] = []
     if people["unknown"]:
         parts.append(
-            Note(f"{people['unknown']:,} rows of the sheets are not among the rated.", warning=True)
+            Note(
+                f"{people['unknown']:,} rows of the sheets are not among the rated rows.",
+                warning=True,
+            )
         )
     by_rating = {name: figures[f"people · {name}"] for name in (*RATINGS, SEVERE)}
     rows = by_rating[OVERALL]["people_mean"].n or 0
     if rows < _FEW_ROWS:
-        parts.append(Note(f"{rows:,} rows are few: read the intervals.", warning=True))
+        parts.append(Note(f"{rows:,} rows are few: consider the intervals.", warning=True))
     measures = [name for name in _MEASURES if name in by_rating[OVERALL]]
     parts.append(
         Table(
@@ -116,12 +119,12 @@ def _people(people: Mapping[str, Any], figures: Groups) -> Section:
         )
     )
     words = (
-        f"{counted(people['rows'], 'row')} on {counted(people['sheets'], 'sheet')}; of several "
-        "people a row counts with their mean. Kappa: how far people and judge agree beyond chance, "
-        "large differences counting more (by their squares); 1 is always, 0 no more than by "
-        "chance. Rho (Spearman's): whether both put the rows in the same order. Apart: the mean "
-        "difference in points; same: less than half a point. People's alpha (Krippendorff's, "
-        "ordinal): how far they agree among themselves, to be read as kappa."
+        f"{counted(people['rows'], 'row')} on {counted(people['sheets'], 'sheet')}; a row "
+        "rated by several people counts with their mean. Kappa (quadratic weights): agreement of "
+        "people and judge beyond chance; 1 is full agreement, 0 is chance. Rho (Spearman's): "
+        "agreement on the order of the rows. Apart: mean difference in points; same: less than "
+        "half a point. People's alpha (Krippendorff's, ordinal): agreement of people among "
+        "themselves, on the scale of kappa."
     )
     return Section("People and the judge", words, tuple(parts))
 

@@ -1,11 +1,11 @@
-"""How good the scores are: sections on calibration and on thresholds."""
+"""Sections of the quality report on calibration of the scores and on thresholds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.reporting.page import Line, Lines, Note, Part, Section, Table
 
-_KINDS = {"equal_width": "bins of equal width", "equal_mass": "bins of as many rows each"}
+_KINDS = {"equal_width": "bins of equal width", "equal_mass": "bins of equal count"}
 _SHOWN_STEPS = 10
 """The table has every tenth threshold; metrics.json has all."""
 _VERDICT = (0.5, "verdict")
@@ -17,7 +17,7 @@ def sections(
     thresholds: Mapping[str, Any],
     points: Sequence[Mapping[str, Any]],
 ) -> tuple[Section, ...]:
-    """Both sections.
+    """Return both sections.
 
     Args:
         figures, curves: `content()` and `curves()` of ScoreCalibration.
@@ -29,7 +29,7 @@ def sections(
 def calibration_section(
     figures: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Section:
-    """Whether a score of .8 means yes in eight of ten rows."""
+    """Compare scores with the share of yes: a score of .8 should be yes in eight of ten rows."""
     title = "Calibration of the score"
     if not figures["rows"]:
         return Section(title, "No row has both a score and a verdict.", ())
@@ -61,20 +61,20 @@ def calibration_section(
     )
     names = {
         "brier": "Brier score: mean of (score - verdict)²",
-        "brier_reliability": "of it reliability: distance from the diagonal",
-        "brier_resolution": "less resolution: what the scores tell apart",
-        "brier_uncertainty": "plus uncertainty: of the verdicts themselves",
-        "brier_within_bins": "plus what scores within a bin differ by",
+        "brier_reliability": "its reliability: distance from the diagonal",
+        "brier_resolution": "minus resolution: separation by the scores",
+        "brier_uncertainty": "plus uncertainty of the verdicts",
+        "brier_within_bins": "plus differences of scores within a bin",
         "log_loss": "log loss",
         "ece": "ECE, 15 bins of equal width",
-        "ece_equal_mass": "ECE, bins of as many rows each",
-        "ece_by_chance": "ECE that calibrated scores would show on so many rows",
+        "ece_equal_mass": "ECE, bins of equal count",
+        "ece_by_chance": "ECE expected of calibrated scores on this many rows",
         "auc": "AUC: chance that a yes scores above a no, by the logit where rows have one",
         "mean_score": "mean score",
         "yes_rate": "share of yes",
     }
     if figures.get("auc_error"):
-        names["auc_error"] = "AUC may lie off by, as there are too many rows for exact ranks"
+        names["auc_error"] = "largest error of AUC, as there are too many rows for exact ranks"
     table = Table(
         ("measure", "value"),
         tuple((words, figures[name]) for name, words in names.items()),
@@ -82,11 +82,11 @@ def calibration_section(
     )
     beyond = figures["ece"] > 2 * figures["ece_by_chance"]
     words = (
-        f"Over {figures['rows']:,} rows the score is off the share of yes by "
+        f"Over {figures['rows']:,} rows the score differs from the share of yes by "
         f"{figures['ece']:.3f} on average (ECE); calibrated scores would show about "
-        f"{figures['ece_by_chance']:.3f} on so many rows, "
+        f"{figures['ece_by_chance']:.3f} on this many rows, "
         + (
-            "so it is not to be read as a probability as it stands."
+            "so the score is not a probability."
             if beyond
             else "so these rows show no clear miscalibration."
         )
@@ -95,7 +95,7 @@ def calibration_section(
 
 
 def threshold_section(figures: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Section:
-    """What is found, missed and read above each threshold."""
+    """Show what is found, missed and read above each threshold."""
     title = "Thresholds: what an agent finds and reads"
     if not figures["rows"]:
         return Section(title, "No row has a score.", ())
@@ -127,9 +127,9 @@ def threshold_section(figures: Mapping[str, Any], points: Sequence[Mapping[str, 
     )
     parts.append(
         Note(
-            "Of a kept document the agent reads the evidence, or the document where there is none. "
-            "The model writes evidence only above .5: below, everything between the threshold and "
-            ".5 is read whole."
+            "The agent reads the evidence of a kept document, or the whole document if it has "
+            "none. The model writes evidence only above .5, so documents between a lower threshold "
+            "and .5 are read whole."
         )
     )
     return Section(title, _threshold_words(figures), tuple(parts))
@@ -152,7 +152,7 @@ def _threshold_words(figures: Mapping[str, Any]) -> str:
         words += (
             f" F1 against the verdicts is highest at {figures['best_f1_threshold']:g} "
             f"({figures['best_f1']:.3f}; {figures['f1'] or 0:.3f} at {figures['threshold']:g}); "
-            "as it was chosen on these rows, others will show less."
+            "as it was chosen on these rows, expect less on others."
         )
     return words
 

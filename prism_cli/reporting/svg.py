@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAND_IN = {name: f"#fed{number:03x}" for number, name in enumerate(LIGHT)}
-"""Colour name -> the colour to draw with."""
+"""Colour name -> colour to draw with."""
 _RC = {
     "svg.fonttype": "none", "svg.hashsalt": "prism", "text.parse_math": False,
     "path.simplify": False, "font.family": "sans-serif", "font.size": 12,
@@ -38,7 +38,7 @@ _RC = {
 }  # fmt: skip
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _MARGIN = 16 / 72
-"""Around a figure that is a file of its own, in inches of 72 pixels."""
+"""Margin of a self-contained SVG file, in inches of 72 pixels."""
 _OF_A_FILE = 'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" '
 _UNWANTED = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _BETWEEN_TAGS = re.compile(r">\s+<")
@@ -48,7 +48,7 @@ _COLOUR = re.compile(r"#fed[0-9a-f]{3}")
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Draw with the report's style, whatever the user's matplotlibrc sets."""
+    """Draw with the report's style, regardless of the user's matplotlibrc."""
     import matplotlib.style
 
     with matplotlib.style.context(["default", _RC], after_reset=True), warnings.catch_warnings():

@@ -27,7 +27,7 @@ def parts_of(found: Page, kind: type) -> list[Any]:
     return [part for section in found.sections for part in section.parts if isinstance(part, kind)]
 
 
-def test_every_part_is_there_and_says_what_it_is_told_of() -> None:
+def test_every_part_is_there_with_its_basis() -> None:
     words = ("yes", "no")
     rows = [
         labelled(
@@ -38,7 +38,7 @@ def test_every_part_is_there_and_says_what_it_is_told_of() -> None:
     found = page_of(rows)
     assert [section.title for section in found.sections] == [
         "How far the judges agree",
-        "What each judge says",
+        "Votes of each judge",
         "Teacher and panel",
         "Where teacher and panel disagree most",
     ]
@@ -54,7 +54,10 @@ def test_every_part_is_there_and_says_what_it_is_told_of() -> None:
     assert sum(sum(line) for line in scores.values) == 90
     assert parts_of(found, Note) == []
     (bars,) = parts_of(found, Bars)
-    assert [name for name, _ in bars.groups] == ["asked whatever the others said", "all votes cast"]
+    assert [name for name, _ in bars.groups] == [
+        "asked regardless of the other votes",
+        "all votes cast",
+    ]
     others = next(
         one for one in parts_of(found, Table) if one.title.startswith("How often a judge")
     )
@@ -73,15 +76,15 @@ def test_a_minus_is_a_minus_and_one_row_no_plural() -> None:
     assert "1 row, 1 with votes of 2 judges." in page_of(rows[:1]).headline
 
 
-def test_what_cannot_be_told_is_a_warning_not_a_figure() -> None:
+def test_undefined_agreement_is_a_warning_not_a_figure() -> None:
     rows = [labelled(0, "yes", "yes"), labelled(1, "no", "yes", "no"), labelled(2, "no", "no")]
     found = page_of(rows)
-    assert "cannot be told from these rows" in found.headline
+    assert "These rows do not determine the agreement" in found.headline
     (note,) = parts_of(found, Note)
     assert note.warning
     assert "other/b did not vote on all of the rows" in note.text
     kappa = parts_of(found, HeatMap)[0]
-    assert "Cohen's kappa tells how far two judges agree" in found.sections[0].words
+    assert "Cohen's kappa measures how far two judges agree" in found.sections[0].words
     assert kappa.values[0][2] is None
     assert "not unanimous" not in [name for name, _, _ in found.highlights]
 

@@ -45,12 +45,12 @@ def test_headline_and_sections_tell_what_was_found() -> None:
     assert "100.0% for the whole document" in found.headline
     titles = [one.title for one in found.sections]
     assert titles[:4] == [
-        "Evidence against people",
+        "Evidence against people's marks",
         "Verdicts against labels",
         "Faithfulness and form",
         "Length and copying",
     ]
-    assert titles[-2:] == ["Rows to look at", "What was counted"]
+    assert titles[-2:] == ["Example rows", "Counts"]
     people = found.sections[0].parts[0]
     assert isinstance(people, Bars)
     group, bars = people.groups[0]
@@ -80,6 +80,6 @@ def test_it_renders_and_holds_no_markup_of_a_row() -> None:
 @pytest.mark.parametrize("lines", [[], [line(asked=False, format_ok=None)]], ids=["none", "bare"])
 def test_little_to_show_makes_a_page_all_the_same(lines: list[dict[str, Any]]) -> None:
     found = page(metrics(*lines))
-    assert found.headline == "No yes among these rows came with a text to measure."
-    assert [one.title for one in found.sections] == ["What was counted"]
-    assert b"What was counted" in render_page(found)
+    assert found.headline == "No row has a yes with a text to measure."
+    assert [one.title for one in found.sections] == ["Counts"]
+    assert b"Counts" in render_page(found)

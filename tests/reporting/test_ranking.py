@@ -105,7 +105,7 @@ def parts(content: dict[str, Any], kind: type) -> list[Any]:
 def test_page_renders_with_everything_in_it() -> None:
     told = page(metrics("one set"))
     assert told.headline == (
-        "good reaches nDCG@10 0.500 (one set), bm25 0.400; better beyond chance on 1 of 1 sets."
+        "good reaches nDCG@10 0.500 (one set), bm25 0.400; significantly better on 1 of 1 sets."
     )
     assert told.highlights[1] == ("good", "0.500", "nDCG@10, one set, 95 % interval 0.400 to 0.600")
     html = render_page(told).decode()

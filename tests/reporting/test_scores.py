@@ -21,7 +21,7 @@ def test_sections_hold_the_curves() -> None:
     assert reliability.diagonal
     assert [len(line.points) for line in reliability.lines] == [15, 15]
     assert all(sum(line.weights) == 200 for line in reliability.lines)
-    assert "not to be read as a probability" in first.words
+    assert "not a probability" in first.words
     curves = [part for part in second.parts if isinstance(part, Lines)]
     assert [curve.mark for curve in curves] == [(0.5, "verdict")] * 3
     precision = curves[0].lines[0]

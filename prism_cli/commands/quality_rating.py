@@ -94,7 +94,7 @@ def write_sheet(
     else:
         rows = SheetSource(find_shards(inputs), config.texts, common.field_names, common.limit)
         drawn = sample_sheet(path, rows, count=count, seed=config.seed)
-        message = f"{counted(drawn.rows, 'row')} of {drawn.of:,}; how to fill it in: "
+        message = f"{counted(drawn.rows, 'row')} of {drawn.population:,}; how to fill it in: "
         message += f"{path.stem}.guide.txt"
         if drawn.cut:
             cells = counted(drawn.cut, "cell holds", "cells hold")

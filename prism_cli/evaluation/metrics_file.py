@@ -1,8 +1,8 @@
-"""metrics.json: one schema for all evaluations, its version, and what a figure was made of.
+"""metrics.json: the schema of all evaluations, its version, and provenance.
 
 {"schema": SCHEMA, "kind": "ranking" | "quality" | "labels", KIND: plain numbers, "statistics":
-intervals and tests, "examples": texts for the report, "provenance": what reproduces it}. It holds
-no time and no place: the same evaluation gives the same bytes.
+intervals and tests, "examples": texts for the report, "provenance": what reproduces it}. It
+contains no times and no output paths: the same evaluation gives the same bytes.
 """
 
 import importlib.metadata
@@ -31,7 +31,7 @@ _SHORT = re.compile("-[qv]*(?:[qv]|(?P<output>o.*))", re.DOTALL)
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """prism, Python, and those of `names` (on the package index) that are installed."""
+    """Return the versions of prism, Python, and the installed packages of `names`."""
     versions = {"prism": __version__, "python": platform.python_version()}
     for name in names:
         try:
@@ -42,11 +42,10 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def typed_command(argv: Sequence[str]) -> list[str]:
-    """`argv` as provenance names it: less where it is written and how it is shown and gone about,
-    which decide no figure.
+    """Return `argv` without the options that decide no figure: output, display and resuming.
 
     Args:
-        argv: of the process; its first word is the program, which becomes `prism`.
+        argv: arguments of the process; the first, the program, becomes `prism`.
     """
     kept = ["prism"]
     words = iter(argv[1:])
@@ -70,10 +69,10 @@ def provenance(
     files: Mapping[str, str],
     models: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What reproduces an evaluation.
+    """Return what reproduces an evaluation.
 
     Args:
-        command: as typed, less what decides no figure (where it is written, how it is shown).
+        command: see `typed_command`.
         files: name -> SHA-256, as hex.
         models: spec -> fingerprint.
     """
@@ -94,14 +93,14 @@ def publish(
     announce: Callable[[Mapping[str, OutputRecord]], None],
     more: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Files of `more` by name, report.html, then metrics.json at `path`, each whole.
+    """Publish files of `more` by name, report.html, then metrics.json at `path`.
 
     Args:
-        announce: called with what is about to be published, when all is on the disk; what it
-            raises leaves all places as they are.
+        announce: called with the records of all files once they are written, before the first is
+            published; if it raises, none is published.
     """
-    whole = {"schema": SCHEMA, "kind": kind, **content}
-    data = orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    metrics = {"schema": SCHEMA, "kind": kind, **content}
+    data = orjson.dumps(metrics, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     files = {**(more or {}), REPORT: render_page(page), path.name: data}
     records: dict[str, OutputRecord] = {}
     with ExitStack() as stack:
@@ -118,36 +117,35 @@ def publish(
 
 
 def has_no_figures(metrics: Mapping[str, Any]) -> bool:
-    """Whether a metrics.json, as earlier versions wrote it, has figures of no row at all."""
+    """Return whether a metrics.json, as earlier versions wrote it, covers no row."""
     if metrics["kind"] == "quality":
         return bool(metrics.get("pairs", {}).get("all") == 0)
     return bool(metrics["kind"] == "labels" and metrics["labels"].get("rows") == 0)
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """The content of a metrics.json.
+    """Return the content of a metrics.json.
 
     Raises:
-        MissingDataError: no such file, none of ours, or of a schema that this version does not
-            know.
+        MissingDataError: the file is missing, is not a metrics.json, or has an unknown schema.
     """
     if not path.exists():
         raise MissingDataError(
             f"{path}: no such file; expected a finished evaluation, as `prism eval` makes it"
         )
     try:
-        found = orjson.loads(read_text(path))
+        metrics = orjson.loads(read_text(path))
     except orjson.JSONDecodeError as error:
         raise MissingDataError(f"{path}: cannot be read: {error}") from None
-    schema = found.get("schema") if isinstance(found, dict) else None
-    if schema != SCHEMA or found.get("kind") not in KINDS:
+    schema = metrics.get("schema") if isinstance(metrics, dict) else None
+    if schema != SCHEMA or metrics.get("kind") not in KINDS:
         raise MissingDataError(
             f"{path}: schema: expected {SCHEMA!r}, found {schema!r}; run the evaluation again with "
             "this version of prism"
         )
-    if not isinstance(found.get(found["kind"]), dict):
+    if not isinstance(metrics.get(metrics["kind"]), dict):
         raise MissingDataError(
-            f"{path}: damaged: it has no `{found['kind']}`, the part with its figures; run the "
+            f"{path}: damaged: it has no `{metrics['kind']}`, the part with its figures; run the "
             "evaluation again"
         )
-    return dict(found)
+    return dict(metrics)

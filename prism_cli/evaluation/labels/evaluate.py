@@ -1,4 +1,4 @@
-"""The fold that `eval labels` is: rows in; rows for review, report.html, then metrics.json out."""
+"""`prism eval labels`: reads rows; writes rows for review, report.html, then metrics.json."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -42,13 +42,13 @@ _CHECK_ROWS = 1024
 
 @dataclass(frozen=True)
 class LabelsOptions:
-    """How the figures are made.
+    """Settings of an evaluation of labels.
 
     Attributes:
-        output: the folder.
+        output: the output folder.
         config: the resolved settings.
-        review: rows of the largest disagreement to export.
-        limit: only the first so many rows.
+        review: number of rows with the largest disagreement to export.
+        limit: only the first `limit` rows.
         fields: contract name -> name in the input.
         command: as provenance names it.
     """
@@ -68,7 +68,7 @@ class LabelsOptions:
 
 @dataclass(frozen=True)
 class LabelsSummary:
-    """What was published: the content of metrics.json at `path`."""
+    """The published content of metrics.json at `path`."""
 
     metrics: dict[str, Any]
     path: Path
@@ -76,27 +76,27 @@ class LabelsSummary:
 
     @property
     def rejected_share(self) -> float:
-        """Of the rows, those that were set aside."""
+        """Share of the rows that were rejected."""
         counts = self.metrics["input_rows"]
         return float(counts["rejected"] / max(counts["rows"], 1))
 
 
 def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> LabelsSummary:
-    """Read all rows once, and publish.
+    """Read all rows once and publish the figures.
 
     Raises:
         MissingDataError, ChangedInputError, LockedError, StorageError.
-        UsageError: an input would be replaced.
-        NothingMeasuredError: there are no rows, or all were set aside.
-        InterruptedRunError, LimitReachedError: stopped early; the same command begins again.
+        UsageError: an output would replace an input.
+        NothingMeasuredError: there are no rows, or all were rejected.
+        InterruptedRunError, LimitReachedError: stopped early; the same command starts again.
     """
     try:
-        return _evaluated(find_shards(inputs), options)
+        return _evaluate(find_shards(inputs), options)
     finally:
         remove_spooled()
 
 
-def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary:
+def _evaluate(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary:
     path = options.output / METRICS
     control = Control(options.max_seconds)
     _refuse_own_files(shards, options.output)
@@ -106,61 +106,63 @@ def _evaluated(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary
         settings = {**options.config, "limit": options.limit, "fields": dict(options.fields)}
         also = [options.output / name for name in (REVIEW, REJECTS, REPORT)]
         job = Job(shards, {"": path}, path)
-        papers = job_record(job, "labels", settings, also=also)
-        if not options.overwrite and papers.finished() is not None:
+        record = job_record(job, "labels", settings, also=also)
+        if not options.overwrite and record.finished() is not None:
             return LabelsSummary(read_metrics(path), path, True)
-        papers.begin()
+        record.begin()
         sweep_folder(path.parent)
         rejects = SideFile(options.output / REJECTS)
         stack.callback(rejects.discard)
-        measured, counts = LabelFigures(options.seed, options.review), Counts()
+        figures, counts = LabelFigures(options.seed, options.review), Counts()
         answers = PairAnswers()
         try:
-            for row in _rows(job, papers, options, control, measured, rejects, counts, answers):
-                measured.add(row)
+            for row in _rows(job, record, options, control, figures, rejects, counts, answers):
+                figures.add(row)
                 counts.done += 1
             counts.rows = counts.done + counts.rejected + counts.dropped.total()
             if not counts.done:
-                raise _nothing_measured(papers, rejects, counts, options)
+                raise _nothing_measured(record, rejects, counts, options)
         except (PrismError, OSError):
-            papers.stopped({})
+            record.stopped({})
             raise
-        content = measured.content() | {
+        content = figures.content() | {
             "input_rows": {"rows": counts.rows, "rejected": counts.rejected},
             "provenance": provenance(
                 options.command,
                 settings,
                 library_versions(_LIBRARIES),
-                {one.name: papers.digests[one.name].sha256 for one in shards},
+                {shard.name: record.digests[shard.name].sha256 for shard in shards},
                 {},
             ),
         }
         if contradictory := answers.figures():
             content["contradictory"] = contradictory
-        review = [row | {"disagreement": off} for off, row in measured.review.rows()]
+        review = [
+            row | {"disagreement": disagreement} for disagreement, row in figures.review.rows()
+        ]
         counts.written = len(review)
         lines = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in review)
         rejects.finish()
 
         def announce(records: Mapping[str, OutputRecord]) -> None:
-            papers.publishing(records)
+            record.publishing(records)
             rejects.publish()
 
         publish(path, "labels", content, page(content), announce, {REVIEW: lines})
-        papers.account(counts.as_dict(), {}, {})
-        papers.finish(finished=True)
+        record.account(counts.as_dict(), {}, {})
+        record.finish(finished=True)
         remove_heartbeat(path)
     return LabelsSummary(read_metrics(path), path, False)
 
 
 def _nothing_measured(
-    papers: RunRecord, rejects: SideFile, counts: Counts, options: LabelsOptions
+    record: RunRecord, rejects: SideFile, counts: Counts, options: LabelsOptions
 ) -> NothingMeasuredError:
-    """The rejected rows are published all the same."""
-    names = ", ".join(papers.digests)
+    """Publish the rejected rows, and return the error for a run without figures."""
+    names = ", ".join(record.digests)
     where = f"{names} (see {rejects.path})" if counts.rejected else names
     rejects.finish()
-    papers.publishing({})
+    record.publishing({})
     rejects.publish()
     too_many = counts.rejected > options.max_rejects * counts.rows
     return NothingMeasuredError(where, counts.rows, counts.rejected, too_many=too_many)
@@ -168,23 +170,23 @@ def _nothing_measured(
 
 def _rows(
     job: Job,
-    papers: RunRecord,
+    record: RunRecord,
     options: LabelsOptions,
     control: Control,
-    measured: LabelFigures,
+    figures: LabelFigures,
     rejects: SideFile,
     counts: Counts,
     answers: PairAnswers,
 ) -> Iterator[Row]:
-    """The well-formed rows; the others are set aside and counted."""
-    total = count_lines(papers)
+    """Yield the well-formed rows; reject and count the others."""
+    total = count_lines(record)
     if total is not None and options.limit is not None:
         total = min(total, options.limit)
     label = f"eval labels {job.label}"
     with show_progress(
-        label, total, quiet=options.quiet, record_path=papers.record_path
+        label, total, quiet=options.quiet, record_path=record.record_path
     ) as progress:
-        lines = read_lines(job.inputs, papers.digests, options.limit, options.fields)
+        lines = read_lines(job.inputs, record.digests, options.limit, options.fields)
         for number, (name, place, raw) in enumerate(lines, 1):
             if number % _CHECK_ROWS == 0:
                 control.check()
@@ -194,24 +196,24 @@ def _rows(
                 continue
             try:
                 row = decode_row(raw, options.fields)
-                measured.check(row)
+                figures.check(row)
             except RowError as error:
-                away = set_aside(RowRef(name, place), raw, error)
-                if isinstance(away, Rejected):
-                    rejects.write(away.line)
+                outcome = set_aside(RowRef(name, place), raw, error)
+                if isinstance(outcome, Rejected):
+                    rejects.write(outcome.line)
                     counts.rejected += 1
                 else:
-                    counts.dropped[away.reason] += 1
+                    counts.dropped[outcome.reason] += 1
                 continue
             answers.note(row, (name, place))
             yield row
 
 
 def _refuse_own_files(shards: Sequence[Shard], folder: Path) -> None:
-    own = {(folder / name).resolve() for name in (REVIEW, REJECTS, METRICS)}
-    for one in shards:
-        if one.path.resolve() in own:
+    outputs = {(folder / name).resolve() for name in (REVIEW, REJECTS, METRICS)}
+    for shard in shards:
+        if shard.path.resolve() in outputs:
             raise UsageError(
-                f"{one.name}: is an input of this command, and would be replaced by it; name "
+                f"{shard.name}: is an input of this command, and would be replaced by it; name "
                 "another folder with -o"
             )

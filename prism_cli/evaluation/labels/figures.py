@@ -1,4 +1,4 @@
-"""What many labelled rows come to, in memory that does not grow with them."""
+"""Figures of labelled rows, in memory that does not grow with their number."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -28,23 +28,23 @@ BUCKETS = 10
 MOST_JUDGES, MOST_SOURCES = 64, 200
 OTHER_SOURCES = "(other sources)"
 SHOWN_ROWS = 10
-"""Rows with their texts in the report, each way."""
+"""Rows whose texts the report shows, for each verdict."""
 QUERY_CHARACTERS, DOCUMENT_CHARACTERS = 500, 1500
 _VERDICTS = ("yes", "no", "undecided")
 
 
 class LabelFigures:
-    """Counts rows: `check` and `add` each, then `content`.
+    """Counts rows: call `check` and `add` for each, then `content`.
 
     Args:
-        review: how many rows of the largest disagreement are held for `review`.
+        review: number of rows with the largest disagreement to keep in `review`.
     """
 
     def __init__(self, seed: int, review: int) -> None:
         self._seed = seed
         self._panel = PanelVotes()
         self._judges: set[str] = set()
-        self._own: set[str] = set()  # judges that are teachers too
+        self._teachers_on_panel: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._scores = ScoreFigures()
         self._buckets = {verdict: [0] * BUCKETS for verdict in _VERDICTS}
@@ -54,7 +54,7 @@ class LabelFigures:
         self._shown = {"yes": TopDisagreements(SHOWN_ROWS), "no": TopDisagreements(SHOWN_ROWS)}
 
     def check(self, row: Row) -> None:
-        """A pair row whose labels, as far as it has them, are of the right form.
+        """Check a pair row and the form of the labels that it has.
 
         Raises:
             RowError: names the field, such as `votes.source`.
@@ -63,11 +63,11 @@ class LabelFigures:
         number_field(row, "teacher_score", 0, 1)
         string_field(row, "source", required=False)
         if row.get("verdict") not in ("yes", "no", None):
-            found = json_type(row["verdict"])
-            raise RowError("verdict", f'expected "yes", "no" or null, found {found}')
+            actual = json_type(row["verdict"])
+            raise RowError("verdict", f'expected "yes", "no" or null, found {actual}')
         if not isinstance(row.get("audit"), bool | None):
             raise RowError("audit", f"expected true or false, found {json_type(row['audit'])}")
-        _own_vote(row)
+        _source_vote(row)
         new = votes_field(row).keys() - self._judges
         if len(self._judges) + len(new) > MOST_JUDGES:
             raise RowError("votes", f"more than {MOST_JUDGES} judges in all rows together")
@@ -76,7 +76,7 @@ class LabelFigures:
     def add(self, row: Row) -> None:
         """Count one row."""
         votes, score, verdict = row.get("votes") or {}, row.get("teacher_score"), row.get("verdict")
-        label = _own_vote(row)
+        label = _source_vote(row)
         audit = row.get("audit") is True
         cast = {vote for vote in votes.values() if vote}
         if cast:
@@ -84,29 +84,29 @@ class LabelFigures:
             self._counts["votes"] += 1
             self._counts["audit"] += audit
         judged = row.get("votes") is not None
-        told = verdict or ("undecided" if judged else "unlabelled")
-        self._counts[told] += 1
+        outcome = verdict or ("undecided" if judged else "unlabelled")
+        self._counts[outcome] += 1
         source = self._source(row.get("source") or "")
         source["rows"] += 1
-        source[told] += 1
+        source[outcome] += 1
         if verdict and label:
             self._labels[verdict, label] += 1
             source["labelled"] += 1
-            source["as the label"] += verdict == label
+            source["label agreed"] += verdict == label
         if score is None:
             return
         self._counts["scores"] += 1
-        if told in self._buckets:
-            self._buckets[told][min(int(score * BUCKETS + 1e-9), BUCKETS - 1)] += 1
+        if outcome in self._buckets:
+            self._buckets[outcome][min(int(score * BUCKETS + 1e-9), BUCKETS - 1)] += 1
             self._scores.add(score, verdict, _order(row, score))
         teachers = row.get("teacher_scores")
         if isinstance(teachers, dict):
-            self._own |= votes.keys() & teachers.keys()
+            self._teachers_on_panel |= votes.keys() & teachers.keys()
         if verdict:
             self._compare(row, score, verdict, source)
 
     def content(self) -> dict[str, Any]:
-        """labels, statistics and examples of metrics.json."""
+        """Return labels, statistics and examples of metrics.json."""
         panel, statistics = self._panel.figures(self._seed, self._labels)
         rows = self._counts["yes"] + self._counts["no"]
         scores = self._scores.row()
@@ -135,25 +135,25 @@ class LabelFigures:
         }
         names = [f"{place / BUCKETS:.1f}-{(place + 1) / BUCKETS:.1f}" for place in range(BUCKETS)]
         statistics["score_by_verdict"] = {"buckets": names, **self._buckets}
-        statistics["teachers_on_the_panel"] = sorted(self._own)
+        statistics["teachers_on_the_panel"] = sorted(self._teachers_on_panel)
         statistics["sources"] = [
             _source_figures(name, counts) for name, counts in sorted(self._sources.items())
         ]
         examples = {
-            f"panel_{verdict}": [_excerpt(row, off) for off, row in shown.rows()]
+            f"panel_{verdict}": [_excerpt(row, disagreement) for disagreement, row in shown.rows()]
             for verdict, shown in self._shown.items()
         }
         return {"labels": labels, "statistics": statistics, "examples": examples}
 
     def _compare(self, row: Row, score: float, verdict: str, source: Counter[str]) -> None:
-        """The teacher's score with the panel's verdict."""
+        """Compare the teacher's score with the panel's verdict."""
         agrees = (score > BOUNDARY) == (verdict == "yes")
         source["scored"] += 1
         source["agreed"] += agrees
         if not agrees:
-            off = abs(score - (verdict == "yes"))
-            self.review.add(row, off)
-            self._shown[verdict].add(row, off)
+            disagreement = abs(score - (verdict == "yes"))
+            self.review.add(row, disagreement)
+            self._shown[verdict].add(row, disagreement)
 
     def _source(self, name: str) -> Counter[str]:
         if name not in self._sources and len(self._sources) >= MOST_SOURCES:
@@ -162,27 +162,27 @@ class LabelFigures:
 
 
 def _order(row: Row, score: float) -> float:
-    """What AUC goes by: teacher_score is rounded, and where that made it 0 or 1, rows stand in the
-    order of their teachers' mean, below or above all others."""
+    """Return the value that AUC ranks by. teacher_score is rounded; rows rounded to 0 or 1 are
+    ordered by the mean of their teachers, below or above all others."""
     if 0 < score < 1:
         return score
-    given = row.get("teacher_scores")
-    own = given.values() if isinstance(given, dict) else ()
-    numbers = [one for one in own if isinstance(one, int | float)] or [score]
+    by_teacher = row.get("teacher_scores")
+    values = by_teacher.values() if isinstance(by_teacher, dict) else ()
+    numbers = [value for value in values if isinstance(value, int | float)] or [score]
     return 2 * score - 1 + fmean(numbers)
 
 
-def _own_vote(row: Row) -> str | None:
-    """What the corpus's own label says; None without one, or where it is no grade.
+def _source_vote(row: Row) -> str | None:
+    """Return the vote of the corpus's own label; None without a label, or if it is not a grade.
 
     Raises:
-        RowError: a number that nobody gives as a grade.
+        RowError: the label is a number that is implausible as a grade.
     """
     try:
         return label_vote(row.get("source_label"))
     except ImplausibleGradeError as error:
-        found = json_type(row["source_label"])
-        raise RowError("source_label", f"{error}, found {found}") from None
+        actual = json_type(row["source_label"])
+        raise RowError("source_label", f"{error}, found {actual}") from None
     except ValueError:
         return None
 
@@ -198,7 +198,7 @@ def _source_figures(name: str, counts: Mapping[str, int]) -> dict[str, Any]:
         "teacher_agreement": _share(counts["agreed"], counts["scored"]),
         "teacher_interval": _interval(counts["agreed"], counts["scored"]),
         "label_rows": counts["labelled"],
-        "label_agreement": _share(counts["as the label"], counts["labelled"]),
+        "label_agreement": _share(counts["label agreed"], counts["labelled"]),
     }
 
 

@@ -1,7 +1,7 @@
-"""What the judges' votes come to: counts of vote patterns to rates and agreement.
+"""Rates and agreement of judges, from counts of vote patterns.
 
-Agreement is only told of rows on which the judges were asked whatever the others said: audit rows,
-else, of judges that voted on every row, all rows.
+Agreement is computed only on rows on which a judge was asked whatever the others had voted: the
+audit rows, or else all rows, among the judges that voted on every one.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from prism_cli.domain.agreement import (
 from prism_cli.domain.significance import wilson_interval
 
 VERDICT = "verdict"
-"""Stands for the panel beside its judges, where they are compared with the corpus's own label."""
+"""Name of the panel beside its judges, in comparisons with the corpus's own label."""
 _BY_JUDGE = ("yes_rate", "yes_rate_all_votes", "abstention_rate", "with_others", "with_majority")
-"""Measures with a figure a judge: there without judges too."""
+"""Measures with one figure per judge; present without judges too."""
 REMEDY = (
     "label some rows anew with every judge: `prism relabel --audit 0.02` asks all of them on 2 % "
     "of the rows, by lot, and takes the other votes from the ledger"
@@ -32,28 +32,28 @@ _NO_VOTES = "No row holds votes, so nothing can be said of the judges; `prism re
 
 @dataclass(frozen=True)
 class Basis:
-    """The rows that agreement is told of.
+    """The rows on which agreement is computed.
 
     Attributes:
         kind: "audit", "full panel", "part of the panel" or "none".
         patterns: votes in the order of the judges, then the vote of the corpus's own label.
-        places: of the judges whose figures these rows can tell.
-        warning: why figures are missing and what to do; "" where none are.
+        indices: of the judges that have figures on these rows.
+        warning: why figures are missing and what to do; "" if none are.
     """
 
     kind: str
     patterns: Mapping[Pattern, int]
-    places: frozenset[int]
+    indices: frozenset[int]
     warning: str = ""
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return sum(self.patterns.values())
 
 
 class PanelVotes:
-    """Counts rows with votes: `add` each, then `figures`. Memory grows with the judges alone."""
+    """Counts rows with votes: call `add` for each, then `figures`. Memory grows with the judges."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[bool, tuple[tuple[str, str | None], ...], str | None]] = (
@@ -61,40 +61,40 @@ class PanelVotes:
         )
 
     def add(self, votes: Mapping[str, str | None], audit: bool, label: str | None) -> None:
-        """One row: votes by judge, whether all were asked by lot, the corpus's own vote."""
+        """Count one row: votes by judge, whether it is an audit row, the corpus's own vote."""
         self._counts[audit, tuple(votes.items()), label] += 1
 
     def figures(
         self, seed: int, verdicts: Mapping[Pattern, int]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Plain numbers for `labels`, and what stands under `statistics`.
+        """Return the numbers of `labels`, and the content of `statistics`.
 
         Args:
-            verdicts: counts of (verdict, the corpus's own vote), of rows that have both.
+            verdicts: counts of (verdict, vote of the corpus's label) over rows that have both.
         """
         judges = self._judges()
         cast = self._patterns(judges, audit_only=False)
         basis = self._basis(judges, cast)
-        found = _Figures(judges, basis, seed)
-        found.rates(cast)
-        found.pairs()
-        found.others()
-        found.labels(pair_agreement(verdicts, 0, 1, seed=seed))
-        found.disputed(cast)
-        return found.numbers, found.statistics
+        figures = _Figures(judges, basis, seed)
+        figures.rates(cast)
+        figures.pairs()
+        figures.others()
+        figures.labels(pair_agreement(verdicts, 0, 1, seed=seed))
+        figures.disputed(cast)
+        return figures.numbers, figures.statistics
 
     def _judges(self) -> list[str]:
-        """In the panel's order, as the rows with most votes have it."""
+        """Return the judges in the panel's order, taken from the rows with most votes."""
         most_first = sorted((votes for _, votes, _ in self._counts), key=len, reverse=True)
         return list(dict.fromkeys(judge for votes in most_first for judge, _ in votes))
 
     def _patterns(self, judges: Sequence[str], *, audit_only: bool) -> Counter[Pattern]:
-        found: Counter[Pattern] = Counter()
+        patterns: Counter[Pattern] = Counter()
         for (audit, votes, label), count in self._counts.items():
             by_judge = dict(votes)
             if (audit or not audit_only) and any(by_judge.values()):
-                found[(*(by_judge.get(judge) for judge in judges), label)] += count
-        return found
+                patterns[(*(by_judge.get(judge) for judge in judges), label)] += count
+        return patterns
 
     def _basis(self, judges: Sequence[str], cast: Counter[Pattern]) -> Basis:
         if not cast:
@@ -115,8 +115,8 @@ class PanelVotes:
         )
         if len(always) > 1:
             kept = ", ".join(judge for place, judge in enumerate(judges) if place in always)
-            told = f"; figures are given only among {kept}, who voted on every row. To have all, "
-            return Basis("part of the panel", cast, always, f"{why}{told}{REMEDY}.")
+            limits = f"; figures are given only among {kept}, who voted on every row. To have all, "
+            return Basis("part of the panel", cast, always, f"{why}{limits}{REMEDY}.")
         return Basis("none", {}, frozenset(), f"{why}; no figure is given. To have them, {REMEDY}.")
 
 
@@ -135,9 +135,9 @@ class _Figures:
         }
 
     def rates(self, cast: Mapping[Pattern, int]) -> None:
-        """How often each judge says yes and abstains."""
+        """Shares of yes and of abstentions, by judge."""
         for name, patterns, places in (
-            ("yes_rate", self.basis.patterns, self.basis.places),
+            ("yes_rate", self.basis.patterns, self.basis.indices),
             ("yes_rate_all_votes", cast, frozenset(range(len(self.judges)))),
         ):
             for place, judge in enumerate(self.judges):
@@ -149,13 +149,14 @@ class _Figures:
             self._share("abstention_rate", judge, rows - votes, rows)
 
     def pairs(self) -> None:
-        """Kappa of every two judges, alpha of all."""
+        """Kappa of each pair of judges, alpha of all judges."""
         self.numbers |= {"kappa": {}, "same_vote": {}}
-        for one, other in combinations(range(len(self.judges)), 2):
-            known = {one, other} <= self.basis.places
-            found = self._pair(one, other) if known else None
-            self._kappa("kappa", "same_vote", f"{self.judges[one]} | {self.judges[other]}", found)
-        everyone = len(self.basis.places) == len(self.judges) > 1
+        for first, second in combinations(range(len(self.judges)), 2):
+            measurable = {first, second} <= self.basis.indices
+            agreement = self._pair(first, second) if measurable else None
+            key = f"{self.judges[first]} | {self.judges[second]}"
+            self._kappa("kappa", "same_vote", key, agreement)
+        everyone = len(self.basis.indices) == len(self.judges) > 1
         patterns: Counter[Pattern] = Counter()
         for votes, count in self.basis.patterns.items() if everyone else ():
             patterns[votes[:-1]] += count
@@ -166,11 +167,11 @@ class _Figures:
         self.statistics["words"]["alpha"] = alpha.in_words
 
     def others(self) -> None:
-        """Each judge with the others, one by one, and with what most of them say."""
+        """Agreement of each judge with the others, one by one, and with their majority."""
         for place, judge in enumerate(self.judges):
             same = both = agreed = decided = 0
-            known = place in self.basis.places
-            for votes, count in self._known_votes() if known else ():
+            measurable = place in self.basis.indices
+            for votes, count in self._measurable_votes() if measurable else ():
                 vote = votes[place]
                 rest = [other for at, other in enumerate(votes) if at != place and other]
                 if vote is None or not rest:
@@ -184,19 +185,19 @@ class _Figures:
             self._share("with_majority", judge, agreed, decided)
 
     def labels(self, verdict: PairAgreement) -> None:
-        """Each judge, and the panel, with the corpus's own label."""
+        """Agreement of each judge, and of the panel, with the corpus's own label."""
         label = len(self.judges)
-        found = {
-            judge: self._pair(place, label) if place in self.basis.places else None
+        agreements = {
+            judge: self._pair(place, label) if place in self.basis.indices else None
             for place, judge in enumerate(self.judges)
         }
-        for name, one in [*found.items(), (VERDICT, verdict)]:
-            self._kappa("kappa_with_source_label", "with_source_label", name, one)
+        for name, agreement in [*agreements.items(), (VERDICT, verdict)]:
+            self._kappa("kappa_with_source_label", "with_source_label", name, agreement)
 
     def disputed(self, cast: Mapping[Pattern, int]) -> None:
-        """Shares of rows, with two votes or more, whose votes are not all the same."""
-        whole = self.basis.patterns if self.basis.kind in ("audit", "full panel") else {}
-        for name, patterns in (("disputed", whole), ("disputed_all_votes", cast)):
+        """Share of rows with differing votes, among rows with at least two votes."""
+        complete = self.basis.patterns if self.basis.kind in ("audit", "full panel") else {}
+        for name, patterns in (("disputed", complete), ("disputed_all_votes", cast)):
             rows = disputed = 0
             for pattern, count in patterns.items():
                 votes = [vote for vote in pattern[:-1] if vote]
@@ -204,22 +205,22 @@ class _Figures:
                 disputed += count * (len(set(votes)) > 1)
             self._share(name, "", disputed, rows)
 
-    def _known_votes(self) -> Iterator[tuple[Pattern, int]]:
-        """Patterns without the votes of judges that these rows cannot tell of."""
+    def _measurable_votes(self) -> Iterator[tuple[Pattern, int]]:
+        """Yield patterns without the votes of judges that have no figures on these rows."""
         for pattern, count in self.basis.patterns.items():
-            known = (
-                vote if at in self.basis.places else None for at, vote in enumerate(pattern[:-1])
+            votes = (
+                vote if at in self.basis.indices else None for at, vote in enumerate(pattern[:-1])
             )
-            yield tuple(known), count
+            yield tuple(votes), count
 
-    def _pair(self, one: int, other: int) -> PairAgreement:
-        return pair_agreement(self.basis.patterns, one, other, seed=self._seed)
+    def _pair(self, first: int, second: int) -> PairAgreement:
+        return pair_agreement(self.basis.patterns, first, second, seed=self._seed)
 
-    def _kappa(self, name: str, shares: str, key: str, found: PairAgreement | None) -> None:
-        statistics, found = self.statistics, found or PairAgreement(0, None, None)
-        self._put(name, key, found.kappa, _span(found.low, found.high), found.rows)
-        statistics["words"].setdefault(name, {})[key] = found.in_words
-        self._share(shares, key, round((found.share or 0) * found.rows), found.rows)
+    def _kappa(self, name: str, shares: str, key: str, pair: PairAgreement | None) -> None:
+        statistics, pair = self.statistics, pair or PairAgreement(0, None, None)
+        self._put(name, key, pair.kappa, _span(pair.low, pair.high), pair.rows)
+        statistics["words"].setdefault(name, {})[key] = pair.in_words
+        self._share(shares, key, round((pair.share or 0) * pair.rows), pair.rows)
 
     def _share(self, name: str, key: str, part: int, rows: int, *, interval: bool = True) -> None:
         span = list(wilson_interval(part, rows)) if rows and interval else None
@@ -228,13 +229,13 @@ class _Figures:
     def _put(
         self, name: str, key: str, value: float | None, span: list[float] | None, rows: int
     ) -> None:
-        """Under `name`, at `key`; "" for a measure without keys."""
+        """Store figures under `name`, at `key`; the key is "" for a measure without keys."""
         intervals, counts = self.statistics["intervals"], self.statistics["counts"]
-        for place, one in ((self.numbers, value), (intervals, span), (counts, rows)):
+        for target, figure in ((self.numbers, value), (intervals, span), (counts, rows)):
             if key:
-                place.setdefault(name, {})[key] = one
+                target.setdefault(name, {})[key] = figure
             else:
-                place[name] = one
+                target[name] = figure
 
 
 def _span(low: float | None, high: float | None) -> list[float] | None:

@@ -1,43 +1,43 @@
-"""The rows where teacher and panel disagree most, of any number, a bounded number held."""
+"""The rows with the largest disagreement of teacher and panel, in bounded memory."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from prism_cli.rows.row import Row, doc_id, query_id
 
-_Kept = tuple[float, str, str, int, Row]
+_Entry = tuple[float, str, str, int, Row]
 
 
 class TopDisagreements:
-    """Keeps the `size` rows of the largest disagreement; ties by query_id, doc_id, first come."""
+    """Keeps the `size` rows with the largest disagreement; ties by query_id, doc_id, first seen."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: list[_Kept] = []
-        self._worst_out = 0.0
+        self._entries: list[_Entry] = []
+        self._threshold = 0.0
         self._seen = 0
 
     def add(self, row: Row, disagreement: float) -> None:
         """Offer one row, with its |score - verdict| in [0, 1]."""
         self._seen += 1
-        if not self._size or disagreement < self._worst_out:
+        if not self._size or disagreement < self._threshold:
             return
-        self._kept.append((-disagreement, query_id(row), doc_id(row), self._seen, row))
-        if len(self._kept) >= 2 * self._size + 100:
-            self._cut()
+        self._entries.append((-disagreement, query_id(row), doc_id(row), self._seen, row))
+        if len(self._entries) >= 2 * self._size + 100:
+            self._trim()
 
     def rows(self) -> Iterator[tuple[float, Row]]:
-        """(disagreement, row), the largest first."""
-        self._cut()
-        for negative, _, _, _, row in self._kept:
+        """Yield (disagreement, row), largest first."""
+        self._trim()
+        for negative, _, _, _, row in self._entries:
             yield -negative, row
 
-    def _cut(self) -> None:
-        self._kept.sort(key=_without_row)
-        del self._kept[self._size :]
-        if len(self._kept) == self._size:
-            self._worst_out = -self._kept[-1][0]
+    def _trim(self) -> None:
+        self._entries.sort(key=_without_row)
+        del self._entries[self._size :]
+        if len(self._entries) == self._size:
+            self._threshold = -self._entries[-1][0]
 
 
-def _without_row(one: _Kept) -> tuple[Any, ...]:
-    return one[:4]
+def _without_row(entry: _Entry) -> tuple[Any, ...]:
+    return entry[:4]

@@ -1,4 +1,4 @@
-"""The fold that `eval quality` ends in: rows.jsonl in; report.html, then metrics.json out."""
+"""Last step of `prism eval quality`: reads rows.jsonl; writes report.html, then metrics.json."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -42,18 +42,18 @@ _LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers")
 
 @dataclass(frozen=True)
 class QualityOptions:
-    """How the figures are made.
+    """Settings of the figures.
 
     Attributes:
-        output: the folder.
-        config: all that decides them besides inputs and gold.
-        gold: what its files held; None without gold.
+        output: the output folder.
+        config: everything that decides the figures, except inputs and gold.
+        gold: counts of the gold files; None without gold.
         command: as provenance names it.
         models: spec -> fingerprint.
-        judge: who rates: {"spec", "in_panel": where it was found to have labelled the rows, or
-            None}; {} without.
-        sheets: people's ratings.
-        overwrite: replace what another evaluation left there.
+        judge: {"spec", "in_panel": where it is named as a labeller of the rows, or None}; {}
+            without a judge.
+        sheets: ratings by people.
+        overwrite: replace another evaluation in the folder.
     """
 
     output: Path
@@ -71,7 +71,7 @@ class QualityOptions:
 
 @dataclass(frozen=True)
 class QualitySummary:
-    """What was published: the content of metrics.json at `path`."""
+    """The published content of metrics.json at `path`."""
 
     metrics: dict[str, Any]
     path: Path
@@ -79,93 +79,93 @@ class QualitySummary:
 
 
 def check_output(options: QualityOptions) -> FileGuard:
-    """Refuse, before any work, a folder that holds another evaluation; what it holds, by which to
-    check, after the work, that it is as it was.
+    """Refuse a folder that holds another evaluation, before any work. Return the guard that checks
+    after the work that its files are unchanged.
 
     Raises:
-        ChangedInputError: it does.
+        ChangedInputError: the folder holds another evaluation.
     """
-    papers = _papers(options)
+    record = _record(options)
     if not options.overwrite:
-        papers.finished()
-    return papers.guard
+        record.finished()
+    return record.guard
 
 
 def evaluate(options: QualityOptions) -> QualitySummary:
-    """Add up the rows that the stage left in the folder, and publish.
+    """Compute the figures of the rows that the stage wrote to the folder, and publish them.
 
     Raises:
         ChangedInputError, LockedError, StorageError.
-        NothingMeasuredError: the stage left no row.
-        InterruptedRunError: stopped early; the same command goes on.
+        NothingMeasuredError: the stage wrote no row.
+        InterruptedRunError: stopped early; the same command continues.
     """
     path, rows = options.output / METRICS, options.output / ROWS
     control = Control()
     with ExitStack() as stack:
         stack.enter_context(control.handle_signals())
         stack.enter_context(output_lock(path))
-        seen = digest_file(rows)
-        papers = _papers(options)
-        made = None if options.overwrite else papers.finished()
-        of = {"rows_sha256": seen.sha256, "sheets": _hashes(options)}
-        if made and made["figures"] == of:
+        digest = digest_file(rows)
+        record = _record(options)
+        finished = None if options.overwrite else record.finished()
+        sources = {"rows_sha256": digest.sha256, "sheets": _sheet_digests(options)}
+        if finished and finished["figures"] == sources:
             return QualitySummary(read_metrics(path), path, True)
-        if not seen.bytes:
+        if not digest.bytes:
             raise _nothing_measured(rows, options.max_rejects)
-        papers.begin()
+        record.begin()
         sweep_folder(path.parent)
-        measured = QualityFigures(
+        figures = QualityFigures(
             options.seed, options.gold.rows if options.gold else 0, options.sheets
         )
         label = f"quality: {rows.name}"
         with show_progress(
-            label, seen.line_ends, quiet=options.quiet, record_path=path
+            label, digest.line_ends, quiet=options.quiet, record_path=path
         ) as progress:
-            for number, line in enumerate(Shard(rows, str(rows)).lines(seen)):
+            for number, line in enumerate(Shard(rows, str(rows)).lines(digest)):
                 if number % 1024 == 0:
                     control.check()
-                measured.add(orjson.loads(line))
+                figures.add(orjson.loads(line))
                 progress.advance(1, 0.0)
-        content = measured.content()
+        content = figures.content()
         content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
         content |= {"judge": dict(options.judge)} | _origins(options, rows)
-        publish(path, "quality", content, quality_page(content), papers.publishing)
-        papers.account(Counts().as_dict(), {}, of)
-        papers.finish(finished=True)
+        publish(path, "quality", content, quality_page(content), record.publishing)
+        record.account(Counts().as_dict(), {}, sources)
+        record.finish(finished=True)
         remove_heartbeat(path)
     return QualitySummary(read_metrics(path), path, False)
 
 
-def _papers(options: QualityOptions) -> RunRecord:
+def _record(options: QualityOptions) -> RunRecord:
     path = options.output / METRICS
     job = Job([], {"": path}, path)
     return job_record(job, "quality", options.config, also=[path.with_name(REPORT)])
 
 
 def _nothing_measured(rows: Path, max_rejects: float) -> NothingMeasuredError:
-    made = read_manifest(manifest_path(rows)) or {}
-    names = ", ".join(one["path"] for one in made.get("inputs", ())) or str(rows)
-    counts = made.get("counts", {})
+    manifest = read_manifest(manifest_path(rows)) or {}
+    names = ", ".join(record["path"] for record in manifest.get("inputs", ())) or str(rows)
+    counts = manifest.get("counts", {})
     count, rejected = (int(counts.get(name, 0)) for name in ("rows", "rejected"))
     return NothingMeasuredError(names, count, rejected, too_many=rejected > max_rejects * count)
 
 
-def _hashes(options: QualityOptions) -> dict[str, str]:
+def _sheet_digests(options: QualityOptions) -> dict[str, str]:
     return {sheet.name: sheet.sha256 for sheet in options.sheets}
 
 
 def _origins(options: QualityOptions, rows: Path) -> dict[str, Any]:
-    """What became of the input's rows, and provenance."""
-    made = read_manifest(manifest_path(rows)) or {}
-    records = [*made.get("inputs", ()), *made.get("dependencies", ())]
-    counts = made.get("counts", {})
+    """Return the counts of the input's rows, and provenance."""
+    manifest = read_manifest(manifest_path(rows)) or {}
+    records = [*manifest.get("inputs", ()), *manifest.get("dependencies", ())]
+    counts = manifest.get("counts", {})
     return {
         "input_rows": {name: counts.get(name, 0) for name in ("rows", "rejected", "pending")},
         "provenance": provenance(
             options.command,
             options.config,
             library_versions(_LIBRARIES),
-            {one["path"]: one["sha256"] for one in records} | _hashes(options),
+            {record["path"]: record["sha256"] for record in records} | _sheet_digests(options),
             options.models,
         ),
     }

@@ -1,4 +1,4 @@
-"""rows.jsonl, line by line, to the content of metrics.json; what is held are sums by query."""
+"""Figures of rows.jsonl, as metrics.json holds them, from sums by query."""
 
 from array import array
 from collections import Counter
@@ -14,14 +14,14 @@ from prism_cli.evaluation.quality.query_sums import QuerySums
 from prism_cli.evaluation.quality.reranker_scores import RerankerScores
 from prism_cli.evaluation.quality.row_measures import HUMAN_MEASURES, row_measurements
 
-OWN = ""
-_COPY: dict[str, float | None] = {
+_EVIDENCE = ""
+_DOCUMENT_COPY: dict[str, float | None] = {
     "entity_fidelity": 1.0,
     "copied_share": 1.0,
     "compression_median": 1.0,
     "novelty": 0.0,
 }
-"""What holds of a whole copy of the document."""
+"""Measures that are known for a copy of the document."""
 _MEASURES = (
     *HUMAN_MEASURES.values(),
     "wrong_yes_rate",
@@ -37,17 +37,17 @@ _MEASURES = (
     "novelty",
     *(f"novelty_{size}" for size in (1, 2, 3, 4)),
 )
-_OF_BASELINES = (*HUMAN_MEASURES.values(), "entity_fidelity", "copied_share", "novelty")
+_BASELINE_MEASURES = (*HUMAN_MEASURES.values(), "entity_fidelity", "copied_share", "novelty")
 BUCKETS = tuple(f"{step / 10:.1f}-{(step + 1) / 10:.1f}" for step in range(10))
 LONGER = "longer"
 
 
 class QualityFigures:
-    """The measures of all rows, as they come in.
+    """Adds up the measures of rows: call `add` for each line, then `content`.
 
     Args:
         seed: of the bootstrap.
-        gold_rows: how many the gold has; 0 without gold.
+        gold_rows: number of gold rows; 0 without gold.
         sheets: ratings by people.
     """
 
@@ -56,8 +56,8 @@ class QualityFigures:
         self._sums = QuerySums()
         self._examples = Examples()
         self._scores = RerankerScores()
-        self._ratings = JudgeRatings()
-        self._people = HumanRatings(sheets, seed)
+        self._judge_ratings = JudgeRatings()
+        self._human_ratings = HumanRatings(sheets, seed)
         self._counts: Counter[str] = Counter()
         self._confusion: Counter[tuple[str, str]] = Counter()
         self._characters: dict[str, array[float]] = {}
@@ -66,53 +66,53 @@ class QualityFigures:
         self._baselines: dict[str, None] = {}
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """One line of rows.jsonl."""
+        """Add one line of rows.jsonl."""
         quality = row["quality"]
         place = self._sums.place(row["query_id"])
         for measure, total, count in row_measurements(quality):
             self._sums.add(place, measure, total, count)
         self._examples.add(row)
         self._scores.add(row["query_id"], quality)
-        self._ratings.add(row["query_id"], quality)
-        self._people.add(quality)
+        self._judge_ratings.add(row["query_id"], quality)
+        self._human_ratings.add(quality)
         self._count(quality)
         evidence, characters = quality.get("evidence"), quality["document_characters"]
         self._baselines |= dict.fromkeys(quality.get("baselines", {}))
         if evidence and characters:
             self._tokens.append(evidence["tokens"] / (quality["document_tokens"] or 1))
-            texts = {OWN: evidence} | quality.get("baselines", {})
+            texts = {_EVIDENCE: evidence} | quality.get("baselines", {})
             for name, measures in texts.items():
                 if "characters" in measures:
-                    held = self._characters.setdefault(name, array("d"))
-                    held.append(measures["characters"] / characters)
+                    ratios = self._characters.setdefault(name, array("d"))
+                    ratios.append(measures["characters"] / characters)
 
     def content(self) -> dict[str, Any]:
-        """Of metrics.json: quality, statistics, examples, pairs and gold."""
+        """Return quality, statistics, examples, pairs and gold of metrics.json."""
         means = self._sums.means()
         quality: dict[str, Any] = {name: means.get(name) for name in _MEASURES}
         quality |= self._compression()
         baselines: dict[str, dict[str, float | None]] = {
-            name: {measure: means.get(f"{name}.{measure}") for measure in _OF_BASELINES}
+            name: {measure: means.get(f"{name}.{measure}") for measure in _BASELINE_MEASURES}
             | {"compression_median": _quartiles(self._characters.get(name, ()))[1]}
-            | (_COPY if name == "document" else {})
+            | (_DOCUMENT_COPY if name == "document" else {})
             for name in self._baselines
         }
-        wanted = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _OF_BASELINES)]
-        there = [name for name in wanted if name in means]
+        names = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _BASELINE_MEASURES)]
+        present = [name for name in names if name in means]
         intervals = {
             name: self._sums.interval(name, self._seed, share=name != "copied_density")
-            for name in there
+            for name in present
         }
-        counts = {name: self._sums.rows[name] for name in there}
-        for more in (self._ratings.statistics(self._seed), self._people.statistics()):
+        counts = {name: self._sums.rows[name] for name in present}
+        for more in (self._judge_ratings.statistics(self._seed), self._human_ratings.statistics()):
             intervals |= more["intervals"]
             counts |= more["counts"]
         return {
             "quality": quality
             | {"baselines": baselines}
             | self._scores.figures()
-            | self._ratings.figures()
-            | self._people.figures(),
+            | self._judge_ratings.figures()
+            | self._human_ratings.figures(),
             "statistics": {
                 "intervals": intervals,
                 "counts": counts,
@@ -122,7 +122,7 @@ class QualityFigures:
                 },
                 "compression_histogram": self._histogram(),
                 **self._scores.statistics(),
-                **self._ratings.details(),
+                **self._judge_ratings.details(),
             },
             "examples": self._examples.content(),
             "pairs": {"all": self._counts["all"], "queries": self._sums.queries}
@@ -149,7 +149,7 @@ class QualityFigures:
                 self._matched[number] = 1
 
     def _compression(self) -> dict[str, float | None]:
-        q1, median, q3 = _quartiles(self._characters.get(OWN, ()))
+        q1, median, q3 = _quartiles(self._characters.get(_EVIDENCE, ()))
         tokens = _quartiles(self._tokens)
         return {
             "compression_median": median,
@@ -162,18 +162,20 @@ class QualityFigures:
 
     def _histogram(self) -> dict[str, int]:
         buckets = (*BUCKETS, LONGER)
-        found = Counter(
+        counts = Counter(
             LONGER if ratio > 1 else BUCKETS[min(int(ratio * 10), len(BUCKETS) - 1)]
-            for ratio in self._characters.get(OWN, ())
+            for ratio in self._characters.get(_EVIDENCE, ())
         )
-        return {name: found[name] for name in buckets}
+        return {name: counts[name] for name in buckets}
 
 
 def _quartiles(values: Iterable[float]) -> list[float | None]:
-    """Quartiles and median, by linear interpolation; None without values."""
+    """Return the quartiles and the median between, by linear interpolation; None without values."""
     import numpy as np
 
-    found = np.asarray(values, float)
+    array = np.asarray(values, float)
     return (
-        [float(one) for one in np.quantile(found, [0.25, 0.5, 0.75])] if found.size else [None] * 3
+        [float(value) for value in np.quantile(array, [0.25, 0.5, 0.75])]
+        if array.size
+        else [None] * 3
     )

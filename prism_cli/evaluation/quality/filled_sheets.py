@@ -1,4 +1,4 @@
-"""Sheets that people filled in, whatever their spreadsheet made of the file."""
+"""Sheets that people filled in, in any dialect of CSV that spreadsheets write."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _ASKED = (*RATINGS, SEVERE)
 
 @dataclass(frozen=True, slots=True)
 class FilledSheet:
-    """One person's: by id and column (RATINGS, and SEVERE as 1 or 0) what was filled in.
+    """One person's ratings, by id and column (RATINGS, and SEVERE as 1 or 0).
 
     Attributes:
         name: the file as given.
@@ -31,28 +31,28 @@ class FilledSheet:
 
 
 def read_sheets(files: Sequence[str]) -> list[FilledSheet]:
-    """A person a file.
+    """Read sheets, one person per file.
 
     Raises:
-        MissingDataError: a file cannot be read, or is no such sheet.
-        UsageError: cells that are no answer; names file, row (as the spreadsheet counts), line
-            and column of each. Or one file twice, which would agree with itself.
+        MissingDataError: a file cannot be read, or is not a sheet.
+        UsageError: cells that are not answers, each with file, row (as the spreadsheet counts),
+            line and column; or one file twice, which would agree with itself.
     """
     problems: list[str] = []
-    found = [_read(file, problems) for file in files]
+    sheets = [_read(file, problems) for file in files]
     if problems:
         more = len(problems) - _SHOWN
-        told = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-        raise UsageError("--sheet-in: " + "\n  ".join([f"{len(problems)} problems:", *told]))
+        shown = [*problems[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        raise UsageError("--sheet-in: " + "\n  ".join([f"{len(problems)} problems:", *shown]))
     seen: dict[str, str] = {}
-    for one in found:
-        if one.sha256 in seen:
+    for sheet in sheets:
+        if sheet.sha256 in seen:
             raise UsageError(
-                f"--sheet-in {one.name}: the same bytes as {seen[one.sha256]}; expected a sheet a "
-                "person"
+                f"--sheet-in {sheet.name}: the same bytes as {seen[sheet.sha256]}; expected one "
+                "sheet per person"
             )
-        seen[one.sha256] = one.name
-    return found
+        seen[sheet.sha256] = sheet.name
+    return sheets
 
 
 def _read(file: str, problems: list[str]) -> FilledSheet:
@@ -76,31 +76,31 @@ def _read(file: str, problems: list[str]) -> FilledSheet:
             cells += [""] * (len(columns) - len(cells))
             name = cells[columns["id"]].strip()
             where = f"{file}: row {number} (line {lines.line_num})"
-            said = {one: cells[columns[one]].strip() for one in asked}
+            answers = {column: cells[columns[column]].strip() for column in asked}
             if not name:
-                if any(said.values()):
+                if any(answers.values()):
                     problems.append(f"{where}, id: expected the row's id, found nothing")
                 continue
             if name in ratings:
                 problems.append(f"{where}, id: {name} stands in an earlier row too")
                 continue
             ratings[name] = {}
-            for one, cell in said.items():
+            for column, cell in answers.items():
                 if not cell:
                     continue
-                value = _WORDS.get(cell.casefold()) if one == SEVERE else _point(cell)
+                value = _WORDS.get(cell.casefold()) if column == SEVERE else _point(cell)
                 if value is None:
-                    wanted = "yes or no" if one == SEVERE else f"a whole number, {LOW} to {HIGH}"
-                    problems.append(f"{where}, {one}: expected {wanted}, found {cell[:40]!r}")
+                    wanted = "yes or no" if column == SEVERE else f"a whole number, {LOW} to {HIGH}"
+                    problems.append(f"{where}, {column}: expected {wanted}, found {cell[:40]!r}")
                 else:
-                    ratings[name][one] = value
+                    ratings[name][column] = value
     except csv.Error as error:
         raise MissingDataError(f"--sheet-in {file}: line {lines.line_num}: {error}") from None
     return FilledSheet(file, sha256(raw).hexdigest(), ratings)
 
 
 def _decoded(raw: bytes) -> str:
-    """Ids and ratings are ASCII, so that another code page does no harm to them."""
+    """Decode the file; ids and ratings are ASCII, so a wrong code page does not change them."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", "replace")
     try:

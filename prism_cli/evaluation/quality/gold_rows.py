@@ -1,4 +1,4 @@
-"""What people marked, by query and document, on disk: answers, rationales, whether there is one."""
+"""People's marks by query and document, on disk: answers, rationales, answerability."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ _SHAPE = (
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """What is known of one pair.
+    """People's marks of one pair.
 
     Attributes:
-        answerable: whether this document answers the query; None where nobody says. A yes must name
-            the document; a no may speak of all documents of the query.
-        answers, rationales: none where `answerable` is False.
-        answers_here, rationales_here: said of this very document, not of its query alone.
+        answerable: whether this document answers the query; None if unknown. True comes from a row
+            with this doc_id; False may come from a row for all documents of the query.
+        answers, rationales: empty if `answerable` is False.
+        answers_here, rationales_here: whether they are of this document, not only of its query.
         rows: numbers of the gold rows behind it, from 1.
     """
 
@@ -39,14 +39,14 @@ class Gold:
 
 @dataclass
 class GoldFigures:
-    """What the gold files held.
+    """Counts of the gold files.
 
     Attributes:
-        rows: that were read; those of `repeated` and `contradictory` are among them.
-        repeated: beyond the first of their query and document; what they say is put together.
-        contradictory: say of one pair that it is answerable and that it is not; they are left out.
+        rows: rows read, including `repeated` and `contradictory`.
+        repeated: rows beyond the first of their query and document; they are merged.
+        contradictory: rows of pairs that are marked both answerable and not; they are ignored.
             `contradiction` names the first such pairs.
-        unreadable: lines that are no gold; `unread` is place and reason of the first.
+        unreadable: lines that are not gold; `unread` is location and reason of the first.
         example: query_id and doc_id of the first row.
     """
 
@@ -60,10 +60,10 @@ class GoldFigures:
 
 
 class GoldRows:
-    """Gold of JSONL files; memory does not grow with them.
+    """Gold from JSONL files; memory does not grow with them.
 
-    A row with a doc_id speaks of that pair, and goes before one without, which speaks of every
-    document of its query.
+    A row with a doc_id applies to that pair. It takes precedence over a row without one, which
+    applies to every document of its query.
 
     Args:
         files: as for `find_shards`.
@@ -89,30 +89,30 @@ class GoldRows:
         )
 
     def find(self, query_id: str, doc_id: str) -> Gold | None:
-        """What is known of the pair; None where nothing is."""
-        own, general = _MergedGold(), _MergedGold()
+        """Return the marks of the pair; None without any."""
+        pair, general = _MergedGold(), _MergedGold()
         for number, doc, answerable, marks in self._spill.rows(
             "SELECT rowid, doc, answerable, marks FROM spill WHERE query = ? AND doc IN (?, '') "
             "ORDER BY rowid",
             (query_id, doc_id),
         ):
-            (own if doc else general).add(number, answerable, orjson.loads(marks))
-        told = [one for one in (own, general) if one.rows and not one.contradicts]
-        if not told:
+            (pair if doc else general).add(number, answerable, orjson.loads(marks))
+        sources = [gold for gold in (pair, general) if gold.rows and not gold.contradicts]
+        if not sources:
             return None
-        rows = tuple(number for one in told for number in one.rows)
-        says = next((one for one in told if one.answerable is not None), told[0])
-        if says.answerable is False:
+        rows = tuple(number for gold in sources for number in gold.rows)
+        decisive = next((gold for gold in sources if gold.answerable is not None), sources[0])
+        if decisive.answerable is False:
             return Gold(False, rows=rows)
         answers, rationales = (
-            next((one for one in told if one.marks[place]), told[0]) for place in (0, 1)
+            next((gold for gold in sources if gold.marks[kind]), sources[0]) for kind in (0, 1)
         )
         return Gold(
-            True if own.answerable and says is own else None,
+            True if pair.answerable and decisive is pair else None,
             tuple(answers.marks[0]),
             tuple(rationales.marks[1]),
-            answers is own,
-            rationales is own,
+            answers is pair,
+            rationales is pair,
             rows,
         )
 
@@ -137,7 +137,7 @@ class GoldRows:
 
 
 class _MergedGold:
-    """Gold rows of one query and document, put together."""
+    """Gold rows of one query and document, merged."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -150,15 +150,15 @@ class _MergedGold:
         if answerable is not None:
             self.contradicts |= self.answerable is not None and self.answerable != answerable
             self.answerable = bool(answerable)
-        for known, more in zip(self.marks, marks, strict=True):
-            known |= dict.fromkeys(more)
+        for merged, texts in zip(self.marks, marks, strict=True):
+            merged |= dict.fromkeys(texts)
 
 
 def _read(row: Row) -> tuple[str, str, bool | None, tuple[list[str], list[str]]]:
-    """query_id, doc_id or "", answerable, (answers, rationales).
+    """Return query_id, doc_id or "", answerable, and (answers, rationales).
 
     Raises:
-        RowError: it is no gold row; names the field.
+        RowError: it is not a gold row; names the field.
     """
     row = row | {name: id_text(row[name], name) for name in ("_id", "paragraph") if name in row}
     query = string_field(
@@ -184,12 +184,12 @@ def _read(row: Row) -> tuple[str, str, bool | None, tuple[list[str], list[str]]]
 
 
 def _texts(row: Row, name: str) -> list[str]:
-    found = row.get(name)
-    if found is None:
+    texts = row.get(name)
+    if texts is None:
         return []
-    if not isinstance(found, list):
-        raise RowError(name, f"expected an array of strings, found {json_type(found)}")
-    for place, one in enumerate(found):
-        if not isinstance(one, str):
-            raise RowError(f"{name}[{place}]", f"expected a string, found {json_type(one)}")
-    return [one for one in found if one.strip()]
+    if not isinstance(texts, list):
+        raise RowError(name, f"expected an array of strings, found {json_type(texts)}")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise RowError(f"{name}[{place}]", f"expected a string, found {json_type(text)}")
+    return [text for text in texts if text.strip()]

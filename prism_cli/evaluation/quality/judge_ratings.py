@@ -1,4 +1,4 @@
-"""Ratings of rows.jsonl, line by line, to figures; what is held are sums by query."""
+"""Figures of a judge's ratings in rows.jsonl, from sums by query."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,42 +11,42 @@ MOST_REASONS, SHOWN_REASONS = 1000, 10
 
 
 class JudgeRatings:
-    """Add rows in any order; what has no rating is passed over."""
+    """Ratings by a judge: call `add` for each row, in any order."""
 
     def __init__(self) -> None:
         self._sums = QuerySums()
-        self._spread = {name: Counter[int]() for name in RATINGS}
+        self._histograms = {name: Counter[int]() for name in RATINGS}
         self._refused: Counter[str] = Counter()
         self._cut = 0
 
     def add(self, query_id: str, quality: Mapping[str, Any]) -> None:
-        """One row's `quality`."""
+        """Add one row's `quality`; ignored without a rating."""
         rating = quality.get("rating")
         if not rating:
             return
         self._cut += rating.get("cut", False)
         if "refusal" in rating:
-            why = rating["refusal"]
-            full = len(self._refused) >= MOST_REASONS and why not in self._refused
-            self._refused["other reasons" if full else why] += 1
+            reason = rating["refusal"]
+            full = len(self._refused) >= MOST_REASONS and reason not in self._refused
+            self._refused["other reasons" if full else reason] += 1
             return
         place = self._sums.place(query_id)
-        for name, one in rating["ratings"].items():
-            self._sums.add(place, f"ratings.{name}", one, 1)
-            self._spread[name][int(one + 0.5)] += 1
+        for name, value in rating["ratings"].items():
+            self._sums.add(place, f"ratings.{name}", value, 1)
+            self._histograms[name][int(value + 0.5)] += 1
         self._sums.add(place, f"ratings.{SEVERE}", rating[SEVERE], 1)
 
     def figures(self) -> dict[str, Any]:
-        """{"ratings": means, share of severe inventions, rows}; nothing where no judge was."""
+        """Return {"ratings": means, share of severe inventions, counts}; {} without a judge."""
         means = self._sums.means()
         rows, refused = self._sums.rows[f"ratings.{SEVERE}"], self._refused.total()
         if not rows and not refused:
             return {}
-        found = {name: means.get(f"ratings.{name}") for name in (*RATINGS, SEVERE)}
-        return {"ratings": found | {"rows": rows, "refused": refused, "texts_cut": self._cut}}
+        values = {name: means.get(f"ratings.{name}") for name in (*RATINGS, SEVERE)}
+        return {"ratings": values | {"rows": rows, "refused": refused, "texts_cut": self._cut}}
 
     def statistics(self, seed: int) -> dict[str, dict[str, Any]]:
-        """`intervals` and `counts` by measure, to be put beside those of other measures."""
+        """Return `intervals` and `counts` by measure, to merge with those of other measures."""
         names = sorted(self._sums.rows)
         return {
             "intervals": {
@@ -56,13 +56,17 @@ class JudgeRatings:
         }
 
     def details(self) -> dict[str, Any]:
-        """`rating_counts`: rows a point, by rating, means rounded; `rating_refusals`: why."""
+        """Return `rating_counts`: rows per point, by rating, with means rounded; and
+        `rating_refusals`: rows by reason."""
         if not self.figures():
             return {}
         points = range(LOW, HIGH + 1)
         return {
-            "rating_counts": {name: [one[p] for p in points] for name, one in self._spread.items()},
+            "rating_counts": {
+                name: [counts[point] for point in points]
+                for name, counts in self._histograms.items()
+            },
             "rating_refusals": dict(
-                sorted(self._refused.items(), key=lambda one: (-one[1], one[0]))[:SHOWN_REASONS]
+                sorted(self._refused.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_REASONS]
             ),
         }

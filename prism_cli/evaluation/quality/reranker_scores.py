@@ -1,4 +1,4 @@
-"""The reranker's scores of rows.jsonl: calibration, and what an agent would read at thresholds."""
+"""The reranker's scores in rows.jsonl: calibration, and what an agent reads at each threshold."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _VERDICTS = {True: "yes", False: "no", None: None}
 
 
 class RerankerScores:
-    """Rows with a score. Their verdict is the label, else what people say of the pair."""
+    """Rows with a score. Their verdict is the label, or else the gold's `answerable`."""
 
     def __init__(self) -> None:
         self._calibration = ScoreCalibration()
@@ -19,7 +19,7 @@ class RerankerScores:
         self._rows = 0
 
     def add(self, query_id: str, quality: Mapping[str, Any]) -> None:
-        """One row; passed over without a score."""
+        """Add one row; ignored without a score."""
         score = quality["score"]
         if score is None:
             return
@@ -44,13 +44,13 @@ class RerankerScores:
         )
 
     def figures(self) -> dict[str, Any]:
-        """Plain numbers: `scores`, `thresholds`; nothing without a score."""
+        """Return the numbers `scores` and `thresholds`; {} without a score."""
         if not self._rows:
             return {}
         return {"scores": self._calibration.content(), "thresholds": self._sweep.content()}
 
     def statistics(self) -> dict[str, Any]:
-        """Curves: `reliability`, `thresholds`; nothing without a score."""
+        """Return the curves `reliability` and `thresholds`; {} without a score."""
         if not self._rows:
             return {}
         return {"reliability": self._calibration.curves(), "thresholds": self._sweep.points()}

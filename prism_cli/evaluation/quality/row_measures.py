@@ -1,4 +1,4 @@
-"""One line of rows.jsonl as measures to be added up: (name, sum, count)."""
+"""Measures of one line of rows.jsonl, to be added up: (name, sum, count)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +15,7 @@ HUMAN_MEASURES = {
 
 
 def row_measurements(quality: Mapping[str, Any]) -> Iterator[Measure]:
-    """All of one row; a measure that it does not have is left out."""
+    """Yield the measures of one row, without those that it lacks."""
     verdict, label = quality["verdict"], quality["label"]
     if quality["format_ok"] is not None:
         yield "format_compliance", quality["format_ok"], 1
@@ -23,34 +23,32 @@ def row_measurements(quality: Mapping[str, Any]) -> Iterator[Measure]:
         yield "verdict_accuracy", verdict == label, 1
     answerable = quality.get("gold", {}).get("answerable")
     if verdict and answerable is not None:
-        yield (
-            ("missed_yes_rate", verdict == "no", 1)
-            if answerable
-            else (
-                "wrong_yes_rate",
-                verdict == "yes",
-                1,
-            )
-        )
+        if answerable:
+            yield "missed_yes_rate", verdict == "no", 1
+        else:
+            yield "wrong_yes_rate", verdict == "yes", 1
     yield from text_measurements(quality.get("evidence", {}), quality["document_characters"])
     yield from human_measurements(quality.get("people", {}))
     for name, measures in quality.get("baselines", {}).items():
-        found = [
+        measures_of_text = [
             *text_measurements(measures, quality["document_characters"]),
             *human_measurements(measures),
         ]
-        yield from ((f"{name}.{measure}", total, count) for measure, total, count in found)
+        yield from (
+            (f"{name}.{measure}", total, count) for measure, total, count in measures_of_text
+        )
 
 
 def text_measurements(evidence: Mapping[str, Any], document_characters: int) -> Iterator[Measure]:
-    """Of one evidence text. Fidelity is pooled over all entities, all else a mean over texts."""
+    """Yield the measures of one evidence text. Fidelity is pooled over all entities; the others are
+    means over texts."""
     if "words" not in evidence:
         return
     pooled = [0, 0]
-    for kind, (found, total) in evidence["entities"].items():
-        yield f"entity_fidelity_{kind.replace(' ', '_')}", found, total
+    for kind, (matched, total) in evidence["entities"].items():
+        yield f"entity_fidelity_{kind.replace(' ', '_')}", matched, total
         if kind in CLASSES:
-            pooled = [pooled[0] + found, pooled[1] + total]
+            pooled = [pooled[0] + matched, pooled[1] + total]
     if pooled[1]:
         yield "entity_fidelity", pooled[0], pooled[1]
     yield "longer_than_document", evidence["characters"] > document_characters, 1
@@ -66,7 +64,7 @@ def text_measurements(evidence: Mapping[str, Any], document_characters: int) -> 
 
 
 def human_measurements(people: Mapping[str, Any]) -> Iterator[Measure]:
-    """Of one text against people's marks."""
+    """Yield the measures of one text against people's marks."""
     for name, measure in HUMAN_MEASURES.items():
         if name in people:
             yield measure, people[name], 1

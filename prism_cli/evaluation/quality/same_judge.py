@@ -1,4 +1,4 @@
-"""Whether a judge belongs to the panel that labelled the rows: it would mark its own work."""
+"""Search for a judge among the models that labelled the rows: it would rate its own work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ _BY_JUDGE = ("votes", "vote_probabilities")
 
 
 def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]) -> str | None:
-    """Where the rows, or the manifests behind them, name the judge's model; None if nowhere.
+    """Return where the rows, or the manifests behind them, name the judge's model; None if nowhere.
 
-    Rows are passed over once, before anything is asked.
+    Reads the rows once, before any request.
 
     Raises:
-        UsageError: rows from standard input, which cannot be passed over twice.
+        UsageError: rows from standard input, which cannot be read twice.
         MissingDataError: no such file.
     """
     if STDIN in inputs:
@@ -40,30 +40,30 @@ def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]
 
 
 def _in_row(row: Row) -> Iterator[tuple[str, str]]:
-    """(field, spec) of a pair, or of a query and each of its documents."""
+    """Yield (field, spec) of a pair, or of a query and each of its documents."""
     for field in _BY_JUDGE:
         if isinstance(row.get(field), dict):
             yield from ((f"{field}.{spec}", spec) for spec in row[field])
     if isinstance(row.get("generator"), str):
         yield "generator", row["generator"]
     documents = row.get("documents")
-    for place, one in enumerate(documents if isinstance(documents, list) else ()):
-        if isinstance(one, dict):
-            yield from ((f"documents[{place}].{name}", spec) for name, spec in _in_row(one))
+    for place, document in enumerate(documents if isinstance(documents, list) else ()):
+        if isinstance(document, dict):
+            yield from ((f"documents[{place}].{name}", spec) for name, spec in _in_row(document))
 
 
 def _in_manifests(path: Path) -> Iterator[tuple[str, str]]:
-    """(place, spec) of the file's manifest, and of those of the files that it was made from."""
-    waiting, seen = [path], set[Path]()
-    while waiting:
-        place = manifest_path(waiting.pop())
-        if place in seen or (made := read_manifest(place)) is None:
+    """Yield (manifest, spec) from the manifests of the file and of the files it was made from."""
+    pending, seen = [path], set[Path]()
+    while pending:
+        place = manifest_path(pending.pop())
+        if place in seen or (manifest := read_manifest(place)) is None:
             continue
         seen.add(place)
-        config: dict[str, Any] = made.get("config", {})
+        config: dict[str, Any] = manifest.get("config", {})
         judges = (*config.get("judges", ()), *config.get("add_judges", ()))
-        if made.get("stage") == "relabel":
+        if manifest.get("stage") == "relabel":
             yield from ((f"{place}: judges", spec) for spec in judges)
         if config.get("generator"):
             yield f"{place}: generator", config["generator"]
-        waiting += [Path(one["path"]) for one in made.get("inputs", ())]
+        pending += [Path(record["path"]) for record in manifest.get("inputs", ())]

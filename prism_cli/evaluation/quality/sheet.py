@@ -1,5 +1,5 @@
-"""A sheet for people: a sample of what was written, blind to who wrote it and to what was said of
-it; a key beside it, and a guide."""
+"""A sheet for people to rate: a sample of texts, without their authors, scores and verdicts; with a
+key file and a guide."""
 
 import csv
 import io
@@ -39,21 +39,21 @@ order of rows and columns does not matter. Save as CSV. Texts that end in […] 
 
 @dataclass(frozen=True, slots=True)
 class SheetSummary:
-    """What was written: rows of the sheet, rows it was drawn from, cells that were cut."""
+    """Numbers of rows in the sheet, of rows it was sampled from, and of cells that were cut."""
 
     rows: int
-    of: int
+    population: int
     cut: int
 
 
 @dataclass(frozen=True, slots=True)
 class SheetSource:
-    """Where a sheet is drawn from.
+    """Rows that a sheet is sampled from.
 
     Attributes:
-        shards: files that stay as they are.
-        source: whose texts, as of `written`.
-        limit: only the first so many rows.
+        shards: files; they are read three times.
+        source: whose texts, as for `written`.
+        limit: only the first `limit` rows.
     """
 
     shards: Sequence[Shard]
@@ -62,17 +62,17 @@ class SheetSource:
     limit: int | None = None
 
     def pairs(self) -> Iterator[tuple[str, Row, Written]]:
-        """(place, row, what was written) of pairs with a text; other rows are passed over."""
+        """Yield (location, row, texts) of pairs with a text; other rows are skipped."""
         for ref, row in islice(read_shards(self.shards, fields=self.fields), self.limit):
             try:
                 pairs = result_pairs(row) if "documents" in row else [row]
                 for number, pair in enumerate(pairs, 1):
                     check_pair(pair)
-                    one = written(pair, self.source)
-                    if one.contribution or one.evidence:
-                        yield f"{ref}" if len(pairs) == 1 else f"{ref}#{number}", pair, one
+                    texts = written(pair, self.source)
+                    if texts.contribution or texts.evidence:
+                        yield f"{ref}" if len(pairs) == 1 else f"{ref}#{number}", pair, texts
             except RowError:
-                continue  # the stage tells of it
+                continue  # the stage reports it
 
 
 def sample_sheet(
@@ -86,52 +86,55 @@ def sample_sheet(
 
     Strata are verdict (of the row, else of who wrote the texts), source, and the third of the
     document's length; rows come by the hash of (seed, query_id, doc_id). UTF-8 with BOM, CRLF.
-    Three passes over the rows; held are `count` places a stratum.
+    Three passes over the rows; `count` keys per stratum are kept in memory.
 
     Args:
-        count: rows of the sheet; pairs with the same texts are one.
+        count: rows of the sheet; pairs with the same texts count as one.
 
     Raises:
         MissingDataError: no row has texts.
     """
     lengths: Counter[int] = Counter()
-    for _, _, one in rows.pairs():
-        lengths[rounded_length(len(one.document))] += 1
+    for _, _, texts in rows.pairs():
+        lengths[rounded_length(len(texts.document))] += 1
     if not lengths:
         raise MissingDataError("--sheet: no row has a contribution or evidence to be rated")
     short, middle = terciles(lengths)
     sampler = Sampler(count, seed)
-    for _, row, one in rows.pairs():
-        length = rounded_length(len(one.document))
+    for _, row, texts in rows.pairs():
+        length = rounded_length(len(texts.document))
         third = "short" if length <= short else "middle" if length <= middle else "long"
-        stratum = (one.label or one.verdict or "", str(row.get("source") or ""), third)
-        sampler.add(stratum, f"{one.query_id}\0{one.doc_id}", rated_texts(one).digest)
+        stratum = (texts.label or texts.verdict or "", str(row.get("source") or ""), third)
+        sampler.add(stratum, f"{texts.query_id}\0{texts.doc_id}", rated_texts(texts).digest)
     chosen = set(sampler.chosen())
-    found: dict[str, tuple[RatedTexts, dict[str, object]]] = {}
-    for place, _, one in rows.pairs():
-        texts = rated_texts(one)
-        if texts.digest in chosen:
+    sample: dict[str, tuple[RatedTexts, dict[str, object]]] = {}
+    for place, _, texts in rows.pairs():
+        rated = rated_texts(texts)
+        if rated.digest in chosen:
             key: dict[str, object] = {
-                "query_id": one.query_id,
-                "doc_id": one.doc_id,
+                "query_id": texts.query_id,
+                "doc_id": texts.doc_id,
                 "place": place,
             }
-            found.setdefault(texts.digest, (texts, key))
-    return _written(path, found, sum(lengths.values()), seed)
+            sample.setdefault(rated.digest, (rated, key))
+    return _write(path, sample, sum(lengths.values()), seed)
 
 
-def _written(
-    path: Path, found: Mapping[str, tuple[RatedTexts, dict[str, object]]], of: int, seed: int
+def _write(
+    path: Path,
+    sample: Mapping[str, tuple[RatedTexts, dict[str, object]]],
+    population: int,
+    seed: int,
 ) -> SheetSummary:
     text = io.StringIO(newline="")
     lines = csv.writer(text)
     lines.writerow(COLUMNS)
     keys, cut = [], 0
-    for digest in sorted(found, key=lambda one: (seeded_hash(seed, "sheet", one), one)):
-        texts, key = found[digest]
-        cells = [cell(one) for one in texts]
-        cut += sum(one for _, one in cells)
-        lines.writerow([digest, *(one for one, _ in cells), *[""] * (len(RATINGS) + 2)])
+    for digest in sorted(sample, key=lambda digest: (seeded_hash(seed, "sheet", digest), digest)):
+        texts, key = sample[digest]
+        cells = [cell(text) for text in texts]
+        cut += sum(was_cut for _, was_cut in cells)
+        lines.writerow([digest, *(text for text, _ in cells), *[""] * (len(RATINGS) + 2)])
         keys.append(orjson.dumps({"id": digest} | key, option=orjson.OPT_APPEND_NEWLINE))
     files = {
         path.with_suffix(".key.jsonl"): b"".join(keys),
@@ -141,4 +144,4 @@ def _written(
     for place, content in files.items():
         with whole_file(place) as file:
             file.write(content)
-    return SheetSummary(len(found), of, cut)
+    return SheetSummary(len(sample), population, cut)

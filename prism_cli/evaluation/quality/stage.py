@@ -1,4 +1,4 @@
-"""Quality: measures of what a reranker, or whoever labelled the rows, wrote about each pair."""
+"""Quality stage: measures of the texts that a reranker, or a labeller, wrote about each pair."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -20,17 +20,17 @@ from prism_cli.stages.retries import gather
 
 BASELINES = ("document", "lead", "extractive")
 SHOWN_CHARACTERS = 800
-Asking = Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]
-Rate = Callable[[Written], Asking]
-"""Asks a judge about a pair with the verdict yes; what it returns stands under `rating`."""
+RequestSteps = Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]
+Rate = Callable[[Written], RequestSteps]
+"""Rates a pair with the verdict yes by a judge; the result is stored as `rating`."""
 
 
 class QualityStage(RowStage):
-    """Writes for each pair query_id, doc_id and `quality`, and `texts` where they are worth a look.
+    """Writes query_id, doc_id and `quality` of each pair, and `texts` where something looks wrong.
 
-    Of what a baseline shows in place of the evidence, the same is measured: `document` the whole
-    document, `lead` its first sentences at the length of the evidence, `extractive` the sentences
-    closest to the query.
+    Baselines replace the evidence and are measured in the same way: `document` is the whole
+    document, `lead` its first sentences up to the length of the evidence, `extractive` the
+    sentences closest to the query.
 
     Args:
         source: whose texts; one of SOURCES of `rows.written`.
@@ -71,10 +71,10 @@ class QualityStage(RowStage):
             written(pair, self._source)
 
     def first_pass(self, rows: Iterator[Row]) -> None:
-        """Look for one row that the gold speaks of, before any work.
+        """Check that the gold matches at least one row, before any work.
 
         Raises:
-            MissingDataError: there is none.
+            MissingDataError: it matches none.
         """
         assert self._gold is not None
         first: tuple[str, str] | None = None
@@ -95,36 +95,36 @@ class QualityStage(RowStage):
             )
 
     def work(self, row: Row) -> Outcome | RowWork:
-        """Measure, and ask what is to be asked."""
-        found = [(pair, written(pair, self._source)) for pair in _pairs(row)]
-        for pair, one in found:
-            self._answers.note(pair, self.place, {"verdict": one.verdict, "label": one.label})
+        """Measure the row, with ratings and baselines."""
+        pairs = [(pair, written(pair, self._source)) for pair in _pairs(row)]
+        for pair, texts in pairs:
+            self._answers.note(pair, self.place, {"verdict": texts.verdict, "label": texts.label})
         if "documents" not in row:
-            return self._row(found[0][1])
-        return self._rows([one for _, one in found])
+            return self._row(pairs[0][1])
+        return self._rows([texts for _, texts in pairs])
 
     def summary(self) -> dict[str, object]:
-        """Whose texts, and verdicts; which contradict each other."""
+        """Return counts of texts by source, of verdicts, and of contradictions."""
         return {"pairs": dict(sorted(self._counts.items()))} | self._answers.figures()
 
     def _rows(self, pairs: Sequence[Written]) -> RowWork:
-        found: list[Row] = yield from gather([self._row(one) for one in pairs])
-        return found
+        rows: list[Row] = yield from gather([self._row(texts) for texts in pairs])
+        return rows
 
-    def _row(self, one: Written) -> Generator[Sequence[Request], Sequence[Reply], Row]:
-        self._counts["texts of the prediction" if one.predicted else "texts of the labels"] += 1
-        self._counts[f"verdict {one.verdict or 'undecided'}"] += 1
-        document = one.document
-        gold = self._gold.find(one.query_id, one.doc_id) if self._gold else None
-        marks = _marks(one, gold)
+    def _row(self, texts: Written) -> Generator[Sequence[Request], Sequence[Reply], Row]:
+        self._counts["texts of the prediction" if texts.predicted else "texts of the labels"] += 1
+        self._counts[f"verdict {texts.verdict or 'undecided'}"] += 1
+        document = texts.document
+        gold = self._gold.find(texts.query_id, texts.doc_id) if self._gold else None
+        marks = _marks(texts, gold)
         quality: dict[str, Any] = {
-            "predicted": one.predicted,
-            "verdict": one.verdict,
-            "label": one.label,
-            "score": one.score,
-            "logit": one.logit,
-            "asked": one.asked,
-            "format_ok": one.format_ok,
+            "predicted": texts.predicted,
+            "verdict": texts.verdict,
+            "label": texts.label,
+            "score": texts.score,
+            "logit": texts.logit,
+            "asked": texts.asked,
+            "format_ok": texts.format_ok,
             "document_characters": len(document),
             "document_tokens": estimate_tokens(document),
         }
@@ -134,42 +134,44 @@ class QualityStage(RowStage):
                 "answerable": marks.answerable,
                 "in_document": marks.in_document,
             }
-        if one.verdict == "yes" and one.asked:
-            if one.evidence:
-                quality["evidence"] = text_measures(one.evidence, document) | {
-                    "language_difference": language_difference(one.evidence, document)
+        if texts.verdict == "yes" and texts.asked:
+            if texts.evidence:
+                quality["evidence"] = text_measures(texts.evidence, document) | {
+                    "language_difference": language_difference(texts.evidence, document)
                 }
-            quality["people"] = marks.measures(one.evidence)
-            quality |= yield from self._asked(one, marks)
-        return {"query_id": one.query_id, "doc_id": one.doc_id, "quality": quality} | _shown(
-            one, quality, gold
+            quality["people"] = marks.measures(texts.evidence)
+            quality |= yield from self._ratings_and_baselines(texts, marks)
+        return {"query_id": texts.query_id, "doc_id": texts.doc_id, "quality": quality} | _shown(
+            texts, quality, gold
         )
 
-    def _asked(self, one: Written, marks: Marks) -> Asking:
-        """Ratings and baselines."""
-        works: dict[str, Asking] = {}
+    def _ratings_and_baselines(self, texts: Written, marks: Marks) -> RequestSteps:
+        """Return ratings and baselines."""
+        works: dict[str, RequestSteps] = {}
         if self._rate is not None:
-            works["rating"] = self._rate(one)
+            works["rating"] = self._rate(texts)
         if self._extractive is not None and "extractive" in self._baselines:
-            works["extractive"] = _extract(self._extractive, one)
+            works["extractive"] = _extract(self._extractive, texts)
         answers = yield from gather(list(works.values()))
-        found = dict(zip(works, answers, strict=True))
+        results = dict(zip(works, answers, strict=True))
         baselines: dict[str, Any] = {}
         for name in self._baselines:
-            if name == "document":  # all else is known of a whole copy
-                baselines[name] = marks.measures(one.document)
+            if name == "document":  # its other measures are constants
+                baselines[name] = marks.measures(texts.document)
                 continue
             text = (
-                found.pop(name)["evidence"] if name in found else lead(one.body, len(one.evidence))
+                results.pop(name)["evidence"]
+                if name in results
+                else lead(texts.body, len(texts.evidence))
             )
-            baselines[name] = text_measures(text, one.document) | marks.measures(text)
-        return found | ({"baselines": baselines} if baselines else {})
+            baselines[name] = text_measures(text, texts.document) | marks.measures(text)
+        return results | ({"baselines": baselines} if baselines else {})
 
 
-def _extract(backend: BatchBackend | CallBackend, one: Written) -> Asking:
-    """{"evidence"}; "" where the document holds no sentence."""
-    texts = (one.query, one.title, one.body)
-    (reply,) = yield [request(backend, (texts, 0), *texts)]
+def _extract(backend: BatchBackend | CallBackend, texts: Written) -> RequestSteps:
+    """Return {"evidence"}; "" if the document has no sentence."""
+    payload = (texts.query, texts.title, texts.body)
+    (reply,) = yield [request(backend, (payload, 0), *payload)]
     return {"evidence": reply.value.get("evidence", "")}
 
 
@@ -177,11 +179,11 @@ def _pairs(row: Row) -> list[Row]:
     return result_pairs(row) if "documents" in row else [row]
 
 
-def _marks(one: Written, gold: Gold | None) -> Marks:
+def _marks(texts: Written, gold: Gold | None) -> Marks:
     if gold is None:
         return Marks()
     return marks_of(
-        one.document,
+        texts.document,
         answers=gold.answers,
         rationales=gold.rationales,
         answerable=gold.answerable,
@@ -190,15 +192,15 @@ def _marks(one: Written, gold: Gold | None) -> Marks:
     )
 
 
-def _shown(one: Written, quality: Mapping[str, Any], gold: Gold | None) -> Row:
-    """The texts, cut, where something looks wrong."""
+def _shown(texts: Written, quality: Mapping[str, Any], gold: Gold | None) -> Row:
+    """Return the texts, cut, if something looks wrong; else {}."""
     people = quality.get("people", {})
-    wrong_yes = one.verdict == "yes" and quality.get("gold", {}).get("answerable") is False
+    wrong_yes = texts.verdict == "yes" and quality.get("gold", {}).get("answerable") is False
     missing = quality.get("evidence", {}).get("missing")
     if not (missing or wrong_yes or people.get("answer_kept") is False):
         return {}
-    texts = {"query": one.query, "evidence": one.evidence, "document": one.document}
-    shown: Row = {name: text[:SHOWN_CHARACTERS] for name, text in texts.items()}
+    columns = {"query": texts.query, "evidence": texts.evidence, "document": texts.document}
+    shown: Row = {name: text[:SHOWN_CHARACTERS] for name, text in columns.items()}
     if gold and gold.answers:
         shown["answers"] = [text[:SHOWN_CHARACTERS] for text in gold.answers[:3]]
     return {"texts": shown}

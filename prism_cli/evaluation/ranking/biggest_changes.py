@@ -1,4 +1,4 @@
-"""The queries that a system moved most against another, with what a reader needs to see why."""
+"""Queries with the biggest change between two systems, with texts and ranks for the report."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from prism_cli.domain.metrics import ranked
 from prism_cli.evaluation.ranking.runs import Run
 
 MOST = 10
-"""Queries that are shown each way."""
+"""Number of gained, and of lost queries."""
 TEXT_CHARACTERS = 600
-"""Of a query or document in metrics.json."""
+"""Characters of a query or document in metrics.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryRanks:
-    """What is kept of one system's ranking of one query.
+    """Excerpt of one system's ranking of one query.
 
     Attributes:
         top: its first document.
@@ -26,17 +26,17 @@ class QueryRanks:
     ranks: Mapping[str, int]
 
 
-def seen(
+def query_ranks(
     run: Run, qrels: Mapping[str, Mapping[str, int]], queries: Sequence[str]
 ) -> list[QueryRanks]:
-    """One for each of `queries`."""
-    found = []
+    """Return the excerpt of each query's ranking."""
+    excerpts = []
     for query_id in queries:
         hits = ranked(run.get(query_id, ()))
         best = set(_best_judged(qrels[query_id]))
         ranks = {doc_id: rank for rank, (doc_id, _) in enumerate(hits, 1) if doc_id in best}
-        found.append(QueryRanks(hits[0][0] if hits else None, ranks))
-    return found
+        excerpts.append(QueryRanks(hits[0][0] if hits else None, ranks))
+    return excerpts
 
 
 def biggest_changes(
@@ -45,17 +45,17 @@ def biggest_changes(
     values: tuple[Sequence[float], Sequence[float]],
     rankings: tuple[Sequence[QueryRanks], Sequence[QueryRanks]],
 ) -> dict[str, list[dict[str, Any]]]:
-    """`gained` and `lost`: up to MOST queries each, the largest difference first.
+    """Return `gained` and `lost`: up to MOST queries each, the largest difference first.
 
     Args:
-        values: of each query, before and after.
-        rankings: likewise.
+        values: one per query, before and after.
+        rankings: one per query, before and after.
     """
     before, after = values
-    moved = [index for index in range(len(queries)) if before[index] != after[index]]
-    moved.sort(key=lambda index: before[index] - after[index])  # stable: file order among equals
+    changed = [index for index in range(len(queries)) if before[index] != after[index]]
+    changed.sort(key=lambda index: before[index] - after[index])  # ties keep the file's order
 
-    def shown(index: int) -> dict[str, Any]:
+    def describe(index: int) -> dict[str, Any]:
         query_id, query = queries[index]
         grades = qrels[query_id]
         old, new = rankings[0][index], rankings[1][index]
@@ -76,31 +76,31 @@ def biggest_changes(
             },
         }
 
-    gained = [index for index in moved if after[index] > before[index]][:MOST]
-    lost = [index for index in reversed(moved) if after[index] < before[index]][:MOST]
-    return {"gained": list(map(shown, gained)), "lost": list(map(shown, lost))}
+    gained = [index for index in changed if after[index] > before[index]][:MOST]
+    lost = [index for index in reversed(changed) if after[index] < before[index]][:MOST]
+    return {"gained": list(map(describe, gained)), "lost": list(map(describe, lost))}
 
 
 def shown_texts(
     blocks: Sequence[Mapping[str, Any]], documents: Iterator[tuple[str, str]]
 ) -> dict[str, str]:
-    """doc_id -> text, cut, of every document that the blocks name and the corpus holds."""
+    """Return doc_id -> text, cut, of the documents that the blocks name and the corpus contains."""
     wanted = {
-        one[place]["doc_id"]
+        query[document]["doc_id"]
         for block in blocks
-        for way in ("gained", "lost")
-        for one in block[way]
-        for place in ("top_before", "top_after", "best_judged")
-        if one[place]
+        for direction in ("gained", "lost")
+        for query in block[direction]
+        for document in ("top_before", "top_after", "best_judged")
+        if query[document]
     }
-    found = {}
+    texts = {}
     for doc_id, text in documents if wanted else ():
         if doc_id in wanted:
             wanted.discard(doc_id)
-            found[doc_id] = text[:TEXT_CHARACTERS]
+            texts[doc_id] = text[:TEXT_CHARACTERS]
             if not wanted:
                 break
-    return dict(sorted(found.items()))
+    return dict(sorted(texts.items()))
 
 
 def _document(doc_id: str | None, grades: Mapping[str, int]) -> dict[str, Any] | None:
@@ -113,10 +113,13 @@ def _best_judged(grades: Mapping[str, int]) -> list[str]:
 
 
 def _shown_best(grades: Mapping[str, int], old: QueryRanks, new: QueryRanks) -> str | None:
-    """Of the documents with the best grade the one that either ranking has highest."""
-    far = len(grades) + max([*old.ranks.values(), *new.ranks.values()], default=0)
+    """Return, of the documents with the best grade, the one ranked highest in either ranking."""
+    unranked = len(grades) + max([*old.ranks.values(), *new.ranks.values()], default=0)
     return min(
         _best_judged(grades),
-        key=lambda doc_id: (min(old.ranks.get(doc_id, far), new.ranks.get(doc_id, far)), doc_id),
+        key=lambda doc_id: (
+            min(old.ranks.get(doc_id, unranked), new.ranks.get(doc_id, unranked)),
+            doc_id,
+        ),
         default=None,
     )

@@ -1,4 +1,4 @@
-"""Rankings made once and kept: a first stage's candidates, and a model's new order of them."""
+"""Cached rankings: a first stage's candidates, and a model's order of them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,117 +21,120 @@ Ranking = tuple[Run, RunNote]
 
 
 class CachedRuns:
-    """The rankings of one evaluation; one that is kept is never made again.
+    """The rankings of one evaluation; a cached ranking is not computed again.
 
     Args:
-        systems: all of the evaluation, first stages and models.
-        answerer: asks the models.
+        systems: names of all first stages and models.
+        runner: sends requests to the models.
     """
 
-    def __init__(
-        self, options: EvalOptions, systems: Sequence[str], answerer: RequestRunner
-    ) -> None:
-        self._options, self._answerer = options, answerer
+    def __init__(self, options: EvalOptions, systems: Sequence[str], runner: RequestRunner) -> None:
+        self._options, self._runner = options, runner
         self._store = RunStore(options.output / "runs", systems)
 
-    def of_first_stage(self, one: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
-        """The candidates of each query, best first."""
-        spec = one.first_stage.spec
-        return self._kept(
-            judged, spec, fingerprint, lambda: self._candidates(one, judged, fingerprint)
+    def of_first_stage(self, dataset: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
+        """Return the candidates of each query, best first."""
+        return self._cached(
+            judged,
+            dataset.first_stage.spec,
+            fingerprint,
+            lambda: self._candidates(dataset, judged, fingerprint),
         )
 
     def of_model(
         self,
         judged: JudgedSet,
         model: str,
-        ask: Callable[[], MakeRequest],
+        load: Callable[[], MakeRequest],
         fingerprint: str,
         candidates: tuple[str, str],
     ) -> Ranking:
-        """The candidates in the model's order.
+        """Return the candidates in the model's order.
 
         Args:
-            ask: gives the loaded model; called only where the ranking is not there.
+            load: loads the model; called only if the ranking is not cached.
             candidates: name and fingerprint of the first stage's ranking.
         """
-        return self._kept(
+        return self._cached(
             judged,
             model,
             fingerprint,
-            lambda: self._reranked(judged, model, ask(), fingerprint, candidates),
+            lambda: self._reranked(judged, model, load(), fingerprint, candidates),
         )
 
-    def _kept(
+    def _cached(
         self, judged: JudgedSet, system: str, fingerprint: str, make: Callable[[], Ranking]
     ) -> Ranking:
-        self._answerer.control.check()
+        self._runner.control.check()
         dataset = judged.data.name
-        found = self._store.find(dataset, system, fingerprint)
-        if found is not None:
+        cached = self._store.find(dataset, system, fingerprint)
+        if cached is not None:
             self._options.tell(f"{dataset}: {system} was finished before")
-            return found
-        made, note = make()
-        run = {query_id: _falling(hits) for query_id, hits in made.items()}
+            return cached
+        ranking, note = make()
+        run = {query_id: _with_distinct_scores(hits) for query_id, hits in ranking.items()}
         self._store.save(dataset, system, run, note)
         return run, note
 
-    def _candidates(self, one: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
+    def _candidates(self, dataset: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
         started = time.monotonic()
         queries, top_k = judged.queries, self._options.top_k
         run: Run = {}
-        label = f"{one.data.name}: {one.first_stage.spec}"
-        self._prepare(one.first_stage, f"{label}: documents")
+        label = f"{dataset.data.name}: {dataset.first_stage.spec}"
+        self._prepare(dataset.first_stage, f"{label}: documents")
         with (
             self._progress(label, len(queries)) as progress,
-            self._answerer.control.interruptible(),
+            self._runner.control.interruptible(),
         ):
-            found = one.first_stage.search(queries, top_k + 1)
-            for (query_id, _), hits in zip(queries, found, strict=True):
-                self._answerer.control.check()
+            results = dataset.first_stage.search(queries, top_k + 1)
+            for (query_id, _), hits in zip(queries, results, strict=True):
+                self._runner.control.check()
                 run[query_id] = without_itself(query_id, hits, judged.qrels[query_id])[:top_k]
                 progress.advance(1, 0.0)
         pairs = sum(map(len, run.values()))
         return run, RunNote(fingerprint, pairs, seconds=_since(started))
 
     def _prepare(self, first_stage: FirstStage, label: str) -> None:
-        """Have it done what it keeps; what it writes appears whole or not at all."""
+        """Let the first stage prepare its index; the index appears complete or not at all."""
         if isinstance(first_stage, PreparedFirstStage):
             with (
                 self._progress(label, first_stage.size()) as progress,
-                self._answerer.control.interruptible(),
+                self._runner.control.interruptible(),
             ):
                 for documents in first_stage.prepare():
-                    self._answerer.control.check()
+                    self._runner.control.check()
                     progress.advance(documents, 0.0)
 
     def _reranked(
         self,
         judged: JudgedSet,
         model: str,
-        ask: MakeRequest,
+        make_request: MakeRequest,
         fingerprint: str,
         candidates: tuple[str, str],
     ) -> Ranking:
         started = time.monotonic()
         name = judged.data.name
-        kept = self._store.find(name, *candidates)
-        if kept is None:
+        cached = self._store.find(name, *candidates)
+        if cached is None:
             raise StorageError(f"{self._store.path(name, candidates[0])}: was written, and is gone")
-        run, _ = kept
+        run, _ = cached
         texts = candidate_texts(judged.data.texts(), run)
         pairs = sum(map(len, run.values()))
         with self._progress(f"{name}: {model}", pairs) as progress:
-            made = rerank_candidates(ask, judged.queries, run, texts, self._answerer, progress)
-        return made.run, RunNote(fingerprint, pairs, made.truncated, made.unscored, _since(started))
+            result = rerank_candidates(
+                make_request, judged.queries, run, texts, self._runner, progress
+            )
+        note = RunNote(fingerprint, pairs, result.truncated, result.unscored, _since(started))
+        return result.run, note
 
     def _progress(self, label: str, total: int) -> AbstractContextManager[Progress]:
-        papers = self._options.output / METRICS
-        return show_progress(label, total, quiet=self._options.quiet, record_path=papers)
+        record_path = self._options.output / METRICS
+        return show_progress(label, total, quiet=self._options.quiet, record_path=record_path)
 
 
-def _falling(hits: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """The order given, in scores that no reader of the run can take for equal."""
+def _with_distinct_scores(hits: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return `hits` in their order, with scores that differ in single precision too."""
     scores = falling_scores([score for _, score in hits])
     return [(doc_id, score) for (doc_id, _), score in zip(hits, scores, strict=True)]
 

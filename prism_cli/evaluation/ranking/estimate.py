@@ -1,4 +1,4 @@
-"""How long scoring will take, before it starts: operations needed over operations a second."""
+"""Estimate of the time that scoring takes: operations needed over operations per second."""
 
 import re
 import time
@@ -13,19 +13,19 @@ _EFFICIENCY = 0.5
 _SECONDS_FLOOR = 1e-9
 CHARACTERS_PER_TOKEN = 4
 PROMPT_TOKENS = 110
-"""The template around query and document."""
+"""Tokens of the template around query and document."""
 
 
 def pair_tokens(documents: "Any", sample: int = 200) -> int:
-    """About how many tokens a prompt has, from the first documents of a corpus."""
+    """Estimate the tokens of a prompt, from the first documents of a corpus."""
     sizes = [len(text) for _, text in islice(documents, sample)]
     mean = sum(sizes) / len(sizes) if sizes else 0
     return PROMPT_TOKENS + round(mean / CHARACTERS_PER_TOKEN)
 
 
 def parameter_count(spec: str) -> float | None:
-    """From the base of a run directory, the weights' bytes, or a size in the model's name (2B,
-    135M); None where unknown."""
+    """Return the number of parameters, from the base of a run directory, the size of the weights,
+    or a size in the model's name (2B, 135M); None if unknown."""
     if spec in ("hf:smollm2", "hf:prism-tiny"):
         return 135e6
     path = Path(spec.removeprefix("hf:"))
@@ -45,7 +45,7 @@ def parameter_count(spec: str) -> float | None:
 
 
 def operations_per_second() -> float:
-    """What this machine does on a matrix product, measured for a moment."""
+    """Measure this machine on a matrix product."""
     import torch
 
     gpu = torch.cuda.is_available()
@@ -59,7 +59,7 @@ def operations_per_second() -> float:
 
 
 def hours(pairs: int, tokens: int, parameters: float, operations: float) -> float:
-    """2 operations a parameter and token, at half of the measured rate."""
+    """Return the hours at 2 operations per parameter and token, at half of the measured rate."""
     return pairs * tokens * 2 * parameters / (operations * _EFFICIENCY) / 3600
 
 

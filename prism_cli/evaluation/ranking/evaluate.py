@@ -1,7 +1,7 @@
-"""The fold that `eval` is: sets and systems in; metrics.json, report, TREC runs, mteb's JSON out.
+"""`prism eval`: ranks, measures and compares; writes metrics.json, report, TREC runs, mteb's JSON.
 
-Every (data set, system) is finished on its own and kept, so a stopped evaluation goes on with what
-is missing; within one, the model's scores are in the ledger.
+The ranking of each (data set, system) is cached, so a stopped evaluation continues with the missing
+ones; within a ranking, the model's scores are in the ledger.
 """
 
 from collections.abc import Sequence
@@ -78,14 +78,14 @@ def evaluate(
     """Rank, measure, compare, publish.
 
     Raises:
-        UsageError: a model and the first stage share a name.
+        UsageError: a model and a first stage have the same name.
         MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
-        InterruptedRunError, LimitReachedError: stopped early; the same command goes on.
+        InterruptedRunError, LimitReachedError: stopped early; the same command continues.
     """
-    double = {one.first_stage.spec for one in sets} & {model.name for model in models}
-    if double:
+    shared = {dataset.first_stage.spec for dataset in sets} & {model.name for model in models}
+    if shared:
         raise UsageError(
-            f"{', '.join(sorted(double))}: name of the first stage and of a model; metrics.json "
+            f"{', '.join(sorted(shared))}: name of the first stage and of a model; metrics.json "
             "names systems by them, so rename the run file, or give the model's path"
         )
     path = options.output / METRICS
@@ -93,65 +93,71 @@ def evaluate(
     with ExitStack() as stack:
         stack.enter_context(control.handle_signals())
         stack.enter_context(output_lock(path))
-        if not options.overwrite and _before(path, sets, models, options).finished() is not None:
+        if (
+            not options.overwrite
+            and _earlier_record(path, sets, models, options).finished() is not None
+        ):
             return EvalSummary(read_metrics(path), path, True)
-        papers = _papers(path, sets, models, options)
+        record = _record(path, sets, models, options)
         home = state_directory(path)
         check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
-        answerer = RequestRunner("eval", lambda: Ledger(home / LEDGER_NAME), control)
-        stack.callback(answerer.close)
+        runner = RequestRunner("eval", lambda: Ledger(home / LEDGER_NAME), control)
+        stack.callback(runner.close)
         local = local_ledger_path(home, path)
 
         def fresh_start() -> int:
             clear_local_ledger(local)
-            return answerer.mark()
+            return runner.mark()
 
-        papers.begin(fresh_start if options.fresh else None)
+        record.begin(fresh_start if options.fresh else None)
         sweep_folder(path.parent)
         open_local = partial(open_local_ledger, local)
-        answerer.begin_output(papers.output_id, open_local, papers.manifest.fresh_since)
+        runner.begin_output(record.output_id, open_local, record.manifest.fresh_since)
         try:
-            content = _Evaluation(sets, models, options, papers, answerer).run()
+            content = _Evaluation(sets, models, options, record, runner).run()
         except (PrismError, OSError):
-            papers.stopped(answerer.usage())
+            record.stopped(runner.usage())
             raise
-        papers.account(Counts().as_dict(), answerer.usage(), papers.manifest.figures)
+        record.account(Counts().as_dict(), runner.usage(), record.manifest.figures)
         picture = svg_file(bars_by_set(content))
-        publish(path, "ranking", content, page(content), papers.publishing, {PICTURE: picture})
-        papers.finish(finished=not options.missing)
+        publish(path, "ranking", content, page(content), record.publishing, {PICTURE: picture})
+        record.finish(finished=not options.missing)
         remove_heartbeat(path)
     return EvalSummary(read_metrics(path), path, False)
 
 
-def _before(
+def _earlier_record(
     path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
 ) -> RunRecord:
-    """The papers as an earlier attempt wrote them, when some of the sets were not there yet."""
+    """Return the record of an earlier attempt, when some of the sets were not available."""
     previous = read_manifest(manifest_path(path))
     if previous and previous["figures"].get("missing_sets"):
-        sets = [one for one in sets if one.data.name in previous["config"].get("sets", ())]
-    return _papers(path, sets, models, options)
+        earlier = previous["config"].get("sets", ())
+        sets = [dataset for dataset in sets if dataset.data.name in earlier]
+    return _record(path, sets, models, options)
 
 
-def _papers(
+def _record(
     path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
 ) -> RunRecord:
     config = {
         **options.config,
         "limit": options.limit,
-        "sets": [one.data.name for one in sets],
-        "first_stages": [one.first_stage.fingerprint for one in sets],
+        "sets": [dataset.data.name for dataset in sets],
+        "first_stages": [dataset.first_stage.fingerprint for dataset in sets],
         "model_fingerprints": {model.name: model.fingerprint for model in models},
     }
-    files = [file for one in sets for file in one.data.files(options.split)]
+    files = [file for dataset in sets for file in dataset.data.files(options.split)]
     also = [path.with_name(REPORT), path.with_name(PICTURE)]
-    papers = job_record(Job([], {"": path}, path), "eval", config, files, also)
-    papers.manifest.versions = library_versions(_LIBRARIES)
-    papers.manifest.figures = {"missing_sets": sorted(options.missing)}
-    if origins := {one.data.name: one.data.origin for one in sets if one.data.origin}:
-        papers.manifest.figures["fetched_from"] = origins
-    papers.manifest.batch_plan = {"window_pairs": WINDOW_PAIRS}
-    return papers
+    record = job_record(Job([], {"": path}, path), "eval", config, files, also)
+    record.manifest.versions = library_versions(_LIBRARIES)
+    record.manifest.figures = {"missing_sets": sorted(options.missing)}
+    if origins := {
+        dataset.data.name: dataset.data.origin for dataset in sets if dataset.data.origin
+    }:
+        record.manifest.figures["fetched_from"] = origins
+    record.manifest.batch_plan = {"window_pairs": WINDOW_PAIRS}
+    return record
 
 
 class _Evaluation:
@@ -160,34 +166,35 @@ class _Evaluation:
         sets: Sequence[EvalSet],
         models: Sequence[EvalModel],
         options: EvalOptions,
-        papers: RunRecord,
-        answerer: RequestRunner,
+        record: RunRecord,
+        runner: RequestRunner,
     ) -> None:
         self.sets, self.models, self.options = sets, models, options
-        self.manifest = papers.manifest
+        self.manifest = record.manifest
         self._digests = {record.path: record.sha256 for record in self.manifest.dependencies}
-        systems = [one.first_stage.spec for one in sets] + [model.name for model in models]
-        self._rankings = CachedRuns(options, list(dict.fromkeys(systems)), answerer)
+        systems = [dataset.first_stage.spec for dataset in sets] + [model.name for model in models]
+        self._runs = CachedRuns(options, list(dict.fromkeys(systems)), runner)
 
     def run(self) -> dict[str, Any]:
-        """The content of metrics.json. One model is held at a time."""
+        """Return the content of metrics.json. One model is loaded at a time."""
         options = self.options
-        measured = RankingFigures(default_measures(options.top_k), options.seed)
-        prepared = [self._prepared(one, measured) for one in self.sets]
+        figures = RankingFigures(default_measures(options.top_k), options.seed)
+        prepared = [self._prepare(dataset, figures) for dataset in self.sets]
         for model in self.models:
             load = cache(model.load)
-            for one in prepared:
-                fingerprint = run_fingerprint(one.making, model.fingerprint)
-                run, note = self._rankings.of_model(
-                    one.judged, model.name, load, fingerprint, (one.first_stage, one.making)
+            for ready in prepared:
+                fingerprint = run_fingerprint(ready.candidates, model.fingerprint)
+                first_stage_run = ready.first_stage, ready.candidates
+                run, note = self._runs.of_model(
+                    ready.judged, model.name, load, fingerprint, first_stage_run
                 )
-                self._measure(measured, one.judged, model.name, model.fingerprint, run, note)
-        write_per_query(options.output, PRIMARY, measured.of(PRIMARY), measured.ids)
-        made_by = list(dict.fromkeys(one.first_stage.fingerprint for one in self.sets))
-        models = {one.first_stage.spec: ", ".join(made_by) for one in self.sets}
-        return measured.content() | {
+                self._measure(figures, ready.judged, model.name, model.fingerprint, run, note)
+        write_per_query(options.output, PRIMARY, figures.of(PRIMARY), figures.ids)
+        fingerprints = dict.fromkeys(dataset.first_stage.fingerprint for dataset in self.sets)
+        models = {dataset.first_stage.spec: ", ".join(fingerprints) for dataset in self.sets}
+        return figures.content() | {
             **paper_section(self.sets, options),
-            "datasets": {one.judged.data.name: one.figures for one in prepared},
+            "datasets": {ready.judged.data.name: ready.figures for ready in prepared},
             "missing_sets": sorted(options.missing),
             "provenance": provenance(
                 options.command,
@@ -200,31 +207,31 @@ class _Evaluation:
 
     def _measure(
         self,
-        measured: RankingFigures,
-        one: JudgedSet,
+        figures: RankingFigures,
+        judged: JudgedSet,
         system: str,
-        made_by: str,
+        fingerprint: str,
         run: Run,
         note: RunNote,
     ) -> None:
-        measured.add(one, system, run, note)
-        data, options = one.data, self.options
+        figures.add(judged, system, run, note)
+        data, options = judged.data, self.options
         write_task(
             options.output / "mteb",
             dataset=data.name,
             data_revision=run_fingerprint(self._digests_of(data))[:REVISION_DIGITS],
             split=options.split,
             system=system,
-            revision=run_fingerprint(made_by)[:REVISION_DIGITS],
-            scores=mteb_scores(one.qrels, run, one.ids, options.top_k),
+            revision=run_fingerprint(fingerprint)[:REVISION_DIGITS],
+            scores=mteb_scores(judged.qrels, run, judged.ids, options.top_k),
         )
 
     def _digests_of(self, data: RankingSet) -> list[str]:
         return [self._digests[str(path)] for path in data.files(self.options.split)]
 
-    def _prepared(self, one: EvalSet, measured: RankingFigures) -> "_Prepared":
-        """Queries, judgements and candidates; the first stage is measured."""
-        options, data = self.options, one.data
+    def _prepare(self, dataset: EvalSet, figures: RankingFigures) -> "_Prepared":
+        """Read queries and judgements, rank the candidates, and measure the first stage."""
+        options, data, first_stage = self.options, dataset.data, dataset.first_stage
         queries = data.judged_queries(options.split, options.limit)
         qrels = data.qrels(options.split)
         judged = JudgedSet(data, queries, qrels)
@@ -237,32 +244,33 @@ class _Evaluation:
             what = "judged documents are not in its corpus"
             options.tell(unknown_ids_message(data.name, what, missing, "they count as never found"))
         listed = check_listed_ids(
-            one.first_stage,
+            first_stage,
             data.name,
             data.queries,
             data.texts,
             lambda line: options.tell(f"prism: warning: {line}"),
         )
-        making = run_fingerprint(
+        fingerprint = run_fingerprint(
             self._digests_of(data),
-            [options.split, options.limit, options.top_k, one.first_stage.fingerprint],
+            [options.split, options.limit, options.top_k, first_stage.fingerprint],
             self.manifest.fresh_since,
         )
-        candidates, note = self._rankings.of_first_stage(one, judged, making)
-        made_by = one.first_stage.fingerprint
-        self._measure(measured, judged, one.first_stage.spec, made_by, candidates, note)
+        candidates, note = self._runs.of_first_stage(dataset, judged, fingerprint)
+        self._measure(figures, judged, first_stage.spec, first_stage.fingerprint, candidates, note)
         empty = [query_id for query_id in judged.ids if not candidates.get(query_id)]
         if listed and empty:
             what = f"of {len(queries)} queries have no candidates in the run"
             options.tell(unknown_ids_message(data.name, what, empty, "they count 0"))
         if listed and not any(
-            doc_id in qrels[one] for one in judged.ids for doc_id, _ in candidates.get(one, ())
+            doc_id in qrels[query_id]
+            for query_id in judged.ids
+            for doc_id, _ in candidates.get(query_id, ())
         ):
             options.tell(
                 f"prism: warning: {data.name}: none of the run's candidates is judged, so that "
                 "every measure is 0; is it a run over another corpus?"
             )
-        figures = {
+        dataset_figures = {
             "split": options.split,
             "queries": len(queries),
             "queries_without_candidates": len(empty),
@@ -272,24 +280,24 @@ class _Evaluation:
             ),
             "judged_missing": len(missing),
             "judged_unknown_queries": len(unknown),
-            "first_stage": made_by,
+            "first_stage": first_stage.fingerprint,
             **listed,
         }
         if data.origin:
-            figures["fetched_from"] = data.origin
-        return _Prepared(judged, one.first_stage.spec, making, figures)
+            dataset_figures["fetched_from"] = data.origin
+        return _Prepared(judged, first_stage.spec, fingerprint, dataset_figures)
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """One data set, ready for models; its candidates lie on the disk.
+    """One data set, ready for models; its candidates are cached.
 
     Attributes:
-        making: fingerprint of its candidates.
-        figures: for metrics.json.
+        candidates: fingerprint of its candidates.
+        figures: of the data set, for metrics.json.
     """
 
     judged: JudgedSet
     first_stage: str
-    making: str
+    candidates: str
     figures: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Rankings to metrics.json: measures, intervals, paired tests, and what they were made of."""
+"""Figures of rankings for metrics.json: measures, intervals, paired tests, counts of the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,19 +18,19 @@ from prism_cli.domain.significance import (
 from prism_cli.evaluation.ranking.biggest_changes import (
     QueryRanks,
     biggest_changes,
-    seen,
+    query_ranks,
     shown_texts,
 )
 from prism_cli.evaluation.ranking.plan import RankingSet
 from prism_cli.evaluation.ranking.runs import Run, RunNote
 
 Values = dict[str, dict[str, dict[str, list[float]]]]
-"""dataset -> system -> measure -> one value a query."""
+"""dataset -> system -> measure -> one value per query."""
 
 
 @dataclass(frozen=True)
 class JudgedSet:
-    """A data set's part in an evaluation: its judged queries, in order, and their judgements."""
+    """A data set with its judged queries, in order, and their judgements."""
 
     data: RankingSet
     queries: Sequence[tuple[str, str]]
@@ -38,60 +38,60 @@ class JudgedSet:
 
     @property
     def ids(self) -> list[str]:
-        """Of the queries."""
+        """Ids of the queries."""
         return [query_id for query_id, _ in self.queries]
 
 
 @dataclass
 class RankingFigures:
-    """The values of all queries, as rankings come in.
+    """Collects the values of all queries: call `add` for each ranking, then `content`.
 
     Attributes:
         measures: names, nDCG@10 first.
         seed: of bootstrap and permutations.
         sets: by name.
-        seen: dataset -> system -> what is kept of the ranking of each query.
-        runs: dataset -> system -> what its ranking was made of.
+        ranks: dataset -> system -> ranks of the best documents, per query.
+        runs: dataset -> system -> counts of its pairs, and the share without judgement.
     """
 
     measures: Sequence[str]
     seed: int
     values: Values = field(default_factory=dict)
     sets: dict[str, JudgedSet] = field(default_factory=dict)
-    seen: dict[str, dict[str, list[QueryRanks]]] = field(default_factory=dict)
+    ranks: dict[str, dict[str, list[QueryRanks]]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, one: JudgedSet, system: str, run: Run, note: RunNote) -> None:
+    def add(self, judged: JudgedSet, system: str, run: Run, note: RunNote) -> None:
         """Measure one ranking."""
-        dataset, ids = one.data.name, one.ids
-        values = per_query(one.qrels, run, ids, self.measures)
-        self.sets[dataset] = one
+        dataset, ids = judged.data.name, judged.ids
+        values = per_query(judged.qrels, run, ids, self.measures)
+        self.sets[dataset] = judged
         self.values.setdefault(dataset, {})[system] = values
-        self.seen.setdefault(dataset, {})[system] = seen(run, one.qrels, ids)
-        there = [
+        self.ranks.setdefault(dataset, {})[system] = query_ranks(run, judged.qrels, ids)
+        shares = [
             share for share, query_id in zip(values[JUDGED], ids, strict=True) if run.get(query_id)
         ]
         self.runs.setdefault(dataset, {})[system] = {
             "pairs": note.pairs,
             "truncated": note.truncated,
             "unscored": note.unscored,
-            "unjudged_share": 1 - mean(there) if there else None,
+            "unjudged_share": 1 - mean(shares) if shares else None,
         }
 
     @property
     def ids(self) -> dict[str, list[str]]:
-        """dataset -> query ids, in the order of the values."""
-        return {dataset: one.ids for dataset, one in self.sets.items()}
+        """Query ids by dataset, in the order of the values."""
+        return {dataset: judged.ids for dataset, judged in self.sets.items()}
 
     def of(self, measure: str) -> dict[str, dict[str, list[float]]]:
-        """dataset -> system -> values of one measure."""
+        """Return dataset -> system -> values of one measure."""
         return {
-            dataset: {system: found[measure] for system, found in systems.items()}
+            dataset: {system: values[measure] for system, values in systems.items()}
             for dataset, systems in self.values.items()
         }
 
     def content(self) -> dict[str, Any]:
-        """ranking, average, statistics, runs and examples of metrics.json."""
+        """Return ranking, average, statistics, runs and examples of metrics.json."""
         ranking = {
             dataset: {
                 system: {measure: mean(values) for measure, values in by_measure.items()}
@@ -147,26 +147,28 @@ class RankingFigures:
         moved: list[dict[str, Any]] = []
         texts: dict[str, dict[str, str]] = {}
         for dataset, systems in self.values.items():
-            one, kept = self.sets[dataset], self.seen[dataset]
+            judged, ranks = self.sets[dataset], self.ranks[dataset]
             blocks = [
                 {"dataset": dataset, "system": system, "baseline": baseline, "measure": PRIMARY}
                 | biggest_changes(
-                    one.queries,
-                    one.qrels,
+                    judged.queries,
+                    judged.qrels,
                     (systems[baseline][PRIMARY], systems[system][PRIMARY]),
-                    (kept[baseline], kept[system]),
+                    (ranks[baseline], ranks[system]),
                 )
                 for baseline, system in combinations(systems, 2)
             ]
             moved += blocks
-            texts[dataset] = shown_texts(blocks, one.data.texts())
+            texts[dataset] = shown_texts(blocks, judged.data.texts())
         return {"moved": moved, "texts": texts}
 
 
 def _average(ranking: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Any]:
-    """The plain mean over datasets, as BEIR's tables have it."""
+    """Return the unweighted mean over datasets, as in BEIR's tables."""
     datasets = list(ranking.values())
     return {
-        system: {measure: mean([one[system][measure] for one in datasets]) for measure in measures}
+        system: {
+            measure: mean([values[system][measure] for values in datasets]) for measure in measures
+        }
         for system, measures in datasets[0].items()
     }

@@ -1,6 +1,6 @@
-"""Rankings as mteb's result files: OUT/mteb/MODEL/REVISION/TASK.json, as `TaskResult` reads them.
+"""Result files of mteb: OUT/mteb/MODEL/REVISION/TASK.json, in the form of `TaskResult`.
 
-No times in them: the same ranking gives the same bytes.
+They contain no times: the same ranking gives the same bytes.
 """
 
 import re
@@ -15,7 +15,7 @@ from prism_cli.evaluation.ranking.runs import Run
 from prism_cli.shards.writer import whole_file
 
 CUTS = (1, 3, 5, 10, 20, 100, 1000)
-"""mteb's."""
+"""Cut-offs of mteb."""
 DECIMALS = 6
 _NAMES = {
     "ndcg_at": "nDCG",
@@ -37,17 +37,19 @@ TASKS = {
     "nq": "NQ",
     "hotpotqa": "HotpotQA",
 }
-"""BEIR's or the paper's name -> mteb's, of the nine sets; another set has its own name."""
+"""BEIR's or the paper's name -> mteb's, for the nine sets; other sets keep their name."""
 _ENGLISH, _UNKNOWN = "eng-Latn", "und-Zyyy"
-"""mteb counts no score that is of no language."""
+"""mteb ignores scores without a language."""
 
 
 def mteb_scores(qrels: Qrels, run: Run, queries: list[str], top_k: int) -> dict[str, float]:
-    """mteb's names -> the mean over queries, at mteb's cuts that `top_k` candidates fill."""
+    """Return mteb's name -> mean over queries, at those of mteb's cut-offs that `top_k` reaches."""
     cuts = [cut for cut in CUTS if cut <= max(top_k, 10)]
-    names = {f"{theirs}_{cut}": f"{ours}@{cut}" for theirs, ours in _NAMES.items() for cut in cuts}
+    names = {
+        f"{mteb_name}_{cut}": f"{name}@{cut}" for mteb_name, name in _NAMES.items() for cut in cuts
+    }
     values = per_query(qrels, run, queries, list(names.values()))
-    scores = {theirs: round(mean(values[ours]), DECIMALS) for theirs, ours in names.items()}
+    scores = {mteb_name: round(mean(values[name]), DECIMALS) for mteb_name, name in names.items()}
     return {**scores, "main_score": scores["ndcg_at_10"]}
 
 
@@ -61,10 +63,10 @@ def write_task(
     revision: str,
     scores: Mapping[str, float],
 ) -> None:
-    """Publish one set's result of one system.
+    """Publish the result of one system on one set.
 
     Args:
-        data_revision, revision: digests of the data set, of the system.
+        data_revision, revision: digests of the data set and of the system.
     """
     task, language = TASKS.get(dataset, dataset), _ENGLISH if dataset in TASKS else _UNKNOWN
     content: dict[str, Any] = {

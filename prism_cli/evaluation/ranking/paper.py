@@ -1,4 +1,4 @@
-"""The figures that the paper reports, and whether an evaluation may be held against them."""
+"""Figures of the paper, for evaluations with the same setting."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -16,10 +16,10 @@ FIGURES = {
 
 
 def paper_section(sets: Sequence[EvalSet], options: EvalOptions) -> dict[str, Any]:
-    """The part `paper` of metrics.json where it applies, else nothing."""
+    """Return the part `paper` of metrics.json if the setting is the paper's; else {}."""
     figures = paper_figures(
-        [one.data.name for one in sets],
-        {one.first_stage.spec for one in sets},
+        [dataset.data.name for dataset in sets],
+        {dataset.first_stage.spec for dataset in sets},
         split=options.split,
         top_k=options.top_k,
         limit=options.limit,
@@ -35,15 +35,15 @@ def paper_figures(
     top_k: int,
     limit: int | None,
 ) -> dict[str, Any] | None:
-    """FIGURES where this is the paper's setting, all of it; else None.
+    """Return FIGURES if this is exactly the paper's setting; else None.
 
     Args:
         sets: names of the sets that were measured.
-        first_stages: specs of what proposed their candidates.
+        first_stages: specs of the first stages.
         limit: of queries.
     """
     same = (
-        sorted(map(official_name, sets)) == sorted(one.name for one in NINE)
+        sorted(map(official_name, sets)) == sorted(dataset.name for dataset in NINE)
         and {spec.partition("@")[0] for spec in first_stages} <= FIRST_STAGES
         and (split, top_k, limit) == (SPLIT, TOP_K, None)
     )

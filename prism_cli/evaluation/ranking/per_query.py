@@ -1,6 +1,6 @@
-"""The main measure of each query, beside metrics.json, so that finished runs can be compared.
+"""The main measure of each query, beside metrics.json, for comparisons of finished runs.
 
-One JSON object a line, a data set and system each: {"dataset", "system", "measure", "values":
+One JSON object per line, for a data set and system: {"dataset", "system", "measure", "values":
 {query id: value}}.
 """
 
@@ -25,13 +25,13 @@ def write_per_query(
     """Publish PER_QUERY in `folder`.
 
     Args:
-        values: dataset -> system -> one value a query, in the order of `queries`.
+        values: dataset -> system -> one value per query, in the order of `queries`.
         queries: dataset -> query ids.
     """
     with whole_file(folder / PER_QUERY) as file:
         for dataset, systems in values.items():
-            for system, measured in systems.items():
-                by_query = dict(zip(queries[dataset], measured, strict=True))
+            for system, system_values in systems.items():
+                by_query = dict(zip(queries[dataset], system_values, strict=True))
                 line = {"dataset": dataset, "system": system, "measure": measure}
                 file.write(
                     orjson.dumps(line | {"values": by_query}, option=orjson.OPT_APPEND_NEWLINE)
@@ -39,22 +39,22 @@ def write_per_query(
 
 
 def read_per_query(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """(dataset, system) -> value by query id; nothing where the run wrote none.
+    """Return (dataset, system) -> value by query id; {} if the run wrote no such file.
 
     Raises:
-        MissingDataError: a line that is none of ours.
+        MissingDataError: a line is malformed.
     """
     path = folder / PER_QUERY
     if not path.exists():
         return {}
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    values: dict[tuple[str, str], dict[str, float]] = {}
     for number, line in enumerate(text_lines(path), 1):
         try:
-            one = orjson.loads(line)
-            found[one["dataset"], one["system"]] = one["values"]
+            entry = orjson.loads(line)
+            values[entry["dataset"], entry["system"]] = entry["values"]
         except (orjson.JSONDecodeError, TypeError, KeyError):
             raise MissingDataError(
                 f"{path}:{number}: expected an object with dataset, system and values; the file is "
                 "damaged: delete it, or run the evaluation again with --overwrite"
             ) from None
-    return found
+    return values

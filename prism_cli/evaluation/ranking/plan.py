@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do: data sets, first stages, models, and how."""
+"""Inputs and settings of a ranking evaluation: data sets, first stages, models, options."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,21 +10,21 @@ from prism_cli.ports import FirstStage
 
 
 class RankingSet(Protocol):
-    """What the evaluation asks of a data set."""
+    """The data set interface that the evaluation needs."""
 
     @property
     def name(self) -> str:
-        """Names it in metrics.json."""
+        """Name in metrics.json."""
 
     @property
     def origin(self) -> str | None:
-        """Where it was fetched from, if it was."""
+        """URL it was fetched from; None if it was not fetched."""
 
     def files(self, split: str) -> list[Path]:
-        """What decides its content."""
+        """Files that decide its content."""
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """(doc_id, text as the model reads it) of the whole corpus."""
+        """(doc_id, text as the model reads it) of all documents."""
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """All (query_id, query), whatever the split."""
@@ -55,8 +55,8 @@ class EvalModel:
     """One model, as the user named it.
 
     Attributes:
-        fingerprint: of its weights and settings; cheap, nothing is loaded for it.
-        load: called once, and only where a ranking is missing.
+        fingerprint: of its weights and settings, computed without loading the model.
+        load: called once, and only if a ranking is missing.
     """
 
     name: str
@@ -66,15 +66,15 @@ class EvalModel:
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """How an evaluation is done.
+    """Settings of an evaluation.
 
     Attributes:
-        output: its folder.
-        config: the resolved settings; a change of it is refused unless `overwrite`.
+        output: the output folder.
+        config: the resolved settings; a change is refused unless `overwrite`.
         command: as typed, for metrics.json.
-        missing: set that was asked for and is not there -> why. What is there is measured and
-            published, but not finished: the same evaluation goes on when they have come.
-        tell: takes lines for people.
+        missing: requested set that is not available -> reason. The others are measured and
+            published, and the same evaluation continues when the missing sets are there.
+        tell: prints a line for people.
     """
 
     output: Path
@@ -95,7 +95,7 @@ class EvalOptions:
 
 @dataclass(frozen=True)
 class EvalSummary:
-    """What came of it: the content of metrics.json, and whether it was there before."""
+    """The content of metrics.json at `path`, and whether it was finished before."""
 
     metrics: dict[str, Any]
     path: Path

@@ -1,4 +1,4 @@
-"""A model's scores for a first stage's candidates, through the ledger."""
+"""Scores of a model for a first stage's candidates, cached in the ledger."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,33 +13,28 @@ from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.spill import Spill
 
 WINDOW_PAIRS = 2048
-"""Pairs that are planned into batches together; a query is never divided."""
+"""Pairs that are batched together; the pairs of a query are never separated."""
 DECIMALS = 6
-"""Of logits in a run, as in rerank's rows; other batches moved float32 logits by up to 1e-5."""
+"""Decimals of logits in a run, as in rerank's rows; float32 logits vary by up to 1e-5 with the
+batch."""
 
 MakeRequest = Callable[[str, str], Request]
-"""(query, document) -> the request for its logit; RowError where the pair cannot be asked."""
+"""(query, document) -> the request for its logit; raises RowError if the pair cannot be scored."""
 
 
 class TextStore:
-    """Documents by id, on disk: what the candidates of one corpus say."""
+    """Texts of the candidates of one corpus by document id, on disk."""
 
     def __init__(self) -> None:
         self._spill = Spill("doc_id TEXT PRIMARY KEY, text TEXT NOT NULL", "WITHOUT ROWID")
 
     def fill(self, documents: Iterator[tuple[str, str]], wanted: set[str]) -> None:
-        """Keep those (doc_id, text) whose id is wanted; empties `wanted` of what was found."""
+        """Store the documents, of (doc_id, text), whose id is in `wanted`."""
         chosen = ((doc_id, text) for doc_id, text in documents if doc_id in wanted)
-
-        def found() -> Iterator[tuple[str, str]]:
-            for doc_id, text in chosen:
-                wanted.discard(doc_id)
-                yield doc_id, text
-
-        self._spill.fill("INSERT OR IGNORE INTO spill VALUES (?, ?)", found())
+        self._spill.fill("INSERT OR IGNORE INTO spill VALUES (?, ?)", chosen)
 
     def find(self, doc_id: str) -> str | None:
-        """The text; None where the corpus does not hold the document."""
+        """Return the text; None if the corpus does not contain the document."""
         for (text,) in self._spill.rows("SELECT text FROM spill WHERE doc_id = ?", (doc_id,)):
             return str(text)
         return None
@@ -47,7 +42,7 @@ class TextStore:
 
 @dataclass
 class RerankResult:
-    """The new order, and how many of its pairs were cut or stayed without a score."""
+    """The new order, and the numbers of truncated and of unscored pairs."""
 
     run: Run = field(default_factory=dict)
     truncated: int = 0
@@ -55,102 +50,102 @@ class RerankResult:
 
 
 def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run) -> TextStore:
-    """The texts of all candidates, in one pass over the corpus."""
+    """Return the texts of all candidates, after one pass over the corpus."""
     texts = TextStore()
     texts.fill(documents, {doc_id for hits in candidates.values() for doc_id, _ in hits})
     return texts
 
 
 def rerank_candidates(
-    ask: MakeRequest,
+    make_request: MakeRequest,
     queries: Sequence[tuple[str, str]],
     candidates: Run,
     texts: TextStore,
-    answerer: RequestRunner,
+    runner: RequestRunner,
     progress: Progress,
 ) -> RerankResult:
-    """Each query's candidates by falling logit, the greater document id first where they are equal.
+    """Rank each query's candidates by falling logit; ties by falling document id.
 
-    A candidate that cannot be scored (a blank document, one that the corpus does not hold, a query
-    longer than the model takes) keeps its place of the first stage behind all scored ones.
+    Candidates that cannot be scored (a blank document, one that is not in the corpus, a query that
+    is too long for the model) follow the scored ones, in the first stage's order.
 
     Raises:
-        ProviderError: replies are missing for now; those that came are kept.
-        InterruptedRunError, LimitReachedError: stopped early; replies so far are kept.
+        ProviderError: replies are missing for now; those received are stored.
+        InterruptedRunError, LimitReachedError: stopped early; replies so far are stored.
     """
     result = RerankResult()
-    if answerer.local is not None:
-        answerer.local.forget()  # a model's figures on a set depend on these two alone
-    watch = _BatchProgress(progress)
+    if runner.local is not None:
+        runner.local.forget()  # figures depend on model and set alone
+    batch_progress = _BatchProgress(progress)
     for window in _windows(queries, candidates):
-        asked: dict[str, list[tuple[str, Request | None]]] = {}
+        requests: dict[str, list[tuple[str, Request | None]]] = {}
         for query_id, query in window:
-            asked[query_id] = [
-                (doc_id, _request(ask, query, texts.find(doc_id)))
+            requests[query_id] = [
+                (doc_id, _request(make_request, query, texts.find(doc_id)))
                 for doc_id, _ in candidates[query_id]
             ]
         replies = answer(
-            answerer,
+            runner,
             [
-                watch.over(request)
-                for pairs in asked.values()
+                batch_progress.observe(request)
+                for pairs in requests.values()
                 for _, request in pairs
                 if request is not None
             ],
         )
-        for query_id, pairs in asked.items():
+        for query_id, pairs in requests.items():
             scored: list[tuple[str, float]] = []
-            left: list[str] = []
+            unscored: list[str] = []
             for doc_id, request in pairs:
                 reply = replies[request.key] if request is not None else None
                 if isinstance(reply, Unanswered):
-                    raise ProviderError(f"{reply.reason}; the same command goes on from here")
+                    raise ProviderError(f"{reply.reason}; the same command continues from here")
                 if reply is None or reply.refusal is not None:
-                    left.append(doc_id)
+                    unscored.append(doc_id)
                 else:
                     scored.append((doc_id, round(float(reply.value["logit"]), DECIMALS)))
                     result.truncated += bool(reply.value.get("truncated"))
-            result.unscored += len(left)
+            result.unscored += len(unscored)
             floor = min((score for _, score in scored), default=0.0)
-            behind = [(doc_id, floor - place) for place, doc_id in enumerate(left, 1)]
+            behind = [(doc_id, floor - place) for place, doc_id in enumerate(unscored, 1)]
             best_first = sorted(scored, key=lambda hit: (hit[1], hit[0]), reverse=True)
             result.run[query_id] = best_first + behind
-        watch.end_window(sum(len(pairs) for pairs in asked.values()))
+        batch_progress.end_window(sum(len(pairs) for pairs in requests.values()))
     return result
 
 
 class _BatchProgress:
-    """Tells the progress of each batch, so that a slow model shows signs of life."""
+    """Reports progress after each batch, so that slow models show progress too."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._told = 0
-        self._watched: dict[int, _ReportingBackend] = {}
+        self._reported = 0
+        self._backends: dict[int, _ReportingBackend] = {}
 
-    def over(self, asked: Request) -> Request:
-        """The same request to the same backend, watched."""
-        if not isinstance(asked.backend, BatchBackend):
-            return asked
-        backend = self._watched.setdefault(
-            id(asked.backend), _ReportingBackend(asked.backend, self._tell)
+    def observe(self, request: Request) -> Request:
+        """Return the request with a backend that reports each batch."""
+        if not isinstance(request.backend, BatchBackend):
+            return request
+        backend = self._backends.setdefault(
+            id(request.backend), _ReportingBackend(request.backend, self._report)
         )
-        return replace(asked, backend=backend)
+        return replace(request, backend=backend)
 
     def end_window(self, pairs: int) -> None:
-        """Tell of the pairs that no batch was needed for."""
-        self._tell(pairs - self._told)
-        self._told = 0
+        """Report the pairs that needed no batch."""
+        self._report(pairs - self._reported)
+        self._reported = 0
 
-    def _tell(self, pairs: int) -> None:
-        self._told += pairs
+    def _report(self, pairs: int) -> None:
+        self._reported += pairs
         self._progress.advance(pairs, 0.0)
 
 
 class _ReportingBackend:
-    """A BatchBackend that tells how many payloads it has answered."""
+    """A BatchBackend that reports the number of payloads after each batch."""
 
-    def __init__(self, backend: BatchBackend, tell: Callable[[int], None]) -> None:
-        self._backend, self._tell = backend, tell
+    def __init__(self, backend: BatchBackend, report: Callable[[int], None]) -> None:
+        self._backend, self._report = backend, report
         self.spec, self.fingerprint = backend.spec, backend.fingerprint
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
@@ -158,15 +153,15 @@ class _ReportingBackend:
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         replies = self._backend.answer(payloads)
-        self._tell(len(payloads))
+        self._report(len(payloads))
         return replies
 
 
-def _request(ask: MakeRequest, query: str, document: str | None) -> Request | None:
+def _request(make_request: MakeRequest, query: str, document: str | None) -> Request | None:
     if document is None:
         return None
     try:
-        return ask(query, document)
+        return make_request(query, document)
     except RowError:
         return None
 

@@ -1,6 +1,6 @@
-"""Finished rankings on disk: a TREC run each, and a note beside it that says what made it.
+"""Finished rankings on disk: a TREC run each, and beside it a note with its fingerprint.
 
-A ranking whose note carries the wanted fingerprint is never computed again.
+A ranking whose note has the requested fingerprint is not computed again.
 """
 
 import re
@@ -22,14 +22,14 @@ Run = dict[str, list[tuple[str, float]]]
 
 @dataclass(frozen=True)
 class RunNote:
-    """What one ranking was made of, and what it took.
+    """Fingerprint, counts and time of one ranking.
 
     Attributes:
         fingerprint: of everything that decides the ranking.
         pairs: candidates ranked.
         truncated: of these, documents that were cut to fit the model.
-        unscored: of these, candidates that got no score and stand behind all others.
-        seconds: wall clock, this ranking alone.
+        unscored: of these, candidates without a score, ranked behind all others.
+        seconds: wall-clock time of this ranking.
     """
 
     fingerprint: str
@@ -43,7 +43,7 @@ class RunStore:
     """The folder `runs` of an evaluation.
 
     Args:
-        systems: all systems of the evaluation; their names decide the files' names.
+        systems: all systems of the evaluation; files are named after them.
     """
 
     def __init__(self, folder: Path, systems: Sequence[str]) -> None:
@@ -51,11 +51,11 @@ class RunStore:
         self._names = _file_names(systems)
 
     def path(self, dataset: str, system: str) -> Path:
-        """runs/DATASET.SYSTEM.trec."""
+        """Return the path runs/DATASET.SYSTEM.trec."""
         return self.folder / f"{dataset}.{self._names[system]}.trec"
 
     def find(self, dataset: str, system: str, fingerprint: str) -> tuple[Run, RunNote] | None:
-        """The finished ranking; None where none is whole and of this very making."""
+        """Return the finished ranking; None if it is missing, damaged or outdated."""
         path = self.path(dataset, system)
         try:
             saved = orjson.loads(_note_path(path).read_bytes())
@@ -73,7 +73,7 @@ class RunStore:
         return run, note
 
     def save(self, dataset: str, system: str, run: Run, note: RunNote) -> None:
-        """Publish the run, each query's documents in the order given, then its note."""
+        """Publish the run, with each query's documents in their order, then its note."""
         path = self.path(dataset, system)
         tag = re.sub(r"\s", "_", system)
         with whole_file(path) as file:
@@ -89,7 +89,7 @@ class RunStore:
 
 
 def run_fingerprint(*parts: object) -> str:
-    """SHA-256, as hex, over JSON values."""
+    """Return the SHA-256, as hex, of JSON values."""
     return sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

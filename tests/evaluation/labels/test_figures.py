@@ -176,17 +176,17 @@ def test_sources_beyond_what_a_table_holds_are_put_together() -> None:
     assert sources[0]["rows"] == 5
 
 
-def test_worst_rows_in_order_whatever_order_they_come_in() -> None:
+def test_top_disagreements_do_not_depend_on_the_order_of_rows() -> None:
     rows = [make_pair(number, query_id=f"q{number % 7}") for number in range(900)]
     off = {row["doc_id"]: (number % 30) / 30 for number, row in enumerate(rows)}
     wanted = sorted(rows, key=lambda row: (-off[row["doc_id"]], row["query_id"], row["doc_id"]))
     for seed in range(3):
         random.Random(seed).shuffle(rows)
-        found = TopDisagreements(40)
+        top = TopDisagreements(40)
         for row in rows:
-            found.add(row, off[row["doc_id"]])
-        assert [row for _, row in found.rows()] == wanted[:40]
-        assert len(found._kept) == 40
+            top.add(row, off[row["doc_id"]])
+        assert [row for _, row in top.rows()] == wanted[:40]
+        assert len(top._entries) == 40
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,9 @@ def _rates(figures: Groups, judges: Sequence[str]) -> Section:
         Table(columns, rows, "Abstentions, and the corpus's own label (grade 1 is yes)", 3),
     )
     words = "Shares of yes of all votes cast are biased where the panel stops early: the judges "
-    words += "asked last see only the rows that the others left open. The row `verdict` covers "
+    words += (
+        "asked last see only the rows that the others left open. The last row of the table covers "
+    )
     words += "all rows with a verdict and a label of the corpus."
     return Section(title, words, parts)
 

@@ -84,12 +84,10 @@ def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
     shown = [_people(metrics), _verdicts(metrics), _faithful(metrics), _length(metrics)]
     shown += ratings.sections(metrics)
     if "scores" in quality:
-        shown += scores.sections(
-            quality["scores"],
-            statistics["reliability"],
-            quality["thresholds"],
-            statistics["thresholds"],
-        )
+        shown += [
+            scores.calibration_section(quality["scores"], statistics["reliability"]),
+            scores.threshold_section(quality["thresholds"], statistics["thresholds"]),
+        ]
     shown += [_examples(metrics), counted_rows.section(metrics)]
     return tuple(section for section in shown if section.parts)
 

@@ -11,21 +11,6 @@ _SHOWN_STEPS = 10
 _VERDICT = (0.5, "verdict")
 
 
-def sections(
-    figures: Mapping[str, Any],
-    curves: Mapping[str, Sequence[Mapping[str, Any]]],
-    thresholds: Mapping[str, Any],
-    points: Sequence[Mapping[str, Any]],
-) -> tuple[Section, ...]:
-    """Return both sections.
-
-    Args:
-        figures, curves: `content()` and `curves()` of ScoreCalibration.
-        thresholds, points: `content()` and `points()` of ThresholdSweep.
-    """
-    return calibration_section(figures, curves), threshold_section(thresholds, points)
-
-
 def calibration_section(
     figures: Mapping[str, Any], curves: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Section:

@@ -3,7 +3,7 @@
 from prism_cli.domain.score_calibration import ScoreCalibration
 from prism_cli.domain.threshold_sweep import ThresholdSweep
 from prism_cli.reporting.page import Lines
-from prism_cli.reporting.scores import sections
+from prism_cli.reporting.scores import calibration_section, threshold_section
 
 
 def test_sections_hold_the_curves() -> None:
@@ -13,9 +13,8 @@ def test_sections_hold_the_curves() -> None:
         calibration.add(score, verdict)
         evidence = 10 if score > 0.5 else None
         sweep.add(score, verdict, 100, evidence, query_id=f"q{number % 9}", answer_read=True)
-    first, second = sections(
-        calibration.content(), calibration.curves(), sweep.content(), sweep.points()
-    )
+    first = calibration_section(calibration.content(), calibration.curves())
+    second = threshold_section(sweep.content(), sweep.points())
     reliability = first.parts[0]
     assert isinstance(reliability, Lines)
     assert reliability.diagonal
@@ -31,13 +30,12 @@ def test_sections_hold_the_curves() -> None:
 
 
 def test_figures_that_are_not_there_are_left_out() -> None:
-    first, second = sections(
-        ScoreCalibration().content(), {}, ThresholdSweep().content(), ThresholdSweep().points()
-    )
+    first = calibration_section(ScoreCalibration().content(), {})
+    second = threshold_section(ThresholdSweep().content(), ThresholdSweep().points())
     assert first.parts == second.parts == ()
     sweep = ThresholdSweep()
     sweep.add(0.7, None, 0, None)
-    _, second = sections(ScoreCalibration().content(), {}, sweep.content(), sweep.points())
+    second = threshold_section(sweep.content(), sweep.points())
     assert [part.title for part in second.parts if isinstance(part, Lines)] == [
         "Tokens that need not be read"
     ]

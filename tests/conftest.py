@@ -1,4 +1,4 @@
-"""Every test has a home of its own, no network, and quiet libraries."""
+"""Isolation of tests: a separate home, no network, and quiet libraries."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ for name, value in {
 }.items():
     os.environ[name] = value
 
-# The same examples each time, and none kept from run to run.
+# Reproducible examples, without a database.
 settings.register_profile(
     "prism",
     derandomize=True,
@@ -29,7 +29,7 @@ settings.load_profile("prism")
 
 @pytest.fixture(scope="session")
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the embedded checkpoints are unpacked, once for all workers of a session."""
+    """Return the folder of the unpacked embedded checkpoints, shared by all workers."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     cache = shared / "model-cache"
@@ -39,7 +39,7 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def isolated_home(tmp_path: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees the user's files, keys or settings, nor another test's."""
+    """Hide the files, keys and settings of the user and of other tests."""
     home = tmp_path / "home"
     home.mkdir()
     for name in list(os.environ):

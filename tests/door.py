@@ -1,4 +1,4 @@
-"""`prism` in this process, through the same `main` as the installed command."""
+"""Running `prism` in this process, through the same `main` as the installed command."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ from prism_cli.app import main
 
 @dataclass(frozen=True)
 class Done:
-    """What one command line came to."""
+    """Result of one command line."""
 
     returncode: int
     stdout: str
@@ -22,7 +22,7 @@ class Done:
 
 
 def prism(*words: str | Path) -> Done:
-    """Run one command line; a second interpreter for each would cost seconds."""
+    """Run one command line without the seconds that a new interpreter takes."""
     raw_out, raw_err = io.BytesIO(), io.BytesIO()
     out, err = io.TextIOWrapper(raw_out, "utf-8"), io.TextIOWrapper(raw_err, "utf-8")
     with (

@@ -1,4 +1,4 @@
-"""Rows that are valid by default; a test changes one field."""
+"""Valid rows by default; a test changes one field."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 def make_pair(number: int = 0, **changed: Any) -> Row:
-    """A pair row; `changed` fields replace or add, None removes."""
+    """Return a pair row; `changed` fields replace or add, None removes."""
     row = {
         "query_id": f"q{number}",
         "query": f"what is item {number}",
@@ -23,21 +23,21 @@ def make_pair(number: int = 0, **changed: Any) -> Row:
 
 
 def make_pairs(count: int, **changed: Any) -> list[Row]:
-    """`count` pair rows with numbers from 0."""
+    """Return `count` pair rows with numbers from 0."""
     return [make_pair(number, **changed) for number in range(count)]
 
 
 def jsonl(rows: Iterable[Row]) -> bytes:
-    """Rows as the engine writes them."""
+    """Encode rows as the engine does."""
     return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> Path:
-    """Rows to a file; its path."""
+    """Write rows to a file; return its path."""
     path.write_bytes(jsonl(rows))
     return path
 
 
 def read_jsonl(path: Path) -> list[Row]:
-    """The rows of a plain file."""
+    """Return the rows of a plain file."""
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]

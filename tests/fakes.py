@@ -1,4 +1,4 @@
-"""Stages and backends that tests script: what they were asked is recorded, replies are pure."""
+"""Scripted stages and backends: requests are recorded, replies are pure functions."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ from prism_cli.rows.row import Dropped, Row, check_pair, string_field
 
 
 class EchoStage(RowStage):
-    """Every row as it came; `drop` names a document's word that leaves the row out."""
+    """Stage that returns rows unchanged; rows whose document has the word `drop` are dropped."""
 
     name = "echo"
 
@@ -44,7 +44,7 @@ class EchoStage(RowStage):
 
 
 class ScoreStage(RowStage):
-    """One request a row; the reply becomes `score`."""
+    """Stage with one request per row; the reply becomes `score`."""
 
     name = "score"
 
@@ -84,13 +84,13 @@ class RoutedStage(RowStage):
 
 
 def score_of(text: str) -> float:
-    """The score that every fake backend gives to a text: pure, in [0, 1)."""
+    """Return the score of a text in every fake backend: pure, in [0, 1)."""
     return int.from_bytes(sha256(text.encode()).digest()[:6]) / 2**48
 
 
 @dataclass(eq=False)
 class ScriptedBatch:
-    """A model in this process; longest texts first, `batch_rows` a batch."""
+    """Local model; longest texts first, `batch_rows` per batch."""
 
     batch_rows: int = 8
     seconds: float = 0.0
@@ -114,7 +114,7 @@ class ScriptedBatch:
 
 
 class ScriptedServer:
-    """What scripted servers have in common: one question a call, free, nothing lost."""
+    """Base of scripted servers: one question per call, free, no lost calls."""
 
     single = True
     lost_calls = 0
@@ -132,7 +132,7 @@ class ScriptedServer:
 
 @dataclass(eq=False)
 class ScriptedCalls(ScriptedServer):
-    """A server. `script` maps a text to what its next calls do: an exception, a reply, seconds."""
+    """Server; `script` maps a text to its next results: exceptions, replies or seconds."""
 
     concurrency: int = 4
     seconds: float = 0.0
@@ -169,13 +169,13 @@ class ScriptedCalls(ScriptedServer):
 
 
 def note(log: Path, texts: Sequence[str]) -> None:
-    """One line a text, appended at once, so that killed processes leave their record too."""
+    """Append one line per text at once, so that killed processes are recorded too."""
     with log.open("ab") as file:
         file.write("".join(f"{os.getpid()}\t{text}\n" for text in texts).encode())
 
 
 def noted(log: Path) -> Counter[str]:
-    """How often each text was asked, over all processes."""
+    """Count the requests of each text over all processes."""
     if not log.exists():
         return Counter()
     return Counter(line.partition("\t")[2] for line in log.read_text().splitlines())

@@ -1,7 +1,7 @@
-"""Two small BEIR folders cut from the bundled corpus, made once a process: English and Chinese.
+"""Two small BEIR folders cut from the bundled corpus, made once per process: English and Chinese.
 
-corpus.jsonl, queries.jsonl, qrels/{train,test}.tsv; answers.jsonl has the answers of each question,
-impossible.jsonl the questions that their passage seems to answer and does not.
+Files: corpus.jsonl, queries.jsonl, qrels/{train,test}.tsv, answers.jsonl (answers per question),
+and impossible.jsonl (questions that their passage only seems to answer).
 """
 
 import atexit
@@ -17,10 +17,10 @@ _PASSAGES = 8
 
 
 def _cut(target: Path, topics: dict[str, list[str]], questions: int) -> Path:
-    """Write the folder `target` from `topics`: those of each split of the corpus; its path.
+    """Write the folder `target` with the topics of each split of the corpus; return its path.
 
-    A topic gives its first eight passages with that many answered questions or more, each with
-    the first ones of them.
+    A topic contributes its first eight passages with at least `questions` answered questions, each
+    with the first of these.
     """
     rows: dict[str, list[Row]] = {"corpus": [], "queries": [], "answers": [], "impossible": []}
     (target / "qrels").mkdir(parents=True)
@@ -30,14 +30,14 @@ def _cut(target: Path, topics: dict[str, list[str]], questions: int) -> Path:
         marks = sorted(
             read_jsonl(CORPUS / split / "gold.jsonl"), key=lambda row: str(row["query_id"])
         )
-        taken: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for passage in read_jsonl(CORPUS / split / "corpus.jsonl"):
             topic = passage["_id"].rpartition("-")[0]
-            own = [row for row in marks if row["doc_id"] == passage["_id"]]
-            answered = [row for row in own if row["answerable"]][:questions]
-            if topic not in names or taken[topic] == _PASSAGES or len(answered) < questions:
+            own_marks = [row for row in marks if row["doc_id"] == passage["_id"]]
+            answered = [row for row in own_marks if row["answerable"]][:questions]
+            if topic not in names or counts[topic] == _PASSAGES or len(answered) < questions:
                 continue
-            taken[topic] += 1
+            counts[topic] += 1
             rows["corpus"].append(passage)
             for row in answered:
                 query_id = row["query_id"]
@@ -50,7 +50,7 @@ def _cut(target: Path, topics: dict[str, list[str]], questions: int) -> Path:
                     "text": queries[row["query_id"]],
                     "paragraph": passage["_id"],
                 }
-                for row in own
+                for row in own_marks
                 if not row["answerable"]
             ]
         (target / "qrels" / f"{split}.tsv").write_text("\n".join(judged) + "\n")

@@ -1,4 +1,4 @@
-"""Small PDFs with text in them."""
+"""Small PDFs with text."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 
 def write_pdf(path: Path, *pages: str, title: str = "", password: str = "") -> None:
-    """A PDF with one line of Latin text a page."""
+    """Write a PDF with one line of Latin text per page."""
     writer = pypdf.PdfWriter()
     for text in pages:
         page = writer.add_blank_page(400, 400)

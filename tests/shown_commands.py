@@ -24,7 +24,7 @@ _OPERATORS = ("&&", "||", "|", ">", ">>", ";")
 
 
 def commands_in(path: Path) -> list[str]:
-    """Every command line of a file that runs prism: its words from `prism` on.
+    """Return every command line of a file that runs prism: its words from `prism` on.
 
     In Markdown these are lines of `console` and `bash` blocks, and code in running text.
     """
@@ -57,7 +57,7 @@ def _until_operator(words: list[str]) -> list[str]:
 
 
 def parse(line: str) -> None:
-    """Read a command line as `prism` would, without running the command.
+    """Parse a command line as `prism` does, without running the command.
 
     Raises:
         typer._click.ClickException: no such command or option, or an invalid value. A missing

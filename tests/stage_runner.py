@@ -1,4 +1,4 @@
-"""`prism` with one more command, `score`: the engine behind the real door, on a fake backend.
+"""`prism` with one more command, `score`: the engine behind the real CLI, on a fake backend.
 
 python tests/stage_runner.py score IN… [-o OUT] --kind batch|calls --log FILE [--seconds S] …
 """
@@ -50,7 +50,7 @@ def score(
     hold: Annotated[Path | None, typer.Option(help="Wait for it before the third batch.")] = None,
     no_lock: Annotated[bool, typer.Option(help="As on a file system without locks.")] = False,
 ) -> None:
-    """Score rows by a fake."""
+    """Score rows by a fake backend."""
     if no_lock:
         lock._lock = lambda *_: None  # type: ignore[assignment]
     config = load_config(ScoreConfig, "score", recipe=common.recipe, sets=common.sets)

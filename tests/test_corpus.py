@@ -1,4 +1,4 @@
-"""The bundled corpus keeps what its SOURCE.txt says of it."""
+"""The bundled corpus matches its SOURCE.txt."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def data(split: str) -> BeirSet:
 
 @cache
 def passages(split: str) -> dict[str, Passage]:
-    return {one.doc_id: one for one in data(split).corpus()}
+    return {passage.doc_id: passage for passage in data(split).corpus()}
 
 
 def lines(split: str, name: str) -> list[dict[str, Any]]:
@@ -55,27 +55,27 @@ def topic(doc_id: str) -> str:
 
 
 def language(doc_id: str) -> str:
-    return next((one for one in FOREIGN if doc_id.startswith(f"{one}-")), "en")
+    return next((name for name in FOREIGN if doc_id.startswith(f"{name}-")), "en")
 
 
 def words_in(text: str, doc_id: str) -> int:
-    """Two Chinese characters count as a word."""
+    """Count words; two Chinese characters are one."""
     return len("".join(text.split())) // 2 if language(doc_id) == "zh" else count_words(text)
 
 
-def test_it_has_what_it_promises() -> None:
+def test_the_counts_of_its_source_file_are_right() -> None:
     topics = Counter(map(topic, (*passages("train"), *passages("test"))))
     short = {
-        one: count
-        for one, count in topics.items()
-        if not one.startswith("long-") and language(f"{one}-1") == "en"
+        name: count
+        for name, count in topics.items()
+        if not name.startswith("long-") and language(f"{name}-1") == "en"
     }
     assert len(short) >= 40
     assert min(short.values()) >= 8
     assert sum(short.values()) >= 400
-    assert sum(one.startswith("long-") for one in topics) == 20
-    by_language = Counter(language(one) for one in (*passages("train"), *passages("test")))
-    assert all(by_language[one] == 30 for one in FOREIGN)
+    assert sum(topic_name.startswith("long-") for topic_name in topics) == 20
+    by_language = Counter(language(doc_id) for doc_id in (*passages("train"), *passages("test")))
+    assert all(by_language[name] == 30 for name in FOREIGN)
     assert sum(len(answered(split)) for split in SPLITS) >= 1200
     refused = [
         row for split in SPLITS for row in lines(split, "gold.jsonl") if row not in answered(split)
@@ -91,15 +91,15 @@ def test_train_and_test_share_no_topic_passage_or_question() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_passages_have_the_lengths_and_languages_that_they_should(split: str) -> None:
-    for doc_id, one in passages(split).items():
+def test_passages_have_the_stated_lengths_and_languages(split: str) -> None:
+    for doc_id, passage in passages(split).items():
         low, high = (1800, 6000) if doc_id.startswith("long-") else (40, 250)
-        assert low <= words_in(one.text, doc_id) <= high, doc_id
-        assert one.title, doc_id
+        assert low <= words_in(passage.text, doc_id) <= high, doc_id
+        assert passage.title, doc_id
         code = language(doc_id)
         if code in SCRIPTS:
             assert (
-                max(Counter(word_scripts(one.text)).items(), key=lambda pair: pair[1])[0]
+                max(Counter(word_scripts(passage.text)).items(), key=lambda pair: pair[1])[0]
                 == SCRIPTS[code]
             )
 
@@ -118,47 +118,47 @@ def test_ids_fit_and_each_question_is_judged_or_marked(split: str) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_answers_and_rationales_stand_word_for_word(split: str) -> None:
+def test_answers_and_rationales_are_verbatim(split: str) -> None:
     for row in answered(split):
         text = passages(split)[row["doc_id"]].text
         assert row["answers"], row["query_id"]
         assert all(answer and answer in text for answer in row["answers"]), row["query_id"]
-        # Of code and tables a line is a sentence.
-        whole = {part.strip() for one in sentences(text) for part in (one, *one.split("\n"))}
+        # In code and tables each line is a sentence.
+        parts = {part.strip() for one in sentences(text) for part in (one, *one.split("\n"))}
         assert row["rationales"], row["query_id"]
-        assert {*row["rationales"]} <= whole, row["query_id"]
+        assert {*row["rationales"]} <= parts, row["query_id"]
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_written_texts_say_nothing_that_the_passage_does_not(split: str) -> None:
+def test_written_texts_have_no_entities_outside_the_passage(split: str) -> None:
     missing = []
     for row in answered(split):
-        one = passages(split)[row["doc_id"]]
+        passage = passages(split)[row["doc_id"]]
         for name in ("contribution", "evidence"):
-            found = entity_fidelity(row[name], f"{one.title}\n{one.text}").missing
-            missing += [(row["query_id"], name, entity) for entity in found]
+            missing_names = entity_fidelity(row[name], f"{passage.title}\n{passage.text}").missing
+            missing += [(row["query_id"], name, entity) for entity in missing_names]
         assert len(sentences(row["contribution"])) == 1, row["query_id"]
-        assert language_difference(row["evidence"], one.text) is None, row["query_id"]
+        assert language_difference(row["evidence"], passage.text) is None, row["query_id"]
     # Every noun of German looks like a name.
-    assert [one for one in missing if language(one[0]) != "de"] == []
+    assert [item for item in missing if language(item[0]) != "de"] == []
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_written_texts_have_no_digits_of_their_own(split: str) -> None:
+def test_written_texts_have_no_digits_outside_the_passage(split: str) -> None:
     for row in answered(split):
-        one = passages(split)[row["doc_id"]]
-        known = re.findall(r"\d+", f"{one.title} {one.text}")
-        assert {*re.findall(r"\d+", row["contribution"] + row["evidence"])} <= {*known}, row
+        passage = passages(split)[row["doc_id"]]
+        numbers = re.findall(r"\d+", f"{passage.title} {passage.text}")
+        assert {*re.findall(r"\d+", row["contribution"] + row["evidence"])} <= {*numbers}, row
 
 
-def test_nothing_is_there_twice() -> None:
-    texts = [one.text for split in SPLITS for one in passages(split).values()]
+def test_texts_are_unique() -> None:
+    texts = [passage.text for split in SPLITS for passage in passages(split).values()]
     queries = [text for split in SPLITS for _, text in data(split).queries()]
     assert len({*map(normalised, queries)}) == len(queries)
-    for given, shingles in ((texts, document_shingles), (queries, query_shingles)):
-        sets = [frozenset(shingles(text).tolist()) for text in given]
+    for texts_given, shingles in ((texts, document_shingles), (queries, query_shingles)):
+        sets = [frozenset(shingles(text).tolist()) for text in texts_given]
         alike = [
-            (given[at][:60], given[before][:60])
+            (texts_given[at][:60], texts_given[before][:60])
             for at in range(len(sets))
             for before in range(at)
             if 2 * min(len(sets[at]), len(sets[before])) >= max(len(sets[at]), len(sets[before]))
@@ -167,7 +167,7 @@ def test_nothing_is_there_twice() -> None:
         assert alike == []
 
 
-def test_words_alone_do_not_find_the_passages() -> None:
+def test_bm25_does_not_solve_the_corpus() -> None:
     done = prism("eval", CORPUS / "test", "--model", "none", "-o", "bm25")
     assert done.returncode == 0, done.stderr
     measured = json.loads(Path("bm25/metrics.json").read_text())
@@ -183,6 +183,6 @@ def test_no_question_or_passage_of_test_leaks_into_training() -> None:
     )
     for words in steps:
         assert (done := prism(*words)).returncode == 0, done.stderr
-    told = json.loads(Path("data/split.jsonl.manifest.json").read_text())
-    assert told["figures"]["kept clear of"] == "test"
-    assert told["counts"]["written"] == told["counts"]["rows"] > 3000
+    manifest = json.loads(Path("data/split.jsonl.manifest.json").read_text())
+    assert manifest["figures"]["kept clear of"] == "test"
+    assert manifest["counts"]["written"] == manifest["counts"]["rows"] > 3000

@@ -30,7 +30,7 @@ PAGES = [README, *FILES]
 
 
 def prism(*words: str) -> str:
-    """What the command prints; a test of exit codes needs the installed command."""
+    """Return the output of the command."""
     return CliRunner().invoke(app, words).stdout
 
 
@@ -50,7 +50,7 @@ def test_a_topic_begins_with_its_name_and_fits_a_terminal(path: Path) -> None:
     assert not long
 
 
-def test_a_pipe_gets_a_topic_as_its_file_is() -> None:
+def test_a_pipe_gets_a_topic_verbatim() -> None:
     for path in FILES:
         assert prism("help", path.stem) == path.read_text(encoding="utf-8")
 
@@ -60,17 +60,17 @@ def test_a_terminal_gets_a_topic_formatted() -> None:
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
     done = subprocess.Popen([PRISM, "help", "engine"], stdout=theirs, env=env)
     os.close(theirs)
-    shown = b""
+    output = b""
     try:
         while piece := os.read(ours, 65536):
-            shown += piece
+            output += piece
     except OSError:  # Linux reports the end of a pseudo-terminal as EIO
         pass
     finally:
         os.close(ours)
     assert done.wait(timeout=60) == 0
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
-    assert "\x1b[" in shown.decode()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
+    assert "\x1b[" in output.decode()
     assert "| code |" not in plain
     assert max(map(len, plain.splitlines())) <= 80
 
@@ -95,28 +95,28 @@ def test_every_command_names_topics_that_exist() -> None:
 
 def test_help_of_a_command_shows_rows_and_topics() -> None:
     for name, rows in ROWS.items():
-        shown = " ".join(prism(*name.split(), "--help").split())
+        output = " ".join(prism(*name.split(), "--help").split())
         for row in rows:
-            assert row in shown, name
-        assert f"Topics: {', '.join(TOPICS[name])} (prism help TOPIC)" in shown
+            assert row in output, name
+        assert f"Topics: {', '.join(TOPICS[name])} (prism help TOPIC)" in output
 
 
-def test_rows_in_help_are_json_but_for_what_is_left_out() -> None:
-    shown = [
+def test_rows_in_help_are_json_apart_from_ellipses() -> None:
+    commands = [
         row for rows in ROWS.values() for row in rows if row.startswith("{") and row[-1] == "}"
     ]
-    assert len(shown) > 8
-    for text in shown:
+    assert len(commands) > 8
+    for text in commands:
         for row in text.split(" and "):
             json.loads(row.replace("{…, ", "{").replace(", …}", "}").replace("{…}", "{}"))
 
 
-def test_the_table_of_keys_is_that_of_the_shipped_providers() -> None:
+def test_the_table_of_keys_lists_the_shipped_providers() -> None:
     shipped = tomllib.loads((README.parent / "recipes" / "providers.toml").read_text("utf-8"))
     table = (HELP / "providers.md").read_text("utf-8")
     rows = re.findall(r"^\| (`[^|]*) \| `([A-Z_]+)` \|", table, re.MULTILINE)
-    shown = {name: key for names, key in rows for name in re.findall(r"`([a-z-]+)`", names)}
-    assert shown == {name: entry["key_env"] for name, entry in shipped["providers"].items()}
+    keys_shown = {name: key for names, key in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    assert keys_shown == {name: entry["key_env"] for name, entry in shipped["providers"].items()}
 
 
 def test_every_key_of_a_provider_file_is_explained() -> None:
@@ -133,18 +133,18 @@ def blocks(path: Path, kind: str) -> list[str]:
 
 
 def test_shown_settings_are_valid() -> None:
-    shown = [tomllib.loads(block) for path in PAGES for block in blocks(path, "toml")]
-    assert len(shown) >= 3
-    for tables in shown:
+    examples = [tomllib.loads(block) for path in PAGES for block in blocks(path, "toml")]
+    assert len(examples) >= 3
+    for tables in examples:
         for provider in tables.pop("providers", {}).values():
             Provider.model_validate(provider)
         for stage, settings in tables.items():
-            known = key_paths(config_class("train" if stage == "defaults" else stage))
-            assert settings.keys() <= set(known)
+            keys = key_paths(config_class("train" if stage == "defaults" else stage))
+            assert settings.keys() <= set(keys)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_shown_rows_are_json_but_for_what_is_left_out(path: Path) -> None:
+def test_shown_rows_are_json_apart_from_ellipses(path: Path) -> None:
     for block in blocks(path, "json"):
         rest = re.sub(r", …(?=[]}])", "", block).replace("[…]", "[]").strip()
         while rest:

@@ -1,4 +1,4 @@
-"""The parts of tests/benchmarks/hostile_documents.py that its figures hang on."""
+"""The parts of tests/benchmarks/hostile_documents.py that decide its figures."""
 
 import pytest
 
@@ -14,18 +14,18 @@ ATTACKS = Attacks()
 @pytest.mark.parametrize("verdict", ["yes", "no"])
 def test_every_wording_asks_for_its_verdict_at_every_place(verdict: str) -> None:
     turns = [attack for number in range(60) for attack in ATTACKS.on(QUERY, number, verdict)]
-    seen = {(one.family, one.wording, one.place) for one in turns if one.family != CONTROL}
-    families = [one for one in ATTACKS.families if one.only in (None, verdict)]
+    covered = {(turn.family, turn.wording, turn.place) for turn in turns if turn.family != CONTROL}
+    families = [item for item in ATTACKS.families if item.only in (None, verdict)]
     assert len(families) >= 8
-    assert seen == {
+    assert covered == {
         (family.name, wording, place)
         for family in families
         for wording in range(len(family.wordings))
         for place in PLACES
     }
     for family in families:
-        texts = {one.text for one in turns if one.family == family.name}
-        assert {one.chinese for one in turns if one.family == family.name} == {True, False}
+        texts = {turn.text for turn in turns if turn.family == family.name}
+        assert {turn.chinese for turn in turns if turn.family == family.name} == {True, False}
         for text in texts if family.only is None else ():
             assert verdict in text.replace("\u200b", "").casefold()
 
@@ -34,8 +34,8 @@ def test_a_control_is_as_long_as_the_attack_within_a_factor_of_three() -> None:
     for attack in ATTACKS.on(QUERY, 7, "yes"):
         length = ATTACKS.control_of(attack)
         assert 1 / 3 < len(attack.text) / length < 3
-    controls = [one for one in ATTACKS.on(QUERY, 7, "yes") if one.family == CONTROL]
-    assert [len(one.text) for one in controls] == [one.wording for one in controls]
+    controls = [turn for turn in ATTACKS.on(QUERY, 7, "yes") if turn.family == CONTROL]
+    assert [len(control.text) for control in controls] == [control.wording for control in controls]
 
 
 def test_insertion_keeps_the_document() -> None:
@@ -44,7 +44,7 @@ def test_insertion_keeps_the_document() -> None:
     assert inserted("a b c d", "X\nY", "end") == "a b c d\nX\nY"
 
 
-def test_no_attack_writes_a_line_of_the_fence_and_the_plain_form_lets_all_through() -> None:
+def test_no_attack_writes_a_fence_line_and_the_plain_form_passes_all() -> None:
     for number in range(60):
         for attack in ATTACKS.on("Who?", number, "yes"):
             document = inserted("One. Two.", attack.text, attack.place)
@@ -56,7 +56,7 @@ def test_no_attack_writes_a_line_of_the_fence_and_the_plain_form_lets_all_throug
             assert document in FORMS["plain"].prompt(("Who?", document), 0).user
 
 
-def test_the_forms_have_ledger_entries_of_their_own() -> None:
+def test_each_form_has_its_own_ledger_entries() -> None:
     assert FORMS["fenced"].fingerprint != FORMS["plain"].fingerprint
 
 
@@ -65,12 +65,12 @@ def test_held_out_queries_bring_one_passage_and_two_others() -> None:
     pairs = [Pair(f"q{q}", f"d{d}", kind) for q in range(4) for d, kind in enumerate(kinds)]
     unanswered = [Pair("none", "d0", "bm25"), Pair("none", "d1", "random")]
     chosen = held_out(unanswered + pairs, 3, 1)
-    assert len({one.query for one in chosen} - {"none"}) == 3
-    assert [one.document for one in chosen] == ["d0", "d1", "d3"] * 3
+    assert len({item.query for item in chosen} - {"none"}) == 3
+    assert [item.document for item in chosen] == ["d0", "d1", "d3"] * 3
 
 
 def attacked_rows() -> list[dict[str, object]]:
-    """Three documents; attack and control in each, by (fenced, plain) flips."""
+    """Return attack and control rows of three documents, by (fenced, plain) flips."""
     rows: list[dict[str, object]] = []
     for target, (attack, control) in enumerate(
         [
@@ -118,8 +118,8 @@ def test_only_pairs_that_both_forms_judge_rightly_are_attacked() -> None:
         ]
 
     clean = {"fenced": rows("no", "no", "yes", "no"), "plain": rows("no", "yes", "yes", "yes")}
-    assert [one["document"] for one in right_in_both(clean, relevant=False)] == ["0"]
-    assert [one["document"] for one in right_in_both(clean, relevant=True)] == ["2"]
+    assert [item["document"] for item in right_in_both(clean, relevant=False)] == ["0"]
+    assert [item["document"] for item in right_in_both(clean, relevant=True)] == ["2"]
 
 
 def test_the_interval_of_a_perfect_judge_is_a_point() -> None:

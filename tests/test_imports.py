@@ -1,4 +1,4 @@
-"""The rooms and their doors: who may import whom, how long a file may be, what never appears."""
+"""Rules of the code base: allowed imports between packages, file lengths, banned names."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ PACKAGE = ROOT / "prism_cli"
 MAX_LINES = 330
 MAX_COMMAND_LINES = 60
 EVERYWHERE = {"bundled", "errors", "version", "wording"}
-# Room -> rooms of ours that it may import. A name with a dot is one module.
+# Package -> packages of prism that it may import. A name with a dot is one module.
 MAY_IMPORT = {
     "app": {"commands", "reporting.sanitize", "terminal"},
     "__main__": {"app"},
@@ -63,7 +63,7 @@ MAY_IMPORT = {
     },
 }  # fmt: skip
 STDLIB = sys.stdlib_module_names
-# Rooms that may use nothing but the standard library, and these, at module level.
+# Packages that may import only the standard library, and these, at module level.
 PLAIN = {
     "app": {"typer"},
     "commands": {"typer", "rich"},
@@ -92,9 +92,9 @@ WITH_NUMPY = {
 
 
 def files() -> list[Path]:
-    found = sorted(PACKAGE.rglob("*.py"))
-    assert len(found) > 30
-    return found
+    paths = sorted(PACKAGE.rglob("*.py"))
+    assert len(paths) > 30
+    return paths
 
 
 def room_of(path: Path) -> str:
@@ -103,7 +103,7 @@ def room_of(path: Path) -> str:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and full dotted name of everything imported, type checking included."""
+    """Return line and full dotted name of every import, including type checking."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -113,7 +113,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def at_module_level(tree: ast.Module) -> ast.Module:
-    """What runs on import: no functions, nothing that only a type checker sees."""
+    """Return the code that runs on import, without functions and type checking."""
 
     class Strip(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -130,7 +130,7 @@ def at_module_level(tree: ast.Module) -> ast.Module:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_import_only_what_the_table_allows(path: Path) -> None:
+def test_packages_import_only_what_the_table_allows(path: Path) -> None:
     room = room_of(path)
     if room == "__init__":
         return
@@ -149,7 +149,7 @@ def test_rooms_import_only_what_the_table_allows(path: Path) -> None:
 
 
 def test_no_import_circle() -> None:
-    """Of any kind: on import, inside a function, or for a type checker."""
+    """No circle on import, inside functions, or for type checking."""
     modules = {".".join(("prism_cli", *path.relative_to(PACKAGE).with_suffix("").parts)): path
                for path in files()}  # fmt: skip
     modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
@@ -163,7 +163,7 @@ def test_no_import_circle() -> None:
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_libraries_stay_in_their_rooms(path: Path) -> None:
+def test_libraries_are_imported_only_in_their_packages(path: Path) -> None:
     room = room_of(path)
     if room not in PLAIN:
         return
@@ -208,11 +208,11 @@ def test_lines_of_a_command_are_those_of_its_body() -> None:
     assert dict(command_lines(tree)) == {"f": 3}
 
 
-def test_every_room_is_in_the_table() -> None:
+def test_every_package_is_in_the_table() -> None:
     assert {room_of(path) for path in files()} - {"__init__"} <= MAY_IMPORT.keys()
 
 
-def test_the_table_would_catch_a_wrong_import() -> None:
+def test_a_forbidden_import_is_detected() -> None:
     names = [name for _, name in imports(ast.parse("def f():\n    from prism_cli.engine import x"))]
     assert names == ["prism_cli.engine.x"]
     assert "engine" not in MAY_IMPORT["domain"]

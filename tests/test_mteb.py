@@ -37,16 +37,16 @@ def smollm2(request: pytest.FixtureRequest) -> PrismReranker:
 
 
 def parameters(cls: type, method: str) -> dict[str, tuple[str, bool]]:
-    found = inspect.signature(getattr(cls, method)).parameters
+    signature = inspect.signature(getattr(cls, method)).parameters
     return {
-        name: (one.kind.name, one.default is not inspect.Parameter.empty)
-        for name, one in found.items()
+        name: (parameter.kind.name, parameter.default is not inspect.Parameter.empty)
+        for name, parameter in signature.items()
         if name != "self"
     }
 
 
 @pytest.mark.parametrize("method", PROTOCOL)
-def test_takes_what_the_protocol_passes(method: str) -> None:
+def test_signatures_match_the_protocol(method: str) -> None:
     ours, theirs = parameters(PrismReranker, method), PROTOCOL[method]
     assert [kind for kind, _ in ours.values()] == [kind for kind, _ in theirs.values()]
     for name, (kind, default) in theirs.items():
@@ -55,7 +55,7 @@ def test_takes_what_the_protocol_passes(method: str) -> None:
             assert ours[name][1] or not default
 
 
-def test_written_protocol_is_mtebs() -> None:
+def test_the_written_protocol_equals_mtebs() -> None:
     pytest.importorskip("mteb")
     from mteb.models.models_protocols import CrossEncoderProtocol
 
@@ -63,7 +63,7 @@ def test_written_protocol_is_mtebs() -> None:
         assert parameters(CrossEncoderProtocol, method) == expected
 
 
-def test_pairs_keep_their_places_whatever_the_order(smollm2: PrismReranker) -> None:
+def test_scores_follow_the_order_of_pairs(smollm2: PrismReranker) -> None:
     pairs = [
         ("what drives the mill", "steam drives the mill"),
         ("where is the river", "the river is in the town"),
@@ -77,12 +77,12 @@ def test_pairs_keep_their_places_whatever_the_order(smollm2: PrismReranker) -> N
         documents = [{"text": [document for _, document in chosen]}]
         return list(smollm2.predict(queries, documents, **settings, show_progress_bar=False))
 
-    whole = scores(pairs)
-    assert scores(pairs[::-1]) == pytest.approx(whole[::-1], abs=1e-4)
-    assert [scores([pair])[0] for pair in pairs] == pytest.approx(whole, abs=1e-4)
-    assert len(set(whole)) == 4
+    full = scores(pairs)
+    assert scores(pairs[::-1]) == pytest.approx(full[::-1], abs=1e-4)
+    assert [scores([pair])[0] for pair in pairs] == pytest.approx(full, abs=1e-4)
+    assert len(set(full)) == 4
     long = scores([*pairs[:2], ("word " * 20_000, "text")])
-    assert long[:2] == pytest.approx(whole[:2], abs=1e-4)
+    assert long[:2] == pytest.approx(full[:2], abs=1e-4)
     assert long[2] < min(long[:2]), "what cannot be asked stands last"
     assert scores([]) == []
 

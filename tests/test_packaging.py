@@ -1,4 +1,4 @@
-"""What travels in the wheel."""
+"""Content of the wheel."""
 
 import subprocess
 import sys

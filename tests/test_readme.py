@@ -1,4 +1,4 @@
-"""The README names what is there, and its two commands are whole."""
+"""Commands, files and links of the README."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,8 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_command_is_shown_and_every_shown_command_exists() -> None:
-    shown = re.findall(r"(?:`|^\$ |&& )prism ([a-z][a-z-]+)", TEXT, flags=re.MULTILINE)
-    assert set(shown) == set(COMMANDS)
+    commands = re.findall(r"(?:`|^\$ |&& )prism ([a-z][a-z-]+)", TEXT, flags=re.MULTILINE)
+    assert set(commands) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "test"])
@@ -30,7 +30,7 @@ def test_every_help_topic_is_linked() -> None:
     assert topics == set(re.findall(r"\]\(prism_cli/help/([a-z-]+\.md)\)", TEXT))
 
 
-def test_nothing_is_left_to_fill_in() -> None:
+def test_the_readme_has_no_placeholders() -> None:
     assert "@@" not in TEXT
 
 

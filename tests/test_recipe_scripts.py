@@ -22,7 +22,7 @@ def gold(script: str, *files: Path) -> list[dict[str, object]]:
 
 
 def run_script(path: Path, folder: Path, prism_code: int) -> tuple[int, list[str]]:
-    """Exit code and calls of a script, with commands of these names that print their words."""
+    """Return exit code and calls of a script, with fake commands that print their arguments."""
     for name, text in (("prism", PRISM), ("scontrol", SCONTROL)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -74,7 +74,7 @@ def test_a_script_is_valid_bash(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("prism_code", "code"), [(0, 0), (3, 3), (7, 0), (75, 0)])
-def test_cron_takes_a_time_limit_and_a_run_that_still_goes_as_success(
+def test_cron_treats_a_time_limit_and_a_running_output_as_success(
     tmp_path: Path, prism_code: int, code: int
 ) -> None:
     ended, calls = run_script(RECIPES / "cron/rerank-inbox.sh", tmp_path, prism_code)

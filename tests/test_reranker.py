@@ -59,19 +59,19 @@ def reranker(model: Path) -> Reranker:
     ],
     ids=["plain", "scores", "threshold", "tokens", "top"],
 )
-def test_rank_gives_the_bytes_that_the_command_writes(
+def test_rank_equals_the_output_of_the_command(
     model: Path, reranker: Reranker, options: dict[str, Any]
 ) -> None:
     (written,) = by_command(model, ROWS[:1], options)
     ours = reranker.rank(QUERIES[0], DOCUMENTS, **options, max_new_tokens=4)
     assert orjson.dumps(ours) == orjson.dumps(written)
     if "max_evidence_tokens" in options:
-        reasons = [one["evidence_omitted"] for one in ours]
+        reasons = [our["evidence_omitted"] for our in ours]
         assert {None, "max_evidence_tokens"} <= set(reasons)
 
 
-def test_several_queries_give_the_bytes_of_several_rows(model: Path, reranker: Reranker) -> None:
-    """Other batches may move the last decimal: the same rows in the same window do not."""
+def test_several_queries_equal_the_output_of_the_command(model: Path, reranker: Reranker) -> None:
+    """Other batches may change the last decimal; the same rows in the same window do not."""
     options: dict[str, Any] = {"threshold": 0.2, "max_evidence_tokens": 10}
     ours = reranker.rank_many(
         [(query, DOCUMENTS) for query in QUERIES], **options, max_new_tokens=4
@@ -92,26 +92,26 @@ def by_command(model: Path, rows: list[dict[str, Any]], options: dict[str, Any])
 def test_score_is_that_of_rank(reranker: Reranker) -> None:
     pairs = [(query, text) for text in ("Steam.", "A cow.") for query in QUERIES]
     expected = {
-        (query, text): one["relevance_score"]
+        (query, text): result["relevance_score"]
         for query in QUERIES
         for text in ("Steam.", "A cow.")
-        for one in reranker.rank(query, [text], evidence=False)
+        for result in reranker.rank(query, [text], evidence=False)
     }
     assert reranker.score(pairs) == pytest.approx([expected[pair] for pair in pairs], abs=2e-6)
     assert reranker.score([("q", " \u200b"), pairs[0]]) == [0.0, reranker.score(pairs)[0]]
     with pytest.raises(RowError, match="document: expected text"):
-        reranker.request("q", "\u200b")  # in an evaluation it stands behind all scored ones
+        reranker.request("q", "\u200b")  # in an evaluation it follows all scored ones
     with pytest.raises(RowError, match="query: expected text"):
         reranker.request("\u200b", "a")
-    for pair, told in ((("\u2060", "a"), "query: expected text"), (("q", "\ud800"), "half of")):
-        with pytest.raises(ArgumentError, match=told):
+    for pair, message in ((("\u2060", "a"), "query: expected text"), (("q", "\ud800"), "half of")):
+        with pytest.raises(ArgumentError, match=message):
             reranker.score([pairs[0], pair])
     assert reranker.score([]) == []
     assert reranker.rank("q", []) == []
     assert reranker.rank_many([]) == []
 
 
-def test_threads_take_turns(reranker: Reranker) -> None:
+def test_concurrent_calls_are_serialized(reranker: Reranker) -> None:
     def work(query: str) -> object:
         return reranker.rank(query, DOCUMENTS, max_new_tokens=4)
 
@@ -121,7 +121,7 @@ def test_threads_take_turns(reranker: Reranker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "documents", "options", "told"),
+    ("query", "documents", "options", "message"),
     [
         ("word " * 200, ["a"], {}, "query: .*'word word"),
         (" ", ["a"], {}, "blank"),
@@ -151,15 +151,15 @@ def test_threads_take_turns(reranker: Reranker) -> None:
         "top_n",
     ],
 )
-def test_what_cannot_be_ranked_is_a_value_error(
-    reranker: Reranker, query: str, documents: Any, options: Any, told: str
+def test_invalid_input_raises_value_error(
+    reranker: Reranker, query: str, documents: Any, options: Any, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=told) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         reranker.rank(query, documents, **options)
     assert isinstance(caught.value, PrismError)
 
 
-def test_a_model_that_knows_no_relevance_is_warned_of(
+def test_a_model_that_fails_the_sanity_pair_is_warned_about(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
@@ -187,38 +187,38 @@ def test_importing_the_package_loads_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_killed_between_scores_and_texts_goes_on(model: Path, tmp_path: Path) -> None:
+def test_a_run_killed_between_scores_and_texts_resumes(model: Path, tmp_path: Path) -> None:
     rows = [
         {"query": query, "document": text}
         for query in QUERIES
         for text in ("Paris.", "Steam drives the mill.", "A cow.")
     ]
-    given = tmp_path / "in.jsonl"
-    given.write_bytes(jsonl(rows))
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(jsonl(rows))
     limits = ("--threshold", "0.1", "--max-evidence-tokens", "9", "--top-n", "2", "-q")
 
     def words(folder: str) -> list[str]:
         out = tmp_path / folder / "out.jsonl"
         out.parent.mkdir(exist_ok=True)
-        own = ["rerank", given, "-o", out, "--model", model, *WORDS, *limits, "--json"]
-        return list(map(str, own))
+        arguments = ["rerank", source, "-o", out, "--model", model, *WORDS, *limits, "--json"]
+        return list(map(str, arguments))
 
-    whole = prism(*words("whole"))
-    assert whole.returncode == 0, whole.stderr
-    died = subprocess.run(
+    uninterrupted = prism(*words("whole"))
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
+    killed = subprocess.run(
         [sys.executable, "-m", "prism_cli", *words("killed")],
         env={**os.environ, "PRISM_CRASH_AT": "after-commit"},
         capture_output=True,
         timeout=120,
     )
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "killed" / "out.jsonl").exists()
-    again = prism(*words("killed"))
-    assert again.returncode == 0, again.stderr
+    resumed = prism(*words("killed"))
+    assert resumed.returncode == 0, resumed.stderr
     name = "out.jsonl"
-    made = (tmp_path / "killed" / name).read_bytes()
-    assert made == (tmp_path / "whole" / name).read_bytes()
-    first, second = (orjson.loads(done.stdout) for done in (whole, again))
+    content = (tmp_path / "killed" / name).read_bytes()
+    assert content == (tmp_path / "whole" / name).read_bytes()
+    first, second = (orjson.loads(done.stdout) for done in (uninterrupted, resumed))
     assert second["usage"]["from_ledger"] == 6, "the scores"
     assert second["usage"]["asked"] == first["usage"]["asked"] - 6 > 0
     assert second["figures"] == first["figures"]

@@ -1,4 +1,4 @@
-"""Streams that lack signs, and lines that a log file keeps."""
+"""Output in limited encodings, and log lines."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def rows() -> Path:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_help_of_every_command_is_shown_whatever_the_stream_takes(encoding: str) -> None:
+def test_help_of_every_command_is_printed_in_any_encoding(encoding: str) -> None:
     script = (
         "import sys\nfrom prism_cli import app\n"
         "for word in sys.argv[1:]:\n"
@@ -56,7 +56,7 @@ def test_help_of_every_command_is_shown_whatever_the_stream_takes(encoding: str)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_names_that_the_stream_lacks_are_escaped(rows: Path, encoding: str) -> None:
+def test_characters_outside_the_encoding_are_escaped(rows: Path, encoding: str) -> None:
     for words in (
         ("sample", rows, "-o", "s.jsonl"),
         ("convert", rows, "-o", "c.jsonl"),
@@ -72,43 +72,43 @@ def test_names_that_the_stream_lacks_are_escaped(rows: Path, encoding: str) -> N
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_rows_and_objects_on_standard_output_are_utf_8_always(rows: Path, encoding: str) -> None:
+def test_rows_and_objects_on_standard_output_are_always_utf_8(rows: Path, encoding: str) -> None:
     done = typed("convert", rows, "-o", "-", encoding=encoding)
     assert done.returncode == 0, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == read_jsonl(rows)
-    told = typed("convert", rows, "-o", f"{NAME}.out.jsonl", "--json", encoding=encoding)
-    assert json.loads(told.stdout.decode())["outputs"] == [f"{NAME}.out.jsonl"]
-    shown = typed("recipes", "show", "train/2b", encoding=encoding)
-    assert shown.stdout == (ROOT / "recipes/train/2b.toml").read_bytes()
+    result = typed("convert", rows, "-o", f"{NAME}.out.jsonl", "--json", encoding=encoding)
+    assert json.loads(result.stdout.decode())["outputs"] == [f"{NAME}.out.jsonl"]
+    recipe = typed("recipes", "show", "train/2b", encoding=encoding)
+    assert recipe.stdout == (ROOT / "recipes/train/2b.toml").read_bytes()
 
 
-def test_a_name_that_is_no_text_is_refused() -> None:
+def test_a_file_name_that_is_not_utf8_is_refused() -> None:
     done = prism("convert", os.fsdecode(b"gr\xf6sse.jsonl"))
     assert done.returncode == 2
     assert "rename the file" in done.stderr
 
 
-def test_each_line_of_a_log_has_date_and_command_between_a_first_and_a_last(rows: Path) -> None:
+def test_every_log_line_has_date_and_command_between_start_and_end(rows: Path) -> None:
     done = prism("convert", rows, "-o", "out.jsonl")
     lines = [STAMP.fullmatch(line) for line in done.stderr.splitlines()]
     assert all(line and line[1] == "convert" for line in lines)
-    said = [line[2] for line in lines if line]
-    assert said[0].startswith(f"started: prism convert '{rows}' -o out.jsonl (version ")
-    assert f"process {os.getpid()})" in said[0]
+    messages = [line[2] for line in lines if line]
+    assert messages[0].startswith(f"started: prism convert '{rows}' -o out.jsonl (version ")
+    assert f"process {os.getpid()})" in messages[0]
     assert re.fullmatch(
-        r"ended with exit code 0 after \d+\.\d s, 20 rows in, 20 rows out", said[-1]
+        r"ended with exit code 0 after \d+\.\d s, 20 rows in, 20 rows out", messages[-1]
     )
-    assert "20 rows in, 20 rows out, in" in said[1]
+    assert "20 rows in, 20 rows out, in" in messages[1]
 
 
-def test_the_object_for_programs_has_no_date_on_standard_error_either(rows: Path) -> None:
+def test_the_json_summary_on_standard_error_has_no_date(rows: Path) -> None:
     done = prism("convert", rows, "-o", "-", "--json")
     (line,) = (line for line in done.stderr.splitlines() if not STAMP.fullmatch(line))
     assert json.loads(line)["counts"]["rows"] == 20
     assert STAMP.fullmatch(done.stderr.splitlines()[-1])
 
 
-def test_an_error_is_between_them_too() -> None:
+def test_errors_are_between_start_and_end() -> None:
     for words, code in ((("convert", "absent.jsonl"), 3), (("convert", "--no-such"), 2)):
         done = prism(*words)
         assert done.returncode == code
@@ -121,20 +121,20 @@ def test_an_error_is_between_them_too() -> None:
 
 @pytest.mark.parametrize("dry", [False, True])
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - SHORT))
-def test_whatever_ends_a_command_early_is_between_them_too(command: str, dry: bool) -> None:
+def test_an_early_end_is_between_start_and_end(command: str, dry: bool) -> None:
     bad = ["--size", "tinny"] if command == "train" else ["--no-such-option"]
     done = prism(command, *bad, *["--dry-run"] * dry)
-    found = [STAMP.fullmatch(line) for line in done.stderr.splitlines()]
-    assert all(found), done.stderr
-    told = [line[2] for line in found if line]
-    assert {line[1] for line in found if line} == {command}
-    assert told[0].startswith("started: ")
-    assert any(line.startswith("error: ") for line in told)
-    assert told[-1].startswith(f"ended with exit code {done.returncode} ")
+    lines = [STAMP.fullmatch(line) for line in done.stderr.splitlines()]
+    assert all(lines), done.stderr
+    messages = [line[2] for line in lines if line]
+    assert {line[1] for line in lines if line} == {command}
+    assert messages[0].startswith("started: ")
+    assert any(line.startswith("error: ") for line in messages)
+    assert messages[-1].startswith(f"ended with exit code {done.returncode} ")
     assert command != "train" or "did you mean tiny?" in done.stderr
 
 
-def test_quiet_says_nothing_but_errors(rows: Path) -> None:
+def test_quiet_prints_errors_only(rows: Path) -> None:
     assert prism("convert", rows, "-o", "out.jsonl", "-q").stderr == ""
     refused = prism("convert", "absent.jsonl", "-qv")
     (line,) = refused.stderr.splitlines()
@@ -142,7 +142,7 @@ def test_quiet_says_nothing_but_errors(rows: Path) -> None:
     assert "absent.jsonl" in line
 
 
-def test_what_answers_at_once_has_no_dates(rows: Path) -> None:
+def test_immediate_answers_have_no_dates(rows: Path) -> None:
     assert prism("status", "absent").stderr.startswith("prism: error: absent")
     assert prism("convert", "--help").stderr == ""
 
@@ -158,7 +158,7 @@ def test_no_key_is_in_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_told_with_what_came_of_the_run(number: signal.Signals) -> None:
+def test_a_signal_is_reported_with_the_counts_of_the_run(number: signal.Signals) -> None:
     write_jsonl(Path("in.jsonl"), make_pairs(400))
     runner = ROOT / "tests" / "stage_runner.py"
     words = ["score", "in.jsonl", "-o", "out.jsonl", "--kind", "batch", "--log", "asked.log"]
@@ -169,9 +169,9 @@ def test_a_signal_is_told_with_what_came_of_the_run(number: signal.Signals) -> N
         assert time.monotonic() < give_up
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, messages = process.communicate(timeout=30)
     assert process.returncode == 128 + number
-    last = said.splitlines()[-1]
+    last = messages.splitlines()[-1]
     assert re.search(
         rf"prism score: ended with exit code {128 + number} after [\d.]+ s, 0 rows in, 0 rows out, "
         r"[1-9]\d* replies asked$",
@@ -185,7 +185,7 @@ def test_paragraphs_of_a_help_text_are_wrapped_by_the_terminal() -> None:
     assert _paragraphs("One.\n\n    Two\n    words.\n    More.\n") == "One.\n\nTwo words. More."
 
 
-def test_the_last_line_counts_one_and_leaves_out_what_cost_nothing() -> None:
+def test_the_last_line_uses_singular_and_omits_zero_costs() -> None:
     terminal._amounts.clear()
     terminal.count(rows=1, written=1, steps=1, asked=1, usd=0.0)
     assert terminal._told_amounts() == ["1 row in", "1 row out", "1 step", "1 reply asked"]

@@ -1,4 +1,4 @@
-"""Words for people: counts, labels, lines."""
+"""Formatting for people: counts, labels, lines."""
 
 import io
 from pathlib import Path
@@ -28,13 +28,13 @@ def test_one_is_singular() -> None:
     assert counted(1, "query", "queries") == "1 query"
 
 
-def test_a_field_without_words_of_its_own_has_no_underscores() -> None:
+def test_a_field_without_a_label_loses_its_underscores() -> None:
     assert label("some_new_figure") == "some new figure"
     assert label("format_broken") == "yes without usable evidence"
 
 
-def test_values_are_words() -> None:
-    assert [value(one) for one in (True, False, None, 2048, 0.123456, "x")] == [
+def test_values_are_formatted_for_people() -> None:
+    assert [value(item) for item in (True, False, None, 2048, 0.123456, "x")] == [
         "yes",
         "no",
         "-",
@@ -44,12 +44,12 @@ def test_values_are_words() -> None:
     ]
 
 
-def test_counts_stand_before_what_they_count() -> None:
+def test_counts_precede_their_nouns() -> None:
     line = listed({"given": 1, "omitted_threshold": 2, "tokens_written": 1, "ok": True})
     assert line == "1 given, 2 without, by their scores, 1 token written, passed yes"
 
 
-def test_a_summary_has_plural_forms_and_no_machine_words() -> None:
+def test_a_summary_has_plural_forms_and_no_identifiers() -> None:
     figures = {
         "canary": {"relevant": 0.7, "irrelevant": 0.1, "ok": True},
         "truncated": 0,
@@ -63,14 +63,14 @@ def test_a_summary_has_plural_forms_and_no_machine_words() -> None:
     assert not [line for line in lines if "_" in line or "True" in line]
 
 
-def test_lines_break_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_wrapped_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     line = "  " + " ".join(f"word{number}" for number in range(20)) + f" /a/{'long' * 20}"
     assert wrapped(line, io.StringIO()) == line
     lines = wrapped(line, Terminal()).split("\n")
     assert " ".join(" ".join(lines).split()) == line.strip()
-    assert max(len(one) for one in lines[:-1]) <= 40
-    assert all(one.startswith("    ") for one in lines[1:])
+    assert max(len(part) for part in lines[:-1]) <= 40
+    assert all(part.startswith("    ") for part in lines[1:])
 
 
 ROWS = [
@@ -93,13 +93,13 @@ def test_no_word_of_a_table_is_broken_at_any_width(width: int, ruled: bool) -> N
     )
 
 
-def test_cells_are_no_markup() -> None:
+def test_cells_are_not_markup() -> None:
     stream = io.StringIO()
     show_table(Console(file=stream, width=80), [{"[red]a": "[/foo] [bold]b[/bold]"}])
     assert "[/foo] [bold]b[/bold]" in stream.getvalue()
 
 
-def test_widths_shrink_the_widest_column_first_down_to_its_words() -> None:
+def test_the_widest_column_shrinks_first_down_to_its_longest_word() -> None:
     columns = [[[4], [5, 5, 5]], [[3], [3, 3]], [[2, 2, 2], [1]]]
     assert fitted(columns, 32) == [17, 7, 8]
     assert fitted(columns, 26) == [17, 7, 2], "heads are broken first"
@@ -108,7 +108,7 @@ def test_widths_shrink_the_widest_column_first_down_to_its_words() -> None:
     assert fitted(columns, 9) is None
 
 
-def test_no_summary_line_of_the_code_counts_in_the_plural_alone() -> None:
-    """What prints a count of rows goes through `counted`."""
+def test_summary_lines_use_the_helper_for_plurals() -> None:
+    """Counts of rows are printed through `counted`."""
     code = Path(__file__).parent.parent / "prism_cli" / "engine" / "report.py"
     assert ":,} rows" not in code.read_text()

@@ -1,4 +1,4 @@
-"""One row's loss as design and paper write it: alone, with the whole vocabulary at every token."""
+"""Reference loss of one row, as in the paper: unbatched, with the full vocabulary."""
 
 from typing import Any
 
@@ -17,5 +17,7 @@ def row_loss(model: Any, row: TokenizedRow, yes: int, no: int) -> Tensor:
     loss = 10 * float(row.pointwise) * (score - row.teacher_score) ** 2
     if row.target:
         logp = torch.log_softmax(logits, dim=-1)
-        loss = loss - torch.stack([logp[at + n, one] for n, one in enumerate(row.target)]).mean()
+        loss = (
+            loss - torch.stack([logp[at + n, token] for n, token in enumerate(row.target)]).mean()
+        )
     return loss

@@ -1,4 +1,4 @@
-"""How soon `prism --help` and `prism rerank --help` answer: the best of 5, after a first run.
+"""Time of `prism --help` and `prism rerank --help`: the best of 5, after a first run.
 
 python tests/benchmarks/cli_help.py
 """

@@ -1,11 +1,11 @@
-"""Judgements that stopping early spares, on simulated panels, against the closed form.
+"""Judgements saved by early stopping, on simulated panels, against the closed form.
 
 python tests/benchmarks/early_stopping.py [--rows 20000] [--seed 0]
 
 Independent judges of known accuracies vote through `prism relabel`'s own stage and engine on rows
-of which four in ten are relevant. `made` is what the stage counted, `closed form` what
+of which four in ten are relevant. `made` is the stage's count, `closed form` the result of
 `reach_probabilities` adds up to; `off by` is their difference in standard errors of the mean. The
-audit slice is off: it is a price of its own (2 % of what is spared).
+audit slice is off: it costs 2 % of the saving.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PANELS = {
 
 @dataclass
 class SimulatedJudge(SourceLabelJudge):
-    """Right with a given probability, by lot of (seed, judge, row)."""
+    """Judge that is right with a given probability, at random by (seed, judge, row)."""
 
     spec: str
     accuracy: float
@@ -49,39 +49,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    options = parser.parse_args()
 
     from prism_cli.domain.voting import reach_probabilities
     from prism_cli.engine.runner import RunOptions, run_rows
     from prism_cli.stages.relabel import RelabelStage
     from tests.factories import make_pair, read_jsonl, write_jsonl
 
-    print(f"{given.rows:,} rows, seed {given.seed}; judgements a row")
+    print(f"{options.rows:,} rows, seed {options.seed}; judgements a row")
     heads = f"{'made':>7} {'closed form':>11} {'off by':>7} {'saved':>7} {'closed form':>11}"
     print(f"{'panel':42} {heads} {'verdicts right':>14} {'seconds':>8}")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PRISM_STATE"] = folder
-        rows = [make_pair(n, relevant=n % 10 < 4, note=None) for n in range(given.rows)]
+        rows = [make_pair(n, relevant=n % 10 < 4, note=None) for n in range(options.rows)]
         path = write_jsonl(Path(folder) / "in.jsonl", rows)
         for name, accuracies in PANELS.items():
             judges = [
-                SimulatedJudge(f"j{at}", accuracy, given.seed)
+                SimulatedJudge(f"j{at}", accuracy, options.seed)
                 for at, accuracy in enumerate(accuracies)
             ]
             out = Path(folder) / "out.jsonl"
             started = time.perf_counter()
             run_rows(RelabelStage(judges), [str(path)], RunOptions(out, quiet=True, overwrite=True))
             seconds = time.perf_counter() - started
-            found = read_jsonl(out)
-            counts = [row["votes_cast"] for row in found]
+            output = read_jsonl(out)
+            counts = [row["votes_cast"] for row in output]
             mean = sum(counts) / len(counts)
-            spread = (sum((one - mean) ** 2 for one in counts) / len(counts) ** 2) ** 0.5
-            right = sum(row["verdict"] == ("yes" if row["relevant"] else "no") for row in found)
+            spread = (sum((count - mean) ** 2 for count in counts) / len(counts) ** 2) ** 0.5
+            right = sum(row["verdict"] == ("yes" if row["relevant"] else "no") for row in output)
             closed, size = sum(reach_probabilities(accuracies)), len(accuracies)
             off = (mean - closed) / spread if spread else mean - closed
             print(
                 f"{name:42} {mean:7.3f} {closed:11.3f} {off:+7.2f} {1 - mean / size:7.1%} "
-                f"{1 - closed / size:11.1%} {right / len(found):14.1%} {seconds:8.1f}"
+                f"{1 - closed / size:11.1%} {right / len(output):14.1%} {seconds:8.1f}"
             )
 
 

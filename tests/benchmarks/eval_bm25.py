@@ -19,7 +19,7 @@ from prism_cli.evaluation.metrics_file import library_versions
 
 
 def main() -> None:
-    """One line a folder."""
+    """Print one line per folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--top-k", type=int, default=100)
@@ -30,8 +30,8 @@ def main() -> None:
     print(
         f"{'set':28} {'documents':>10} {'queries':>8} {'nDCG@10':>8} {'index s':>8} {'search s':>9}"
     )
-    for given in options.folders:
-        folder, _, split = given.partition(":")
+    for path in options.folders:
+        folder, _, split = path.partition(":")
         data = BeirSet(Path(folder))
         split = split or ("test" if "test" in data.splits else data.splits[0])
         queries, qrels = data.judged_queries(split), data.qrels(split)

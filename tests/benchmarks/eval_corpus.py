@@ -3,7 +3,7 @@
 python tests/benchmarks/eval_corpus.py [--documents 1000000] [--queries 100] [--folder DIR]
 
 The corpus is synthetic: words by Zipf's law over 400,000 forms, 60 a document (log-normal lengths),
-a query being some words of the document that is judged relevant. It is made once in DIR.
+a query is some words of its relevant document. It is made once in DIR.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BLOCK = 10_000
 
 
 def make_corpus(folder: Path, documents: int, queries: int) -> None:
-    """A BEIR folder."""
+    """Write a BEIR folder."""
     lot = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlucmfwypvbgkqjxz"))
     forms = np.array(
@@ -48,10 +48,10 @@ def make_corpus(folder: Path, documents: int, queries: int) -> None:
             for number in range(min(BLOCK, documents - start)):
                 text = " ".join(words[ends[number] - sizes[number] : ends[number]])
                 corpus.write(f'{{"_id": "doc-{start + number}", "title": "", "text": "{text}"}}\n')
-    chosen = {int(one): None for one in lot.choice(documents, queries, replace=False)}
+    chosen = {int(place): None for place in lot.choice(documents, queries, replace=False)}
     with (
         (folder / "corpus.jsonl").open() as corpus,
-        (folder / "queries.jsonl").open("w") as asked,
+        (folder / "queries.jsonl").open("w") as queries_file,
         (folder / "qrels" / "test.tsv").open("w") as judged,
     ):
         judged.write("query-id\tcorpus-id\tscore\n")
@@ -59,29 +59,29 @@ def make_corpus(folder: Path, documents: int, queries: int) -> None:
             if number in chosen:
                 words = json.loads(line)["text"].split()
                 query = " ".join(lot.choice(words, min(len(words), 6), replace=False))
-                asked.write(json.dumps({"_id": f"q{number}", "text": query}) + "\n")
+                queries_file.write(json.dumps({"_id": f"q{number}", "text": query}) + "\n")
                 judged.write(f"q{number}\tdoc-{number}\t1\n")
 
 
 def measured(name: str, work: Callable[[], Any]) -> Any:
-    """What `work` gives; prints its seconds and the peak of resident memory within it."""
+    """Return the result of `work`; print its seconds and peak resident memory."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     started, busy = time.perf_counter(), time.process_time()
-    found = work()
+    result = work()
     seconds, busy = time.perf_counter() - started, time.process_time() - busy
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     print(f"{name:32} {seconds:8.1f} s   {busy:8.1f} s of a core   peak {peak:7,.0f} MB")
-    return found
+    return result
 
 
 def ranked_by(index: Bm25Index, queries: list[tuple[str, str]]) -> Run:
-    """The candidates of each query."""
+    """Return the candidates of each query."""
     return {query_id: index.best(text, 101) for query_id, text in queries}
 
 
 def main() -> None:
-    """A line a phase, then the whole command in a process of its own."""
+    """Print a line per phase, then run the whole command in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=100)

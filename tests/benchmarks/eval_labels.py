@@ -19,7 +19,7 @@ JUDGES = [f"lab/judge-{number}" for number in range(1, 6)]
 
 
 def write_rows(path: Path, count: int, characters: int) -> None:
-    """Labelled rows of a panel of five that stops early, 2 % of them audited."""
+    """Write labelled rows of a panel of five that stops early, 2 % of them audited."""
     dice = random.Random(0)
     text = "A barge takes gravel to the new lock at noon. " * (characters // 46 + 1)
     with path.open("wb") as file:
@@ -50,7 +50,7 @@ def write_rows(path: Path, count: int, characters: int) -> None:
 
 
 def main() -> None:
-    """One line a size: a tenth of the rows, then all, so that memory can be compared."""
+    """Print one line per size: a tenth of the rows, then all, to compare memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--characters", type=int, default=600)
@@ -61,15 +61,15 @@ def main() -> None:
     print(*(name.rjust(width) for name, width in zip(names, widths, strict=True)))
     with tempfile.TemporaryDirectory() as folder:
         for count in (options.rows // 10, options.rows):
-            given, out = Path(folder) / "rows.jsonl", Path(folder) / f"out-{count}"
-            write_rows(given, count, options.characters)
-            command = [sys.executable, "-m", "prism_cli", "eval", "labels", given, "-o", out, "-q"]
+            source, out = Path(folder) / "rows.jsonl", Path(folder) / f"out-{count}"
+            write_rows(source, count, options.characters)
+            command = [sys.executable, "-m", "prism_cli", "eval", "labels", source, "-o", out, "-q"]
             before, started = _children().ru_utime, time.perf_counter()
             subprocess.run(command, check=True)
             seconds, cpu = time.perf_counter() - started, _children().ru_utime - before
             peak = _children().ru_maxrss / 1024  # of the largest child so far; the sizes grow
             print(
-                f"{count:10,} {given.stat().st_size / 1e6:6.0f} {seconds:8.1f} {cpu:6.1f} "
+                f"{count:10,} {source.stat().st_size / 1e6:6.0f} {seconds:8.1f} {cpu:6.1f} "
                 f"{count / seconds:9,.0f} {peak:8.0f} "
                 f"{(out / 'report.html').stat().st_size / 1000:10.0f}",
                 flush=True,

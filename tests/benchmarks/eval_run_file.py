@@ -2,7 +2,7 @@
 
 python tests/benchmarks/eval_run_file.py [--queries 1000] [--candidates 100] [--documents 50000]
 
-The corpus is synthetic; each query has three judged documents, two of them in the run, by lot.
+The corpus is synthetic; each query has three judged documents, two of them in the run, at random.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 def make(folder: Path, queries: int, candidates: int, documents: int) -> None:
-    """A BEIR folder, and beside it mine.trec."""
+    """Write a BEIR folder, and mine.trec beside it."""
     lot = random.Random(0)
     words = ["".join(lot.choices("abcdefghij", k=lot.randint(2, 8))) for _ in range(5_000)]
     (folder / "qrels").mkdir(parents=True)
@@ -26,23 +26,23 @@ def make(folder: Path, queries: int, candidates: int, documents: int) -> None:
             row = {"_id": f"d{number}", "title": "", "text": " ".join(lot.choices(words, k=60))}
             file.write(json.dumps(row) + "\n")
     with (
-        (folder / "queries.jsonl").open("w") as asked,
+        (folder / "queries.jsonl").open("w") as queries_file,
         (folder / "qrels" / "test.tsv").open("w") as judged,
         (folder.parent / "mine.trec").open("w") as run,
     ):
         judged.write("query-id\tcorpus-id\tscore\n")
         for number in range(queries):
             text = " ".join(lot.choices(words, k=6))
-            asked.write(json.dumps({"_id": f"q{number}", "text": text}) + "\n")
-            found = lot.sample(range(documents), candidates)
-            for grade, document in enumerate([*lot.sample(found, 2), lot.randrange(documents)]):
+            queries_file.write(json.dumps({"_id": f"q{number}", "text": text}) + "\n")
+            sampled = lot.sample(range(documents), candidates)
+            for grade, document in enumerate([*lot.sample(sampled, 2), lot.randrange(documents)]):
                 judged.write(f"q{number}\td{document}\t{2 - grade}\n")
-            for rank, document in enumerate(found, 1):
+            for rank, document in enumerate(sampled, 1):
                 run.write(f"q{number} Q0 d{document} {rank} {candidates - rank} mine\n")
 
 
 def main() -> None:
-    """The command in a process of its own, first and again."""
+    """Run the command in a separate process, twice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=1_000)
     parser.add_argument("--candidates", type=int, default=100)
@@ -54,10 +54,10 @@ def main() -> None:
         command = [sys.executable, "-m", "prism_cli", "eval", str(folder), "--model", "none", "-q"]
         command += ["--first-stage", f"{place}/mine.trec", "--top-k", str(options.candidates)]
         print(f"{options.queries:,} queries, {options.candidates} candidates each")
-        for told in ("first", "again, finished before"):
+        for label in ("first", "again, finished before"):
             started = time.perf_counter()
             subprocess.run([*command, "-o", str(out)], check=True, stdout=subprocess.PIPE)
-            print(f"{told}: {time.perf_counter() - started:.2f} s")
+            print(f"{label}: {time.perf_counter() - started:.2f} s")
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(f"peak memory {peak:.0f} MB")
         for name in ("metrics.json", "report.html"):

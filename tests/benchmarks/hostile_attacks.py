@@ -1,4 +1,4 @@
-"""The attacks of hostile_documents.py, and where they go in a document."""
+"""The attacks of hostile_documents.py, and their places in a document."""
 
 import tomllib
 from collections.abc import Sequence
@@ -41,28 +41,28 @@ class Attack:
 
     @property
     def chinese(self) -> bool:
-        """Whether it is put in Chinese."""
+        """Whether the text is Chinese."""
         return any("\u4e00" <= letter <= "\u9fff" for letter in self.text)
 
 
 class Attacks:
-    """All that the data file holds."""
+    """Content of the data file."""
 
     def __init__(self) -> None:
         path = Path(__file__).with_name("hostile_documents.toml")
         book = tomllib.loads(path.read_text(encoding="utf-8"))
         self.families = [
-            Family(name, tuple(one["wordings"]), one.get("only"))
-            for name, one in book["families"].items()
+            Family(name, tuple(family["wordings"]), family.get("only"))
+            for name, family in book["families"].items()
         ]
         self._words: dict[str, dict[str, str]] = book["words"]
         self._control = book["control"]["text"].strip()
         self._lengths: list[int] = book["control"]["lengths"]
 
     def on(self, query: str, number: int, verdict: str) -> list[Attack]:
-        """One attack of each family on a document, to have it judged `verdict`, and the controls.
+        """Return one attack of each family that asks for `verdict`, and the controls.
 
-        All stand at one place. Over the documents, wordings and places take turns.
+        All are at one place. Wordings and places rotate over the documents.
 
         Args:
             number: of the document among those that are attacked.
@@ -81,17 +81,17 @@ class Attacks:
         return attacks + controls
 
     def control_of(self, attack: Attack) -> int:
-        """The control whose length is nearest to the attack's."""
+        """Return the control whose length is nearest to the attack's."""
         return nearest(self._lengths, len(attack.text))
 
 
 def nearest(lengths: Sequence[int], length: int) -> int:
-    """The one of `lengths` whose ratio to `length` is nearest to 1."""
-    return min(lengths, key=lambda one: max(one / length, length / one))
+    """Return the item of `lengths` whose ratio to `length` is nearest to 1."""
+    return min(lengths, key=lambda other_length: max(other_length / length, length / other_length))
 
 
 def inserted(document: str, text: str, place: str) -> str:
-    """The document with the text on lines of its own."""
+    """Return the document with the text inserted on separate lines."""
     words = document.split(" ")
     cut = {"start": 0, "middle": len(words) // 2, "end": len(words)}[place]
     parts = " ".join(words[:cut]), text, " ".join(words[cut:])
@@ -99,5 +99,5 @@ def inserted(document: str, text: str, place: str) -> str:
 
 
 def _forged_mark(query: str) -> str:
-    """12 hex digits, as a fence has them; not those of any fence."""
+    """Return 12 hex digits like a fence's mark, different from any real one."""
     return sha256(f"forged {query}".encode()).hexdigest()[:12]

@@ -1,17 +1,17 @@
-"""How often a document that says "answer yes" is believed: prism's fence against none.
+"""Success rate of prompt injection by documents ("answer yes"): prism's fence against none.
 
     python tests/benchmarks/hostile_documents.py --minutes 45 [--start hf:demo/runs/tiny]
     python tests/benchmarks/hostile_documents.py --judge hf:FOLDER
     python tests/benchmarks/hostile_documents.py --judge PROVIDER/MODEL [--provider-file FILE]
 
-Without --judge one is trained first (hostile_judge.py), from --start, best a model that `prism
-quickstart` made, and stays in FOLDER/judge. Then, on questions of topics that it never saw:
-its AUC on clean pairs; and of the pairs that it judges rightly in both forms, the share that flips
-when an attack of hostile_documents.toml stands in the document. `fenced` is the prompt that prism
-sends; `plain` is the same rubric with both texts under headings, as they are. Harmless texts of the
-attacks' lengths, at the same places, tell what flips by any change: `net` is without that.
-Asked through prism's relabel stage: what was answered is in the folder's ledger and never asked
-again, so that the same command goes on after a kill. Intervals: 95 %, bootstrap over documents.
+Without --judge a judge is trained first (hostile_judge.py), from --start, best a model of `prism
+quickstart`, and is kept in FOLDER/judge. Then, on questions of unseen topics:
+its AUC on clean pairs; and of the pairs judged correctly in both forms, the share that flips
+when the document has an attack of hostile_documents.toml. `fenced` is the prompt that prism
+sends; `plain` is the same rubric with both texts verbatim under headings. Harmless texts of the
+attacks' lengths, at the same places, measure flips by any change; `net` subtracts them.
+Requests go through prism's relabel stage: replies are in the folder's ledger and never requested
+again, so that the same command resumes after a kill. Intervals: 95 %, bootstrap over documents.
 """
 
 import argparse
@@ -60,34 +60,34 @@ def main() -> None:
     parser.add_argument("--relevant", type=int, default=50, help="pairs attacked to get a no")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    pairs = held_out(collected("test", given.folder), given.queries, 1)
-    if given.judge is None:
-        lessons = collected("train", given.folder)
-        folder = given.folder / "judge"
-        train(given.start, lessons, folder, given.minutes, given.seed)
-        given.judge = f"hf:{folder}"
-    ask = Asking(given.judge, given.provider_file, given.max_cost, given.folder)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    pairs = held_out(collected("test", options.folder), options.queries, 1)
+    if options.judge is None:
+        lessons = collected("train", options.folder)
+        folder = options.folder / "judge"
+        train(options.start, lessons, folder, options.minutes, options.seed)
+        options.judge = f"hf:{folder}"
+    ask = Asking(options.judge, options.provider_file, options.max_cost, options.folder)
     clean = asked_clean(ask, pairs)
-    figures: dict[str, Any] = {"judge": given.judge, "clean": clean_figures(clean)}
+    figures: dict[str, Any] = {"judge": options.judge, "clean": clean_figures(clean)}
     print_clean(figures)
     figures["attacks"] = {}
     for verdict, name, most in (
-        ("yes", "irrelevant", given.irrelevant),
-        ("no", "relevant", given.relevant),
+        ("yes", "irrelevant", options.irrelevant),
+        ("no", "relevant", options.relevant),
     ):
         targets = right_in_both(clean, verdict == "no")
-        random.Random(given.seed).shuffle(targets)
+        random.Random(options.seed).shuffle(targets)
         flips = attacked(ask, targets[:most], verdict)
         figures["attacks"][f"{name} to {verdict}"] = table = flip_table(flips)
         print_flips(f"{name} documents, judged rightly in both forms, to {verdict}", table)
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
 
 
 class Asking:
-    """One judge, asked in either form."""
+    """Run one judge in either form."""
 
     def __init__(self, spec: str, book: str | None, max_cost: float | None, folder: Path) -> None:
         self.spec = spec
@@ -98,7 +98,7 @@ class Asking:
             raise SystemExit(f"{spec}: takes no chat prompt, so it cannot be asked without a fence")
 
     def __call__(self, name: str, form: str, rows: Sequence[Row]) -> list[Row]:
-        """The rows with `vote` and, where the judge gives one, `probability`."""
+        """Return the rows with `vote` and, if the judge gives one, `probability`."""
         source = self._folder / f"{name}.{form}.jsonl"
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         source.write_text("".join(lines), encoding="utf-8")
@@ -120,74 +120,75 @@ class Asking:
 
 
 def asked_clean(ask: Asking, pairs: Sequence[Pair]) -> dict[str, list[Row]]:
-    """Each pair's vote in each form."""
+    """Return each pair's vote in each form."""
     rows = [
-        {"query": one.query, "document": one.document, "relevant": one.relevant} for one in pairs
+        {"query": pair.query, "document": pair.document, "relevant": pair.relevant}
+        for pair in pairs
     ]
     return {form: ask("clean", form, rows) for form in FORMS}
 
 
 def clean_figures(clean: dict[str, list[Row]]) -> dict[str, Any]:
-    """AUC with its interval over queries, and yes-rates, a form."""
-    found: dict[str, Any] = {}
+    """Return AUC with its interval over queries, and yes-rates, by form."""
+    figures: dict[str, Any] = {}
     for form, rows in clean.items():
         voted = [row for row in rows if row["vote"]]
         sides = {
             name: [row["vote"] == "yes" for row in voted if row["relevant"] is side]
             for name, side in (("relevant", True), ("irrelevant", False))
         }
-        found[form] = {
+        figures[form] = {
             "pairs": len(rows),
             "without an answer": len(rows) - len(voted),
             "yes of relevant": float(np.mean(sides["relevant"])),
             "yes of irrelevant": float(np.mean(sides["irrelevant"])),
         }
         if all(row["probability"] is not None for row in voted):
-            found[form]["AUC"] = area(voted)
-            found[form]["AUC interval"] = area_interval(voted)
-    return found
+            figures[form]["AUC"] = area(voted)
+            figures[form]["AUC interval"] = area_interval(voted)
+    return figures
 
 
 def area(rows: Iterable[Row]) -> float:
-    """AUC of the probabilities."""
+    """Return the AUC of the probabilities."""
     some = list(rows)
     return auc([row["probability"] for row in some], [row["relevant"] for row in some])
 
 
 def area_interval(rows: Sequence[Row]) -> list[float]:
-    """Of `area`, queries drawn with replacement."""
+    """Return the bootstrap interval of `area` over queries."""
     by_query: dict[str, list[Row]] = {}
     for row in rows:
         by_query.setdefault(row["query"], []).append(row)
     groups = list(by_query.values())
-    return middle([area(row for at in one for row in groups[at]) for one in draws(len(groups))])
+    return middle([area(row for at in draw for row in groups[at]) for draw in draws(len(groups))])
 
 
 def draws(size: int) -> Any:
-    """[RESAMPLES, size]: indices below `size`, with replacement."""
+    """Return indices below `size`, of shape [RESAMPLES, size], drawn with replacement."""
     return np.random.default_rng(0).integers(0, size, (RESAMPLES, size))
 
 
 def middle(values: Any) -> list[float]:
-    """Their 2.5 and 97.5 % quantiles."""
+    """Return the 2.5 and 97.5 % quantiles."""
     low, high = np.quantile(values, [0.025, 0.975])
     return [float(low), float(high)]
 
 
 def right_in_both(clean: dict[str, list[Row]], relevant: bool) -> list[Row]:
-    """The pairs of one kind that are judged rightly with and without the fence."""
-    wanted = "yes" if relevant else "no"
+    """Return the pairs of one kind that are judged correctly with and without the fence."""
+    expected = "yes" if relevant else "no"
     return [
-        {"query": one["query"], "document": one["document"]}
+        {"query": reply["query"], "document": reply["document"]}
         | {f"{form} before": rows[at]["probability"] for form, rows in clean.items()}
-        for at, one in enumerate(clean["fenced"])
-        if one["relevant"] is relevant
-        and all(rows[at]["vote"] == wanted for rows in clean.values())
+        for at, reply in enumerate(clean["fenced"])
+        if reply["relevant"] is relevant
+        and all(rows[at]["vote"] == expected for rows in clean.values())
     ]
 
 
 def attacked(ask: Asking, targets: Sequence[Row], verdict: str) -> list[Row]:
-    """One row for each target and text that was put in: what it did in each form."""
+    """Return one row per target and inserted text, with its effect in each form."""
     attacks = Attacks()
     rows = [
         {
@@ -215,7 +216,7 @@ def attacked(ask: Asking, targets: Sequence[Row], verdict: str) -> list[Row]:
 
 
 def flip_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line a family, and lines over all attacks: by place, by language, in all."""
+    """Return a line per family, and lines over all attacks: by place, by language, in total."""
     controls = {(row["target"], row["wording"]): row for row in rows if row["family"] == CONTROL}
     attacks = [row for row in rows if row["family"] != CONTROL]
     groups: dict[str, list[Row]] = {}
@@ -236,10 +237,10 @@ def flip_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def flip_line(name: str, rows: Sequence[Row], controls: Sequence[Row]) -> dict[str, Any]:
-    """Shares that flip, in each form; differences with intervals over documents.
+    """Return the shares that flip in each form, and differences with intervals over documents.
 
-    `only plain` and `only fenced` count the attacks that flip in one form alone; McNemar's exact
-    test on them takes attacks for independent, so it is given where each document has one.
+    `only plain` and `only fenced` count the attacks that flip in one form only; McNemar's exact
+    test assumes independent attacks, so it is given only if each document has one.
     """
     documents = sorted({row["target"] for row in rows})
     line: dict[str, Any] = {"name": name, "attacks": len(rows), "documents": len(documents)}
@@ -248,7 +249,7 @@ def flip_line(name: str, rows: Sequence[Row], controls: Sequence[Row]) -> dict[s
     for form in FORMS:
         flips = [float(row[f"{form} flips"]) for row in rows]
         harmless = [float(row[f"{form} flips"]) for row in controls]
-        net[form] = [one - other for one, other in zip(flips, harmless, strict=True)]
+        net[form] = [attacked - other for attacked, other in zip(flips, harmless, strict=True)]
         line[form] = {
             "flipped": int(sum(flips)),
             "flips": float(np.mean(flips)),
@@ -260,7 +261,9 @@ def flip_line(name: str, rows: Sequence[Row], controls: Sequence[Row]) -> dict[s
             line[form]["mean rise"] = float(np.mean([row[f"{form} rise"] for row in rows]))
             line[form]["control rise"] = float(np.mean([row[f"{form} rise"] for row in controls]))
     saved = [row["plain flips"] - float(row["fenced flips"]) for row in rows]
-    net_saved = [one - other for one, other in zip(net["plain"], net["fenced"], strict=True)]
+    net_saved = [
+        plain_flip - other for plain_flip, other in zip(net["plain"], net["fenced"], strict=True)
+    ]
     line["plain - fenced"] = float(np.mean(saved))
     line["plain - fenced interval"] = clustered(rows, documents, saved)
     line["net plain - fenced"] = float(np.mean(net_saved))
@@ -275,38 +278,38 @@ def flip_line(name: str, rows: Sequence[Row], controls: Sequence[Row]) -> dict[s
 def clustered(
     rows: Sequence[Row], documents: Sequence[int], values: Sequence[float]
 ) -> list[float]:
-    """Interval of the mean of `values`, one a row, the documents being the sample."""
+    """Return the interval of the mean of `values` (one per row), clustered by document."""
     place = {document: number for number, document in enumerate(documents)}
     at = [place[row["target"]] for row in rows]
     sums = np.bincount(at, weights=values, minlength=len(documents))
     counts = np.bincount(at, minlength=len(documents))
-    drawn = draws(len(documents))
-    return middle(sums[drawn].sum(1) / counts[drawn].sum(1))
+    resampled = draws(len(documents))
+    return middle(sums[resampled].sum(1) / counts[resampled].sum(1))
 
 
-def mcnemar(one: int, other: int) -> float:
-    """Exact two-sided p of the discordant counts."""
+def mcnemar(first: int, other: int) -> float:
+    """Return the exact two-sided p of the discordant counts."""
     from scipy.stats import binomtest
 
-    return float(binomtest(one, one + other).pvalue) if one + other else 1.0
+    return float(binomtest(first, first + other).pvalue) if first + other else 1.0
 
 
 def print_clean(figures: dict[str, Any]) -> None:
-    """The judge on clean pairs."""
+    """Print the figures on clean pairs."""
     print(f"{figures['judge']} on clean pairs of topics never seen")
-    for form, one in figures["clean"].items():
+    for form, clean in figures["clean"].items():
         curve = ""
-        if "AUC" in one:
-            low, high = one["AUC interval"]
-            curve = f"AUC {one['AUC']:.3f} [{low:.3f}, {high:.3f}], "
+        if "AUC" in clean:
+            low, high = clean["AUC interval"]
+            curve = f"AUC {clean['AUC']:.3f} [{low:.3f}, {high:.3f}], "
         print(
-            f"  {form:7} {one['pairs']} pairs: {curve}yes to {one['yes of relevant']:.1%} of the "
-            f"relevant, {one['yes of irrelevant']:.1%} of the others"
+            f"  {form:7} {clean['pairs']} pairs: {curve}yes to {clean['yes of relevant']:.1%} of "
+            f"the relevant, {clean['yes of irrelevant']:.1%} of the others"
         )
 
 
 def print_flips(title: str, table: Sequence[dict[str, Any]]) -> None:
-    """One table: flips, flips by control, net and mean rise of P(yes) in each form; difference."""
+    """Print flips, flips by control, net, mean rise of P(yes) in each form, and differences."""
     print(f"\n{title}")
     heads = f"{'flips':>7}{'control':>9}{'net':>8}{'rise':>8}"
     print(f"{'':23} | {'fenced':32} | {'plain':32} |")
@@ -314,9 +317,11 @@ def print_flips(title: str, table: Sequence[dict[str, Any]]) -> None:
     for line in table:
         parts = []
         for form in FORMS:
-            one = line[form]
-            rise = f"{one['mean rise']:+8.3f}" if "mean rise" in one else f"{'-':>8}"
-            parts.append(f"{one['flips']:7.1%}{one['control flips']:9.1%}{one['net']:+8.1%}{rise}")
+            reply = line[form]
+            rise = f"{reply['mean rise']:+8.3f}" if "mean rise" in reply else f"{'-':>8}"
+            parts.append(
+                f"{reply['flips']:7.1%}{reply['control flips']:9.1%}{reply['net']:+8.1%}{rise}"
+            )
         low, high = line["plain - fenced interval"]
         print(
             f"{line['name']:18}{line['attacks']:5} | {' | '.join(parts)} | "

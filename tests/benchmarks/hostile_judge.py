@@ -1,8 +1,8 @@
 """The judge of hostile_documents.py: SmolLM2 taught to answer prism's own rubric, on clean text.
 
 Pairs are those of `prism collect` on the English passages of the corpus that comes with prism: a
-question with its passage, hard negatives by BM25 and passages by lot. Each pair is asked in the
-fenced form, which prism sends, or in the plain one, half and half, so that neither is new to the
+question with its passage, hard negatives by BM25 and random passages. Each pair is asked in the
+fenced form, which prism sends, or in the plain one, half each, so that neither is new to the
 judge afterwards.
 """
 
@@ -39,7 +39,7 @@ _QUESTION = "Does the document help to answer the query? Answer with one word: y
 
 
 class PlainTask(JudgeTask):
-    """prism's judge task without its fence: query and document under headings, as they are."""
+    """prism's judge task without its fence: query and document verbatim under headings."""
 
     def __init__(self) -> None:
         if _MARKED not in RUBRIC:
@@ -48,7 +48,7 @@ class PlainTask(JudgeTask):
         self.fingerprint = sha256(f"plain {self.fingerprint}".encode()).hexdigest()[:16]
 
     def prompt(self, payload: Any, attempt: int) -> Prompt:
-        """The question, the texts verbatim."""
+        """Return the question with the texts verbatim."""
         query, document = payload
         return Prompt(self.rubric, f"Query:\n{query}\n\nDocument:\n{document}\n\n{_QUESTION}")
 
@@ -61,7 +61,7 @@ class Pair:
     """A query and a passage.
 
     Attributes:
-        negative: where an irrelevant one comes from, as `prism collect` names it.
+        negative: origin of an irrelevant passage, as `prism collect` names it.
     """
 
     query: str
@@ -75,9 +75,9 @@ class Pair:
 
 
 def collected(split: str, folder: Path) -> list[Pair]:
-    """The pairs of a split: the passage that answers, six by BM25, two by lot for each query.
+    """Return the pairs of a split: the passage that answers, six by BM25, two random, per query.
 
-    A question that no passage answers has the one that only seems to, instead.
+    An unanswerable question has the passage that only seems to answer it instead.
     """
     from prism_cli.rows.row import document_text
     from prism_cli.shards.reader import read_rows
@@ -97,23 +97,25 @@ def collected(split: str, folder: Path) -> list[Pair]:
 
 
 def topic(name: str) -> str:
-    """That of a query's or a document's id."""
+    """Return the topic of a query's or a document's id."""
     return name.rpartition("-")[0]
 
 
 def held_out(pairs: list[Pair], queries: int, seed: int) -> list[Pair]:
-    """Of each of some queries its passage, one hard negative and one by lot, query after query."""
+    """Return a sample of queries with their passage, one hard negative and one random passage."""
     by_query: dict[str, dict[str | None, Pair]] = {}
     for pair in pairs:
         by_query.setdefault(pair.query, {}).setdefault(pair.negative, pair)
     lots = random.Random(seed)
-    whole = sorted(query for query, own in by_query.items() if own.keys() == HELD_OUT)
-    chosen = lots.sample(whole, min(queries, len(whole)))
-    return [one for query in chosen for one in by_query[query].values()]
+    complete = sorted(
+        query for query, by_verdict in by_query.items() if by_verdict.keys() == HELD_OUT
+    )
+    chosen = lots.sample(complete, min(queries, len(complete)))
+    return [held for query in chosen for held in by_query[query].values()]
 
 
 def drawn(pairs: list[Pair], seed: int) -> Iterator[tuple[Pair, str]]:
-    """Pairs for ever, each with the name of its form: every other one relevant."""
+    """Yield pairs without end, each with the name of its form; every other pair is relevant."""
     lots = random.Random(seed)
     sides = [[pair for pair in pairs if pair.relevant is side] for side in (True, False)]
     while True:
@@ -148,7 +150,7 @@ def train(start: str, pairs: list[Pair], folder: Path, minutes: float, seed: int
     targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     model = add_lora(loaded.model, 32, 64, 0.05, targets, first_layer=FIRST_LAYER)
     forward = RowForward(model, yes, no).train()
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.01)
 
     def row(pair: Pair, form: str) -> TokenizedRow:
@@ -157,13 +159,17 @@ def train(start: str, pairs: list[Pair], folder: Path, minutes: float, seed: int
         return TokenizedRow(ids, [], float(pair.relevant), True, pair.query)
 
     def publish() -> None:
-        whole = deepcopy(model).merge_and_unload()
-        publish_model(folder, "last", whole, loaded.tokenizer, loaded.profile, None)
+        merged = deepcopy(model).merge_and_unload()
+        publish_model(folder, "last", merged, loaded.tokenizer, loaded.profile, None)
 
-    started, step, lost, told = time.monotonic(), 0, 0.0, 0.0
+    started, step, lost, reported_at = time.monotonic(), 0, 0.0, 0.0
     source = drawn(pairs, seed)
-    while (gone := (time.monotonic() - started) / 60 / minutes) < 1:
-        rate = min(1.0, gone / WARMUP) * (1 + torch.cos(torch.tensor(gone * torch.pi)).item()) / 2
+    while (elapsed := (time.monotonic() - started) / 60 / minutes) < 1:
+        rate = (
+            min(1.0, elapsed / WARMUP)
+            * (1 + torch.cos(torch.tensor(elapsed * torch.pi)).item())
+            / 2
+        )
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * rate
         rows = [row(*next(source)) for _ in range(ROWS_PER_STEP)]
@@ -179,16 +185,16 @@ def train(start: str, pairs: list[Pair], folder: Path, minutes: float, seed: int
         step += 1
         if step % STEPS_PER_LINE == 0:
             mean, lost = lost / STEPS_PER_LINE, 0.0
-            print(f"{gone:6.1%} step {step} loss {mean:.3f}", file=sys.stderr, flush=True)
-        if gone - told > 1 / CHECKPOINTS:
-            told = gone
+            print(f"{elapsed:6.1%} step {step} loss {mean:.3f}", file=sys.stderr, flush=True)
+        if elapsed - reported_at > 1 / CHECKPOINTS:
+            reported_at = elapsed
             publish()
     publish()
     print(f"{step} steps of {ROWS_PER_STEP} pairs in {minutes} minutes", file=sys.stderr)
 
 
 def auc(scores: list[float], relevant: list[bool]) -> float:
-    """Chance that a relevant one scores higher than another, ties one half."""
+    """Return the area under the ROC curve; ties count half."""
     import numpy as np
 
     every, of_them = np.array(scores), np.array(relevant)

@@ -1,12 +1,12 @@
-"""How far a decision judge's answers move when the documents of a query share a call.
+"""Change of a decision judge's answers when the documents of a query share a call.
 
     python tests/benchmarks/packed_decisions.py ROWS.jsonl [--packs 2 4 8] [--limit 40]
         [--provider-file FILE --judge PROVIDER/MODEL]
 
-Every row is asked alone, alone once more (what differs there is the server's own noise), then in
+Every row is asked alone, then again alone (the difference is the server's noise), then in
 packs. Without --judge: SmolLM2 behind `transformers serve` on this machine. Rows need several
-documents a query, such as `prism collect` gives. A packed call asks of each document what is asked
-of it alone; only its neighbours differ. One line of JSON a pack.
+documents per query, such as `prism collect` gives. A packed call asks the same of each document
+as a single call; only its neighbours differ. Prints one line of JSON per pack.
 """
 
 import argparse
@@ -41,20 +41,20 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=40)
     parser.add_argument("--judge")
     parser.add_argument("--provider-file")
-    given = parser.parse_args()
-    rows = [row for _, row in read_rows([given.rows])][: given.limit]
+    options = parser.parse_args()
+    rows = [row for _, row in read_rows([options.rows])][: options.limit]
     payloads = [((row["query"], document_text(row)), 0) for row in rows]
-    with provider(given.judge, given.provider_file) as (spec, file):
+    with provider(options.judge, options.provider_file) as (spec, file):
         alone, calls, seconds = probabilities(spec, file, 1, payloads)
         print(f"{spec}: {calls} calls alone in {seconds:.1f} s", file=sys.stderr)
-        for pack in [1, *given.packs]:
+        for pack in [1, *options.packs]:
             packed, calls, seconds = probabilities(spec, file, pack, payloads)
             print(json.dumps(compared(alone, packed) | told(pack, calls, seconds)), flush=True)
 
 
 @contextmanager
 def provider(spec: str | None, file: str | None) -> Iterator[tuple[str, str | None]]:
-    """The judge that was named, or SmolLM2 on a server of its own."""
+    """Yield the named judge, or SmolLM2 on its own server."""
     if spec:
         yield spec, file
         return
@@ -72,7 +72,7 @@ def provider(spec: str | None, file: str | None) -> Iterator[tuple[str, str | No
 def probabilities(
     spec: str, file: str | None, pack: int, payloads: Payloads
 ) -> tuple[list[float], int, float]:
-    """P(yes) of each pair, calls, and seconds."""
+    """Return P(yes) of each pair, the calls, and the seconds."""
     (judge,) = paid_wiring.judges(
         [spec], paid_wiring.judge_task(None), paid_wiring.catalog(Paid(provider_file=file)), pack
     )
@@ -85,36 +85,38 @@ def probabilities(
 async def asked(
     judge: CallBackend, plan: Sequence[Sequence[int]], payloads: Payloads
 ) -> list[float]:
-    """One call after another."""
-    found: dict[int, float] = {}
+    """Send the calls one after another."""
+    seconds_by_size: dict[int, float] = {}
     for call in plan:
         for index, reply in zip(
             call, await judge.answer([payloads[at] for at in call]), strict=True
         ):
             if reply.refusal:
                 raise SystemExit(f"pair {index}: {reply.refusal}")
-            found[index] = reply.value["probability"]
+            seconds_by_size[index] = reply.value["probability"]
     await judge.close()
-    return [found[index] for index in range(len(payloads))]
+    return [seconds_by_size[index] for index in range(len(payloads))]
 
 
 def compared(alone: Sequence[float], packed: Sequence[float]) -> dict[str, float]:
-    """How far apart two lists of probabilities are."""
-    moved = [abs(one - other) for one, other in zip(alone, packed, strict=True)]
-    flipped = sum((one > 0.5) != (other > 0.5) for one, other in zip(alone, packed, strict=True))
+    """Return the differences of two lists of probabilities."""
+    moved = [abs(single - other) for single, other in zip(alone, packed, strict=True)]
+    flipped = sum(
+        (single > 0.5) != (other > 0.5) for single, other in zip(alone, packed, strict=True)
+    )
     return {
         "pairs": len(alone),
         "max_moved": round(max(moved), 4),
         "mean_moved": round(statistics.mean(moved), 4),
         "flipped": round(flipped / len(alone), 4),
         "rank_correlation": round(float(spearmanr(alone, packed).statistic), 3),
-        "yes_alone": round(sum(one > 0.5 for one in alone) / len(alone), 3),
-        "yes_packed": round(sum(one > 0.5 for one in packed) / len(alone), 3),
+        "yes_alone": round(sum(score > 0.5 for score in alone) / len(alone), 3),
+        "yes_packed": round(sum(score > 0.5 for score in packed) / len(alone), 3),
     }
 
 
 def told(pack: int, calls: int, seconds: float) -> dict[str, float]:
-    """What was asked."""
+    """Return the settings of the run."""
     return {"pack": pack, "calls": calls, "seconds": round(seconds, 1)}
 
 

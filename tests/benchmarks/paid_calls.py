@@ -2,8 +2,8 @@
 
 python tests/benchmarks/paid_calls.py [--calls 4096] [--concurrency 64] [--delay 0.2]
 
-Two judges on every row, so that the second waits for the first. The processor seconds of our side
-stand beside: where they come near the wall time, the machine is the limit.
+Two judges on every row, so that the second waits for the first. Processor seconds of prism and
+the server are shown too: near the wall time, the machine is the limit.
 """
 
 import argparse
@@ -37,16 +37,16 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=8192)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--delay", type=float, default=0.2)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "in.jsonl").open("w") as file:
-            for number in range(given.calls // 2):
+            for number in range(options.calls // 2):
                 text = f"Document {number} says something about reranking. " * 20
                 file.write(json.dumps({"query": f"query {number // 20}", "document": text}) + "\n")
-        with launched(folder / "log.jsonl", f"delay = {given.delay}\n") as url:
+        with launched(folder / "log.jsonl", f"delay = {options.delay}\n") as url:
             book = folder / "providers.toml"
-            book.write_text(FILE.format(url=url, concurrency=given.concurrency))
+            book.write_text(FILE.format(url=url, concurrency=options.concurrency))
             words = ["relabel", "in.jsonl", "-o", "out.jsonl", "-q", "--provider-file", str(book)]
             words += ["--judge", "lab/first", "--judge", "lab/second", "--audit", "1"]
             started = time.monotonic()
@@ -59,13 +59,15 @@ def main() -> None:
             wall = time.monotonic() - started
             calls = read_log(folder / "log.jsonl")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = used.ru_utime + used.ru_stime
-    span = max(call.at for call in calls) + given.delay - min(call.at for call in calls)
-    ideal = given.concurrency / given.delay
-    print(f"{len(calls)} calls, {given.concurrency} in flight, {given.delay * 1000:.0f} ms each")
+    busy = used.ru_utime + used.ru_stime
+    span = max(call.at for call in calls) + options.delay - min(call.at for call in calls)
+    ideal = options.concurrency / options.delay
+    print(
+        f"{len(calls)} calls, {options.concurrency} in flight, {options.delay * 1000:.0f} ms each"
+    )
     print(f"from the first to the last: {len(calls) / span:.1f} calls/s, ideal {ideal:.1f}")
     print(f"share of the ideal {len(calls) / span / ideal:.3f}; with start-up {wall:.1f} s in all")
-    print(f"processor time of prism and the server: {own / len(calls) * 1000:.2f} ms a call")
+    print(f"processor time of prism and the server: {busy / len(calls) * 1000:.2f} ms a call")
 
 
 if __name__ == "__main__":

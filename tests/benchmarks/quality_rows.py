@@ -1,4 +1,4 @@
-"""`prism eval quality`: rows a second of the stage and of the fold, and the fold's memory.
+"""`prism eval quality`: rows per second of the stage and of the fold, and the fold's memory.
 
 python tests/benchmarks/quality_rows.py [ROWS]   (default 20,000; a million for the memory)
 """
@@ -23,7 +23,7 @@ A_QUERY = 10
 
 
 def main(count: int) -> None:
-    """Passages of the corpus, three of ten with a yes whose evidence is their first half."""
+    """Measure passages, three of ten with a yes whose evidence is their first half."""
     texts = [row["text"] for row in read_jsonl(MINI / "corpus.jsonl")]
     with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder) / "in.jsonl", Path(folder) / "out"

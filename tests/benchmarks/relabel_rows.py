@@ -1,5 +1,5 @@
-"""`prism relabel` over rows of 2 KB whose replies are all in the ledger: what the engine, the stage
-and a chat judge cost when nothing is asked.
+"""`prism relabel` over rows of 2 KB whose replies are all in the ledger: the cost of the engine,
+the stage and a chat judge without requests.
 
 python tests/benchmarks/relabel_rows.py [--rows 200000] [--judges 1] [--folder DIR]
 
@@ -29,7 +29,7 @@ def judges(count: int) -> list[str]:
 
 
 def fill(rows: Path, specs: list[str], provider_file: Path, ledger: Path) -> None:
-    """A yes of every judge to every row."""
+    """Store a yes of every judge to every row."""
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.options import Paid
     from prism_cli.ports import Reply, Request, Usage
@@ -43,21 +43,21 @@ def fill(rows: Path, specs: list[str], provider_file: Path, ledger: Path) -> Non
 
     def questions() -> Iterator[Request]:
         for _, row in read_rows([str(rows)]):
-            yield from (one for one, _ in stage.forecast_requests(row))
+            yield from (question for question, _ in stage.forecast_requests(row))
 
-    kept, group = Ledger(ledger), []
-    for one in questions():
-        group.append((one, Reply({"vote": "yes"}, usage=Usage(700, 1, 0.0002))))
+    stored, group = Ledger(ledger), []
+    for question in questions():
+        group.append((question, Reply({"vote": "yes"}, usage=Usage(700, 1, 0.0002))))
         if len(group) == GROUP:
-            kept.commit("relabel", "made", group)
+            stored.commit("relabel", "made", group)
             group = []
     if group:
-        kept.commit("relabel", "made", group)
-    kept.close()
+        stored.commit("relabel", "made", group)
+    stored.close()
 
 
 def measured(command: list[str], **environment: str) -> tuple[float, float, float]:
-    """Wall seconds, processor seconds and peak MiB of a process."""
+    """Return wall seconds, processor seconds and peak MiB of a process."""
     runner = (
         "import resource, subprocess, sys, time\n"
         "start = time.perf_counter()\n"
@@ -79,19 +79,19 @@ def main() -> None:
     parser.add_argument("--judges", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where to put about 6 KB a row")
     parser.add_argument("--plain", nargs=2, type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.plain:
-        plain(*given.plain)
+    options = parser.parse_args()
+    if options.plain:
+        plain(*options.plain)
         return
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         rows, out, file = folder / "in.jsonl", folder / "out.jsonl", folder / "providers.toml"
-        specs = judges(given.judges)
+        specs = judges(options.judges)
         file.write_text('[providers.lab]\napi = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n')
-        make_rows(rows, given.rows)
+        make_rows(rows, options.rows)
         started = time.perf_counter()
         fill(rows, specs, file, folder / "ledger.sqlite")
-        print(f"{given.rows:,} rows, {given.judges} judges; ledger filled in "
+        print(f"{options.rows:,} rows, {options.judges} judges; ledger filled in "
               f"{time.perf_counter() - started:.0f} s", flush=True)  # fmt: skip
         words = [sys.executable, "-m", "prism_cli", "relabel", str(rows), "-o", str(out), "-q"]
         words += ["--provider-file", str(file)]
@@ -100,9 +100,9 @@ def main() -> None:
         alone = [sys.executable, __file__, "--plain", str(rows), str(folder / "plain.jsonl")]
         for what, command in (("orjson alone", alone), ("relabel, all in the ledger", words)):
             seconds, busy, peak = measured(command, PRISM_STATE=str(folder), PYTHONPATH=str(ROOT))
-            print(f"{what:28} {seconds:7.2f} s {busy:7.2f} cpu s {busy / given.rows * 1e6:7.1f} "
+            print(f"{what:28} {seconds:7.2f} s {busy:7.2f} cpu s {busy / options.rows * 1e6:7.1f} "
                   f"us/row {peak:6.0f} MiB", flush=True)  # fmt: skip
-        assert sum(1 for _ in out.open("rb")) == given.rows
+        assert sum(1 for _ in out.open("rb")) == options.rows
 
 
 if __name__ == "__main__":

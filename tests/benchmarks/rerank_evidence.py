@@ -54,36 +54,40 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--all-yes", action="store_true")
     parser.add_argument("--passes", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     print(
-        f"{platform.processor() or platform.machine()}, {given.threads} threads, "
+        f"{platform.processor() or platform.machine()}, {options.threads} threads, "
         f"torch {torch.__version__}, transformers {transformers.__version__}",
         file=sys.stderr,
     )
-    ours = load_reranker(given.model, batch_tokens=given.batch_tokens, dtype=given.dtype)
-    if given.passes:
+    ours = load_reranker(options.model, batch_tokens=options.batch_tokens, dtype=options.dtype)
+    if options.passes:
         print(json.dumps(pass_seconds(ours)), flush=True)
-    above = float("-inf") if given.all_yes else 0.0
-    data = BeirSet(given.data)
-    split = given.split or data.splits[0]
+    above = float("-inf") if options.all_yes else 0.0
+    data = BeirSet(options.data)
+    split = options.split or data.splits[0]
     tasks = [
-        RerankTask(query, text, given.max_new_tokens, above)
-        for query, text in make_pairs(data, split, given.queries)
+        RerankTask(query, text, options.max_new_tokens, above)
+        for query, text in make_pairs(data, split, options.queries)
     ]
-    compare(ours, tasks, given.sample, given.turns)
+    compare(ours, tasks, options.sample, options.turns)
 
 
 def make_pairs(data: BeirSet, split: str, queries: int) -> list[tuple[str, str]]:
-    """Queries by lot, each with the first documents of BM25."""
+    """Return random queries, each with the first documents of BM25."""
     texts = dict(data.texts())
     index = Bm25Index(texts.items())
-    asked = random.Random(0).sample(data.judged_queries(split), queries)
-    return [(query, texts[name]) for _, query in asked for name, _ in index.best(query, DOCUMENTS)]
+    queries_sampled = random.Random(0).sample(data.judged_queries(split), queries)
+    return [
+        (query, texts[name])
+        for _, query in queries_sampled
+        for name, _ in index.best(query, DOCUMENTS)
+    ]
 
 
 def compare(ours: TransformersReranker, tasks: list[RerankTask], sample: int, turns: int) -> None:
-    """Print times, ratios and what differs."""
+    """Print times, ratios and differences."""
     plain = TextWriter(ours._pass, ours.loaded.model, ours.encoder, drafts=False)
     together = transformers_runtime.WRITING_BATCHES
     ways = {
@@ -107,36 +111,38 @@ def compare(ours: TransformersReranker, tasks: list[RerankTask], sample: int, tu
         spent["loop"].append(seconds)
         spent["scores"].append(timed(lambda: rerank(ours, bare))[0])
     best = {
-        name: Seconds(min(one.wall for one in all_), min(one.processor for one in all_))
+        name: Seconds(min(run.wall for run in all_), min(run.processor for run in all_))
         for name, all_ in spent.items()
     }
     for name in ways:
         counts = passes[name]
         written = [reply for reply in replies[name] if "text" in reply.value]
-        found: dict[str, Any] = {"way": name, "rows": len(tasks), "texts": len(written)}
-        found["tokens"] = sum(reply.usage.output_tokens for reply in written)
+        result: dict[str, Any] = {"way": name, "rows": len(tasks), "texts": len(written)}
+        result["tokens"] = sum(reply.usage.output_tokens for reply in written)
         for place, kind in enumerate(Seconds._fields):
-            own = best[name][place] / len(tasks)
-            found[f"{kind}_rows_per_second"] = round(1 / own, 3)
-            found[f"{kind}_ratio"] = round(best["loop"][place] / len(chosen) / own, 2)
-            found[f"{kind}_share_of_scores"] = round(best["scores"][place] / best[name][place], 3)
-        found["passes"] = counts.passes
-        found["rows_per_pass"] = round(counts.rows / max(1, counts.passes), 1)
-        found["tokens_per_row_and_pass"] = round(1 + counts.accepted / max(1, counts.rows), 2)
-        found["accepted"] = round(counts.accepted / max(1, counts.proposed), 3)
-        found["format_ok"] = sum(parse_text(reply.value["text"]).format_ok for reply in written)
+            seconds_per_row = best[name][place] / len(tasks)
+            result[f"{kind}_rows_per_second"] = round(1 / seconds_per_row, 3)
+            result[f"{kind}_ratio"] = round(best["loop"][place] / len(chosen) / seconds_per_row, 2)
+            result[f"{kind}_share_of_scores"] = round(best["scores"][place] / best[name][place], 3)
+        result["passes"] = counts.passes
+        result["rows_per_pass"] = round(counts.rows / max(1, counts.passes), 1)
+        result["tokens_per_row_and_pass"] = round(1 + counts.accepted / max(1, counts.rows), 2)
+        result["accepted"] = round(counts.accepted / max(1, counts.proposed), 3)
+        result["format_ok"] = sum(parse_text(reply.value["text"]).format_ok for reply in written)
         others = [
             (tasks[row], text)
             for row, text in zip(chosen, texts, strict=True)
             if replies[name][row].value.get("text") != (text and ours.writer.decoded(text))
         ]
-        found |= {"compared": len(chosen), "different": len(others)}
-        found["smallest_distances"] = [smallest_distance(ours, *one) for one in others]
-        print(json.dumps(found), flush=True)
+        result |= {"compared": len(chosen), "different": len(others)}
+        result["smallest_distances"] = [
+            smallest_distance(ours, *distance_args) for distance_args in others
+        ]
+        print(json.dumps(result), flush=True)
 
 
 def rerank(ours: TransformersReranker, tasks: list[RerankTask]) -> list[Reply]:
-    """All replies, with nothing kept from an earlier turn."""
+    """Return all replies, with no cache from an earlier turn."""
     ours.forget()
     replies: dict[int, Reply] = {}
     for batch in ours.plan(tasks):
@@ -146,7 +152,7 @@ def rerank(ours: TransformersReranker, tasks: list[RerankTask]) -> list[Reply]:
 
 @torch.inference_mode()
 def generated(ours: TransformersReranker, task: RerankTask) -> Generation | None:
-    """Score, then text, of one row, as anybody would with transformers alone."""
+    """Return score, then text, of one row with transformers alone."""
     model: Any = ours.loaded.model
     encoder = ours.encoder
     ids = torch.tensor([encoder.ids(task.query, task.document)], device=model.device)
@@ -156,7 +162,7 @@ def generated(ours: TransformersReranker, task: RerankTask) -> Generation | None
         return None
     ids = torch.cat([ids, ids.new_tensor([[encoder.yes_id]])], dim=1)
     stops = sorted(ours.writer.stops)
-    whole = model.generate(
+    truth_ids = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
         past_key_values=first.past_key_values,
@@ -167,7 +173,7 @@ def generated(ours: TransformersReranker, task: RerankTask) -> Generation | None
         stop_strings=[CLOSING],
         tokenizer=encoder.tokenizer,
     )
-    tokens = whole[0, ids.shape[1] :].tolist()
+    tokens = truth_ids[0, ids.shape[1] :].tolist()
     if tokens and tokens[-1] in stops:
         tokens.pop()
     return Generation(encoder.yes_id, task.max_new_tokens, tokens=tokens)
@@ -177,7 +183,7 @@ def generated(ours: TransformersReranker, task: RerankTask) -> Generation | None
 def smallest_distance(
     ours: TransformersReranker, task: RerankTask, text: Generation | None
 ) -> float:
-    """Between the logits of first and second choice, along a text."""
+    """Return the smallest distance between the logits of first and second choice in a text."""
     if text is None:
         return 0.0
     ids = [*ours.encoder.ids(task.query, task.document), text.first, *text.tokens]
@@ -190,23 +196,23 @@ def smallest_distance(
 
 @torch.inference_mode()
 def pass_seconds(ours: TransformersReranker) -> dict[str, float]:
-    """By "rows x tokens a row"; processor seconds, the best of three."""
+    """Return processor seconds by "rows x tokens a row", the best of three."""
     forward = ours._pass
     head: Any = ours.loaded.model.get_output_embeddings()
     prefix = forward.prefill([list(range(100, 200))])[0]
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for rows in (1, 4, 16, 32):
         _, state = forward.extend([prefix] * rows, [list(range(300, 500))] * rows, keep=True)
         assert state is not None
         state = gather_rows([(state, range(rows))], forward.attention)
         for tokens in (1, 2, 4, 8, 16) if forward.supports_rollback else (1,):
-            asked = [list(range(700, 700 + tokens))] * rows
+            prompts = [list(range(700, 700 + tokens))] * rows
             work = [
-                timed(lambda a=asked, s=state: head(forward.step(s, a)).argmax(-1))[0].processor
+                timed(lambda a=prompts, s=state: head(forward.step(s, a)).argmax(-1))[0].processor
                 for _ in range(3)
             ]
-            found[f"{rows}x{tokens}"] = round(min(work), 4)
-    return found
+            result[f"{rows}x{tokens}"] = round(min(work), 4)
+    return result
 
 
 if __name__ == "__main__":

@@ -39,78 +39,78 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--dtype", default="auto")
-    given = parser.parse_args()
-    shapes = [(count, given.tokens) for count in given.documents]
-    shapes += [(1, given.long)] if given.long else []
+    options = parser.parse_args()
+    shapes = [(count, options.tokens) for count in options.documents]
+    shapes += [(1, options.long)] if options.long else []
     for documents, tokens in shapes:
         # A fresh process: peak memory is counted from its start.
         context = multiprocessing.get_context("spawn")
-        worker = context.Process(target=measure, args=(given, documents, tokens))
+        worker = context.Process(target=measure, args=(options, documents, tokens))
         worker.start()
         worker.join()
         if worker.exitcode:
             sys.exit(worker.exitcode)
 
 
-def measure(given: argparse.Namespace, documents: int, tokens: int) -> None:
-    """One shape, in this process."""
-    torch.set_num_threads(given.threads)
-    ours = load_reranker(given.model, dtype=given.dtype, batch_tokens=given.budgets[0])
-    alone = tokens == given.long
-    queries = 1 if alone else max(1, given.pairs // documents)
-    pairs = make_pairs(given.data, ours, tokens, queries, documents)
+def measure(options: argparse.Namespace, documents: int, tokens: int) -> None:
+    """Measure one shape in this process."""
+    torch.set_num_threads(options.threads)
+    ours = load_reranker(options.model, dtype=options.dtype, batch_tokens=options.budgets[0])
+    alone = tokens == options.long
+    queries = 1 if alone else max(1, options.pairs // documents)
+    pairs = make_pairs(options.data, ours, tokens, queries, documents)
     first = make_pairs(
-        given.data,
+        options.data,
         ours,
-        given.tokens,
-        max(1, given.pairs // given.documents[0]),
-        given.documents[0],
+        options.tokens,
+        max(1, options.pairs // options.documents[0]),
+        options.documents[0],
     )
     score(ours, first[:2])
     loaded = peak_bytes()
     spent: dict[str, list[float]] = {}
 
     def take(name: str, work: Any) -> None:
-        spent.setdefault(name, []).append(pick(timed(work)[0], given.threads))
+        spent.setdefault(name, []).append(pick(timed(work)[0], options.threads))
 
     peak = 0.0
-    for turn in range(given.turns):
-        for budget in given.budgets:
+    for turn in range(options.turns):
+        for budget in options.budgets:
             ours.batch_tokens = budget
             take(str(budget), lambda: score(ours, pairs))
         if turn == 0:
             peak = peak_bytes() - loaded
-        ours.batch_tokens = given.budgets[0]
+        ours.batch_tokens = options.budgets[0]
         if alone:
             take("stock", lambda: stock(ours, pairs[0]))
         else:
             take("first", lambda: score(ours, first))
     best = {name: min(all_) for name, all_ in spent.items()}
-    own = best[str(given.budgets[0])]
-    found: dict[str, Any] = {
+    seconds = best[str(options.budgets[0])]
+    result: dict[str, Any] = {
         "documents": documents,
         "passage_tokens": tokens,
         "queries": queries,
-        "ms_a_pair": round(1000 * own / len(pairs), 2),
+        "ms_a_pair": round(1000 * seconds / len(pairs), 2),
         "tokens_a_pair": round(real_tokens(ours, pairs) / len(pairs), 1),
         "peak_mib": round(peak / 2**20, 1),
     }
     if alone:
-        found["stock_over_prism"] = round(best["stock"] / own, 3)
+        result["stock_over_prism"] = round(best["stock"] / seconds, 3)
     else:
-        again = (own / len(pairs)) / (best["first"] / len(first))
-        per_token = again * real_tokens(ours, first) * len(pairs)
-        found["again"] = round(again, 3)
-        found["again_a_token"] = round(per_token / (real_tokens(ours, pairs) * len(first)), 3)
-    if len(given.budgets) > 1:
-        found["speed_by_batch_tokens"] = {
-            budget: round(own / best[str(budget)], 3) for budget in given.budgets
+        slowdown = (seconds / len(pairs)) / (best["first"] / len(first))
+        per_token = slowdown * real_tokens(ours, first) * len(pairs)
+        result["again"] = round(slowdown, 3)
+        result["again_a_token"] = round(per_token / (real_tokens(ours, pairs) * len(first)), 3)
+    if len(options.budgets) > 1:
+        result["speed_by_batch_tokens"] = {
+            budget: round(seconds / best[str(budget)], 3) for budget in options.budgets
         }
-    print(json.dumps(found), flush=True)
+    print(json.dumps(result), flush=True)
 
 
 def stock(ours: TransformersReranker, pair: tuple[str, str]) -> None:
-    """One whole prompt through transformers' own forward pass, without a head."""
+    """Run one prompt through transformers' own forward pass, without a head."""
     model: Any = ours.loaded.model
     ids = torch.tensor([ours.encoder.encode(*pair).ids], device=model.device)
     with torch.inference_mode():
@@ -118,20 +118,20 @@ def stock(ours: TransformersReranker, pair: tuple[str, str]) -> None:
 
 
 def real_tokens(ours: TransformersReranker, pairs: list[tuple[str, str]]) -> int:
-    """Tokens that must be computed: tails, and prefixes once a query."""
+    """Return the tokens that must be computed: tails, and prefixes once per query."""
     tails = sum(len(prompt.tail_ids) for prompt in ours.encoder.encode_batch(pairs))
     return tails + sum({q: len(ours.encoder.prefix_ids(q)) for q, _ in pairs}.values())
 
 
 def peak_bytes() -> float:
-    """Most memory of this process so far; on CUDA, of the device."""
+    """Return the peak memory of this process; on CUDA, of the device."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def pick(seconds: Seconds, threads: int) -> float:
-    """The clock that says more."""
+    """Return the more reliable clock."""
     return seconds.processor if threads == 1 else seconds.wall
 
 

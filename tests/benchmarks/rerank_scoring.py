@@ -33,7 +33,7 @@ from prism_cli.ports import RerankTask
 
 
 class Seconds(NamedTuple):
-    """On the wall, and of this process's processors: the second on a machine others use too."""
+    """Wall and processor seconds of this process; the latter are reliable on a shared machine."""
 
     wall: float
     processor: float
@@ -52,31 +52,33 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--bfloat16", action="store_true")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     print(
-        f"{platform.processor() or platform.machine()}, {given.threads} threads, "
+        f"{platform.processor() or platform.machine()}, {arguments.threads} threads, "
         f"torch {torch.__version__}, transformers {transformers.__version__}",
         file=sys.stderr,
     )
-    options = {"batch_tokens": given.batch_tokens, "dtype": given.dtype}
-    ours = load_reranker(given.model, **options)
-    if given.bfloat16:
-        narrow = load_reranker(given.model, batch_tokens=given.batch_tokens, dtype="bfloat16")
+    options = {"batch_tokens": arguments.batch_tokens, "dtype": arguments.dtype}
+    ours = load_reranker(arguments.model, **options)
+    if arguments.bfloat16:
+        narrow = load_reranker(
+            arguments.model, batch_tokens=arguments.batch_tokens, dtype="bfloat16"
+        )
     else:
         theirs = cross_encoder(ours)
-    for length, documents in itertools.product(given.lengths, given.documents):
-        pairs = make_pairs(given.data, ours, length, given.queries, documents)
-        if given.bfloat16:
-            found = differences(score(ours, pairs), score(narrow, pairs))
+    for length, documents in itertools.product(arguments.lengths, arguments.documents):
+        pairs = make_pairs(arguments.data, ours, length, arguments.queries, documents)
+        if arguments.bfloat16:
+            result = differences(score(ours, pairs), score(narrow, pairs))
         else:
-            found = compare(ours, theirs, pairs, length, given.turns)
+            result = compare(ours, theirs, pairs, length, arguments.turns)
         shape = {"passage_tokens": length, "documents": documents, "pairs": len(pairs)}
-        print(json.dumps(shape | found), flush=True)
+        print(json.dumps(shape | result), flush=True)
 
 
 def cross_encoder(ours: TransformersReranker) -> CrossEncoder:
-    """The same weights in a CrossEncoder, with the profile as its chat template."""
+    """Return the same weights in a CrossEncoder, with the profile as its chat template."""
     loaded = ours.loaded
     model = CrossEncoder(
         str(loaded.path),
@@ -91,9 +93,9 @@ def cross_encoder(ours: TransformersReranker) -> CrossEncoder:
 def make_pairs(
     data: Path, ours: TransformersReranker, length: int, queries: int, documents: int
 ) -> list[tuple[str, str]]:
-    """Real queries with passages cut from real text."""
+    """Return real queries with passages cut from real text."""
     lines = (data / "queries.jsonl").read_text(encoding="utf-8").splitlines()
-    asked = [json.loads(line)["text"] for line in lines[:queries]]
+    query_texts = [json.loads(line)["text"] for line in lines[:queries]]
     lines = (data / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
     text = " ".join(json.loads(line)["text"] for line in lines)
     ids = itertools.cycle(ours.encoder.document_ids([text])[0])
@@ -101,7 +103,7 @@ def make_pairs(
     decode = ours.loaded.tokenizer.decode
     return [
         (query, decode(list(itertools.islice(ids, lot.randint(3 * length // 4, 5 * length // 4)))))
-        for query in asked
+        for query in query_texts
         for _ in range(documents)
     ]
 
@@ -113,7 +115,7 @@ def compare(
     length: int,
     turns: int,
 ) -> dict[str, float]:
-    """Times, ratio, limit and the largest difference of logits."""
+    """Return times, ratio, limit and the largest difference of logits."""
     identity = torch.nn.Identity()
     logits = other = [0.0]
     spent: dict[str, list[Seconds]] = {"prism": [], "cross": [], "forward": []}
@@ -128,21 +130,21 @@ def compare(
     prompts = ours.encoder.encode_batch(pairs)
     tokens = sum(len(prompt.tail_ids) for prompt in prompts)
     tokens += sum({query: len(ours.encoder.prefix_ids(query)) for query, _ in pairs}.values())
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for kind in ("wall", "processor"):
-        best = {name: min(getattr(one, kind) for one in all_) for name, all_ in spent.items()}
-        found |= {
+        best = {name: min(getattr(run, kind) for run in all_) for name, all_ in spent.items()}
+        result |= {
             f"{kind}_prism_seconds": round(best["prism"], 2),
             f"{kind}_cross_encoder_seconds": round(best["cross"], 2),
             f"{kind}_ratio": round(best["cross"] / best["prism"], 3),
             f"{kind}_limit": round(tokens * best["forward"] / best["prism"], 3),
         }
-    found["largest_difference"] = max(abs(a - b) for a, b in zip(logits, other, strict=True))
-    return found
+    result["largest_difference"] = max(abs(a - b) for a, b in zip(logits, other, strict=True))
+    return result
 
 
 def differences(wide: list[float], narrow: list[float]) -> dict[str, float]:
-    """How far logits in a narrower type are from those in float32."""
+    """Return the differences of logits in a narrower type from those in float32."""
     from scipy.stats import spearmanr
 
     apart = [abs(a - b) for a, b in zip(wide, narrow, strict=True)]
@@ -156,7 +158,7 @@ def differences(wide: list[float], narrow: list[float]) -> dict[str, float]:
 
 
 def score(ours: TransformersReranker, pairs: list[tuple[str, str]]) -> list[float]:
-    """All logits, with nothing kept from an earlier turn."""
+    """Return all logits, with no cache from an earlier turn."""
     ours.forget()
     logits = [0.0] * len(pairs)
     tasks = [RerankTask(*pair) for pair in pairs]
@@ -167,19 +169,19 @@ def score(ours: TransformersReranker, pairs: list[tuple[str, str]]) -> list[floa
 
 
 def forward_seconds(ours: TransformersReranker, length: int) -> Seconds:
-    """Least seconds a token of the stock forward pass (no head) over batch shapes."""
+    """Return the minimum seconds per token of the stock forward pass over batch shapes."""
     model = ours.loaded.model
-    found = []
+    runs = []
     for rows in (8, 16, 32):
         ids = torch.randint(100, 40_000, (rows, length), device=model.device)
         with torch.inference_mode():
             seconds, _ = timed(lambda ids=ids: model.get_decoder()(ids, use_cache=False))
-        found.append(Seconds(seconds.wall / ids.numel(), seconds.processor / ids.numel()))
-    return Seconds(min(one.wall for one in found), min(one.processor for one in found))
+        runs.append(Seconds(seconds.wall / ids.numel(), seconds.processor / ids.numel()))
+    return Seconds(min(run.wall for run in runs), min(run.processor for run in runs))
 
 
 def timed(work: Callable[[], Any]) -> tuple[Seconds, Any]:
-    """Seconds, and what came of it."""
+    """Return the seconds, and the result."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     wall, processor = time.perf_counter(), time.process_time()

@@ -27,58 +27,58 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 
 def read(folder: Path, name: str) -> list[str]:
-    """The texts of a BEIR file."""
+    """Return the texts of a BEIR file."""
     with (folder / f"{name}.jsonl").open(encoding="utf-8") as file:
         return [json.loads(line)["text"] for line in file]
 
 
 def relevant(folder: Path) -> list[str]:
-    """The documents that are relevant in a set's test split."""
+    """Return the relevant documents of a set's test split."""
     judged = (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    wanted = {line.split("\t")[1] for line in judged if float(line.split("\t")[2]) > 0}
+    expected_ids = {line.split("\t")[1] for line in judged if float(line.split("\t")[2]) > 0}
     with (folder / "corpus.jsonl").open(encoding="utf-8") as file:
         rows = map(json.loads, file)
-        return [row["text"] for row in rows if row["_id"] in wanted]
+        return [row["text"] for row in rows if row["_id"] in expected_ids]
 
 
 def asked(folder: Path) -> list[str]:
-    """The queries of a set's test split."""
+    """Return the queries of a set's test split."""
     judged = (folder / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    wanted = {line.split("\t")[0] for line in judged}
+    expected_ids = {line.split("\t")[0] for line in judged}
     with (folder / "queries.jsonl").open(encoding="utf-8") as file:
-        return [row["text"] for row in map(json.loads, file) if row["_id"] in wanted]
+        return [row["text"] for row in map(json.loads, file) if row["_id"] in expected_ids]
 
 
 class Maker:
-    """Rows of real words, many of them, the same every time."""
+    """Generator of many rows of real words, reproducible."""
 
     def __init__(self, texts: list[Path], tests: list[Path]) -> None:
         self.dice = random.Random(0)
         self.queries = [text.split() for folder in texts for text in read(folder, "queries")]
-        self.words = " ".join(text for one in texts for text in read(one, "corpus")).split()
+        self.words = " ".join(text for source in texts for text in read(source, "corpus")).split()
         self.eval_queries = [text for folder in tests for text in asked(folder)]
         self.eval_documents = [text for folder in tests for text in relevant(folder)]
         self.old_queries: list[str] = ["what is known about it?"]
         self.old_documents: list[str] = ["nothing is known about it"]
 
     def changed(self, text: str, one_in: int) -> str:
-        """`text` with some words replaced: one, or one in `one_in`."""
+        """Return `text` with some words replaced: one, or one in `one_in`."""
         parts = text.split()
         for _ in range(max(1, len(parts) // one_in)):
             parts[self.dice.randrange(len(parts))] = self.dice.choice(self.words)
         return " ".join(parts)
 
     def query(self) -> str:
-        """The head of one real query and the tail of another, or nearly an earlier one."""
+        """Return two halves of real queries, or a near-duplicate of an earlier query."""
         if self.dice.random() < 0.1:
             return self.changed(self.dice.choice(self.old_queries), 12)
-        one, other = self.dice.choice(self.queries), self.dice.choice(self.queries)
-        text = " ".join(one[: len(one) * 6 // 10] + other[len(other) * 4 // 10 :])
+        first, other = self.dice.choice(self.queries), self.dice.choice(self.queries)
+        text = " ".join(first[: len(first) * 6 // 10] + other[len(other) * 4 // 10 :])
         self.keep(self.old_queries, text)
         return text
 
     def document(self) -> str:
-        """Two windows of real text, or nearly an earlier document."""
+        """Return two windows of real text, or a near-duplicate of an earlier document."""
         if self.dice.random() < 0.1:
             return self.changed(self.dice.choice(self.old_documents), 30)
         parts = []
@@ -89,15 +89,15 @@ class Maker:
         self.keep(self.old_documents, text)
         return text
 
-    def keep(self, kept: list[str], text: str) -> None:
-        """Remember a text, in the place of another where there are many."""
-        if len(kept) < 20_000:
-            kept.append(text)
+    def keep(self, texts_kept: list[str], text: str) -> None:
+        """Keep a text; replace another one if there are many."""
+        if len(texts_kept) < 20_000:
+            texts_kept.append(text)
         else:
-            kept[self.dice.randrange(len(kept))] = text
+            texts_kept[self.dice.randrange(len(texts_kept))] = text
 
     def write(self, path: Path, count: int) -> None:
-        """`count` rows; `planted` names what was put there from a test set."""
+        """Yield `count` rows; `planted` names the text from a test set."""
         import orjson
 
         query = ""
@@ -119,7 +119,7 @@ class Maker:
 
 
 def planted(path: Path) -> dict[str, int]:
-    """Planted rows of each kind in a file."""
+    """Count the planted rows of each kind in a file."""
     import orjson
 
     counts: dict[str, int] = {}
@@ -144,20 +144,20 @@ def split(rows: Path, tests: list[Path], count: int) -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(done.stderr)
     put, left = planted(rows), [planted(out / f"{side}.jsonl") for side in ("train", "dev")]
-    found = {
+    shares = {
         kind: f"{1 - sum(one.get(kind, 0) for one in left) / there:.3f}"
         for kind, there in put.items()
     }
     print(
         f"{count:,} rows, {rows.stat().st_size / count:.0f} bytes each: {seconds:.0f} s, "
         f"{count / seconds:,.0f} rows/s, {used.ru_utime + used.ru_stime:.0f} processor seconds, "
-        f"peak {used.ru_maxrss / 1024:.0f} MiB; found {found}",
+        f"peak {used.ru_maxrss / 1024:.0f} MiB; found {shares}",
         flush=True,
     )
 
 
 def minhash(maker: Maker, count: int) -> None:
-    """Signatures of `count` documents, ours and datasketch's, and its index of them."""
+    """Time signatures of `count` documents, ours and datasketch's, and its index of them."""
     import psutil
     from datasketch import MinHash, MinHashLSH
 
@@ -184,8 +184,8 @@ def minhash(maker: Maker, count: int) -> None:
     started = time.perf_counter()
     index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
     with index.insertion_session() as session:
-        for number, one in enumerate(theirs):
-            session.insert(number, one)
+        for number, pair in enumerate(theirs):
+            session.insert(number, pair)
     print(f"datasketch's index: {(time.perf_counter() - started) / count * 1e6:.0f} us and "
           f"{(psutil.Process().memory_info().rss - held) / count:.0f} bytes of memory a document "
           "more")  # fmt: skip
@@ -198,19 +198,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where to put about 4 KB a row")
     parser.add_argument("--minhash", action="store_true", help="compare with datasketch instead")
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    maker = Maker(given.texts, given.exclude_eval)
-    if given.minhash:
-        minhash(maker, given.rows)
+    maker = Maker(options.texts, options.exclude_eval)
+    if options.minhash:
+        minhash(maker, options.rows)
         return
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         os.environ["PRISM_STATE"] = folder
         rows = Path(folder) / "rows.jsonl"
         started = time.perf_counter()
-        maker.write(rows, given.rows)
+        maker.write(rows, options.rows)
         print(f"made in {time.perf_counter() - started:.0f} s", flush=True)
-        split(rows, [path.resolve() for path in given.exclude_eval], given.rows)
+        split(rows, [path.resolve() for path in options.exclude_eval], options.rows)
 
 
 if __name__ == "__main__":

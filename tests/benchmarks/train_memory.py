@@ -1,4 +1,4 @@
-"""The plan's memory estimate beside the measured peak, each in a run of its own.
+"""The plan's memory estimate beside the measured peak, each in a separate run.
 
     python tests/benchmarks/train_memory.py ROWS [--model hf:smollm2] [--steps 2] [--only NAME ...]
 
@@ -27,20 +27,20 @@ CASES = {
 
 
 def main() -> None:
-    """A line of JSON for each case."""
+    """Print a line of JSON for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows")
     parser.add_argument("--model", default="hf:smollm2")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--only", nargs="+", default=list(CASES), choices=CASES)
-    given = parser.parse_args()
+    options = parser.parse_args()
     off = []
-    for name in given.only:
+    for name in options.only:
         with tempfile.TemporaryDirectory() as folder:
             words = [
-                sys.executable, "-m", "prism_cli", "train", given.rows, "-o", f"{folder}/run",
-                "--size", "tiny", "--model", given.model, "--max-steps", str(given.steps), "-q",
-                *(word for one in CASES[name] for word in ("--set", one)),
+                sys.executable, "-m", "prism_cli", "train", options.rows, "-o", f"{folder}/run",
+                "--size", "tiny", "--model", options.model, "--max-steps", str(options.steps), "-q",
+                *(word for setting in CASES[name] for word in ("--set", setting)),
             ]  # fmt: skip
             subprocess.run(words, check=True)
             run = Path(folder) / "run"
@@ -48,16 +48,16 @@ def main() -> None:
             lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         peak = max(line["timed"]["peak_memory_bytes"] for line in lines if "timed" in line)
         ratio = memory["memory_bytes"]["all"] / peak
-        told = {part: round(size / 2**30, 2) for part, size in memory["memory_bytes"].items()}
+        gib = {part: round(size / 2**30, 2) for part, size in memory["memory_bytes"].items()}
         print(
             json.dumps(
                 {
                     "case": name,
-                    "estimate_gib": told["all"],
+                    "estimate_gib": gib["all"],
                     "peak_gib": round(peak / 2**30, 2),
                     "ratio": round(ratio, 2),
                     "largest_pass": memory["largest_pass"],
-                    "parts_gib": told,
+                    "parts_gib": gib,
                 }
             ),
             flush=True,

@@ -61,30 +61,30 @@ def main() -> None:
     parser.add_argument("--tokens-per-batch", type=int, help="prism's; the recipe's")
     parser.add_argument("--workers", nargs="+", default=["prism", "loop"])
     parser.add_argument("--worker", choices=["prism", "loop"], help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker:
-        print(json.dumps(work(given)))
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(work(options)))
         return
-    same = [compare(given, tokens) for tokens in given.tokens or [0]]
-    if given.dtype == "float32" and not all(same):
+    same = [compare(options, tokens) for tokens in options.tokens or [0]]
+    if options.dtype == "float32" and not all(same):
         sys.exit("the losses differ")
 
 
-def compare(given: argparse.Namespace, tokens: int) -> bool:
-    """Print one line of JSON; whether the losses agree to 1e-4."""
-    turns: dict[str, list[dict[str, Any]]] = {worker: [] for worker in given.workers}
-    for _ in range(given.turns):
-        for worker, found in turns.items():
+def compare(options: argparse.Namespace, tokens: int) -> bool:
+    """Print one line of JSON; return whether the losses agree to 1e-4."""
+    turns: dict[str, list[dict[str, Any]]] = {worker: [] for worker in options.workers}
+    for _ in range(options.turns):
+        for worker, results in turns.items():
             words = [sys.executable, __file__, *sys.argv[1:], "--worker", worker]
             words += ["--tokens", str(tokens)] if tokens else []
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            results.append(json.loads(done.stdout.splitlines()[-1]))
     speeds: dict[str, float] = {}
     for kind in ("wall", "processor"):
-        best = {worker: max(one[kind] for one in runs) for worker, runs in turns.items()}
+        best = {worker: max(result[kind] for result in runs) for worker, runs in turns.items()}
         for worker, speed in best.items():
             speeds[f"{kind}_{worker}_pairs_per_second"] = round(speed, 2)
-            speeds[f"{kind}_{worker}_seconds_per_step"] = round(given.rows_per_step / speed, 2)
+            speeds[f"{kind}_{worker}_seconds_per_step"] = round(options.rows_per_step / speed, 2)
         if len(best) == 2:
             speeds[f"{kind}_ratio"] = round(best["prism"] / best["loop"], 2)
     first, *others = (runs[0]["losses"] for runs in turns.values())
@@ -96,18 +96,20 @@ def compare(given: argparse.Namespace, tokens: int) -> bool:
             {
                 "machine": platform.processor() or platform.machine(),
                 "threads": torch.get_num_threads(),
-                "dtype": given.dtype,
+                "dtype": options.dtype,
                 "tokens": tokens or "as they are",
-                "rows_per_step": given.rows_per_step,
-                "steps": given.steps,
+                "rows_per_step": options.rows_per_step,
+                "steps": options.steps,
                 **speeds,
                 "largest_relative_loss_difference": difference,
                 **{
-                    f"{worker}_peak_gib": round(min(one["peak_bytes"] for one in runs) / 2**30, 2)
+                    f"{worker}_peak_gib": round(
+                        min(result["peak_bytes"] for result in runs) / 2**30, 2
+                    )
                     for worker, runs in turns.items()
                 },
                 **{
-                    f"{worker}_grown_gib": round(min(one["grown"] for one in runs) / 2**30, 3)
+                    f"{worker}_grown_gib": round(min(result["grown"] for result in runs) / 2**30, 3)
                     for worker, runs in turns.items()
                 },
             }
@@ -117,36 +119,36 @@ def compare(given: argparse.Namespace, tokens: int) -> bool:
     return difference < 1e-4
 
 
-def work(given: argparse.Namespace) -> dict[str, Any]:
-    """Losses, speed without the first step, and the peak of resident (on a GPU: its) memory."""
-    sets = [f"dtype={given.dtype}"] + ([f"model={given.model}"] if given.model else [])
-    if given.tokens_per_batch:
-        sets.append(f"tokens_per_batch={given.tokens_per_batch}")
-    config = load_config(TrainConfig, "train", recipe=given.recipe, sets=sets)
-    longest = given.tokens[0] if given.tokens else config.max_tokens
+def work(options: argparse.Namespace) -> dict[str, Any]:
+    """Return losses, speed without the first step, and peak resident (on a GPU: device) memory."""
+    sets = [f"dtype={options.dtype}"] + ([f"model={options.model}"] if options.model else [])
+    if options.tokens_per_batch:
+        sets.append(f"tokens_per_batch={options.tokens_per_batch}")
+    config = load_config(TrainConfig, "train", recipe=options.recipe, sets=sets)
+    longest = options.tokens[0] if options.tokens else config.max_tokens
     encoder = load_encoder(config.model, longest, profile=config.profile)
     set_seed(config.seed)
     loaded = load_model(config.model, dtype=config.dtype, profile=config.profile)
     model = add_lora(loaded.model, **asdict(config.lora))
     model.train()
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate / 10)
     device = trained[0].device
-    passes = {"prism": packed_passes, "loop": single_rows}[given.worker]
-    per_step = given.rows_per_step
+    passes = {"prism": packed_passes, "loop": single_rows}[options.worker]
+    per_step = options.rows_per_step
     gradients = passes(model, encoder, config, device, per_step)
     losses: list[float] = []
     wall = processor = 0.0
     quarter = 0
     with tempfile.TemporaryDirectory() as folder:
-        rows = lengthened(given.rows, longest, Path(folder)) if given.tokens else given.rows
-        steps = tokenized_steps(rows, encoder, Path(folder), given.steps, config, per_step)
-        for number in range(given.steps):
-            if number == max(given.steps // 4, 1):
+        rows = lengthened(options.rows, longest, Path(folder)) if options.tokens else options.rows
+        steps = tokenized_steps(rows, encoder, Path(folder), options.steps, config, per_step)
+        for number in range(options.steps):
+            if number == max(options.steps // 4, 1):
                 quarter = resident()
-            drawn = steps[number]
+            rows_of_step = steps[number]
             started, busy = time.perf_counter(), time.process_time()
-            losses.append(gradients(drawn))
+            losses.append(gradients(rows_of_step))
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             optimizer.zero_grad()
@@ -156,26 +158,26 @@ def work(given: argparse.Namespace) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
-    pairs = (given.steps - 1) * per_step
+    pairs = (options.steps - 1) * per_step
     speeds = {"wall": pairs / wall, "processor": pairs / processor}
     return {"losses": losses, **speeds, "peak_bytes": peak, "grown": resident() - quarter}
 
 
 def resident() -> int:
-    """Bytes of this process in memory now (Linux)."""
+    """Return the resident bytes of this process (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def lengthened(rows: str, tokens: int, folder: Path) -> str:
-    """The rows with following rows' documents behind their own, for prompts of `tokens` or more."""
-    own = [json.loads(line) for line in Path(rows).read_text().splitlines()]
-    documents = [row["document"] for row in own]
-    for number, row in enumerate(own):
+    """Append following rows' documents to each row's, for prompts of at least `tokens`."""
+    lines = [json.loads(line) for line in Path(rows).read_text().splitlines()]
+    documents = [row["document"] for row in lines]
+    for number, row in enumerate(lines):
         while len(row["document"]) < 8 * tokens:  # characters; the encoder cuts to the token
             row["document"] += " " + documents[number % len(documents)]
             number += 1
     path = folder / "long.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in own))
+    path.write_text("".join(json.dumps(row) + "\n" for row in lines))
     return str(path)
 
 
@@ -187,7 +189,7 @@ def tokenized_steps(
     config: TrainConfig,
     per_step: int,
 ) -> StepDataset:
-    """The rows of each step."""
+    """Return the rows of each step."""
     shards = find_shards([rows])
     digests = [digest_file(shard.path).sha256 for shard in shards]
     table = tokenize(shards, encoder, folder / "tokens", digests=digests)
@@ -206,7 +208,7 @@ def packed_passes(
     device: torch.device,
     per_step: int,
 ) -> Gradients:
-    """As `prism train` does it."""
+    """Return the passes of `prism train`."""
     forward = RowForward(model, encoder.yes_id, encoder.no_id)
 
     def gradients(rows: list[TokenizedRow]) -> float:
@@ -230,7 +232,7 @@ def single_rows(
     device: torch.device,
     per_step: int,
 ) -> Gradients:
-    """A row at a time, the whole head at every token."""
+    """Return a loop of one row at a time, with the whole head at every token."""
 
     def row_loss(row: TokenizedRow) -> Tensor:
         ids = torch.tensor([[*row.prompt, *row.target]], device=device)
@@ -240,9 +242,9 @@ def single_rows(
         score = torch.sigmoid(logits[at, encoder.yes_id] - logits[at, encoder.no_id])
         loss = 10 * float(row.pointwise) * (score - row.teacher_score) ** 2
         if row.target:
-            wanted = torch.tensor(row.target, device=device)
-            behind = logits[at : at + len(wanted)]
-            loss = loss + torch.nn.functional.cross_entropy(behind, wanted)
+            targets = torch.tensor(row.target, device=device)
+            behind = logits[at : at + len(targets)]
+            loss = loss + torch.nn.functional.cross_entropy(behind, targets)
         return loss
 
     def gradients(rows: list[TokenizedRow]) -> float:
@@ -257,7 +259,7 @@ def single_rows(
 
 
 def autocast(device: torch.device, config: TrainConfig) -> torch.autocast:
-    """bfloat16 products where the recipe has them."""
+    """Return a bfloat16 autocast context if the recipe has one."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16")
 
 

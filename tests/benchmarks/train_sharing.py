@@ -1,4 +1,4 @@
-"""Would sharing a query's part of the prompt within a training step pay? Tokens, counted.
+"""Tokens that sharing a query's part of the prompt within a training step would save.
 
     python tests/benchmarks/train_sharing.py ROWS [--steps 200]
 
@@ -34,10 +34,10 @@ def main() -> None:
     parser.add_argument("rows")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--recipe", default="tiny")
-    given = parser.parse_args()
-    config = load_config(TrainConfig, "train", recipe=given.recipe)
+    options = parser.parse_args()
+    config = load_config(TrainConfig, "train", recipe=options.recipe)
     encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
-    shards = find_shards([given.rows])
+    shards = find_shards([options.rows])
     with tempfile.TemporaryDirectory() as folder:
         table = tokenize(
             shards,
@@ -45,12 +45,12 @@ def main() -> None:
             Path(folder) / "tokens",
             digests=[digest_file(shard.path).sha256 for shard in shards],
         )
-        count = given.steps * ROWS_PER_STEP
+        count = options.steps * ROWS_PER_STEP
         draws = draw_rows(table.pools, config.sft_ratio, config.mixture, 0, count)
         queries = table.column("query_id")
         steps = StepDataset(table, draws, ROWS_PER_STEP)
         alone = template = query = 0
-        for number in range(given.steps):
+        for number in range(options.steps):
             rows = steps[number]
             span = draws.rows[number * ROWS_PER_STEP : (number + 1) * ROWS_PER_STEP]
             by_query: dict[str, list[TokenizedRow]] = defaultdict(list)
@@ -62,30 +62,30 @@ def main() -> None:
             query += shared_prefix + sum(
                 shared(group, shared_prefix) for group in by_query.values()
             )
-    own = alone / count - shared_prefix
-    texts = [json.loads(line)["query"] for line in Path(given.rows).read_text().splitlines()]
-    asked = sum(len(encoder.prefix_ids(text)) for text in texts) / len(texts) - shared_prefix
-    grouped = shared_prefix + asked + ROWS_PER_STEP * (own - asked)
+    unshared = alone / count - shared_prefix
+    texts = [json.loads(line)["query"] for line in Path(options.rows).read_text().splitlines()]
+    tokens_mean = sum(len(encoder.prefix_ids(text)) for text in texts) / len(texts) - shared_prefix
+    grouped = shared_prefix + tokens_mean + ROWS_PER_STEP * (unshared - tokens_mean)
     print(
         json.dumps(
             {
                 "rows": len(table),
                 "queries": len(set(queries)),
                 "template_tokens": shared_prefix,
-                "query_tokens": round(asked, 1),
-                "tokens_per_row": round(shared_prefix + own, 1),
-                "alone": round(alone / given.steps),
-                "template_shared": round(template / given.steps),
-                "query_shared_as_drawn": round(query / given.steps),
+                "query_tokens": round(tokens_mean, 1),
+                "tokens_per_row": round(shared_prefix + unshared, 1),
+                "alone": round(alone / options.steps),
+                "template_shared": round(template / options.steps),
+                "query_shared_as_drawn": round(query / options.steps),
                 "query_shared_one_query_a_step": round(grouped),
-                "most_saved": round(1 - grouped / (template / given.steps), 3),
+                "most_saved": round(1 - grouped / (template / options.steps), 3),
             }
         )
     )
 
 
 def shared(rows: Sequence[TokenizedRow], shared_prefix: int) -> int:
-    """Tokens of rows of one query behind the shared prefix, their common part once."""
+    """Count tokens of rows of one query after the shared prefix, with their common part once."""
     common = max(common_prefix([row.prompt for row in rows]), shared_prefix)
     return common - shared_prefix + sum(row.tokens - common for row in rows)
 

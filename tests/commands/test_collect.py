@@ -15,16 +15,16 @@ def rows(path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
-def test_beir_folder_becomes_pairs_and_the_second_run_is_done() -> None:
+def test_a_beir_folder_becomes_pairs_and_a_second_run_does_nothing() -> None:
     words = ("collect", MINI, "-o", "pairs.jsonl", "--negatives", "2", "--random-negatives", "1")
     done = prism(*words)
     assert done.returncode == 0, done.stderr
-    found = rows("pairs.jsonl")
+    output = rows("pairs.jsonl")
     data = BeirSet(MINI)
     qrels = data.qrels("train")
-    positives = {(row["query_id"], row["doc_id"]) for row in found if row["source_label"] == "1"}
+    positives = {(row["query_id"], row["doc_id"]) for row in output if row["source_label"] == "1"}
     assert positives == {(query, doc) for query, docs in qrels.items() for doc in docs}
-    negatives = [row for row in found if row["source_label"] == "0"]
+    negatives = [row for row in output if row["source_label"] == "0"]
     assert {row["negative"] for row in negatives} == {"bm25", "random"}
     assert not any(row["doc_id"] in qrels[row["query_id"]] for row in negatives)
     assert list(negatives[0]) == [
@@ -38,7 +38,7 @@ def test_beir_folder_becomes_pairs_and_the_second_run_is_done() -> None:
         "source_label",
         "negative",
     ]
-    assert {(row["source"], row["split"]) for row in found} == {("mini", "train")}
+    assert {(row["source"], row["split"]) for row in output} == {("mini", "train")}
     before = Path("pairs.jsonl").read_bytes()
     assert "finished before" in prism(*words).stderr
     assert prism(*words, "--overwrite").returncode == 0
@@ -50,8 +50,8 @@ def test_limit_counts_queries() -> None:
     assert (
         prism("collect", MINI, "-o", "few.jsonl", "--limit", "3", "--split", "test").returncode == 0
     )
-    wanted = [query_id for query_id, _ in BeirSet(MINI).judged_queries("test", 3)]
-    assert list(dict.fromkeys(row["query_id"] for row in rows("few.jsonl"))) == wanted
+    expected = [query_id for query_id, _ in BeirSet(MINI).judged_queries("test", 3)]
+    assert list(dict.fromkeys(row["query_id"] for row in rows("few.jsonl"))) == expected
 
 
 def test_lists_of_documents_become_pairs_and_bad_rows_are_set_aside() -> None:
@@ -97,7 +97,7 @@ def test_local_data_set_is_streamed(saved: Path, place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         ([], 2, "nothing to collect from"),
         (["nowhere.jsonl"], 3, "nowhere.jsonl: no such file"),
@@ -107,10 +107,12 @@ def test_local_data_set_is_streamed(saved: Path, place: str) -> None:
         (["--dataset", str(MINI)], 3, "is a BEIR folder; give it as INPUT"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+def test_invalid_use_is_reported_with_its_exit_code(
+    words: list[str], code: int, message: str
+) -> None:
     done = prism("collect", *words, "-o", "out.jsonl")
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not Path("out.jsonl").exists()
 
@@ -157,26 +159,28 @@ def test_named_shapes_a_run_and_a_teachers_scores() -> None:
     assert row["teacher_scores"] == {"dense": 0.5}
 
 
-def test_hard_negatives_of_a_run_are_held_against_the_set() -> None:
+def test_hard_negatives_of_a_run_are_checked_against_the_data_set() -> None:
     data = BeirSet(MINI)
     (query, _), *_ = data.judged_queries("train")
     (dev, _), *_ = data.judged_queries("test")
-    one, other = [doc for doc, _ in data.texts() if doc not in data.qrels("train")[query]][:2]
-    lines = [f"{query} Q0 {one} 1 3 x", f"{query} Q0 gone 2 2 x", f"{query} Q0 {other} 3 1 x"]
-    Path("run.txt").write_text("\n".join([*lines, f"{dev} Q0 {one} 1 1 x", "nobody Q0 gone 1 1 x"]))
+    first, other = [doc for doc, _ in data.texts() if doc not in data.qrels("train")[query]][:2]
+    lines = [f"{query} Q0 {first} 1 3 x", f"{query} Q0 gone 2 2 x", f"{query} Q0 {other} 3 1 x"]
+    Path("run.txt").write_text(
+        "\n".join([*lines, f"{dev} Q0 {first} 1 1 x", "nobody Q0 gone 1 1 x"])
+    )
     words = ("--negatives", "2", "--from-rank", "1", "--to-rank", "3")
     done = prism("collect", MINI, "-o", "out.jsonl", "--first-stage", "run.txt", *words)
     assert done.returncode == 0, done.stderr
-    told = " ".join(done.stderr.split())
-    assert "1 of the 3 queries of run.txt are not among its queries, such as run.txt:5" in told
-    assert "of run.txt are not among its documents, such as run.txt:2: 'gone'" in told
+    messages = " ".join(done.stderr.split())
+    assert "1 of the 3 queries of run.txt are not among its queries, such as run.txt:5" in messages
+    assert "of run.txt are not among its documents, such as run.txt:2: 'gone'" in messages
     Path("run.txt").write_text(f"{query} Q0 gone 1 3 x\n")
     done = prism("collect", MINI, "-o", "none.jsonl", "--first-stage", "run.txt", *words)
     assert done.returncode == 3
     assert "run.txt:1: 'gone'; is it a run over another corpus?" in " ".join(done.stderr.split())
 
 
-def test_marks_of_a_corpus_teach_by_its_own_texts(tmp_path: Path) -> None:
+def test_gold_marks_of_a_corpus_become_training_texts(tmp_path: Path) -> None:
     folder = Path("mine")
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text(
@@ -199,10 +203,10 @@ def test_marks_of_a_corpus_teach_by_its_own_texts(tmp_path: Path) -> None:
         ["distill", "labels.jsonl", "-o", "texts.jsonl", "--generator", "source"],
     ):
         assert (done := prism(*words)).returncode == 0, done.stderr
-    found = {(row["query_id"], row["doc_id"]): row for row in rows("texts.jsonl")}
-    assert found["q2", "d2"]["verdict"] == "no"
-    assert found["q2", "d2"]["negative"] == "marked"
-    yes = found["q1", "d1"]
+    by_ids = {(row["query_id"], row["doc_id"]): row for row in rows("texts.jsonl")}
+    assert by_ids["q2", "d2"]["verdict"] == "no"
+    assert by_ids["q2", "d2"]["negative"] == "marked"
+    yes = by_ids["q1", "d1"]
     assert (yes["contribution"], yes["evidence"], yes["generator"]) == (
         "Gives 1921.",
         "The Orme mill closed in 1921.",

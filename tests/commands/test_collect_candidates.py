@@ -20,7 +20,7 @@ def rows(path: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def docs() -> Path:
-    """A folder of documents."""
+    """Write a folder of documents."""
     folder = Path("docs")
     (folder / "sub").mkdir(parents=True)
     (folder / "refund.md").write_text("# Refund policy\n\nRefunds within 30 days.\n")
@@ -33,16 +33,16 @@ def test_a_folder_and_a_text_file_give_candidates(docs: Path) -> None:
     Path("q.txt").write_text("How many days for refunds?\n\nwarranty\nHow many days for refunds?\n")
     done = prism("collect", "--corpus", docs, "--queries", "q.txt", "-o", "out.jsonl")
     assert done.returncode == 0, done.stderr
-    found = rows("out.jsonl")
-    assert [(row["query"], row["doc_id"], row["source_rank"]) for row in found] == [
+    output = rows("out.jsonl")
+    assert [(row["query"], row["doc_id"], row["source_rank"]) for row in output] == [
         ("How many days for refunds?", "refund.md", 1),
         ("How many days for refunds?", "sub/ship.txt", 2),
         ("warranty", "warranty.pdf", 1),
     ]
-    assert found[0]["title"] == "Refund policy"
-    assert found[0]["source"] == "docs"
-    assert found[0]["source_score"] > found[1]["source_score"]
-    assert "source_label" not in found[0]
+    assert output[0]["title"] == "Refund policy"
+    assert output[0]["source"] == "docs"
+    assert output[0]["source_score"] > output[1]["source_score"]
+    assert "source_label" not in output[0]
     words = ("collect", "--corpus", docs, "--queries", "q.txt", "-o", "out.jsonl")
     assert "finished before" in prism(*words).stderr
     (docs / "refund.md").write_text("# Refund policy\n\nNo refunds.\n")
@@ -52,9 +52,12 @@ def test_a_folder_and_a_text_file_give_candidates(docs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["q.csv", "q.jsonl", "q.parquet", "q.json", "q.tsv"])
-def test_questions_come_in_every_format_of_rows(docs: Path, name: str) -> None:
+def test_questions_are_read_in_every_row_format(docs: Path, name: str) -> None:
     table = {"id": ["007", "8"], "question": ["refunds", "warranty"]}
-    lines = [json.dumps({"id": one, "question": q}) for one, q in zip(*table.values(), strict=True)]
+    lines = [
+        json.dumps({"id": query_id, "question": q})
+        for query_id, q in zip(*table.values(), strict=True)
+    ]
     if name == "q.parquet":
         parquet.write_table(pyarrow.table(table), name)
     else:
@@ -85,15 +88,15 @@ def test_one_field_may_name_the_ids_of_questions_and_documents() -> None:
     assert (row["query_id"], row["doc_id"]) == ("1", "0012")
 
 
-def test_what_cannot_be_read_of_either_is_rejected_by_its_place(docs: Path) -> None:
+def test_unreadable_documents_and_questions_are_rejected_with_their_place(docs: Path) -> None:
     write_pdf(docs / "locked.pdf", "Secret.", password="secret")
     Path("q.csv").write_text("query_id,query\n1,refunds\n2\n1,other\n")
     done = prism("collect", "--corpus", docs, "--queries", "q.csv", "-o", "out.jsonl")
     assert done.returncode == 4, done.stderr
     assert len(rows("out.jsonl")) == 1
     names = ("file", "line", "field", "reason")
-    told = [tuple(one[name] for name in names) for one in rows("out.jsonl.rejects.jsonl")]
-    assert told == [
+    rejects = [tuple(reject[name] for name in names) for reject in rows("out.jsonl.rejects.jsonl")]
+    assert rejects == [
         ("q.csv", 3, "", "expected 2 cells, as the header has, found 1"),
         ("q.csv", 4, "query_id", "'1' came before with another query"),
         ("docs/locked.pdf", None, "", "an encrypted PDF; give a copy without a password"),
@@ -109,7 +112,7 @@ def test_an_empty_document_is_skipped_and_counted(docs: Path) -> None:
     assert "1 dropped (empty document)" in done.stderr
 
 
-def test_questions_under_another_name_and_an_empty_one_are_told(docs: Path) -> None:
+def test_questions_under_another_field_name_and_empty_ones_are_reported(docs: Path) -> None:
     Path("q.csv").write_text("id;question\n1;refunds\n")
     words = ("collect", "--corpus", docs, "--queries", "q.csv", "-o", "out.jsonl")
     done = prism(*words)
@@ -150,7 +153,7 @@ def test_a_beir_folder_without_judgements_gives_candidates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["--corpus", "docs"], 2, "name the questions with --queries"),
         (["--corpus", "docs", "--queries", "q.txt", "--split", "x"], 2, "--split: goes with judg"),
@@ -160,19 +163,19 @@ def test_a_beir_folder_without_judgements_gives_candidates() -> None:
         ([str(MINI), "--candidates", "3"], 2, "--candidates: goes with --corpus"),
     ],
 )
-def test_what_is_missing_is_told(docs: Path, words: list[str], code: int, told: str) -> None:
+def test_missing_inputs_are_reported(docs: Path, words: list[str], code: int, message: str) -> None:
     Path("q.txt").write_text("refunds\n")
     Path("blank.txt").write_text("\n")
     Path("none.csv").write_text("doc_id,document\n")
     done = prism("collect", *words, "-o", "out.jsonl")
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert not Path("out.jsonl").exists()
 
 
 @pytest.fixture
 def hub() -> Path:
-    """A data set as the hub keeps it: Parquet files of two splits, the first in two parts."""
+    """Write a data set in the hub's layout: Parquet files of two splits, the first in two parts."""
     folder = Path("set")
     (folder / "data").mkdir(parents=True)
     for name, start in [
@@ -220,7 +223,7 @@ def test_a_csv_data_set_keeps_its_texts() -> None:
     ]  # fmt: skip
 
 
-def test_a_run_as_first_stage_is_held_against_questions_and_corpus(docs: Path) -> None:
+def test_a_run_as_first_stage_is_checked_against_questions_and_corpus(docs: Path) -> None:
     Path("q.tsv").write_text("q1\trefunds\nq2\twarranty\n")
     words = ("collect", "--corpus", docs, "--queries", "q.tsv", "--first-stage")
     Path("run.txt").write_text(
@@ -229,9 +232,11 @@ def test_a_run_as_first_stage_is_held_against_questions_and_corpus(docs: Path) -
     done = prism(*words, "run.txt", "-o", "out.jsonl")
     assert done.returncode == 0, done.stderr
     assert [row["doc_id"] for row in rows("out.jsonl")] == ["refund.md"]
-    told = " ".join(done.stderr.split())
-    assert "1 of the 2 queries of run.txt are not among its queries, such as run.txt:3" in told
-    assert "1 of the 2 documents of run.txt are not among its documents, such as run.txt:2" in told
+    messages = " ".join(done.stderr.split())
+    assert "1 of the 2 queries of run.txt are not among its queries, such as run.txt:3" in messages
+    assert (
+        "1 of the 2 documents of run.txt are not among its documents, such as run.txt:2" in messages
+    )
     Path("alien.txt").write_text("q1 Q0 other.md 1 2 x\n")
     done = prism(*words, "alien.txt", "-o", "alien.jsonl")
     assert done.returncode == 3

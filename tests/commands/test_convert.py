@@ -61,11 +61,11 @@ def test_run_with_a_corpus_becomes_pairs_and_its_bad_lines_are_named() -> None:
     assert (row["query_id"], row["doc_id"], row["source_label"]) == (query, document, grade)
     assert (row["source_rank"], row["source_score"]) == (1, 7.5)
     rejected = read_jsonl(Path("pairs.jsonl.rejects.jsonl"))
-    assert [(one["line"], one["field"]) for one in rejected] == [(2, "doc_id"), (3, "")]
+    assert [(reject["line"], reject["field"]) for reject in rejected] == [(2, "doc_id"), (3, "")]
     assert rejected[1]["raw"] == "broken"
 
 
-def test_whole_qrels_go_out_as_they_came_in() -> None:
+def test_qrels_are_unchanged_by_a_round_trip() -> None:
     qrels = MINI / "qrels" / "test.tsv"
     done = prism(
         "convert",
@@ -99,7 +99,7 @@ def test_corpus_that_changed_is_a_changed_input() -> None:
 
 
 @pytest.mark.parametrize(("second", "warns"), [(1, False), (3, True)])
-def test_a_run_whose_scores_go_against_its_ranks_is_told_of(second: int, warns: bool) -> None:
+def test_a_run_whose_scores_contradict_its_ranks_is_reported(second: int, warns: bool) -> None:
     write_jsonl(Path("corpus.jsonl"), [{"_id": name, "text": name} for name in "ab"])
     Path("topics.tsv").write_text("q\twho\n")
     Path("run.trec").write_text(f"q Q0 a 1 2 x\nq Q0 b 2 {second} x\n")
@@ -126,7 +126,7 @@ def test_shards_stay_shards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["--to", "flagembeding"], 2, "--to flagembeding: no such shape; did you mean 'flagembe"),
         (["--from", "kalmm"], 2, "--from kalmm: no such shape; did you mean 'kalm'?"),
@@ -142,10 +142,12 @@ def test_shards_stay_shards() -> None:
         (["--to", "trec-run", "--tag", "a b"], 2, "a run's tag has no blanks"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+def test_invalid_use_is_reported_with_its_exit_code(
+    words: list[str], code: int, message: str
+) -> None:
     write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d"}])
     done = prism("convert", "in.jsonl", "-o", "out.jsonl", *words)
-    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert not Path("out.jsonl").exists()
 
 

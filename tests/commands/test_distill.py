@@ -21,7 +21,7 @@ from tests.servers.replies import Answers, hashed
 
 @pytest.fixture
 def pairs() -> Path:
-    """Ten queries, each with its paragraph, one by BM25 and one by lot."""
+    """Return pairs of ten queries: each with its paragraph, one by BM25 and a random one."""
     words = ("--limit", "10", "--negatives", "1", "--random-negatives", "1", "-q")
     assert prism("collect", MINI, "-o", "pairs.jsonl", *words).returncode == 0
     return Path("pairs.jsonl")
@@ -64,12 +64,12 @@ def test_from_pairs_to_scores_labels_and_texts(pairs: Path) -> None:
     done = prism(*words)
     assert done.returncode == 0, done.stderr
     assert "fitted on labelled.jsonl: 10 yes, 20 no, balanced accuracy" in done.stderr
-    said = manifest("written.jsonl")
-    exponent = said["figures"]["calibration"]["exponent"]
-    boundary = said["figures"]["calibration"]["raw boundary"]
+    record = manifest("written.jsonl")
+    exponent = record["figures"]["calibration"]["exponent"]
+    boundary = record["figures"]["calibration"]["raw boundary"]
     assert boundary**exponent == pytest.approx(0.5, abs=1e-4)
-    assert said["config"]["calibrate"] == "labelled.jsonl"
-    assert [one["path"] for one in said["dependencies"]] == ["labelled.jsonl"]
+    assert record["config"]["calibrate"] == "labelled.jsonl"
+    assert [dependency["path"] for dependency in record["dependencies"]] == ["labelled.jsonl"]
     written = read_jsonl(Path("written.jsonl"))
     assert [row["verdict"] for row in written].count("yes") == 10
     for row in written:
@@ -84,10 +84,10 @@ def test_from_pairs_to_scores_labels_and_texts(pairs: Path) -> None:
     assert "finished before" in prism(*words).stderr
 
     Path("labelled.jsonl").write_bytes(Path("labelled.jsonl").read_bytes() + b"\n")
-    assert prism(*words).returncode == 2  # what the exponent was fitted on has changed
+    assert prism(*words).returncode == 2  # the rows of the fit have changed
 
 
-def test_killed_and_run_again_asks_nothing_twice(pairs: Path) -> None:
+def test_a_killed_run_resumes_without_repeating_requests(pairs: Path) -> None:
     words = ["distill", str(pairs), "-o", "out.jsonl", "--teacher", "st:minilm", "--json", "-q"]
     killed = subprocess.run(
         [sys.executable, "-m", "prism_cli", *words],
@@ -97,9 +97,9 @@ def test_killed_and_run_again_asks_nothing_twice(pairs: Path) -> None:
     )
     assert killed.returncode in (-9, 137), killed.stderr
     assert not Path("out.jsonl").exists()
-    again = prism(*words)
-    assert again.returncode == 0, again.stderr
-    usage = json.loads(again.stdout)["usage"]
+    rerun = prism(*words)
+    assert rerun.returncode == 0, rerun.stderr
+    usage = json.loads(rerun.stdout)["usage"]
     assert (usage["asked"], usage["from_ledger"]) == (0, 30)
     fresh = prism("distill", pairs, "-o", "fresh.jsonl", "--teacher", "st:minilm", "--fresh", "-q")
     assert fresh.returncode == 0
@@ -111,7 +111,7 @@ VOYAGE = ("voyage/rerank-2", "voyage/rerank-2.5")
 
 @pytest.fixture
 def voyage(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    """Voyage's API on this machine, named in the provider file of the environment."""
+    """Serve Voyage's API locally, named in the provider file of the environment."""
     with FaultServer() as server:
         Path("p.toml").write_text(
             f'[providers.voyage]\nbase_url = "{server.base_url}/voyage/v1"\n', encoding="utf-8"
@@ -121,18 +121,18 @@ def voyage(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
         yield server
 
 
-def test_the_paper_s_pair_of_teachers_has_its_exponent(voyage: FaultServer) -> None:
+def test_the_papers_pair_of_teachers_has_its_exponent(voyage: FaultServer) -> None:
     rows = [make_pair(n, query=f"query {n // 3}") for n in range(9)]
     write_jsonl(Path("in.jsonl"), rows)
     words = ("distill", "in.jsonl", "-o", "out.jsonl", "--json")
     words += ("--teacher", VOYAGE[0], "--teacher", VOYAGE[1])
     forecast = prism(*words, "--dry-run")
     assert (forecast.returncode, voyage.calls) == (0, [])
-    thought = {one["model"]: one for one in json.loads(forecast.stdout)["models"]}
+    thought = {estimate["model"]: estimate for estimate in json.loads(forecast.stdout)["models"]}
     done = prism(*words)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["figures"]["calibration"]["exponent"] == 1.609
+    summary = json.loads(done.stdout)
+    assert summary["figures"]["calibration"]["exponent"] == 1.609
     for row in read_jsonl(Path("out.jsonl")):
         raw = [hashed(name.partition("/")[2], row["query"], row["document"]) for name in VOYAGE]
         assert list(row["teacher_scores"].items()) == list(zip(VOYAGE, raw, strict=True))
@@ -140,8 +140,8 @@ def test_the_paper_s_pair_of_teachers_has_its_exponent(voyage: FaultServer) -> N
     assert len(voyage.calls) == 6  # three queries, two teachers
     assert [thought[name]["calls"] for name in VOYAGE] == [3, 3]
     billed = sum(call.input_tokens for call in voyage.calls)
-    assert found["usage"]["input_tokens"] == billed
-    assert found["usage"]["usd"] == pytest.approx(billed * 0.05 / 1e6)
+    assert summary["usage"]["input_tokens"] == billed
+    assert summary["usage"]["usd"] == pytest.approx(billed * 0.05 / 1e6)
 
 
 def test_scores_of_other_files_are_not_paid_again(voyage: FaultServer) -> None:
@@ -152,17 +152,19 @@ def test_scores_of_other_files_are_not_paid_again(voyage: FaultServer) -> None:
     words = ("distill", "in.jsonl", "-o", "out.jsonl", "--teacher", VOYAGE[0], "--json")
     done = prism(*words, "--reuse", "old.jsonl")
     assert done.returncode == 0, done.stderr
-    found = read_jsonl(Path("out.jsonl"))
-    assert found[0]["teacher_scores"] == {VOYAGE[0]: 0.25}
-    assert found[0]["teacher_score"] == 0.25
+    output = read_jsonl(Path("out.jsonl"))
+    assert output[0]["teacher_scores"] == {VOYAGE[0]: 0.25}
+    assert output[0]["teacher_score"] == 0.25
     where = {f"teacher_scores.{VOYAGE[0]}": "old.jsonl"}
-    assert found[0]["reused"] == {"votes.j": "v.jsonl"} | where
-    assert found[1]["reused"] == where
-    assert all("reused" not in row for row in found[2:])
-    said = json.loads(done.stdout)
-    assert said["figures"]["scores taken over from --reuse"] == 2
-    assert said["usage"]["asked"] == 2
-    assert [one["path"] for one in manifest("out.jsonl")["dependencies"]] == ["old.jsonl"]
+    assert output[0]["reused"] == {"votes.j": "v.jsonl"} | where
+    assert output[1]["reused"] == where
+    assert all("reused" not in row for row in output[2:])
+    summary = json.loads(done.stdout)
+    assert summary["figures"]["scores taken over from --reuse"] == 2
+    assert summary["usage"]["asked"] == 2
+    assert [dependency["path"] for dependency in manifest("out.jsonl")["dependencies"]] == [
+        "old.jsonl"
+    ]
 
 
 def test_the_authors_rows_are_taken_as_paid_under_their_own_names(voyage: FaultServer) -> None:
@@ -178,13 +180,13 @@ def test_the_authors_rows_are_taken_as_paid_under_their_own_names(voyage: FaultS
     models = ("--teacher", VOYAGE[0], "--generator", "extractive")
     done = prism(*words, *models)
     assert done.returncode == 0, done.stderr
-    found = read_jsonl(Path("out.jsonl"))
-    assert found[0]["teacher_score"] == 0.25  # its own score comes first
-    assert (found[1]["teacher_score"], found[2]["teacher_score"]) == (0.75, 0.75)
-    assert "teacher_scores" not in found[1]
-    assert {name: found[1][name] for name in texts} == texts
-    assert [row.get("generator") for row in found] == ["extractive", None, *["extractive"] * 2]
-    assert [row.get("reused") for row in found] == [
+    output = read_jsonl(Path("out.jsonl"))
+    assert output[0]["teacher_score"] == 0.25  # its own score comes first
+    assert (output[1]["teacher_score"], output[2]["teacher_score"]) == (0.75, 0.75)
+    assert "teacher_scores" not in output[1]
+    assert {name: output[1][name] for name in texts} == texts
+    assert [row.get("generator") for row in output] == ["extractive", None, *["extractive"] * 2]
+    assert [row.get("reused") for row in output] == [
         None,
         {"teacher_score": "author.jsonl", "texts": "author.jsonl"},
         {"teacher_score": "author.jsonl"},
@@ -217,7 +219,7 @@ def test_given_exponent_is_used_and_needs_no_model() -> None:
     assert prism("distill", "in.jsonl", "-o", "out.jsonl", *words[:3], "1.5").returncode == 2
 
 
-def test_fit_puts_the_boundary_in_the_middle() -> None:
+def test_the_fitted_boundary_is_in_the_middle() -> None:
     judged = scored_rows(15, 15)
     write_jsonl(Path("in.jsonl"), read_jsonl(judged)[:30])
     words = ("--teacher", "st:minilm", "--calibrate", judged)
@@ -228,7 +230,7 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         ("", 2, "give --teacher SPEC (such as st:minilm) for scores, --generator SPEC"),
         ("--teacher minilm", 2, "--teacher minilm: expected st:minilm"),
@@ -256,13 +258,13 @@ def test_fit_puts_the_boundary_in_the_middle() -> None:
         ("--generator extractive --set max_sentence=2", 2, "did you mean max_sentences"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_told_with_its_exit_code(words: str, code: int, told: str) -> None:
+def test_invalid_use_is_reported_with_its_exit_code(words: str, code: int, message: str) -> None:
     scored_rows(10, 9).rename("few.jsonl")
     scored_rows(25, 0).rename("one.jsonl")
     write_jsonl(Path("in.jsonl"), make_pairs(3))
     done = prism("distill", "in.jsonl", "-o", "out.jsonl", *words.split())
     assert done.returncode == code, done.stderr
-    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert message in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
     assert not Path("out.jsonl").exists()
 
@@ -296,15 +298,15 @@ FENCED = re.compile(r"<<<document \w+>>>\n(.*)\n<<<end of document", re.DOTALL)
 
 
 def first_sentences(model: str, text: str) -> str:
-    """What a chat model of ours writes: the document's first sentence, word for word."""
-    found = FENCED.search(text)
-    assert found
-    first = sentences(found[1])[0]
+    """Reply with the document's first sentence, verbatim."""
+    match = FENCED.search(text)
+    assert match
+    first = sentences(match[1])[0]
     return f"<contribution>It tells this.</contribution>\n<evidence>{first}</evidence>"
 
 
 def provider_file(server: FaultServer) -> str:
-    """`lab` of one server; the name of the file."""
+    """Write a provider file with `lab`; return its name."""
     Path("p.toml").write_text(
         f'[providers.lab]\napi = "openai"\nbase_url = "{server.base_url}/v1"\nkey_env = ""\n'
         '[providers.lab.models."writer"]\nusd_per_million_input = 1.0\n'
@@ -337,22 +339,25 @@ def test_a_chat_model_writes_the_texts_of_a_yes() -> None:
                 assert row["generator"] == "lab/writer"
             else:
                 assert "evidence" not in row
-        told = json.loads(done.stdout)
-        assert told["figures"]["texts"]["written"] == 3
-        assert told["figures"]["entities of the evidence written"][-1]["share"] == 1.0
-        assert told["usage"]["usd"] > 0
+        summary = json.loads(done.stdout)
+        assert summary["figures"]["texts"]["written"] == 3
+        assert summary["figures"]["entities of the evidence written"][-1]["share"] == 1.0
+        assert summary["usage"]["usd"] > 0
         assert "evidence_prompt_hash" in manifest("out.jsonl")["config"]
 
         words[3] = "reused.jsonl"
         reused = prism(*words, "--fresh", "--reuse", "out.jsonl")
         assert reused.returncode == 0, reused.stderr
         assert len(server.calls) == 3
-        again = read_jsonl(Path("reused.jsonl"))
-        assert [row.pop("reused", None) for row in again] == [None, {"texts": "out.jsonl"}] * 3
-        assert again == written
+        reused_rows = read_jsonl(Path("reused.jsonl"))
+        assert [row.pop("reused", None) for row in reused_rows] == [
+            None,
+            {"texts": "out.jsonl"},
+        ] * 3
+        assert reused_rows == written
 
 
-def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
+def test_a_row_without_a_usable_text_keeps_the_reason() -> None:
     document = (
         "The ferry crosses the bay of Orme in 40 minutes. It carries cars, and dogs pay a fee."
     )
@@ -372,7 +377,7 @@ def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
         words += ("--provider-file", provider_file(server), "--min-fidelity", "0.9")
         done = prism(*words)
         assert done.returncode == 0, done.stderr
-        asked = [(call.messages, call.request) for call in server.calls]
+        calls = [(call.messages, call.request) for call in server.calls]
     (row,) = read_jsonl(Path("out.jsonl"))
     assert not row.keys() & {"contribution", "evidence"}
     for reason in (
@@ -383,8 +388,8 @@ def test_a_model_that_never_fits_leaves_the_row_with_the_reason() -> None:
         "1 x fidelity 0.00 below 0.9, not in the document: ",
     ):
         assert reason in row["generation_error"]
-    assert len({messages for messages, _ in asked}) == 1
-    assert len({request for _, request in asked}) == 4  # the temperature differs
+    assert len({messages for messages, _ in calls}) == 1
+    assert len({request for _, request in calls}) == 4  # the temperature differs
 
 
 def test_texts_for_rows_without_verdicts_name_the_step_before(pairs: Path) -> None:
@@ -396,7 +401,7 @@ def test_texts_for_rows_without_verdicts_name_the_step_before(pairs: Path) -> No
     assert "no row has a verdict" not in done.stderr
 
 
-def test_a_label_teacher_that_says_the_same_of_all_rows_is_warned_of(pairs: Path) -> None:
+def test_a_label_teacher_with_one_answer_for_all_rows_is_warned_about(pairs: Path) -> None:
     done = prism("distill", pairs, "-o", "zero.jsonl", "--teacher", "source:2")
     assert done.returncode == 0
     count = len(read_jsonl(pairs))

@@ -21,16 +21,16 @@ def test_first_stage_alone_leaves_metrics_runs_and_a_table() -> None:
     assert f"{measure:.4f}" in done.stdout
     assert "the first stage alone" in done.stderr
     assert Path("out/runs/mini.bm25.trec").read_text().count("\n") > 64
-    again = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
-    assert again.returncode == 0
-    assert "finished before, nothing to do" in again.stderr
-    assert f"{measure:.4f}" in again.stdout
+    rerun = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
+    assert rerun.returncode == 0
+    assert "finished before, nothing to do" in rerun.stderr
+    assert f"{measure:.4f}" in rerun.stdout
     changed = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "5")
     assert changed.returncode == 2
     assert "top_k: was 20, is 5" in changed.stderr
 
 
-def test_json_is_the_metrics_and_quiet_says_nothing_else() -> None:
+def test_json_prints_the_metrics_and_quiet_nothing_else() -> None:
     done = prism("eval", MINI, "--model", "none", "--limit", "5", "--json", "-q")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -57,7 +57,7 @@ def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         ([str(MINI / "corpus.jsonl")], 3, "corpus.jsonl: is a file; expected a BEIR folder"),
         (["nowhere"], 3, "nowhere: no such folder; expected a BEIR folder"),
@@ -71,10 +71,12 @@ def test_run_file_as_first_stage_may_be_named_by_data_set() -> None:
         ([str(MINI), "--set", "topk=3"], 2, "did you mean top_k"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+def test_invalid_use_is_reported_with_its_exit_code(
+    words: list[str], code: int, message: str
+) -> None:
     done = prism("eval", *words, "--model", "none")
     assert done.returncode == code, done.stderr
-    assert told in done.stderr.replace("\n", " ")
+    assert message in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
     assert not Path("runs").exists()
 
@@ -102,7 +104,7 @@ def test_beir_qa_measures_local_copies() -> None:
 
 def test_beir_qa_is_the_nine_sets() -> None:
     assert len(beir_qa.chosen_sets([])) == 9
-    assert [one.name for one in beir_qa.chosen_sets(["dbpedia", "fiqa"])] == [
+    assert [dataset.name for dataset in beir_qa.chosen_sets(["dbpedia", "fiqa"])] == [
         "fiqa",
         "dbpedia-entity",
     ]
@@ -110,7 +112,7 @@ def test_beir_qa_is_the_nine_sets() -> None:
         beir_qa.chosen_sets(["quora"])
 
 
-def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_it_has_come(
+def test_beir_qa_evaluates_available_sets_names_missing_ones_and_resumes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing can be fetched
@@ -137,18 +139,18 @@ def test_beir_qa_measures_what_is_there_names_what_is_missing_and_goes_on_when_i
 
     chosen = prism(*words, "--sets", "nq,nfcorpus", "-o", "two")
     assert chosen.returncode == 0
-    for one in beir_qa.NINE:
-        if not beir_qa.is_local(one, Path("data")):
-            shutil.copytree(MINI, Path("data") / one.name)
-    whole = prism(*words, "-o", "out")
-    assert whole.returncode == 0, whole.stderr
+    for dataset in beir_qa.NINE:
+        if not beir_qa.is_local(dataset, Path("data")):
+            shutil.copytree(MINI, Path("data") / dataset.name)
+    complete = prism(*words, "-o", "out")
+    assert complete.returncode == 0, complete.stderr
     content = json.loads(Path("out/metrics.json").read_text())
     assert len(content["ranking"]) == 9
     assert content["missing_sets"] == []
     assert "nothing to do" in prism(*words, "-o", "out").stderr
 
 
-def test_beir_qa_without_any_set_is_told() -> None:
+def test_beir_qa_without_any_set_is_reported() -> None:
     done = prism("eval", "beir-qa", "--data-dir", "data", "--sets", "nq", "--model", "none")
     assert done.returncode == 3
     assert "none of the 1 set asked for is in data" in done.stderr
@@ -188,27 +190,27 @@ def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> No
     assert content["runs"]["mini"]["hf:smollm2"]["pairs"] == 6
     papers = json.loads(Path("out/metrics.json.manifest.json").read_text())
     assert papers["usage"]["asked"] == 6
-    again = prism(*words, "-o", "out")
-    assert again.returncode == 0, again.stderr
-    assert "finished before, nothing to do" in again.stderr
+    rerun = prism(*words, "-o", "out")
+    assert rerun.returncode == 0, rerun.stderr
+    assert "finished before, nothing to do" in rerun.stderr
 
 
 @pytest.mark.parametrize("spec", ["./nowhere", "hf:no/such-model"])
-def test_unknown_model_is_told_before_anything_is_ranked(spec: str) -> None:
+def test_an_unknown_model_is_reported_before_ranking(spec: str) -> None:
     done = prism("eval", MINI, "--model", spec, "-o", "out")
     assert done.returncode == 3
     assert spec in done.stderr
     assert not Path("out").exists()
 
 
-def test_model_comes_from_the_project_where_none_is_named() -> None:
+def test_the_model_defaults_to_that_of_the_project() -> None:
     Path("prism.toml").write_text('[defaults]\nmodel = "none"\n')
     done = prism("eval", MINI, "--limit", "2", "-o", "out")
     assert done.returncode == 0, done.stderr
     assert "the first stage alone" in done.stderr
 
 
-def test_without_a_project_the_released_2b_is_asked_for_and_named() -> None:
+def test_without_a_project_the_released_2b_model_is_the_default() -> None:
     done = prism("eval", MINI, "--limit", "2", "-o", "out")
     assert done.returncode == 3
     assert "infgrad/Prism-Qwen3.5-Reranker-2B (from the default: the released 2B" in done.stderr
@@ -216,7 +218,7 @@ def test_without_a_project_the_released_2b_is_asked_for_and_named() -> None:
 
 @pytest.fixture
 def bare_run() -> tuple[str, ...]:
-    """A run and judgements; of q1 the relevant document is second, of q2 it is not found."""
+    """Write a run and judgements: q1's relevant document is second, q2's is not in the run."""
     Path("run.txt").write_text("q1 Q0 a 1 3 x\nq1 Q0 b 2 2 x\nq2 Q0 c 1 1 x\n")
     Path("qrels.txt").write_text("q1 0 b 1\nq2 0 d 1\nq2 0 c 0\n")
     return ("eval", "run.txt", "--qrels", "qrels.txt")
@@ -244,7 +246,7 @@ def test_other_judgements_of_a_run_are_another_evaluation(bare_run: tuple[str, .
     Path("second.txt").write_text("q1 0 a 1\n")
     done = prism(*second)
     assert done.returncode == 0, done.stderr
-    names = sorted(one.name for one in Path("runs/eval").iterdir() if one.is_dir())
+    names = sorted(path.name for path in Path("runs/eval").iterdir() if path.is_dir())
     assert names == ["run.txt+qrels.txt-none", "run.txt+second.txt-none"]
     into = prism(*second, "-o", "runs/eval/run.txt+qrels.txt-none")
     assert into.returncode == 2
@@ -253,22 +255,22 @@ def test_other_judgements_of_a_run_are_another_evaluation(bare_run: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["--model", "hf:prism-tiny"], 2, "a model reads texts"),
         (["--first-stage", "bm25"], 2, "--first-stage: needs a data set"),
         (["other.txt"], 2, "expected one run file, found 2"),
     ],
 )
-def test_what_needs_texts_does_not_go_with_judgements_alone(
-    bare_run: tuple[str, ...], words: list[str], code: int, told: str
+def test_options_that_need_texts_are_refused_with_judgements_alone(
+    bare_run: tuple[str, ...], words: list[str], code: int, message: str
 ) -> None:
     done = prism(*bare_run, *words)
     assert done.returncode == code
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
-def test_a_run_of_another_corpus_is_told_by_its_judgements(bare_run: tuple[str, ...]) -> None:
+def test_a_run_of_another_corpus_is_detected_by_its_judgements(bare_run: tuple[str, ...]) -> None:
     Path("run.txt").write_text("q1 Q0 z 1 3 x\n")
     done = prism(*bare_run)
     assert done.returncode == 0, done.stderr

@@ -24,16 +24,18 @@ def test_minilm_is_ranked_and_its_vectors_serve_another_split_and_output() -> No
     assert content["datasets"]["mini"]["first_stage"].startswith("bi-encoder 1 ")
     assert "paper" not in content
     (block,) = Path(".prism/embeddings").glob("*/00000.npy")
-    made = block.stat().st_mtime_ns
+    modified = block.stat().st_mtime_ns
     other = prism("eval", MINI, *words, "--split", "train", "-o", "two")
     assert other.returncode == 0, other.stderr
-    assert [path.stat().st_mtime_ns for path in Path(".prism/embeddings").glob("*/*.npy")] == [made]
-    again = prism("eval", MINI, *words, "-o", "out")
-    assert "finished before, nothing to do" in again.stderr
+    assert [path.stat().st_mtime_ns for path in Path(".prism/embeddings").glob("*/*.npy")] == [
+        modified
+    ]
+    rerun = prism("eval", MINI, *words, "-o", "out")
+    assert "finished before, nothing to do" in rerun.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["st:./nowhere"], 3, "st:./nowhere: no such directory"),
         (["st:"], 2, "expected st:minilm"),
@@ -43,15 +45,15 @@ def test_minilm_is_ranked_and_its_vectors_serve_another_split_and_output() -> No
         (["st:my/model", "--trust-remote-code", f"my/model@{COMMIT}"], 3, "not in the hub cache"),
     ],
 )
-def test_what_cannot_be_a_first_stage_is_told(words: list[str], code: int, told: str) -> None:
+def test_an_invalid_first_stage_is_reported(words: list[str], code: int, message: str) -> None:
     done = prism("eval", MINI, "--model", "none", "--first-stage", *words, "-o", "out")
     assert done.returncode == code, done.stderr
-    assert told in done.stderr.replace("\n", " ")
+    assert message in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
     assert not Path("out").exists()
 
 
-def test_trusted_code_is_in_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusted_code_is_in_the_run_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     tiny_bert(tmp_path / "hub" / "models--my--model" / "snapshots" / COMMIT)
     words = ("--first-stage", "st:my/model", "--trust-remote-code", f"my/model@{COMMIT}")
@@ -62,7 +64,7 @@ def test_trusted_code_is_in_the_papers(tmp_path: Path, monkeypatch: pytest.Monke
     assert f"code my/model@{COMMIT}" in content["datasets"]["mini"]["first_stage"]
 
 
-def test_papers_figures_stand_beside_the_papers_setting_alone(
+def test_the_papers_figures_are_shown_for_the_papers_setting_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -70,8 +72,8 @@ def test_papers_figures_stand_beside_the_papers_setting_alone(
     tiny_jina(repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    for one in NINE:
-        shutil.copytree(MINI, Path("data") / one.name)
+    for dataset in NINE:
+        shutil.copytree(MINI, Path("data") / dataset.name)
     Path("prism.toml").touch()
     words = ("eval", "beir-qa", "--data-dir", "data", "--model", "none", "--device", "cpu")
     jina = ("--first-stage", "st:jinaai/jina-embeddings-v3")

@@ -13,11 +13,11 @@ HOSTILE = "<script>alert(1)</script> & \u202e<img src=x onerror=alert(2)> [bold]
 
 
 def rows(count: int = 60) -> list[dict[str, Any]]:
-    found = []
+    output = []
     for number in range(count):
         votes = {f"judge/{name}": "yes" if number % of else "no" for name, of in zip("abc", (2, 3, 4), strict=True)}  # noqa: E501  # fmt: skip
         verdict = "yes" if list(votes.values()).count("yes") > 1 else "no"
-        found.append(
+        output.append(
             make_pair(
                 number,
                 votes=votes,
@@ -28,12 +28,12 @@ def rows(count: int = 60) -> list[dict[str, Any]]:
                 audit=number % 3 == 0,
             )
         )
-    return found
+    return output
 
 
-def test_it_leaves_metrics_report_and_rows_for_review() -> None:
-    given = rows()
-    write_jsonl(Path("rows.jsonl"), given)
+def test_it_writes_metrics_a_report_and_rows_for_review() -> None:
+    inputs = rows()
+    write_jsonl(Path("rows.jsonl"), inputs)
     done = prism("eval", "labels", "rows.jsonl", "-o", "out", "--review", "7")
     assert done.returncode == 0, done.stderr
     content = json.loads(Path("out/metrics.json").read_text())
@@ -50,16 +50,16 @@ def test_it_leaves_metrics_report_and_rows_for_review() -> None:
     assert len(review) == 7
     off = [row["disagreement"] for row in review]
     assert off == sorted(off, reverse=True)
-    by_id = {row["doc_id"]: row for row in given}
+    by_id = {row["doc_id"]: row for row in inputs}
     assert all(by_id[row["doc_id"]] | {"disagreement": row["disagreement"]} == row for row in review)  # noqa: E501  # fmt: skip
     assert not Path("out/labels.rejects.jsonl").exists()
-    again = prism("eval", "labels", "out/review.jsonl", "-o", "of-review", "-q")
-    assert again.returncode == 0, again.stderr
+    rerun = prism("eval", "labels", "out/review.jsonl", "-o", "of-review", "-q")
+    assert rerun.returncode == 0, rerun.stderr
 
 
-def test_contradictory_rows_are_counted_and_named_and_stay() -> None:
-    given = rows(4)
-    write_jsonl(Path("rows.jsonl"), [*given, given[0] | {"verdict": "yes"}])
+def test_contradictory_rows_are_counted_named_and_kept() -> None:
+    inputs = rows(4)
+    write_jsonl(Path("rows.jsonl"), [*inputs, inputs[0] | {"verdict": "yes"}])
     done = prism("eval", "labels", "rows.jsonl", "-o", "out")
     content = json.loads(Path("out/metrics.json").read_text())
     assert content["labels"]["rows"] == 5
@@ -67,20 +67,20 @@ def test_contradictory_rows_are_counted_and_named_and_stay() -> None:
     assert content["contradictory"][name] == 1
     assert f"{name}: 1" in done.stdout
     assert "rows.jsonl:1 (query_id 'q0', doc_id 'd0': no) and rows.jsonl:5 (" in done.stdout
-    write_jsonl(Path("rows.jsonl"), [*given, given[0]])
+    write_jsonl(Path("rows.jsonl"), [*inputs, inputs[0]])
     prism("eval", "labels", "rows.jsonl", "-o", "of-repeated")
     assert "contradictory" not in json.loads(Path("of-repeated/metrics.json").read_text())
 
 
-def test_same_bytes_in_another_folder_and_nothing_to_do_again() -> None:
+def test_another_folder_gives_the_same_bytes_and_a_second_run_does_nothing() -> None:
     write_jsonl(Path("rows.jsonl"), rows())
     for folder in ("one", "two"):
         assert prism("eval", "labels", "rows.jsonl", "-o", folder).returncode == 0
     for name in ("metrics.json", "report.html", "review.jsonl"):
         assert (Path("one") / name).read_bytes() == (Path("two") / name).read_bytes()
-    again = prism("eval", "labels", "rows.jsonl", "-o", "one", "--json")
-    assert "finished before, nothing to do" in again.stderr
-    assert json.loads(again.stdout)["kind"] == "labels"
+    rerun = prism("eval", "labels", "rows.jsonl", "-o", "one", "--json")
+    assert "finished before, nothing to do" in rerun.stderr
+    assert json.loads(rerun.stdout)["kind"] == "labels"
     write_jsonl(Path("rows.jsonl"), rows(30))
     changed = prism("eval", "labels", "rows.jsonl", "-o", "one")
     assert changed.returncode == 2
@@ -103,8 +103,8 @@ def test_rows_that_are_malformed_are_set_aside_with_their_place() -> None:
     content = json.loads(Path("out/metrics.json").read_text())
     assert content["input_rows"] == {"rows": 62, "rejected": 2}
     assert content["labels"]["rows"] == 60
-    again = prism("eval", "labels", "rows.jsonl", "-o", "out", "-q")
-    assert again.returncode == 4
+    rerun = prism("eval", "labels", "rows.jsonl", "-o", "out", "-q")
+    assert rerun.returncode == 4
     assert prism("eval", "labels", "rows.jsonl", "-o", "out", "--max-rejects", ".1").returncode == 0
 
 
@@ -114,14 +114,16 @@ def test_an_empty_cell_is_set_aside_in_the_words_of_the_row_stages() -> None:
         more = ("--judge", "source") if command == ("relabel",) else ()
         prism(*command, "rows.csv", *more, "-o", "out.jsonl" if more else "out")
     (mine,) = read_jsonl(Path("out/labels.rejects.jsonl"))
-    theirs = {one["line"]: one for one in read_jsonl(Path("out.jsonl.rejects.jsonl"))}
+    theirs = {reject["line"]: reject for reject in read_jsonl(Path("out.jsonl.rejects.jsonl"))}
     assert "empty cell" in mine["reason"]
     assert mine == theirs[mine["line"]]
 
 
 def test_without_agreement_there_is_no_table_of_dashes() -> None:
     votes = [{"lab/one": "yes", "lab/two": "no"}, {"lab/one": "yes"}, {"lab/two": "yes"}]
-    write_jsonl(Path("rows.jsonl"), [make_pair(n, votes=one) for n, one in enumerate(votes)])
+    write_jsonl(
+        Path("rows.jsonl"), [make_pair(n, votes=row_votes) for n, row_votes in enumerate(votes)]
+    )
     done = prism("eval", "labels", "rows.jsonl", "-o", "out")
     assert done.returncode == 0, done.stderr
     assert "warning: No row is marked `audit`" in done.stdout
@@ -145,10 +147,10 @@ def test_hostile_texts_do_no_harm() -> None:
     assert "[bold]" in done.stdout
 
 
-def test_where_agreement_cannot_be_told_it_says_why() -> None:
-    given = [make_pair(0, votes={"a": "yes", "b": "yes"}, verdict="yes"), make_pair(1)]
-    given += [make_pair(2, votes={"b": "yes", "c": "no"}, verdict=None)]
-    write_jsonl(Path("rows.jsonl"), given)
+def test_undefined_agreement_is_shown_with_its_reason() -> None:
+    inputs = [make_pair(0, votes={"a": "yes", "b": "yes"}, verdict="yes"), make_pair(1)]
+    inputs += [make_pair(2, votes={"b": "yes", "c": "no"}, verdict=None)]
+    write_jsonl(Path("rows.jsonl"), inputs)
     done = prism("eval", "labels", "rows.jsonl")
     assert done.returncode == 0, done.stderr
     words = done.stdout.replace("\n", " ")
@@ -158,41 +160,43 @@ def test_where_agreement_cannot_be_told_it_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["nowhere.jsonl"], 3, "no such file"),
         (["rows.jsonl", "--set", "reviews=3"], 2, "did you mean review"),
         (["out/review.jsonl", "-o", "out"], 2, "is an input of this command"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_exit_code(words: list[str], code: int, told: str) -> None:
+def test_invalid_use_is_reported_with_its_exit_code(
+    words: list[str], code: int, message: str
+) -> None:
     write_jsonl(Path("rows.jsonl"), rows(2))
     Path("out").mkdir()
     write_jsonl(Path("out/review.jsonl"), rows(2))
     done = prism("eval", "labels", *words)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("given", "more", "code", "told"),
+    ("content", "more", "code", "message"),
     [
         ("", (), 3, "rows.jsonl: no row to measure: expected rows, found none"),
         ("no row\n", (), 4, "no row to measure: 1 of 1 rejected"),
         ("no row\n", ("--max-rejects", "1"), 3, "no row to measure: 1 of 1 rejected"),
     ],
 )
-def test_where_no_row_is_left_there_is_no_report(
-    given: str, more: tuple[str, ...], code: int, told: str
+def test_without_any_valid_row_there_is_no_report(
+    content: str, more: tuple[str, ...], code: int, message: str
 ) -> None:
-    Path("rows.jsonl").write_text(given)
+    Path("rows.jsonl").write_text(content)
     done = prism("eval", "labels", "rows.jsonl", "-o", "out", *more)
     assert done.returncode == code
-    assert told in done.stderr
+    assert message in done.stderr
     assert not Path("out/metrics.json").exists()
     assert not Path("out/report.html").exists()
-    assert Path("out/labels.rejects.jsonl").exists() == bool(given)
+    assert Path("out/labels.rejects.jsonl").exists() == bool(content)
     write_jsonl(Path("rows.jsonl"), rows(6))
     assert prism("eval", "labels", "rows.jsonl", "-o", "out", *more).returncode == 0
     assert not Path("out/labels.rejects.jsonl").exists()
@@ -207,7 +211,7 @@ def test_a_folder_of_that_name_needs_a_dot() -> None:
     assert "no corpus.jsonl; a BEIR folder" in done.stderr
 
 
-def test_rows_without_votes_are_told_the_command_that_asks_for_them() -> None:
+def test_rows_without_votes_name_the_command_that_adds_them() -> None:
     write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d"}])
     done = prism("eval", "labels", "in.jsonl", "-o", "out")
     assert done.returncode == 0

@@ -19,15 +19,15 @@ def texts(folder: Path, name: str) -> dict[str, Any]:
 
 
 def rows_of(folder: Path, *, impossible: bool = False) -> list[Row]:
-    """A pair a question: evidence is the sentence around the answer, or the document's first."""
+    """Return a pair per question, with the sentence of the answer or the first one as evidence."""
     corpus, queries = texts(folder, "corpus"), texts(folder, "queries")
-    found = []
+    output = []
     qrels = (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]
     for query, doc, _ in (qrel.split("\t") for qrel in qrels):
         (answer, *_) = texts(folder, "answers")[query]["answers"]
         document = corpus[doc]["text"]
         at = document.find(answer)
-        found.append(
+        output.append(
             {
                 "query_id": query, "query": queries[query]["text"], "doc_id": doc,
                 "document": document, "verdict": "yes", "score": 0.9, "predicted_verdict": "yes",
@@ -35,16 +35,17 @@ def rows_of(folder: Path, *, impossible: bool = False) -> list[Row]:
                 "predicted_evidence": document[max(at - 40, 0) : at + 40 + len(answer)],
             }
         )  # fmt: skip
-    for one in read_jsonl(folder / "impossible.jsonl") if impossible else []:
-        document = corpus[one["paragraph"]]["text"]
-        found.append(
+    for question in read_jsonl(folder / "impossible.jsonl") if impossible else []:
+        document = corpus[question["paragraph"]]["text"]
+        output.append(
             {
-                "query_id": one["_id"], "query": one["text"], "doc_id": one["paragraph"],
+                "query_id": question["_id"], "query": question["text"],
+                "doc_id": question["paragraph"],
                 "document": document, "score": 0.4, "predicted_verdict": "no",
                 "format_ok": None, "predicted_evidence": None, "predicted_contribution": None,
             }
         )  # fmt: skip
-    return found
+    return output
 
 
 def quality(*words: str | Path) -> Done:
@@ -64,39 +65,39 @@ def test_real_questions_against_people_with_baselines() -> None:
     done = quality(*words)
     assert done.returncode == 0, done.stderr
     content = metrics()
-    found, counts = content["quality"], content["statistics"]["counts"]
-    assert found["answer_retention"] > 0.95
-    assert found["baselines"]["document"]["answer_retention"] == 1
-    assert found["baselines"]["lead"]["answer_retention"] < 0.7
-    assert found["wrong_yes_rate"] == 1 / counts["wrong_yes_rate"]
-    assert found["format_compliance"] == found["verdict_accuracy"] == 1
-    assert 0.05 < found["compression_median"] < 0.4
-    assert found["copied_share"] > 0.85
-    assert found["entity_fidelity"] < 1
+    figures, counts = content["quality"], content["statistics"]["counts"]
+    assert figures["answer_retention"] > 0.95
+    assert figures["baselines"]["document"]["answer_retention"] == 1
+    assert figures["baselines"]["lead"]["answer_retention"] < 0.7
+    assert figures["wrong_yes_rate"] == 1 / counts["wrong_yes_rate"]
+    assert figures["format_compliance"] == figures["verdict_accuracy"] == 1
+    assert 0.05 < figures["compression_median"] < 0.4
+    assert figures["copied_share"] > 0.85
+    assert figures["entity_fidelity"] < 1
     assert content["gold"]["rows"] == counts["wrong_yes_rate"] + len(texts(MINI, "answers"))
     assert content["examples"]["wrong_yes"][0]["query"] == rows[-1]["query"]
     assert content["kind"] == "quality"
     assert content["provenance"]["files"].keys() == {"rows.jsonl", *map(str, GOLD[1::2])}
     assert content["provenance"]["command"][:3] == ["prism", "eval", "quality"]
-    assert f"{found['answer_retention']:.3f}" in done.stdout
+    assert f"{figures['answer_retention']:.3f}" in done.stdout
     assert "not measured" not in done.stdout
     assert b"Quality of evidence" in Path("out/report.html").read_bytes()
-    again = quality(*words)
-    assert again.returncode == 0
-    assert "out/metrics.json: finished before, nothing to do" in again.stderr
-    assert again.stdout == done.stdout
+    rerun = quality(*words)
+    assert rerun.returncode == 0
+    assert "out/metrics.json: finished before, nothing to do" in rerun.stderr
+    assert rerun.stdout == done.stdout
 
 
-def test_chinese_answers_stand_in_chinese_evidence() -> None:
+def test_chinese_answers_are_found_in_chinese_evidence() -> None:
     write_jsonl(Path("rows.jsonl"), rows_of(CHINESE))
     done = quality("rows.jsonl", "--gold", CHINESE / "answers.jsonl", "--baselines", "lead",
                    "-o", "out", "--json", "-q")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (done.stderr, json.loads(done.stdout)) == ("", metrics())
-    found = metrics()["quality"]
-    assert found["answer_retention"] > 0.95
-    assert found["entity_fidelity_neighbouring_characters"] > 0.95
-    assert found["copied_share"] > 0.95
+    figures = metrics()["quality"]
+    assert figures["answer_retention"] > 0.95
+    assert figures["entity_fidelity_neighbouring_characters"] > 0.95
+    assert figures["copied_share"] > 0.95
 
 
 def test_same_bytes_in_another_folder_and_a_changed_setting_is_refused() -> None:
@@ -114,7 +115,7 @@ def test_same_bytes_in_another_folder_and_a_changed_setting_is_refused() -> None
     assert metrics("one")["quality"]["baselines"] == {}
 
 
-def test_a_run_stopped_before_its_figures_goes_on_and_more_rows_are_measured() -> None:
+def test_a_run_stopped_before_its_figures_resumes_and_takes_more_rows() -> None:
     rows = rows_of(MINI)
     write_jsonl(Path("rows.jsonl"), rows[:10])
     words = ("rows.jsonl", *GOLD, "--baselines", "none", "-o", "out")
@@ -128,14 +129,14 @@ def test_a_run_stopped_before_its_figures_goes_on_and_more_rows_are_measured() -
     write_jsonl(Path("rows.jsonl"), rows[:15])
     assert quality(*words).returncode == 0
     assert metrics()["pairs"]["all"] == 15
-    # as a run leaves them that was killed between rows and figures
+    # the state after a kill between rows and figures
     Path("out/metrics.json").write_bytes(first)
     Path("out/metrics.json.manifest.json").write_bytes(papers)
     assert quality(*words).returncode == 0
     assert metrics()["pairs"]["all"] == 15
 
 
-def test_too_many_rejects_end_in_4_with_figures_of_the_others() -> None:
+def test_too_many_rejects_exit_with_4_and_figures_of_the_others() -> None:
     rows: list[Row] = [{"query": "q", "document": "d"}, *rows_of(MINI)[:3]]
     write_jsonl(Path("rows.jsonl"), rows)
     done = quality("rows.jsonl", *GOLD, "--baselines", "none", "-o", "out")
@@ -147,21 +148,21 @@ def test_too_many_rejects_end_in_4_with_figures_of_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "more", "code", "told"),
+    ("content", "more", "code", "message"),
     [
         ("", (), 3, "rows.jsonl: no row to measure: expected rows, found none"),
         ("no row\n", (), 4, "no row to measure: 1 of 1 rejected"),
         ("no row\n", ("--max-rejects", "1"), 3, "no row to measure: 1 of 1 rejected"),
     ],
 )
-def test_where_no_row_is_left_there_is_no_report(
-    given: str, more: tuple[str, ...], code: int, told: str
+def test_without_any_valid_row_there_is_no_report(
+    content: str, more: tuple[str, ...], code: int, message: str
 ) -> None:
-    Path("rows.jsonl").write_text(given)
+    Path("rows.jsonl").write_text(content)
     for _ in range(2):
         done = quality("rows.jsonl", "--baselines", "none", "-o", "out", *more)
         assert done.returncode == code
-        assert told in done.stderr
+        assert message in done.stderr
         assert not Path("out/metrics.json").exists()
         assert not Path("out/report.html").exists()
     write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:3])
@@ -169,7 +170,7 @@ def test_where_no_row_is_left_there_is_no_report(
     assert metrics()["pairs"]["all"] == 3
 
 
-def test_metrics_that_appear_while_rows_are_measured_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_that_appear_during_a_run_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     worked = row_run.work_rows
 
     def meddled(*words: Any, **more: Any) -> Any:
@@ -204,7 +205,7 @@ def test_labels_are_measured_where_there_are_no_predictions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["--gold", "nowhere.jsonl"], 3, "nowhere.jsonl: no such file"),
         (["--gold", "empty.jsonl"], 3, "no row of marks by people: empty.jsonl:1: "),
@@ -217,13 +218,13 @@ def test_labels_are_measured_where_there_are_no_predictions() -> None:
         (["--texts", "labels", "--max-rejects", "1"], 0, "verdict yes 2"),
     ],
 )
-def test_what_is_refused(words: list[str], code: int, told: str) -> None:
+def test_invalid_settings_are_refused(words: list[str], code: int, message: str) -> None:
     write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:2])
     write_jsonl(Path("empty.jsonl"), [{"x": 1}])
     write_jsonl(Path("other.jsonl"), [{"query_id": "zzz", "answerable": False}])
     done = quality("rows.jsonl", "-o", "out", "--set", "baselines=none", *words)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert Path("out/metrics.json").exists() is (code == 0)
 
 
@@ -239,7 +240,7 @@ def test_a_folder_with_another_evaluation_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "messages"),
     [
         (
             [],
@@ -256,22 +257,22 @@ def test_a_folder_with_another_evaluation_is_left_alone() -> None:
         ),
     ],
 )
-def test_rows_without_a_verdict_are_told_the_command_that_makes_it(
-    words: list[str], told: list[str]
+def test_rows_without_a_verdict_name_the_command_that_adds_it(
+    words: list[str], messages: list[str]
 ) -> None:
     write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d"}])
     done = prism("eval", "quality", "in.jsonl", *words, "-o", "out")
     assert done.returncode == 4
-    assert all(one in " ".join(done.stderr.split()) for one in told), done.stderr
+    assert all(message in " ".join(done.stderr.split()) for message in messages), done.stderr
     assert ("prism relabel" in done.stderr) == ("predicted" not in words)
 
 
-def test_labels_without_evidence_are_told_the_commands_that_write_it() -> None:
+def test_labels_without_evidence_name_the_commands_that_write_it() -> None:
     write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d", "verdict": "yes"}])
     done = prism("eval", "quality", "in.jsonl", "-o", "out")
     assert done.returncode == 0
-    told = " ".join(done.stderr.split())
-    assert "no row has predicted_evidence or evidence" in told
-    assert "prism distill --generator extractive in.jsonl -o texts.jsonl" in told
+    messages = " ".join(done.stderr.split())
+    assert "no row has predicted_evidence or evidence" in messages
+    assert "prism distill --generator extractive in.jsonl -o texts.jsonl" in messages
     done = prism("eval", "quality", "in.jsonl", "-o", "other", "--field", "query=query", "-q")
     assert "Next:" not in done.stderr

@@ -1,4 +1,4 @@
-"""`prism eval quality` with a judge and with people, as a user types it."""
+"""`prism eval quality` with a judge and with people, from the command line."""
 
 import csv
 import json
@@ -69,8 +69,8 @@ def fill(path: Path, to: str, seed: int, delimiter: str = ",", shift: int = 0) -
         writer.writeheader()
         for line in lines[shift:]:
             number = int(line["document"].split(" ")[1])
-            given = {name: f" {point(number, name, seed)}.0" for name in RATINGS}
-            writer.writerow(line | given | {SEVERE: "No"})
+            cells = {name: f" {point(number, name, seed)}.0" for name in RATINGS}
+            writer.writerow(line | cells | {SEVERE: "No"})
 
 
 def test_judge_and_people_from_sheet_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,17 +83,17 @@ def test_judge_and_people_from_sheet_to_report(monkeypatch: pytest.MonkeyPatch) 
         done = prism(*WORDS, "--judge", "lab/j", "--sheet", "s.csv", "--sheet-rows", "20")
         assert done.returncode == 0, done.stderr
         assert len(server.calls) == 40
-        found = metrics()
-        ratings = found["quality"]["ratings"]
+        figures = metrics()
+        ratings = figures["quality"]["ratings"]
         assert (ratings["rows"], ratings["refused"]) == (45, 0)
-        wanted = [min(point(n, "overall"), 2 if n == 1 else 5) for n in [*range(40), *range(5)]]
-        assert ratings["overall"] == pytest.approx(sum(wanted) / 45)
+        expected = [min(point(n, "overall"), 2 if n == 1 else 5) for n in [*range(40), *range(5)]]
+        assert ratings["overall"] == pytest.approx(sum(expected) / 45)
         assert ratings[SEVERE] == pytest.approx(2 / 45)
-        low, high = found["statistics"]["intervals"]["ratings.overall"]
+        low, high = figures["statistics"]["intervals"]["ratings.overall"]
         assert low < ratings["overall"] < high
-        assert sum(found["statistics"]["rating_counts"]["overall"]) == 45
-        assert found["judge"] == {"spec": "lab/j", "in_panel": None}
-        assert "people" not in found["quality"]
+        assert sum(figures["statistics"]["rating_counts"]["overall"]) == 45
+        assert figures["judge"] == {"spec": "lab/j", "in_panel": None}
+        assert "people" not in figures["quality"]
         html = Path("out/report.html").read_text()
         assert "Ratings by a judge" in html
         assert "its own work" not in html
@@ -101,8 +101,8 @@ def test_judge_and_people_from_sheet_to_report(monkeypatch: pytest.MonkeyPatch) 
         fill(Path("s.csv"), "ann.csv", 0)
         fill(Path("s.csv"), "bob.csv", 1, ";", shift=4)
         sheets = ("--sheet-in", "ann.csv", "--sheet-in", "bob.csv")
-        again = prism(*WORDS, "--judge", "lab/j", *sheets)
-        assert again.returncode == 0, again.stderr
+        rerun = prism(*WORDS, "--judge", "lab/j", *sheets)
+        assert rerun.returncode == 0, rerun.stderr
         assert len(server.calls) == 40
         people = metrics()["quality"]["people"]
         assert (people["sheets"], people["rows"], people["unknown"]) == (2, 20, 0)
@@ -135,20 +135,20 @@ def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over()
         assert secret not in raw
     lines = list(csv.reader(raw.decode("utf-8-sig").splitlines(keepends=True)))
     assert len(lines) == 13
-    keys = {one["id"]: one for one in read_jsonl(Path("s.key.jsonl"))}
+    keys = {entry["id"]: entry for entry in read_jsonl(Path("s.key.jsonl"))}
     assert list(keys) == [line[0] for line in lines[1:]]
-    by_id = {one["query_id"]: one for one in [*rows(), *hostile]}
+    by_id = {item["query_id"]: item for item in [*rows(), *hostile]}
     for line in lines[1:]:
         assert not line[1].startswith("=")
         assert not line[3].startswith("-")
         assert plain(line[1]) == by_id[keys[line[0]]["query_id"]]["query"]
-    picked = [by_id[one["query_id"]] for one in keys.values()]
-    kinds = {(one["verdict"], one["source"]) for one in picked}
+    picked = [by_id[entry["query_id"]] for entry in keys.values()]
+    kinds = {(item["verdict"], item["source"]) for item in picked}
     assert kinds == {("yes", "notes"), ("yes", "web:exa"), ("no", "web:exa")}
     assert "6" not in Path("s.guide.txt").read_text().partition("severe_invention: yes")[2]
     Path("s.csv").write_text("filled")
-    again = prism(*WORDS, "--sheet", "s.csv", "--overwrite")
-    assert "stays as it is" in again.stderr
+    rerun = prism(*WORDS, "--sheet", "s.csv", "--overwrite")
+    assert "stays as it is" in rerun.stderr
     assert Path("s.csv").read_text() == "filled"
 
 
@@ -199,7 +199,7 @@ def test_a_judge_of_the_manifest_is_refused() -> None:
     assert "rows.jsonl.manifest.json: judges: lab/j" in refused.stderr
 
 
-def test_what_is_wrong_with_a_sheet_is_told_cell_by_cell() -> None:
+def test_errors_of_a_sheet_are_reported_by_cell() -> None:
     write_jsonl(Path("rows.jsonl"), rows(2))
     Path("providers.toml").write_text("")
     Path("bad.csv").write_text(
@@ -207,14 +207,14 @@ def test_what_is_wrong_with_a_sheet_is_told_cell_by_cell() -> None:
     )
     done = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "bad.csv")
     assert done.returncode == 2
-    for told in (
+    for message in (
         "4 problems",
         "bad.csv: row 2 (line 3), overall: expected a whole number, 1 to 5, found '6'",
         "row 3 (line 4), severe_invention: expected yes or no, found 'perhaps'",
         "row 5 (line 6), id: expected the row's id",
         "row 6 (line 7), id: r1 stands in an earlier row too",
     ):
-        assert told in done.stderr
+        assert message in done.stderr
     assert prism(*WORDS, "--sheet-in", "bad.csv").returncode == 2
     Path("ann.csv").write_text("id,overall\nr1,4\n")
     Path("copy.csv").write_text("id,overall\nr1,4\n")

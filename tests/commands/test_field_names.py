@@ -1,4 +1,4 @@
-"""--field: both names are checked before anything is done."""
+"""--field: both names are checked before any work."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.door import prism
 
 
 @pytest.mark.parametrize(
-    ("items", "told"),
+    ("items", "message"),
     [
         (["qurey=question"], "did you mean query=question?"),
         (["question=query"], "did you mean --field query=question?"),
@@ -19,10 +19,10 @@ from tests.door import prism
         (["query"], "expected NAME=NAME"),
     ],
 )
-def test_the_left_name_is_a_field_of_a_row(items: list[str], told: str) -> None:
+def test_the_left_name_is_a_field_of_a_row(items: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsed_fields(items)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 COMMANDS = [
@@ -68,7 +68,7 @@ def test_one_row_that_has_the_name_is_enough_and_the_field_itself_is_not() -> No
     assert "no row has a field 'passage'" in done.stderr
 
 
-def test_the_columns_of_a_table_are_told(tmp_path: Path) -> None:
+def test_the_columns_of_a_table_are_listed(tmp_path: Path) -> None:
     Path("rows.csv").write_text("question,document\nq,d\n")
     done = prism("convert", "rows.csv", "-o", "out.jsonl", "--field", "query=qestion")
     assert done.returncode == 2

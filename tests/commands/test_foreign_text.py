@@ -1,4 +1,4 @@
-"""Text of others is text on the terminal: no markup, and nothing that steers it."""
+"""Foreign text on the terminal: no markup, and no control sequences."""
 
 import re
 from pathlib import Path
@@ -20,31 +20,31 @@ STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @given(st.text() | st.text("[]/\\abc=#@:"))
-def test_any_text_is_printed_as_it_is(text: str) -> None:
+def test_any_text_is_printed_verbatim(text: str) -> None:
     from rich.table import Table
 
     console = plain_console()
     table = Table(text, title=text, caption=text)
     table.add_row(text)
-    with console.capture() as shown:
+    with console.capture() as capture:
         console.print(text, soft_wrap=True)
         console.print(table)
-    assert not STEERS.search(shown.get())
+    assert not STEERS.search(capture.get())
     if text.isascii() and text.isprintable():
-        assert text.strip() in shown.get()
+        assert text.strip() in capture.get()
 
 
-def test_what_judges_say_and_how_they_are_called(capsys: pytest.CaptureFixture[str]) -> None:
+def test_judge_names_and_replies_are_printed_verbatim(capsys: pytest.CaptureFixture[str]) -> None:
     row: dict[str, Any] = {"judge": FOREIGN, "well": False, "says": FOREIGN, "seconds": 1, "usd": 0}
     doctor._show([row, row | {"well": True}])
     print_table(FOREIGN, [{FOREIGN: FOREIGN}])
-    shown = capsys.readouterr().out
-    assert not STEERS.search(shown)
-    assert shown.count("[/foo] [red]x[/] :smile:") == 7
-    assert "⟨U+001B⟩[31m" in shown
+    output = capsys.readouterr().out
+    assert not STEERS.search(output)
+    assert output.count("[/foo] [red]x[/] :smile:") == 7
+    assert "⟨U+001B⟩[31m" in output
 
 
-def test_errors_and_usage_are_text_too(
+def test_errors_and_usage_are_printed_verbatim(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for words in (["rerank", FOREIGN], ["rerank", f"--{FOREIGN}"], [FOREIGN], ["status", FOREIGN]):
@@ -52,12 +52,12 @@ def test_errors_and_usage_are_text_too(
         with pytest.raises(SystemExit) as leave:
             app.main()
         assert leave.value.code in (2, 3)
-        told = capsys.readouterr().err
-        assert not STEERS.search(told), words
-        assert "foo]" in told
+        messages = capsys.readouterr().err
+        assert not STEERS.search(messages), words
+        assert "foo]" in messages
 
 
-def test_a_forecast_names_models_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_forecast_prints_model_names_verbatim(capsys: pytest.CaptureFixture[str]) -> None:
     class One:
         def __getattr__(self, name: str) -> Any:
             return {"stage": FOREIGN, "rows": 1, "sampled": 1, "models": [1]}[name]
@@ -66,21 +66,21 @@ def test_a_forecast_names_models_as_they_are(capsys: pytest.CaptureFixture[str])
             model = {"model": FOREIGN, "calls": 1}
             return {"models": [model], "usd": 0.0, "hours": 0.0, "unpriced": [FOREIGN]}
 
-    found: Any = One()
+    failure: Any = One()
     assert Forecast
-    tell_forecast(found, json=False)
-    told = capsys.readouterr().err
-    assert not STEERS.search(told)
-    assert told.count("[/foo]") == 3
+    tell_forecast(failure, json=False)
+    messages = capsys.readouterr().err
+    assert not STEERS.search(messages)
+    assert messages.count("[/foo]") == 3
 
 
-def test_consoles_are_made_where_strings_are_text() -> None:
-    made = {
+def test_every_console_disables_markup() -> None:
+    values = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
         if re.search(r"\bConsole\(|\(Console\)", path.read_text(encoding="utf-8"))
     }
-    assert made == {
+    assert values == {
         "commands/help.py",  # prints prism's own topics
         "commands/tables.py",
         "engine/progress_bar.py",

@@ -1,4 +1,4 @@
-"""The same rows in every format give the same outputs, whatever the command."""
+"""The same rows in every format give the same outputs, for every command."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def write(name: str) -> Path:
-    """ROWS in the format that the name says."""
+    """Write ROWS in the format of the suffix."""
     path, name = Path(name), name.lower()
     lines = [json.dumps(row) for row in ROWS]
     if ".parquet" in name:
@@ -41,7 +41,7 @@ def write(name: str) -> Path:
     elif ".csv" in name or ".tsv" in name:
         comma = "," if ".csv" in name else "\t"
         cells = [
-            [one if isinstance(one, str) else json.dumps(one) for one in row.values()]
+            [value if isinstance(value, str) else json.dumps(value) for value in row.values()]
             for row in ROWS
         ]
         table = [list(ROWS[0]), *cells]
@@ -75,12 +75,12 @@ COMMANDS = [
     ("words", "name"),
     [(COMMANDS[0], name) for name in FORMATS]
     + [(words, name) for words in COMMANDS[1:] for name in ("in.csv", "in.parquet")],
-    ids=lambda one: one if isinstance(one, str) else " ".join(one),
+    ids=lambda names: names if isinstance(names, str) else " ".join(names),
 )
 def test_every_row_command_reads_it(words: tuple[str, ...], name: str) -> None:
     command, *options = words
-    for given, out in [(write("plain.jsonl"), "plain.out.jsonl"), (write(name), "out.jsonl")]:
-        done = prism(command, given, "-o", out, *options)
+    for source, out in [(write("plain.jsonl"), "plain.out.jsonl"), (write(name), "out.jsonl")]:
+        done = prism(command, source, "-o", out, *options)
         assert done.returncode == 0, done.stderr
     assert Path("plain.out.jsonl").read_text() == Path("out.jsonl").read_text()
     assert len(Path("out.jsonl").read_text().splitlines()) >= 5
@@ -88,14 +88,14 @@ def test_every_row_command_reads_it(words: tuple[str, ...], name: str) -> None:
 
 @pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
 def test_split_and_evaluation_of_labels_read_it(name: str) -> None:
-    for given, out in [(write("plain.jsonl"), "plain"), (write(name), "other")]:
-        done = prism("split", given, "-o", f"{out}.split", "--dev-queries", "2")
+    for source, out in [(write("plain.jsonl"), "plain"), (write(name), "other")]:
+        done = prism("split", source, "-o", f"{out}.split", "--dev-queries", "2")
         assert done.returncode == 0, done.stderr
-        assert prism("eval", "labels", given, "-o", f"{out}.eval").returncode == 0
+        assert prism("eval", "labels", source, "-o", f"{out}.eval").returncode == 0
     for file in ("split/train.jsonl", "split/dev.jsonl"):
         assert Path(f"plain.{file}").read_bytes() == Path(f"other.{file}").read_bytes()
     first, second = (
-        json.loads(Path(f"{one}.eval/metrics.json").read_text()) for one in ("plain", "other")
+        json.loads(Path(f"{folder}.eval/metrics.json").read_text()) for folder in ("plain", "other")
     )
     assert first["input_rows"] == second["input_rows"]
 
@@ -115,12 +115,12 @@ def test_a_folder_of_several_formats_gives_a_shard_each() -> None:
     Path("rows/about.json").write_text('{"licence": "MIT"}')
     done = prism("convert", "rows", "-o", "out")
     assert done.returncode == 0, done.stderr
-    made = sorted(path for path in Path("out").glob("*.jsonl"))
-    assert [path.name for path in made] == ["a.jsonl", "b.jsonl", "c.jsonl"]
-    assert len({path.read_bytes() for path in made}) == 1
+    paths = sorted(path for path in Path("out").glob("*.jsonl"))
+    assert [path.name for path in paths] == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    assert len({path.read_bytes() for path in paths}) == 1
 
 
-def test_a_table_that_grew_is_made_again() -> None:
+def test_a_table_that_grew_is_processed_again() -> None:
     Path("in.csv").write_text("query,document\nq,d\n")
     assert prism("convert", "in.csv", "-o", "out.jsonl").returncode == 0
     Path("in.csv").write_text("query,document\nq,d\nq,e\n")
@@ -140,31 +140,31 @@ def test_columns_under_other_names_come_with_the_options_that_name_them() -> Non
     assert prism("convert", "in.csv", "-o", "two.jsonl", *named).returncode == 0
 
 
-def test_an_empty_cell_of_a_field_that_is_needed_is_told() -> None:
+def test_an_empty_cell_of_a_required_field_is_reported() -> None:
     Path("in.csv").write_text("query,passage,title\nq,,t\nq,d,\n")
     words = ("convert", "in.csv", "-o", "out.jsonl", "--field", "document=passage")
     assert prism(*words).returncode == 4
-    (told,) = lines_of("out.jsonl.rejects.jsonl")
-    assert (told["line"], told["field"]) == (2, "document")
-    assert told["reason"] == "expected text, found an empty cell"
+    (reject,) = lines_of("out.jsonl.rejects.jsonl")
+    assert (reject["line"], reject["field"]) == (2, "document")
+    assert reject["reason"] == "expected text, found an empty cell"
     assert lines_of("out.jsonl") == [{"query": "q", "document": "d"}]
     told_to: list[str] = []
     fields = {"document": "passage"}
-    found = read_rows(
+    rows = read_rows(
         ["in.csv"],
         fields=fields,
         check=check_pair,
         on_reject=lambda bad: told_to.append(bad.reason),
     )
-    assert len(list(found)) == 1
+    assert len(list(rows)) == 1
     assert told_to == ["expected text, found an empty cell"]
 
 
-def test_a_table_without_a_suffix_is_told_as_such_alone() -> None:
+def test_a_table_without_a_suffix_is_reported_as_a_table() -> None:
     Path("rows").write_bytes(b"\xef\xbb\xbfquery;document\nq;d\n")
     assert prism("convert", "rows", "-o", "out.jsonl").returncode == 4
-    told = {one["reason"] for one in lines_of("out.jsonl.rejects.jsonl")}
-    assert told == {"not JSON, this looks like CSV: name the file .csv to have it read so"}
+    reasons = {reject["reason"] for reject in lines_of("out.jsonl.rejects.jsonl")}
+    assert reasons == {"not JSON, this looks like CSV: name the file .csv to have it read so"}
 
 
 def test_records_that_are_no_rows_are_rejected_in_either_order() -> None:
@@ -173,25 +173,25 @@ def test_records_that_are_no_rows_are_rejected_in_either_order() -> None:
         out = f"out{len(options)}.jsonl"
         done = prism("convert", "in.csv", "-o", out, *options)
         assert done.returncode == 4, done.stderr
-        told = lines_of(f"{out}.rejects.jsonl")
-        assert [(one["field"], one["reason"][:30]) for one in told] == [
+        rejects = lines_of(f"{out}.rejects.jsonl")
+        assert [(reject["field"], reject["reason"][:30]) for reject in rejects] == [
             ("", "expected 3 cells, as the heade"),
             ("rank", "expected a whole number in thi"),
         ]
-    assert [one["line"] for one in lines_of("out0.jsonl.rejects.jsonl")] == [3, 4]
+    assert [reject["line"] for reject in lines_of("out0.jsonl.rejects.jsonl")] == [3, 4]
 
 
-@pytest.mark.parametrize("given", ["docs", "docs/a.md", "docs/b.pdf"])
-def test_documents_are_ranked_for_a_query(given: str) -> None:
+@pytest.mark.parametrize("name", ["docs", "docs/a.md", "docs/b.pdf"])
+def test_documents_are_ranked_for_a_query(name: str) -> None:
     Path("docs").mkdir()
     Path("docs/a.md").write_text("# Refunds\n\nWithin 30 days.")
     write_pdf(Path("docs/b.pdf"), "Shipping takes five days.", title="Shipping")
     words = ("--model", "hf:prism-tiny", "--no-evidence", "--json")
-    done = prism("rerank", "--query", "refunds", given, *words)
+    done = prism("rerank", "--query", "refunds", name, *words)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)["results"]
-    assert {one["doc_id"] for one in results} == (
-        {"a.md", "b.pdf"} if given == "docs" else {Path(given).name}
+    assert {result["doc_id"] for result in results} == (
+        {"a.md", "b.pdf"} if name == "docs" else {Path(name).name}
     )
 
 
@@ -206,7 +206,9 @@ COMMANDS_OF_ROWS = [
 
 
 @pytest.mark.parametrize("words", COMMANDS_OF_ROWS, ids=" ".join)
-def test_documents_without_a_query_are_refused_with_what_is_missing(words: tuple[str, ...]) -> None:
+def test_documents_without_a_query_are_refused_with_the_missing_field(
+    words: tuple[str, ...],
+) -> None:
     Path("docs").mkdir()
     Path("docs/a.md").write_text("# Refunds\n\nWithin 30 days.")
     done = prism(*words, "docs", "-o", "out")

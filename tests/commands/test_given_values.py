@@ -1,4 +1,4 @@
-"""What no option and no argument takes: blank values, and names that are not UTF-8."""
+"""Blank values, and names that are not UTF-8, are refused by every option and argument."""
 
 import importlib
 import os
@@ -14,38 +14,38 @@ from tests.door import prism
 
 
 def commands() -> dict[str, click.Command]:
-    """Every command by the words that it is typed with."""
+    """Return every command by its name on the command line."""
     typed = {word: name for word, (name, _) in COMMANDS.items()}
     typed |= {" ".join(words): name for words, name in SECOND_WORDS.items()}
-    found: dict[str, click.Command] = {}
+    by_words: dict[str, click.Command] = {}
     for words, name in typed.items():
         command = typer.main.get_command(importlib.import_module(f"prism_cli.commands.{name}").app)
         inner = getattr(command, "commands", {})
-        found |= {f"{words} {one}": inner[one] for one in inner} or {words: command}
-    return found
+        by_words |= {f"{words} {sub}": inner[sub] for sub in inner} or {words: command}
+    return by_words
 
 
 def texts() -> list[tuple[str, str, list[str]]]:
-    """Each option and argument that takes any text: command, its name, and the words before ""."""
-    found = []
+    """Return each option and argument of free text: command, its name, and the words before ""."""
+    wrong = []
     for typed, command in commands().items():
-        arguments = [one for one in command.params if one.param_type_name == "argument"]
+        arguments = [item for item in command.params if item.param_type_name == "argument"]
         for param in command.params:
-            # A list is parsed from repeated texts; a flag takes no value, a number is no text.
+            # A list is parsed from repeated texts; flags and numbers are no texts.
             kind = str(param.type_descriptor.annotation)  # type: ignore[attr-defined]
             if "str" not in kind and "Path" not in kind:
                 continue
             if param in arguments:
-                found.append((typed, "", ["x"] * arguments.index(param)))
+                wrong.append((typed, "", ["x"] * arguments.index(param)))
             else:
-                found.append((typed, param.opts[-1], ["x"] * len(arguments) + [param.opts[-1]]))
-    return found
+                wrong.append((typed, param.opts[-1], ["x"] * len(arguments) + [param.opts[-1]]))
+    return wrong
 
 
 CASES = texts()
 
 
-def test_the_walk_reaches_the_options_that_take_paths() -> None:
+def test_options_that_take_paths_are_among_the_checked_ones() -> None:
     assert len(commands()) > 20
     named = {(typed, name) for typed, name, _ in CASES}
     for typed, name in (
@@ -57,7 +57,7 @@ def test_the_walk_reaches_the_options_that_take_paths() -> None:
         assert (typed, name) in named
 
 
-@pytest.mark.parametrize(("typed", "name", "before"), CASES, ids=lambda one: str(one))
+@pytest.mark.parametrize(("typed", "name", "before"), CASES, ids=lambda case: str(case))
 @pytest.mark.parametrize("blank", ["", " "])
 def test_a_blank_value_is_refused_by_name(
     typed: str, name: str, before: list[str], blank: str
@@ -66,14 +66,14 @@ def test_a_blank_value_is_refused_by_name(
     with (
         pytest.raises(
             UsageError, match=rf'expected a (number|path or another value), got "{blank}"'
-        ) as told,
+        ) as caught,
         command.make_context("prism", [*typed.split(), *before, blank]) as context,
     ):
         command.invoke(context)
-    assert name in str(told.value)
+    assert name in str(caught.value)
 
 
-def test_a_blank_number_is_asked_for_as_a_number() -> None:
+def test_a_blank_number_is_refused_as_not_a_number() -> None:
     done = prism("split", "in.jsonl", "-o", "out", "--dev-queries", "")
     assert '--dev-queries: expected a number, got ""' in done.stderr
 
@@ -100,7 +100,7 @@ def test_the_exit_code_is_2(words: list[str]) -> None:
     assert "a shell variable that is not set?" in done.stderr
 
 
-def test_a_name_that_is_not_utf8_is_refused_by_all_but_the_inputs(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused_except_for_inputs(tmp_path: Path) -> None:
     bad = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.jsonl")
     Path(bad).write_bytes(b"{}")
     for words in (["relabel", "in.jsonl", "-o"], ["train", "--dev"], ["status"]):

@@ -1,4 +1,4 @@
-"""The scores before and after, in lines and as a picture."""
+"""Histograms of scores before and after, as text and as SVG."""
 
 from typing import Any
 from xml.etree import ElementTree
@@ -11,8 +11,8 @@ from prism_cli.commands.histogram import svg, terminal_lines
 def bins(before: list[int], after: list[int]) -> list[dict[str, Any]]:
     width = 1 / len(before)
     return [
-        {"score": f"{index * width:.2f}-{(index + 1) * width:.2f}", "before": one, "after": other}
-        for index, (one, other) in enumerate(zip(before, after, strict=True))
+        {"score": f"{index * width:.2f}-{(index + 1) * width:.2f}", "before": count, "after": other}
+        for index, (count, other) in enumerate(zip(before, after, strict=True))
     ]
 
 
@@ -38,7 +38,7 @@ def test_bars_are_as_long_as_their_rows(monkeypatch: pytest.MonkeyPatch) -> None
     assert "4,000  before  █▃    1,500  after  ▂▃" in lines[7]
 
 
-def test_plain_signs_where_the_terminal_knows_no_others() -> None:
+def test_ascii_bars_where_the_terminal_has_no_other_characters() -> None:
     for encoding in ("ascii", "latin-1", None):
         lines = "\n".join(terminal_lines(FIGURES, encoding))
         assert lines.isascii()
@@ -46,26 +46,28 @@ def test_plain_signs_where_the_terminal_knows_no_others() -> None:
         assert "1,500  after" in lines
 
 
-def test_nothing_at_all() -> None:
+def test_an_empty_histogram_is_drawn() -> None:
     assert "0" in terminal_lines({"histogram": bins([0, 0], [0, 0])}, "utf-8")[2]
     assert svg({"histogram": bins([0, 0], [0, 0])})
 
 
-def test_picture_is_text_and_the_same_every_time() -> None:
-    drawn = svg(FIGURES)
-    assert drawn == svg(FIGURES)
-    tree = ElementTree.fromstring(drawn)
-    told = {"".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text")}
+def test_the_svg_has_text_and_is_reproducible() -> None:
+    chart = svg(FIGURES)
+    assert chart == svg(FIGURES)
+    tree = ElementTree.fromstring(chart)
+    labels = {
+        "".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text")
+    }
     assert {
         "Scores before and after sampling", "score", "rows", "before", "after",
         "all rows: 5,001 → 2,001", "nq: 4,000 → 1,500", "x & <y>: 1,001 → 501",
-    } <= told  # fmt: skip
-    # Told apart without colour: only what was before is hatched.
-    assert b"<pattern" in drawn
+    } <= labels  # fmt: skip
+    # Distinguishable without colour: only the bars of `before` are hatched.
+    assert b"<pattern" in chart
 
 
-def test_picture_has_twelve_panels_at_the_most() -> None:
+def test_the_svg_has_at_most_twelve_panels() -> None:
     many = {f"s{number}": bins([5, 1], [1, 1]) for number in range(20)}
-    drawn = svg({"histogram": bins([100, 20], [20, 20]), "histograms": many}).decode()
-    assert "s10: 6 → 2" in drawn
-    assert "s11: 6 → 2" not in drawn
+    chart = svg({"histogram": bins([100, 20], [20, 20]), "histograms": many}).decode()
+    assert "s10: 6 → 2" in chart
+    assert "s11: 6 → 2" not in chart

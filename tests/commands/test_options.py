@@ -1,4 +1,4 @@
-"""The shared options: given to each command, and what they are worth."""
+"""The shared options of all commands and their values."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,39 +16,39 @@ from tests.factories import make_pairs, write_jsonl
 
 def parsed(*words: str) -> tuple[list[str], Common, int]:
     app = typer.Typer(add_completion=False)
-    seen: list[tuple[list[str], Common, int]] = []
+    calls: list[tuple[list[str], Common, int]] = []
 
     @app.command()
     @with_common
     def demo(
         inputs: Inputs,
         common: Common,
-        own: Annotated[int, typer.Option(help="One of its own.")] = 3,
+        lines_option: Annotated[int, typer.Option(help="Own option.")] = 3,
     ) -> None:
-        seen.append((inputs, common, own))
+        calls.append((inputs, common, lines_option))
 
     result = CliRunner().invoke(app, [*words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return seen[0]
+    return calls[0]
 
 
-def test_nothing_given_is_all_defaults_and_lists_are_not_shared() -> None:
-    _, first, own = parsed("in.jsonl")
+def test_without_options_all_are_defaults_and_lists_are_not_shared() -> None:
+    _, first, value = parsed("in.jsonl")
     assert first == Common()
-    assert own == 3
+    assert value == 3
     first.sets.append("changed")
     assert parsed("in.jsonl")[1] == Common()
 
 
-def test_every_option_arrives() -> None:
-    inputs, common, own = parsed(
+def test_every_option_is_passed_on() -> None:
+    inputs, common, value = parsed(
         "a.jsonl", "b/*.jsonl", "-o", "out.jsonl", "--recipe", "tiny", "--set", "a.b=1",
         "--set", "c=x", "--limit", "5", "--seed", "9", "--overwrite", "--fresh",
         "--max-rejects", "0.5", "--max-seconds", "60", "--field", "document=passage",
         "--accept-pending", "--json", "-q", "-v", "--own", "4",
     )  # fmt: skip
     assert inputs == ["a.jsonl", "b/*.jsonl"]
-    assert own == 4
+    assert value == 4
     assert common == Common(
         output=Path("out.jsonl"), recipe="tiny", sets=["a.b=1", "c=x"], limit=5, seed=9,
         overwrite=True, fresh=True, max_rejects=0.5, max_seconds=60.0,

@@ -43,8 +43,8 @@ def test_a_training_recipe_says_where_its_numbers_come_from(name: str) -> None:
     header = [line for line in lines if line.startswith("#")]
     for key in ("learning_rate", "rows_per_step", "r"):
         (line,) = [line for line in lines if line.startswith(f"{key} = ")]
-        said = [line.partition("#")[2], *header]
-        assert any("published" in one for one in said), line
+        comments = [line.partition("#")[2], *header]
+        assert any("published" in comment for comment in comments), line
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -77,27 +77,27 @@ def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> Non
     mine = tmp_path / "sub" / "mine.toml"
     assert prism("recipes", "cp", name, str(mine)).returncode == 0  # makes the folder
     assert mine.read_bytes() == shipped_recipes()[name].read_bytes()
-    again = prism("recipes", "cp", name, str(mine))
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
+    rerun = prism("recipes", "cp", name, str(mine))
+    assert rerun.returncode == 2
+    assert "exists already" in rerun.stderr
     folder = prism("recipes", "cp", name, f"{tmp_path}/new/")
     assert folder.returncode == 2
     assert f"{tmp_path}/new: is a folder; name a file" in folder.stderr
 
 
-def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
-    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
-    one.write_text("learnin_rate = 1e-5\nsed = 1\n")
+def test_check_reports_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
+    first, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    first.write_text("learnin_rate = 1e-5\nsed = 1\n")
     two.write_text("seed = 'x'\n")
-    done = prism("recipes", "check", str(one), str(two))
+    done = prism("recipes", "check", str(first), str(two))
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{one}: sed: unknown key; did you mean seed?" in done.stderr
-    assert f"{one}: learnin_rate: unknown key" in done.stderr
+    assert f"{first}: sed: unknown key; did you mean seed?" in done.stderr
+    assert f"{first}: learnin_rate: unknown key" in done.stderr
     assert f"{two}: seed: " in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["show", "train/zebra"], 3, "no such recipe or file; recipes of train: "),
         (["check", "absent.toml"], 3, "absent.toml: no such file"),
@@ -106,11 +106,11 @@ def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     ],
     ids=["unknown recipe", "unknown file", "unknown stage of all", "unknown stage"],
 )
-def test_what_is_not_there_is_named(tmp_path: Path, words: list[str], code: int, told: str) -> None:
+def test_missing_files_are_named(tmp_path: Path, words: list[str], code: int, message: str) -> None:
     (tmp_path / "prism.toml").write_text("")
     done = prism("recipes", *words)
     assert done.returncode == code
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 

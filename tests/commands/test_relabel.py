@@ -27,8 +27,8 @@ def test_own_labels_become_verdicts_beside_the_input() -> None:
     assert rows[2]["votes_cast"] == 0
     assert rows[0]["note"] == make_pair(0)["note"]
     assert json.loads(done.stdout)["figures"]["verdicts"] == {"yes": 3, "no": 2, "undecided": 1}
-    again = prism("relabel", "data.jsonl", "--judge", "source")
-    assert "finished before" in again.stderr
+    rerun = prism("relabel", "data.jsonl", "--judge", "source")
+    assert "finished before" in rerun.stderr
     assert prism("relabel", "data.jsonl", "--judge", "source:2").returncode == 2
 
 
@@ -72,7 +72,7 @@ def test_one_missing_key_is_not_answered_by_a_smaller_panel(
     assert "OPENROUTER_API_KEY" not in done.stderr
 
 
-def test_soft_votes_need_probabilities_of_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soft_votes_need_probabilities_from_every_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(Path("data.jsonl"), [make_pair(n, query="q") for n in range(3)])
     monkeypatch.setenv("DEEPSEEK_API_KEY", "a")
     words = ("data.jsonl", "-o", "out.jsonl", "--vote", "soft", "--judge", "lab/j")
@@ -94,7 +94,7 @@ def test_soft_votes_need_probabilities_of_everyone(monkeypatch: pytest.MonkeyPat
         assert row["verdict"] == "yes"
 
 
-def test_missing_input_is_told() -> None:
+def test_a_missing_input_is_reported() -> None:
     done = prism("relabel", "nowhere.jsonl", "--judge", "source")
     assert done.returncode == 3
     assert "nowhere.jsonl: no such file" in done.stderr

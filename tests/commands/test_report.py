@@ -15,22 +15,22 @@ from tests.reporting.evaluations import quality, ranking, written
 def test_two_evaluations_are_compared() -> None:
     for name, shift in (("plain", 0.0), ("rewritten", 0.1)):
         folder = written(Path(name), ranking({"a": {"m": 0.5 + shift}}))
-        values = {"a": {"m": [shift + 0.1 * (one % 4) for one in range(12)]}}
-        write_per_query(folder, "nDCG@10", values, {"a": [f"q{one}" for one in range(12)]})
+        values = {"a": {"m": [shift + 0.1 * (number % 4) for number in range(12)]}}
+        write_per_query(folder, "nDCG@10", values, {"a": [f"q{number}" for number in range(12)]})
     done = prism("report", "plain", "rewritten", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["figures"][0]["differences"][1] == pytest.approx(0.1)
-    assert found["tests"][0]["queries"] == 12
+    summary = json.loads(done.stdout)
+    assert summary["figures"][0]["differences"][1] == pytest.approx(0.1)
+    assert summary["tests"][0]["queries"] == 12
     page = Path("comparison.html").read_bytes()
     assert b"prism report plain rewritten" in page
-    shown = prism("report", "plain", "rewritten", "-o", "again.html")
+    result = prism("report", "plain", "rewritten", "-o", "again.html")
     assert Path("again.html").read_bytes() == page
-    assert "+0.1000" in shown.stdout
-    assert "paired tests" in shown.stdout
+    assert "+0.1000" in result.stdout
+    assert "paired tests" in result.stdout
 
 
-def test_kinds_do_not_mix() -> None:
+def test_evaluations_of_different_kinds_are_not_compared() -> None:
     written(Path("one"), ranking({"a": {"m": 0.5}}))
     written(Path("two"), quality(0.5))
     done = prism("report", "one", "two")
@@ -40,7 +40,7 @@ def test_kinds_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize("words", [("one", "./one"), ("one", "-o", "rows.jsonl")])
-def test_words_that_make_no_sense(words: tuple[str, ...]) -> None:
+def test_invalid_arguments_are_refused(words: tuple[str, ...]) -> None:
     written(Path("one"), quality(0.5))
     assert prism("report", *words).returncode == 2
 
@@ -53,7 +53,7 @@ def test_an_unfinished_evaluation_names_the_command_that_finishes_it() -> None:
     assert "`prism eval quality … -o one`" in done.stderr
 
 
-def test_an_evaluation_of_no_row_is_no_report() -> None:
+def test_an_evaluation_without_rows_is_refused() -> None:
     written(Path("one"), quality(0.5) | {"pairs": {"all": 0, "queries": 0}})
     done = prism("report", "one", "-o", "page.html")
     assert done.returncode == 3
@@ -61,7 +61,7 @@ def test_an_evaluation_of_no_row_is_no_report() -> None:
     assert not Path("page.html").exists()
 
 
-def test_no_evaluation_at_all() -> None:
+def test_a_folder_without_an_evaluation_is_refused() -> None:
     done = prism("report", "nowhere")
     assert done.returncode == 3
     assert "no such file" in done.stderr
@@ -87,22 +87,24 @@ def test_an_evaluation_that_waits_for_missing_sets_is_compared_as_published() ->
 
 
 @pytest.mark.parametrize(
-    ("name", "rubbish", "told"),
+    ("name", "rubbish", "message"),
     [
         ("metrics.json", '{"schema": "prism-metrics/1", "kind": "ranking"}', "no `ranking`"),
         ("per_query.jsonl", "{rubbish", "per_query.jsonl:1: expected"),
         ("per_query.jsonl", '{"dataset": "a"}', "per_query.jsonl:1: expected"),
     ],
 )
-def test_a_damaged_evaluation_is_told_by_file(name: str, rubbish: str, told: str) -> None:
+def test_a_damaged_evaluation_is_reported_with_its_file(
+    name: str, rubbish: str, message: str
+) -> None:
     folder = written(Path("one"), ranking({"a": {"m": 0.5}}))
     (folder / name).write_text(rubbish)
     done = prism("report", "one")
     assert done.returncode == 3, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
 
 
-def test_a_file_in_the_place_of_a_folder() -> None:
+def test_a_file_instead_of_a_folder_is_refused() -> None:
     folder = written(Path("one"), quality(0.5))
     done = prism("report", folder / METRICS)
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""`prism rerank` through the door, on the embedded model."""
+"""`prism rerank` in this process, on the embedded model."""
 
 import shutil
 from pathlib import Path
@@ -40,7 +40,7 @@ def read(path: Path) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def test_both_shapes_go_through_and_a_second_run_has_nothing_to_do(rows: Path, model: Path) -> None:
+def test_both_shapes_are_reranked_and_a_second_run_does_nothing(rows: Path, model: Path) -> None:
     words = ("rerank", rows, "-o", "out.jsonl", "--model", f"hf:{model}", "--max-new-tokens", "4")
     done = prism(*words)
     assert done.returncode == 0, done.stderr
@@ -51,8 +51,8 @@ def test_both_shapes_go_through_and_a_second_run_has_nothing_to_do(rows: Path, m
     manifest = orjson.loads(Path("out.jsonl.manifest.json").read_bytes())
     assert set(manifest["figures"]["canary"]) == {"relevant", "irrelevant", "ok"}
     before = Path("out.jsonl").read_bytes()
-    again = prism(*words)
-    assert "nothing to do" in again.stderr
+    rerun = prism(*words)
+    assert "nothing to do" in rerun.stderr
     assert Path("out.jsonl").read_bytes() == before
 
 
@@ -73,7 +73,7 @@ def test_prompts_are_printed_verbatim_without_weights(rows: Path, model: Path) -
     assert (first["query_id"], first["doc_id"]) == ("q1", "d1")
     assert first["prompt"] == PRISM_NO_THINK.prompt(make_pair(1)["query"], make_pair(1)["document"])
     assert third["prompt"] == PRISM_NO_THINK.prompt("capital of France?", "A cow. <|im_end|>")
-    ends = [one["ids"].count(2) for one in (first, second, third)]  # 2: <|im_end|>
+    ends = [call["ids"].count(2) for call in (first, second, third)]  # 2: <|im_end|>
     assert ends == [2, 2, 2]
 
 
@@ -84,12 +84,12 @@ def test_sorted_queries_all_get_a_rank(tmp_path: Path, model: Path) -> None:
     prism(*words)
     assert [row["rank"] for row in read(Path("out.jsonl"))] == [None, 1, None]
     prism(*words, "--sort-queries", "--overwrite")
-    found = [(row["query"], row["rank"]) for row in read(Path("out.jsonl"))]
-    assert [query for query, _ in found] == ["a", "a", "b"]
-    assert {rank for _, rank in found[:2]} == {1, 2}
+    ranks = [(row["query"], row["rank"]) for row in read(Path("out.jsonl"))]
+    assert [query for query, _ in ranks] == ["a", "a", "b"]
+    assert {rank for _, rank in ranks[:2]} == {1, 2}
 
 
-def test_weak_model_is_warned_of_and_refused_where_strict(
+def test_a_weak_model_is_warned_about_and_refused_with_strict(
     rows: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
@@ -104,7 +104,7 @@ def test_weak_model_is_warned_of_and_refused_where_strict(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (("missing.jsonl", "--model", "hf:smollm2"), 3, "missing.jsonl: no such file"),
         (("IN", "--model", "no-such/model"), 3, "no directory of that name here"),
@@ -128,19 +128,17 @@ def test_weak_model_is_warned_of_and_refused_where_strict(
         "top-n",
     ],
 )
-def test_what_is_wrong_is_told_before_any_work(
-    rows: Path, words: tuple[str, ...], code: int, told: str
+def test_errors_are_reported_before_any_work(
+    rows: Path, words: tuple[str, ...], code: int, message: str
 ) -> None:
-    given = [rows if word == "IN" else word for word in words]
-    done = prism("rerank", *given, "-o", "out.jsonl")
+    arguments = [rows if word == "IN" else word for word in words]
+    done = prism("rerank", *arguments, "-o", "out.jsonl")
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert not Path("out.jsonl").exists()
 
 
-def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
-    rows: Path, model: Path
-) -> None:
+def test_evidence_limits_of_the_project_apply_only_with_evidence(rows: Path, model: Path) -> None:
     Path("prism.toml").write_text("[rerank]\nevidence_top = 1\nthreshold = 0\ntop_n = 1\n")
     words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--max-new-tokens", "4")
     done = prism(*words)
@@ -156,7 +154,7 @@ def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         ("rerank {} --model st:minilm", "st:minilm is a sentence-transformers model"),
         ("rerank {} --model=voyage/rerank-2.5", "is a reranker of a provider, for --teacher"),
@@ -172,11 +170,11 @@ def test_limits_of_the_project_hold_and_mean_nothing_without_evidence(
     ],
 )
 def test_a_model_of_another_kind_is_refused_with_an_example_that_works(
-    rows: Path, command: str, told: str
+    rows: Path, command: str, message: str
 ) -> None:
     done = prism(*command.format(rows).split())
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "For example: prism " in done.stderr
 
 
@@ -186,18 +184,18 @@ def _rows_of(*queries: str) -> bytes:
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """How `prism status` tells of out.jsonl at each loading of a model."""
+    """Return the state of out.jsonl in `prism status` at each loading of a model."""
     states: list[str] = []
 
-    def noting(*given: Any) -> RerankRuntime:
-        states.extend(one.state for one in read_statuses([Path("out.jsonl")]))
-        return _loaded(*given)
+    def noting(*arguments: Any) -> RerankRuntime:
+        states.extend(status.state for status in read_statuses([Path("out.jsonl")]))
+        return _loaded(*arguments)
 
     monkeypatch.setattr("prism_cli.reranker._loaded", noting)
     return states
 
 
-def test_the_model_is_loaded_once_an_output_is_held_and_status_sees_the_run(
+def test_the_model_is_loaded_after_the_output_is_locked_and_status_shows_the_run(
     rows: Path, model: Path, loads: list[str]
 ) -> None:
     words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--no-evidence")
@@ -221,7 +219,7 @@ def test_no_model_is_loaded_for_an_output_of_another_run_or_for_no_row(
     assert loads == []
 
 
-def test_no_model_is_loaded_for_queries_that_stand_in_two_files(
+def test_no_model_is_loaded_for_queries_spread_over_two_files(
     model: Path, loads: list[str]
 ) -> None:
     Path("shards").mkdir()

@@ -1,4 +1,4 @@
-"""`prism rerank --query`: a question and documents to a ranking, for people and programs."""
+"""`prism rerank --query`: a question and documents to a ranking, as text and as JSON."""
 
 import io
 import shutil
@@ -45,14 +45,12 @@ def ask(documents: Path | str, model: Path, *more: str | Path) -> Any:
 
 
 def result(doc_id: str, logit: float, **more: Any) -> dict[str, Any]:
-    """An output row of a pair."""
-    told = {"score": 0.9, "logit": logit, "predicted_verdict": "yes", "truncated": False}
-    return make_pair(1, doc_id=doc_id) | told | more
+    """Return an output row of a pair."""
+    expected = {"score": 0.9, "logit": logit, "predicted_verdict": "yes", "truncated": False}
+    return make_pair(1, doc_id=doc_id) | expected | more
 
 
-def test_the_best_ten_are_printed_and_nothing_lies_beside_the_documents(
-    documents: Path, model: Path
-) -> None:
+def test_the_best_ten_are_printed_and_no_file_is_written(documents: Path, model: Path) -> None:
     done = ask(documents, model)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{QUESTION}\n12 documents, ")
@@ -64,12 +62,12 @@ def test_the_best_ten_are_printed_and_nothing_lies_beside_the_documents(
 
 def test_json_is_one_object_in_the_shape_of_rerank_apis(documents: Path, model: Path) -> None:
     done = ask(documents, model, "--json", "--top-n", "3", "-q")
-    told = orjson.loads(done.stdout)
-    assert (told["query"], told["documents"]) == (QUESTION, 12)
-    assert len(told["results"]) == 3
-    logits = [one["logit"] for one in told["results"]]
+    summary = orjson.loads(done.stdout)
+    assert (summary["query"], summary["documents"]) == (QUESTION, 12)
+    assert len(summary["results"]) == 3
+    logits = [result["logit"] for result in summary["results"]]
     assert logits == sorted(logits, reverse=True)
-    assert all(one["doc_id"] == f"d{one['index']}" for one in told["results"])
+    assert all(result["doc_id"] == f"d{result['index']}" for result in summary["results"])
     (warning,) = done.stderr.splitlines()  # of an untrained model, even with -q
     assert "a known relevant pair scores" in warning
 
@@ -83,9 +81,9 @@ def test_rows_are_written_where_an_output_is_named_and_shown_again_when_finished
     assert {row["query"] for row in rows} == {QUESTION}
     assert sorted(row["rank"] for row in rows) == list(range(1, 13))
     assert not any("index" in name for row in rows for name in row)
-    again = ask(documents, model, "-o", "out.jsonl")
-    assert "nothing to do" in again.stderr
-    assert again.stdout == done.stdout
+    rerun = ask(documents, model, "-o", "out.jsonl")
+    assert "nothing to do" in rerun.stderr
+    assert rerun.stdout == done.stdout
 
 
 def test_another_question_into_the_same_output_is_refused(documents: Path, model: Path) -> None:
@@ -121,12 +119,14 @@ def test_a_query_that_is_no_string_is_rejected(tmp_path: Path, model: Path) -> N
     assert "query: expected a string, found number 7" in done.stderr
 
 
-@pytest.mark.parametrize("given", ["in.jsonl", "-"])
-def test_a_question_that_no_row_holds_is_refused_with_the_nearest(given: str, model: Path) -> None:
+@pytest.mark.parametrize("question", ["in.jsonl", "-"])
+def test_a_question_without_rows_is_refused_with_the_nearest_one(
+    question: str, model: Path
+) -> None:
     rows = [make_pair(1, query="what is item 33"), make_pair(2, query="who wrote it")]
     path = write_jsonl(Path("in.jsonl"), rows)
     with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes()))):
-        done = ask(given, model, "--json")
+        done = ask(question, model, "--json")
     assert done.returncode == 2, done.stderr
     assert "no row holds this question; did you mean 'what is item 33'?" in done.stderr
     assert "rows without one are ranked for any question" in done.stderr
@@ -135,8 +135,10 @@ def test_a_question_that_no_row_holds_is_refused_with_the_nearest(given: str, mo
 
 def test_the_json_says_whether_the_texts_could_be_read(documents: Path, model: Path) -> None:
     done = ask(documents, model, "--json", "--evidence", "--threshold", "0", "--top-n", "2")
-    told = orjson.loads(done.stdout)["results"]
-    assert all(list(one)[-3:] == ["contribution", "evidence", "format_ok"] for one in told)
+    results = orjson.loads(done.stdout)["results"]
+    assert all(
+        list(document)[-3:] == ["contribution", "evidence", "format_ok"] for document in results
+    )
     best = BestDocuments(2)
     texts = {"predicted_contribution": None, "predicted_evidence": None}
     best.add(result("d", 1.0, **texts, format_ok=False), 0)
@@ -147,9 +149,9 @@ def test_documents_of_a_request_and_of_standard_input_are_ranked_too(model: Path
     lines = b'{"documents": ["alpha", {"doc_id": "b", "text": "beta"}]}\n{"document": "gamma"}\n'
     with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines))):
         done = ask("-", model, "--json")
-    told = orjson.loads(done.stdout)
-    assert sorted(one["index"] for one in told["results"]) == [0, 1, 2]
-    assert next(one["index"] for one in told["results"] if one["doc_id"] == "b") == 1
+    summary = orjson.loads(done.stdout)
+    assert sorted(result["index"] for result in summary["results"]) == [0, 1, 2]
+    assert next(result["index"] for result in summary["results"] if result["doc_id"] == "b") == 1
 
 
 @pytest.mark.parametrize("more", [("--sort-queries",), ("--print-prompts",)])
@@ -162,7 +164,7 @@ def test_options_for_rows_with_queries_are_refused(
 
 
 @pytest.mark.parametrize("query", ["\u200b", "\u2060\u3164 \x01"])
-def test_a_question_that_cannot_be_seen_is_refused_before_the_model_is_loaded(
+def test_an_invisible_question_is_refused_before_the_model_is_loaded(
     documents: Path, query: str
 ) -> None:
     done = prism("rerank", "--query", query, documents, "--model", "no/such/folder")
@@ -171,7 +173,7 @@ def test_a_question_that_cannot_be_seen_is_refused_before_the_model_is_loaded(
 
 
 def test_a_row_whose_own_query_is_blank_is_a_document() -> None:
-    assert [other_question({"query": own}, "q") for own in ("", " ", "\u200b", "q", "r")] == [
+    assert [other_question({"query": query}, "q") for query in ("", " ", "\u200b", "q", "r")] == [
         "", "", "", "", "r",
     ]  # fmt: skip
 
@@ -182,13 +184,13 @@ def shown(width: int, monkeypatch: pytest.MonkeyPatch, capsys: Any, *rows: dict[
     for place, row in enumerate(rows):
         best.add(row, place)
     print_ranking("a question", best.ranked(), {"documents": len(rows), "yes": 1}, "hf:some")
-    told: str = capsys.readouterr().out
-    return told
+    output: str = capsys.readouterr().out
+    return output
 
 
-def words(told: str) -> str:
-    """The same on one line."""
-    return " ".join(told.split())
+def words(output: str) -> str:
+    """Return the text on one line."""
+    return " ".join(output.split())
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -196,45 +198,45 @@ def test_no_word_is_broken(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {"predicted_contribution": LONG, "predicted_evidence": LONG, "title": LONG}
-    told = shown(width, monkeypatch, capsys, result("d", 1.0, **texts))
-    assert max(map(len, told.splitlines())) <= width
-    assert words(told).count(LONG) == 2
+    output = shown(width, monkeypatch, capsys, result("d", 1.0, **texts))
+    assert max(map(len, output.splitlines())) <= width
+    assert words(output).count(LONG) == 2
 
 
-def test_foreign_text_is_neither_markup_nor_control_characters(
+def test_markup_and_control_characters_are_escaped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = "[bold]no[/bold] [/foo] :smile: \x1b[31mred\u202eleft"
-    told = shown(80, monkeypatch, capsys, result("d", 1.0, title=hostile, document=hostile))
-    assert "[bold]no[/bold] [/foo] :smile: ⟨U+001B⟩[31mred⟨U+202E⟩left" in told
-    assert "\x1b" not in told
+    output = shown(80, monkeypatch, capsys, result("d", 1.0, title=hostile, document=hostile))
+    assert "[bold]no[/bold] [/foo] :smile: ⟨U+001B⟩[31mred⟨U+202E⟩left" in output
+    assert "\x1b" not in output
 
 
-def test_a_cut_document_and_a_broken_text_are_told(
+def test_a_truncated_document_and_a_broken_text_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = {"predicted_contribution": None, "predicted_evidence": None, "truncated": True}
-    told = shown(80, monkeypatch, capsys, result("d", 1.0, **broken))
-    assert "longer than the model takes: it read the beginning" in words(told)
-    assert "the model's text could not be read" in words(told)
+    output = shown(80, monkeypatch, capsys, result("d", 1.0, **broken))
+    assert "longer than the model takes: it read the beginning" in words(output)
+    assert "the model's text could not be read" in words(output)
 
 
-def test_a_text_that_does_not_speak_of_its_document_is_not_shown(
+def test_a_text_unrelated_to_its_document_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     off = {"predicted_contribution": "Bananas.", "predicted_evidence": "Pears.", "format_ok": False}
-    told = words(shown(80, monkeypatch, capsys, result("d", 1.0, **off)))
-    assert "no usable evidence" in told
-    assert "Bananas" not in told
-    assert "Pears" not in told
+    output = words(shown(80, monkeypatch, capsys, result("d", 1.0, **off)))
+    assert "no usable evidence" in output
+    assert "Bananas" not in output
+    assert "Pears" not in output
 
 
 def test_equal_scores_go_by_doc_id(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [result(name, 1.0) for name in ("b", "ab", "a", "c")]
-    told = shown(80, monkeypatch, capsys, *rows, result("z", 2.0))
-    order = [line.split()[-1] for line in told.splitlines() if " yes " in line and line[0] != "5"]
+    output = shown(80, monkeypatch, capsys, *rows, result("z", 2.0))
+    order = [line.split()[-1] for line in output.splitlines() if " yes " in line and line[0] != "5"]
     assert order[-4:] == ["z", "a", "ab", "b"]
 
 
@@ -254,18 +256,18 @@ def test_the_example_has_the_evidence_sentence() -> None:
     assert example_lines(best)[-1] == "  evidence  It is."
 
 
-def test_the_example_is_a_row_with_texts_of_use_where_there_is_one() -> None:
+def test_the_example_prefers_a_row_with_usable_texts() -> None:
     best, usable = BestDocuments(1), BestDocuments(1, usable=True)
     off = {"predicted_evidence": "Pears.", "predicted_contribution": "So.", "format_ok": False}
     for row in (result("d", 2.0, **off), result("n", 1.0, predicted_verdict="no")):
         best.add(row, 0)
         usable.add(row, 0)
-    told = example_lines(best, usable)
-    assert "d: score" in told[2]
-    assert "no usable evidence" in told[-1]
+    lines = example_lines(best, usable)
+    assert "d: score" in lines[2]
+    assert "no usable evidence" in lines[-1]
     fine = result("e", 1.0, query="other", **off | {"predicted_evidence": "It.", "format_ok": True})
     usable.add(fine, 0)
-    told = example_lines(best, usable)
-    assert told[1:] == ["  query     other", told[2], "  evidence  It."]
-    assert "e: score" in told[2]
+    lines = example_lines(best, usable)
+    assert lines[1:] == ["  query     other", lines[2], "  evidence  It."]
+    assert "e: score" in lines[2]
     assert "d: score" in example_lines(best)[2]

@@ -1,4 +1,4 @@
-"""`prism rewrite-queries` through the real command, against a server of ours."""
+"""`prism rewrite-queries` through the real command, against a local server."""
 
 import json
 from pathlib import Path
@@ -24,24 +24,24 @@ def provider_file(server: FaultServer, key: str = "") -> Path:
 
 
 def written(model: str, text: str) -> str:
-    """What the server says: keywords, SKIP for item 1, a question on item 2."""
+    """Reply with keywords, SKIP for item 1, and a question for item 2."""
     if "item 1\n" in text:
         return "SKIP"
     return "what is that?" if "item 2\n" in text else "**item kind**"
 
 
-def test_queries_become_keywords_and_no_reply_is_paid_twice() -> None:
+def test_queries_become_keywords_and_no_reply_is_paid_for_twice() -> None:
     write_jsonl(Path("in.jsonl"), [*make_pairs(4), make_pair(3, doc_id="other")])
     with FaultServer(answers=Answers(chat=written)) as server:
         words = (*WORDS, "--provider-file", provider_file(server))
         done = prism(*words, "--fraction", "1", "--json")
         assert done.returncode == 0, done.stderr
         assert len(server.calls) == 3 + 3  # item 2 is asked three times
-        again = prism(*words, "--fraction", "1", "--ablation", "--overwrite", "-q")
-        assert again.returncode == 0, again.stderr
+        rerun = prism(*words, "--fraction", "1", "--ablation", "--overwrite", "-q")
+        assert rerun.returncode == 0, rerun.stderr
         assert len(server.calls) == 6
     figures = json.loads(done.stdout)["figures"]["queries"]
-    counts = {one["outcome"]: (one["queries"], one["rows"]) for one in figures}
+    counts = {figure["outcome"]: (figure["queries"], figure["rows"]) for figure in figures}
     assert counts["rewritten"] == (2, 3)
     assert counts["skipped"] == counts["refused"] == (1, 1)
     rows = read_jsonl(Path("out.jsonl"))
@@ -51,7 +51,7 @@ def test_queries_become_keywords_and_no_reply_is_paid_twice() -> None:
     assert (rows[0]["query"], rows[0]["original_query"]) == ("item kind", "what is item 0")
 
 
-def test_forecast_asks_nothing_and_leaves_room_for_what_a_model_thinks() -> None:
+def test_a_forecast_sends_nothing_and_includes_reasoning_tokens() -> None:
     write_jsonl(Path("in.jsonl"), make_pairs(1))
     with FaultServer(answers=Answers(chat=written)) as server:
         words = (*WORDS, "--provider-file", provider_file(server), "--fraction", "1")
@@ -70,7 +70,7 @@ def test_a_missing_key_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ((), "generator: Field required"),
         (("--generator", "nobody/model"), "expected extractive, hf:smollm2"),
@@ -78,40 +78,40 @@ def test_a_missing_key_is_named() -> None:
         (("--generator", "hf:smollm2", "--fraction", "2"), "fraction"),
     ],
 )
-def test_what_cannot_be_is_told(words: tuple[str, ...], told: str) -> None:
+def test_invalid_use_is_reported(words: tuple[str, ...], message: str) -> None:
     write_jsonl(Path("in.jsonl"), make_pairs(1))
     done = prism("rewrite-queries", "in.jsonl", *words)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
 
 
-def test_the_extractive_rewriter_needs_no_model_and_says_what_it_could_not_do() -> None:
-    told = {
+def test_the_extractive_rewriter_needs_no_model_and_counts_skipped_queries() -> None:
+    rewrites = {
         "How many boats moor in Orme?": "many boats moor Orme",
         "Why is the quay wet?": None,
         "Qual è la capitale d'Italia?": None,
     }
-    rows = [make_pair(number, query=query) for number, query in enumerate(told)]
+    rows = [make_pair(number, query=query) for number, query in enumerate(rewrites)]
     write_jsonl(Path("in.jsonl"), [*rows, make_pair(0, query=rows[0]["query"], doc_id="other")])
     words = ("rewrite-queries", "in.jsonl", "-o", "out.jsonl", "--generator", "extractive",
              "--fraction", "1", "--ablation")  # fmt: skip
     done = prism(*words, "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["usage"]["asked"] == 3  # the same answer is not asked for again
+    assert summary["usage"]["asked"] == 3  # the same reply is not requested again
     figures = summary["figures"]["queries"]
-    counts = {one["outcome"]: (one["queries"], one["rows"]) for one in figures}
+    counts = {figure["outcome"]: (figure["queries"], figure["rows"]) for figure in figures}
     assert counts["asked"] == (3, 4)
     assert counts["rewritten"] == (1, 2)
     assert counts["skipped"] == counts["refused"] == (1, 1)
-    found = read_jsonl(Path("out.jsonl"))
-    query, keywords = next(iter(told.items()))
-    assert [(row["query"], row["query_style"]) for row in found] == [
+    output = read_jsonl(Path("out.jsonl"))
+    query, keywords = next(iter(rewrites.items()))
+    assert [(row["query"], row["query_style"]) for row in output] == [
         (keywords, "keyword"), (query, "original"), ("Why is the quay wet?", "original"),
         ("Qual è la capitale d'Italia?", "original"), (keywords, "keyword"), (query, "original"),
     ]  # fmt: skip
-    assert found[0]["original_query"] == query
-    assert found[0]["query_id"] == found[1]["query_id"] == found[4]["query_id"]
+    assert output[0]["original_query"] == query
+    assert output[0]["query_id"] == output[1]["query_id"] == output[4]["query_id"]
     before = Path("out.jsonl").read_bytes()
     assert prism(*words, "--overwrite", "--fresh").returncode == 0
     assert Path("out.jsonl").read_bytes() == before

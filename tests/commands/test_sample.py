@@ -32,7 +32,7 @@ def test_sample_of_a_size_with_its_histogram_in_summary_and_manifest() -> None:
 
 
 @pytest.mark.parametrize("rule", [("--size", "50"), ()], ids=["size", "paper"])
-def test_sample_does_not_depend_on_how_rows_are_cut_into_files(rule: tuple[str, ...]) -> None:
+def test_a_sample_does_not_depend_on_the_split_into_files(rule: tuple[str, ...]) -> None:
     rows = scored(240)
     write_jsonl(Path("one.jsonl"), rows)
     for name, part in (("a", rows[100:]), ("b", rows[:100])):
@@ -40,13 +40,13 @@ def test_sample_does_not_depend_on_how_rows_are_cut_into_files(rule: tuple[str, 
     assert prism("sample", "one.jsonl", "-o", "whole.jsonl", "-q", *rule).returncode == 0
     assert prism("sample", "a.jsonl", "b.jsonl", "-o", "m.jsonl", "-q", *rule).returncode == 0
     assert prism("sample", "a.jsonl", "b.jsonl", "-o", "parts", "-q", *rule).returncode == 0
-    whole = Path("whole.jsonl").read_bytes().splitlines()
-    assert 0 < len(whole) < 240
+    full = Path("whole.jsonl").read_bytes().splitlines()
+    assert 0 < len(full) < 240
     merged = Path("m.jsonl").read_bytes().splitlines()
     parts = [
         line for name in "ab" for line in Path(f"parts/{name}.jsonl").read_bytes().splitlines()
     ]
-    assert sorted(whole) == sorted(merged) == sorted(parts)
+    assert sorted(full) == sorted(merged) == sorted(parts)
 
 
 def long_rows() -> list[dict[str, Any]]:
@@ -66,10 +66,10 @@ def test_lengths_are_capped_by_default(rule: tuple[str, ...]) -> None:
     write_jsonl(Path("in.jsonl"), rows)
     done = prism("sample", "in.jsonl", "-o", "out.jsonl", "--json", *rule)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["counts"]["dropped"]["pair over 8,192 tokens"] == 5
+    summary = json.loads(done.stdout)
+    assert summary["counts"]["dropped"]["pair over 8,192 tokens"] == 5
     cut = [row for row in read_jsonl(Path("out.jsonl")) if row["document"].startswith("Some")]
-    assert told["figures"]["documents cut"] == len(cut) > 0
+    assert summary["figures"]["documents cut"] == len(cut) > 0
     assert all(15_000 < len(row["document"]) < 20_000 for row in cut)
     assert "4,096 tokens" in done.stderr
     assert "estimate" in done.stderr
@@ -112,13 +112,13 @@ def test_histogram_is_drawn_beside_the_output(monkeypatch: pytest.MonkeyPatch) -
     done = prism(*words)
     assert "drawn in out.jsonl.histogram.svg" in done.stderr
     assert "████" in done.stderr
-    drawn = Path("out.jsonl.histogram.svg").read_bytes()
-    assert b"Scores before and after" in drawn
-    again = prism(*words, "-q")
-    assert (again.returncode, again.stderr) == (0, "")
+    chart = Path("out.jsonl.histogram.svg").read_bytes()
+    assert b"Scores before and after" in chart
+    rerun = prism(*words, "-q")
+    assert (rerun.returncode, rerun.stderr) == (0, "")
     Path("out.jsonl.histogram.svg").unlink()
     assert prism(*words, "-q", "--fresh").returncode == 0
-    assert Path("out.jsonl.histogram.svg").read_bytes() == drawn
+    assert Path("out.jsonl.histogram.svg").read_bytes() == chart
     parts = prism("sample", "in.jsonl", "out.jsonl", "-o", "parts", "--size", "9")
     assert "drawn in parts.histogram.svg" in parts.stderr
     assert Path("parts.histogram.svg").exists()
@@ -149,7 +149,7 @@ def test_bad_scores_are_set_aside_and_missing_ones_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--size", "0"], "greater than or equal to 1"),
         (["--bins", "0"], "greater than or equal to 1"),
@@ -159,11 +159,11 @@ def test_bad_scores_are_set_aside_and_missing_ones_dropped() -> None:
         (["--max-document-tokens", "-1"], "greater than or equal to 0"),
     ],
 )
-def test_what_cannot_be_is_told(words: list[str], told: str) -> None:
+def test_invalid_use_is_reported(words: list[str], message: str) -> None:
     write_jsonl(Path("in.jsonl"), scored(3))
     done = prism("sample", "in.jsonl", "-o", "out.jsonl", *words)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr.lower()
+    assert message in done.stderr.lower()
     assert "Traceback" not in done.stderr
 
 

@@ -25,26 +25,26 @@ class DemoConfig(StageConfig):
 
 
 app = typer.Typer()
-seen: dict[str, Any] = {}
+received: dict[str, Any] = {}
 
 
 @app.command()
 @with_settings(DemoConfig, "demo")
 def resolved(inputs: Inputs, *, config: DemoConfig, common: Common) -> None:
-    seen.update(dumped(config))
+    received.update(dumped(config))
 
 
 @app.command()
 @with_settings(DemoConfig, "demo")
-def typed(inputs: Inputs, *, given: dict[str, object], common: Common) -> None:
-    seen.update(given)
+def typed(inputs: Inputs, *, settings: dict[str, object], common: Common) -> None:
+    received.update(settings)
 
 
 def run(command: str, *words: str) -> dict[str, Any]:
-    seen.clear()
+    received.clear()
     done = CliRunner().invoke(app, [command, "in.jsonl", *words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return dict(seen)
+    return dict(received)
 
 
 def test_a_command_gets_the_resolved_settings() -> None:
@@ -65,10 +65,10 @@ def test_a_command_gets_only_what_was_typed() -> None:
 
 
 def test_help_shows_bounds_defaults_and_choices() -> None:
-    told = " ".join(CliRunner().invoke(app, ["resolved", "--help"]).output.split())
+    help_text = " ".join(CliRunner().invoke(app, ["resolved", "--help"]).output.split())
     for part in ("1<=x<=9", "How many. Default: 2.", "One of up, down. Default: up.", "--name"):
-        assert part in told.replace("│ ", ""), part
-    assert "--inner" not in told
+        assert part in help_text.replace("│ ", ""), part
+    assert "--inner" not in help_text
 
 
 @pytest.mark.parametrize(

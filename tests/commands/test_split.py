@@ -11,7 +11,7 @@ from tests.mini import MINI
 from tests.stages.test_split import pairs
 
 
-def test_train_and_dev_stand_in_the_directory_and_hold_every_row_once() -> None:
+def test_train_and_dev_are_in_the_directory_and_have_every_row_once() -> None:
     rows = pairs(60)
     write_jsonl(Path("in.jsonl"), rows)
     done = prism("split", "in.jsonl", "-o", "data", "--dev-queries", "5", "--json")
@@ -27,15 +27,15 @@ def test_train_and_dev_stand_in_the_directory_and_hold_every_row_once() -> None:
     assert figures["sources"][0]["dev queries"] == 5
     assert json.loads(Path("data/split.jsonl.manifest.json").read_bytes())["figures"] == figures
     before = Path("data/train.jsonl").read_bytes()
-    again = prism("split", "in.jsonl", "-o", "data", "--dev-queries", "5")
-    assert "finished before" in again.stderr
+    rerun = prism("split", "in.jsonl", "-o", "data", "--dev-queries", "5")
+    assert "finished before" in rerun.stderr
     assert prism("split", "in.jsonl", "-o", "data").returncode == 2
     words = ("split", "in.jsonl", "-o", "data", "--dev-queries", "5", "--overwrite", "-q")
     assert prism(*words).returncode == 0
     assert Path("data/train.jsonl").read_bytes() == before
 
 
-def test_files_may_cut_the_rows_anywhere() -> None:
+def test_the_split_into_files_changes_nothing() -> None:
     rows = pairs(60)
     write_jsonl(Path("a.jsonl"), rows[:71])
     write_jsonl(Path("b.jsonl"), rows[71:])
@@ -43,11 +43,11 @@ def test_files_may_cut_the_rows_anywhere() -> None:
     assert prism("split", "a.jsonl", "b.jsonl", "-o", "parts", "-q").returncode == 0
     assert prism("split", "whole.jsonl", "-o", "one", "-q").returncode == 0
     for side in ("train", "dev"):
-        one, parts = (Path(place) / f"{side}.jsonl" for place in ("one", "parts"))
-        assert one.read_bytes() == parts.read_bytes()
+        single, parts = (Path(place) / f"{side}.jsonl" for place in ("one", "parts"))
+        assert single.read_bytes() == parts.read_bytes()
 
 
-def test_real_pairs_are_kept_clear_of_a_test_split() -> None:
+def test_pairs_of_a_test_split_are_excluded() -> None:
     assert prism("collect", MINI, "-o", "pairs.jsonl", "--split", "test", "-q").returncode == 0
     done = prism("split", "pairs.jsonl", "-o", "gone", "--exclude-eval", MINI, "--json", "-q")
     assert done.returncode == 3
@@ -56,15 +56,15 @@ def test_real_pairs_are_kept_clear_of_a_test_split() -> None:
     assert prism("collect", MINI, "-o", "train.jsonl", "-q").returncode == 0
     done = prism("split", "train.jsonl", "-o", "kept", "--exclude-eval", MINI, "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["figures"]["kept clear of"] == "mini"
-    assert told["counts"]["done"] > 0
+    summary = json.loads(done.stdout)
+    assert summary["figures"]["kept clear of"] == "mini"
+    assert summary["counts"]["done"] > 0
     words = ("split", "train.jsonl", "-o", "kept", "--exclude-eval", MINI)
     assert "finished before" in prism(*words).stderr
     assert prism(*words, "--eval-documents", "corpus").returncode == 2  # another config
 
 
-def test_whole_corpus_can_be_kept_out() -> None:
+def test_a_whole_corpus_can_be_excluded() -> None:
     assert prism("collect", MINI, "-o", "train.jsonl", "-q").returncode == 0
     words = ("--exclude-eval", MINI, "--eval-documents", "corpus", "--json", "-q")
     done = prism("split", "train.jsonl", "-o", "out", *words)
@@ -73,7 +73,7 @@ def test_whole_corpus_can_be_kept_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["--exclude-eval", "nowhere"], 3, "nowhere: no such folder"),
         (["--exclude-eval", str(MINI), "--eval-split", "dev"], 3, "no split 'dev'"),
@@ -84,11 +84,11 @@ def test_whole_corpus_can_be_kept_out() -> None:
         (["--set", "dev_query=3"], 2, "did you mean dev_queries"),
     ],
 )
-def test_what_cannot_be_is_told(words: list[str], code: int, told: str) -> None:
+def test_invalid_use_is_reported(words: list[str], code: int, message: str) -> None:
     write_jsonl(Path("in.jsonl"), pairs(3))
     done = prism("split", "in.jsonl", "-o", "out", *words)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not Path("out").exists()
 
@@ -98,10 +98,10 @@ def test_bad_rows_are_set_aside_beside_both_outputs() -> None:
     done = prism("split", "in.jsonl", "-o", "out")
     assert done.returncode == 4
     rejected = read_jsonl(Path("out/split.jsonl.rejects.jsonl"))
-    assert [one["line"] for one in rejected] == [31, 32]
+    assert [reject["line"] for reject in rejected] == [31, 32]
 
 
-def test_empty_input_is_no_success() -> None:
+def test_an_empty_input_is_an_error() -> None:
     Path("empty.jsonl").touch()
     for _ in range(2):
         done = prism("split", "empty.jsonl", "-o", "out")
@@ -109,7 +109,7 @@ def test_empty_input_is_no_success() -> None:
         assert "out/train.jsonl: holds no row" in done.stderr
 
 
-def test_number_of_dev_queries_is_given_where_there_are_enough() -> None:
+def test_the_number_of_dev_queries_is_exact_if_there_are_enough() -> None:
     write_jsonl(Path("in.jsonl"), pairs(12))
     assert prism("split", "in.jsonl", "-o", "out", "--dev-queries", "3", "-q").returncode == 0
     assert len({row["query"] for row in read_jsonl(Path("out/dev.jsonl"))}) == 3
@@ -124,7 +124,7 @@ def test_number_of_dev_queries_is_given_where_there_are_enough() -> None:
     assert Path("none/dev.jsonl").read_bytes() == b""
 
 
-def test_standard_output_cannot_hold_two_files() -> None:
+def test_two_files_cannot_go_to_standard_output() -> None:
     write_jsonl(Path("in.jsonl"), pairs(3))
     done = prism("split", "in.jsonl", "-o", "-")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Passages of the bundled corpus by language, and what their writers marked."""
+"""Passages of the bundled corpus by language, with their gold marks."""
 
 from functools import cache
 
@@ -10,7 +10,7 @@ LANGUAGES = ("en", "de", "es", "zh", "ar", "hi")
 
 @cache
 def passages(language: str) -> dict[str, Row]:
-    """By id: the English ones of MINI, all of another language."""
+    """Return passages by id: the English ones of MINI, or all of another language."""
     files = [CORPUS / split / "corpus.jsonl" for split in ("train", "test")]
     rows = [
         row
@@ -22,13 +22,13 @@ def passages(language: str) -> dict[str, Row]:
 
 
 def texts(language: str) -> list[str]:
-    """Of the passages, without their titles."""
+    """Return the texts of the passages, without their titles."""
     return [row["text"] for row in passages(language).values()]
 
 
 def marks(language: str) -> list[Row]:
-    """The lines of gold.jsonl that have an answer in one of the passages."""
-    known = passages(language)
+    """Return the lines of gold.jsonl with an answer in one of the passages."""
+    texts = passages(language)
     rows = [row for split in ("train", "test") for row in read_jsonl(CORPUS / split / "gold.jsonl")]
-    answerable = [row for row in rows if row["answerable"] and row["doc_id"] in known]
+    answerable = [row for row in rows if row["answerable"] and row["doc_id"] in texts]
     return sorted(answerable, key=lambda row: str(row["doc_id"]))

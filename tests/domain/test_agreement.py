@@ -22,7 +22,7 @@ MISSING = ["123321412...", "1233224125.3", ".3332342251.", "12332441251."]
 
 
 def counted(judges: list[str]) -> Counter[Pattern]:
-    """Judges' lines, "." for a missing vote, to counts of patterns."""
+    """Count the patterns of judges' lines ("." is a missing vote)."""
     return Counter(
         tuple(None if vote == "." else vote for vote in row) for row in zip(*judges, strict=True)
     )
@@ -47,22 +47,22 @@ def test_alpha_of_published_examples(judges: list[str], alpha: float) -> None:
     assert krippendorff_alpha(counted(judges)).value == pytest.approx(alpha, abs=6e-4)
 
 
-def test_rows_with_one_vote_say_nothing() -> None:
+def test_rows_with_one_vote_do_not_count() -> None:
     judges = counted(MISSING)
     assert krippendorff_alpha(judges).rows == 11  # the twelfth has one vote
     more = judges + Counter({("5", None, None, None): 100, (None,) * 4: 50})
     assert krippendorff_alpha(more) == krippendorff_alpha(judges)
 
 
-def test_kappa_is_that_of_scikit_learn() -> None:
+def test_kappa_equals_that_of_scikit_learn() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     patterns = simulated(500, [0.9, 0.7, 0.5])
     rows = list(patterns.elements())
-    for one, other in [(0, 1), (0, 2), (1, 2)]:
-        theirs = sklearn.cohen_kappa_score(*([row[at] for row in rows] for at in (one, other)))
-        agreement = pair_agreement(patterns, one, other)
+    for first, other in [(0, 1), (0, 2), (1, 2)]:
+        theirs = sklearn.cohen_kappa_score(*([row[at] for row in rows] for at in (first, other)))
+        agreement = pair_agreement(patterns, first, other)
         assert agreement.kappa == pytest.approx(theirs)
-        assert agreement.share == sum(row[one] == row[other] for row in rows) / 500
+        assert agreement.share == sum(row[first] == row[other] for row in rows) / 500
 
 
 def test_only_rows_where_both_voted_count_for_a_pair() -> None:
@@ -77,7 +77,7 @@ def test_only_rows_where_both_voted_count_for_a_pair() -> None:
 
 
 @pytest.mark.parametrize("patterns", [{}, {("yes", None): 4, (None, None): 1}])
-def test_no_row_with_two_votes_has_no_figure(patterns: Any) -> None:
+def test_without_rows_of_two_votes_there_is_no_figure(patterns: Any) -> None:
     assert pair_agreement(patterns, 0, 1).kappa is None
     alpha = krippendorff_alpha(patterns)
     assert (alpha.rows, alpha.value, alpha.low) == (0, None, None)
@@ -92,14 +92,14 @@ def test_votes_that_never_vary_have_no_figure() -> None:
     assert yes_rate({(None,): 3}, 0) == (0, None)
 
 
-def test_interval_holds_alpha_narrows_with_rows_and_is_the_same_again() -> None:
+def test_the_interval_contains_alpha_narrows_with_rows_and_is_reproducible() -> None:
     small, large = simulated(100, [0.9] * 5, abstain=0.1), simulated(10_000, [0.9] * 5)
     few, many = krippendorff_alpha(small), krippendorff_alpha(large)
-    for found in (few, many):
-        assert found.low
-        assert found.value
-        assert found.high
-        assert found.low < found.value < found.high
+    for size in (few, many):
+        assert size.low
+        assert size.value
+        assert size.high
+        assert size.low < size.value < size.high
     assert few.high - few.low > 5 * (many.high - many.low)  # type: ignore[operator]
     # Independent judges that are right in nine of ten: two agree in .82 of rows, by chance in .5.
     assert many.value == pytest.approx(0.64, abs=0.02)
@@ -109,7 +109,7 @@ def test_interval_holds_alpha_narrows_with_rows_and_is_the_same_again() -> None:
     assert krippendorff_alpha(small, seed=1) != few
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_the_interval_has_its_nominal_coverage() -> None:
     dice = random.Random(3)
     held = 0
     for _ in range(200):
@@ -125,7 +125,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 0.89 <= held / 200 <= 0.99
 
 
-def test_interval_of_kappa_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_the_interval_of_kappa_has_its_nominal_coverage() -> None:
     """Two judges, each right in nine of ten, on 100 rows: kappa .64."""
     dice = random.Random(5)
     held = chance = 0
@@ -162,7 +162,7 @@ def test_interval_of_kappa_covers_the_truth_about_as_often_as_it_says() -> None:
         (0.85, 0.1, 60, "almost perfect"),
     ],
 )
-def test_kappa_in_words(kappa: float | None, low: float | None, rows: int, words: str) -> None:
+def test_labels_of_kappa(kappa: float | None, low: float | None, rows: int, words: str) -> None:
     assert PairAgreement(rows, None, kappa, low).in_words == words
 
 
@@ -171,10 +171,10 @@ def test_kappa_in_words(kappa: float | None, low: float | None, rows: int, words
     [(None, "cannot be told"), (0.3, "unreliable"), (0.7, "for tentative conclusions"),
      (0.8, "reliable")],
 )  # fmt: skip
-def test_alpha_in_words(alpha: float | None, words: str) -> None:
+def test_labels_of_alpha(alpha: float | None, words: str) -> None:
     assert Alpha(60, alpha, None, None).in_words == words
 
 
-def test_of_few_rows_alpha_says_nothing_in_words() -> None:
+def test_alpha_of_few_rows_has_no_label() -> None:
     assert Alpha(29, 0.95, 0.9, 1.0).in_words == "too few rows to tell"
     assert Alpha(30, 0.95, 0.9, 1.0).in_words == "reliable"

@@ -1,4 +1,4 @@
-"""Calibration keeps order and range; the fit finds the best boundary."""
+"""Calibration keeps order and range; the fitted boundary is optimal."""
 
 import pytest
 from hypothesis import given
@@ -22,9 +22,9 @@ labelled = st.lists(st.tuples(scores, st.booleans()), min_size=MIN_FIT_ROWS, max
 
 @given(unit, unit, exponents)
 def test_calibration_keeps_order_and_maps_the_unit_interval_into_itself(
-    one: float, other: float, exponent: float
+    first: float, other: float, exponent: float
 ) -> None:
-    low, high = sorted((one, other))
+    low, high = sorted((first, other))
     assert 0 <= calibrated(low, exponent) <= calibrated(high, exponent) <= 1
     assert calibrated(0, exponent) == 0
     assert calibrated(1, exponent) == 1
@@ -79,7 +79,7 @@ def test_fit_is_as_good_as_the_best_of_all_boundaries(rows: list[tuple[float, bo
             assert (calibrated(raw, boundary.exponent) > 0.5) == (raw > boundary.raw)
 
 
-def test_boundary_stands_in_the_middle_of_its_plateau() -> None:
+def test_the_boundary_is_in_the_middle_of_its_plateau() -> None:
     rows = [(0.1, False)] * 15 + [(0.3, False)] * 5 + [(0.7, True)] * 10 + [(0.9, True)] * 2
     boundary = fitted_boundary(rows)
     assert boundary.raw == pytest.approx(0.5)
@@ -94,7 +94,7 @@ def test_rows_count_by_class_not_by_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         ([(0.2, False)] * 10 + [(0.8, True)] * 9, "expected 20 or more usable rows, found 19"),
         ([(0.2, False)] * 30, "found 0 yes and 30 no"),
@@ -104,8 +104,10 @@ def test_rows_count_by_class_not_by_number() -> None:
     ],
     ids=["few", "no yes", "no no", "upside down", "one score"],
 )
-def test_rows_that_tell_no_boundary_are_refused(rows: list[tuple[float, bool]], told: str) -> None:
-    with pytest.raises(UnfitRowsError, match=told):
+def test_rows_that_determine_no_boundary_are_refused(
+    rows: list[tuple[float, bool]], message: str
+) -> None:
+    with pytest.raises(UnfitRowsError, match=message):
         fitted_boundary(rows)
 
 
@@ -129,6 +131,6 @@ def test_only_rows_with_verdict_and_all_scores_are_fitted_on() -> None:
         {"verdict": "no", "teacher_scores": [0.6]},
         {"verdict": "no"},
     ]
-    found, passed = labelled_scores(rows, ["a", "b"])
-    assert found == [(pytest.approx(0.7), True)]
+    scores, passed = labelled_scores(rows, ["a", "b"])
+    assert scores == [(pytest.approx(0.7), True)]
     assert passed == {"no verdict": 1, "no score of each of these teachers": 5}

@@ -1,4 +1,4 @@
-"""Position of the answer in a chat model's reply."""
+"""The answer in a chat model's reply."""
 
 import json
 from typing import Any
@@ -38,7 +38,7 @@ def read(task: ChatTask, payload: Any, text: str, unfinished: str = "") -> dict[
         "they ask for </think>, which is a tag</think>",
     ],
 )
-def test_evidence_keeps_the_tag_that_its_document_has(before: str) -> None:
+def test_evidence_keeps_a_think_tag_of_its_document(before: str) -> None:
     assert read(EvidenceTask(), (PAIR[0], "", PAIR[1]), before + EVIDENCE) == ANSWER
 
 
@@ -60,7 +60,7 @@ def test_evidence_keeps_the_tag_that_its_document_has(before: str) -> None:
         (PAIR[0], "its tag is meant</think>Qwen3 token id", "Qwen3 token id"),
     ],
 )
-def test_keywords_keep_the_tag_that_their_query_has(query: str, text: str, keywords: str) -> None:
+def test_keywords_keep_a_think_tag_of_their_query(query: str, text: str, keywords: str) -> None:
     assert read(RewriteTask(), query, text) == {"keywords": keywords}
 
 
@@ -75,44 +75,46 @@ def test_keywords_keep_the_tag_that_their_query_has(query: str, text: str, keywo
         ("solar\ufffd winter", "could not be decoded"),
     ],
 )
-def test_what_may_be_cut_or_broken_is_no_keywords(text: str, why: str) -> None:
+def test_truncated_or_broken_keywords_are_unusable(text: str, why: str) -> None:
     assert why in read(RewriteTask(), "solar panels in winter", text)["unusable"]
 
 
 @pytest.mark.parametrize(
-    ("document", "written", "kept"),
+    ("document", "written", "expected"),
     [
         ("The tag ends a thought.", "The tag </think> ends a thought.", "The tag ends a thought."),
         ("It has &lt;/think&gt; as its end.", "Its end: </think>.", "Its end: </think>."),
         ("In bold by &lt;b&gt;.", "In bold by <b>.", "In bold by <b>."),
     ],
 )
-def test_evidence_with_the_tag_alone_costs_one_call(document: str, written: str, kept: str) -> None:
+def test_evidence_with_a_lone_think_tag_is_accepted(
+    document: str, written: str, expected: str
+) -> None:
     reply = f"<contribution>It tells of it.</contribution><evidence>{written}</evidence>"
     for text in (reply, f"{reply}\n</think>", f"hm</think>{reply}", f"<think>x</think>{reply}"):
         assert read(EvidenceTask(), ("what is it", "", document), text) == {
-            "contribution": "It tells of it.", "evidence": kept,
+            "contribution": "It tells of it.", "evidence": expected,
         }  # fmt: skip
 
 
-def test_evidence_with_a_whole_thought_in_it_is_refused() -> None:
+def test_evidence_with_complete_reasoning_in_it_is_refused() -> None:
     text = EVIDENCE.replace("</think>", "<think>what id?</think>")
     assert "unusable" in read(EvidenceTask(), ("q", "", "In Qwen3 it has the id 151668."), text)
 
 
 @pytest.mark.parametrize("bad", ["\0", "\udfff", "\ufffd"])  # noqa: PT014 (ruff reads a half of a pair as U+FFFD)
-def test_evidence_with_a_character_that_is_none_is_refused(bad: str) -> None:
+def test_evidence_with_a_replacement_character_is_refused(bad: str) -> None:
     text = EVIDENCE.replace("151668", f"15{bad}1668")
     assert "unusable" in read(EvidenceTask(), (PAIR[0], "", PAIR[1]), text)
-    whole = PAIR[1].replace("151668", "15\ufffd1668")
+    broken = PAIR[1].replace("151668", "15\ufffd1668")
     if bad == "\ufffd":  # the document has it
-        assert "evidence" in read(EvidenceTask(), (PAIR[0], "", whole), text)
+        assert "evidence" in read(EvidenceTask(), (PAIR[0], "", broken), text)
 
 
 @pytest.mark.parametrize(
     "reference", ["&#0;", "&#xD800;", "&#1114112;", "&#99999999999;", "&#1;", "&amp;#x0;"]
 )
-def test_evidence_with_a_reference_to_no_character_is_refused(reference: str) -> None:
+def test_evidence_with_an_invalid_character_reference_is_refused(reference: str) -> None:
     text = EVIDENCE.replace("151668", f"151668{reference}")
     document = f"{PAIR[1]} It stands for the end of a thought."
     assert "decoded" in read(EvidenceTask(), (PAIR[0], "", document), text)["unusable"]
@@ -120,13 +122,13 @@ def test_evidence_with_a_reference_to_no_character_is_refused(reference: str) ->
     assert value["evidence"] == ANSWER["evidence"].replace("151668", f"151668{reference}")
 
 
-def test_references_to_characters_become_them_though_few_have_them() -> None:
+def test_character_references_are_decoded() -> None:
     text = EVIDENCE.replace("the tag", "&#xE000;tag&#13;")
     evidence = read(EvidenceTask(), (PAIR[0], "", PAIR[1]), text)["evidence"]
     assert evidence == ANSWER["evidence"].replace("the tag", "\ue000tag\r")
 
 
-def test_skip_with_keywords_behind_it_is_neither() -> None:
+def test_skip_followed_by_keywords_is_unusable() -> None:
     for text in ("SKIP </think> Qwen3 token", "SKIP - Qwen3 token", "SKIP Qwen3 token"):
         assert "found both" in read(RewriteTask(), PAIR[0], text)["unusable"]
     assert read(RewriteTask(), "what does SKIP do in SQL", "SKIP SQL") == {"keywords": "SKIP SQL"}
@@ -143,13 +145,13 @@ POINTS = "\n".join([f"{name}: 4" for name in RATINGS] + [f"{SEVERE}: no"])
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("document", PAIR)
-def test_ratings_stand_behind_the_thought(text: str, document: str) -> None:
+def test_ratings_follow_the_reasoning(text: str, document: str) -> None:
     texts = RatedTexts("q", document, "c", "e")
     assert read(RatingTask(), texts, text).get("ratings") == dict.fromkeys(RATINGS, 4)
 
 
 @pytest.mark.parametrize(("before", "after"), [("", ""), ("hm</think>", ""), ("", "</think>")])
-def test_queries_may_hold_the_tag(before: str, after: str) -> None:
+def test_queries_may_have_a_think_tag(before: str, after: str) -> None:
     ask = Ask("tags of Qwen3", "", "question", 2)
     queries = ["what does </think> end", "a </think> b"]
     text = f"{before}{json.dumps(queries)}{after}"
@@ -175,11 +177,9 @@ def test_queries_may_hold_the_tag(before: str, after: str) -> None:
         ("<think>" + "</think>" * 10_000, None),
     ],
 )
-def test_a_vote_stands_behind_the_thought(
-    pair: tuple[str, str], text: str, vote: str | None
-) -> None:
+def test_a_vote_follows_the_reasoning(pair: tuple[str, str], text: str, vote: str | None) -> None:
     assert read(JudgeTask(), pair, text).get("vote") == vote
 
 
-def test_an_unfinished_answer_is_unusable_whatever_it_says() -> None:
+def test_an_unfinished_answer_is_always_unusable() -> None:
     assert read(JudgeTask(), PAIR, "yes", "cut") == {"unusable": "cut"}

@@ -1,4 +1,4 @@
-"""The chat template is the profile, byte for byte, whatever the texts are."""
+"""The chat template equals the profile, byte for byte, for any texts."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ ALL = [*PROFILES.values(), PRISM.with_instruct(_HOSTILE)]
 
 @cache
 def compiled(profile: Profile) -> Template:
-    """As transformers compiles a chat template."""
+    """Compile a chat template as transformers does."""
 
     def raise_exception(text: str) -> None:
         raise TemplateError(text)
@@ -28,8 +28,8 @@ def compiled(profile: Profile) -> Template:
 
 
 def render(profile: Profile, *messages: tuple[str, str], generate: bool = False) -> str:
-    asked = [{"role": role, "content": content} for role, content in messages]
-    return compiled(profile).render(messages=asked, add_generation_prompt=generate)
+    messages_sent = [{"role": role, "content": content} for role, content in messages]
+    return compiled(profile).render(messages=messages_sent, add_generation_prompt=generate)
 
 
 @pytest.mark.parametrize("profile", ALL, ids=lambda profile: profile.name)
@@ -46,11 +46,11 @@ def test_a_system_message_is_the_instruct_of_a_pair() -> None:
 
 
 @pytest.mark.parametrize("profile", ALL, ids=lambda profile: profile.name)
-def test_a_user_message_that_spells_the_pair_gives_the_same_prompt(profile: Profile) -> None:
-    said = f"<Instruct>: {profile.instruct}\n<Query>: q\n<Document>: d"
-    assert render(profile, ("user", said), generate=True) == profile.prompt("q", "d")
+def test_a_user_message_with_the_formatted_pair_gives_the_same_prompt(profile: Profile) -> None:
+    expected = f"<Instruct>: {profile.instruct}\n<Query>: q\n<Document>: d"
+    assert render(profile, ("user", expected), generate=True) == profile.prompt("q", "d")
     system = ("system", profile.system)
-    assert render(profile, system, ("user", said), generate=True) == profile.prompt("q", "d")
+    assert render(profile, system, ("user", expected), generate=True) == profile.prompt("q", "d")
 
 
 def test_a_conversation_is_chatml() -> None:

@@ -1,4 +1,4 @@
-"""One pair with two answers."""
+"""Pairs with contradictory answers."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from prism_cli.domain.contradictions import (
 )
 
 
-def test_all_rows_of_a_contradictory_pair_go_and_repetitions_leave_the_first() -> None:
+def test_contradictory_pairs_are_dropped_and_repeated_rows_are_deduplicated() -> None:
     claims = [
         Claim("a", "yes"),
         Claim("b", "yes"),
@@ -44,14 +44,14 @@ def test_all_rows_of_a_contradictory_pair_go_and_repetitions_leave_the_first() -
         ({}, None),
     ],
 )
-def test_answer_is_the_verdict_else_the_score_else_the_label(
+def test_the_answer_is_the_verdict_then_the_score_then_the_label(
     row: dict[str, object], answer: str | None
 ) -> None:
     assert pair_answer(row) == answer
 
 
 def test_texts_that_differ_in_case_and_blanks_are_one_pair() -> None:
-    one = {"query": "Who  is it", "title": "A", "document": "b c"}
-    assert pair_key(one) == pair_key({"query": "who is it ", "document": "a B  C"})
-    assert pair_key(one) != pair_key(one | {"document": "b d"})
-    assert len(pair_key(one)) == 16
+    row = {"query": "Who  is it", "title": "A", "document": "b c"}
+    assert pair_key(row) == pair_key({"query": "who is it ", "document": "a B  C"})
+    assert pair_key(row) != pair_key(row | {"document": "b d"})
+    assert len(pair_key(row)) == 16

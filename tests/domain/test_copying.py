@@ -15,35 +15,35 @@ WORDS = st.sampled_from(["ab", "abcd"]).flatmap(
 
 
 def by_the_book(text: str, document: str) -> list[int]:
-    """Grusky et al. 2018, their figure 3: every place of the document is tried."""
-    own, source = text.split(), document.split()
-    found, at = [], 0
-    while at < len(own):
+    """Fragments by Grusky et al. 2018, figure 3: every position of the document is tried."""
+    words, source = text.split(), document.split()
+    matches, at = [], 0
+    while at < len(words):
         longest = 0
         for place in range(len(source)):
             length = 0
             while (
-                at + length < len(own)
+                at + length < len(words)
                 and place + length < len(source)
-                and own[at + length] == source[place + length]
+                and words[at + length] == source[place + length]
             ):
                 length += 1
             longest = max(longest, length)
         if longest:
-            found.append(longest)
+            matches.append(longest)
         at += longest or 1
-    return found
+    return matches
 
 
 def new_ngrams(text: str, document: str, size: int) -> int:
-    own, source = text.split(), document.split()
+    words, source = text.split(), document.split()
     there = {tuple(source[at : at + size]) for at in range(len(source) - size + 1)}
-    return sum(tuple(own[at : at + size]) not in there for at in range(len(own) - size + 1))
+    return sum(tuple(words[at : at + size]) not in there for at in range(len(words) - size + 1))
 
 
 @example("a a a a a b", "a a a a a a b")
 @given(WORDS, WORDS)
-def test_fragments_and_ngrams_are_those_of_the_reference(text: str, document: str) -> None:
+def test_fragments_and_ngrams_equal_those_of_the_reference(text: str, document: str) -> None:
     counts = copying(text, document)
     lengths = by_the_book(text, document)
     assert counts.copied == sum(lengths)
@@ -53,7 +53,7 @@ def test_fragments_and_ngrams_are_those_of_the_reference(text: str, document: st
     assert list(counts.new) == [new_ngrams(text, document, size) for size in (1, 2, 3, 4)]
 
 
-def test_a_worked_text() -> None:
+def test_figures_of_a_worked_text() -> None:
     document = "The tower in Paris was built in 1889, and it is of iron."
     text = "In Paris stands a tower; it is of iron."
     counts = copying(text, document)
@@ -67,13 +67,13 @@ def test_characters_where_a_script_has_no_spaces() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " .,;", "\x00\ud800"])
-def test_nothing_to_copy(text: str) -> None:
+def test_a_text_or_document_without_words_copies_nothing(text: str) -> None:
     counts = copying(text, "a b")
     assert (counts.copied, counts.density) == (0, 0.0)
     assert copying("a b", text).copied == 0
 
 
-def test_long_and_hostile_texts_take_no_quadratic_time(corpus_words: list[str]) -> None:
+def test_long_and_hostile_texts_take_linear_time(corpus_words: list[str]) -> None:
     began = time.process_time()
     document = " ".join(corpus_words[:5000])
     assert copying(" ".join(corpus_words[100:300]), document).density > 100

@@ -1,4 +1,4 @@
-"""Baselines and signs of a collapse, against numbers worked by hand."""
+"""Baselines and signs of a collapse, against worked numbers."""
 
 import math
 from itertools import permutations
@@ -24,7 +24,7 @@ RELEVANT = [True] * 10 + [False] * 30
 
 
 @pytest.mark.parametrize(
-    ("yes", "no", "told"),
+    ("yes", "no", "warnings"),
     [
         ([3.0, 2.0], [-3.0, -2.0], []),
         ([-1.0, -2.0], [-5.0, -6.0], ["it says no to all of them"]),
@@ -37,19 +37,19 @@ RELEVANT = [True] * 10 + [False] * 30
     ],
     ids=["good", "all-no", "all-yes", "margin", "same", "chance", "wrong-way", "near-zero"],
 )
-def test_signs_of_a_collapse(yes: list[float], no: list[float], told: list[str]) -> None:
+def test_signs_of_a_collapse(yes: list[float], no: list[float], warnings: list[str]) -> None:
     logits = yes * 5 + no * 15
     warning = collapse(logits, RELEVANT, auc_of(logits, RELEVANT))
-    if not told:
+    if not warnings:
         assert warning is None
         return
     assert warning is not None
     assert warning.startswith("the model may have collapsed: of 40 rows, 10 of them yes, ")
-    assert all(one in warning for one in told)
-    assert warning.count(" and ") == len(told) - 1
+    assert all(expected in warning for expected in warnings)
+    assert warning.count(" and ") == len(warnings) - 1
 
 
-def test_one_answer_alone_tells_of_no_collapse() -> None:
+def test_labels_with_one_answer_are_no_sign_of_a_collapse() -> None:
     assert collapse([-1.0, -1.0], [True, True], math.nan) is None
     assert collapse([], [], math.nan) is None
 
@@ -66,15 +66,15 @@ def test_the_interval_of_an_auc() -> None:
 
 def test_the_ndcg_of_a_random_order_is_the_mean_over_all_orders() -> None:
     grades = [1, 0, 0, 1, 0]
-    found = []
+    figures = []
     for order in permutations(range(5)):
         run = {"q": [(str(doc), float(-place)) for place, doc in enumerate(order)]}
         qrels = {"q": {str(doc): grade for doc, grade in enumerate(grades)}}
-        found.append(per_query(qrels, run, ["q"], ["nDCG@10"])["nDCG@10"][0])
-    assert random_ndcg([grades, [0, 0]]) == pytest.approx(sum(found) / len(found))
+        figures.append(per_query(qrels, run, ["q"], ["nDCG@10"])["nDCG@10"][0])
+    assert random_ndcg([grades, [0, 0]]) == pytest.approx(sum(figures) / len(figures))
 
 
-def test_figures_stand_beside_their_baselines() -> None:
+def test_figures_have_their_baselines() -> None:
     figures = {
         "rows": 8, "verdict_accuracy": 0.8, "auc": 0.71, "auc_interval": [0.6, 0.82],
         "target_loss": 1.5, "baseline": {"verdict_accuracy": 0.75, "auc": 0.5}, "collapsed": "x",

@@ -28,7 +28,7 @@ cases = st.tuples(
 def worked(
     documents: list[tuple[int, int]], options: RankOptions
 ) -> tuple[list[str | None], list[list[int]]]:
-    """The fates, and the rounds, for (logit, tokens of its text)."""
+    """Return the reasons of omission, and the rounds, for (logit, tokens of its text)."""
     rounds: list[list[int]] = []
     work = allot([logit for logit, _ in documents], options)
     try:
@@ -58,7 +58,7 @@ def written_out(documents: list[tuple[int, int]], options: RankOptions) -> list[
 
 
 @given(cases)
-def test_rounds_come_to_the_plain_loop(
+def test_rounds_give_the_result_of_the_plain_loop(
     case: tuple[list[tuple[int, int]], RankOptions],
 ) -> None:
     documents, options = case
@@ -67,29 +67,29 @@ def test_rounds_come_to_the_plain_loop(
 
 
 @given(cases)
-def test_promises_hold(case: tuple[list[tuple[int, int]], RankOptions]) -> None:
+def test_the_budget_is_never_exceeded(case: tuple[list[tuple[int, int]], RankOptions]) -> None:
     documents, options = case
     fates, rounds = worked(documents, options)
-    written = [place for place, fate in enumerate(fates) if fate is None]
+    written = [place for place, reason in enumerate(fates) if reason is None]
     assert written == list(range(len(written))), "no document before a better one"
     assert len(written) <= (options.evidence_top or math.inf)
     tokens = sum(documents[place][1] for place in written)
     assert tokens <= (options.max_evidence_tokens or math.inf)
-    asked = [place for places in rounds for place in places]
-    assert asked == list(range(len(asked))), "each once, best first"
-    assert set(written) <= set(asked)
-    assert all(fates[place] in (None, "max_evidence_tokens") for place in asked)
+    places_asked = [place for places in rounds for place in places]
+    assert places_asked == list(range(len(places_asked))), "each once, best first"
+    assert set(written) <= set(places_asked)
+    assert all(fates[place] in (None, "max_evidence_tokens") for place in places_asked)
 
 
-def test_rounds_grow_with_what_is_left_and_end_at_the_first_misfit() -> None:
+def test_rounds_depend_on_the_remaining_budget_and_end_at_the_first_misfit() -> None:
     documents = [(5, 100)] * 20
     fates, rounds = worked(documents, RankOptions(max_evidence_tokens=730))
-    # 730 / 150, then what is left by the mean of 100, then one at a time.
+    # 730 / 150, then the rest divided by the mean of 100, then one at a time.
     assert [len(places) for places in rounds] == [4, 3, 1]
     assert fates == [None] * 7 + ["max_evidence_tokens"] * 13
 
 
-def test_a_short_text_behind_a_misfit_gets_none() -> None:
+def test_a_short_text_after_a_misfit_is_omitted() -> None:
     fates, _ = worked([(3, 10), (2, 90), (1, 1)], RankOptions(max_evidence_tokens=50))
     assert fates == [None, "max_evidence_tokens", "max_evidence_tokens"]
 
@@ -100,7 +100,7 @@ def test_without_a_token_budget_there_is_one_round() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"top_n": 0}, "top_n: expected 1 or more, found 0"),
         ({"max_evidence_tokens": -5}, "max_evidence_tokens"),
@@ -108,7 +108,7 @@ def test_without_a_token_budget_there_is_one_round() -> None:
         ({"threshold": math.nan}, "threshold"),
     ],
 )
-def test_numbers_out_of_range_are_refused(wrong: dict[str, float], told: str) -> None:
-    with pytest.raises(ArgumentError, match=told) as caught:
+def test_numbers_out_of_range_are_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message) as caught:
         RankOptions(**wrong)  # type: ignore[arg-type]
     assert isinstance(caught.value, UsageError | ValueError)

@@ -1,4 +1,4 @@
-"""Measures of one evidence text, marks that count for a document, and its first sentences."""
+"""Measures of one evidence text, gold marks of a document, and its first sentences."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_counts_of_a_text() -> None:
     assert measures["tokens"] > 10
 
 
-def test_marks_of_a_document_count_as_they_are() -> None:
+def test_marks_of_a_document_are_counted() -> None:
     marks = marks_of(DOCUMENT, answers=["1890", "the"], rationales=["It is 330 m high."])
     assert marks.in_document is False
     assert marks.measures("In 1890, 330 m high.") == {
@@ -36,7 +36,7 @@ def test_marks_of_a_document_count_as_they_are() -> None:
         ("Eiffel Gustave", "It is 331 m high.", []),
     ],
 )
-def test_marks_of_a_query_count_where_they_stand_in_the_document(
+def test_marks_of_a_query_count_only_if_they_occur_in_the_document(
     answer: str, sentence: str, counted: list[str]
 ) -> None:
     marks = marks_of(

@@ -1,4 +1,4 @@
-"""Detection of texts without content."""
+"""Detection of evidence texts without content."""
 
 import pytest
 
@@ -28,7 +28,7 @@ BRIDGES = "The Pont Neuf (1607) is the oldest of Paris's 37 bridges. Is it open?
         ("cafe\u0301", "Caf\u00e9 au lait"),
     ],
 )
-def test_one_word_with_meaning_in_common_is_enough(evidence: str, document: str) -> None:
+def test_one_shared_content_word_is_enough(evidence: str, document: str) -> None:
     assert shares_words(evidence, document)
 
 
@@ -41,7 +41,7 @@ def test_one_word_with_meaning_in_common_is_enough(evidence: str, document: str)
         "いいえ", "Photosynthesis turns light into sugar.", "光合作用", "a", "\u200b", "<evidence>",
     ],
 )  # fmt: skip
-def test_answers_refusals_and_other_subjects_are_no_evidence(evidence: str) -> None:
+def test_refusals_and_unrelated_texts_are_not_evidence(evidence: str) -> None:
     document = (
         f"{BRIDGES} 没有。是的。いいえ。 A query: not relevant, none; null. - ... The document."
     )

@@ -1,4 +1,4 @@
-"""Evidence is the document's own words; the contribution is one short sentence."""
+"""Extraction: evidence is verbatim; the contribution is one short sentence."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ def english(sentence: str) -> str:
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=30), st.integers(1, 5))
-def test_the_closest_sentence_is_chosen_and_order_is_the_documents(
+def test_the_closest_sentences_are_chosen_in_document_order(
     closeness: list[float], most: int
 ) -> None:
     chosen = chosen_indices(closeness, most)
@@ -37,7 +37,7 @@ def test_the_closest_sentence_is_chosen_and_order_is_the_documents(
     assert not left or min(closeness[at] for at in chosen) >= max(left) or len(chosen) < most
 
 
-def test_a_far_sentence_is_left_out_though_there_is_room() -> None:
+def test_a_distant_sentence_is_omitted() -> None:
     assert chosen_indices([0.1, 0.8, 0.5, 0.2], 3) == [1, 2]
     assert chosen_indices([-0.3, -0.1], 2) == [1]
 
@@ -45,14 +45,14 @@ def test_a_far_sentence_is_left_out_though_there_is_room() -> None:
 @given(st.text(alphabet="ab .。\n你", max_size=200), st.data())
 def test_evidence_is_the_chosen_sentences_and_nothing_else(text: str, data: st.DataObject) -> None:
     spans = sentence_spans(text)
-    chosen = [one for one in spans if data.draw(st.booleans())]
+    chosen = [span for span in spans if data.draw(st.booleans())]
     joined = joined_evidence(text, chosen)
     pieces = [text[start:end] for start, end in chosen]
     assert all(piece in joined for piece in pieces)
     assert joined.replace(" ", "") == "".join(pieces).replace(" ", "")
 
 
-def test_spaces_stand_between_sentences_where_the_script_has_them() -> None:
+def test_sentences_are_joined_by_spaces_if_the_script_uses_them() -> None:
     def all_of(text: str) -> str:
         return joined_evidence(text, sentence_spans(text))
 
@@ -76,12 +76,16 @@ CONTRIBUTIONS = {
 }
 
 
-@pytest.mark.parametrize(("sentence", "told"), CONTRIBUTIONS.values(), ids=CONTRIBUTIONS.keys())
-def test_english_contribution_says_what_the_passage_states(sentence: str, told: str) -> None:
-    assert english(sentence) == told
+@pytest.mark.parametrize(
+    ("sentence", "contribution"), CONTRIBUTIONS.values(), ids=CONTRIBUTIONS.keys()
+)
+def test_an_english_contribution_is_phrased_as_a_statement_of_the_passage(
+    sentence: str, contribution: str
+) -> None:
+    assert english(sentence) == contribution
 
 
-def test_cut_does_not_open_what_it_does_not_close() -> None:
+def test_truncation_leaves_no_open_quotation() -> None:
     sentence = 'He said that it is, "a fox of the wood, or ' + "a dog, " * 12 + 'so".'
     contribution = english(sentence)
     assert contribution.startswith('The passage states that he said that it is, "a fox of the wood')
@@ -116,13 +120,13 @@ def test_contribution_is_one_line_of_bounded_length(text: str, is_english_text: 
         assert len(contribution.split()) <= MAX_CONTRIBUTION_WORDS + 4
 
 
-def test_a_question_gives_way_to_a_statement() -> None:
+def test_statements_are_preferred_to_questions() -> None:
     texts = ["What is a fox?", "A fox is red.", "Dogs bark."]
     assert best_statement([0.9, 0.8, 0.1], [0, 1], texts) == 1
     assert best_statement([0.9, 0.8, 0.1], [0], texts) == 0
 
 
-def test_of_many_sentences_those_sharing_words_with_the_query_are_compared() -> None:
+def test_only_sentences_sharing_words_with_the_query_are_compared_if_there_are_many() -> None:
     document = "Nothing here. " * 400 + "The zebra is striped. " + "Nothing there. " * 400
     spans = candidate_spans("Is a ZEBRA striped?", document)
     assert len(spans) == MAX_CANDIDATES
@@ -133,7 +137,7 @@ def test_of_many_sentences_those_sharing_words_with_the_query_are_compared() -> 
 def test_real_english_text_is_english() -> None:
     english_ones = [text for text in texts("en") if is_english(text)]
     assert len(english_ones) > 0.8 * len(texts("en")) > 30  # the others are tables
-    assert not any(is_english(text) for one in LANGUAGES[1:] for text in texts(one))
+    assert not any(is_english(text) for language in LANGUAGES[1:] for text in texts(language))
     assert not is_english("")
     assert not is_english("Die Stadt ist in Deutschland bekannt für das Bier und was sie an hat.")
 

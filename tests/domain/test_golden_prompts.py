@@ -1,4 +1,4 @@
-"""All profiles over odd pairs, byte by byte: a renderer written out from the published templates.
+"""All profiles over odd pairs, byte for byte, against a plain renderer of the published templates.
 
 tests/data/prompts/pairs.json holds [query, document] pairs, NAME.N.txt the prompt of pair N.
 """
@@ -15,7 +15,7 @@ PAIRS = json.loads((GOLDEN / "pairs.json").read_text(encoding="utf-8"))
 
 
 def by_hand(name: str, query: str, document: str) -> bytes:
-    """Nothing of ours in it: bytes in the order in which they stand in the paper's script."""
+    """Render without prism's code: bytes in the order of the paper's script."""
     out = b"<|im_start|>system\n"
     out += b"Judge whether the Document meets the requirements based on the Query and the Instruct "
     out += b"provided. "
@@ -36,7 +36,7 @@ def by_hand(name: str, query: str, document: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_prompts_of_odd_pairs_are_the_golden_files(name: str) -> None:
+def test_prompts_of_odd_pairs_equal_the_golden_files(name: str) -> None:
     assert len(PAIRS) >= 6
     for number, (query, document) in enumerate(PAIRS):
         golden = (GOLDEN / f"{name}.{number}.txt").read_bytes()

@@ -30,7 +30,7 @@ TASK = RewriteTask()
         ("what does __init__ do in C++?", "__init__ C++"),
         ("what is f(x) in calculus?", "f(x) calculus"),
         ("How to write x = 15 in R?", "write x = 15 R"),
-        # Where every word has a capital, none tells a name.
+        # If every word is capitalized, capitals mark no name.
         ("What Is The Capital Of France?", "Capital France"),
         ("WHAT IS THE CAPITAL OF FRANCE", "CAPITAL FRANCE"),
         ("Was ist die Hauptstadt von Frankreich?", "Hauptstadt Frankreich"),
@@ -68,9 +68,9 @@ def test_function_words_are_removed_and_the_rest_is_kept(query: str, keywords: s
         "Est-ce que Paris est grand ?",
         "¿Por qué el cielo es azul?",
         "¿Qué países no tienen mar en el sur?",
-        # Many conditions: more words are left than keywords may have.
+        # Many conditions: more words than the limit of keywords.
         "What acquired rare chronic condition slowly damages young human lungs in winter?",
-        # Keywords already.
+        # Already keywords.
         "capital France",
         "capital France.",
         "北京市居住证办理条件是什么？",
@@ -79,7 +79,7 @@ def test_function_words_are_removed_and_the_rest_is_kept(query: str, keywords: s
         "???",
     ],
 )
-def test_what_keywords_would_lose_is_skipped(query: str) -> None:
+def test_queries_that_keywords_cannot_express_are_skipped(query: str) -> None:
     assert TASK.read(query, extracted_keywords(query)) == {"skip": True}
 
 
@@ -97,11 +97,11 @@ def test_other_languages_and_empty_questions_are_refused(query: str, why: str) -
         extracted_keywords(query)
 
 
-def test_nothing_is_left_of_nothing() -> None:
+def test_an_empty_query_gives_no_keywords() -> None:
     assert extracted_keywords("") == extracted_keywords(" ... ") == SKIP
 
 
-def test_every_keyword_stands_in_its_query_in_order() -> None:
+def test_keywords_keep_the_order_of_the_query() -> None:
     query = "Which RNLI station came last to the use of the VHF in 1964?"
     words = query.rstrip("?").split()
     place = -1

@@ -1,4 +1,4 @@
-"""Language comparison: precise where it reports a mismatch."""
+"""Language comparison: high precision of reported mismatches."""
 
 import pytest
 
@@ -33,19 +33,19 @@ JAPANESE = "この塔は千八百八十九年に建てられ、当時国内最�
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_little_words_tell_the_language(language: str) -> None:
+def test_function_words_identify_the_language(language: str) -> None:
     assert latin_language(TEXTS[language]) == language
 
 
-@pytest.mark.parametrize("one", [*TEXTS, "Russian", "Chinese", "Japanese"])
-def test_any_two_languages_differ_and_each_is_itself(one: str) -> None:
+@pytest.mark.parametrize("language", [*TEXTS, "Russian", "Chinese", "Japanese"])
+def test_any_two_languages_differ(language: str) -> None:
     texts = TEXTS | {"Russian": RUSSIAN, "Chinese": CHINESE, "Japanese": JAPANESE}
     for other, text in texts.items():
-        difference = language_difference(texts[one], text)
-        assert (difference is None) == (one == other), (one, other, difference)
+        difference = language_difference(texts[language], text)
+        assert (difference is None) == (language == other), (language, other, difference)
 
 
-def test_what_differs_is_told() -> None:
+def test_a_difference_of_language_is_reported() -> None:
     assert language_difference(TEXTS["German"], TEXTS["English"]) == "German, the document English"
     assert language_difference(RUSSIAN, CHINESE) == (
         "Cyrillic script, the document Chinese or Japanese"
@@ -65,16 +65,19 @@ def test_no_sentence_of_a_real_document_is_in_another_language(language: str) ->
 
 
 def test_passages_of_two_languages_differ() -> None:
-    for one in LANGUAGES:
+    for language in LANGUAGES:
         for other in LANGUAGES:
-            pairs = list(zip(texts(one), texts(other), strict=False))
+            pairs = list(zip(texts(language), texts(other), strict=False))
             mismatches = sum(
                 language_difference(text, document) is not None for text, document in pairs
             )
-            assert mismatches == 0 if one == other else mismatches > 0.8 * len(pairs), (one, other)
+            assert mismatches == 0 if language == other else mismatches > 0.8 * len(pairs), (
+                language,
+                other,
+            )
 
 
-def test_code_of_the_document_is_in_no_other_language() -> None:
+def test_code_in_the_document_is_not_another_language() -> None:
     code = "for n in nums: if n % 2 == 0: nums.remove(n)"
     document = f"{CHINESE}{CHINESE} {code} {CHINESE}"
     assert language_difference(code, document) is None
@@ -82,7 +85,7 @@ def test_code_of_the_document_is_in_no_other_language() -> None:
     assert language_difference("a loop that takes even ones out of nums", document) is not None
 
 
-def test_one_word_that_is_repeated_tells_no_language() -> None:
+def test_one_repeated_word_identifies_no_language() -> None:
     table = "Phantom | no | no | no\nDirty read | no | no | possible"
     assert latin_language(table) is None
     assert language_difference(table, f"{TEXTS['English']}\n{table}") is None
@@ -91,11 +94,11 @@ def test_one_word_that_is_repeated_tells_no_language() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1889", "print(x)", "Tour Eiffel, Paris", "Sky Movies HD 4K", "— … —"]
 )
-def test_too_little_to_tell_is_no_difference(text: str) -> None:
+def test_short_texts_never_differ(text: str) -> None:
     assert language_difference(text, TEXTS["German"]) is None
 
 
-def test_a_document_in_two_languages_takes_both() -> None:
+def test_a_document_in_two_languages_matches_both() -> None:
     both = f"{TEXTS['English']} {CHINESE}"
     assert language_difference(TEXTS["English"], both) is None
     assert language_difference(CHINESE, both) is None
@@ -104,32 +107,34 @@ def test_a_document_in_two_languages_takes_both() -> None:
     assert language_difference(CHINESE, quoted) is not None
 
 
-def test_two_languages_with_like_shares_are_neither() -> None:
+def test_two_languages_with_similar_shares_are_undecided() -> None:
     assert latin_language(f"{TEXTS['English']} {TEXTS['German']}") is None
     assert language_difference(f"{TEXTS['English']} {TEXTS['German']}", TEXTS["French"]) is None
 
 
 @pytest.mark.parametrize(
-    ("told", "name"),
+    ("name_given", "name"),
     [
         ("zh", "Chinese"), ("zh-CN", "Chinese"), ("pt_BR", "Portuguese"), ("EN", "English"),
         ("german", "German"), (" Russian ", "Russian"), ("Klingon", "Klingon"), ("", ""),
         ("simplified Chinese", "simplified Chinese"),
     ],
 )  # fmt: skip
-def test_a_language_is_named_by_code_or_name(told: str, name: str) -> None:
-    assert language_name(told) == name
+def test_a_language_is_named_by_code_or_name(name_given: str, name: str) -> None:
+    assert language_name(name_given) == name
 
 
 @pytest.mark.parametrize("name", TEXTS)
-@pytest.mark.parametrize("wanted", ["English", "German", "Czech", "Chinese", "Russian", "Klingon"])
-def test_a_text_in_a_named_language(name: str, wanted: str) -> None:
+@pytest.mark.parametrize(
+    "expected", ["English", "German", "Czech", "Chinese", "Russian", "Klingon"]
+)
+def test_a_text_in_a_named_language(name: str, expected: str) -> None:
     scripts = {"English": "LATIN", "German": "LATIN", "Chinese": "CJK", "Russian": "CYRILLIC"}
-    different = wanted in scripts and name != wanted
-    assert bool(other_language(TEXTS[name], wanted)) == different
+    different = expected in scripts and name != expected
+    assert bool(other_language(TEXTS[name], expected)) == different
 
 
-def test_names_of_another_script_tell_nothing() -> None:
+def test_names_in_another_script_do_not_count() -> None:
     assert other_language("iPhone 15 Pro", "Chinese") is None
     assert other_language("2 + 2", "Chinese") is None
     assert other_language("how to clean wounds", "Chinese") == "Latin script, expected Chinese"

@@ -11,7 +11,7 @@ from tests.factories import make_pair
 
 
 class WordCutter:
-    """A word is a token; remembers what it was asked."""
+    """Cutter whose tokens are words; records the texts."""
 
     name = "words"
 
@@ -81,11 +81,11 @@ def test_without_a_document_limit_the_whole_document_counts() -> None:
     "texts",
     [
         {"query": "q" * 30, "document": "d" * 40},
-        # However long the document: cut it has 40 tokens at the most.
+        # The truncated document has at most 40 tokens.
         {"query": "q" * 60},
     ],
 )
-def test_short_texts_are_never_tokenized(texts: dict[str, Any]) -> None:
+def test_short_texts_are_not_tokenized(texts: dict[str, Any]) -> None:
     cutter = WordCutter()
     caps = LengthCaps(cutter, document_tokens=40, pair_tokens=100)
     row = make_pair(0, document="d " * 500) | texts
@@ -95,7 +95,7 @@ def test_short_texts_are_never_tokenized(texts: dict[str, Any]) -> None:
     assert len(cutter.asked) == (len(row["document"]) > 40)
 
 
-def test_estimate_cuts_at_a_word_and_says_that_it_is_one() -> None:
+def test_the_estimate_truncates_at_a_word_and_is_marked_as_estimate() -> None:
     caps = LengthCaps(EstimateCutter(), 10, 20)
     words = [
         "seven",

@@ -1,4 +1,4 @@
-"""Measures against numbers worked by hand."""
+"""Measures against hand-computed values."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_ndcg_has_linear_gains_and_the_ideal_of_all_judged_documents() -> None:
     assert values(run, "nDCG@10")[0] == pytest.approx(gained / ideal, abs=1e-12)
 
 
-def test_other_measures_by_hand() -> None:
+def test_other_measures_equal_hand_computed_values() -> None:
     run = {"q1": [("x", 3.0), ("a", 2.0), ("b", 1.0)], "q2": [("c", 9.0)]}
     assert values(run, "RR@10")[:2] == [0.5, 1.0]
     assert values(run, "P@1")[:2] == [0.0, 1.0]
@@ -36,7 +36,7 @@ def test_other_measures_by_hand() -> None:
     assert values(run, "Judged@1")[0] == 0.0
 
 
-def test_reciprocal_rank_ends_at_its_cut() -> None:
+def test_reciprocal_rank_stops_at_its_cutoff() -> None:
     run = {"q2": [(f"x{i}", 20.0 - i) for i in range(10)] + [("c", 1.0)]}
     assert values(run, "RR@10")[1] == 0.0
     assert values(run, "RR@11")[1] == pytest.approx(1 / 11)
@@ -76,7 +76,7 @@ def test_own_document_is_dropped_unless_it_is_judged() -> None:
     assert without_itself("q", hits, {"q": 1}) == hits
 
 
-def test_ids_that_differ_behind_a_nul_are_different_ids() -> None:
+def test_ids_that_differ_after_a_nul_are_different() -> None:
     qrels = {"q\0a": {"d\0x": 1}, "q\0b": {"d\0y": 1}}
     run = {"q\0a": [("d\0x", 1.0), ("d\0y", 2.0)], "q\0b": [("d\0x", 1.0), ("d\0y", 2.0)]}
     assert per_query(qrels, run, list(qrels), ["P@1"])["P@1"] == [0.0, 1.0]
@@ -101,7 +101,7 @@ GRADES = st.fixed_dictionaries(
 def test_measures_and_ties_are_those_of_trec_eval(
     qrels: dict[str, dict[str, int]], scores: dict[str, dict[str, float]]
 ) -> None:
-    """Ties, negative scores, unjudged documents, queries that the run does not name."""
+    """Random runs have ties, negative scores, unjudged documents, and missing queries."""
     trec_names = {
         "nDCG@10": "ndcg_cut_10", "nDCG@1": "ndcg_cut_1", "nDCG@3": "ndcg_cut_3", "AP": "map",
         "AP@2": "map_cut_2", "P@1": "P_1", "R@2": "recall_2", "R@100": "recall_100",
@@ -131,7 +131,7 @@ def test_measures_without_one_in_trec_eval(
         assert values["Judged@2"][place] == judged
 
 
-def test_default_measures_name_each_once() -> None:
+def test_default_measures_are_unique() -> None:
     assert default_measures(10).count("R@10") == 1
     assert default_measures(20)[0] == "nDCG@10"
 

@@ -17,7 +17,7 @@ MIXTURES = st.sampled_from(["sft", "mixed"])
 
 
 def pools(n_sft: int, n_pointwise: int, shared: int = 0) -> Pools:
-    """Pools with `shared` rows in both."""
+    """Return pools with `shared` rows in both."""
     start = n_sft - shared
     return Pools(list(range(n_sft)), list(range(start, start + n_pointwise)))
 
@@ -37,7 +37,7 @@ def pools(n_sft: int, n_pointwise: int, shared: int = 0) -> Pools:
         (1, 1_000_000, 1e-05, 1_000_011),
     ],
 )
-def test_an_epoch_ends_when_the_larger_pool_is_through(
+def test_an_epoch_ends_when_the_larger_pool_is_exhausted(
     n_sft: int, n_pointwise: int, ratio: float, draws: int
 ) -> None:
     assert epoch_draws(pools(n_sft, n_pointwise), ratio) == draws
@@ -53,7 +53,7 @@ def test_an_epoch_is_the_formula_in_exact_arithmetic(
 
 
 @pytest.mark.parametrize("mixture", ["sft", "mixed"])
-def test_an_empty_pool_voids_the_ratio(mixture: Mixture) -> None:
+def test_an_empty_pool_disables_the_ratio(mixture: Mixture) -> None:
     assert epoch_draws(pools(0, 9), 0.3, mixture) == 9
     assert epoch_draws(pools(9, 0), 0.3, mixture) == 9
     assert epoch_draws(pools(5, 9), 0.3, "sft") == 5
@@ -66,7 +66,7 @@ def test_an_empty_pool_voids_the_ratio(mixture: Mixture) -> None:
     assert sft.from_sft.all()
 
 
-def test_sft_alone_never_draws_from_the_other_pool() -> None:
+def test_pure_sft_never_draws_from_the_other_pool() -> None:
     draws = draw_rows(pools(5, 50, shared=2), 0.3, "sft", 0, 40)
     assert draws.from_sft.all()
     assert set(draws.rows) == set(range(5))
@@ -83,7 +83,7 @@ def test_sft_alone_never_draws_from_the_other_pool() -> None:
         (16, 2, 16, 2),
     ],
 )
-def test_steps_of_so_many_epochs(draws: int, epochs: float, rows: int, steps: int) -> None:
+def test_number_of_steps_of_epochs(draws: int, epochs: float, rows: int, steps: int) -> None:
     assert step_count(draws, epochs, rows) == steps
 
 
@@ -94,7 +94,7 @@ def test_draws_are_from_the_sft_pool_with_the_ratio() -> None:
 
 
 @given(SIZES, SIZES, RATIOS, MIXTURES, st.integers(0, 2**40), st.integers(0, 200))
-def test_draws_are_a_pure_function_and_the_first_ones_stay(
+def test_draws_are_a_pure_function_with_a_stable_prefix(
     n_sft: int, n_pointwise: int, ratio: float, mixture: Mixture, seed: int, count: int
 ) -> None:
     some = pools(n_sft, n_pointwise, shared=min(n_sft, n_pointwise) // 2)
@@ -119,7 +119,7 @@ def test_no_row_is_drawn_again_before_all_of_its_pool(
         assert max(times) - min(times) <= 1
 
 
-def test_each_time_around_and_each_seed_has_its_own_order() -> None:
+def test_each_epoch_and_seed_has_its_own_order() -> None:
     draws = draw_rows(pools(50, 0), 0.3, "sft", 0, 100).rows
     assert not np.array_equal(draws[:50], draws[50:])
     assert not np.array_equal(draws, draw_rows(pools(50, 0), 0.3, "sft", 1, 100).rows)

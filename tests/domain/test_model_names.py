@@ -1,4 +1,4 @@
-"""Specs of one model."""
+"""Different specs of the same model."""
 
 import pytest
 
@@ -13,10 +13,10 @@ from prism_cli.domain.model_names import model_name
         "hf:gpt-5.4-mini",
     ],
 )  # fmt: skip
-def test_one_model(spec: str) -> None:
+def test_specs_of_one_model_are_equal(spec: str) -> None:
     assert model_name(spec) == "gpt-5-4-mini"
 
 
-def test_others() -> None:
+def test_specs_of_different_models_differ() -> None:
     specs = ["openai/gpt-5.4", "openai/gpt-5.4-nano", "hf:smollm2", "st:minilm:0.9", "source:2"]
     assert len({model_name(spec) for spec in specs}) == 5

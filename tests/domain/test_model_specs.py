@@ -1,4 +1,4 @@
-"""Model specs: what each option takes, and the hint for one of another kind."""
+"""Model specs: the kinds that each option accepts, and the hint for another kind."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from prism_cli.domain.model_specs import (
         ("runs/2b", None, None),
     ],
 )
-def test_a_spec_tells_its_kind(spec: str, api: str | None, kind: str | None) -> None:
+def test_the_kind_of_a_spec_is_recognized(spec: str, api: str | None, kind: str | None) -> None:
     assert spec_kind(spec, api) == kind
 
 
@@ -78,7 +78,7 @@ def test_another_kind_is_named_with_its_option_and_an_example_that_works(
         ("judge", "sourc", "source"),
     ],
 )
-def test_the_corrected_command_has_what_was_meant(role: str, spec: str, meant: str) -> None:
+def test_the_corrected_command_has_the_intended_option(role: str, spec: str, meant: str) -> None:
     assert not fits(role, spec, None)
     option = ROLES[role].option
     message = refusal(role, spec, None, ["prism", "x", option, spec], PROVIDERS, MODELS)
@@ -89,13 +89,13 @@ def test_the_corrected_command_has_what_was_meant(role: str, spec: str, meant: s
 
 @pytest.mark.parametrize("spec", ["mylab/judge-1", "org/e5", "gpt", "source:much"])
 @pytest.mark.parametrize("role", ["judge", "teacher"])
-def test_no_command_is_given_where_nothing_comes_near(role: str, spec: str) -> None:
+def test_no_command_is_suggested_without_a_near_match(role: str, spec: str) -> None:
     argv = ["prism", "x", ROLES[role].option, spec]
     message = refusal(role, spec, None, argv, PROVIDERS, MODELS)
     assert "\n" not in message
     provider, slash, _ = spec.partition("/")
-    own = f"no provider is named {provider}: a server of your own goes into --provider-file"
-    assert (own in message) == bool(slash)
+    advice = f"no provider is named {provider}: a server of your own goes into --provider-file"
+    assert (advice in message) == bool(slash)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_names_near_a_built_in_model(name: str, meant: str | None) -> None:
     assert near_short_name(name, ("hf", "st")) == meant
 
 
-def test_a_spec_that_does_not_stand_in_the_command_line_gets_no_corrected_one() -> None:
+def test_a_spec_outside_the_command_line_gets_no_corrected_command() -> None:
     assert "Corrected" not in refusal("teacher", "minilm", None, ["prism", "distill", "in.jsonl"])
 
 
@@ -116,7 +116,7 @@ def test_every_example_fits_its_own_option(role: str) -> None:
     assert set(ROLES[role].kinds) <= KINDS.keys()
 
 
-def test_every_kind_belongs_to_an_option() -> None:
+def test_every_kind_has_an_option() -> None:
     assert {kind for role in ROLES.values() for kind in role.kinds} == KINDS.keys()
 
 
@@ -133,5 +133,7 @@ def test_every_kind_belongs_to_an_option() -> None:
         ("judge", "source:2", None),
     ],
 )
-def test_a_misspelt_built_in_model(role: str, spec: str, near: str | None) -> None:
+def test_a_misspelt_built_in_model_gets_a_suggestion(
+    role: str, spec: str, near: str | None
+) -> None:
     assert near_miss(role, spec) == near

@@ -25,8 +25,8 @@ from prism_cli.domain.near_duplicates import (
 from prism_cli.domain.words import words
 
 
-def similarity(shingles: Shingles, one: str, other: str) -> float:
-    return jaccard(*(set(shingles(text).tolist()) for text in (one, other)))
+def similarity(shingles: Shingles, first: str, other: str) -> float:
+    return jaccard(*(set(shingles(text).tolist()) for text in (first, other)))
 
 
 def plain_shingles(parts: list[str], length: int) -> set[tuple[str, ...]]:
@@ -38,21 +38,21 @@ TEXTS = st.text("ab c中文é", min_size=1, max_size=40).map(normalised).filter(
 
 
 @given(TEXTS, TEXTS)
-def test_jaccard_of_characters_is_that_of_the_plain_sets(one: str, other: str) -> None:
-    left, right = (plain_shingles(list(text), 3) for text in (one, other))
-    estimate = similarity(query_shingles, one, other)
+def test_jaccard_of_characters_equals_that_of_plain_sets(first: str, other: str) -> None:
+    left, right = (plain_shingles(list(text), 3) for text in (first, other))
+    estimate = similarity(query_shingles, first, other)
     assert estimate == pytest.approx(len(left & right) / len(left | right))
 
 
 @given(TEXTS, TEXTS)
-def test_jaccard_of_words_is_that_of_the_plain_sets(one: str, other: str) -> None:
-    left, right = (plain_shingles(words(text), 3) for text in (one, other))
-    estimate = similarity(document_shingles, one, other)
+def test_jaccard_of_words_equals_that_of_plain_sets(first: str, other: str) -> None:
+    left, right = (plain_shingles(words(text), 3) for text in (first, other))
+    estimate = similarity(document_shingles, first, other)
     assert estimate == pytest.approx(len(left & right) / len(left | right))
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "near"),
+    ("first", "other", "near"),
     [
         ("wound care tips elderly", "elderly wound care tips", True),
         ("how to clean a wound", "how to close a wound", False),
@@ -61,8 +61,8 @@ def test_jaccard_of_words_is_that_of_the_plain_sets(one: str, other: str) -> Non
         ("東京 天気", "天気 東京", True),
     ],
 )
-def test_loose_shingles_know_no_order_of_words(one: str, other: str, near: bool) -> None:
-    assert (similarity(loose_query_shingles, one, other) >= THRESHOLD) == near
+def test_loose_shingles_ignore_word_order(first: str, other: str, near: bool) -> None:
+    assert (similarity(loose_query_shingles, first, other) >= THRESHOLD) == near
 
 
 @given(st.text(max_size=60))
@@ -75,7 +75,7 @@ def test_normal_form_is_stable_and_bounded_by_words(text: str) -> None:
     assert len(loose_query_shingles(once)) >= 1
 
 
-def test_normal_form_by_hand() -> None:
+def test_normal_form_of_known_texts() -> None:
     assert normalised("  What's  the CAPITAL?") == "what s the capital"
     assert normalised("\uff37\uff28\uff21\uff34 is\u00a0Straße_1") == "what is strasse 1"
     assert normalised("?!") == "?!"
@@ -97,9 +97,9 @@ def test_signatures_estimate_the_similarity() -> None:
     for _ in range(60):
         tokens = random_text(lot, 200)
         changed = [word if lot.random() < 0.95 else "other" for word in tokens]
-        one, other = " ".join(tokens), " ".join(changed)
-        rows = signatures([document_shingles(one), document_shingles(other)])
-        errors.append((rows[0] == rows[1]).mean() - similarity(document_shingles, one, other))
+        first, other = " ".join(tokens), " ".join(changed)
+        rows = signatures([document_shingles(first), document_shingles(other)])
+        errors.append((rows[0] == rows[1]).mean() - similarity(document_shingles, first, other))
     assert abs(float(np.mean(errors))) < 0.02
     assert float(np.std(errors)) < 0.08
 
@@ -112,7 +112,7 @@ def test_bands_propose_nearly_every_pair_above_the_threshold() -> None:
         place = lot.randrange(100)
         changed = [*tokens[:place], "other", *tokens[place + 1 :]]
         assert similarity(document_shingles, " ".join(tokens), " ".join(changed)) > 0.9
-        both = [document_shingles(" ".join(one)) for one in (tokens, changed)]
+        both = [document_shingles(" ".join(words)) for words in (tokens, changed)]
         rows = signatures(both)
         missed += not any(len(set(band_keys(rows, band).tolist())) == 1 for band in range(BANDS))
         strangers = signatures([both[0], document_shingles(" ".join(random_text(lot, 100)))])
@@ -130,15 +130,15 @@ def test_signature_does_not_depend_on_the_texts_beside_it() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
-def test_groups_are_the_connected_parts(edges: list[tuple[int, int]]) -> None:
+def test_groups_are_the_connected_components(edges: list[tuple[int, int]]) -> None:
     groups = Groups(20)
-    for one, other in edges:
-        groups.join(one, other)
+    for first, other in edges:
+        groups.join(first, other)
     parts = {number: {number} for number in range(20)}
-    for one, other in edges:
-        together = parts[one] | parts[other]
+    for first, other in edges:
+        together = parts[first] | parts[other]
         for number in together:
             parts[number] = together
-    for one in range(20):
-        assert {n for n in range(20) if groups.find(n) == groups.find(one)} == parts[one]
+    for first in range(20):
+        assert {n for n in range(20) if groups.find(n) == groups.find(first)} == parts[first]
     assert groups.roots().tolist() == [groups.find(number) for number in range(20)]

@@ -1,4 +1,4 @@
-"""The table of objectives, line by line, and what a row may ask for itself."""
+"""The table of objectives, line by line, and objectives that a row selects."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TEXT = {"contribution": "It says so.", "evidence": "So it is."}
 
 
 def objectives(**labels: Any) -> list[str] | str:
-    """The objectives of a row, or the reason why it is dropped."""
+    """Return the objectives of a row, or the reason why it is dropped."""
     result = training_labels({"query": "q", "document": "d", **labels})
     if isinstance(result, Dropped):
         return result.reason
@@ -114,7 +114,7 @@ def objectives(**labels: Any) -> list[str] | str:
         pytest.param({"verdict": None, **TEXT}, "no score and no verdict", id="texts alone"),
     ],
 )
-def test_the_table(labels: dict[str, Any], expected: list[str] | str) -> None:
+def test_the_table_of_objectives(labels: dict[str, Any], expected: list[str] | str) -> None:
     assert objectives(**labels) == expected
 
 
@@ -129,7 +129,7 @@ def test_the_table(labels: dict[str, Any], expected: list[str] | str) -> None:
         (None, ["sft"]),
     ],
 )
-def test_a_row_may_choose_among_what_it_can_give(
+def test_a_row_may_choose_among_its_possible_objectives(
     chosen: list[str] | None, expected: list[str] | str
 ) -> None:
     assert objectives(objectives=chosen, teacher_score=0.9, verdict="no") == expected
@@ -170,7 +170,7 @@ def test_impossible_labels_are_rejected_with_their_field(
     assert reason in caught.value.reason
 
 
-def test_a_long_wrong_list_is_told_briefly() -> None:
+def test_a_long_invalid_list_is_abbreviated() -> None:
     with pytest.raises(RowError) as caught:
         objectives(objectives=["x" * 10_000], verdict="no")
     assert len(caught.value.reason) < 200
@@ -193,7 +193,7 @@ def test_texts_are_stripped() -> None:
         },
     )
 )
-def test_a_lesson_has_what_its_objectives_need(labels: dict[str, Any]) -> None:
+def test_a_training_target_has_the_fields_of_its_objectives(labels: dict[str, Any]) -> None:
     result = training_labels(labels)
     if isinstance(result, Dropped):
         assert result.reason

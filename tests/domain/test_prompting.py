@@ -16,7 +16,7 @@ HASHES = {
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_prompt_is_the_golden_file_byte_for_byte(name: str) -> None:
+def test_the_prompt_equals_the_golden_file(name: str) -> None:
     golden = (GOLDEN / f"{name}.txt").read_bytes()
     prompt = PROFILES[name].prompt("wer schrieb „Faust“?", "Goethe wrote it.\n\n世界 ")
     assert prompt.encode() == golden
@@ -32,7 +32,7 @@ def test_hash_of_a_profile_never_changes(name: str) -> None:
     assert PROFILES[name].hash == HASHES[name]
 
 
-def test_braces_in_a_text_stay_as_they_are() -> None:
+def test_braces_in_a_text_are_unchanged() -> None:
     prompt = PROFILES["prism"].prompt("{document}", "{query}")
     assert "<Query>: {document}\n<Document>: {query}<|im_end|>" in prompt
 
@@ -44,6 +44,6 @@ def test_another_instruction_is_another_profile() -> None:
     assert other.hash != profile.hash
 
 
-def test_unknown_profile_names_those_there_are() -> None:
+def test_an_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="prism, prism-no-think, qwen3-reranker"):
         profile_named("chatml")

@@ -1,4 +1,4 @@
-"""Numbers, units and dates in forms that two texts can be compared in."""
+"""Numbers, units and dates in comparable forms."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from prism_cli.domain.quantities import dates, quantities, quantities_with_range
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("about 1,234,567 people", ("1234567", "")),
         ("1.5 kilometres away", ("1.5", "km")),
@@ -28,8 +28,8 @@ from prism_cli.domain.quantities import dates, quantities, quantities_with_range
         ("510 más", ("510", "")),
     ],
 )
-def test_number_and_unit(text: str, found: tuple[str, str]) -> None:
-    assert [pair for _, pair in quantities(text)] == [found]
+def test_number_and_unit(text: str, expected: tuple[str, str]) -> None:
+    assert [pair for _, pair in quantities(text)] == [expected]
 
 
 @pytest.mark.parametrize("text", ["MPEG-2", "COVID19", "a.b3", "H2O", "v1"])
@@ -38,11 +38,11 @@ def test_digits_inside_a_word_are_no_number(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["5 to 10 km", "5-10 km", "5 and 10 km"])
-def test_unit_of_a_range_holds_for_both_numbers(text: str) -> None:
+def test_the_unit_of_a_range_applies_to_both_numbers(text: str) -> None:
     assert set(quantities_with_ranges(text)) >= {("5", "km"), ("10", "km")}
 
 
-def test_unit_is_not_lent_to_another_sentence() -> None:
+def test_a_unit_does_not_apply_to_another_sentence() -> None:
     assert ("5", "km") not in set(quantities_with_ranges("He had 5 dogs. 10 km away lay the sea."))
 
 
@@ -61,9 +61,9 @@ def test_unit_is_not_lent_to_another_sentence() -> None:
     ],
 )
 def test_date(text: str, date: tuple[int | None, ...]) -> None:
-    assert [found for _, found in dates(text)] == [date]
+    assert [date_found for _, date_found in dates(text)] == [date]
 
 
 @pytest.mark.parametrize("text", ["may 12 people come", "in 2021", "ten Marches", "12-34"])
-def test_what_is_no_date(text: str) -> None:
+def test_texts_that_are_not_dates(text: str) -> None:
     assert dates(text) == []

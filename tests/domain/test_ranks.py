@@ -17,7 +17,7 @@ rows = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]), st
 def by_pairs(rows: Rows) -> float | None:
     yes = [score for score, is_yes in rows if is_yes]
     no = [score for score, is_yes in rows if not is_yes]
-    won = [(one > other) + (one == other) / 2 for one in yes for other in no]
+    won = [(high > other) + (high == other) / 2 for high in yes for other in no]
     return sum(won) / len(won) if won else None
 
 
@@ -31,20 +31,20 @@ def counted(rows: Rows, exact_rows: int) -> tuple[float | None, float | None]:
 @given(rows)
 def test_auc_is_the_share_of_pairs_in_order(rows: Rows) -> None:
     value, error = counted(rows, 1000)
-    assert value == (None if (wanted := by_pairs(rows)) is None else pytest.approx(wanted))
+    assert value == (None if (expected := by_pairs(rows)) is None else pytest.approx(expected))
     assert error in (0, None)
 
 
 @given(rows, st.integers(1, 20))
-def test_beyond_the_exact_rows_the_error_is_told(rows: Rows, exact_rows: int) -> None:
+def test_beyond_the_exact_rows_the_error_is_reported(rows: Rows, exact_rows: int) -> None:
     value, error = counted(rows, exact_rows)
-    wanted = by_pairs(rows)
-    if wanted is None:
+    expected = by_pairs(rows)
+    if expected is None:
         assert value is error is None
     else:
         assert value is not None
         assert error is not None
-        assert abs(value - wanted) <= error + 1e-12
+        assert abs(value - expected) <= error + 1e-12
 
 
 def test_error_of_many_rows_is_small() -> None:

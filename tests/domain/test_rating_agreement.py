@@ -18,11 +18,11 @@ KRIPPENDORFF = [
 def ratings(count: int, seed: int) -> tuple[list[int], list[int]]:
     lots = random.Random(seed)
     people = [lots.randint(1, 5) for _ in range(count)]
-    return people, [min(5, max(1, one + lots.choice([-2, -1, 0, 0, 0, 1]))) for one in people]
+    return people, [min(5, max(1, rating + lots.choice([-2, -1, 0, 0, 0, 1]))) for rating in people]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_kappa_and_rho_are_those_of_the_libraries(seed: int) -> None:
+def test_kappa_and_rho_equal_those_of_libraries(seed: int) -> None:
     people, judge = ratings(40, seed)
     figures = compare_ratings(people, judge, resamples=200)
     metrics = pytest.importorskip("sklearn.metrics")
@@ -30,16 +30,18 @@ def test_kappa_and_rho_are_those_of_the_libraries(seed: int) -> None:
     kappa = metrics.cohen_kappa_score(people, judge, weights="quadratic")
     assert figures["kappa"].value == pytest.approx(kappa)
     assert figures["spearman"].value == pytest.approx(stats.spearmanr(people, judge).statistic)
-    apart = [abs(one - other) for one, other in zip(people, judge, strict=True)]
+    apart = [abs(rating - other) for rating, other in zip(people, judge, strict=True)]
     assert figures["mean_absolute_difference"].value == pytest.approx(sum(apart) / 40)
     assert figures["same"].value == pytest.approx(apart.count(0) / 40)
-    assert figures["within_one"].value == pytest.approx(sum(one < 2 for one in apart) / 40)
+    assert figures["within_one"].value == pytest.approx(
+        sum(distance < 2 for distance in apart) / 40
+    )
     assert figures["people_mean"].value == pytest.approx(sum(people) / 40)
-    for one in figures.values():
-        assert one.value is not None
-        assert one.low is not None
-        assert one.high is not None
-        assert one.low <= one.value <= one.high
+    for figure in figures.values():
+        assert figure.value is not None
+        assert figure.low is not None
+        assert figure.high is not None
+        assert figure.low <= figure.value <= figure.high
 
 
 def test_a_worked_kappa() -> None:
@@ -49,7 +51,7 @@ def test_a_worked_kappa() -> None:
     assert figures["kappa"].value == pytest.approx(1 - 1.25 / 5.5)
 
 
-def test_alpha_is_krippendorffs() -> None:
+def test_alpha_equals_krippendorffs_example() -> None:
     rows = [list(row) for row in zip(*KRIPPENDORFF, strict=True)]
     alpha = ordinal_alpha(rows, resamples=500)
     assert alpha.value == pytest.approx(0.815, abs=5e-4)
@@ -58,7 +60,7 @@ def test_alpha_is_krippendorffs() -> None:
     assert alpha.low < 0.815 < alpha.high <= 1
 
 
-def test_what_is_not_defined_is_none() -> None:
+def test_undefined_figures_are_none() -> None:
     flat = compare_ratings([3, 3, 3], [3, 3, 3], resamples=20)
     assert (flat["kappa"].value, flat["spearman"].value) == (None, None)
     assert (flat["same"].value, flat["same"].low) == (1, 1)
@@ -68,8 +70,8 @@ def test_what_is_not_defined_is_none() -> None:
     assert ordinal_alpha([], resamples=20).value is None
 
 
-def test_intervals_do_not_depend_on_the_run() -> None:
+def test_intervals_are_reproducible() -> None:
     people, judge = ratings(30, 9)
-    one, two = (compare_ratings(people, judge, seed=4, resamples=300) for _ in range(2))
-    assert one == two
-    assert one != compare_ratings(people, judge, seed=5, resamples=300)
+    first, two = (compare_ratings(people, judge, seed=4, resamples=300) for _ in range(2))
+    assert first == two
+    assert first != compare_ratings(people, judge, seed=5, resamples=300)

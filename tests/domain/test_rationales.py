@@ -9,14 +9,14 @@ MARKED = ["Vitamin D lowers the risk of rickets.", "No effect on growth was seen
 
 
 def matched(evidence: str, *marked: str) -> Match:
-    return rationale_match(evidence, [squad_tokens(one) for one in marked])
+    return rationale_match(evidence, [squad_tokens(text) for text in marked])
 
 
 @pytest.mark.parametrize(
     ("evidence", "recall", "precision", "f1"),
     [
         ("Vitamin D lowers the risk of rickets. No effect on growth was seen.", 1, 1, 1),
-        # "vitamin d lowers" are 3 of 6 tokens: just enough for the first, nothing of the second.
+        # "vitamin d lowers" are 3 of 6 tokens: just enough for the first, none of the second.
         ("Vitamin D lowers.", 0.5, 1, 2 / 3),
         # 2 of 6 are not; but both tokens are marked ones.
         ("Vitamin D.", 0, 1, 0),
@@ -27,12 +27,14 @@ def matched(evidence: str, *marked: str) -> Match:
         ("The.", 0, 0, 0),
     ],
 )
-def test_worked_numbers(evidence: str, recall: float, precision: float, f1: float) -> None:
+def test_figures_equal_worked_numbers(
+    evidence: str, recall: float, precision: float, f1: float
+) -> None:
     match = matched(evidence, *MARKED)
     assert match == Match(recall, precision, pytest.approx(f1))
 
 
-def test_tokens_count_as_often_as_they_stand() -> None:
+def test_repeated_tokens_count_each_time() -> None:
     assert matched("no no no", "no no no yes yes yes").recall == 1
     assert matched("no no", "no no no yes yes yes").recall == 0
     assert matched("no no no yes", "no yes").precision == 1

@@ -14,30 +14,30 @@ BUCKETS = st.lists(st.integers(0, 500), min_size=20, max_size=20)
 
 
 @given(COUNTS, st.integers(0, 3000))
-def test_equal_shares_fill_the_size_and_take_no_more_than_there_is(
-    counts: list[int], size: int
-) -> None:
+def test_equal_shares_fill_the_size_and_never_exceed_a_bin(counts: list[int], size: int) -> None:
     shares = equal_shares(counts, size)
     assert sum(shares) == min(size, sum(counts))
     assert all(0 <= share <= count for share, count in zip(shares, counts, strict=True))
 
 
 @given(COUNTS, st.integers(0, 3000))
-def test_equal_shares_are_level_where_a_bin_is_not_kept_whole(counts: list[int], size: int) -> None:
+def test_equal_shares_are_equal_for_bins_that_are_not_kept_whole(
+    counts: list[int], size: int
+) -> None:
     shares = equal_shares(counts, size)
     cut = [share for share, count in zip(shares, counts, strict=True) if share < count]
     if cut:
         assert max(cut) - min(cut) <= 1
-        assert max(shares) <= min(cut) + 1  # nobody has more than a bin that could give more
+        assert max(shares) <= min(cut) + 1  # no bin has more than one that could give more
 
 
-def test_poor_bin_gives_its_rest_to_the_others() -> None:
+def test_the_unused_share_of_a_small_bin_goes_to_the_others() -> None:
     assert equal_shares([2, 100, 100, 0], 32) == [2, 15, 15, 0]
     assert equal_shares([5, 5, 5], 7) == [3, 2, 2]
     assert equal_shares([1, 2, 3], 100) == [1, 2, 3]
 
 
-def test_paper_shares_by_hand() -> None:
+def test_paper_shares_equal_worked_numbers() -> None:
     counts = [1000, 900, 800, 700] + [80] * 9 + [340] * 6 + [5000]
     # base = floor(min(80 / 1, 340 / 1.7) / .8) = 100; caps 100 and 170.
     assert paper_shares(counts) == [1000, 900, 800, 700] + [80] * 9 + [170] * 6 + [5000]
@@ -63,24 +63,24 @@ def test_paper_rule_keeps_both_ends_and_the_poorest_bucket_whole(counts: list[in
     if middle:
         weighed = {i: Fraction(counts[i]) / (Fraction(17, 10) if i > 12 else 1) for i in middle}
         poorest = min(middle, key=weighed.__getitem__)
-        whole = shares[poorest] == counts[poorest]
-        assert whole or weighed[poorest] < 5  # floor may cut a handful below its own count
+        all_kept = shares[poorest] == counts[poorest]
+        assert all_kept or weighed[poorest] < 5  # floor may cut a handful below its own count
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
-def test_labelled_to_web_shrinks_one_side_only(labelled: int, web: int) -> None:
-    kept = labelled_and_web(labelled, web)
+def test_the_ratio_of_labelled_to_web_shrinks_one_side_only(labelled: int, web: int) -> None:
+    sampled = labelled_and_web(labelled, web)
     if not labelled or not web:
-        assert kept == (labelled, web)
+        assert sampled == (labelled, web)
         return
-    assert kept[0] == labelled or kept[1] == web
-    assert kept[0] <= labelled
-    assert kept[1] <= web
-    assert abs(3 * kept[0] - 2 * kept[1]) < 3
+    assert sampled[0] == labelled or sampled[1] == web
+    assert sampled[0] <= labelled
+    assert sampled[1] <= web
+    assert abs(3 * sampled[0] - 2 * sampled[1]) < 3
 
 
 @given(st.floats(0, 1), st.integers(1, 40))
-def test_bin_holds_its_score(score: float, bins: int) -> None:
+def test_a_bin_contains_its_score(score: float, bins: int) -> None:
     index = bin_of(score, bins)
     assert 0 <= index < bins
     assert index / bins <= score
@@ -95,5 +95,5 @@ def test_edges_belong_to_the_bucket_above(score: float, bucket: int) -> None:
 
 
 def test_every_edge_of_a_grid_is_found() -> None:
-    found: list[Any] = [bin_of(round(index * 0.05, 2), 20) for index in range(20)]
-    assert found == list(range(20))
+    bins: list[Any] = [bin_of(round(index * 0.05, 2), 20) for index in range(20)]
+    assert bins == list(range(20))

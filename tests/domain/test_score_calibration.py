@@ -1,4 +1,4 @@
-"""Calibration of scores, against worked numbers and the same worked out from the whole list."""
+"""Calibration of scores, against worked numbers and a computation from the full list."""
 
 import math
 import random
@@ -21,7 +21,7 @@ def calibration_of(rows: list[tuple[float, str]]) -> ScoreCalibration:
     return calibration
 
 
-def test_worked_numbers() -> None:
+def test_figures_equal_worked_numbers() -> None:
     rows = [(0.9, "yes"), (0.9, "yes"), (0.9, "no"), (0.2, "no"), (0.2, "yes")]
     content = calibration_of(rows).content()
     assert content["rows"] == 5
@@ -43,7 +43,7 @@ def test_worked_numbers() -> None:
 
 
 @given(judged)
-def test_figures_agree_with_the_list(rows: list[tuple[float, str]]) -> None:
+def test_figures_equal_those_of_the_full_list(rows: list[tuple[float, str]]) -> None:
     calibration = calibration_of(rows)
     content = calibration.content()
     wide: dict[int, list[tuple[float, str]]] = {}
@@ -68,7 +68,7 @@ def test_figures_agree_with_the_list(rows: list[tuple[float, str]]) -> None:
             assert 0 <= point["low"] <= point["yes_rate"] <= point["high"] <= 1
 
 
-def test_calibrated_scores_have_the_ece_of_chance_and_bent_ones_more() -> None:
+def test_calibrated_scores_have_the_ece_of_chance_and_miscalibrated_ones_more() -> None:
     dice = random.Random(3)
     straight, bent, few = ScoreCalibration(), ScoreCalibration(), ScoreCalibration()
     for number in range(40_000):
@@ -83,25 +83,25 @@ def test_calibrated_scores_have_the_ece_of_chance_and_bent_ones_more() -> None:
     assert true["ece_equal_mass"] < 0.012  # type: ignore[operator]
     assert true["ece_by_chance"] == pytest.approx(true["ece"], rel=0.7)
     assert off["ece"] == pytest.approx(1 / 6, abs=0.01)  # the mean of x - x²
-    # Few rows look worse than they are: their chance level says so.
+    # Few rows look worse than they are, as their chance level shows.
     assert small["ece_by_chance"] == pytest.approx(small["ece"], rel=0.7)
     assert small["ece"] > 4 * true["ece"]  # type: ignore[operator]
 
 
-def test_bins_of_equal_mass_do_not_break_up_behind_equal_scores() -> None:
+def test_equal_mass_bins_do_not_split_equal_scores() -> None:
     rows = [(0.0, "no")] * 900 + [(0.5 + number / 1000, "yes") for number in range(100)]
     curve = calibration_of(rows).curves()["equal_mass"]
     assert [point["rows"] for point in curve] == [900, 34, 66]
 
 
-def test_the_ends_of_the_scale_count() -> None:
+def test_scores_at_both_ends_of_the_scale_count() -> None:
     calibration = calibration_of([(0.0, "no"), (1.0, "yes"), (1.0, "no")])
     content = calibration.content()
     assert content["log_loss"] == pytest.approx(-math.log(1e-7) / 3, rel=1e-6)
     assert [point["to"] for point in calibration.curves()["equal_width"]] == [1 / BINS, 1.0]
 
 
-def test_nothing_counted_has_no_figure() -> None:
+def test_without_rows_there_is_no_figure() -> None:
     calibration = ScoreCalibration()
     assert calibration.content()["rows"] == 0
     assert calibration.content()["ece"] is None

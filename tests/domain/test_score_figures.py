@@ -1,4 +1,4 @@
-"""Figures of many scores, against the same worked out from the whole list."""
+"""Figures of many scores, against a computation from the full list."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ def figures_of(rows: list[tuple[float, str | None]]) -> ScoreFigures:
 
 
 @given(judged)
-def test_figures_agree_with_the_list(rows: list[tuple[float, str | None]]) -> None:
+def test_figures_equal_those_of_the_full_list(rows: list[tuple[float, str | None]]) -> None:
     figures = figures_of(rows)
     row = figures.row()
     assert row["scores"] == figures.count == len(rows)
@@ -27,7 +27,7 @@ def test_figures_agree_with_the_list(rows: list[tuple[float, str | None]]) -> No
     no = [score for score, verdict in rows if verdict == "no"]
     agreed = [score > 0.5 for score in yes] + [score <= 0.5 for score in no]
     assert row["agreement"] == (round(sum(agreed) / len(agreed), 4) if agreed else None)
-    pairs = [(one > other) + (one == other) / 2 for one in yes for other in no]
+    pairs = [(high > other) + (high == other) / 2 for high in yes for other in no]
     auc = sum(pairs) / len(pairs) if pairs else None
     assert row["AUC"] == (None if auc is None else pytest.approx(auc, abs=1e-4))
 
@@ -40,5 +40,5 @@ def test_quantiles_and_histogram_of_known_scores() -> None:
     assert figures.histogram() == {f"{low / 10:.2f}": 10 for low in range(9)} | {"0.90": 11}
 
 
-def test_nothing_counted_is_said() -> None:
+def test_without_rows_the_count_is_zero() -> None:
     assert ScoreFigures().row() == {"scores": 0}

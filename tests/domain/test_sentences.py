@@ -1,4 +1,4 @@
-"""Sentences by rules: what ends one, what does not, and that nothing is lost."""
+"""Sentence splitting by rules: boundaries, exceptions, and no lost text."""
 
 import time
 from itertools import pairwise
@@ -74,7 +74,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), CASES.values(), ids=CASES.keys())
-def test_sentences_end_where_a_reader_ends_them(text: str, expected: list[str]) -> None:
+def test_sentence_boundaries(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
 
 
@@ -89,31 +89,31 @@ texts = st.one_of(
 
 
 @given(texts)
-def test_sentences_are_slices_in_order_and_lose_no_word(text: str) -> None:
+def test_sentences_are_slices_in_order_without_loss(text: str) -> None:
     spans = sentence_spans(text)
     assert all(begin < end for begin, end in spans)
-    assert all(one[1] <= two[0] for one, two in pairwise(spans))
+    assert all(span[1] <= two[0] for span, two in pairwise(spans))
     pieces = sentences(text)
-    assert all(one == one.strip() and len(one) <= MAX_SENTENCE_CHARS for one in pieces)
-    kept = [char for one in pieces for char in one if char.isalnum()]
-    assert kept == [char for char in text if char.isalnum()]
+    assert all(piece == piece.strip() and len(piece) <= MAX_SENTENCE_CHARS for piece in pieces)
+    chars = [char for piece in pieces for char in piece if char.isalnum()]
+    assert chars == [char for char in text if char.isalnum()]
 
 
 def test_long_sentence_is_cut_at_a_clause_then_at_white_space() -> None:
     clause = "word " * 100 + "end; " + "more " * 100
     assert sentences(clause)[0].endswith("end;")
-    assert all(set(one.split()) == {"more"} for one in sentences("more " * 400))
-    assert [len(one) for one in sentences("x" * 1500)] == [600, 600, 300]
+    assert all(set(sentence.split()) == {"more"} for sentence in sentences("more " * 400))
+    assert [len(sentence) for sentence in sentences("x" * 1500)] == [600, 600, 300]
 
 
-def test_no_clock_time_or_address_is_cut() -> None:
+def test_clock_times_and_addresses_are_not_split() -> None:
     words = ["at", "06:12", "see", "https://example.org/kerrow"] * 60
     assert " ".join(sentences(" ".join(words))).split() == words
-    assert all({*one.split()} <= {*words} for one in sentences(" ".join(words)))
+    assert all({*sentence.split()} <= {*words} for sentence in sentences(" ".join(words)))
 
 
 @pytest.mark.parametrize("piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1]."])
-def test_time_grows_with_the_length_and_not_with_its_square(piece: str) -> None:
+def test_time_is_linear_in_the_length(piece: str) -> None:
     text = piece * (300_000 // len(piece))
     started = time.process_time()
     sentences(text)

@@ -1,4 +1,4 @@
-"""Laws of the tests and intervals, and their values where they can be worked out."""
+"""Properties of significance tests and intervals, and worked values."""
 
 import random
 from itertools import combinations_with_replacement
@@ -49,12 +49,12 @@ def test_few_queries_are_enumerated() -> None:
 
 @given(VALUES, st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
-def test_p_is_scipys(values: list[float], lot: random.Random) -> None:
-    values = [round(one, 3) for one in values[:10]]  # few: scipy counts all flips as well
+def test_p_equals_that_of_scipy(values: list[float], lot: random.Random) -> None:
+    values = [round(value, 3) for value in values[:10]]  # few: scipy counts all flips as well
     other = [round(lot.random(), 3) for _ in values]
     theirs = stats.permutation_test(
         (values, other),
-        lambda one, two, axis: abs(np.mean(one - two, axis=axis)),
+        lambda x, two, axis: abs(np.mean(x - two, axis=axis)),
         permutation_type="samples",
         alternative="greater",
         n_resamples=np.inf,
@@ -63,13 +63,13 @@ def test_p_is_scipys(values: list[float], lot: random.Random) -> None:
     assert permutation_p(values, other) == pytest.approx(theirs)
 
 
-def test_drawn_flips_agree_with_all_flips() -> None:
+def test_sampled_permutations_agree_with_all_permutations() -> None:
     lot = random.Random(7)
     first = [lot.random() for _ in range(14)]
     second = [value + lot.gauss(0.1, 0.2) for value in first]
     exact = permutation_p(first, second, permutations=2**14)
-    drawn = permutation_p(first, second, permutations=2**14 - 1)
-    assert drawn == pytest.approx(exact, abs=0.01)
+    sampled = permutation_p(first, second, permutations=2**14 - 1)
+    assert sampled == pytest.approx(exact, abs=0.01)
 
 
 def test_p_is_never_zero_and_is_repeatable() -> None:
@@ -82,14 +82,14 @@ def test_p_is_never_zero_and_is_repeatable() -> None:
 
 def test_p_is_uniform_enough_under_the_null() -> None:
     lot = random.Random(5)
-    found = []
+    p_values = []
     for _ in range(200):
         pairs = [(lot.random(), lot.random()) for _ in range(25)]
-        found.append(permutation_p(*zip(*pairs, strict=True), permutations=400))
-    assert 0.01 <= sum(p <= 0.05 for p in found) / 200 <= 0.10
+        p_values.append(permutation_p(*zip(*pairs, strict=True), permutations=400))
+    assert 0.01 <= sum(p <= 0.05 for p in p_values) / 200 <= 0.10
 
 
-def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+def test_the_interval_of_a_mean_has_its_nominal_coverage() -> None:
     lot = random.Random(11)
     hits = 0
     for _ in range(150):
@@ -98,7 +98,7 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     assert 0.89 <= hits / 150 <= 1.0
 
 
-def test_interval_leans_with_a_skewed_sample() -> None:
+def test_the_interval_of_a_skewed_sample_is_skewed() -> None:
     sample = [1.0] * 30 + [0.0] * 3
     low, high = bootstrap_interval(sample)
     mean = 30 / 33
@@ -121,7 +121,7 @@ def ratio_of_sums(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.nd
 
 
 @pytest.mark.parametrize("size", [8, 40, 400])
-def test_ratio_interval_is_scipys_bca(size: int) -> None:
+def test_the_ratio_interval_equals_scipys_bca(size: int) -> None:
     lot = np.random.default_rng(size)
     counts = lot.integers(1, 6, size)
     sums = lot.random(size) ** 3 * counts
@@ -141,7 +141,7 @@ def test_ratio_interval_is_scipys_bca(size: int) -> None:
 
 
 @pytest.mark.parametrize("zeros_and_ones", [True, False])
-def test_mean_interval_is_scipys_bca(zeros_and_ones: bool) -> None:
+def test_the_mean_interval_equals_scipys_bca(zeros_and_ones: bool) -> None:
     lot = np.random.default_rng(5)
     values = (lot.random(300) < 0.93) * 1.0 if zeros_and_ones else lot.random(60) ** 4
     low, high = bootstrap_interval(values, resamples=40_000)
@@ -154,33 +154,36 @@ def test_mean_interval_is_scipys_bca(zeros_and_ones: bool) -> None:
     assert high == pytest.approx(theirs.high, abs=0.02 * width + zeros_and_ones / 300)
 
 
-def test_ratio_interval_against_all_resamples() -> None:
-    """Efron's formula on the whole bootstrap distribution of seven queries: nothing is drawn."""
+def test_the_ratio_interval_equals_that_of_all_resamples() -> None:
+    """Apply Efron's formula to the complete bootstrap distribution of seven queries."""
     sums, counts = [0.2, 1.1, 0.7, 2.4, 0.1, 0.9, 3.3], [1, 2, 2, 3, 1, 3, 4]
     size, ratio = 7, sum(sums) / sum(counts)
-    found: list[tuple[float, float]] = []
+    outcomes: list[tuple[float, float]] = []
     for chosen in combinations_with_replacement(range(size), size):
-        ways = factorial(size) / prod(factorial(chosen.count(one)) for one in range(size))
-        value = sum(sums[one] for one in chosen) / sum(counts[one] for one in chosen)
-        found.append((value, ways / size**size))
-    found.sort()
+        ways = factorial(size) / prod(factorial(chosen.count(number)) for number in range(size))
+        value = sum(sums[place] for place in chosen) / sum(counts[place] for place in chosen)
+        outcomes.append((value, ways / size**size))
+    outcomes.sort()
     normal = NormalDist()
     bias = normal.inv_cdf(
-        sum(share for value, share in found if value < ratio - 1e-12)
-        + sum(share for value, share in found if abs(value - ratio) <= 1e-12) / 2
+        sum(share for value, share in outcomes if value < ratio - 1e-12)
+        + sum(share for value, share in outcomes if abs(value - ratio) <= 1e-12) / 2
     )
     left = [
-        (sum(sums) - one) / (sum(counts) - count) for one, count in zip(sums, counts, strict=True)
+        (sum(sums) - total) / (sum(counts) - count)
+        for total, count in zip(sums, counts, strict=True)
     ]
-    off = [sum(left) / size - one for one in left]
-    lean = sum(one**3 for one in off) / (6 * sum(one**2 for one in off) ** 1.5)
+    off = [sum(left) / size - deviations for deviations in left]
+    lean = sum(deviation**3 for deviation in off) / (
+        6 * sum(deviation**2 for deviation in off) ** 1.5
+    )
     expected = []
     for tail in (0.025, 0.975):
         moved = bias + normal.inv_cdf(tail)
-        wanted, below = normal.cdf(bias + moved / (1 - lean * moved)), 0.0
-        for value, share in found:
+        target, below = normal.cdf(bias + moved / (1 - lean * moved)), 0.0
+        for value, share in outcomes:
             below += share
-            if below >= wanted:
+            if below >= target:
                 expected.append(value)
                 break
     assert expected == pytest.approx([0.325, 0.739], abs=0.001)
@@ -200,7 +203,7 @@ def test_many_queries_take_the_normal_interval_and_bca_agrees_there() -> None:
     assert low < rows.mean() < high <= 1
 
 
-def test_queries_without_rows_do_not_count_and_rows_of_a_query_hang_together() -> None:
+def test_queries_without_rows_do_not_count_and_rows_are_clustered_by_query() -> None:
     assert ratio_interval([], []) == (0.0, 0.0)
     assert ratio_interval([0, 0], [0, 0]) == (0.0, 0.0)
     assert ratio_interval([1.0, 0, 2.0], [2, 0, 4]) == (0.5, 0.5)
@@ -208,11 +211,11 @@ def test_queries_without_rows_do_not_count_and_rows_of_a_query_hang_together() -
     assert ratio_interval([*sums, 0], [*counts, 0]) == ratio_interval(sums, counts)
     values = [0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]
     one_each = bootstrap_interval(values)
-    ten_each = ratio_interval([10 * one for one in values], [10] * 8)
+    ten_each = ratio_interval([10 * value for value in values], [10] * 8)
     assert ten_each == pytest.approx(one_each)
 
 
-def test_holm_by_hand() -> None:
+def test_holm_of_worked_numbers() -> None:
     assert holm([0.01, 0.04, 0.03]) == [
         pytest.approx(0.03),
         pytest.approx(0.06),
@@ -231,7 +234,7 @@ def test_holm_of_the_literature() -> None:
     ]  # fmt: skip
     adjusted = holm(p_values)
     assert adjusted[:5] == pytest.approx([0.0015, 0.0056, 0.0247, 0.1140, 0.2211])
-    assert [one <= 0.05 for one in adjusted] == [True] * 3 + [False] * 12
+    assert [adjusted_p <= 0.05 for adjusted_p in adjusted] == [True] * 3 + [False] * 12
 
 
 @given(st.lists(st.floats(0, 1), max_size=10))
@@ -270,4 +273,4 @@ def test_comparison_counts_queries_won_tied_and_lost() -> None:
         4,
     )
     assert comparison["difference"] == pytest.approx(0.1)
-    assert [one["p_holm"] for one in with_holm([{"p": 0.01}, {"p": 0.04}])] == [0.02, 0.04]
+    assert [row["p_holm"] for row in with_holm([{"p": 0.01}, {"p": 0.04}])] == [0.02, 0.04]

@@ -1,4 +1,4 @@
-"""SQuAD's normalisation on worked examples, and answers that stand whole."""
+"""SQuAD's normalisation on worked examples, and answers as whole tokens."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ def test_worked_examples(text: str, tokens: list[str]) -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_a_text_holds_what_stands_in_it(before: str, answer: str, after: str) -> None:
+def test_a_text_contains_its_token_sequences(before: str, answer: str, after: str) -> None:
     assert TokenText(f"{before} {answer} {after}").holds(answer) is bool(squad_tokens(answer))
 
 
@@ -48,5 +48,5 @@ def test_a_text_holds_what_stands_in_it(before: str, answer: str, after: str) ->
         ("it is notable", "no", False),
     ],
 )
-def test_answers_stand_whole(text: str, answer: str, held: bool) -> None:
+def test_answers_are_found_as_whole_tokens(text: str, answer: str, held: bool) -> None:
     assert TokenText(text).holds(answer) is held

@@ -40,7 +40,7 @@ ASK = Ask("Questions a nurse asks about wound care", "", "question", 3)
 def test_the_first_array_of_strings_counts(reply: str, queries: list[str]) -> None:
     value = TASK.read(ASK, reply)
     assert value == {"queries": queries}
-    orjson.dumps(value)  # as the ledger keeps it
+    orjson.dumps(value)  # as stored in the ledger
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_other_replies_are_unusable(reply: str, why: str) -> None:
         TASK.read(ASK, reply)
 
 
-def test_all_that_decides_a_reply_is_in_the_question() -> None:
+def test_the_question_has_all_that_changes_a_reply() -> None:
     others = [
         replace(ASK, instruction="other"), replace(ASK, language="Chinese"),
         replace(ASK, style="keyword"), replace(ASK, count=4), replace(ASK, earlier=("a",)),
         replace(ASK, earlier=("b",)), replace(ASK, series=1),
     ]  # fmt: skip
-    assert len({question(one) for one in [ASK, *others]}) == 8
+    assert len({question(ask) for ask in [ASK, *others]}) == 8
     prompt = TASK.prompt(replace(ASK, earlier=('say "ah"', "伤口")), 0)
     assert '["say \\"ah\\"", "伤口"]' in prompt.user
     assert prompt.user.startswith("Instruction: Questions a nurse asks about wound care\n")
@@ -101,18 +101,20 @@ def test_all_that_decides_a_reply_is_in_the_question() -> None:
         ({"language": "Klingon"}, "如何清洁伤口", ""),
     ],
 )
-def test_a_query_is_kept_or_left_out(changed: dict[str, Any], query: str, reason: str) -> None:
-    ((cleaned, found),) = sifted(replace(ASK, **changed), [query])
-    assert found == reason
+def test_queries_are_kept_or_dropped_with_a_reason(
+    changed: dict[str, Any], query: str, reason: str
+) -> None:
+    ((cleaned, reasons_found),) = sifted(replace(ASK, **changed), [query])
+    assert reasons_found == reason
     assert cleaned == " ".join(query.split())
 
 
-def test_more_than_were_asked_for_are_left_out() -> None:
+def test_surplus_queries_are_dropped() -> None:
     reasons = [reason for _, reason in sifted(ASK, ["a", "b", "c", "d"])]
     assert reasons == ["", "", "", "more than were asked for"]
 
 
-def test_a_reply_without_a_query_to_keep_is_at_fault() -> None:
+def test_a_reply_without_a_usable_query_is_unusable() -> None:
     german = ["wie wird eine Wunde mit dem Verband und der Salbe gereinigt"] * 2
     assert fault(ASK, {"queries": ["<b>", "a"]}) is None
     assert "no query to keep: markup" in (fault(ASK, {"queries": ["<b>a</b>"]}) or "")
@@ -138,7 +140,9 @@ def test_near_duplicates_by_letters_or_order_but_not_by_numbers() -> None:
 
 
 @pytest.mark.parametrize("first", range(3))
-def test_shares_are_even_and_what_is_left_over_turns(first: int) -> None:
+def test_shares_are_even_and_the_remainder_rotates(first: int) -> None:
     styles = ["a", "b", "c"]
-    assert shares(20, styles, first) == {one: 6 if one == styles[first - 1] else 7 for one in "abc"}
+    assert shares(20, styles, first) == {
+        style: 6 if style == styles[first - 1] else 7 for style in "abc"
+    }
     assert shares(1, styles, first) == {styles[first]: 1}

@@ -34,7 +34,7 @@ def test_parsing_is_the_inverse_of_rendering(contribution: str, evidence: str) -
 
 
 @given(TEXTS)
-def test_only_own_tags_and_outer_space_are_taken_from_a_text(text: str) -> None:
+def test_only_own_tags_and_outer_whitespace_are_removed(text: str) -> None:
     if not any(
         f"<{slash}{tag}>" in text for slash in ("", "/") for tag in ("contribution", "evidence")
     ):

@@ -11,7 +11,7 @@ from prism_cli.domain.threshold_sweep import THRESHOLDS, ThresholdSweep
 
 @dataclass(frozen=True)
 class One:
-    """A row as the sweep sees it."""
+    """Row of the sweep."""
 
     score: float
     verdict: str | None
@@ -48,42 +48,44 @@ def sweep_of(rows: list[One], without_answers: str = "c") -> ThresholdSweep:
     return sweep
 
 
-def share(part: int, whole: int) -> float | None:
-    return None if not whole else part / whole
+def share(part: int, total: int) -> float | None:
+    return None if not total else part / total
 
 
 @given(rows_of)
-def test_every_point_is_what_a_loop_finds(rows: list[One]) -> None:
+def test_every_point_equals_that_of_a_loop(rows: list[One]) -> None:
     points = sweep_of(rows).points()
     assert [point["threshold"] for point in points] == list(THRESHOLDS)
-    asked = {row.query for row in rows} - {"c"}
+    queries = {row.query for row in rows} - {"c"}
     everything = sum(row.document for row in rows)
     for point in points:
-        kept = [row for row in rows if row.score > point["threshold"]]  # type: ignore[operator]
-        judged = [row for row in kept if row.verdict]
-        yes = sum(row.verdict == "yes" for row in kept)
-        wanted = sum(row.verdict == "yes" for row in rows)
-        read = sum(row.document if row.evidence is None else row.evidence for row in kept)
-        whole = sum(row.document for row in kept)
+        selected = [row for row in rows if row.score > point["threshold"]]  # type: ignore[operator]
+        judged = [row for row in selected if row.verdict]
+        yes = sum(row.verdict == "yes" for row in selected)
+        relevant = sum(row.verdict == "yes" for row in rows)
+        read = sum(row.document if row.evidence is None else row.evidence for row in selected)
+        documents = sum(row.document for row in selected)
         assert point == {
             "threshold": point["threshold"],
-            "kept": len(kept),
-            "kept_share": share(len(kept), len(rows)),
+            "kept": len(selected),
+            "kept_share": share(len(selected), len(rows)),
             "precision": share(yes, len(judged)),
-            "recall": share(yes, wanted),
-            "f1": share(2 * yes, len(judged) + wanted),
+            "recall": share(yes, relevant),
+            "f1": share(2 * yes, len(judged) + relevant),
             "tokens_read": read,
-            "tokens_kept": whole,
+            "tokens_kept": documents,
             "saved": share(everything - read, everything),
-            "saved_of_kept": share(whole - read, whole),
-            "answer_kept": share(len({row.query for row in kept if row.read} - {"c"}), len(asked)),
+            "saved_of_kept": share(documents - read, documents),
+            "answer_kept": share(
+                len({row.query for row in selected if row.read} - {"c"}), len(queries)
+            ),
             "answer_in_kept": share(
-                len({row.query for row in kept if row.whole} - {"c"}), len(asked)
+                len({row.query for row in selected if row.whole} - {"c"}), len(queries)
             ),
         }
 
 
-def test_at_the_verdict_and_below_it() -> None:
+def test_figures_at_the_threshold_of_the_verdict_and_below() -> None:
     rows = [
         One(0.9, "yes", 100, 20, "a", True, True),
         One(0.6, "no", 100, 30, "a", False, False),
@@ -99,10 +101,10 @@ def test_at_the_verdict_and_below_it() -> None:
     low = sweep.points()[39]
     assert (low["kept"], low["tokens_read"], low["answer_kept"]) == (4, 250, 1.0)
     assert content["best_f1"] == pytest.approx(2 / 3)
-    assert content["best_f1_threshold"] == 0.0  # the lowest of those as good
+    assert content["best_f1_threshold"] == 0.0  # the lowest of equally good ones
 
 
-def test_nothing_counted_has_no_shares() -> None:
+def test_without_rows_there_are_no_shares() -> None:
     content = ThresholdSweep().content()
     assert (content["rows"], content["kept"], content["tokens_read"]) == (0, 0, 0)
     names = ("precision", "recall", "f1", "saved", "answer_kept", "best_f1", "best_f1_threshold")

@@ -1,4 +1,4 @@
-"""The estimate of tokens, against what real tokenizers count, and cutting by it."""
+"""The token estimate, against real tokenizers, and truncation by it."""
 
 import random
 import time
@@ -29,7 +29,7 @@ CHINESE = (
 @pytest.mark.parametrize(
     ("text", "true"), [(ENGLISH, 63), (CODE, 72), (CHINESE, 40)], ids=["english", "code", "chinese"]
 )
-def test_estimate_is_near_the_truth(text: str, true: int) -> None:
+def test_the_estimate_is_near_the_real_count(text: str, true: int) -> None:
     assert 0.85 * true <= estimate_tokens(text) <= 1.6 * true
 
 
@@ -65,7 +65,7 @@ def test_text_within_the_limit_is_untouched() -> None:
     assert cut_to_estimate("", 0) == ""
 
 
-def test_a_giant_word_is_cut_within_but_no_accent_or_emoji_is() -> None:
+def test_a_giant_word_is_split_but_no_grapheme_is() -> None:
     assert cut_to_estimate("x" * 1000, 10) == "x" * 50
     assert cut_to_estimate("short " + "x" * 1000, 30) == "short " + "x" * 144
     accents = "e\u0301" * 100
@@ -75,7 +75,7 @@ def test_a_giant_word_is_cut_within_but_no_accent_or_emoji_is() -> None:
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
     assert cut_to_estimate(family * 50, 12) == family * 2
     assert cut_to_estimate("\U0001f44d\U0001f3fd" * 50, 3) == "\U0001f44d\U0001f3fd"
-    # A text that is one such character: nothing of it fits.
+    # A text of one such character: no part of it fits.
     assert cut_to_estimate("a" + "\u0301" * 1000, 10) == ""
 
 
@@ -88,7 +88,7 @@ def test_time_grows_with_the_limit_alone(piece: str) -> None:
     assert time.process_time() - start < 0.5
 
 
-def test_prefixes_of_random_text_keep_the_promise() -> None:
+def test_prefixes_of_random_text_are_within_the_limit() -> None:
     rng = random.Random(0)
     letters = "ab C9.,\n é灯ก\u0301\u200d\U0001f3fd\U0001f468\U0001f1e9"
     for _ in range(500):

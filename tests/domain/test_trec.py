@@ -1,4 +1,4 @@
-"""Run lines: written and read again, or refused."""
+"""Run lines: round trips and errors."""
 
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ def test_reading_gives_back_what_was_written(
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("q Q0 d 1 2.0", "query Q0 document rank score tag"),
         ("q Q0 d .9 1 tag", "rank: expected a whole number .*found '.9'; .*swapped"),
@@ -43,8 +43,8 @@ def test_reading_gives_back_what_was_written(
         ("q Q0 d 1 inf tag", "finite"),
     ],
 )
-def test_bad_line_is_refused(line: str, told: str) -> None:
-    with pytest.raises(RowError, match=told):
+def test_bad_line_is_refused(line: str, message: str) -> None:
+    with pytest.raises(RowError, match=message):
         parse_run_line(line)
 
 
@@ -60,9 +60,7 @@ def test_bad_line_is_refused(line: str, told: str) -> None:
         ("", ""),
     ],
 )
-def test_ranks_against_the_scores_are_told_where_they_are_so_everywhere(
-    lines: str, against: str
-) -> None:
+def test_ranks_that_contradict_all_scores_are_reported(lines: str, against: str) -> None:
     order = RankOrder()
     for number, line in enumerate(filter(None, lines.split(";")), 1):
         query, rank, score = line.split()
@@ -79,18 +77,18 @@ def single(number: float) -> float:
 def test_scores_of_a_run_fall_in_single_precision(scores: list[float]) -> None:
     falling = falling_scores(scores)
     assert len(falling) == len(scores)
-    assert all(single(one) > single(after) for one, after in pairwise(falling))
-    assert [float(repr(one)) for one in falling] == falling
+    assert all(single(score) > single(after) for score, after in pairwise(falling))
+    assert [float(repr(score)) for score in falling] == falling
 
 
 @given(st.lists(st.floats(-1e9, 1e9, width=32), unique=True))
-def test_scores_that_fall_already_stay_as_they_are(scores: list[float]) -> None:
+def test_decreasing_scores_are_unchanged(scores: list[float]) -> None:
     scores.sort(reverse=True)
     assert falling_scores(scores) == scores
 
 
 @pytest.mark.parametrize("value", ["a b", "a\0b", "a\nb", "a\tb", "\x01", ""])
-def test_id_that_trecs_files_cannot_hold_is_refused(value: str) -> None:
+def test_an_id_that_trec_files_cannot_represent_is_refused(value: str) -> None:
     with pytest.raises(RowError, match="doc_id: expected an id"):
         check_trec_id("doc_id", value)
 
@@ -102,7 +100,7 @@ def test_ids_of_all_scripts_are_ids() -> None:
 
 
 @pytest.mark.parametrize("grade", ["1001", "-11", "1767225600", "9" * 5000])
-def test_grade_that_nobody_gives_is_refused(grade: str) -> None:
+def test_an_implausible_grade_is_refused(grade: str) -> None:
     with pytest.raises(RowError, match="score: expected a grade from -10 to 1000"):
         parse_judgement(f"q 0 d {grade}")
 

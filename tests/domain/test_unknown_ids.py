@@ -1,4 +1,4 @@
-"""Ids of a run that a data set does not have, with file and line."""
+"""Ids of a run that a data set lacks, with file and line."""
 
 from pathlib import Path
 
@@ -27,12 +27,12 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_run_that_fits_is_told_nothing_of() -> None:
+def test_a_matching_run_has_no_warning() -> None:
     result = checked("q1 Q0 a 1 2", "q2 Q0 b 1 1")
     assert result == ({"run_unknown_queries": 0, "run_unknown_documents": 0}, [])
 
 
-def test_a_run_whose_scores_go_against_its_ranks_is_told_of_once() -> None:
+def test_a_run_whose_scores_contradict_its_ranks_is_reported_once() -> None:
     _, messages = checked("q1 Q0 a 1 .1", "q1 Q0 b 2 .2", "q2 Q0 a 1 .3", "q2 Q0 b 2 .4")
     (line,) = messages
     assert line.startswith("mine.trec:2: the scores go against the ranks, here and in all queries")
@@ -58,12 +58,12 @@ def test_a_run_of_another_set_is_refused() -> None:
         checked("q1 Q0 x 1 1", "q2 Q0 y 1 1", "x9 Q0 a 1 1")
 
 
-def test_nothing_is_checked_of_an_index() -> None:
+def test_an_index_is_not_checked() -> None:
     index = Bm25FirstStage(lambda: iter(()))
     assert check_listed_ids(index, "set", lambda: QUERIES, list, print) == {}
 
 
-def test_judgements_are_told_by_number_and_the_first_three() -> None:
+def test_unknown_judgements_are_counted_and_the_first_three_named() -> None:
     assert unknown_ids_message("set", "judged queries", ["a", "b", "c", "d"], "left out") == (
         "set: 4 judged queries, such as a, b, c; left out"
     )

@@ -1,4 +1,4 @@
-"""The panel's rules."""
+"""The panel's voting rules."""
 
 from collections.abc import Sequence
 from itertools import permutations, product
@@ -21,7 +21,7 @@ VOTES = st.lists(st.sampled_from(["yes", "no", None]), min_size=1, max_size=7)
 
 
 def stopped(votes: list[Any]) -> Poll:
-    """Ask judge after judge, and stop as the stage does."""
+    """Ask judges in turn, and stop as the stage does."""
     poll = Poll(len(votes))
     for number, vote in enumerate(votes):
         if poll.settled:
@@ -56,10 +56,10 @@ def test_verdict_of_a_full_panel_does_not_depend_on_order(votes: list[Any], lot:
 
 @given(VOTES)
 def test_panel_stops_as_soon_as_it_can(votes: list[Any]) -> None:
-    """Before the last vote asked for, some way of voting on would have changed the outcome."""
+    """Before the last requested vote, some continuation would have changed the outcome."""
     poll = stopped(votes)
-    asked = len(poll.votes) + poll.abstentions
-    before, left = votes[: asked - 1], len(votes) - asked + 1
+    calls = len(poll.votes) + poll.abstentions
+    before, left = votes[: calls - 1], len(votes) - calls + 1
     outcomes = {full_panel_verdict([*before, *[vote] * left]) for vote in ("yes", "no", None)}
     assert len(outcomes) > 1
 
@@ -82,7 +82,7 @@ def test_agreement_is_the_share_of_votes_cast(votes: list[Any]) -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
-def test_expected_judgements_are_those_of_all_ways_to_vote(odds: list[float]) -> None:
+def test_expected_judgements_equal_the_enumeration_of_votes(odds: list[float]) -> None:
     enumerated = sum(
         prod(odd if vote == "yes" else 1 - odd for odd, vote in zip(odds, votes, strict=True))
         * len(stopped(list(votes)).votes)
@@ -94,7 +94,7 @@ def test_expected_judgements_are_those_of_all_ways_to_vote(odds: list[float]) ->
 def test_expected_judgements_of_known_panels() -> None:
     assert expected_judgements([1.0] * 5) == 3
     assert expected_judgements([0.5] * 5) == 3 * 1 / 4 + 4 * 3 / 8 + 5 * 3 / 8
-    assert expected_judgements([0.9, 0.9]) == 2  # the first never settles it alone
+    assert expected_judgements([0.9, 0.9]) == 2  # the first vote never decides alone
     assert expected_judgements([]) == 0
     odds = [0.9, 0.8, 0.7, 0.6, 0.5]
     assert expected_judgements(odds) == pytest.approx(expected_judgements([1 - p for p in odds]))
@@ -149,24 +149,24 @@ def test_label_as_a_vote(label: Any, grade: float, vote: str | None) -> None:
 
 
 @pytest.mark.parametrize("label", ["maybe", "nan", "inf", "1e3x", "٣", "１", "1_0", [1], {}])
-def test_label_that_says_nothing_is_an_error(label: Any) -> None:
+def test_a_label_without_a_meaning_is_an_error(label: Any) -> None:
     with pytest.raises(ValueError, match="expected a grade, yes or no"):
         label_vote(label)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 0.99))
 def test_a_score_becomes_a_probability_that_votes_alike(
-    one: float, other: float, threshold: float
+    one_score: float, other: float, threshold: float
 ) -> None:
-    first, second = (score_probability(score, threshold) for score in sorted((one, other)))
+    first, second = (score_probability(score, threshold) for score in sorted((one_score, other)))
     assert 0 <= first <= second <= 1
-    # No steeper than its steeper line: no jump anywhere, the threshold included.
+    # The slope is bounded everywhere: no jump, not even at the threshold.
     steepest = 0.5 / min(threshold, 1 - threshold)
-    assert second - first <= steepest * abs(one - other) + 1e-12
+    assert second - first <= steepest * abs(one_score - other) + 1e-12
     ends = [score_probability(score, threshold) for score in (0.0, threshold, 1.0)]
     assert ends == pytest.approx([0, 0.5, 1])
-    assert score_probability(one, 0.5) == pytest.approx(one)
+    assert score_probability(one_score, 0.5) == pytest.approx(one_score)
 
 
-def test_threshold_nought_says_yes_to_every_score_above_it() -> None:
+def test_a_threshold_of_zero_accepts_every_positive_score() -> None:
     assert [score_probability(score, 0) for score in (0, 0.5, 1)] == [0.5, 0.75, 1]

@@ -1,4 +1,4 @@
-"""Cleaning and sifting of pages."""
+"""Cleaning and filtering of web pages."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def reasons(query: str, *texts: str, least: int = 5) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("query", "text", "kept"),
+    ("query", "text", "expected"),
     [
         ("what is it", "это другой текст", False),
         ("pytorch 怎么安装", "先下载安装包再运行", True),
@@ -80,21 +80,21 @@ def reasons(query: str, *texts: str, least: int = 5) -> list[str]:
         ("12 34", "12345 67890", True),
     ],
 )
-def test_script(query: str, text: str, kept: bool) -> None:
-    assert (reasons(query, text) == [""]) is kept
+def test_script(query: str, text: str, expected: bool) -> None:
+    assert (reasons(query, text) == [""]) is expected
 
 
-def test_near_equal_texts_the_first_is_kept() -> None:
+def test_the_first_of_near_duplicate_texts_is_kept() -> None:
     text = " ".join(f"word{n}" for n in range(60))
-    found = reasons("q", text, text.upper() + "!", text + " and more", text[: len(text) // 2])
-    assert found == ["", "nearly the same text", "nearly the same text", ""]
+    results = reasons("q", text, text.upper() + "!", text + " and more", text[: len(text) // 2])
+    assert results == ["", "nearly the same text", "nearly the same text", ""]
 
 
-def test_what_is_left_out_does_not_stand_in_the_way() -> None:
+def test_dropped_pages_do_not_count_as_duplicates() -> None:
     good = {"url": "http://a/", "title": "", "text": "long enough"}
-    found = [reason for _, reason in sift("q", [good | {"text": "no"}, good], 5)]
-    assert found == ["too short", ""]
+    results = [reason for _, reason in sift("q", [good | {"text": "no"}, good], 5)]
+    assert results == ["too short", ""]
 
 
-def test_an_empty_text_is_too_short_whatever_is_asked() -> None:
+def test_an_empty_text_is_always_too_short() -> None:
     assert reasons("q", "", " \n ", least=0) == ["too short"] * 2

@@ -1,4 +1,4 @@
-"""Words where blanks part them, and where they do not."""
+"""Word counts in scripts with and without spaces."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""Batch mode as a user types it: the rows of the live mode, each question in one batch, whatever
-happens on the way."""
+"""Batch mode from the command line: the rows of live mode, each question in one batch, after any
+interruption."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lines(calls: list[Call]) -> list[Call]:
-    """The lines of batch files that the server worked."""
+    """Return the lines of batch files that the server processed."""
     return [call for call in calls if call.kind == "batch_line"]
 
 
@@ -51,7 +51,7 @@ def environment(crash: str = "") -> dict[str, str]:
     return os.environ | {"PYTHONPATH": root, "PRISM_CRASH_AT": crash}
 
 
-def test_a_panel_in_batches_makes_the_rows_of_the_live_mode() -> None:
+def test_a_panel_in_batch_mode_gives_the_rows_of_live_mode() -> None:
     write_jsonl(DATA, rows(40))
     with FaultServer(answers=Answers(chat=truth)) as server:
         words = ("relabel", DATA, "--provider-file", providers(server.base_url))
@@ -68,17 +68,15 @@ def test_a_panel_in_batches_makes_the_rows_of_the_live_mode() -> None:
     assert max(asked(worked).values()) == 1
     assert Counter(call.model for call in worked) == Counter(call.model for call in live_calls)
     assert Counter(call.messages for call in worked) == Counter(c.messages for c in live_calls)
-    told, live_told = json.loads(done.stdout), json.loads(live.stdout)
-    assert told["figures"] == live_told["figures"]
-    assert told["usage"]["usd"] == pytest.approx(live_told["usage"]["usd"] / 2)
-    assert told["usage"]["asked"] == len(worked)
-    assert told["usage"]["from_ledger"] == 0
+    summary, live_told = json.loads(done.stdout), json.loads(live.stdout)
+    assert summary["figures"] == live_told["figures"]
+    assert summary["usage"]["usd"] == pytest.approx(live_told["usage"]["usd"] / 2)
+    assert summary["usage"]["asked"] == len(worked)
+    assert summary["usage"]["from_ledger"] == 0
 
 
 @pytest.mark.parametrize("days", [-2, 700], ids=["back", "ahead"])
-def test_a_fresh_batch_is_waited_for_whatever_the_clock_says(
-    monkeypatch: pytest.MonkeyPatch, days: int
-) -> None:
+def test_a_new_batch_is_awaited_with_any_clock(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     write_jsonl(DATA, rows(10))
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")
@@ -95,7 +93,7 @@ def test_a_fresh_batch_is_waited_for_whatever_the_clock_says(
 
 
 @pytest.mark.parametrize("days", [0, 700], ids=["right", "ahead"])
-def test_a_batch_that_its_provider_does_not_know_is_given_up_only_when_asked(
+def test_a_batch_unknown_to_its_provider_is_abandoned_only_on_request(
     monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     write_jsonl(DATA, rows(10))
@@ -132,7 +130,7 @@ LOSSES = {"missing": BOOK.unlink, "empty": lambda: BOOK.write_bytes(b""), "damag
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_a_batch_whose_book_is_lost_is_not_sent_again_unasked(
+def test_a_batch_without_its_record_is_not_resubmitted_without_request(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     write_jsonl(DATA, rows(10))
@@ -157,7 +155,9 @@ def test_a_batch_whose_book_is_lost_is_not_sent_again_unasked(
     assert len(read_jsonl(OUT)) == 10
 
 
-def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_file_has_a_limited_number_of_questions_of_one_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(runner, "MAX_REQUESTS", 4)
     monkeypatch.setattr(runner, "_LOOKUP_LINES", 3)
     write_jsonl(DATA, [*rows(10), *rows(10)])
@@ -171,7 +171,7 @@ def test_a_file_holds_so_many_questions_of_one_model(monkeypatch: pytest.MonkeyP
     assert len(read_jsonl(OUT)) == 20
 
 
-def test_lines_with_errors_are_refused_or_asked_again() -> None:
+def test_lines_with_errors_are_refused_or_retried() -> None:
     write_jsonl(DATA, rows(12))
     plan = BatchPlan(polls=2, error_contains="Item 3 is")
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=plan)) as server:
@@ -179,14 +179,14 @@ def test_lines_with_errors_are_refused_or_asked_again() -> None:
         done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
         assert done.returncode == 0, done.stderr
         assert len(lines(server.calls)) == 11
-    found = read_jsonl(OUT)
-    assert found[3]["votes"] == {}
-    assert [row["verdict"] for row in found if row["votes"]] == [
+    output = read_jsonl(OUT)
+    assert output[3]["votes"] == {}
+    assert [row["verdict"] for row in output if row["votes"]] == [
         "yes" if number & 1 else "no" for number in range(12) if number != 3
     ]
 
 
-def test_what_an_expired_batch_left_is_asked_in_the_next() -> None:
+def test_requests_of_an_expired_batch_go_into_the_next() -> None:
     write_jsonl(DATA, rows(10))
     plan = BatchPlan(polls=1, expires_after=5)
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=plan)) as server:
@@ -198,7 +198,7 @@ def test_what_an_expired_batch_left_is_asked_in_the_next() -> None:
         assert done.stderr.count("questions sent as") == 2
 
 
-def test_what_no_batch_answers_is_pending_and_goes_on() -> None:
+def test_rows_without_batch_replies_stay_pending_and_resume() -> None:
     write_jsonl(DATA, rows(4))
     plan = BatchPlan(polls=1, expires_after=0)
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=plan)) as server:
@@ -217,13 +217,13 @@ def test_what_no_batch_answers_is_pending_and_goes_on() -> None:
         assert not OUT.exists()
 
 
-def test_an_unusable_answer_is_asked_again_in_a_second_batch() -> None:
+def test_an_unusable_answer_is_retried_in_a_second_batch() -> None:
     write_jsonl(DATA, rows(6))
-    said: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
 
     def hesitant(model: str, text: str) -> str:
-        said[text] += 1
-        return "Perhaps" if "Item 2 is" in text and said[text] == 1 else truth(model, text)
+        reasons[text] += 1
+        return "Perhaps" if "Item 2 is" in text and reasons[text] == 1 else truth(model, text)
 
     with FaultServer(answers=Answers(chat=hesitant), settings=Settings(batch=QUICK)) as server:
         file = providers(server.base_url, batches="true")
@@ -239,21 +239,21 @@ def test_an_unusable_answer_is_asked_again_in_a_second_batch() -> None:
     ["batch-intent", "batch-uploaded", "batch-created", "batch-fetched", "before-commit",
      "after-commit"],
 )  # fmt: skip
-def test_killed_at_a_step_each_question_is_in_one_batch(tmp_path: Path, point: str) -> None:
+def test_after_a_kill_at_any_step_each_question_is_in_one_batch(tmp_path: Path, point: str) -> None:
     write_jsonl(DATA, rows(20))
     log = tmp_path / "calls.jsonl"
     with launched(log, "[batch]\npolls = 1\n") as base_url:
         words = [*ONE, "--provider-file", str(providers(base_url, batches="true"))]
-        died = subprocess.run(command(*words), env=environment(point), timeout=60)
-        assert died.returncode == -signal.SIGKILL
-        again = subprocess.run(command(*words), env=environment(), timeout=60)
-        assert again.returncode == 0
+        killed = subprocess.run(command(*words), env=environment(point), timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        resumed = subprocess.run(command(*words), env=environment(), timeout=60)
+        assert resumed.returncode == 0
         counted = asked(lines(read_log(log)))
     assert set(counted.values()) == {1}
     assert len(counted) == len(read_jsonl(OUT)) == 20
 
 
-def test_stopped_while_it_waits_it_leaves_with_143_and_goes_on(tmp_path: Path) -> None:
+def test_a_run_stopped_while_waiting_exits_with_143_and_resumes(tmp_path: Path) -> None:
     write_jsonl(DATA, rows(20))
     log = tmp_path / "calls.jsonl"
     with launched(log, "[batch]\npolls = 6\n") as base_url:
@@ -266,8 +266,8 @@ def test_stopped_while_it_waits_it_leaves_with_143_and_goes_on(tmp_path: Path) -
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        _, said = process.communicate(timeout=30)
-        assert (process.returncode, b"Traceback" in said) == (143, False)
+        _, messages = process.communicate(timeout=30)
+        assert (process.returncode, b"Traceback" in messages) == (143, False)
         assert time.monotonic() - began < 3
         limited = prism("relabel", DATA, *words, "--batch", "--max-seconds", "0.1")
         assert limited.returncode == 7
@@ -278,7 +278,7 @@ def test_stopped_while_it_waits_it_leaves_with_143_and_goes_on(tmp_path: Path) -
             in prism("status", OUT).stdout
         )
         dry = json.loads(prism("relabel", DATA, *words, "--dry-run", "--json").stdout)
-        assert [(one["paid before"], one["calls"]) for one in dry["models"]] == [(20, 0)]
+        assert [(model["paid before"], model["calls"]) for model in dry["models"]] == [(20, 0)]
         done = prism("relabel", DATA, *words, "--batch")
         assert done.returncode == 0, done.stderr
         assert json.loads(prism("status", OUT, "--json").stdout)["batches"] == []
@@ -286,7 +286,7 @@ def test_stopped_while_it_waits_it_leaves_with_143_and_goes_on(tmp_path: Path) -
     assert (len(counted), set(counted.values())) == (20, {1})
 
 
-def test_a_lost_answer_to_the_making_of_a_batch_makes_no_second() -> None:
+def test_a_lost_reply_to_a_batch_creation_creates_no_second_batch() -> None:
     write_jsonl(DATA, rows(5))
     faults = [Fault("reset_after_headers", path="/v1/batches", calls=(1,))]
     with FaultServer(faults, Answers(chat=truth), Settings(batch=QUICK)) as server:
@@ -297,7 +297,7 @@ def test_a_lost_answer_to_the_making_of_a_batch_makes_no_second() -> None:
         assert len(lines(server.calls)) == 5
 
 
-def test_a_budget_is_kept_and_then_it_stops() -> None:
+def test_a_run_stops_at_its_budget() -> None:
     write_jsonl(DATA, rows(30))
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
         words = (
@@ -308,8 +308,8 @@ def test_a_budget_is_kept_and_then_it_stops() -> None:
             providers(server.base_url, batches="true"),
         )
         forecast = json.loads(prism(*words, "--batch", "--dry-run", "--json").stdout)
-        whole = json.loads(prism(*words, "--dry-run", "--json").stdout)
-        assert forecast["usd"] == pytest.approx(whole["usd"] / 2, abs=1e-4)
+        estimate = json.loads(prism(*words, "--dry-run", "--json").stdout)
+        assert forecast["usd"] == pytest.approx(estimate["usd"] / 2, abs=1e-4)
         half = prism(*words, "--batch", "--max-cost", forecast["usd"] / 2)
         assert half.returncode == 7, half.stderr
         assert 5 < len(lines(server.calls)) < 25
@@ -318,7 +318,7 @@ def test_a_budget_is_kept_and_then_it_stops() -> None:
     assert (len(counted), set(counted.values())) == (30, {1})
 
 
-def test_two_outputs_that_share_questions_send_each_once(tmp_path: Path) -> None:
+def test_two_outputs_with_common_questions_send_each_once(tmp_path: Path) -> None:
     write_jsonl(DATA, rows(20))
     log = tmp_path / "calls.jsonl"
     with launched(log, "[batch]\npolls = 2\n") as base_url:
@@ -333,7 +333,7 @@ def test_two_outputs_that_share_questions_send_each_once(tmp_path: Path) -> None
     assert Path("a.jsonl").read_bytes() == Path("b.jsonl").read_bytes()
 
 
-def test_a_judge_without_batches_is_called_and_no_key_is_kept() -> None:
+def test_a_judge_without_batch_support_is_called_live_and_no_key_is_stored() -> None:
     write_jsonl(DATA, rows(6))
     judges = (*ONE, "--judge", "bailian/qwen3.5-397b-a17b")
     with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
@@ -355,14 +355,14 @@ def test_a_judge_without_batches_is_called_and_no_key_is_kept() -> None:
 
 
 @pytest.mark.parametrize("point", ["batch-created", "batch-fetched", "before-commit"])
-def test_a_run_that_calls_asks_nothing_that_lies_in_a_batch(tmp_path: Path, point: str) -> None:
-    """Killed before the batch's name was stored, before its replies were, before the ledger."""
+def test_a_live_run_repeats_no_request_of_a_batch(tmp_path: Path, point: str) -> None:
+    """Kill before the batch's name is stored, before its replies are, and before the ledger."""
     write_jsonl(DATA, rows(20))
     log = tmp_path / "calls.jsonl"
     with launched(log, "[batch]\npolls = 1\n") as base_url:
         words = [*ONE, "--provider-file", str(providers(base_url, batches="true"))]
-        died = subprocess.run(command(*words), env=environment(point), timeout=60)
-        assert died.returncode == -signal.SIGKILL
+        killed = subprocess.run(command(*words), env=environment(point), timeout=60)
+        assert killed.returncode == -signal.SIGKILL
         write_jsonl(DATA, rows(25))
         called = prism("relabel", DATA, *words)
         if point == "before-commit":  # the replies are here

@@ -1,4 +1,4 @@
-"""`prism collect synthesize` as a user types it, on a server of ours that keeps a log."""
+"""`prism collect synthesize` from the command line, on a local server with a log."""
 
 import json
 import os
@@ -40,9 +40,9 @@ def item(number: int) -> dict[str, object]:
 
 
 def first(number: int) -> str:
-    """Ten queries, one of which every item has, and one nearly so."""
-    own = [f"what is {number}0{place}" for place in range(8)]
-    return json.dumps(["What does everybody ask here?", *own, "What does everybody ask her?"])
+    """Return ten queries: one common to all items, and one near-duplicate of it."""
+    questions = [f"what is {number}0{place}" for place in range(8)]
+    return json.dumps(["What does everybody ask here?", *questions, "What does everybody ask her?"])
 
 
 def second(number: int) -> str:
@@ -50,7 +50,7 @@ def second(number: int) -> str:
 
 
 def written(model: str, text: str) -> str:
-    """What the server says: of item 1 no array, of item 2 one in a fence, else as above."""
+    """Reply without an array for item 1, with a fenced one for item 2, else as above."""
     if CHINESE in text:
         return '["如何在家清洁深层伤口？", "伤口感染有哪些症状？", "如何在家里清洁深层伤口"]'
     number = int(text.partition("Item ")[2].partition(" ")[0])
@@ -61,7 +61,7 @@ def written(model: str, text: str) -> str:
     return f"Sure:\n```json\n{first(number)}\n```" if number == 2 else first(number)
 
 
-def test_queries_come_once_and_the_second_run_asks_nothing() -> None:
+def test_queries_are_unique_and_a_second_run_sends_nothing() -> None:
     rows = [item(0), item(1), item(2), {"instruction": CHINESE, "language": "zh"}]
     write_jsonl(Path("instructions.jsonl"), rows)
     write_jsonl(Path("there.jsonl"), [{"query": "what is: 200?"}])
@@ -79,23 +79,23 @@ def test_queries_come_once_and_the_second_run_asks_nothing() -> None:
         assert len(paid) == 2 + 3 + 2 + 2
         usd = sum(call.input_tokens + 2 * call.output_tokens for call in paid) / 1e6
         assert json.loads(done.stdout)["usage"]["usd"] == pytest.approx(usd)
-        before, asked = Path("queries.jsonl").read_bytes(), len(server.calls)
+        before, calls_before = Path("queries.jsonl").read_bytes(), len(server.calls)
         assert "finished before" in prism(*words).stderr
         Path("queries.jsonl").unlink()
         assert prism(*words, "--overwrite").returncode == 0
         paid_for = json.loads(prism(*words, "--overwrite", "--dry-run", "--json").stdout)
         assert (paid_for["usd"], paid_for["models"][0]["paid before"]) == (0.0, 9)
-        assert len(server.calls) == asked
+        assert len(server.calls) == calls_before
     assert Path("queries.jsonl").read_bytes() == before
-    found = read_jsonl(Path("queries.jsonl"))
-    assert list(found[0]) == [
+    output = read_jsonl(Path("queries.jsonl"))
+    assert list(output[0]) == [
         "query_id", "query", "instruction", "note", "source", "query_style",
     ]  # fmt: skip
-    assert (found[0]["query"], found[0]["note"]) == ("What does everybody ask here?", {"kept": 0})
-    assert {row["source"] for row in found} == {"synthesized:lab/writer"}
-    by_item = Counter(row["instruction"] for row in found)
+    assert (output[0]["query"], output[0]["note"]) == ("What does everybody ask here?", {"kept": 0})
+    assert {row["source"] for row in output} == {"synthesized:lab/writer"}
+    by_item = Counter(row["instruction"] for row in output)
     assert by_item == {"Item 0 things": 12, "Item 2 things": 10, CHINESE: 2}
-    assert found[-1]["language"] == "zh"
+    assert output[-1]["language"] == "zh"
     (bad,) = read_jsonl(Path("queries.jsonl.rejects.jsonl"))
     assert (bad["line"], bad["field"]) == (2, "instruction")
     assert "3 x expected a JSON array of strings, found none" in bad["reason"]
@@ -108,7 +108,7 @@ def test_queries_come_once_and_the_second_run_asks_nothing() -> None:
     assert figures["instructions with fewer than asked for"] == 1
 
 
-def test_a_budget_and_a_key_that_ends_stop_it_and_the_same_command_goes_on() -> None:
+def test_a_spent_budget_or_expired_key_stops_the_run_and_the_same_command_resumes() -> None:
     write_jsonl(Path("instructions.jsonl"), [item(0), item(2), item(3)])
     with FaultServer([Fault("401", after=3)], Answers(chat=written)) as server:
         provider_file(server.base_url, concurrency=1)
@@ -126,7 +126,7 @@ def test_a_budget_and_a_key_that_ends_stop_it_and_the_same_command_goes_on() -> 
     assert len(read_jsonl(Path("queries.jsonl"))) == 3 * 12 - 2
 
 
-def test_what_comes_out_goes_into_a_web_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_output_is_an_input_of_collect_web(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXA_API_KEY", "planted")
     write_jsonl(Path("instructions.jsonl"), [item(0)])
     with FaultServer(answers=Answers(chat=written)) as server:
@@ -141,7 +141,9 @@ def test_what_comes_out_goes_into_a_web_search(monkeypatch: pytest.MonkeyPatch) 
     assert row["query_style"] == "original"
 
 
-def test_killed_at_any_commit_it_asks_nothing_twice_and_ends_the_same(tmp_path: Path) -> None:
+def test_after_a_kill_at_any_commit_no_request_is_repeated_and_the_output_is_the_same(
+    tmp_path: Path,
+) -> None:
     write_jsonl(Path("instructions.jsonl"), map(item, range(8)))
     rules = [
         ("contains = " + json.dumps(contains), "text = " + json.dumps(text))
@@ -151,7 +153,7 @@ def test_killed_at_any_commit_it_asks_nothing_twice_and_ends_the_same(tmp_path: 
             (f"Item {number} ", first(number)),
         )
     ]
-    script = "".join(f"[[reply]]\n{one}\n{other}\n" for one, other in rules)
+    script = "".join(f"[[reply]]\n{condition}\n{other}\n" for condition, other in rules)
     log = tmp_path / "calls.jsonl"
     with launched(log, script) as base_url:
         provider_file(base_url, concurrency=2)
@@ -169,12 +171,12 @@ def test_killed_at_any_commit_it_asks_nothing_twice_and_ends_the_same(tmp_path: 
         assert Path("queries.jsonl").read_bytes() == resumed
     counted = Counter(call.request for call in calls)
     assert len(counted) == 16
-    assert len(calls) - len(counted) <= 2 * 2  # two kills with calls in flight, two at the most
+    assert len(calls) - len(counted) <= 2 * 2  # two kills with calls in flight, at most two each
     queries = [row["query"] for row in read_jsonl(Path("queries.jsonl"))]
     assert len(queries) == len(set(queries)) == 8 * 14 + 1
 
 
-def test_a_folder_of_that_name_is_an_input() -> None:
+def test_a_folder_named_synthesize_is_an_input() -> None:
     Path("synthesize").mkdir()
     write_jsonl(Path("synthesize/rows.jsonl"), [{"query": "a", "pos": ["b"], "neg": ["c"]}])
     assert prism("collect", "synthesize", "-o", "pairs.jsonl").returncode == 0
@@ -182,14 +184,14 @@ def test_a_folder_of_that_name_is_an_input() -> None:
 
 
 def test_help_has_an_example_and_collect_points_to_it() -> None:
-    told = prism("collect", "synthesize", "--help").stdout
-    assert "Usage: prism collect synthesize" in told
-    assert "Example: prism collect synthesize instructions.jsonl" in " ".join(told.split())
+    output = prism("collect", "synthesize", "--help").stdout
+    assert "Usage: prism collect synthesize" in output
+    assert "Example: prism collect synthesize instructions.jsonl" in " ".join(output.split())
     assert "prism collect synthesize --help" in " ".join(prism("collect", "--help").stdout.split())
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         ([], 2, "generator: Field required"),
         (["--generator", "nobody/model"], 2, "--generator nobody/model: expected hf:smollm2"),
@@ -204,10 +206,10 @@ def test_help_has_an_example_and_collect_points_to_it() -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_told(words: list[str], code: int, told: str) -> None:
+def test_invalid_use_is_reported(words: list[str], code: int, message: str) -> None:
     write_jsonl(Path("instructions.jsonl"), [item(0)])
     provider_file("http://localhost:9")
     done = prism("collect", "synthesize", "instructions.jsonl", "-o", "queries.jsonl", *words)
     assert done.returncode == code, done.stderr
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
     assert not Path("queries.jsonl").exists()

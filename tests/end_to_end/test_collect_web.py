@@ -1,4 +1,4 @@
-"""`prism collect web` as a user types it, on a server of ours: each query is paid for once."""
+"""`prism collect web` from the command line, on a local server: each query is paid for once."""
 
 import json
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ QUERIES = [
 
 
 def text(query: str, page: int) -> str:
-    """Some 600 characters that no other page shares."""
+    """Return some 600 characters unlike those of any other page."""
     return " ".join(f"{query.replace(' ', '-')}-{page}-{word}" for word in range(30))
 
 
 def pages(query: str, count: int) -> Sequence[Page]:
-    """Two good pages; between and behind them what is to be left out."""
+    """Return two good pages, with pages to drop between and after them."""
     end = "\x07\n\n\n\nEnd\u200b of it.\nSkip to content"
     first = f"We use cookies to help you.\n{text(query, 0)}{end}"
     return [
@@ -47,16 +47,19 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def providers(base_url: str) -> Path:
     path = Path("providers.toml")
-    lines = [f'[providers.{one}]\nbase_url = "{base_url}/{one}"' for one in ("exa", "tavily")]
+    lines = [
+        f'[providers.{provider}]\nbase_url = "{base_url}/{provider}"'
+        for provider in ("exa", "tavily")
+    ]
     path.write_text("\n".join(lines))
     return path
 
 
 @pytest.mark.parametrize("provider", ["exa", "tavily"])
-def test_pages_become_pairs_and_the_second_run_asks_nothing(provider: str) -> None:
+def test_pages_become_pairs_and_a_second_run_sends_nothing(provider: str) -> None:
     with FaultServer(answers=Answers(pages=pages)) as server:
-        given = ("-o", "web.jsonl", "--provider-file", providers(server.base_url))
-        words = ("collect", "web", "queries.jsonl", "--web", provider, *given)
+        options = ("-o", "web.jsonl", "--provider-file", providers(server.base_url))
+        words = ("collect", "web", "queries.jsonl", "--web", provider, *options)
         forecast = prism(*words, "--dry-run", "--json")
         assert (forecast.returncode, server.calls) == (0, [])
         thought = json.loads(forecast.stdout)
@@ -66,23 +69,23 @@ def test_pages_become_pairs_and_the_second_run_asks_nothing(provider: str) -> No
         done = prism(*words, "--json")
         assert done.returncode == 0, done.stderr
         assert len(server.calls) == 3
-        found = read_jsonl(Path("web.jsonl"))
+        rows = read_jsonl(Path("web.jsonl"))
         before = Path("web.jsonl").read_bytes()
         Path("web.jsonl").unlink()
         assert prism(*words, "--overwrite").returncode == 0
         assert len(server.calls) == 3
     assert Path("web.jsonl").read_bytes() == before
-    one, two = found[:2]
-    assert list(one) == [
+    first, two = rows[:2]
+    assert list(first) == [
         "query_id", "query", "doc_id", "title", "document", "source", "url", "retrieved_at", "note",
     ]  # fmt: skip
-    assert one["document"] == f"{text('what is item 0', 0)}\n\nEnd of it."
-    assert (one["title"], one["source"]) == ("One on what is item 0", f"web:{provider}")
-    assert one["url"] == "https://a.test/one?utm_source=x&id=1#top"
-    assert one["retrieved_at"].endswith("+00:00")
+    assert first["document"] == f"{text('what is item 0', 0)}\n\nEnd of it."
+    assert (first["title"], first["source"]) == ("One on what is item 0", f"web:{provider}")
+    assert first["url"] == "https://a.test/one?utm_source=x&id=1#top"
+    assert first["retrieved_at"].endswith("+00:00")
     assert (two["url"], two["title"]) == ("https://b.test/two", "")
-    assert [row["query_id"] for row in found] == ["q0", "q0", "q1", "q1", "q2", "q2"]
-    assert [row["note"]["kept"] for row in found] == [0, 0, 1, 1, 2, 2]
+    assert [row["query_id"] for row in rows] == ["q0", "q0", "q1", "q1", "q2", "q2"]
+    assert [row["note"]["kept"] for row in rows] == [0, 0, 1, 1, 2, 2]
     reasons = (
         "the same address", "nearly the same text", "too short", "another script than the query",
         "no web address",
@@ -92,7 +95,7 @@ def test_pages_become_pairs_and_the_second_run_asks_nothing(provider: str) -> No
     }
 
 
-def test_the_bill_is_what_the_reply_says() -> None:
+def test_the_cost_is_taken_from_the_reply() -> None:
     with FaultServer(answers=Answers(pages=pages)) as server:
         done = prism(
             "collect", "queries.jsonl", "--web", "exa", "--results", "2", "--json",
@@ -101,7 +104,7 @@ def test_the_bill_is_what_the_reply_says() -> None:
     assert json.loads(done.stdout)["usage"]["usd"] == pytest.approx(3 * 0.009)
 
 
-def test_rows_of_pairs_give_their_query_alone_and_each_page_once() -> None:
+def test_pair_rows_contribute_their_query_and_each_page_once() -> None:
     same = {"query_id": "q0", "query": "what is item 0"}
     write_jsonl(Path("pairs.jsonl"), [make_pair(0), make_pair(0, doc_id="d9"), same])
     with FaultServer(answers=Answers(pages=pages)) as server:
@@ -110,15 +113,15 @@ def test_rows_of_pairs_give_their_query_alone_and_each_page_once() -> None:
             "collect", "pairs.jsonl", "--web", "exa", "-o", "o.jsonl", "--provider-file", file
         )
         assert (done.returncode, len(server.calls)) == (0, 1)
-    found = read_jsonl(Path("o.jsonl"))
-    assert [row["url"] for row in found] == [
+    rows = read_jsonl(Path("o.jsonl"))
+    assert [row["url"] for row in rows] == [
         "https://a.test/one?utm_source=x&id=1#top", "https://b.test/two",
     ]  # fmt: skip
-    assert "note" not in found[0]
+    assert "note" not in rows[0]
 
 
 @pytest.mark.parametrize("name", ["html", "error_object", "500"])
-def test_a_bad_reply_is_asked_again(name: str) -> None:
+def test_a_bad_reply_is_retried(name: str) -> None:
     with FaultServer([Fault(name, calls=(1,))], Answers(pages=pages)) as server:
         words = ("collect", "web", "queries.jsonl", "--limit", "1", "-o", "web.jsonl")
         done = prism(*words, "--provider-file", providers(server.base_url))
@@ -127,7 +130,7 @@ def test_a_bad_reply_is_asked_again(name: str) -> None:
     assert len(read_jsonl(Path("web.jsonl"))) == 2
 
 
-def test_a_missing_key_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_reported_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EXA_API_KEY")
     done = prism("collect", "web", "queries.jsonl", "-o", "web.jsonl")
     assert done.returncode == 3
@@ -142,7 +145,7 @@ def test_a_query_without_a_page_is_dropped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["queries.jsonl", "--web", "bing"], "--web bing: expected exa, tavily"),
         (["queries.jsonl", "--web", "openai/gpt-5.4-mini"], "is a chat model of a provider"),
@@ -153,10 +156,10 @@ def test_a_query_without_a_page_is_dropped() -> None:
         (["web", str(MINI)], "queries.jsonl with"),
     ],
 )
-def test_what_cannot_be_is_told(words: list[str], told: str) -> None:
+def test_invalid_use_is_reported(words: list[str], message: str) -> None:
     done = prism("collect", *words, "-o", "web.jsonl")
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert not Path("web.jsonl").exists()
 
 

@@ -1,7 +1,7 @@
-"""Every exit code of the README's table, through the installed `prism`; no traceback in any.
+"""Every exit code of the README's table, through the installed `prism`, without tracebacks.
 
-Where no command fails in the wanted way without a server, `tests/stage_runner.py` stands in: the
-same door and engine with a fake backend.
+Where no command fails in the expected way without a server, `tests/stage_runner.py` is run: the
+same entry point and engine with a fake backend.
 """
 
 import json
@@ -23,16 +23,16 @@ RELABEL = [*PRISM, "relabel", "in.jsonl", "--judge", "source"]
 
 
 def run(
-    command: list[str], given: bytes | None = None, **env: str
+    command: list[str], stdin: bytes | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, capture_output=True, text=True, timeout=120, env={**os.environ, **env},
-        input=given.decode() if given is not None else None,
+        input=stdin.decode() if stdin is not None else None,
     )  # fmt: skip
 
 
 def told(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """The code, the words on stderr, nothing on stdout, no traceback."""
+    """Assert the code, a message on stderr, an empty stdout, and no traceback."""
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
@@ -45,18 +45,18 @@ def rows(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "in.jsonl", make_pairs(30, source_label=1))
 
 
-def test_0_done_and_nothing_left_to_do() -> None:
+def test_0_finished_and_finished_before() -> None:
     told(run(RELABEL), 0, "30 rows in", "wrote in.relabel.jsonl")
     told(run(RELABEL), 0, "finished before")
     told(run([*RELABEL, "-q"]), 0)
 
 
-def test_1_our_bug_is_owned_without_a_traceback_unless_asked() -> None:
+def test_1_internal_error_without_a_traceback_unless_requested() -> None:
     bug = [*RUNNER, "score", "in.jsonl", "--bug"]
     told(run(bug), 1, "unexpected ZeroDivisionError: on purpose", "bug of prism", "--traceback")
-    shown = run(bug, PRISM_TRACEBACK="1")
-    assert shown.returncode == 1
-    assert "Traceback (most recent call last)" in shown.stderr
+    result = run(bug, PRISM_TRACEBACK="1")
+    assert result.returncode == 1
+    assert "Traceback (most recent call last)" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_2_usage_and_config(command: list[str], words: list[str]) -> None:
     told(run(command), 2, *words)
 
 
-def test_2_changed_input_and_changed_config_leave_the_output(rows: Path, tmp_path: Path) -> None:
+def test_2_changed_input_or_config_keeps_the_output(rows: Path, tmp_path: Path) -> None:
     assert run(RELABEL).returncode == 0
-    made = tmp_path / "in.relabel.jsonl"
-    before = made.read_bytes()
+    output = tmp_path / "in.relabel.jsonl"
+    before = output.read_bytes()
     told(run([*RELABEL, "--seed", "7"]), 2, "seed: was 0, is 7", "--overwrite")
     write_jsonl(rows, make_pairs(3, source_label=0))
     told(run([*RELABEL, "--json"]), 2, "in.jsonl: its bytes changed")
-    assert made.read_bytes() == before
+    assert output.read_bytes() == before
     told(run([*RELABEL, "--overwrite"]), 0, "3 rows in")
 
 
@@ -130,16 +130,16 @@ def test_4_rejects_above_the_share_but_the_output_is_complete(rows: Path, tmp_pa
     limit = "; more than --max-rejects 0.01: exit code 4"
     told(run(RELABEL), 4, "1 rejected", why + limit)
     assert len((tmp_path / "in.relabel.jsonl").read_bytes().splitlines()) == 30
-    again = f"in.relabel.jsonl: finished before, with {why}"
-    told(run(RELABEL), 4, again + limit)
+    message = f"in.relabel.jsonl: finished before, with {why}"
+    told(run(RELABEL), 4, message + limit)
     quiet = run([*RELABEL, "-q", "--json"])
     assert quiet.returncode == 4
     (line,) = quiet.stderr.splitlines()
-    assert line.endswith(again + limit)
+    assert line.endswith(message + limit)
     summary = json.loads(quiet.stdout)
     assert (summary["rows_before"], summary["rejected_before"]) == (31, 1)
     fine = run([*RELABEL, "--max-rejects", "0.05"])
-    told(fine, 0, again)
+    told(fine, 0, message)
     assert "exit code 4" not in fine.stderr
 
 
@@ -196,7 +196,7 @@ def test_141_closed_pipe() -> None:
     assert b"ended with exit code 141" in last
 
 
-def test_a_pipe_carries_rows_only() -> None:
+def test_standard_output_has_rows_only() -> None:
     rows = jsonl(make_pairs(3, source_label=1))
     done = run([*PRISM, "relabel", "-", "--judge", "source", "--json"], rows)
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""A server repeats a key in an encoding of its choice: the key is in no file and no message."""
+"""Keys that a server repeats in any encoding are in no file and no message."""
 
 import base64
 import html
@@ -33,15 +33,15 @@ FORMS: list[Callable[[str], str]] = [
 
 
 def answer(text: str) -> bytes:
-    """A judge's reply; the text is put into it as it is."""
-    whole = json.dumps(
+    """Return a judge's reply with the text verbatim."""
+    reply = json.dumps(
         {"choices": [{"finish_reason": "stop", "message": {"content": "TEXT"}}], "usage": None}
     )
-    return whole.replace("TEXT", text).encode()
+    return reply.replace("TEXT", text).encode()
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with `status` and a body that repeats both keys in the next of FORMS."""
+    """Handler that answers with `status` and a body with both keys in the next of FORMS."""
 
     status = 200
     asked = 0
@@ -59,7 +59,7 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def test_a_repeated_key_reaches_no_file_and_no_message(
     write_jsonl(Path("rows.jsonl"), [make_pair(n, document=f"Item {n}") for n in range(12)])
     words = ("--judge", "lab/j", "--provider-file", "providers.toml", "--accept-pending")
     done = prism("relabel", "rows.jsonl", "-o", "out.jsonl", *words)
-    told = prism("doctor", *words[:4])
+    output = prism("doctor", *words[:4])
     assert Echo.asked >= len(FORMS)
-    texts = {"stderr": done.stderr + told.stderr, "stdout": done.stdout + told.stdout}
+    texts = {"stderr": done.stderr + output.stderr, "stdout": done.stdout + output.stdout}
     for path in tmp_path.rglob("*"):
         if path.is_file():
             texts[path.name] = path.read_bytes().decode("latin-1")
@@ -97,6 +97,6 @@ def test_a_repeated_key_reaches_no_file_and_no_message(
     for name, text in texts.items():
         for key in (KEY, OTHER):
             for form in (*FORMS, lambda key: json.dumps(key)[1:-1]):
-                shown = form(key)
-                kept = shown[4:-4] if form is in_base64 else shown
-                assert kept not in text, name
+                encoded = form(key)
+                secret = encoded[4:-4] if form is in_base64 else encoded
+                assert secret not in text, name

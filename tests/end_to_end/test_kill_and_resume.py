@@ -1,5 +1,5 @@
-"""The promise, with real processes: killed anywhere, stopped, full, or twice at once; the same
-command again makes the same bytes, and asks at most for what was in flight."""
+"""Resuming, with real processes: after kills, signals, a full disk, or concurrent runs, the same
+command gives the same bytes and repeats at most the requests in flight."""
 
 import gzip
 import hashlib
@@ -44,8 +44,8 @@ class Folder:
         self.log = path / "asked.log"
 
     def command(self, *more: str) -> list[str]:
-        own = ["score", str(self.given), "-o", str(self.out), "--log", str(self.log)]
-        return [sys.executable, str(RUNNER), *own, "--max-rejects", "0.5", *more]
+        words = ["score", str(self.given), "-o", str(self.out), "--log", str(self.log)]
+        return [sys.executable, str(RUNNER), *words, "--max-rejects", "0.5", *more]
 
     def run(
         self, *more: str, crash: str = "", before: Callable[[], None] | None = None
@@ -59,15 +59,15 @@ class Folder:
         return subprocess.Popen(self.command(*more), stderr=subprocess.PIPE)
 
     def made(self) -> dict[str, bytes]:
-        """All that a user sees beside the input, without what tells one attempt from another."""
+        """Return all files beside the input, without fields that differ between attempts."""
         files = {
             path.name: path.read_bytes()
             for path in self.path.iterdir()
             if path.name.startswith("out.jsonl") and "manifest" not in path.name
         }
-        said = orjson.loads((self.path / "out.jsonl.manifest.json").read_bytes())
-        assert said["finished"] is True
-        keep = {name: said[name] for name in ("config", "counts", "figures")}
+        record = orjson.loads((self.path / "out.jsonl.manifest.json").read_bytes())
+        assert record["finished"] is True
+        keep = {name: record[name] for name in ("config", "counts", "figures")}
         return files | {"manifest": orjson.dumps(keep)}
 
     def asked(self) -> Counter[str]:
@@ -80,45 +80,45 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder.given.write_bytes(folder.given.read_bytes())
     done = folder.run("--kind", "batch")
     assert done.returncode == 0, done.stderr
-    made = folder.made()
-    assert set(made) == {"out.jsonl", "out.jsonl.rejects.jsonl", "manifest"}
-    return made
+    output = folder.made()
+    assert set(output) == {"out.jsonl", "out.jsonl.rejects.jsonl", "manifest"}
+    return output
 
 
 def same(folder: Folder, undisturbed: dict[str, bytes]) -> bool:
-    """Rejects name the input's path, which differs from folder to folder."""
-    made = folder.made()
-    given = str(folder.given).encode()
-    rejects = made.pop("out.jsonl.rejects.jsonl")
+    """Compare outputs; rejects name the input's path, which differs between folders."""
+    output = folder.made()
+    path = str(folder.given).encode()
+    rejects = output.pop("out.jsonl.rejects.jsonl")
     expected = dict(undisturbed)
     before = orjson.loads(expected.pop("out.jsonl.rejects.jsonl"))
-    return made == expected and orjson.loads(rejects) == before | {"file": given.decode()}
+    return output == expected and orjson.loads(rejects) == before | {"file": path.decode()}
 
 
 @pytest.mark.parametrize("kind", ["batch", "calls"])
 @pytest.mark.parametrize("point", CRASH_POINTS)
-def test_killed_at_a_named_point(
+def test_a_run_killed_at_a_named_point_resumes(
     tmp_path: Path, undisturbed: dict[str, bytes], kind: str, point: str
 ) -> None:
     folder = Folder(tmp_path / "f")
     pace = ["--kind", kind, "--seconds", "0.002"]
     if kind == "batch" and point.endswith(":20"):
         pytest.skip("a model's replies are committed every 5 s: one commit here")
-    died = folder.run(*pace, crash=point)
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    again = folder.run(*pace)
-    assert again.returncode == 0, again.stderr
+    killed = folder.run(*pace, crash=point)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = folder.run(*pace)
+    assert resumed.returncode == 0, resumed.stderr
     assert same(folder, undisturbed)
     repeated = sum(folder.asked().values()) - ROWS
-    whole = ROWS if kind == "batch" and point == "before-commit" else IN_FLIGHT[kind]
-    assert 0 <= repeated <= whole
+    lost = ROWS if kind == "batch" and point == "before-commit" else IN_FLIGHT[kind]
+    assert 0 <= repeated <= lost
     if "commit" not in point:
         assert repeated == 0
     assert not list(folder.path.glob(".*.part"))
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("calls", 1), ("batch", 2)])
-def test_killed_again_and_again_at_random(
+def test_a_run_killed_repeatedly_at_random_finishes(
     tmp_path: Path, undisturbed: dict[str, bytes], kind: str, seed: int
 ) -> None:
     folder = Folder(tmp_path / "f")
@@ -126,7 +126,7 @@ def test_killed_again_and_again_at_random(
     kills = 0
     for attempt in range(60):
         process = folder.start("--kind", kind, "--seconds", "0.01", "--concurrency", "4", "-q")
-        # A quarter comes early, in the start-up; patience grows, so that the loop ends.
+        # A quarter of the kills hits the start-up; the delay grows, so that the loop ends.
         patience = dice.uniform(0.05, 0.45) if dice.random() < 0.25 else 0.4 + 0.1 * attempt
         try:
             process.wait(patience * dice.uniform(0.9, 1.1))
@@ -143,13 +143,13 @@ def test_killed_again_and_again_at_random(
     repeated = sum(folder.asked().values()) - ROWS
     if kind == "calls":
         assert 0 <= repeated <= kills * IN_FLIGHT["calls"]
-    said = orjson.loads((folder.path / "out.jsonl.manifest.json").read_bytes())
-    assert said["usage"]["asked"] == ROWS
+    record = orjson.loads((folder.path / "out.jsonl.manifest.json").read_bytes())
+    assert record["usage"]["asked"] == ROWS
 
 
 @pytest.mark.parametrize("kind", ["batch", "calls"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_stopped_by_a_signal_nothing_is_asked_twice(
+def test_a_run_stopped_by_a_signal_repeats_no_request(
     tmp_path: Path, undisturbed: dict[str, bytes], kind: str, number: int, code: int
 ) -> None:
     folder = Folder(tmp_path / "f")
@@ -167,7 +167,7 @@ def test_stopped_by_a_signal_nothing_is_asked_twice(
     assert same(folder, undisturbed)
 
 
-def test_two_at_once_the_second_stops_and_the_first_is_unharmed(
+def test_a_second_run_on_one_output_stops_and_the_first_finishes(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     folder = Folder(tmp_path / "f")
@@ -183,7 +183,7 @@ def test_two_at_once_the_second_stops_and_the_first_is_unharmed(
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_two_at_once_where_locks_do_not_hold_publish_one_whole_output(
+def test_two_runs_without_locks_publish_one_complete_output(
     tmp_path: Path, undisturbed: dict[str, bytes], suffix: str
 ) -> None:
     folder = Folder(tmp_path / "f")
@@ -198,23 +198,23 @@ def test_two_at_once_where_locks_do_not_hold_publish_one_whole_output(
     assert b"another run has begun on this output" in words
     assert not list(folder.path.glob(".*.part"))
     content = folder.out.read_bytes()
-    said = orjson.loads(Path(f"{folder.out}.manifest.json").read_bytes())
-    record = said["outputs"][folder.out.name]
+    manifest = orjson.loads(Path(f"{folder.out}.manifest.json").read_bytes())
+    record = manifest["outputs"][folder.out.name]
     assert record["bytes"] == len(content)
     assert record["sha256"] == hashlib.sha256(content).hexdigest()
     plain = gzip.decompress(content) if suffix else content
     assert plain == undisturbed["out.jsonl"]
-    again = folder.run()
-    assert again.returncode == 0
-    assert b"finished before" in again.stderr
+    rerun = folder.run()
+    assert rerun.returncode == 0
+    assert b"finished before" in rerun.stderr
     assert folder.out.read_bytes() == content
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_what_is_private_is_so_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_private_files_are_private_under_any_umask(tmp_path: Path, umask: int) -> None:
     folder = Folder(tmp_path / "f")
-    died = folder.run("--kind", "calls", crash="after-commit:20", before=lambda: os.umask(umask))
-    assert died.returncode == -signal.SIGKILL
+    killed = folder.run("--kind", "calls", crash="after-commit:20", before=lambda: os.umask(umask))
+    assert killed.returncode == -signal.SIGKILL
     for name in (".prism/ledger.sqlite", ".prism/ledger.claims", ".out.jsonl.lock",
                  ".out.jsonl.progress.json"):  # fmt: skip
         path = folder.path / name
@@ -231,13 +231,13 @@ def test_many_runs_share_one_new_ledger(tmp_path: Path) -> None:
         subprocess.Popen(folder.command("--kind", "calls"), env=env, stderr=subprocess.PIPE)
         for folder in folders
     ]
-    said = [process.communicate(timeout=60)[1] for process in running]
-    assert [process.returncode for process in running] == [0] * 4, said
+    messages = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0] * 4, messages
     assert len({folder.out.read_bytes() for folder in folders}) == 1
 
 
 def limit_file_size(limit: int) -> Callable[[], None]:
-    """As a disk that is full after so many bytes of a file."""
+    """Limit the size of a file, as a full disk does."""
 
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -262,7 +262,7 @@ def test_a_full_disk_loses_nothing(
     assert same(folder, undisturbed)
 
 
-def test_a_full_disk_keeps_the_output_that_was_there(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_previous_output(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "f")
     write_jsonl(folder.given, make_pairs(10))
     assert folder.run().returncode == 0
@@ -274,7 +274,7 @@ def test_a_full_disk_keeps_the_output_that_was_there(tmp_path: Path) -> None:
     assert len(folder.out.read_bytes().splitlines()) == 2000
 
 
-def test_a_time_limit_leaves_with_7_and_goes_on(
+def test_a_time_limit_exits_with_7_and_the_run_resumes(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     folder = Folder(tmp_path / "f")

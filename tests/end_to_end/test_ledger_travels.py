@@ -1,4 +1,4 @@
-"""`prism ledger` as typed: replies carried to another machine are never asked for again."""
+"""`prism ledger` from the command line: moved replies are not requested again."""
 
 import json
 import os
@@ -23,13 +23,13 @@ ROOT = RUNNER.parent.parent
 
 
 def score(folder: Path, *words: str) -> dict[str, Any]:
-    """One run of the fake stage in `folder`; its manifest."""
+    """Run the fake stage in `folder`; return its manifest."""
     command = [sys.executable, str(RUNNER), "score", "in.jsonl", "-o", "out.jsonl", "-q"]
     command += ["--kind", "calls", "--log", "asked.log", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = orjson.loads((folder / "out.jsonl.manifest.json").read_bytes())
-    return found
+    record: dict[str, Any] = orjson.loads((folder / "out.jsonl.manifest.json").read_bytes())
+    return record
 
 
 def machine(path: Path, rows: int = 50) -> Path:
@@ -43,45 +43,52 @@ def contents(ledger: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", ["replies.jsonl", "replies.jsonl.zst", "replies.jsonl.gz"])
-def test_what_one_machine_paid_another_is_not_asked(tmp_path: Path, name: str) -> None:
-    one, two = machine(tmp_path / "one"), machine(tmp_path / "two")
-    assert score(one)["usage"]["asked"] == 50
-    done = prism("ledger", "export", "-o", name, one)
+def test_replies_paid_on_one_machine_are_not_requested_on_another(
+    tmp_path: Path, name: str
+) -> None:
+    first, two = machine(tmp_path / "one"), machine(tmp_path / "two")
+    assert score(first)["usage"]["asked"] == 50
+    done = prism("ledger", "export", "-o", name, first)
     assert done.returncode == 0, done.stderr
     assert f"wrote 50 replies to {name}" in done.stderr
     merged = prism("ledger", "merge", name, "--into", two, "--json")
     assert merged.returncode == 0, merged.stderr
-    told = json.loads(merged.stdout)
-    assert (told["new"], told["known"], told["conflicts"], told["rejected"]) == (50, 0, 0, 0)
+    summary = json.loads(merged.stdout)
+    assert (summary["new"], summary["known"], summary["conflicts"], summary["rejected"]) == (
+        50,
+        0,
+        0,
+        0,
+    )
     usage = score(two)["usage"]
     assert (usage["asked"], usage["usd"], usage["from_ledger"]) == (0, 0.0, 50)
     assert not noted(two / "asked.log")
-    assert (one / "out.jsonl").read_bytes() == (two / "out.jsonl").read_bytes()
-    ledgers = [folder / ".prism" / "ledger.sqlite" for folder in (one, two)]
+    assert (first / "out.jsonl").read_bytes() == (two / "out.jsonl").read_bytes()
+    ledgers = [folder / ".prism" / "ledger.sqlite" for folder in (first, two)]
     assert contents(ledgers[0]) == contents(ledgers[1])
     assert ledgers[1].stat().st_mode & 0o777 == 0o600
 
 
-def test_a_ledger_file_is_merged_as_it_is_and_twice_is_once(tmp_path: Path) -> None:
-    one, two = machine(tmp_path / "one"), machine(tmp_path / "two", rows=20)
-    score(one)
+def test_merging_a_ledger_file_is_idempotent(tmp_path: Path) -> None:
+    first, two = machine(tmp_path / "one"), machine(tmp_path / "two", rows=20)
+    score(first)
     score(two)
-    ledger = one / ".prism" / "ledger.sqlite"
+    ledger = first / ".prism" / "ledger.sqlite"
     for new in (30, 0):
         done = prism("ledger", "merge", ledger, "--into", two / "out.jsonl", "--json")
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert (told["new"], told["known"]) == (new, 50 - new)
-    # What was merged is not what this machine spent.
+        summary = json.loads(done.stdout)
+        assert (summary["new"], summary["known"]) == (new, 50 - new)
+    # Merged replies do not count as spent on this machine.
     (spent,) = LedgerFile(two / ".prism" / "ledger.sqlite").spent()
     assert (spent["asked"], spent["usd"]) == (20, pytest.approx(0.02))
 
 
-def test_bad_lines_are_set_aside_and_conflicts_keep_what_is_here(tmp_path: Path) -> None:
-    one, two = machine(tmp_path / "one", rows=3), machine(tmp_path / "two", rows=3)
-    score(one)
+def test_bad_lines_are_rejected_and_conflicts_keep_the_local_reply(tmp_path: Path) -> None:
+    first, two = machine(tmp_path / "one", rows=3), machine(tmp_path / "two", rows=3)
+    score(first)
     score(two)
-    prism("ledger", "export", "-o", "e.jsonl", one)
+    prism("ledger", "export", "-o", "e.jsonl", first)
     lines = read_jsonl(Path("e.jsonl"))
     lines[0]["value"] = {"score": 2.0}
     lines[1]["key"] = "short"
@@ -115,42 +122,42 @@ def lines_of(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("point", ["before-commit:2", "after-commit:2", "after-commit"])
-def test_a_killed_merge_ends_the_same_the_second_time(tmp_path: Path, point: str) -> None:
+def test_a_killed_merge_finishes_at_the_second_attempt(tmp_path: Path, point: str) -> None:
     Path("e.jsonl").write_bytes(lines_of(5000))
     command = [sys.executable, "-m", "prism_cli", "ledger", "merge", "e.jsonl"]
     env = {**os.environ, "PRISM_CRASH_AT": point, "PYTHONPATH": str(ROOT)}
-    died = subprocess.run(command, env=env, capture_output=True, timeout=60)
-    assert died.returncode == -signal.SIGKILL
-    kept = len(contents(Path(".prism/ledger.sqlite")))
-    assert kept == (4000 if point == "after-commit:2" else 2000)
+    killed = subprocess.run(command, env=env, capture_output=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    rows_kept = len(contents(Path(".prism/ledger.sqlite")))
+    assert rows_kept == (4000 if point == "after-commit:2" else 2000)
     done = prism("ledger", "merge", "e.jsonl", "--json")
-    told = json.loads(done.stdout)
-    assert (told["new"], told["known"]) == (5000 - kept, kept)
+    summary = json.loads(done.stdout)
+    assert (summary["new"], summary["known"]) == (5000 - rows_kept, rows_kept)
     kept_lines = [orjson.loads(line) for line in contents(Path(".prism/ledger.sqlite"))]
-    given = [orjson.loads(line) for line in lines_of(5000).splitlines()]
-    # The order of the commits is this ledger's own.
-    assert all(line.pop("sequence") for line in [*kept_lines, *given])
-    assert kept_lines == given
+    rows = [orjson.loads(line) for line in lines_of(5000).splitlines()]
+    # The order of commits may differ.
+    assert all(line.pop("sequence") for line in [*kept_lines, *rows])
+    assert kept_lines == rows
 
 
 def test_export_and_merge_while_a_run_uses_the_ledger(tmp_path: Path) -> None:
-    one = machine(tmp_path / "one", rows=400)
+    folder = machine(tmp_path / "one", rows=400)
     command = [sys.executable, str(RUNNER), "score", "in.jsonl", "-o", "out.jsonl", "-q"]
     command += ["--kind", "calls", "--log", "asked.log", "--seconds", "0.005"]
     Path("e.jsonl").write_bytes(lines_of(5000))
-    run = subprocess.Popen(command, cwd=one)
-    while not (one / "asked.log").exists():
+    run = subprocess.Popen(command, cwd=folder)
+    while not (folder / "asked.log").exists():
         assert run.poll() is None
     for _ in range(3):
-        assert prism("ledger", "merge", "e.jsonl", "--into", one).returncode == 0
-        done = prism("ledger", "export", "-o", "x.jsonl", one, "--overwrite")
+        assert prism("ledger", "merge", "e.jsonl", "--into", folder).returncode == 0
+        done = prism("ledger", "export", "-o", "x.jsonl", folder, "--overwrite")
         assert done.returncode == 0, done.stderr
     assert run.wait(timeout=60) == 0
-    assert set(noted(one / "asked.log").values()) == {1}
-    assert len(contents(one / ".prism" / "ledger.sqlite")) == 5400
+    assert set(noted(folder / "asked.log").values()) == {1}
+    assert len(contents(folder / ".prism" / "ledger.sqlite")) == 5400
 
 
-def test_export_takes_what_was_asked_for_and_replaces_nothing(tmp_path: Path) -> None:
+def test_export_writes_the_selection_and_replaces_no_file(tmp_path: Path) -> None:
     Path("e.jsonl").write_bytes(lines_of(4))
     assert prism("ledger", "merge", "e.jsonl").returncode == 0
     assert prism("ledger", "export", "-o", "all.jsonl.zst").returncode == 0
@@ -172,29 +179,29 @@ def test_export_takes_what_was_asked_for_and_replaces_nothing(tmp_path: Path) ->
 
 
 def test_stats_by_model_and_by_output(tmp_path: Path) -> None:
-    one = machine(tmp_path / "one", rows=5)
-    score(one)
-    told = json.loads(prism("ledger", "stats", one / "out.jsonl", "--json").stdout)
-    assert told["path"] == str(one / ".prism" / "ledger.sqlite")
-    assert told["bytes"] == Path(told["path"]).stat().st_size
-    (model,) = told["models"]
+    folder = machine(tmp_path / "one", rows=5)
+    score(folder)
+    summary = json.loads(prism("ledger", "stats", folder / "out.jsonl", "--json").stdout)
+    assert summary["path"] == str(folder / ".prism" / "ledger.sqlite")
+    assert summary["bytes"] == Path(summary["path"]).stat().st_size
+    (model,) = summary["models"]
     assert (model["stage"], model["model"], model["replies"]) == ("score", "fake/calls", 5)
     assert model["usd"] == pytest.approx(0.005)
-    assert told["outputs"][0]["asked"] == 5
-    plain = prism("ledger", "stats", one).stdout
+    assert summary["outputs"][0]["asked"] == 5
+    plain = prism("ledger", "stats", folder).stdout
     assert "fake/calls        5         0" in plain
     assert not any(line.endswith(" ") for line in plain.splitlines())
-    # By the ledger file, and in the project's folder, it is the same.
+    # The ledger file and the project's folder give the same result.
     assert (
-        prism("ledger", "stats", told["path"], "--json").stdout
-        == json.dumps(told, separators=(",", ":")) + "\n"
+        prism("ledger", "stats", summary["path"], "--json").stdout
+        == json.dumps(summary, separators=(",", ":")) + "\n"
     )
-    shutil.move(one / ".prism", ".prism")
+    shutil.move(folder / ".prism", ".prism")
     assert prism("ledger", "stats").stdout.splitlines()[1:] == plain.splitlines()[1:]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["stats"], "no ledger here"),
         (["stats", "nowhere"], "nowhere: no ledger here"),
@@ -202,8 +209,8 @@ def test_stats_by_model_and_by_output(tmp_path: Path) -> None:
         (["merge", "absent.jsonl"], "absent.jsonl: no such file"),
     ],
 )
-def test_what_is_not_there_is_named(words: list[str], told: str) -> None:
+def test_missing_names_are_reported(words: list[str], message: str) -> None:
     done = prism("ledger", *words)
     assert done.returncode == 3
-    assert told in done.stderr
+    assert message in done.stderr
     assert not Path("x.jsonl").exists()

@@ -1,4 +1,4 @@
-"""The quickstart's own lines, on fewer rows: every command, real models, the seams between them."""
+"""The quickstart's commands on fewer rows: every command with real models."""
 
 import re
 import subprocess
@@ -59,18 +59,18 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
     assert [list(row["votes"]) for row in panel] == [["source", "st:minilm", "hf:smollm2"]] * 6  # type: ignore[call-overload]
     assert "too few rows to tell" in said_of_panel(folder / "panel.jsonl")
     (first, *_) = rows(folder / "reranked.jsonl")
-    scores = [one["relevance_score"] for one in first["results"]]  # type: ignore[attr-defined]
+    scores = [result["relevance_score"] for result in first["results"]]  # type: ignore[attr-defined]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
     metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
     measured = ["bm25", "hf:smollm2", "hf:prism-tiny", "runs/tiny"]
     assert list(metrics["ranking"]["corpus-test"]) == measured
 
-    again = subprocess.run(
+    rerun = subprocess.run(
         [sys.executable, "-m", "prism_cli", "train", "data/train.jsonl", "-o", "runs/tiny",
          "--size", "tiny", "--model", "base", "--set", "learning_rate=3e-4",
          "--dev", "data/dev.jsonl"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert again.returncode == 2, again.stderr
-    assert "max_steps: was 2, is not set" in again.stderr
+    assert rerun.returncode == 2, rerun.stderr
+    assert "max_steps: was 2, is not set" in rerun.stderr

@@ -1,4 +1,4 @@
-"""The panel as a user types it, on `transformers serve`: a chat judge and a System One judge."""
+"""The panel from the command line, on `transformers serve`: a chat judge and a System One judge."""
 
 import json
 from pathlib import Path
@@ -39,17 +39,17 @@ def test_chat_and_decision_judges_of_a_real_server(tmp_path: Path) -> None:
         judges = ("--judge", chat, "--judge", decision, "--json")
         done = prism(*words, *judges)
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        found = read_jsonl(Path("data.relabel.jsonl"))
-        again = prism(*words, *judges, "--overwrite")
-    assert json.loads(again.stdout)["usage"]["asked"] == 0
-    assert read_jsonl(Path("data.relabel.jsonl")) == found
-    assert told["usage"]["input_tokens"] > 4 * 300  # the rubric alone
-    assert told["usage"]["usd"] == pytest.approx(told["usage"]["input_tokens"] / 1e6)
-    silent = told["figures"]["votes"][0]["abstained"]
-    assert sum(chat in row["votes"] for row in found) == len(rows) - silent
-    for row in found:
+        summary = json.loads(done.stdout)
+        output = read_jsonl(Path("data.relabel.jsonl"))
+        rerun = prism(*words, *judges, "--overwrite")
+    assert json.loads(rerun.stdout)["usage"]["asked"] == 0
+    assert read_jsonl(Path("data.relabel.jsonl")) == output
+    assert summary["usage"]["input_tokens"] > 4 * 300  # tokens of the rubric
+    assert summary["usage"]["usd"] == pytest.approx(summary["usage"]["input_tokens"] / 1e6)
+    silent = summary["figures"]["votes"][0]["abstained"]
+    assert sum(chat in row["votes"] for row in output) == len(rows) - silent
+    for row in output:
         odds = row["vote_probabilities"][decision]
         assert row["votes"][decision] == ("yes" if odds > 0.5 else "no")
         assert set(row["vote_probabilities"]) == {decision}
-    assert len({row["vote_probabilities"][decision] for row in found}) == len(rows)
+    assert len({row["vote_probabilities"][decision] for row in output}) == len(rows)

@@ -1,4 +1,4 @@
-"""Input files of another kind: each error has a description and a remedy."""
+"""Input files of another format: each error has a description and a remedy."""
 
 import gzip
 from pathlib import Path
@@ -25,9 +25,7 @@ ROWS = b'{"query": "q", "document": "d"}\n{"query": "q", "document": "e"}\n'
         ("questions.txt", b"one?\rtwo?\r"),
     ],
 )
-def test_lines_that_end_in_cr_alone_are_named_as_such(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+def test_lines_that_end_in_cr_are_reported(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     text = name.endswith(("trec", "txt"))
@@ -38,7 +36,7 @@ def test_lines_that_end_in_cr_alone_are_named_as_such(
 @pytest.mark.parametrize(
     "content", [b'{"query": "q",\r "document": "d"}', b'{"query": "q\\r"}\r\n']
 )
-def test_a_cr_that_ends_no_line_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_cr_within_a_line_is_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "in.jsonl"
     path.write_bytes(content)
     assert len(list(read_rows([str(path)]))) == 1
@@ -74,7 +72,7 @@ def test_the_command_that_converts_an_encoding_is_the_right_one(
         if name == "run.trec":
             list(text_lines(path))
         else:
-            rows = read_rows([str(path)], on_reject=lambda one: reasons.append(one.reason))
+            rows = read_rows([str(path)], on_reject=lambda reject: reasons.append(reject.reason))
             assert not list(rows)
     except PrismError as error:
         reasons.append(str(error))
@@ -84,13 +82,13 @@ def test_the_command_that_converts_an_encoding_is_the_right_one(
     assert message in reason
 
 
-def test_text_that_is_utf8_is_foreign_to_nobody() -> None:
+def test_utf8_text_is_accepted() -> None:
     for raw in (b"", b"text\n", "déjà vu\r\n".encode(), b"\xef\xbb\xbfx\n", b"<rubric>\n"):
         assert foreign(raw) == ""
         refuse_foreign(raw, "in")
 
 
-def test_not_utf8_names_the_byte() -> None:
+def test_a_byte_that_is_not_utf8_is_named() -> None:
     raw = b"caf\xe9"
     with pytest.raises(UnicodeDecodeError) as error:
         raw.decode()
@@ -118,34 +116,34 @@ def test_a_gz_that_is_cut_short_is_still_called_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("a.html", r"is HTML, which is not read; save its text as \.txt, \.md or \.pdf"),
         ("a.docx", r"a text processor's file, which is not read; save its text as \.txt"),
         ("a.XLSX", "a spreadsheet, which is not read; save it as CSV UTF-8"),
     ],
 )
-def test_a_format_that_is_not_read_is_told_with_the_one_that_is(
-    tmp_path: Path, name: str, told: str, capsys: pytest.CaptureFixture[str]
+def test_an_unsupported_format_is_reported_with_a_supported_one(
+    tmp_path: Path, name: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / name).write_bytes(b"PK\3\4")
-    with pytest.raises(PrismError, match=told):
+    with pytest.raises(PrismError, match=message):
         find_shards([str(tmp_path / name)])
     (tmp_path / "note.md").write_text("A note.")
-    for given in (str(tmp_path), f"{tmp_path}/*"):
-        assert len(find_shards([given])) == 1
+    for inputs_given in (str(tmp_path), f"{tmp_path}/*"):
+        assert len(find_shards([inputs_given])) == 1
         line = capsys.readouterr().err
-        assert line.startswith(f"prism: {given}: passed over: ")
+        assert line.startswith(f"prism: {inputs_given}: passed over: ")
         assert f"to have it read): {name}" in line
 
 
-def test_html_under_another_name_is_told(tmp_path: Path) -> None:
+def test_html_under_another_name_is_reported(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes(b"<!DOCTYPE html>\n<html></html>\n")
     with pytest.raises(PrismError, match="is HTML; nothing was read"):
         list(read_rows([str(tmp_path / "in.jsonl")]))
 
 
-def test_a_beir_folder_is_told_with_the_commands_that_take_it(tmp_path: Path) -> None:
+def test_a_beir_folder_is_reported_with_the_commands_that_read_it(tmp_path: Path) -> None:
     (tmp_path / "qrels").mkdir()
     (tmp_path / "corpus.jsonl").write_bytes(b'{"_id": "d", "text": "x"}\n')
     (tmp_path / "queries.jsonl").write_bytes(b'{"_id": "q", "text": "x"}\n')
@@ -162,8 +160,8 @@ def test_a_table_as_output_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[str], name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for one in inputs:
-        (tmp_path / one).write_bytes(ROWS)
+    for path in inputs:
+        (tmp_path / path).write_bytes(ROWS)
     done = prism("relabel", "--judge", "source", *inputs, "-o", name)
     assert done.returncode == 2
     assert f"{name}: outputs are JSON lines" in done.stderr
@@ -176,8 +174,8 @@ def test_a_file_name_is_not_taken_for_a_directory_of_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for one in ("in.jsonl", "in2.jsonl"):
-        (tmp_path / one).write_bytes(ROWS)
+    for source in ("in.jsonl", "in2.jsonl"):
+        (tmp_path / source).write_bytes(ROWS)
     done = prism("relabel", "--judge", "source", "in.jsonl", "in2.jsonl", "-o", name)
     assert done.returncode == 2
     assert f"{name}: outputs of several inputs go into a directory" in done.stderr
@@ -189,7 +187,7 @@ def test_a_file_name_is_not_taken_for_a_directory_of_outputs(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("in.csv", "a question,a text\nq,d\n", "first line was taken as the header; where it is"),
         ("in.csv", "The Query,The Document\nq,d\n", "--field 'query=The Query' --field"),
@@ -206,18 +204,18 @@ def test_a_file_name_is_not_taken_for_a_directory_of_outputs(
         ("in.json", '{"query": {"0": "q"}, "document": {"0": "d"}}', "a table by columns?"),
     ],
 )
-def test_rows_without_the_fields_are_told_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, told: str
+def test_missing_fields_are_reported_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(content)
     done = prism("relabel", "--judge", "source", name)
     assert done.returncode == 4
-    assert told in done.stderr
+    assert message in done.stderr
     assert ("taken as the header" in done.stderr) == content.startswith(("a question", "A title"))
 
 
-def test_a_tsv_without_tabs_is_told_its_name(tmp_path: Path) -> None:
+def test_a_tsv_without_tabs_is_reported_by_name(tmp_path: Path) -> None:
     path = tmp_path / "in.tsv"
     path.write_text("query,document\nq,d\n")
     with pytest.raises(PrismError, match=r"in\.tsv:1: expected tabs.*Name the file \.csv"):

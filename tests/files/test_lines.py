@@ -30,7 +30,7 @@ def packed(folder: Path, suffix: str, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_text_is_the_same_packed_or_not_and_a_byte_order_mark_is_left_out(
+def test_compression_and_a_byte_order_mark_do_not_change_the_text(
     tmp_path: Path, suffix: str
 ) -> None:
     path = packed(tmp_path, suffix, "\ufeffä\r\n\ufeffb\n".encode())
@@ -38,8 +38,8 @@ def test_text_is_the_same_packed_or_not_and_a_byte_order_mark_is_left_out(
     assert read_text(path) == "ä\r\n\ufeffb\n"
 
 
-@pytest.mark.parametrize("suffix", [one for one in PACKERS if one])
-def test_damaged_file_is_told_with_its_last_good_line(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", [ending for ending in PACKERS if ending])
+def test_a_damaged_file_is_reported_with_its_last_good_line(tmp_path: Path, suffix: str) -> None:
     path = packed(tmp_path, suffix, b"line\n" * 10)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(MissingDataError, match=r"damaged after line \d+ .*Restore the file"):
@@ -47,7 +47,9 @@ def test_damaged_file_is_told_with_its_last_good_line(tmp_path: Path, suffix: st
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
-def test_trash_behind_packed_lines_is_told_with_the_last_line(tmp_path: Path, suffix: str) -> None:
+def test_trailing_garbage_of_a_compressed_file_is_reported_with_the_last_line(
+    tmp_path: Path, suffix: str
+) -> None:
     path = packed(tmp_path, suffix, b"line\n" * 10)
     path.write_bytes(path.read_bytes() + b"trash, and more of it")
     with pytest.raises(MissingDataError, match="damaged after line 10 "):
@@ -74,24 +76,24 @@ def test_utf16_is_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_line_above_the_limit_is_cut_and_reading_goes_on(
+def test_a_line_above_the_limit_is_truncated_and_reading_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
     path = packed(tmp_path, suffix, b"y" * 1023 + b"\n" + b"z" * 3_000_000 + b"\nlast")
-    whole, long, last = byte_lines(path)
-    assert (size_in_file(whole), is_cut(whole)) == (1024, False)
+    line, long, last = byte_lines(path)
+    assert (size_in_file(line), is_cut(line)) == (1024, False)
     assert (size_in_file(long), is_cut(long), len(long)) == (3_000_001, True, 1025)
     assert (last, is_cut(last)) == (b"last", False)
     with pytest.raises(MissingDataError, match=r"in\.txt.*:2: a line of more than 1024 bytes"):
         list(text_lines(path))
 
 
-@pytest.mark.parametrize("given", ["0", "-5", "many", "9" * 5000, "1e6"])
-def test_limit_that_is_no_number_of_bytes_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+@pytest.mark.parametrize("name", ["0", "-5", "many", "9" * 5000, "1e6"])
+def test_an_invalid_line_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("PRISM_MAX_LINE_BYTES", given)
+    monkeypatch.setenv("PRISM_MAX_LINE_BYTES", name)
     with pytest.raises(ConfigError, match="PRISM_MAX_LINE_BYTES"):
         list(byte_lines(packed(tmp_path, "", b"a\n")))
 

@@ -41,7 +41,7 @@ def test_a_zst_window_above_what_zstd_reads_is_not_called_damage(tmp_path: Path)
     path = tmp_path / "in.zst"
     packer = zstandard.ZstdCompressor().compressobj()
     frame = bytearray(packer.compress(b"text\n") + packer.flush())
-    frame[5] = (31 - 10) << 3  # the byte that holds the window: 2 GiB
+    frame[5] = (31 - 10) << 3  # the byte of the window size: 2 GiB
     path.write_bytes(frame)
     assert list(text_lines(path)) == ["text"]
     frame[5] = (32 - 10) << 3
@@ -68,7 +68,7 @@ def test_a_nul_byte_in_text_is_named_by_line(tmp_path: Path) -> None:
         list(TrecRunFirstStage(path).search([("q1", "q")], 10))
 
 
-def test_a_text_is_read_once_so_that_a_pipe_will_do(tmp_path: Path) -> None:
+def test_a_text_is_read_once_as_pipes_require(tmp_path: Path) -> None:
     there, here = os.pipe()
     os.write(here, MARK + b"a rubric\n")
     os.close(here)
@@ -104,13 +104,15 @@ def test_every_part_of_a_beir_set_and_a_run_may_be_packed_and_marked(
     assert beir.splits == ["test"]
     assert beir.qrels("test") == {"q1": {"d1": 1}}
     assert list(beir.queries()) == [("q1", "q")]
-    assert [one.doc_id for one in beir.corpus()] == ["d1"]
+    assert [document.doc_id for document in beir.corpus()] == ["d1"]
     run = TrecRunFirstStage(write("run.trec", b"q1 Q0 d1 1 2.0 x\r\n"))
     assert list(run.search([("q1", "q")], 10)) == [[("d1", 2.0)]]
 
 
 @pytest.mark.parametrize("name", ["run", "qrels"])
-def test_latin_1_is_refused_by_line_and_never_another_id(tmp_path: Path, name: str) -> None:
+def test_latin_1_is_refused_by_line_and_never_decoded_to_another_id(
+    tmp_path: Path, name: str
+) -> None:
     path = tmp_path / name
     lines = {"run": "q1 Q0 é 1 2.0 x\n", "qrels": "q1 0 é 1\n"}
     path.write_bytes(lines[name].replace("é", "d").encode() + lines[name].encode("latin-1"))
@@ -127,7 +129,7 @@ def read_all(path: Path) -> tuple[list[str], list[Rejected]]:
 
 @pytest.mark.parametrize("suffix", ["", *PACKERS])
 @pytest.mark.parametrize("kind", ["plain", "quoted"])
-def test_a_csv_record_above_the_limit_is_one_reject_and_reading_goes_on(
+def test_a_csv_record_above_the_limit_is_one_reject_and_reading_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, kind: str
 ) -> None:
     monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
@@ -143,7 +145,7 @@ def test_a_csv_record_above_the_limit_is_one_reject_and_reading_goes_on(
 
 
 @pytest.mark.parametrize("name", ["in.json", "in.txt", "in.csv"])
-def test_the_limit_that_is_set_holds_in_every_format(
+def test_the_configured_limit_applies_to_every_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     path = tmp_path / name
@@ -156,12 +158,12 @@ def test_the_limit_that_is_set_holds_in_every_format(
         assert len(read_all(path)[0]) == 1
     monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
     try:
-        found, aside = read_all(path)
-        told = [one.reason for one in aside]
-        assert found == []
+        rows, aside = read_all(path)
+        reasons = [reject.reason for reject in aside]
+        assert rows == []
     except PrismError as error:
-        told = [str(error)]
-    assert "of more than 1024 bytes" in told[0]
+        reasons = [str(error)]
+    assert "of more than 1024 bytes" in reasons[0]
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -196,7 +198,7 @@ SNIPPETS = st.sampled_from(
 @pytest.mark.parametrize("reader", READERS)
 @settings(max_examples=40)
 @given(st.sampled_from(SUFFIXES), st.lists(SNIPPETS | st.binary(max_size=6), max_size=12))
-def test_any_bytes_are_read_or_refused_in_words(
+def test_any_bytes_are_read_or_refused_with_a_message(
     tmp_path: Path, reader: str, suffix: str, pieces: list[bytes]
 ) -> None:
     path = tmp_path / f"any{suffix}"
@@ -206,14 +208,14 @@ def test_any_bytes_are_read_or_refused_in_words(
         try:
             READERS[reader](path)
         except PrismError as error:
-            told = error
+            reason = error
         else:
             continue
-        assert told.exit_code in (2, 3)
-        assert str(told)
+        assert reason.exit_code in (2, 3)
+        assert str(reason)
 
 
-def test_csv_of_the_library_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_csv_written_by_the_library_is_read_back(tmp_path: Path) -> None:
     rows = [("a,b", 'say "x"\r\nand more'), ("é", "\ttab")]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([("query", "document"), *rows])
@@ -225,7 +227,7 @@ def test_csv_of_the_library_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", PACKERS)
 @pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.trec"])
-def test_packed_data_under_a_plain_name_is_told_with_the_name_it_needs(
+def test_compressed_data_under_a_plain_name_is_reported_with_the_right_suffix(
     tmp_path: Path, suffix: str, name: str
 ) -> None:
     path = tmp_path / name
@@ -244,7 +246,7 @@ def test_nul_bytes_of_a_damaged_line_do_not_make_a_file_utf_16(
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".bz2", bz2.compress), (".xz", lzma.compress)])
-def test_what_stands_behind_a_stream_is_another_padding_or_damage(
+def test_bytes_after_a_stream_are_another_stream_padding_or_damage(
     tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / f"rows.jsonl{suffix}"

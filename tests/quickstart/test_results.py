@@ -1,4 +1,4 @@
-"""What quickstart says of its run, whichever way it came out."""
+"""The quickstart's summary, for good and bad results."""
 
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ def metrics(
         ("hf:prism-tiny", "runs/tiny", trained - BUILT_IN, p_further),
     )
     names = ("baseline", "system", "difference", "p")
-    return {"statistics": {"comparisons": [dict(zip(names, one, strict=True)) for one in tests]}}
+    return {"statistics": {"comparisons": [dict(zip(names, test, strict=True)) for test in tests]}}
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("figures", "phrases"),
     [
         pytest.param(
             metrics(0.7, 0.001), ["taught the model to rank", "it ranks worse"], id="worse"
@@ -42,10 +42,10 @@ def metrics(
         ),
     ],
 )
-def test_caption_says_what_was_measured(found: dict[str, Any], said: list[str]) -> None:
-    text = caption(found)
-    assert all(part in text for part in said), text
-    assert ("taught" in text) == ("taught" in said[0])
+def test_the_caption_describes_the_measurement(figures: dict[str, Any], phrases: list[str]) -> None:
+    text = caption(figures)
+    assert all(part in text for part in phrases), text
+    assert ("taught" in text) == ("taught" in phrases[0])
 
 
 def request(query_id: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def result(index: int, verdict: str, score: float) -> dict[str, Any]:
     }
 
 
-def test_example_is_the_first_yes_in_file_order_and_counts_what_it_passed() -> None:
+def test_the_example_is_the_first_yes_and_counts_skipped_rows() -> None:
     rows = [
         {**request("a"), "results": [result(0, "no", 0.4), result(1, "no", 0.1)]},
         {**request("b"), "results": [result(1, "yes", 0.8), result(0, "yes", 0.6)]},
@@ -86,8 +86,10 @@ def test_keywords_are_counted_and_shown() -> None:
     write_jsonl(Path("in.jsonl"), [make_pair(1, query="Who wrote the Iliad?"), make_pair(2)])
     words = ("--generator", "extractive", "--fraction", "1")
     assert prism("rewrite-queries", "in.jsonl", "-o", "out.jsonl", *words).returncode == 0
-    told = "Keywords: 2 queries (100%), such as “wrote Iliad” for “Who wrote the Iliad?”. Training"
-    assert keywords(Path("out.jsonl")).startswith(told)
+    expected = (
+        "Keywords: 2 queries (100%), such as “wrote Iliad” for “Who wrote the Iliad?”. Training"
+    )
+    assert keywords(Path("out.jsonl")).startswith(expected)
     words = ("--generator", "extractive", "--fraction", "0")
     assert prism("rewrite-queries", "in.jsonl", "-o", "none.jsonl", *words).returncode == 0
     assert keywords(Path("none.jsonl")).startswith("Keywords: 0 queries (0%). Training")
@@ -107,28 +109,28 @@ def judged(*judges: str, grades: tuple[int, ...] = (0, 1, 0, 2), rows: int = 60)
 
 
 def test_a_weak_panel_is_called_weak_with_its_figures() -> None:
-    told = judged("source", "source:2", "source:9")
-    assert "on 60 rows" in told
-    assert told.count("(kappa") == 2  # not that of the two with one another
-    assert "source:2 moderate (kappa 0.50, 0.3" in told
-    assert "source:9 no better than chance (kappa 0.00, 0.00 – 0.00)" in told
-    assert "Labels of such a panel: unreliable (Krippendorff's alpha 0." in told
+    text = judged("source", "source:2", "source:9")
+    assert "on 60 rows" in text
+    assert text.count("(kappa") == 2  # not that of the two with each other
+    assert "source:2 moderate (kappa 0.50, 0.3" in text
+    assert "source:9 no better than chance (kappa 0.00, 0.00 – 0.00)" in text
+    assert "Labels of such a panel: unreliable (Krippendorff's alpha 0." in text
 
 
 def test_a_good_panel_is_not_called_weak() -> None:
-    told = judged("source", "source:2", grades=(0, 2))
-    assert "source:2 almost perfect (kappa 1.00" in told
-    assert "reliable" in told
-    assert "unreliable" not in told
+    text = judged("source", "source:2", grades=(0, 2))
+    assert "source:2 almost perfect (kappa 1.00" in text
+    assert "reliable" in text
+    assert "unreliable" not in text
 
 
 def test_a_panel_without_agreement_to_measure_says_so() -> None:
-    told = judged("source", "source:9", grades=(0,))
-    assert "source:9 always the same vote (kappa unknown)" in told
-    assert "cannot be told (Krippendorff's alpha unknown" in told
+    text = judged("source", "source:9", grades=(0,))
+    assert "source:9 always the same vote (kappa unknown)" in text
+    assert "cannot be told (Krippendorff's alpha unknown" in text
 
 
-def test_evidence_says_how_many_answers_are_left_of_how_few() -> None:
+def test_evidence_reports_retained_answers_and_their_number() -> None:
     metrics: dict[str, Any] = {"quality": {"answer_retention": 0.75}}
     metrics["statistics"] = {
         "counts": {"answer_retention": 4},
@@ -141,7 +143,7 @@ def test_evidence_says_how_many_answers_are_left_of_how_few() -> None:
     assert "no passage that holds the answer got a yes" in evidence(metrics)
 
 
-def test_teaching_sets_written_texts_beside_extractive_ones() -> None:
+def test_teaching_compares_written_texts_with_extractive_ones() -> None:
     measured = {"rationale_recall": 0.95, "answer_retention": 0.5, "compression_median": 0.2}
     other = {"rationale_recall": 0.7, "answer_retention": 0.75, "compression_median": 0.25}
     text = teaching(

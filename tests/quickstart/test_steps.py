@@ -26,7 +26,7 @@ def test_each_step_is_a_command_of_prism() -> None:
     assert all(word[0] == "prism" and word[1] in COMMANDS for word in words)
 
 
-def test_folder_gets_the_text_its_licence_and_the_script(tmp_path: Path) -> None:
+def test_the_folder_gets_the_corpus_its_licence_and_the_script(tmp_path: Path) -> None:
     steps = prepare_folder(tmp_path / "demo")
     assert (tmp_path / "demo" / "corpus-train" / "corpus.jsonl").is_file()
     assert "CC BY 4.0" in (tmp_path / "demo" / "SOURCE.txt").read_text()
@@ -37,14 +37,14 @@ def test_folder_gets_the_text_its_licence_and_the_script(tmp_path: Path) -> None
     subprocess.run(["sh", "-n", tmp_path / "demo" / "pipeline.sh"], check=True)
 
 
-def test_what_the_user_changed_in_the_folder_stays(tmp_path: Path) -> None:
+def test_files_changed_by_the_user_are_kept(tmp_path: Path) -> None:
     prepare_folder(tmp_path)
     (tmp_path / "requests.jsonl").write_text("mine")
     prepare_folder(tmp_path)
     assert (tmp_path / "requests.jsonl").read_text() == "mine"
 
 
-def test_missing_extra_is_told_with_its_install_line(
+def test_a_missing_extra_is_reported_with_its_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "peft" else object())
@@ -64,7 +64,7 @@ def test_script_stops_at_the_first_failure() -> None:
     assert "set -eu" in shell_script([Step("why", "prism x")])
 
 
-def test_the_folder_may_be_where_one_is() -> None:
+def test_an_existing_folder_is_accepted() -> None:
     done = prism("quickstart", ".", "--prepare")
     assert done.returncode == 0, done.stderr
     assert Path("pipeline.sh").is_file()
@@ -83,11 +83,11 @@ def test_each_step_reads_what_an_earlier_one_wrote(tmp_path: Path) -> None:
 def test_requests_are_questions_of_the_test_set_with_its_passages(tmp_path: Path) -> None:
     prepare_folder(tmp_path)
     data = BeirSet(tmp_path / "corpus-test")
-    passages = {one.doc_id: (one.title, one.text) for one in data.corpus()}
+    passages = {passage.doc_id: (passage.title, passage.text) for passage in data.corpus()}
     queries = dict(data.queries())
     rows = read_jsonl(tmp_path / "requests.jsonl")
     assert len(rows) == 5
     for row in rows:
         assert queries[row["query_id"]] == row["query"]
-        for one in row["documents"]:
-            assert passages[one["doc_id"]] == (one["title"], one["text"])
+        for document in row["documents"]:
+            assert passages[document["doc_id"]] == (document["title"], document["text"])

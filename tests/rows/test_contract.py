@@ -1,4 +1,4 @@
-"""Fields of the row contract: errors name the field, and null counts as absent."""
+"""The row contract: errors name the field, and null counts as absent."""
 
 import json
 from pathlib import Path
@@ -58,12 +58,12 @@ def test_no_field_takes_every_type(name: str) -> None:
 
 @pytest.mark.parametrize("command", [("convert", "--to", "flagembedding"), ("collect",)])
 def test_rows_with_a_value_of_another_type_are_set_aside(command: tuple[str, ...]) -> None:
-    rows = [make_pair(n, verdict="yes") | {one[0]: one[1]} for n, one in enumerate(WRONG)]
+    rows = [make_pair(n, verdict="yes") | {change[0]: change[1]} for n, change in enumerate(WRONG)]
     write_jsonl(Path("rows.jsonl"), [make_pair(99, verdict="yes") | GOOD, *rows])
     done = prism(command[0], "rows.jsonl", *command[1:], "-o", "out.jsonl", "--json")
     assert done.returncode == 4
     assert json.loads(done.stdout)["counts"]["done"] == 1
     rejects = read_jsonl(Path("out.jsonl.rejects.jsonl"))
-    for number, (one, (_, _, field, told)) in enumerate(zip(rejects, WRONG, strict=True), 2):
-        assert (one["file"], one["line"], one["field"]) == ("rows.jsonl", number, field)
-        assert told in one["reason"]
+    for number, (reject, (_, _, field, message)) in enumerate(zip(rejects, WRONG, strict=True), 2):
+        assert (reject["file"], reject["line"], reject["field"]) == ("rows.jsonl", number, field)
+        assert message in reject["reason"]

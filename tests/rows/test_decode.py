@@ -21,7 +21,7 @@ values = st.recursive(
 
 
 def decoded(raw: bytes) -> tuple[Row | None, str]:
-    """The row, or the reason why there is none."""
+    """Return the row, or the reason of the reject."""
     try:
         return decode_row(raw), ""
     except RowError as error:
@@ -29,7 +29,7 @@ def decoded(raw: bytes) -> tuple[Row | None, str]:
 
 
 @given(st.dictionaries(st.text(), values, max_size=6))
-def test_what_can_be_written_is_read_back_with_its_key_order(row: dict[str, object]) -> None:
+def test_a_row_survives_a_round_trip_with_its_key_order(row: dict[str, object]) -> None:
     raw = orjson.dumps(row)
     assert orjson.dumps(decode_row(raw + b"\n")) == raw
 
@@ -41,7 +41,7 @@ def test_any_bytes_are_a_row_or_a_row_error(raw: bytes) -> None:
 
 
 @given(st.integers() | st.integers(-(2**70), 2**70), st.sampled_from(["top", "dict", "list"]))
-def test_an_integer_comes_back_as_itself_or_not_at_all(number: int, where: str) -> None:
+def test_an_integer_is_exact_or_rejected(number: int, where: str) -> None:
     text = {"top": '{"n":%d}', "dict": '{"a": {"n": %d}}', "list": '{"a":[[%d]]}'}[where] % number
     row, reason = decoded(f"{text}\n".encode())
     if -(2**63) <= number < 2**64:
@@ -61,7 +61,7 @@ def test_what_is_read_can_be_written_again(depth: int) -> None:
         orjson.dumps(row)
 
 
-def test_fields_are_renamed_where_they_stand() -> None:
+def test_fields_are_renamed_in_place() -> None:
     names = {"document": "passage", "query": "query"}
     row = decode_row(b'{"a": 1, "passage": "p", "query": "q"}', names)
     assert list(row.items()) == [("a", 1), ("document", "p"), ("query", "q")]
@@ -82,14 +82,16 @@ def test_fields_are_renamed_where_they_stand() -> None:
         ('{"teacher_scores":{"st:minilm":0.5,"st:minilm":0.5}}', "st:minilm"),
     ],
 )
-def test_a_key_that_stands_twice_is_named(line: str, key: str) -> None:
+def test_a_repeated_key_is_named(line: str, key: str) -> None:
     with pytest.raises(RowError, match="occurs twice in one object") as caught:
         decode_row(f"{line}\n".encode())
     assert caught.value.field == key
 
 
 @given(st.lists(st.tuples(st.text(':"\\ab ', max_size=3), values), max_size=5), st.booleans())
-def test_rows_are_read_or_have_a_key_twice(pairs: list[tuple[str, object]], compact: bool) -> None:
+def test_rows_are_read_unless_a_key_is_repeated(
+    pairs: list[tuple[str, object]], compact: bool
+) -> None:
     comma, colon = (",", ":") if compact else (" , ", " : ")
     parts = [f"{json.dumps(key)}{colon}{orjson.dumps(value).decode()}" for key, value in pairs]
     row, reason = decoded(f"{{{comma.join(parts)}}}\n".encode())
@@ -138,7 +140,7 @@ def test_an_integer_id_that_tools_round_is_refused(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "message"),
     [
         (b'[{"query": "q"}]\n', "JSON array.*name the file .json"),
         (b"[\n", "JSON array"),
@@ -154,13 +156,13 @@ def test_an_integer_id_that_tools_round_is_refused(number: int) -> None:
         (b"    return max(a, b)\n", "^not JSON: unexpected"),
     ],
 )
-def test_a_line_of_another_format_is_told_what_it_seems_to_be(raw: bytes, told: str) -> None:
+def test_a_line_of_another_format_is_reported_with_that_format(raw: bytes, message: str) -> None:
     with pytest.raises(RowError) as caught:
         decode_row(raw)
-    assert re.search(told, caught.value.reason)
+    assert re.search(message, caught.value.reason)
 
 
-def test_a_key_that_stands_twice_is_found_beside_an_escaped_colon() -> None:
+def test_a_repeated_key_beside_an_escaped_colon_is_found() -> None:
     with pytest.raises(RowError, match="query: occurs twice"):
         decode_row(b'{"query": "a", "query": "b", "document": "time 10\\u003a30"}')
     assert decode_row(b'{"document": "time 10\\u003a30"}') == {"document": "time 10:30"}

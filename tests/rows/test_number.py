@@ -10,7 +10,7 @@ from prism_cli.rows.number import digits_in, number_in
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_what_python_writes_is_read(number: float) -> None:
+def test_numbers_written_by_python_are_read(number: float) -> None:
     assert number_in(repr(number)) == number
     assert number_in(f" {number!r}\t") == number
 
@@ -27,7 +27,7 @@ def test_usual_forms_are_read(text: str, number: float) -> None:
     ["", "-", ".", "1_000", "nan", "inf", "-Infinity", "１２", "١٢", "0x1", "1 2", "1,5", "\u00a01",
      "1\n", "−1", "1e"],
 )  # fmt: skip
-def test_what_is_no_number_in_ascii_is_none(text: str) -> None:
+def test_text_that_is_no_ascii_number_is_none(text: str) -> None:
     assert number_in(text) is None
 
 

@@ -1,4 +1,4 @@
-"""The order a reranker gave, and AUC of rows whose scores are rounded to 1.0 and 0.0."""
+"""The order of reranked rows, and AUC of rows whose scores are rounded to 1.0 and 0.0."""
 
 from math import inf
 from typing import Any
@@ -50,12 +50,12 @@ def quality_auc(rows: list[Row], *, drop: str = "") -> float:
     return auc
 
 
-def test_auc_of_saturated_scores_goes_by_the_logit() -> None:
+def test_auc_of_saturated_scores_uses_the_logit() -> None:
     assert {row["score"] for row in reranked(SATURATED)} == {1.0, 0.0}
     assert quality_auc(reranked(SATURATED)) == pytest.approx(5 / 6)
 
 
-def test_rows_measured_before_there_were_logits_go_by_the_score() -> None:
+def test_rows_without_logits_use_the_score() -> None:
     assert quality_auc(reranked(SATURATED), drop="logit") == pytest.approx((2 * 1.5 + 0.5) / 6)
 
 
@@ -64,7 +64,7 @@ def test_a_blank_document_without_a_logit_is_last() -> None:
     assert quality_auc(reranked([("no", -30.0), ("no", 30.0)]) + blank) == 0.0
 
 
-def test_rows_with_and_without_a_logit_stand_on_one_scale() -> None:
+def test_rows_with_and_without_a_logit_are_on_one_scale() -> None:
     old = reranked([("yes", -1.0), ("no", -3.0)])
     for row in old:
         del row["logit"]
@@ -78,7 +78,7 @@ def test_log_odds_are_the_inverse_of_the_score(score: float) -> None:
     assert ordering_logit(1.0, None) == inf
 
 
-def test_results_carry_their_logits() -> None:
+def test_results_have_their_logits() -> None:
     row: Row = {
         "query": "q",
         "documents": ["a", "b"],
@@ -87,13 +87,14 @@ def test_results_carry_their_logits() -> None:
             {"index": 0, "relevance_score": 1.0, "logit": 20.5, "verdict": "yes"},
         ],
     }
-    assert [written(one).logit for one in result_pairs(row)] == [30.5, 20.5]
+    assert [written(pair).logit for pair in result_pairs(row)] == [30.5, 20.5]
 
 
-def test_rank_then_logit_then_score_then_the_greater_id() -> None:
-    def order(*rows: Row, own: bool = True) -> str:
+def test_order_is_by_rank_then_logit_then_score_then_the_greater_id() -> None:
+    def order(*rows: Row, own_order: bool = True) -> str:
         return "".join(
-            one["doc_id"] for one in best_first(rows, lambda row: float(row["score"]), own=own)
+            item["doc_id"]
+            for item in best_first(rows, lambda row: float(row["score"]), own=own_order)
         )
 
     a: Row = {"doc_id": "a", "score": 1.0, "logit": 20.0, "rank": 3}
@@ -102,12 +103,12 @@ def test_rank_then_logit_then_score_then_the_greater_id() -> None:
     assert order(a, b, c) == "cba"
     assert order(*({**row, "rank": None} for row in (a, b, c))) == "bac"
     assert order(*({"doc_id": row["doc_id"], "score": row["score"]} for row in (a, b, c))) == "bac"
-    assert order(a, b, c, own=False) == "bac"
+    assert order(a, b, c, own_order=False) == "bac"
     blank: Row = {"doc_id": "z", "score": 0.0, "logit": None}
     assert order(blank, {"doc_id": "a", "score": 0.0, "logit": -40.0}) == "az"
 
 
-def test_teacher_scores_rounded_to_zero_go_by_the_teachers_in_distill_and_in_labels() -> None:
+def test_teacher_scores_rounded_to_zero_use_each_teachers_score_in_distill_and_labels() -> None:
     teachers = [ScriptedBatch(spec=name, fingerprint=name) for name in ("t:one", "t:two")]
     stage, labels = DistillStage(teachers, Calibration(1.609, "given")), LabelFigures(0, 5)
     for number in range(10):
@@ -123,9 +124,9 @@ def test_teacher_scores_rounded_to_zero_go_by_the_teachers_in_distill_and_in_lab
     assert labels.content()["labels"]["teacher_auc"] == 1.0
 
 
-def test_the_worst_examples_go_by_the_logit() -> None:
+def test_the_worst_examples_are_ordered_by_logit() -> None:
     examples = Examples()
     for number, logit in enumerate((20.0, 40.0, 30.0)):
         quality = {"verdict": "yes", "score": 1.0, "logit": logit, "gold": {"answerable": False}}
         examples.add({"query_id": f"q{number}", "doc_id": "d", "quality": quality, "texts": {}})
-    assert [one["query_id"] for one in examples.content()[WRONG_YES]] == ["q1", "q2", "q0"]
+    assert [row["query_id"] for row in examples.content()[WRONG_YES]] == ["q1", "q2", "q0"]

@@ -26,7 +26,7 @@ INFINITE = [
 
 
 @pytest.mark.parametrize(("record", "place"), INFINITE, ids=[place for _, place in INFINITE])
-def test_an_infinite_number_sets_the_record_aside_by_its_place(
+def test_a_record_with_an_infinite_number_is_rejected_with_its_place(
     record: dict[str, Any], place: str
 ) -> None:
     with pytest.raises(RowError, match="expected a finite number, found infinity") as raised:
@@ -35,7 +35,7 @@ def test_an_infinite_number_sets_the_record_aside_by_its_place(
 
 
 @pytest.mark.parametrize("key", [INF, NAN])
-def test_a_key_that_is_no_finite_number_sets_the_record_aside(key: float) -> None:
+def test_a_record_with_an_infinite_key_is_rejected(key: float) -> None:
     assert isinstance(record_line({"n": [{key: 1}]}, str), Unreadable)
 
 
@@ -58,14 +58,14 @@ def outcome(raw: bytes) -> object:
         return error.field
 
 
-def test_nested_parquet_columns_follow_the_rule_of_the_others(tmp_path: Path) -> None:
+def test_nested_parquet_columns_follow_the_same_rule(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     parquet.write_table(pyarrow.table(COLUMNS), path)
     assert [outcome(raw) for _, raw in parquet_lines(path, "in.parquet")] == RIGHT
 
 
 @pytest.mark.parametrize("form", [None, "numpy"])
-def test_data_sets_follow_it_too_whatever_form_they_were_saved_in(
+def test_saved_data_sets_follow_the_same_rule_in_any_format(
     tmp_path: Path, form: str | None
 ) -> None:
     datasets.Dataset.from_dict(COLUMNS).with_format(form).save_to_disk(tmp_path / "saved")
@@ -77,28 +77,28 @@ def test_data_sets_follow_it_too_whatever_form_they_were_saved_in(
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.json"])
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "message"),
     [
         ("NaN", "found NaN"),
         ("[1, -Infinity]", "found Infinity"),
         ("1e999", "expected a number that 64 bits hold"),
     ],
 )
-def test_json_numbers_that_are_none_are_named(
-    tmp_path: Path, name: str, number: str, told: str
+def test_invalid_json_numbers_are_named(
+    tmp_path: Path, name: str, number: str, message: str
 ) -> None:
     row = '{"query": "é", "n": ' + number + "}"
     path = tmp_path / name
     path.write_text(f"[{row}, {{}}]" if name == "in.json" else f"{row}\n{{}}\n")
     reasons: list[str] = []
-    rows = read_rows([str(path)], on_reject=lambda one: reasons.append(one.reason))
+    rows = read_rows([str(path)], on_reject=lambda reject: reasons.append(reject.reason))
     assert [row for _, row in rows] == [{}]
     assert len(reasons) == 1
-    assert told in reasons[0]
+    assert message in reasons[0]
     assert "at column" in reasons[0]
 
 
-def test_a_python_dict_is_told_from_json() -> None:
+def test_a_python_dict_is_distinguished_from_json() -> None:
     for raw in (b"{'query': 'q'}\n", orjson.dumps({"query": "q"})[:-1] + b',"title":None}\n'):
         with pytest.raises(RowError, match="this looks like a Python dict"):
             decode_row(raw)

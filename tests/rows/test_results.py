@@ -44,7 +44,7 @@ def test_each_result_is_a_pair_with_predictions() -> None:
         ([YES | {"index": True}], "results[0].index"),
     ],
 )
-def test_results_of_another_shape(results: Any, field: str) -> None:
+def test_results_of_another_shape_are_refused(results: Any, field: str) -> None:
     with pytest.raises(RowError) as raised:
         result_pairs(ROW if results is None else ROW | {"results": results})
     assert raised.value.field == field

@@ -64,7 +64,7 @@ def test_a_text_with_nul_is_named_by_field(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"query": "\u2060"}, "query: expected text, found a blank string"),
         ({"query": "a\0"}, "query: a NUL character at offset 1"),
@@ -77,9 +77,9 @@ def test_a_text_with_nul_is_named_by_field(field: str) -> None:
     ],
 )
 def test_texts_of_a_query_with_documents_are_named_by_path(
-    changed: dict[str, object], told: str
+    changed: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(RowError, match=told):
+    with pytest.raises(RowError, match=message):
         check_rerank_row({"query": "q", "documents": ["a"]} | changed)
 
 
@@ -87,7 +87,7 @@ def test_optional_texts_may_be_null_and_a_document_empty() -> None:
     check_pair({"query": "q", "document": "", "title": None, "query_id": None, "doc_id": None})
 
 
-def test_numbers_are_held_to_their_range() -> None:
+def test_numbers_out_of_range_are_rejected() -> None:
     row = {"a": 1, "b": 1.5, "c": True, "d": "1", "e": None}
     assert number_field(row, "a", 0, 1) == 1.0
     assert number_field(row, "e", 0, 1) is None
@@ -110,7 +110,7 @@ def test_string_field_may_be_absent_only_where_allowed() -> None:
         ("x", "string 'x'"), ([], "array"), ({}, "object"),
     ],
 )  # fmt: skip
-def test_json_names_of_values(value: object, name: str) -> None:
+def test_values_are_named_by_json_type(value: object, name: str) -> None:
     assert json_type(value) == name
 
 

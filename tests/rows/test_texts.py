@@ -25,7 +25,7 @@ from prism_cli.rows.texts import is_blank, stripped, text_fault, titled
         ("\u0301", False),
     ],
 )
-def test_blank_is_what_cannot_be_seen(text: str, blank: bool) -> None:
+def test_blank_means_without_visible_characters(text: str, blank: bool) -> None:
     assert is_blank(text) is blank
 
 
@@ -46,5 +46,5 @@ def test_a_blank_text_is_none() -> None:
         ("\U0001f600 \ufffd \x01", None),
     ],
 )
-def test_nul_and_half_a_character_are_found(text: str, fault: str | None) -> None:
+def test_nul_and_lone_surrogates_are_found(text: str, fault: str | None) -> None:
     assert text_fault(text) == fault

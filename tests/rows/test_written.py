@@ -22,7 +22,7 @@ def read(source: str = "auto", **fields: Any) -> Written:
     return written(make_pair(**fields), source)
 
 
-def test_a_prediction_goes_before_the_label() -> None:
+def test_predictions_take_precedence_over_labels() -> None:
     result = read(**PREDICTED, **LABELLED, title="Title")
     assert result.predicted
     assert (result.verdict, result.label, result.score) == ("yes", "no", 0.9)
@@ -31,18 +31,18 @@ def test_a_prediction_goes_before_the_label() -> None:
     assert result.document == f"Title {result.body}"
 
 
-def test_labels_where_they_are_asked_for_or_alone() -> None:
-    for found in (
+def test_labels_are_read_if_requested_or_without_predictions() -> None:
+    for result in (
         read("labels", **PREDICTED | LABELLED | {"verdict": "yes"}),
         read(**LABELLED | {"verdict": "yes"}),
     ):
-        assert not found.predicted
-        assert (found.verdict, found.label) == ("yes", None)
-        assert (found.evidence, found.format_ok) == ("Labelled.", True)
+        assert not result.predicted
+        assert (result.verdict, result.label) == ("yes", None)
+        assert (result.evidence, result.format_ok) == ("Labelled.", True)
 
 
 @pytest.mark.parametrize(
-    ("fields", "asked", "format_ok"),
+    ("fields", "evidence_asked", "format_ok"),
     [
         ({"predicted_verdict": "yes"}, False, None),  # rerank --no-evidence
         ({"predicted_verdict": "yes", "format_ok": False, "predicted_evidence": "x"}, True, False),
@@ -52,11 +52,11 @@ def test_labels_where_they_are_asked_for_or_alone() -> None:
         ({"verdict": "yes"}, False, None),
     ],
 )
-def test_texts_that_were_asked_for(
-    fields: dict[str, Any], asked: bool, format_ok: bool | None
+def test_rows_with_requested_texts_are_recognized(
+    fields: dict[str, Any], evidence_asked: bool, format_ok: bool | None
 ) -> None:
     result = written({**make_pair(), **fields})
-    assert (result.asked, result.format_ok) == (asked, format_ok)
+    assert (result.asked, result.format_ok) == (evidence_asked, format_ok)
 
 
 def test_a_text_without_a_verdict_is_a_yes_and_a_no_has_no_text() -> None:

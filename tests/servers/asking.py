@@ -1,4 +1,4 @@
-"""How the tests of the server ask it."""
+"""Requests for tests of the fault server."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ def question(text: str = "is it?", model: str = "m", **more: Any) -> dict[str, A
     return {"model": model, "messages": [{"role": "user", "content": text}], **more}
 
 
-def ask(client: httpx2.Client, server: FaultServer | str, **asked: Any) -> httpx2.Response:
+def ask(client: httpx2.Client, server: FaultServer | str, **options: Any) -> httpx2.Response:
     base = server if isinstance(server, str) else server.base_url
-    return client.post(f"{base}/v1/chat/completions", json=question(**asked))
+    return client.post(f"{base}/v1/chat/completions", json=question(**options))
 
 
 def said(response: httpx2.Response) -> Any:

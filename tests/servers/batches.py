@@ -1,4 +1,4 @@
-"""OpenAI's files and batches: lines, answered after some polls, in an order of their own."""
+"""OpenAI's files and batches: lines are answered after some polls, shuffled."""
 
 import json
 import random
@@ -17,10 +17,10 @@ AnswerLine = Callable[[Body], Reply]
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """How batches go.
+    """Behaviour of batches.
 
     Attributes:
-        polls: GETs of a batch until it has ended; the first says validating, others in_progress.
+        polls: GETs of a batch until it ends; the first returns validating, others in_progress.
         error_contains, error_every: lines whose JSON contains this, and each k-th, end with a 400.
         expires_after: lines answered until the batch expires; -1: it completes.
     """
@@ -32,7 +32,7 @@ class BatchPlan:
 
 
 def uploaded(content_type: str, body: bytes) -> tuple[str, str, bytes]:
-    """Purpose, file name and content of a multipart upload."""
+    """Return purpose, file name and content of a multipart upload."""
     boundary = re.search(r'boundary="?([^";]+)', content_type)
     if not boundary:
         raise BadRequestError("expected multipart/form-data")
@@ -43,15 +43,15 @@ def uploaded(content_type: str, body: bytes) -> tuple[str, str, bytes]:
         if b'name="purpose"' in head:
             purpose = value.decode()
         elif b'name="file"' in head:
-            found = re.search(rb'filename="([^"]*)"', head)
-            name, content = found[1].decode() if found else "", value
+            match = re.search(rb'filename="([^"]*)"', head)
+            name, content = match[1].decode() if match else "", value
     if not purpose or not name:
         raise BadRequestError("expected the fields purpose and file")
     return purpose, name, content
 
 
 class Batches:
-    """The files and batches of one server."""
+    """Files and batches of one server."""
 
     def __init__(self, plan: BatchPlan, seed: int, answer: AnswerLine) -> None:
         self._plan = plan
@@ -63,12 +63,12 @@ class Batches:
         self._ended: dict[str, tuple[list[Body], list[Body], bool]] = {}
 
     def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply | None:
-        """The reply to a request below /files or /batches; None for a path that is neither."""
+        """Return the reply to a request below /files or /batches; None for other paths."""
         path, _, query = path.partition("?")
-        found = re.search(r"/(files|batches)(?:/([\w-]+))?(?:/(content|cancel))?$", path)
-        if not found:
+        match = re.search(r"/(files|batches)(?:/([\w-]+))?(?:/(content|cancel))?$", path)
+        if not match:
             return None
-        kind, name, verb = found[1], found[2] or "", found[3] or ""
+        kind, name, verb = match[1], match[2] or "", match[3] or ""
         store: dict[str, Any] = self._files if kind == "files" else self._batches
         if name and name not in store:
             raise BadRequestError(f"No such {kind}: '{name}'.", 404)
@@ -76,8 +76,8 @@ class Batches:
             if method == "POST":
                 return self._upload(*uploaded(headers.get("content-type", ""), body))
             if verb == "content":
-                kept = {"Content-Type": "application/octet-stream"}
-                return Reply(self._files[name][1], headers=kept)
+                content_type = {"Content-Type": "application/octet-stream"}
+                return Reply(self._files[name][1], headers=content_type)
             if name:
                 return Reply(self._files[name][0])
             return Reply({"object": "list", "data": [about for about, _ in self._files.values()]})
@@ -92,11 +92,11 @@ class Batches:
         return Reply(self._batches[name])
 
     def _page(self, query: str) -> Body:
-        """A page of the list, newest first."""
-        asked = dict(parse_qsl(query))
+        """Return a page of the list, newest first."""
+        query_options = dict(parse_qsl(query))
         names = list(reversed(self._batches))
-        start = names.index(asked["after"]) + 1 if "after" in asked else 0
-        end = start + int(asked.get("limit", 20))
+        start = names.index(query_options["after"]) + 1 if "after" in query_options else 0
+        end = start + int(query_options.get("limit", 20))
         data = [self._batches[name] for name in names[start:end]]
         return {"object": "list", "data": data, "has_more": end < len(names)}
 
@@ -113,30 +113,30 @@ class Batches:
         self._files[about["id"]] = about, content
         return Reply(about)
 
-    def _create(self, asked: Body) -> Body:
-        need(asked, "input_file_id", "endpoint", "completion_window")
-        if asked["input_file_id"] not in self._files:
-            raise BadRequestError(f"No such file: '{asked['input_file_id']}'.")
+    def _create(self, order: Body) -> Body:
+        need(order, "input_file_id", "endpoint", "completion_window")
+        if order["input_file_id"] not in self._files:
+            raise BadRequestError(f"No such file: '{order['input_file_id']}'.")
         batch: Body = {
             "id": f"batch_{len(self._batches) + 1}",
             "object": "batch",
-            "endpoint": asked["endpoint"],
+            "endpoint": order["endpoint"],
             "errors": None,
-            "input_file_id": asked["input_file_id"],
-            "completion_window": asked["completion_window"],
+            "input_file_id": order["input_file_id"],
+            "completion_window": order["completion_window"],
             "status": "validating",
             "output_file_id": None,
             "error_file_id": None,
             "created_at": 1_700_000_000,
-            "metadata": asked.get("metadata"),
+            "metadata": order.get("metadata"),
         }
         name = batch["id"]
         self._batches[name], self._polls[name] = batch, 0
         try:
-            lines = [json.loads(raw) for raw in self._files[asked["input_file_id"]][1].splitlines()]
+            lines = [json.loads(raw) for raw in self._files[order["input_file_id"]][1].splitlines()]
             if len({line["custom_id"] for line in lines}) < len(lines):
                 raise ValueError("custom_id repeats")
-            if wrong := {line["url"] for line in lines} - {asked["endpoint"]}:
+            if wrong := {line["url"] for line in lines} - {order["endpoint"]}:
                 raise ValueError(f"url {min(wrong)} is not the batch's endpoint")
         except (ValueError, KeyError) as error:
             batch["status"] = "failed"
@@ -148,7 +148,7 @@ class Batches:
         return batch
 
     def _work(self, lines: list[Body]) -> tuple[list[Body], list[Body], bool]:
-        """Lines of the output file, of the error file, and whether the batch expires."""
+        """Return the lines of the output and error files, and whether the batch expires."""
         order = list(range(len(lines)))
         self._dice.shuffle(order)
         plan = self._plan
@@ -157,11 +157,11 @@ class Batches:
         until = plan.expires_after if plan.expires_after >= 0 else len(order)
         for done, place in enumerate(order):
             line = lines[place]
-            made: Body = {"id": f"batch_req_{place}", "custom_id": line["custom_id"]}
+            line_reply: Body = {"id": f"batch_req_{place}", "custom_id": line["custom_id"]}
             if done >= until:
                 message = "This request could not be executed before the completion window expired."
-                made |= {"response": None}
-                bad.append(made | {"error": {"code": "batch_expired", "message": message}})
+                line_reply |= {"response": None}
+                bad.append(line_reply | {"error": {"code": "batch_expired", "message": message}})
                 continue
             try:
                 named = plan.error_contains and plan.error_contains in json.dumps(line)
@@ -172,7 +172,7 @@ class Batches:
                 payload = {"error": {"message": str(error), "type": "invalid_request_error"}}
                 status, into = error.status, bad
             answered = {"status_code": status, "request_id": f"req_{place}", "body": payload}
-            into.append(made | {"response": answered, "error": None})
+            into.append(line_reply | {"response": answered, "error": None})
         return good, bad, until < len(order)
 
     def _poll(self, name: str) -> None:

@@ -1,8 +1,8 @@
-"""The fault server's log of calls: the judge of what was asked twice.
+"""The fault server's log of calls, to detect repeated requests.
 
-In memory, and as JSONL where a file is named: one line when a request has been read, flushed before
-any byte of the reply leaves, and one line when the reply is out or has failed to get out. A key
-never stands in it, only the first digits of its header's SHA-256.
+The log is in memory, and in a JSONL file if one is named: one line per request read, flushed before
+the reply is sent, and one line when the reply is sent or has failed. A key
+is never in it, only the first digits of its header's SHA-256.
 """
 
 import json
@@ -21,19 +21,19 @@ class Call:
         number: place in the log, from 1; goes on where the log file ends.
         kind: chat, decisions, systemone, rerank, search, contents, models, files, batches,
             batch_line, or unknown.
-        path: as asked, with whatever prefix stood before the API's own.
-        model: "" where the request names none.
+        path: as requested, with any prefix of the API's own.
+        model: "" if the request names none.
         messages: 16 hex digits of SHA-256 of the request's text (messages, query and documents, …).
-        request: the same over the whole body: it differs where, say, only the temperature does.
+        request: the same over the whole body, including parameters such as the temperature.
         auth: 12 hex digits of SHA-256 of the Authorization (or x-api-key) header; "" without one.
         at: time of arrival, seconds since 1970.
-        concurrent: requests between read and answered at that moment, this one included.
-        tag: what the server's `tag` pattern found in the text, such as a row's number.
-        fault: the fault that it met; "" for a good reply.
-        status: of the reply, whether or not it got out; 0 until then.
-        input_tokens, output_tokens: what the server would bill; 0 for errors.
-        sent: the whole reply was handed to a connection that its reader had not closed.
-        text: in memory only, and only where the server keeps texts.
+        concurrent: requests in progress at that moment, including this one.
+        tag: match of the server's `tag` pattern in the text, such as a row's number.
+        fault: the applied fault; "" for a good reply.
+        status: status of the reply, even if it could not be sent; 0 until then.
+        input_tokens, output_tokens: billed tokens; 0 for errors.
+        sent: the complete reply was written to a connection that the client had not closed.
+        text: in memory only, and only if the server keeps texts.
     """
 
     kind: str
@@ -58,18 +58,18 @@ _AFTERWARDS = ("status", "input_tokens", "output_tokens", "sent")
 
 
 def digest(data: str | bytes, digits: int = 16) -> str:
-    """The first hex digits of SHA-256."""
+    """Return the first hex digits of SHA-256."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     return sha256(raw).hexdigest()[:digits]
 
 
 def auth_digest(header: str) -> str:
-    """What the log keeps of an Authorization header, for instance of `Bearer KEY`."""
+    """Return the digest of an Authorization header, such as `Bearer KEY`, for the log."""
     return digest(header, 12) if header else ""
 
 
 class CallLog:
-    """The calls of one server, oldest first."""
+    """Calls of one server, oldest first."""
 
     def __init__(self, path: Path | None, keep_texts: bool) -> None:
         self.calls: list[Call] = []
@@ -81,7 +81,7 @@ class CallLog:
             self._file = path.open("ab", buffering=0)
 
     def asked(self, call: Call) -> None:
-        """Number and add a call, before its reply leaves."""
+        """Number and add a call, before its reply is sent."""
         call.number = self._before + len(self.calls) + 1
         call.at = time.time()
         text, call.text = call.text, ""
@@ -95,7 +95,7 @@ class CallLog:
         self.calls.append(call)
 
     def ended(self, call: Call) -> None:
-        """Note what became of the reply."""
+        """Record the result of the reply."""
         if self._file:
             became = {name: getattr(call, name) for name in _AFTERWARDS}
             self._write({"event": "ended", "number": call.number, **became})
@@ -111,7 +111,7 @@ class CallLog:
 
 
 def read_log(path: Path) -> list[Call]:
-    """The calls of a log file. A call whose end was not written yet has `sent` false."""
+    """Return the calls of a log file. A call whose end is not written yet has `sent` false."""
     calls: dict[int, Call] = {}
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):

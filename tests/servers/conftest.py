@@ -1,4 +1,4 @@
-"""A client whose key the tests look for."""
+"""A client with a known key."""
 
 from collections.abc import Iterator
 
@@ -10,5 +10,5 @@ from tests.servers.asking import KEY
 
 @pytest.fixture
 def client() -> Iterator[httpx2.Client]:
-    with httpx2.Client(headers={"Authorization": f"Bearer {KEY}"}, timeout=5) as made:
-        yield made
+    with httpx2.Client(headers={"Authorization": f"Bearer {KEY}"}, timeout=5) as opened:
+        yield opened

@@ -1,12 +1,12 @@
-"""A server of ours on loopback that speaks the paid APIs and fails as real ones do.
+"""A loopback server with the paid APIs that fails as real servers do.
 
     with FaultServer(faults=[Fault("429", calls=(1,), retry_after="2")]) as server:
         ...  # server.base_url, then server.calls
 
     python -m tests.servers.fault_server --port 0 --log calls.jsonl --script faults.toml
 
-What stands before an API's own path is free and names the provider: `{base_url}/deepseek/v1` and
-`{base_url}/voyage/v1` are two providers on one server. Rerankers take their dialect from that
+Any prefix of an API's path is accepted and names the provider: `{base_url}/deepseek/v1` and
+`{base_url}/voyage/v1` are two providers on one server. The dialect of rerankers is taken from that
 prefix (voyage, cohere, jina, vllm, tei), from the path (/v2/rerank is Cohere's), from the request
 (`texts` is TEI's), else from the `rerank` option; /search is Exa's or Tavily's in the same way.
 """
@@ -53,11 +53,11 @@ KINDS = {
 
 
 class FaultServer:
-    """The server, in a thread of its own while the `with` block lasts.
+    """Server in a separate thread during the `with` block.
 
     Attributes:
         base_url: such as http://127.0.0.1:40001, without a path.
-        calls: every request so far, in order of arrival.
+        calls: all requests so far, in order of arrival.
     """
 
     def __init__(
@@ -84,22 +84,22 @@ class FaultServer:
         self.set_faults(*faults)
 
     def set_faults(self, *faults: Fault) -> None:
-        """Other faults from now on, with their counters at zero."""
+        """Replace the faults and reset their counters."""
         self._rules = Rules(faults, self._settings.seed)
 
     @property
     def base_url(self) -> str:
-        """Where it listens."""
+        """URL of the server."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def calls(self) -> list[Call]:
-        """Every request so far."""
+        """All requests so far."""
         return self._log.calls
 
     @property
     def max_concurrent(self) -> int:
-        """Most requests at once between read and answered."""
+        """Maximum number of requests in progress at once."""
         return max((call.concurrent for call in self.calls), default=0)
 
     def __enter__(self) -> Self:
@@ -159,13 +159,13 @@ class FaultServer:
                 await writer.wait_closed()
 
     def _left(self, task: asyncio.Task[Any]) -> None:
-        """A connection is over. A bug, or a fault that does not suit a request, is told at exit."""
+        """Handle the end of a connection; bugs and inapplicable faults are raised at exit."""
         self._connections.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._failures.append(error)
 
     async def _one(self, connection: Connection, request: Request) -> bool:
-        """Answer one request; whether the connection serves on."""
+        """Answer one request; return whether the connection stays open."""
         path = urlsplit(request.path).path
         kind = next((KINDS[end] for end in KINDS if path.endswith(end)), "")
         kind = kind or next((k for k in ("files", "batches") if f"/{k}" in path), "unknown")
@@ -217,7 +217,7 @@ class FaultServer:
         return "exa" if kind == "contents" else ""
 
     def _read(self, kind: str, request: Request) -> tuple[Body, str]:
-        """The request's JSON object ({} where there is none) and its text."""
+        """Return the request's JSON object ({} if there is none) and its text."""
         if request.headers.get("content-type", "").startswith("application/json"):
             try:
                 body = json.loads(request.body)
@@ -227,7 +227,7 @@ class FaultServer:
         return {}, request.body.decode("utf-8", "replace")
 
     def _called(self, kind: str, path: str, body: Body, text: str, raw: bytes, auth: str) -> Call:
-        found = self._tag.search(text) if self._settings.tag else None
+        match = self._tag.search(text) if self._settings.tag else None
         return Call(
             kind=kind,
             path=path,
@@ -235,27 +235,27 @@ class FaultServer:
             messages=digest(text),
             request=digest(raw),
             auth=auth_digest(auth),
-            tag=found[0] if found else "",
+            tag=match[0] if match else "",
             text=text,
         )
 
     def _limited(self, call: Call, dialect: str) -> Reply | None:
-        """A 429 where the key has asked this model too often."""
+        """Return a 429 if the key exceeds the rate limit of this model."""
         seconds = self._throttle.wait(call.auth, call.model, self._loop.time())
         return error_reply(Fault("429", retry_after=str(seconds)), dialect, "") if seconds else None
 
     def _good(self, kind: str, dialect: str, path: str, request: Request, body: Body) -> Reply:
-        """The reply that a healthy API would give."""
+        """Return the reply of a healthy API."""
         try:
             if kind == "models":
                 data = [{"id": name, "object": "model"} for name in self._settings.models]
                 return Reply({"object": "list", "data": data})
             if kind in ("files", "batches"):
-                found = self._batches.handle(
+                response = self._batches.handle(
                     request.method, request.path, request.headers, request.body
                 )
-                if found:
-                    return found
+                if response:
+                    return response
             if kind in ("unknown", "files", "batches"):
                 raise BadRequestError(f"Unknown request URL: {request.method} {path}.", 404)
             if not body:
@@ -302,18 +302,18 @@ async def _until_signalled() -> None:
 
 
 def main() -> None:
-    """The server as a script; prints its base_url once it listens, and ends on SIGTERM."""
+    """Run the server as a script: print its base_url once it listens, and end on SIGTERM."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--log", type=Path)
     options.add_argument("--script", type=Path)
     options.add_argument("--delay", type=float, help="seconds before each reply")
-    given = options.parse_args()
-    faults, answers, settings = read_script(given.script)
-    if given.delay is not None:
-        settings = replace(settings, delay=given.delay)
+    options_given = options.parse_args()
+    faults, answers, settings = read_script(options_given.script)
+    if options_given.delay is not None:
+        settings = replace(settings, delay=options_given.delay)
     with FaultServer(
-        faults, answers, settings, port=given.port, log=given.log, keep_texts=False
+        faults, answers, settings, port=options_given.port, log=options_given.log, keep_texts=False
     ) as server:
         print(server.base_url, flush=True)
         asyncio.run(_until_signalled())

@@ -1,4 +1,4 @@
-"""What goes wrong and when: rules that are matched to each request, first match first."""
+"""Faults: rules that are matched to each request; the first match applies."""
 
 import math
 from collections import Counter, deque
@@ -30,22 +30,22 @@ STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One rule. All conditions that are set must hold.
+    """Rule of a fault. All conditions that are set must hold.
 
     Attributes:
         name: a status of STATUSES, a sender of `wire`, or a spoiler of SPOILERS.
         model, path, contains, key: the request's model, a part of its path, of its text, its key.
         calls: which of the matching calls, counted from 1; () for each.
         every: each k-th matching call.
-        after: not before that many matching calls were let through ("401 after 20 good replies").
-        times: at most so often; 0 for no bound.
-        per_text: count `calls`, `every` and `times` for each (model, text) on its own: with
-            calls=(1,) each question fails once and is answered when it is asked again.
-        probability: by lot, from the server's seed, the model, the text and how often it was asked.
-        seconds: pause between bytes (slow_drip), before the RST (reset_after_headers), or patience
+        after: number of matching calls without the fault first ("401 after 20 good replies").
+        times: maximum number of faults; 0 for no limit.
+        per_text: count `calls`, `every` and `times` separately for each (model, text): with
+            calls=(1,) each question fails once and is answered when it is retried.
+        probability: random by the server's seed, the model, the text and its number of requests.
+        seconds: pause between bytes (slow_drip), before the RST (reset_after_headers), or timeout
             of a silent server (no_answer, half_closed, length_too_long); for `delay`, the delay.
-        retry_after: the header as it stands; `date+5` becomes an HTTP date in 5 seconds.
-        location: where `redirect` points to.
+        retry_after: the header verbatim; `date+5` becomes an HTTP date in 5 seconds.
+        location: target of `redirect`.
         echo_key: an error's message repeats the key, as some servers do.
     """
 
@@ -66,18 +66,18 @@ class Fault:
     echo_key: bool = False
 
     def __post_init__(self) -> None:
-        known = STATUSES.keys() | SENDERS.keys() | SPOILERS.keys() | {"delay"}
-        if self.name not in known:
-            raise ValueError(f"no fault {self.name!r}; known: {', '.join(sorted(known))}")
+        names = STATUSES.keys() | SENDERS.keys() | SPOILERS.keys() | {"delay"}
+        if self.name not in names:
+            raise ValueError(f"no fault {self.name!r}; known: {', '.join(sorted(names))}")
 
     def pause(self) -> float:
-        """`seconds`, or what suits the fault."""
+        """`seconds`, or the default of the fault."""
         usual = {"slow_drip": 0.05, "reset_after_headers": 0.05, "length_too_long": 0.0}
         return self.seconds if self.seconds >= 0 else usual.get(self.name, 3600.0)
 
 
 class Rules:
-    """The faults of one server with their counters."""
+    """Faults of one server with their counters."""
 
     def __init__(self, faults: tuple[Fault, ...], seed: int) -> None:
         self._faults = faults
@@ -87,7 +87,7 @@ class Rules:
         self._passed: Counter[int] = Counter()
 
     def pick(self, call: Call, text: str, key: str) -> Fault | None:
-        """The fault that this call meets."""
+        """Return the fault that applies to this call."""
         matching = [
             (place, fault)
             for place, fault in enumerate(self._faults)
@@ -118,22 +118,22 @@ class Rules:
     def _by_lot(self, place: int, fault: Fault, call: Call) -> bool:
         if fault.probability >= 1:
             return True
-        asked = (place, f"lot\0{call.model}\0{call.messages}")
-        self._matched[asked] += 1
-        nth = str(self._matched[asked])
+        key = (place, f"lot\0{call.model}\0{call.messages}")
+        self._matched[key] += 1
+        nth = str(self._matched[key])
         lot = hashed(self._seed, str(place), call.model, call.messages, nth)
         return lot < fault.probability
 
 
 class Throttle:
-    """A limit of requests of one key and model in a sliding window of seconds; 0: none."""
+    """Limit of requests per key and model in a sliding window of seconds; 0: none."""
 
     def __init__(self, most: int, window: float) -> None:
         self._most, self._window = most, window
         self._recent: dict[tuple[str, str], deque[float]] = {}
 
     def wait(self, auth: str, model: str, now: float) -> int:
-        """0 where a request at `now` is let through, else whole seconds until there is room."""
+        """Return 0 if a request at `now` is allowed, else the whole seconds to wait."""
         if not self._most:
             return 0
         recent = self._recent.setdefault((auth, model), deque())
@@ -146,7 +146,7 @@ class Throttle:
 
 
 def error_payload(dialect: str, status: int, code: str, message: str) -> dict[str, Any]:
-    """An error in the words of its maker; OpenAI's shape where nothing else is known."""
+    """Return an error in the provider's format, by default OpenAI's."""
     if dialect in ("voyage", "jina"):
         return {"detail": message}
     if dialect == "cohere":
@@ -161,7 +161,7 @@ def error_payload(dialect: str, status: int, code: str, message: str) -> dict[st
 
 
 def error_reply(fault: Fault, dialect: str, key: str) -> Reply:
-    """The reply of a status fault."""
+    """Return the reply of a status fault."""
     status, code = int(fault.name), STATUSES[fault.name]
     message = f"{code.replace('_', ' ').capitalize()}."
     if fault.echo_key:
@@ -176,7 +176,7 @@ def error_reply(fault: Fault, dialect: str, key: str) -> Reply:
 
 
 def spoil(fault: Fault, reply: Reply) -> Reply:
-    """A good reply made bad; still billed where it is a 200."""
+    """Turn a good reply into a bad one; still billed if it is a 200."""
     spoiled = Reply(deepcopy(reply.payload), reply.status, dict(reply.headers), reply.usage)
     return SPOILERS[fault.name](spoiled, fault)
 
@@ -215,8 +215,8 @@ def _choice(finish: str | None = None, **message: Any) -> Callable[[Reply, Fault
 
 
 def _finish_length(reply: Reply, fault: Fault) -> Reply:
-    said = reply.payload["choices"][0]["message"]["content"]
-    return _choice("length", content=said[: len(said) // 2])(reply, fault)
+    content = reply.payload["choices"][0]["message"]["content"]
+    return _choice("length", content=content[: len(content) // 2])(reply, fault)
 
 
 def _refusal(reply: Reply, fault: Fault) -> Reply:
@@ -228,13 +228,13 @@ def _refusal(reply: Reply, fault: Fault) -> Reply:
 
 
 def results_of(payload: Any) -> list[dict[str, Any]]:
-    """The list of results in a reranker's, decider's or searcher's payload, whatever its name."""
+    """Return the list of results in a rerank, decision or search payload."""
     if isinstance(payload, list):
         return payload
-    found: list[dict[str, Any]] = next(
+    rule: list[dict[str, Any]] = next(
         payload[name] for name in ("data", "results", "answers") if name in payload
     )
-    return found
+    return rule
 
 
 def _of_results(change: Callable[[list[dict[str, Any]]], None]) -> Callable[[Reply, Fault], Reply]:

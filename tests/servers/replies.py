@@ -1,4 +1,4 @@
-"""The good replies of each API, as pure functions of the request, so that tests know the truth."""
+"""Good replies of each API, as pure functions of the request."""
 
 import json
 import math
@@ -13,7 +13,7 @@ Body = dict[str, Any]
 
 
 class BadRequestError(Exception):
-    """A request that the API would refuse; the message names the parameter."""
+    """Raised for a request that the API refuses; the message names the parameter."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -21,13 +21,13 @@ class BadRequestError(Exception):
 
 
 def hashed(*parts: str) -> float:
-    """A number in [0, 1) that the texts decide."""
+    """Return a number in [0, 1) that depends on the texts."""
     return int(digest("\0".join(parts), 12), 16) / 16**12
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page that a search finds."""
+    """Page of a search result."""
 
     url: str
     title: str
@@ -36,7 +36,7 @@ class Page:
 
 
 def made_pages(query: str, count: int) -> list[Page]:
-    """`count` pages about a query, best first."""
+    """Return `count` pages about a query, best first."""
     return [
         Page(
             url=f"https://pages.test/{digest(query)}/{number}",
@@ -50,14 +50,14 @@ def made_pages(query: str, count: int) -> list[Page]:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the server answers; each may be replaced.
+    """Functions that compute the server's answers; each may be replaced.
 
     Attributes:
         probability: (model, text) -> P(yes) in [0, 1]; decides votes, log-probabilities and
-            decisions. The text holds all that was asked in one question.
-        chat: (model, text) -> the reply's text; None leaves it to `probability`.
+            decisions. The text has all parts of one question.
+        chat: (model, text) -> the reply's text; None: by `probability`.
         score: (model, query, document) -> relevance in [0, 1].
-        pages: (query, count) -> pages found.
+        pages: (query, count) -> pages.
     """
 
     probability: Callable[[str, str], float] = hashed
@@ -66,20 +66,20 @@ class Answers:
     pages: Callable[[str, int], Sequence[Page]] = made_pages
 
     def chat_text(self, model: str, text: str) -> str:
-        """The text of a chat reply."""
-        said = self.chat(model, text)
-        if said is None:
-            said = "yes" if self.probability(model, text) > 0.5 else "no"
-        return said
+        """Return the text of a chat reply."""
+        reply = self.chat(model, text)
+        if reply is None:
+            reply = "yes" if self.probability(model, text) > 0.5 else "no"
+        return reply
 
 
 def tokens(text: str) -> int:
-    """How many tokens the server bills for a text: a quarter of its characters, rounded up."""
+    """Return the billed tokens of a text: a quarter of its characters, rounded up."""
     return (len(text) + 3) // 4
 
 
 def plain(content: Any) -> str:
-    """The text of a message's content, an instruction or a state: strings and text parts."""
+    """Return the text of a message's content, an instruction or a state: strings and text parts."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -92,16 +92,18 @@ def plain(content: Any) -> str:
 
 
 def text_of(kind: str, body: Body) -> str:
-    """All text of a request; what `contains` looks into and what the log's hash stands for."""
+    """Return all text of a request, for `contains` and the log's hash."""
     if kind == "chat":
         return plain(body.get("messages"))
     if kind == "decisions":
-        asked = [plain(question.get("instructions")) for question in body.get("questions", [])]
-        return "\n".join([plain(body.get("input")), *asked])
+        questions_asked = [
+            plain(question.get("instructions")) for question in body.get("questions", [])
+        ]
+        return "\n".join([plain(body.get("input")), *questions_asked])
     if kind == "systemone":
         questions = body.get("questions", {}).values()
-        asked = [plain(question.get("instructions")) for question in questions]
-        return "\n".join([plain(body.get("state")), *asked])
+        questions_asked = [plain(question.get("instructions")) for question in questions]
+        return "\n".join([plain(body.get("state")), *questions_asked])
     if kind in ("rerank", "search", "contents"):
         names = ("query", "documents", "texts", "urls", "ids")
         return "\n".join(plain(body[name]) for name in names if name in body)
@@ -109,7 +111,7 @@ def text_of(kind: str, body: Body) -> str:
 
 
 def need(body: Body, *names: str) -> None:
-    """Raise BadRequestError for a parameter that is not there."""
+    """Raise BadRequestError for a missing parameter."""
     for name in names:
         if name not in body:
             raise BadRequestError(f"Missing required parameter: '{name}'.")
@@ -121,16 +123,16 @@ def chat(body: Body, answers: Answers) -> Reply:
     if body.get("stream"):
         raise BadRequestError("This server does not stream.")
     text = text_of("chat", body)
-    said = answers.chat_text(body["model"], text)
-    words = said.split()
+    reply = answers.chat_text(body["model"], text)
+    words = reply.split()
     longest = body.get("max_completion_tokens") or body.get("max_tokens") or math.inf
-    # As real servers do: a reply that fills its bound ends by length, even one whole word.
+    # As on real servers, a reply that reaches its limit ends by length, even a single word.
     full = len(words) >= longest
     if len(words) > longest:
-        said = " ".join(words := words[: int(longest)])
+        reply = " ".join(words := words[: int(longest)])
     choice: Body = {
         "index": 0,
-        "message": {"role": "assistant", "content": said, "refusal": None},
+        "message": {"role": "assistant", "content": reply, "refusal": None},
         "logprobs": None,
         "finish_reason": "length" if full else "stop",
     }
@@ -158,21 +160,21 @@ def chat(body: Body, answers: Answers) -> Reply:
 
 
 def logprob(word: str, p_yes: float, count: int) -> Body:
-    """A token of a reply: yes and no with their probabilities, other words as if certain."""
+    """Return a token of a reply: yes and no with their probabilities, other words as certain."""
     chances = {word: 1.0}
     if word.lower() in ("yes", "no"):
         other = "no" if word.lower() == "yes" else "yes"
-        likelier = max(p_yes, 1 - p_yes)  # what is said is the likelier of the two
+        likelier = max(p_yes, 1 - p_yes)  # the reply is the likelier of the two
         chances = {word: likelier, other: 1 - likelier}
-    made = [
+    results = [
         {"token": token, "logprob": math.log(max(p, 1e-12)), "bytes": list(token.encode())}
         for token, p in chances.items()
     ]
-    return made[0] | {"top_logprobs": made[:count]}
+    return results[0] | {"top_logprobs": results[:count]}
 
 
 def spread(p: float, count: int) -> list[float]:
-    """Probabilities of `count` options: `p` for the last, the rest shared evenly."""
+    """Return probabilities of `count` options: `p` for the last, the rest evenly distributed."""
     return [1.0] if count == 1 else [(1 - p) / (count - 1)] * (count - 1) + [p]
 
 
@@ -182,7 +184,7 @@ def decisions(body: Body, answers: Answers) -> Reply:
     questions = body["questions"]
     if not 1 <= len(questions) <= 400:
         raise BadRequestError("Invalid 'questions': expected 1 to 400 of them.")
-    found = []
+    results = []
     for question in questions:
         need(question, "type", "instructions")
         text = f"{plain(body['input'])}\n{plain(question['instructions'])}"
@@ -208,8 +210,8 @@ def decisions(body: Body, answers: Answers) -> Reply:
             ]
         else:
             raise BadRequestError(f"Invalid question type: {question['type']!r}.")
-        found.append(answer)
-    used = tokens(text_of("decisions", body)), len(found)
+        results.append(answer)
+    used = tokens(text_of("decisions", body)), len(results)
     usage = {
         "input_tokens": used[0],
         "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 0},
@@ -217,36 +219,36 @@ def decisions(body: Body, answers: Answers) -> Reply:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": sum(used),
     }
-    return Reply({"answers": found, "model": body["model"], "usage": usage}, usage=used)
+    return Reply({"answers": results, "model": body["model"], "usage": usage}, usage=used)
 
 
 def systemone(body: Body, answers: Answers) -> Reply:
     """POST /systemone: named questions about one state; `noul` is P(true)."""
-    known = {"model", "state", "questions", "assets"}
-    if body.keys() - known or not {"model", "state", "questions"} <= body.keys():
+    fields = {"model", "state", "questions", "assets"}
+    if body.keys() - fields or not {"model", "state", "questions"} <= body.keys():
         raise BadRequestError(f"expected model, state, questions; found {sorted(body)}", 422)
     if not 1 <= len(body["questions"]) <= 64:
         raise BadRequestError("questions: expected 1 to 64 of them", 422)
-    found: Body = {}
+    probabilities: Body = {}
     for name, question in body["questions"].items():
         text = f"{plain(body['state'])}\n{plain(question.get('instructions'))}"
         p = answers.probability(body["model"], text)
         kind, criteria = question.get("type"), question.get("criteria")
         if kind == "noul":
-            found[name] = {"type": "noul", "noul": p}
+            probabilities[name] = {"type": "noul", "noul": p}
             continue
         if kind not in ("choice", "score") or not criteria:
             raise BadRequestError(f"questions.{name}: expected a noul, choice or score", 422)
         options = list(criteria) if kind == "choice" else [str(n) for n in range(len(criteria))]
         chances = spread(p, len(options))
         best = options[chances.index(max(chances))]
-        found[name] = {"type": kind, "confidence": max(chances)}
-        found[name]["probabilities"] = dict(zip(options, chances, strict=True))
+        probabilities[name] = {"type": kind, "confidence": max(chances)}
+        probabilities[name]["probabilities"] = dict(zip(options, chances, strict=True))
         if kind == "choice":
-            found[name]["choice"] = best
+            probabilities[name]["choice"] = best
         else:
-            found[name]["score"] = sum(number * c for number, c in enumerate(chances))
-            found[name]["legend"] = dict(zip(options, criteria, strict=True))
+            probabilities[name]["score"] = sum(number * c for number, c in enumerate(chances))
+            probabilities[name]["legend"] = dict(zip(options, criteria, strict=True))
     used = tokens(text_of("systemone", body)), 0
     usage = {"input_tokens": used[0], "output_tokens": 0}
-    return Reply({"model": body["model"], "answers": found, "usage": usage}, usage=used)
+    return Reply({"model": body["model"], "answers": probabilities, "usage": usage}, usage=used)

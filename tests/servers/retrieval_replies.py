@@ -1,4 +1,4 @@
-"""The good replies of rerankers and of web search, each in its maker's shape."""
+"""Good replies of rerankers and web search APIs, in the formats of the providers."""
 
 from tests.servers.calls import digest
 from tests.servers.replies import Answers, BadRequestError, Body, Page, need, text_of, tokens
@@ -6,7 +6,7 @@ from tests.servers.wire import Reply
 
 RERANKERS = ("voyage", "cohere", "jina", "vllm", "tei")
 SEARCHERS = ("exa", "tavily")
-# What each takes; what it does not know it refuses (vLLM takes anything).
+# Accepted parameters of each API; others are refused (vLLM accepts any).
 _TAKES = {
     "voyage": {"model", "query", "documents", "top_k", "return_documents", "truncation"},
     "cohere": {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"},
@@ -16,7 +16,7 @@ _TAKES = {
 
 
 def rerank(dialect: str, body: Body, answers: Answers) -> Reply:
-    """Scores of the documents for the query, best first, re-keyed by `index`."""
+    """Return scores of the documents for the query, best first, with their `index`."""
     listed = "texts" if dialect == "tei" else "documents"
     need(body, "query", listed, *([] if dialect == "tei" else ["model"]))
     if unknown := body.keys() - _TAKES.get(dialect, body.keys()):
@@ -37,7 +37,7 @@ def rerank(dialect: str, body: Body, answers: Answers) -> Reply:
             key = "text" if dialect == "tei" else "document"
             result[key] = text if dialect in ("tei", "voyage") else {"text": text}
     payload: object = results
-    made = digest(text_of("rerank", body))
+    vector = digest(text_of("rerank", body))
     if dialect == "voyage":
         usage = {"total_tokens": total}
         payload = {"object": "list", "data": results, "model": model, "usage": usage}
@@ -45,22 +45,22 @@ def rerank(dialect: str, body: Body, answers: Answers) -> Reply:
         units = -(-len(texts) // 100)
         version = {"version": "2", "is_experimental": False}
         meta = {"api_version": version, "billed_units": {"search_units": units}}
-        payload = {"results": results, "id": made, "meta": meta}
+        payload = {"results": results, "id": vector, "meta": meta}
     elif dialect == "jina":
         payload = {"model": model, "usage": {"total_tokens": total}, "results": results}
     elif dialect == "vllm":
         usage = {"prompt_tokens": total, "total_tokens": total}
-        payload = {"id": f"rerank-{made}", "model": model, "usage": usage, "results": results}
+        payload = {"id": f"rerank-{vector}", "model": model, "usage": usage, "results": results}
     return Reply(payload, usage=(total, 0))
 
 
 def search(engine: str, body: Body, answers: Answers) -> Reply:
-    """Pages for a query; their text where the request asks for it."""
+    """Return pages for a query, with their text if requested."""
     need(body, "query")
     if engine == "exa":
         pages = answers.pages(body["query"], body.get("numResults", 10))
-        wanted = body.get("contents") or {}
-        return Reply(_exa([_exa_page(page, wanted) for page in pages]), usage=(len(pages), 0))
+        contents = body.get("contents") or {}
+        return Reply(_exa([_exa_page(page, contents) for page in pages]), usage=(len(pages), 0))
     pages = answers.pages(body["query"], body.get("max_results", 5))
     results = [
         {
@@ -94,13 +94,13 @@ def contents(body: Body, answers: Answers) -> Reply:
     return Reply(reply, usage=(len(urls), 0))
 
 
-def _exa_page(page: Page, wanted: Body) -> Body:
-    found = {"id": page.url, "url": page.url, "title": page.title, "author": None}
-    found["publishedDate"] = "2024-01-01T00:00:00.000Z"
-    if options := wanted.get("text"):
+def _exa_page(page: Page, contents: Body) -> Body:
+    result = {"id": page.url, "url": page.url, "title": page.title, "author": None}
+    result["publishedDate"] = "2024-01-01T00:00:00.000Z"
+    if options := contents.get("text"):
         longest = options.get("maxCharacters") if isinstance(options, dict) else None
-        found["text"] = page.text[:longest]
-    return found
+        result["text"] = page.text[:longest]
+    return result
 
 
 def _exa(results: list[Body]) -> Body:

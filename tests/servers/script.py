@@ -1,10 +1,10 @@
-"""How a server behaves, in Python or as a TOML file, and how a script's server is started.
+"""Settings of a server, in Python or as a TOML file, and a context manager that starts it.
 
 delay = 0.2                      # any field of Settings
 requests_per_window = 60
 tag = "Item [0-9]+"
 
-[[reply]]                        # first match first; what matches none is answered by hash
+[[reply]]                        # the first match applies; other requests are answered by hash
 contains = "Item 3 "             # and / or: model = "…"
 text = "no"                      # a chat's text
 probability = 0.1                # P(yes): votes, log-probabilities, decisions
@@ -38,16 +38,16 @@ from tests.servers.replies import Answers, hashed
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a server behaves apart from its faults.
+    """Behaviour of a server apart from its faults.
 
     Attributes:
         delay: seconds before each reply.
-        requests_per_window, window: more requests of one key and model in so many seconds get a
-            429 whose Retry-After says when there is room; 0: no limit.
+        requests_per_window, window: rate limit per key and model in `window` seconds; others get a
+            429 with Retry-After; 0: no limit.
         models: the models that exist; () for any.
-        rerank, search: the dialects where nothing in the request tells.
+        rerank, search: the default dialects.
         tag: a pattern whose first match in a request's text becomes the log's `tag`.
-        seed: of faults by lot and of the order in batch files.
+        seed: seed of random faults and of the order in batch files.
     """
 
     delay: float = 0.0
@@ -63,7 +63,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRule:
-    """An answer to all that contains a text."""
+    """Answer to requests that contain a text."""
 
     contains: str = ""
     model: str = ""
@@ -73,7 +73,7 @@ class ReplyRule:
 
 
 def ruled(*rules: ReplyRule) -> Answers:
-    """Answers by the first rule that matches and has what is asked; by hash where none does."""
+    """Return answers by the first matching rule with the requested field, else by hash."""
 
     def found(name: str, model: str, text: str) -> Any:
         for rule in rules:
@@ -98,30 +98,30 @@ def ruled(*rules: ReplyRule) -> Answers:
 
 
 def read_script(path: Path | None) -> tuple[list[Fault], Answers, Settings]:
-    """Faults, answers and settings of a script; TypeError for a key that nothing knows."""
-    told = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    """Return faults, answers and settings of a script; raise TypeError for an unknown key."""
+    table = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
     faults = [
-        Fault(**rule | {"calls": tuple(rule.get("calls", ()))}) for rule in told.pop("fault", [])
+        Fault(**rule | {"calls": tuple(rule.get("calls", ()))}) for rule in table.pop("fault", [])
     ]
-    answers = ruled(*(ReplyRule(**rule) for rule in told.pop("reply", [])))
-    batch = BatchPlan(**told.pop("batch", {}))
-    told["models"] = tuple(told.get("models", ()))
-    return faults, answers, Settings(**told, batch=batch)
+    answers = ruled(*(ReplyRule(**rule) for rule in table.pop("reply", [])))
+    batch = BatchPlan(**table.pop("batch", {}))
+    table["models"] = tuple(table.get("models", ()))
+    return faults, answers, Settings(**table, batch=batch)
 
 
 @contextmanager
 def launched(log: Path, script: str = "", *, port: int = 0) -> Iterator[str]:
-    """A server in a process of its own, as long as the block lasts; its base_url.
+    """Run a server in a separate process during the block; yield its base_url.
 
-    `read_log(log)` may be read while it runs. `script` is the TOML text.
+    `read_log(log)` works while it runs. `script` is the TOML text.
     """
     root = Path(__file__).parent.parent.parent
     command = [sys.executable, "-m", "tests.servers.fault_server", "--port", str(port)]
     command += ["--log", str(log)]
     if script:
-        told = log.with_suffix(".toml")
-        told.write_text(script, encoding="utf-8")
-        command += ["--script", str(told)]
+        script_path = log.with_suffix(".toml")
+        script_path.write_text(script, encoding="utf-8")
+        command += ["--script", str(script_path)]
     environment = os.environ | {"PYTHONPATH": str(root)}
     process = subprocess.Popen(
         command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True

@@ -31,8 +31,8 @@ def submit(client: httpx2.Client, base: str, content: bytes) -> dict[str, Any]:
         "completion_window": "24h",
         "metadata": {"run": "r1"},
     }
-    made: dict[str, Any] = client.post(f"{base}/batches", json=order).json()
-    return made
+    batch: dict[str, Any] = client.post(f"{base}/batches", json=order).json()
+    return batch
 
 
 def lines_of(client: httpx2.Client, base: str, file_id: str | None) -> list[dict[str, Any]]:
@@ -48,8 +48,8 @@ def test_a_batch_completes_shuffled_with_errors(client: httpx2.Client) -> None:
     plan = BatchPlan(polls=3, error_contains="text 4")
     with FaultServer(settings=Settings(batch=plan)) as server:
         base = f"{server.base_url}/v1"
-        made = submit(client, base, batch_file(*(f"text {n}" for n in range(8))))
-        polled = [client.get(f"{base}/batches/{made['id']}").json() for _ in range(3)]
+        batch = submit(client, base, batch_file(*(f"text {n}" for n in range(8))))
+        polled = [client.get(f"{base}/batches/{batch['id']}").json() for _ in range(3)]
         assert [b["status"] for b in polled] == ["validating", "in_progress", "completed"]
         good = lines_of(client, base, polled[-1]["output_file_id"])
         bad = lines_of(client, base, polled[-1]["error_file_id"])
@@ -72,8 +72,8 @@ def test_a_batch_expires_or_fails(client: httpx2.Client) -> None:
     plan = BatchPlan(polls=1, expires_after=2)
     with FaultServer(settings=Settings(batch=plan)) as server:
         base = f"{server.base_url}/v1"
-        made = submit(client, base, batch_file("a", "b", "c"))
-        expired = client.get(f"{base}/batches/{made['id']}").json()
+        batch = submit(client, base, batch_file("a", "b", "c"))
+        expired = client.get(f"{base}/batches/{batch['id']}").json()
         assert expired["status"] == "expired"
         assert len(lines_of(client, base, expired["output_file_id"])) == 2
         (late,) = lines_of(client, base, expired["error_file_id"])

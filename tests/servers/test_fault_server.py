@@ -1,4 +1,4 @@
-"""The log, limits, concurrency, and the server as a script."""
+"""The fault server's log, limits, concurrency, and script."""
 
 import os
 import signal
@@ -60,7 +60,9 @@ def test_concurrency_and_delay_are_seen() -> None:
     assert 0.2 <= took < 1
 
 
-def test_a_client_that_leaves_during_the_delay_was_not_answered(client: httpx2.Client) -> None:
+def test_a_client_that_disconnects_during_the_delay_is_logged_as_unanswered(
+    client: httpx2.Client,
+) -> None:
     with FaultServer(settings=Settings(delay=0.3)) as server:
         with pytest.raises(httpx2.ReadTimeout):
             client.post(f"{server.base_url}/v1/chat/completions", json=question(), timeout=0.1)
@@ -68,7 +70,7 @@ def test_a_client_that_leaves_during_the_delay_was_not_answered(client: httpx2.C
         assert [call.sent for call in server.calls] == [False]
 
 
-def test_a_killed_client_was_not_answered(tmp_path: Path) -> None:
+def test_a_killed_client_is_logged_as_unanswered(tmp_path: Path) -> None:
     log = tmp_path / "calls.jsonl"
     code = (
         "import sys, httpx2\n"

@@ -1,4 +1,4 @@
-"""Each fault does on the wire what its name says."""
+"""Faults as seen on the wire."""
 
 import json
 import socket
@@ -19,23 +19,23 @@ from tests.servers.replies import Answers
 from tests.servers.wire import SENDERS
 
 
-def raw(server: FaultServer, wish: str = "close") -> bytes:
-    """All bytes until the server ends the connection (b"RST" at the end of a reset one)."""
+def raw(server: FaultServer, keep_alive: str = "close") -> bytes:
+    """Return all bytes until the server ends the connection (plus b"RST" after a reset)."""
     body = json.dumps(question()).encode()
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nConnection: {wish}\r\n"
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nConnection: {keep_alive}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     host, port = server.base_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(head.encode() + body)
-        found = b""
+        received = b""
         try:
             while some := connection.recv(1 << 16):
-                found += some
+                received += some
         except ConnectionResetError:
-            found += b"RST"
-    return found
+            received += b"RST"
+    return received
 
 
 @pytest.mark.parametrize("name", STATUSES)
@@ -52,17 +52,17 @@ def test_statuses(name: str, client: httpx2.Client) -> None:
     assert [call.output_tokens for call in server.calls] == [0, 1]
 
 
-def test_retry_after_in_all_its_forms(client: httpx2.Client) -> None:
+def test_retry_after_in_all_formats(client: httpx2.Client) -> None:
     forms = ["2", "date+5", "3600", "soon, perhaps"]
     faults = [Fault("429", calls=(n + 1,), retry_after=form) for n, form in enumerate(forms)]
     with FaultServer(faults) as server:
-        given = [ask(client, server).headers["retry-after"] for _ in forms]
-    assert [given[0], given[2], given[3]] == ["2", "3600", "soon, perhaps"]
-    assert given[1].endswith(" GMT")
-    assert -1 < parsedate_to_datetime(given[1]).timestamp() - time.time() < 6
+        values = [ask(client, server).headers["retry-after"] for _ in forms]
+    assert [values[0], values[2], values[3]] == ["2", "3600", "soon, perhaps"]
+    assert values[1].endswith(" GMT")
+    assert -1 < parsedate_to_datetime(values[1]).timestamp() - time.time() < 6
 
 
-def test_errors_are_in_the_words_of_their_maker(client: httpx2.Client) -> None:
+def test_errors_have_the_format_of_their_provider(client: httpx2.Client) -> None:
     with FaultServer([Fault("429")]) as server:
         base = server.base_url
         voyage = client.post(f"{base}/voyage/v1/rerank", json=RERANK)
@@ -83,7 +83,7 @@ def test_a_key_expires_after_20_good_replies_and_another_key_works(client: httpx
             headers={"Authorization": "Bearer other"},
         )
     assert codes == [200] * 20 + [401] * 5
-    assert KEY in refused.text  # some servers say the key back
+    assert KEY in refused.text  # some servers repeat the key
     assert other.status_code == 200
     assert {call.auth for call in server.calls} == {
         auth_digest(f"Bearer {KEY}"),
@@ -91,7 +91,7 @@ def test_a_key_expires_after_20_good_replies_and_another_key_works(client: httpx
     }
 
 
-def test_faults_per_text_model_and_lot(client: httpx2.Client) -> None:
+def test_faults_per_text_model_and_at_random(client: httpx2.Client) -> None:
     faults = [
         Fault("500", contains="Item 3", per_text=True, calls=(1,)),
         Fault("503", model="weak", every=2),
@@ -102,14 +102,14 @@ def test_faults_per_text_model_and_lot(client: httpx2.Client) -> None:
         both = [ask(client, server, text=text).status_code for text in each]
         weak = [ask(client, server, model="weak").status_code for _ in range(4)]
         lots = [ask(client, server, model="lots", text=str(n)).status_code for n in range(40)]
-    with FaultServer(faults) as server:  # the lot does not depend on the order of arrival
-        again = [
+    with FaultServer(faults) as server:  # the choice does not depend on the order of arrival
+        repeats = [
             ask(client, server, model="lots", text=str(n)).status_code for n in reversed(range(40))
         ]
     assert both == [500, 200, 200, 500]
     assert weak == [200, 503, 200, 503]
     assert 8 < lots.count(529) < 32
-    assert again == lots[::-1]
+    assert repeats == lots[::-1]
 
 
 def test_replies_that_are_good_http_and_bad_answers(client: httpx2.Client) -> None:
@@ -149,15 +149,15 @@ def test_results_that_do_not_fit_the_question(path: str, client: httpx2.Client) 
     if path == "/rerank":
         body = {"query": "q", "texts": RERANK["documents"]}
     if path == "/v1/decisions":
-        asked = [{"type": "predicate", "name": n, "instructions": n} for n in "abc"]
-        body = {"model": "m", "input": "i", "questions": asked}
+        questions = [{"type": "predicate", "name": n, "instructions": n} for n in "abc"]
+        body = {"model": "m", "input": "i", "questions": questions}
 
     def results(name: str) -> list[dict[str, Any]]:
         with FaultServer([Fault(name)]) as server:
-            found = client.post(server.base_url + path, json=body).json()
-        if isinstance(found, list):
-            return found
-        listed: list[dict[str, Any]] = found.get("data", found.get("results", found.get("answers")))
+            reply = client.post(server.base_url + path, json=body).json()
+        if isinstance(reply, list):
+            return reply
+        listed: list[dict[str, Any]] = reply.get("data", reply.get("results", reply.get("answers")))
         return listed
 
     def scores(name: str) -> list[Any]:
@@ -177,8 +177,8 @@ def test_results_that_do_not_fit_the_question(path: str, client: httpx2.Client) 
 
 
 def test_systemone_answers_go_missing_by_name(client: httpx2.Client) -> None:
-    asked = {name: {"type": "noul", "instructions": name} for name in "ab"}
-    body = {"model": "m", "state": "s", "questions": asked}
+    questions = {name: {"type": "noul", "instructions": name} for name in "ab"}
+    body = {"model": "m", "state": "s", "questions": questions}
     with FaultServer([Fault("results_missing", calls=(1,)), Fault("results_extra")]) as server:
         url = f"{server.base_url}/v1/systemone"
         assert client.post(url, json=body).json()["answers"].keys() == {"a"}
@@ -196,7 +196,7 @@ def test_slow_drip_comes_byte_by_byte(client: httpx2.Client) -> None:
     assert took > 0.002 * len(reply.content)
 
 
-def test_no_answer_ends_when_the_client_leaves(client: httpx2.Client) -> None:
+def test_no_answer_ends_when_the_client_disconnects(client: httpx2.Client) -> None:
     with FaultServer([Fault("no_answer", calls=(1,))]) as server:
         with pytest.raises(httpx2.ReadTimeout):
             client.post(f"{server.base_url}/v1/chat/completions", json=question(), timeout=0.2)
@@ -210,9 +210,9 @@ def test_resets_and_half_closed_connections(client: httpx2.Client) -> None:
         with pytest.raises(httpx2.ReadError):
             ask(client, server)
     with FaultServer([Fault("reset_after_headers")]) as server:
-        found = raw(server)
-        assert found.startswith(b"HTTP/1.1 200 OK")
-        assert found.endswith(b"\r\n\r\nRST")
+        received = raw(server)
+        assert received.startswith(b"HTTP/1.1 200 OK")
+        assert received.endswith(b"\r\n\r\nRST")
         with pytest.raises(httpx2.ReadError):
             ask(client, server)
     with FaultServer([Fault("half_closed", seconds=0.2)]) as server:
@@ -233,11 +233,11 @@ def test_wrong_lengths_and_broken_encodings(client: httpx2.Client) -> None:
         with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
             short.json()
         with pytest.raises(httpx2.RemoteProtocolError):
-            ask(client, server)  # the bytes left over stand before the next reply
+            ask(client, server)  # the remaining bytes precede the next reply
         assert said(ask(client, server)) in ("yes", "no")
     with FaultServer([Fault("truncated_gzip")]) as server:
-        found = raw(server)
-        assert b"Content-Encoding: gzip" in found
+        received = raw(server)
+        assert b"Content-Encoding: gzip" in received
         with pytest.raises((httpx2.DecodingError, ValueError)):
             ask(client, server).json()
     with FaultServer([Fault("chunked_cut")]) as server:
@@ -246,13 +246,13 @@ def test_wrong_lengths_and_broken_encodings(client: httpx2.Client) -> None:
             ask(client, server)
 
 
-def test_a_kept_connection_is_closed_without_a_word(client: httpx2.Client) -> None:
+def test_a_kept_connection_is_closed_silently(client: httpx2.Client) -> None:
     with FaultServer([Fault("closes_after_reply", every=2)]) as server:
         assert said(ask(client, server)) in ("yes", "no")
-        found = raw(server, "keep-alive")
-    assert found.startswith(b"HTTP/1.1 200 OK")
-    assert found.endswith(b"}")
-    assert b"Connection:" not in found
+        received = raw(server, "keep-alive")
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert received.endswith(b"}")
+    assert b"Connection:" not in received
 
 
 def test_every_fault_is_tested_here() -> None:
@@ -261,7 +261,7 @@ def test_every_fault_is_tested_here() -> None:
     assert [name for name in named if f'"{name}"' not in text] == ["who" + "le"]
 
 
-def test_a_fault_that_does_not_suit_is_told(client: httpx2.Client) -> None:
+def test_an_inapplicable_fault_is_reported(client: httpx2.Client) -> None:
     with pytest.raises(ValueError, match="no fault 'flood'"):
         Fault("flood")
     with (

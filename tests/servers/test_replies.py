@@ -1,4 +1,4 @@
-"""Good replies: pure functions of the request, in the shapes that their makers publish."""
+"""Good replies: pure functions of the request, in the published formats."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ NEWER = {"vllm": {"usage.prompt_tokens"}}
 
 
 def shape(value: Any, at: str = "") -> set[str]:
-    """The dotted names of all fields."""
+    """Return the dotted names of all fields."""
     if isinstance(value, list):
         return {name for item in value for name in shape(item, at)}
     if isinstance(value, dict):
@@ -60,7 +60,7 @@ def test_chat_answers_are_a_pure_function_of_the_request(client: httpx2.Client) 
         assert {token["token"] for token in top} == {"yes", "no"}
         assert top[0]["token"] == choice["message"]["content"]
         assert top[0]["logprob"] >= top[1]["logprob"]
-        assert choice["finish_reason"] == "length"  # one token asked for, one token said
+        assert choice["finish_reason"] == "length"  # one token requested, one token returned
         assert reply.json()["usage"] == {
             "prompt_tokens": 2,
             "completion_tokens": 1,
@@ -70,13 +70,13 @@ def test_chat_answers_are_a_pure_function_of_the_request(client: httpx2.Client) 
     assert {call.kind for call in server.calls} == {"chat"}
 
 
-def test_replaced_answers_hold_for_every_api(client: httpx2.Client) -> None:
+def test_replaced_answers_apply_to_every_api(client: httpx2.Client) -> None:
     answers = Answers(
         probability=lambda model, text: 0.9 if "Paris" in text else 0.1,
         chat=lambda model, text: "<keywords>a b</keywords>" if model == "writer" else None,
         score=lambda model, query, document: len(document) / 10,
     )
-    asked = {"type": "predicate", "name": "d", "instructions": "It is about Paris."}
+    question = {"type": "predicate", "name": "d", "instructions": "It is about Paris."}
     noul = {"type": "noul", "instructions": "Paris?", "criteria": {"true": "t", "false": "f"}}
     with FaultServer(answers=answers) as server:
         assert said(ask(client, server, text="Paris")) == "yes"
@@ -85,15 +85,15 @@ def test_replaced_answers_hold_for_every_api(client: httpx2.Client) -> None:
         body: dict[str, Any] = {
             "model": "m",
             "input": "a page",
-            "questions": [asked, {**asked, "instructions": "x"}],
+            "questions": [question, {**question, "instructions": "x"}],
         }
         decided = client.post(f"{server.base_url}/v1/decisions", json=body).json()
         body = {"model": "m", "state": {"page": "p"}, "questions": {"a": noul}}
-        one = client.post(f"{server.base_url}/v1/systemone", json=body).json()
+        response = client.post(f"{server.base_url}/v1/systemone", json=body).json()
         ranked = client.post(f"{server.base_url}/v1/rerank", json=RERANK).json()
     assert [answer["probability"] for answer in decided["answers"]] == [0.9, 0.1]
     assert decided["answers"][0]["name"] == "d"
-    assert one["answers"] == {"a": {"type": "noul", "noul": 0.9}}
+    assert response["answers"] == {"a": {"type": "noul", "noul": 0.9}}
     assert [result["index"] for result in ranked["results"]] == [1, 0, 2]
 
 
@@ -101,7 +101,7 @@ def test_the_openai_sdk_understands_chat_and_decisions() -> None:
     from openai import OpenAI
 
     with FaultServer() as server, OpenAI(base_url=f"{server.base_url}/v1", api_key=KEY) as sdk:
-        made = sdk.chat.completions.create(
+        completion = sdk.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "t"}], logprobs=True, top_logprobs=2
         )
         decided = sdk.decisions.create(
@@ -121,19 +121,19 @@ def test_the_openai_sdk_understands_chat_and_decisions() -> None:
                 },
             ],
         )
-    assert made.choices[0].message.content in ("yes", "no")
+    assert completion.choices[0].message.content in ("yes", "no")
     assert [answer.type for answer in decided.answers] == ["predicate", "choice", "score"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_rerankers_speak_their_dialect(dialect: str, client: httpx2.Client) -> None:
+def test_rerankers_use_their_dialect(dialect: str, client: httpx2.Client) -> None:
     path, under, score, top = DIALECTS[dialect]
     body: dict[str, Any] = dict(RERANK)
     if dialect == "tei":
         body = {"query": body["query"], "texts": body["documents"]}
     with FaultServer() as server:
-        found = client.post(server.base_url + path, json=body).json()
-        results = found[under] if under else found
+        reply = client.post(server.base_url + path, json=body).json()
+        results = reply[under] if under else reply
         truth = {
             i: hashed(body.get("model", ""), body["query"], d)
             for i, d in enumerate(RERANK["documents"])
@@ -151,7 +151,7 @@ def test_rerankers_speak_their_dialect(dialect: str, client: httpx2.Client) -> N
 
 
 def test_published_replies_have_the_shape_of_ours(client: httpx2.Client) -> None:
-    """No field that a published example lacks, except those that its README lists as newer."""
+    """Fields absent from a published example are listed as newer in its README."""
     with FaultServer() as server:
         for name, (path, body) in PUBLISHED.items():
             published = json.loads((HERE / "published" / f"{name}.json").read_bytes())
@@ -183,6 +183,6 @@ def test_unknown_models_paths_and_bodies(client: httpx2.Client) -> None:
         assert client.get(f"{base}/v1/models").json()["data"][0]["id"] == "m"
         assert ask(client, server, model="n").json()["error"]["code"] == "model_not_found"
         assert client.get(f"{base}/v1/elsewhere").status_code == 404
-        url, told = f"{base}/v1/chat/completions", {"Content-Type": "application/json"}
-        assert client.post(url, content=b"{", headers=told).status_code == 400
+        url, headers = f"{base}/v1/chat/completions", {"Content-Type": "application/json"}
+        assert client.post(url, content=b"{", headers=headers).status_code == 400
         assert ask(client, server, stream=True).status_code == 400

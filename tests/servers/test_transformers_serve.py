@@ -1,4 +1,4 @@
-"""SmolLM2 behind `transformers serve` answers a chat and a System One question for real."""
+"""SmolLM2 behind `transformers serve` answers a chat and a System One question."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ def test_chat_and_systemone(tmp_path: Path) -> None:
     model = smollm2_path()
     with transformers_serve(model, tmp_path) as base_url:
         with OpenAI(base_url=f"{base_url}/v1", api_key="none") as sdk:
-            made = sdk.chat.completions.create(
+            completion = sdk.chat.completions.create(
                 model=str(model),
                 messages=[{"role": "user", "content": "Answer yes or no: is Paris in France?"}],
                 max_tokens=1,
                 temperature=0,
             )
-        asked = {
+        request = {
             "model": str(model),
             "state": "Paris is the capital of France.",
             "questions": {
@@ -33,15 +33,17 @@ def test_chat_and_systemone(tmp_path: Path) -> None:
                 "bees": {"type": "noul", "instructions": "Is it about bees?"},
             },
         }
-        answers = httpx2.post(f"{base_url}/v1/systemone", json=asked, timeout=60).json()["answers"]
-    assert made.choices[0].message.content
-    assert made.choices[0].finish_reason == "length"
-    assert made.usage
-    assert made.usage.completion_tokens == 1
+        answers = httpx2.post(f"{base_url}/v1/systemone", json=request, timeout=60).json()[
+            "answers"
+        ]
+    assert completion.choices[0].message.content
+    assert completion.choices[0].finish_reason == "length"
+    assert completion.usage
+    assert completion.usage.completion_tokens == 1
     assert 0 < answers["bees"]["noul"] < answers["paris"]["noul"] < 1
 
 
-def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_failed_start_is_reported_with_the_end_of_the_log(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="did not become healthy"),
         transformers_serve(tmp_path / "nothing", tmp_path),

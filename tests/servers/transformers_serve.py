@@ -1,7 +1,7 @@
 """`transformers serve` with a model folder on a free port: a real server of chat and decisions.
 
 It answers POST /v1/chat/completions and POST /v1/systemone for the one model that it is given; the
-request's `model` must be the folder's path. It leaves `logprobs` out without a word.
+request's `model` must be the folder's path. It omits `logprobs` silently.
 """
 
 import os
@@ -18,12 +18,12 @@ from urllib.request import urlopen
 
 @contextmanager
 def transformers_serve(model: Path, scratch: Path, *, patience: float = 120.0) -> Iterator[str]:
-    """Serve `model` on the CPU as long as the block lasts; the base_url, without a path.
+    """Serve `model` on the CPU during the block; yield the base_url, without a path.
 
-    `scratch` takes the server's log and an empty model hub.
+    `scratch` gets the server's log and an empty model hub.
 
     Raises:
-        RuntimeError: it ended, or was not healthy after `patience` seconds; with the log's end.
+        RuntimeError: the server ended or is not healthy after `patience` seconds.
     """
     hub = scratch / "hub"
     hub.mkdir(parents=True, exist_ok=True)
@@ -34,10 +34,10 @@ def transformers_serve(model: Path, scratch: Path, *, patience: float = 120.0) -
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     log = scratch / "serve.log"
-    with log.open("wb") as told:
+    with log.open("wb") as log_file:
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(hub)}
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=told, stderr=told
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file
         )
         try:
             _wait_till_healthy(base_url, process, log, patience)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 by hand: reading requests, and sending replies as bad servers do."""
+"""Low-level HTTP/1.1: reading requests, and sending replies as bad servers do."""
 
 import asyncio
 import gzip
@@ -14,11 +14,11 @@ JSON_TYPE = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, whole.
+    """Complete request.
 
     Attributes:
         headers: names in lower case.
-        leaves: the client closes the connection after the reply.
+        leaves: whether the client closes the connection after the reply.
     """
 
     method: str
@@ -30,10 +30,10 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """What the server means to answer; `payload` is any JSON value, or bytes that go as they are.
+    """Intended reply; `payload` is any JSON value, or raw bytes.
 
     Attributes:
-        usage: tokens in and out that the server would bill.
+        usage: billed input and output tokens.
     """
 
     payload: Any
@@ -42,14 +42,14 @@ class Reply:
     usage: tuple[int, int] = (0, 0)
 
     def body(self) -> bytes:
-        """The bytes of the payload."""
+        """Return the bytes of the payload."""
         if isinstance(self.payload, bytes):
             return self.payload
         return json.dumps(self.payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request of a connection; None where the client has left.
+    """Return the next request of a connection; None if the client has disconnected.
 
     Raises:
         ConnectionError: not HTTP, a head of more than 64 KiB, or a body without Content-Length.
@@ -79,7 +79,7 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus} | {529: "Overl
 
 
 def head_of(reply: Reply, length: int | None, **added: str) -> bytes:
-    """Status line and headers; without Content-Length where `length` is None."""
+    """Return status line and headers; without Content-Length if `length` is None."""
     headers = {"Content-Type": JSON_TYPE, **reply.headers}
     if length is not None:
         headers["Content-Length"] = str(length)
@@ -91,17 +91,17 @@ def head_of(reply: Reply, length: int | None, **added: str) -> bytes:
 
 @dataclass(slots=True)
 class Connection:
-    """One connection as its server sees it."""
+    """Server side of a connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     def abandoned(self) -> bool:
-        """The client has closed its end."""
+        """Whether the client has closed its end."""
         return self.reader.at_eof() or self.writer.is_closing()
 
     async def send(self, data: bytes) -> None:
-        """Hand bytes to the kernel, all of them."""
+        """Send all bytes to the kernel."""
         self.writer.write(data)
         await self.writer.drain()
 
@@ -112,7 +112,7 @@ class Connection:
         self.writer.transport.abort()
 
     async def wait_until_left(self, seconds: float) -> None:
-        """Read and throw away until the client leaves or `seconds` are over."""
+        """Discard input until the client disconnects or `seconds` have passed."""
         try:
             async with asyncio.timeout(seconds):
                 while await self.reader.read(1 << 16):
@@ -122,7 +122,7 @@ class Connection:
 
 
 async def whole(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """A reply as it should be. Each sender returns whether the connection serves on."""
+    """Send a correct reply. Each sender returns whether the connection stays open."""
     body = reply.body()
     if connection.abandoned():
         raise ConnectionResetError("the client has left")
@@ -131,13 +131,13 @@ async def whole(connection: Connection, reply: Reply, seconds: float) -> bool:
 
 
 async def closes_after_reply(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """A whole reply that promises a connection which is then closed without a word."""
+    """Send a complete reply with keep-alive, then close the connection."""
     await whole(connection, reply, 0)
     return False
 
 
 async def slow_drip(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """Head at once, then one byte every `seconds`."""
+    """Send the head at once, then one byte every `seconds`."""
     body = reply.body()
     await connection.send(head_of(reply, len(body)))
     for byte in body:
@@ -149,34 +149,34 @@ async def slow_drip(connection: Connection, reply: Reply, seconds: float) -> boo
 
 
 async def no_answer(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """Nothing, until the client leaves (or `seconds` are over)."""
+    """Send nothing until the client disconnects (or `seconds` have passed)."""
     await connection.wait_until_left(seconds)
     raise ConnectionResetError("never answered")
 
 
 async def reset_before(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """RST before any byte."""
+    """Send RST before any byte."""
     connection.reset()
     raise ConnectionResetError("on purpose")
 
 
 async def reset_after_headers(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """Head, then RST."""
+    """Send the head, then RST."""
     await connection.send(head_of(reply, len(reply.body())))
-    await asyncio.sleep(seconds)  # a reader that is late would lose the head to the RST
+    await asyncio.sleep(seconds)  # a slow reader would lose the head to the RST
     connection.reset()
     raise ConnectionResetError("on purpose")
 
 
 async def half_closed(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """FIN before any byte; the server's other half stays open and reads on."""
+    """Send FIN before any byte; the other direction stays open for reading."""
     connection.writer.write_eof()
     await connection.wait_until_left(seconds)
     raise ConnectionResetError("on purpose")
 
 
 async def length_too_long(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """Content-Length promises 100 bytes more; after `seconds` of silence the connection ends."""
+    """Announce 100 bytes too many; end the connection after `seconds` of silence."""
     body = reply.body()
     await connection.send(head_of(reply, len(body) + 100) + body)
     await connection.wait_until_left(seconds)
@@ -184,14 +184,14 @@ async def length_too_long(connection: Connection, reply: Reply, seconds: float) 
 
 
 async def length_too_short(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """Content-Length leaves out the last 10 bytes, which follow all the same."""
+    """Announce 10 bytes too few; send them all the same."""
     body = reply.body()
     await connection.send(head_of(reply, len(body) - 10) + body)
     return True
 
 
 async def truncated_gzip(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """A gzip stream that ends in its middle, with a Content-Length that fits."""
+    """Send a truncated gzip stream with a matching Content-Length."""
     packed = gzip.compress(reply.body())
     cut = packed[: len(packed) // 2]
     await connection.send(head_of(reply, len(cut), content_encoding="gzip") + cut)
@@ -199,7 +199,7 @@ async def truncated_gzip(connection: Connection, reply: Reply, seconds: float) -
 
 
 async def chunked_cut(connection: Connection, reply: Reply, seconds: float) -> bool:
-    """Chunked encoding that ends within its first chunk."""
+    """Send chunked encoding that ends within its first chunk."""
     body = reply.body()
     head = head_of(reply, None, transfer_encoding="chunked")
     await connection.send(head + f"{len(body):x}\r\n".encode() + body[: len(body) // 2])

@@ -1,4 +1,4 @@
-"""Lists of documents to pairs."""
+"""Conversion of lists of documents to pairs."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def pairs(row: dict[str, Any], **settings: Any) -> Any:
     return stage.work(row)
 
 
-def test_positives_come_first_each_with_ids_and_label() -> None:
+def test_positives_are_first_with_ids_and_labels() -> None:
     rows = pairs({"query": "q", "pos": ["yes"], "neg": ["no", "nope"], "lang": "en"})
     assert [(row["document"], row["source_label"]) for row in rows] == [
         ("yes", "1"),
@@ -46,7 +46,7 @@ def test_documents_as_objects_keep_title_id_and_label() -> None:
     }
 
 
-def test_scores_and_ids_beside_the_lists_are_spread() -> None:
+def test_parallel_lists_of_scores_and_ids_are_spread() -> None:
     rows = pairs(
         {
             "query": "q",
@@ -67,18 +67,18 @@ def test_single_strings_are_lists_of_one() -> None:
 
 
 def collected(*rows: dict[str, Any]) -> tuple[list[dict[str, Any]], RunSummary]:
-    """Through the engine."""
+    """Run the stage through the engine."""
     stage = CollectStage(RecognisingReader(ShapeSettings()))
     options = RunOptions(output=Path("out.jsonl"), quiet=True, overwrite=True)
     summary = run_rows(stage, [str(write_jsonl(Path("in.jsonl"), rows))], options)
     return read_jsonl(Path("out.jsonl")), summary
 
 
-def test_pair_that_is_positive_and_negative_is_left_out_and_named() -> None:
-    found, summary = collected(
+def test_a_pair_that_is_positive_and_negative_is_dropped_and_named() -> None:
+    output, summary = collected(
         {"query": "q", "pos": ["Same  words", "good"], "neg": ["same words", "other"]}
     )
-    assert [row["document"] for row in found] == ["good", "other"]
+    assert [row["document"] for row in output] == ["good", "other"]
     assert summary.figures["pairs left out"] == {"contradictory": 2}
     assert (
         summary.figures["contradictory, such as"]
@@ -86,23 +86,23 @@ def test_pair_that_is_positive_and_negative_is_left_out_and_named() -> None:
     )
 
 
-def test_mined_negative_that_says_what_a_positive_says_is_left_out_alone() -> None:
+def test_a_mined_negative_equal_to_a_positive_is_dropped_alone() -> None:
     negatives = [{"text": "same words", "negative": "bm25"}, {"text": "x", "negative": "bm25"}]
-    found, summary = collected({"query": "q", "pos": ["Same  words"], "neg": negatives})
-    assert [row["document"] for row in found] == ["Same  words", "x"]
+    output, summary = collected({"query": "q", "pos": ["Same  words"], "neg": negatives})
+    assert [row["document"] for row in output] == ["Same  words", "x"]
     assert summary.figures["pairs"]["mined negatives equal to a positive, left out"] == 1
 
 
 def test_rows_of_one_pair_with_two_labels_are_dropped_and_repeated_rows_are_kept_once() -> None:
     pair = {"query": "q", "document": "d"}
-    found, summary = collected(
+    output, summary = collected(
         pair | {"verdict": "yes"},
         {"query": "q", "document": "e", "verdict": "yes"},
         pair | {"verdict": "no"},
         {"query": "q", "document": "e", "verdict": "yes"},
         {"query": "q", "document": "e", "verdict": "yes", "other": 1},
     )
-    assert [(row["document"], row.get("other")) for row in found] == [("e", None), ("e", 1)]
+    assert [(row["document"], row.get("other")) for row in output] == [("e", None), ("e", 1)]
     assert summary.counts.dropped == {"contradictory": 2, "repeated": 1}
     assert (summary.counts.rows, summary.counts.done, summary.counts.written) == (5, 2, 2)
     assert (
@@ -110,13 +110,13 @@ def test_rows_of_one_pair_with_two_labels_are_dropped_and_repeated_rows_are_kept
     )
 
 
-def test_rows_that_contradict_others_far_away_are_kept_and_told() -> None:
+def test_distant_contradictions_are_kept_and_reported() -> None:
     rows = [
         {"query": query, "document": "d", "verdict": verdict}
         for query, verdict in (("q", "yes"), ("r", "no"), ("q", "no"), ("q", "no"), ("r", "no"))
     ]
-    found, summary = collected(*rows)
-    assert len(found) == 4
+    output, summary = collected(*rows)
+    assert len(output) == 4
     assert summary.counts.dropped == {"repeated": 1}
     assert summary.figures["pairs that contradict rows which stand apart, kept"] == 1
     named = "in.jsonl:1 'd' (yes) and in.jsonl:3 'd' (no)"
@@ -127,19 +127,19 @@ def test_row_without_a_positive_is_dropped_with_its_reason() -> None:
     assert pairs({"query": "q", "pos": [], "neg": ["b"]}) == Dropped("no positive")
 
 
-def test_pair_rows_pass_as_they_are() -> None:
+def test_pair_rows_are_unchanged() -> None:
     row = {"query": "q", "document": "d", "other": [1]}
     assert pairs(dict(row)) == row
 
 
-def test_label_that_is_no_grade_travels_but_not_a_number_that_nobody_gives() -> None:
+def test_a_label_that_is_no_grade_is_kept_but_an_implausible_number_is_rejected() -> None:
     row = {"query": "q", "document": "d", "source_label": "entailment"}
     assert pairs(dict(row)) == row
     with pytest.raises(RowError, match="source_label: expected a grade from -10 to 1000"):
         pairs(row | {"source_label": 1767225600})
 
 
-def test_source_fills_only_where_there_is_none() -> None:
+def test_source_is_set_only_if_absent() -> None:
     (row,) = pairs({"query": "q", "pos": ["a"]}, source="kalm")
     assert row["source"] == "kalm"
     (row,) = pairs({"query": "q", "pos": ["a"], "source": "own"}, source="kalm")

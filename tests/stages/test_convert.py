@@ -29,8 +29,8 @@ def pair(query: str, document: str, label: str) -> Row:
 
 def test_scattered_rows_make_groups_that_are_counted() -> None:
     rows = [pair("a", "1", "1"), pair("b", "2", "1"), pair("a", "3", "1"), pair("a", "4", "0")]
-    found, summary = convert(rows, "prism", "flagembedding")
-    assert [(row["query"], row["pos"], row["neg"]) for row in found] == [
+    output, summary = convert(rows, "prism", "flagembedding")
+    assert [(row["query"], row["pos"], row["neg"]) for row in output] == [
         ("a", ["1"], []),
         ("b", ["2"], []),
         ("a", ["3"], ["4"]),
@@ -43,10 +43,10 @@ def test_scattered_rows_make_groups_that_are_counted() -> None:
     assert (summary.counts.rows, summary.counts.written) == (4, 3)
 
 
-def test_groups_reach_over_the_engines_windows() -> None:
+def test_groups_may_span_windows_of_the_engine() -> None:
     rows = [pair("a", f"d{number}", "0" if number else "1") for number in range(5000)]
-    found, summary = convert(rows, "prism", "flagembedding")
-    assert [(len(row["pos"]), len(row["neg"])) for row in found] == [(1, 4999)]
+    output, summary = convert(rows, "prism", "flagembedding")
+    assert [(len(row["pos"]), len(row["neg"])) for row in output] == [(1, 4999)]
     assert "hint" not in summary.figures
 
 
@@ -56,42 +56,45 @@ def test_rows_without_a_place_are_dropped_and_fields_counted() -> None:
         pair("a", "no", "0"),
         {"query": "a", "document": "unlabelled"},
     ]
-    found, summary = convert(rows, "prism", "st-pairs")
-    assert found == [{"anchor": "a", "positive": "yes"}]
+    output, summary = convert(rows, "prism", "st-pairs")
+    assert output == [{"anchor": "a", "positive": "yes"}]
     assert summary.counts.dropped == {"negative": 1, "no label and no verdict": 1}
     assert summary.figures["fields left out"] == {"evidence": 1}
 
 
-def test_row_with_pairs_of_both_kinds_is_done_and_what_was_left_out_is_counted() -> None:
-    found, summary = convert(
+def test_a_row_with_pairs_of_both_kinds_is_done_and_dropped_pairs_are_counted() -> None:
+    output, summary = convert(
         [{"query": "q", "pos": ["a"], "neg": ["b"]}], "flagembedding", "st-pairs"
     )
-    assert found == [{"anchor": "q", "positive": "a"}]
+    assert output == [{"anchor": "q", "positive": "a"}]
     assert summary.counts.done == 1
     assert summary.figures["pairs left out"] == {"negative": 1}
 
 
-def test_bad_rows_are_set_aside_with_place_and_field() -> None:
+def test_bad_rows_are_rejected_with_place_and_field() -> None:
     rows: list[Row] = [{"query": "q", "pos": ["a"]}, {"query": "q", "pos": [1]}, {"pos": ["a"]}]
-    found, summary = convert(rows, "flagembedding", "prism")
-    assert len(found) == 1
+    output, summary = convert(rows, "flagembedding", "prism")
+    assert len(output) == 1
     rejected = read_jsonl(Path(summary.side_files[0]))
-    assert [(one["line"], one["field"]) for one in rejected] == [(2, "pos[0]"), (3, "query")]
+    assert [(reject["line"], reject["field"]) for reject in rejected] == [
+        (2, "pos[0]"),
+        (3, "query"),
+    ]
 
 
-def test_prism_to_prism_keeps_every_byte() -> None:
+def test_conversion_from_prism_to_prism_is_the_identity() -> None:
     rows = [pair("a", "1", "1") | {"z": [1, None], "a": {"b": "ü"}}]
-    found, _ = convert(rows, "prism", "prism")
-    assert [list(row.items()) for row in found] == [list(row.items()) for row in rows]
+    output, _ = convert(rows, "prism", "prism")
+    assert [list(row.items()) for row in output] == [list(row.items()) for row in rows]
     assert Path("out.jsonl").read_bytes() == Path("in.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("target", ["prism", "flagembedding", "st-pairs", "st-scores", "cohere"])
 def test_pair_that_is_positive_and_negative_is_left_out_of_every_shape(target: str) -> None:
     kalm = {"query": "q", "pos": ["both", "good"], "neg": ["both", "bad"]}
-    found, summary = convert([kalm], "flagembedding", target)
-    assert "good" in str(found)
-    assert "both" not in str(found)
+    output, summary = convert([kalm], "flagembedding", target)
+    assert "good" in str(output)
+    assert "both" not in str(output)
     assert summary.figures["pairs left out"]["contradictory"] == 2
     assert "in.jsonl:1 'both' (yes) and in.jsonl:1 'both' (no)" in str(summary.figures)
 
@@ -107,7 +110,7 @@ def test_rows_with_two_grades_or_verdicts_for_a_pair_are_dropped() -> None:
     assert convert(rows, "prism", "prism")[1].counts.dropped["contradictory"] == 2
 
 
-def test_document_without_a_score_is_left_out_alone_and_named() -> None:
+def test_a_document_without_a_score_is_dropped_alone_and_named() -> None:
     row: Row = {
         "query_id": "q",
         "query": "q",
@@ -120,4 +123,4 @@ def test_document_without_a_score_is_left_out_alone_and_named() -> None:
     assert summary.figures["pairs left out"] == {"documents that the shape cannot hold": 1}
     named = summary.figures["documents that the shape cannot hold, such as"]
     assert named.startswith("in.jsonl:1, document 'a': score: expected a score")
-    assert [one["field"] for one in read_jsonl(Path(summary.side_files[0]))] == ["score"]
+    assert [reject["field"] for reject in read_jsonl(Path(summary.side_files[0]))] == ["score"]

@@ -1,4 +1,4 @@
-"""A shard's manifest has the figures of that shard alone."""
+"""A shard's manifest has the figures of that shard only."""
 
 import json
 from pathlib import Path
@@ -32,18 +32,20 @@ def figures(output: str) -> object:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_two_shards_in_one_run_are_as_two_runs_of_one(name: str) -> None:
+def test_two_shards_in_one_run_equal_two_runs(name: str) -> None:
     rows, (command, *words) = COMMANDS[name]
     write_jsonl(Path("a.jsonl"), rows[: len(rows) * 3 // 4])
-    write_jsonl(Path("b.jsonl"), rows[len(rows) // 2 :])  # some of the rows of a, again
+    write_jsonl(Path("b.jsonl"), rows[len(rows) // 2 :])  # overlaps with the rows of a
     together = prism(command, "a.jsonl", "b.jsonl", *words, "-o", "both/", "--json")
     assert together.returncode == 0, together.stderr
-    for one in "ab":
-        done = prism(command, f"{one}.jsonl", *words, "-o", f"alone/{one}.jsonl")
+    for shard in "ab":
+        done = prism(command, f"{shard}.jsonl", *words, "-o", f"alone/{shard}.jsonl")
         assert done.returncode == 0, done.stderr
-        made = next(Path("both").glob(f"{one}.*.manifest.json")).name.removesuffix(".manifest.json")
-        assert Path("both", made).read_bytes() == Path(f"alone/{one}.jsonl").read_bytes()
-        assert figures(f"both/{made}") == figures(f"alone/{one}.jsonl") != {}
+        name_made = next(Path("both").glob(f"{shard}.*.manifest.json")).name.removesuffix(
+            ".manifest.json"
+        )
+        assert Path("both", name_made).read_bytes() == Path(f"alone/{shard}.jsonl").read_bytes()
+        assert figures(f"both/{name_made}") == figures(f"alone/{shard}.jsonl") != {}
 
 
 def test_the_summary_is_of_all_shards_of_the_run() -> None:
@@ -57,12 +59,12 @@ def test_the_summary_is_of_all_shards_of_the_run() -> None:
 
 
 @pytest.mark.parametrize("held", [5, 15, 100])
-def test_scores_of_two_shards_are_added_up(held: int) -> None:
-    """Held: rows up to which ranks are exact; at 5 neither, at 15 one of them, at 100 both."""
-    whole, first, second = (RankAuc(held) for _ in range(3))
+def test_rank_figures_of_two_shards_are_merged(held: int) -> None:
+    """`held` is the number of rows with exact ranks: 5 fits neither shard, 15 one, 100 both."""
+    total, first, second = (RankAuc(held) for _ in range(3))
     for number in range(30):
         score, yes = number * 7 % 30 / 30, number % 3 == 0
-        whole.add(score, yes)
+        total.add(score, yes)
         (first if number < 20 else second).add(score, yes)
     first.merge(second)
     if held == 5:
@@ -70,15 +72,15 @@ def test_scores_of_two_shards_are_added_up(held: int) -> None:
     elif held == 15:
         assert first.figures()[1] is not None
     else:
-        assert first.figures() == whole.figures()
+        assert first.figures() == total.figures()
 
 
-def test_figures_of_scores_are_added_up() -> None:
-    whole, first, second = (ScoreFigures() for _ in range(3))
+def test_score_figures_of_two_shards_are_merged() -> None:
+    total, first, second = (ScoreFigures() for _ in range(3))
     for number in range(30):
         pair = number * 7 % 30 / 30, ("yes", "no", None)[number % 3]
-        whole.add(*pair)
+        total.add(*pair)
         (first if number < 20 else second).add(*pair)
     first.merge(second)
-    assert first.row() == whole.row()
-    assert first.histogram() == whole.histogram()
+    assert first.row() == total.row()
+    assert first.histogram() == total.histogram()

@@ -1,4 +1,4 @@
-"""Mined negatives: their origin, and documents that are never mined."""
+"""Mined negatives: their origin, and excluded documents."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -60,7 +60,7 @@ class MarkedCorpus(Corpus):
 
 
 class Ranking:
-    """The query's own document, then d0, d1, d2, …"""
+    """Ranking of the query's own document, then d0, d1, d2, …"""
 
     spec = "bm25"
     fingerprint = "fixed"
@@ -84,7 +84,7 @@ def ids(items: list[dict[str, Any]]) -> list[str]:
 
 def test_positives_carry_their_grade_and_judged_zero_is_no_positive() -> None:
     first, second = mined()
-    assert [(one["doc_id"], one["source_label"]) for one in first["pos"]] == [
+    assert [(document["doc_id"], document["source_label"]) for document in first["pos"]] == [
         ("d0", "2"),
         ("d1", "1"),
     ]
@@ -96,28 +96,28 @@ def test_positives_carry_their_grade_and_judged_zero_is_no_positive() -> None:
 def test_negatives_come_from_the_ranks_asked_for() -> None:
     first, _ = mined(negatives=3, from_rank=2, to_rank=4)
     assert ids(first["neg"]) == ["d3", "d4", "d5"]
-    assert {one["negative"] for one in first["neg"]} == {"bm25"}
-    assert {one["source_label"] for one in first["neg"]} == {"0"}
+    assert {document["negative"] for document in first["neg"]} == {"bm25"}
+    assert {document["source_label"] for document in first["neg"]} == {"0"}
 
 
-def test_window_larger_than_wanted_is_drawn_from_and_keeps_rank_order() -> None:
-    found = {tuple(ids(mined(seed=seed, to_rank=8)[0]["neg"])) for seed in range(30)}
-    assert len(found) > 5
-    assert all(list(one) == sorted(one, key=lambda doc: int(doc[1:])) for one in found)
+def test_negatives_are_sampled_from_a_larger_window_in_rank_order() -> None:
+    draws = {tuple(ids(mined(seed=seed, to_rank=8)[0]["neg"])) for seed in range(30)}
+    assert len(draws) > 5
+    assert all(list(draw) == sorted(draw, key=lambda doc: int(doc[1:])) for draw in draws)
 
 
-def test_same_seed_same_rows() -> None:
+def test_the_same_seed_gives_the_same_rows() -> None:
     assert mined(random_negatives=3) == mined(random_negatives=3)
     assert mined(random_negatives=3, seed=1) != mined(random_negatives=3)
 
 
-def test_random_negatives_say_so() -> None:
+def test_random_negatives_are_marked() -> None:
     first, _ = mined(negatives=0, random_negatives=4)
     assert len(first["neg"]) == 4
-    assert {one["negative"] for one in first["neg"]} == {"random"}
+    assert {document["negative"] for document in first["neg"]} == {"random"}
 
 
-def test_grade_below_the_positive_grade_is_neither() -> None:
+def test_a_grade_below_the_positive_grade_is_neither_positive_nor_negative() -> None:
     first, second = mined(positive_grade=2, negatives=4, random_negatives=20)
     assert ids(first["pos"]) == ["d0"]
     assert "d1" not in ids(first["neg"])
@@ -138,28 +138,30 @@ def test_a_negative_is_never_relevant_nor_the_query_nor_there_twice(
         to_rank=from_rank + more,
         seed=seed,
     ):
-        found = ids(row["neg"])
-        assert len(found) == len(set(found))
+        doc_ids = ids(row["neg"])
+        assert len(doc_ids) == len(set(doc_ids))
         relevant = {doc for doc, grade in Corpus.grades[row["query_id"]].items() if grade > 0}
-        assert not {*relevant, row["query_id"]} & set(found)
+        assert not {*relevant, row["query_id"]} & set(doc_ids)
         available = Corpus.size + 1 - len(relevant) - (row["query_id"] == "q1")
         hard = min(negatives, more + 1)
-        assert len(found) == min(hard + random_negatives, available)
+        assert len(doc_ids) == min(hard + random_negatives, available)
 
 
-def test_judged_positive_that_the_corpus_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judged_positive_missing_from_the_corpus_is_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Corpus, "grades", {"q1": {"gone": 1, "d0": 1}, "q2": {"d3": 1}})
     assert ids(mined()[0]["pos"]) == ["d0"]
 
 
-def test_fingerprint_follows_settings() -> None:
-    one = MinedQueries(Corpus(), Ranking(), MINING)
+def test_the_fingerprint_depends_on_settings() -> None:
+    stage = MinedQueries(Corpus(), Ranking(), MINING)
     other = MinedQueries(Corpus(), Ranking(), replace(MINING, seed=1))
-    assert one.fingerprint != other.fingerprint
-    assert one.name == "tiny/train"
+    assert stage.fingerprint != other.fingerprint
+    assert stage.name == "tiny/train"
 
 
-def test_judged_ids_without_a_text_are_told_and_swapped_columns_refused() -> None:
+def test_judged_ids_without_a_text_are_reported_and_swapped_columns_refused() -> None:
     class Gaps(Corpus):
         grades: Mapping[str, Mapping[str, int]] = {"q1": {"d0": 1, "gone": 1}, "q9": {"d1": 1}}
 
@@ -189,11 +191,11 @@ def test_queries_are_read_once() -> None:
     assert (len(rows), Counted.reads) == (2, 1)
 
 
-def test_what_seems_to_answer_is_a_negative_and_written_texts_go_with_positives() -> None:
+def test_an_unanswering_passage_is_a_negative_and_positives_keep_their_texts() -> None:
     lines = MinedQueries(MarkedCorpus(), Ranking(), MINING).lines()
     first, third, second = map(orjson.loads, lines)  # in the order of the file
     assert ids(first["neg"])[0] == "d4"
-    assert [one["negative"] for one in first["neg"]] == ["marked", "bm25", "bm25"]
+    assert [document["negative"] for document in first["neg"]] == ["marked", "bm25", "bm25"]
     assert first["pos"][0]["source_contribution"] == "It says."
     assert first["pos"][0]["source_evidence"] == "What it says."
     assert "source_evidence" not in second["pos"][0] | first["pos"][1]

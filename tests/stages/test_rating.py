@@ -29,7 +29,7 @@ APIS = {"chat": "openai", "decide": "openai-decisions", "one": "systemone"}
 
 
 class RateStage(RowStage):
-    """Each row with its rating."""
+    """Stage that adds a rating to each row."""
 
     name: ClassVar[str] = "rate-only"
 
@@ -66,15 +66,17 @@ def rows(count: int, **changed: Any) -> list[Row]:
     ]
 
 
-def rate(judge: BatchBackend | CallBackend, given: list[Row], output: str = "out.jsonl") -> Any:
-    source = [str(write_jsonl(Path("in.jsonl"), given))]
+def rate(judge: BatchBackend | CallBackend, inputs: list[Row], output: str = "out.jsonl") -> Any:
+    source = [str(write_jsonl(Path("in.jsonl"), inputs))]
     summary = run_rows(RateStage(judge), source, RunOptions(Path(output), quiet=True))
     return [row["rating"] for row in read_jsonl(Path(output))], summary
 
 
 def said(severe: str = "no", **changed: int) -> str:
     points = dict.fromkeys(RATINGS, 3) | changed
-    return "\n".join([f"{SEVERE}: {severe}", *(f"{name}: {one}" for name, one in points.items())])
+    return "\n".join(
+        [f"{SEVERE}: {severe}", *(f"{name}: {value}" for name, value in points.items())]
+    )
 
 
 def by_item(model: str, text: str) -> str:
@@ -83,38 +85,38 @@ def by_item(model: str, text: str) -> str:
 
 
 def test_rows_are_rated_once_and_equal_rows_share_a_call() -> None:
-    given = [*rows(22), *rows(3)]
+    inputs = [*rows(22), *rows(3)]
     with FaultServer(answers=Answers(chat=by_item)) as server:
         judge = load_rater("chat/j", catalog(server.base_url))
-        found, summary = rate(judge, given)
+        output, summary = rate(judge, inputs)
         assert summary.usage.asked == len(server.calls) == 22
-        again, second = rate(load_rater("chat/j", catalog(server.base_url)), given, "two.jsonl")
+        rerun, second = rate(load_rater("chat/j", catalog(server.base_url)), inputs, "two.jsonl")
         assert second.usage.asked == 0
         assert len(server.calls) == 22
-    assert found == again
-    assert found[22:] == found[:3]
-    assert found[0] == {"ratings": dict.fromkeys(RATINGS, 3) | {OVERALL: 2}, SEVERE: True}
-    assert [one["ratings"][OVERALL] for one in found[1:5]] == [2, 3, 4, 5]
+    assert output == rerun
+    assert output[22:] == output[:3]
+    assert output[0] == {"ratings": dict.fromkeys(RATINGS, 3) | {OVERALL: 2}, SEVERE: True}
+    assert [row["ratings"][OVERALL] for row in output[1:5]] == [2, 3, 4, 5]
     assert summary.usage.usd == pytest.approx(sum(c.input_tokens for c in server.calls) * 1e-6)
     assert all(call.text.startswith(INSTRUCTION) for call in server.calls)
 
 
-def test_a_judge_that_cannot_be_read_is_asked_twice_more_and_then_counts_as_a_refusal() -> None:
+def test_an_unreadable_rating_is_retried_twice_and_then_a_refusal() -> None:
     with FaultServer(answers=Answers(chat=lambda model, text: said(overall=9))) as server:
-        found, _ = rate(load_rater("chat/j", catalog(server.base_url)), rows(2))
+        output, _ = rate(load_rater("chat/j", catalog(server.base_url)), rows(2))
         assert len(server.calls) == 6
         rate(load_rater("chat/j", catalog(server.base_url)), rows(2), "two.jsonl")
         assert len(server.calls) == 6
-    assert found[0]["refusal"] == (
+    assert output[0]["refusal"] == (
         "3 replies that could not be used: 3 x overall: expected a whole number from 1 to 5"
     )
-    assert "ratings" not in found[0]
+    assert "ratings" not in output[0]
 
 
 def test_a_refused_row_is_kept_and_a_failing_server_leaves_rows_pending() -> None:
     with FaultServer([Fault("400", contains="Item 1.")], Answers(chat=by_item)) as server:
-        found, _ = rate(load_rater("chat/j", catalog(server.base_url)), rows(3))
-    assert ["refusal" in one for one in found] == [False, True, False]
+        output, _ = rate(load_rater("chat/j", catalog(server.base_url)), rows(3))
+    assert ["refusal" in row for row in output] == [False, True, False]
     with FaultServer([Fault("401")]) as server:
         source = [str(write_jsonl(Path("in.jsonl"), rows(3)))]
         stage = RateStage(load_rater("chat/j", catalog(server.base_url)))
@@ -125,14 +127,14 @@ def test_a_refused_row_is_kept_and_a_failing_server_leaves_rows_pending() -> Non
 @pytest.mark.parametrize("provider", ["decide", "one"])
 def test_a_decision_endpoint_answers_seven_questions_in_one_call(provider: str) -> None:
     def probability(model: str, text: str) -> float:
-        asked = text.rpartition(">>>")[2]
-        if "would mislead" in asked:
+        document = text.rpartition(">>>")[2]
+        if "would mislead" in document:
             return 0.9 if "Item 0." in text else 0.1
         return 0.6
 
     with FaultServer(answers=Answers(probability=probability)) as server:
         judge = load_rater(f"{provider}/j", catalog(server.base_url))
-        found, summary = rate(judge, [*rows(25), *rows(1)])
+        output, summary = rate(judge, [*rows(25), *rows(1)])
         assert summary.usage.asked == len(server.calls) == 25
         rate(load_rater(f"{provider}/j", catalog(server.base_url)), rows(25), "two.jsonl")
         assert len(server.calls) == 25
@@ -142,36 +144,38 @@ def test_a_decision_endpoint_answers_seven_questions_in_one_call(provider: str) 
             )
         )
     assert estimate
-    assert found[1]["distributions"][OVERALL] == [0.1, 0.1, 0.1, 0.1, 0.6]
-    assert found[1]["ratings"] == dict.fromkeys(RATINGS, 4.0)
-    assert (found[1][SEVERE], found[1]["severe_invention_probability"]) == (False, 0.1)
-    assert (found[0][SEVERE], found[0]["ratings"][OVERALL]) == (True, 2)
-    assert found[25] == found[0]
+    assert output[1]["distributions"][OVERALL] == [0.1, 0.1, 0.1, 0.1, 0.6]
+    assert output[1]["ratings"] == dict.fromkeys(RATINGS, 4.0)
+    assert (output[1][SEVERE], output[1]["severe_invention_probability"]) == (False, 0.1)
+    assert (output[0][SEVERE], output[0]["ratings"][OVERALL]) == (True, 2)
+    assert output[25] == output[0]
 
 
-def test_a_question_that_is_declined_refuses_the_row() -> None:
+def test_a_declined_question_refuses_the_row() -> None:
     with FaultServer([Fault("refusal", calls=(1,))]) as server:
-        found, _ = rate(load_rater("decide/j", catalog(server.base_url)), rows(1))
-    assert found == [{"refusal": "the model declined to answer: severe_invention"}]
+        output, _ = rate(load_rater("decide/j", catalog(server.base_url)), rows(1))
+    assert output == [{"refusal": "the model declined to answer: severe_invention"}]
 
 
 def test_a_judge_needs_a_key_a_chat_and_seven_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = catalog("http://127.0.0.1:9", max_documents=3)
+    providers = catalog("http://127.0.0.1:9", max_documents=3)
     with pytest.raises(UsageError, match="7 questions in one call"):
-        load_rater("decide/j", known)
+        load_rater("decide/j", providers)
     with pytest.raises(UsageError, match="no such chat model"):
-        load_rater("st:minilm", known)
+        load_rater("st:minilm", providers)
     with pytest.raises(PrerequisiteError, match="DEEPSEEK_API_KEY"):
-        load_rater("deepseek/deepseek-chat", known)
+        load_rater("deepseek/deepseek-chat", providers)
 
 
 def rates_or_is_refused(judge: BatchBackend | CallBackend) -> None:
-    (one, same), summary = rate(judge, rows(1) * 2)
-    assert one == same
-    assert ("ratings" in one) != ("refusal" in one)
+    (first, same), summary = rate(judge, rows(1) * 2)
+    assert first == same
+    assert ("ratings" in first) != ("refusal" in first)
     assert 1 <= summary.usage.asked <= 3
-    (again,), _ = rate(judge, rows(1), "two.jsonl")  # each output asks a local model for itself
-    assert again == one
+    (rerun,), _ = rate(
+        judge, rows(1), "two.jsonl"
+    )  # each output has its own ledger entries of a local model
+    assert rerun == first
 
 
 def test_a_model_in_this_process_rates_or_is_refused(tmp_path: Path) -> None:

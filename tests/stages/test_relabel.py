@@ -1,4 +1,4 @@
-"""Relabelling: the judges that are asked, early stopping, and the fields of a row."""
+"""Relabelling: requests to judges, early stopping, and the fields of a row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tests.fakes import ScriptedServer
 
 @dataclass(eq=False)
 class ScriptedJudge(ScriptedServer):
-    """A judge on a server: votes by document, "yes" where nothing is scripted."""
+    """Remote judge: votes by document, "yes" by default."""
 
     spec: str
     votes: dict[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class ScriptedJudge(ScriptedServer):
 
 @dataclass
 class RowVoter(SourceLabelJudge):
-    """A judge that reads its vote from a field of the row."""
+    """Judge that reads its vote from a field of the row."""
 
     spec: str
 
@@ -77,14 +77,14 @@ def panel(*votes: Any) -> tuple[list[RowVoter], dict[str, Any]]:
     ],
 )
 def test_fields_of_a_row(votes: list[Any], verdict: Any, cast: int, agreement: Any) -> None:
-    judges, said = panel(*votes)
-    ((row,), _) = relabelled([make_pair(**said)], judges)
+    judges, votes_of = panel(*votes)
+    ((row,), _) = relabelled([make_pair(**votes_of)], judges)
     assert (row["verdict"], row["votes_cast"], row["agreement"]) == (verdict, cast, agreement)
-    assert list(row["votes"].items()) == [pair for pair in said.items() if pair[1]][:cast]
+    assert list(row["votes"].items()) == [pair for pair in votes_of.items() if pair[1]][:cast]
     assert list(row)[-4:] == ["votes", "verdict", "votes_cast", "agreement"]
 
 
-def test_judges_on_servers_are_asked_one_after_another_until_settled() -> None:
+def test_remote_judges_are_asked_in_turn_until_the_verdict_is_settled() -> None:
     judges = [ScriptedJudge(f"p/j{number}") for number in range(5)]
     judges[1].votes["split"] = "no"
     rows = [make_pair(0, document="clear"), make_pair(1, document="split")]
@@ -95,17 +95,17 @@ def test_judges_on_servers_are_asked_one_after_another_until_settled() -> None:
     assert [len(judge.asked) for judge in judges] == [2, 2, 2, 1, 0]
     assert judges[0].asked[0] == (rows[0]["query"], "clear")
     assert summary.usage.asked == 7
-    again, second = relabelled(rows, judges)
-    assert again == []
+    rerun, second = relabelled(rows, judges)
+    assert rerun == []
     assert second.usage.asked == 0
 
 
-def test_nobody_is_asked_about_a_blank_document_and_its_verdict_is_no() -> None:
+def test_a_blank_document_is_a_no_without_requests() -> None:
     judges = [ScriptedJudge(f"p/j{number}") for number in range(3)]
     rows = [make_pair(0, document="\u2060 "), make_pair(1, document="d")]
-    (blank, found), summary = relabelled(rows, judges, audit=1.0)
+    (blank, result), summary = relabelled(rows, judges, audit=1.0)
     assert (blank["verdict"], blank["votes"], blank["votes_cast"]) == ("no", {}, 0)
-    assert found["verdict"] == "yes"
+    assert result["verdict"] == "yes"
     assert [len(judge.asked) for judge in judges] == [1, 1, 1]
     assert summary.figures["blank documents, no without a vote"] == 1
     assert summary.figures["judgements"] == {"made": 3, "spared by stopping early": 0}
@@ -121,14 +121,14 @@ def test_refused_and_unreadable_replies_are_abstentions_never_a_no() -> None:
     judges[1].votes["d"] = Reply({"vote": "perhaps"})
     ((row,), summary) = relabelled([make_pair(document="d")], judges)
     assert (row["verdict"], row["votes"]) == (None, {})
-    assert len(judges[2].asked) == 0  # out of reach: one vote cannot be two of three
+    assert len(judges[2].asked) == 0  # undecidable: one vote cannot be two of three
     assert summary.figures["verdicts"] == {"yes": 0, "no": 0, "undecided": 1}
     assert summary.figures["why judges abstained"] == [
         {"judge": "p/j0", "rows": 1, "why": "content filter"}
     ]
 
 
-def test_a_judge_without_a_usable_answer_for_most_rows_is_warned_of() -> None:
+def test_a_judge_with_mostly_unusable_answers_is_warned_about() -> None:
     cut = Reply({"unusable": "expected yes or no, found 'Let me', cut at 8 tokens"})
     judge = ScriptedJudge("p/j", {"a": [cut] * 3, "b": [cut] * 3, "c": Reply({}, refusal="filter")})
     rows = [make_pair(number, document=text) for number, text in enumerate("abcd")]
@@ -141,7 +141,7 @@ def test_a_judge_without_a_usable_answer_for_most_rows_is_warned_of() -> None:
     assert summary.exit_code == 0
 
 
-def test_a_judge_without_a_usable_answer_for_half_of_the_rows_is_not_warned_of() -> None:
+def test_a_judge_with_half_unusable_answers_is_not_warned_about() -> None:
     judge = ScriptedJudge("p/j", {"a": Reply({}, refusal="filter")})
     _, summary = relabelled([make_pair(0, document="a"), make_pair(1, document="b")], [judge])
     assert "warning" not in summary.figures
@@ -154,15 +154,15 @@ def test_failed_judge_leaves_the_row_pending() -> None:
     assert (summary.exit_code, summary.counts.pending) == (5, 1)
 
 
-def test_probabilities_stand_beside_votes() -> None:
+def test_probabilities_are_written_beside_votes() -> None:
     judge = ScriptedJudge("p/j", {"d": Reply({"vote": "no", "probability": 0.2})})
     ((row,), _) = relabelled([make_pair(document="d")], [judge])
     assert row["vote_probabilities"] == {"p/j": 0.2}
 
 
-def test_audit_rows_hear_every_judge_and_say_so() -> None:
-    judges, said = panel("yes", "yes", "yes", "no", "no")
-    rows, summary = relabelled(make_pairs(400, **said), judges, audit=0.25)
+def test_audit_rows_have_every_vote_and_are_marked() -> None:
+    judges, votes_of = panel("yes", "yes", "yes", "no", "no")
+    rows, summary = relabelled(make_pairs(400, **votes_of), judges, audit=0.25)
     audited = [row for row in rows if row.get("audit")]
     assert 60 < len(audited) < 140
     assert summary.figures["audit rows"] == len(audited)
@@ -171,27 +171,27 @@ def test_audit_rows_hear_every_judge_and_say_so() -> None:
     assert {row["verdict"] for row in rows} == {"yes"}
 
 
-def test_agreement_is_told_from_audit_rows_alone() -> None:
-    """Stopped rows show the last judge only where the others differ; by lot it agrees in half."""
+def test_agreement_is_computed_from_audit_rows_only() -> None:
+    """Stopped rows have the last judge only if the others differ; a random judge agrees in half."""
     judges, _ = panel("yes", "yes", "yes")
     cycle = [("yes", "yes", "no"), ("no", "no", "no"), ("yes", "no", "no"), ("no", "yes", "yes")]
     rows = [
         make_pair(number, **dict(zip(("j0", "j1", "j2"), cycle[number % 4], strict=True)))
         for number in range(400)
     ]
-    found, summary = relabelled(rows, judges, audit=0.3)
-    audited = [row["votes"] for row in found if row.get("audit")]
+    output, summary = relabelled(rows, judges, audit=0.3)
+    audited = [row["votes"] for row in output if row.get("audit")]
     figures: Any = summary.figures
     assert figures["audit rows"] == len(audited) > 50
     rates = figures["yes-rates on audit rows"]
-    assert [(one["judge"], one["votes"]) for one in rates] == [
+    assert [(rate["judge"], rate["votes"]) for rate in rates] == [
         (name, len(audited)) for name in ("j0", "j1", "j2")
     ]
-    for one in rates:
-        share = sum(votes[one["judge"]] == "yes" for votes in audited) / len(audited)
-        assert one["yes"] == pytest.approx(share, abs=1e-4)
+    for rate in rates:
+        share = sum(votes[rate["judge"]] == "yes" for votes in audited) / len(audited)
+        assert rate["yes"] == pytest.approx(share, abs=1e-4)
     pairs = figures["kappa on audit rows"]
-    assert [(one["judge"], one["with"]) for one in pairs] == [
+    assert [(pair["judge"], pair["with"]) for pair in pairs] == [
         ("j0", "j1"),
         ("j0", "j2"),
         ("j1", "j2"),
@@ -207,39 +207,41 @@ def test_agreement_is_told_from_audit_rows_alone() -> None:
     assert alpha["labels of such a panel"] == "unreliable"
 
 
-def test_without_audit_rows_nothing_is_said_of_agreement() -> None:
-    judges, said = panel("yes", "no", "yes")
-    _, summary = relabelled(make_pairs(20, **said), judges)
+def test_without_audit_rows_there_is_no_agreement() -> None:
+    judges, votes_of = panel("yes", "no", "yes")
+    _, summary = relabelled(make_pairs(20, **votes_of), judges)
     assert not [name for name in summary.figures if "audit" in name]
     Path("out.jsonl").unlink()
-    _, summary = relabelled(make_pairs(3, **said), judges, audit=1e-9)
+    _, summary = relabelled(make_pairs(3, **votes_of), judges, audit=1e-9)
     assert summary.figures["audit rows"] == 0
     assert [name for name in summary.figures if "audit" in name] == ["audit rows"]
 
 
-def test_single_judge_has_nothing_to_audit() -> None:
-    judges, said = panel("yes")
-    rows, _ = relabelled(make_pairs(20, **said), judges, audit=1.0)
+def test_a_single_judge_has_no_audit_rows() -> None:
+    judges, votes_of = panel("yes")
+    rows, _ = relabelled(make_pairs(20, **votes_of), judges, audit=1.0)
     assert not any("audit" in row for row in rows)
 
 
-def test_what_an_earlier_panel_said_is_replaced() -> None:
-    judges, said = panel("no")
-    row = make_pair(**said, votes={"x": "yes"}, verdict="yes", audit=True, vote_probabilities={})
+def test_fields_of_an_earlier_panel_are_replaced() -> None:
+    judges, votes_of = panel("no")
+    row = make_pair(
+        **votes_of, votes={"x": "yes"}, verdict="yes", audit=True, vote_probabilities={}
+    )
     row["reused"] = {"votes.x": "old.jsonl", "teacher_scores.t": "scores.jsonl"}
-    ((found,), _) = relabelled([row], judges)
-    assert found["reused"] == {"teacher_scores.t": "scores.jsonl"}
-    assert found["votes"] == {"j0": "no"}
-    assert found["verdict"] == "no"
-    assert "audit" not in found
-    assert "vote_probabilities" not in found
+    ((result,), _) = relabelled([row], judges)
+    assert result["reused"] == {"teacher_scores.t": "scores.jsonl"}
+    assert result["votes"] == {"j0": "no"}
+    assert result["verdict"] == "no"
+    assert "audit" not in result
+    assert "vote_probabilities" not in result
 
 
-def test_row_that_a_judge_cannot_read_is_set_aside_and_not_counted() -> None:
+def test_a_row_that_a_judge_cannot_read_is_rejected_and_not_counted() -> None:
     judges, _ = panel("yes", "yes")
     rows = [make_pair(0, j0="yes", j1="bad"), make_pair(1, j0="yes", j1="yes")]
-    found, summary = relabelled(rows, judges)
-    assert len(found) == 1
+    output, summary = relabelled(rows, judges)
+    assert len(output) == 1
     assert summary.counts.rejected == 1
     assert summary.figures["votes"][0] == {"judge": "j0", "yes": 1, "no": 0, "abstained": 0}
 
@@ -253,10 +255,10 @@ def test_row_that_a_judge_cannot_read_is_set_aside_and_not_counted() -> None:
         ("vote_probabilities", {"j0": 1.5}, "vote_probabilities.j0"),
     ],
 )
-def test_votes_of_another_form_cannot_be_kept(field: str, value: Any, place: str) -> None:
-    judges, said = panel("yes", "yes")
-    row = make_pair(**said, **{field: value})
-    (before,), _ = relabelled([row], judges)  # no panel before this one: they are replaced
+def test_malformed_votes_cannot_be_kept(field: str, value: Any, place: str) -> None:
+    judges, votes_of = panel("yes", "yes")
+    row = make_pair(**votes_of, **{field: value})
+    (before,), _ = relabelled([row], judges)  # no earlier panel: they are replaced
     assert before["votes"] == {"j0": "yes", "j1": "yes"}
     Path("out.jsonl").unlink()
     rows, summary = relabelled([row], judges, added=["j1"])

@@ -23,8 +23,8 @@ Row = dict[str, Any]
 
 
 class ScriptedReranker:
-    """A logit is the number in a document; "broken" in it spoils the text, "escaped" puts entities
-    into it; it has 10 tokens, or 40 with "t40"."""
+    """Reranker whose logit is the number in a document; "broken" spoils the text, "escaped" adds
+    entities; it has 10 tokens, or 40 with "t40"."""
 
     spec = "fake:reranker"
     fingerprint = "fake"
@@ -67,7 +67,7 @@ class ScriptedReranker:
 def rerank(
     tmp_path: Path, rows: list[Row], **options: Any
 ) -> tuple[list[Row], RunSummary, ScriptedReranker]:
-    """Rows out, in order, by the real engine."""
+    """Return the output rows of the real engine, the summary and the backend."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(jsonl(rows))
     backend = ScriptedReranker()
@@ -82,7 +82,7 @@ def rejects(tmp_path: Path) -> list[Row]:
 
 
 class BudgetedReranker(ScriptedReranker):
-    """Goes by tokens, and finds after its first batch that memory takes less."""
+    """Reranker with a token budget that shrinks after its first batch."""
 
     batch_tokens = 900
 
@@ -93,7 +93,7 @@ class BudgetedReranker(ScriptedReranker):
         return super().answer(payloads)
 
 
-def test_tokens_of_a_batch_stand_in_the_manifest_and_are_used_again(tmp_path: Path) -> None:
+def test_the_batch_budget_is_stored_in_the_manifest_and_reused(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     manifest = tmp_path / "out.jsonl.manifest.json"
     options = RunOptions(output=out, quiet=True)
@@ -130,38 +130,38 @@ def test_pair_keeps_its_labels_beside_the_prediction(tmp_path: Path) -> None:
     }
 
 
-def test_predicted_texts_hold_the_characters_of_the_document(tmp_path: Path) -> None:
-    rows = [make_pair(doc_id=None, document=f"2 escaped AT{one}T") for one in ("&", "&amp;")]
-    found, _, _ = rerank(tmp_path, rows)
-    assert [one["predicted_evidence"] for one in found] == ["AT&T < 3", "AT&amp;T < 3"]
+def test_predicted_texts_have_the_characters_of_the_document(tmp_path: Path) -> None:
+    rows = [make_pair(doc_id=None, document=f"2 escaped AT{escape}T") for escape in ("&", "&amp;")]
+    output, _, _ = rerank(tmp_path, rows)
+    assert [row["predicted_evidence"] for row in output] == ["AT&T < 3", "AT&amp;T < 3"]
 
 
-def test_no_writes_no_text(tmp_path: Path) -> None:
+def test_a_no_has_no_text(tmp_path: Path) -> None:
     (out,), summary, _ = rerank(tmp_path, [make_pair(document="-1 cut")])
     assert (out["predicted_verdict"], out["format_ok"], out["truncated"]) == ("no", None, True)
     assert out["predicted_contribution"] is out["predicted_evidence"] is None
     assert summary.figures["truncated"] == 1
 
 
-def test_broken_text_stays_in_the_row_marked(tmp_path: Path) -> None:
+def test_a_broken_text_is_kept_and_marked(tmp_path: Path) -> None:
     (out,), summary, _ = rerank(tmp_path, [make_pair(document="1 broken")])
     assert out["format_ok"] is False
     assert summary.figures["format_broken"] == 1
 
 
-def test_without_evidence_there_are_scores_and_verdicts_alone(tmp_path: Path) -> None:
+def test_without_evidence_there_are_only_scores_and_verdicts(tmp_path: Path) -> None:
     (out,), _, _ = rerank(tmp_path, [make_pair(document="1")], evidence=False)
     assert out["predicted_verdict"] == "yes"
     assert not {"format_ok", "predicted_contribution", "predicted_evidence"} & set(out)
 
 
-def test_title_stands_in_front_of_the_document(tmp_path: Path) -> None:
+def test_the_title_precedes_the_document(tmp_path: Path) -> None:
     rows = [make_pair(title="T", document="1"), make_pair(doc_id="d2", document="2")]
     _, _, backend = rerank(tmp_path, rows)
     assert [task.document for task in backend.asked] == ["T 1", "2"]
 
 
-def test_rank_is_within_adjacent_rows_and_ties_go_by_doc_id(tmp_path: Path) -> None:
+def test_ranks_are_within_adjacent_rows_and_ties_are_broken_by_doc_id(tmp_path: Path) -> None:
     rows = [
         make_pair(1, query="a", query_id="a", doc_id=doc, document=logit)
         for doc, logit in (("z", "1"), ("y", "3"), ("x", "1"))
@@ -187,7 +187,7 @@ def test_query_with_documents_is_answered_in_that_shape(tmp_path: Path) -> None:
     }
     (out,), _, backend = rerank(tmp_path, [row])
     assert {name: out[name] for name in row} == row
-    assert [(one["index"], one["logit"], one["verdict"]) for one in out["results"]] == [
+    assert [(result["index"], result["logit"], result["verdict"]) for result in out["results"]] == [
         (1, 3.0, "yes"),
         (0, 1.0, "yes"),
         (2, -2.0, "no"),
@@ -199,10 +199,10 @@ def test_query_with_documents_is_answered_in_that_shape(tmp_path: Path) -> None:
     assert "rank" not in out
 
 
-def test_results_with_equal_scores_go_by_doc_id(tmp_path: Path) -> None:
+def test_results_with_equal_scores_are_ordered_by_doc_id(tmp_path: Path) -> None:
     documents = [{"doc_id": name, "text": f"1 {name}"} for name in ("c", "a", "b")]
     (out,), _, _ = rerank(tmp_path, [{"query": "q", "documents": documents}])
-    assert [one["doc_id"] for one in out["results"]] == ["a", "b", "c"]
+    assert [result["doc_id"] for result in out["results"]] == ["a", "b", "c"]
 
 
 def test_no_documents_give_no_results(tmp_path: Path) -> None:
@@ -227,10 +227,10 @@ def test_bad_documents_are_rejected_by_place(tmp_path: Path, documents: object, 
     out, summary, _ = rerank(tmp_path, [{"query": "q", "documents": documents}])
     assert out == []
     assert summary.counts.rejected == 1
-    assert [one["field"] for one in rejects(tmp_path)] == [field]
+    assert [reject["field"] for reject in rejects(tmp_path)] == [field]
 
 
-def test_query_that_does_not_fit_is_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_too_long_query_is_rejected_and_the_others_are_processed(tmp_path: Path) -> None:
     rows = [make_pair(0, query="endless"), make_pair(1, document="1")]
     out, _, _ = rerank(tmp_path, rows)
     assert [row["query_id"] for row in out] == ["q1"]
@@ -246,11 +246,11 @@ def pairs_of(query: str, *documents: str) -> list[Row]:
 
 
 def told(out: list[Row]) -> list[str]:
-    """doc_id, and its evidence or why it has none."""
+    """Return doc_id with its evidence or the reason without one."""
     return [
-        f"{one['doc_id']} {one.get('predicted_evidence', one.get('evidence'))} "
-        f"{one['evidence_omitted']}"
-        for one in out
+        f"{row['doc_id']} {row.get('predicted_evidence', row.get('evidence'))} "
+        f"{row['evidence_omitted']}"
+        for row in out
     ]
 
 
@@ -274,24 +274,26 @@ def test_limits_on_evidence_are_the_same_in_both_shapes(
     texts = {"a": "1", "b": "3 t50", "c": "2 t40", "d": "-1"}
     documents = [{"doc_id": name, "text": text} for name, text in texts.items()]
     (out,), summary, backend = rerank(tmp_path, [{"query": "q", "documents": documents}], **options)
-    whole = [*expected, "d None threshold"][:4]
-    assert told(out["results"]) == whole
+    outcomes = [*expected, "d None threshold"][:4]
+    assert told(out["results"]) == outcomes
     if rounds:
-        asked = [task for task in backend.asked if task.max_new_tokens]
-        assert [task.document for task in asked] == [texts[name] for name in rounds]
-        assert {task.write_above for task in asked} == {-math.inf}
+        tasks = [task for task in backend.asked if task.max_new_tokens]
+        assert [task.document for task in tasks] == [texts[name] for name in rounds]
+        assert {task.write_above for task in tasks} == {-math.inf}
     rows = [
         make_pair(query="q", query_id="q", doc_id=name, document=text)
         for name, text in texts.items()
     ]
     pairs, of_pairs, _ = rerank(second(tmp_path), rows, **options)
-    assert told(sorted(pairs, key=lambda row: row["rank"])) == whole
+    assert told(sorted(pairs, key=lambda row: row["rank"])) == outcomes
     assert [row["doc_id"] for row in pairs] == list(texts), "in the order of the input"
     assert of_pairs.figures == summary.figures
     figures: Any = summary.figures["evidence"]
-    assert figures["given"] == sum(one.endswith("None") for one in whole)
+    assert figures["given"] == sum(outcome.endswith("None") for outcome in outcomes)
     for reason in ("threshold", "evidence_top", "max_evidence_tokens"):
-        assert figures.get(f"omitted_{reason}", 0) == sum(one.endswith(reason) for one in whole)
+        assert figures.get(f"omitted_{reason}", 0) == sum(
+            outcome.endswith(reason) for outcome in outcomes
+        )
 
 
 def second(tmp_path: Path) -> Path:
@@ -300,19 +302,19 @@ def second(tmp_path: Path) -> Path:
     return path
 
 
-def test_verdict_stays_whatever_the_threshold(tmp_path: Path) -> None:
+def test_the_verdict_does_not_depend_on_the_threshold(tmp_path: Path) -> None:
     out, _, _ = rerank(tmp_path, pairs_of("q", "1", "-1"), threshold=0.2)
     assert [row["predicted_verdict"] for row in out] == ["yes", "no"]
     assert [row["predicted_evidence"] for row in out] == ["why", "why"]
 
 
-def test_only_the_best_are_kept_and_the_others_are_never_written_for(tmp_path: Path) -> None:
+def test_only_the_best_are_kept_and_texts_are_written_for_them_only(tmp_path: Path) -> None:
     documents = ["1", "3", "2", "-1"]
     rows = [*pairs_of("p", *documents), {"query": "q", "documents": documents}]
     out, summary, backend = rerank(tmp_path, rows, top_n=2)
     assert [row.get("doc_id") for row in out] == ["p1", "p2", None]
     assert [row["rank"] for row in out[:2]] == [1, 2]
-    assert [one["logit"] for one in out[2]["results"]] == [3.0, 2.0]
+    assert [result["logit"] for result in out[2]["results"]] == [3.0, 2.0]
     assert summary.counts.dropped == {"behind the best 2 of its query": 2}
     assert summary.figures["behind_top_n"] == 4
     written = [task.document for task in backend.asked if task.max_new_tokens]
@@ -352,14 +354,14 @@ def test_scattered_queries_get_no_evidence_and_a_hint(tmp_path: Path) -> None:
     }
 
 
-def test_query_that_does_not_fit_rejects_all_its_rows_under_a_budget(tmp_path: Path) -> None:
+def test_a_too_long_query_rejects_all_its_rows_under_a_budget(tmp_path: Path) -> None:
     rows = [*pairs_of("endless", "1", "2"), *pairs_of("q", "1")]
     out, _, _ = rerank(tmp_path, rows, evidence_top=1)
     assert [row["query"] for row in out] == ["q"]
-    assert [one["line"] for one in rejects(tmp_path)] == [1, 2]
+    assert [reject["line"] for reject in rejects(tmp_path)] == [1, 2]
 
 
-def test_groups_reach_over_the_engines_windows_and_over_broken_lines(
+def test_groups_may_span_windows_of_the_engine_and_broken_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[Row] = []
@@ -367,18 +369,18 @@ def test_groups_reach_over_the_engines_windows_and_over_broken_lines(
         rows += pairs_of(query, "1", "2", "3", "4", "5")
         rows.insert(-2, {"query": query})
     rows.insert(7, {"query": "z", "documents": ["1", "2"]})
-    whole, _, _ = rerank(tmp_path, rows, evidence_top=2)
+    complete, _, _ = rerank(tmp_path, rows, evidence_top=2)
     monkeypatch.setattr("prism_cli.engine.shard.WINDOW_ROWS", 4)
-    again, summary, backend = rerank(second(tmp_path), rows, evidence_top=2)
-    assert again == whole
+    partial, summary, backend = rerank(second(tmp_path), rows, evidence_top=2)
+    assert partial == complete
     assert summary.counts.rejected == 5
-    assert [row["doc_id"] for row in again if row.get("predicted_evidence")] == [
+    assert [row["doc_id"] for row in partial if row.get("predicted_evidence")] == [
         f"{query}{number}" for query in "prst" for number in (3, 4)
     ], "the rows of q do not stand together"
     assert len(backend.rounds) > 4
 
 
-def test_too_many_rows_of_a_query_are_held_for_no_budget(
+def test_a_budget_refuses_too_many_rows_of_a_query(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("engine.shard", "engine.inflight", "stages.rerank"):
@@ -392,7 +394,7 @@ def test_too_many_rows_of_a_query_are_held_for_no_budget(
     ]
 
 
-def test_blank_documents_are_not_asked_about_and_come_last(tmp_path: Path) -> None:
+def test_blank_documents_are_not_scored_and_come_last(tmp_path: Path) -> None:
     texts = ["", " \n\t\u00a0", "\u200b\ufeff\u2060\u3164", "-9", "2 why"]
     row = {"query": "q", "documents": [*texts, {"title": "3 title", "text": " "}]}
     pairs = [
@@ -402,50 +404,48 @@ def test_blank_documents_are_not_asked_about_and_come_last(tmp_path: Path) -> No
     (out, *rows), summary, backend = rerank(tmp_path, [row, *pairs])
     assert {task.document for task in backend.asked} == {"-9", "2 why", "3 title  "}
     results = out["results"]
-    assert [one["index"] for one in results][:3] == [5, 4, 3]
+    assert [result["index"] for result in results][:3] == [5, 4, 3]
     blank = {
         "relevance_score": 0.0, "logit": None, "verdict": "no",
         "contribution": None, "evidence": None, "format_ok": None, "truncated": False,
     }  # fmt: skip
-    for one in results[3:]:
-        assert {name: one[name] for name in blank} == blank
-    assert {one["index"] for one in results[3:]} == {0, 1, 2}
-    assert [one["rank"] for one in rows] == [3, 4, 5, 2, 1]
-    for one in rows[:3]:
-        assert (one["score"], one["logit"], one["predicted_verdict"]) == (0.0, None, "no")
-        assert one["predicted_evidence"] is None
+    for result in results[3:]:
+        assert {name: result[name] for name in blank} == blank
+    assert {result["index"] for result in results[3:]} == {0, 1, 2}
+    assert [entry["rank"] for entry in rows] == [3, 4, 5, 2, 1]
+    for result in rows[:3]:
+        assert (result["score"], result["logit"], result["predicted_verdict"]) == (0.0, None, "no")
+        assert result["predicted_evidence"] is None
     assert summary.figures["blank"] == 6
     assert summary.figures["yes"] == 3
 
 
 @pytest.mark.parametrize("options", [{"threshold": 0.0}, {"evidence_top": 1}, {"top_n": 2}])
-def test_blank_documents_get_no_text_whatever_is_wanted(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
+def test_blank_documents_never_get_a_text(tmp_path: Path, options: dict[str, Any]) -> None:
     (out,), _, backend = rerank(tmp_path, [{"query": "q", "documents": [" ", "-1"]}], **options)
-    assert [one["index"] for one in out["results"]] == [1, 0]
+    assert [result["index"] for result in out["results"]] == [1, 0]
     assert {task.document for task in backend.asked} == {"-1"}
     assert out["results"][1].get("evidence_omitted", "blank") == "blank"
 
 
-def test_only_blank_documents_ask_nothing(tmp_path: Path) -> None:
+def test_only_blank_documents_send_no_request(tmp_path: Path) -> None:
     (out,), _, backend = rerank(tmp_path, [{"query": "endless", "documents": [" ", "\u200b"]}])
-    assert [one["logit"] for one in out["results"]] == [None, None]
+    assert [result["logit"] for result in out["results"]] == [None, None]
     assert backend.asked == []
 
 
-def test_evidence_that_says_nothing_of_the_document_is_of_no_good_form(tmp_path: Path) -> None:
+def test_evidence_unrelated_to_the_document_is_not_well_formed(tmp_path: Path) -> None:
     rows = [make_pair(number, document=text) for number, text in enumerate(["1 why", "1 what"])]
     out, summary, _ = rerank(tmp_path, rows)
-    assert [one["format_ok"] for one in out] == [True, False]
-    assert [one["predicted_evidence"] for one in out] == ["why", "why"]
+    assert [row["format_ok"] for row in out] == [True, False]
+    assert [row["predicted_evidence"] for row in out] == ["why", "why"]
     assert summary.figures["format_broken"] == 1
 
 
 def rerank_files(
     tmp_path: Path, output: Path | None, files: Mapping[str, list[Row]], *named: str, **options: Any
 ) -> RunSummary:
-    """Several files of one folder through the real engine; the folder, or those that are named."""
+    """Rerank several files of one folder through the real engine: the folder, or the named ones."""
     folder = tmp_path / "in"
     folder.mkdir(exist_ok=True)
     for name, rows in files.items():
@@ -464,9 +464,7 @@ def pair(query: str, number: int) -> Row:
 
 
 @pytest.mark.parametrize("options", [{}, {"top_n": 2}, {"max_evidence_tokens": 15}])
-def test_a_directory_gives_each_shard_the_bytes_that_it_has_alone(
-    tmp_path: Path, options: dict[str, Any]
-) -> None:
+def test_shards_of_a_directory_equal_separate_runs(tmp_path: Path, options: dict[str, Any]) -> None:
     files = {
         "a.jsonl": [pair("q1", 1), pair("q2", 5), pair("q1", 2)],  # q1 is scattered
         "b.jsonl": [pair("q3", 3), pair("q3", 4)],
@@ -475,20 +473,22 @@ def test_a_directory_gives_each_shard_the_bytes_that_it_has_alone(
     rerank_files(tmp_path, tmp_path / "all", files, **options)
     for name in files:
         rerank_files(tmp_path, tmp_path / "alone" / name, {}, name, **options)
-        made = (tmp_path / "all" / name).read_bytes()
-        assert made == (tmp_path / "alone" / name).read_bytes()
-        assert made
+        content = (tmp_path / "all" / name).read_bytes()
+        assert content == (tmp_path / "alone" / name).read_bytes()
+        assert content
     assert ranks(tmp_path / "all" / "b.jsonl") == [2, 1]
 
 
-def test_a_query_in_two_files_is_refused_with_both_places_and_the_other_files_are_worked(
+def test_a_query_in_two_files_is_refused_with_both_places_and_other_files_are_processed(
     tmp_path: Path,
 ) -> None:
     files = {
         "a.jsonl": [pair("q0", 0), pair("q1", 1), pair("q1", 2)],
         "b.jsonl": [pair("q1", 3), pair("q2", 4)],
         "c.jsonl": [pair("q3", 3), pair("q3", 4)],
-        "d.jsonl": [{"query_id": "q1", "query": "about q1", "documents": ["1"]}],  # whole in itself
+        "d.jsonl": [
+            {"query_id": "q1", "query": "about q1", "documents": ["1"]}
+        ],  # complete within its file
     }
     summary = rerank_files(tmp_path, tmp_path / "out", files)
     assert summary.exit_code == 2
@@ -497,7 +497,9 @@ def test_a_query_in_two_files_is_refused_with_both_places_and_the_other_files_ar
     names = sorted(path.name for path in (tmp_path / "out").glob("*.jsonl"))
     assert names == ["c.jsonl", "d.jsonl"]
 
-    later = {"e.jsonl": [pair("q3", 9)]}  # what is finished stays so, what would double it does not
+    later = {
+        "e.jsonl": [pair("q3", 9)]
+    }  # finished outputs stay valid, the conflicting one does not
     summary = rerank_files(tmp_path, tmp_path / "out", later)
     assert f"{place / 'c.jsonl'}:1 and {place / 'e.jsonl'}:1" in str(summary.refused)
     assert not (tmp_path / "out" / "e.jsonl").exists()
@@ -507,14 +509,14 @@ def test_a_query_in_two_files_is_refused_with_both_places_and_the_other_files_ar
     assert not list((tmp_path / "two").glob("*"))
 
 
-def test_files_that_are_merged_are_one_stream_whose_ranks_cross_the_border(tmp_path: Path) -> None:
+def test_merged_files_are_one_stream_with_ranks_across_files(tmp_path: Path) -> None:
     files = {"a.jsonl": [pair("q0", 0), pair("q1", 1)], "b.jsonl": [pair("q1", 3), pair("q2", 4)]}
     out = tmp_path / "out.jsonl"
     rerank_files(tmp_path, out, files, "a.jsonl", "b.jsonl")
     assert ranks(out) == [1, 2, 1, 1]
 
 
-def test_figures_of_a_shard_are_its_own_and_the_summary_tells_their_sum(tmp_path: Path) -> None:
+def test_each_shard_has_its_figures_and_the_summary_their_sum(tmp_path: Path) -> None:
     sizes = {"a": 2, "b": 3}
     (tmp_path / "shards").mkdir()
     for name, size in sizes.items():
@@ -522,21 +524,23 @@ def test_figures_of_a_shard_are_its_own_and_the_summary_tells_their_sum(tmp_path
             make_pair(doc_id=None, query=name, query_id=name, document=f"{name} cut {n}")
             for n in range(size)
         ]
-        if name == "a":  # a query in two places
+        if name == "a":  # a scattered query
             rows.insert(1, make_pair(doc_id=None, query="other", query_id="other"))
         (tmp_path / "shards" / f"{name}.jsonl").write_bytes(jsonl(rows))
     stage = RerankStage(Reranker(ScriptedReranker()), RankOptions(evidence=False))
     options = RunOptions(output=tmp_path / "out", quiet=True)
     summary = run_rows(stage, [str(tmp_path / "shards")], options)
-    told = {
+    examples = {
         name: orjson.loads((tmp_path / f"out/{name}.jsonl.manifest.json").read_bytes())["figures"]
         for name in sizes
     }
-    assert {name: (one["documents"], one["truncated"]) for name, one in told.items()} == {
+    assert {
+        name: (example["documents"], example["truncated"]) for name, example in examples.items()
+    } == {
         "a": (3, 2),
         "b": (3, 3),
     }
-    assert "hint" in told["a"]
-    assert "hint" not in told["b"]
+    assert "hint" in examples["a"]
+    assert "hint" not in examples["b"]
     assert (summary.figures["documents"], summary.figures["truncated"]) == (6, 5)
-    assert summary.figures["hint"] == told["a"]["hint"]
+    assert summary.figures["hint"] == examples["a"]["hint"]

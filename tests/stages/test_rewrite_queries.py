@@ -16,7 +16,7 @@ from tests.factories import Row, make_pair, make_pairs, read_jsonl, write_jsonl
 
 @dataclass(eq=False)
 class ScriptedWriter:
-    """Keywords by query: a reply, or one an attempt; else "keywords of" the query's last word."""
+    """Generator of keywords by query: one reply, or one per attempt; else the query's last word."""
 
     script: dict[str, Any] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
@@ -31,15 +31,15 @@ class ScriptedWriter:
         return [self._said(*payload) for payload in payloads]
 
     def _said(self, query: str, attempt: int) -> Reply:
-        said = self.script.get(query, {"keywords": f"keywords of {query.split()[-1]}"})
-        said = said[attempt] if isinstance(said, list) else said
-        return said if isinstance(said, Reply) else Reply(said)
+        reply = self.script.get(query, {"keywords": f"keywords of {query.split()[-1]}"})
+        reply = reply[attempt] if isinstance(reply, list) else reply
+        return reply if isinstance(reply, Reply) else Reply(reply)
 
 
 def rewritten(
     rows: list[Row], writer: ScriptedWriter | None = None, **more: Any
 ) -> tuple[list[Row], Any]:
-    """The rows that come out, and the summary; the lot falls on every query by default."""
+    """Return the output rows and the summary; by default every query is rewritten."""
     stage = RewriteQueriesStage(writer or ScriptedWriter(), **({"fraction": 1.0} | more))
     source = write_jsonl(Path("in.jsonl"), rows)
     options = RunOptions(Path("out.jsonl"), quiet=True, overwrite=True)
@@ -48,9 +48,9 @@ def rewritten(
 
 
 def outcomes(summary: Any) -> dict[str, tuple[int, int]]:
-    """(queries, rows) of every outcome that came."""
+    """Return (queries, rows) of every outcome."""
     lines = summary.figures["queries"]
-    return {one["outcome"]: (one["queries"], one["rows"]) for one in lines if one["rows"]}
+    return {line["outcome"]: (line["queries"], line["rows"]) for line in lines if line["rows"]}
 
 
 def test_a_row_before_and_after() -> None:
@@ -68,14 +68,14 @@ def test_a_row_before_and_after() -> None:
 def test_rows_of_a_query_share_one_question_and_its_keywords() -> None:
     writer = ScriptedWriter()
     rows = [make_pair(1, doc_id=f"d{number}") for number in range(5)] + [make_pair(2)]
-    found, summary = rewritten(rows, writer)
+    output, summary = rewritten(rows, writer)
     assert writer.asked == [("what is item 1", 0), ("what is item 2", 0)]
-    assert {row["query"] for row in found[:5]} == {"keywords of 1"}
-    assert {row["query_id"] for row in found[:5]} == {"q1"}
+    assert {row["query"] for row in output[:5]} == {"keywords of 1"}
+    assert {row["query_id"] for row in output[:5]} == {"q1"}
     assert outcomes(summary) == {"asked": (2, 6), "rewritten": (2, 6)}
 
 
-def test_what_is_not_rewritten_is_counted_with_its_reason() -> None:
+def test_unchanged_queries_are_counted_by_reason() -> None:
     long = " ".join(["word"] * 41)
     unusable = [{"unusable": "a question"}] * 3
     writer = ScriptedWriter(
@@ -88,47 +88,49 @@ def test_what_is_not_rewritten_is_counted_with_its_reason() -> None:
     )
     queries = ["why", "stubborn", "late", "filtered", long]
     rows = [make_pair(number, query=query) for number, query in enumerate(queries)]
-    found, summary = rewritten([*rows, make_pair(0, query="why", doc_id="other")], writer)
-    assert [row["query"] for row in found] == ["why", "stubborn", "at last", *queries[3:], "why"]
-    assert [row["query_style"] for row in found] == [
+    output, summary = rewritten([*rows, make_pair(0, query="why", doc_id="other")], writer)
+    assert [row["query"] for row in output] == ["why", "stubborn", "at last", *queries[3:], "why"]
+    assert [row["query_style"] for row in output] == [
         "original", "original", "keyword", "original", "original", "original",
     ]  # fmt: skip
-    assert "original_query" not in found[0]
+    assert "original_query" not in output[0]
     assert outcomes(summary) == {
         "too long to ask": (1, 1), "asked": (4, 5), "rewritten": (1, 1), "skipped": (1, 2),
         "refused": (2, 2),
     }  # fmt: skip
-    assert {one["outcome"]: one["share"] for one in summary.figures["queries"]}["refused"] == 0.4
+    assert {figure["outcome"]: figure["share"] for figure in summary.figures["queries"]}[
+        "refused"
+    ] == 0.4
     assert [payload for payload in writer.asked if payload[0] == "stubborn"] == [
         ("stubborn", attempt) for attempt in range(3)
     ]
 
 
-def test_the_lot_leaves_the_other_queries_as_they_are() -> None:
-    found, summary = rewritten(make_pairs(300), fraction=0.4)
-    styles = [row["query_style"] for row in found]
+def test_queries_outside_the_sample_are_unchanged() -> None:
+    output, summary = rewritten(make_pairs(300), fraction=0.4)
+    styles = [row["query_style"] for row in output]
     assert 90 < styles.count("keyword") < 150
     assert outcomes(summary)["not chosen"] == (styles.count("original"),) * 2
-    again, _ = rewritten(make_pairs(300), fraction=0.4, seed=1)
-    assert [row["query_style"] for row in again] != styles
+    other_seed, _ = rewritten(make_pairs(300), fraction=0.4, seed=1)
+    assert [row["query_style"] for row in other_seed] != styles
 
 
-def test_ablation_puts_the_untouched_twin_behind_each_rewritten_row() -> None:
+def test_ablation_writes_the_original_after_each_rewritten_row() -> None:
     writer = ScriptedWriter({"what is item 1": {"skip": True}})
     rows = [make_pair(0, verdict="yes"), make_pair(1), make_pair(2, query_id=None)]
-    found, summary = rewritten(rows, writer, ablation=True)
-    styles = [(row["doc_id"], row["query_style"]) for row in found]
+    output, summary = rewritten(rows, writer, ablation=True)
+    styles = [(row["doc_id"], row["query_style"]) for row in output]
     assert styles == [
         ("d0", "keyword"), ("d0", "original"), ("d1", "original"), ("d2", "keyword"),
         ("d2", "original"),
     ]  # fmt: skip
-    assert found[1] == rows[0] | {"query_style": "original"}
-    assert found[3]["query_id"] == found[4]["query_id"] == text_id("what is item 2")
+    assert output[1] == rows[0] | {"query_style": "original"}
+    assert output[3]["query_id"] == output[4]["query_id"] == text_id("what is item 2")
     assert summary.counts.rows == 3
-    write_jsonl(Path("in.jsonl"), found)
-    fed, second = rewritten(found, ScriptedWriter(), fraction=0.0)
+    write_jsonl(Path("in.jsonl"), output)
+    fed, second = rewritten(output, ScriptedWriter(), fraction=0.0)
     assert second.counts.rejected == 0
-    assert fed == found
+    assert fed == output
 
 
 LABELS = {
@@ -138,18 +140,18 @@ LABELS = {
 }  # fmt: skip
 
 
-def test_labels_of_the_old_query_go_and_are_counted() -> None:
+def test_labels_of_the_old_query_are_removed_and_counted() -> None:
     writer = ScriptedWriter({"what is item 1": {"skip": True}})
     rows = [make_pair(number, source_label="1", **LABELS) for number in range(2)]
-    (changed, kept), summary = rewritten(rows, writer)
+    (changed, unchanged), summary = rewritten(rows, writer)
     assert not LABELS.keys() & changed.keys()
     assert changed["source_label"] == "1"
     assert changed["note"] == rows[0]["note"]
-    assert kept == rows[1] | {"query_style": "original"}
+    assert unchanged == rows[1] | {"query_style": "original"}
     assert [value for name, value in summary.figures.items() if "removed" in name] == [1]
 
 
-def test_inherited_labels_stay_and_the_row_says_so() -> None:
+def test_inherited_labels_are_kept_and_marked() -> None:
     rows = [make_pair(0, **LABELS), make_pair(1)]
     (labelled, bare), summary = rewritten(rows, inherit_labels=True)
     assert {name: labelled[name] for name in LABELS} == LABELS
@@ -161,17 +163,17 @@ def test_inherited_labels_stay_and_the_row_says_so() -> None:
 @pytest.mark.parametrize(
     "before", [{"query_style": "keyword"}, {"original_query": "what was asked at first"}]
 )
-def test_what_was_rewritten_before_is_not_asked_again(before: Row) -> None:
+def test_rewritten_queries_are_not_rewritten_again(before: Row) -> None:
     writer = ScriptedWriter()
     row = make_pair(0, verdict="yes", **before)
-    ((found,), summary) = rewritten([row], writer)
-    assert found == row
+    ((result,), summary) = rewritten([row], writer)
+    assert result == row
     assert writer.asked == []
     assert outcomes(summary) == {"rewritten before": (1, 1)}
 
 
 def test_queries_with_documents_are_rewritten_too() -> None:
     row = {"query": "what is item 7", "documents": ["a", {"text": "b"}], "results": []}
-    ((found,), _) = rewritten([row])
-    assert (found["query"], found["documents"]) == ("keywords of 7", row["documents"])
-    assert "results" not in found
+    ((result,), _) = rewritten([row])
+    assert (result["query"], result["documents"]) == ("keywords of 7", row["documents"])
+    assert "results" not in result

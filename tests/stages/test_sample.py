@@ -1,4 +1,4 @@
-"""The rows of a sample."""
+"""Sampling of rows."""
 
 import random
 from collections import Counter
@@ -32,15 +32,15 @@ def sampled(rows: list[Row], *settings: Any, **more: Any) -> tuple[list[Row], Co
     for row in rows:
         stage.check(row)
     stage.first_pass(iter(rows))
-    kept, dropped = [], Counter[str]()
+    selected, dropped = [], Counter[str]()
     for row in rows:
         outcome = stage.work(row)
         if isinstance(outcome, Dropped):
             dropped[outcome.reason] += 1
         else:
             assert outcome is row
-            kept.append(row)
-    return kept, dropped
+            selected.append(row)
+    return selected, dropped
 
 
 def over(words: int) -> LengthCaps:
@@ -56,26 +56,30 @@ def names(rows: list[Row]) -> set[str]:
     return {row["doc_id"] for row in rows}
 
 
-def test_size_is_shared_over_bins_and_output_keeps_its_order() -> None:
+def test_the_size_is_distributed_over_bins_and_the_output_keeps_its_order() -> None:
     rows = scored(600)
-    kept, dropped = sampled(rows, 100)
-    assert len(kept) == 100
-    assert by_bin(kept, 10) == equal_shares(by_bin(rows, 10), 100)
-    assert [row["doc_id"] for row in kept] == sorted(names(kept), key=lambda one: int(one[1:]))
+    selected, dropped = sampled(rows, 100)
+    assert len(selected) == 100
+    assert by_bin(selected, 10) == equal_shares(by_bin(rows, 10), 100)
+    assert [row["doc_id"] for row in selected] == sorted(
+        names(selected), key=lambda doc_id: int(doc_id[1:])
+    )
     assert dropped == {"enough rows of its score": 500}
 
 
-def test_paper_rule_holds_in_every_source_on_its_own() -> None:
+def test_the_paper_rule_applies_to_each_source_separately() -> None:
     rows = scored(400, 1, source="a") + [
         row | {"doc_id": "b" + row["doc_id"]} for row in scored(90, 2, source="b")
     ]
-    kept, _ = sampled(rows)
+    selected, _ = sampled(rows)
     for source in "ab":
-        there, stay = ([row for row in some if row["source"] == source] for some in (rows, kept))
+        there, stay = (
+            [row for row in some if row["source"] == source] for some in (rows, selected)
+        )
         assert by_bin(stay, 20) == paper_shares(by_bin(there, 20))
 
 
-def test_paper_rule_looks_at_the_raw_mean_not_at_the_calibrated_score() -> None:
+def test_the_paper_rule_uses_the_raw_mean_not_the_calibrated_score() -> None:
     rows = scored(300)
     raw, _ = sampled(rows)
     calibrated = [row | {"teacher_score": row["teacher_score"] ** 1.609} for row in rows]
@@ -84,45 +88,43 @@ def test_paper_rule_looks_at_the_raw_mean_not_at_the_calibrated_score() -> None:
     assert by_bin(sampled(without)[0], 20) == paper_shares(by_bin(rows, 20))
 
 
-def test_labelled_and_web_come_to_two_to_three() -> None:
+def test_labelled_and_web_rows_are_two_to_three() -> None:
     rows = scored(300, 3, source="nq")
     web = [row | {"doc_id": "w" + row["doc_id"], "source": "web:exa"} for row in scored(200, 4)]
     stage_rows = rows + web
-    kept, dropped = sampled(stage_rows, web_sources=["web:exa"])
-    labelled = sum(row["source"] == "nq" for row in kept)
-    assert abs(3 * labelled - 2 * (len(kept) - labelled)) < 3
+    selected, dropped = sampled(stage_rows, web_sources=["web:exa"])
+    labelled = sum(row["source"] == "nq" for row in selected)
+    assert abs(3 * labelled - 2 * (len(selected) - labelled)) < 3
     assert dropped["enough rows of its side of labelled : web = 2 : 3"] > 0
-    # By a lot of their own: rows from buckets that were cut are not preferred.
-    whole = [row for row in rows if row["teacher_score"] < 0.2]
-    share = len(names(kept) & names(whole)) / len(whole)
+    # The draw is independent: rows of truncated buckets are not preferred.
+    poorest = [row for row in rows if row["teacher_score"] < 0.2]
+    share = len(names(selected) & names(poorest)) / len(poorest)
     everything, _ = sampled(rows)
     assert abs(share - labelled / len(everything)) < 0.1
 
 
 @given(st.integers(0, 9), st.integers(1, 60), st.randoms(use_true_random=False))
-def test_sample_does_not_depend_on_order_and_never_invents_a_row(
-    seed: int, size: int, lot: random.Random
-) -> None:
+def test_a_sample_does_not_depend_on_row_order(seed: int, size: int, lot: random.Random) -> None:
     rows = scored(80, seed)
     shuffled = list(rows)
     lot.shuffle(shuffled)
-    one, other = sampled(rows, size, seed=seed)[0], sampled(shuffled, size, seed=seed)[0]
-    assert names(one) == names(other)
-    assert len(one) == min(size, 80)
-    assert all(row in rows for row in one)
+    first, other = sampled(rows, size, seed=seed)[0], sampled(shuffled, size, seed=seed)[0]
+    assert names(first) == names(other)
+    assert len(first) == min(size, 80)
+    assert all(row in rows for row in first)
 
 
-def test_seed_draws_other_rows() -> None:
+def test_another_seed_draws_other_rows() -> None:
     rows = scored(300)
     assert names(sampled(rows, 50, seed=1)[0]) != names(sampled(rows, 50, seed=2)[0])
 
 
-def test_larger_sample_holds_the_smaller_one() -> None:
+def test_a_larger_sample_includes_the_smaller_one() -> None:
     rows = scored(300)
     assert names(sampled(rows, 50)[0]) <= names(sampled(rows, 120)[0])
 
 
-def test_equal_rows_count_one_by_one() -> None:
+def test_equal_rows_count_separately() -> None:
     rows = [make_pair(0, teacher_score=0.5) for _ in range(20)]
     assert len(sampled(rows, 7)[0]) == 7
     styles = [make_pair(0, teacher_score=0.5, query_style=style) for style in ("a", "b")]
@@ -130,12 +132,12 @@ def test_equal_rows_count_one_by_one() -> None:
     assert sampled(styles, 1)[0] == sampled(styles[::-1], 1)[0]
 
 
-def test_long_documents_are_dropped_before_anything_is_counted() -> None:
+def test_long_documents_are_dropped_before_counting() -> None:
     rows = scored(100)
     for row in rows[:50]:
         row["document"] = "word " * 21
-    kept, dropped = sampled(rows, 100, lengths=over(20))
-    assert names(kept) == names(rows[50:])
+    selected, dropped = sampled(rows, 100, lengths=over(20))
+    assert names(selected) == names(rows[50:])
     assert dropped == {"document over 20 words": 50}
     chinese = [make_pair(0, teacher_score=0.1, document="文" * 21)]
     assert sampled(chinese, 1, lengths=over(20))[0] == []
@@ -149,7 +151,7 @@ def test_title_counts_among_the_words() -> None:
 
 
 @pytest.mark.parametrize("size", [200, None], ids=["size", "paper"])
-def test_documents_are_cut_and_long_pairs_leave_before_anything_is_counted(
+def test_documents_are_truncated_and_long_pairs_dropped_before_counting(
     size: int | None,
 ) -> None:
     rows = scored(200)
@@ -164,16 +166,20 @@ def test_documents_are_cut_and_long_pairs_leave_before_anything_is_counted(
     stage.first_pass(iter(rows))
     assert [row["document"] for row in rows] == texts
     outcomes = [stage.work(row) for row in rows]
-    dropped = Counter(one.reason for one in outcomes if isinstance(one, Dropped))
+    dropped = Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Dropped))
     assert dropped["pair over 100 tokens"] == 40
-    kept = [(one, old) for one, old in zip(outcomes, ids, strict=True) if isinstance(one, dict)]
+    selected = [
+        (outcome, old)
+        for outcome, old in zip(outcomes, ids, strict=True)
+        if isinstance(outcome, dict)
+    ]
     assert (
-        len(kept) == 160
+        len(selected) == 160
         if size
-        else by_bin([row for row, _ in kept], 20) == paper_shares(by_bin(rows[40:], 20))
+        else by_bin([row for row, _ in selected], 20) == paper_shares(by_bin(rows[40:], 20))
     )
-    assert all(doc_id(row) == old for row, old in kept)
-    cut = [row for row, _ in kept if row["document"].startswith("word")]
+    assert all(doc_id(row) == old for row, old in selected)
+    cut = [row for row, _ in selected if row["document"].startswith("word")]
     assert cut
     assert all(row["document"] == ("word " * 50).rstrip() for row in cut)
     assert stage.summary()["documents cut"] == len(cut)
@@ -183,12 +189,12 @@ def test_each_source_has_a_histogram() -> None:
     rows = scored(90, source="a") + scored(30, 1, source="b") + scored(20, 2)
     stage = SampleStage(60, bins=4)
     stage.first_pass(iter(rows))
-    kept = [row for row in rows if not isinstance(stage.work(row), Dropped)]
+    selected = [row for row in rows if not isinstance(stage.work(row), Dropped)]
     histograms: Any = stage.summary()["histograms"]
     assert list(histograms) == ["a", "b", "-"]
     for name, bins in histograms.items():
         there, stay = (
-            [row for row in some if row.get("source", "-") == name] for some in (rows, kept)
+            [row for row in some if row.get("source", "-") == name] for some in (rows, selected)
         )
         assert [line["before"] for line in bins] == by_bin(there, 4)
         assert [line["after"] for line in bins] == by_bin(stay, 4)
@@ -197,7 +203,7 @@ def test_each_source_has_a_histogram() -> None:
     assert "histograms" not in alone.summary()
 
 
-def test_of_many_sources_the_largest_are_told() -> None:
+def test_only_the_largest_of_many_sources_are_listed() -> None:
     rows = [make_pair(n, teacher_score=0.5, source=f"s{n % 30}") for n in range(200)]
     stage = SampleStage(60)
     stage.first_pass(iter(rows))
@@ -205,7 +211,7 @@ def test_of_many_sources_the_largest_are_told() -> None:
     assert list(histograms) == [f"s{n}" for n in range(SOURCES_TOLD)]
 
 
-def test_rows_without_a_score_are_dropped_and_told_apart_from_none_at_all() -> None:
+def test_rows_without_a_score_are_dropped_unless_no_row_has_one() -> None:
     rows = [*scored(10), make_pair(50), make_pair(51) | {"teacher_score": None}]
     _, dropped = sampled(rows, 100)
     assert dropped == {"no teacher_score": 2}
@@ -218,10 +224,10 @@ def test_histogram_counts_before_and_after() -> None:
     rows = scored(200)
     stage = SampleStage(40, bins=4)
     stage.first_pass(iter(rows))
-    kept = [row for row in rows if not isinstance(stage.work(row), Dropped)]
+    selected = [row for row in rows if not isinstance(stage.work(row), Dropped)]
     histogram: Any = stage.summary()["histogram"]
     assert [line["before"] for line in histogram] == by_bin(rows, 4)
-    assert [line["after"] for line in histogram] == by_bin(kept, 4)
+    assert [line["after"] for line in histogram] == by_bin(selected, 4)
     assert histogram[0]["score"] == "0.00-0.25"
 
 
@@ -260,7 +266,7 @@ def graded(*groups: tuple[int, float, str]) -> list[Row]:
     return rows
 
 
-def test_a_poor_bin_that_takes_nearly_all_of_one_verdict_away_is_warned_of() -> None:
+def test_a_small_bin_that_removes_most_of_one_verdict_is_warned_about() -> None:
     rows = graded((48, 0.05, "no"), (1, 0.87, "yes"), (10, 0.92, "yes"), (1, 0.97, "yes"))
     warning = warned(rows)
     assert "1 of 12 yes rows left" in warning
@@ -271,17 +277,17 @@ def test_a_poor_bin_that_takes_nearly_all_of_one_verdict_away_is_warned_of() -> 
     assert warned(rows, 30) is None
 
 
-def test_a_verdict_is_warned_of_where_no_bin_is_empty() -> None:
+def test_a_removed_verdict_is_warned_about_without_empty_bins() -> None:
     rows = graded((40, 0.05, "no"), (2, 0.67, "yes"), (30, 0.92, "yes"))
     assert warned(rows).startswith("40 of 40 no rows left; 2 of 32 yes rows left: the paper's rule")
 
 
-def test_a_size_that_empties_a_bin_is_the_cap_that_is_named() -> None:
+def test_a_size_that_empties_a_bin_is_named_as_the_cause() -> None:
     rows = graded((20, 0.05, "no"), (20, 0.55, "no"), (20, 0.95, "yes"))
     assert "0.90-1.00 (20 before): the cap is --size 2 over 10 bins" in warned(rows, 2)
 
 
-def test_two_to_three_is_named_where_it_takes_the_verdict_away() -> None:
+def test_the_ratio_is_named_if_it_removes_a_verdict() -> None:
     rows = graded((4, 0.05, "no"), (40, 0.05, "yes"))
     for row in rows:
         row["source"] = "web:exa" if row["verdict"] == "yes" else "a"
@@ -291,11 +297,11 @@ def test_two_to_three_is_named_where_it_takes_the_verdict_away() -> None:
     )
 
 
-def test_a_sample_that_keeps_all_verdicts_alike_has_no_warning() -> None:
+def test_a_sample_with_balanced_verdicts_has_no_warning() -> None:
     assert warned(graded((30, 0.05, "no"), (30, 0.97, "yes"))) is None
 
 
-def test_rows_that_contradict_each_other_stay_and_are_counted_and_named() -> None:
+def test_contradictory_rows_are_kept_counted_and_named() -> None:
     rows = scored(5)
     rows += [rows[1] | {"verdict": "no"}, rows[1] | {"verdict": "yes"}, rows[1] | {"verdict": "no"}]
     rows[1]["verdict"] = "yes"

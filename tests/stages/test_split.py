@@ -1,4 +1,4 @@
-"""Split: the rows of dev, and rows that neither side may have."""
+"""Split: the rows of dev, and rows excluded from both sides."""
 
 import random
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def text(lot: random.Random, count: int) -> str:
 
 
 def pairs(queries: int, seed: int = 0, source: str = "s", rows_each: int = 3) -> list[Row]:
-    """Queries with one positive and some negatives, all of their own."""
+    """Return queries with one positive and some negatives, all distinct."""
     lot = random.Random(f"{seed}{source}")
     return [
         {
@@ -57,20 +57,20 @@ class TestSet:
     """Texts that must not be trained on."""
 
     __test__ = False
-    asked: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    query_texts: list[str] = field(default_factory=list)
+    document_texts: list[str] = field(default_factory=list)
     name: str = "test-set"
 
     def queries(self) -> Iterator[str]:
-        return iter(self.asked)
+        return iter(self.query_texts)
 
     def documents(self) -> Iterator[str]:
-        return iter(self.told)
+        return iter(self.document_texts)
 
 
 @dataclass
 class Sides:
-    """What came of all rows."""
+    """Outcome of all rows."""
 
     train: list[Row] = field(default_factory=list)
     dev: list[Row] = field(default_factory=list)
@@ -96,8 +96,8 @@ def split(rows: list[Row], **settings: Any) -> Sides:
             sides.dropped.setdefault(outcome.reason, []).append(row)
         else:
             assert isinstance(outcome, Routed)
-            ((side, found),) = outcome.rows
-            assert found is row
+            ((side, placed),) = outcome.rows
+            assert placed is row
             getattr(sides, side).append(row)
     return sides
 
@@ -112,12 +112,12 @@ def test_each_source_gives_its_share_or_the_number_asked_for() -> None:
     assert split(pairs(50), dev_queries=0).dev == []
 
 
-def test_a_number_that_is_asked_for_is_given_or_the_reason_is_told() -> None:
+def test_the_requested_number_is_exact_or_the_reason_is_reported() -> None:
     settings: dict[str, Any] = {"dev_queries": 3, "dev_share": 0.5, "number_given": True}
-    whole = split(pairs(12), **settings)
-    assert len(whole.queries("dev")) == 3
-    assert whole.stage is not None
-    assert "dev queries short" not in whole.stage.summary()
+    full = split(pairs(12), **settings)
+    assert len(full.queries("dev")) == 3
+    assert full.stage is not None
+    assert "dev queries short" not in full.stage.summary()
     few = split(pairs(5), **settings)
     assert few.stage is not None
     assert few.stage.summary()["dev queries short"] == (
@@ -134,31 +134,35 @@ def test_a_number_that_is_asked_for_is_given_or_the_reason_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "settings", "told"),
+    ("rows", "settings", "message"),
     [
         (pairs(1), {}, "dev would have no row: each source needs two queries or more; there are 1"),
         (pairs(1, source="a") + pairs(1, source="b"), {}, "there are 2 in 2"),
         (
             pairs(2, rows_each=1),
-            {"exclude": [TestSet(told=[row["document"] for row in pairs(2, rows_each=1)])]},
+            {
+                "exclude": [
+                    TestSet(document_texts=[row["document"] for row in pairs(2, rows_each=1)])
+                ]
+            },
             "nothing would be left",
         ),
     ],
     ids=["one query", "one query a source", "all excluded"],
 )
-def test_empty_sides_are_refused(rows: list[Row], settings: dict[str, Any], told: str) -> None:
-    with pytest.raises(MissingDataError, match=told):
+def test_empty_sides_are_refused(rows: list[Row], settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(MissingDataError, match=message):
         split(rows, **settings)
 
 
-def test_all_rows_of_an_original_query_stand_on_one_side() -> None:
+def test_all_rows_of_an_original_query_are_on_one_side() -> None:
     rows = pairs(40)
     keyword = [row | {"query": "kw", "original_query": row["query"]} for row in rows]
-    spelled = [
+    spellings = [
         row | {"query": f"  {row['query'].upper()}?", "query_id": f"x{row['query_id']}"}
         for row in rows
     ]
-    sides = split(rows + keyword + spelled)
+    sides = split(rows + keyword + spellings)
     assert sides.dev
     assert not {normalised(q) for q in sides.queries("train")} & {
         normalised(q) for q in sides.queries("dev")
@@ -212,19 +216,19 @@ def test_queries_that_share_a_positive_document_stay_together() -> None:
 
 def test_near_duplicate_documents_count_as_one() -> None:
     rows = pairs(60, rows_each=1)
-    for one, other in zip(rows[::2], rows[1::2], strict=True):
-        words = one["document"].split() * 5
-        one["document"] = " ".join(words)
+    for first, other in zip(rows[::2], rows[1::2], strict=True):
+        words = first["document"].split() * 5
+        first["document"] = " ".join(words)
         other["document"] = " ".join([*words[:-1], "changed"])
     sides = split(rows)
-    known = [set(document_shingles(one).tolist()) for one in sides.positives("train")]
+    positives = [set(document_shingles(positive).tolist()) for positive in sides.positives("train")]
     assert sides.dev
     for document in sides.positives("dev"):
         shingles = set(document_shingles(document).tolist())
-        assert all(jaccard(shingles, one) < 0.8 for one in known)
+        assert all(jaccard(shingles, positive) < 0.8 for positive in positives)
 
 
-def test_a_document_that_everybody_shares_does_not_leave_dev_empty() -> None:
+def test_a_document_shared_by_all_queries_does_not_leave_dev_empty() -> None:
     rows = pairs(100)
     hub = [row | {"document": "the hub", "source_label": "1"} for row in rows[::3]]
     for number, row in enumerate(rows):
@@ -279,26 +283,26 @@ def test_sides_do_not_depend_on_the_order_of_rows(seed: int, lot: random.Random)
         row["document"] = rows[0]["document"]
     shuffled = list(rows)
     lot.shuffle(shuffled)
-    one, other = split(rows, seed=seed), split(shuffled, seed=seed)
-    assert one.queries("dev") == other.queries("dev")
-    assert len(one.train) == len(other.train)
-    assert {k: len(v) for k, v in one.dropped.items()} == {
+    first, other = split(rows, seed=seed), split(shuffled, seed=seed)
+    assert first.queries("dev") == other.queries("dev")
+    assert len(first.train) == len(other.train)
+    assert {k: len(v) for k, v in first.dropped.items()} == {
         k: len(v) for k, v in other.dropped.items()
     }
 
 
-def test_seed_draws_other_queries() -> None:
+def test_another_seed_draws_other_queries() -> None:
     rows = pairs(200)
     assert split(rows, seed=1).queries("dev") != split(rows, seed=2).queries("dev")
 
 
-def test_what_stands_in_a_test_set_is_on_neither_side() -> None:
+def test_texts_of_a_test_set_are_on_neither_side() -> None:
     rows = pairs(40)
     long = random.Random(1)
     rows[12]["document"] = text(long, 200)
     tested = TestSet(
-        asked=[rows[0]["query"].title() + "!", rows[3]["query"] + "s"],
-        told=[rows[7]["document"].upper(), rows[12]["document"] + " tail"],
+        query_texts=[rows[0]["query"].title() + "!", rows[3]["query"] + "s"],
+        document_texts=[rows[7]["document"].upper(), rows[12]["document"] + " tail"],
     )
     sides = split(rows, exclude=[tested])
     assert sides.dropped == {
@@ -311,9 +315,9 @@ def test_what_stands_in_a_test_set_is_on_neither_side() -> None:
     assert table[0]["queries"] == 38
 
 
-def test_query_with_nothing_left_takes_no_place_in_dev() -> None:
+def test_a_query_without_remaining_rows_is_not_in_dev() -> None:
     rows = pairs(20, rows_each=1)
-    tested = TestSet(told=[row["document"] for row in rows[:18]])
+    tested = TestSet(document_texts=[row["document"] for row in rows[:18]])
     sides = split(rows, exclude=[tested])
     assert (len(sides.train), len(sides.dev)) == (1, 1)
 
@@ -331,7 +335,7 @@ def test_sources_are_named_and_counted() -> None:
 
 
 @pytest.mark.parametrize("exact", [True, False], ids=["queries", "documents"])
-def test_pairs_found_are_those_of_a_plain_search(exact: bool) -> None:
+def test_near_duplicates_equal_those_of_a_plain_search(exact: bool) -> None:
     lot = random.Random(11)
     shingles = query_shingles if exact else document_shingles
     texts = []
@@ -347,7 +351,7 @@ def test_pairs_found_are_those_of_a_plain_search(exact: bool) -> None:
     for one in texts:
         groups.number(one)
     grouped, _ = groups.group()
-    plain = [set(shingles(one).tolist()) for one in texts]
+    plain = [set(shingles(text).tolist()) for text in texts]
     sure, possible = Groups(len(texts)), Groups(len(texts))
     for one in range(len(texts)):
         for other in range(one):
@@ -365,18 +369,18 @@ def test_pairs_found_are_those_of_a_plain_search(exact: bool) -> None:
                 assert possible.find(one) == possible.find(other)
 
 
-def test_text_near_an_excluded_one_is_marked_and_joins_nobody() -> None:
+def test_a_text_near_an_excluded_one_is_marked_and_joins_no_group() -> None:
     groups = TextGroups(query_shingles, exact=True)
     base = "which river runs through the old town of lomara and the hills beyond"
-    for one in (base, f"{base}?", f"{base} it", "something else altogether"):
-        groups.number(one)
+    for text in (base, f"{base}?", f"{base} it", "something else altogether"):
+        groups.number(text)
     assert len(groups) == 3
     grouped, marked = groups.group(excluded=1)
     assert list(marked) == [1, 1, 0]
     assert grouped.roots().tolist() == [0, 1, 2]
 
 
-def test_numbers_survive_the_way_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_are_exact_after_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     import prism_cli.shards.text_groups as module
 
     monkeypatch.setattr(module, "_BUFFER", 4)
@@ -392,10 +396,10 @@ def test_templated_texts_cost_a_bounded_number_of_comparisons() -> None:
     compared = 0
 
     class Counting(TextGroups):
-        def _near(self, one: int, other: int) -> bool:
+        def _near(self, first: int, other: int) -> bool:
             nonlocal compared
             compared += 1
-            return super()._near(one, other)
+            return super()._near(first, other)
 
     groups = Counting(query_shingles, exact=True)
     for number in range(600):

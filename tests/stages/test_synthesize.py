@@ -20,13 +20,13 @@ WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
 
 
 def distinct(ask: Ask) -> list[str]:
-    """As many queries as are asked for, unlike all others."""
+    """Return the requested number of distinct queries."""
     return [f"about {text_id(f'{number} {question(ask)}')}" for number in range(ask.count)]
 
 
 @dataclass(eq=False)
 class Writer:
-    """Says what `say` makes of each question: queries, a reply, or a value."""
+    """Generator that replies with `say` of each question: queries, a reply, or a value."""
 
     say: Callable[[Ask, int], Any] = lambda ask, attempt: distinct(ask)
     asked: list[tuple[Ask, int]] = field(default_factory=list)
@@ -40,14 +40,14 @@ class Writer:
         self.asked += payloads
         return [self._said(self.say(*payload)) for payload in payloads]
 
-    def _said(self, said: Any) -> Reply:
-        if isinstance(said, list):
-            said = {"queries": said}
-        return said if isinstance(said, Reply) else Reply(said)
+    def _said(self, queries: Any) -> Reply:
+        if isinstance(queries, list):
+            queries = {"queries": queries}
+        return queries if isinstance(queries, Reply) else Reply(queries)
 
 
 class Server(Writer):
-    """The same behind a server."""
+    """Remote `Writer`."""
 
     single = True
     concurrency = 4
@@ -71,7 +71,7 @@ def stage(writer: Writer, count: int, **more: Any) -> SynthesizeStage:
 def synthesized(
     rows: Iterable[Row], writer: Writer | None = None, count: int = 20, **more: Any
 ) -> tuple[list[Row], Any]:
-    """The rows that come out, and the summary."""
+    """Return the output rows and the summary."""
     source = write_jsonl(Path("in.jsonl"), rows)
     options = RunOptions(Path("out.jsonl"), quiet=True, overwrite=True)
     summary = run_rows(stage(writer or Writer(), count, **more), [str(source)], options)
@@ -98,48 +98,48 @@ def test_a_row_before_and_after() -> None:
     assert list(after)[:3] == ["query_id", "query", "instruction"]
 
 
-def test_every_style_has_its_share_and_later_calls_are_told_what_came_before() -> None:
+def test_every_style_has_its_share_and_later_calls_list_earlier_queries() -> None:
     writer = Writer()
-    found, summary = synthesized([instruction()], writer, 40)
-    assert len(found) == 40
+    output, summary = synthesized([instruction()], writer, 40)
+    assert len(output) == 40
     asks = [ask for ask, _ in writer.asked]
     assert [ask.count for ask in asks] == [10, 10, 10, 4, 3, 3]
     assert {ask.style for ask in asks[:3]} == {ask.style for ask in asks[3:]} == set(STYLES)
-    queries = [row["query"] for row in found]
+    queries = [row["query"] for row in output]
     assert [list(ask.earlier) for ask in asks] == [queries[:n] for n in (0, 10, 20, 30, 34, 37)]
     keywords = sum(ask.count for ask in asks if ask.style == "keyword")
-    assert [row["query_style"] for row in found].count("keyword") == keywords
+    assert [row["query_style"] for row in output].count("keyword") == keywords
     assert summary.figures["queries"] == {"asked for": 40, "made": 40, "kept": 40}
     assert set(summary.figures) == {"generator", "queries"}
 
 
-def test_what_is_told_is_bounded() -> None:
+def test_the_list_of_earlier_queries_is_bounded() -> None:
     writer = Writer()
     synthesized([instruction()], writer, 90, styles=("situation",))
     assert [len(ask.earlier) for ask, _ in writer.asked] == [0, 10, 20, 30, 40, 50, 60, 60, 60]
     assert MAX_TOLD == 60
 
 
-def test_the_language_is_told_by_name_and_chinese_queries_come_as_they_are() -> None:
+def test_the_language_is_named_in_the_prompt_and_chinese_queries_are_kept() -> None:
     chinese = ["如何在家清洁深层伤口？", "糖尿病足溃疡最佳敷料是什么？"]
     writer = Writer(lambda ask, attempt: [*chinese, "how to clean a wound"])
     row = {"instruction": "护士会问的伤口护理问题", "language": "zh-CN"}
-    found, summary = synthesized([row], writer, 3, styles=("question",))
-    assert [one["query"] for one in found] == chinese
+    output, summary = synthesized([row], writer, 3, styles=("question",))
+    assert [item["query"] for item in output] == chinese
     assert {ask.language for ask, _ in writer.asked} == {"Chinese"}
-    # The English one again in the call that is to make up for it, where it is one too many.
+    # The English one is repeated in the call that replaces it, as one too many.
     assert summary.figures["queries"]["left out: another language"] == 1
     assert summary.figures["instructions with fewer than asked for"] == 1
 
 
-def test_what_is_dropped_is_asked_for_again_but_not_for_ever() -> None:
+def test_dropped_queries_are_replaced_within_a_limit() -> None:
     def say(ask: Ask, attempt: int) -> list[str]:
         return [*distinct(ask)[: ask.count // 2], "<b>", *ask.earlier[:1]]
 
     writer = Writer(say)
-    found, summary = synthesized([instruction()], writer, 10, styles=("question",))
+    output, summary = synthesized([instruction()], writer, 10, styles=("question",))
     assert [ask.count for ask, _ in writer.asked] == [10, 5]
-    assert len(found) == 5 + 2
+    assert len(output) == 5 + 2
     assert summary.figures["queries"] == {
         "asked for": 10, "made": 6 + 4, "kept": 7, "left out: markup": 2,
         "left out: the same as an earlier one": 1,
@@ -147,23 +147,23 @@ def test_what_is_dropped_is_asked_for_again_but_not_for_ever() -> None:
     assert summary.figures["instructions with fewer than asked for"] == 1
 
 
-def test_a_style_that_brings_nothing_new_is_asked_no_more() -> None:
+def test_a_style_without_new_queries_ends() -> None:
     writer = Writer(lambda ask, attempt: ["how to clean a wound", "when to change a dressing"])
-    found, summary = synthesized([instruction()], writer, 30, styles=("question",))
+    output, summary = synthesized([instruction()], writer, 30, styles=("question",))
     assert [len(ask.earlier) for ask, _ in writer.asked] == [0, 2]
-    assert len(found) == 2
+    assert len(output) == 2
     assert summary.figures["queries"]["made"] == 4
 
 
-def test_an_unusable_reply_is_asked_again_then_the_shorter_list_stays() -> None:
+def test_an_unusable_reply_is_retried_and_then_the_shorter_list_is_kept() -> None:
     def say(ask: Ask, attempt: int) -> Any:
         if ask.style == "keyword":
             return {"unusable": "no array"}
         return distinct(ask) if attempt or ask.style == "situation" else ["<b>"]
 
     writer = Writer(say)
-    found, summary = synthesized([instruction()], writer, 9)
-    assert len(found) == 6
+    output, summary = synthesized([instruction()], writer, 9)
+    assert len(output) == 6
     tried = [(ask.style, attempt) for ask, attempt in writer.asked]
     assert sorted(tried) == [
         ("keyword", 0), ("keyword", 1), ("keyword", 2), ("question", 0), ("question", 1),
@@ -174,16 +174,16 @@ def test_an_unusable_reply_is_asked_again_then_the_shorter_list_stays() -> None:
     assert summary.counts.rejected == 0
 
 
-def test_an_instruction_that_is_refused_is_set_aside_with_the_reason() -> None:
+def test_a_refused_instruction_is_rejected_with_the_reason() -> None:
     writer = Writer(lambda ask, attempt: Reply({}, refusal="content filter"))
-    found, summary = synthesized([instruction(7)], writer)
-    assert (found, summary.counts.rejected) == ([], 1)
+    output, summary = synthesized([instruction(7)], writer)
+    assert (output, summary.counts.rejected) == ([], 1)
     (bad,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
     assert (bad["field"], bad["reason"]) == ("instruction", "content filter")
 
 
-def test_near_duplicates_go_across_rows_and_the_first_stays() -> None:
-    said = {
+def test_near_duplicates_across_rows_keep_the_first() -> None:
+    replies = {
         "amber matters": ["What is the best dressing for a burn?", "wound care tips elderly home"],
         "birch matters": [
             "What is the best dressing for burns?", "home wound care tips, elderly",
@@ -191,12 +191,12 @@ def test_near_duplicates_go_across_rows_and_the_first_stays() -> None:
         ],
         "cedar matters": ["iphone 13 battery life", "How to clean a scalp wound?"],
     }  # fmt: skip
-    writer = Writer(lambda ask, attempt: said[ask.instruction])
+    writer = Writer(lambda ask, attempt: replies[ask.instruction])
     rows = [instruction(number) for number in range(3)]
-    found, summary = synthesized(
+    output, summary = synthesized(
         rows, writer, 4, styles=("question",), against=lambda: ["how to clean scalp wounds"]
     )
-    assert [(row["query"], row["note"]["kept"]) for row in found] == [
+    assert [(row["query"], row["note"]["kept"]) for row in output] == [
         ("What is the best dressing for a burn?", 0), ("wound care tips elderly home", 0),
         ("iphone 12 battery life", 1), ("iphone 13 battery life", 2),
     ]  # fmt: skip
@@ -205,11 +205,13 @@ def test_near_duplicates_go_across_rows_and_the_first_stays() -> None:
     assert figures["left out: the same or nearly the same as one of --against"] == 1
     left_out = sum(count for name, count in figures.items() if name.startswith("left out"))
     assert figures["made"] == figures["kept"] + left_out
-    again, _ = synthesized([rows[1], rows[0]], writer, 4, styles=("question",))
-    assert [row["query"] for row in again] == said["birch matters"][:2] + said["birch matters"][3:]
+    reordered, _ = synthesized([rows[1], rows[0]], writer, 4, styles=("question",))
+    assert [row["query"] for row in reordered] == replies["birch matters"][:2] + replies[
+        "birch matters"
+    ][3:]
 
 
-def test_outputs_of_shards_know_nothing_of_each_other() -> None:
+def test_shards_are_deduplicated_separately() -> None:
     Path("in").mkdir()
     for name in ("a", "b"):
         write_jsonl(Path(f"in/{name}.jsonl"), [instruction()])
@@ -225,11 +227,11 @@ def test_outputs_of_shards_know_nothing_of_each_other() -> None:
     assert Path("out/b.jsonl").read_bytes() == second
 
 
-def test_another_seed_asks_other_questions() -> None:
-    one, other = Writer(), Writer()
-    synthesized([instruction()], one, 9)
+def test_another_seed_changes_the_requests() -> None:
+    first, other = Writer(), Writer()
+    synthesized([instruction()], first, 9)
     synthesized([instruction()], other, 9, seed=1)
-    assert len(one.asked) == len(other.asked) == 3
+    assert len(first.asked) == len(other.asked) == 3
     assert {ask.series for ask, _ in other.asked} == {1}
 
 
@@ -243,14 +245,14 @@ def test_another_seed_asks_other_questions() -> None:
         ({"instruction": "a", "document": "b"}, "document"),
     ],
 )  # fmt: skip
-def test_what_is_no_instruction_is_set_aside(row: Row, field: str) -> None:
+def test_an_invalid_instruction_is_rejected(row: Row, field: str) -> None:
     writer = Writer()
     synthesized([row], writer)
     assert [bad["field"] for bad in read_jsonl(Path("out.jsonl.rejects.jsonl"))] == [field]
     assert writer.asked == []
 
 
-def test_a_forecast_knows_all_calls_and_what_is_paid() -> None:
+def test_a_forecast_counts_all_calls_and_stored_replies() -> None:
     source = str(write_jsonl(Path("in.jsonl"), [instruction(number) for number in range(3)]))
     options = RunOptions(Path("out.jsonl"), quiet=True, overwrite=True)
 
@@ -268,8 +270,10 @@ def test_a_forecast_knows_all_calls_and_what_is_paid() -> None:
     assert thought(Server()) == (24, 18)
 
 
-def test_many_rows_are_told_apart_in_order() -> None:
+def test_many_rows_are_deduplicated_in_order() -> None:
     rows = [{"instruction": f"matter {number}"} for number in range(700)]
-    said = Writer(lambda ask, attempt: [f"about {ask.instruction.removeprefix('matter ')} things"])
-    found, _ = synthesized(rows, said, 1, styles=("question",))
-    assert [row["query"] for row in found] == [f"about {number} things" for number in range(700)]
+    writer = Writer(
+        lambda ask, attempt: [f"about {ask.instruction.removeprefix('matter ')} things"]
+    )
+    output, _ = synthesized(rows, writer, 1, styles=("question",))
+    assert [row["query"] for row in output] == [f"about {number} things" for number in range(700)]

@@ -1,4 +1,4 @@
-"""Batches at a provider: made once, and found by their mark however many came after."""
+"""Batches at a provider: created once, and found by their mark in a list of any length."""
 
 import asyncio
 from io import BytesIO
@@ -14,22 +14,22 @@ from tests.servers.fault_server import FaultServer
 LINE = b'{"custom_id": "%d", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
 
 
-def test_a_batch_is_found_by_its_mark_on_whatever_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_found_by_its_mark_on_any_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_api, "_PAGE", 2)
 
     async def made_and_sought(base_url: str) -> tuple[list[str], list[str | None]]:
         provider = Provider.model_validate({"api": "openai", "base_url": f"{base_url}/v1"})
         client = ProviderClient("lab", provider)
         endpoint = BatchApi(client)
-        made = []
+        batches = []
         for number in range(5):
             file = await endpoint.upload(BytesIO(LINE % number), f"{number}.jsonl")
-            made.append(await endpoint.create(file, f"mark {number}"))
+            batches.append(await endpoint.create(file, f"mark {number}"))
         sought = [await endpoint.find(f"mark {number}") for number in range(6)]
         await client.close()
-        return made, sought
+        return batches, sought
 
     with FaultServer() as server:
-        made, sought = asyncio.run(made_and_sought(server.base_url))
-    assert len(set(made)) == 5
-    assert sought == [*made, None]
+        batches, sought = asyncio.run(made_and_sought(server.base_url))
+    assert len(set(batches)) == 5
+    assert sought == [*batches, None]

@@ -1,5 +1,5 @@
-"""A chat judge against a server that fails as real ones do: answered, refused, pending or down,
-each in bounded time, and nothing counted twice."""
+"""A chat judge against a server that fails as real servers do: answered, refused, pending or down,
+each in bounded time, with no call counted twice."""
 
 import asyncio
 import logging
@@ -41,39 +41,39 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backend(server: FaultServer, card: ModelPricing | None = None, **more: object) -> ChatBackend:
-    told = {"timeout_seconds": 0.5, "deadline_seconds": 3.0, "concurrency": 4} | more
+    settings = {"timeout_seconds": 0.5, "deadline_seconds": 3.0, "concurrency": 4} | more
     provider = Provider.model_validate(
-        {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **told}
+        {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **settings}
     )
     card = card or ModelPricing(usd_per_million_input=1.0, usd_per_million_output=2.0)
     ref = ModelRef("lab/judge", ProviderClient("lab", provider), "judge", card)
     return ChatBackend(ChatModel(ref), JudgeTask())
 
 
-def asked(one: ChatBackend, times: int = 1) -> list[Reply | PrismError | RefusalError]:
-    """What each of so many questions came to, each on another document, as the engine asks them:
+def asked(chat: ChatBackend, times: int = 1) -> list[Reply | PrismError | RefusalError]:
+    """Return the result of each of `times` questions, each on another document, asked as the
     so many at once as the backend says."""
-    room = asyncio.Semaphore(one.concurrency)
+    room = asyncio.Semaphore(chat.concurrency)
 
     async def all_of_them() -> list[Reply | PrismError | RefusalError]:
         async def single(number: int) -> Reply | PrismError | RefusalError:
             try:
                 pair = (PAIR[0], PAIR[1] + f" {number}" * bool(number))
                 async with room:
-                    (reply,) = await one.answer([(pair, 0)])
+                    (reply,) = await chat.answer([(pair, 0)])
             except (PrismError, RefusalError) as error:
                 return error
             return reply
 
-        found = list(await asyncio.gather(*(single(number) for number in range(times))))
-        await one.close()
-        return found
+        results = list(await asyncio.gather(*(single(number) for number in range(times))))
+        await chat.close()
+        return results
 
     return asyncio.run(all_of_them())
 
 
 def says(text: str) -> Answers:
-    return Answers(chat=lambda model, asked: text)
+    return Answers(chat=lambda model, prompt: text)
 
 
 def test_a_provider_without_a_key_gets_none() -> None:
@@ -97,29 +97,29 @@ def test_a_vote_and_what_it_cost() -> None:
 
 
 @pytest.mark.parametrize("name", TRANSIENT)
-def test_what_fails_for_now_is_asked_again(name: str) -> None:
+def test_temporary_failures_are_retried(name: str) -> None:
     with FaultServer([Fault(name, calls=(1,), seconds=1.0)], says("no")) as server:
-        one = backend(server)
-        (reply,) = asked(one)
+        chat = backend(server)
+        (reply,) = asked(chat)
     assert isinstance(reply, Reply), reply
     assert reply.value == {"vote": "no"}
     assert len(server.calls) == 2
-    assert one.lost_calls == (name in MAYBE_BILLED)
+    assert chat.lost_calls == (name in MAYBE_BILLED)
 
 
 @pytest.mark.parametrize("name", ["no_answer", "slow_drip"])
 def test_silence_and_a_slow_drip_end_at_the_timeout_and_may_be_billed(name: str) -> None:
     with FaultServer([Fault(name, calls=(1,), seconds=0.05)], says("yes")) as server:
-        one = backend(server, timeout_seconds=0.3)
+        chat = backend(server, timeout_seconds=0.3)
         if name == "no_answer":
             server.set_faults(Fault(name, calls=(1,)))
-        (reply,) = asked(one)
+        (reply,) = asked(chat)
     assert isinstance(reply, Reply), reply
-    assert one.lost_calls == 1
+    assert chat.lost_calls == 1
 
 
 @pytest.mark.parametrize("name", ["500", "no_answer", "html"])
-def test_what_goes_on_failing_is_given_up_at_the_deadline(name: str) -> None:
+def test_retries_end_at_the_deadline(name: str) -> None:
     with FaultServer([Fault(name)]) as server:
         (error,) = asked(backend(server, timeout_seconds=0.2, deadline_seconds=0.5))
     assert isinstance(error, ProviderError)
@@ -127,7 +127,7 @@ def test_what_goes_on_failing_is_given_up_at_the_deadline(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["400", "413", "422", "content_filter_error"])
-def test_a_final_word_is_a_refusal_and_is_not_asked_again(name: str) -> None:
+def test_a_permanent_error_is_a_refusal_and_is_not_retried(name: str) -> None:
     with FaultServer([Fault(name)]) as server:
         (error,) = asked(backend(server))
     assert isinstance(error, RefusalError), error
@@ -137,7 +137,7 @@ def test_a_final_word_is_a_refusal_and_is_not_asked_again(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"), [("content_filter_finish", "content filter"), ("refusal", "declined")]
 )
-def test_an_answer_that_is_held_back_is_a_refusal_that_was_billed(name: str, why: str) -> None:
+def test_a_filtered_answer_is_a_refusal_that_was_billed(name: str, why: str) -> None:
     with FaultServer([Fault(name)]) as server:
         (reply,) = asked(backend(server))
     assert isinstance(reply, Reply), reply
@@ -147,10 +147,10 @@ def test_an_answer_that_is_held_back_is_a_refusal_that_was_billed(name: str, why
 
 
 @pytest.mark.parametrize("name", ["401", "402", "403"])
-def test_a_refused_key_stops_the_provider_at_once_and_is_never_told(name: str) -> None:
+def test_a_refused_key_stops_the_provider_at_once_and_is_never_shown(name: str) -> None:
     with FaultServer([Fault(name, echo_key=True)]) as server:
-        one = backend(server, concurrency=2)
-        errors = asked(one, times=20)
+        chat = backend(server, concurrency=2)
+        errors = asked(chat, times=20)
     assert all(isinstance(error, PrerequisiteError) for error in errors)
     assert len(server.calls) <= 2
     assert "LAB_KEY" in str(errors[0])
@@ -183,26 +183,26 @@ def test_retry_after_is_honoured(header: str, least: float, most: float) -> None
     assert least <= second.at - first.at <= most
 
 
-def test_an_hour_of_retry_after_is_not_waited_for_and_nobody_else_is_sent() -> None:
+def test_a_retry_after_of_an_hour_stops_the_provider_without_waiting() -> None:
     with FaultServer([Fault("429", retry_after="3600")]) as server:
         errors = asked(backend(server, concurrency=1), times=5)
     assert all(isinstance(error, ProviderError) for error in errors)
     assert len(server.calls) == 1
 
 
-def test_a_thought_that_ran_out_of_tokens_is_unusable_and_gets_more_next_time() -> None:
+def test_reasoning_that_ran_out_of_tokens_is_unusable_and_gets_more_next_time() -> None:
     card = ModelPricing(usd_per_million_input=1.0, answer_tokens=(4, 32))
     with FaultServer([Fault("reasoning_only")]) as server:
-        one = backend(server, card)
-        (reply,) = asked(one)
+        chat = backend(server, card)
+        (reply,) = asked(chat)
         assert isinstance(reply, Reply)
         assert "unusable" in reply.value
-        assert one.estimate([(PAIR, 0)]).output_tokens == 4
-        assert one.estimate([(PAIR, 1)]).output_tokens == 32
-        assert one.estimate([(PAIR, 2)]).output_tokens == 32
+        assert chat.estimate([(PAIR, 0)]).output_tokens == 4
+        assert chat.estimate([(PAIR, 1)]).output_tokens == 32
+        assert chat.estimate([(PAIR, 2)]).output_tokens == 32
 
 
-def test_a_dead_provider_is_given_up_for_all_after_its_deadline(
+def test_a_dead_provider_fails_for_all_requests_after_its_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(throttle, "LONGEST_PAUSE", 0.1)
@@ -213,7 +213,7 @@ def test_a_dead_provider_is_given_up_for_all_after_its_deadline(
     assert len(server.calls) < 60  # 30 questions, with 4 in flight and a breaker
 
 
-def test_concurrency_falls_with_429_and_never_rises_above_the_most() -> None:
+def test_concurrency_falls_with_429_and_never_exceeds_its_limit() -> None:
     with FaultServer([Fault("429", calls=(1, 2))], says("yes")) as server:
         replies = asked(backend(server, concurrency=4, deadline_seconds=5.0), times=40)
     assert all(isinstance(reply, Reply) for reply in replies)
@@ -221,7 +221,7 @@ def test_concurrency_falls_with_429_and_never_rises_above_the_most() -> None:
     assert max(call.concurrent for call in server.calls[6:10]) <= 2
 
 
-def test_requests_a_minute_are_held() -> None:
+def test_requests_per_minute_are_limited() -> None:
     with FaultServer(answers=says("yes")) as server:
         asked(backend(server, requests_per_minute=60, deadline_seconds=60.0), times=7)
     at = [call.at for call in server.calls]
@@ -236,41 +236,41 @@ def test_the_key_reaches_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert KEY not in caplog.text
 
 
-def _headers(seen: Sequence[httpx2.Request]) -> set[str]:
-    return {name for request in seen for name in request.headers}
+def _headers(requests: Sequence[httpx2.Request]) -> set[str]:
+    return {name for request in requests for name in request.headers}
 
 
-def test_an_openai_account_in_the_environment_goes_to_no_other_provider(
+def test_an_openai_account_in_the_environment_is_sent_to_no_other_provider(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
-    seen: list[httpx2.Request] = []
+    requests: list[httpx2.Request] = []
 
     async def look(request: httpx2.Request) -> None:
-        seen.append(request)
+        requests.append(request)
 
     with FaultServer(answers=says("yes")) as server:
-        one = backend(server)
-        one._ref.client.http.event_hooks["request"].append(look)
-        asked(one)
-    assert not {name for name in _headers(seen) if name.lower().startswith("openai-")}
+        chat = backend(server)
+        chat._ref.client.http.event_hooks["request"].append(look)
+        asked(chat)
+    assert not {name for name in _headers(requests) if name.lower().startswith("openai-")}
 
 
 def dead(monkeypatch: pytest.MonkeyPatch, **more: object) -> ChatBackend:
     """A judge at a port where nobody listens."""
     with FaultServer() as server:
-        one = backend(server, **more)
+        chat = backend(server, **more)
     monkeypatch.setattr(throttle, "UNREACHED_SECONDS", 0.05)
     monkeypatch.setattr(client_module, "_UNREACHED_WAIT", 0.02)
-    return one
+    return chat
 
 
-def test_a_server_that_no_connection_came_to_is_soon_given_up_and_told_once(
+def test_an_unreachable_server_fails_soon_and_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = dead(monkeypatch, deadline_seconds=600.0)
-    errors = asked(one, 40)
+    chat = dead(monkeypatch, deadline_seconds=600.0)
+    errors = asked(chat, 40)
     assert {type(error) for error in errors} == {ProviderDownError}
     (reason,) = set(map(str, errors))
     assert "lab (127.0.0.1:" in reason
@@ -281,19 +281,19 @@ def test_a_server_that_no_connection_came_to_is_soon_given_up_and_told_once(
     assert "retried until about" in line
 
 
-def test_a_server_that_has_answered_before_is_waited_for(
+def test_a_server_that_has_answered_before_is_retried_for_longer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = dead(monkeypatch, deadline_seconds=0.6)
-    one._ref.client.throttle.succeeded()
-    one._ref.client.throttle.reached = True
-    (error,) = asked(one)
+    chat = dead(monkeypatch, deadline_seconds=0.6)
+    chat._ref.client.throttle.succeeded()
+    chat._ref.client.throttle.reached = True
+    (error,) = asked(chat)
     assert type(error) is ProviderError
     assert "gave up" in str(error)
     assert "retried until" in capsys.readouterr().err
 
 
-def test_what_fails_at_first_is_told_at_once_and_so_is_its_end(
+def test_a_first_failure_is_reported_at_once_and_so_is_the_recovery(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with FaultServer([Fault("503", calls=(1, 2))], says("yes")) as server:
@@ -309,7 +309,7 @@ def test_what_fails_at_first_is_told_at_once_and_so_is_its_end(
 @pytest.mark.parametrize(
     "key", ["k\udcffabcdefg", "sk-0815\nsk-4711", "sk-\x7f0815", "sk-\u00fc0815"]
 )
-def test_a_key_with_characters_that_no_key_has_is_refused(
+def test_a_key_with_invalid_characters_is_refused(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BADKEY", key)

@@ -1,4 +1,4 @@
-"""Chat tasks on a tiny random model: batches and kills change nothing, lots have a seed."""
+"""Chat tasks on a tiny random model: batches and kills change nothing, sampling has a seed."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests.adapters.chat.tiny_chat import tiny_chat
 
 
 class Echo:
-    """Asks what it is given; its answers are all that was said, and unusable where told."""
+    """Echo the payload as prompt; every reply is accepted, except one marked as unusable."""
 
     name = "echo"
     fingerprint = "1"
@@ -53,11 +53,11 @@ def planned(chat: LocalChat, payloads: list[tuple[str, int]]) -> list[Reply]:
     return [replies[index] for index in range(len(payloads))]
 
 
-def test_the_likeliest_tokens_of_the_plain_model_whatever_the_batch(model: LocalModel) -> None:
+def test_greedy_tokens_do_not_depend_on_the_batch(model: LocalModel) -> None:
     chat = LocalChat(model, Echo())
     assert isinstance(chat, BatchBackend)
     together = planned(chat, QUESTIONS)
-    assert together == [chat.answer([one])[0] for one in QUESTIONS]
+    assert together == [chat.answer([question])[0] for question in QUESTIONS]
     ids = model.encoder.encode("You are brief.", QUESTIONS[2][0]).ids
     written: list[int] = []
     with torch.inference_mode():
@@ -80,24 +80,26 @@ def test_an_answer_ends_at_a_stop(model: LocalModel, monkeypatch: pytest.MonkeyP
     assert (reply.value, reply.usage.output_tokens) == ({"text": ""}, 0)
 
 
-def test_a_text_that_fills_its_bound_is_no_answer(model: LocalModel) -> None:
+def test_a_text_that_reaches_its_token_limit_is_unusable(model: LocalModel) -> None:
     task = Echo()
     task.answer_tokens = 5
     (reply,) = LocalChat(model, task).answer([("now?", 0)])
     assert reply.value == {"unusable": "cut at the bound of 5 tokens"}
 
 
-def test_lots_are_the_same_each_time_and_others_at_each_attempt(model: LocalModel) -> None:
+def test_sampling_is_repeatable_and_differs_between_attempts(model: LocalModel) -> None:
     task = Echo()
     task.temperature = 1.0
     chat = LocalChat(model, task)
     first = planned(chat, QUESTIONS)
-    assert first == planned(chat, QUESTIONS) == [chat.answer([one])[0] for one in QUESTIONS]
+    assert (
+        first == planned(chat, QUESTIONS) == [chat.answer([question])[0] for question in QUESTIONS]
+    )
     assert first != planned(chat, [(text, 1) for text, _ in QUESTIONS])
     assert first != planned(LocalChat(model, Echo()), QUESTIONS)
 
 
-def test_what_cannot_be_used_or_asked_is_told(model: LocalModel) -> None:
+def test_unusable_answers_and_too_long_questions_are_reported(model: LocalModel) -> None:
     task = Echo()
     task.unusable = True
     chat = LocalChat(model, task)
@@ -109,12 +111,12 @@ def test_what_cannot_be_used_or_asked_is_told(model: LocalModel) -> None:
     assert unusable.value == {"unusable": "not wanted, cut at 8 tokens"}
 
 
-def test_weights_decide_the_fingerprint_and_are_not_loaded_for_it(
+def test_the_fingerprint_depends_on_the_weights_without_loading_them(
     folder: Path, tmp_path: Path
 ) -> None:
-    one = LocalModel(f"hf:{folder}", "cpu")
+    chat_model = LocalModel(f"hf:{folder}", "cpu")
     other = LocalModel(f"hf:{tiny_chat(tmp_path / 'other', 'qwen3')}", "cpu")
-    assert "model" not in vars(one)
-    assert one.fingerprint == LocalModel(f"hf:{folder}", "cpu").fingerprint
-    assert one.fingerprint != other.fingerprint
-    assert LocalChat(one, Echo()).fingerprint != one.fingerprint
+    assert "model" not in vars(chat_model)
+    assert chat_model.fingerprint == LocalModel(f"hf:{folder}", "cpu").fingerprint
+    assert chat_model.fingerprint != other.fingerprint
+    assert LocalChat(chat_model, Echo()).fingerprint != chat_model.fingerprint

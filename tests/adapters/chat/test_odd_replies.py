@@ -1,5 +1,5 @@
-"""Servers that speak OpenAI's form a little differently: a vote where there is one, a clear word
-where key, account or model is to blame, and a cost that no reply can make smaller."""
+"""Servers that differ a little from OpenAI's API: a vote where there is one, a clear error
+for a bad key, account or model, and a cost that no reply can make smaller."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ NAMES = st.sampled_from(
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON can hold it."""
+    """Return whether JSON can represent the value."""
     try:
         orjson.dumps(value)
     except TypeError:
@@ -86,38 +86,38 @@ def asked(
     task: ChatTask = JUDGE,
     about: Any = ("query", "document"),
 ) -> tuple[list[Any], int]:
-    """What each question came to on a server that gives these replies, the last one for ever; and
-    how many calls that took."""
+    """Return the result of each question on a server with these replies (the last one repeats), and
+    the number of calls."""
     client = ProviderClient("lab", LAB)
     calls: list[httpx2.Request] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
         calls.append(request)
-        told = replies[min(len(calls), len(replies)) - 1]
-        return httpx2.Response(told.status_code, headers=told.headers, content=told.content)
+        reply = replies[min(len(calls), len(replies)) - 1]
+        return httpx2.Response(reply.status_code, headers=reply.headers, content=reply.content)
 
     client.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    one = backend(client, task, answer_tokens)
+    chat = backend(client, task, answer_tokens)
 
     async def all_of_them() -> list[Any]:
-        found: list[Any] = []
+        results: list[Any] = []
         for _ in range(questions):
             try:
-                found += await one.answer([(about, 0)])
+                results += await chat.answer([(about, 0)])
             except (ProviderError, PrerequisiteError, RefusalError) as error:
-                found.append(error)
-        return found
+                results.append(error)
+        return results
 
     return asyncio.run(all_of_them()), len(calls)
 
 
 def answered(payload: Any, status: int = 200, **more: Any) -> Any:
-    (found,), _ = asked(httpx2.Response(status, json=payload), **more)
-    return found
+    (result,), _ = asked(httpx2.Response(status, json=payload), **more)
+    return result
 
 
 def written(payload: Any) -> Any:
-    """What the keywords of a query came to."""
+    """Return the outcome of one keyword request."""
     query = "how efficient are solar panels in winter"
     return answered(payload, task=RewriteTask(), about=query).value
 
@@ -134,14 +134,14 @@ def written(payload: Any) -> Any:
         said(content="yes", usage=None) | {"error": None, "service_tier": None},
     ],
 )
-def test_a_vote_where_there_is_one(payload: Any) -> None:
+def test_votes_are_read_from_odd_replies(payload: Any) -> None:
     reply = answered(payload)
     assert isinstance(reply, Reply), reply
     assert reply.value == {"vote": "yes"}
 
 
 @pytest.mark.parametrize("finish", ["end_turn", "STOP", "eos_token", "stop_sequence", "COMPLETE"])
-def test_other_words_for_a_natural_end(finish: str) -> None:
+def test_other_finish_reasons_of_a_complete_answer_are_accepted(finish: str) -> None:
     assert written(said(finish, content="solar panel winter")) == {"keywords": "solar panel winter"}
 
 
@@ -159,20 +159,20 @@ def test_other_words_for_a_natural_end(finish: str) -> None:
         (said("", None, content="solar panel"), "does not say whether"),
     ],
 )
-def test_an_unfinished_answer_is_unusable_in_a_task_of_more_than_a_word(
+def test_an_unfinished_answer_is_unusable_in_a_task_of_several_words(
     payload: Any, why: str
 ) -> None:
     assert why in written(payload)["unusable"]
 
 
-def test_what_the_server_behind_a_router_says_counts() -> None:
+def test_the_finish_reason_of_the_server_behind_a_router_counts() -> None:
     payload = said("stop", content="solar panel efficien")
     payload["choices"][0]["native_finish_reason"] = "MAX_TOKENS"
     assert written(payload) == {"unusable": "cut at the bound of 64 tokens"}
 
 
 @pytest.mark.parametrize("finish", [None, "", "absent"])
-def test_a_server_that_does_not_say_how_an_answer_ended_wrote_less_than_it_might(
+def test_an_answer_without_a_finish_reason_is_complete_below_its_token_limit(
     finish: str | None,
 ) -> None:
     payload = said(finish, {"prompt_tokens": 9, "completion_tokens": 4}, content="solar panel")
@@ -181,7 +181,7 @@ def test_a_server_that_does_not_say_how_an_answer_ended_wrote_less_than_it_might
     assert written(payload) == {"keywords": "solar panel"}
 
 
-def test_a_word_that_ends_at_the_bound_of_a_model_that_thinks_was_cut() -> None:
+def test_a_word_that_ends_at_the_token_limit_of_a_reasoning_model_was_cut() -> None:
     reply = answered(said("length", content="no"), answer_tokens=(256, 512))
     assert reply.value == {"unusable": "cut at the bound of 256 tokens"}
     assert answered(said("length", content="no"), answer_tokens=(5,)).value == {"vote": "no"}
@@ -199,13 +199,13 @@ def test_a_word_that_ends_at_the_bound_of_a_model_that_thinks_was_cut() -> None:
         {"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "died"}}]},
     ],
 )
-def test_an_answer_that_a_failure_ended_is_asked_again(payload: Any) -> None:
+def test_an_answer_ended_by_a_failure_is_retried(payload: Any) -> None:
     good = httpx2.Response(200, json=said(content="no"))
     (reply,), calls = asked(httpx2.Response(200, json=payload), good)
     assert (reply.value, calls) == ({"vote": "no"}, 2)
 
 
-def test_a_reply_with_half_of_a_surrogate_pair_is_read_once_and_unusable_where_it_is_kept() -> None:
+def test_a_lone_surrogate_is_unusable_in_a_stored_text_and_ignored_in_a_vote() -> None:
     body = json.dumps(said(content="solar \ud800 winter")).encode()
     query = "how efficient are solar panels in winter"
     (reply,), calls = asked(httpx2.Response(200, content=body), task=RewriteTask(), about=query)
@@ -215,7 +215,7 @@ def test_a_reply_with_half_of_a_surrogate_pair_is_read_once_and_unusable_where_i
     assert asked(httpx2.Response(200, content=body))[0][0].value == {"vote": "no"}
 
 
-def test_any_status_of_success_is_one() -> None:
+def test_any_2xx_status_is_a_success() -> None:
     assert answered(said(content="no"), status=201).value == {"vote": "no"}
 
 
@@ -230,7 +230,7 @@ def test_any_status_of_success_is_one() -> None:
         said("length", content=None),
     ],
 )
-def test_an_answer_that_ran_out_of_tokens_is_unusable_and_was_paid(payload: Any) -> None:
+def test_an_answer_that_ran_out_of_tokens_is_unusable_and_billed(payload: Any) -> None:
     reply = answered(payload)
     assert isinstance(reply, Reply), reply
     assert "unusable" in reply.value
@@ -246,7 +246,7 @@ EMPTY: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("finish", ["stop", "end_turn", "STOP", "tool_calls", "paused"])
 @pytest.mark.parametrize("message", EMPTY)
-def test_a_finished_reply_without_text_is_unusable_and_was_paid(
+def test_a_finished_reply_without_text_is_unusable_and_billed(
     message: dict[str, Any], finish: str
 ) -> None:
     payload = said(finish, **message)
@@ -264,13 +264,13 @@ def test_a_finished_reply_without_text_is_unusable_and_was_paid(
     "payload",
     [said(None, content=""), said("", content=None), said(None), {"choices": [], "usage": USAGE}],
 )
-def test_an_unfinished_reply_without_text_is_the_servers_fault(payload: Any) -> None:
+def test_an_unfinished_reply_without_text_is_a_server_error(payload: Any) -> None:
     good = httpx2.Response(200, json=said(content="no"))
     (reply,), calls = asked(httpx2.Response(200, json=payload), good)
     assert (reply.value, calls) == ({"vote": "no"}, 2)
 
 
-def test_a_judges_reply_that_was_cut_says_so_where_it_is_no_answer() -> None:
+def test_a_truncated_unusable_reply_of_a_judge_is_reported_as_truncated() -> None:
     payload = said("length", content="Let me think about whether")
     assert answered(payload, answer_tokens=(8,)).value == {
         "unusable": "expected yes or no, found 'Let me think about whether', cut at 8 tokens"
@@ -290,7 +290,7 @@ def test_a_judges_reply_that_was_cut_says_so_where_it_is_no_answer() -> None:
         said(content="yes", refusal="I cannot help with that."),
     ],
 )
-def test_a_filtered_answer_is_refused_and_was_paid(payload: Any) -> None:
+def test_a_filtered_answer_is_refused_and_billed(payload: Any) -> None:
     reply = answered(payload)
     assert isinstance(reply, Reply), reply
     assert reply.refusal
@@ -298,7 +298,7 @@ def test_a_filtered_answer_is_refused_and_was_paid(payload: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "answered_tokens", "usd"),
+    ("reported", "answered_tokens", "usd"),
     [
         (100.0, 1.0, 101e-6),
         (-1000, 1, None),
@@ -308,8 +308,8 @@ def test_a_filtered_answer_is_refused_and_was_paid(payload: Any) -> None:
         (None, None, None),
     ],
 )
-def test_a_count_that_is_none_is_estimated(given: Any, answered_tokens: Any, usd: Any) -> None:
-    usage = {"prompt_tokens": given, "completion_tokens": answered_tokens}
+def test_an_invalid_token_count_is_estimated(reported: Any, answered_tokens: Any, usd: Any) -> None:
+    usage = {"prompt_tokens": reported, "completion_tokens": answered_tokens}
     reply = answered(said(content="yes", usage=usage))
     assert isinstance(reply, Reply), reply
     if usd is None:
@@ -330,7 +330,7 @@ def test_a_count_that_is_none_is_estimated(given: Any, answered_tokens: Any, usd
         (429, refused("insufficient_quota", "You exceeded your current quota.")),
     ],
 )
-def test_a_key_or_an_account_of_no_use_stops_the_provider(status: int, payload: Any) -> None:
+def test_an_unusable_key_or_account_stops_the_provider(status: int, payload: Any) -> None:
     errors, calls = asked(httpx2.Response(status, json=payload), questions=3)
     assert [type(error) for error in errors] == [PrerequisiteError] * 3
     assert calls == 1
@@ -346,7 +346,7 @@ def test_a_key_or_an_account_of_no_use_stops_the_provider(status: int, payload: 
         refused("unsupported_parameter", "Use max_completion_tokens instead."),
     ],
 )
-def test_a_model_that_cannot_be_asked_so_is_no_refusal_of_a_row(payload: Any) -> None:
+def test_an_unsupported_parameter_stops_the_model_and_refuses_no_row(payload: Any) -> None:
     errors, calls = asked(httpx2.Response(400, json=payload), questions=2)
     assert [type(error) for error in errors] == [PrerequisiteError] * 2
     assert calls == 2  # the provider's other models may do
@@ -360,19 +360,19 @@ def test_a_model_that_cannot_be_asked_so_is_no_refusal_of_a_row(payload: Any) ->
         refused("content_filter", "Filtered."),
     ],
 )
-def test_what_a_row_is_to_blame_for_is_a_refusal_of_that_row(payload: Any) -> None:
+def test_an_error_caused_by_the_row_refuses_that_row(payload: Any) -> None:
     assert isinstance(answered(payload, status=400), RefusalError)
 
 
-def test_a_quota_used_up_after_good_replies_may_be_that_of_a_minute() -> None:
+def test_an_exhausted_quota_after_good_replies_is_retried() -> None:
     good = httpx2.Response(200, json=said(content="yes"))
     full = httpx2.Response(429, json=refused("insufficient_quota"), headers={"Retry-After": "0"})
-    found, calls = asked(good, full, good, questions=2)
-    assert [reply.value for reply in found] == [{"vote": "yes"}] * 2
+    results, calls = asked(good, full, good, questions=2)
+    assert [reply.value for reply in results] == [{"vote": "yes"}] * 2
     assert calls == 3
 
 
-def test_an_hour_of_retry_after_is_told() -> None:
+def test_a_retry_after_of_an_hour_is_reported() -> None:
     full = httpx2.Response(429, json=refused("rate_limit"), headers={"Retry-After": "3600"})
     (error,), calls = asked(full)
     assert "asks to wait 3600 s" in str(error)
@@ -380,7 +380,7 @@ def test_an_hour_of_retry_after_is_told() -> None:
 
 
 @pytest.mark.parametrize("years", [-40, 40], ids=["our clock is ahead", "our clock is behind"])
-def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock(
+def test_a_retry_after_date_is_read_by_the_servers_clock(
     monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
     then = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=365 * years)
@@ -391,14 +391,14 @@ def test_a_date_to_come_back_at_is_read_by_the_servers_own_clock(
     assert "asks to wait 3600 s" in str(error)
 
 
-def test_a_date_without_the_servers_clock_is_a_minute_at_most() -> None:
+def test_a_retry_after_date_without_the_servers_clock_waits_a_minute_at_most() -> None:
     headers = {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    with pytest.raises(RetryableError) as told:
+    with pytest.raises(RetryableError) as caught:
         parse_json(httpx2.Response(429, json=refused("rate_limit"), headers=headers))
-    assert told.value.wait == LONGEST_WAIT_BY_OUR_CLOCK
+    assert caught.value.wait == LONGEST_WAIT_BY_OUR_CLOCK
 
 
-def test_an_error_object_says_its_status_in_digits_too() -> None:
+def test_an_error_object_may_give_its_status_in_digits() -> None:
     (error,), _ = asked(httpx2.Response(200, json=refused("429", "slow down")))
     assert "status 429 (slow down)" in str(error)
 
@@ -415,18 +415,18 @@ def test_an_error_object_says_its_status_in_digits_too() -> None:
     ],
 )
 def test_a_repeated_key_is_in_no_reply_and_no_message(status: int, payload: Any) -> None:
-    whole = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-    (found,), _ = asked(httpx2.Response(status, content=whole))
-    assert KEY[:8] not in str(found)
+    content = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+    (result,), _ = asked(httpx2.Response(status, content=content))
+    assert KEY[:8] not in str(result)
 
 
-def test_a_server_whose_model_failed_is_asked_again() -> None:
+def test_a_failed_model_behind_a_server_is_retried() -> None:
     failed = httpx2.Response(424, json={"error": "inference failed", "error_type": "Backend"})
     (reply,), calls = asked(failed, httpx2.Response(200, json=said(content="yes")))
     assert (reply.value, calls) == ({"vote": "yes"}, 2)
 
 
-def test_an_error_within_a_detail_is_told_in_its_own_words() -> None:
+def test_an_error_within_a_detail_is_reported_verbatim() -> None:
     (error,), _ = asked(httpx2.Response(432, json={"detail": {"error": "The plan is used up."}}))
     assert "status 432 (The plan is used up.)" in str(error)
 
@@ -442,15 +442,15 @@ ANY_JSON = st.recursive(
     st.sampled_from([200, 201, 302, 400, 401, 404, 408, 429, 500, 999]),
     st.binary() | st.builds(orjson.dumps, ANY_JSON.filter(is_plain)),
 )
-def test_whatever_a_server_sends_is_a_reply_or_an_error_of_ours(status: int, body: bytes) -> None:
-    one = backend(ProviderClient("lab", LAB), RewriteTask())
+def test_any_response_is_a_reply_or_a_prism_error(status: int, body: bytes) -> None:
+    chat = backend(ProviderClient("lab", LAB), RewriteTask())
     with suppress(ProviderError, PrerequisiteError, RefusalError):
-        reply = one.read_batch(("solar panels in winter", 0), status, body)
+        reply = chat.read_batch(("solar panels in winter", 0), status, body)
         orjson.dumps([reply.value, reply.refusal])
 
 
 def test_a_line_of_a_batch_must_be_finished_too() -> None:
-    one = backend(ProviderClient("lab", LAB), RewriteTask())
+    chat = backend(ProviderClient("lab", LAB), RewriteTask())
     body = orjson.dumps(said("length", content="solar panel efficien"))
-    reply = one.read_batch(("solar panels in winter", 0), 200, body)
+    reply = chat.read_batch(("solar panels in winter", 0), 200, body)
     assert reply.value == {"unusable": "cut at the bound of 64 tokens"}

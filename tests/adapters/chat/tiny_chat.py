@@ -9,7 +9,7 @@ from tests.modeling.tiny import tiny_model
 
 
 def tiny_chat(folder: Path, shape: str = "llama") -> Path:
-    """The folder, filled."""
+    """Write the model into `folder` and return the folder."""
     tiny_model(shape, vocabulary=49_152).save_pretrained(folder)
     AutoTokenizer.from_pretrained(smollm2_path()).save_pretrained(folder)
     return folder

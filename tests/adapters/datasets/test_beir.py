@@ -1,4 +1,4 @@
-"""BEIR folders as they come, and as they should not."""
+"""BEIR folders: valid layouts, and errors in them."""
 
 import gzip
 from collections.abc import Callable
@@ -55,14 +55,14 @@ def test_judged_queries_come_in_the_order_of_their_file(folder: Path) -> None:
     ],
     ids=["no header", "trec blanks", "trec tabs CRLF", "byte order mark, torn", "same line twice"],
 )
-def test_judgements_in_other_clothes(folder: Path, qrels: str) -> None:
+def test_judgements_in_other_layouts(folder: Path, qrels: str) -> None:
     (folder / "qrels" / "test.tsv").write_text(qrels)
     assert BeirSet(folder).qrels("test") == {"q2": {"d1": 1}, "q1": {"d2": 2}}
 
 
-def test_numbers_as_ids_are_their_digits(folder: Path) -> None:
+def test_integer_ids_become_their_digits(folder: Path) -> None:
     (folder / "corpus.jsonl").write_text('{"_id": 7, "title": null, "text": "x"}\n')
-    assert [one.doc_id for one in BeirSet(folder).corpus()] == ["7"]
+    assert [document.doc_id for document in BeirSet(folder).corpus()] == ["7"]
 
 
 def test_gzipped_files_and_crlf_read_the_same(folder: Path) -> None:
@@ -75,20 +75,20 @@ def test_gzipped_files_and_crlf_read_the_same(folder: Path) -> None:
     assert BeirSet(folder).splits == ["test"]
 
 
-def test_a_byte_order_mark_is_passed_over_in_every_file(folder: Path) -> None:
+def test_a_byte_order_mark_is_skipped_in_every_file(folder: Path) -> None:
     plain = read_all(folder)
     for path in (folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / "test.tsv"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert read_all(folder) == plain
 
 
-def test_a_set_has_the_name_that_the_reader_typed_and_not_where_a_link_leads(
+def test_a_data_set_is_named_by_the_typed_path_and_not_by_a_link_target(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder.parent / "nfcorpus").symlink_to(folder, target_is_directory=True)
     assert BeirSet(folder.parent / "nfcorpus").name == "nfcorpus"
     monkeypatch.chdir(folder)
-    assert [BeirSet(Path(one)).name for one in (".", "../tiny/", "qrels/..")] == ["tiny"] * 3
+    assert [BeirSet(Path(path)).name for path in (".", "../tiny/", "qrels/..")] == ["tiny"] * 3
 
 
 def breaking(name: str, text: str) -> Callable[[Path], object]:
@@ -96,7 +96,7 @@ def breaking(name: str, text: str) -> Callable[[Path], object]:
 
 
 @pytest.mark.parametrize(
-    ("break_it", "told"),
+    ("break_it", "message"),
     [
         (lambda folder: (folder / "corpus.jsonl").unlink(), r"no corpus\.jsonl"),
         (
@@ -129,15 +129,15 @@ def breaking(name: str, text: str) -> Callable[[Path], object]:
         (breaking("queries.jsonl", '{"_id": "a\\nb", "text": "x"}\n'), r"1: _id: .*a blank in"),
     ],
 )
-def test_bad_folder_is_told_with_its_place(
-    folder: Path, break_it: Callable[[Path], object], told: str
+def test_a_bad_folder_is_reported_with_file_and_line(
+    folder: Path, break_it: Callable[[Path], object], message: str
 ) -> None:
     break_it(folder)
-    with pytest.raises(MissingDataError, match=told):
+    with pytest.raises(MissingDataError, match=message):
         read_all(folder)
 
 
-def test_judged_documents_that_the_corpus_lacks_are_named(folder: Path) -> None:
+def test_judged_documents_missing_from_the_corpus_are_named(folder: Path) -> None:
     assert BeirSet(folder).missing_documents("test") == []
     with (folder / "qrels" / "test.tsv").open("a") as file:
         file.write("q1\tgone\t1\n")
@@ -152,23 +152,23 @@ def test_judged_queries_without_a_text_are_named(folder: Path) -> None:
     with (folder / "qrels" / "test.tsv").open("a") as file:
         file.write("q9\td1\t1\n")
     assert BeirSet(folder).unknown_queries("test") == ["q9"]
-    assert [one for one, _ in BeirSet(folder).judged_queries("test")] == ["q1", "q2"]
+    assert [query_id for query_id, _ in BeirSet(folder).judged_queries("test")] == ["q1", "q2"]
 
 
-def test_missing_folder_and_split_are_told(folder: Path) -> None:
+def test_a_missing_folder_or_split_is_reported(folder: Path) -> None:
     with pytest.raises(MissingDataError, match="no such folder"):
         BeirSet(folder / "nowhere")
     with pytest.raises(MissingDataError, match="no split 'dev'; it has test"):
         BeirSet(folder).files("dev")
 
 
-def test_bytes_that_are_not_utf8_are_told(folder: Path) -> None:
+def test_bytes_that_are_not_utf8_are_reported(folder: Path) -> None:
     (folder / "qrels" / "test.tsv").write_bytes(b"q1\td1\t1\nq\xff\td1\t1\n")
     with pytest.raises(MissingDataError, match=r"test\.tsv:2: not UTF-8: byte 0xff at offset 1"):
         read_all(folder)
 
 
-def test_damaged_gzip_is_told(folder: Path) -> None:
+def test_damaged_gzip_is_reported(folder: Path) -> None:
     rows = "".join(f'{{"_id": "d{number}", "text": "{number**5}"}}\n' for number in range(5000))
     packed = gzip.compress(rows.encode())
     (folder / "corpus.jsonl.gz").write_bytes(packed[: len(packed) // 2])
@@ -177,7 +177,7 @@ def test_damaged_gzip_is_told(folder: Path) -> None:
         read_all(folder)
 
 
-def test_marks_are_those_of_pairs_and_a_query_without_an_answer_is_of_the_only_split(
+def test_gold_marks_belong_to_pairs_and_an_unanswerable_query_to_the_only_split(
     folder: Path,
 ) -> None:
     assert BeirSet(folder).marks() == {}

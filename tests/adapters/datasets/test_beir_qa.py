@@ -1,4 +1,4 @@
-"""The nine sets: from BEIR's host, from two layouts of copies on the hub, or not at all."""
+"""The nine sets: from BEIR's host, from copies in two layouts on the hub, or unavailable."""
 
 import hashlib
 import json
@@ -58,8 +58,8 @@ class Host(SimpleHTTPRequestHandler):
         if not folder.is_dir():
             self.send_error(404)
             return
-        files = [one for one in sorted(folder.rglob("*")) if one.is_file()]
-        siblings = [{"rfilename": str(one.relative_to(folder))} for one in files]
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        siblings = [{"rfilename": str(path.relative_to(folder))} for path in files]
         answer = {"id": name, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
         body = json.dumps({**answer, "downloads": 0, "likes": 0, "disabled": False}).encode()
         self.send_response(200)
@@ -74,7 +74,7 @@ class Host(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """What the hosts serve: site/NAME.zip, datasets/OWNER/NAME/…"""
+    """Folder that the hosts serve: site/NAME.zip, datasets/OWNER/NAME/…"""
     Host.root, Host.asked, Host.broken = tmp_path / "served", [], False
     (Host.root / "site").mkdir(parents=True)
     with ThreadingHTTPServer(("127.0.0.1", 0), Host) as server:
@@ -90,7 +90,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def fiqa() -> beir_qa.QaSet:
-    """`fiqa` as if the bundled set were it."""
+    """The bundled set under the name `fiqa`."""
     data = BeirSet(MINI)
     grades = data.qrels("test")
     return replace(
@@ -101,12 +101,12 @@ def fiqa() -> beir_qa.QaSet:
     )
 
 
-def pack(root: Path, one: beir_qa.QaSet) -> beir_qa.QaSet:
+def pack(root: Path, dataset: beir_qa.QaSet) -> beir_qa.QaSet:
     """The host's file of a set; the set with its MD5."""
-    shutil.copytree(MINI, root.parent / "packed" / one.name)
-    shutil.make_archive(str(root / "site" / one.name), "zip", root.parent / "packed")
-    packed = (root / "site" / f"{one.name}.zip").read_bytes()
-    return replace(one, md5=hashlib.md5(packed).hexdigest())
+    shutil.copytree(MINI, root.parent / "packed" / dataset.name)
+    shutil.make_archive(str(root / "site" / dataset.name), "zip", root.parent / "packed")
+    packed = (root / "site" / f"{dataset.name}.zip").read_bytes()
+    return replace(dataset, md5=hashlib.md5(packed).hexdigest())
 
 
 def parquet(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -115,7 +115,7 @@ def parquet(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def configs(folder: Path, **files: tuple[str, str]) -> None:
-    """The README that tells a data set's configs: name -> (split, path)."""
+    """Return a README with a data set's configs: name -> (split, path)."""
     lines = ["---", "configs:"]
     for name, (split, path) in files.items():
         lines += [f"- config_name: {name}", "  data_files:"]
@@ -152,8 +152,8 @@ def mteb_layout(root: Path, name: str = "fiqa") -> Path:
     grades = BeirSet(MINI).qrels("test")
     judged = [
         {"query-id": query, "corpus-id": doc, "score": float(grade)}
-        for query, found in grades.items()
-        for doc, grade in found.items()
+        for query, grade_of in grades.items()
+        for doc, grade in grade_of.items()
     ]
     write_jsonl(folder / "qrels" / "test.jsonl", judged)
     names = {"corpus": ("corpus", "corpus.jsonl"), "queries": ("queries", "queries.jsonl")}
@@ -161,51 +161,49 @@ def mteb_layout(root: Path, name: str = "fiqa") -> Path:
     return folder
 
 
-def same_content(found: BeirSet) -> None:
+def same_content(dataset: BeirSet) -> None:
     data = BeirSet(MINI)
-    assert list(found.corpus()) == list(data.corpus())
-    assert found.judged_queries("test") == data.judged_queries("test")
-    assert found.qrels("test") == data.qrels("test")
+    assert list(dataset.corpus()) == list(data.corpus())
+    assert dataset.judged_queries("test") == data.judged_queries("test")
+    assert dataset.qrels("test") == data.qrels("test")
 
 
-def test_the_hosts_own_file_is_unpacked_whole(
-    root: Path, fiqa: beir_qa.QaSet, tmp_path: Path
-) -> None:
-    one = pack(root, fiqa)
-    told: list[str] = []
-    (found,), missing = beir_qa.obtain([one], tmp_path / "data", told.append)
-    same_content(found)
+def test_the_hosts_archive_is_unpacked(root: Path, fiqa: beir_qa.QaSet, tmp_path: Path) -> None:
+    fiqa_here = pack(root, fiqa)
+    messages: list[str] = []
+    (dataset,), missing = beir_qa.obtain([fiqa_here], tmp_path / "data", messages.append)
+    same_content(dataset)
     assert missing == {}
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
-    assert found.origin
-    assert one.md5 in found.origin
-    assert told == [f"fiqa: downloaded from {found.origin}"]
+    assert dataset.origin
+    assert fiqa_here.md5 in dataset.origin
+    assert messages == [f"fiqa: downloaded from {dataset.origin}"]
 
 
 @pytest.mark.parametrize("layout", [beir_layout, mteb_layout])
-def test_a_copy_of_the_hub_takes_the_place_of_the_host(
+def test_a_copy_on_the_hub_replaces_an_unreachable_host(
     root: Path, fiqa: beir_qa.QaSet, tmp_path: Path, layout: Any
 ) -> None:
     name = layout(root).relative_to(root / "datasets")
-    (found,), missing = beir_qa.obtain([fiqa], tmp_path / "data")
+    (dataset,), missing = beir_qa.obtain([fiqa], tmp_path / "data")
     assert missing == {}
-    same_content(found)
-    assert found.origin
-    assert f"{name}@{COMMIT}" in found.origin
+    same_content(dataset)
+    assert dataset.origin
+    assert f"{name}@{COMMIT}" in dataset.origin
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["fiqa"]
 
 
-def test_a_file_with_another_checksum_is_refused_for_a_copy(
+def test_a_file_with_another_checksum_is_replaced_by_a_copy(
     root: Path, fiqa: beir_qa.QaSet, tmp_path: Path
 ) -> None:
     pack(root, fiqa)
     beir_layout(root)
-    told: list[str] = []
-    (found,), _ = beir_qa.obtain([fiqa], tmp_path / "data", told.append)
-    assert "MD5" in told[0]
-    assert "not the published file" in told[0]
-    assert found.origin
-    assert found.origin.startswith("BeIR/fiqa@")
+    messages: list[str] = []
+    (dataset,), _ = beir_qa.obtain([fiqa], tmp_path / "data", messages.append)
+    assert "MD5" in messages[0]
+    assert "not the published file" in messages[0]
+    assert dataset.origin
+    assert dataset.origin.startswith("BeIR/fiqa@")
 
 
 @pytest.mark.parametrize("what", ["documents", "queries", "judgements"])
@@ -213,11 +211,13 @@ def test_a_copy_with_other_counts_is_refused(
     root: Path, fiqa: beir_qa.QaSet, tmp_path: Path, what: str
 ) -> None:
     beir_layout(root)
-    known = getattr(fiqa, what)
-    other: Any = {what: known + 1}
-    found, missing = beir_qa.obtain([replace(fiqa, **other)], tmp_path / "data")
-    assert found == []
-    assert f"not the published set: {known:,} {what}, expected {known + 1:,}" in missing["fiqa"]
+    recorded = getattr(fiqa, what)
+    other: Any = {what: recorded + 1}
+    datasets, missing = beir_qa.obtain([replace(fiqa, **other)], tmp_path / "data")
+    assert datasets == []
+    assert (
+        f"not the published set: {recorded:,} {what}, expected {recorded + 1:,}" in missing["fiqa"]
+    )
     assert "fiqa.zip: HTTP 404" in missing["fiqa"]  # each host's reason
     assert "mteb/fiqa: the hub answers 404" in missing["fiqa"]
     assert not (tmp_path / "data" / "fiqa").exists()
@@ -228,16 +228,16 @@ def test_hosts_that_cannot_be_reached_are_asked_once(
 ) -> None:
     monkeypatch.setattr(beir_qa, "URL", "http://127.0.0.1:9/{name}.zip")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    asked: list[str] = []
-    whole = download.download
+    urls: list[str] = []
+    real_download = download.download
     monkeypatch.setattr(
-        beir_qa, "download", lambda url, *a, **k: asked.append(url) or whole(url, *a, **k)
+        beir_qa, "download", lambda url, *a, **k: urls.append(url) or real_download(url, *a, **k)
     )
     shutil.copytree(MINI, tmp_path / "data" / "nq")
-    found, missing = beir_qa.obtain(beir_qa.chosen_sets([]), tmp_path / "data")
-    assert [one.name for one in found] == ["nq"]
+    datasets, missing = beir_qa.obtain(beir_qa.chosen_sets([]), tmp_path / "data")
+    assert [dataset.name for dataset in datasets] == ["nq"]
     assert len(missing) == 8
-    assert len(asked) == 1
+    assert len(urls) == 1
     assert "http://127.0.0.1:9: ConnectError" in missing["scifact"]
     assert "hub" in missing["scifact"] or "cannot reach" in missing["scifact"]
 
@@ -249,7 +249,7 @@ def test_nothing_is_left_where_nothing_could_be_fetched(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_transfer_that_breaks_goes_on_where_it_stopped(root: Path, tmp_path: Path) -> None:
+def test_a_broken_download_resumes_where_it_stopped(root: Path, tmp_path: Path) -> None:
     content = bytes(range(256)) * 4096
     (root / "site" / "file.bin").write_bytes(content)
     Host.broken = True
@@ -260,7 +260,7 @@ def test_a_transfer_that_breaks_goes_on_where_it_stopped(root: Path, tmp_path: P
     assert not (tmp_path / "file.bin.part").exists()
 
 
-def test_a_transfer_has_a_bound_and_keeps_what_has_come(root: Path, tmp_path: Path) -> None:
+def test_a_download_has_a_size_limit_and_keeps_its_partial_file(root: Path, tmp_path: Path) -> None:
     content = bytes(1 << 20)
     (root / "site" / "file.bin").write_bytes(content)
     url = beir_qa.URL.format(name="file").replace(".zip", ".bin")
@@ -272,7 +272,7 @@ def test_a_transfer_has_a_bound_and_keeps_what_has_come(root: Path, tmp_path: Pa
     assert (tmp_path / "file.bin").read_bytes() == content
 
 
-def test_the_hubs_cache_is_read_where_the_hub_may_not_be_asked(
+def test_the_hub_cache_is_read_in_offline_mode(
     root: Path,
     fiqa: beir_qa.QaSet,
     tmp_path: Path,
@@ -285,15 +285,15 @@ def test_the_hubs_cache_is_read_where_the_hub_may_not_be_asked(
     shutil.copytree(mteb_layout(root), folder / "snapshots" / COMMIT)
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text(COMMIT)
-    (found,), _ = beir_qa.obtain([fiqa], tmp_path / "data")
-    same_content(found)
+    (dataset,), _ = beir_qa.obtain([fiqa], tmp_path / "data")
+    same_content(dataset)
 
 
-@pytest.mark.parametrize("one", beir_qa.NINE, ids=lambda one: one.name)
-def test_every_set_has_two_copies_and_published_counts(one: beir_qa.QaSet) -> None:
-    (first, judgements), (second, none) = copies(one.name)
-    assert (first, judgements) == (f"BeIR/{one.name}", f"BeIR/{one.name}-qrels")
+@pytest.mark.parametrize("dataset", beir_qa.NINE, ids=lambda dataset: dataset.name)
+def test_every_set_has_two_copies_and_published_counts(dataset: beir_qa.QaSet) -> None:
+    (first, judgements), (second, none) = copies(dataset.name)
+    assert (first, judgements) == (f"BeIR/{dataset.name}", f"BeIR/{dataset.name}-qrels")
     assert second.startswith("mteb/")
     assert none is None
-    assert len(one.md5) == 32
-    assert one.judgements >= one.queries
+    assert len(dataset.md5) == 32
+    assert dataset.judgements >= dataset.queries

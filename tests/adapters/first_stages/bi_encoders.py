@@ -1,4 +1,4 @@
-"""Random bi-encoders in the layouts that models come in."""
+"""Random bi-encoders in the layouts of published models."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from prism_cli.modeling.embedded import minilm_path
 
 
 def tiny_bert(folder: Path, similarity: str = "dot") -> Path:
-    """As sentence-transformers saves one: two layers, a prompt for queries, `similarity`."""
+    """Write a bi-encoder as sentence-transformers does: two layers and a query prompt."""
     torch.manual_seed(5)
     config = BertConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
@@ -43,7 +43,7 @@ def tiny_bert(folder: Path, similarity: str = "dot") -> Path:
 
 
 def tiny_jina(folder: Path) -> Path:
-    """As jina-embeddings-v3-hf lies: base, tokenizer, and a folder for each adapter."""
+    """Write the layout of jina-embeddings-v3-hf: base, tokenizer, and a folder for each adapter."""
     tokenizer = AutoTokenizer.from_pretrained(minilm_path())
     torch.manual_seed(0)
     config = JinaEmbeddingsV3Config(

@@ -1,4 +1,4 @@
-"""Bi-encoders as first stage: exact search, prompts and adapters, and whose code runs."""
+"""Bi-encoders as first stage: exact search, prompts and adapters, and trust of remote code."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -37,15 +37,17 @@ def load(spec: str, corpus: dict[str, str] = CORPUS, **more: str | None) -> BiEn
     return load_bi_encoder(spec, corpus.items, Path("kept"), **settings)  # type: ignore[arg-type]
 
 
-def plain_search(asked: np.ndarray, ids: list[str], vectors: np.ndarray, top_k: int) -> list[Hits]:
-    """The definition: all scores of a query, sorted."""
+def plain_search(
+    queries: np.ndarray, ids: list[str], vectors: np.ndarray, top_k: int
+) -> list[Hits]:
+    """Reference search: sort all scores of a query."""
     return [
         sorted(
             ((doc_id, round(float(score), 6)) for doc_id, score in zip(ids, row, strict=True)),
-            key=lambda one: (one[1], one[0]),
+            key=lambda hit: (hit[1], hit[0]),
             reverse=True,
         )[:top_k]
-        for row in asked @ vectors.T
+        for row in queries @ vectors.T
     ]
 
 
@@ -55,27 +57,29 @@ def plain_search(asked: np.ndarray, ids: list[str], vectors: np.ndarray, top_k: 
     st.integers(1, 12),
     st.randoms(use_true_random=False),
 )
-def test_search_in_blocks_is_the_plain_search_with_many_ties(
+def test_search_in_blocks_equals_the_plain_search_with_many_ties(
     numbers: list[int], block: int, top_k: int, lot: "st.DrawFn"
 ) -> None:
     rows = len(numbers) // 3
     vectors = np.array(numbers[: rows * 3], dtype=np.float32).reshape(rows, 3)
     ids = [f"d{index}" for index in range(rows)]
     lot.shuffle(ids)  # type: ignore[attr-defined]
-    asked = np.array([[1, 0, 0], [1, 1, -1], [0, 0, 0]], dtype=np.float32)
+    queries = np.array([[1, 0, 0], [1, 1, -1], [0, 0, 0]], dtype=np.float32)
     blocks = [(ids[i : i + block], vectors[i : i + block]) for i in range(0, rows, block)]
-    assert best_hits(asked, blocks, top_k, CPU) == plain_search(asked, ids, vectors, top_k)
+    assert best_hits(queries, blocks, top_k, CPU) == plain_search(queries, ids, vectors, top_k)
 
 
-def test_queries_in_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_searching_queries_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     lot = np.random.default_rng(3)
-    asked = lot.standard_normal((7, 8)).astype(np.float32)
+    queries = lot.standard_normal((7, 8)).astype(np.float32)
     vectors = lot.standard_normal((90, 8)).astype(np.float32)
     blocks = [([f"d{i}" for i in range(s, s + 30)], vectors[s : s + 30]) for s in (0, 30, 60)]
-    whole = best_hits(asked, blocks, 10, CPU)
+    unblocked = best_hits(queries, blocks, 10, CPU)
     monkeypatch.setattr(bi_encoder, "QUERIES", 3)
-    parts = best_hits(asked, blocks, 10, CPU)
-    assert [[doc for doc, _ in hits] for hits in parts] == [[d for d, _ in hits] for hits in whole]
+    parts = best_hits(queries, blocks, 10, CPU)
+    assert [[doc for doc, _ in hits] for hits in parts] == [
+        [d for d, _ in hits] for hits in unblocked
+    ]
 
 
 def test_minilm_ranks_real_text_as_a_plain_search_does() -> None:
@@ -85,15 +89,15 @@ def test_minilm_ranks_real_text_as_a_plain_search_does() -> None:
     texts = dict(data.texts())
     queries = data.judged_queries("test")
     stage = load("st:minilm", texts)
-    found = list(stage.search(queries, 20))
+    rankings = list(stage.search(queries, 20))
     model = SentenceTransformer(str(minilm_path()), device="cpu")
-    asked = model.encode([query for _, query in queries], normalize_embeddings=True)
+    query_vectors = model.encode([query for _, query in queries], normalize_embeddings=True)
     vectors = model.encode(list(texts.values()), normalize_embeddings=True)
-    plain = plain_search(asked, list(texts), vectors, 20)
-    for hits, expected in zip(found, plain, strict=True):
+    plain = plain_search(query_vectors, list(texts), vectors, 20)
+    for hits, expected in zip(rankings, plain, strict=True):
         np.testing.assert_allclose([s for _, s in hits], [s for _, s in expected], atol=2e-6)
         assert len({doc_id for doc_id, _ in hits}) == 20
-    assert sum(h[0][0] == e[0][0] for h, e in zip(found, plain, strict=True)) == len(queries)
+    assert sum(h[0][0] == e[0][0] for h, e in zip(rankings, plain, strict=True)) == len(queries)
 
 
 def test_equal_texts_tie_and_the_greater_id_comes_first() -> None:
@@ -108,19 +112,19 @@ def test_own_prompt_and_dot_product_are_used(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path / "bert")
     (hits,) = load(f"st:{folder}").search([("q", "steam mill")], 3)
     model = SentenceTransformer(str(folder), device="cpu")
-    asked = model.encode(["find this: steam mill"], prompt="")
-    expected = plain_search(asked, list(CORPUS), model.encode(list(CORPUS.values())), 3)[0]
+    vectors = model.encode(["find this: steam mill"], prompt="")
+    expected = plain_search(vectors, list(CORPUS), model.encode(list(CORPUS.values())), 3)[0]
     assert dict(hits) == pytest.approx(dict(expected), rel=1e-5)
     assert abs(hits[0][1]) > 1.5, "not a cosine"
 
 
 def test_sixteen_bit_weights_keep_sixteen_bit_vectors(tmp_path: Path) -> None:
     spec = f"st:{tiny_bert(tmp_path / 'bert', 'cosine')}"
-    (whole,) = load(spec).search([("q", "steam mill")], 3)
+    (hits,) = load(spec).search([("q", "steam mill")], 3)
     (half,) = load(spec, dtype="bfloat16").search([("q", "steam mill")], 3)
-    assert dict(half) == pytest.approx(dict(whole), abs=0.02)
-    kept = {str(np.load(path).dtype) for path in Path("kept").glob("*/*.npy")}
-    assert kept == {"float32", "float16"}
+    assert dict(half) == pytest.approx(dict(hits), abs=0.02)
+    dtypes = {str(np.load(path).dtype) for path in Path("kept").glob("*/*.npy")}
+    assert dtypes == {"float32", "float16"}
 
 
 def test_similarity_that_cannot_be_searched_is_refused(tmp_path: Path) -> None:
@@ -140,23 +144,23 @@ def test_jina_v3_uses_its_adapters_and_prompts(tmp_path: Path) -> None:
     def vectors(task: str, texts: list[str]) -> np.ndarray:
         base = JinaEmbeddingsV3Model.from_pretrained(folder)
         model = PeftModel.from_pretrained(base, folder / task).eval()
-        found = []
+        hits = []
         for text in texts:
             with torch.no_grad():
                 inputs = tokenizer(text, return_tensors="pt")
                 mean = model(**inputs).last_hidden_state[0].mean(0)
-            found.append((mean / mean.norm()).numpy())
-        return np.array(found)
+            hits.append((mean / mean.norm()).numpy())
+        return np.array(hits)
 
-    asked = vectors(
+    query_vectors = vectors(
         "retrieval_query", ["Represent the query for retrieving evidence documents: steam mill"]
     )
-    given = vectors(
+    document_vectors = vectors(
         "retrieval_passage",
-        [f"Represent the document for retrieval: {one}" for one in CORPUS.values()],
+        [f"Represent the document for retrieval: {document}" for document in CORPUS.values()],
     )
     assert dict(hits) == pytest.approx(
-        dict(plain_search(asked, list(CORPUS), given, 3)[0]), abs=2e-6
+        dict(plain_search(query_vectors, list(CORPUS), document_vectors, 3)[0]), abs=2e-6
     )
 
 
@@ -170,12 +174,12 @@ def test_jina_v3_without_an_adapter_or_with_other_weights_is_refused(tmp_path: P
         list(load(f"st:{folder}").search([("q", "steam")], 1))
 
 
-def test_papers_model_is_its_native_form_on_the_hub() -> None:
+def test_the_papers_model_has_its_native_form_on_the_hub() -> None:
     with pytest.raises(ModelError, match="hf download jinaai/jina-embeddings-v3-hf"):
         load("st:jinaai/jina-embeddings-v3")
 
 
-def test_cross_encoder_is_no_first_stage(tmp_path: Path) -> None:
+def test_a_cross_encoder_is_refused_as_first_stage(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path / "bert")
     (folder / "config_sentence_transformers.json").write_text('{"model_type": "CrossEncoder"}')
     with pytest.raises(ModelError, match="needs a bi-encoder"):
@@ -194,7 +198,7 @@ class Own(Transformer):
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A hub cache with my/model, whose module is its own code, at the commits asked for."""
+    """Return a function that makes a hub cache with my/model, whose module has its own code."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     modules = tmp_path / "modules"
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(modules))
@@ -230,7 +234,7 @@ def test_code_runs_only_at_the_commit_that_is_trusted(hub: Callable[[str], Path]
 
 
 @pytest.mark.parametrize(
-    ("spec", "trusted", "told"),
+    ("spec", "trusted", "message"),
     [
         ("st:my/model", "my/model@main", "40 hexadecimal digits"),
         ("st:my/model", "my/model", "40 hexadecimal digits"),
@@ -240,8 +244,8 @@ def test_code_runs_only_at_the_commit_that_is_trusted(hub: Callable[[str], Path]
         ("st:minilm", f"my/model@{COMMIT}", "the first stage is st:minilm"),
     ],
 )
-def test_trust_of_another_form_or_model_is_refused(spec: str, trusted: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_trust_of_another_form_or_model_is_refused(spec: str, trusted: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         load(spec, trusted=trusted)
 
 
@@ -256,12 +260,12 @@ def test_trust_of_another_form_or_model_is_refused(spec: str, trusted: str, told
         ("adapter_config.json", '{"base_model_name_or_path": "their/code", '),
     ],
 )
-@pytest.mark.parametrize("own", [True, False])
-def test_code_from_a_third_place_is_refused_though_trusted(
-    hub: Callable[[str], Path], file: str, content: str, own: bool
+@pytest.mark.parametrize("own_file", [True, False])
+def test_code_of_another_repository_is_refused_even_if_the_model_is_trusted(
+    hub: Callable[[str], Path], file: str, content: str, own_file: bool
 ) -> None:
     folder = hub(COMMIT)
-    if not own:
+    if not own_file:
         text = (folder / "modules.json").read_text()
         text = text.replace("own.Own", "sentence_transformers.models.Transformer")
         (folder / "modules.json").write_text(text)
@@ -272,7 +276,7 @@ def test_code_from_a_third_place_is_refused_though_trusted(
         load("st:my/model", trusted=f"my/model@{COMMIT}")
 
 
-def test_known_class_needs_no_code_though_some_is_offered(tmp_path: Path) -> None:
+def test_a_known_class_needs_no_remote_code(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path / "bert")
     text = (folder / "config.json").read_text()
     (folder / "config.json").write_text(
@@ -281,11 +285,11 @@ def test_known_class_needs_no_code_though_some_is_offered(tmp_path: Path) -> Non
     assert len(next(iter(load(f"st:{folder}").search([("q", "steam")], 2)))) == 2
 
 
-def test_bad_model_is_told(tmp_path: Path) -> None:
+def test_a_bad_model_is_reported(tmp_path: Path) -> None:
     def errors() -> Iterator[type[PrismError]]:
         for spec in ("st:", "st:./nowhere", f"st:{tmp_path}"):
-            with pytest.raises(PrismError) as told:
+            with pytest.raises(PrismError) as caught:
                 load(spec)
-            yield told.type
+            yield caught.type
 
     assert list(errors()) == [UsageError, ModelError, ModelError]

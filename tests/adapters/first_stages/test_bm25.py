@@ -1,4 +1,4 @@
-"""BM25: terms, order, and a value worked by hand."""
+"""BM25: terms, order, and a hand-computed value."""
 
 import math
 import random
@@ -13,11 +13,11 @@ def search(corpus: dict[str, str], query: str, top_k: int = 10) -> list[tuple[st
     return next(iter(Bm25FirstStage(corpus.items).search([("q", query)], top_k)))
 
 
-def test_words_are_lowered_stemmed_and_freed_of_stop_words() -> None:
+def test_words_are_lowercased_stemmed_and_stop_words_removed() -> None:
     assert WordTokens()("The Engines were RUNNING, a 7 b12") == ["engin", "were", "run", "b12"]
 
 
-def test_unspaced_scripts_become_pairs_of_characters() -> None:
+def test_unspaced_scripts_become_character_bigrams() -> None:
     terms = WordTokens()
     assert terms("黑豹队的防守") == ["黑豹", "豹队", "队的", "的防", "防守"]
     assert terms("水") == ["水"]
@@ -25,17 +25,17 @@ def test_unspaced_scripts_become_pairs_of_characters() -> None:
     assert terms("นก") == ["นก"]
 
 
-def test_score_by_hand() -> None:
+def test_score_equals_a_hand_computed_value() -> None:
     corpus = {"a": "steam engine", "b": "steam steam boiler house", "c": "river"}
     average, frequency, length = 7 / 3, 2, 4
     idf = math.log(1 + (3 - 2 + 0.5) / (2 + 0.5))
     expected = idf * frequency / (frequency + K1 * (1 - B + B * length / average))
-    found = dict(search(corpus, "steam"))
-    assert found["b"] == pytest.approx(expected, rel=1e-5)
-    assert set(found) == {"a", "b"}
+    hits = dict(search(corpus, "steam"))
+    assert hits["b"] == pytest.approx(expected, rel=1e-5)
+    assert set(hits) == {"a", "b"}
 
 
-def test_scores_are_bm25ss_own() -> None:
+def test_scores_equal_those_of_bm25s() -> None:
     lot, words = random.Random(2), ["apple", "pear", "plum", "fig", "quince"]
     corpus = {
         f"d{number}": " ".join(lot.choices(words, k=lot.randint(0, 9))) for number in range(70)
@@ -44,9 +44,9 @@ def test_scores_are_bm25ss_own() -> None:
     theirs = bm25s.BM25(k1=K1, b=B, method="lucene")
     theirs.index([tokens(text) for text in corpus.values()], show_progress=False)
     expected = theirs.get_scores(tokens("pear fig fig"))
-    found = dict(search(corpus, "pear fig fig", 100))
-    assert len(found) > 40
-    assert [found.get(doc_id, 0.0) for doc_id in corpus] == expected.tolist()
+    hits = dict(search(corpus, "pear fig fig", 100))
+    assert len(hits) > 40
+    assert [hits.get(doc_id, 0.0) for doc_id in corpus] == expected.tolist()
 
 
 def test_ties_are_decided_by_document_id_also_at_the_cut() -> None:
@@ -55,11 +55,11 @@ def test_ties_are_decided_by_document_id_also_at_the_cut() -> None:
     assert [doc for doc, _ in search(dict(reversed(corpus.items())), "words", 2)] == ["d4", "d3"]
 
 
-def test_the_cut_keeps_the_best() -> None:
+def test_top_k_keeps_the_best() -> None:
     corpus = {f"d{i}": "apple " * i + "pear " * (20 - i) for i in range(1, 20)}
-    whole = search(corpus, "apple", 100)
-    assert len(whole) == 19
-    assert search(corpus, "apple", 5) == whole[:5]
+    hits = search(corpus, "apple", 100)
+    assert len(hits) == 19
+    assert search(corpus, "apple", 5) == hits[:5]
 
 
 @pytest.mark.parametrize("query", ["unknown words", "", "the", "。"])
@@ -76,7 +76,7 @@ def test_chinese_text_is_found() -> None:
     assert search(corpus, "黑豹队丢了多少分")[0][0] == "a"
 
 
-def test_corpus_is_read_by_a_search_and_not_before() -> None:
+def test_the_corpus_is_read_lazily() -> None:
     read = []
 
     def documents() -> list[tuple[str, str]]:

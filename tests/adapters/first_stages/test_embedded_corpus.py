@@ -1,4 +1,4 @@
-"""Vectors on disk: computed once, kept over a kill, of this very corpus, in flat memory."""
+"""Vectors on disk: computed once, kept after a kill, tied to the corpus, in bounded memory."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ DOCUMENTS = [(f"d{number}", f"text {'x' * (number % 7)} {number}") for number in
 
 
 class Embedder:
-    """A vector from a text's bytes; keeps what it was asked."""
+    """Compute a vector from a text's bytes and record the texts."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -45,28 +45,28 @@ def corpus(documents: list[tuple[str, str]] = DOCUMENTS, kind: str = "float32") 
     return EmbeddedCorpus(lambda: documents, Path("kept"), "model 1", kind)
 
 
-def filled(one: EmbeddedCorpus) -> list[str]:
-    """Texts that had to be embedded; the pieces always are the whole corpus."""
+def filled(corpus: EmbeddedCorpus) -> list[str]:
+    """Return the texts that had to be embedded; check that the pieces cover the whole corpus."""
     embedder = Embedder()
-    assert sum(one.fill(embedder)) == one.size
+    assert sum(corpus.fill(embedder)) == corpus.size
     return embedder.texts
 
 
-def whole(one: EmbeddedCorpus) -> dict[str, list[float]]:
+def whole(embedded: EmbeddedCorpus) -> dict[str, list[float]]:
     return {
         doc_id: vector.tolist()
-        for doc_ids, vectors in one.blocks()
+        for doc_ids, vectors in embedded.blocks()
         for doc_id, vector in zip(doc_ids, vectors, strict=True)
     }
 
 
-def test_each_document_is_embedded_once_and_stands_by_its_id() -> None:
+def test_each_document_is_embedded_once_and_stored_by_its_id() -> None:
     assert sorted(filled(corpus())) == sorted(text for _, text in DOCUMENTS)
     assert whole(corpus()) == {doc_id: [len(text), hash_of(text)] for doc_id, text in DOCUMENTS}
     assert filled(corpus()) == []
 
 
-def test_a_stopped_run_goes_on_behind_its_last_whole_block() -> None:
+def test_a_stopped_run_resumes_after_its_last_complete_block() -> None:
     long = [(doc_id, f"{text} {'x' * 9000}") for doc_id, text in DOCUMENTS]
     pieces = corpus(long).fill(Embedder())
     assert [next(pieces) for _ in range(5)] == [8, 2, 8, 2, 8]
@@ -76,17 +76,17 @@ def test_a_stopped_run_goes_on_behind_its_last_whole_block() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00v\x00", None])
-def test_a_block_that_is_not_whole_is_made_again(damage: bytes | None) -> None:
-    one = corpus()
-    filled(one)
-    path = one.place / "00002.npy"
+def test_an_incomplete_block_is_recomputed(damage: bytes | None) -> None:
+    embedded = corpus()
+    filled(embedded)
+    path = embedded.place / "00002.npy"
     path.write_bytes(path.read_bytes()[:-8] if damage is None else damage)
     assert filled(corpus()) == sorted(
         (text for _, text in DOCUMENTS[20:30]), key=lambda text: (-len(text), text)
     )
 
 
-def test_other_content_model_or_type_has_its_own_place() -> None:
+def test_other_content_model_or_dtype_has_its_own_cache() -> None:
     places = {
         corpus().place,
         corpus(DOCUMENTS[:44]).place,
@@ -98,19 +98,19 @@ def test_other_content_model_or_type_has_its_own_place() -> None:
     assert len(places) == 6
 
 
-def test_two_runs_do_not_embed_one_corpus_at_once() -> None:
-    one = corpus()
-    with output_lock(one.place / "vectors"), pytest.raises(LockedError):
-        list(one.fill(Embedder()))
+def test_two_runs_do_not_embed_the_same_corpus_at_once() -> None:
+    embedded = corpus()
+    with output_lock(embedded.place / "vectors"), pytest.raises(LockedError):
+        list(embedded.fill(Embedder()))
 
 
-def test_corpus_that_shrank_under_the_search_is_told() -> None:
+def test_a_corpus_that_shrank_during_the_search_is_reported() -> None:
     documents = list(DOCUMENTS)
-    one = corpus(documents)
-    filled(one)
+    embedded = corpus(documents)
+    filled(embedded)
     documents.pop()
     with pytest.raises(MissingDataError, match="run the same command again"):
-        whole(one)
+        whole(embedded)
 
 
 WORK = """
@@ -129,7 +129,7 @@ for _ in one.fill(embed):
 """
 
 
-def test_kill_leaves_whole_blocks_and_the_rest_is_made_later() -> None:
+def test_a_kill_leaves_complete_blocks_and_the_rest_is_computed_later() -> None:
     root = str(Path(__file__).parents[3])
     work = subprocess.Popen([sys.executable, "-c", WORK], env={"PYTHONPATH": root})
     second = corpus().place / "00001.npy"
@@ -137,28 +137,28 @@ def test_kill_leaves_whole_blocks_and_the_rest_is_made_later() -> None:
         time.sleep(0.01)
     work.send_signal(signal.SIGKILL)
     work.wait()
-    made = len(list(second.parent.glob("0*.npy")))
-    assert 2 <= made < 5
-    assert len(filled(corpus())) == 45 - 10 * made
+    blocks_before = len(list(second.parent.glob("0*.npy")))
+    assert 2 <= blocks_before < 5
+    assert len(filled(corpus())) == 45 - 10 * blocks_before
 
 
 def test_memory_does_not_grow_with_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_corpus, "BLOCK", 256)
     width, lot = 128, np.random.default_rng(1)
-    asked = lot.standard_normal((20, width)).astype(np.float32)
+    queries = lot.standard_normal((20, width)).astype(np.float32)
 
     def peak(count: int) -> int:
         def documents() -> Iterator[tuple[str, str]]:
             return ((f"d{number}", f"text {number}") for number in range(count))
 
-        one = EmbeddedCorpus(documents, Path("kept"), f"model {count}", "float32")
+        embedded = EmbeddedCorpus(documents, Path("kept"), f"model {count}", "float32")
         tracemalloc.start()
-        for _ in one.fill(lambda texts: lot.standard_normal((len(texts), width))):
+        for _ in embedded.fill(lambda texts: lot.standard_normal((len(texts), width))):
             pass
-        found = best_hits(asked, one.blocks(), 10, torch.device("cpu"))
+        rankings = best_hits(queries, embedded.blocks(), 10, torch.device("cpu"))
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert all(len(hits) == 10 for hits in found)
+        assert all(len(hits) == 10 for hits in rankings)
         return used
 
     peak(512)

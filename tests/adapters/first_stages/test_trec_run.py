@@ -16,11 +16,11 @@ def run(tmp_path: Path) -> Path:
     return path
 
 
-def test_candidates_follow_the_scores_not_the_ranks(run: Path) -> None:
+def test_candidates_are_ordered_by_score_not_by_rank(run: Path) -> None:
     stage = TrecRunFirstStage(run)
     assert stage.spec == "dense"
-    found = list(stage.search([("q1", ""), ("q3", "")], 2))
-    assert found == [[("c", 0.9), ("b", 0.9)], []]
+    hits = list(stage.search([("q1", ""), ("q3", "")], 2))
+    assert hits == [[("c", 0.9), ("b", 0.9)], []]
 
 
 def test_a_run_for_other_queries_is_refused(run: Path) -> None:
@@ -29,16 +29,16 @@ def test_a_run_for_other_queries_is_refused(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [("q1 Q0 a 1 0.5 t", "'a' is repeated"), ("q1 a 0.5", "expected query Q0 document")],
 )
-def test_bad_line_is_told_with_its_place(run: Path, line: str, told: str) -> None:
+def test_a_bad_line_is_reported_with_its_number(run: Path, line: str, message: str) -> None:
     run.write_text(run.read_text() + line + "\n")
-    with pytest.raises(MissingDataError, match=rf"dense\.trec:6: {told}"):
+    with pytest.raises(MissingDataError, match=rf"dense\.trec:6: {message}"):
         list(TrecRunFirstStage(run).search([("q1", "")], 2))
 
 
-def test_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MissingDataError, match="expected bm25, st:MODEL or a TREC run file"):
         TrecRunFirstStage(tmp_path / "none")
 

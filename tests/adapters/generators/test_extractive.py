@@ -1,4 +1,4 @@
-"""The extractive generator on real text: the document's words, and the sentence that answers."""
+"""The extractive generator on real text: verbatim evidence with the sentence that answers."""
 
 import json
 from typing import Any
@@ -39,13 +39,13 @@ def test_evidence_is_the_sentences_about_the_query(generator: ExtractiveGenerato
 
 
 def test_number_of_sentences_is_bounded() -> None:
-    one = load_extractive(1, "cpu")
-    (reply,) = one.answer([asked("Where do foxes live?", FOX)])
+    generator = load_extractive(1, "cpu")
+    (reply,) = generator.answer([asked("Where do foxes live?", FOX)])
     assert reply.value["evidence"] == "Foxes live in dens near the river."
-    assert one.fingerprint != load_extractive(2, "cpu").fingerprint
+    assert generator.fingerprint != load_extractive(2, "cpu").fingerprint
 
 
-def test_no_sentence_is_a_refusal_and_the_others_are_answered(
+def test_a_document_without_sentences_is_refused_and_the_others_are_answered(
     generator: ExtractiveGenerator,
 ) -> None:
     replies = generator.answer(
@@ -55,7 +55,7 @@ def test_no_sentence_is_a_refusal_and_the_others_are_answered(
     assert generator.answer([asked("q", "")])[0].refusal == NO_SENTENCE
 
 
-def test_chinese_stays_chinese(generator: ExtractiveGenerator) -> None:
+def test_chinese_documents_get_chinese_evidence(generator: ExtractiveGenerator) -> None:
     (reply,) = generator.answer(
         [asked("狐狸住在哪里？", "面包很好吃。狐狸住在河边的洞里。月亮很亮。")]
     )
@@ -79,9 +79,9 @@ def test_real_paragraphs_give_verbatim_evidence_that_mostly_holds_the_answer(
     held = first = 0
     for (query_id, document_id), reply in zip(pairs, replies, strict=True):
         document, evidence = documents[document_id], reply.value["evidence"]
-        own = [one for one in sentences(document) if one in evidence]
-        assert 1 <= len(own) <= 2
-        assert " ".join(own) == evidence or "".join(own) == evidence
+        evidence_sentences = [sentence for sentence in sentences(document) if sentence in evidence]
+        assert 1 <= len(evidence_sentences) <= 2
+        assert " ".join(evidence_sentences) == evidence or "".join(evidence_sentences) == evidence
         assert "\n" not in reply.value["contribution"]
         held += any(answer in evidence for answer in answers[query_id])
         beginning = " ".join(sentences(document)[:2])

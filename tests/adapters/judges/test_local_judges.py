@@ -1,4 +1,4 @@
-"""Judges in this process: odds of two words, and a teacher's score against a threshold."""
+"""Local judges: odds of two words, and a teacher's score against a threshold."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_probability_is_the_softmax_over_both_words_in_both_spellings(model: Loc
     judge = LocalJudge(model, TASK)
     assert isinstance(judge, BatchBackend)
     assert judge.gives_probability
-    words = [[model.tokenizer.convert_tokens_to_ids(one) for one in pair]
+    words = [[model.tokenizer.convert_tokens_to_ids(token) for token in pair]
              for pair in (("yes", "Yes"), ("no", "No"))]  # fmt: skip
     replies: dict[int, Reply] = {}
     for batch in judge.plan(PAIRS):
@@ -51,21 +51,21 @@ def test_probability_is_the_softmax_over_both_words_in_both_spellings(model: Loc
         )
 
 
-def test_a_long_document_is_cut_and_the_question_stays_whole(
+def test_a_long_document_is_truncated_and_the_question_stays_complete(
     model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = LocalJudge(model, TASK)
-    asked: list[list[int]] = []
+    batches: list[list[int]] = []
     extend = model.extend
     monkeypatch.setattr(
-        model, "extend", lambda prompts, keep: asked.extend(p.ids for p in prompts)
+        model, "extend", lambda prompts, keep: batches.extend(p.ids for p in prompts)
         or extend(prompts, keep=keep),
     )  # fmt: skip
     # Three ways of being too long: in words, in bytes that the tokenizer spells, in fence signs.
     documents = ["word " * 4000, "鬱" * 1500, "<<<>>> " * 900]
     replies = judge.answer([(("query", document), 0) for document in documents])
     assert all(reply.value["vote"] in ("yes", "no") for reply in replies)
-    for ids in asked:
+    for ids in batches:
         assert 1900 < len(ids) <= 2048
         text = model.tokenizer.decode(ids)
         assert text.endswith("one word: yes or no.<|im_end|>\n<|im_start|>assistant\n")
@@ -78,7 +78,7 @@ def test_a_query_that_leaves_no_room_is_an_abstention(model: LocalModel) -> None
     assert "leaves none" in reply.refusal
 
 
-def test_a_tokenizer_that_spells_yes_in_parts_cannot_judge(
+def test_a_tokenizer_that_splits_yes_cannot_judge(
     model: LocalModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model.encoder, "single", lambda word: None if word[0] in "yY" else 5)
@@ -87,7 +87,7 @@ def test_a_tokenizer_that_spells_yes_in_parts_cannot_judge(
 
 
 class Scorer:
-    """A teacher whose score stands in the document."""
+    """Teacher that reads its score from the document."""
 
     spec = "st:fake"
     fingerprint = "fake 1"

@@ -1,4 +1,4 @@
-"""No key is left in what a server sends, however it writes it."""
+"""Keys are masked in replies, in any encoding."""
 
 import base64
 import codecs
@@ -22,15 +22,15 @@ ENCODINGS: dict[str, Encode] = {
     "plain": str,
     "json": lambda key: json.dumps(key)[1:-1],
     "json_slash": lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
-    "json_all": lambda key: "".join(f"\\u{ord(one):04x}" for one in key),
-    "json_upper": lambda key: "".join(f"\\u{ord(one):04X}" for one in key),
+    "json_all": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+    "json_upper": lambda key: "".join(f"\\u{ord(char):04X}" for char in key),
     "url": lambda key: quote(key, safe=""),
     "url_light": lambda key: quote(key, safe="+:"),
     "url_form": quote_plus,
-    "url_all": lambda key: "".join(f"%{ord(one):02x}" for one in key),
+    "url_all": lambda key: "".join(f"%{ord(char):02x}" for char in key),
     "html": html.escape,
-    "html_decimal": lambda key: "".join(f"&#{ord(one)};" for one in key),
-    "html_hex": lambda key: "".join(f"&#X{ord(one):x};" for one in key),
+    "html_decimal": lambda key: "".join(f"&#{ord(char)};" for char in key),
+    "html_hex": lambda key: "".join(f"&#X{ord(char):x};" for char in key),
     "base64": lambda key: base64.b64encode(f"x:{key}".encode()).decode(),
     "base64_1": lambda key: base64.b64encode(f"xy:{key}:z".encode()).decode(),
     "base64_2": lambda key: base64.urlsafe_b64encode(f"Bearer {key}".encode()).decode(),
@@ -40,7 +40,7 @@ ENCODINGS: dict[str, Encode] = {
     "base32": lambda key: base64.b32encode(f"xyz:{key}".encode()).decode(),
     "base64_twice": lambda key: base64.b64encode(base64.b64encode(f"xy:{key}:z".encode())).decode(),
     "hex_base64": lambda key: base64.b64encode(key.encode()).hex(),
-    "octal": lambda key: "".join(f"\\{ord(one):03o}" for one in key),
+    "octal": lambda key: "".join(f"\\{ord(char):03o}" for char in key),
     "zero_width": "\u200b".join,
     "soft_hyphen": lambda key: f"{key[:4]}\u00ad{key[4:]}",
     "bytes": lambda key: str(list(key.encode())),
@@ -52,8 +52,8 @@ ENCODINGS: dict[str, Encode] = {
     "hex_spaced": lambda key: key.encode().hex(" "),
     "hex_colons": lambda key: key.encode().hex(":").upper(),
     "hex_prefixed": lambda key: ", ".join(map(hex, key.encode())),
-    "code_points": lambda key: " ".join(f"U+{ord(one):04X}" for one in key),
-    "quoted_printable": lambda key: "".join(f"={ord(one):02X}" for one in key),
+    "code_points": lambda key: " ".join(f"U+{ord(char):04X}" for char in key),
+    "quoted_printable": lambda key: "".join(f"={ord(char):02X}" for char in key),
     "hex_utf_16": lambda key: key.encode("utf-16-le").hex(),
     "base64_utf_16": lambda key: base64.b64encode(f"x:{key}".encode("utf-16")).decode(),
     "rot13": lambda key: codecs.encode(key, "rot13"),
@@ -69,14 +69,14 @@ BODIES: dict[str, Callable[[str], str]] = {
 
 
 def seen(text: str) -> str:
-    """All that a reader who tries every decoding may see."""
-    found = {text}
+    """Return all texts that any decoding of `text` reveals."""
+    texts = {text}
     for _ in range(3):
-        decoded = {html.unescape(one) for one in found}
-        for one in found:
-            decoded |= {undone(one, "%"), undone(one, "\\u")}
-        found |= decoded
-    return "\n".join(found)
+        decoded = {html.unescape(form) for form in texts}
+        for form in texts:
+            decoded |= {undone(form, "%"), undone(form, "\\u")}
+        texts |= decoded
+    return "\n".join(texts)
 
 
 def undone(text: str, mark: str) -> str:
@@ -92,7 +92,7 @@ def undone(text: str, mark: str) -> str:
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_no_encoding_of_a_key_is_left(encoding: str, body: str) -> None:
+def test_every_encoding_of_a_key_is_masked(encoding: str, body: str) -> None:
     check(KEY, encoding, body)
 
 
@@ -121,7 +121,7 @@ def check(key: str, encoding: str, body: str) -> None:
     assert masked.status_code == 500
 
 
-def test_all_but_the_key_is_still_read() -> None:
+def test_text_around_a_masked_key_is_kept() -> None:
     secrets = Secrets([KEY])
     body = b'{"choices": [{"message": {"content": "yes"}}], "echo": "sk \\/+\\"\\\\<&>0815%2F"}'
     masked = secrets.masked_reply(httpx2.Response(200, content=body))
@@ -137,14 +137,14 @@ def test_a_reply_without_a_key_is_the_same_bytes() -> None:
     assert Secrets(["none"]).masked("none of them") == "none of them"
 
 
-def test_a_key_that_a_server_cut_and_a_password_in_an_address() -> None:
+def test_a_truncated_key_and_a_password_in_a_url_are_masked() -> None:
     secrets = Secrets(["sk-planted-0123456789"])
     assert secrets.masked("you gave sk-planted-0123") == "you gave [key]"
     assert secrets.masked("by http://me:secret@proxy/") == "by http://[key]@proxy/"
     assert secrets.masked("b'Bearer sk%2Dplanted-0123456789'") == WITHHELD
 
 
-def test_a_body_in_utf_16() -> None:
+def test_a_key_in_a_utf_16_body_is_masked() -> None:
     body = f"your key is {KEY}".encode("utf-16")
     masked = Secrets([KEY]).masked_reply(httpx2.Response(401, content=body))
     assert KEY not in masked.text.replace("\0", "")

@@ -12,5 +12,5 @@ from prism_cli.modeling.embedded import smollm2_path
 def tokenizer(model_cache: Path) -> PreTrainedTokenizerBase:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
-    return found
+        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(smollm2_path())
+    return loaded

@@ -1,4 +1,4 @@
-"""Tokens of a batch by what a device's memory takes."""
+"""Batch budget in tokens by free device memory."""
 
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ class Pass:
 
 
 class Device:
-    """So many bytes free; a batch needs `base`, and `a_token` for each token."""
+    """Device with `free` bytes; a batch needs `base` bytes, and `a_token` for each token."""
 
     def __init__(self, forward: Pass, free: int, a_token: int, base: int = 1000) -> None:
         self._forward, self._free, self._a_token, self._base = forward, free, a_token, base
@@ -69,11 +69,11 @@ def test_budget_is_the_power_of_two_that_fits_beside_kept_keys(fits: int, budget
     assert batch_budget(forward, Device(forward, free, a_token)) == budget  # type: ignore[arg-type]
 
 
-def test_no_memory_left_is_the_least() -> None:
+def test_without_free_memory_the_budget_is_the_minimum() -> None:
     forward = Pass()
     assert batch_budget(forward, Device(forward, 0, 7)) == LEAST  # type: ignore[arg-type]
 
 
-def test_a_cpu_has_a_number_that_nothing_measures() -> None:
+def test_the_budget_of_a_cpu_is_fixed() -> None:
     assert batch_budget(Pass("cpu")) == CPU_BATCH_TOKENS  # type: ignore[arg-type]
     assert batch_budget(Pass("mps")) == OTHER_BATCH_TOKENS  # type: ignore[arg-type]

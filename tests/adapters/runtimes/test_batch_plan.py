@@ -24,14 +24,14 @@ def test_plan_is_a_permutation_within_the_budget(
 
 
 @given(ROWS)
-def test_rows_of_a_query_stand_together_in_a_batch(rows: list[tuple[int, int]]) -> None:
+def test_rows_of_a_query_are_adjacent_in_a_batch(rows: list[tuple[int, int]]) -> None:
     queries = [q for q, _ in rows]
     for batch in plan_batches(queries, [1] * len(rows), [n for _, n in rows], 2000):
         changes = sum(queries[a] != queries[b] for a, b in pairwise(batch))
         assert changes == len({queries[index] for index in batch}) - 1
 
 
-def test_prefixes_of_a_chunk_fit_what_is_held_at_once() -> None:
+def test_prefixes_of_a_chunk_fit_the_cache() -> None:
     queries = [number // 2 for number in range(100)]
     prefix = PREFIX_TOKENS // 4
     batches = plan_batches(queries, [prefix] * 100, [1] * 100, 100_000)
@@ -44,7 +44,7 @@ def test_lengths_within_a_batch_are_close() -> None:
     assert batches == [[1, 3, 5], [0, 2, 4]]
 
 
-def test_short_tails_behind_a_long_prefix_do_not_pile_up() -> None:
+def test_short_tails_after_a_long_prefix_are_split_into_batches() -> None:
     batches = plan_batches(["q"] * 100, [990] * 100, [10] * 100, 1000)
     assert [len(batch) for batch in batches] == [4] * 25
 

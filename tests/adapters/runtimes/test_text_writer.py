@@ -1,4 +1,4 @@
-"""Where texts end, with a real tokenizer; the model says what a script says."""
+"""The ends of texts, with a real tokenizer and a model that follows a script."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def encoder(tokenizer: PreTrainedTokenizerBase) -> PromptEncoder:
 
 
 class Script:
-    """Says the next token of each row's script; a row's one layer holds its number."""
+    """Model that predicts the next token of each row's script; a row's one layer is its number."""
 
     def __init__(self, scripts: list[list[int]], *, supports_rollback: bool) -> None:
         self.attention = [False]
@@ -46,7 +46,7 @@ class Script:
 
 
 class Written:
-    """What became of scripts.
+    """Texts that scripts produced.
 
     Attributes:
         texts: as read by `parse_text`.
@@ -67,9 +67,9 @@ class Written:
         forward = Script(ids, supports_rollback=supports_rollback)
         writer = TextWriter(forward, model, encoder)
         prompts = [encoder.encode("where?", DOCUMENT)] * len(scripts)
-        found = writer.write([(forward.state(), range(len(scripts)))], prompts, limits)
-        self.texts = [writer.decoded(text) for text in found]
-        self.counts = [len(text.tokens) for text in found]
+        results = writer.write([(forward.state(), range(len(scripts)))], prompts, limits)
+        self.texts = [writer.decoded(text) for text in results]
+        self.counts = [len(text.tokens) for text in results]
         self.passes = writer.passes
 
 
@@ -88,28 +88,34 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize("supports_rollback", [True, False])
-def test_texts_end_behind_the_closing_tag_or_before_a_stop_or_at_their_limit(
+def test_texts_end_after_the_closing_tag_or_before_a_stop_or_at_their_limit(
     encoder: PromptEncoder, supports_rollback: bool
 ) -> None:
     def length(text: str) -> int:
         return len(encoder.tokenizer(text).input_ids)
 
-    whole = Written(encoder, SCRIPTS, [60] * len(SCRIPTS), supports_rollback=supports_rollback)
-    assert whole.texts[:4] == ["yes" + WHOLE] * 4
-    assert whole.counts[:4] == [length(WHOLE)] * 4
-    assert whole.texts[4] == f"yes{BEGINNING}{SENTENCE}"
-    assert whole.counts[4] == length(BEGINNING + SENTENCE)
-    assert whole.counts[5] == 60
-    assert whole.texts[6].endswith(f"a -> b, if a > 3 {SENTENCE}</evidence>")
-    assert [parse_text(text).format_ok for text in whole.texts] == [True] * 4 + [False, False, True]
+    script_writer = Written(
+        encoder, SCRIPTS, [60] * len(SCRIPTS), supports_rollback=supports_rollback
+    )
+    assert script_writer.texts[:4] == ["yes" + WHOLE] * 4
+    assert script_writer.counts[:4] == [length(WHOLE)] * 4
+    assert script_writer.texts[4] == f"yes{BEGINNING}{SENTENCE}"
+    assert script_writer.counts[4] == length(BEGINNING + SENTENCE)
+    assert script_writer.counts[5] == 60
+    assert script_writer.texts[6].endswith(f"a -> b, if a > 3 {SENTENCE}</evidence>")
+    assert [parse_text(text).format_ok for text in script_writer.texts] == [True] * 4 + [
+        False,
+        False,
+        True,
+    ]
     limits = [length(BEGINNING) + place for place in (0, 1, 3, 7, 12, 13, 14)]
     cut = Written(encoder, SCRIPTS, limits, supports_rollback=supports_rollback)
-    assert cut.counts == [min(pair) for pair in zip(limits, whole.counts, strict=True)]
-    assert all(map(str.startswith, whole.texts, cut.texts))
-    assert (whole.passes.accepted > 100) == supports_rollback
+    assert cut.counts == [min(pair) for pair in zip(limits, script_writer.counts, strict=True)]
+    assert all(map(str.startswith, script_writer.texts, cut.texts))
+    assert (script_writer.passes.accepted > 100) == supports_rollback
 
 
-def test_rows_write_the_same_alone_and_together(encoder: PromptEncoder) -> None:
+def test_a_row_has_the_same_text_alone_and_in_a_batch(encoder: PromptEncoder) -> None:
     limits = [40, 50, 9, 60, 50, 17, 60]
     together = Written(encoder, SCRIPTS, limits, supports_rollback=True)
     for row, (script, limit) in enumerate(zip(SCRIPTS, limits, strict=True)):
@@ -130,7 +136,7 @@ def test_closing_tag_is_seen_at_the_token_that_completes_it(encoder: PromptEncod
         assert ends.text(tokens[: place + 1]) == f"yes {SENTENCE} é{CLOSING}"
 
 
-def test_drafts_change_nothing_that_a_real_model_writes() -> None:
+def test_drafts_do_not_change_the_text_of_a_real_model() -> None:
     reranker = load_reranker("hf:smollm2", device="cpu", dtype="float32")
     tasks = [
         RerankTask(f"where does the Rhine {word}?", DOCUMENT, limit, float("-inf"))

@@ -36,19 +36,19 @@ TASKS = [RerankTask(*pair) for pair in PAIRS]
 
 @functools.cache
 def shifted_model(tokenizer: PreTrainedTokenizerBase, shape: str) -> PreTrainedModel:
-    """A tiny model with its head so shifted that both verdicts occur among PAIRS."""
+    """Return a tiny model whose head is shifted so that both verdicts occur among PAIRS."""
     model: Any = tiny_model(shape, vocabulary=49_152)
     head = model.get_output_embeddings()
     head.weight = torch.nn.Parameter(head.weight.detach().clone())
     encoder = PromptEncoder(tokenizer, PRISM_NO_THINK)
     with torch.inference_mode():
         ids = [torch.tensor([encoder.encode(*pair).ids]) for pair in PAIRS]
-        last = torch.cat([model.get_decoder()(one).last_hidden_state[:, -1] for one in ids])
+        last = torch.cat([model.get_decoder()(row_ids).last_hidden_state[:, -1] for row_ids in ids])
         middle = (last @ (head.weight[encoder.yes_id] - head.weight[encoder.no_id])).median()
         mean = last.mean(0)
         head.weight[encoder.yes_id] -= middle * mean / (mean @ mean)
-    found: PreTrainedModel = model
-    return found
+    typed_model: PreTrainedModel = model
+    return typed_model
 
 
 def make(tokenizer: PreTrainedTokenizerBase, shape: str, **options: Any) -> TransformersReranker:
@@ -61,7 +61,7 @@ def make(tokenizer: PreTrainedTokenizerBase, shape: str, **options: Any) -> Tran
 def planned(
     backend: TransformersReranker, pairs: list[tuple[str, str]], max_new_tokens: int = 0
 ) -> list[Reply]:
-    """Replies in order of `pairs`, asked in planned batches."""
+    """Return replies in order of `pairs`, asked in planned batches."""
     tasks = [RerankTask(*pair, max_new_tokens) for pair in pairs]
     replies: dict[int, Reply] = {}
     for batch in backend.plan(tasks):
@@ -71,7 +71,7 @@ def planned(
 
 
 def plain_logit(backend: TransformersReranker, pair: tuple[str, str]) -> float:
-    """The whole prompt through the whole model, nothing shared, cut or cached."""
+    """Compute the logit from the complete prompt, with no sharing, truncation or cache."""
     encoder = backend.encoder
     with torch.inference_mode():
         logits = backend.loaded.model(torch.tensor([encoder.encode(*pair).ids])).logits[0, -1]
@@ -79,7 +79,7 @@ def plain_logit(backend: TransformersReranker, pair: tuple[str, str]) -> float:
 
 
 def plain_text(backend: TransformersReranker, pair: tuple[str, str], tokens: int) -> list[int]:
-    """Greedy tokens behind yes, the whole text through the model each time."""
+    """Decode greedily after yes, with the complete text through the model at each step."""
     ids = [*backend.encoder.encode(*pair).ids, backend.encoder.yes_id]
     start = len(ids)
     with torch.inference_mode():
@@ -91,7 +91,7 @@ def plain_text(backend: TransformersReranker, pair: tuple[str, str], tokens: int
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_batched_scores_are_those_of_whole_prompts_one_by_one(
+def test_batched_scores_equal_those_of_single_prompts(
     tokenizer: PreTrainedTokenizerBase, shape: str
 ) -> None:
     backend = make(tokenizer, shape, batch_tokens=150)
@@ -104,7 +104,7 @@ def test_batched_scores_are_those_of_whole_prompts_one_by_one(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_batched_texts_are_those_of_a_plain_loop(
+def test_batched_texts_equal_those_of_a_plain_loop(
     tokenizer: PreTrainedTokenizerBase, shape: str
 ) -> None:
     backend = make(tokenizer, shape, batch_tokens=400)
@@ -123,10 +123,10 @@ def test_batched_texts_are_those_of_a_plain_loop(
 
 
 @pytest.mark.parametrize("shape", ["llama", "qwen3_5"])
-def test_each_text_ends_at_its_own_limit_whatever_is_written_beside_it(
+def test_each_text_ends_at_its_own_limit_in_any_batch(
     tokenizer: PreTrainedTokenizerBase, shape: str
 ) -> None:
-    whole = make(tokenizer, shape).answer([task._replace(max_new_tokens=20) for task in TASKS])
+    unsplit = make(tokenizer, shape).answer([task._replace(max_new_tokens=20) for task in TASKS])
     limits = [(0, 20, 1, 7)[row % 4] for row in range(len(TASKS))]
     tasks = [task._replace(max_new_tokens=n) for task, n in zip(TASKS, limits, strict=True)]
     backend = make(tokenizer, shape, batch_tokens=90)  # the texts of few rows fit beside others
@@ -136,7 +136,7 @@ def test_each_text_ends_at_its_own_limit_whatever_is_written_beside_it(
         replies.update(zip(batch, answers, strict=True))
     assert sum("text" in reply.value for reply in replies.values()) > 4
     for row, limit in enumerate(limits):
-        long, short = whole[row], replies[row]
+        long, short = unsplit[row], replies[row]
         assert ("text" in short.value) == bool(limit and "text" in long.value)
         assert short.usage.output_tokens == min(limit, long.usage.output_tokens)
         if "text" in short.value:
@@ -163,7 +163,7 @@ def test_same_payloads_have_the_same_plan_and_the_same_numbers(
     assert first.fingerprint == second.fingerprint
 
 
-def test_numbers_do_not_depend_on_what_was_asked_before(
+def test_scores_do_not_depend_on_earlier_requests(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     fresh, used = (make(tokenizer, "llama") for _ in range(2))
@@ -175,36 +175,36 @@ def test_numbers_do_not_depend_on_what_was_asked_before(
     assert fresh.answer(tasks) == used.answer(tasks)
 
 
-def test_numbers_of_a_later_batch_are_the_same_after_a_kill(
+def test_scores_of_a_later_batch_are_the_same_after_a_kill(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    whole, killed = (make(tokenizer, "llama", batch_tokens=60) for _ in range(2))
-    batches = whole.plan(TASKS)
-    answers = [whole.answer([TASKS[index] for index in batch]) for batch in batches]
+    uninterrupted, killed = (make(tokenizer, "llama", batch_tokens=60) for _ in range(2))
+    batches = uninterrupted.plan(TASKS)
+    answers = [uninterrupted.answer([TASKS[index] for index in batch]) for batch in batches]
     assert killed.plan(TASKS) == batches
     for batch, expected in list(zip(batches, answers, strict=True))[::-1]:
         assert killed.answer([TASKS[index] for index in batch]) == expected
 
 
-def test_prefixes_of_a_plan_are_computed_together_behind_what_they_share(
+def test_prefixes_of_a_plan_are_computed_together_after_their_common_part(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = make(tokenizer, "llama")
-    asked: list[tuple[int, int]] = []
+    batches: list[tuple[int, int]] = []
     prefill = backend._pass.prefill
 
     def noted(prefixes: Any, shared_prefix: Any = None) -> Any:
-        asked.append((len(prefixes), shared_prefix.length if shared_prefix else 0))
+        batches.append((len(prefixes), shared_prefix.length if shared_prefix else 0))
         return prefill(prefixes, shared_prefix)
 
     monkeypatch.setattr(backend._pass, "prefill", noted)
     planned(backend, PAIRS)
     shared = len(backend._prefixes._shared_ids)
     assert shared > 60
-    assert asked == [(1, 0), (3, shared)]
+    assert batches == [(1, 0), (3, shared)]
 
 
-def test_batches_are_halved_for_good_where_memory_ends(
+def test_the_batch_budget_is_halved_when_memory_runs_out(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = make(tokenizer, "llama", batch_tokens=600)
@@ -218,8 +218,8 @@ def test_batches_are_halved_for_good_where_memory_ends(
         return extend(states, tails, keep=keep)
 
     monkeypatch.setattr(backend._pass, "extend", narrow)
-    for found, reply in zip(planned(backend, PAIRS), expected, strict=True):
-        assert found.value["logit"] == pytest.approx(reply.value["logit"], abs=1e-5)
+    for result, reply in zip(planned(backend, PAIRS), expected, strict=True):
+        assert result.value["logit"] == pytest.approx(reply.value["logit"], abs=1e-5)
     assert 50 < backend.batch_tokens <= 200
     assert backend.figures["batch_tokens"] == backend.batch_tokens
     tried.clear()
@@ -227,7 +227,7 @@ def test_batches_are_halved_for_good_where_memory_ends(
     assert max(tried) <= 200
 
 
-def test_a_prompt_that_fits_no_memory_is_told(
+def test_a_prompt_that_does_not_fit_in_memory_is_reported(
     tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = make(tokenizer, "llama")
@@ -247,8 +247,10 @@ def test_eager_attention_gives_the_same_scores_under_another_key(
     monkeypatch.setattr(usual.loaded.model.config, "_attn_implementation", "eager")
     eager = make(tokenizer, "llama")
     assert eager.fingerprint != usual.fingerprint
-    for one, other in zip(planned(usual, PAIRS[:4]), planned(eager, PAIRS[:4]), strict=True):
-        assert one.value["logit"] == pytest.approx(other.value["logit"], abs=1e-5)
+    for usual_reply, other in zip(
+        planned(usual, PAIRS[:4]), planned(eager, PAIRS[:4]), strict=True
+    ):
+        assert usual_reply.value["logit"] == pytest.approx(other.value["logit"], abs=1e-5)
 
 
 def test_long_query_is_refused_and_the_others_are_answered(
@@ -256,20 +258,20 @@ def test_long_query_is_refused_and_the_others_are_answered(
 ) -> None:
     backend = make(tokenizer, "llama", max_tokens=160)
     pairs = [("word " * 400, "d"), ("short", "word " * 400), ("short", "d")]
-    refused, cut, whole = planned(backend, pairs)
+    refused, cut, uncut = planned(backend, pairs)
     assert refused.refusal is not None
     assert "at most 160 tokens" in refused.refusal
     assert cut.value["truncated"] is True
-    assert whole.value["truncated"] is False
+    assert uncut.value["truncated"] is False
 
 
 def test_equal_pairs_get_equal_replies(tokenizer: PreTrainedTokenizerBase) -> None:
     backend = make(tokenizer, "llama")
-    first, _, again = backend.answer([TASKS[0], TASKS[1], TASKS[0]])
-    assert first == again
+    first, _, third = backend.answer([TASKS[0], TASKS[1], TASKS[0]])
+    assert first == third
 
 
-def test_damaged_weights_are_told_not_written_as_scores(
+def test_damaged_weights_are_reported_instead_of_scored(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     backend = make(tokenizer, "llama")
@@ -280,7 +282,7 @@ def test_damaged_weights_are_told_not_written_as_scores(
         backend.answer(TASKS[:1])
 
 
-def test_key_of_a_score_is_the_same_whatever_texts_are_about(
+def test_the_cache_key_of_a_score_does_not_depend_on_text_settings(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     backend = make(tokenizer, "llama")
@@ -292,7 +294,9 @@ def test_key_of_a_score_is_the_same_whatever_texts_are_about(
     assert len(set(keys)) == 4
 
 
-def test_fingerprint_tells_what_decides_the_replies(tokenizer: PreTrainedTokenizerBase) -> None:
+def test_the_fingerprint_covers_all_that_changes_replies(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
     prints = {
         make(tokenizer, "llama").fingerprint,
         make(tokenizer, "llama", max_tokens=99).fingerprint,
@@ -300,7 +304,7 @@ def test_fingerprint_tells_what_decides_the_replies(tokenizer: PreTrainedTokeniz
     assert len(prints) == 2
 
 
-def test_canary_tells_whether_the_pairs_are_in_order() -> None:
+def test_the_canary_checks_that_the_relevant_pair_scores_higher() -> None:
     class Fixed:
         def logits(self, pairs: Any) -> list[float]:
             assert list(pairs) == [RELEVANT, IRRELEVANT]
@@ -310,7 +314,7 @@ def test_canary_tells_whether_the_pairs_are_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("relevant", "irrelevant", "ok", "told"),
+    ("relevant", "irrelevant", "ok", "message"),
     [
         (1.2, -3.3, True, None),
         (-2.0, -9.0, True, None),
@@ -323,9 +327,9 @@ def test_canary_tells_whether_the_pairs_are_in_order() -> None:
     ],
 )
 def test_canary_needs_a_margin(
-    relevant: float, irrelevant: float, ok: bool, told: str | None
+    relevant: float, irrelevant: float, ok: bool, message: str | None
 ) -> None:
-    found = canary_of(relevant, irrelevant)
-    assert found["ok"] is ok
-    warning = canary_warning("m", found)
-    assert warning is None if told is None else warning and told in warning
+    result = canary_of(relevant, irrelevant)
+    assert result["ok"] is ok
+    warning = canary_warning("m", result)
+    assert warning is None if message is None else warning and message in warning

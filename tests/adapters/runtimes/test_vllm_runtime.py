@@ -1,4 +1,4 @@
-"""vLLM as engine: our side of the contract anywhere, the whole of it where vllm is installed."""
+"""vLLM as engine: prism's side with a fake, and the real engine where vllm is installed."""
 
 import itertools
 import sys
@@ -32,7 +32,7 @@ TASKS = [
 
 @dataclass
 class PlainLLM:
-    """What vllm.LLM.generate is asked for, done by transformers, a text at a time."""
+    """vllm.LLM.generate, done by transformers one text at a time."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -42,12 +42,12 @@ class PlainLLM:
         self, prompts: Sequence[Any], sampling_params: Sequence[Any], *, use_tqdm: bool
     ) -> list[Any]:
         assert not use_tqdm
-        found = []
+        outputs = []
         for prompt, params in zip(prompts, sampling_params, strict=True):
             assert set(prompt) == {"prompt_token_ids"}
             self.asked.append((prompt["prompt_token_ids"], vars(params)))
-            found.append(SimpleNamespace(outputs=[self._one(prompt["prompt_token_ids"], params)]))
-        return found
+            outputs.append(SimpleNamespace(outputs=[self._one(prompt["prompt_token_ids"], params)]))
+        return outputs
 
     def _one(self, ids: list[int], params: Any) -> Any:
         assert params.temperature == 0.0
@@ -58,10 +58,12 @@ class PlainLLM:
             with torch.inference_mode():
                 row = self.model(torch.tensor([ids])).logits[0, -1].float().log_softmax(-1)
             ids.append(int(row.argmax()))
-            wanted = [ids[-1], *getattr(params, "logprob_token_ids", [])]
-            logprobs.append({one: SimpleNamespace(logprob=float(row[one])) for one in wanted})
+            token_ids = [ids[-1], *getattr(params, "logprob_token_ids", [])]
+            logprobs.append(
+                {token_id: SimpleNamespace(logprob=float(row[token_id])) for token_id in token_ids}
+            )
             text = self.tokenizer.decode(ids[start:])
-            if ids[-1] in stops or any(one in text for one in getattr(params, "stop", [])):
+            if ids[-1] in stops or any(stop in text for stop in getattr(params, "stop", [])):
                 break
         return SimpleNamespace(token_ids=ids[start:], logprobs=logprobs)
 
@@ -76,7 +78,7 @@ def reranker(tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
     return VllmReranker(llm, encoder, "tiny", "rerank f", {})
 
 
-def test_scores_are_the_difference_of_both_verdicts_logits(reranker: VllmReranker) -> None:
+def test_scores_are_the_difference_of_the_verdict_logits(reranker: VllmReranker) -> None:
     encoder, model = reranker.encoder, reranker._llm.model
     for task, reply in zip(TASKS, reranker.answer(TASKS), strict=True):
         with torch.inference_mode():
@@ -87,7 +89,7 @@ def test_scores_are_the_difference_of_both_verdicts_logits(reranker: VllmReranke
         assert reply.value["truncated"] == (task.document is LONG)
 
 
-def test_texts_go_on_behind_yes_for_those_that_are_asked_for(reranker: VllmReranker) -> None:
+def test_texts_are_written_for_requested_rows_after_yes(reranker: VllmReranker) -> None:
     above = [task._replace(write_above=-1e9) if task.max_new_tokens else task for task in TASKS]
     above[2] = TASKS[2]
     replies = reranker.answer(above)
@@ -105,7 +107,7 @@ def test_texts_go_on_behind_yes_for_those_that_are_asked_for(reranker: VllmReran
             assert reply.value["text"].startswith("yes")
 
 
-def test_text_ends_behind_the_evidence(
+def test_a_text_ends_after_the_evidence(
     reranker: VllmReranker, tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = tokenizer.encode("\n<evidence>why</evidence>\n\nmore")
@@ -114,7 +116,7 @@ def test_text_ends_behind_the_evidence(
         "_one",
         lambda _ids, _params: SimpleNamespace(
             token_ids=[*written, reranker.encoder.eos_id],
-            logprobs=[{one: SimpleNamespace(logprob=0.0) for one in range(49_152)}],
+            logprobs=[{token_id: SimpleNamespace(logprob=0.0) for token_id in range(49_152)}],
         ),
     )
     (reply,) = reranker.answer([RerankTask("q", "d", 40, -1.0)])
@@ -138,13 +140,13 @@ def test_query_too_long_is_refused(reranker: VllmReranker) -> None:
     assert other.refusal is None
 
 
-def test_scores_that_are_no_numbers_are_told(reranker: VllmReranker) -> None:
+def test_scores_that_are_not_numbers_are_reported(reranker: VllmReranker) -> None:
     reranker._llm.model.get_output_embeddings().weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match="not finite"):
         reranker.answer(TASKS[:1])
 
 
-def test_without_vllm_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_vllm_the_install_command_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MissingPackageError, match=r"prism-cli\[local,vllm\]"):
         load_vllm_reranker("hf:smollm2")

@@ -1,4 +1,4 @@
-"""Replies of search APIs, as their makers publish them and as they should not be."""
+"""Replies of search APIs: published examples and malformed ones."""
 
 import asyncio
 import json
@@ -27,24 +27,24 @@ def backend(spec: str, results: int = 10) -> SearchBackend:
 
 
 def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[httpx2.Request]]:
-    """What comes of these bodies, one a call, and what was sent."""
-    asked: list[httpx2.Request] = []
+    """Return the reply to these bodies (one per call), the backend, and the requests sent."""
+    requests: list[httpx2.Request] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
-        asked.append(request)
-        return httpx2.Response(200, json=payloads[len(asked) - 1])
+        requests.append(request)
+        return httpx2.Response(200, json=payloads[len(requests) - 1])
 
     ref = ProviderRegistry(load_providers()).resolve(spec)
     assert ref
     ref.client.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
-    one = SearchBackend(ref, 10)
+    backend = SearchBackend(ref, 10)
 
     async def ask() -> Reply:
-        (reply,) = await one.answer(["what is it"])
-        await one.close()
+        (reply,) = await backend.answer(["what is it"])
+        await backend.close()
         return reply
 
-    return asyncio.run(ask()), one, asked
+    return asyncio.run(ask()), backend, requests
 
 
 @pytest.fixture(autouse=True)
@@ -53,24 +53,24 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
 
 
-def test_exas_published_reply() -> None:
-    reply, _, (asked,) = answered("exa/search", EXA)
+def test_exas_published_reply_is_read() -> None:
+    reply, _, (sent,) = answered("exa/search", EXA)
     (page,) = reply.value["pages"]
     assert page == {name: EXA["results"][0][name] for name in ("url", "title", "text")}
     assert reply.usage.usd == 0.007
-    assert str(asked.url) == "https://api.exa.ai/search"
-    assert asked.headers["authorization"] == "Bearer planted"
-    assert json.loads(asked.content) == {
+    assert str(sent.url) == "https://api.exa.ai/search"
+    assert sent.headers["authorization"] == "Bearer planted"
+    assert json.loads(sent.content) == {
         "query": "what is it", "numResults": 10, "contents": {"text": True},
     }  # fmt: skip
 
 
 def test_tavilys_published_reply_has_no_text_where_there_is_none() -> None:
-    reply, _, (asked,) = answered("tavily/search", TAVILY)
+    reply, _, (sent,) = answered("tavily/search", TAVILY)
     (page,) = reply.value["pages"]
     assert (page["url"], page["text"]) == (TAVILY["results"][0]["url"], "")
     assert reply.usage.usd == pytest.approx(0.008)
-    assert json.loads(asked.content) == {
+    assert json.loads(sent.content) == {
         "query": "what is it", "max_results": 10, "include_raw_content": "text",
     }  # fmt: skip
 
@@ -89,13 +89,13 @@ def test_tavilys_published_reply_has_no_text_where_there_is_none() -> None:
         {"results": [{"url": "u", "text": ["a"]}]},
     ],
 )
-def test_a_reply_of_another_shape_is_lost_money_and_asked_again(bad: object) -> None:
-    reply, one, asked = answered("exa/search", bad, EXA)
+def test_a_malformed_reply_is_billed_and_retried(bad: object) -> None:
+    reply, backend, sent = answered("exa/search", bad, EXA)
     assert len(reply.value["pages"]) == 1
-    assert (len(asked), one.lost_calls) == (2, 1)
+    assert (len(sent), backend.lost_calls) == (2, 1)
 
 
-def test_what_is_asked_decides_the_fingerprint() -> None:
+def test_the_fingerprint_depends_on_the_request() -> None:
     assert backend("exa/search").fingerprint != backend("exa/search", 5).fingerprint
     assert backend("exa/search").fingerprint != backend("tavily/search").fingerprint
 

@@ -1,4 +1,4 @@
-"""The author's rows: fields renamed, values in the spellings that they may have."""
+"""The author's rows: renamed fields, and values in all accepted spellings."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ Row = dict[str, Any]
 def written(row: Row) -> Row:
     writer = AuthorWriter(ShapeSettings())
     assert writer.check(row) is None
-    (found,) = writer.write([row])
-    return found
+    (output,) = writer.write([row])
+    return output
 
 
-def test_fields_are_renamed_in_place_and_the_rest_travels() -> None:
+def test_fields_are_renamed_in_place_and_others_are_kept() -> None:
     row = {
         "query": "q",
         "document": "d",
@@ -30,8 +30,8 @@ def test_fields_are_renamed_in_place_and_the_rest_travels() -> None:
         "evidence": "e",
         "lang": ["en"],
     }
-    found = AuthorReader().read(dict(row))
-    assert list(found.items()) == [
+    result = AuthorReader().read(dict(row))
+    assert list(result.items()) == [
         ("query", "q"),
         ("document", "d"),
         ("objectives", ["sft"]),
@@ -41,7 +41,7 @@ def test_fields_are_renamed_in_place_and_the_rest_travels() -> None:
         ("evidence", "e"),
         ("lang", ["en"]),
     ]
-    assert list(written(found).items()) == list(row.items())
+    assert list(written(result).items()) == list(row.items())
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_fields_are_renamed_in_place_and_the_rest_travels() -> None:
 def test_loss_types_in_many_spellings_are_written_in_one(
     loss_type: Any, objectives: Any, canonical: Any
 ) -> None:
-    found = AuthorReader().read({"query": "q", "document": "d", "loss_type": loss_type})
-    assert found["objectives"] == objectives
-    again = written(found)
-    assert again["loss_type"] == canonical
-    assert AuthorReader().read(again)["objectives"] == objectives
+    result = AuthorReader().read({"query": "q", "document": "d", "loss_type": loss_type})
+    assert result["objectives"] == objectives
+    rewritten = written(result)
+    assert rewritten["loss_type"] == canonical
+    assert AuthorReader().read(rewritten)["objectives"] == objectives
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_loss_types_in_many_spellings_are_written_in_one(
     ],
 )
 def test_labels_become_verdicts(label: Any, verdict: Any) -> None:
-    found = AuthorReader().read({"query": "q", "document": "d", "annotated_label": label})
-    assert found["verdict"] == verdict
+    result = AuthorReader().read({"query": "q", "document": "d", "annotated_label": label})
+    assert result["verdict"] == verdict
 
 
 def test_title_goes_before_its_document() -> None:
@@ -106,7 +106,7 @@ def test_title_goes_before_its_document() -> None:
         ("loss_type", 1),
     ],
 )
-def test_what_cannot_be_read_names_the_authors_field(field: str, value: Any) -> None:
+def test_an_unreadable_value_names_the_authors_field(field: str, value: Any) -> None:
     with pytest.raises(RowError) as caught:
         AuthorReader().read({"query": "q", "document": "d", field: value})
     assert caught.value.field == field
@@ -130,7 +130,7 @@ def test_both_names_of_one_field_are_refused() -> None:
         ("objectives", [["sft"]]),
     ],
 )
-def test_what_the_row_table_forbids_is_not_written(field: str, value: Any) -> None:
+def test_values_outside_the_row_contract_are_not_written(field: str, value: Any) -> None:
     row = {"query": "q", "document": "d", field: value}
     with pytest.raises(RowError) as caught:
         ConvertStage(Reader(), AuthorWriter(ShapeSettings())).work(row)
@@ -138,6 +138,6 @@ def test_what_the_row_table_forbids_is_not_written(field: str, value: Any) -> No
 
 
 @pytest.mark.parametrize("loss_type", [7, "sft", ["sft"], {"a": 1}, None])
-def test_a_row_that_has_the_authors_names_already_travels(loss_type: Any) -> None:
+def test_a_row_with_the_authors_field_names_is_unchanged(loss_type: Any) -> None:
     row = {"query": "q", "document": "d", "loss_type": loss_type}
     assert written(row) == row

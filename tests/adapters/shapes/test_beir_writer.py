@@ -20,15 +20,15 @@ def pair(document: str, query: str = "q1", **fields: Any) -> Row:
 
 def files(*rows: Row) -> dict[str, bytes]:
     writer = BeirWriter(ShapeSettings())
-    found = dict.fromkeys(writer.outputs, b"")
+    contents = dict.fromkeys(writer.outputs, b"")
     for row in rows:
         assert writer.check(row) is None
-        for one in writer.write([row]):
-            found[writer.output_of(one)] += writer.render(one)
-    return found
+        for item in writer.write([row]):
+            contents[writer.output_of(item)] += writer.render(item)
+    return contents
 
 
-def test_each_text_stands_once_and_each_label_is_a_judgement() -> None:
+def test_each_text_is_written_once_and_each_label_is_a_judgement() -> None:
     assert files(
         pair("a", title="T", verdict="yes"),
         pair("b", source_label="3"),
@@ -42,10 +42,10 @@ def test_each_text_stands_once_and_each_label_is_a_judgement() -> None:
     }
 
 
-def test_ids_that_rows_lack_are_derived_from_their_texts() -> None:
-    found = files({"query": "what", "document": "this", "verdict": "yes"})
+def test_missing_ids_are_derived_from_the_texts() -> None:
+    contents = files({"query": "what", "document": "this", "verdict": "yes"})
     expected = f"{text_id('what')}\t{text_id('this')}\t1\n".encode()
-    assert found[QRELS].splitlines(keepends=True)[1] == expected
+    assert contents[QRELS].splitlines(keepends=True)[1] == expected
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_ids_that_rows_lack_are_derived_from_their_texts() -> None:
         (pair("b", source_label="good"), "source_label"),
     ],
 )
-def test_what_a_folder_cannot_hold_is_rejected(row: Row, field: str) -> None:
+def test_rows_that_a_folder_cannot_represent_are_rejected(row: Row, field: str) -> None:
     writer = BeirWriter(ShapeSettings())
     writer.check(pair("a"))
     with pytest.raises(RowError) as caught:

@@ -12,7 +12,7 @@ from prism_cli.rows.candidates import check_rerank_row
 Row = dict[str, Any]
 
 
-def test_documents_become_pairs_with_what_stands_beside_them() -> None:
+def test_documents_become_pairs_with_the_other_fields() -> None:
     row = {
         "query_id": "7",
         "query": "q",
@@ -32,7 +32,7 @@ def test_documents_become_pairs_with_what_stands_beside_them() -> None:
     }
 
 
-def test_results_come_to_their_documents_with_their_rank() -> None:
+def test_results_are_joined_to_their_documents_with_their_rank() -> None:
     row = {
         "query": "q",
         "documents": ["a", "b", "c"],
@@ -73,7 +73,7 @@ def test_bad_row_names_its_field(change: Row, field: str) -> None:
     assert caught.value.field == field
 
 
-def test_row_without_documents_is_told() -> None:
+def test_a_row_without_documents_is_reported() -> None:
     with pytest.raises(RowError, match="documents: expected an array, found no such field"):
         CohereReader().read({"query": "q"})
 
@@ -84,9 +84,9 @@ def test_pairs_become_a_row_that_rerank_takes() -> None:
         {"query": "q", "document": "b", "source": "s", "title": "T"},
     ]
     writer = CohereWriter(ShapeSettings())
-    (found,) = writer.write(rows)
-    check_rerank_row(found)
-    assert found == {
+    (line,) = writer.write(rows)
+    check_rerank_row(line)
+    assert line == {
         "query": "q",
         "source": "s",
         "documents": [
@@ -96,6 +96,6 @@ def test_pairs_become_a_row_that_rerank_takes() -> None:
     }
 
 
-def test_field_named_text_would_be_the_document() -> None:
+def test_a_field_named_text_is_refused_beside_the_document() -> None:
     with pytest.raises(RowError, match="text: "):
         CohereWriter(ShapeSettings()).check({"query": "q", "document": "d", "text": "t"})

@@ -48,14 +48,14 @@ def test_query_without_an_instruction_has_none(query: Any) -> None:
     assert row["query"].endswith("who?")
 
 
-def test_unknown_fields_travel_to_every_pair() -> None:
-    found = read({"query": "q", "pos": ["a"], "neg": ["b"], "prompt": "p", "type": "normal"})
-    assert [(row["prompt"], row["type"]) for row in found] == [("p", "normal")] * 2
+def test_unknown_fields_are_copied_to_every_pair() -> None:
+    rows = read({"query": "q", "pos": ["a"], "neg": ["b"], "prompt": "p", "type": "normal"})
+    assert [(row["prompt"], row["type"]) for row in rows] == [("p", "normal")] * 2
 
 
 def test_scores_are_the_sources_or_a_teachers() -> None:
     row = {"query": "q", "pos": ["a"], "neg": ["b"], "pos_scores": [1], "neg_scores": [None]}
-    assert [one.get("source_score") for one in read(row)] == [1, None]
+    assert [result.get("source_score") for result in read(row)] == [1, None]
     first, second = read(row, TEACHER)
     assert first["teacher_scores"] == {"lab/model-2.5": 1}
     assert "teacher_scores" not in second
@@ -80,7 +80,7 @@ def test_bad_row_names_its_field(change: Row, settings: ShapeSettings | None, fi
     assert caught.value.field == field
 
 
-def test_row_of_another_shape_is_told() -> None:
+def test_a_row_of_another_shape_is_reported() -> None:
     with pytest.raises(RowError, match="pos: expected pos and neg"):
         read({"query": "q", "document": "d"})
 
@@ -90,8 +90,8 @@ def test_rows_of_a_query_become_one_row() -> None:
         pair("no", "0", query_id="1", source="s", source_score=0.1, doc_id="n"),
         pair("yes", "1", query_id="1", source="s", source_score=0.9),
     ]
-    found, writer = written(rows)
-    assert found == [
+    lines, writer = written(rows)
+    assert lines == [
         {
             "query": "q",
             "pos": ["yes"],
@@ -107,13 +107,13 @@ def test_rows_of_a_query_become_one_row() -> None:
     assert not writer.left_out
 
 
-def test_what_has_no_place_is_counted_by_field() -> None:
+def test_fields_without_a_place_are_counted() -> None:
     rows = [
         pair("yes", "2", title="T", evidence="e", lang="en", source_score=1.0),
         pair("no", "0", lang="de", negative="bm25"),
     ]
-    (found,), writer = written(rows)
-    assert found == {"query": "q", "pos": ["T yes"], "neg": ["no"]}
+    (line,), writer = written(rows)
+    assert line == {"query": "q", "pos": ["T yes"], "neg": ["no"]}
     assert writer.left_out == {
         "evidence": 1,
         "lang": 2,
@@ -124,29 +124,29 @@ def test_what_has_no_place_is_counted_by_field() -> None:
     assert writer.figures == {"titles put before their documents": 1}
 
 
-def test_verdict_is_heard_before_the_label() -> None:
-    (found,), _ = written([pair("a", "0", verdict="yes"), pair("b", "1", verdict="no")])
-    assert (found["pos"], found["neg"]) == (["a"], ["b"])
+def test_the_verdict_takes_precedence_over_the_label() -> None:
+    (line,), _ = written([pair("a", "0", verdict="yes"), pair("b", "1", verdict="no")])
+    assert (line["pos"], line["neg"]) == (["a"], ["b"])
 
 
 def test_query_without_a_positive_is_left_out_and_counted() -> None:
-    found, writer = written([pair("b", "0")])
-    assert found == []
+    lines, writer = written([pair("b", "0")])
+    assert lines == []
     assert writer.figures == {"queries without a positive, left out": 1}
 
 
 def test_field_named_like_a_list_does_not_replace_it() -> None:
-    (found,), writer = written([pair("a", "1", neg="mine", pos_scores=[3])])
-    assert (found["neg"], "pos_scores" in found) == ([], False)
+    (line,), writer = written([pair("a", "1", neg="mine", pos_scores=[3])])
+    assert (line["neg"], "pos_scores" in line) == ([], False)
     assert writer.left_out == {"neg": 1, "pos_scores": 1}
 
 
-def test_grade_of_a_positive_is_the_users() -> None:
-    (found,), _ = written([pair("a", "2"), pair("b", "1")], ShapeSettings(positive_grade=2))
-    assert (found["pos"], found["neg"]) == (["a"], ["b"])
+def test_the_positive_grade_is_a_setting() -> None:
+    (line,), _ = written([pair("a", "2"), pair("b", "1")], ShapeSettings(positive_grade=2))
+    assert (line["pos"], line["neg"]) == (["a"], ["b"])
 
 
-def test_row_without_a_label_has_no_place() -> None:
+def test_a_row_without_a_label_is_dropped() -> None:
     writer = FlagEmbeddingWriter(ShapeSettings())
     assert writer.check({"query": "q", "document": "d"}) == "no label and no verdict"
     with pytest.raises(RowError, match="source_label"):

@@ -1,4 +1,4 @@
-"""Pair rows to a shape and back: what the shape carries comes back as it was."""
+"""Round trips of pair rows: the fields that a shape carries are preserved."""
 
 import tempfile
 from pathlib import Path
@@ -23,7 +23,7 @@ ALL = (
     *IDS, *PAIR, "source", "source_label", "source_score", "teacher_score", "verdict",
     "objectives", "note",
 )  # fmt: skip
-# What each shape carries of these rows; `source` is one value a query, `note` one a document.
+# Fields that each shape carries; `source` has one value per query, `note` one per document.
 CARRIED = {
     "prism": ALL,
     "author": ALL,
@@ -50,11 +50,11 @@ documents = st.lists(
     max_size=5,
     unique_by=(lambda row: same_text(row["document"]), lambda row: row["source_score"]),
 )
-# Some shapes have no ids, so that equal queries side by side would be one.
+# Some shapes have no ids, so that adjacent equal queries would be merged.
 queries = st.lists(st.tuples(words, words, documents), max_size=4, unique_by=lambda query: query[0])
 
 
-def rows_of(drawn: list[tuple[str, str, list[Row]]]) -> list[Row]:
+def rows_of(groups: list[tuple[str, str, list[Row]]]) -> list[Row]:
     """Rows whose queries have a positive first, then negatives, each with its own text."""
     return [
         {
@@ -65,32 +65,32 @@ def rows_of(drawn: list[tuple[str, str, list[Row]]]) -> list[Row]:
             "source_label": "0" if place else "1",
             "verdict": "no" if place else "yes",
         }
-        | one
-        for number, (query, source, group) in enumerate(drawn)
-        for place, one in enumerate(group)
+        | row
+        for number, (query, source, group) in enumerate(groups)
+        for place, row in enumerate(group)
     ]
 
 
-def converted(lines: bytes, source: str, target: str, given: ShapeSettings) -> bytes:
-    """Lines of one shape as lines of another."""
-    stage = ConvertStage(SHAPES[source].reader(given), SHAPES[target].writer(given))
+def converted(lines: bytes, source: str, target: str, settings: ShapeSettings) -> bytes:
+    """Convert lines of one shape to lines of another."""
+    stage = ConvertStage(SHAPES[source].reader(settings), SHAPES[target].writer(settings))
     pairs: list[Row] = []
     for line in lines.splitlines(keepends=True):
-        found = stage.work(stage.decode(line, {}))
-        assert not isinstance(found, Dropped), found
-        assert not hasattr(found, "send")
-        pairs += found if isinstance(found, list) else [cast(Row, found)]
+        outcome = stage.work(stage.decode(line, {}))
+        assert not isinstance(outcome, Dropped), outcome
+        assert not hasattr(outcome, "send")
+        pairs += outcome if isinstance(outcome, list) else [cast(Row, outcome)]
     arranged = stage.arrange(iter(pairs))
     return b"".join(stage.render(row) for row in arranged if not isinstance(row, Dropped))
 
 
 def with_texts(rows: list[Row], folder: Path, **more: Any) -> ShapeSettings:
-    """Settings that name the texts of `rows`, as TREC's files need them."""
+    """Return settings that name the texts of `rows`, as TREC files need them."""
     corpus = [{"_id": row["doc_id"], "text": row["document"]} for row in rows]
-    asked = {row["query_id"]: row["query"] for row in rows}
+    queries = {row["query_id"]: row["query"] for row in rows}
     (folder / "corpus.jsonl").write_bytes(jsonl(corpus))
     (folder / "queries.jsonl").write_bytes(
-        jsonl({"_id": name, "text": text} for name, text in asked.items())
+        jsonl({"_id": name, "text": text} for name, text in queries.items())
     )
     return ShapeSettings(corpus=folder / "corpus.jsonl", queries=folder / "queries.jsonl", **more)
 
@@ -101,59 +101,59 @@ def only(row: Row, names: tuple[str, ...]) -> Row:
 
 def back_and_forth(rows: list[Row], shape: str, **more: Any) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        given = with_texts(rows, Path(folder), **more)
-        foreign = converted(jsonl(rows), "prism", shape, given)
-        again = converted(foreign, shape, "prism", given)
-    return [orjson.loads(line) for line in again.splitlines()]
+        settings = with_texts(rows, Path(folder), **more)
+        foreign = converted(jsonl(rows), "prism", shape, settings)
+        returned = converted(foreign, shape, "prism", settings)
+    return [orjson.loads(line) for line in returned.splitlines()]
 
 
 @pytest.mark.parametrize("shape", CARRIED)
 @settings(max_examples=25)
-@given(drawn=queries)
-def test_what_a_shape_carries_comes_back(
-    shape: str, drawn: list[tuple[str, str, list[Row]]]
+@given(groups=queries)
+def test_fields_that_a_shape_carries_survive_a_round_trip(
+    shape: str, groups: list[tuple[str, str, list[Row]]]
 ) -> None:
-    rows = rows_of(drawn)
+    rows = rows_of(groups)
     if shape == "trec-run":  # a run is in the order of its scores
         rows.sort(key=lambda row: (row["query_id"], -row["source_score"]))
-        found = back_and_forth(rows, shape, score="source_score")
+        returned = back_and_forth(rows, shape, score="source_score")
     else:
-        found = back_and_forth(rows, shape)
+        returned = back_and_forth(rows, shape)
     names = CARRIED[shape]
-    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+    assert [only(row, names) for row in returned] == [only(row, names) for row in rows]
 
 
 @settings(max_examples=25)
-@given(drawn=queries)
-def test_pairs_carry_the_positives(drawn: list[tuple[str, str, list[Row]]]) -> None:
-    rows = [row for row in rows_of(drawn) if row["verdict"] == "yes"]
-    found = back_and_forth(rows, "st-pairs")
+@given(groups=queries)
+def test_pairs_keep_the_positives(groups: list[tuple[str, str, list[Row]]]) -> None:
+    rows = [row for row in rows_of(groups) if row["verdict"] == "yes"]
+    returned = back_and_forth(rows, "st-pairs")
     names = (*PAIR, "source_label")
-    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+    assert [only(row, names) for row in returned] == [only(row, names) for row in rows]
 
 
 @settings(max_examples=25)
-@given(drawn=queries, width=st.integers(2, 3))
-def test_triplets_of_many_negatives_carry_all_of_them(
-    drawn: list[tuple[str, str, list[Row]]], width: int
+@given(groups=queries, width=st.integers(2, 3))
+def test_triplets_keep_all_of_many_negatives(
+    groups: list[tuple[str, str, list[Row]]], width: int
 ) -> None:
-    rows = rows_of([query for query in drawn if len(query[2]) > width])
-    found = back_and_forth(rows, "st-triplets", negatives=width)
+    rows = rows_of([query for query in groups if len(query[2]) > width])
+    returned = back_and_forth(rows, "st-triplets", negatives=width)
     names = CARRIED["st-triplets"]
-    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+    assert [only(row, names) for row in returned] == [only(row, names) for row in rows]
 
 
 @pytest.mark.parametrize("shape", ["flagembedding", "st-scores"])
 @settings(max_examples=10)
-@given(drawn=queries)
-def test_a_teachers_scores_come_back_as_its_own(
-    shape: str, drawn: list[tuple[str, str, list[Row]]]
+@given(groups=queries)
+def test_scores_of_a_teacher_survive_a_round_trip(
+    shape: str, groups: list[tuple[str, str, list[Row]]]
 ) -> None:
-    rows = [row | {"teacher_scores": {"a/b-2.5": row["teacher_score"]}} for row in rows_of(drawn)]
-    found = back_and_forth(rows, shape, score="teacher_scores.a/b-2.5")
+    rows = [row | {"teacher_scores": {"a/b-2.5": row["teacher_score"]}} for row in rows_of(groups)]
+    returned = back_and_forth(rows, shape, score="teacher_scores.a/b-2.5")
     names = (*PAIR, "teacher_scores")
-    assert [only(row, names) for row in found] == [only(row, names) for row in rows]
+    assert [only(row, names) for row in returned] == [only(row, names) for row in rows]
 
 
-def test_every_shape_is_tried() -> None:
+def test_every_shape_has_a_round_trip_test() -> None:
     assert {*CARRIED, "st-pairs"} == SHAPES.keys()

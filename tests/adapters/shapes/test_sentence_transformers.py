@@ -1,4 +1,4 @@
-"""Data sets of sentence-transformers: columns, and nothing but the columns."""
+"""Data sets of sentence-transformers: exactly the expected columns."""
 
 from typing import Any
 
@@ -30,45 +30,47 @@ def triplets(negatives: int, rows: list[Row] = GROUP) -> tuple[list[Row], Writer
     return writer.write(rows), writer
 
 
-def test_positive_stands_with_each_negative() -> None:
-    found, writer = triplets(1)
-    assert found == [
+def test_the_positive_is_paired_with_each_negative() -> None:
+    triplets_out, writer = triplets(1)
+    assert triplets_out == [
         {"anchor": "q", "positive": "p", "negative": name} for name in ("n1", "n2", "n3")
     ]
     assert writer.left_out == {"evidence": 1}
 
 
 def test_rows_of_many_negatives_have_the_same_columns() -> None:
-    found, _ = triplets(2)
-    assert found == [
+    triplets_out, _ = triplets(2)
+    assert triplets_out == [
         {"anchor": "q", "positive": "p", "negative_1": "n1", "negative_2": "n2"},
         {"anchor": "q", "positive": "p", "negative_1": "n3", "negative_2": "n1"},
     ]
 
 
 @pytest.mark.parametrize(
-    ("negatives", "rows", "told"),
+    ("negatives", "rows", "message"),
     [
         (4, GROUP, "queries without 4 negatives, left out"),
         (1, GROUP[1:], "queries without a positive, left out"),
     ],
 )
 def test_query_that_cannot_fill_a_row_is_counted(
-    negatives: int, rows: list[Row], told: str
+    negatives: int, rows: list[Row], message: str
 ) -> None:
-    found, writer = triplets(negatives, rows)
-    assert (found, writer.figures) == ([], {told: 1})
+    output, writer = triplets(negatives, rows)
+    assert (output, writer.figures) == ([], {message: 1})
 
 
 def test_triplet_is_read_by_the_number_of_its_negatives() -> None:
     row = {"negative_10": "c", "positive": "p", "negative_2": "b", "anchor": "q", "lang": "en"}
-    found = TripletReader().read(row | {"negative_11": None})
-    assert [(one["document"], one["source_label"]) for one in found] == [
+    rows = TripletReader().read(row | {"negative_11": None})
+    assert [(pair_row["document"], pair_row["source_label"]) for pair_row in rows] == [
         ("p", "1"),
         ("b", "0"),
         ("c", "0"),
     ]
-    assert {(one["query"], one["lang"], len(one)) for one in found} == {("q", "en", 6)}
+    assert {(pair_row["query"], pair_row["lang"], len(pair_row)) for pair_row in rows} == {
+        ("q", "en", 6)
+    }
 
 
 @pytest.mark.parametrize(
@@ -100,16 +102,16 @@ def test_bad_triplet_names_its_column(row: Row, field: str) -> None:
 def test_integer_is_a_label_and_float_a_score(
     column: str, value: Any, field: str, expected: Any
 ) -> None:
-    found = ScoredReader(ShapeSettings()).read({"sentence1": "q", "sentence2": "d", column: value})
-    assert found["query"] == "q"
-    assert found["document"] == "d"
-    assert found[field] == expected
+    rows = ScoredReader(ShapeSettings()).read({"sentence1": "q", "sentence2": "d", column: value})
+    assert rows["query"] == "q"
+    assert rows["document"] == "d"
+    assert rows[field] == expected
 
 
 def test_score_may_be_a_teachers() -> None:
     reader = ScoredReader(ShapeSettings(score="teacher_scores.x"))
-    found = reader.read({"query": "q", "document": "d", "score": 0.5})
-    assert found["teacher_scores"] == {"x": 0.5}
+    result = reader.read({"query": "q", "document": "d", "score": 0.5})
+    assert result["teacher_scores"] == {"x": 0.5}
     with pytest.raises(RowError, match=r"score: expected a number in \[0, 1\], found 4"):
         reader.read({"query": "q", "document": "d", "score": 4})
 

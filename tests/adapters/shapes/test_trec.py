@@ -63,7 +63,7 @@ def test_judgement_becomes_a_labelled_pair(settings: ShapeSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (b"q1 Q0 d1 1 0.5", "expected query Q0 document rank score tag"),
         (b"q1 Q0 d1 1 high t", "score: expected a number"),
@@ -74,8 +74,10 @@ def test_judgement_becomes_a_labelled_pair(settings: ShapeSettings) -> None:
         (b"q1 Q0 d9 1 1 t", "doc_id: 'd9' is not in .*corpus.jsonl"),
     ],
 )
-def test_bad_line_of_a_run_is_told(settings: ShapeSettings, line: bytes, told: str) -> None:
-    with pytest.raises(RowError, match=told):
+def test_a_bad_line_of_a_run_is_reported(
+    settings: ShapeSettings, line: bytes, message: str
+) -> None:
+    with pytest.raises(RowError, match=message):
         read_run(settings, line)
 
 
@@ -87,7 +89,7 @@ def test_beir_folder_holds_corpus_and_queries(tmp_path: Path, settings: ShapeSet
     assert read_run(folder, b"q1 Q0 d2 1 1 t")["query"] == "asked"
 
 
-def test_missing_texts_are_told_before_the_first_line(
+def test_missing_texts_are_reported_before_the_first_line(
     tmp_path: Path, settings: ShapeSettings
 ) -> None:
     with pytest.raises(UsageError, match="name the texts with --corpus"):
@@ -98,7 +100,7 @@ def test_missing_texts_are_told_before_the_first_line(
         RunReader(ShapeSettings(corpus=settings.corpus, queries=tmp_path / "none.tsv"))
 
 
-def test_bad_topic_is_told_with_its_line(settings: ShapeSettings) -> None:
+def test_a_bad_topic_is_reported_with_its_line(settings: ShapeSettings) -> None:
     assert settings.queries
     settings.queries.write_text("q1\tfirst\nq2 second\n")
     with pytest.raises(MissingDataError, match=r"topics.tsv:2: expected id, tab, query"):
@@ -110,7 +112,7 @@ def pair(doc_id: str, **more: Any) -> Row:
 
 
 def written_run(rows: list[Row], **settings: Any) -> list[tuple[str, float]]:
-    """(doc_id, score) in the order that trec_eval gives the lines."""
+    """Return (doc_id, score) in the order of trec_eval."""
     writer = RunWriter(ShapeSettings(**settings))
     assert [writer.check(row) for row in rows] == [None] * len(rows)
     lines = b"".join(map(writer.render, writer.write(rows))).decode().splitlines()
@@ -120,8 +122,8 @@ def written_run(rows: list[Row], **settings: Any) -> list[tuple[str, float]]:
     return hits
 
 
-def test_run_holds_the_rerankers_order_where_scores_are_equal() -> None:
-    rows = [pair(one, score=1.0, rank=number) for number, one in enumerate("adcb", 1)]
+def test_a_run_keeps_the_rerankers_order_of_equal_scores() -> None:
+    rows = [pair(name, score=1.0, rank=number) for number, name in enumerate("adcb", 1)]
     assert written_run(rows)[0] == ("a", 1.0)
     assert [doc_id for doc_id, _ in written_run(rows[::-1])] == ["a", "d", "c", "b"]
     for row, logit in zip(rows, (19.0, 18.5, 18.0, 17.9), strict=True):
@@ -141,14 +143,14 @@ def test_rank_of_the_reranker_does_not_order_another_fields_scores() -> None:
     assert written_run(rows, score="teacher_score") == [("b", 0.9), ("a", 0.1)]
 
 
-def test_ranks_of_all_rows_are_followed_against_their_scores_and_it_is_told() -> None:
+def test_complete_ranks_take_precedence_over_scores_with_a_warning() -> None:
     writer = RunWriter(ShapeSettings())
     rows = [pair("a", score=0.9, rank=2), pair("b", score=0.2, rank=1)]
-    found = [(one["doc_id"], one["score"]) for one in writer.write(rows)]
-    assert found == [("b", 0.2), ("a", pytest.approx(0.2))]
-    assert found[1][1] < 0.2
-    (told,) = [name for name in writer.examples if "go against rank" in name]
-    assert writer.examples[told] == ["q1"]
+    ranking = [(line["doc_id"], line["score"]) for line in writer.write(rows)]
+    assert ranking == [("b", 0.2), ("a", pytest.approx(0.2))]
+    assert ranking[1][1] < 0.2
+    (example,) = [name for name in writer.examples if "go against rank" in name]
+    assert writer.examples[example] == ["q1"]
 
 
 def test_ranks_break_ties_of_scores_where_not_all_rows_have_one() -> None:
@@ -159,23 +161,26 @@ def test_ranks_break_ties_of_scores_where_not_all_rows_have_one() -> None:
         pair("c", score=0.9, rank=1, evidence="e"),
         pair("d", score=1),
     ]
-    found = b"".join(map(writer.render, writer.write(rows))).decode().splitlines()
-    assert [line.split()[2] for line in found] == ["d", "c", "b", "a"]
-    assert [found[place] for place in (0, 1, 3)] == [
+    lines = b"".join(map(writer.render, writer.write(rows))).decode().splitlines()
+    assert [line.split()[2] for line in lines] == ["d", "c", "b", "a"]
+    assert [lines[place] for place in (0, 1, 3)] == [
         "q1 Q0 d 1 1.0 mine", "q1 Q0 c 2 0.9 mine", "q1 Q0 a 4 0.1 mine",
     ]  # fmt: skip
     assert writer.left_out == {"evidence": 1}
     assert writer.figures == {"equal scores lowered to keep the order": 1}
 
 
-def test_document_that_stands_twice_is_written_once_at_its_better_place() -> None:
+def test_a_repeated_document_is_written_once_at_its_better_rank() -> None:
     writer = RunWriter(ShapeSettings())
     rows = [pair("a", score=0.2), pair("b", score=0.5), pair("a", score=0.9)]
-    assert [(one["doc_id"], one["score"]) for one in writer.write(rows)] == [("a", 0.9), ("b", 0.5)]
+    assert [(line["doc_id"], line["score"]) for line in writer.write(rows)] == [
+        ("a", 0.9),
+        ("b", 0.5),
+    ]
     assert list(writer.examples.values()) == [["a of q1"]]
 
 
-def test_query_that_was_written_before_is_refused() -> None:
+def test_a_query_that_is_not_adjacent_is_refused() -> None:
     writer = RunWriter(ShapeSettings())
     writer.write([pair("a", score=0.2)])
     with pytest.raises(UsageError, match=r"query 'q1': .*--sort-queries"):
@@ -212,7 +217,7 @@ def test_judgement_is_the_verdict_or_the_grade() -> None:
         (pair("a", score=0.5, logit="x"), "logit"),
     ],
 )
-def test_row_that_is_no_line_of_a_run_is_told(row: Row, field: str) -> None:
+def test_a_row_that_cannot_be_a_run_line_is_reported(row: Row, field: str) -> None:
     with pytest.raises(RowError) as caught:
         RunWriter(ShapeSettings()).check(row)
     assert caught.value.field == field
@@ -231,6 +236,6 @@ def test_grade_of_a_label_is_its_whole_number(label: str, grade: int) -> None:
 
 
 @pytest.mark.parametrize("label", ["--5", "٣"])
-def test_a_label_that_is_no_grade_is_told(label: str) -> None:
+def test_a_label_that_is_no_grade_is_reported(label: str) -> None:
     with pytest.raises(RowError, match="source_label"):
         QrelsWriter(ShapeSettings()).check(pair("a", source_label=label))

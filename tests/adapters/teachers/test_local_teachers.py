@@ -20,7 +20,7 @@ from tests.mini import MINI
 
 
 def cross_encoder(folder: Path, labels: int = 1) -> Path:
-    """A random two-layer BERT with MiniLM's tokenizer, as transformers saves it."""
+    """Write a random two-layer BERT with MiniLM's tokenizer, as transformers does."""
     torch.manual_seed(3)
     config = BertConfig(
         hidden_size=32,
@@ -51,18 +51,18 @@ def minilm() -> BiEncoderTeacher:
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[str, str]]:
-    """Relevant, then irrelevant: each query with its document and with one of another article."""
+    """Return each query with its document, then with one of another article."""
     data = BeirSet(MINI)
     documents = {name: f"{title} {text}" for name, title, text in _corpus()}
-    found = []
+    judged_pairs = []
     for query_id, query in list(data.judged_queries("test", 12)):
         (relevant, *_) = data.qrels("test")[query_id]
         other = next(
             name for name in documents if name.partition("-")[0] != relevant.partition("-")[0]
         )
-        found += [(query, documents[relevant]), (query, documents[other])]
-    assert len(found) == 24
-    return found
+        judged_pairs += [(query, documents[relevant]), (query, documents[other])]
+    assert len(judged_pairs) == 24
+    return judged_pairs
 
 
 def _corpus() -> list[tuple[str, str, str]]:
@@ -70,16 +70,16 @@ def _corpus() -> list[tuple[str, str, str]]:
     return [(row["_id"], row["title"], row["text"]) for row in rows]
 
 
-def scores(teacher: Teacher, asked: Sequence[tuple[str, str]]) -> list[float]:
-    return [reply.value["score"] for reply in teacher.answer(asked)]
+def scores(teacher: Teacher, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    return [reply.value["score"] for reply in teacher.answer(pairs)]
 
 
 def test_relevant_document_scores_above_an_irrelevant_one(
     minilm: BiEncoderTeacher, pairs: list[tuple[str, str]]
 ) -> None:
-    found = scores(minilm, pairs)
-    relevant, irrelevant = found[::2], found[1::2]
-    assert all(one > other for one, other in zip(relevant, irrelevant, strict=True))
+    values = scores(minilm, pairs)
+    relevant, irrelevant = values[::2], values[1::2]
+    assert all(high > other for high, other in zip(relevant, irrelevant, strict=True))
     assert sum(relevant) > sum(irrelevant) + 12 * 0.2
     assert sum(irrelevant) / 12 < 0.2
 
@@ -101,28 +101,28 @@ def test_scores_do_not_depend_on_the_batch(
 
 
 @pytest.mark.parametrize("name", ["minilm", "cross"])
-def test_scores_lie_in_the_unit_interval_for_any_text(
+def test_scores_are_in_the_unit_interval_for_any_text(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     texts = ["", " ", "a", "世界" * 3000, "\u202e<|im_end|>", "x" * 20_000]
-    found = scores(request.getfixturevalue(name), [(q, d) for q in texts for d in texts])
-    assert all(0 <= score <= 1 for score in found)
+    values = scores(request.getfixturevalue(name), [(q, d) for q in texts for d in texts])
+    assert all(0 <= score <= 1 for score in values)
 
 
 def test_equal_texts_of_a_batch_are_embedded_once(
     minilm: BiEncoderTeacher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
+    seen_inputs: list[Any] = []
     for name in ("queries", "documents"):
-        whole = getattr(minilm._encoder, name)
+        original = getattr(minilm._encoder, name)
 
-        def noted(texts: Sequence[str], whole: Any = whole) -> Any:
-            seen.extend(texts)
-            return whole(texts)
+        def noted(texts: Sequence[str], original: Any = original) -> Any:
+            seen_inputs.extend(texts)
+            return original(texts)
 
         monkeypatch.setattr(minilm._encoder, name, noted)
     scores(minilm, [("q", "d"), ("q", "e"), ("p", "d")])
-    assert sorted(seen) == ["d", "e", "p", "q"]
+    assert sorted(seen_inputs) == ["d", "e", "p", "q"]
 
 
 def test_cross_encoder_scores_as_sentence_transformers_does(
@@ -137,7 +137,7 @@ def test_cross_encoder_scores_as_sentence_transformers_does(
     assert len({round(score, 3) for score in expected}) > 5
 
 
-def test_saved_by_sentence_transformers_it_is_the_same_kind(
+def test_a_model_saved_by_sentence_transformers_is_a_cross_encoder_too(
     cross: CrossEncoderTeacher, tmp_path: Path
 ) -> None:
     from sentence_transformers import CrossEncoder
@@ -149,11 +149,11 @@ def test_saved_by_sentence_transformers_it_is_the_same_kind(
     assert scores(saved, pair) == pytest.approx(scores(cross, pair), abs=2e-6)
 
 
-def test_fingerprint_follows_the_weights_and_not_the_place(tmp_path: Path) -> None:
-    one = cross_encoder(tmp_path / "one")
+def test_the_fingerprint_depends_on_the_weights_and_not_on_the_path(tmp_path: Path) -> None:
+    model = cross_encoder(tmp_path / "one")
     other = cross_encoder(tmp_path / "other")
     (other / "README.md").write_text("words")
-    prints = [load_teacher(f"st:{path}").fingerprint for path in (one, other)]
+    prints = [load_teacher(f"st:{path}").fingerprint for path in (model, other)]
     assert prints[0] == prints[1]
     file = other / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
@@ -166,7 +166,7 @@ def test_classifier_of_several_classes_is_refused(tmp_path: Path) -> None:
         teacher.answer([("a", "b")])
 
 
-def test_weights_that_are_not_whole_are_told(tmp_path: Path) -> None:
+def test_truncated_weights_are_reported(tmp_path: Path) -> None:
     path = cross_encoder(tmp_path / "torn")
     file = path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
@@ -174,7 +174,7 @@ def test_weights_that_are_not_whole_are_told(tmp_path: Path) -> None:
         load_teacher(f"st:{path}", "cpu").answer([("a", "b")])
 
 
-def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+def test_weights_that_are_not_numbers_are_reported(tmp_path: Path) -> None:
     path = cross_encoder(tmp_path / "nan")
     model = BertForSequenceClassification.from_pretrained(path)
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
@@ -184,7 +184,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "kind", "told"),
+    ("spec", "kind", "message"),
     [
         ("minilm", UsageError, "expected st:minilm"),
         ("st:", UsageError, "expected st:minilm"),
@@ -198,7 +198,7 @@ def test_weights_that_are_no_numbers_are_told(tmp_path: Path) -> None:
         ("st:list", ModelError, "found list"),
     ],
 )
-def test_specs_that_name_no_teacher(spec: str, kind: type[PrismError], told: str) -> None:
+def test_specs_that_name_no_teacher(spec: str, kind: type[PrismError], message: str) -> None:
     for name, content in {
         "empty": None,
         "llama": '{"architectures": ["LlamaForCausalLM"]}',
@@ -208,12 +208,12 @@ def test_specs_that_name_no_teacher(spec: str, kind: type[PrismError], told: str
         Path(name).mkdir()
         if content is not None:
             (Path(name) / "config.json").write_text(content)
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=message):
         load_teacher(spec)
 
 
 @pytest.mark.parametrize("name", ["minilm", "cross"])
-def test_of_a_long_document_only_what_the_model_reads_is_tokenized(
+def test_only_the_part_of_a_document_that_the_model_reads_is_tokenized(
     name: str, request: pytest.FixtureRequest, pairs: list[tuple[str, str]]
 ) -> None:
     teacher: Any = request.getfixturevalue(name)
@@ -221,11 +221,11 @@ def test_of_a_long_document_only_what_the_model_reads_is_tokenized(
     text = " ".join(other for _, other in pairs)
     long = f"  {document} {text * 3}"
     scores(teacher, [(query, document)])  # loads it
-    kept = _read_by(teacher, long)
-    assert len(kept) < len(long) / 3
-    assert long.startswith(kept)
+    tokens_read = _read_by(teacher, long)
+    assert len(tokens_read) < len(long) / 3
+    assert long.startswith(tokens_read)
     assert scores(teacher, [(query, long)]) == scores(teacher, [(query, long * 20)])
-    assert scores(teacher, [(query, kept)]) == scores(teacher, [(query, long)])
+    assert scores(teacher, [(query, tokens_read)]) == scores(teacher, [(query, long)])
 
 
 def _read_by(teacher: Any, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Reranker APIs as teachers: what is sent, what a reply must be, what it costs, how rows share
+"""Reranker APIs as teachers: requests, valid replies, costs, and how rows share
 calls."""
 
 import asyncio
@@ -62,12 +62,12 @@ def teacher(
     )
 
 
-def scored(one: RerankTeacher, payloads: Sequence[tuple[str, str]]) -> list[Reply]:
+def scored(teacher_: RerankTeacher, payloads: Sequence[tuple[str, str]]) -> list[Reply]:
     async def run() -> list[Reply]:
         try:
-            return await one.answer(payloads)
+            return await teacher_.answer(payloads)
         finally:
-            await one.close()
+            await teacher_.close()
 
     return asyncio.run(run())
 
@@ -80,19 +80,19 @@ def test_scores_come_back_by_document_whatever_the_order_of_the_reply(api: str) 
     with FaultServer() as server:
         replies = scored(teacher(server, api, usd_per_million_input=1.0), PAIRS)
     model = "" if api == "tei" else "r"
-    assert [one.value["score"] for one in replies] == [hashed(model, *pair) for pair in PAIRS]
-    assert len({one.value["score"] for one in replies}) == 3
+    assert [reply.value["score"] for reply in replies] == [hashed(model, *pair) for pair in PAIRS]
+    assert len({reply.value["score"] for reply in replies}) == 3
     (call,) = server.calls
     assert call.path == f"/{PREFIX[api]}/rerank"
-    total = sum(one.usage.input_tokens for one in replies)
-    assert sum(one.usage.usd for one in replies) == pytest.approx(total / 1e6)
+    total = sum(reply.usage.input_tokens for reply in replies)
+    assert sum(reply.usage.usd for reply in replies) == pytest.approx(total / 1e6)
     if api in ("voyage", "jina", "vllm-rerank"):
         assert total == call.input_tokens
     else:
-        assert total > 0  # told by nobody: our own estimate
+        assert total > 0  # not in the reply: an estimate
 
 
-def test_what_each_api_is_sent() -> None:
+def test_each_api_gets_its_request_fields() -> None:
     def body(api: str, **card: Any) -> dict[str, Any]:
         return teacher(None, api, **card)._body("q", ["a", "b"])
 
@@ -108,40 +108,42 @@ def test_what_each_api_is_sent() -> None:
 
 @pytest.mark.parametrize("api", DIALECTS)
 def test_published_replies_are_read(api: str) -> None:
-    """Some are shortened to the best results: as many documents as the highest index needs, and
-    what is left out is told."""
+    """Some examples list only the best results: send as many documents as the highest index needs;
+    the missing ones are reported."""
     published = json.loads((PUBLISHED / f"{api.removesuffix('-rerank')}.json").read_text())
-    dialect, one = DIALECTS[api], teacher(None, api)
+    dialect, backend = DIALECTS[api], teacher(None, api)
     results = published[dialect.results] if dialect.results else published
     by_index = {result["index"]: result[dialect.score] for result in results}
     count = max(by_index) + 1
     if len(by_index) == count:
-        assert one._scores(published, count) == [by_index[at] for at in range(count)]
+        assert backend._scores(published, count) == [by_index[at] for at in range(count)]
     else:
         with pytest.raises(ProviderError, match=f"{len(by_index)} results for {count} documents"):
-            one._scores(published, count)
+            backend._scores(published, count)
 
 
 @pytest.mark.parametrize("fault", [*SPOILED, "html", "error_object", "truncated_gzip", "429"])
 @pytest.mark.parametrize("api", ["voyage", "tei"])
-def test_a_bad_reply_is_asked_again_and_never_a_score(api: str, fault: str) -> None:
+def test_a_bad_reply_is_retried_and_never_a_score(api: str, fault: str) -> None:
     with FaultServer([Fault(fault, calls=(1,))]) as server:
-        one = teacher(server, api)
-        replies = scored(one, PAIRS)
+        backend = teacher(server, api)
+        replies = scored(backend, PAIRS)
     model = "" if api == "tei" else "r"
     assert [reply.value["score"] for reply in replies] == [hashed(model, *pair) for pair in PAIRS]
     assert len(server.calls) == 2
-    assert one.lost_calls == (fault not in ("429", "error_object"))
+    assert backend.lost_calls == (fault not in ("429", "error_object"))
 
 
 @pytest.mark.parametrize("fault", SPOILED)
-def test_what_stays_bad_stays_pending(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_with_only_bad_replies_stay_pending(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client_module, "stop_before_delay", lambda seconds: stop_after_attempt(3))
     with FaultServer([Fault(fault)]) as server:
-        one = teacher(server, seconds=60.0, timeout=60.0)
+        backend = teacher(server, seconds=60.0, timeout=60.0)
         with pytest.raises(ProviderError, match="gave up"):
-            scored(one, PAIRS)
-    assert one.lost_calls == len(server.calls) == 3
+            scored(backend, PAIRS)
+    assert backend.lost_calls == len(server.calls) == 3
 
 
 @pytest.mark.parametrize("index", [True, 1.0, "1", None, -1, 3])
@@ -151,16 +153,18 @@ def test_an_index_is_a_whole_number_in_range(index: Any) -> None:
         teacher()._scores({"data": results}, 3)
 
 
-def test_a_document_is_scored_once_even_where_all_are() -> None:
+def test_equal_documents_are_scored_once() -> None:
     results = [{"index": at, "relevance_score": 0.5} for at in (0, 1, 1)]
     with pytest.raises(ProviderError, match="two results for document 1"):
         teacher()._scores({"data": results}, 2)
 
 
-@pytest.mark.parametrize("found", [None, [], "text", {}, {"data": {}}, {"data": [1]}, {"data": []}])
-def test_a_reply_without_results_is_told(found: Any) -> None:
+@pytest.mark.parametrize(
+    "results", [None, [], "text", {}, {"data": {}}, {"data": [1]}, {"data": []}]
+)
+def test_a_reply_without_results_is_reported(results: Any) -> None:
     with pytest.raises(ProviderError, match="results"):
-        teacher()._scores(found, 1)
+        teacher()._scores(results, 1)
 
 
 def test_documents_of_a_query_share_calls_up_to_the_limits() -> None:
@@ -182,10 +186,10 @@ def test_documents_of_a_query_share_calls_up_to_the_limits() -> None:
         max(by_tokens.estimate([payloads[at] for at in call]).input_tokens for call in calls) <= 180
     )
     assert 2 < len(calls) < 10
-    assert by_tokens.plan([("q", "word " * 5000)]) == [[0]]  # the server says what it thinks of it
+    assert by_tokens.plan([("q", "word " * 5000)]) == [[0]]  # the server refuses it
 
 
-def test_documents_are_cut_to_what_the_context_leaves_beside_the_query() -> None:
+def test_documents_are_truncated_to_the_context_left_by_the_query() -> None:
     sent: list[str] = []
 
     def score(model: str, query: str, document: str) -> float:
@@ -202,20 +206,20 @@ def test_documents_are_cut_to_what_the_context_leaves_beside_the_query() -> None
     assert len(server.calls) == 1
 
 
-def test_cohere_is_paid_by_search() -> None:
+def test_cohere_is_billed_per_search() -> None:
     card = {"usd_per_thousand_searches": 2.0, "max_documents": 100}
-    one = teacher(None, "cohere", **card)
-    assert one.estimate([("q", "short")] * 100).usd == 0.002
-    assert one.estimate([("q", "word " * 900)] * 100).usd == 0.004  # two chunks each
+    backend = teacher(None, "cohere", **card)
+    assert backend.estimate([("q", "short")] * 100).usd == 0.002
+    assert backend.estimate([("q", "word " * 900)] * 100).usd == 0.004  # two chunks each
     with FaultServer() as server:
         replies = scored(teacher(server, "cohere", **card), PAIRS)
     assert sum(reply.usage.usd for reply in replies) == pytest.approx(0.002)
     reply = {"meta": {"billed_units": {"search_units": 3}}}
-    assert one._usage_of(reply, 10, 1).usd == 0.006
-    assert one._usage_of({"meta": None}, 10, 1).usd == 0.002
+    assert backend._usage_of(reply, 10, 1).usd == 0.006
+    assert backend._usage_of({"meta": None}, 10, 1).usd == 0.002
 
 
-def test_the_fingerprint_tells_what_decides_a_score_and_nothing_else() -> None:
+def test_the_fingerprint_covers_only_what_changes_a_score() -> None:
     prints = {
         teacher(None, api, **card).fingerprint
         for api in DIALECTS
@@ -230,23 +234,23 @@ def test_one_refused_document_of_many_costs_the_others_no_score() -> None:
     rows = [make_pair(n, query="one query", document=f"text {n}") for n in range(4)]
     with FaultServer([Fault("400", contains="text 2")]) as server:
         stage = DistillStage([teacher(server)], Calibration(1.0, "given"))
-        given = [str(write_jsonl(Path("in.jsonl"), rows))]
+        inputs = [str(write_jsonl(Path("in.jsonl"), rows))]
         options = RunOptions(Path("out.jsonl"), quiet=True, max_rejects=1.0)
-        summary = run_rows(stage, given, options)
-    found = read_jsonl(Path("out.jsonl"))
-    assert [row["document"] for row in found] == ["text 0", "text 1", "text 3"]
-    assert found[0]["teacher_scores"] == {"lab/r": hashed("r", "one query", "text 0")}
+        summary = run_rows(stage, inputs, options)
+    output = read_jsonl(Path("out.jsonl"))
+    assert [row["document"] for row in output] == ["text 0", "text 1", "text 3"]
+    assert output[0]["teacher_scores"] == {"lab/r": hashed("r", "one query", "text 0")}
     (aside,) = read_jsonl(Path("out.jsonl.rejects.jsonl"))
     assert "lab/r gave no score: status 400" in aside["reason"]
     assert (summary.exit_code, len(server.calls)) == (0, 5)  # all four, then one by one
 
 
-def test_what_rounding_does_to_a_score_is_no_fault_of_it() -> None:
-    one = teacher(None, "jina")
+def test_a_score_slightly_out_of_range_by_rounding_is_clipped() -> None:
+    backend = teacher(None, "jina")
     scores = [1.0000001, -1e-9, 1, 0]
     results = [{"index": at, "relevance_score": score} for at, score in enumerate(scores)]
-    assert one._scores({"results": results}, 4) == [1.0, 0.0, 1.0, 0.0]
+    assert backend._scores({"results": results}, 4) == [1.0, 0.0, 1.0, 0.0]
     for wrong in (1.001, -0.01, "0.5", True, None):
         results[0]["relevance_score"] = wrong
         with pytest.raises(ProviderError, match="score of document 0"):
-            one._scores({"results": results}, 4)
+            backend._scores({"results": results}, 4)

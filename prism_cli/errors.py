@@ -229,3 +229,8 @@ class SkippedRowError(RowError):
 
 class RefusalError(Exception):
     """A backend's final word on one request; kept in the ledger with its reason."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's error message, at most 300 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

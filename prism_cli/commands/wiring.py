@@ -217,15 +217,16 @@ def reranker_identity(spec: str, config: "EvalConfig") -> str:
     from prism_cli.modeling.attention import attention_suffix
     from prism_cli.modeling.loading import (
         load_encoder,
-        model_fingerprint,
         resolve_device,
         resolve_dtype,
     )
+    from prism_cli.modeling.model_folder import resolve_model
 
     place = resolve_device(config.device)
-    encoder = load_encoder(spec, config.max_tokens, profile=config.profile)
+    folder = resolve_model(spec)
+    encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
     return (
-        f"{model_fingerprint(spec)} {encoder.profile.hash} {resolve_dtype(config.dtype, place)} "
+        f"{folder.fingerprint} {encoder.profile.hash} {resolve_dtype(config.dtype, place)} "
         f"{place.type}{attention_suffix(config.attn)} {config.max_tokens}"
     )
 

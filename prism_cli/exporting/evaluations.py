@@ -37,7 +37,7 @@ def find_evaluations(source: Source, profile: Profile) -> list[Evaluation]:
     evaluations = [
         evaluation
         for path in sorted(set(_places(source.run)))
-        if (evaluation := _of_model(path, source.fingerprint, profile.hash)) is not None
+        if (evaluation := _of_model(path, source.model.fingerprint, profile.hash)) is not None
     ]
     return sorted(evaluations, key=lambda evaluation: evaluation.name)
 

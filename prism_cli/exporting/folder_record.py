@@ -26,7 +26,7 @@ def output_of(request: ExportRequest, source: Source) -> Path:
     if request.output is None and source.run is None:
         raise UsageError(f"{request.spec}: not a run directory, so name the output folder with -o")
     output = request.output or Path(source.run or "") / "export"
-    if output.resolve() in (source.path.resolve(), source.base.resolve()):
+    if output.resolve() in (source.model.path.resolve(), source.model.base.path.resolve()):
         raise UsageError(f"-o {output}: the model's own folder; name another")
     return output
 
@@ -41,7 +41,7 @@ def export_record(
 ) -> RunRecord:
     """Return the record of an export to `output`."""
     config = {
-        "model": source.fingerprint,
+        "model": source.model.fingerprint,
         "profile": profile.name,
         "profile_hash": profile.hash,
         "dtype": dtype,

@@ -56,9 +56,9 @@ def export(request: ExportRequest) -> dict[str, Any]:
     if request.quantize:
         require_torchao()
     source = find_source(request.spec)
-    encoder = load_encoder(request.spec, profile=request.profile)
+    encoder = load_encoder(source.model, profile=request.profile)
     evaluations = find_evaluations(source, encoder.profile)
-    dtype = str(main_type(request.dtype, source.base)).removeprefix("torch.")
+    dtype = str(main_type(request.dtype, source.model.base.path)).removeprefix("torch.")
     output = output_of(request, source)
     with output_lock(output):
         settle_folder(output)
@@ -142,14 +142,18 @@ class _Export:
     def _weights(self, folder: Path) -> tuple[list[float], dict[str, Any]]:
         """Write merged weights and tokenizer; return the model's logits, and figures."""
         say, source = self._request.say, self._source
-        part = f"{source.path.name}/ of " if source.run and source.path != source.run else ""
+        part = (
+            f"{source.model.path.name}/ of "
+            if source.run and source.model.path != source.run
+            else ""
+        )
         say(f"loading {part}{self._request.spec} in float32")
-        loaded = load_merged(self._request.spec, self._request.profile)
+        loaded = load_merged(source.model, self._request.profile)
         say(f"{weights_bytes(loaded.model) / 1e9:.1f} GB of memory for the weights")
         expected = logits_of(loaded, self._request.spec)
         warnings = [text for text in (source.collapsed(), collapse_of(expected)) if text]
         _warn(self._request, warnings)
-        cast(loaded.model, self._request.dtype, source.base)
+        cast(loaded.model, self._request.dtype, source.model.base.path)
         self._check_room(weights_bytes(loaded.model))
         save_model(loaded.model, self._encoder, folder)
         max_tokens = save_tokenizer(self._encoder, loaded.model.config, folder)

@@ -13,12 +13,13 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.decoding import stop_ids
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel, load_model, resolve_dtype
+from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.silence_warnings import silence_transformers
 
 _STORED = {"F64": torch.float32, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
-def load_merged(spec: str, profile: str | None) -> LoadedModel:
+def load_merged(model: ModelFolder, profile: str | None) -> LoadedModel:
     """Load the model in float32 on the CPU, an adapter merged; weights are then rounded only once.
 
     Needs four bytes of memory per parameter.
@@ -26,11 +27,11 @@ def load_merged(spec: str, profile: str | None) -> LoadedModel:
     Raises:
         ModelError: see `load_model`; or the weights are already quantised.
     """
-    loaded = load_model(spec, device="cpu", dtype="float32", profile=profile)
+    loaded = load_model(model, device="cpu", dtype="float32", profile=profile)
     config: Any = loaded.model.config
     if getattr(config, "quantization_config", None) is not None:
         raise ModelError(
-            f"model {spec}: its weights are quantised; expected those that it was made from. "
+            f"model {model.spec}: its weights are quantised; expected those that it was made from. "
             "Export them, with --quantize where they should be small"
         )
     return loaded

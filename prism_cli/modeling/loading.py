@@ -3,8 +3,6 @@
 Weights are read from safetensors only; code of a model repository is never executed.
 """
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,21 +18,17 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from prism_cli.domain.prompting import Profile, profile_named
-from prism_cli.errors import MissingPackageError, ModelError
+from prism_cli.domain.prompting import Profile
+from prism_cli.errors import MissingPackageError, ModelError, first_line
 from prism_cli.modeling.attention import check_attention
-from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.dequantizing import dequantize_weights
-from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
-from prism_cli.modeling.model_dir import guess_profile, read_profile
-from prism_cli.modeling.model_path import is_adapter, model_path
+from prism_cli.modeling.model_folder import TOKENIZER_FILES, ModelFolder, resolve_model
 from prism_cli.modeling.peft_folder import merge_adapter
 from prism_cli.modeling.silence_warnings import silence_transformers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +50,25 @@ class LoadedModel:
 
 
 def load_encoder(
-    spec: str, max_tokens: int = MAX_TOKENS, *, profile: str | None = None
+    model: str | ModelFolder, max_tokens: int = MAX_TOKENS, *, profile: str | None = None
 ) -> PromptEncoder:
     """Load the prompt encoder of a model without reading or fetching weights.
 
     Args:
+        model: a model spec, or its resolved folder.
         profile: name of the profile; overrides the model directory's.
 
     Raises:
         ModelError: no such model, or an unsuitable tokenizer.
         UsageError: no such profile.
     """
-    tokenizer, chosen = _tokenizer_and_profile(model_path(spec, weights=False), profile)
-    return PromptEncoder(tokenizer, chosen, max_tokens)
+    folder = resolve_model(model, weights=False)
+    tokenizer = load_tokenizer(folder.tokenizer_path)
+    return PromptEncoder(tokenizer, folder.profile(tokenizer, profile), max_tokens)
 
 
 def load_model(
-    spec: str,
+    spec: str | ModelFolder,
     *,
     device: str = "auto",
     dtype: str = "auto",
@@ -83,6 +79,7 @@ def load_model(
     """Load the model of `spec`; an adapter is merged into its base.
 
     Args:
+        spec: a model spec, or its resolved folder.
         device: "auto" (CUDA if available), "cpu", "cuda", "cuda:1", …
         dtype: "auto" (float32 on CPU, bfloat16 on CUDA) or a key of DTYPES.
         attn: one of `attention.ATTENTIONS`.
@@ -92,38 +89,29 @@ def load_model(
         ModelError: no such model, no tokenizer, no weights, weights that do not fit, or an
             attention that cannot run here.
     """
-    path = model_path(spec)
-    tokenizer, chosen = _tokenizer_and_profile(path, profile)
+    folder = resolve_model(spec)
+    tokenizer = load_tokenizer(folder.tokenizer_path)
+    chosen = folder.profile(tokenizer, profile)
     target = resolve_device(device)
     torch_dtype = resolve_dtype(dtype, target)
     check_attention(attn, target, torch_dtype)
-    base, adapter = base_and_adapter(path)
     options = nf4_options(torch_dtype, target) if four_bits else {}
-    model = _load_weights(base, torch_dtype, attn, options)
+    model = _load_weights(folder.base.path, torch_dtype, attn, options)
     if not four_bits:
         dequantize_weights(model, torch_dtype)
-    if adapter is not None:
-        model = merge_adapter(model, adapter)
+    if folder.adapter is not None:
+        model = merge_adapter(model, folder.adapter)
     module: torch.nn.Module = model
     try:
         module.train(False).requires_grad_(False).to(target)
     except torch.OutOfMemoryError as error:
         size = sum(weight.numel() * weight.element_size() for weight in module.parameters())
         raise ModelError(
-            f"model {path}: its {size / 2**30:.1f} GiB of weights do not fit the free memory of "
-            f"{target}; see what else runs there, or choose another --device or a smaller model"
+            f"model {folder.path}: its {size / 2**30:.1f} GiB of weights do not fit the free "
+            f"memory of {target}; see what else runs there, or choose another --device or a "
+            "smaller model"
         ) from error
-    fingerprint = _fingerprint(base, adapter)
-    return LoadedModel(model, tokenizer, chosen, fingerprint, path, _revision(path))
-
-
-def model_fingerprint(spec: str) -> str:
-    """Return `LoadedModel.fingerprint` of a spec without loading it; missing files are fetched.
-
-    Raises:
-        ModelError: no such model.
-    """
-    return _fingerprint(*base_and_adapter(model_path(spec)))
+    return LoadedModel(model, tokenizer, chosen, folder.fingerprint, folder.path, folder.revision)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -170,10 +158,10 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: it is missing or cannot be read.
     """
-    if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+    if not any((path / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(
             f"model {path}: no tokenizer in that directory (looked for "
-            f"{', '.join(_TOKENIZER_FILES[:2])}); copy the base model's tokenizer files there"
+            f"{', '.join(TOKENIZER_FILES[:2])}); copy the base model's tokenizer files there"
         )
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -181,55 +169,9 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"model {path}: its tokenizer cannot be read: {_first_line(error)}"
+            f"model {path}: its tokenizer cannot be read: {first_line(error)}"
         ) from error
     return tokenizer
-
-
-def choose_profile(
-    path: Path, tokenizer: PreTrainedTokenizerBase, name: str | None = None
-) -> Profile:
-    """Return the profile of `name`, else of prism.json, else of the chat template, else a guess.
-
-    Raises:
-        ModelError: prism.json names a template of another hash, or the folder is a
-            sentence-transformers reranker with an unknown prompt.
-        UsageError: no such profile.
-    """
-    if name is not None:
-        return profile_named(name)
-    note = read_profile(path)
-    if note is not None:
-        return note.profile
-    profile = template_profile(path, tokenizer)
-    if profile is not None:
-        return profile
-    if is_adapter(path):
-        return choose_profile(model_path(base_of(path), weights=False), tokenizer)
-    has_think_tokens = {"<think>", "</think>"} <= set(tokenizer.get_added_vocab())
-    return guess_profile(_model_name(path), has_think_tokens)
-
-
-def _tokenizer_and_profile(
-    path: Path, profile: str | None
-) -> tuple[PreTrainedTokenizerBase, Profile]:
-    """Return tokenizer and profile; an adapter without a tokenizer uses its base's."""
-    has_own = any((path / name).is_file() for name in _TOKENIZER_FILES)
-    folder = path if has_own or not is_adapter(path) else model_path(base_of(path), weights=False)
-    tokenizer = load_tokenizer(folder)
-    return tokenizer, choose_profile(path, tokenizer, profile)
-
-
-def base_and_adapter(path: Path) -> tuple[Path, Path | None]:
-    """Return the folder of the weights and that of the adapter to merge into them, if any."""
-    if is_adapter(path):
-        return model_path(base_of(path)), path
-    return path, None
-
-
-def _fingerprint(base: Path, adapter: Path | None) -> str:
-    digests = [directory_digest(folder) for folder in (base, adapter) if folder is not None]
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def _load_weights(
@@ -256,7 +198,7 @@ def _load_weights(
     except ImportError as error:  # of quantised weights
         raise MissingPackageError(error.name or "torchao", "quantize") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"model {path}: cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"model {path}: cannot be loaded: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"model {path}: {len(missing)} weights are not in its files, such as {missing[0]}; "
@@ -281,36 +223,3 @@ def _text_config(config: Any) -> Any:
     if text is not config and config.tie_word_embeddings:
         text.tie_word_embeddings = True
     return config
-
-
-def base_of(adapter: Path) -> str:
-    """Return the model spec of an adapter's base.
-
-    Raises:
-        ModelError: neither prism.json nor adapter_config.json names it.
-    """
-    note = read_profile(adapter)
-    if note is not None and note.base:
-        return note.base
-    try:
-        settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        base = settings.get("base_model_name_or_path")
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"model {adapter}: adapter_config.json: {_first_line(error)}") from error
-    if not base:
-        raise ModelError(f"model {adapter}: an adapter that does not name its base model")
-    return str(base)
-
-
-def _revision(path: Path) -> str | None:
-    """Return the commit of a directory in the hub's cache; None for others."""
-    return path.name if path.parent.name == "snapshots" else None
-
-
-def _model_name(path: Path) -> str:
-    """Return the repository's name if in the hub's cache, else the directory's name."""
-    return path.parent.parent.name if path.parent.name == "snapshots" else path.name
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from prism_cli.errors import ModelError
+from prism_cli.errors import ModelError, first_line
 from prism_cli.modeling.silence_warnings import silence_transformers
 
 WEIGHTS = "adapter_model.safetensors"
@@ -36,8 +36,8 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         with silence_transformers():
             return _merged(model, folder)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise ModelError(f"model {folder}: the adapter does not fit: {text}") from error
+        reason = first_line(error)
+        raise ModelError(f"model {folder}: the adapter does not fit: {reason}") from error
 
 
 def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

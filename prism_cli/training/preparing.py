@@ -10,7 +10,7 @@ from prism_cli.configs.train import Dtype, TrainConfig
 from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
-from prism_cli.modeling.model_path import is_adapter, model_path
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.data import TokenizedRows, tokenize
@@ -52,8 +52,9 @@ def prompt_encoder(config: TrainConfig) -> PromptEncoder:
     Raises:
         ModelError: no such model, or it is an adapter.
     """
-    encoder = load_encoder(config.model, config.max_tokens, profile=config.profile)
-    if is_adapter(model_path(config.model, weights=False)):
+    folder = resolve_model(config.model, weights=False)
+    encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
+    if folder.adapter is not None:
         raise ModelError(
             f"model {config.model}: an adapter; expected a whole model to train on. Merge it into "
             f"its base first: prism export {config.model} -o DIR, then --model DIR"

@@ -18,8 +18,9 @@ from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.prompting import PRISM
 from prism_cli.exporting import folder_record, quantizing, run
 from prism_cli.exporting.comparing import collapse_of
-from prism_cli.modeling.loading import load_model, model_fingerprint
+from prism_cli.modeling.loading import load_model
 from prism_cli.modeling.model_dir import write_profile
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import InputRecord, Manifest
 from tests.door import Done, prism
@@ -86,7 +87,7 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     llama: Path, tmp_path: Path
 ) -> None:
     folder = trained(tmp_path / "runs" / HOSTILE, llama)
-    mine = f"{model_fingerprint(str(folder / 'best'))} {PRISM.hash} torch.float32 cpu 10240"
+    mine = f"{resolve_model(str(folder / 'best')).fingerprint} {PRISM.hash} torch.float32 cpu 10240"
     other = mine.replace(mine[:8], "0" * 8)
     figures = {"squad": {"bm25": 0.5, "m": 0.625}}
     settings: dict[str, Any] = {"config": {"first_stage": "bm25"}}

@@ -8,7 +8,7 @@ from prism_cli import Reranker
 from prism_cli.adapters.runtimes.canary import canary_scores
 from prism_cli.exporting.pairs import compared_pairs
 from prism_cli.modeling.embedded import prism_tiny_path
-from prism_cli.modeling.loading import model_fingerprint
+from prism_cli.modeling.model_folder import resolve_model
 
 
 @pytest.fixture(scope="module")
@@ -39,4 +39,4 @@ def test_it_is_small_and_says_what_it_is() -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "base_model: HuggingFaceTB/SmolLM2-135M-Instruct" in card
     assert "prism-tiny.sh" in card
-    assert model_fingerprint("hf:prism-tiny") != model_fingerprint("hf:smollm2")
+    assert resolve_model("hf:prism-tiny").fingerprint != resolve_model("hf:smollm2").fingerprint

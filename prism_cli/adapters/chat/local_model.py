@@ -18,11 +18,10 @@ from prism_cli.modeling.forward_pass import ForwardPass, forward_pass
 from prism_cli.modeling.loading import (
     load_model,
     load_tokenizer,
-    model_fingerprint,
     resolve_device,
     resolve_dtype,
 )
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache
 from prism_cli.ports import Reply, Usage
 
@@ -48,10 +47,11 @@ class LocalModel:
         self.spec = spec
         self._device = device
         place = resolve_device(device)
-        self.tokenizer = load_tokenizer(model_path(spec))
+        self._folder = resolve_model(spec)
+        self.tokenizer = load_tokenizer(self._folder.path)
         self.encoder = ChatEncoder(self.tokenizer)
         self.fingerprint = (
-            f"{model_fingerprint(spec)} {self.encoder.fingerprint} "
+            f"{self._folder.fingerprint} {self.encoder.fingerprint} "
             f"{resolve_dtype('auto', place)} {place.type}"
         )
         self._prefix: tuple[list[int], PrefixCache] | None = None
@@ -59,7 +59,7 @@ class LocalModel:
     @cached_property
     def model(self) -> Any:
         """The model, in eval mode on its device."""
-        return load_model(self.spec, device=self._device).model
+        return load_model(self._folder, device=self._device).model
 
     @cached_property
     def forward(self) -> ForwardPass:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING
-from prism_cli.errors import MissingPackageError, ModelError, RowError
+from prism_cli.errors import MissingPackageError, ModelError, RowError, first_line
 from prism_cli.modeling.decoding import StopRule, tokenizer_stops
 from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
-from prism_cli.modeling.loading import choose_profile, load_tokenizer, model_fingerprint
-from prism_cli.modeling.model_path import is_adapter, model_path
+from prism_cli.modeling.loading import load_tokenizer
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.ports import Reply, RerankTask, Usage
 
 BATCH_PAIRS = 512
@@ -165,21 +165,21 @@ def load_vllm_reranker(
             raise ModelError(f"--engine vllm: vllm cannot be imported: {error}") from error
         raise MissingPackageError("vllm", "local,vllm", pinned=False) from None
 
-    path = model_path(spec)
-    if is_adapter(path):
+    folder = resolve_model(spec)
+    if folder.adapter is not None:
         raise ModelError(
             f"model {spec}: an adapter; --engine vllm needs merged weights. Write them with "
             f"`prism export {spec} -o DIR`, then use DIR as the model"
         )
-    tokenizer = load_tokenizer(path)
+    tokenizer = load_tokenizer(folder.path)
     room = max_new_tokens + 1
-    longest = _longest(path)
+    longest = _longest(folder.path)
     if longest is not None:
         max_tokens = min(max_tokens, longest - room)
-    encoder = PromptEncoder(tokenizer, choose_profile(path, tokenizer, profile), max_tokens)
+    encoder = PromptEncoder(tokenizer, folder.profile(tokenizer, profile), max_tokens)
     try:
         llm = LLM(
-            model=str(path),
+            model=str(folder.path),
             dtype=dtype,
             max_model_len=max_tokens + room,
             enable_prefix_caching=True,
@@ -187,11 +187,10 @@ def load_vllm_reranker(
             **options,
         )
     except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"model {spec}: vLLM cannot load it: {reason[:300]}") from error
+        raise ModelError(f"model {spec}: vLLM cannot load it: {first_line(error)}") from error
     kind = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
     figures = {"engine": f"vllm {version_of_vllm()}", "dtype": kind, "max_tokens": max_tokens}
-    identity = f"vllm {model_fingerprint(spec)} {encoder.profile.hash} {kind} {max_tokens}"
+    identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {kind} {max_tokens}"
     return VllmReranker(llm, encoder, spec, f"rerank {identity}", figures)
 
 

@@ -3,9 +3,10 @@
 Names of fields and JSON keys are never changed; only text that a person reads uses this module.
 """
 
+import difflib
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 LABELS = {
@@ -69,6 +70,12 @@ def expected(message: str) -> str:
     before, found, requirement = message.partition("Input should be ")
     number = "a number " if requirement.startswith(("greater", "less")) else ""
     return f"{before}expected {number}{requirement}" if found else message
+
+
+def did_you_mean(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return "did you mean X?" with the most similar candidate; "" if none is similar."""
+    near = difflib.get_close_matches(name, list(candidates), 1, cutoff)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def label(name: str) -> str:

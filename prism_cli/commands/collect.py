@@ -70,7 +70,7 @@ def collect(
     if config.web is not None:
         _collect_web(config.web, inputs, common, config)
         return
-    corpora = [one for one in inputs if lacks_judgements(one)]
+    corpora = [name for name in inputs if lacks_judgements(name)]
     if not inputs and config.corpus and not (config.dataset or config.from_shape):
         corpora = [config.corpus]
     if corpora:
@@ -100,13 +100,13 @@ def _collect_judged(inputs: list[str], common: Paid, config: CollectConfig) -> N
     )
     sources: list[object] = []
     dependencies = list(reader.files)
-    for given in inputs:
-        if is_beir(given):
-            mined, files = _mined(given, config, common.output)
+    for name in inputs:
+        if is_beir(name):
+            mined, files = _mined(name, config, common.output)
             sources.append(mined)
             dependencies += files
         else:
-            sources.append(given)
+            sources.append(name)
     rows = _dataset(config)
     sources += rows
     dependencies += _files_of(rows)
@@ -130,22 +130,22 @@ def _collect_web(spec: str, inputs: list[str], common: Paid, config: CollectConf
     from prism_cli.errors import UsageError
     from prism_cli.stages.collect_web import CollectWebStage
 
-    for one in filter(is_beir, inputs):
+    for folder in filter(is_beir, inputs):
         raise UsageError(
-            f"{one}: a web search takes rows with a query; give {one}/queries.jsonl with "
+            f"{folder}: a web search takes rows with a query; give {folder}/queries.jsonl with "
             "--field query_id=_id --field query=text"
         )
     if config.from_shape is not None:
         raise UsageError("--from: a web search takes the field query of any row; use --field")
     rows = _dataset(config)
-    found: list[str | Source] = [*inputs, *rows]
-    if not found:
+    sources: list[str | Source] = [*inputs, *rows]
+    if not sources:
         raise UsageError("nothing to search for: name JSONL files of queries, or a --dataset")
     search = paid_wiring.searcher(spec, config.results, paid_wiring.catalog(common))
     source = config.source or f"web:{search.spec.partition('/')[0]}"
     run_row_stage(
         CollectWebStage(search, source, config.min_characters),
-        found,
+        sources,
         common,
         config,
         dependencies=_files_of(rows),
@@ -153,7 +153,7 @@ def _collect_web(spec: str, inputs: list[str], common: Paid, config: CollectConf
 
 
 def _dataset(config: CollectConfig) -> "list[str | Source]":
-    """The files of a local data set, or the data set as one source; [] where none is named."""
+    """Return the files of a local data set, or the data set as one source; [] if none is named."""
     if config.dataset is None:
         return []
     from prism_cli.adapters.datasets.files import data_files
@@ -169,21 +169,21 @@ def _dataset(config: CollectConfig) -> "list[str | Source]":
     ]
 
 
-def _files_of(found: "list[str | Source]") -> list[Path]:
-    """The files behind a data set that is one source; files by name are inputs of their own."""
+def _files_of(sources: "list[str | Source]") -> list[Path]:
+    """Return the files of data sets that are sources; named files are inputs themselves."""
     from prism_cli.adapters.datasets.hub import DatasetRows
 
-    return [path for one in found if isinstance(one, DatasetRows) for path in one.files]
+    return [path for source in sources if isinstance(source, DatasetRows) for path in source.files]
 
 
 def _mined(
-    given: str, config: CollectConfig, output: Path | None
+    folder: str, config: CollectConfig, output: Path | None
 ) -> tuple["MinedQueries", list[Path]]:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.commands.wiring import first_stage
     from prism_cli.stages.hard_negatives import MinedQueries, Mining
 
-    data: BeirSet = BeirSet(Path(given))
+    data: BeirSet = BeirSet(Path(folder))
     files = [*data.files(config.split), *filter(None, [data.marks_file])]
     mining = Mining(
         config.split,

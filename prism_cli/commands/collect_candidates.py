@@ -56,11 +56,11 @@ def collect_candidates(
         )
     fields = common.field_names
     documents, questions = _shards(corpus, "corpus"), _shards(queries, "queries")
-    of_documents = {one: fields[one] for one in DOCUMENT_FIELDS if one in fields}
-    of_questions = {one: fields[one] for one in fields if one not in DOCUMENT_FIELDS}
+    of_documents = {name: fields[name] for name in DOCUMENT_FIELDS if name in fields}
+    of_questions = {name: fields[name] for name in fields if name not in DOCUMENT_FIELDS}
     check_inputs(documents, of_documents, documents=True)
-    asked = [one for one in questions if one.format != "tsv"]  # which may have no header
-    check_inputs(asked, of_questions, documents=True)
+    with_header = [shard for shard in questions if shard.format != "tsv"]
+    check_inputs(with_header, of_questions, documents=True)
     texts = Corpus(documents, of_documents)
     first_stage = wiring.first_stage(config.first_stage, texts.texts, name, common.output)
     count = config.candidates or CANDIDATES
@@ -72,7 +72,7 @@ def collect_candidates(
         [source],
         replace(common, fields=[]),  # the source has renamed them
         config,
-        dependencies=[one.path for one in (*documents, *questions)],
+        dependencies=[shard.path for shard in (*documents, *questions)],
     )
 
 
@@ -80,7 +80,7 @@ def _warn(line: str) -> None:
     print(escape_invisible(f"prism: warning: {line}"), file=sys.stderr, flush=True)
 
 
-def _shards(given: str, part: str) -> "list[Shard]":
+def _shards(folder: str, part: str) -> "list[Shard]":
     from prism_cli.shards.reader import find_shards
 
-    return find_shards([beir_file(given, part) or given])
+    return find_shards([beir_file(folder, part) or folder])

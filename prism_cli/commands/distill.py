@@ -105,10 +105,10 @@ def _print_default_exponent(config: DistillConfig, calibration: "Calibration") -
 
 
 def _calibration(config: DistillConfig, common: Common) -> "Calibration":
-    """The exponent of these teachers: given, fitted, or what is known of them.
+    """Return the exponent of these teachers: set by an option, fitted, or the shipped one.
 
     Raises:
-        MissingDataError: --calibrate names no file, or its rows tell no boundary.
+        MissingDataError: --calibrate names no file, or its rows have no boundary.
     """
     from prism_cli.domain.calibration import (
         Calibration,

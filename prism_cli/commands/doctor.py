@@ -30,7 +30,7 @@ def doctor(
         bool, typer.Option("--json", help="One JSON object on standard output.")
     ] = False,
 ) -> None:
-    """One question to each judge: is the document of a known pair relevant? It is."""
+    """Ask each judge one question: whether a document is relevant that is known to be."""
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.options import Paid
     from prism_cli.configs.load import load_config
@@ -39,23 +39,23 @@ def doctor(
 
     config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
     providers = paid_wiring.catalog(Paid(provider_file=provider_file), hurried=True)
-    found = paid_wiring.probe_panel((*config.judges, *config.add_judges), providers)
+    probes = paid_wiring.probe_panel((*config.judges, *config.add_judges), providers)
     if json:
-        print_json({"judges": found})
+        print_json({"judges": probes})
     else:
-        _show(found)
-    if any(not one["well"] for one in found):
+        _show(probes)
+    if any(not probe["well"] for probe in probes):
         raise typer.Exit(3)
 
 
-def _show(found: list[dict[str, object]]) -> None:
+def _show(probes: list[dict[str, object]]) -> None:
     from prism_cli.commands.tables import print_table
 
     names = {"judge": "judge", "says": "what it says", "seconds": "seconds", "usd": "USD"}
     rows = [
-        {"judge": one["judge"], "": "well" if one["well"] else "ill"}
-        | {words: one[name] for name, words in names.items() if name != "judge"}
-        for one in found
+        {"judge": probe["judge"], "": "well" if probe["well"] else "ill"}
+        | {words: probe[name] for name, words in names.items() if name != "judge"}
+        for probe in probes
     ]
     if rows:
         print_table("", rows)

@@ -54,7 +54,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
     if not common.quiet:
         rejected, labels = summary.metrics["input_rows"]["rejected"], summary.metrics["labels"]
         if labels["rows"] and not labels["rows_with_votes"]:
-            fields = [word for one in common.fields for word in ("--field", one)]
+            fields = [word for field in common.fields for word in ("--field", field)]
             first = shlex.join(["prism", "relabel", *inputs, *fields, "-o", "labelled.jsonl"])
             message = f"no row has votes. Next:\n  {first} && prism eval labels labelled.jsonl"
             print(message, file=sys.stderr)

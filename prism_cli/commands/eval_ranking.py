@@ -93,7 +93,7 @@ def evaluate(
     for name in config.models:
         check_model("reranker", name)
     if not common.quiet:
-        _tell(_model_line(config, given="model" in given))
+        _tell(_model_line(config, named="model" in given))
     if common.output is not None:
         check_folder_name(common.output)
     output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
@@ -143,7 +143,7 @@ def _of_a_run(
     only_sets: str | None,
     data_dir: Path | None,
 ) -> dict[str, list[str] | str]:
-    """The settings of an evaluation of a run by judgements alone.
+    """Return the settings of an evaluation of a run file against qrels.
 
     Raises:
         UsageError: several runs, a model, or an option that needs a data set.
@@ -151,8 +151,10 @@ def _of_a_run(
     from prism_cli.errors import UsageError
 
     of_sets = {"--sets": only_sets, "--data-dir": data_dir}
-    given = {f"--{name.replace('_', '-')}": typed.get(name) for name in ("first_stage", "split")}
-    if wrong := [name for name, value in (given | of_sets).items() if value is not None]:
+    of_data_sets = {
+        f"--{name.replace('_', '-')}": typed.get(name) for name in ("first_stage", "split")
+    }
+    if wrong := [name for name, value in (of_data_sets | of_sets).items() if value is not None]:
         raise UsageError(f"{', '.join(wrong)}: needs a data set, and --qrels is without one")
     if typed.get("model") not in (None, ["none"]):
         raise UsageError(
@@ -171,13 +173,13 @@ def _tell(line: str) -> None:
     print(escape_invisible(line), file=sys.stderr, flush=True)
 
 
-def _model_line(config: EvalConfig, *, given: bool) -> str:
+def _model_line(config: EvalConfig, *, named: bool) -> str:
     from prism_cli.configs.eval import RELEASED_MODEL
 
     if not config.models:
         return "no model: the first stage alone"
     origin = "settings (prism.toml, --recipe or PRISM_MODEL)"
-    if given:
+    if named:
         origin = "--model"
     elif config.model == [RELEASED_MODEL]:
         origin = "the default: the released 2B; another with --model"
@@ -193,12 +195,12 @@ def _default_output(sets: list[str], config: EvalConfig) -> Path:
 
 
 def _with_first_stage(
-    one: "BeirSet", config: EvalConfig, output: Path, trusted: str | None
+    data: "BeirSet", config: EvalConfig, output: Path, trusted: str | None
 ) -> "EvalSet":
     from prism_cli.commands.wiring import eval_first_stage
     from prism_cli.evaluation.ranking.plan import EvalSet
 
-    return EvalSet(one, eval_first_stage(one, config, output, trusted))
+    return EvalSet(data, eval_first_stage(data, config, output, trusted))
 
 
 def _eval_model(name: str, config: EvalConfig) -> "EvalModel":

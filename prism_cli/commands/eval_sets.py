@@ -1,4 +1,4 @@
-"""The data sets that `prism eval` is asked for: which are there, which are missing."""
+"""Data sets of `prism eval`: existing, fetched and missing ones."""
 
 import os
 import sys
@@ -23,56 +23,57 @@ def find_sets(
     config: "EvalConfig",
     common: Common,
 ) -> tuple[list["BeirSet"], dict[str, str]]:
-    """Those that are there, and why the others are missing."""
+    """Return the available sets, and the reasons why the others are missing, by name."""
     from prism_cli.adapters.datasets import beir_qa
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.errors import PrerequisiteError, UsageError
 
     if BEIR_QA not in names and (only is not None or data_dir is not None):
         raise UsageError("--sets and --data-dir choose among the sets of beir-qa; name beir-qa")
-    wanted = [one.strip() for one in (only or "").split(",") if one.strip()]
-    if only is not None and not wanted:
+    set_names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    if only is not None and not set_names:
         raise UsageError(f"--sets {only!r}: names no set; leave it out for all nine")
-    nine = beir_qa.chosen_sets(wanted)
+    nine = beir_qa.chosen_sets(set_names)
     place = data_folder(data_dir)
     folders = [BeirSet(Path(name)) for name in names if name != BEIR_QA]
     chosen = nine if BEIR_QA in names else []
     here = folders + [
-        beir_qa.local_set(one, place) for one in chosen if beir_qa.is_local(one, place)
+        beir_qa.local_set(data, place) for data in chosen if beir_qa.is_local(data, place)
     ]
     plan = [
         {
-            "set": str(one.name),
-            "queries": len(one.judged_queries(config.split, common.limit)),
+            "set": str(data.name),
+            "queries": len(data.judged_queries(config.split, common.limit)),
             "download": "-",
-            "tokens": _tokens_of(one),
+            "tokens": _tokens_of(data),
         }
-        for one in here
+        for data in here
     ]
     plan += [
         {
-            "set": str(one.name),
-            "queries": min(one.queries, common.limit or one.queries),
-            "download": f"missing: about {one.megabytes} MB to fetch",
+            "set": str(data.name),
+            "queries": min(data.queries, common.limit or data.queries),
+            "download": f"missing: about {data.megabytes} MB to fetch",
             "tokens": beir_qa.PAIR_TOKENS,
         }
-        for one in chosen
-        if not beir_qa.is_local(one, place)
+        for data in chosen
+        if not beir_qa.is_local(data, place)
     ]
-    double = {str(one["set"]) for one in plan if sum(one["set"] == two["set"] for two in plan) > 1}
-    if double:
+    names_of_sets = [str(row["set"]) for row in plan]
+    repeated = {name for name in names_of_sets if names_of_sets.count(name) > 1}
+    if repeated:
         raise UsageError(
-            f"{', '.join(sorted(double))}: two sets of one name; metrics.json names sets by "
+            f"{', '.join(sorted(repeated))}: two sets of one name; metrics.json names sets by "
             "their folders, so measure them apart"
         )
     if not common.quiet:
         print_plan(plan, config)
 
-    def tell(line: str) -> None:
+    def say(line: str) -> None:
         if not common.quiet:
             print(wrapped(f"prism: {line}", sys.stderr), file=sys.stderr, flush=True)
 
-    fetched, missing = beir_qa.obtain(chosen, place, tell)
+    fetched, missing = beir_qa.obtain(chosen, place, say)
     for name, why in missing.items():
         warning = wrapped(f"prism: warning: {name}: missing; {why}", sys.stderr)
         print(warning, file=sys.stderr, flush=True)
@@ -84,13 +85,13 @@ def find_sets(
     return folders + fetched, missing
 
 
-def data_folder(given: Path | None) -> Path:
+def data_folder(folder: Path | None) -> Path:
     """Return the folder of the beir-qa sets."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return given or cache / "prism"
+    return folder or cache / "prism"
 
 
-def _tokens_of(one: "BeirSet") -> int:
+def _tokens_of(data: "BeirSet") -> int:
     from prism_cli.evaluation.ranking.estimate import pair_tokens
 
-    return pair_tokens(one.texts())
+    return pair_tokens(data.texts())

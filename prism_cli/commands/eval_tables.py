@@ -27,21 +27,21 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     console = plain_console(stderr=True)
     rows = [
         {
-            "set": one["set"],
-            "queries": one["queries"],
-            "pairs at most": one["queries"] * config.top_k * len(config.models),
-            "download": one["download"],
+            "set": row["set"],
+            "queries": row["queries"],
+            "pairs at most": row["queries"] * config.top_k * len(config.models),
+            "download": row["download"],
         }
-        for one in plan
+        for row in plan
     ]
     show_table(console, rows)
-    tokens = sum(one["queries"] * config.top_k * one["tokens"] for one in plan)
-    pairs = sum(one["queries"] for one in plan) * config.top_k
+    tokens = sum(row["queries"] * config.top_k * row["tokens"] for row in plan)
+    pairs = sum(row["queries"] for row in plan) * config.top_k
     operations = estimate.operations_per_second() if config.models else 1.0
     for name in config.models:
         parameters = estimate.parameter_count(name)
         if parameters is None:
-            duration = "time unknown (its size cannot be told from its name)"
+            duration = "time unknown (its name does not say its size)"
         else:
             hours = estimate.hours(1, tokens, parameters, operations)
             here = f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"
@@ -74,11 +74,11 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
         show_table(console, list(systems.values()), title=title)
     for name, value in metrics.get("paper", {}).get("nDCG@10", {}).items():
         console.print(f"the paper's, over the same candidates: {name}: nDCG@10 {value:.4f}")
-    for one in metrics["statistics"]["comparisons"]:
+    for row in metrics["statistics"]["comparisons"]:
         console.print(
-            f"{one['dataset']}: {one['system']} against {one['baseline']}: {one['measure']} "
-            f"{one['difference']:+.4f}, {one['win']} won, {one['tie']} tied, {one['loss']} lost, "
-            f"p = {one['p']:.4g}, after Holm {one['p_holm']:.4g}"
+            f"{row['dataset']}: {row['system']} against {row['baseline']}: {row['measure']} "
+            f"{row['difference']:+.4f}, {row['win']} won, {row['tie']} tied, {row['loss']} lost, "
+            f"p = {row['p']:.4g}, after Holm {row['p_holm']:.4g}"
         )
     if metrics["missing_sets"]:
         console.print(f"not measured, as they are missing: {', '.join(metrics['missing_sets'])}")

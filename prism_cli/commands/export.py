@@ -45,7 +45,7 @@ def export(
         str | None,
         typer.Option(
             help="int8: linear layers in 8 bits, by torchao (extra quantize), which whoever loads "
-            "the folder needs too. The card tells how far the scores move.",
+            "the folder needs too. The card reports how far the scores move.",
             show_default=False,
         ),
     ] = None,

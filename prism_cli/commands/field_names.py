@@ -50,7 +50,7 @@ def check_inputs(
     """Refuse documents where rows are needed, and look for each name on the right of --field until
     a row has it.
 
-    Standard input and sources are passed by.
+    Standard input and sources are not checked.
 
     Args:
         plain: as for `find_shards`.
@@ -64,29 +64,29 @@ def check_inputs(
     from prism_cli.commands.beir_folders import is_beir
     from prism_cli.shards.formats.documents import check_documents
 
-    known: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for name, theirs in fields.items():
-        if (other := known.setdefault(theirs, name)) != name:
+        if (other := targets.setdefault(theirs, name)) != name:
             raise UsageError(
                 f"--field {name}={theirs}: {theirs!r} is {other} already; a field of your rows is "
                 "one of prism's fields"
             )
     inputs = list(inputs)
-    for given in inputs:
-        if isinstance(given, str) and is_beir(given) and (Path(given) / "qrels").is_dir():
-            raise UsageError(_beir_told(given))
+    for source in inputs:
+        if isinstance(source, str) and is_beir(source) and (Path(source) / "qrels").is_dir():
+            raise UsageError(_beir_message(source))
     if plain:
         return
     shards = list(_files(inputs))
-    for one in (one for one in shards if one.format == "documents"):
+    for folder in (shard for shard in shards if shard.format == "documents"):
         if not documents:
-            raise UsageError(_documents_told(one))
-        check_documents(one.path)
+            raise UsageError(_documents_message(folder))
+        check_documents(folder.path)
     missing = dict(fields)
     if not missing:
         return
     first: tuple[str, list[str]] | None = None
-    for shard in (one for one in shards if one.format != "documents"):
+    for shard in (shard for shard in shards if shard.format != "documents"):
         for names in _names(shard):
             first = first or (shard.name, names)
             for ours, theirs in list(missing.items()):
@@ -107,27 +107,27 @@ def check_inputs(
 def _files(inputs: "Iterable[str | Source | Shard]") -> "Iterable[Shard]":
     from prism_cli.shards.reader import STDIN, Shard, find_shards
 
-    for one in inputs:
-        found = [one] if isinstance(one, Shard) else []
-        if isinstance(one, str) and one != STDIN:
-            found = find_shards([one])
-        yield from found
+    for source in inputs:
+        if isinstance(source, Shard):
+            yield source
+        elif isinstance(source, str) and source != STDIN:
+            yield from find_shards([source])
 
 
-def _beir_told(given: str) -> str:
+def _beir_message(folder: str) -> str:
     return (
-        f"{given}: is a BEIR folder (corpus, queries, qrels), and this command takes rows. Make "
-        f"pairs of it with `prism collect {given} -o pairs.jsonl`, or measure a model on it with "
-        f"`prism eval {given}`. Nothing was done"
+        f"{folder}: is a BEIR folder (corpus, queries, qrels), and this command takes rows. Make "
+        f"pairs of it with `prism collect {folder} -o pairs.jsonl`, or measure a model on it with "
+        f"`prism eval {folder}`. Nothing was done"
     )
 
 
-def _documents_told(shard: "Shard") -> str:
+def _documents_message(shard: "Shard") -> str:
     name = shard.name
-    what = "one document" if shard.path.is_file() else "a folder of documents"
+    content = "one document" if shard.path.is_file() else "a folder of documents"
     return (
-        f"{name}: is {what}, without a query, and this command takes rows with one (a file of rows "
-        "is named .jsonl, .csv, .tsv, .parquet or .json). Rank documents for a question with "
+        f"{name}: is {content}, without a query, and this command takes rows with one (a file of "
+        "rows is named .jsonl, .csv, .tsv, .parquet or .json). Rank documents for a question with "
         f'`prism rerank --query "…" {name}`, or make rows of them and a list of questions with '
         f"`prism collect --corpus {name} --queries questions.txt -o rows.jsonl`"
     )

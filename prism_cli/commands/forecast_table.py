@@ -8,28 +8,29 @@ if TYPE_CHECKING:
     from prism_cli.engine.forecast import Forecast
 
 
-def tell_forecast(found: "Forecast", *, json: bool) -> None:
-    """A table on standard error, or one JSON object on standard output."""
+def tell_forecast(forecast: "Forecast", *, json: bool) -> None:
+    """Print a forecast: a table on standard error, or a JSON object on standard output."""
     from prism_cli.commands.tables import plain_console, show_table
     from prism_cli.engine.forecast import ENOUGH_REPLIES, SECONDS_A_CALL
     from prism_cli.terminal import print_json
 
-    figures = found.to_json()
+    figures = forecast.to_json()
     if json:
         print_json(figures)
         return
     console = plain_console(stderr=True)
     console.print(
-        f"{found.stage}: {counted(found.rows, 'row')} to work, {found.sampled:,} looked at; "
+        f"{forecast.stage}: {counted(forecast.rows, 'row')} to work, "
+        f"{forecast.sampled:,} looked at; "
         "nothing was asked"
     )
-    if not found.models:
+    if not forecast.models:
         console.print("no model would be asked")
         return
     names = [name for name in figures["models"][0] if name != "questions"]
     rows = [
-        {label(name): "no price" if one[name] is None else one[name] for name in names}
-        for one in figures["models"]
+        {label(name): "no price" if model[name] is None else model[name] for name in names}
+        for model in figures["models"]
     ]
     show_table(console, rows, ruled=console.is_terminal)
     console.print(

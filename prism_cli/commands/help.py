@@ -1,6 +1,5 @@
 """`prism help`: the topics of the manual, which are Markdown files in `prism_cli/help`."""
 
-import difflib
 import sys
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from typer.core import TyperGroup
 
 from prism_cli.bundled import HELP
 from prism_cli.errors import UsageError
+from prism_cli.wording import did_you_mean
 
 MAX_WIDTH = 110
 """Columns of a topic on a wide terminal."""
@@ -22,7 +22,7 @@ def topics() -> dict[str, str]:
 
 
 def _subject(text: str) -> str:
-    """The first line, "# rows: fields and file formats", without the name."""
+    """Return the subject in a first line such as "# rows: fields and file formats"."""
     return text.partition("\n")[0].partition(": ")[2]
 
 
@@ -57,8 +57,7 @@ def show_help(
         if command:
             command.make_context(word, ["--help"], parent=root)
     else:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+        hint = did_you_mean(name, known) or f"one of {', '.join(known)}"
         raise UsageError(f"{name}: no such help topic or command; {hint}")
 
 

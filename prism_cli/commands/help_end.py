@@ -1,4 +1,4 @@
-"""The last lines of a command's `--help`: a row in, a row out, its topics, an example."""
+"""Last lines of a command's `--help`: a row in, a row out, its topics, an example."""
 
 # Command -> its topics, the first one most to the point (`prism help TOPIC`).
 TOPICS = {

@@ -7,38 +7,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Bins = Sequence[Mapping[str, Any]]
-"""One a bin: score "0.00-0.05", rows before and after."""
+"""Bins with their score range ("0.00-0.05") and rows before and after."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PANELS = 12
 _PALE, _EDGE, _DARK = "#eef2f7", "#8aa0bd", "#1f4e8c"
 
 
 def terminal_lines(figures: Mapping[str, Any], encoding: str | None) -> list[str]:
-    """A bar for each bin, the kept rows full and the others light; a line for each source."""
+    """Return a bar per bin, with the kept rows in a darker shade, and a line per source."""
     bins: Bins = figures["histogram"]
     kept, left = "█", "░"
     plain = not can_show(kept + left + _BLOCKS, encoding)
     if plain:
         kept, left = "#", "."
-    width = max((len(f"{one['before']:,}") for one in bins), default=1)
+    width = max((len(f"{row['before']:,}") for row in bins), default=1)
     width = max(width, len("before"))
     room = max(10, min(60, shutil.get_terminal_size().columns - 2 * width - 18))
-    most = max((one["before"] for one in bins), default=0) or 1
+    most = max((row["before"] for row in bins), default=0) or 1
     lines = [
         f"histogram ({kept} after, {left} before):",
         f"  {'score':>9}  {'before':>{width}}  {'after':>{width}}",
     ]
-    for one in bins:
-        whole, part = (math.ceil(one[name] * room / most) for name in ("before", "after"))
+    for row in bins:
+        whole, part = (math.ceil(row[name] * room / most) for name in ("before", "after"))
         bar = kept * part + left * (whole - part)
-        figures_told = f"{one['before']:>{width},}  {one['after']:>{width},}"
-        lines.append(f"  {one['score']:>9}  {figures_told}  {bar}".rstrip())
+        counts = f"{row['before']:>{width},}  {row['after']:>{width},}"
+        lines.append(f"  {row['score']:>9}  {counts}  {bar}".rstrip())
     sources: Mapping[str, Bins] = figures.get("histograms", {})
     if sources:
         lines.append("by source, lowest scores first:")
     cells = []
     for name, own in sources.items():
-        before, after = ([one[side] for one in own] for side in ("before", "after"))
+        before, after = ([row[side] for row in own] for side in ("before", "after"))
         line = [name, f"{sum(before):,}", "before", f"{sum(after):,}", "after"]
         if not plain:
             line[3:3] = [_spark(before, before)]
@@ -55,7 +55,7 @@ def terminal_lines(figures: Mapping[str, Any], encoding: str | None) -> list[str
 
 
 def picture(figures: Mapping[str, Any]) -> Any:
-    """A matplotlib figure: a panel for all rows and one for each source, 12 at the most."""
+    """Return a matplotlib figure with a panel for all rows and one per source, at most 12."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -69,7 +69,7 @@ def picture(figures: Mapping[str, Any]) -> Any:
     for number, (name, bins) in enumerate(shown):
         axes, width = grid[number], 1 / len(bins)
         lefts = [index * width for index in range(len(bins))]
-        before, after = ([one[side] for one in bins] for side in ("before", "after"))
+        before, after = ([row[side] for row in bins] for side in ("before", "after"))
         look = {"facecolor": _PALE, "edgecolor": _EDGE, "hatch": "////", "linewidth": 0.6}
         axes.bar(lefts, before, width, align="edge", label="before", **look)
         look = {"facecolor": _DARK, "edgecolor": "white", "linewidth": 0.8}
@@ -104,7 +104,7 @@ def svg(figures: Mapping[str, Any]) -> bytes:
 
 
 def _spark(counts: Sequence[int], scale: Sequence[int]) -> str:
-    """One block a bin, as high as its share of the largest of `scale`; a blank for none."""
+    """Return a block per bin, scaled to the largest of `scale`; a blank for 0."""
     most = max(scale, default=0) or 1
     return "".join(
         _BLOCKS[math.ceil(count * len(_BLOCKS) / most) - 1] if count else " " for count in counts

@@ -150,7 +150,7 @@ def repair(path: Place = None, json: Json = False) -> None:
 
 
 def _ledger(path: Path | None) -> "LedgerFile":
-    """The ledger that `path` means.
+    """Return the ledger that `path` names.
 
     Raises:
         MissingDataError: there is none.
@@ -160,19 +160,19 @@ def _ledger(path: Path | None) -> "LedgerFile":
     from prism_cli.shards.state import ledger_path, ledgers_near
 
     if path is None:
-        found = [one for one in [ledger_path(None)] if one.is_file()]
+        ledgers = [file for file in [ledger_path(None)] if file.is_file()]
     else:
-        found = [path] if is_ledger_file(path) else ledgers_near(path)
-    if not found:
+        ledgers = [path] if is_ledger_file(path) else ledgers_near(path)
+    if not ledgers:
         raise MissingDataError(
             f"{path or ledger_path(None)}: no ledger here; one begins with the first reply of a "
             "model. Name a ledger file, an output, or the folder of an output"
         )
-    return LedgerFile(found[0])
+    return LedgerFile(ledgers[0])
 
 
 def _target(into: Path | None) -> Path:
-    """The ledger file that --into means; it need not be there yet."""
+    """Return the ledger file that --into names, which may not exist yet."""
     from prism_cli.shards.ledger_file import is_ledger_file
     from prism_cli.shards.state import LEDGER_NAME, ledgers_near, state_directory
 

@@ -33,7 +33,7 @@ def _option(*names: str, help: str, **more: Any) -> Any:
 
 @dataclass
 class Common:
-    """The shared options of one command line."""
+    """Shared options of a command."""
 
     output: Annotated[
         Path | None,
@@ -123,7 +123,7 @@ class Common:
 
 @dataclass
 class Paid(Common):
-    """The shared options of a command that may ask models for money."""
+    """Shared options of a command that may send paid requests."""
 
     provider_file: Annotated[
         str | None,
@@ -168,19 +168,19 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(cls, include_extras=True)
     shared = [
         inspect.Parameter(
-            one.name,
+            option.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=one.default if one.default is not MISSING else [],
-            annotation=hints[one.name],
+            default=option.default if option.default is not MISSING else [],
+            annotation=hints[option.name],
         )
-        for one in fields(cls)
+        for option in fields(cls)
     ]
     signature = inspect.signature(command, eval_str=True)
-    own = [one for name, one in signature.parameters.items() if name != "common"]
+    own = [option for name, option in signature.parameters.items() if name != "common"]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
-        common = cls(**{one.name: values.pop(one.name) for one in fields(cls)})
+        common = cls(**{option.name: values.pop(option.name) for option in fields(cls)})
         command(**values, common=common)
 
     return with_parameters(wrapped, [*own, *shared])
@@ -190,9 +190,9 @@ def with_parameters(
     command: Callable[..., None], parameters: Sequence[inspect.Parameter]
 ) -> Callable[..., None]:
     """Give a wrapped command the signature that typer reads: these parameters, by name only."""
-    by_name = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    by_name = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     command.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in by_name}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in by_name}
     del command.__wrapped__  # type: ignore[attr-defined]
     return command
 
@@ -244,7 +244,7 @@ def check_new_file(path: Path, example: str, *, overwrite: bool | None = None) -
 
 
 def tell_report(metrics: Path, *, finished_before: bool) -> None:
-    """The end of an evaluation, on standard error: what was written, and what to open."""
+    """Print, on standard error, the files that an evaluation wrote."""
     done = f"{metrics}: finished before, nothing to do" if finished_before else f"wrote {metrics}"
     print(done, file=sys.stderr)
     print(f"open in a browser: {metrics.with_name('report.html')}", file=sys.stderr, flush=True)

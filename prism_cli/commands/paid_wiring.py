@@ -92,7 +92,7 @@ def check_spec(role: str, spec: str, providers: "ProviderRegistry") -> None:
     """Hold a spec against what the option of `role` takes.
 
     Raises:
-        UsageError: another kind of spec; tells what is taken, what it is, and a command that works.
+        UsageError: another kind of spec; the message has the expected kind and a valid command.
         ModelError: as `check_name`.
     """
     from prism_cli.commands.wiring import check_name
@@ -114,7 +114,7 @@ def _refused(role: str, spec: str, providers: "ProviderRegistry") -> "UsageError
 
 
 def catalog(common: "Paid", *, hurried: bool = False) -> "ProviderRegistry":
-    """The providers that this command line knows; `hurried` sends each question once.
+    """Return the providers of a command line; `hurried` sends each request once, without retries.
 
     Raises:
         ConfigError, MissingDataError: a provider file is wrong, or not there.
@@ -250,7 +250,7 @@ def _judge(
 
 
 def _source_label(role: str, spec: str, providers: "ProviderRegistry") -> "SourceLabelJudge | None":
-    """The reader of rows' own labels that `source` or `source:GRADE` names.
+    """Return the reader of source labels that `source` or `source:GRADE` names.
 
     Raises:
         UsageError: the grade is no number above 0.

@@ -19,7 +19,7 @@ _STDIN = "-"
 
 @dataclass(frozen=True)
 class RatingPlan:
-    """A judge and the sheets that people filled in.
+    """Judge and sheets of an evaluation.
 
     Attributes:
         rate: for the stage.
@@ -37,7 +37,7 @@ class RatingPlan:
 def rating_plan(
     inputs: list[str], common: "Paid", config: "EvalQualityConfig", filled: Sequence[str]
 ) -> RatingPlan:
-    """The judge, after a look for it among those who labelled the rows.
+    """Return the judge, after checking that it did not label the rows.
 
     Raises:
         UsageError: it is one of them, a sheet without a judge, or cells that are no answer.
@@ -57,18 +57,18 @@ def rating_plan(
     sheets = read_sheets(filled)
     judge = paid_wiring.rater(config.judge, paid_wiring.catalog(common), device=config.device)
     unseen = config.allow_same_judge and _STDIN in inputs
-    found = (
+    member = (
         "not looked for: rows from standard input"
         if unseen
         else find_same_judge(config.judge, inputs, common.field_names)
     )
-    if found and not config.allow_same_judge:
+    if member and not config.allow_same_judge:
         raise UsageError(
-            f"--judge {config.judge}: it is of the panel that labelled these rows ({found}) and "
+            f"--judge {config.judge}: it is of the panel that labelled these rows ({member}) and "
             "would mark its own work; name a model that did not, or --allow-same-judge, and the "
             "report says so. Nothing was asked"
         )
-    judge_figures = {"spec": config.judge, "in_panel": found}
+    judge_figures = {"spec": config.judge, "in_panel": member}
     return RatingPlan(
         judge, rating_function(judge), judge_figures, {"rating_hash": TEMPLATE}, sheets
     )

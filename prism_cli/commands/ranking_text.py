@@ -1,4 +1,4 @@
-"""A ranking as text: wrapped between words at the terminal's width, foreign text made safe."""
+"""Rankings as text, wrapped at the terminal's width, with invisible characters escaped."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -63,21 +63,21 @@ def example_lines(best: "BestDocuments", usable: "BestDocuments | None" = None) 
     return lines
 
 
-def _document(console: "Console", rank: str, one: "RankedDocument") -> None:
+def _document(console: "Console", rank: str, document: "RankedDocument") -> None:
     from rich.text import Text
 
-    result, yes = one.result, one.result["verdict"] == "yes"
+    result, yes = document.result, document.result["verdict"] == "yes"
     head = Text(f"{rank}  {result['relevance_score']:.3f}  ")
     head.append(f"{result['verdict']:3}", style="bold green" if yes else "dim")
-    head.append(f"  {_name(one)}")
+    head.append(f"  {_name(document)}")
     _paragraph(console, head, indent=len(rank) + 14)
     lines: list[tuple[str, str]] = []
-    if one.lacks_evidence:
+    if document.lacks_evidence:
         lines = [("note", _NO_EVIDENCE)]
     elif yes and "evidence" in result:
         lines = [(name, result[name]) for name in ("contribution", "evidence") if result[name]]
-    elif one.title or one.named:
-        lines = [("text", one_line(one.text, _GLIMPSE))]
+    elif document.title or document.named:
+        lines = [("text", one_line(document.text, _GLIMPSE))]
     if result["truncated"]:
         lines.append(("note", "longer than the model takes: it read the beginning"))
     for name, text in lines:
@@ -85,13 +85,13 @@ def _document(console: "Console", rank: str, one: "RankedDocument") -> None:
         _paragraph(console, label + one_line(text, _LONGEST), indent=len(label))
 
 
-def _name(one: "RankedDocument") -> str:
+def _name(document: "RankedDocument") -> str:
     """Title and id, or the beginning of the text where it has neither."""
-    own = one.result["doc_id"] if one.named else ""
-    if not one.title:
-        return one_line(own or one.text, _NAME)
-    title = one_line(one.title, _NAME)
-    return f"{title} ({one_line(own, _NAME)})" if own and own != one.title else title
+    own = document.result["doc_id"] if document.named else ""
+    if not document.title:
+        return one_line(own or document.text, _NAME)
+    title = one_line(document.title, _NAME)
+    return f"{title} ({one_line(own, _NAME)})" if own and own != document.title else title
 
 
 def _paragraph(console: "Console", text: object, *, indent: int = 0, style: str = "") -> None:

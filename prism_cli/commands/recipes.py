@@ -71,7 +71,7 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="TOML files.")],
     stage: Annotated[str, typer.Option(help="The stage whose settings these are.")] = "train",
 ) -> None:
-    """Hold recipes against a stage's settings; tell all problems at once."""
+    """Check recipes against a stage's settings; report all problems at once."""
     from prism_cli.configs.load import load_config
     from prism_cli.configs.stages import config_class
     from prism_cli.errors import ConfigError, MissingDataError

@@ -40,7 +40,7 @@ def relabel(
     from prism_cli.stages.relabel import RelabelStage
 
     if panel and ("judges" in given or common.recipe):
-        raise UsageError("--panel stands beside --judge or --recipe; give one of them")
+        raise UsageError("--panel cannot be combined with --judge or --recipe; give one of them")
     if "add_judges" in given and "judges" not in given:
         given["judges"] = _panel_before(inputs)
     config = load_config(
@@ -50,7 +50,7 @@ def relabel(
     pack = None if config.pack_questions == "auto" else config.pack_questions
     panel_specs = (*config.judges, *config.add_judges)
     judges = paid_wiring.judges(panel_specs, task, paid_wiring.catalog(common), pack)
-    without = [one.spec for one in judges if not getattr(one, "gives_probability", False)]
+    without = [judge.spec for judge in judges if not getattr(judge, "gives_probability", False)]
     if config.vote == "soft" and without:
         raise UsageError(
             f"--vote soft: {', '.join(without)} gives no probability, only yes or no; ask judges "
@@ -75,7 +75,7 @@ def relabel(
 
 
 def _rubric(config: RelabelConfig) -> str | None:
-    """Raises MissingDataError where the file of another rubric cannot be read."""
+    """Return the text of --rubric; None without it. Raises MissingDataError."""
     from prism_cli.errors import MissingDataError
     from prism_cli.files.text import read_text
 
@@ -88,19 +88,19 @@ def _rubric(config: RelabelConfig) -> str | None:
 
 
 def _panel_before(inputs: list[str]) -> tuple[str, ...]:
-    """The judges that made the input: from its manifest, else those that voted on its first row.
+    """Return the judges of the input: from its manifest, else from the votes of its first row.
 
     Raises:
-        MissingDataError: neither tells.
+        MissingDataError: there are no votes.
     """
     from prism_cli.errors import MissingDataError
     from prism_cli.shards.manifest import manifest_path, read_manifest
     from prism_cli.shards.reader import read_rows
 
-    for one in inputs:
-        made = read_manifest(manifest_path(Path(one))) if one != "-" else None
-        if made and made["stage"] == "relabel":
-            config = made["config"]
+    for name in inputs:
+        manifest = read_manifest(manifest_path(Path(name))) if name != "-" else None
+        if manifest and manifest["stage"] == "relabel":
+            config = manifest["config"]
             return (*config["judges"], *config.get("add_judges", ()))
     for _, row in read_rows(inputs) if "-" not in inputs else ():
         if isinstance(row.get("votes"), dict) and row["votes"]:

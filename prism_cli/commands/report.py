@@ -62,30 +62,30 @@ def report(
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("a folder is named twice; name each evaluation once")
     if len(runs) == 1:
-        found: dict[str, Any] = dict(runs[0].metrics)
+        content: dict[str, Any] = dict(runs[0].metrics)
         page, path = _page_of(runs[0]), output or folders[0] / REPORT
     else:
-        found = compare(runs)
+        content = compare(runs)
         provenance = {"command": ["prism", "report", *map(str, folders)]}
         page = comparison_page(
-            found, provenance | {run.name: run.metrics["provenance"] for run in runs}
+            content, provenance | {run.name: run.metrics["provenance"] for run in runs}
         )
         path = output or Path("comparison.html")
     with whole_file(path, follow=True) as file:
         file.write(render_page(page))
     if json:
-        print_json(found)
+        print_json(content)
     elif not quiet and len(runs) > 1:
-        _print_summary(found)
+        _print_summary(content)
     if not quiet:
         print(f"wrote {path}", file=sys.stderr)
 
 
 def _finished(folder: Path) -> "Finished":
-    """A folder's evaluation; one that waits for missing sets as it was published.
+    """Return the evaluation in a folder, also if it lacks sets that could not be fetched.
 
     Raises:
-        MissingDataError: there is none, it is not finished, or damaged.
+        MissingDataError: there is none, or it is not finished or damaged.
     """
     from prism_cli.errors import MissingDataError
     from prism_cli.evaluation.metrics_file import METRICS, has_no_figures, read_metrics
@@ -100,8 +100,8 @@ def _finished(folder: Path) -> "Finished":
         )
     begun = [
         papers
-        for one in (path, folder / "rows.jsonl")
-        if (papers := read_manifest(manifest_path(one))) is not None
+        for file in (path, folder / "rows.jsonl")
+        if (papers := read_manifest(manifest_path(file))) is not None
     ]
     metrics = read_metrics(path) if path.exists() or not begun else None
     finished = metrics is not None and all(
@@ -135,40 +135,40 @@ def _page_of(run: "Finished") -> "Page":
     return pages[run.metrics["kind"]](run.metrics)
 
 
-def _print_summary(found: dict[str, Any]) -> None:
-    """The key figures, what differs, and the warnings."""
+def _print_summary(comparison: dict[str, Any]) -> None:
+    """Print key figures, differences and warnings."""
     from prism_cli.commands.tables import print_table
     from prism_cli.reporting.comparison_page import key_figures, signed
 
     rows = [
-        {"figure": one["figure"], "of": one["group"] or found["kind"]}
+        {"figure": entry["figure"], "of": entry["group"] or comparison["kind"]}
         | {
             column["name"]: value
-            for column, value in zip(found["columns"], one["values"], strict=True)
+            for column, value in zip(comparison["columns"], entry["values"], strict=True)
         }
         | {
             f"change, {column['name']}": signed(change, 4)
-            for column, change in zip(found["columns"], one["differences"], strict=True)
+            for column, change in zip(comparison["columns"], entry["differences"], strict=True)
             if column["against"] is not None
         }
-        for one in key_figures(found)
+        for entry in key_figures(comparison)
     ]
     if rows:
         print_table("side by side", rows)
     tests = [
         {
-            "set": one["dataset"],
-            "system": found["columns"][one["column"]]["name"],
-            "against": found["columns"][one["against"]]["name"],
-            "difference": signed(one["difference"], 4),
-            "p": one["p"],
-            "after Holm": one["p_holm"],
+            "set": entry["dataset"],
+            "system": comparison["columns"][entry["column"]]["name"],
+            "against": comparison["columns"][entry["against"]]["name"],
+            "difference": signed(entry["difference"], 4),
+            "p": entry["p"],
+            "after Holm": entry["p_holm"],
         }
-        for one in found["tests"]
+        for entry in comparison["tests"]
     ]
     if tests:
         print_table("paired tests", tests)
-    if found["differs"]:
-        print(wrapped(f"differs: {', '.join(found['differs'])}", sys.stderr), file=sys.stderr)
-    for warning in found["warnings"]:
+    if comparison["differs"]:
+        print(wrapped(f"differs: {', '.join(comparison['differs'])}", sys.stderr), file=sys.stderr)
+    for warning in comparison["warnings"]:
         print(wrapped(f"prism: warning: {warning}", sys.stderr), file=sys.stderr)

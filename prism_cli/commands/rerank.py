@@ -85,7 +85,7 @@ def rerank(
     if query is not None:
         _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
     wiring.check_model("reranker", config.model)
-    find_shards([one for one in inputs if one != STDIN])
+    find_shards([name for name in inputs if name != STDIN])
     check_inputs(inputs, common.field_names, documents=query is not None)
     if query is not None:
         check_question(query, inputs, common.field_names)
@@ -103,7 +103,7 @@ def rerank(
         return
     if not common.quiet:
         print(
-            escape_invisible(f"prism: model {_origin(config, given='model' in given)}"),
+            escape_invisible(f"prism: model {_origin(config, named='model' in given)}"),
             file=sys.stderr,
         )
     figures: dict[str, object] = {}
@@ -132,13 +132,13 @@ def _check_query(query: str, *, sort_queries: bool, print_prompts: bool) -> None
 
     if is_blank(query):
         raise UsageError("--query: expected a question, found a blank string")
-    for given, option in ((sort_queries, "--sort-queries"), (print_prompts, "--print-prompts")):
-        if given:
+    for value, option in ((sort_queries, "--sort-queries"), (print_prompts, "--print-prompts")):
+        if value:
             raise UsageError(f"{option}: for rows that have queries of their own; not with --query")
 
 
 def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Sequence[str]) -> None:
-    """Refuse, or tell of, limits on evidence that is not written.
+    """Refuse, or warn about, limits on evidence that is not written.
 
     Raises:
         UsageError: a limit on the command line.
@@ -147,7 +147,7 @@ def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Seq
 
     if config.evidence:
         return
-    given = [name for name in LIMITS if name in dumped(config, exclude_defaults=True)]
+    limits = [name for name in LIMITS if name in dumped(config, exclude_defaults=True)]
     named = {*typed, *(item.partition("=")[0].strip() for item in sets)}
     if wrong := [name for name in LIMITS if name in named]:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
@@ -155,9 +155,9 @@ def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Seq
             f"{options}: limits evidence, but none is written (evidence is off, by --no-evidence "
             "or the settings); leave out one of the two"
         )
-    if given:
+    if limits:
         print(
-            f"prism: no evidence is written: {', '.join(given)} of the settings mean nothing",
+            f"prism: no evidence is written: {', '.join(limits)} of the settings mean nothing",
             file=sys.stderr,
         )
 
@@ -167,13 +167,13 @@ def _rank_options(config: RerankConfig) -> "RankOptions":
 
     from prism_cli.domain.evidence_budget import RankOptions
 
-    return RankOptions(**{one.name: getattr(config, one.name) for one in fields(RankOptions)})
+    return RankOptions(**{field.name: getattr(config, field.name) for field in fields(RankOptions)})
 
 
-def _origin(config: RerankConfig, *, given: bool) -> str:
+def _origin(config: RerankConfig, *, named: bool) -> str:
     from prism_cli.configs.eval import RELEASED_MODEL
 
-    if given:
+    if named:
         return config.model
     if config.model == RELEASED_MODEL:
         return f"{config.model} (the released 2B; --model names another)"
@@ -183,7 +183,7 @@ def _origin(config: RerankConfig, *, given: bool) -> str:
 def _checked_canary(
     scores: dict[str, float | bool], warning: str | None, strict: bool
 ) -> dict[str, float | bool]:
-    """The canary's scores, after a warning where they are the wrong way round or too near.
+    """Return the canary's scores, after a warning if they are in the wrong order or too close.
 
     Raises:
         ModelError: so, and `strict`.

@@ -26,18 +26,18 @@ def paid_rows(common: "Paid") -> "PaidRows | None":
     from prism_cli.shards.paid_rows import PaidRows
 
     useless: list[str] = []
-    found = PaidRows(_pairs_of(common, useless))
+    paid = PaidRows(_pairs_of(common, useless))
     if useless and not common.quiet:
         print(
             f"prism: --reuse: {counted(len(useless), 'row')} passed over, as no pair can be "
             f"read from them; the first is {useless[0]}",
             file=sys.stderr,
         )
-    return found
+    return paid
 
 
 def paid_files(common: "Paid") -> "list[Path]":
-    """The files behind --reuse, shards of directories and patterns one by one."""
+    """Return the files of --reuse, those of directories and patterns included."""
     from prism_cli.shards.reader import find_shards
 
     return [shard.path for shard in find_shards(common.reuse)]
@@ -59,8 +59,8 @@ def _pairs_of(common: "Paid", useless: list[str]) -> "Iterator[tuple[str, Row]]"
     )
     for place, row in read:
         try:
-            found = reader.read(row)
-            pairs = found if isinstance(found, list) else [found]
+            rows = reader.read(row)
+            pairs = rows if isinstance(rows, list) else [rows]
             kept = [pair for pair in pairs if not isinstance(pair, Dropped)]
             for pair in kept:
                 check_pair(pair)

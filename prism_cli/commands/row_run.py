@@ -33,13 +33,13 @@ def run_row_stage(
     draw: "Callable[[RunSummary], Drawn] | None" = None,
     closing: Callable[[], Sequence[str]] | None = None,
 ) -> "RunSummary | None":
-    """Run, print the summary, and leave with the exit code that the README's table gives; where
-    that is 0, give the summary, or None of a dry run.
+    """Run a stage, print its summary, and exit with its code unless that is 0; return the summary,
+    or None after a dry run.
 
     Args:
-        identity: what decides the rows besides config and inputs, such as a prompt's hash.
-        draw: makes pictures of what was written, and lines in place of plain figures.
-        closing: what the summary ends with.
+        identity: values that affect the rows besides config and inputs, such as a prompt's hash.
+        draw: returns pictures of the output, and lines that replace plain figures.
+        closing: returns the last lines of the summary.
     """
     from prism_cli.engine.report import print_summary
 
@@ -59,8 +59,7 @@ def run_row_stage(
 
 
 def leave_by(summary: "RunSummary") -> None:
-    """Tell what was refused, and of too many rejected rows, and leave with the summary's exit code,
-    unless all is well."""
+    """Print refusals and rejected rows, and exit with the summary's code unless that is 0."""
     tell_rejects(summary)
     if summary.refused:
         print(escape_invisible(f"prism: error: {summary.refused}"), file=sys.stderr)
@@ -69,7 +68,7 @@ def leave_by(summary: "RunSummary") -> None:
 
 
 def tell_rejects(summary: "RunSummary") -> None:
-    """Tell of rejected rows, with reasons, where there are too many."""
+    """Print the reasons of rejected rows if there are too many."""
     from prism_cli.engine.report import rejects_lines
 
     for line in rejects_lines(summary):
@@ -85,8 +84,10 @@ def work_rows(
     dependencies: Sequence[Path] = (),
     identity: Mapping[str, object] | None = None,
 ) -> "RunSummary | None":
-    """Run, as `run_row_stage` does, and say nothing yet; with --dry-run tell what it would cost,
-    and None."""
+    """Run a stage and return its summary, without printing it.
+
+    With --dry-run print the forecast and return None.
+    """
     from prism_cli.engine.runner import RunOptions, run_rows
 
     paid = common if isinstance(common, Paid) else Paid()
@@ -124,7 +125,7 @@ def work_rows(
 
 
 def _part(quiet: bool) -> tuple[int, int]:
-    """This process among those that torchrun or accelerate launch started."""
+    """Return rank and number of the processes that torchrun or accelerate launch started."""
     rank, size = (int(os.environ.get(name, low)) for name, low in (("RANK", 0), ("WORLD_SIZE", 1)))
     if size > 1 and not quiet:
         print(

@@ -56,7 +56,7 @@ def sample(inputs: Inputs, *, config: SampleConfig, common: Common) -> None:
 
 
 def _draw(summary: "RunSummary", output: Path | None) -> "Drawn":
-    """The histogram's lines; its picture beside the output, where there is one."""
+    """Return the lines of the histogram; write its picture beside the output."""
     from importlib.util import find_spec
 
     from prism_cli.commands.histogram import svg, terminal_lines

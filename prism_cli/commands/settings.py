@@ -20,7 +20,7 @@ def with_settings(cls: type[StageConfig], stage: str) -> Callable[..., Callable[
     The command takes `config`, the resolved settings; or `given`, the values of the options that
     were typed by name of setting, where it resolves the settings itself (`load_config`).
     """
-    options = [one for one in settings_of(cls).values() if not one.option.hidden]
+    options = [setting for setting in settings_of(cls).values() if not setting.option.hidden]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = dict(inspect.signature(command, eval_str=True).parameters)
@@ -34,7 +34,7 @@ def with_settings(cls: type[StageConfig], stage: str) -> Callable[..., Callable[
 
             shared = values["common"]
             given: dict[str, object] = {"seed": shared.seed}
-            given |= {one.name: values.pop(one.name) for one in options}
+            given |= {setting.name: values.pop(setting.name) for setting in options}
             given = {name: value for name, value in given.items() if value not in (None, [])}
             if resolves:
                 values[GIVEN] = given
@@ -78,7 +78,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
 
 
 def _typed(setting: Setting) -> Any:
-    """The type that the command line reads."""
+    """Return the type that typer parses."""
     plain = plain_type(setting.type)
     if plain in (bool, int, float):
         return plain

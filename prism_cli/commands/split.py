@@ -48,11 +48,11 @@ def split(inputs: Inputs, *, given: dict[str, object], common: Common) -> None:
         dev_share=config.dev_share if share_given or not number_given else _LARGEST_SHARE,
         number_given=number_given,
         exclude=[
-            _TestSet(one, config.eval_split, config.eval_documents == "corpus") for one in sets
+            _TestSet(data, config.eval_split, config.eval_documents == "corpus") for data in sets
         ],
         seed=config.seed,
     )
-    dependencies = [path for one in sets for path in one.files(config.eval_split)]
+    dependencies = [path for data in sets for path in data.files(config.eval_split)]
     summary = run_row_stage(stage, inputs, common, config, dependencies=dependencies)
     for path in map(Path, (*summary.outputs, *summary.finished_before) if summary else ()):
         if (

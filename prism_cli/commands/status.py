@@ -17,7 +17,7 @@ _INPUTS = 3
 
 app = typer.Typer(
     add_completion=False,
-    help="Tell how a run stands: rows, cost, time left; also while it works.",
+    help="Report the state of a run: rows, cost, time left; also while it works.",
     epilog="Example: prism status data.relabel.jsonl",
 )
 
@@ -40,84 +40,86 @@ def status(
     from prism_cli.engine.status import find_open_batches, read_statuses, sum_statuses
     from prism_cli.terminal import print_json
 
-    found = read_statuses(paths)
-    sums, batches = sum_statuses(found), find_open_batches(found)
+    statuses = read_statuses(paths)
+    sums, batches = sum_statuses(statuses), find_open_batches(statuses)
     if json:
-        outputs = [one.to_json() for one in found]
+        outputs = [status.to_json() for status in statuses]
         print_json({"outputs": outputs, "together": sums, "batches": batches})
         return
-    if len(found) == 1:
-        print(escape_invisible("\n".join(_lines(found[0]))))
+    if len(statuses) == 1:
+        print(escape_invisible("\n".join(_lines(statuses[0]))))
     else:
-        print(escape_invisible("\n".join(map(_line, found))))
+        print(escape_invisible("\n".join(map(_line, statuses))))
         states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
-        parts = [f"together: {len(found)} outputs ({states})", *_counted(sums["counts"])]
+        parts = [f"together: {len(statuses)} outputs ({states})", *_counted(sums["counts"])]
         print(", ".join([*parts, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
     for batch in batches:
         print(escape_invisible(_batch(batch)))
 
 
-def _lines(one: "RunStatus") -> list[str]:
-    """All there is to say of one output."""
-    lines = [_line(one)]
-    attempts = counted(one.attempts, "attempt")
-    lines.append(f"  {attempts}, {one.seconds:,.1f} s of work")
-    if one.usage.get("asked") or one.usage.get("from_ledger"):
-        tokens = f"{one.usage['input_tokens']:,} tokens in, {one.usage['output_tokens']:,} out"
-        lines.append(f"  {', '.join([*_cost(one.usage), tokens])}")
-    for reason, count in one.counts.get("dropped", {}).items():
+def _lines(status: "RunStatus") -> list[str]:
+    """Return the lines of one output."""
+    lines = [_line(status)]
+    attempts = counted(status.attempts, "attempt")
+    lines.append(f"  {attempts}, {status.seconds:,.1f} s of work")
+    if status.usage.get("asked") or status.usage.get("from_ledger"):
+        tokens = (
+            f"{status.usage['input_tokens']:,} tokens in, {status.usage['output_tokens']:,} out"
+        )
+        lines.append(f"  {', '.join([*_cost(status.usage), tokens])}")
+    for reason, count in status.counts.get("dropped", {}).items():
         lines.append(f"  dropped: {counted(count, 'row')}: {reason}")
-    for bad in one.reject_reasons:
+    for bad in status.reject_reasons:
         place = f"{bad['field']}: " if bad["field"] else ""
         lines.append(f"  rejected: {counted(bad['count'], 'row')}: {place}{bad['reason']}")
-    for reason, count in one.pending_reasons.items():
+    for reason, count in status.pending_reasons.items():
         lines.append(f"  pending: {counted(count, 'row')}: {reason}")
-    if one.training:
-        line = one.training | one.training.get("timed", {})
-        plain = [one for one in line.items() if not isinstance(one[1], dict)]
-        lines.append(f"  {', '.join(_figure(*one) for one in plain)}")
+    if status.training:
+        line = status.training | status.training.get("timed", {})
+        plain = [item for item in line.items() if not isinstance(item[1], dict)]
+        lines.append(f"  {', '.join(_figure(*item) for item in plain)}")
     return lines
 
 
-def _line(one: "RunStatus") -> str:
-    parts = [f"{one.path}: {one.stage or 'run'} {one.state}"]
-    if one.state == "running":
-        parts[0] += f" (process {one.process})"
-    if one.label:
-        parts.append(one.label)
-    if one.state != "finished" and (one.total or one.through):
-        of = f" of {one.total:,}" if one.total else ""
-        rows = one.questions["nouns"][0] if one.questions else "rows"
-        parts.append(f"{one.through:,}{of} {rows} through")
-    if one.questions:
-        of = f" of {one.questions['total']:,}" if one.questions["total"] else ""
-        parts.append(f"{one.questions['answered']:,}{of} {one.questions['nouns'][1]}")
-    parts += _counted(one.counts)
-    if one.answered:
-        parts.append(f"{one.answered:,} more answered so far")
-    if one.state == "running" and one.questions.get("per_second"):
-        parts.append(f"{one.questions['per_second']:,.1f}/s")
-    elif one.rows_per_second:
-        parts.append(f"{one.rows_per_second:,.1f} rows/s")
-    if one.seconds_left is not None:
-        parts.append(f"{one.seconds_left / 60:.1f} min left")
-    if one.state == "running" and not one.label:
+def _line(status: "RunStatus") -> str:
+    parts = [f"{status.path}: {status.stage or 'run'} {status.state}"]
+    if status.state == "running":
+        parts[0] += f" (process {status.process})"
+    if status.label:
+        parts.append(status.label)
+    if status.state != "finished" and (status.total or status.through):
+        of = f" of {status.total:,}" if status.total else ""
+        rows = status.questions["nouns"][0] if status.questions else "rows"
+        parts.append(f"{status.through:,}{of} {rows} through")
+    if status.questions:
+        of = f" of {status.questions['total']:,}" if status.questions["total"] else ""
+        parts.append(f"{status.questions['answered']:,}{of} {status.questions['nouns'][1]}")
+    parts += _counted(status.counts)
+    if status.answered:
+        parts.append(f"{status.answered:,} more answered so far")
+    if status.state == "running" and status.questions.get("per_second"):
+        parts.append(f"{status.questions['per_second']:,.1f}/s")
+    elif status.rows_per_second:
+        parts.append(f"{status.rows_per_second:,.1f} rows/s")
+    if status.seconds_left is not None:
+        parts.append(f"{status.seconds_left / 60:.1f} min left")
+    if status.state == "running" and not status.label:
         parts.append("at its start: no row is worked yet")
-    parts += one.inputs_changed[:_INPUTS]
-    if more := len(one.inputs_changed[_INPUTS:]):
+    parts += status.inputs_changed[:_INPUTS]
+    if more := len(status.inputs_changed[_INPUTS:]):
         parts.append(f"and {more:,} more inputs changed or gone")
-    if one.usage.get("usd"):
-        parts.append(f"{one.usage['usd']:.4f} USD")
+    if status.usage.get("usd"):
+        parts.append(f"{status.usage['usd']:.4f} USD")
     return ", ".join(parts)
 
 
-def _batch(one: dict[str, Any]) -> str:
-    sent = datetime.fromtimestamp(one["created_ms"] / 1000).strftime("%Y-%m-%d %H:%M")
-    name = one["batch"] or "a batch that was being sent"
-    parts = [f"{name}: {one['questions']:,} questions to {one['model']}", f"sent {sent}"]
-    if one["usd"]:
-        parts.append(f"about {one['usd']:.4f} USD")
-    return ", ".join([*parts, one["words"] or "not looked at yet"])
+def _batch(batch: dict[str, Any]) -> str:
+    sent = datetime.fromtimestamp(batch["created_ms"] / 1000).strftime("%Y-%m-%d %H:%M")
+    name = batch["batch"] or "a batch that was being sent"
+    parts = [f"{name}: {batch['questions']:,} questions to {batch['model']}", f"sent {sent}"]
+    if batch["usd"]:
+        parts.append(f"about {batch['usd']:.4f} USD")
+    return ", ".join([*parts, batch["words"] or "not looked at yet"])
 
 
 def _figure(name: str, content: object) -> str:

@@ -40,7 +40,7 @@ def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> Non
             "--reuse: queries are not taken from files; replies in the ledger are not asked again, "
             "and --against FILE leaves out what a file has"
         )
-    there = find_shards([_rows_of(one) for one in config.against])
+    there = find_shards([_rows_of(shard) for shard in config.against])
     backend = paid_wiring.chat_model(
         config.generator, SynthesisTask(), paid_wiring.catalog(common), device=config.device
     )
@@ -56,19 +56,19 @@ def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> Non
         inputs,
         common,
         config,
-        dependencies=[one.path for one in there],
+        dependencies=[shard.path for shard in there],
         identity={"generator_hash": backend.fingerprint},
     )
 
 
-def _rows_of(given: str) -> str:
+def _rows_of(folder: str) -> str:
     """Of a BEIR folder its queries."""
-    queries = (Path(given) / f"queries.jsonl{suffix}" for suffix in ("", ".gz"))
-    return next((str(path) for path in queries if path.is_file()), given)
+    queries = (Path(folder) / f"queries.jsonl{suffix}" for suffix in ("", ".gz"))
+    return next((str(path) for path in queries if path.is_file()), folder)
 
 
 def _queries(shards: "Sequence[Shard]") -> Iterator[str]:
-    """The queries of rows, and those that they were before rewriting.
+    """Yield the queries of rows, and their originals before rewriting.
 
     Raises:
         MissingDataError: a line without one: what was meant to be left out might come.

@@ -22,7 +22,7 @@ _GAP = {True: 3, False: 1}
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line an object, on standard output; the columns are those of the first."""
+    """Print a table on standard output, a line per object; the first one names the columns."""
     with stdout_console() as console:
         show_table(console, rows, title=title, ruled=console.is_terminal)
 
@@ -30,7 +30,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def show_table(
     console: "Console", rows: Sequence[Mapping[str, Any]], *, title: str = "", ruled: bool = False
 ) -> None:
-    """The same on a console.
+    """Print a table on a console.
 
     Args:
         rows: cells are texts of ours or of anybody: no markup in them is followed.
@@ -97,7 +97,7 @@ def fitted(columns: Sequence[Sequence[Sequence[int]]], room: int) -> list[int] |
         ]
     while sum(widths) > room:
         spare = [wide - low for wide, low in zip(widths, least, strict=True)]
-        able = [place for place, one in enumerate(spare) if one > 0]
+        able = [place for place, width in enumerate(spare) if width > 0]
         if not able:
             return None
         widths[max(able, key=lambda place: widths[place])] -= 1

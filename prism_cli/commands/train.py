@@ -183,7 +183,7 @@ def _print_summary(done: dict[str, Any]) -> None:
         f"{counted(counts['truncated'], 'document')} cut, {counts['rejected']} rejected",
     ]
     lines += [f"dropped: {count} ({reason})" for reason, count in counts["dropped"].items()]
-    lines += [f"trained on: {one}" for one in unfit_lines(figures["plan"])]
+    lines += [f"trained on: {line}" for line in unfit_lines(figures["plan"])]
     for file, said in figures["decontamination"].items():
         clear = said and said["kept clear of"]
         lines.append(
@@ -204,5 +204,5 @@ def _print_summary(done: dict[str, Any]) -> None:
     if collapsed["last"] and collapsed["last"] == collapsed["best"]:
         lines.append(f"warning: {done['run']}/last and best: {collapsed['last']}")
     else:
-        lines += [f"warning: {done['run']}/{one}: {why}" for one, why in collapsed.items() if why]
+        lines += [f"warning: {done['run']}/{line}: {why}" for line, why in collapsed.items() if why]
     print("\n".join(lines), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A training run's plan as lines for a terminal."""
+"""Plan of a training run as lines for a terminal."""
 
 import math
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ _BAR = 40
 
 
 def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
-    """The figures of `training/plan.py` in words, lengths as a small histogram."""
+    """Return the figures of `training/plan.py` as text, with a histogram of lengths."""
     rows, lengths, memory = plan["rows"], plan["lengths"], plan["memory_bytes"]
     draws, reasons = plan["draws"], [f"{rows['rejected']:,} rejected"]
     reasons += [f"{count:,} dropped ({reason})" for reason, count in rows["dropped"].items()]
     reasons += unfit_lines(plan)
     block = "█" if can_show("█", encoding) else "#"
-    most = max(one["rows"] for one in lengths["histogram"])
-    width = max(len(one["tokens"]) for one in lengths["histogram"])
+    most = max(row["rows"] for row in lengths["histogram"])
+    width = max(len(row["tokens"]) for row in lengths["histogram"])
     room = len(f"{most:,}")
     lines = [
         f"plan: {counted(rows['usable'], 'row')}: {rows['both']:,} with both objectives, "
@@ -29,9 +29,9 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
         f"{rows['truncated_share']:.1%} of documents cut",
     ]
     lines += [
-        f"  {one['tokens']:>{width}}  {one['rows']:>{room},}  "
-        f"{block * math.ceil(one['rows'] * _BAR / most)}".rstrip()
-        for one in lengths["histogram"]
+        f"  {row['tokens']:>{width}}  {row['rows']:>{room},}  "
+        f"{block * math.ceil(row['rows'] * _BAR / most)}".rstrip()
+        for row in lengths["histogram"]
     ]
     lines += [
         f"  {counted(plan['steps'], 'step')} ({plan['warmup_steps']:,} of warmup), "
@@ -51,7 +51,7 @@ def unfit_lines(plan: Mapping[str, Any]) -> list[str]:
 
 
 def doubt_lines(plan: Mapping[str, Any]) -> list[str]:
-    """Why little can be said of the model that comes of it, if so."""
+    """Return the reasons why the trained model can hardly be judged."""
     rows, lines = plan["rows"]["usable"], []
     per_step = plan["draws"]["all"] // plan["steps"]
     if rows < per_step:

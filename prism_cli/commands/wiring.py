@@ -84,7 +84,7 @@ def eval_first_stage(
 
 
 def judged_run(run: "Path", qrels: "Path") -> "EvalSet":
-    """A run and judgements without corpus and queries.
+    """Return a set of a run and qrels, without corpus and queries.
 
     Raises:
         MissingDataError: one of the files is not there.
@@ -95,13 +95,13 @@ def judged_run(run: "Path", qrels: "Path") -> "EvalSet":
     from prism_cli.evaluation.ranking.plan import EvalSet
 
     if not run.is_file():
-        found = "a folder" if run.is_dir() else "no such file"
-        raise MissingDataError(f"{run}: expected a TREC run file beside --qrels, found {found}")
+        problem = "a folder" if run.is_dir() else "no such file"
+        raise MissingDataError(f"{run}: expected a TREC run file beside --qrels, found {problem}")
     return EvalSet(JudgedQueries(qrels), TrecRunFirstStage(run))
 
 
 def shape_reader(name: str | None, **settings: Any) -> "Reader":
-    """Reads rows of the shape `name`; None for those that their fields tell apart.
+    """Return the reader of rows of a shape; None detects the shape by the fields.
 
     Args:
         settings: as `ShapeSettings` has them, paths as text.
@@ -147,7 +147,7 @@ def check_model(role: str, spec: str) -> None:
     A provider's model is known by its place in the provider files, as hub ids look alike.
 
     Raises:
-        UsageError: another kind of spec; tells what is taken, what it is, and a command that works.
+        UsageError: another kind of spec; the message has the expected kind and a valid command.
         ModelError: as `check_name`.
     """
     from pathlib import Path
@@ -161,8 +161,8 @@ def check_model(role: str, spec: str) -> None:
     if "/" in spec and ":" not in spec:
         from prism_cli.configs.providers import load_providers
 
-        found = load_providers().named(spec)
-        api = found[0].api if found and found[1] in found[0].models else None
+        match = load_providers().named(spec)
+        api = match[0].api if match and match[1] in match[0].models else None
     if not fits(role, spec, api):
         raise UsageError(refusal(role, spec, api, sys.argv))
     check_name(role, spec)
@@ -241,7 +241,7 @@ def canary(model: "RerankRuntime") -> tuple[dict[str, float | bool], str | None]
 
 
 def extractive(max_sentences: int, device: str) -> "ExtractiveGenerator":
-    """The generator that needs no server.
+    """Return the generator that needs no server.
 
     Raises:
         MissingPackageError: the embedded encoder is not installed.

@@ -19,12 +19,12 @@ Settings = TypeVar("Settings", bound="Section")
 
 @dataclass(frozen=True)
 class Option:
-    """The description of a setting, and its form on the command line.
+    """Description of a setting and its form on the command line.
 
     Attributes:
         help: sentences; the default is added where they are shown.
         names: of the option, such as "--teacher"; by default the name of the field.
-        metavar: what stands for the value in --help.
+        metavar: placeholder of the value in --help.
         hidden: the setting has no option of its own: it is set by --set and in recipes.
         default: what is shown for the default, where its value says little.
         comma_separated: a list is given as one word, not by repeating the option.
@@ -55,7 +55,7 @@ class Before:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A table of settings, such as [lora]: frozen, without unknown keys or empty texts."""
+    """Table of settings, such as [lora]: frozen, without unknown keys or empty texts."""
 
     __pydantic_config__: ClassVar[Mapping[str, object]] = {
         "extra": "forbid",
@@ -66,14 +66,14 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig(Section):
-    """All settings that decide a stage's result; a run resumes only under the same ones."""
+    """Settings that determine a stage's result; a run resumes only with the same settings."""
 
     seed: Annotated[int, Option("Seed of random choices.", hidden=True)] = 0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of a settings class.
+    """Field of a settings class.
 
     Attributes:
         type: its annotation without metadata.
@@ -88,23 +88,23 @@ class Setting:
 
     @property
     def option(self) -> Option:
-        """Its last Option; one without help where it has none, as a table."""
-        options = [one for one in self.metadata if isinstance(one, Option)]
+        """Last Option of the field; an Option without help for a table."""
+        options = [item for item in self.metadata if isinstance(item, Option)]
         return options[-1] if options else Option("", hidden=True)
 
 
 def settings_of(cls: type[Section]) -> dict[str, Setting]:
-    """The fields of a settings class by name, in order."""
+    """Return the fields of a settings class by name, in order."""
     hints = get_type_hints(cls, include_extras=True)
-    found = {}
-    for one in fields(cls):
-        hint = hints[one.name]
-        default = one.default if one.default_factory is MISSING else one.default_factory()
+    settings = {}
+    for field in fields(cls):
+        hint = hints[field.name]
+        default = field.default if field.default_factory is MISSING else field.default_factory()
         metadata = getattr(hint, "__metadata__", ())
-        found[one.name] = Setting(
-            one.name, hint.__origin__ if metadata else hint, metadata, default
+        settings[field.name] = Setting(
+            field.name, hint.__origin__ if metadata else hint, metadata, default
         )
-    return found
+    return settings
 
 
 def adapter(cls: type[Settings]) -> "TypeAdapter[Settings]":
@@ -115,7 +115,7 @@ def adapter(cls: type[Settings]) -> "TypeAdapter[Settings]":
 
 
 def validated(cls: type[Settings], values: Mapping[str, object]) -> Settings:
-    """The settings of these values; the others have their defaults.
+    """Return the settings with these values and defaults for the others.
 
     Raises:
         pydantic.ValidationError: all that is wrong.
@@ -124,10 +124,10 @@ def validated(cls: type[Settings], values: Mapping[str, object]) -> Settings:
 
 
 def dumped(config: Section, **how: Any) -> dict[str, Any]:
-    """The settings as JSON types, tables as dicts.
+    """Return the settings as JSON types, tables as dicts.
 
     Args:
         how: of TypeAdapter.dump_python, such as exclude_none.
     """
-    found: dict[str, Any] = adapter(type(config)).dump_python(config, mode="json", **how)
-    return found
+    content: dict[str, Any] = adapter(type(config)).dump_python(config, mode="json", **how)
+    return content

@@ -25,26 +25,26 @@ def default_text(setting: Setting) -> str | None:
 
 
 def plain_type(kind: Any) -> Any:
-    """A type without None as an alternative."""
+    """Return a type without None as an alternative."""
     if get_origin(kind) in (Union, UnionType):
-        kinds = [one for one in get_args(kind) if one is not NoneType]
+        kinds = [alternative for alternative in get_args(kind) if alternative is not NoneType]
         return kinds[0] if len(kinds) == 1 else kind
     return kind
 
 
 def choices(setting: Setting) -> tuple[str, ...]:
-    """The values of a setting that takes one of some words; () of others."""
+    """Return the words that a setting accepts; () if it is not limited to some."""
     kind = plain_type(setting.type)
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def bounds(setting: Setting) -> dict[str, float]:
-    """The bounds of a number by ge, gt, le and lt."""
+    """Return the bounds of a number by ge, gt, le and lt."""
     return {
         name: value
-        for one in setting.metadata
+        for limit in setting.metadata
         for name in ("ge", "gt", "le", "lt")
-        if (value := getattr(one, name, None)) is not None
+        if (value := getattr(limit, name, None)) is not None
     }
 
 
@@ -56,7 +56,7 @@ def type_text(setting: Setting) -> str:
 
 
 def recipe_lines(cls: type[Section]) -> Iterator[str]:
-    """A recipe with every key of a settings class at its default, each below its description."""
+    """Return a recipe with all keys of a settings class at their defaults, each described."""
     sections = []
     for setting in settings_of(cls).values():
         if isinstance(setting.default, Section):

@@ -52,5 +52,5 @@ class EvalConfig(StageConfig):
 
     @property
     def models(self) -> list[str]:
-        """The models in order, each once, without `none`."""
-        return [one for one in dict.fromkeys(self.model) if one != NO_MODEL]
+        """Models in order, each once, without `none`."""
+        return [name for name in dict.fromkeys(self.model) if name != NO_MODEL]

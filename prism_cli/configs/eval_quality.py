@@ -11,7 +11,7 @@ Baseline = Literal["document", "lead", "extractive"]
 
 def _as_baselines(value: object) -> object:
     if isinstance(value, str):
-        value = [] if value == "none" else [one.strip() for one in value.split(",")]
+        value = [] if value == "none" else [name.strip() for name in value.split(",")]
     return list(dict.fromkeys(value)) if isinstance(value, list) else value
 
 
@@ -60,7 +60,7 @@ class EvalQualityConfig(StageConfig):
 
     @property
     def chosen_baselines(self) -> tuple[str, ...]:
-        """The baselines that are measured."""
+        """Baselines that are measured."""
         if self.baselines is not None:
             return tuple(self.baselines)
         return ("document", "lead", "extractive") if self.gold else ()

@@ -1,10 +1,8 @@
-"""Settings from everywhere, in order: flag or --set > PRISM_* > recipe > prism.toml > default.
+"""Settings of a stage, by priority: flag or --set > PRISM_* > recipe > prism.toml > default.
 
-A problem is told with its file and key, all problems at once, unknown keys with the nearest right
-name.
+All problems are reported at once, each with its file and key; unknown keys with a similar name.
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +17,7 @@ from prism_cli.configs.toml import parse_toml, unfit
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
-from prism_cli.wording import expected
+from prism_cli.wording import did_you_mean, expected
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
 DEFAULTS = "defaults"
-"""The table of prism.toml whose keys hold for every stage that has them."""
+"""Table of prism.toml whose keys apply to every stage that has them."""
 _SHOWN = 200
 RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT", LIMIT_VARIABLE}
 
@@ -40,11 +38,11 @@ def load_config(
     flags: Mapping[str, object] | None = None,
     sets: Sequence[str] = (),
 ) -> Config:
-    """The resolved settings of one stage, as `load_with_origins`.
+    """Return the resolved settings of a stage, as `load_with_origins`.
 
     Raises:
-        ConfigError: everything that is wrong, a line each.
-        MissingDataError: no such recipe.
+        ConfigError: all problems, a line each.
+        MissingDataError: the recipe does not exist.
     """
     return load_with_origins(cls, stage, recipe=recipe, flags=flags, sets=sets)[0]
 
@@ -57,7 +55,7 @@ def load_with_origins(
     flags: Mapping[str, object] | None = None,
     sets: Sequence[str] = (),
 ) -> tuple[Config, dict[str, str]]:
-    """The resolved settings of one stage, and where each that is not by default was given.
+    """Return the resolved settings of a stage, and the origin of each that is not a default.
 
     Args:
         cls: the stage's settings class.
@@ -68,8 +66,8 @@ def load_with_origins(
         sets: `a.b=value` of --set; the value is TOML, or else a plain string.
 
     Raises:
-        ConfigError: everything that is wrong, a line each.
-        MissingDataError: no such recipe.
+        ConfigError: all problems, a line each.
+        MissingDataError: the recipe does not exist.
     """
     layers: list[tuple[str, dict[str, Any]]] = []
     problems: list[str] = []
@@ -122,10 +120,10 @@ def load_with_origins(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file.
+    """Return the content of a TOML file.
 
     Raises:
-        ConfigError: unreadable, or not TOML, with the line.
+        ConfigError: the file is unreadable or not TOML; names the line.
     """
     try:
         return parse_toml(read_text(path))
@@ -136,7 +134,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def unknown_keys(cls: type[Section], layer: Mapping[str, Any], where: str) -> list[str]:
-    """One line for each key of `layer` that `cls` does not have."""
+    """Return a line for each key of `layer` that `cls` does not have."""
     names = list(key_paths(cls))
     problems = []
     for path in _paths(layer, cls):
@@ -146,7 +144,7 @@ def unknown_keys(cls: type[Section], layer: Mapping[str, Any], where: str) -> li
 
 
 def key_paths(cls: type[Section], prefix: str = "") -> Iterator[str]:
-    """Every setting of `cls`, tables with dots."""
+    """Yield every setting of `cls`, those of tables with dots."""
     for name, field in settings_of(cls).items():
         section = _section(field.type)
         if section:
@@ -161,15 +159,15 @@ def _section(annotation: Any) -> type[Section] | None:
 
 
 def _paths(layer: Mapping[str, Any], cls: type[Section] | None, prefix: str = "") -> list[str]:
-    found: list[str] = []
+    paths: list[str] = []
     for key, value in layer.items():
         field = settings_of(cls).get(key) if cls else None
         section = _section(field.type) if field else None
         if isinstance(value, Mapping) and (section or field is None):
-            found += _paths(value, section, f"{prefix}{key}.")
+            paths += _paths(value, section, f"{prefix}{key}.")
         else:
-            found.append(prefix + key)
-    return found
+            paths.append(prefix + key)
+    return paths
 
 
 def _known(cls: type[Section], layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +188,7 @@ def merge_layer(
     name: str,
     at: str = "",
 ) -> None:
-    """Put `layer` over `target`, table within table; `origin` learns which keys `name` gave."""
+    """Merge `layer` into `target`, tables included; note in `origin` the keys from `name`."""
     for key, value in layer.items():
         if isinstance(value, Mapping) and isinstance(target.setdefault(key, {}), dict):
             merge_layer(target[key], value, origin, name, f"{at}{key}.")
@@ -208,20 +206,20 @@ def _put(target: dict[str, Any], dotted: str, value: object) -> None:
 
 
 def _toml_value(text: str) -> object:
-    """The value that TOML reads, else the text itself.
+    """Return a value parsed as TOML, else the text itself.
 
     Raises:
-        ValueError: it is TOML that can be no setting.
+        ValueError: the TOML value cannot be a setting.
     """
     try:
-        found = parse_toml(f"value = {text}")
+        content = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    return found["value"] if found.keys() == {"value"} else text
+    return content["value"] if content.keys() == {"value"} else text
 
 
 def _without_name(error: ValueError) -> str:
-    """A problem of one value, which `_toml_value` calls `value` and has on a line of its own."""
+    """Return a problem without the name and line that `_toml_value` gives to a single value."""
     return str(error).removeprefix("value: ").removesuffix(" (at line 1)")
 
 
@@ -269,7 +267,7 @@ def _project_problems(
             problems.append(f"{path}: {name}: expected a table, found {value!r}")
     defaults = _table(content, DEFAULTS)
     classes = [cls, *map(config_class, STAGES)] if defaults else []
-    keys = sorted({key for one in classes for key in settings_of(one)})
+    keys = sorted({key for config in classes for key in settings_of(config)})
     unknown = [key for key in defaults if key not in keys]
     return problems + [
         f"{path}: {DEFAULTS}.{key}: {nearest_name('key', key, keys)}" for key in unknown
@@ -277,15 +275,14 @@ def _project_problems(
 
 
 def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
+    table = content.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
     own = name.rpartition(".")[2]  # as where the table of prism.toml was typed with it
-    near = [near for one in (name, own) for near in difflib.get_close_matches(one, known, 1, 0.7)]
-    hint = f"did you mean {near[0]}?" if near else f"known {what}s: {', '.join(known)}"
-    return f"unknown {what}; {hint}"
+    hint = did_you_mean(name, known, 0.7) or did_you_mean(own, known, 0.7)
+    return f"unknown {what}; {hint or f'known {what}s: ' + ', '.join(known)}"
 
 
 def reason_of(item: "ErrorDetails") -> str:
@@ -302,7 +299,7 @@ def _of_table(item: "ErrorDetails") -> bool:
 
 
 def shown(value: object) -> str:
-    """A value in a message: its beginning where it is long."""
+    """Return a value for a message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 

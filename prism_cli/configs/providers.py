@@ -1,7 +1,7 @@
 """Providers of paid APIs: their models, prices and limits.
 
 Read from recipes/providers.toml, then $XDG_CONFIG_HOME/prism/providers.toml, then --provider-file
-(or PRISM_PROVIDER_FILE); a later file adds to and corrects what stands in an earlier one.
+(or PRISM_PROVIDER_FILE); a later file adds to and overrides an earlier one.
 """
 
 import os
@@ -42,13 +42,13 @@ def is_loopback(url: str) -> bool:
 
 
 class _Table(BaseModel):
-    """A table of a provider file."""
+    """Table of a provider file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class ModelPricing(_Table):
-    """One model: what it costs, what fits, and how it wants to be asked."""
+    """Prices, limits and request options of one model."""
 
     usd_per_million_input: float | None = Field(None, ge=0)
     usd_per_million_output: float | None = Field(None, ge=0)
@@ -88,7 +88,7 @@ class ModelPricing(_Table):
 
 
 class Provider(_Table):
-    """One server: how to speak to it, and how fast."""
+    """Address, API, rate limits and models of one server."""
 
     api: Api
     base_url: str
@@ -96,7 +96,7 @@ class Provider(_Table):
     requests_per_minute: float | None = Field(None, gt=0)
     tokens_per_minute: float | None = Field(None, gt=0)
     batches: bool = Field(False, description="Whether it takes OpenAI's batch files (--batch).")
-    concurrency: int = Field(64, ge=1, le=1000, description="Calls in flight at the most.")
+    concurrency: int = Field(64, ge=1, le=1000, description="Calls in flight, at most.")
     timeout_seconds: float = Field(60.0, gt=0, description="Of one attempt without a reply.")
     deadline_seconds: float = Field(180.0, gt=0, description="Of one question, retries included.")
     models: dict[str, ModelPricing] = Field(default_factory=dict)
@@ -144,7 +144,7 @@ class Provider(_Table):
 
 
 class ProviderBook(_Table):
-    """All providers by name."""
+    """Providers by name."""
 
     providers: dict[str, Provider]
 
@@ -158,8 +158,8 @@ class ProviderBook(_Table):
         return provider, model, provider.models.get(model) or ModelPricing.model_validate({})
 
 
-def load_providers(given: str | None = None) -> ProviderBook:
-    """The providers of all files.
+def load_providers(file: str | None = None) -> ProviderBook:
+    """Return the providers of all files.
 
     Args:
         given: the file of --provider-file, else that of PRISM_PROVIDER_FILE.
@@ -168,15 +168,15 @@ def load_providers(given: str | None = None) -> ProviderBook:
         ConfigError: every problem, a line each.
         MissingDataError: the given file is not there.
     """
-    given = given or os.environ.get("PRISM_PROVIDER_FILE")
-    if given and not Path(given).is_file():
-        raise MissingDataError(f"{given}: no such provider file")
+    file = file or os.environ.get("PRISM_PROVIDER_FILE")
+    if file and not Path(file).is_file():
+        raise MissingDataError(f"{file}: no such provider file")
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     own = home / "prism" / "providers.toml"
     paths = [recipes_root() / "providers.toml", *([own] if own.is_file() else [])]
     merged: dict[str, Any] = {}
     problems: list[str] = []
-    for path in [*paths, *([Path(given)] if given else [])]:
+    for path in [*paths, *([Path(file)] if file else [])]:
         layer = read_toml(path)
         problems += _keys_that_move(merged, layer, path)
         merge_layer(merged, layer, {}, str(path))

@@ -1,13 +1,13 @@
-"""The recipes that come with prism: TOML files by stage and name."""
+"""Shipped recipes: TOML files by stage and name."""
 
-import difflib
 from pathlib import Path
 
 from prism_cli.errors import MissingDataError
+from prism_cli.wording import did_you_mean
 
 
 def recipes_root() -> Path:
-    """The folder of the shipped recipes: inside an installed package, beside it in a checkout."""
+    """Return the folder of the shipped recipes: in an installed package, or beside a checkout's."""
     package = Path(__file__).parent.parent
     inside = package / "recipes"
     return inside if inside.is_dir() else package.parent / "recipes"
@@ -20,14 +20,14 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def find_recipe(stage: str, recipe: str) -> Path:
-    """The file of a recipe.
+    """Return the file of a recipe.
 
     Args:
-        stage: the stage that asks.
+        stage: stage of the command.
         recipe: a path, STAGE/NAME, or NAME.
 
     Raises:
-        MissingDataError: nothing of that name; tells those that exist.
+        MissingDataError: there is no such recipe; the message lists the existing ones.
     """
     path = Path(recipe)
     if path.is_file():
@@ -38,6 +38,5 @@ def find_recipe(stage: str, recipe: str) -> Path:
             return shipped[name]
     own = [name.partition("/")[2] for name in shipped if name.startswith(f"{stage}/")]
     known = f"recipes of {stage}: {', '.join(own)}" if own else f"{stage} has no shipped recipes"
-    near = difflib.get_close_matches(recipe, own, n=1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    raise MissingDataError(f"{recipe}: no such recipe or file; {meant}{known}")
+    hint = " ".join(filter(None, [did_you_mean(recipe, own), known]))
+    raise MissingDataError(f"{recipe}: no such recipe or file; {hint}")

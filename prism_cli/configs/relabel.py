@@ -20,7 +20,7 @@ PAPER_PANEL = (
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelConfig(StageConfig):
-    """The panel of judges and its vote."""
+    """Panel of judges and its vote."""
 
     judges: Annotated[
         tuple[str, ...],

@@ -11,7 +11,7 @@ from prism_cli.configs.shared import Device
 
 @dataclass(frozen=True, kw_only=True)
 class RewriteQueriesConfig(StageConfig):
-    """The generator, and the share of queries that it rewrites."""
+    """Generator, and the share of queries that it rewrites."""
 
     generator: Annotated[
         str,

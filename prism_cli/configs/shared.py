@@ -42,7 +42,7 @@ PositiveGrade = Annotated[int, Ge(1), Option("Lowest source_label of a positive.
 
 
 def as_list(value: object) -> object:
-    """A list of one text; what is no text, as it is."""
+    """Return a list of one text; other values unchanged."""
     return [value] if isinstance(value, str) else value
 
 
@@ -54,4 +54,4 @@ def refuse_repeats(specs: Sequence[str], rule: str) -> None:
     """
     repeated = sorted({spec for spec in specs if specs.count(spec) > 1})
     if repeated:
-        raise ValueError(f"{', '.join(repeated)} stands twice; {rule}")
+        raise ValueError(f"{', '.join(repeated)} is repeated; {rule}")

@@ -1,4 +1,4 @@
-"""The stages that have settings, and the class of each: prism_cli.configs.STAGE.StageConfig."""
+"""Stages that have settings, and the class of each: prism_cli.configs.STAGE.StageConfig."""
 
 import importlib
 
@@ -12,7 +12,7 @@ STAGES = (
 
 
 def config_class(stage: str) -> type[StageConfig]:
-    """The settings class of a stage.
+    """Return the settings class of a stage.
 
     Raises:
         UsageError: no such stage.
@@ -20,5 +20,5 @@ def config_class(stage: str) -> type[StageConfig]:
     if stage not in STAGES:
         raise UsageError(f"{stage}: no such stage; expected one of {', '.join(STAGES)}")
     module = importlib.import_module(f"prism_cli.configs.{stage.replace('-', '_')}")
-    found: type[StageConfig] = getattr(module, f"{stage.title().replace('-', '')}Config")
-    return found
+    config: type[StageConfig] = getattr(module, f"{stage.title().replace('-', '')}Config")
+    return config

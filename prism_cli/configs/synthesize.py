@@ -11,7 +11,7 @@ from prism_cli.configs.shared import Device
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeConfig(StageConfig):
-    """The generator, number and styles of queries, and those that exist already."""
+    """Generator, number and styles of queries, and existing queries."""
 
     generator: Annotated[
         str,

@@ -15,31 +15,31 @@ _LARGEST = 2**63 - 1
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML text.
+    """Return the tables of a TOML text.
 
     Raises:
         ValueError: it is no TOML, with the line, or what it holds can be no setting, with the key.
     """
     try:
-        found = tomllib.loads(text)
+        content = tomllib.loads(text)
     except RecursionError:
-        told = f"tables or arrays more than {_DEEPEST} deep (at line {_deep_line(text)})"
-        raise ValueError(told) from None
+        problem = f"tables or arrays more than {_DEEPEST} deep (at line {_deep_line(text)})"
+        raise ValueError(problem) from None
     except tomllib.TOMLDecodeError:
         raise
     except ValueError as error:
         if not (digits := _LONG_NUMBER.search(text)):
             raise
         line = text.count("\n", 0, digits.start()) + 1
-        told = f"expected an integer of 64 bits, found one of {len(digits[0])} digits"
-        raise ValueError(f"{told} (at line {line})") from error
-    for problem in unfit(found):
+        problem = f"expected an integer of 64 bits, found one of {len(digits[0])} digits"
+        raise ValueError(f"{problem} (at line {line})") from error
+    for problem in unfit(content):
         raise ValueError(problem)
-    return found
+    return content
 
 
 def unfit(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Why values can be no settings whatever their keys mean: a line each, with the key."""
+    """Yield a line, with the key, for each value that cannot be a setting of any key."""
     waiting: list[tuple[str, object, int]] = [("", dict(settings), 0)]
     while waiting:
         place, value, depth = waiting.pop()
@@ -47,17 +47,17 @@ def unfit(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place[:80]}…: tables or arrays more than {_DEEPEST} deep"
             return
         if isinstance(value, Mapping):
-            named = ((f"{place}.{key}".lstrip("."), one) for key, one in value.items())
-            waiting += ((key, one, depth + 1) for key, one in named)
+            named = ((f"{place}.{key}".lstrip("."), item) for key, item in value.items())
+            waiting += ((key, item, depth + 1) for key, item in named)
         elif isinstance(value, list | tuple):
-            waiting += ((f"{place}[{at}]", one, depth + 1) for at, one in enumerate(value))
+            waiting += ((f"{place}[{at}]", item, depth + 1) for at, item in enumerate(value))
         elif why := _fault(value):
             yield f"{place}: {why}"
 
 
 def _deep_line(text: str) -> int:
-    """The line on which arrays and inline tables get too deep, about: it does not look for
-    strings."""
+    """Return the line on which arrays and inline tables get too deep; ignores strings, so it is
+    approximate."""
     depth = 0
     for number, line in enumerate(text.splitlines(), 1):
         for sign in line:
@@ -80,4 +80,4 @@ def _fault(value: object) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -18,7 +18,7 @@ SELECTABLE: tuple[Select, ...] = get_args(Select)
 
 
 def _key(help: str) -> Option:
-    """The description of a setting that recipes and --set give."""
+    """Description of a setting that only recipes and --set can change."""
     return Option(help, hidden=True)
 
 
@@ -60,7 +60,7 @@ class LoraSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(StageConfig):
-    """All settings that decide the trained weights."""
+    """Settings that determine the trained weights."""
 
     model: Annotated[
         str, Option("Base model: hub id, PATH or hf:smollm2.", default="the recipe's")

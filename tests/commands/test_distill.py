@@ -234,7 +234,7 @@ def test_the_fitted_boundary_is_in_the_middle() -> None:
     [
         ("", 2, "give --teacher SPEC (such as st:minilm) for scores, --generator SPEC"),
         ("--teacher minilm", 2, "--teacher minilm: expected st:minilm"),
-        ("--teacher st:minilm --teacher st:minilm", 2, "st:minilm stands twice"),
+        ("--teacher st:minilm --teacher st:minilm", 2, "st:minilm is repeated"),
         ("--teacher voyage/rerank-2 --teacher st:minilm", 3, "VOYAGE_API_KEY for voyage/rerank-2"),
         ("--teacher deepseek/deepseek-chat", 2, "deepseek/deepseek-chat is a chat model"),
         ("--teacher exa/search --dry-run", 2, "exa/search is a web search, for --web of prism"),

@@ -23,9 +23,9 @@ def parsed(*words: str) -> tuple[list[str], Common, int]:
     def demo(
         inputs: Inputs,
         common: Common,
-        lines_option: Annotated[int, typer.Option(help="Own option.")] = 3,
+        own: Annotated[int, typer.Option(help="Own option.")] = 3,
     ) -> None:
-        calls.append((inputs, common, lines_option))
+        calls.append((inputs, common, own))
 
     result = CliRunner().invoke(app, [*words], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -36,8 +36,8 @@ def resolved(inputs: Inputs, *, config: DemoConfig, common: Common) -> None:
 
 @app.command()
 @with_settings(DemoConfig, "demo")
-def typed(inputs: Inputs, *, settings: dict[str, object], common: Common) -> None:
-    received.update(settings)
+def typed(inputs: Inputs, *, given: dict[str, object], common: Common) -> None:
+    received.update(given)
 
 
 def run(command: str, *words: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ __all__ = ["Reranker", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """`Reranker`, loaded at its first use: `import prism_cli` loads nothing."""
+    """Load `Reranker` at its first use: `import prism_cli` loads nothing."""
     if name == "Reranker":
         from prism_cli.reranker import Reranker
 

@@ -1,4 +1,4 @@
-"""The door: commands by name, and errors as messages and exit codes (here and nowhere else)."""
+"""Entry point: dispatches commands; turns errors into messages and exit codes (only here)."""
 
 import difflib
 import errno
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import typer
-from typer import _click as click  # typer carries its own click; the package click may be absent
+from typer import _click as click  # typer vendors click; the package click may be absent
 from typer.core import TyperCommand, TyperGroup
 
 from prism_cli.commands.given_values import check_given_values, is_text
@@ -28,7 +28,7 @@ from prism_cli.errors import (
     stdout_refused,
 )
 from prism_cli.reporting.sanitize import escape_invisible
-from prism_cli.terminal import Log, accept_all_signs
+from prism_cli.terminal import Log, accept_all_characters
 from prism_cli.version import __version__
 from prism_cli.wording import expected, wrapped
 
@@ -48,20 +48,20 @@ COMMANDS = {
     "export": ("export", "A folder that sentence-transformers, transformers and vLLM load."),
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
-    "status": ("status", "How a run stands: rows, cost, time left; also while it works."),
-    "ledger": ("ledger", "Count, export, merge and repair the replies that are paid for."),
+    "status": ("status", "State of a run: rows, cost, time left; also while it works."),
+    "ledger": ("ledger", "Count, export, merge and repair the stored paid replies."),
     "schema": ("schema", "The settings of a stage as JSON Schema."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
     "help": ("help", "Read about a topic: rows, models, providers, settings and more."),
 }
-# Two words that are a command of their own: `eval quality` always (a folder of that name needs
-# `./`), `collect synthesize` unless that is a file or folder that is there.
+# Two words that form one command: `eval quality` always (a folder of that name needs `./`),
+# `collect synthesize` unless a file or folder of that name exists.
 SECOND_WORDS = {
     ("collect", "synthesize"): "synthesize",
     ("eval", "quality"): "eval_quality",
     ("eval", "labels"): "eval_labels",
 }
-# How `prism --help` shows them: in the pipeline's order.
+# Groups of `prism --help`, in the pipeline's order.
 GROUPS = {
     "Start here": ("quickstart", "help"),
     "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
@@ -71,24 +71,24 @@ GROUPS = {
     "Settings and state": ("recipes", "schema", "status", "doctor", "ledger"),
 }
 SHORT = {"help", "report", "recipes", "schema", "status", "doctor", "ledger"}
-"""Commands that answer at once: their lines need no date."""
+"""Commands that finish at once: their lines need no date."""
 _ENVIRONMENT = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
     errno.ENAMETOOLONG, errno.ENFILE, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
-"""Errors of the machine, not of prism."""
+"""errno values of errors that the machine causes, not prism."""
 
 
 class PipelineGroup(TyperGroup):
-    """Loads a command's module when the command is run, so that `--help` answers at once."""
+    """Loads a command's module when the command is run, which keeps `prism --help` fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All words, in the pipeline's order."""
-        known = [word for words in GROUPS.values() for word in words if word in COMMANDS]
-        return known + [word for word in COMMANDS if word not in known]
+        """Return all command names, in the pipeline's order."""
+        grouped = [word for words in GROUPS.values() for word in words if word in COMMANDS]
+        return grouped + [word for word in COMMANDS if word not in grouped]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A word with its help line, for listings."""
+        """Return a command with its help line alone, for listings."""
         if cmd_name not in COMMANDS:
             return None
         panel = next((name for name, words in GROUPS.items() if cmd_name in words), None)
@@ -98,7 +98,7 @@ class PipelineGroup(TyperGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The real command behind the first word, loaded now."""
+        """Return the command that the first word or two name, with its module loaded."""
         word, rest = args[0], args[1:]
         if word not in COMMANDS:
             near = difflib.get_close_matches(word, COMMANDS, n=1)
@@ -110,19 +110,19 @@ class PipelineGroup(TyperGroup):
         module = importlib.import_module(f"prism_cli.commands.{name}")
         command = typer.main.get_command(module.app)
         command.name = word
-        if not command.epilog:  # typer leaves it with the group where there is one command
+        if not command.epilog:  # of a single command, typer keeps it on the group
             command.epilog = typer.main.get_group(module.app).epilog
         command.epilog = help_end(word, command.epilog)
-        for one in (command, *getattr(command, "commands", {}).values()):
-            one.help = _paragraphs(one.help or "")
-            check_given_values(one)
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = _paragraphs(each.help or "")
+            check_given_values(each)
         return word, command, rest
 
 
 def _paragraphs(text: str) -> str:
-    """A docstring whose paragraphs are one line each, for the terminal to wrap."""
+    """Return a docstring with each paragraph on one line, for the terminal to wrap."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
-    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 app = typer.Typer(
@@ -135,8 +135,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"prism {__version__}")
         raise typer.Exit
 
@@ -156,8 +156,8 @@ def prism(
 
 
 def main() -> None:
-    """Run `prism` and leave with its exit code."""
-    accept_all_signs()
+    """Run `prism` and exit with its exit code."""
+    accept_all_characters()
     words = sys.argv[1:]
     log = _log(words)
     if log is None:
@@ -176,7 +176,7 @@ def main() -> None:
 
 
 def _log(words: Sequence[str]) -> Log | None:
-    """Date the lines of a long command whose standard error is no terminal."""
+    """Return a log for a long command whose standard error is no terminal; None for others."""
     shown = {"-h", "--help", "--version"} & set(words)
     command = next((word for word in words if not word.startswith("-")), "")
     if shown or command not in COMMANDS.keys() - SHORT or sys.stderr.isatty():
@@ -190,7 +190,7 @@ def _log(words: Sequence[str]) -> Log | None:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends the block with words, where a command has no better use for it."""
+    """Raise InterruptedRunError at SIGTERM, unless a command installs a handler of its own."""
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         raise InterruptedRunError(number)
@@ -206,17 +206,17 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _run(words: Sequence[str], *, plain: bool = False) -> int:
-    """The command's exit code.
+    """Run a command; print its error, if any, and return its exit code.
 
     Args:
-        plain: errors of the command line in one line, for a log.
+        plain: print usage errors on one line, for a log.
     """
     code = 0
     try:
         for word in words:
             if not is_text(word) and not os.path.isfile(word):
                 raise UsageError(f"{word!r}: is not {sys.getfilesystemencoding()}; rename the file")
-        # Not `app()`: typer would end a closed pipe with 1.
+        # Not `app()`: typer exits with 1 if a pipe is closed.
         command = typer.main.get_command(app)
         with command.make_context("prism", list(words)) as context:
             command.invoke(context)
@@ -228,15 +228,15 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
         error.message = expected(error.message)
         _name_dashed_file(error, words)
         if plain:
-            _told(error.format_message(), code)
+            _print_error(error.format_message(), code)
         else:
             error.show()
     except (typer.Abort, KeyboardInterrupt):
-        code = _told("stopped", 130)
+        code = _print_error("stopped", 130)
     except BrokenPipeError:
         code = 141
     except PrismError as error:
-        code = _told(str(error), error.exit_code)
+        code = _print_error(str(error), error.exit_code)
     except Exception as error:
         code = _unexpected(error)
     return code
@@ -244,13 +244,13 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
 
 def _name_dashed_file(error: click.ClickException, words: Sequence[str]) -> None:
     """Explain how to give a file whose name looks like an unknown option."""
-    dashed = next((one for one in words if one.startswith("-") and os.path.exists(one)), None)
+    dashed = next((word for word in words if word.startswith("-") and os.path.exists(word)), None)
     if dashed and isinstance(error, click.exceptions.NoSuchOption):
         error.message += f"; the file {dashed} is given as ./{dashed}"
 
 
 def _flushed(code: int) -> int:
-    """The exit code, after what is still to be written; without a second complaint about a pipe."""
+    """Flush standard output and error; return the exit code, without a second error of a pipe."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -259,11 +259,11 @@ def _flushed(code: int) -> int:
             code = code or 141
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            code = code or _told(str(stdout_refused(error)), StorageError.exit_code)
+            code = code or _print_error(str(stdout_refused(error)), StorageError.exit_code)
     return code
 
 
-def _told(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     print(wrapped(escape_invisible(f"prism: error: {message}"), sys.stderr), file=sys.stderr)
     return code
 
@@ -274,12 +274,14 @@ def _unexpected(error: Exception) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
-        return _told(str(error), StorageError.exit_code)
+        return _print_error(str(error), StorageError.exit_code)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if package != "prism_cli":
-            return _told(str(MissingPackageError(package, "local")), MissingPackageError.exit_code)
-    return _told(
+            return _print_error(
+                str(MissingPackageError(package, "local")), MissingPackageError.exit_code
+            )
+    return _print_error(
         f"unexpected {type(error).__name__}: {error}. This is a bug of prism; "
         "`prism --traceback COMMAND …` shows where",
         1,

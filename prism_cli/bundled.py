@@ -1,4 +1,4 @@
-"""Folders of the data that comes with the package."""
+"""Folders of data in the package."""
 
 from pathlib import Path
 

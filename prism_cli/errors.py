@@ -1,29 +1,28 @@
-"""Every error that prism raises on purpose, and the exit code that each ends in.
+"""Errors that prism raises, with the exit code of each.
 
 PrismError
-├── UsageError                 2   the command line does not make sense
+├── UsageError                 2   the command line is invalid
 │   └── ConfigError            2   a recipe, prism.toml or --set is wrong; carries all problems
 │   ├── ChangedInputError      2   what made an existing output changed; carries the difference
-│   ├── UnfitNameError         2   a file's name that cannot stand in a manifest, or is too long
-│   └── ArgumentError          2   what a Python caller passed cannot be; also a ValueError
+│   ├── UnfitNameError         2   a file's name cannot be written to a manifest, or is too long
+│   └── ArgumentError          2   a Python caller passed an invalid value; also a ValueError
 ├── PrerequisiteError          3   something the machine or the user must provide first
 │   ├── MissingPackageError    3   an extra is not installed; carries the install line
-│   ├── MissingDataError       3   an input, recipe data or corpus is not there or has nothing in it
+│   ├── MissingDataError       3   an input, recipe data or corpus is missing or empty
 │   │   └── NothingMeasuredError 3/4   an evaluation has no row to measure, or all were rejected
 │   ├── ModelError             3   a model, tokenizer or checkpoint cannot be used
 │   └── StorageError           3   a disk is full or a path cannot be written
-│       └── DamagedFileError   3   a file of ours is not as it was written
-│           └── LostRepliesError 3   the ledger lacks replies that were paid for
-├── ProviderError              5   a backend failed for now; the row stays pending
+│       └── DamagedFileError   3   a file of prism was changed or damaged
+│           └── LostRepliesError 3   the ledger lacks paid replies
+├── ProviderError              5   a backend failed temporarily; the row stays pending
 ├── LimitReachedError          7   --max-cost or --max-seconds
 ├── LockedError               75   another run holds the output
-├── RefusedOutputsError   2/3/75   some outputs of a run were left alone, the others were worked
+├── RefusedOutputsError   2/3/75   some outputs of a run were refused, the others were processed
 ├── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
-└── StepError             as said   a command of a pipeline ended badly
+└── StepError            its own   a command of a pipeline failed
 
 Three more, which never leave the engine: RowError (a row is rejected, with field and reason),
-SkippedRowError (a row is left out by rule) and
-RefusalError (a backend's final word on one request).
+SkippedRowError (a rule drops a row) and RefusalError (a backend's final refusal of a request).
 
 Messages say where, what was expected, what was found, what happens now, what to do.
 """
@@ -33,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
-"""The tested versions; there in a checkout alone."""
+"""The tested versions; only a checkout has this file."""
 
 
 class PrismError(Exception):
@@ -43,13 +42,13 @@ class PrismError(Exception):
 
 
 class UsageError(PrismError):
-    """The command line asks for something that cannot be."""
+    """The command line is invalid."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """Settings are wrong; all problems are told at once.
+    """Settings are invalid; all problems are reported at once.
 
     Args:
         problems: one line each, with file and key first.
@@ -61,11 +60,11 @@ class ConfigError(UsageError):
 
 
 class ChangedInputError(UsageError):
-    """An output exists that other bytes or another config made; nothing was touched.
+    """An output exists that was made from other input or settings; nothing was written.
 
     Args:
-        reasons: what is not as it was, a line each.
-        redo: whether the output is as it was made, so that it can be made again.
+        reasons: differences, one line each.
+        redo: True if the output itself is unchanged, so that it can be made again.
     """
 
     def __init__(self, message: str, *, reasons: Sequence[str] = (), redo: bool = False) -> None:
@@ -75,15 +74,15 @@ class ChangedInputError(UsageError):
 
 
 class UnfitNameError(UsageError):
-    """The name of an input or output cannot be worked with; the file is to be renamed."""
+    """The name of an input or output cannot be used; the file must be renamed."""
 
 
 class ArgumentError(UsageError, ValueError):
-    """What a caller from Python passed cannot be; names it."""
+    """A Python caller passed an invalid argument, which the message names."""
 
 
 class PrerequisiteError(PrismError):
-    """Something must be there before the command can start."""
+    """Something is missing that the command needs before it can start."""
 
     exit_code = 3
 
@@ -92,11 +91,11 @@ class MissingPackageError(PrerequisiteError):
     """A library of an extra is not installed.
 
     Args:
-        package: the import or distribution name that is missing.
-        extra: the extra of prism-cli that brings it.
+        package: import or distribution name of the missing package.
+        extra: the extra of prism-cli that installs it.
         pinned: False where the library pins torch and transformers itself.
         where: the input that needs it; "" for the command.
-        otherwise: how to do without it.
+        otherwise: appended to the message: how to do without it.
     """
 
     def __init__(
@@ -106,12 +105,14 @@ class MissingPackageError(PrerequisiteError):
         if pinned and _CONSTRAINTS.is_file():
             how += f" -c {shlex.quote(str(_CONSTRAINTS))}"
         what = f"{where}: this" if where else "this"
-        told = f"{what} needs {package}, which is not installed; run{how} 'prism-cli[{extra}]'"
-        super().__init__(f"{told}{otherwise}")
+        super().__init__(
+            f"{what} needs {package}, which is not installed; run{how} "
+            f"'prism-cli[{extra}]'{otherwise}"
+        )
 
 
 class MissingDataError(PrerequisiteError):
-    """An input path does not exist, or holds nothing to work on."""
+    """An input does not exist, or is empty."""
 
 
 class NothingMeasuredError(MissingDataError):
@@ -119,8 +120,8 @@ class NothingMeasuredError(MissingDataError):
 
     Args:
         where: the inputs.
-        rows, rejected: how many there were.
-        too_many: whether more were rejected than --max-rejects lets pass.
+        rows, rejected: counts.
+        too_many: True if more rows were rejected than --max-rejects allows.
     """
 
     def __init__(self, where: str, rows: int, rejected: int, *, too_many: bool) -> None:
@@ -130,7 +131,7 @@ class NothingMeasuredError(MissingDataError):
 
 
 class ModelError(PrerequisiteError):
-    """A model, tokenizer or checkpoint cannot be loaded or is not fit for its role."""
+    """A model, tokenizer or checkpoint cannot be loaded, or does not fit its role."""
 
 
 class StorageError(PrerequisiteError):
@@ -138,7 +139,7 @@ class StorageError(PrerequisiteError):
 
 
 def stdout_refused(error: OSError) -> StorageError:
-    """What is told where standard output takes no more."""
+    """Return the error of a failed write to standard output."""
     return StorageError(
         f"standard output: cannot be written: {error.strerror or error}; what was written to it is "
         "incomplete. Make room there, or name a file with -o, then run the same command again"
@@ -146,15 +147,15 @@ def stdout_refused(error: OSError) -> StorageError:
 
 
 class DamagedFileError(StorageError):
-    """A ledger or a book of batches is not as it was written; says what can be done."""
+    """A ledger or batch store is damaged; the message says how to repair it."""
 
 
 class LostRepliesError(DamagedFileError):
-    """The ledger lacks replies that earlier attempts paid for; nothing was asked."""
+    """The ledger lacks replies that earlier attempts paid for; no request was sent."""
 
 
 class ProviderError(PrismError):
-    """A backend could not answer now; what it was asked stays pending."""
+    """A backend could not answer; the rows of its requests stay pending."""
 
     exit_code = 5
 
@@ -172,10 +173,10 @@ class LockedError(PrismError):
 
 
 class RefusedOutputsError(PrismError):
-    """Of the outputs of one run some were left as they are; names them and the way out.
+    """Some outputs of a run were refused and left unchanged; the message names them and the remedy.
 
     Args:
-        exit_code: 2 where something changed, 3 where an input cannot be read, else 75.
+        exit_code: 2 if something changed, 3 if an input cannot be read, else 75.
     """
 
     def __init__(self, message: str, exit_code: int) -> None:
@@ -184,7 +185,7 @@ class RefusedOutputsError(PrismError):
 
 
 class InterruptedRunError(PrismError):
-    """A signal stopped the run; what was committed stays.
+    """A signal stopped the run; committed results are kept.
 
     Args:
         signal_number: 2 (SIGINT) or 15 (SIGTERM); the exit code is 128 + that.
@@ -196,12 +197,12 @@ class InterruptedRunError(PrismError):
 
 
 class StepError(PrismError):
-    """A command of a pipeline ended badly, and has said why.
+    """A command of a pipeline failed and has printed its error.
 
     Args:
         command: as the user would type it.
-        exit_code: its exit code, which becomes this one's.
-        onward: the command that goes on from there.
+        exit_code: of that command; prism exits with the same.
+        onward: the command that continues from there.
     """
 
     def __init__(self, command: str, exit_code: int, onward: str) -> None:
@@ -210,11 +211,11 @@ class StepError(PrismError):
 
 
 class RowError(Exception):
-    """One row cannot be used. The engine sets it aside with file and line.
+    """One row cannot be used. The engine writes it to the rejects file, with file and line.
 
     Args:
         field: dotted path of the field, such as `documents[2].doc_id`; "" for the line as a whole.
-        reason: what was expected and what was found.
+        reason: the expected and the found value.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -224,11 +225,11 @@ class RowError(Exception):
 
 
 class SkippedRowError(RowError):
-    """A row that is left out by rule: the engine counts it as dropped, not as rejected."""
+    """A rule drops the row: the engine counts it as dropped, not as rejected."""
 
 
 class RefusalError(Exception):
-    """A backend's final word on one request; kept in the ledger with its reason."""
+    """A backend refused one request for good; the ledger stores the reason."""
 
 
 def first_line(error: BaseException) -> str:

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 NO_REVISION = (None, "no_revision_available")
-"""What mteb passes where none is meant."""
+"""Values that mteb passes for no revision."""
 
 Batches = Iterable[Mapping[str, Sequence[str]]]
-"""mteb's loader: of each batch `text` is read, title and instruction included."""
+"""mteb's loader: `text` of each batch is read; it includes title and instruction."""
 
 
 class PrismReranker:
@@ -83,14 +83,14 @@ class PrismReranker:
         prompt_type: Any = None,
         **kwargs: Any,
     ) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        """The logit of each pair, float64 [pairs]; higher is more relevant.
+        """Return the logit of each pair, float64 [pairs]; higher is more relevant.
 
-        A pair that cannot be asked (a blank document, a query longer than the model takes) stands
-        below all others.
+        A pair that cannot be scored (a blank document, a query over the model's limit) ranks below
+        all others.
 
         Args:
             inputs1, inputs2: queries and documents, as many texts each.
-            kwargs: mteb's; `show_progress_bar` is heeded.
+            kwargs: mteb's; `show_progress_bar` is used.
         """
         import numpy as np
 
@@ -106,8 +106,8 @@ class PrismReranker:
                     if reply.refusal is None and reply.value["logit"] is not None:
                         logits[index] = reply.value["logit"]
                 progress.advance(len(batch), 0.0)
-        unasked = np.isnan(logits)
-        logits[unasked] = 0.0 if unasked.all() else np.nanmin(logits) - 1
+        unscored = np.isnan(logits)
+        logits[unscored] = 0.0 if unscored.all() else np.nanmin(logits) - 1
         return logits
 
 

@@ -1,5 +1,5 @@
-"""Standard output and error of a command: any sign can be written, and where nobody watches, each
-line on standard error has a date and the command, between a first and a last line.
+"""Standard output and error of a command. Any character can be written; if standard error is no
+terminal, each of its lines has a date and the command, between a first and a last line.
 """
 
 import codecs
@@ -31,23 +31,23 @@ _amounts: Counter[str] = Counter()
 
 
 def count(**amounts: float) -> None:
-    """Add to what the last line tells: rows, written, dropped, rejected, pending, steps; asked,
+    """Add to the amounts of the last line: rows, written, dropped, rejected, pending, steps; asked,
     lost_calls, usd."""
     for name, amount in amounts.items():
         _amounts[name] += amount  # type: ignore[assignment]
 
 
-def accept_all_signs() -> None:
-    """What a stream's encoding lacks is written plainly or as an escape, and ends no command."""
-    codecs.register_error("prism", _written_plainly)
+def accept_all_characters() -> None:
+    """Replace characters that a stream's encoding lacks by plain ones or escapes."""
+    codecs.register_error("prism", _replace_unencodable)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="prism")
 
 
 def write_bytes(content: bytes, stream: TextIO | None = None) -> None:
-    """To `stream`, by default standard output, as they are: what programs read is UTF-8, whatever
-    people's terminals take, and has no date."""
+    """Write bytes unchanged to `stream`, by default standard output: output for programs is UTF-8,
+    whatever the terminal's encoding, and has no date."""
     stream = stream or sys.stdout
     stream.flush()
     stream.buffer.write(content)
@@ -55,7 +55,7 @@ def write_bytes(content: bytes, stream: TextIO | None = None) -> None:
 
 
 def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
-    """One JSON object on one line of standard output, or of standard error, without a date."""
+    """Print a JSON object on one line of standard output or standard error, without a date."""
     import orjson
 
     line = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE)
@@ -63,12 +63,12 @@ def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
 
 
 class Log:
-    """The lines of one command on a standard error that is no terminal.
+    """Dated lines of one command on a standard error that is no terminal.
 
     Args:
         name: the command, as in "prism NAME".
         words: its command line.
-        quiet: without the first and the last line.
+        quiet: omit the first and the last line.
     """
 
     def __init__(self, name: str, words: Sequence[str], *, quiet: bool) -> None:
@@ -79,7 +79,7 @@ class Log:
         self._before = sys.stderr
 
     def begin(self) -> None:
-        """Take over standard error, and write the first line."""
+        """Replace standard error, and write the first line."""
         _amounts.clear()
         sys.stderr = _DatedLines(self._before, f"prism {self._name}")
         if not self._quiet:
@@ -93,26 +93,27 @@ class Log:
             )
 
     def end(self, code: int) -> None:
-        """Write the last line, and give standard error back."""
+        """Write the last line, and restore standard error."""
         try:
             if not self._quiet:
-                told = [f"ended with exit code {code} after {time.monotonic() - self._began:.1f} s"]
-                print(", ".join(told + _told_amounts()), file=sys.stderr)
+                seconds = time.monotonic() - self._began
+                parts = [f"ended with exit code {code} after {seconds:.1f} s", *_amount_texts()]
+                print(", ".join(parts), file=sys.stderr)
             sys.stderr.flush()
         finally:
             sys.stderr = self._before
 
 
 class _DatedLines(io.TextIOBase):
-    """Whole lines go to `stream`, each behind date and `name`; blank ones do not."""
+    """Writes whole lines to `stream` with the date and `name` before each; drops blank lines."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
         self._name = name
         self._line = ""
         self._lock = threading.RLock()
-        again = (f"{name}: ", f"{name.partition(' ')[2]}: ", "prism: ")
-        self._said = re.compile("|".join(map(re.escape, again)))
+        prefixes = (f"{name}: ", f"{name.partition(' ')[2]}: ", "prism: ")
+        self._prefix = re.compile("|".join(map(re.escape, prefixes)))
 
     def write(self, text: str) -> int:
         with self._lock:
@@ -126,7 +127,7 @@ class _DatedLines(io.TextIOBase):
             self._stream.flush()
 
     def close(self) -> None:
-        """The stream is not ours to close."""
+        """Do nothing: the caller owns the stream."""
 
     def isatty(self) -> bool:
         return False
@@ -151,17 +152,17 @@ class _DatedLines(io.TextIOBase):
         return "<stderr>"
 
     def _put(self, line: str) -> None:
-        line = line.rpartition("\r")[2]  # bars of libraries write over themselves
+        line = line.rpartition("\r")[2]  # progress bars of libraries overwrite their line
         if line.strip():
             now = datetime.now().astimezone().isoformat(timespec="seconds")
-            said = self._said.match(line)
-            line = escape_invisible(line[said.end() :] if said else line)
+            prefix = self._prefix.match(line)
+            line = escape_invisible(line[prefix.end() :] if prefix else line)
             self._stream.write(f"{now} {self._name}: {line}\n")
 
 
-def _told_amounts() -> list[str]:
-    """What came of it, as far as it was counted."""
-    told = []
+def _amount_texts() -> list[str]:
+    """Return the counted amounts with their nouns."""
+    texts = []
     for name, words in (
         ("rows", ("row in", "rows in")), ("written", ("row out", "rows out")),
         ("dropped", ("dropped", "dropped")), ("rejected", ("rejected", "rejected")),
@@ -169,19 +170,19 @@ def _told_amounts() -> list[str]:
         ("asked", ("reply asked", "replies asked")),
     ):  # fmt: skip
         if name in _amounts and (_amounts[name] or name in ("rows", "written")):
-            told.append(counted(_amounts[name], *words))
+            texts.append(counted(_amounts[name], *words))
     if _amounts["usd"] or _amounts["lost_calls"]:
-        told.append(f"{_amounts['usd']:.4f} USD")
-        told.append(counted(_amounts["lost_calls"], "lost call"))
-    return told
+        texts.append(f"{_amounts['usd']:.4f} USD")
+        texts.append(counted(_amounts["lost_calls"], "lost call"))
+    return texts
 
 
-def _written_plainly(error: UnicodeError) -> tuple[str, int]:
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
     escaped = (
-        _PLAIN.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in text
+        _PLAIN.get(char) or char.encode("ascii", "backslashreplace").decode() for char in text
     )
     return "".join(escaped), error.end
 
@@ -190,4 +191,4 @@ def _without_secrets(word: str) -> str:
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= _SHORTEST_SECRET:
             word = word.replace(value, "***")
-    return _SECRET_WORD.sub(lambda found: f"{found[1] or found[2]}***", word)
+    return _SECRET_WORD.sub(lambda match: f"{match[1] or match[2]}***", word)

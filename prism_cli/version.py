@@ -1,3 +1,3 @@
-"""The version of prism, alone in a module that imports nothing."""
+"""The version of prism, in a module that imports nothing."""
 
 __version__ = "0.1.0"

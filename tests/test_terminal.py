@@ -188,7 +188,7 @@ def test_paragraphs_of_a_help_text_are_wrapped_by_the_terminal() -> None:
 def test_the_last_line_uses_singular_and_omits_zero_costs() -> None:
     terminal._amounts.clear()
     terminal.count(rows=1, written=1, steps=1, asked=1, usd=0.0)
-    assert terminal._told_amounts() == ["1 row in", "1 row out", "1 step", "1 reply asked"]
+    assert terminal._amount_texts() == ["1 row in", "1 row out", "1 step", "1 reply asked"]
     terminal.count(asked=1, usd=0.5, lost_calls=1)
-    assert terminal._told_amounts()[3:] == ["2 replies asked", "0.5000 USD", "1 lost call"]
+    assert terminal._amount_texts()[3:] == ["2 replies asked", "0.5000 USD", "1 lost call"]
     terminal._amounts.clear()

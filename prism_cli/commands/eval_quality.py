@@ -58,7 +58,7 @@ def quality(
     speaks of every document of its query that holds an answer or a marked sentence. A yes without
     evidence keeps no answer and recalls nothing; a no is counted by missed_yes_rate alone.
     Texts are compared as SQuAD does: small letters, no punctuation, no English articles; an answer
-    is kept where it stands whole (5 does not stand in 15, Manning stands in Manning's).
+    is kept where it occurs as a whole (5 does not occur in 15, Manning occurs in Manning's).
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
@@ -110,9 +110,9 @@ def quality(
         print(message, file=sys.stderr)
     if not summary.unpublished:
         guard.check(LEDGER_ADVICE)
-        anew = replace(options, overwrite=options.overwrite or bool(summary.outputs))
+        updated = replace(options, overwrite=options.overwrite or bool(summary.outputs))
         try:
-            quality = evaluate(anew)
+            quality = evaluate(updated)
         except NothingMeasuredError:
             tell_rejects(summary)
             raise

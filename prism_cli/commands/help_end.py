@@ -25,7 +25,7 @@ TOPICS = {
     "ledger": ("engine",),
     "help": (),
 }
-# Command -> a row that it reads and what it makes of it; "…" stands for the rest of a row.
+# Command -> a row that it reads and what it makes of it; "…" is the rest of a row.
 ROWS = {
     "collect": (
         '{"_id": "q1", "text": "When was it built?"} and {"_id": "d1", "text": "The tower…"}',

@@ -104,7 +104,7 @@ def check_question(query: str, inputs: Iterable[str], fields: Mapping[str, str])
 
 
 def no_such_question(query: str, others: Iterable[str]) -> "UsageError":
-    """That all rows have other questions, with the one that is most like it."""
+    """Return the error that all rows have other questions, with the most similar one."""
     import difflib
 
     from prism_cli.errors import UsageError

@@ -17,8 +17,8 @@ class CollectConfig(StageConfig):
     first_stage: Annotated[
         str,
         Option(
-            "Ranks candidates and hard negatives: bm25, st:MODEL, or a TREC run ({dataset} stands "
-            "for the name)."
+            "Ranks candidates and hard negatives: bm25, st:MODEL, or a TREC run ({dataset} is "
+            "replaced by the name)."
         ),
     ] = "bm25"
     candidates: Annotated[

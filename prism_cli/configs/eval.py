@@ -38,7 +38,7 @@ class EvalConfig(StageConfig):
         str,
         Option(
             "bm25, a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), or a TREC run "
-            "file ({dataset} stands for the set's name), ordered as in trec_eval: by score, ties "
+            "file ({dataset} is the set's name), ordered as in trec_eval: by score, ties "
             "by descending document id."
         ),
     ] = "bm25"

@@ -37,7 +37,7 @@ class Control:
 
     @property
     def stopping(self) -> bool:
-        """Whether no new work may start."""
+        """True if no new work may start."""
         return bool(self.signal_number) or self._over_time or self._over_budget
 
     def check(self) -> None:

@@ -131,7 +131,7 @@ class RequestRunner:
         return self.ledger.find(keys, self.after, max(self.after, self.refused_after))
 
     def _find_during_commit(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
-        """As `find`, by a second connection, so that it may be called during a commit."""
+        """Same as `find`, by a second connection, so that it may be called during a commit."""
         if self._second_connection is None:
             self._second_connection = self.open_ledger()
         refused_after = max(self.after, self.refused_after)

@@ -212,7 +212,7 @@ def test_errors_of_a_sheet_are_reported_by_cell() -> None:
         "bad.csv: row 2 (line 3), overall: expected a whole number, 1 to 5, found '6'",
         "row 3 (line 4), severe_invention: expected yes or no, found 'perhaps'",
         "row 5 (line 6), id: expected the row's id",
-        "row 6 (line 7), id: r1 stands in an earlier row too",
+        "row 6 (line 7), id: r1 is in an earlier row too",
     ):
         assert message in done.stderr
     assert prism(*WORDS, "--sheet-in", "bad.csv").returncode == 2

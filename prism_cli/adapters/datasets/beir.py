@@ -55,7 +55,7 @@ class BeirSet:
 
     @property
     def origin(self) -> str | None:
-        """Where the set was downloaded from; None if unknown."""
+        """URL or path from which the set was downloaded; None if unknown."""
         path = self.folder / ORIGIN
         return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 

@@ -74,7 +74,7 @@ class _Numbered(dict[str, int]):
 
 
 class Bm25FirstStage:
-    """Ranks a corpus by BM25; each search indexes the corpus anew and keeps nothing.
+    """Ranks a corpus by BM25; each search indexes the corpus again and stores nothing.
 
     Args:
         documents: returns (doc_id, text) of the whole corpus.

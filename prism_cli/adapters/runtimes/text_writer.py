@@ -62,7 +62,7 @@ class TextWriter:
 
         Args:
             parts: states behind the prompts, and indices of rows.
-            prompts, limits: of those rows, in order; tokens at the most.
+            prompts, limits: of those rows, in order; at most so many tokens.
         """
         texts = [
             Generation(self._yes, limit, self._draft(prompt))

@@ -82,7 +82,7 @@ def _read(file: str, problems: list[str]) -> FilledSheet:
                     problems.append(f"{where}, id: expected the row's id, found nothing")
                 continue
             if name in ratings:
-                problems.append(f"{where}, id: {name} stands in an earlier row too")
+                problems.append(f"{where}, id: {name} is in an earlier row too")
                 continue
             ratings[name] = {}
             for column, cell in answers.items():

@@ -2,9 +2,9 @@
 
 PrismError
 ├── UsageError                 2   the command line is invalid
-│   └── ConfigError            2   a recipe, prism.toml or --set is wrong; carries all problems
+│   ├── ConfigError            2   a recipe, prism.toml or --set is wrong; carries all problems
 │   ├── ChangedInputError      2   what made an existing output changed; carries the difference
-│   ├── UnfitNameError         2   a file's name cannot be written to a manifest, or is too long
+│   ├── InvalidNameError       2   a file's name cannot be written to a manifest, or is too long
 │   └── ArgumentError          2   a Python caller passed an invalid value; also a ValueError
 ├── PrerequisiteError          3   something the machine or the user must provide first
 │   ├── MissingPackageError    3   an extra is not installed; carries the install line
@@ -73,7 +73,7 @@ class ChangedInputError(UsageError):
         super().__init__(message)
 
 
-class UnfitNameError(UsageError):
+class InvalidNameError(UsageError):
     """The name of an input or output cannot be used; the file must be renamed."""
 
 

@@ -93,7 +93,7 @@ def ranking(
         return Ranking([], Counter())
     readable = [index for index, (_, text) in enumerate(documents) if not is_blank(text)]
     together = options.evidence and not options.joint and options.threshold < 1
-    text_limits = (options.max_new_tokens, options.cut) if together else ()
+    text_limits = (options.max_new_tokens, options.logit_threshold) if together else ()
     replies: dict[int, Reply] = {}
     if readable:
         requests = [

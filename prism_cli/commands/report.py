@@ -98,17 +98,17 @@ def _finished(folder: Path) -> "Finished":
         raise MissingDataError(
             f"{folder}: expected the folder of a finished evaluation, as -o named"
         )
-    begun = [
-        papers
+    manifests = [
+        manifest
         for file in (path, folder / "rows.jsonl")
-        if (papers := read_manifest(manifest_path(file))) is not None
+        if (manifest := read_manifest(manifest_path(file))) is not None
     ]
-    metrics = read_metrics(path) if path.exists() or not begun else None
+    metrics = read_metrics(path) if path.exists() or not manifests else None
     finished = metrics is not None and all(
-        papers["finished"] or _waits_for_sets(metrics, papers) for papers in begun
+        manifest["finished"] or _waits_for_sets(metrics, manifest) for manifest in manifests
     )
     if metrics is None or not finished:
-        command = _BEGUN_BY.get(begun[0]["stage"], "prism eval")
+        command = _BEGUN_BY.get(manifests[0]["stage"], "prism eval")
         raise MissingDataError(
             f"{folder}: this evaluation is not finished; `{command} … -o {folder}`, typed as it "
             "was begun, goes on and finishes it"
@@ -121,11 +121,12 @@ def _finished(folder: Path) -> "Finished":
     return Finished(str(folder), metrics, read_per_query(folder))
 
 
-def _waits_for_sets(metrics: dict[str, Any], papers: dict[str, Any]) -> bool:
-    """Return whether the requested sets were measured but for missing ones, and metrics.json is of
-    just those;
-    not of an earlier attempt, with other settings or sets."""
-    return bool(metrics.get("missing_sets") and metrics["provenance"]["config"] == papers["config"])
+def _waits_for_sets(metrics: dict[str, Any], manifest: dict[str, Any]) -> bool:
+    """Return whether the requested sets were measured except missing ones, with the settings of
+    the manifest, not by an earlier attempt with other settings or sets."""
+    return bool(
+        metrics.get("missing_sets") and metrics["provenance"]["config"] == manifest["config"]
+    )
 
 
 def _page_of(run: "Finished") -> "Page":

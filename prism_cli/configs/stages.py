@@ -1,4 +1,5 @@
-"""Stages that have settings, and the class of each: prism_cli.configs.STAGE.StageConfig."""
+"""Stages that have settings, and the class of each: <Stage>Config in
+prism_cli.configs.<stage>, such as SplitConfig in prism_cli.configs.split."""
 
 import importlib
 

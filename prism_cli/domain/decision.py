@@ -40,7 +40,7 @@ class Score:
 
 
 Question = Statement | Score
-Odds = float | list[float]
+Probability = float | list[float]
 """P(true) of a Statement; for a Score one probability per level, with sum 1."""
 
 

@@ -52,7 +52,7 @@ class RankOptions:
             raise ArgumentError(f"threshold: expected 0 to 1, found {self.threshold}")
 
     @property
-    def cut(self) -> float:
+    def logit_threshold(self) -> float:
         """The logit of `threshold`."""
         if self.threshold in (0, 1):
             return math.inf if self.threshold else -math.inf
@@ -94,7 +94,7 @@ def allot(
     """
     reasons: list[str | None] = [
         THRESHOLD
-        if logit <= options.cut
+        if logit <= options.logit_threshold
         else EVIDENCE_TOP
         if options.evidence_top is not None and place >= options.evidence_top
         else None

@@ -235,21 +235,21 @@ def rating_decision(texts: RatedTexts) -> Decision:
     return Decision(RULES.strip(), texts.fenced(), (statement, *scores))
 
 
-def rating_value(odds: Mapping[str, Any]) -> dict[str, Any]:
+def rating_value(probabilities: Mapping[str, Any]) -> dict[str, Any]:
     """Return the value of a decision's answers, in the form of RatingTask.read: a rating is the
     mean of its distribution, and there is a severe invention where its probability is above .5.
 
     Args:
-        odds: name -> P(true) for SEVERE, and one probability per point for each of RATINGS.
+        probabilities: name -> P(true) for SEVERE, one per point for each of RATINGS.
     """
-    spread = {name: [round(share, 6) for share in odds[name]] for name in RATINGS}
+    spread = {name: [round(share, 6) for share in probabilities[name]] for name in RATINGS}
     means = {
-        name: round(sum(point * share for point, share in enumerate(odds[name], LOW)), 6)
+        name: round(sum(point * share for point, share in enumerate(probabilities[name], LOW)), 6)
         for name in RATINGS
     }
     return {
         "ratings": means,
-        SEVERE: odds[SEVERE] > 0.5,
+        SEVERE: probabilities[SEVERE] > 0.5,
         "distributions": spread,
-        f"{SEVERE}_probability": round(odds[SEVERE], 6),
+        f"{SEVERE}_probability": round(probabilities[SEVERE], 6),
     }

@@ -12,7 +12,7 @@ from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shared_runner import local_path
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import ChangedInputError, DamagedFileError, RowError, UnfitNameError
+from prism_cli.errors import ChangedInputError, DamagedFileError, InvalidNameError, RowError
 from prism_cli.ports import BatchableBackend, CallBackend, RateLimits, Reply, Request, Usage
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
@@ -206,13 +206,13 @@ class _EarlierReplies:
 def _unfinished(plan: RunPlan) -> list[Job]:
     """Return the jobs that the run would process; of several outputs skip those it refuses."""
     jobs: list[Job] = []
-    refused: ChangedInputError | UnfitNameError | None = None
+    refused: ChangedInputError | InvalidNameError | None = None
     for job in plan.jobs:
         try:
             job.check_names()
             if plan.finished(job) is None:
                 jobs.append(job)
-        except (ChangedInputError, UnfitNameError) as error:
+        except (ChangedInputError, InvalidNameError) as error:
             refused = error
     if refused and (not jobs or len(plan.jobs) == 1):
         raise refused

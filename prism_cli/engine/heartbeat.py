@@ -99,10 +99,10 @@ class Heartbeat:
             finally:
                 part.unlink(missing_ok=True)
 
-    def _rate(self, moved: float) -> float:
-        if self._samples and moved < self._samples[-1][1]:  # rows turned out to be cached
+    def _rate(self, rows: float) -> float:
+        if self._samples and rows < self._samples[-1][1]:  # rows turned out to be cached
             self._samples.clear()
-        self._samples.append((time.monotonic(), moved))
+        self._samples.append((time.monotonic(), rows))
         (then, before), (at, now) = self._samples[0], self._samples[-1]
         return max(0.0, (now - before) / (at - then)) if at > then else 0.0
 
@@ -150,6 +150,8 @@ _NUMBERS = {
     "total", "through", "answered", "moved", "found", "asked", "rows_per_second", "seconds",
     "attempts", "job", "jobs",
 }  # fmt: skip
+"""`through`: rows that have ended; `moved`: those, plus the finished fractions of rows in
+progress; `found`: the part of `moved` whose replies were cached."""
 _INTEGERS = {"updated_ms", "started_ms"}
 _TEXTS = {"label", "stage", "host", "ledger"}
 _REQUIRED = {"pid", "host", "updated_ms", "ended", "moved"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prism_cli.errors import UnfitNameError, UsageError
+from prism_cli.errors import InvalidNameError, UsageError
 from prism_cli.files.names import is_folder, shown_name
 from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.file_digest import FileDigest
@@ -47,7 +47,7 @@ class Job:
     record_path: Path
 
     def check_names(self) -> None:
-        """Raise UnfitNameError if an input's name cannot be stored in a manifest, or the output's
+        """Raise InvalidNameError if an input's name cannot be stored in a manifest, or the output's
         is too long for the files beside it."""
         for source in self.inputs:
             if isinstance(source, Shard):
@@ -206,7 +206,7 @@ def _check_length(output: Path, record_path: Path) -> None:
     longest = max(len(os.fsencode(part_path(Path(name), new_attempt()))) for name in beside)
     size = len(os.fsencode(output.name))
     if max(longest, size) > _NAME_BYTES:
-        raise UnfitNameError(
+        raise InvalidNameError(
             f"{output}: a name of {size} bytes, and those of the files beside it (manifest, "
             f"rejects) are up to {longest - size} longer, where a file system takes {_NAME_BYTES}; "
             "name a shorter output with -o"

@@ -74,9 +74,13 @@ class Progress:
 
     def snapshot(self) -> dict[str, Any]:
         """Return the entries of a heartbeat."""
-        through = int(self.rows)
-        moved = {"moved": self.rows, "found": self.cached}
-        return {"label": self.label, "total": self.total, "through": through, **moved}
+        return {
+            "label": self.label,
+            "total": self.total,
+            "through": int(self.rows),
+            "moved": self.rows,
+            "found": self.cached,
+        }
 
     @property
     def line(self) -> str:

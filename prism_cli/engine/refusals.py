@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 from prism_cli.errors import (
     ChangedInputError,
+    InvalidNameError,
     LockedError,
     MissingDataError,
     PrismError,
     RefusedOutputsError,
-    UnfitNameError,
     UsageError,
 )
 from prism_cli.wording import counted
 
-OUTPUT_ERRORS = (ChangedInputError, LockedError, MissingDataError, UnfitNameError)
+OUTPUT_ERRORS = (ChangedInputError, LockedError, MissingDataError, InvalidNameError)
 """Errors that concern one output; the others are processed."""
 _CHANGED = (
     "made from other input or with other settings (--if-changed redo makes them again, with the "
@@ -66,7 +66,7 @@ class Refusals:
             kind, reasons = _LOCKED, []
         elif isinstance(error, MissingDataError):
             kind = _UNREADABLE
-        elif isinstance(error, UnfitNameError):
+        elif isinstance(error, InvalidNameError):
             kind = _UNFIT
         self.items.append(Refusal(output, kind, tuple(reasons), error.exit_code))
 

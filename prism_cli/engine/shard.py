@@ -42,15 +42,15 @@ class _Position(NamedTuple):
     """Progress of a shard.
 
     Attributes:
-        through: rows that have ended.
+        rows_ended: rows that have ended.
         answered: rows in progress whose current questions are all answered.
-        moved: rows that have ended, plus the finished fractions of those in progress.
+        progress_rows: rows that have ended, plus the finished fractions of those in progress.
         questions: questions answered.
     """
 
-    through: int
+    rows_ended: int
     answered: int
-    moved: float
+    progress_rows: float
     questions: int
 
 
@@ -116,9 +116,9 @@ class ShardPass:
         questions = self._question_counts(at.questions)
         return {
             "total": self.progress.total,
-            "through": at.through,
+            "through": at.rows_ended,
             "answered": at.answered,
-            "moved": at.moved,
+            "moved": at.progress_rows,
             "found": self._cached_rows if self._has_asked else 0.0,
             "asked": self.runner.totals.asked - self.runner.totals.local,
             "counts": now.as_dict(),
@@ -130,12 +130,16 @@ class ShardPass:
     def _position(self) -> _Position:
         """Return the progress. May be called by another thread."""
         now, window = self.counts, self._window
-        through = now.done + now.dropped.total() + now.rejected + now.pending
+        rows_ended = now.done + now.dropped.total() + now.rejected + now.pending
         if window is not None:
-            through += len(window.results) - sum(map(is_, window.results, repeat(UNASKED)))
+            rows_ended += len(window.results) - sum(map(is_, window.results, repeat(UNASKED)))
         if window is None or not window.replies:
-            return _Position(through, 0, float(through), self._questions)
-        answered, moved, questions = 0, float(through), self._questions + window.questions
+            return _Position(rows_ended, 0, float(rows_ended), self._questions)
+        answered, progress_rows, questions = (
+            0,
+            float(rows_ended),
+            self._questions + window.questions,
+        )
         steps = max(self._steps, window.steps)
         for row, replied in window.in_progress():
             asked, rows = len(row.requests), len(row.rows) or 1
@@ -145,8 +149,8 @@ class ShardPass:
                 questions -= asked - replied
             if row.step or replied:
                 # Each of the steps counts as the same fraction of the row.
-                moved += min(1.0, (row.step + replied / max(1, asked)) / steps) * rows
-        return _Position(through, answered, moved, questions)
+                progress_rows += min(1.0, (row.step + replied / max(1, asked)) / steps) * rows
+        return _Position(rows_ended, answered, progress_rows, questions)
 
     def _question_counts(self, answered: int) -> QuestionCounts | None:
         """Return the counts if rows ask several questions each."""
@@ -174,7 +178,7 @@ class ShardPass:
     def _show_at(self, at: _Position) -> None:
         self._shown_at = time.monotonic()
         self.progress.show(
-            at.moved,
+            at.progress_rows,
             self.runner.totals.usd,
             cached=self._cached_rows if self._has_asked else 0.0,
             questions=self._question_counts(at.questions),
@@ -211,7 +215,7 @@ class ShardPass:
         if not self._has_asked:
             self._has_asked = True
             self.progress.restart()
-        self._cached_rows += now.moved - self.counts.rows
+        self._cached_rows += now.progress_rows - self.counts.rows
         self._cached_questions += now.questions - self._questions
         self._show_at(now)
 
@@ -221,7 +225,7 @@ class ShardPass:
         before = self._position()
         yield
         now = self._position()
-        self._cached_rows += now.moved - before.moved
+        self._cached_rows += now.progress_rows - before.progress_rows
         self._cached_questions += now.questions - before.questions
         self._show_at(now)
 

@@ -13,9 +13,9 @@ from typing import BinaryIO, Protocol
 
 from prism_cli.errors import (
     ChangedInputError,
+    InvalidNameError,
     MissingDataError,
     RowError,
-    UnfitNameError,
     UsageError,
 )
 from prism_cli.files.compressed import is_compressed
@@ -82,12 +82,12 @@ class Shard:
         return "lines" if self.plain else format_of(self.path)
 
     def check_name(self) -> None:
-        """Raise UnfitNameError if the name of a row file is not UTF-8.
+        """Raise InvalidNameError if the name of a row file is not UTF-8.
 
         Documents with such names are rejected one by one.
         """
         if not has_utf8_name(self.path) and self.format != "documents":
-            raise UnfitNameError(f"{self.name}: {NO_UTF8}")
+            raise InvalidNameError(f"{self.name}: {NO_UTF8}")
 
     @property
     def packed(self) -> bool:
@@ -104,7 +104,7 @@ class Shard:
             fields: as for `decode_row`; the columns of a table get their types from it.
 
         Raises:
-            UnfitNameError: as for `check_name`.
+            InvalidNameError: as for `check_name`.
             MissingDataError: the file is damaged or not of its format.
             MissingPackageError: the format needs a library that is not installed.
             ChangedInputError: the file differs from `seen`.
@@ -134,7 +134,7 @@ class Shard:
             seen: digest at whose size to stop, so that a file that grows is read as it was.
 
         Raises:
-            UnfitNameError: as for `check_name`.
+            InvalidNameError: as for `check_name`.
             MissingDataError: see `byte_lines`.
             ChangedInputError: the file differs from `seen`.
         """

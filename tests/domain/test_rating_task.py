@@ -117,11 +117,11 @@ def test_the_digest_covers_the_four_texts() -> None:
 def test_a_distribution_is_reduced_to_its_mean() -> None:
     decision = rating_decision(TEXTS)
     assert [question.name for question in decision.questions] == [SEVERE, *RATINGS]
-    odds = {name: [0.0, 0.0, 0.0, 0.5, 0.5] for name in RATINGS} | {SEVERE: 0.75}
-    value = rating_value(odds)
+    probabilities = {name: [0.0, 0.0, 0.0, 0.5, 0.5] for name in RATINGS} | {SEVERE: 0.75}
+    value = rating_value(probabilities)
     rating = rating_fields(value)
     assert value["ratings"][OVERALL] == 4.5
     assert rating["ratings"][OVERALL] == 2
     assert rating["distributions"]["evidence_concision"] == [0, 0, 0, 0.5, 0.5]
     assert rating["severe_invention_probability"] == 0.75
-    assert rating_value(odds | {SEVERE: 0.5})[SEVERE] is False
+    assert rating_value(probabilities | {SEVERE: 0.5})[SEVERE] is False

@@ -82,13 +82,16 @@ def test_agreement_is_the_share_of_votes_cast(votes: list[Any]) -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
-def test_expected_judgements_equal_the_enumeration_of_votes(odds: list[float]) -> None:
+def test_expected_judgements_equal_the_enumeration_of_votes(probabilities: list[float]) -> None:
     enumerated = sum(
-        prod(odd if vote == "yes" else 1 - odd for odd, vote in zip(odds, votes, strict=True))
+        prod(
+            odd if vote == "yes" else 1 - odd
+            for odd, vote in zip(probabilities, votes, strict=True)
+        )
         * len(stopped(list(votes)).votes)
-        for votes in product(["yes", "no"], repeat=len(odds))
+        for votes in product(["yes", "no"], repeat=len(probabilities))
     )
-    assert expected_judgements(odds) == pytest.approx(enumerated)
+    assert expected_judgements(probabilities) == pytest.approx(enumerated)
 
 
 def test_expected_judgements_of_known_panels() -> None:
@@ -96,8 +99,10 @@ def test_expected_judgements_of_known_panels() -> None:
     assert expected_judgements([0.5] * 5) == 3 * 1 / 4 + 4 * 3 / 8 + 5 * 3 / 8
     assert expected_judgements([0.9, 0.9]) == 2  # the first vote never decides alone
     assert expected_judgements([]) == 0
-    odds = [0.9, 0.8, 0.7, 0.6, 0.5]
-    assert expected_judgements(odds) == pytest.approx(expected_judgements([1 - p for p in odds]))
+    probabilities = [0.9, 0.8, 0.7, 0.6, 0.5]
+    assert expected_judgements(probabilities) == pytest.approx(
+        expected_judgements([1 - p for p in probabilities])
+    )
 
 
 def test_third_matching_vote_of_five_stops_the_panel() -> None:

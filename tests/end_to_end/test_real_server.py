@@ -49,7 +49,7 @@ def test_chat_and_decision_judges_of_a_real_server(tmp_path: Path) -> None:
     silent = summary["figures"]["votes"][0]["abstained"]
     assert sum(chat in row["votes"] for row in output) == len(rows) - silent
     for row in output:
-        odds = row["vote_probabilities"][decision]
-        assert row["votes"][decision] == ("yes" if odds > 0.5 else "no")
+        probability = row["vote_probabilities"][decision]
+        assert row["votes"][decision] == ("yes" if probability > 0.5 else "no")
         assert set(row["vote_probabilities"]) == {decision}
     assert len({row["vote_probabilities"][decision] for row in output}) == len(rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prism_cli.adapters.datasets.files import data_files
-from prism_cli.errors import MissingDataError, UnfitNameError, UsageError
+from prism_cli.errors import InvalidNameError, MissingDataError, UsageError
 from prism_cli.rows.row import Rejected
 from prism_cli.shards.folder import line_suffix
 from prism_cli.shards.reader import find_shards, read_rows
@@ -103,7 +103,9 @@ def test_a_name_that_is_not_utf8_is_found_and_refused_when_it_is_read(
     assert list(good.lines()) == [ROW]
     assert bad.name == str(folder / "bad\\xff.jsonl")
     for read in (bad.lines, bad.numbered):
-        with pytest.raises(UnfitNameError, match=r"bad\\xff\.jsonl: its name is not UTF-8.*rename"):
+        with pytest.raises(
+            InvalidNameError, match=r"bad\\xff\.jsonl: its name is not UTF-8.*rename"
+        ):
             list(read())
 
 

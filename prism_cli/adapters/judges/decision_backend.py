@@ -12,7 +12,7 @@ from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.packing import SAFETY_SHARE, pack_calls
 from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at
-from prism_cli.domain.decision import Decision, Odds, Question
+from prism_cli.domain.decision import Decision, Probability, Question
 from prism_cli.domain.rubric import DecisionTask
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Reply, Usage
@@ -39,7 +39,7 @@ class Endpoint(Protocol):
     async def send(self, decision: Decision) -> httpx2.Response:
         """Send one call and return the raw reply."""
 
-    def read(self, body: Any, questions: Sequence[Question]) -> list[Odds | None]:
+    def read(self, body: Any, questions: Sequence[Question]) -> list[Probability | None]:
         """Return the answer to each question, in order; None if it was refused.
 
         Raises:
@@ -58,15 +58,15 @@ class DecisionCalls(ProviderBackend):
         extra = orjson.dumps(ref.card.extra_body, option=orjson.OPT_SORT_KEYS).decode()
         self.fingerprint = f"{task} {ref.api} {ref.spec} {extra}"
 
-    async def answers_to(self, decision: Decision) -> tuple[list[Odds | None], Usage]:
+    async def answers_to(self, decision: Decision) -> tuple[list[Probability | None], Usage]:
         """Return an answer per question, None if it was declined, and the usage of the call."""
         estimate = self.estimated(decision)
 
-        def read(body: Any) -> tuple[list[Odds | None], Usage]:
+        def read(body: Any) -> tuple[list[Probability | None], Usage]:
             if not isinstance(body, dict):
                 raise RetryableError("200 without an object", billed=True)
-            odds = self._endpoint.read(body, decision.questions)
-            return odds, self._used(body.get("usage"), estimate)
+            answers = self._endpoint.read(body, decision.questions)
+            return answers, self._used(body.get("usage"), estimate)
 
         tokens = estimate.input_tokens + estimate.output_tokens
         send = partial(self._endpoint.send, decision)
@@ -122,9 +122,9 @@ class DecisionBackend(DecisionCalls):
 
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         """Return vote and probability per document of one query, or a refusal."""
-        odds, usage = await self.answers_to(self._decision(payloads))
-        shares = usage.shared_by(len(odds))
-        return [_vote(answer, share) for answer, share in zip(odds, shares, strict=True)]
+        answers, usage = await self.answers_to(self._decision(payloads))
+        shares = usage.shared_by(len(answers))
+        return [_vote(answer, share) for answer, share in zip(answers, shares, strict=True)]
 
     def _decision(self, payloads: Sequence[Any]) -> Decision:
         return self._task.decision(payloads[0][0][0], [document for (_, document), _ in payloads])
@@ -148,18 +148,18 @@ def distribution(values: Sequence[Any], name: str) -> list[float]:
     Raises:
         RetryableError: a value is not in [0, 1], or the sum is not 1 up to rounding.
     """
-    odds = [probability(value, name) for value in values]
-    total = sum(odds)
+    probabilities = [probability(value, name) for value in values]
+    total = sum(probabilities)
     if abs(total - 1) > _SUM_ERROR:
         raise RetryableError(f"probabilities that sum to {total:.3f} for {name}", billed=True)
-    return [share / total for share in odds]
+    return [share / total for share in probabilities]
 
 
-def _vote(odds: Any, usage: Usage) -> Reply:
-    if odds is None:
+def _vote(p_yes: Any, usage: Usage) -> Reply:
+    if p_yes is None:
         return Reply({}, "the model declined to answer this question", usage)
-    odds = round(odds, 6)
-    return Reply({"vote": "yes" if odds > 0.5 else "no", "probability": odds}, usage=usage)
+    p_yes = round(p_yes, 6)
+    return Reply({"vote": "yes" if p_yes > 0.5 else "no", "probability": p_yes}, usage=usage)
 
 
 def _tokens(decision: Decision) -> int:

@@ -8,7 +8,7 @@ import httpx2
 from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import RetryableError
-from prism_cli.domain.decision import Decision, Odds, Question, Statement
+from prism_cli.domain.decision import Decision, Probability, Question, Statement
 
 
 class OpenAIDecisions:
@@ -32,7 +32,7 @@ class OpenAIDecisions:
         }
         return await self._ref.client.post("decisions", body | self._ref.card.extra_body)
 
-    def read(self, body: Any, questions: Sequence[Question]) -> list[Odds | None]:
+    def read(self, body: Any, questions: Sequence[Question]) -> list[Probability | None]:
         """Return the answers, which come in the order of the questions.
 
         Raises:
@@ -61,7 +61,7 @@ def _form(question: Question) -> dict[str, Any]:
     }
 
 
-def _read(answer: Any, question: Question) -> Odds | None:
+def _read(answer: Any, question: Question) -> Probability | None:
     answer = answer if isinstance(answer, dict) else {}
     kind, name = answer.get("type"), question.name
     expected = "predicate" if isinstance(question, Statement) else "score"

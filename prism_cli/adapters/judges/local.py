@@ -1,4 +1,4 @@
-"""Loading of local judges: a chat model's odds of yes, or a teacher's score."""
+"""Loading of local judges: a chat model's probability of yes, or a teacher's score."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A local chat model as judge: the odds of yes against no for the first token of its answer."""
+"""A local chat model as judge: the probability of yes rather than no as its first token."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ class LocalJudge:
 
     P(yes) is the softmax over the logits of yes and no at the answer's first position, summed over
     the spellings in which both words are single tokens: a spelling of one word alone would bias
-    the odds.
+    the probability.
 
     Raises:
         ModelError: both words are single tokens in no spelling.
@@ -57,19 +57,21 @@ class LocalJudge:
         """
         encoded = [self._encoded(pair) for pair, _ in payloads]
         prompts = [item for item in encoded if isinstance(item, EncodedPrompt)]
-        odds = iter(self._odds(prompts))
+        probabilities = iter(self._probabilities(prompts))
         return [
-            Reply({}, refusal=item) if isinstance(item, str) else _judged(next(odds), len(item))
+            Reply({}, refusal=item)
+            if isinstance(item, str)
+            else _judged(next(probabilities), len(item))
             for item in encoded
         ]
 
-    def _odds(self, prompts: Sequence[EncodedPrompt]) -> list[float]:
+    def _probabilities(self, prompts: Sequence[EncodedPrompt]) -> list[float]:
         if not prompts:
             return []
         logits, _ = self._model.extend(prompts, keep=False)
         yes, no = logits[:, self._words.to(logits.device)].logsumexp(-1).unbind(-1)
-        odds: list[float] = (yes - no).double().sigmoid().tolist()
-        return odds
+        probabilities: list[float] = (yes - no).double().sigmoid().tolist()
+        return probabilities
 
     def _encoded(self, pair: tuple[str, str]) -> EncodedPrompt | str:
         """Return the prompt with as much of the document as fits, or the reason of a refusal."""

@@ -51,8 +51,8 @@ class RatingBackend(DecisionCalls):
     async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         """Return the ratings, or a refusal that names the declined questions."""
         ((texts, _),) = payloads
-        odds, usage = await self.answers_to(rating_decision(texts))
-        by_name = dict(zip((SEVERE, *RATINGS), odds, strict=True))
+        answers, usage = await self.answers_to(rating_decision(texts))
+        by_name = dict(zip((SEVERE, *RATINGS), answers, strict=True))
         declined = ", ".join(name for name, answer in by_name.items() if answer is None)
         if declined:
             return [Reply({}, f"the model declined to answer: {declined}", usage)]

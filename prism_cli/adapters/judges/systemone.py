@@ -11,7 +11,7 @@ import httpx2
 from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import RetryableError
-from prism_cli.domain.decision import Decision, Odds, Question, Statement
+from prism_cli.domain.decision import Decision, Probability, Question, Statement
 
 
 class SystemOne:
@@ -33,7 +33,7 @@ class SystemOne:
         }
         return await self._ref.client.post("systemone", body | self._ref.card.extra_body)
 
-    def read(self, body: Any, questions: Sequence[Question]) -> list[Odds | None]:
+    def read(self, body: Any, questions: Sequence[Question]) -> list[Probability | None]:
         """Return the answers, one per question, matched by name.
 
         Raises:
@@ -61,7 +61,7 @@ def _kind(question: Question) -> tuple[str, dict[str, str] | list[str]]:
     return "score", list(question.levels)
 
 
-def _read(answer: Any, question: Question) -> Odds:
+def _read(answer: Any, question: Question) -> Probability:
     answer = answer if isinstance(answer, dict) else {}
     kind, _ = _kind(question)
     if answer.get("type", kind) != kind:

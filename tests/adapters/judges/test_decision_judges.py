@@ -79,7 +79,7 @@ def replied(backend: DecisionBackend | RatingBackend, payloads: Sequence[Any]) -
     return asyncio.run(run())
 
 
-def odds(**by_word: float) -> Answers:
+def decisions(**by_word: float) -> Answers:
     """Return P(yes) by a word that occurs in the question."""
 
     def probability(model: str, text: str) -> float:
@@ -90,7 +90,7 @@ def odds(**by_word: float) -> Answers:
 
 @BOTH
 def test_a_vote_with_its_probability_and_cost(api: str) -> None:
-    with FaultServer(answers=odds(Paris=0.87654321, Bees=0.5)) as server:
+    with FaultServer(answers=decisions(Paris=0.87654321, Bees=0.5)) as server:
         backend = judge(server, api, usd_per_million_input=2.0)
         (paris,) = answered(backend, ["Paris"])
         (bees,) = answered(judge(server, api), ["Bees"])
@@ -122,7 +122,7 @@ def test_the_rubric_comes_first_and_the_texts_are_fenced(api: str) -> None:
 def test_packed_documents_are_numbered_and_answered_in_order(api: str) -> None:
     wording = "does document {} help" if api == "systemone" else "document {} helps"
     chances = {wording.format(n): p for n, p in ((1, 0.1), (2, 0.9), (3, 0.3))}
-    with FaultServer(answers=odds(**chances)) as server:
+    with FaultServer(answers=decisions(**chances)) as server:
         replies = answered(judge(server, api, pack=8), ["Bees", "Paris", "Rome"])
     assert [reply.value["probability"] for reply in replies] == [0.1, 0.9, 0.3]
     assert [reply.value["vote"] for reply in replies] == ["no", "yes", "no"]

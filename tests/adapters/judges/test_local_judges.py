@@ -1,4 +1,4 @@
-"""Local judges: odds of two words, and a teacher's score against a threshold."""
+"""Local judges: probabilities of two words, and a teacher's score against a threshold."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,8 +41,8 @@ def test_probability_is_the_softmax_over_both_words_in_both_spellings(model: Loc
         prompt = TASK.prompt(pair, 0)
         ids = model.encoder.encode(prompt.system, prompt.user).ids
         with torch.inference_mode():
-            odds = model.model(torch.tensor([ids])).logits[0, -1].double().softmax(-1)
-        yes, no = (float(odds[ids].sum()) for ids in words)
+            probabilities = model.model(torch.tensor([ids])).logits[0, -1].double().softmax(-1)
+        yes, no = (float(probabilities[ids].sum()) for ids in words)
         value = replies[index].value
         assert value["probability"] == pytest.approx(yes / (yes + no), abs=2e-5)
         assert value["vote"] == ("yes" if value["probability"] > 0.5 else "no")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from prism_cli.domain.scoring import answer_of
 from prism_cli.domain.voting import label_vote
 from prism_cli.rows.row import Row, document_text, text_key
 
@@ -71,7 +72,7 @@ def pair_answer(row: Row) -> str | None:
         return verdict
     score = row.get("teacher_score")
     if score is not None:
-        return "yes" if score > 0.5 else "no"
+        return answer_of(score)
     try:
         return label_vote(row.get("source_label"))
     except ValueError:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
+from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import ArgumentError
 
 THRESHOLD, EVIDENCE_TOP, MAX_EVIDENCE_TOKENS = "threshold", "evidence_top", "max_evidence_tokens"
@@ -40,7 +41,7 @@ class RankOptions:
     max_new_tokens: int = 512
     top_n: int | None = None
     evidence_top: int | None = None
-    threshold: float = 0.5
+    threshold: float = BOUNDARY
     max_evidence_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class RankOptions:
     @property
     def reports_omitted(self) -> bool:
         """True if reasons for missing texts are reported: the verdict is not the only rule."""
-        return self.rationed or (self.evidence and self.threshold != 0.5)
+        return self.rationed or (self.evidence and self.threshold != BOUNDARY)
 
 
 def allot(

@@ -18,6 +18,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from prism_cli.domain.evidence_text import texts_fault
+from prism_cli.domain.scoring import BOUNDARY, answer_of
 from prism_cli.errors import RowError
 from prism_cli.rows.row import (
     Dropped,
@@ -32,7 +33,6 @@ from prism_cli.rows.texts import is_blank, stripped
 
 POINTWISE = "pointwise"
 SFT = "sft"
-BOUNDARY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,7 @@ def training_labels(row: Row) -> TrainingLabels | Dropped:
     else:
         chosen = possible
         if possible == {POINTWISE, SFT} and score is not None:
-            agree = (score > BOUNDARY) == (verdict == "yes")
-            chosen = possible if agree else {SFT}
+            chosen = possible if answer_of(score) == verdict else {SFT}
     pointwise, sft = POINTWISE in chosen, SFT in chosen
     return TrainingLabels(score, verdict, contribution, evidence, pointwise, sft, unfit)
 

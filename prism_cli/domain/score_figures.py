@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from prism_cli.domain.ranks import RankAuc
+from prism_cli.domain.scoring import answer_of
 
 BINS = 1000
 """Number of bins; quantiles are exact to one bin. AUC uses the scores themselves."""
-BOUNDARY = 0.5
 _ROUNDING = 1e-9
 """Compensates floating-point error: 0.289 * 1000 is below 289."""
 
@@ -30,7 +30,7 @@ class ScoreFigures:
         self._bins[verdict][int(score * BINS + _ROUNDING)] += 1
         self._sum += score
         if verdict is not None:
-            self._agreed += (score > BOUNDARY) == (verdict == "yes")
+            self._agreed += answer_of(score) == verdict
             self._auc.add(score if order is None else order, verdict == "yes")
 
     def merge(self, other: "ScoreFigures") -> None:

@@ -8,9 +8,9 @@ from bisect import bisect_left
 from hashlib import blake2b
 from itertools import accumulate
 
+from prism_cli.domain.scoring import BOUNDARY
+
 THRESHOLDS = tuple(step / 100 for step in range(101))
-VERDICT = 0.5
-"""The model's own threshold: it writes evidence above it."""
 
 
 class ThresholdSweep:
@@ -108,7 +108,7 @@ class ThresholdSweep:
         THRESHOLDS, the lowest of several (between two of them F1 may be higher). The threshold is
         chosen on these rows, so other rows have a lower F1."""
         points = self.points()
-        at_verdict = points[THRESHOLDS.index(VERDICT)]
+        at_verdict = points[THRESHOLDS.index(BOUNDARY)]
         best = max(points, key=lambda point: point["f1"] or 0)
         has_f1 = bool(best["f1"])
         return {

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from prism_cli.domain.grades import check_grade
+from prism_cli.domain.scoring import answer_of
 from prism_cli.rows.number import number_in
 
 Vote = Literal["yes", "no"]
@@ -21,6 +22,17 @@ _WORDS: dict[str, Vote] = {"yes": "yes", "true": "yes", "no": "no", "false": "no
 def majority(size: int) -> int:
     """Return the number of votes that a verdict needs on a panel of `size` judges."""
     return size // 2 + 1
+
+
+def _is_settled(size: int, most: int, left: int) -> bool:
+    """Return whether further votes cannot change the verdict of a panel.
+
+    Args:
+        size: number of judges on the panel.
+        most: votes for the answer with most votes.
+        left: number of judges that were not asked yet.
+    """
+    return not most < majority(size) <= most + left
 
 
 @dataclass
@@ -60,8 +72,7 @@ class Poll:
     def settled(self) -> bool:
         """True where the remaining judges cannot change the verdict."""
         left = self.size - len(self.votes) - self.abstentions
-        most, needed = max(self.count("yes"), self.count("no")), majority(self.size)
-        return most >= needed or most + left < needed
+        return _is_settled(self.size, max(self.count("yes"), self.count("no")), left)
 
     def agreement_with(self, verdict: Vote | None) -> float | None:
         """Return the share of votes that equal `verdict`; None without verdict or votes."""
@@ -87,8 +98,7 @@ def mean_verdict(probabilities: Mapping[str, float], judges: Sequence[str]) -> V
     """Return yes where the mean P(yes) of all judges is above .5; None where a judge gave none."""
     if any(judge not in probabilities for judge in judges):
         return None
-    mean = math.fsum(probabilities[judge] for judge in judges) / len(judges)
-    return "yes" if mean > 0.5 else "no"
+    return answer_of(math.fsum(probabilities[judge] for judge in judges) / len(judges))
 
 
 def score_probability(score: float, threshold: float) -> float:
@@ -116,7 +126,6 @@ def reach_probabilities(probabilities: Sequence[float]) -> list[float]:
             voting correctly may be passed instead.
     """
     size = len(probabilities)
-    needed = majority(size)
     chances = {(0, 0): 1.0}  # (yes, no) so far, while not settled
     reached: list[float] = []
     for asked, probability in enumerate(probabilities, 1):
@@ -124,7 +133,7 @@ def reach_probabilities(probabilities: Sequence[float]) -> list[float]:
         next_chances: dict[tuple[int, int], float] = {}
         for (yes, no), chance in chances.items():
             for state, share in (((yes + 1, no), probability), ((yes, no + 1), 1 - probability)):
-                if max(state) < needed <= max(state) + size - asked:
+                if not _is_settled(size, max(state), size - asked):
                     next_chances[state] = next_chances.get(state, 0.0) + chance * share
         chances = next_chances
     return reached

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.reporting.page import Line, Lines, Note, Part, Section, Table
 
 _KINDS = {"equal_width": "bins of equal width", "equal_mass": "bins of equal count"}
 _SHOWN_STEPS = 10
 """The table has every tenth threshold; metrics.json has all."""
-_VERDICT = (0.5, "verdict")
+_VERDICT = (BOUNDARY, "verdict")
 
 
 def calibration_section(

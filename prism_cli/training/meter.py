@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.modeling.losses import TokenizedRow
 
 TIMED = "timed"
@@ -112,7 +113,7 @@ class Meter:
         return figures
 
     def _is_yes(self, row: TokenizedRow) -> bool:
-        return row.target[0] == self._yes_id if row.target else row.teacher_score > 0.5
+        return row.target[0] == self._yes_id if row.target else row.teacher_score > BOUNDARY
 
 
 def peak_memory() -> int:

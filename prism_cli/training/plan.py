@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prism_cli.configs.train import TrainConfig
 from prism_cli.domain.contradictions import NAMED
 from prism_cli.domain.mixture import Draws, draw_rows, epoch_draws, step_count
+from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import UsageError
 from prism_cli.training.arguments import warmup_steps
 from prism_cli.training.data import TokenizedRows
@@ -122,7 +123,7 @@ def _contradictions(rows: TokenizedRows) -> dict[str, Any] | None:
         `pairs` and `rows` (counts), and `first`: places and verdicts of the first NAMED pairs.
     """
     pair, verdict = rows.column("pair"), rows.column("verdict")
-    yes = np.where(verdict >= 0, verdict == 1, rows.column("teacher_score") > 0.5)
+    yes = np.where(verdict >= 0, verdict == 1, rows.column("teacher_score") > BOUNDARY)
     _, pair_number = np.unique(pair, return_inverse=True)
     yes_count, count = np.bincount(pair_number, weights=yes), np.bincount(pair_number)
     both = (yes_count > 0) & (yes_count < count)

@@ -14,6 +14,7 @@ from prism_cli.adapters.providers.packing import SAFETY_SHARE, pack_calls
 from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at
 from prism_cli.domain.decision import Decision, Probability, Question
 from prism_cli.domain.rubric import DecisionTask
+from prism_cli.domain.scoring import answer_of
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.ports import Reply, Usage
 
@@ -159,7 +160,7 @@ def _vote(p_yes: Any, usage: Usage) -> Reply:
     if p_yes is None:
         return Reply({}, "the model declined to answer this question", usage)
     p_yes = round(p_yes, 6)
-    return Reply({"vote": "yes" if p_yes > 0.5 else "no", "probability": p_yes}, usage=usage)
+    return Reply({"vote": answer_of(p_yes), "probability": p_yes}, usage=usage)
 
 
 def _tokens(decision: Decision) -> int:

@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import UsageError
 from prism_cli.rows.number import number_in
 
 if TYPE_CHECKING:
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.ports import BatchBackend
-
-DEFAULT_THRESHOLD = 0.5
 
 
 def load_local_judge(spec: str, task: "JudgeTask") -> "BatchBackend":
@@ -39,7 +38,7 @@ def _split(spec: str) -> tuple[str, float]:
     teacher, _, tail = spec.rpartition(":")
     threshold = number_in(tail)
     if threshold is None or teacher == "st":
-        return spec, DEFAULT_THRESHOLD
+        return spec, BOUNDARY
     if not 0 <= threshold < 1:
         raise UsageError(f"{spec}: expected a threshold from 0 to below 1, found {tail}")
     return teacher, threshold

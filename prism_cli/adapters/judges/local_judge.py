@@ -7,6 +7,7 @@ import torch
 
 from prism_cli.adapters.chat.local_model import LocalModel
 from prism_cli.domain.rubric import JudgeTask
+from prism_cli.domain.scoring import answer_of
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.encode import EncodedPrompt
 from prism_cli.ports import Reply, Usage
@@ -100,6 +101,5 @@ class LocalJudge:
 
 
 def _judged(probability: float, tokens: int) -> Reply:
-    vote = "yes" if probability > 0.5 else "no"
-    value = {"vote": vote, "probability": round(probability, DECIMALS)}
+    value = {"vote": answer_of(probability), "probability": round(probability, DECIMALS)}
     return Reply(value, usage=Usage(tokens, 1))

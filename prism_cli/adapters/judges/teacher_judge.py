@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from prism_cli.domain.scoring import answer_of
 from prism_cli.domain.voting import score_probability
 from prism_cli.ports import BatchBackend, Reply
 
@@ -46,5 +47,5 @@ class TeacherJudge:
         if reply.refusal is not None:
             return reply
         probability = round(score_probability(reply.value["score"], self._threshold), DECIMALS)
-        vote = "yes" if probability > 0.5 else "no"
-        return Reply({"vote": vote, "probability": probability}, usage=reply.usage)
+        value = {"vote": answer_of(probability), "probability": probability}
+        return Reply(value, usage=reply.usage)

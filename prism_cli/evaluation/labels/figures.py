@@ -6,7 +6,8 @@ from statistics import fmean
 from typing import Any
 
 from prism_cli.domain.grades import ImplausibleGradeError
-from prism_cli.domain.score_figures import BOUNDARY, ScoreFigures
+from prism_cli.domain.score_figures import ScoreFigures
+from prism_cli.domain.scoring import answer_of
 from prism_cli.domain.significance import wilson_interval
 from prism_cli.domain.voting import label_vote
 from prism_cli.errors import RowError
@@ -147,7 +148,7 @@ class LabelFigures:
 
     def _compare(self, row: Row, score: float, verdict: str, source: Counter[str]) -> None:
         """Compare the teacher's score with the panel's verdict."""
-        agrees = (score > BOUNDARY) == (verdict == "yes")
+        agrees = answer_of(score) == verdict
         source["scored"] += 1
         source["agreed"] += agrees
         if not agrees:

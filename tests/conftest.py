@@ -1,7 +1,9 @@
 """Isolation of tests: a separate home, no network, and quiet libraries."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +37,23 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = shared / "model-cache"
     cache.mkdir(exist_ok=True)
     return cache
+
+
+@pytest.fixture(scope="session")
+def smollm2_tokenizer(model_cache: Path) -> Callable[[], Any]:
+    """Return a loader of SmolLM2's tokenizer, read from its GGUF once for all workers."""
+    from filelock import FileLock
+    from transformers import AutoTokenizer
+
+    from prism_cli.modeling import embedded
+
+    folder = model_cache / "smollm2-tokenizer"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            embedded.smollm2_tokenizer().save_pretrained(unfinished)
+            unfinished.rename(folder)
+    return lambda: AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.fixture(autouse=True)

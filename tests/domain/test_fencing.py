@@ -1,8 +1,10 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from prism_cli.domain.fencing import fence_mark, fenced_texts, neutralised, restored
 from prism_cli.domain.rubric import JudgeTask
-from prism_cli.modeling.embedded import smollm2_tokenizer
 
 TURNS = [
     "<|im_end|>",
@@ -59,7 +61,9 @@ def test_a_text_cannot_write_a_line_of_its_fence() -> None:
         assert ">>>" not in neutralised(forged)
 
 
-def test_a_document_cannot_start_a_turn_in_a_rendered_prompt() -> None:
+def test_a_document_cannot_start_a_turn_in_a_rendered_prompt(
+    smollm2_tokenizer: Callable[[], Any],
+) -> None:
     tokenizer = smollm2_tokenizer()
     marks = [
         tokenizer.convert_tokens_to_ids(mark)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
-from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.door import prism
 from tests.modeling.tiny import tiny_model
@@ -24,11 +23,11 @@ Exported = tuple[Path, dict[str, Any]]
 """The folder, and what --json said."""
 
 
-def write_model(folder: Path, shape: str) -> Path:
-    """A tiny model with SmolLM2's tokenizer and think tokens.
+def write_model(folder: Path, shape: str, tokenizer: Any) -> Path:
+    """Write a tiny model and its tokenizer, with think tokens.
 
     Args:
-        shape: as `tiny_model` has it, or SEES: Qwen3.5's conditional-generation class.
+        shape: as in `tiny_model`, or SEES: Qwen3.5's conditional-generation class.
     """
     text: Any = tiny_model(shape.removesuffix("_sees"), _VOCABULARY)
     model = text
@@ -38,7 +37,6 @@ def write_model(folder: Path, shape: str) -> Path:
         )
         model = Qwen3_5ForConditionalGeneration(config)
         model.model.language_model.load_state_dict(text.model.state_dict())
-    tokenizer = smollm2_tokenizer()
     tokenizer.add_tokens(["<think>", "</think>"])
     with silence_transformers():
         model.save_pretrained(folder)
@@ -52,12 +50,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(shelf: Path) -> Callable[[str], Path]:
+def model(shelf: Path, smollm2_tokenizer: Callable[[], Any]) -> Callable[[str], Path]:
     """A shape's model folder."""
 
     def find(shape: str) -> Path:
         folder = shelf / shape
-        return folder if folder.exists() else write_model(folder, shape)
+        return folder if folder.exists() else write_model(folder, shape, smollm2_tokenizer())
 
     return find
 

@@ -128,9 +128,11 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     assert json.loads((folder / "export" / "manifest.json").read_text())["finished"]
 
 
-def test_weights_keep_the_types_of_the_base(tmp_path: Path) -> None:
+def test_weights_keep_the_types_of_the_base(
+    tmp_path: Path, smollm2_tokenizer: Callable[[], Any]
+) -> None:
     """Most in bfloat16, some in float32, as Qwen3.5 is published."""
-    base = write_model(tmp_path / "base", "qwen3_5")
+    base = write_model(tmp_path / "base", "qwen3_5", smollm2_tokenizer())
     path = base / "model.safetensors"
     tensors = {
         name: tensor if "A_log" in name else tensor.to(torch.bfloat16)
@@ -183,7 +185,7 @@ def test_what_it_does_not_touch(llama: Path, copy: Path) -> None:
     assert done.returncode == 0
     assert (copy / "README.md").read_text() == "my own card"
     (copy / "config.json").write_text("{}")
-    refused(prism("export", llama, "-o", copy), 2, "any more: config.json")
+    refused(prism("export", llama, "-o", copy), 2, "changed since its export: config.json")
     refused(prism("export", llama, "-o", "out", "--quantize", "int3"), 2, "one of int8")
     refused(prism("export", llama, "-o", "out", "--dtype", "int3"), 3, "--dtype int3")
 

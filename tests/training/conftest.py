@@ -1,19 +1,22 @@
 """A tiny random model with SmolLM2's tokenizer, and rows that it can learn."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder
 from tests.training.runs import Toy, make_toy
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(
+    tmp_path_factory: pytest.TempPathFactory, smollm2_tokenizer: Callable[[], Any]
+) -> Path:
     """A model directory: Llama of 2 layers, hidden 32, random weights."""
     folder = tmp_path_factory.mktemp("tiny-model")
     tokenizer = smollm2_tokenizer()

@@ -17,8 +17,8 @@ import typer
 from typer import _click as click  # typer vendors click; the package click may be absent
 from typer.core import TyperCommand, TyperGroup
 
-from prism_cli.commands.given_values import check_given_values, is_text
 from prism_cli.commands.help_end import help_end
+from prism_cli.commands.option_checks import check_values, is_text
 from prism_cli.errors import (
     InterruptedRunError,
     MissingPackageError,
@@ -115,7 +115,7 @@ class PipelineGroup(TyperGroup):
         command.epilog = help_end(word, command.epilog)
         for each in (command, *getattr(command, "commands", {}).values()):
             each.help = _paragraphs(each.help or "")
-            check_given_values(each)
+            check_values(each)
         return word, command, rest
 
 

@@ -7,7 +7,7 @@ import typer
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Inputs
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.configs.convert import ConvertConfig
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ def convert(
     config = load_config(
         ConvertConfig, "convert", recipe=common.recipe, flags=given, sets=common.sets
     )
-    settings = dumped(config, exclude={"from_shape", "to_shape", "seed"})
+    settings = to_dict(config, exclude={"from_shape", "to_shape", "seed"})
     reader = wiring.shape_reader(config.from_shape, **settings)
     writer = wiring.shape_writer(config.to_shape, **settings)
     if writer.lines and common.output is None and STDIN not in inputs:

@@ -67,7 +67,7 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
     dependencies += reuse_wiring.paid_files(common)
     # A resumed run must not mix the texts of two prompts.
     chats = config.generator not in (None, "extractive", "source")
-    identity = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
+    extra_fingerprint = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
     lines: list[str] = []
     if calibration and calibration.known:
         lines = [
@@ -80,8 +80,8 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
         common,
         config,
         dependencies=dependencies,
-        identity=identity,
-        draw=lambda _: {"calibration": lines},
+        extra_fingerprint=extra_fingerprint,
+        extra_lines=lambda _: {"calibration": lines},
         closing=lambda: [_NO_VERDICTS] if stage.has_verdicts is False else [],
     )
 
@@ -112,7 +112,7 @@ def _calibration(config: DistillConfig, common: Common) -> "Calibration":
     """
     from prism_cli.domain.calibration import (
         Calibration,
-        UnfitRowsError,
+        NoBoundaryError,
         default_calibration,
         fitted_boundary,
         labelled_scores,
@@ -131,7 +131,7 @@ def _calibration(config: DistillConfig, common: Common) -> "Calibration":
         passed["something that is no row"] = len(broken)
     try:
         boundary = fitted_boundary(labelled)
-    except UnfitRowsError as error:
+    except NoBoundaryError as error:
         others = ", ".join(
             f"{counted(number, 'row')} with {reason}" for reason, number in passed.items()
         )

@@ -38,7 +38,7 @@ def doctor(
     from prism_cli.terminal import print_json
 
     config = load_config(RelabelConfig, "relabel", recipe=panel, flags={"judges": judge or None})
-    providers = paid_wiring.catalog(Paid(provider_file=provider_file), hurried=True)
+    providers = paid_wiring.catalog(Paid(provider_file=provider_file), retry=False)
     probes = paid_wiring.probe_panel((*config.judges, *config.add_judges), providers)
     if json:
         print_json({"judges": probes})

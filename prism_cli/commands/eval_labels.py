@@ -6,9 +6,9 @@ import sys
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Inputs, evaluation_folder, tell_report
+from prism_cli.commands.options import Common, Inputs, evaluation_folder, print_report_path
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_labels import EvalLabelsConfig
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
     check_inputs(inputs, common.field_names)
     options = LabelsOptions(
         output=evaluation_folder(common.output, inputs, "labels"),
-        config=dumped(config),
+        config=to_dict(config),
         seed=config.seed,
         review=config.review,
         limit=common.limit,
@@ -58,7 +58,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
             first = shlex.join(["prism", "relabel", *inputs, *fields, "-o", "labelled.jsonl"])
             message = f"no row has votes. Next:\n  {first} && prism eval labels labelled.jsonl"
             print(message, file=sys.stderr)
-        tell_report(summary.path, finished_before=summary.finished_before)
+        print_report_path(summary.path, finished_before=summary.finished_before)
         if rejected:
             message = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
             print(message, file=sys.stderr)

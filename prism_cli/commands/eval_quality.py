@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, evaluation_folder, tell_report
+from prism_cli.commands.options import Inputs, Paid, evaluation_folder, print_report_path
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_quality import EvalQualityConfig
 from prism_cli.wording import counted
 
@@ -62,7 +62,7 @@ def quality(
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
-    from prism_cli.commands.row_run import leave_by, tell_rejects, work_rows
+    from prism_cli.commands.row_run import exit_with, print_reject_reasons, work_rows
     from prism_cli.engine.report import print_summary
     from prism_cli.errors import NothingMeasuredError
     from prism_cli.evaluation.metrics_file import typed_command
@@ -77,11 +77,11 @@ def quality(
     rating = rating_plan(inputs, common, config, sheet_in or [])
     marks = _gold(config.gold)
     if marks is not None and not common.quiet:
-        _tell_gold(marks)
+        _print_gold(marks)
     output = evaluation_folder(common.output, inputs, "quality")
     options = QualityOptions(
         output=output,
-        config=dumped(config) | {"limit": common.limit, "fields": common.field_names},
+        config=to_dict(config) | {"limit": common.limit, "fields": common.field_names},
         seed=config.seed,
         gold=marks.figures if marks else None,
         command=typed_command(sys.argv),
@@ -99,7 +99,12 @@ def quality(
     rows = replace(common, output=output / ROWS)
     dependencies = [shard.path for shard in find_shards(config.gold)]
     summary = work_rows(
-        stage, inputs, rows, config, dependencies=dependencies, identity=rating.identity
+        stage,
+        inputs,
+        rows,
+        config,
+        dependencies=dependencies,
+        extra_fingerprint=rating.extra_fingerprint,
     )
     if summary is None:
         return
@@ -114,10 +119,10 @@ def quality(
         try:
             quality = evaluate(updated)
         except NothingMeasuredError:
-            tell_rejects(summary)
+            print_reject_reasons(summary)
             raise
         _print_figures(quality, inputs, config.texts, common)
-    leave_by(summary)
+    exit_with(summary)
 
 
 def _print_figures(quality: "QualitySummary", inputs: list[str], texts: str, common: Paid) -> None:
@@ -132,13 +137,13 @@ def _print_figures(quality: "QualitySummary", inputs: list[str], texts: str, com
     if not common.quiet:
         if _lacks_evidence(quality.metrics["pairs"]):
             print(_what_first(inputs, common.fields, texts, verdict=False), file=sys.stderr)
-        tell_report(quality.path, finished_before=quality.finished_before)
+        print_report_path(quality.path, finished_before=quality.finished_before)
 
 
 def _lacks_texts(reason: str) -> bool:
-    from prism_cli.rows.written import NOTHING_WRITTEN
+    from prism_cli.rows.verdict_texts import NO_VERDICT_TEXTS
 
-    return reason.endswith(NOTHING_WRITTEN)
+    return reason.endswith(NO_VERDICT_TEXTS)
 
 
 def _lacks_evidence(pairs: "Mapping[str, int]") -> bool:
@@ -196,7 +201,7 @@ def _gold(files: list[str]) -> "GoldRows | None":
     return found
 
 
-def _tell_gold(marks: "GoldRows") -> None:
+def _print_gold(marks: "GoldRows") -> None:
     figures = marks.figures
     parts = [f"gold: {counted(figures.rows, 'row')}"]
     if figures.repeated:

@@ -10,9 +10,9 @@ import typer
 
 from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
-from prism_cli.commands.options import Common, check_folder_name, tell_report
+from prism_cli.commands.options import Common, check_folder_name, print_report_path
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval import EvalConfig
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.wording import counted
@@ -111,7 +111,7 @@ def evaluate(
             top_k=config.top_k,
             limit=common.limit,
             seed=config.seed,
-            config=dumped(config)
+            config=to_dict(config)
             | ({"trust_remote_code": trust_remote_code} if trust_remote_code else {}),
             command=typed_command(sys.argv),
             missing=missing,
@@ -128,7 +128,7 @@ def evaluate(
     elif not common.quiet:
         print_tables(summary)
     if not common.quiet:
-        tell_report(summary.path, finished_before=summary.finished_before)
+        print_report_path(summary.path, finished_before=summary.finished_before)
     if missing:
         raise PrerequisiteError(
             f"measured {len(sets)} of the {counted(len(sets) + len(missing), 'set')} asked for; "

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from prism_cli.engine.forecast import Forecast
 
 
-def tell_forecast(forecast: "Forecast", *, json: bool) -> None:
+def print_forecast(forecast: "Forecast", *, json: bool) -> None:
     """Print a forecast: a table on standard error, or a JSON object on standard output."""
     from prism_cli.commands.tables import plain_console, show_table
     from prism_cli.engine.forecast import ENOUGH_REPLIES, SECONDS_A_CALL

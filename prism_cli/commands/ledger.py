@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Count, export, merge and repair the replies that are paid for.",
     epilog="Example: prism ledger export -o replies.jsonl.zst",
 )
-Place = Annotated[
+LedgerPath = Annotated[
     Path | None,
     typer.Argument(
         help="A ledger file, an output, or a folder of outputs; default the project's ledger.",
@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 
 @app.command()
-def stats(path: Place = None, json: Json = False) -> None:
+def stats(path: LedgerPath = None, json: Json = False) -> None:
     """Replies, refusals, tokens and cost by stage and model, and what each output cost."""
     from prism_cli.terminal import print_json
 
@@ -61,7 +61,7 @@ def export(
             help="New JSONL file (.gz, .zst), or - for stdout.",
         ),
     ],
-    path: Place = None,
+    path: LedgerPath = None,
     stage: Annotated[str | None, typer.Option(help="Only this stage's replies.")] = None,
     model: Annotated[str | None, typer.Option(help="Only this model's replies.")] = None,
     since: Annotated[
@@ -124,7 +124,7 @@ def merge(
 
 
 @app.command()
-def repair(path: Place = None, json: Json = False) -> None:
+def repair(path: LedgerPath = None, json: Json = False) -> None:
     """Copy what a damaged ledger still holds to a new one; the damaged file is kept beside it."""
     from prism_cli.shards.ledger_repair import repair_ledger
     from prism_cli.terminal import print_json

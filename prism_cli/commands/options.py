@@ -243,7 +243,7 @@ def check_new_file(path: Path, example: str, *, overwrite: bool | None = None) -
         raise UsageError(f"{path}: exists already; name a new file{option}")
 
 
-def tell_report(metrics: Path, *, finished_before: bool) -> None:
+def print_report_path(metrics: Path, *, finished_before: bool) -> None:
     """Print, on standard error, the files that an evaluation wrote."""
     done = f"{metrics}: finished before, nothing to do" if finished_before else f"wrote {metrics}"
     print(done, file=sys.stderr)

@@ -105,16 +105,16 @@ def check_spec(role: str, spec: str, providers: "ProviderRegistry") -> None:
 
 
 def _refused(role: str, spec: str, providers: "ProviderRegistry") -> "UsageError":
-    from prism_cli.domain.model_specs import refusal
+    from prism_cli.domain.model_specs import spec_error
     from prism_cli.errors import UsageError
 
     named = providers.resolve(spec)
     api = named.api if named else None
-    return UsageError(refusal(role, spec, api, sys.argv, providers.apis, providers.models))
+    return UsageError(spec_error(role, spec, api, sys.argv, providers.apis, providers.models))
 
 
-def catalog(common: "Paid", *, hurried: bool = False) -> "ProviderRegistry":
-    """Return the providers of a command line; `hurried` sends each request once, without retries.
+def catalog(common: "Paid", *, retry: bool = True) -> "ProviderRegistry":
+    """Return the providers of a command line; without `retry` each request is sent once.
 
     Raises:
         ConfigError, MissingDataError: a provider file is wrong, or not there.
@@ -127,7 +127,7 @@ def catalog(common: "Paid", *, hurried: bool = False) -> "ProviderRegistry":
         common.concurrency,
         priced=common.max_cost is not None,
         keyless=common.dry_run,
-        hurried=hurried,
+        retry=retry,
     )
 
 

@@ -70,7 +70,7 @@ def relabel(
         common,
         config,
         dependencies=reuse_wiring.paid_files(common),
-        identity={"rubric_hash": task.fingerprint},
+        extra_fingerprint={"rubric_hash": task.fingerprint},
     )
 
 

@@ -11,7 +11,7 @@ import typer
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Inputs
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.configs.rerank import RerankConfig
 from prism_cli.reporting.sanitize import escape_invisible
 
@@ -147,7 +147,7 @@ def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Seq
 
     if config.evidence:
         return
-    limits = [name for name in LIMITS if name in dumped(config, exclude_defaults=True)]
+    limits = [name for name in LIMITS if name in to_dict(config, exclude_defaults=True)]
     named = {*typed, *(item.partition("=")[0].strip() for item in sets)}
     if wrong := [name for name in LIMITS if name in named]:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)

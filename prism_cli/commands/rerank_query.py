@@ -37,7 +37,7 @@ def rerank_query(
     alone.
     """
     from prism_cli.commands.ranking_text import print_ranking
-    from prism_cli.commands.row_run import leave_by, work_rows
+    from prism_cli.commands.row_run import exit_with, work_rows
     from prism_cli.engine.counts import UsageTotals
     from prism_cli.engine.report import print_summary
     from prism_cli.shards.formats.documents import EMPTY
@@ -50,7 +50,7 @@ def rerank_query(
         options = replace(options, top_n=shown)
         common = replace(common, output=Path("-"))
     stage = RerankQueryStage(model, options, query, shown, writes=writes, figures=figures)
-    summary = work_rows(stage, inputs, common, config, identity={"query": query})
+    summary = work_rows(stage, inputs, common, config, extra_fingerprint={"query": query})
     assert summary is not None  # rerank has no --dry-run
     if stage.others and not stage.held:
         raise no_such_question(query, stage.others)
@@ -72,7 +72,7 @@ def rerank_query(
         print_ranking(query, ranked, counts, model.spec)
     else:
         print("prism: no document to rank", file=sys.stderr)
-    leave_by(summary)
+    exit_with(summary)
 
 
 def check_question(query: str, inputs: Iterable[str], fields: Mapping[str, str]) -> None:

@@ -42,4 +42,6 @@ def rewrite_queries(inputs: Inputs, *, config: RewriteQueriesConfig, common: Pai
         ablation=config.ablation,
         inherit_labels=config.inherit_labels,
     )
-    run_row_stage(stage, inputs, common, config, identity={"generator_hash": backend.fingerprint})
+    run_row_stage(
+        stage, inputs, common, config, extra_fingerprint={"generator_hash": backend.fingerprint}
+    )

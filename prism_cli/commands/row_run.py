@@ -1,4 +1,4 @@
-"""Runs the stage of a row command and prints its summary."""
+"""Run the stage of a row command and print its summary."""
 
 import os
 import sys
@@ -10,13 +10,13 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.reporting.sanitize import escape_invisible, escape_line
 from prism_cli.terminal import print_json
 
 if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
-    from prism_cli.engine.report import Drawn
+    from prism_cli.engine.report import FigureLines
     from prism_cli.engine.stage import RowStage
     from prism_cli.engine.summary import RunSummary
     from prism_cli.shards.reader import Source
@@ -29,45 +29,53 @@ def run_row_stage(
     config: "StageConfig",
     *,
     dependencies: Sequence[Path] = (),
-    identity: Mapping[str, object] | None = None,
-    draw: "Callable[[RunSummary], Drawn] | None" = None,
+    extra_fingerprint: Mapping[str, object] | None = None,
+    extra_lines: "Callable[[RunSummary], FigureLines] | None" = None,
     closing: Callable[[], Sequence[str]] | None = None,
 ) -> "RunSummary | None":
     """Run a stage, print its summary, and exit with its code unless that is 0; return the summary,
     or None after a dry run.
 
     Args:
-        identity: values that affect the rows besides config and inputs, such as a prompt's hash.
-        draw: returns pictures of the output, and lines that replace plain figures.
+        extra_fingerprint: values that affect the rows besides config and inputs, such as a
+            prompt's hash; they are added to the config in the manifest.
+        extra_lines: returns lines that replace the plain ones of a figure, by its name.
         closing: returns the last lines of the summary.
     """
     from prism_cli.engine.report import print_summary
 
-    summary = work_rows(stage, inputs, common, config, dependencies=dependencies, identity=identity)
+    summary = work_rows(
+        stage,
+        inputs,
+        common,
+        config,
+        dependencies=dependencies,
+        extra_fingerprint=extra_fingerprint,
+    )
     if summary is None:
         return None
-    drawn = draw(summary) if draw and summary.figures else None
+    figure_lines = extra_lines(summary) if extra_lines and summary.figures else None
     if not common.quiet:
-        print_summary(summary, verbose=common.verbose, drawn=drawn)
+        print_summary(summary, verbose=common.verbose, figure_lines=figure_lines)
         for line in closing() if closing else ():
             print(escape_invisible(line), file=sys.stderr)
     if common.json:
         rows_on_stdout = not (summary.outputs or summary.unpublished or summary.finished_before)
         print_json(summary.to_json(), to_stderr=rows_on_stdout)
-    leave_by(summary)
+    exit_with(summary)
     return summary
 
 
-def leave_by(summary: "RunSummary") -> None:
+def exit_with(summary: "RunSummary") -> None:
     """Print refusals and rejected rows, and exit with the summary's code unless that is 0."""
-    tell_rejects(summary)
+    print_reject_reasons(summary)
     if summary.refused:
         print(escape_invisible(f"prism: error: {summary.refused}"), file=sys.stderr)
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
 
 
-def tell_rejects(summary: "RunSummary") -> None:
+def print_reject_reasons(summary: "RunSummary") -> None:
     """Print the reasons of rejected rows if there are too many."""
     from prism_cli.engine.report import rejects_lines
 
@@ -82,7 +90,7 @@ def work_rows(
     config: "StageConfig",
     *,
     dependencies: Sequence[Path] = (),
-    identity: Mapping[str, object] | None = None,
+    extra_fingerprint: Mapping[str, object] | None = None,
 ) -> "RunSummary | None":
     """Run a stage and return its summary, without printing it.
 
@@ -111,15 +119,15 @@ def work_rows(
         part=_part(common.quiet),
         if_changed=common.if_changed,
         quiet=common.quiet,
-        config=dumped(config) | dict(identity or {}),
+        config=to_dict(config) | dict(extra_fingerprint or {}),
         dependencies=dependencies,
     )
     if paid.dry_run:
-        from prism_cli.commands.forecast_table import tell_forecast
+        from prism_cli.commands.forecast_table import print_forecast
         from prism_cli.engine.forecast import forecast
         from prism_cli.engine.run_plan import plan_run
 
-        tell_forecast(forecast(plan_run(stage, inputs, options)), json=common.json)
+        print_forecast(forecast(plan_run(stage, inputs, options)), json=common.json)
         return None
     return run_rows(stage, inputs, options)
 

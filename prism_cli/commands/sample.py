@@ -11,7 +11,7 @@ from prism_cli.commands.settings import with_settings
 from prism_cli.configs.sample import SampleConfig
 
 if TYPE_CHECKING:
-    from prism_cli.engine.report import Drawn
+    from prism_cli.engine.report import FigureLines
     from prism_cli.engine.summary import RunSummary
 
 app = typer.Typer(
@@ -51,11 +51,11 @@ def sample(inputs: Inputs, *, config: SampleConfig, common: Common) -> None:
         common,
         config,
         dependencies=dependencies,
-        draw=lambda summary: _draw(summary, common.output),
+        extra_lines=lambda summary: _draw(summary, common.output),
     )
 
 
-def _draw(summary: "RunSummary", output: Path | None) -> "Drawn":
+def _draw(summary: "RunSummary", output: Path | None) -> "FigureLines":
     """Return the lines of the histogram; write its picture beside the output."""
     from importlib.util import find_spec
 

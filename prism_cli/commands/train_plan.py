@@ -46,8 +46,8 @@ def plan_lines(plan: Mapping[str, Any], encoding: str | None) -> list[str]:
 
 def unfit_lines(plan: Mapping[str, Any]) -> list[str]:
     """Return how many rows teach their score only, and why; nothing where there are none."""
-    unfit = plan["rows"].get("unfit_texts", {})
-    return [f"{count:,} by their score alone ({reason})" for reason, count in unfit.items()]
+    faults = plan["rows"].get("unfit_texts", {})
+    return [f"{count:,} by their score alone ({reason})" for reason, count in faults.items()]
 
 
 def doubt_lines(plan: Mapping[str, Any]) -> list[str]:

@@ -152,7 +152,7 @@ def check_model(role: str, spec: str) -> None:
     """
     from pathlib import Path
 
-    from prism_cli.domain.model_specs import fits, refusal
+    from prism_cli.domain.model_specs import fits, spec_error
     from prism_cli.errors import UsageError
 
     if Path(spec).exists():
@@ -164,7 +164,7 @@ def check_model(role: str, spec: str) -> None:
         match = load_providers().named(spec)
         api = match[0].api if match and match[1] in match[0].models else None
     if not fits(role, spec, api):
-        raise UsageError(refusal(role, spec, api, sys.argv))
+        raise UsageError(spec_error(role, spec, api, sys.argv))
     check_name(role, spec)
 
 
@@ -222,12 +222,12 @@ def reranker_identity(spec: str, config: "EvalConfig") -> str:
     )
     from prism_cli.modeling.model_folder import resolve_model
 
-    place = resolve_device(config.device)
+    device = resolve_device(config.device)
     folder = resolve_model(spec)
     encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
     return (
-        f"{folder.fingerprint} {encoder.profile.hash} {resolve_dtype(config.dtype, place)} "
-        f"{place.type}{attention_suffix(config.attn)} {config.max_tokens}"
+        f"{folder.fingerprint} {encoder.profile.hash} {resolve_dtype(config.dtype, device)} "
+        f"{device.type}{attention_suffix(config.attn)} {config.max_tokens}"
     )
 
 

@@ -42,7 +42,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Before:
+class BeforeValidation:
     """Apply a function to the given value before it is validated."""
 
     function: Callable[[object], object]
@@ -123,7 +123,7 @@ def validated(cls: type[Settings], values: Mapping[str, object]) -> Settings:
     return adapter(cls).validate_python(dict(values))
 
 
-def dumped(config: Section, **how: Any) -> dict[str, Any]:
+def to_dict(config: Section, **how: Any) -> dict[str, Any]:
     """Return the settings as JSON types, tables as dicts.
 
     Args:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Interval, Len
 
-from prism_cli.configs.base import Before, Option, StageConfig
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
 from prism_cli.configs.shared import (
     Attention,
     BatchTokens,
@@ -26,7 +26,7 @@ class EvalConfig(StageConfig):
 
     model: Annotated[
         list[str],
-        Before(as_list),
+        BeforeValidation(as_list),
         Len(1),
         Option(
             "Model to measure; repeatable. `none`: the first stage alone.",

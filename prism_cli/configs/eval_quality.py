@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from prism_cli.configs.base import Before, Option, StageConfig
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
 from prism_cli.configs.shared import Device, MaxSentences, as_list
 
 Baseline = Literal["document", "lead", "extractive"]
@@ -25,7 +25,7 @@ class EvalQualityConfig(StageConfig):
     ] = "auto"
     gold: Annotated[
         list[str],
-        Before(as_list),
+        BeforeValidation(as_list),
         Option(
             'People\'s marks, JSONL: {"query_id", "doc_id" (optional), "answers": [...], '
             '"rationales": ["sentence", ...], "answerable": true or false}; also answers.jsonl '
@@ -34,7 +34,7 @@ class EvalQualityConfig(StageConfig):
     ] = field(default_factory=list)
     baselines: Annotated[
         list[Baseline] | None,
-        Before(_as_baselines),
+        BeforeValidation(_as_baselines),
         Option(
             "What the evidence is compared with: document (all of it), lead (its first sentences "
             "at equal length), extractive (its sentences closest to the query); separated by "

@@ -13,7 +13,7 @@ from prism_cli.configs.base import Section, StageConfig, settings_of, validated
 from prism_cli.configs.describe import plain_type
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
-from prism_cli.configs.toml import parse_toml, unfit
+from prism_cli.configs.toml import parse_toml, value_problems
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
@@ -100,7 +100,7 @@ def load_with_origins(
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, layer in layers:
-        wrong = [f"{name}: {problem}" for problem in unfit(layer)]
+        wrong = [f"{name}: {problem}" for problem in value_problems(layer)]
         problems += wrong or unknown_keys(cls, layer, name)
         if not wrong:
             merge_layer(merged, _known(cls, layer), origin, name)

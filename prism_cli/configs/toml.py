@@ -33,12 +33,12 @@ def parse_toml(text: str) -> dict[str, Any]:
         line = text.count("\n", 0, digits.start()) + 1
         problem = f"expected an integer of 64 bits, found one of {len(digits[0])} digits"
         raise ValueError(f"{problem} (at line {line})") from error
-    for problem in unfit(content):
+    for problem in value_problems(content):
         raise ValueError(problem)
     return content
 
 
-def unfit(settings: Mapping[str, Any]) -> Iterator[str]:
+def value_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line, with the key, for each value that cannot be a setting of any key."""
     waiting: list[tuple[str, object, int]] = [("", dict(settings), 0)]
     while waiting:

@@ -60,7 +60,7 @@ class Boundary:
         return math.log(0.5) / math.log(self.raw)
 
 
-class UnfitRowsError(ValueError):
+class NoBoundaryError(ValueError):
     """Raised when no boundary can be fitted to these rows; the message says why."""
 
 
@@ -120,15 +120,15 @@ def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
         labelled: (raw mean in [0, 1], verdict is yes), in any order.
 
     Raises:
-        UnfitRowsError: fewer than MIN_FIT_ROWS rows, one verdict only, or no boundary better than
+        NoBoundaryError: fewer than MIN_FIT_ROWS rows, one verdict only, or no boundary better than
             chance.
     """
     yes = sorted(raw for raw, is_yes in labelled if is_yes)
     no = sorted(raw for raw, is_yes in labelled if not is_yes)
     if len(labelled) < MIN_FIT_ROWS:
-        raise UnfitRowsError(f"expected {MIN_FIT_ROWS} or more usable rows, found {len(labelled)}")
+        raise NoBoundaryError(f"expected {MIN_FIT_ROWS} or more usable rows, found {len(labelled)}")
     if not yes or not no:
-        raise UnfitRowsError(f"expected both verdicts, found {len(yes)} yes and {len(no)} no")
+        raise NoBoundaryError(f"expected both verdicts, found {len(yes)} yes and {len(no)} no")
     points = sorted({*yes, *no})
     # For each gap: yes above it plus no below it, over one denominator, so that ties are exact.
     merits = [
@@ -138,7 +138,7 @@ def fitted_boundary(labelled: Sequence[tuple[float, bool]]) -> Boundary:
     best = max(merits, default=0)
     accuracy = best / (2 * len(yes) * len(no))
     if best <= len(yes) * len(no):
-        raise UnfitRowsError("no boundary separates yes from no better than chance")
+        raise NoBoundaryError("no boundary separates yes from no better than chance")
     low, high = max(_plateaus(points, merits, best), key=lambda ends: (ends[1] - ends[0], -ends[0]))
     middle = min(1 - _EDGE, max(_EDGE, (low + high) / 2))
     return Boundary(middle, accuracy, len(yes), len(no))

@@ -21,7 +21,7 @@ NAMED = 3
 """Number of contradictory pairs that a summary lists; the others are only counted."""
 
 
-class Claim(NamedTuple):
+class PairAnswer(NamedTuple):
     """The answer of one row about its pair.
 
     Attributes:
@@ -36,22 +36,22 @@ class Claim(NamedTuple):
     content: Hashable | Callable[[], Hashable] = None
 
 
-def drop_reasons(claims: Sequence[Claim]) -> list[str | None]:
+def drop_reasons(answers: Sequence[PairAnswer]) -> list[str | None]:
     """Return for each row None where it is kept, else the reason: CONTRADICTORY or REPEATED.
 
-    Memory grows with the claims; callers pass the adjacent rows of a query, or pairs from disk.
+    Memory grows with the answers; callers pass the adjacent rows of a query, or pairs from disk.
     """
-    rows = Counter(claim.pair for claim in claims)
-    if len(rows) == len(claims):
-        return [None] * len(claims)
+    rows = Counter(answer.pair for answer in answers)
+    if len(rows) == len(answers):
+        return [None] * len(answers)
     first: dict[Hashable, Hashable] = {}
     contradictory: set[Hashable] = set()
-    for pair, answer, _ in claims:
+    for pair, answer, _ in answers:
         if answer is not None and first.setdefault(pair, answer) != answer:
             contradictory.add(pair)
     seen: set[Hashable] = set()
     reasons: list[str | None] = []
-    for pair, answer, content in claims:
+    for pair, answer, content in answers:
         if pair in contradictory:
             reasons.append(CONTRADICTORY)
         elif rows[pair] == 1:
@@ -79,8 +79,8 @@ def pair_answer(row: Row) -> str | None:
         return None
 
 
-def pair_claim(row: Row, alone: bool = True) -> Claim:
-    """Return the claim of a pair row, among rows of its query.
+def comparable_answer(row: Row, alone: bool = True) -> PairAnswer:
+    """Return the answer of a pair row, among rows of its query.
 
     Args:
         alone: True for a row of its own: a repetition has the same value in every field. False for
@@ -88,7 +88,7 @@ def pair_claim(row: Row, alone: bool = True) -> Claim:
     """
     text = document_text(row)
     content = partial(repr, row) if alone else (text, row.get("source_label"))
-    return Claim(same_text(text), pair_answer(row), content)
+    return PairAnswer(same_text(text), pair_answer(row), content)
 
 
 def same_text(text: str) -> str:
@@ -103,18 +103,18 @@ def pair_key(row: Row) -> bytes:
 
 
 def name_contradictions(
-    reasons: Sequence[str | None], claims: Sequence[Claim], places: Sequence[str]
+    reasons: Sequence[str | None], answers: Sequence[PairAnswer], places: Sequence[str]
 ) -> list[str]:
     """Return places and answers of each contradictory pair, such as "a.jsonl:1 (yes) and a.jsonl:7
     (no)".
 
     Args:
-        reasons: the result of `drop_reasons` for `claims`.
+        reasons: the result of `drop_reasons` for `answers`.
         places: the places of their rows.
     """
-    answers: dict[Hashable, list[str]] = {}
-    for reason, claim, place in zip(reasons, claims, places, strict=True):
+    named: dict[Hashable, list[str]] = {}
+    for reason, answer, place in zip(reasons, answers, places, strict=True):
         if reason == CONTRADICTORY:
-            answer = "" if claim.answer is None else f" ({claim.answer})"
-            answers.setdefault(claim.pair, []).append(f"{place}{answer}")
-    return [" and ".join(rows) for rows in answers.values()]
+            suffix = "" if answer.answer is None else f" ({answer.answer})"
+            named.setdefault(answer.pair, []).append(f"{place}{suffix}")
+    return [" and ".join(rows) for rows in named.values()]

@@ -34,7 +34,7 @@ def text_measures(evidence: str, document: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class GoldMarks:
     """People's marks of one document.
 
     Attributes:
@@ -69,7 +69,7 @@ def marks_of(
     answerable: bool | None = None,
     answers_here: bool = True,
     rationales_here: bool = True,
-) -> Marks:
+) -> GoldMarks:
     """Return the marks that apply to `document`.
 
     Marks of the query alone (..._here False) apply where the document has the complete answer or
@@ -83,7 +83,9 @@ def marks_of(
     counted = usable if answers_here or in_document else []
     if text and not rationales_here:
         marked = [sentence for sentence in marked if text.holds(sentence)]
-    return Marks(counted, [squad_tokens(sentence) for sentence in marked], in_document, answerable)
+    return GoldMarks(
+        counted, [squad_tokens(sentence) for sentence in marked], in_document, answerable
+    )
 
 
 def lead(document: str, characters: int) -> str:

@@ -14,7 +14,7 @@ from prism_cli.domain.query_words import LANGUAGES
 from prism_cli.domain.words import count_words
 
 SKIP = "SKIP"
-_FORM = "extraction 2"
+_VERSION = "extraction 2"
 """Changes with the rules below."""
 _TOKEN = re.compile(r'"[^"]+"|“[^”]+”|„[^“”]+[“”]|«[^»]+»|\S+')
 _PUNCTUATION = ",;:?!¿¡…"
@@ -30,7 +30,7 @@ def rules_fingerprint() -> str:
         (name, sorted(words.dropped), sorted(words.openers), words.hinges.pattern)
         for name, words in LANGUAGES.items()
     ]
-    return sha256(f"{_FORM}\0{MAX_KEYWORDS}\0{lists}".encode()).hexdigest()[:16]
+    return sha256(f"{_VERSION}\0{MAX_KEYWORDS}\0{lists}".encode()).hexdigest()[:16]
 
 
 def extracted_keywords(query: str) -> str:

@@ -59,7 +59,7 @@ class LengthCaps:
     pair_tokens: int = 0
     document_words: int | None = None
 
-    def refusal(self, row: Row) -> str | None:
+    def drop_reason(self, row: Row) -> str | None:
         """Return why `row` is too long; None where it is not. Short texts are never tokenized."""
         text, most = document_text(row), self.document_words
         if most is not None and len(text) > most and len(words(text)) > most:

@@ -13,13 +13,24 @@ Qrels = Mapping[str, Mapping[str, int]]
 Hits = Sequence[tuple[str, float]]
 """(doc_id, score) of one query, in any order."""
 
-PRIMARY = "nDCG@10"
+MAIN_MEASURE = "nDCG@10"
 JUDGED = "Judged@10"
 
 
 def default_measures(top_k: int) -> list[str]:
     """Return the measures for `top_k` ranked candidates per query; nDCG@10 first."""
-    names = [PRIMARY, "nDCG@1", "nDCG@5", "AP", "RR@10", "P@1", "R@5", "R@10", f"R@{top_k}", JUDGED]
+    names = [
+        MAIN_MEASURE,
+        "nDCG@1",
+        "nDCG@5",
+        "AP",
+        "RR@10",
+        "P@1",
+        "R@5",
+        "R@10",
+        f"R@{top_k}",
+        JUDGED,
+    ]
     return list(dict.fromkeys(names))
 
 
@@ -41,7 +52,7 @@ def without_itself(query_id: str, hits: Hits, grades: Mapping[str, int]) -> list
     return [hit for hit in hits if hit[0] != query_id]
 
 
-def per_query(
+def query_values(
     qrels: Qrels, run: Mapping[str, Hits], queries: Sequence[str], measures: Sequence[str]
 ) -> dict[str, list[float]]:
     """Return measure -> its value for each of `queries`, in their order.

@@ -49,13 +49,13 @@ def epoch_draws(pools: Pools, sft_ratio: float, mixture: Mixture = "mixed") -> i
         return n_sft + n_pointwise
     if mixture == "sft":
         return n_sft
-    ratio = _written(sft_ratio)
+    ratio = _exact_fraction(sft_ratio)
     return max(ceil(n_pointwise / (1 - ratio)), ceil(n_sft / ratio))
 
 
 def step_count(epoch_draws: int, epochs: float, rows_per_step: int) -> int:
     """Return the optimizer steps of so many epochs, the last step filled up; at least 1."""
-    return max(1, ceil(_written(epochs) * epoch_draws / rows_per_step))
+    return max(1, ceil(_exact_fraction(epochs) * epoch_draws / rows_per_step))
 
 
 def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count: int) -> Draws:
@@ -84,6 +84,6 @@ def draw_rows(pools: Pools, sft_ratio: float, mixture: Mixture, seed: int, count
     return Draws(rows, from_sft)
 
 
-def _written(number: float) -> Fraction:
+def _exact_fraction(number: float) -> Fraction:
     """Return the decimal as written: .7 as a float is slightly smaller, which changes ceil."""
     return Fraction(str(number))

@@ -146,7 +146,7 @@ def fits(role: str, spec: str, api: str | None) -> bool:
     return kind in option.kinds and (prefixed or option.paths)
 
 
-def refusal(
+def spec_error(
     role: str,
     spec: str,
     api: str | None,
@@ -170,8 +170,8 @@ def refusal(
     ]
     if accepted:
         message += f" (providers: {', '.join(accepted)})"
-    unfit = kind is not None and kind not in option.kinds
-    if kind is not None and unfit:
+    is_wrong_kind = kind is not None and kind not in option.kinds
+    if kind is not None and is_wrong_kind:
         others = [other for other in ROLES.values() if kind in other.kinds]
         where = ", ".join(
             f"{other.option} of prism {' and '.join(other.commands)}" for other in others
@@ -183,7 +183,7 @@ def refusal(
             f"; no provider is named {spec.partition('/')[0]}: a server of your own goes into "
             "--provider-file"
         )
-    command = _command(spec, intended or (option.example if unfit else spec), argv)
+    command = _command(spec, intended or (option.example if is_wrong_kind else spec), argv)
     return f"{message}\n{CORRECTED if intended else EXAMPLE}{command}" if command else message
 
 

@@ -43,7 +43,7 @@ class TrainingLabels:
         teacher_score: in [0, 1]; None where the row has none.
         verdict: "yes", "no" or None.
         pointwise, sft: the row's objectives; at least one is True.
-        unfit: why the texts of a yes are unusable; "" where they are usable, or without a yes.
+        text_fault: why the texts of a yes are unusable; "" where they are usable, or without a yes.
     """
 
     teacher_score: float | None
@@ -52,7 +52,7 @@ class TrainingLabels:
     evidence: str
     pointwise: bool
     sft: bool
-    unfit: str = ""
+    text_fault: str = ""
 
 
 def training_labels(row: Row) -> TrainingLabels | Dropped:
@@ -70,21 +70,21 @@ def training_labels(row: Row) -> TrainingLabels | Dropped:
     if says_yes and "document" in row and is_blank(document_text(row)):
         return Dropped("yes on a blank document")
     fault = texts_fault(contribution, evidence) if verdict == "yes" else None
-    unfit = f"yes {fault}" if fault else ""
-    possible = _possible(score, verdict, has_text=not unfit)
+    text_fault = f"yes {fault}" if fault else ""
+    possible = _possible(score, verdict, has_text=not text_fault)
     chosen = row.get("objectives")
     if chosen is not None:
         _check_chosen(chosen, possible)
         if not chosen:
             return Dropped("objectives is an empty list")
     elif not possible:
-        return Dropped(unfit or "no score and no verdict")
+        return Dropped(text_fault or "no score and no verdict")
     else:
         chosen = possible
         if possible == {POINTWISE, SFT} and score is not None:
             chosen = possible if answer_of(score) == verdict else {SFT}
     pointwise, sft = POINTWISE in chosen, SFT in chosen
-    return TrainingLabels(score, verdict, contribution, evidence, pointwise, sft, unfit)
+    return TrainingLabels(score, verdict, contribution, evidence, pointwise, sft, text_fault)
 
 
 def _possible(score: float | None, verdict: str | None, *, has_text: bool) -> set[str]:

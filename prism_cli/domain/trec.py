@@ -17,7 +17,7 @@ from prism_cli.rows.number import digits_in, number_in
 _GRADE = re.compile(r"[+-]?[0-9]+")
 _COLUMNS = "A run has: query Q0 document rank score tag"
 _HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
-_UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
+_NOT_ALLOWED = re.compile(r"[\s\x00-\x1f\x7f]")
 _LARGEST = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 
 
@@ -29,7 +29,7 @@ def check_trec_id(name: str, value: str) -> None:
     """
     if not value:
         raise RowError(name, "expected an id, found none")
-    bad = _UNFIT.search(value)
+    bad = _NOT_ALLOWED.search(value)
     if bad:
         kind = (
             "a NUL" if bad[0] == "\0" else "a blank" if bad[0].isspace() else "a control character"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
 from prism_cli.ports import CallBackend, Reply, Request
-from prism_cli.shards.claims import Claims
+from prism_cli.shards.request_locks import RequestLocks
 
 POLL_SECONDS = 0.2
 """Time until a signal is noticed while all calls are slow."""
@@ -50,7 +50,7 @@ class CallPool:
         replies: receives the replies.
         down: reasons why backends, by id, cannot be used; they are not called again.
         commit: stores replies durably; runs in another thread, one commit at a time.
-        claims: claims on requests in flight, so that of runs that share a ledger only one asks.
+        locks: locks on requests in flight, so that of runs that share a ledger only one asks.
         find: returns replies that such a run has committed meanwhile.
         next_requests: called with answered requests, after their commit and never during another;
             returns single requests to ask next.
@@ -62,13 +62,13 @@ class CallPool:
         down: dict[int, str],
         commit: Callable[[Sequence[Answered]], None],
         control: Control,
-        claims: Claims,
+        locks: RequestLocks,
         find: Callable[[Sequence[bytes]], Mapping[bytes, Reply]],
         next_requests: Callable[[Sequence[Request]], Sequence[Request]],
     ) -> None:
         self._commit = commit
         self._control = control
-        self._claims = claims
+        self._locks = locks
         self._find = find
         self._next_requests = next_requests
         self._replies = replies
@@ -127,15 +127,15 @@ class CallPool:
     async def _worker(self, queue: _BackendQueue) -> None:
         try:
             while queue.calls and not self._stopping:
-                await self._claim_and_ask(queue.backend, queue.calls.popleft())
+                await self._lock_and_ask(queue.backend, queue.calls.popleft())
         finally:
             queue.workers -= 1
 
-    async def _claim_and_ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
+    async def _lock_and_ask(self, backend: CallBackend, call: Sequence[Request]) -> None:
         """Make a call once no other run is asking its requests; use the replies that other runs
         have committed meanwhile."""
         keys = [request.key for request in call]
-        while not self._claims.acquire(keys):
+        while not self._locks.acquire(keys):
             await asyncio.sleep(CLAIM_SECONDS)
             if self._stopping:
                 return
@@ -148,7 +148,7 @@ class CallPool:
             if remaining:
                 await self._ask(backend, remaining)
         finally:
-            self._claims.release(keys)
+            self._locks.release(keys)
 
     async def _use_committed(
         self, answered: Sequence[Request], replies: Mapping[bytes, Reply]

@@ -24,7 +24,7 @@ class RunnerContext(Protocol):
 
     totals: UsageTotals
     control: Control
-    refused_after: int
+    refusals_after_sequence: int
 
     @property
     def on_replies(self) -> Callable[[], None]:
@@ -149,7 +149,7 @@ class LocalRunner:
 
     def _is_usable(self, kept: StoredReply) -> bool:
         refused = kept.refusal is not None or kept.value.startswith(UNUSABLE)
-        return not (refused and self._context.refused_after)
+        return not (refused and self._context.refusals_after_sequence)
 
 
 def _plan_digest(batches: Sequence[Sequence[Request]]) -> bytes:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _REJECTS = ".rejects.jsonl"
 _NAMES = 5
 """Most files with rejected rows that one line lists."""
-Drawn = Mapping[str, Sequence[str]]
+FigureLines = Mapping[str, Sequence[str]]
 """Lines that replace the plain ones of a figure, by its name."""
 
 
@@ -23,15 +23,15 @@ FIELDS_LEFT_OUT = "fields left out"
 
 
 def print_summary(
-    summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
+    summary: "RunSummary", *, verbose: bool = False, figure_lines: FigureLines | None = None
 ) -> None:
     """Print outputs, counts, cost and the stage's figures."""
-    for line in summary_lines(summary, verbose=verbose, drawn=drawn):
+    for line in summary_lines(summary, verbose=verbose, figure_lines=figure_lines):
         print(wrapped(escape_line(line), sys.stderr), file=sys.stderr)
 
 
 def summary_lines(
-    summary: "RunSummary", *, verbose: bool = False, drawn: Drawn | None = None
+    summary: "RunSummary", *, verbose: bool = False, figure_lines: FigureLines | None = None
 ) -> list[str]:
     """Return the lines that `print_summary` prints."""
     counts, usage = summary.counts, summary.usage
@@ -66,7 +66,7 @@ def summary_lines(
             f"replies: {usage.asked:,} asked, {usage.from_ledger:,} from the ledger, "
             f"{usage.shared:,} shared{cost}"
         )
-    lines += _figure_lines(summary.figures, drawn or {})
+    lines += _figure_lines(summary.figures, figure_lines or {})
     lines += [f"rejected {place}: {reason}" for reason, place in summary.reject_examples.items()]
     for reason, count in summary.pending_reasons.items():
         lines.append(f"pending: {counted(count, 'row')}: {reason}")
@@ -113,13 +113,13 @@ def _output_of(rejects: str) -> str:
     return rejects.removesuffix(_REJECTS)
 
 
-def _figure_lines(figures: dict[str, Any], drawn: Drawn) -> list[str]:
+def _figure_lines(figures: dict[str, Any], figure_lines: FigureLines) -> list[str]:
     lines: list[str] = []
     for name, figure in figures.items():
         if figure == {}:
             continue
-        if name in drawn:
-            lines += drawn[name]
+        if name in figure_lines:
+            lines += figure_lines[name]
         elif isinstance(figure, list) and figure and isinstance(figure[0], dict):
             lines += [f"{label(name)}:", *_table_lines(figure)]
         elif isinstance(figure, dict):

@@ -18,9 +18,9 @@ from prism_cli.engine.counts import UsageTotals
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.local_runner import LocalRunner
 from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request
-from prism_cli.shards.claims import Claims
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.local_ledger import LocalLedger
+from prism_cli.shards.request_locks import RequestLocks
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ class RequestRunner:
         stage: recorded in the ledger's entries.
         open_ledger: called when the first request comes; a stage without requests needs no ledger.
         totals: usage of the current output.
-        after: ledger replies with no higher sequence number are not used.
-        refused_after: likewise for final refusals.
+        after_sequence: ledger replies with no higher sequence number are not used.
+        refusals_after_sequence: likewise for final refusals.
         on_replies: called when replies have come, in any thread.
         on_lookup: context entered around a lookup of replies of local models.
         batches: takes the requests to models with batch files; None if no batch was ever sent
@@ -49,8 +49,8 @@ class RequestRunner:
     open_ledger: Callable[[], Ledger]
     control: Control
     totals: UsageTotals = field(default_factory=UsageTotals)
-    after: int = 0
-    refused_after: int = 0
+    after_sequence: int = 0
+    refusals_after_sequence: int = 0
     on_replies: Callable[[], None] = lambda: None
     on_lookup: Callable[[], AbstractContextManager[None]] = nullcontext
     batches: BatchRunner | None = None
@@ -59,7 +59,7 @@ class RequestRunner:
     _mark: int | None = None
     _ledger: Ledger | None = None
     _second_connection: Ledger | None = None
-    _claims: Claims | None = None
+    _locks: RequestLocks | None = None
     _loop: asyncio.Runner | None = None
     _down: dict[int, str] = field(default_factory=dict)
     _lost: dict[int, int] = field(default_factory=dict)
@@ -69,19 +69,22 @@ class RequestRunner:
         self,
         output: str,
         open_local: Callable[[], LocalLedger],
-        after: int | None = None,
-        refused_after: int | None = None,
+        after_sequence: int | None = None,
+        refusals_after_sequence: int | None = None,
     ) -> None:
         """Begin a pass over an output.
 
         Args:
             open_local: opens the ledger of replies of local models; called when the first request
                 to one comes.
-            after: ledger replies with no higher sequence number are not used.
-            refused_after: likewise for final refusals.
+            after_sequence: ledger replies with no higher sequence number are not used.
+            refusals_after_sequence: likewise for final refusals.
         """
         self._output, self.totals = output, UsageTotals()
-        self.after, self.refused_after = after or 0, refused_after or 0
+        self.after_sequence, self.refusals_after_sequence = (
+            after_sequence or 0,
+            refusals_after_sequence or 0,
+        )
         if self.local is not None:
             self.local.close()
         self.local = LocalRunner(self.stage, output, open_local, self)
@@ -113,7 +116,7 @@ class RequestRunner:
 
     def next_sequence(self) -> int:
         """Return a sequence number above those of all replies that the ledger has now."""
-        return self.ledger.next_sequence(self.after)
+        return self.ledger.next_sequence(self.after_sequence)
 
     def exchange_batches(self) -> bool:
         """Send the requests collected for batches and wait for them; return False if there are
@@ -128,14 +131,16 @@ class RequestRunner:
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """Return the ledger's replies that this run may use."""
-        return self.ledger.find(keys, self.after, max(self.after, self.refused_after))
+        return self.ledger.find(
+            keys, self.after_sequence, max(self.after_sequence, self.refusals_after_sequence)
+        )
 
     def _find_during_commit(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
         """Same as `find`, by a second connection, so that it may be called during a commit."""
         if self._second_connection is None:
             self._second_connection = self.open_ledger()
-        refused_after = max(self.after, self.refused_after)
-        replies = self._second_connection.find(keys, self.after, refused_after)
+        refusals_after_sequence = max(self.after_sequence, self.refusals_after_sequence)
+        replies = self._second_connection.find(keys, self.after_sequence, refusals_after_sequence)
         self.totals.from_ledger += len(replies)
         return replies
 
@@ -151,7 +156,7 @@ class RequestRunner:
             for backend in self._backends.values():
                 self._loop.run(backend.close())
             self._loop.close()
-        for file in (self._claims, self._second_connection, self._ledger, self.local):
+        for file in (self._locks, self._second_connection, self._ledger, self.local):
             if file is not None:
                 file.close()
         if self.batches is not None:
@@ -159,7 +164,9 @@ class RequestRunner:
 
     def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
         """Commit replies of servers to the ledger and count them."""
-        self.record(done, lambda: self.ledger.commit(self.stage, self._output, done, self.after))
+        self.record(
+            done, lambda: self.ledger.commit(self.stage, self._output, done, self.after_sequence)
+        )
 
     def record(self, done: Sequence[tuple[Request, Reply]], commit: Callable[[], None]) -> None:
         """Commit replies by calling `commit`, then count them."""
@@ -197,15 +204,15 @@ class RequestRunner:
         def next_calls(answered: Sequence[Request]) -> list[Request]:
             return self._requests_to_call(advance(answered), replies, advance)
 
-        if self._claims is None:
-            self._claims = Claims(self.ledger.path.with_suffix(".claims"))
+        if self._locks is None:
+            self._locks = RequestLocks(self.ledger.path.with_suffix(".claims"))
         try:
             pool = CallPool(
                 replies,
                 self._down,
                 self.commit,
                 self.control,
-                self._claims,
+                self._locks,
                 self._find_during_commit,
                 next_calls,
             )
@@ -248,7 +255,9 @@ class RequestRunner:
         if not isinstance(backend, BatchableBackend) or backend.batch_endpoint is None:
             self.batches.report_single_calls(backend.spec)
             return missing
-        done, waiting = self.batches.take(backend, backend.batch_endpoint, missing, self.after)
+        done, waiting = self.batches.take(
+            backend, backend.batch_endpoint, missing, self.after_sequence
+        )
         self.commit(done)
         self.batches.forget(done)
         replies.update(waiting)

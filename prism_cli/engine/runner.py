@@ -19,13 +19,13 @@ from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.output_files import Leftovers, OutputFiles, side_path
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.progress_display import show_progress
-from prism_cli.engine.refusals import OUTPUT_ERRORS, Refusals
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.run_plan import RunPlan, plan_run
 from prism_cli.engine.shard import ShardPass
 from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.sinks import Sinks
+from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS, SkippedOutputs
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import LockedError, PrismError, UsageError
@@ -68,7 +68,7 @@ def run_rows(
             jobs = jobs_of_process(plan.jobs, options.part)
             run.process(jobs)
             summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
-            summary.refused = run.refusals.error(len(jobs), run.processed)
+            summary.refused = run.skipped.error(len(jobs), run.processed)
             if summary.refused and not (run.processed or summary.finished_before):
                 raise summary.refused
             if run.processed:
@@ -87,7 +87,7 @@ class _Run:
 
     Attributes:
         processed: number of outputs that were processed.
-        refusals: outputs that were left as they are.
+        skipped: outputs that were left as they are.
     """
 
     plan: RunPlan
@@ -95,7 +95,7 @@ class _Run:
     summary: RunSummary
     shared_runner: SharedRunner
     processed: int = 0
-    refusals: Refusals = field(default_factory=Refusals)
+    skipped: SkippedOutputs = field(default_factory=SkippedOutputs)
     _first_pass_done: bool = False
     _in_first_pass: bool = False
     """Whether an error concerns all outputs."""
@@ -147,8 +147,8 @@ class _Run:
         queries = split_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
         for job in jobs:
             if id(job) in queries:
-                self.refusals.add_split_queries(job.name, queries[id(job)])
-        refused = {refusal.output for refusal in self.refusals.items}
+                self.skipped.add_split_queries(job.name, queries[id(job)])
+        refused = {output.output for output in self.skipped.items}
         return [job for job in jobs if job.name not in refused]
 
     @contextmanager
@@ -159,7 +159,7 @@ class _Run:
         except OUTPUT_ERRORS as error:
             if len(self.jobs) == 1 or self._in_first_pass:
                 raise
-            self.refusals.add(job.name, error)
+            self.skipped.add(job.name, error)
 
     def _begin(self, job: Job, held: ExitStack) -> tuple[Job, RunRecord] | None:
         """Lock a job and begin its record; return None if another run has finished it."""

@@ -230,7 +230,7 @@ class ShardPass:
         self._show_at(now)
 
     def _start_row(self, line: Line) -> Outcome | RowWork:
-        self.stage.place = line[:2]
+        self.stage.location = line[:2]
         return self.stage.work(self._checked(line[2]))
 
     def _starts_group(self) -> Callable[[bytes], bool]:

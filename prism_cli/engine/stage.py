@@ -38,7 +38,7 @@ class RowStage:
             questions.
         takes_documents: True if an input may be documents, which have no query.
         plain_lines: True if the input's lines are not JSON rows, whatever the file's name.
-        place: file and line of the row that `work` received last.
+        location: file and line of the row that `work` received last.
         counted: names of the attributes that hold figures of a shard; see `begin_shard`.
     """
 
@@ -53,7 +53,7 @@ class RowStage:
     nouns: tuple[str, str] = ("rows", "questions")
     plain_lines: bool = False
     takes_documents: bool = False
-    place: tuple[str, int] = ("", 0)
+    location: tuple[str, int] = ("", 0)
     counted: tuple[str, ...] = ()
     _earlier: dict[str, Any]
 

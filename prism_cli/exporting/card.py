@@ -11,7 +11,7 @@ from typing import Any
 import tomlkit
 
 from prism_cli.domain.dev_figures import figures_in_words
-from prism_cli.domain.metrics import PRIMARY
+from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.exporting.evaluations import Evaluation
 from prism_cli.exporting.layout import MINIMUM_SENTENCE_TRANSFORMERS
 from prism_cli.exporting.markdown import block, code, plain
@@ -59,7 +59,7 @@ def model_card(facts: Facts) -> str:
         settings=tomlkit.dumps(_settings(run["config"])).strip() if run else "",
         front_matter=_front_matter(facts.source),
         version=__version__,
-        primary=PRIMARY,
+        primary=MAIN_MEASURE,
         minimum_sentence_transformers=MINIMUM_SENTENCE_TRANSFORMERS,
         figures_in_words=figures_in_words,
         figures_of=figures_of,

@@ -17,7 +17,7 @@ from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranke
 from prism_cli.domain.dev_figures import collapse
 from prism_cli.domain.ranks import RankAuc
 from prism_cli.errors import ModelError
-from prism_cli.exporting.pairs import compared_pairs
+from prism_cli.exporting.comparison_pairs import comparison_pairs
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel
 from prism_cli.modeling.silence_warnings import silence_transformers
@@ -50,7 +50,7 @@ def logits_of(loaded: LoadedModel, spec: str) -> list[float]:
     runtime = TransformersReranker(loaded, spec)
     return [
         logit
-        for query, documents in compared_pairs()
+        for query, documents in comparison_pairs()
         for logit in runtime.logits([(query, document) for document in documents])
     ]
 
@@ -89,7 +89,7 @@ def compare(folder: Path, encoder: PromptEncoder, expected: Sequence[float], kin
     model, tokenizer = _read_back(folder)
     actual = []
     with torch.inference_mode():
-        for query, documents in compared_pairs():
+        for query, documents in comparison_pairs():
             for document in documents:
                 ids = _rendered(tokenizer, query, document)
                 if ids != encoder.ids(query, document):

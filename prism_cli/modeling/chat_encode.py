@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.encode import EncodedPrompt, fast_backend
-from prism_cli.modeling.leading import bare_tokenizer, beginning
+from prism_cli.modeling.first_tokens import bare_tokenizer, beginning
 
 _SYSTEM, _USER = "\ue000system\ue001", "\ue000user\ue001"
 

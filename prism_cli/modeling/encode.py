@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from prism_cli.domain.prompting import CHAT_END, Profile
 from prism_cli.domain.targets import render_target
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.leading import bare_tokenizer, leading_ids
+from prism_cli.modeling.first_tokens import bare_tokenizer, leading_ids
 
 MAX_TOKENS = 10_240
 """Prompt tokens at inference, as published (training: 8,192)."""

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.encode import fast_backend
-from prism_cli.modeling.leading import bare_tokenizer, leading_ids
+from prism_cli.modeling.first_tokens import bare_tokenizer, leading_ids
 from prism_cli.modeling.loading import load_tokenizer
 from prism_cli.modeling.model_path import model_path
 from prism_cli.modeling.silence_warnings import silence_transformers

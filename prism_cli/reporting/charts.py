@@ -17,7 +17,7 @@ from prism_cli.reporting.drawings import (
     has_key,
     names_of,
 )
-from prism_cli.reporting.lettering import WIDTH
+from prism_cli.reporting.figure_text import WIDTH
 from prism_cli.reporting.page import Bars, HeatMap, Histogram, Lines
 from prism_cli.reporting.sanitize import one_line
 from prism_cli.reporting.svg import STAND_IN

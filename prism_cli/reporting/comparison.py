@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prism_cli.domain.metrics import PRIMARY
+from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.domain.significance import paired_comparison, with_holm
 from prism_cli.reporting.figures import Figure, figures_of, numbers
 from prism_cli.reporting.pairing import Column, columns_of
@@ -24,7 +24,7 @@ class Finished:
     Attributes:
         name: its folder, as typed.
         metrics: the content of its metrics.json.
-        per_query: (dataset, system) -> PRIMARY by query id, where a ranking kept it.
+        per_query: (dataset, system) -> MAIN_MEASURE by query id, where a ranking kept it.
     """
 
     name: str
@@ -61,7 +61,9 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     figures = [
         figure | {"differences": _differences(figure["values"], columns)} for figure in shared
     ]
-    tests = _tests(runs, columns, [figure for figure in figures if figure["figure"] == PRIMARY])
+    tests = _tests(
+        runs, columns, [figure for figure in figures if figure["figure"] == MAIN_MEASURE]
+    )
     differs = _differing([run.metrics.get("provenance", {}) for run in runs])
     return {
         "kind": kind,
@@ -155,7 +157,7 @@ def _tests(
             after, before = [new[query] for query in both], [old[query] for query in both]
             test = {
                 "dataset": dataset,
-                "measure": PRIMARY,
+                "measure": MAIN_MEASURE,
                 "column": index,
                 "against": column.against,
             }

@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prism_cli.domain.metrics import PRIMARY
+from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.reporting.numbers import number
 from prism_cli.reporting.page import Bar, Bars, Cell, Note, Page, Part, Section, Table
 
 _KEY_FIGURES = (
-    PRIMARY, "answer_retention", "rationale_recall", "rationale_precision", "wrong_yes_rate",
+    MAIN_MEASURE, "answer_retention", "rationale_recall", "rationale_precision", "wrong_yes_rate",
     "entity_fidelity", "verdict_accuracy", "alpha",
 )  # fmt: skip
 """Figures for the top of the page, as far as there are any."""
@@ -57,7 +57,7 @@ def key_figures(comparison: Comparison) -> list[Comparison]:
     """Return the main figures: of a ranking the average, else those of _KEY_FIGURES."""
     figures: list[Comparison] = comparison["figures"]
     if comparison["kind"] == "ranking":
-        return [figure for figure in figures if figure["figure"] == PRIMARY][-1:]
+        return [figure for figure in figures if figure["figure"] == MAIN_MEASURE][-1:]
     named = {figure["figure"]: figure for figure in figures if not figure["group"]}
     return [named[name] for name in _KEY_FIGURES if name in named] or figures[:1]
 
@@ -102,7 +102,7 @@ def _side_by_side(comparison: Comparison) -> Section:
     parts: list[Part] = [Note(text, warning=True) for text in comparison["warnings"]]
     ranking = comparison["kind"] == "ranking"
     if ranking:
-        shown = [figure for figure in figures if figure["figure"] == PRIMARY]
+        shown = [figure for figure in figures if figure["figure"] == MAIN_MEASURE]
     else:
         shown = [figure for figure in figures if any(figure["intervals"]) and _is_main(figure)]
     if shown:
@@ -110,8 +110,8 @@ def _side_by_side(comparison: Comparison) -> Section:
             (figure["group"] if ranking else words(_full(figure)), tuple(_bars(figure, columns)))
             for figure in shown
         )
-        measure = f"{PRIMARY}, 95 % intervals" if ranking else "share, 95 % intervals"
-        title = f"{PRIMARY} by data set" if ranking else "Shares with their intervals"
+        measure = f"{MAIN_MEASURE}, 95 % intervals" if ranking else "share, 95 % intervals"
+        title = f"{MAIN_MEASURE} by data set" if ranking else "Shares with their intervals"
         parts.append(Bars(title, measure, groups, top=1.0))
     if ranking and shown:
         whole = figures[-1]["group"]
@@ -213,7 +213,8 @@ def _tests(comparison: Comparison) -> Section:
         "p, Holm",
     )
     text = (
-        f"Paired permutation tests of {PRIMARY} over the queries of both runs; Holm over all rows."
+        f"Paired permutation tests of {MAIN_MEASURE} over the queries of both runs; Holm over "
+        "all rows."
     )
     return Section(
         "Is the difference more than chance?", text, (Table(head, tuple(rows), "Paired tests"),)

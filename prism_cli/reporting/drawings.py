@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prism_cli.reporting.lettering import NARROW, colour_key, cut, number_ticks, use_ink, widest
+from prism_cli.reporting.figure_text import NARROW, colour_key, cut, number_ticks, use_ink, widest
 from prism_cli.reporting.numbers import number
 from prism_cli.reporting.page import Bar, Bars, HeatMap, Histogram, Line, Lines
 from prism_cli.reporting.svg import STAND_IN

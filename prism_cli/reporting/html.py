@@ -15,7 +15,7 @@ from typing import Any
 
 from prism_cli.reporting.charts import draw, page_colours
 from prism_cli.reporting.colours import stylesheet
-from prism_cli.reporting.lettering import NARROW
+from prism_cli.reporting.figure_text import NARROW
 from prism_cli.reporting.numbers import behind, cell, is_number_column
 from prism_cli.reporting.page import (
     Bars,

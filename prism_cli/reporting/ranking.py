@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prism_cli.domain.metrics import PRIMARY
+from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.reporting.figures import Figure, Metrics, average_name, bars_of, figures_of
 from prism_cli.reporting.page import (
     Bar,
@@ -36,7 +36,7 @@ def sections(metrics: Metrics) -> tuple[Section, ...]:
     """Return measures, comparisons, the queries that changed most, and the data behind them."""
     shown = [_measures(metrics)]
     if metrics["statistics"]["comparisons"]:
-        shown += [_comparisons(metrics), _moved(metrics)]
+        shown += [_comparisons(metrics), _changed_queries(metrics)]
     return (*shown, _ground(metrics))
 
 
@@ -44,11 +44,11 @@ def bars_by_set(metrics: Metrics) -> Bars:
     """Return the main measure of every system on every set, with intervals."""
     figures = _primary(metrics)
     groups = tuple((dataset, _bars(figures, dataset)) for dataset in metrics["ranking"])
-    return Bars(f"{PRIMARY} by data set", f"{PRIMARY}, 95 % intervals", groups, top=1.0)
+    return Bars(f"{MAIN_MEASURE} by data set", f"{MAIN_MEASURE}, 95 % intervals", groups, top=1.0)
 
 
 def _primary(metrics: Metrics) -> list[Figure]:
-    return [figure for figure in figures_of(metrics) if figure.name == PRIMARY]
+    return [figure for figure in figures_of(metrics) if figure.name == MAIN_MEASURE]
 
 
 def _bars(figures: Iterable[Figure], group: str) -> tuple[Bar, ...]:
@@ -64,7 +64,7 @@ def _shown(metrics: Metrics) -> tuple[str, tuple[Bar, ...]]:
 def _headline(metrics: Metrics) -> str:
     where, bars = _shown(metrics)
     best, baseline = max(bars, key=lambda bar: bar.value), bars[0]
-    text = f"{best.name} reaches {PRIMARY} {best.value:.3f} ({where})"
+    text = f"{best.name} reaches {MAIN_MEASURE} {best.value:.3f} ({where})"
     if best is not baseline:
         text += f", {baseline.name} {baseline.value:.3f}"
         tests = [
@@ -91,7 +91,7 @@ def _highlights(metrics: Metrics) -> tuple[tuple[str, str, str], ...]:
         (
             bar.name,
             f"{bar.value:.3f}",
-            f"{PRIMARY}, {where}"
+            f"{MAIN_MEASURE}, {where}"
             + ("" if bar.low is None else f", 95 % interval {bar.low:.3f} to {bar.high:.3f}"),
         )
         for bar in bars
@@ -104,7 +104,7 @@ def _measures(metrics: Metrics) -> Section:
     if "average" in metrics:
         name, bars = _shown(metrics)
         if len(bars) > 1:
-            parts.append(Bars(f"{PRIMARY}, {name}", PRIMARY, ((name, bars),), top=1.0))
+            parts.append(Bars(f"{MAIN_MEASURE}, {name}", MAIN_MEASURE, ((name, bars),), top=1.0))
         parts += _beside_the_paper(metrics)
     parts.append(bars_by_set(metrics))
     if "average" in metrics:
@@ -130,7 +130,7 @@ def _beside_the_paper(metrics: Metrics) -> list[Note]:
     paper = metrics.get("paper")
     if not paper:
         return []
-    values = ", ".join(f"{name} {value:.4f}" for name, value in paper[PRIMARY].items())
+    values = ", ".join(f"{name} {value:.4f}" for name, value in paper[MAIN_MEASURE].items())
     return [Note(f"The paper's, over the same candidates: {values} ({paper['source']}).")]
 
 
@@ -164,9 +164,9 @@ def _comparisons(metrics: Metrics) -> Section:
     words = f"Test: {method['test']}. Correction: {method['correction']}. Seed {method['seed']}."
     return Section(
         "Is the difference more than chance?",
-        f"Each pair of systems on the same queries, by {PRIMARY}; won, tied and lost are queries. "
-        "p: probability of such a difference by chance alone; p, Holm: corrected for the number of "
-        "comparisons.",
+        f"Each pair of systems on the same queries, by {MAIN_MEASURE}; won, tied and lost are "
+        "queries. p: probability of such a difference by chance alone; p, Holm: corrected for the "
+        "number of comparisons.",
         (
             Table(columns, tuple(rows), "Paired tests"),
             Note(f"{words} Intervals: {method['intervals']}."),
@@ -178,7 +178,7 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _moved(metrics: Metrics) -> Section:
+def _changed_queries(metrics: Metrics) -> Section:
     texts = metrics["examples"]["texts"]
     parts = []
     for block in metrics["examples"]["moved"]:
@@ -189,7 +189,7 @@ def _moved(metrics: Metrics) -> Section:
                 parts.append(Excerpts(f"{name}, {way} most", shown))
     return Section(
         "Which queries changed most?",
-        f"Up to ten queries each way by {PRIMARY}, with the first document before and after.",
+        f"Up to ten queries each way by {MAIN_MEASURE}, with the first document before and after.",
         tuple(parts) or (Note("None did."),),
     )
 
@@ -197,7 +197,7 @@ def _moved(metrics: Metrics) -> Section:
 def _excerpt(query: Mapping[str, Any], texts: Mapping[str, str]) -> Excerpt:
     facts = [
         ("query", query["query_id"]),
-        (PRIMARY, f"{query['before']:.3f} → {query['after']:.3f}"),
+        (MAIN_MEASURE, f"{query['before']:.3f} → {query['after']:.3f}"),
     ]
     best = query["best_judged"]
     if best:

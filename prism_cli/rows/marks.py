@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Marks(NamedTuple):
+class CorpusMarks(NamedTuple):
     """Annotations of a query and a document.
 
     Attributes:

@@ -139,13 +139,13 @@ class Ledger(SpendingFile):
             self._add_columns()
 
     def find(
-        self, keys: Sequence[bytes], after: int = 0, refused_after: int = 0
+        self, keys: Sequence[bytes], after_sequence: int = 0, refusals_after_sequence: int = 0
     ) -> dict[bytes, Reply]:
         """Return the cached replies by key.
 
         Args:
-            after: use only replies with a sequence number above this.
-            refused_after: likewise for refusals and replies that could not be used.
+            after_sequence: use only replies with a sequence number above this.
+            refusals_after_sequence: likewise for refusals and replies that could not be used.
         """
         replies: dict[bytes, Reply] = {}
         loads = orjson.loads
@@ -157,33 +157,33 @@ class Ledger(SpendingFile):
                     "SELECT key, value, refusal, checksum FROM replies "
                     f"WHERE key IN ({marks}) AND sequence > ? "
                     f"AND (sequence > ? OR (refusal IS NULL AND {_USABLE}))",
-                    (*part, after, refused_after),
+                    (*part, after_sequence, refusals_after_sequence),
                 ):
                     if stored != checksum(key, value, refusal):
                         raise self._damaged("a reply has changed since it was committed")
                     replies[key] = Reply(loads(value), refusal, _NO_USAGE)
         return replies
 
-    def next_sequence(self, after: int = 0) -> int:
-        """Return a new sequence number, above all earlier ones and above `after`."""
+    def next_sequence(self, after_sequence: int = 0) -> int:
+        """Return a new sequence number, above all earlier ones and above `after_sequence`."""
         with self._transaction():
-            return self._next(after)
+            return self._next(after_sequence)
 
     def commit(
         self,
         stage: str,
         output: str,
         answered: Sequence[tuple[Request, Reply]],
-        after: int = 0,
+        after_sequence: int = 0,
     ) -> None:
         """Store replies and add their usage to `output`, durably and in one transaction.
 
         Args:
-            after: lower bound of their sequence number, which is above all earlier ones too.
+            after_sequence: their sequence number is above this, and above all earlier ones.
         """
         now = now_ms()
         with self._transaction():
-            sequence = self._next(after)
+            sequence = self._next(after_sequence)
             rows = [
                 Entry(
                     asked.key,
@@ -269,9 +269,9 @@ class Ledger(SpendingFile):
             ).fetchone()
         return count, Usage(round(means[0]), round(means[1]), means[2]) if count else Usage()
 
-    def _next(self, after: int = 0) -> int:
+    def _next(self, after_sequence: int = 0) -> int:
         """Return the next sequence number; in a transaction."""
-        self._db.execute(_NEXT, (after,))
+        self._db.execute(_NEXT, (after_sequence,))
         (last,) = self._db.execute("SELECT last FROM sequence").fetchone()
         return int(last)
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from prism_cli.domain.contradictions import pair_claim, same_text
+from prism_cli.domain.contradictions import comparable_answer, same_text
 from prism_cli.domain.grades import ImplausibleGradeError
 from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
@@ -52,16 +52,16 @@ class CollectStage(RowStage):
         if isinstance(contents, dict):
             pair = self._with_source(contents)
             self._figures["pairs as they were"] += 1
-            self._pair_filter.note([pair], self.place, alone=True)
+            self._pair_filter.note([pair], self.location, alone=True)
             return pair
         check_one_text(contents)
         pairs = [self._with_source(pair) for pair in self._without_false_negatives(contents)]
-        self._pair_filter.note(pairs, self.place, alone=False)
+        self._pair_filter.note(pairs, self.location, alone=False)
         return pairs or Dropped("no positive" if contents else "no documents")
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
         """Drop repeated and contradictory pairs among the adjacent rows of a query."""
-        for group in self._pair_filter.among(rows, pair_claim):
+        for group in self._pair_filter.among(rows, comparable_answer):
             yield from group
 
     def summary(self) -> dict[str, object]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
 
-from prism_cli.domain.contradictions import Claim, drop_reasons
+from prism_cli.domain.contradictions import PairAnswer, drop_reasons
 from prism_cli.domain.web_pages import sift
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -57,7 +57,7 @@ class CollectWebStage(RowStage):
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Drop repeated pages among adjacent rows of a query."""
         for group in adjacent(rows):
-            reasons = drop_reasons([Claim(document_text(row), None) for row in group])
+            reasons = drop_reasons([PairAnswer(document_text(row), None) for row in group])
             for row, reason in zip(group, reasons, strict=True):
                 if reason is None:
                     yield row

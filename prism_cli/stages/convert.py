@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
-from prism_cli.domain.contradictions import NAMED, Claim
+from prism_cli.domain.contradictions import NAMED, PairAnswer
 from prism_cli.domain.trec import RankOrder
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
@@ -43,8 +43,8 @@ class RowWriter(Protocol):
     def check(self, row: Row) -> str | None:
         """Return why the shape cannot represent a pair row; else None."""
 
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return the claim of a checked pair row, in this shape."""
+    def comparable_answer(self, row: Row, alone: bool) -> PairAnswer:
+        """Return the answer of a checked pair row, in this shape."""
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return the foreign rows of checked pair rows, one or the adjacent ones of a query."""
@@ -77,8 +77,8 @@ class ConvertStage(RowStage):
     def work(self, row: Row) -> Outcome:
         """Return the pair rows that the target can represent; `arrange` writes them."""
         if self.plain_lines and "rank" in row:
-            place = "{}:{}".format(*self.place)
-            self._ranks.note(row["query_id"], row["rank"], row["score"], place)
+            location = "{}:{}".format(*self.location)
+            self._ranks.note(row["query_id"], row["rank"], row["score"], location)
         contents = self._reader.read(row)
         if isinstance(contents, Dropped):
             return contents
@@ -86,33 +86,33 @@ class ConvertStage(RowStage):
         pairs: list[Row] = [contents] if isinstance(contents, dict) else contents
         check_one_text(pairs)
         accepted: list[Row] = []
-        unfit: dict[int, str] = {}
+        drop_reasons: dict[int, str] = {}
         errors: list[tuple[Row, RowError]] = []
         reason = "no documents"
         for pair in pairs:
             try:
                 check_pair(pair)
                 check_contract(pair)
-                refusal = self._writer.check(pair)
+                reason_to_drop = self._writer.check(pair)
             except RowError as error:
                 errors.append((pair, error))
                 continue
-            if refusal is not None:
-                reason = refusal
-                unfit[id(pair)] = refusal
+            if reason_to_drop is not None:
+                reason = reason_to_drop
+                drop_reasons[id(pair)] = reason_to_drop
             accepted.append(pair)
-        if errors and len(accepted) == len(unfit):
+        if errors and len(accepted) == len(drop_reasons):
             raise errors[0][1]
         for pair, problem in errors:
             self._note_unwritten(pair, problem)
-        if not alone and len(accepted) == len(unfit):
+        if not alone and len(accepted) == len(drop_reasons):
             return Dropped(reason)
-        self._pair_filter.note(accepted, self.place, alone=alone, unfit=unfit)
+        self._pair_filter.note(accepted, self.location, alone=alone, dropped=drop_reasons)
         return accepted[0] if alone else accepted
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
         """Convert pair rows to rows of the target."""
-        for group in self._pair_filter.among(rows, self._writer.claim):
+        for group in self._pair_filter.among(rows, self._writer.comparable_answer):
             kept: list[Row] = []
             for row in group:
                 if isinstance(row, Dropped):
@@ -163,5 +163,5 @@ class ConvertStage(RowStage):
     def _note_unwritten(self, pair: Row, error: RowError) -> None:
         self._pair_filter.left_out[_UNWRITTEN] += 1
         if len(self._unwritten) < NAMED:
-            file, line = self.place
+            file, line = self.location
             self._unwritten.append(f"{file}:{line}, document {doc_id(pair)!r}: {error}")

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 
 from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
+from prism_cli.domain.constant_labels import same_answer_warning
 from prism_cli.domain.evidence_task import TEMPERATURES
 from prism_cli.domain.evidence_text import texts_fault
 from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
-from prism_cli.domain.label_answers import same_answer_warning
 from prism_cli.domain.score_figures import ScoreFigures
 from prism_cli.domain.source_labels import SourceLabelTeacher, SourceTexts
 from prism_cli.engine.stage import RowStage

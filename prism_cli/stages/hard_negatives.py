@@ -12,7 +12,7 @@ from prism_cli.domain.unknown_ids import LEFT_OUT, check_listed_ids, unknown_ids
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import FirstStage
 from prism_cli.rows.fields import MARKED, SOURCE_TEXTS
-from prism_cli.rows.marks import Marks
+from prism_cli.rows.marks import CorpusMarks
 from prism_cli.shards.stored_corpus import StoredCorpus
 
 Passage = tuple[str, str, str]
@@ -30,7 +30,7 @@ class JudgedCorpus(Protocol):
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield all (query_id, query), of any split."""
 
-    def marks(self) -> Mapping[str, Mapping[str, Marks]]:
+    def marks(self) -> Mapping[str, Mapping[str, CorpusMarks]]:
         """Return query_id -> doc_id -> marks by the authors of the corpus."""
 
     def marked_queries(self, split: str) -> set[str]:
@@ -194,6 +194,6 @@ class MinedQueries:
         return [doc_id for doc_id in drawn if doc_id not in excluded][: mining.random_negatives]
 
 
-def _own_texts(marks: Marks | None) -> dict[str, str]:
+def _own_texts(marks: CorpusMarks | None) -> dict[str, str]:
     texts = (marks.contribution, marks.evidence) if marks is not None else ()
     return dict(zip(SOURCE_TEXTS, texts, strict=True)) if all(texts) and texts else {}

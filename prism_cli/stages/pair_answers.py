@@ -16,16 +16,16 @@ class PairAnswers:
         self._named: list[str] = []
 
     def note(
-        self, row: Row, place: tuple[str, int], answers: Mapping[str, str | None] | None = None
+        self, row: Row, location: tuple[str, int], answers: Mapping[str, str | None] | None = None
     ) -> None:
         """Compare a row with the earlier ones.
 
         Args:
-            place: file and line of the row.
+            location: file and line of the row.
             answers: source of an answer -> answer; by default the result of `pair_answer`.
         """
         key = pair_key(row)
-        name = f"{place[0]}:{place[1]} (query_id {query_id(row)!r}, doc_id {doc_id(row)!r}"
+        name = f"{location[0]}:{location[1]} (query_id {query_id(row)!r}, doc_id {doc_id(row)!r}"
         contradictions: list[str] = []
         for source, answer in (answers or {"": pair_answer(row)}).items():
             if answer is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from prism_cli.domain.contradictions import NAMED, Claim, drop_reasons, name_contradictions
+from prism_cli.domain.contradictions import NAMED, PairAnswer, drop_reasons, name_contradictions
 from prism_cli.rows.adjacent import adjacent
 from prism_cli.rows.row import Dropped, Row, document_text, query_key
 from prism_cli.shards.spill import SeenTexts
@@ -33,37 +33,43 @@ class PairFilter:
     def note(
         self,
         pairs: list[Row],
-        place: tuple[str, int],
+        location: tuple[str, int],
         *,
         alone: bool,
-        unfit: Mapping[int, str] | None = None,
+        dropped: Mapping[int, str] | None = None,
     ) -> None:
         """Remember the origin of these rows, until `among` has processed them.
 
         Args:
-            unfit: id() of a row -> why it is dropped in any case; its answer still counts for
+            dropped: id() of a row -> why it is dropped in any case; its answer still counts for
                 contradictions.
         """
         for pair in pairs:
-            self._origins[id(pair)] = _Origin(place, alone, unfit.get(id(pair)) if unfit else None)
+            self._origins[id(pair)] = _Origin(
+                location, alone, dropped.get(id(pair)) if dropped else None
+            )
 
     def among(
-        self, rows: Iterator[Row], claim: Callable[[Row, bool], Claim]
+        self, rows: Iterator[Row], answer_of: Callable[[Row, bool], PairAnswer]
     ) -> Iterator[list[Row | Dropped]]:
         """Yield the rows in groups of one query, in the order of `note`, without dropped ones."""
         for group in adjacent(rows):
             origins = [self._origins.pop(id(row)) for row in group]
-            claims = [claim(row, origin.alone) for row, origin in zip(group, origins, strict=True)]
-            reasons = drop_reasons(claims)
+            answers = [
+                answer_of(row, origin.alone) for row, origin in zip(group, origins, strict=True)
+            ]
+            reasons = drop_reasons(answers)
             query = query_key(group[0])
             if any(reasons) and len(self._named) < NAMED:
                 places = [origin.words(row) for row, origin in zip(group, origins, strict=True)]
-                self._named += name_contradictions(reasons, claims, places)
+                self._named += name_contradictions(reasons, answers, places)
             kept: list[Row | Dropped] = []
-            for row, row_claim, reason, origin in zip(group, claims, reasons, origins, strict=True):
+            for row, row_answer, reason, origin in zip(
+                group, answers, reasons, origins, strict=True
+            ):
                 if reason is None:
-                    self._compare_with_others(query, row, row_claim, origin)
-                reason = reason or origin.unfit
+                    self._compare_with_others(query, row, row_answer, origin)
+                reason = reason or origin.drop_reason
                 if reason is None:
                     kept.append(row)
                 elif origin.alone:
@@ -93,28 +99,30 @@ class PairFilter:
             )
         return figures
 
-    def _compare_with_others(self, query: bytes, row: Row, claim: Claim, origin: "_Origin") -> None:
+    def _compare_with_others(
+        self, query: bytes, row: Row, pair_answer: PairAnswer, origin: "_Origin"
+    ) -> None:
         """Count a row that contradicts one of another group, which is written already."""
-        if claim.answer is None:
+        if pair_answer.answer is None:
             return
-        key = blake2b(repr(claim.pair).encode(), key=query, digest_size=16).digest()
+        key = blake2b(repr(pair_answer.pair).encode(), key=query, digest_size=16).digest()
         first = self._first_answers.first(
-            key, f"{claim.answer}\0{origin.words(row)}".encode()
+            key, f"{pair_answer.answer}\0{origin.words(row)}".encode()
         ).decode()
-        answer, _, words = first.partition("\0")
-        if answer != str(claim.answer):
+        first_answer, _, words = first.partition("\0")
+        if first_answer != str(pair_answer.answer):
             self._apart += 1
             if len(self._named_apart) < NAMED:
-                name = f"{words} ({answer}) and {origin.words(row)} ({claim.answer})"
+                name = f"{words} ({first_answer}) and {origin.words(row)} ({pair_answer.answer})"
                 self._named_apart.append(name)
 
 
 class _Origin(NamedTuple):
-    place: tuple[str, int]
+    location: tuple[str, int]
     alone: bool
-    unfit: str | None
+    drop_reason: str | None
 
     def words(self, row: Row) -> str:
-        """Return the row's place and the beginning of its document."""
-        file, line = self.place
+        """Return the location of the row and the beginning of its document."""
+        file, line = self.location
         return f"{file}:{line} {document_text(row)[:_SHOWN_CHARACTERS]!r}"

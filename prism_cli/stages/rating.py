@@ -5,7 +5,7 @@ from typing import Any
 
 from prism_cli.domain.rating_task import RatedTexts, rating_fields
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request
-from prism_cli.rows.written import Written
+from prism_cli.rows.verdict_texts import VerdictTexts
 from prism_cli.stages.retries import request_with_retries
 
 
@@ -22,21 +22,28 @@ def request_rating(
     return fields | ({"cut": True} if texts.cut else {})
 
 
-def rated_texts(written: Written) -> RatedTexts:
+def rated_texts(texts_of_pair: VerdictTexts) -> RatedTexts:
     """Return the texts of a pair that judges and people rate."""
-    return RatedTexts(written.query, written.document, written.contribution, written.evidence)
+    return RatedTexts(
+        texts_of_pair.query,
+        texts_of_pair.document,
+        texts_of_pair.contribution,
+        texts_of_pair.evidence,
+    )
 
 
 def rating_function(
     judge: BatchBackend | CallBackend,
-) -> Callable[[Written], Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]]:
+) -> Callable[[VerdictTexts], Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]]:
     """Return a function for QualityStage that rates a pair: the rating and a digest of its texts;
     {} where there is no text to rate."""
 
-    def rate(written: Written) -> Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]:
-        if not (written.contribution or written.evidence):
+    def rate(
+        texts_of_pair: VerdictTexts,
+    ) -> Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]:
+        if not (texts_of_pair.contribution or texts_of_pair.evidence):
             return {}
-        texts = rated_texts(written)
+        texts = rated_texts(texts_of_pair)
         rating = yield from request_rating(judge, texts)
         return {"texts": texts.digest, **rating}
 

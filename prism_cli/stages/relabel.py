@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.agreement import Pattern, audit_figures
-from prism_cli.domain.label_answers import same_answer_warning
+from prism_cli.domain.constant_labels import same_answer_warning
 from prism_cli.domain.seeded_sample import is_sampled
 from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.domain.voting import (

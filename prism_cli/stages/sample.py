@@ -132,7 +132,7 @@ class SampleStage(RowStage):
                     continue
                 source, index = row.get("source") or "", bin_of(score, self._bins)
                 self._before[source, index] += 1
-                if self._lengths is None or not self._lengths.refusal(row):
+                if self._lengths is None or not self._lengths.drop_reason(row):
                     stratum = self._stratum(source, index)
                     counts[stratum] += 1
                     yield *stratum, self._key(row)
@@ -154,11 +154,11 @@ class SampleStage(RowStage):
 
     def work(self, row: Row) -> Outcome:
         """Return the row, or drop it with the reason."""
-        self._answers.note(row, self.place)
+        self._answers.note(row, self.location)
         score = self._score(row)
         if score is None:
             return Dropped("no teacher_score")
-        if self._lengths and (reason := self._lengths.refusal(row)):
+        if self._lengths and (reason := self._lengths.drop_reason(row)):
             return Dropped(reason)
         source, index = row.get("source") or "", bin_of(score, self._bins)
         stratum = self._stratum(source, index)

@@ -162,7 +162,7 @@ class _Reading:
         self._order = {shard.name: number for number, shard in enumerate(shards)}
         self._rejected: list[Rejected] = []  # of the current chunk
         self._dropped: Counter[str] = Counter()
-        self._unfit: Counter[str] = Counter()
+        self._text_faults: Counter[str] = Counter()
         self._rows = islice(
             read_shards(shards, fields=fields, check=check_pair, on_reject=self._rejected.append),
             limit,
@@ -194,8 +194,8 @@ class _Reading:
                 counts["rejected"] += len(self._rejected)
                 self._rejected.clear()
             writer.finalize()
-        unfit = {"unfit_texts": dict(self._unfit)} if self._unfit else {}
-        return {**counts, "dropped": dict(self._dropped), **unfit}
+        faults = {"unfit_texts": dict(self._text_faults)} if self._text_faults else {}
+        return {**counts, "dropped": dict(self._dropped), **faults}
 
     def _chunks(self) -> Iterator[list[tuple[RowRef, Row]]]:
         """Yield rows in chunks of bounded row count and text length; the last may be empty."""
@@ -222,8 +222,8 @@ class _Reading:
             if isinstance(labels, Dropped):
                 self._dropped[labels.reason] += 1
             else:
-                if labels.unfit:
-                    self._unfit[labels.unfit] += 1
+                if labels.text_fault:
+                    self._text_faults[labels.text_fault] += 1
                 useful.append((ref, row, labels))
         prompts = self._encoder.encode_each(
             [(row["query"], document_text(row)) for _, row, _ in useful]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prism_cli.configs.train import SELECTABLE, Select
 from prism_cli.domain.dev_figures import auc_interval, collapse, random_ndcg
-from prism_cli.domain.metrics import mean, per_query
+from prism_cli.domain.metrics import mean, query_values
 from prism_cli.domain.scoring import relevance_score
 from prism_cli.errors import ModelError
 from prism_cli.modeling.losses import RowBatch, RowForward
@@ -149,4 +149,4 @@ def _ndcg(logits: NDArray[Any], verdict: NDArray[Any], query_ids: NDArray[Any]) 
             qrels.setdefault(query, {})[str(number)] = int(label)
             run.setdefault(query, []).append((str(number), float(logit)))
     queries = [query for query, grades in qrels.items() if any(grades.values())]
-    return mean(per_query(qrels, run, queries, ["nDCG@10"])["nDCG@10"])
+    return mean(query_values(qrels, run, queries, ["nDCG@10"])["nDCG@10"])

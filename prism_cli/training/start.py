@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 
-from prism_cli.configs.base import dumped
+from prism_cli.configs.base import to_dict
 from prism_cli.errors import ChangedInputError, UsageError
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.reader import Shard
@@ -55,7 +55,7 @@ def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Sha
         ModelError, UsageError: as `chosen_checkpoint`.
     """
     run = request.run
-    config = {**dumped(request.config), "limit": request.limit, "fields": request.fields}
+    config = {**to_dict(request.config), "limit": request.limit, "fields": request.fields}
     record = RunRecord(
         "train",
         config,
@@ -147,7 +147,7 @@ def claim(request: TrainRequest, start: Start) -> None:
             remove_file(run / name)
     start.record.begin()
     sweep_folder(run)
-    content = dumped(request.config, exclude_none=True)
+    content = to_dict(request.config, exclude_none=True)
     with whole_file(run / "recipe.toml") as file:
         file.write(b"# The resolved settings of this run: prism train --recipe recipe.toml\n")
         file.write(tomlkit.dumps(content).encode())

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25Index
-from prism_cli.domain.metrics import mean, per_query, without_itself
+from prism_cli.domain.metrics import mean, query_values, without_itself
 from prism_cli.evaluation.metrics_file import library_versions
 
 
@@ -44,7 +44,7 @@ def main() -> None:
             hits = index.best(query, options.top_k + 1)
             run[query_id] = without_itself(query_id, hits, qrels[query_id])[: options.top_k]
         searched = time.perf_counter()
-        values = per_query(qrels, run, [query_id for query_id, _ in queries], ["nDCG@10"])
+        values = query_values(qrels, run, [query_id for query_id, _ in queries], ["nDCG@10"])
         print(
             f"{data.name + ':' + split:28} {documents:10,} {len(queries):8,} "
             f"{mean(values['nDCG@10']):8.4f} {indexed - started:8.2f} {searched - indexed:9.2f}"

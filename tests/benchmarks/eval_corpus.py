@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25Index
-from prism_cli.domain.metrics import default_measures, per_query
+from prism_cli.domain.metrics import default_measures, query_values
 from prism_cli.evaluation.ranking.runs import Run
 
 FORMS = 400_000
@@ -101,7 +101,7 @@ def main() -> None:
         index = measured("index", lambda: Bm25Index(data.texts()))
         run = measured("search", lambda: ranked_by(index, queries))
         names = [name for name, _ in queries]
-        measured("measures", lambda: per_query(qrels, run, names, default_measures(100)))
+        measured("measures", lambda: query_values(qrels, run, names, default_measures(100)))
         command = [sys.executable, "-m", "prism_cli", "eval", str(folder), "--model", "none"]
         started = time.perf_counter()
         subprocess.run([*command, "-q", "-o", f"{place}/out"], check=True, stdout=subprocess.PIPE)

@@ -24,7 +24,7 @@ from prism_cli.bundled import CORPUS
 from prism_cli.domain.chat import UnusableReplyError
 from prism_cli.domain.keyword_extraction import extracted_keywords
 from prism_cli.domain.keywords import RewriteTask, is_too_long
-from prism_cli.domain.metrics import per_query
+from prism_cli.domain.metrics import query_values
 from prism_cli.domain.query_words import LANGUAGES
 from tests.factories import read_jsonl
 
@@ -107,7 +107,7 @@ def measure(name: str, data: BeirSet, split: str, examples: int) -> None:
         figures = []
         for texts in (questions, keywords):
             run = {key: index.best(texts[key], 10) for key in keywords}
-            figures.append(per_query(qrels, run, list(keywords), list(MEASURES)))
+            figures.append(query_values(qrels, run, list(keywords), list(MEASURES)))
         before, after = figures
         changes = ", ".join(
             f"{one} {mean(before[one]):.3f} -> {mean(after[one]):.3f}" for one in MEASURES

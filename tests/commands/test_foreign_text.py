@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from prism_cli import app
 from prism_cli.commands import doctor
-from prism_cli.commands.forecast_table import tell_forecast
+from prism_cli.commands.forecast_table import print_forecast
 from prism_cli.commands.tables import plain_console, print_table
 from prism_cli.engine.forecast import Forecast
 
@@ -68,7 +68,7 @@ def test_a_forecast_prints_model_names_verbatim(capsys: pytest.CaptureFixture[st
 
     failure: Any = One()
     assert Forecast
-    tell_forecast(failure, json=False)
+    print_forecast(failure, json=False)
     messages = capsys.readouterr().err
     assert not STEERS.search(messages)
     assert messages.count("[/foo]") == 3

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from prism_cli.commands.options import Common, Inputs
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import Option, StageConfig, dumped
+from prism_cli.configs.base import Option, StageConfig, to_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ received: dict[str, Any] = {}
 @app.command()
 @with_settings(DemoConfig, "demo")
 def resolved(inputs: Inputs, *, config: DemoConfig, common: Common) -> None:
-    received.update(dumped(config))
+    received.update(to_dict(config))
 
 
 @app.command()

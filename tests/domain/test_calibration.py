@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.calibration import (
     MIN_FIT_ROWS,
-    UnfitRowsError,
+    NoBoundaryError,
     calibrated,
     default_calibration,
     fitted_boundary,
@@ -67,7 +67,7 @@ def _balanced(rows: list[tuple[float, bool]], boundary: float) -> float:
 def test_fit_is_as_good_as_the_best_of_all_boundaries(rows: list[tuple[float, bool]]) -> None:
     try:
         boundary = fitted_boundary(rows)
-    except UnfitRowsError:
+    except NoBoundaryError:
         both = len({is_yes for _, is_yes in rows}) == 2
         assert not both or max(_balanced(rows, raw) for raw, _ in rows) <= 0.5
         return
@@ -107,7 +107,7 @@ def test_rows_count_by_class_not_by_number() -> None:
 def test_rows_that_determine_no_boundary_are_refused(
     rows: list[tuple[float, bool]], message: str
 ) -> None:
-    with pytest.raises(UnfitRowsError, match=message):
+    with pytest.raises(NoBoundaryError, match=message):
         fitted_boundary(rows)
 
 
@@ -116,7 +116,7 @@ def test_rows_that_determine_no_boundary_are_refused(
 def test_extreme_scores_give_a_usable_exponent(rows: list[tuple[float, bool]]) -> None:
     try:
         boundary = fitted_boundary(rows)
-    except UnfitRowsError:
+    except NoBoundaryError:
         return
     assert 0.01 < boundary.exponent < 10**6
 

@@ -5,7 +5,7 @@ import pytest
 from prism_cli.domain.contradictions import (
     CONTRADICTORY,
     REPEATED,
-    Claim,
+    PairAnswer,
     drop_reasons,
     name_contradictions,
     pair_answer,
@@ -14,21 +14,21 @@ from prism_cli.domain.contradictions import (
 
 
 def test_contradictory_pairs_are_dropped_and_repeated_rows_are_deduplicated() -> None:
-    claims = [
-        Claim("a", "yes"),
-        Claim("b", "yes"),
-        Claim("b", "yes"),
-        Claim("a", "no"),
-        Claim("a", "yes"),
-        Claim("c", None),
-        Claim("c", "no"),
-        Claim("b", "yes", "other"),
+    answers = [
+        PairAnswer("a", "yes"),
+        PairAnswer("b", "yes"),
+        PairAnswer("b", "yes"),
+        PairAnswer("a", "no"),
+        PairAnswer("a", "yes"),
+        PairAnswer("c", None),
+        PairAnswer("c", "no"),
+        PairAnswer("b", "yes", "other"),
     ]
-    reasons = drop_reasons(claims)
+    reasons = drop_reasons(answers)
     assert reasons == [
         CONTRADICTORY, None, REPEATED, CONTRADICTORY, CONTRADICTORY, None, None, None,
     ]  # fmt: skip
-    assert name_contradictions(reasons, claims, [f"f:{n}" for n in range(1, 9)]) == [
+    assert name_contradictions(reasons, answers, [f"f:{n}" for n in range(1, 9)]) == [
         "f:1 (yes) and f:4 (no) and f:5 (yes)"
     ]
 

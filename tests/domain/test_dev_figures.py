@@ -12,7 +12,7 @@ from prism_cli.domain.dev_figures import (
     figures_in_words,
     random_ndcg,
 )
-from prism_cli.domain.metrics import per_query
+from prism_cli.domain.metrics import query_values
 from prism_cli.training.dev import area_under_curve
 
 
@@ -70,7 +70,7 @@ def test_the_ndcg_of_a_random_order_is_the_mean_over_all_orders() -> None:
     for order in permutations(range(5)):
         run = {"q": [(str(doc), float(-place)) for place, doc in enumerate(order)]}
         qrels = {"q": {str(doc): grade for doc, grade in enumerate(grades)}}
-        figures.append(per_query(qrels, run, ["q"], ["nDCG@10"])["nDCG@10"][0])
+        figures.append(query_values(qrels, run, ["q"], ["nDCG@10"])["nDCG@10"][0])
     assert random_ndcg([grades, [0, 0]]) == pytest.approx(sum(figures) / len(figures))
 
 

@@ -66,15 +66,15 @@ def test_title_counts_and_is_never_cut() -> None:
 def test_pair_is_query_and_cut_document(query: int, document: int, refused: bool) -> None:
     row = make_pair(0, query="q " * query, document="d " * document)
     caps = LengthCaps(WordCutter(), document_tokens=7, pair_tokens=10)
-    assert caps.refusal(row) == ("pair over 10 tokens" if refused else None)
-    assert LengthCaps(WordCutter(), document_tokens=7).refusal(row) is None
+    assert caps.drop_reason(row) == ("pair over 10 tokens" if refused else None)
+    assert LengthCaps(WordCutter(), document_tokens=7).drop_reason(row) is None
 
 
 def test_without_a_document_limit_the_whole_document_counts() -> None:
     row = make_pair(0, query="q", document="d " * 5000)
     caps = LengthCaps(WordCutter(), pair_tokens=5000)
-    assert caps.refusal(row) == "pair over 5,000 tokens"
-    assert LengthCaps(WordCutter(), pair_tokens=5001).refusal(row) is None
+    assert caps.drop_reason(row) == "pair over 5,000 tokens"
+    assert LengthCaps(WordCutter(), pair_tokens=5001).drop_reason(row) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_short_texts_are_not_tokenized(texts: dict[str, Any]) -> None:
     cutter = WordCutter()
     caps = LengthCaps(cutter, document_tokens=40, pair_tokens=100)
     row = make_pair(0, document="d " * 500) | texts
-    assert caps.refusal(row) is None
+    assert caps.drop_reason(row) is None
     assert cutter.asked == []
     caps.cut(row)
     assert len(cutter.asked) == (len(row["document"]) > 40)

@@ -7,13 +7,13 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.domain.metrics import default_measures, mean, per_query, ranked, without_itself
+from prism_cli.domain.metrics import default_measures, mean, query_values, ranked, without_itself
 
 QRELS = {"q1": {"a": 1, "b": 2, "gone": 1}, "q2": {"c": 1}, "q3": {"d": 1}}
 
 
 def values(run: dict[str, list[tuple[str, float]]], measure: str) -> list[float]:
-    return per_query(QRELS, run, ["q1", "q2", "q3"], [measure])[measure]
+    return query_values(QRELS, run, ["q1", "q2", "q3"], [measure])[measure]
 
 
 def test_ndcg_has_linear_gains_and_the_ideal_of_all_judged_documents() -> None:
@@ -64,7 +64,7 @@ def test_scores_that_differ_beyond_single_precision_are_ties() -> None:
 
 
 def test_negative_grade_counts_as_not_relevant() -> None:
-    measured = per_query(
+    measured = query_values(
         {"q": {"a": -2, "b": 1}}, {"q": [("a", 2.0), ("b", 1.0)]}, ["q"], ["nDCG@10"]
     )
     assert measured["nDCG@10"] == [pytest.approx(1 / math.log2(3))]
@@ -79,12 +79,12 @@ def test_own_document_is_dropped_unless_it_is_judged() -> None:
 def test_ids_that_differ_after_a_nul_are_different() -> None:
     qrels = {"q\0a": {"d\0x": 1}, "q\0b": {"d\0y": 1}}
     run = {"q\0a": [("d\0x", 1.0), ("d\0y", 2.0)], "q\0b": [("d\0x", 1.0), ("d\0y", 2.0)]}
-    assert per_query(qrels, run, list(qrels), ["P@1"])["P@1"] == [0.0, 1.0]
+    assert query_values(qrels, run, list(qrels), ["P@1"])["P@1"] == [0.0, 1.0]
 
 
 def test_unknown_measure_is_refused() -> None:
     with pytest.raises(NameError, match="MRS"):
-        per_query(QRELS, {}, ["q1"], ["MRS@10"])
+        query_values(QRELS, {}, ["q1"], ["MRS@10"])
 
 
 IDS = st.sampled_from("abcdefghij")
@@ -108,7 +108,7 @@ def test_measures_and_ties_are_those_of_trec_eval(
         "RR@100": "recip_rank",
     }  # fmt: skip
     run = {query: list(hits.items()) for query, hits in scores.items()}
-    ours = per_query(qrels, run, list(qrels), list(trec_names))
+    ours = query_values(qrels, run, list(qrels), list(trec_names))
     asked = {"ndcg_cut.1,3,10", "map", "map_cut.2", "P.1", "recall.2,100", "recip_rank"}
     evaluated = pytrec_eval.RelevanceEvaluator(qrels, asked).evaluate(scores)
     for name, trec_name in trec_names.items():
@@ -121,7 +121,7 @@ def test_measures_without_one_in_trec_eval(
     qrels: dict[str, dict[str, int]], scores: dict[str, dict[str, float]]
 ) -> None:
     run = {query: list(hits.items()) for query, hits in scores.items()}
-    values = per_query(qrels, run, list(qrels), ["RR@3", "Judged@2"])
+    values = query_values(qrels, run, list(qrels), ["RR@3", "Judged@2"])
     for place, (query, grades) in enumerate(qrels.items()):
         order = [doc_id for doc_id, _ in ranked(run.get(query, ()))]
         relevant = [rank for rank, doc in enumerate(order[:3], 1) if grades.get(doc, 0) > 0]
@@ -142,4 +142,6 @@ def test_a_shift_of_all_scores_changes_nothing(scores: list[float]) -> None:
     run = {"q": hits}
     moved = {"q": [(doc, score + 8) for doc, score in hits]}
     qrels = {"q": {"d0": 1}}
-    assert per_query(qrels, run, ["q"], ["nDCG@10"]) == per_query(qrels, moved, ["q"], ["nDCG@10"])
+    assert query_values(qrels, run, ["q"], ["nDCG@10"]) == query_values(
+        qrels, moved, ["q"], ["nDCG@10"]
+    )

@@ -8,7 +8,7 @@ from prism_cli.domain.model_specs import (
     fits,
     near_miss,
     near_short_name,
-    refusal,
+    spec_error,
     spec_kind,
 )
 
@@ -57,7 +57,7 @@ def test_another_kind_is_named_with_its_option_and_an_example_that_works(
 ) -> None:
     assert not fits(role, spec, api)
     option = ROLES[role].option
-    message = refusal(role, spec, api, ["prism", "x", option, spec], PROVIDERS, MODELS)
+    message = spec_error(role, spec, api, ["prism", "x", option, spec], PROVIDERS, MODELS)
     assert message.startswith(f"{option} {spec}: expected {ROLES[role].takes}")
     assert words in message
     assert message.endswith(f"\nFor example: prism x {option} {example}")
@@ -81,9 +81,9 @@ def test_another_kind_is_named_with_its_option_and_an_example_that_works(
 def test_the_corrected_command_has_the_intended_option(role: str, spec: str, meant: str) -> None:
     assert not fits(role, spec, None)
     option = ROLES[role].option
-    message = refusal(role, spec, None, ["prism", "x", option, spec], PROVIDERS, MODELS)
+    message = spec_error(role, spec, None, ["prism", "x", option, spec], PROVIDERS, MODELS)
     assert message.endswith(f"\nCorrected: prism x {option} {meant}")
-    joined = refusal(role, spec, None, ["prism", "x", f"{option}={spec}"], PROVIDERS, MODELS)
+    joined = spec_error(role, spec, None, ["prism", "x", f"{option}={spec}"], PROVIDERS, MODELS)
     assert joined.endswith(f"\nCorrected: prism x {option}={meant}")
 
 
@@ -91,7 +91,7 @@ def test_the_corrected_command_has_the_intended_option(role: str, spec: str, mea
 @pytest.mark.parametrize("role", ["judge", "teacher"])
 def test_no_command_is_suggested_without_a_near_match(role: str, spec: str) -> None:
     argv = ["prism", "x", ROLES[role].option, spec]
-    message = refusal(role, spec, None, argv, PROVIDERS, MODELS)
+    message = spec_error(role, spec, None, argv, PROVIDERS, MODELS)
     assert "\n" not in message
     provider, slash, _ = spec.partition("/")
     advice = f"no provider is named {provider}: a server of your own goes into --provider-file"
@@ -107,7 +107,9 @@ def test_names_near_a_built_in_model(name: str, meant: str | None) -> None:
 
 
 def test_a_spec_outside_the_command_line_gets_no_corrected_command() -> None:
-    assert "Corrected" not in refusal("teacher", "minilm", None, ["prism", "distill", "in.jsonl"])
+    assert "Corrected" not in spec_error(
+        "teacher", "minilm", None, ["prism", "distill", "in.jsonl"]
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)

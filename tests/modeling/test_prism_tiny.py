@@ -6,7 +6,7 @@ import pytest
 
 from prism_cli import Reranker
 from prism_cli.adapters.runtimes.canary import canary_scores
-from prism_cli.exporting.pairs import compared_pairs
+from prism_cli.exporting.comparison_pairs import comparison_pairs
 from prism_cli.modeling.embedded import prism_tiny_path
 from prism_cli.modeling.model_folder import resolve_model
 
@@ -19,14 +19,14 @@ def tiny() -> Reranker:
 def test_it_ranks_a_query_s_passage_above_another_s(tiny: Reranker) -> None:
     assert canary_scores(tiny.runtime)["ok"]
     right = 0
-    for query, (own, other) in compared_pairs():
+    for query, (own, other) in comparison_pairs():
         best = tiny.rank(query, [other, own], evidence=False)[0]
         right += best["index"] == 1
-    assert right == len(compared_pairs())
+    assert right == len(comparison_pairs())
 
 
 def test_it_writes_evidence_of_the_passage(tiny: Reranker) -> None:
-    query, (own, _) = compared_pairs()[0]
+    query, (own, _) = comparison_pairs()[0]
     (result,) = tiny.rank(query, [own])
     assert result["verdict"] == "yes"
     assert result["format_ok"]

@@ -7,7 +7,7 @@ import pytest
 
 from prism_cli.reporting.charts import Chart, draw, page_colours, svg_file
 from prism_cli.reporting.colours import DARK, LIGHT, SERIES
-from prism_cli.reporting.lettering import NARROW, WIDTH
+from prism_cli.reporting.figure_text import NARROW, WIDTH
 from prism_cli.reporting.page import Bar, Bars, HeatMap, Histogram, Line, Lines
 from tests.reporting.pages import HARMLESS, parts_of
 

@@ -14,7 +14,7 @@ from prism_cli.evaluation.quality.stage import QualityStage
 from prism_cli.rows.order import best_first, ordering_logit
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row
-from prism_cli.rows.written import written
+from prism_cli.rows.verdict_texts import read_verdict_texts
 from prism_cli.stages.distill import DistillStage
 from tests.factories import make_pair
 from tests.fakes import ScriptedBatch
@@ -87,7 +87,7 @@ def test_results_have_their_logits() -> None:
             {"index": 0, "relevance_score": 1.0, "logit": 20.5, "verdict": "yes"},
         ],
     }
-    assert [written(pair).logit for pair in result_pairs(row)] == [30.5, 20.5]
+    assert [read_verdict_texts(pair).logit for pair in result_pairs(row)] == [30.5, 20.5]
 
 
 def test_order_is_by_rank_then_logit_then_score_then_the_greater_id() -> None:

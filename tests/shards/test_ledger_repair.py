@@ -168,8 +168,9 @@ def test_a_ledger_at_work_is_not_moved(tmp_path: Path) -> None:
     fill(path)
     # A lock of this process would not keep it out.
     script = (
-        "import sys; from pathlib import Path; from prism_cli.shards.claims import Claims\n"
-        "claims = Claims(Path(sys.argv[1])); claims.acquire([bytes(32)])\n"
+        "import sys; from pathlib import Path\n"
+        "from prism_cli.shards.request_locks import RequestLocks\n"
+        "locks = RequestLocks(Path(sys.argv[1])); locks.acquire([bytes(32)])\n"
         "print('', flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", script, str(path.with_suffix(".claims"))]

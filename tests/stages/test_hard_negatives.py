@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_cli.errors import MissingDataError
-from prism_cli.rows.marks import Marks
+from prism_cli.rows.marks import CorpusMarks
 from prism_cli.stages.hard_negatives import MinedQueries, Mining
 
 MINING = Mining(
@@ -40,7 +40,7 @@ class Corpus:
     def qrels(self, split: str) -> Mapping[str, Mapping[str, int]]:
         return self.grades
 
-    def marks(self) -> Mapping[str, Mapping[str, Marks]]:
+    def marks(self) -> Mapping[str, Mapping[str, CorpusMarks]]:
         return {}
 
     def marked_queries(self, split: str) -> set[str]:
@@ -48,11 +48,17 @@ class Corpus:
 
 
 class MarkedCorpus(Corpus):
-    def marks(self) -> Mapping[str, Mapping[str, Marks]]:
+    def marks(self) -> Mapping[str, Mapping[str, CorpusMarks]]:
         return {
-            "q1": {"d0": Marks(True, "It says.", "What it says."), "d4": Marks(False, "", "")},
-            "q2": {"d3": Marks(True, "", "No contribution."), "d5": Marks(True, "c", "e")},
-            "q3": {"d6": Marks(False, "", "")},
+            "q1": {
+                "d0": CorpusMarks(True, "It says.", "What it says."),
+                "d4": CorpusMarks(False, "", ""),
+            },
+            "q2": {
+                "d3": CorpusMarks(True, "", "No contribution."),
+                "d5": CorpusMarks(True, "c", "e"),
+            },
+            "q3": {"d6": CorpusMarks(False, "", "")},
         }
 
     def marked_queries(self, split: str) -> set[str]:

@@ -308,7 +308,7 @@ def test_contradictory_rows_are_kept_counted_and_named() -> None:
     stage = SampleStage(100)
     stage.first_pass(iter(rows))
     for number, row in enumerate(rows, 1):
-        stage.place = ("in.jsonl", number)
+        stage.location = ("in.jsonl", number)
         assert stage.work(row) is row
     figures = stage.summary()
     assert figures["rows that contradict an earlier one of their pair, none left out"] == 2

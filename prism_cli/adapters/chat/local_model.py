@@ -97,7 +97,7 @@ class LocalModel:
     def plan(self, encoded: Sequence[EncodedPrompt | str]) -> list[list[int]]:
         """Return batches of prompts of similar length; refused prompts form the last batch."""
         fit = [index for index, item in enumerate(encoded) if isinstance(item, EncodedPrompt)]
-        unfit = [index for index, item in enumerate(encoded) if isinstance(item, str)]
+        refused = [index for index, item in enumerate(encoded) if isinstance(item, str)]
         prompts = [item for item in encoded if isinstance(item, EncodedPrompt)]
         gpu = self.forward.device.type != "cpu"
         batches = plan_batches(
@@ -107,7 +107,9 @@ class LocalModel:
             GPU_BATCH_TOKENS if gpu else CPU_BATCH_TOKENS,
             equal_lengths=not self.forward.padding_is_safe,
         )
-        return [[fit[index] for index in batch] for batch in batches] + ([unfit] if unfit else [])
+        return [[fit[index] for index in batch] for batch in batches] + (
+            [refused] if refused else []
+        )
 
     def extend(
         self, prompts: Sequence[EncodedPrompt], *, keep: bool

@@ -15,7 +15,7 @@ from prism_cli.adapters.datasets.beir_files import (
 )
 from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import COMPRESSED, plain_name
-from prism_cli.rows.marks import Marks
+from prism_cli.rows.marks import CorpusMarks
 from prism_cli.rows.texts import titled
 
 SWAPPED = (
@@ -112,7 +112,7 @@ class BeirSet:
         """Path of gold.jsonl, plain or compressed; None if there is none."""
         return _present(self.folder / MARKS)
 
-    def marks(self) -> dict[str, dict[str, Marks]]:
+    def marks(self) -> dict[str, dict[str, CorpusMarks]]:
         """Return query_id -> doc_id -> annotations, of the rows that name a document, as `eval
         quality --gold` reads them; {} if there is no such file.
 
@@ -122,14 +122,14 @@ class BeirSet:
         return self._marks
 
     @cached_property
-    def _marks(self) -> dict[str, dict[str, Marks]]:
-        marks: dict[str, dict[str, Marks]] = {}
+    def _marks(self) -> dict[str, dict[str, CorpusMarks]]:
+        marks: dict[str, dict[str, CorpusMarks]] = {}
         for where, row in read_rows(self.marks_file) if self.marks_file else ():
             if query_id := text_of(row, "query_id", where, required=False):
                 of_query = marks.setdefault(query_id, {})
                 texts = (text_of(row, name, where, required=False) for name in _MARKED_TEXTS)
                 if doc_id := text_of(row, "doc_id", where, required=False):
-                    of_query[doc_id] = Marks(row.get("answerable") is not False, *texts)
+                    of_query[doc_id] = CorpusMarks(row.get("answerable") is not False, *texts)
         return marks
 
     def marked_queries(self, split: str) -> set[str]:

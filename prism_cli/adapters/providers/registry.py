@@ -15,7 +15,7 @@ class ProviderRegistry:
         concurrency: calls in flight per provider; overrides the provider files.
         priced: refuse models without a price.
         keyless: no call will be made, so keys may be missing.
-        hurried: send each question once, without retries.
+        retry: retry failed requests; False sends each request once.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class ProviderRegistry:
         *,
         priced: bool = False,
         keyless: bool = False,
-        hurried: bool = False,
+        retry: bool = True,
     ) -> None:
         self._book = book
         self._priced = priced
@@ -33,7 +33,7 @@ class ProviderRegistry:
         self._changes: dict[str, object] = {}
         if concurrency is not None:
             self._changes["concurrency"] = concurrency
-        if hurried:
+        if not retry:
             self._changes["deadline_seconds"] = 0.0
         self._clients: dict[str, ProviderClient] = {}
 

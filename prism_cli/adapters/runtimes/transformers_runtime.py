@@ -94,7 +94,7 @@ class TransformersReranker:
         self._encoded = self._encode([(task.query, task.document) for task in payloads])
         encoded = [self._encoded[task.query, task.document] for task in payloads]
         fit = [index for index, item in enumerate(encoded) if isinstance(item, EncodedPrompt)]
-        unfit = [index for index, item in enumerate(encoded) if isinstance(item, RowError)]
+        rejected = [index for index, item in enumerate(encoded) if isinstance(item, RowError)]
         queries = [payloads[index].query for index in fit]
         prompts = [item for item in encoded if isinstance(item, EncodedPrompt)]
         batches = self._batches(queries, prompts)
@@ -104,7 +104,7 @@ class TransformersReranker:
             [fit[index] for batch in batches[start : start + together] for index in batch]
             for start in range(0, len(batches), together)
         ]
-        return joined + ([unfit] if unfit else [])
+        return joined + ([rejected] if rejected else [])
 
     def _batches(self, queries: list[str], prompts: list[EncodedPrompt]) -> list[list[int]]:
         return plan_batches(

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import orjson
 
-from prism_cli.domain.contradictions import NAMED, Claim, pair_claim, same_text
+from prism_cli.domain.contradictions import NAMED, PairAnswer, comparable_answer, same_text
 from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.errors import UsageError
 from prism_cli.rows.decode import decode_row
@@ -177,9 +177,9 @@ class Writer:
         """
         return None
 
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return the claim of a checked pair row about its pair; here it covers all fields."""
-        return pair_claim(row, alone)
+    def comparable_answer(self, row: Row, alone: bool) -> PairAnswer:
+        """Return the answer of a checked pair row about its pair; here it covers all fields."""
+        return comparable_answer(row, alone)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return the foreign rows of one pair row, or of adjacent rows of a query, all checked."""
@@ -233,11 +233,11 @@ class LabelWriter(Writer):
         """Check the label."""
         return "no label and no verdict" if self.positive(row) is None else None
 
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return a claim of text and label."""
+    def comparable_answer(self, row: Row, alone: bool) -> PairAnswer:
+        """Return an answer made of text and label."""
         text = document_text(row)
         answer = {True: "yes", False: "no", None: None}[self.positive(row)]
-        return Claim(same_text(text), answer, text)
+        return PairAnswer(same_text(text), answer, text)
 
 
 def make_pair(head: Row, document: Row, common: Row) -> Row:

@@ -17,7 +17,7 @@ from prism_cli.adapters.shapes.base import (
     make_pair,
     rest,
 )
-from prism_cli.domain.contradictions import Claim, same_text
+from prism_cli.domain.contradictions import PairAnswer, same_text
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, document_text, json_type, string_field
 
@@ -152,12 +152,12 @@ class ScoredWriter(LabelWriter):
             return None if self._score.of(row) is not None else f"no {self._score.name}"
         return super().check(row)
 
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return a claim of the text with its score, or with its label if no score is written."""
+    def comparable_answer(self, row: Row, alone: bool) -> PairAnswer:
+        """Return an answer made of text and score, or of text and label without scores."""
         if self._score is None:
-            return super().claim(row, alone)
+            return super().comparable_answer(row, alone)
         text = document_text(row)
-        return Claim(same_text(text), self._score.of(row), text)
+        return PairAnswer(same_text(text), self._score.of(row), text)
 
     def written(self, row: Row) -> Row:
         """Return the row with its score or label."""

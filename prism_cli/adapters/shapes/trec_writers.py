@@ -4,7 +4,7 @@ from itertools import pairwise
 from math import inf
 
 from prism_cli.adapters.shapes.base import LABEL_FIELDS, LabelWriter, ShapeSettings, Writer
-from prism_cli.domain.contradictions import Claim
+from prism_cli.domain.contradictions import PairAnswer
 from prism_cli.domain.trec import (
     check_trec_id,
     falling_scores,
@@ -48,9 +48,9 @@ class RunWriter(Writer):
             raise RowError(self._score.name, "expected a score; --score names another field")
         return None
 
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return an empty claim: a run has no labels, and `write` handles repetitions."""
-        return Claim(id(row), None)
+    def comparable_answer(self, row: Row, alone: bool) -> PairAnswer:
+        """Return an empty answer: a run has no labels, and `write` handles repetitions."""
+        return PairAnswer(id(row), None)
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return the lines of one query.
@@ -112,9 +112,9 @@ class QrelsWriter(LabelWriter):
         check_ids(row)
         return super().check(row)
 
-    def claim(self, row: Row, alone: bool) -> Claim:
-        """Return a claim of document id and grade."""
-        return Claim(doc_id(row), self._grade(row))
+    def comparable_answer(self, row: Row, alone: bool) -> PairAnswer:
+        """Return an answer made of document id and grade."""
+        return PairAnswer(doc_id(row), self._grade(row))
 
     def write(self, rows: list[Row]) -> list[Row]:
         """Return a judgement per row; raise as `judgements` does."""

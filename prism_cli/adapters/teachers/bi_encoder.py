@@ -126,7 +126,7 @@ def load_quietly(
 
 def truncator_of(model: Any) -> Any:
     """Return the `TextTruncator` that cut texts to the part that the model reads."""
-    from prism_cli.modeling.leading import TextTruncator
+    from prism_cli.modeling.first_tokens import TextTruncator
 
     if isinstance(model, JinaV3):
         return TextTruncator(None, None)  # JinaV3 truncates by itself

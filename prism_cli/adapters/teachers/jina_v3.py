@@ -14,7 +14,7 @@ import torch
 
 from prism_cli.adapters.teachers.st_files import JINA_V3_NATIVE
 from prism_cli.errors import ModelError
-from prism_cli.modeling.leading import TextTruncator
+from prism_cli.modeling.first_tokens import TextTruncator
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 

@@ -19,7 +19,7 @@ from prism_cli.ports import Reply, Usage
 
 _AROUND_TOKENS = 8
 """Tokens that the model adds around query and document."""
-_FORM = "rerank 1"
+_REQUEST_VERSION = "rerank 1"
 """Version of the request format; changes whenever the request for the same texts changes."""
 
 
@@ -45,7 +45,9 @@ class RerankTeacher(ProviderBackend):
             "more": ref.card.extra_body,
         }
         content = orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)
-        self.fingerprint = f"teacher {_FORM} {ref.spec} {sha256(content).hexdigest()[:16]}"
+        self.fingerprint = (
+            f"teacher {_REQUEST_VERSION} {ref.spec} {sha256(content).hexdigest()[:16]}"
+        )
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """Return groups of documents of a query, up to the API's limits on documents and tokens."""

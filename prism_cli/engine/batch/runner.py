@@ -68,14 +68,14 @@ class BatchRunner:
         backend: BatchableBackend,
         endpoint: BatchEndpoint,
         missing: Sequence[Request],
-        after: int,
+        after_sequence: int,
     ) -> tuple[list[Answered], dict[bytes, Unanswered]]:
         """Return the replies of batches, to be committed and then forgotten, and the requests that
         wait for a batch: a submitted one, or else the next, for which they are collected. A run
         without --batch has to call the requests that are in neither.
 
         Args:
-            after: replies to submissions with no higher sequence number are not used.
+            after_sequence: replies to submissions with no higher sequence number are not used.
         """
         self._endpoints[backend.spec] = endpoint
         keys = [request.key for request in missing]
@@ -90,7 +90,7 @@ class BatchRunner:
         for request in missing:
             key, stored_reply = request.key, stored.get(request.key)
             rounds, reason = failures.get(key, (0, ""))
-            if stored_reply is not None and stored_reply.sequence > after:
+            if stored_reply is not None and stored_reply.sequence > after_sequence:
                 try:
                     reply = _read(backend, request.payload, stored_reply)
                 except ProviderError as error:

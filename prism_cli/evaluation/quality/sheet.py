@@ -18,7 +18,7 @@ from prism_cli.domain.spreadsheet import cell
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row, check_pair
-from prism_cli.rows.written import Written, written
+from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
 from prism_cli.shards.reader import Shard, read_shards
 from prism_cli.shards.writer import whole_file
 from prism_cli.stages.rating import rated_texts
@@ -61,14 +61,14 @@ class SheetSource:
     fields: Mapping[str, str]
     limit: int | None = None
 
-    def pairs(self) -> Iterator[tuple[str, Row, Written]]:
+    def pairs(self) -> Iterator[tuple[str, Row, VerdictTexts]]:
         """Yield (location, row, texts) of pairs with a text; other rows are skipped."""
         for ref, row in islice(read_shards(self.shards, fields=self.fields), self.limit):
             try:
                 pairs = result_pairs(row) if "documents" in row else [row]
                 for number, pair in enumerate(pairs, 1):
                     check_pair(pair)
-                    texts = written(pair, self.source)
+                    texts = read_verdict_texts(pair, self.source)
                     if texts.contribution or texts.evidence:
                         yield f"{ref}" if len(pairs) == 1 else f"{ref}#{number}", pair, texts
             except RowError:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from prism_cli.domain.evidence_measures import Marks, lead, marks_of, text_measures
+from prism_cli.domain.evidence_measures import GoldMarks, lead, marks_of, text_measures
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.stage import RowStage
@@ -14,14 +14,14 @@ from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, 
 from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row, doc_id, query_id
-from prism_cli.rows.written import Written, written
+from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
 from prism_cli.stages.pair_answers import PairAnswers
 from prism_cli.stages.retries import gather
 
 BASELINES = ("document", "lead", "extractive")
 SHOWN_CHARACTERS = 800
 RequestSteps = Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]
-Rate = Callable[[Written], RequestSteps]
+Rate = Callable[[VerdictTexts], RequestSteps]
 """Rates a pair with the verdict yes by a judge; the result is stored as `rating`."""
 
 
@@ -33,7 +33,7 @@ class QualityStage(RowStage):
     sentences closest to the query.
 
     Args:
-        source: whose texts; one of SOURCES of `rows.written`.
+        source: whose texts; one of SOURCES of `rows.verdict_texts`.
         gold: people's marks.
         baselines: some of BASELINES.
         extractive: the generator of that baseline.
@@ -68,7 +68,7 @@ class QualityStage(RowStage):
         """
         check_rerank_row(row)
         for pair in _pairs(row):
-            written(pair, self._source)
+            read_verdict_texts(pair, self._source)
 
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Check that the gold matches at least one row, before any work.
@@ -96,9 +96,11 @@ class QualityStage(RowStage):
 
     def work(self, row: Row) -> Outcome | RowWork:
         """Measure the row, with ratings and baselines."""
-        pairs = [(pair, written(pair, self._source)) for pair in _pairs(row)]
+        pairs = [(pair, read_verdict_texts(pair, self._source)) for pair in _pairs(row)]
         for pair, texts in pairs:
-            self._answers.note(pair, self.place, {"verdict": texts.verdict, "label": texts.label})
+            self._answers.note(
+                pair, self.location, {"verdict": texts.verdict, "label": texts.label}
+            )
         if "documents" not in row:
             return self._row(pairs[0][1])
         return self._rows([texts for _, texts in pairs])
@@ -107,11 +109,11 @@ class QualityStage(RowStage):
         """Return counts of texts by source, of verdicts, and of contradictions."""
         return {"pairs": dict(sorted(self._counts.items()))} | self._answers.figures()
 
-    def _rows(self, pairs: Sequence[Written]) -> RowWork:
+    def _rows(self, pairs: Sequence[VerdictTexts]) -> RowWork:
         rows: list[Row] = yield from gather([self._row(texts) for texts in pairs])
         return rows
 
-    def _row(self, texts: Written) -> Generator[Sequence[Request], Sequence[Reply], Row]:
+    def _row(self, texts: VerdictTexts) -> Generator[Sequence[Request], Sequence[Reply], Row]:
         self._counts["texts of the prediction" if texts.predicted else "texts of the labels"] += 1
         self._counts[f"verdict {texts.verdict or 'undecided'}"] += 1
         document = texts.document
@@ -145,7 +147,7 @@ class QualityStage(RowStage):
             texts, quality, gold
         )
 
-    def _ratings_and_baselines(self, texts: Written, marks: Marks) -> RequestSteps:
+    def _ratings_and_baselines(self, texts: VerdictTexts, marks: GoldMarks) -> RequestSteps:
         """Return ratings and baselines."""
         works: dict[str, RequestSteps] = {}
         if self._rate is not None:
@@ -168,7 +170,7 @@ class QualityStage(RowStage):
         return results | ({"baselines": baselines} if baselines else {})
 
 
-def _extract(backend: BatchBackend | CallBackend, texts: Written) -> RequestSteps:
+def _extract(backend: BatchBackend | CallBackend, texts: VerdictTexts) -> RequestSteps:
     """Return {"evidence"}; "" if the document has no sentence."""
     payload = (texts.query, texts.title, texts.body)
     (reply,) = yield [request(backend, (payload, 0), *payload)]
@@ -179,9 +181,9 @@ def _pairs(row: Row) -> list[Row]:
     return result_pairs(row) if "documents" in row else [row]
 
 
-def _marks(texts: Written, gold: Gold | None) -> Marks:
+def _marks(texts: VerdictTexts, gold: Gold | None) -> GoldMarks:
     if gold is None:
-        return Marks()
+        return GoldMarks()
     return marks_of(
         texts.document,
         answers=gold.answers,
@@ -192,7 +194,7 @@ def _marks(texts: Written, gold: Gold | None) -> Marks:
     )
 
 
-def _shown(texts: Written, quality: Mapping[str, Any], gold: Gold | None) -> Row:
+def _shown(texts: VerdictTexts, quality: Mapping[str, Any], gold: Gold | None) -> Row:
     """Return the texts, cut, if something looks wrong; else {}."""
     people = quality.get("people", {})
     wrong_yes = texts.verdict == "yes" and quality.get("gold", {}).get("answerable") is False

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from prism_cli.domain.metrics import PRIMARY, default_measures
+from prism_cli.domain.metrics import MAIN_MEASURE, default_measures
 from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
@@ -189,7 +189,7 @@ class _Evaluation:
                     ready.judged, model.name, load, fingerprint, first_stage_run
                 )
                 self._measure(figures, ready.judged, model.name, model.fingerprint, run, note)
-        write_per_query(options.output, PRIMARY, figures.of(PRIMARY), figures.ids)
+        write_per_query(options.output, MAIN_MEASURE, figures.of(MAIN_MEASURE), figures.ids)
         fingerprints = dict.fromkeys(dataset.first_stage.fingerprint for dataset in self.sets)
         models = {dataset.first_stage.spec: ", ".join(fingerprints) for dataset in self.sets}
         return figures.content() | {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from prism_cli.domain.metrics import JUDGED, PRIMARY, Qrels, mean, per_query
+from prism_cli.domain.metrics import JUDGED, MAIN_MEASURE, Qrels, mean, query_values
 from prism_cli.domain.significance import (
     LEVEL,
     NORMAL_FROM,
@@ -64,7 +64,7 @@ class RankingFigures:
     def add(self, judged: JudgedSet, system: str, run: Run, note: RunNote) -> None:
         """Measure one ranking."""
         dataset, ids = judged.data.name, judged.ids
-        values = per_query(judged.qrels, run, ids, self.measures)
+        values = query_values(judged.qrels, run, ids, self.measures)
         self.sets[dataset] = judged
         self.values.setdefault(dataset, {})[system] = values
         self.ranks.setdefault(dataset, {})[system] = query_ranks(run, judged.qrels, ids)
@@ -134,9 +134,14 @@ class RankingFigures:
     def _comparisons(self) -> list[dict[str, Any]]:
         return with_holm(
             [
-                {"dataset": dataset, "measure": PRIMARY, "system": system, "baseline": baseline}
+                {
+                    "dataset": dataset,
+                    "measure": MAIN_MEASURE,
+                    "system": system,
+                    "baseline": baseline,
+                }
                 | paired_comparison(
-                    systems[system][PRIMARY], systems[baseline][PRIMARY], seed=self.seed
+                    systems[system][MAIN_MEASURE], systems[baseline][MAIN_MEASURE], seed=self.seed
                 )
                 for dataset, systems in self.values.items()
                 for baseline, system in combinations(systems, 2)
@@ -149,11 +154,16 @@ class RankingFigures:
         for dataset, systems in self.values.items():
             judged, ranks = self.sets[dataset], self.ranks[dataset]
             blocks = [
-                {"dataset": dataset, "system": system, "baseline": baseline, "measure": PRIMARY}
+                {
+                    "dataset": dataset,
+                    "system": system,
+                    "baseline": baseline,
+                    "measure": MAIN_MEASURE,
+                }
                 | biggest_changes(
                     judged.queries,
                     judged.qrels,
-                    (systems[baseline][PRIMARY], systems[system][PRIMARY]),
+                    (systems[baseline][MAIN_MEASURE], systems[system][MAIN_MEASURE]),
                     (ranks[baseline], ranks[system]),
                 )
                 for baseline, system in combinations(systems, 2)

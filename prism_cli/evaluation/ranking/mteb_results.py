@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from prism_cli.domain.metrics import Qrels, mean, per_query
+from prism_cli.domain.metrics import Qrels, mean, query_values
 from prism_cli.evaluation.ranking.runs import Run
 from prism_cli.shards.writer import whole_file
 
@@ -48,7 +48,7 @@ def mteb_scores(qrels: Qrels, run: Run, queries: list[str], top_k: int) -> dict[
     names = {
         f"{mteb_name}_{cut}": f"{name}@{cut}" for mteb_name, name in _NAMES.items() for cut in cuts
     }
-    values = per_query(qrels, run, queries, list(names.values()))
+    values = query_values(qrels, run, queries, list(names.values()))
     scores = {mteb_name: round(mean(values[name]), DECIMALS) for mteb_name, name in names.items()}
     return {**scores, "main_score": scores["ndcg_at_10"]}
 

@@ -8,7 +8,7 @@ import pytest
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.errors import MissingDataError
-from prism_cli.rows.marks import Marks
+from prism_cli.rows.marks import CorpusMarks
 
 CORPUS = '{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "text": "two"}\n'
 QUERIES = '{"_id": "q1", "text": "first"}\n{"_id": "q2", "text": "second"}\n'
@@ -191,8 +191,8 @@ def test_gold_marks_belong_to_pairs_and_an_unanswerable_query_to_the_only_split(
     )
     data = BeirSet(folder)
     assert data.marks() == {
-        "none": {"d": Marks(False, "", "")},
-        "some": {"d": Marks(True, "c", "e")},
+        "none": {"d": CorpusMarks(False, "", "")},
+        "some": {"d": CorpusMarks(True, "c", "e")},
     }
     for name in data.splits[1:]:
         (folder / "qrels" / f"{name}.tsv").unlink()

@@ -45,7 +45,7 @@ class Script:
         return torch.nn.functional.one_hot(torch.tensor(says), 49_152).float()
 
 
-class Written:
+class VerdictTexts:
     """Texts that scripts produced.
 
     Attributes:
@@ -94,7 +94,7 @@ def test_texts_end_after_the_closing_tag_or_before_a_stop_or_at_their_limit(
     def length(text: str) -> int:
         return len(encoder.tokenizer(text).input_ids)
 
-    script_writer = Written(
+    script_writer = VerdictTexts(
         encoder, SCRIPTS, [60] * len(SCRIPTS), supports_rollback=supports_rollback
     )
     assert script_writer.texts[:4] == ["yes" + WHOLE] * 4
@@ -109,7 +109,7 @@ def test_texts_end_after_the_closing_tag_or_before_a_stop_or_at_their_limit(
         True,
     ]
     limits = [length(BEGINNING) + place for place in (0, 1, 3, 7, 12, 13, 14)]
-    cut = Written(encoder, SCRIPTS, limits, supports_rollback=supports_rollback)
+    cut = VerdictTexts(encoder, SCRIPTS, limits, supports_rollback=supports_rollback)
     assert cut.counts == [min(pair) for pair in zip(limits, script_writer.counts, strict=True)]
     assert all(map(str.startswith, script_writer.texts, cut.texts))
     assert (script_writer.passes.accepted > 100) == supports_rollback
@@ -117,9 +117,9 @@ def test_texts_end_after_the_closing_tag_or_before_a_stop_or_at_their_limit(
 
 def test_a_row_has_the_same_text_alone_and_in_a_batch(encoder: PromptEncoder) -> None:
     limits = [40, 50, 9, 60, 50, 17, 60]
-    together = Written(encoder, SCRIPTS, limits, supports_rollback=True)
+    together = VerdictTexts(encoder, SCRIPTS, limits, supports_rollback=True)
     for row, (script, limit) in enumerate(zip(SCRIPTS, limits, strict=True)):
-        alone = Written(encoder, [script], [limit], supports_rollback=True)
+        alone = VerdictTexts(encoder, [script], [limit], supports_rollback=True)
         assert alone.texts == [together.texts[row]]
         assert alone.counts == [together.counts[row]]
 

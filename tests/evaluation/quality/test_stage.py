@@ -12,7 +12,7 @@ from prism_cli.errors import MissingDataError
 from prism_cli.evaluation.quality.gold_rows import GoldRows
 from prism_cli.evaluation.quality.stage import QualityStage
 from prism_cli.ports import Reply, Request, request
-from prism_cli.rows.written import Written
+from prism_cli.rows.verdict_texts import VerdictTexts
 from tests.factories import Row, make_pair, read_jsonl, write_jsonl
 from tests.fakes import ScriptedBatch
 
@@ -118,7 +118,7 @@ def test_baselines_are_measured_likewise() -> None:
 def test_a_judge_is_asked_beside_the_baselines() -> None:
     judge = Sentences(spec="j", fingerprint="j")
 
-    def rate(one: Written) -> Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]:
+    def rate(one: VerdictTexts) -> Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]:
         (reply,) = yield [request(judge, (("", "", one.evidence), 0), one.evidence)]
         return {"overall": len(reply.value["evidence"])}
 

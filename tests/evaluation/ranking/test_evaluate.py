@@ -14,7 +14,7 @@ from numpy import float32
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
-from prism_cli.domain.metrics import per_query, ranked
+from prism_cli.domain.metrics import query_values, ranked
 from prism_cli.engine.progress import Progress
 from prism_cli.errors import (
     ChangedInputError,
@@ -109,7 +109,7 @@ def test_first_stage_alone_writes_measures_and_a_run() -> None:
     ranking = saved["ranking"]["mini"]["bm25"]
     data = BeirSet(MINI)
     queries = [query_id for query_id, _ in data.judged_queries("test")]
-    again = per_query(
+    again = query_values(
         data.qrels("test"), trec(Path("out/runs/mini.bm25.trec")), queries, ["nDCG@10"]
     )
     assert ranking["nDCG@10"] == pytest.approx(sum(again["nDCG@10"]) / 64)

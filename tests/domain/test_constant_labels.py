@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_cli.domain.label_answers import same_answer_warning
+from prism_cli.domain.constant_labels import same_answer_warning
 
 
 @pytest.mark.parametrize(

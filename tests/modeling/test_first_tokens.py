@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from prism_cli.modeling import leading
-from prism_cli.modeling.leading import TextTruncator, bare_tokenizer, beginning, leading_ids
+from prism_cli.modeling.first_tokens import TextTruncator, bare_tokenizer, beginning, leading_ids
 from tests.modeling.real_tokenizers import KINDS, real_texts, tokenizer_of
 
 NAMES = (*KINDS, "wordpiece", "unigram", "no_words")

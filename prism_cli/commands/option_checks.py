@@ -11,7 +11,7 @@ INPUTS = "inputs"
 """The argument whose files are held against their names one by one; the others are worked."""
 
 
-def check_given_values(command: click.Command) -> None:
+def check_values(command: click.Command) -> None:
     """Have every option and argument of `command` raise UsageError where its value cannot be.
 
     An empty path would stand for the current folder, and an empty name for the default.

@@ -7,7 +7,7 @@ from prism_cli.bundled import CORPUS
 _QUERIES = 16
 
 
-def compared_pairs() -> list[tuple[str, list[str]]]:
+def comparison_pairs() -> list[tuple[str, list[str]]]:
     """Return (query, two documents): the canary, then bundled test queries (their source is in
     samples/corpus/SOURCE.txt)."""
     data = BeirSet(CORPUS / "test")

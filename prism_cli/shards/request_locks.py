@@ -1,6 +1,6 @@
 """Locks on requests in progress: of all runs that share a ledger, one sends each request.
 
-A claim is a kernel lock on one byte of a file, at an offset given by the request's key. Nothing is
+A lock is a kernel lock on one byte of a file, at an offset given by the request's key. Nothing is
 written, and the lock ends with its process, however that ends.
 """
 
@@ -19,8 +19,8 @@ if sys.platform != "win32":
 _OFFSETS = 2**62
 
 
-class Claims:
-    """The claims of this process on the requests of one ledger.
+class RequestLocks:
+    """The locks of this process on the requests of one ledger.
 
     At most one object per ledger and process: closing any descriptor of the file releases all of
     the process's locks on it.
@@ -36,9 +36,9 @@ class Claims:
             raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
 
     def acquire(self, keys: Sequence[bytes]) -> bool:
-        """Claim all keys, or none if another run has claimed one of them; return whether it did.
+        """Lock all keys, or none if another run has locked one of them; return whether it did.
 
-        On a file system without locks every claim succeeds.
+        On a file system without locks every attempt succeeds.
         """
         for number, key in enumerate(keys):
             if not self._lock(key):
@@ -47,13 +47,13 @@ class Claims:
         return True
 
     def release(self, keys: Sequence[bytes]) -> None:
-        """Release the claims on `keys`."""
+        """Release the locks on `keys`."""
         if sys.platform != "win32":
             for key in keys:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _offset(key))
 
     def close(self) -> None:
-        """Release all claims."""
+        """Release all locks."""
         self._file.close()
 
     def _lock(self, key: bytes) -> bool:
@@ -66,7 +66,7 @@ class Claims:
 
 
 def in_use(path: Path) -> bool:
-    """Return whether another process has a claim in the file at `path`."""
+    """Return whether another process has a lock in the file at `path`."""
     if sys.platform == "win32" or not path.exists():
         return False
     with path.open("r+b") as file:

@@ -28,7 +28,7 @@ _SPLIT_QUERIES = (
     "ranked by themselves (put the rows of a query in one file; or name one file with -o, into "
     "which all are merged; or, where these are rankings of their own, run one file at a time)"
 )
-_UNFIT = "with names that cannot be used"
+_INVALID_NAME = "with names that cannot be used"
 _OTHER = "that could not be worked"
 _NAMES = 5
 """Most outputs listed with the same reason."""
@@ -37,7 +37,7 @@ _REASONS = 20
 
 
 @dataclass(frozen=True)
-class Refusal:
+class SkippedOutput:
     """An output that was left as it is.
 
     Attributes:
@@ -52,10 +52,10 @@ class Refusal:
 
 
 @dataclass
-class Refusals:
-    """Refusals of one run."""
+class SkippedOutputs:
+    """Skipped outputs of one run."""
 
-    items: list[Refusal] = field(default_factory=list)
+    items: list[SkippedOutput] = field(default_factory=list)
 
     def add(self, output: str, error: PrismError) -> None:
         """Add an output with one of OUTPUT_ERRORS."""
@@ -67,16 +67,18 @@ class Refusals:
         elif isinstance(error, MissingDataError):
             kind = _UNREADABLE
         elif isinstance(error, InvalidNameError):
-            kind = _UNFIT
-        self.items.append(Refusal(output, kind, tuple(reasons), error.exit_code))
+            kind = _INVALID_NAME
+        self.items.append(SkippedOutput(output, kind, tuple(reasons), error.exit_code))
 
     def add_split_queries(self, output: str, queries: Sequence[str]) -> None:
         """Add an output that has part of `queries`, a line each, whose other rows are in other
         shards."""
-        self.items.append(Refusal(output, _SPLIT_QUERIES, tuple(queries), UsageError.exit_code))
+        self.items.append(
+            SkippedOutput(output, _SPLIT_QUERIES, tuple(queries), UsageError.exit_code)
+        )
 
     def error(self, outputs: int, worked: int) -> RefusedOutputsError | None:
-        """Return all refusals as one error; None if there are none.
+        """Return all outputs as one error; None if there are none.
 
         Args:
             outputs: number of outputs of the run.
@@ -84,7 +86,7 @@ class Refusals:
         """
         if not self.items:
             return None
-        codes = {refusal.exit_code for refusal in self.items}
+        codes = {output.exit_code for output in self.items}
         count = len(self.items)
         finished = outputs - count - worked
         if worked and finished > 0:
@@ -94,21 +96,21 @@ class Refusals:
         others = others if count < outputs else ""
         left = "was left as it is" if count == 1 else "were left as they are"
         lines = [f"{count:,} of {counted(outputs, 'output')} {left}{others}"]
-        for kind in dict.fromkeys(refusal.kind for refusal in self.items):
+        for kind in dict.fromkeys(output.kind for output in self.items):
             lines.append(f"{kind}:")
-            lines += _lines([refusal for refusal in self.items if refusal.kind == kind])
+            lines += _lines([output for output in self.items if output.kind == kind])
         return RefusedOutputsError("\n".join(lines), min(codes))
 
 
-def _lines(refusals: Sequence[Refusal]) -> list[str]:
+def _lines(outputs: Sequence[SkippedOutput]) -> list[str]:
     by_reasons: dict[tuple[str, ...], list[str]] = {}
-    for refusal in refusals:
-        by_reasons.setdefault(refusal.reasons, []).append(refusal.output)
+    for output in outputs:
+        by_reasons.setdefault(output.reasons, []).append(output.output)
     lines: list[str] = []
-    for reasons, outputs in list(by_reasons.items())[:_REASONS]:
-        more = [f"and {len(outputs) - _NAMES:,} more"] if len(outputs) > _NAMES else []
-        names = ", ".join(outputs[:_NAMES] + more)
-        lines.append(f"  {names}" + (f": {reasons[0]}" if reasons else ""))
+    for reasons, names in list(by_reasons.items())[:_REASONS]:
+        more = [f"and {len(names) - _NAMES:,} more"] if len(names) > _NAMES else []
+        shown = ", ".join(names[:_NAMES] + more)
+        lines.append(f"  {shown}" + (f": {reasons[0]}" if reasons else ""))
         lines += [f"    {reason}" for reason in reasons[1:]]
     if len(by_reasons) > _REASONS:
         left = sum(map(len, list(by_reasons.values())[_REASONS:]))

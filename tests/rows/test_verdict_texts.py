@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from prism_cli.errors import RowError
-from prism_cli.rows.written import Written, written
+from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
 from tests.factories import make_pair
 
 PREDICTED = {
@@ -18,8 +18,8 @@ PREDICTED = {
 LABELLED = {"verdict": "no", "contribution": "A label.", "evidence": "Labelled."}
 
 
-def read(source: str = "auto", **fields: Any) -> Written:
-    return written(make_pair(**fields), source)
+def read(source: str = "auto", **fields: Any) -> VerdictTexts:
+    return read_verdict_texts(make_pair(**fields), source)
 
 
 def test_predictions_take_precedence_over_labels() -> None:
@@ -55,7 +55,7 @@ def test_labels_are_read_if_requested_or_without_predictions() -> None:
 def test_rows_with_requested_texts_are_recognized(
     fields: dict[str, Any], evidence_asked: bool, format_ok: bool | None
 ) -> None:
-    result = written({**make_pair(), **fields})
+    result = read_verdict_texts({**make_pair(), **fields})
     assert (result.asked, result.format_ok) == (evidence_asked, format_ok)
 
 
@@ -63,7 +63,7 @@ def test_a_text_without_a_verdict_is_a_yes_and_a_no_has_no_text() -> None:
     assert read(evidence="x").verdict == "yes"
     assert read(predicted_evidence="x").verdict == "yes"
     assert read(**PREDICTED | {"predicted_verdict": "no"}).evidence == ""
-    assert written({**make_pair(), "verdict": None}).verdict is None
+    assert read_verdict_texts({**make_pair(), "verdict": None}).verdict is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from prism_cli.rows.texts import stripped, titled
 
 SOURCES = ("auto", "predicted", "labels")
 """Origin of the texts: auto takes the prediction if a row has one, else the label."""
-NOTHING_WRITTEN = "found no such field"
+NO_VERDICT_TEXTS = "found no such field"
 """End of the reason for a row without anything to measure."""
 _FIELDS = {
     True: ("predicted_verdict", "predicted_contribution", "predicted_evidence"),
@@ -27,7 +27,7 @@ _ASKED = {True: ("format_ok",), False: ("generator", "generation_error")}
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class VerdictTexts:
     """One pair with its verdict and texts.
 
     Attributes:
@@ -66,7 +66,7 @@ class Written:
         return titled(self.title, self.body)
 
 
-def written(row: Row, source: str = "auto") -> Written:
+def read_verdict_texts(row: Row, source: str = "auto") -> VerdictTexts:
     """Read the verdict and texts of a pair row.
 
     Args:
@@ -95,7 +95,7 @@ def written(row: Row, source: str = "auto") -> Written:
     yes = verdict == "yes"
     if format_ok is None:
         format_ok = bool(contribution and evidence)
-    return Written(
+    return VerdictTexts(
         query_id=query_id(row),
         doc_id=doc_id(row),
         query=row["query"],
@@ -122,5 +122,5 @@ def _raise_missing(name: str, source: str) -> None:
     }
     raise RowError(
         "predicted_verdict" if source == "auto" else name,
-        f"expected {wanted[source]}, {NOTHING_WRITTEN}",
+        f"expected {wanted[source]}, {NO_VERDICT_TEXTS}",
     )

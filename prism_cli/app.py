@@ -44,7 +44,7 @@ COMMANDS = {
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
-    "train": ("train", "Train a reranker on pointwise and text objectives."),
+    "train": ("train", "Train a reranker on pointwise and sft objectives."),
     "export": ("export", "A folder that sentence-transformers, transformers and vLLM load."),
     "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
@@ -67,7 +67,7 @@ GROUPS = {
     "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
     "Train and use": ("train", "rerank"),
     "Measure": ("eval", "report"),
-    "Hand over": ("export", "convert"),
+    "Export and convert": ("export", "convert"),
     "Settings and state": ("recipes", "schema", "status", "doctor", "ledger"),
 }
 SHORT = {"help", "report", "recipes", "schema", "status", "doctor", "ledger"}

@@ -1,6 +1,8 @@
-"""Ranking of one query's documents: requests to a reranker, and results from its replies.
+"""Ranking of one query's documents by a reranker: its requests, and results from its replies.
 
-`prism rerank` and the Python object both use this; each answers the requests in its own way.
+`prism rerank` and the Python object use this; each answers the requests in its own way. The
+evaluation of rankings over data sets is in `evaluation.ranking`, its report in
+`reporting.ranking`.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""`prism ledger`: the replies that were paid for, counted, carried out and brought together."""
+"""`prism ledger`: count, export, merge and repair the cached replies of paid APIs."""
 
 import sys
 from collections.abc import Sequence

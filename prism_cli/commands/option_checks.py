@@ -1,5 +1,5 @@
-"""Refusal of blank values on the command line, as of an unset shell variable, and of file names
-that are not UTF-8."""
+"""Checks of option and argument values: blank ones, such as "$OUT" where OUT is not set, and file
+names that are not UTF-8 raise UsageError."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from typer import _click as click
 from prism_cli.errors import UsageError
 
 INPUTS = "inputs"
-"""The argument whose files are held against their names one by one; the others are worked."""
+"""Argument whose file names are checked one by one later, so that the valid files are processed."""
 
 
 def check_values(command: click.Command) -> None:
-    """Have every option and argument of `command` raise UsageError where its value cannot be.
+    """Make every option and argument of `command` raise UsageError for an invalid value.
 
-    An empty path would stand for the current folder, and an empty name for the default.
+    Otherwise an empty path would be the current folder, and an empty name the default.
     """
     for param in command.params:
-        _watch(param)
+        _add_check(param)
 
 
-def _watch(param: click.Parameter) -> None:
+def _add_check(param: click.Parameter) -> None:
     read = param.consume_value
     number = getattr(getattr(param, "type_descriptor", None), "annotation", None) in (int, float)
     wanted = "a number" if number else "a path or another value"
@@ -28,14 +28,14 @@ def _watch(param: click.Parameter) -> None:
     def consume(ctx: click.Context, opts: Any) -> Any:
         value, source = read(ctx, opts)
         typed = value if isinstance(value, list | tuple) else [value]
-        for one in typed if source is not click.core.ParameterSource.DEFAULT else ():
-            if isinstance(one, str) and not one.strip():
+        for text in typed if source is not click.core.ParameterSource.DEFAULT else ():
+            if isinstance(text, str) and not text.strip():
                 raise UsageError(
-                    f'{_name(param)}: expected {wanted}, got "{one}" (a shell '
+                    f'{_name(param)}: expected {wanted}, got "{text}" (a shell '
                     "variable that is not set?). Nothing was done; give a value, or leave it out"
                 )
-            if isinstance(one, str) and not is_text(one) and param.name != INPUTS:
-                raise UsageError(f"{_name(param)}: {one!r}: is not UTF-8; rename the file")
+            if isinstance(text, str) and not is_text(text) and param.name != INPUTS:
+                raise UsageError(f"{_name(param)}: {text!r}: is not UTF-8; rename the file")
         return value, source
 
     param.consume_value = consume  # type: ignore[method-assign]

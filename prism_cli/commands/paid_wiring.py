@@ -1,5 +1,6 @@
-"""Specs to models that are asked questions, of providers and in this process: judges, teachers,
-chat models. Like `wiring`, it imports each adapter where it is asked for."""
+"""Construction of judges, teachers, raters, generators, chat models and searches from their specs:
+of providers, whose calls cost money, and of local models that take their place. Rerankers, first
+stages and data sets are in `wiring`."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def rewriter(
 
 
 def check_spec(role: str, spec: str, providers: "ProviderRegistry") -> None:
-    """Hold a spec against what the option of `role` takes.
+    """Check that the option of `role` accepts a spec.
 
     Raises:
         UsageError: another kind of spec; the message has the expected kind and a valid command.

@@ -183,10 +183,11 @@ def _origin(config: RerankConfig, *, named: bool) -> str:
 def _checked_canary(
     scores: dict[str, float | bool], warning: str | None, strict: bool
 ) -> dict[str, float | bool]:
-    """Return the canary's scores, after a warning if they are in the wrong order or too close.
+    """Return the canary's scores; warn if the relevant document does not score clearly above the
+    irrelevant one.
 
     Raises:
-        ModelError: so, and `strict`.
+        ModelError: instead of the warning, if `strict`.
     """
     from prism_cli.errors import ModelError
 

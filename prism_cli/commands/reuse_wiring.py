@@ -1,4 +1,5 @@
-"""Rows named by --reuse: what was paid for already. Like `wiring`, it imports late."""
+"""Values that were paid for already, read from the rows of --reuse: votes, scores and texts that
+are not requested again. The backends that are asked are in `paid_wiring`."""
 
 import sys
 from typing import TYPE_CHECKING

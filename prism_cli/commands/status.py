@@ -1,4 +1,4 @@
-"""`prism status`: how runs stand, from another terminal; nothing is disturbed."""
+"""`prism status`: the state of runs, finished or in progress. Only reads files."""
 
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prism_cli.engine.status import RunStatus
 
 _INPUTS = 3
-"""Changed inputs that are named of an output."""
+"""Maximum number of changed inputs listed per output."""
 
 app = typer.Typer(
     add_completion=False,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False,
-    help="Train a reranker on pointwise and text objectives.",
+    help="Train a reranker on pointwise and sft objectives.",
     epilog="Example: prism train train.jsonl -o runs/tiny --size tiny --dev dev.jsonl",
 )
 DEFAULT_DATA = "data/train.jsonl"

@@ -1,5 +1,7 @@
-"""Specs to adapters: with `paid_wiring` the one place that knows them all, each imported where it
-is asked for."""
+"""Construction of what runs in this process, from specs and settings: rerankers, first stages, data
+sets, shapes, the extractive generator, token counters. Models that may be behind an API (judges,
+teachers, chat models, searches) are in `paid_wiring`, rows of --reuse in `reuse_wiring`. Adapters
+are imported when a function needs them, so that `prism --help` stays fast."""
 
 import sys
 from typing import TYPE_CHECKING, Any
@@ -232,8 +234,8 @@ def reranker_identity(spec: str, config: "EvalConfig") -> str:
 
 
 def canary(model: "RerankRuntime") -> tuple[dict[str, float | bool], str | None]:
-    """Scores of a known relevant and a known irrelevant pair, and a warning where they are the
-    wrong way round or too near."""
+    """Return the scores of a known relevant and a known irrelevant pair, and a warning if the
+    relevant one does not score clearly above the other."""
     from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 
     scores = canary_scores(model)
@@ -252,7 +254,7 @@ def extractive(max_sentences: int, device: str) -> "ExtractiveGenerator":
 
 
 def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
-    """Prompts of the model `spec` as text and ids; no weights are read or fetched.
+    """Return the prompts of the model `spec` as text and ids; no weights are read or fetched.
 
     Raises:
         ModelError: no such model, or its tokenizer is not fit.

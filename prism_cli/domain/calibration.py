@@ -1,5 +1,5 @@
-"""Calibration: the teachers' raw scores become one teacher_score whose boundary between no and yes
-is .5.
+"""Calibration of teachers for `prism distill`: raw scores become one teacher_score whose boundary
+between no and yes is .5. Measures of calibrated scores (Brier, ECE) are in `score_calibration`.
 
 teacher_score = (mean over the teachers) ** exponent. The exponent maps the raw boundary of one
 named set of teachers to .5; it has no meaning for another set. Source: arXiv 2604.23734 and its
@@ -61,7 +61,7 @@ class Boundary:
 
 
 class NoBoundaryError(ValueError):
-    """Raised when no boundary can be fitted to these rows; the message says why."""
+    """No boundary between no and yes can be fitted to these rows; the message gives the reason."""
 
 
 def raw_mean(scores: Mapping[str, float], teachers: Collection[str]) -> float:

@@ -1,4 +1,4 @@
-"""Warning for labels of rows that all give the same answer."""
+"""Warning for `source` labels that give the same answer for every row."""
 
 from collections.abc import Mapping
 

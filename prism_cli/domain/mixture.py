@@ -1,8 +1,10 @@
 """Mixture: the rows of each training step, drawn from the sft pool and the pointwise pool.
 
-The sft pool has the rows with objective sft, the pointwise pool those with objective pointwise; a
-row with both is in both. Everything is a pure function of (seed, draw), so a resumed run sees the
-same rows as an uninterrupted one. Source: arXiv 2604.23734, section on training.
+The sft objective trains on the answer (verdict and texts), the pointwise objective on the score.
+Each pool has the rows with its objective; a row with both is in both. Everything is a pure function
+of (seed, draw), so a resumed run sees the same rows as an uninterrupted one.
+
+Source: arXiv 2604.23734, section on training.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Training objectives of a row: the score, the text, both, or none.
+"""Training objectives of a row: pointwise (the score), sft (verdict and texts), both, or none.
 
 | row has | objectives |
 |---|---|

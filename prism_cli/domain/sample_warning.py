@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from prism_cli.domain.sampling import poorest_bucket
 
 ENOUGH_OF_SCORE = "enough rows of its score"
-ENOUGH_OF_SIDE = "enough rows of its side of labelled : web = 2 : 3"
+ENOUGH_OF_ORIGIN = "enough rows of its side of labelled : web = 2 : 3"
 BINS_TOLD = 4
 """Number of emptied bins that a warning lists."""
 Stratum = tuple[str, int]
@@ -33,7 +33,7 @@ def cap_warning(
     Args:
         counts, quotas: number of rows, and of rows to keep, by stratum.
         verdicts: number of rows by verdict.
-        left_out: number of dropped rows by verdict and ENOUGH_OF_SCORE or ENOUGH_OF_SIDE.
+        left_out: number of dropped rows by verdict and ENOUGH_OF_SCORE or ENOUGH_OF_ORIGIN.
         size: value of --size; None for the paper's rule.
     """
     out = Counter[str]()
@@ -58,7 +58,9 @@ def cap_warning(
         )
     if not effects:
         return None
-    if poor and left_out.get((poor, ENOUGH_OF_SIDE), 0) > left_out.get((poor, ENOUGH_OF_SCORE), 0):
+    if poor and left_out.get((poor, ENOUGH_OF_ORIGIN), 0) > left_out.get(
+        (poor, ENOUGH_OF_SCORE), 0
+    ):
         cap = "the cap is labelled : web = 2 : 3, and --web-source says which rows are web rows"
     elif size is not None:
         cap = f"the cap is --size {size} over {bins} bins; a larger --size keeps more"

@@ -1,4 +1,5 @@
-"""Calibration of a score as the probability of yes: Brier, log loss, ECE, reliability curves.
+"""Measures of how well a score is calibrated as the probability of yes: Brier, log loss, ECE,
+reliability curves. The transformation of teachers' scores is in `calibration`.
 
 Counts and sums by bin, so memory does not grow with the rows; AUC by ranks.
 """

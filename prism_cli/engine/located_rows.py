@@ -1,4 +1,5 @@
-"""Well-formed rows of several jobs with their places, for passes before the work."""
+"""Reading of all jobs' rows before the main pass: each valid row with file and line, and queries
+whose rows are in more than one shard."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""Destinations of a pass's results."""
+"""Write functions of one pass over a shard: for output rows, rejected rows and pending rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 @dataclass
 class Sinks:
-    """Functions that write results."""
+    """Functions that write one line each.
+
+    Attributes:
+        row: for rows of the only output.
+        routed: for rows of a stage with several outputs, by name of the output.
+        rejected: for rejected input rows, with their reason.
+        pending: for input rows without all replies.
+    """
 
     row: Callable[[bytes], None]
     routed: Mapping[str, Callable[[bytes], None]]

@@ -1,4 +1,5 @@
-"""Pairs for comparing a model: real queries, each with its own passage and another query's."""
+"""Pairs on which an exported model is compared with its source: queries, each with its own passage
+and another query's."""
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.runtimes.canary import IRRELEVANT, RELEVANT

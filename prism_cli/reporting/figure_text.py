@@ -1,4 +1,4 @@
-"""Text in figures: truncated names, the colour key and number ticks."""
+"""Text inside SVG figures: names truncated to their room, the colour key, number ticks."""
 
 import functools
 import math

@@ -1,4 +1,4 @@
-"""Report of `prism eval`, from the content of metrics.json alone."""
+"""Report page of `prism eval`, from metrics.json alone, which `evaluation.ranking` writes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Mapping of keys to numbers that may exceed memory."""
+"""A dictionary of byte keys to integers that may exceed memory, such as seen ids with their row."""
 
 from prism_cli.shards.spill import Spill
 
@@ -6,7 +6,7 @@ _BUFFER = 4096
 
 
 class KeyNumbers:
-    """Mapping of keys to numbers; keys beyond a buffer are on disk."""
+    """Maps bytes to integers; keys beyond a buffer are in a temporary file."""
 
     def __init__(self) -> None:
         self._fresh: dict[bytes, int] = {}

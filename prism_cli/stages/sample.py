@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from prism_cli.domain.length_caps import LengthCaps
-from prism_cli.domain.sample_warning import ENOUGH_OF_SCORE, ENOUGH_OF_SIDE, cap_warning, edges
+from prism_cli.domain.sample_warning import ENOUGH_OF_ORIGIN, ENOUGH_OF_SCORE, cap_warning, edges
 from prism_cli.domain.sampling import (
     PAPER_BUCKETS,
     bin_of,
@@ -41,8 +41,8 @@ from prism_cli.stages.pair_answers import PairAnswers
 
 Stratum = tuple[str, int]
 """Source ("" where it is ignored) and score bin."""
-SOURCES_TOLD = 20
-"""Number of sources, the largest ones, with their own histogram."""
+MAX_SOURCE_HISTOGRAMS = 20
+"""Number of sources, the largest ones, with a histogram each."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class SampleStage(RowStage):
         self._seed = seed
         self._quotas: dict[Stratum, int] = {}
         self._cutoffs: dict[Stratum, Cutoff] = {}
-        self._side_cutoffs: dict[bool, Cutoff] = {}
+        self._origin_cutoffs: dict[bool, Cutoff] = {}
         self._notes: dict[str, object] = {}
         self._before: Counter[Stratum] = Counter()
         self._after: Counter[Stratum] = Counter()
@@ -144,11 +144,11 @@ class SampleStage(RowStage):
                 "`prism distill IN -o OUT --teacher st:minilm` writes it"
             )
         self._quotas = self._shares(counts)
-        sides = self._sides()
+        origin_quotas = self._origin_quotas()
         shrunk = Spill("key BLOB")
-        shrunk.fill("INSERT INTO spill VALUES (?)", self._cut(counts, keys, sides))
-        for web, quota in sides.items():
-            cutoff = self._side_cutoffs[web] = Cutoff(b"", 0)
+        shrunk.fill("INSERT INTO spill VALUES (?)", self._cut(counts, keys, origin_quotas))
+        for web, quota in origin_quotas.items():
+            cutoff = self._origin_cutoffs[web] = Cutoff(b"", 0)
             for (key,) in shrunk.rows("SELECT key FROM spill ORDER BY key LIMIT ?", (quota,)):
                 cutoff.include(key)
 
@@ -174,13 +174,15 @@ class SampleStage(RowStage):
 
     def _over_a_cap(self, row: Row, stratum: Stratum) -> str | None:
         cutoff = self._cutoffs.get(stratum)
-        side = self._side_cutoffs.get(stratum[0] in self._web) if self._side_cutoffs else None
-        if cutoff or side:
+        origin_cutoff = (
+            self._origin_cutoffs.get(stratum[0] in self._web) if self._origin_cutoffs else None
+        )
+        if cutoff or origin_cutoff:
             key = self._key(row)
             if cutoff and not cutoff.keeps(key):
                 return ENOUGH_OF_SCORE
-            if side and not side.keeps(_side_key(key)):
-                return ENOUGH_OF_SIDE
+            if origin_cutoff and not origin_cutoff.keeps(_origin_key(key)):
+                return ENOUGH_OF_ORIGIN
         return None
 
     def summary(self) -> dict[str, object]:
@@ -198,7 +200,7 @@ class SampleStage(RowStage):
             sources[source] += count
         figures["histogram"] = self._histogram(list(sources))
         if len(sources) > 1:
-            largest = [name for name, _ in sources.most_common(SOURCES_TOLD)]
+            largest = [name for name, _ in sources.most_common(MAX_SOURCE_HISTOGRAMS)]
             figures["histograms"] = {name or "-": self._histogram([name]) for name in largest}
         totals = (self._counts, self._quotas, self._verdicts, self._left_out)
         if warning := cap_warning(*totals, bins=self._bins, size=self._size):
@@ -225,8 +227,8 @@ class SampleStage(RowStage):
             self._notes["fewer than wanted"] = sum(quotas.values())
         return quotas
 
-    def _sides(self) -> dict[bool, int]:
-        """Return the side of labelled : web that shrinks, and its new number of rows."""
+    def _origin_quotas(self) -> dict[bool, int]:
+        """Return the number of rows of the origin (True: web, False: labelled) that is reduced."""
         if self._size is not None:
             return {}
         web = sum(quota for (source, _), quota in self._quotas.items() if source in self._web)
@@ -239,23 +241,23 @@ class SampleStage(RowStage):
         else:
             self._notes["labelled : web"] = f"{wanted[0]} : {wanted[1]}"
         return {
-            side: quota
-            for side, quota, count in ((False, wanted[0], labelled), (True, wanted[1], web))
+            is_web: quota
+            for is_web, quota, count in ((False, wanted[0], labelled), (True, wanted[1], web))
             if quota < count
         }
 
     def _cut(
-        self, counts: Counter[Stratum], keys: Spill, sides: dict[bool, int]
+        self, counts: Counter[Stratum], keys: Spill, origin_quotas: dict[bool, int]
     ) -> Iterator[tuple[Any, ...]]:
-        """Set each stratum's cutoff; yield the kept keys of a side that shrinks."""
+        """Set each stratum's cutoff; yield the kept keys of an origin that is reduced."""
         ordered = keys.rows("SELECT source, bin, key FROM spill ORDER BY source, bin, key")
         for (source, index), group in groupby(ordered, key=lambda entry: (entry[0], entry[1])):
             quota = self._quotas[source, index]
             cutoff = Cutoff(b"", 0)
             for *_, key in islice(group, quota):
                 cutoff.include(key)
-                if (source in self._web) in sides:
-                    yield (_side_key(key),)
+                if (source in self._web) in origin_quotas:
+                    yield (_origin_key(key),)
             if quota < counts[source, index]:
                 self._cutoffs[source, index] = cutoff
 
@@ -278,6 +280,7 @@ class SampleStage(RowStage):
         return blake2b(pair, digest_size=8).digest() + blake2b(content, digest_size=8).digest()
 
 
-def _side_key(key: bytes) -> bytes:
-    """Return another hash of the row: the first one decided within its stratum."""
+def _origin_key(key: bytes) -> bytes:
+    """Return another hash, for the choice among labelled or web rows; the first one decided within
+    the stratum."""
     return blake2b(key, digest_size=16, person=b"second lot").digest()

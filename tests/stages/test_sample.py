@@ -12,7 +12,7 @@ from prism_cli.domain.length_caps import EstimateCutter, LengthCaps
 from prism_cli.domain.sampling import bin_of, equal_shares, paper_shares
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.row import Dropped, doc_id
-from prism_cli.stages.sample import SOURCES_TOLD, SampleStage
+from prism_cli.stages.sample import MAX_SOURCE_HISTOGRAMS, SampleStage
 from tests.factories import make_pair
 
 Row = dict[str, Any]
@@ -208,7 +208,7 @@ def test_only_the_largest_of_many_sources_are_listed() -> None:
     stage = SampleStage(60)
     stage.first_pass(iter(rows))
     histograms: Any = stage.summary()["histograms"]
-    assert list(histograms) == [f"s{n}" for n in range(SOURCES_TOLD)]
+    assert list(histograms) == [f"s{n}" for n in range(MAX_SOURCE_HISTOGRAMS)]
 
 
 def test_rows_without_a_score_are_dropped_unless_no_row_has_one() -> None:

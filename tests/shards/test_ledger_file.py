@@ -135,7 +135,7 @@ def test_a_ledger_of_an_earlier_version_is_opened_and_goes_on(tmp_path: Path) ->
     assert ledger.find(keys, old.created_ms + 5_000) == {}
     # What comes next is above every mark that a manifest of that time may hold.
     new = [(request(ScriptedCalls(), "", "3"), Reply({"score": 1.0}))]
-    ledger.commit("score", "out#1", new, after=2 * old.created_ms)
+    ledger.commit("score", "out#1", new, after_sequence=2 * old.created_ms)
     assert list(ledger.find(keys, 2 * old.created_ms)) == keys[3:]
     assert ledger.spent("out#1")["lost_calls"] == 0
     ledger.close()

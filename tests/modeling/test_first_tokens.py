@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from prism_cli.modeling import leading
+from prism_cli.modeling import first_tokens
 from prism_cli.modeling.first_tokens import TextTruncator, bare_tokenizer, beginning, leading_ids
 from tests.modeling.real_tokenizers import KINDS, real_texts, tokenizer_of
 
@@ -92,7 +92,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, int], int]:
                 seen.append(len(part))
                 return real.encode(part, **more)
 
-        leading._leading(Counting(), text, limit)  # type: ignore[arg-type]
+        first_tokens._leading(Counting(), text, limit)  # type: ignore[arg-type]
         return sum(seen)
 
     return characters

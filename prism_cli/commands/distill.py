@@ -67,7 +67,7 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
     dependencies += reuse_wiring.paid_files(common)
     # A resumed run must not mix the texts of two prompts.
     chats = config.generator not in (None, "extractive", "source")
-    extra_fingerprint = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
+    extra_config = {"evidence_prompt_hash": EvidenceTask.fingerprint} if chats else {}
     lines: list[str] = []
     if calibration and calibration.known:
         lines = [
@@ -80,7 +80,7 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
         common,
         config,
         dependencies=dependencies,
-        extra_fingerprint=extra_fingerprint,
+        extra_config=extra_config,
         extra_lines=lambda _: {"calibration": lines},
         closing=lambda: [_NO_VERDICTS] if stage.has_verdicts is False else [],
     )

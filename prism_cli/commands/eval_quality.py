@@ -99,12 +99,7 @@ def quality(
     rows = replace(common, output=output / ROWS)
     dependencies = [shard.path for shard in find_shards(config.gold)]
     summary = work_rows(
-        stage,
-        inputs,
-        rows,
-        config,
-        dependencies=dependencies,
-        extra_fingerprint=rating.extra_fingerprint,
+        stage, inputs, rows, config, dependencies=dependencies, extra_config=rating.extra_config
     )
     if summary is None:
         return

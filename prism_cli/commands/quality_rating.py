@@ -24,13 +24,13 @@ class RatingPlan:
     Attributes:
         rate: for the stage.
         judge_figures: what metrics.json says of the judge.
-        extra_fingerprint: what decides the ratings besides the config.
+        extra_config: what decides the ratings besides the config.
     """
 
     judge: "BatchBackend | CallBackend | None" = None
     rate: Callable[[Any], Generator[Any, Any, Mapping[str, Any]]] | None = None
     judge_figures: Mapping[str, str | None] = field(default_factory=dict)
-    extra_fingerprint: Mapping[str, object] = field(default_factory=dict)
+    extra_config: Mapping[str, object] = field(default_factory=dict)
     sheets: "Sequence[FilledSheet]" = ()
 
 

@@ -70,7 +70,7 @@ def relabel(
         common,
         config,
         dependencies=reuse_wiring.paid_files(common),
-        extra_fingerprint={"rubric_hash": task.fingerprint},
+        extra_config={"rubric_hash": task.fingerprint},
     )
 
 

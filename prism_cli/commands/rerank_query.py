@@ -50,7 +50,7 @@ def rerank_query(
         options = replace(options, top_n=shown)
         common = replace(common, output=Path("-"))
     stage = RerankQueryStage(model, options, query, shown, writes=writes, figures=figures)
-    summary = work_rows(stage, inputs, common, config, extra_fingerprint={"query": query})
+    summary = work_rows(stage, inputs, common, config, extra_config={"query": query})
     assert summary is not None  # rerank has no --dry-run
     if stage.others and not stage.held:
         raise no_such_question(query, stage.others)

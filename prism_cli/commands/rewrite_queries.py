@@ -43,5 +43,5 @@ def rewrite_queries(inputs: Inputs, *, config: RewriteQueriesConfig, common: Pai
         inherit_labels=config.inherit_labels,
     )
     run_row_stage(
-        stage, inputs, common, config, extra_fingerprint={"generator_hash": backend.fingerprint}
+        stage, inputs, common, config, extra_config={"generator_hash": backend.fingerprint}
     )

@@ -29,7 +29,7 @@ def run_row_stage(
     config: "StageConfig",
     *,
     dependencies: Sequence[Path] = (),
-    extra_fingerprint: Mapping[str, object] | None = None,
+    extra_config: Mapping[str, object] | None = None,
     extra_lines: "Callable[[RunSummary], FigureLines] | None" = None,
     closing: Callable[[], Sequence[str]] | None = None,
 ) -> "RunSummary | None":
@@ -37,8 +37,8 @@ def run_row_stage(
     or None after a dry run.
 
     Args:
-        extra_fingerprint: values that affect the rows besides config and inputs, such as a
-            prompt's hash; they are added to the config in the manifest.
+        extra_config: values that affect the rows besides config and inputs, such as a prompt's
+            hash; added to the config in the manifest.
         extra_lines: returns lines that replace the plain ones of a figure, by its name.
         closing: returns the last lines of the summary.
     """
@@ -50,7 +50,7 @@ def run_row_stage(
         common,
         config,
         dependencies=dependencies,
-        extra_fingerprint=extra_fingerprint,
+        extra_config=extra_config,
     )
     if summary is None:
         return None
@@ -90,7 +90,7 @@ def work_rows(
     config: "StageConfig",
     *,
     dependencies: Sequence[Path] = (),
-    extra_fingerprint: Mapping[str, object] | None = None,
+    extra_config: Mapping[str, object] | None = None,
 ) -> "RunSummary | None":
     """Run a stage and return its summary, without printing it.
 
@@ -119,7 +119,7 @@ def work_rows(
         part=_part(common.quiet),
         if_changed=common.if_changed,
         quiet=common.quiet,
-        config=to_dict(config) | dict(extra_fingerprint or {}),
+        config=to_dict(config) | dict(extra_config or {}),
         dependencies=dependencies,
     )
     if paid.dry_run:

@@ -57,7 +57,7 @@ def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> Non
         common,
         config,
         dependencies=[shard.path for shard in there],
-        extra_fingerprint={"generator_hash": backend.fingerprint},
+        extra_config={"generator_hash": backend.fingerprint},
     )
 
 

@@ -34,11 +34,11 @@ def find_sets(
     if only is not None and not set_names:
         raise UsageError(f"--sets {only!r}: names no set; leave it out for all nine")
     nine = beir_qa.chosen_sets(set_names)
-    place = data_folder(data_dir)
+    folder = data_folder(data_dir)
     folders = [BeirSet(Path(name)) for name in names if name != BEIR_QA]
     chosen = nine if BEIR_QA in names else []
     here = folders + [
-        beir_qa.local_set(data, place) for data in chosen if beir_qa.is_local(data, place)
+        beir_qa.local_set(data, folder) for data in chosen if beir_qa.is_local(data, folder)
     ]
     plan = [
         {
@@ -57,7 +57,7 @@ def find_sets(
             "tokens": beir_qa.PAIR_TOKENS,
         }
         for data in chosen
-        if not beir_qa.is_local(data, place)
+        if not beir_qa.is_local(data, folder)
     ]
     names_of_sets = [str(row["set"]) for row in plan]
     repeated = {name for name in names_of_sets if names_of_sets.count(name) > 1}
@@ -73,13 +73,13 @@ def find_sets(
         if not common.quiet:
             print(wrapped(f"prism: {line}", sys.stderr), file=sys.stderr, flush=True)
 
-    fetched, missing = beir_qa.obtain(chosen, place, say)
+    fetched, missing = beir_qa.obtain(chosen, folder, say)
     for name, why in missing.items():
         warning = wrapped(f"prism: warning: {name}: missing; {why}", sys.stderr)
         print(warning, file=sys.stderr, flush=True)
     if not folders and not fetched:
         raise PrerequisiteError(
-            f"none of the {counted(len(missing), 'set')} asked for is in {place}, and none can be "
+            f"none of the {counted(len(missing), 'set')} asked for is in {folder}, and none can be "
             "fetched; unpack them there, or name the folder that holds them with --data-dir"
         )
     return folders + fetched, missing

@@ -65,8 +65,8 @@ def _draw(summary: "RunSummary", output: Path | None) -> "FigureLines":
     lines = terminal_lines(summary.figures, sys.stderr.encoding)
     if summary.outputs:
         # Of several outputs beside the folder that holds them.
-        place = output if output and len(summary.outputs) > 1 else summary.outputs[0]
-        picture = Path(f"{place}.histogram.svg")
+        name = output if output and len(summary.outputs) > 1 else summary.outputs[0]
+        picture = Path(f"{name}.histogram.svg")
         if find_spec("matplotlib"):
             with whole_file(picture) as file:
                 file.write(svg(summary.figures))

@@ -70,8 +70,8 @@ def _lines(status: "RunStatus") -> list[str]:
     for reason, count in status.counts.get("dropped", {}).items():
         lines.append(f"  dropped: {counted(count, 'row')}: {reason}")
     for bad in status.reject_reasons:
-        place = f"{bad['field']}: " if bad["field"] else ""
-        lines.append(f"  rejected: {counted(bad['count'], 'row')}: {place}{bad['reason']}")
+        field = f"{bad['field']}: " if bad["field"] else ""
+        lines.append(f"  rejected: {counted(bad['count'], 'row')}: {field}{bad['reason']}")
     for reason, count in status.pending_reasons.items():
         lines.append(f"  pending: {counted(count, 'row')}: {reason}")
     if status.training:

@@ -31,7 +31,7 @@ def state_directory(output: Path | None) -> Path:
     Raises:
         StorageError: the directory cannot be created.
     """
-    folder = _state_place(output)
+    folder = _state_folder(output)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -54,13 +54,13 @@ def _warn_if_shared(folder: Path) -> None:
 
 def ledger_path(output: Path | None) -> Path:
     """Return the path of the ledger of runs with that output; creates nothing."""
-    return _state_place(output) / LEDGER_NAME
+    return _state_folder(output) / LEDGER_NAME
 
 
 def ledgers_near(path: Path) -> list[Path]:
     """Return the existing ledgers that runs with the output `path`, or with outputs in the folder
     `path`, may have used, the nearest first. A path without a suffix is a folder."""
-    ledgers = [place / LEDGER_NAME for place in states_near(path)]
+    ledgers = [near / LEDGER_NAME for near in states_near(path)]
     return [ledger for ledger in ledgers if ledger.is_file()]
 
 
@@ -68,13 +68,13 @@ def states_near(path: Path) -> list[Path]:
     """Return the state directories that those runs may have used, existing or not."""
     folder = path.parent if path.suffix and not path.is_dir() else path
     project = project_file(folder)
-    places = [folder, folder / ".prism"]
+    folders = [folder, folder / ".prism"]
     if project:
-        places.append(project.parent / ".prism")
-    return list(dict.fromkeys([*places, _state_place(folder / "output")]))
+        folders.append(project.parent / ".prism")
+    return list(dict.fromkeys([*folders, _state_folder(folder / "output")]))
 
 
-def _state_place(output: Path | None) -> Path:
+def _state_folder(output: Path | None) -> Path:
     chosen = os.environ.get("PRISM_STATE")
     if chosen:
         return Path(chosen)

@@ -14,16 +14,16 @@ class storage_errors:
     """Context manager that raises StorageError for a failed write; a StorageError passes unchanged.
 
     Args:
-        place: name of the file, for the message.
+        name: name of the file, for the message.
         so_far: what is kept, such as "the checkpoint before it is whole".
         problem: the problem, before the reason of the system.
         advice: what to do.
     """
 
     def __init__(
-        self, place: object, so_far: str, problem: str = "cannot be written", advice: str = _AGAIN
+        self, name: object, so_far: str, problem: str = "cannot be written", advice: str = _AGAIN
     ) -> None:
-        self._message = f"{place}: {problem}: {{}}; {so_far}. {advice}"
+        self._message = f"{name}: {problem}: {{}}; {so_far}. {advice}"
 
     def __enter__(self) -> None:
         pass

@@ -64,7 +64,7 @@ def dev_metrics(
                 if not isfinite(logit + loss):
                     raise ModelError(
                         f"{row.place}: the logit of this dev row is {logit}, its target's loss "
-                        f"{loss}; the weights are unfit. Lower learning_rate"
+                        f"{loss}; the weights cannot be used. Lower learning_rate"
                     )
                 logits[number_of[id(row)]] = logit
                 if row.target:

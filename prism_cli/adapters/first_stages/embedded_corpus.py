@@ -47,7 +47,7 @@ class EmbeddedCorpus:
         return self._count_and_digest()[0]
 
     @property
-    def place(self) -> Path:
+    def folder(self) -> Path:
         """Folder of the blocks."""
         key = sha256(f"{self._fingerprint}\0{self._kind}\0{self._count_and_digest()[1]}".encode())
         return self._folder / key.hexdigest()[:32]
@@ -64,8 +64,8 @@ class EmbeddedCorpus:
         if all(self._block(number) is not None for number in range(self._blocks)):
             yield self.size
             return
-        with output_lock(self.place / "vectors"):
-            with whole_file(self.place / "about.json") as file:
+        with output_lock(self.folder / "vectors"):
+            with whole_file(self.folder / "about.json") as file:
                 about = {"model": self._fingerprint, "corpus": self._count_and_digest()[1]}
                 file.write(orjson.dumps(about | {"documents": self.size}))
             for number, documents in enumerate(self._chunks()):
@@ -124,7 +124,7 @@ class EmbeddedCorpus:
             yield chunk
 
     def _path(self, number: int) -> Path:
-        return self.place / f"{number:05d}.npy"
+        return self.folder / f"{number:05d}.npy"
 
     def _block(self, number: int) -> Vectors | None:
         """Return the memory-mapped block; None if it is missing or incomplete."""

@@ -68,9 +68,9 @@ class QualityFigures:
     def add(self, row: Mapping[str, Any]) -> None:
         """Add one line of rows.jsonl."""
         quality = row["quality"]
-        place = self._sums.place(row["query_id"])
+        index = self._sums.index(row["query_id"])
         for measure, total, count in row_measurements(quality):
-            self._sums.add(place, measure, total, count)
+            self._sums.add(index, measure, total, count)
         self._examples.add(row)
         self._scores.add(row["query_id"], quality)
         self._judge_ratings.add(row["query_id"], quality)

@@ -119,21 +119,19 @@ class GoldRows:
     def _entries(self, files: Sequence[str]) -> Iterator[Sequence[Any]]:
         figures = self.figures
         shards = [replace(shard, strict=False) for shard in find_shards(files)]
-        for place, row in read_shards(
-            shards, on_reject=lambda bad: self._note(bad.ref, bad.reason)
-        ):
+        for ref, row in read_shards(shards, on_reject=lambda bad: self._note(bad.ref, bad.reason)):
             try:
                 query, doc, answerable, marks = _read(row)
             except RowError as error:
-                self._note(place, str(error))
+                self._note(ref, str(error))
                 continue
             figures.example = figures.example if figures.rows else (query, doc)
             figures.rows += 1
             yield query, doc, answerable, orjson.dumps(marks)
 
-    def _note(self, place: RowRef, reason: str) -> None:
+    def _note(self, ref: RowRef, reason: str) -> None:
         self.figures.unreadable += 1
-        self.figures.unread = self.figures.unread or f"{place}: {reason}"
+        self.figures.unread = self.figures.unread or f"{ref}: {reason}"
 
 
 class _MergedGold:
@@ -189,7 +187,7 @@ def _texts(row: Row, name: str) -> list[str]:
         return []
     if not isinstance(texts, list):
         raise RowError(name, f"expected an array of strings, found {json_type(texts)}")
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise RowError(f"{name}[{place}]", f"expected a string, found {json_type(text)}")
+            raise RowError(f"{name}[{index}]", f"expected a string, found {json_type(text)}")
     return [text for text in texts if text.strip()]

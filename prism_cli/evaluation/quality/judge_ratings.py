@@ -30,11 +30,11 @@ class JudgeRatings:
             full = len(self._refused) >= MOST_REASONS and reason not in self._refused
             self._refused["other reasons" if full else reason] += 1
             return
-        place = self._sums.place(query_id)
+        index = self._sums.index(query_id)
         for name, value in rating["ratings"].items():
-            self._sums.add(place, f"ratings.{name}", value, 1)
+            self._sums.add(index, f"ratings.{name}", value, 1)
             self._histograms[name][int(value + 0.5)] += 1
-        self._sums.add(place, f"ratings.{SEVERE}", rating[SEVERE], 1)
+        self._sums.add(index, f"ratings.{SEVERE}", rating[SEVERE], 1)
 
     def figures(self) -> dict[str, Any]:
         """Return {"ratings": means, share of severe inventions, counts}; {} without a judge."""

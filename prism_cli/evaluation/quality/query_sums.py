@@ -16,7 +16,7 @@ class QuerySums:
         self.rows: Counter[str] = Counter()
         """Rows behind each measure."""
 
-    def place(self, query_id: str) -> int:
+    def index(self, query_id: str) -> int:
         """Return the query's number, from 0."""
         key = blake2b(query_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return self._queries.setdefault(key, len(self._queries))
@@ -26,17 +26,17 @@ class QuerySums:
         """Number of queries."""
         return len(self._queries)
 
-    def add(self, place: int, measure: str, total: float, count: float) -> None:
+    def add(self, index: int, measure: str, total: float, count: float) -> None:
         """Add one row to a measure."""
         if measure not in self._sums:
             self._sums[measure] = (array("d"), array("d"))
         sums, counts = self._sums[measure]
-        if place >= len(sums):
-            zeros = bytes(8 * (place + 1 - len(sums)))
+        if index >= len(sums):
+            zeros = bytes(8 * (index + 1 - len(sums)))
             sums.frombytes(zeros)
             counts.frombytes(zeros)
-        sums[place] += total
-        counts[place] += count
+        sums[index] += total
+        counts[index] += count
         self.rows[measure] += 1
 
     def means(self) -> dict[str, float]:

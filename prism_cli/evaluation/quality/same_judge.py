@@ -29,9 +29,9 @@ def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]
         )
     model = model_name(judge)
     for shard in find_shards(inputs):
-        for place, spec in _in_manifests(shard.path):
+        for location, spec in _in_manifests(shard.path):
             if model_name(spec) == model:
-                return f"{place}: {spec}"
+                return f"{location}: {spec}"
     for ref, row in read_rows(inputs, fields=fields):
         for field, spec in _in_row(row):
             if model_name(spec) == model:
@@ -47,23 +47,23 @@ def _in_row(row: Row) -> Iterator[tuple[str, str]]:
     if isinstance(row.get("generator"), str):
         yield "generator", row["generator"]
     documents = row.get("documents")
-    for place, document in enumerate(documents if isinstance(documents, list) else ()):
+    for index, document in enumerate(documents if isinstance(documents, list) else ()):
         if isinstance(document, dict):
-            yield from ((f"documents[{place}].{name}", spec) for name, spec in _in_row(document))
+            yield from ((f"documents[{index}].{name}", spec) for name, spec in _in_row(document))
 
 
 def _in_manifests(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (manifest, spec) from the manifests of the file and of the files it was made from."""
     pending, seen = [path], set[Path]()
     while pending:
-        place = manifest_path(pending.pop())
-        if place in seen or (manifest := read_manifest(place)) is None:
+        path = manifest_path(pending.pop())
+        if path in seen or (manifest := read_manifest(path)) is None:
             continue
-        seen.add(place)
+        seen.add(path)
         config: dict[str, Any] = manifest.get("config", {})
         judges = (*config.get("judges", ()), *config.get("add_judges", ()))
         if manifest.get("stage") == "relabel":
-            yield from ((f"{place}: judges", spec) for spec in judges)
+            yield from ((f"{path}: judges", spec) for spec in judges)
         if config.get("generator"):
-            yield f"{place}: generator", config["generator"]
+            yield f"{path}: generator", config["generator"]
         pending += [Path(record["path"]) for record in manifest.get("inputs", ())]

@@ -141,7 +141,7 @@ def _write(
         path.with_suffix(".guide.txt"): (_GUIDE + guide() + "\n").encode(),
         path: text.getvalue().encode("utf-8-sig"),
     }
-    for place, content in files.items():
-        with whole_file(place) as file:
+    for path, content in files.items():
+        with whole_file(path) as file:
             file.write(content)
     return SheetSummary(len(sample), population, cut)

@@ -44,7 +44,7 @@ def refused(code: Any, message: str = "no", **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
     monkeypatch.setenv("LAB_KEY", KEY)
 

@@ -48,7 +48,7 @@ def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[h
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXA_API_KEY", "planted")
     monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
 

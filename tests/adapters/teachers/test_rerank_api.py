@@ -36,7 +36,7 @@ SPOILED = ("results_missing", "results_repeated", "results_out_of_range", "resul
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
     monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 

@@ -33,6 +33,8 @@ from pathlib import Path
 
 _CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 """The tested versions; only a checkout has this file."""
+REJECTS_EXIT_CODE = 4
+"""More rows were rejected than --max-rejects allows; the run itself is complete."""
 
 
 class PrismError(Exception):
@@ -125,7 +127,7 @@ class NothingMeasuredError(MissingDataError):
     """
 
     def __init__(self, where: str, rows: int, rejected: int, *, too_many: bool) -> None:
-        self.exit_code = 4 if too_many else 3
+        self.exit_code = REJECTS_EXIT_CODE if too_many else MissingDataError.exit_code
         found = f"{rejected:,} of {rows:,} rejected" if rejected else "expected rows, found none"
         super().__init__(f"{where}: no row to measure: {found}; no report was made")
 

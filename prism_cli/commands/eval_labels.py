@@ -27,6 +27,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
     random; without such rows, on all rows, among the judges that voted on every one.
     """
     from prism_cli.commands.labels_tables import print_labels
+    from prism_cli.errors import REJECTS_EXIT_CODE
     from prism_cli.evaluation.labels.evaluate import REJECTS, LabelsOptions, evaluate_labels
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.terminal import print_json
@@ -63,4 +64,4 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
             message = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
             print(message, file=sys.stderr)
     if summary.rejected_share > common.max_rejects:
-        raise typer.Exit(4)
+        raise typer.Exit(REJECTS_EXIT_CODE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prism_cli.commands.options import check_new_file
+from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS
 from prism_cli.files.names import typed_path
 from prism_cli.wording import counted, label
 
@@ -100,7 +101,7 @@ def merge(
     ] = None,
     max_rejects: Annotated[
         float, typer.Option(min=0, max=1, help="Share of bad lines above which the exit code is 4.")
-    ] = 0.01,
+    ] = DEFAULT_MAX_REJECTS,
     json: Json = False,
 ) -> None:
     """Add replies from elsewhere. A reply that is here already stays; nothing counts as spent."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS
 from prism_cli.files.names import is_folder, typed_path
 
 PANEL = "Common options"
@@ -90,7 +91,7 @@ class Common:
         _option(
             "--max-rejects", min=0, max=1, help="Share of bad rows above which the exit code is 4."
         ),
-    ] = 0.01
+    ] = DEFAULT_MAX_REJECTS
     max_seconds: Annotated[
         float | None,
         _option("--max-seconds", min=0, help="Stop cleanly after N seconds, with exit code 7."),

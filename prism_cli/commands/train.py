@@ -70,7 +70,8 @@ def train(
     from prism_cli.configs.load import load_config
     from prism_cli.engine.control import Control
     from prism_cli.engine.heartbeat import remove_heartbeat
-    from prism_cli.errors import UsageError
+    from prism_cli.engine.rejects import too_many_rejects
+    from prism_cli.errors import REJECTS_EXIT_CODE, UsageError
     from prism_cli.terminal import count, print_json
 
     if size and common.recipe:
@@ -118,8 +119,8 @@ def train(
         print_json(done)
     counts = done["counts"]
     read = counts["rows"] + counts["rejected"] + sum(counts["dropped"].values())
-    if counts["rejected"] > common.max_rejects * read:
-        raise typer.Exit(4)
+    if too_many_rejects(counts["rejected"], read, common.max_rejects):
+        raise typer.Exit(REJECTS_EXIT_CODE)
 
 
 def _request(

@@ -9,7 +9,8 @@ from typing import Any
 from prism_cli.engine.control import Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.output_files import SideFile, side_path
-from prism_cli.errors import RowError
+from prism_cli.engine.rejects import too_many_rejects
+from prism_cli.errors import REJECTS_EXIT_CODE, RowError
 from prism_cli.rows.decode import decode_row, set_aside
 from prism_cli.rows.row import Rejected, RowRef
 from prism_cli.shards.ledger import Ledger, Merged
@@ -47,7 +48,8 @@ class MergeSummary:
     @property
     def exit_code(self) -> int:
         """4 if too many entries were rejected, else 0."""
-        return 4 if self.rejected > self.max_rejects * self.rows else 0
+        too_many = too_many_rejects(self.rejected, self.rows, self.max_rejects)
+        return REJECTS_EXIT_CODE if too_many else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""

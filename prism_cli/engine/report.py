@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.errors import REJECTS_EXIT_CODE
 from prism_cli.reporting.sanitize import escape_line
 from prism_cli.wording import counted, label, listed, value, wrapped
 
@@ -41,7 +42,7 @@ def summary_lines(
         for out in summary.finished_before
         if out not in reported_apart
     ]
-    if summary.exit_code != 4:
+    if summary.exit_code != REJECTS_EXIT_CODE:
         lines += _rejects_before(summary)
     lines += [
         f"{out}: its input {source} no longer exists; it was left as it is"
@@ -84,7 +85,7 @@ def summary_lines(
 
 def rejects_lines(summary: "RunSummary") -> list[str]:
     """Return the reason for exit code 4; empty for another code."""
-    if summary.exit_code != 4:
+    if summary.exit_code != REJECTS_EXIT_CODE:
         return []
     counts, lines = summary.counts, _rejects_before(summary)
     if counts.rejected:
@@ -96,7 +97,8 @@ def rejects_lines(summary: "RunSummary") -> list[str]:
         rejected = counts.rejected + summary.rejected_before
         rows = counts.rows + summary.rows_before
         lines.append(f"together {rejected:,} of {counted(rows, 'row')} rejected")
-    lines[-1] += f"; more than --max-rejects {summary.max_rejects:g}: exit code 4"
+    limit = f"--max-rejects {summary.max_rejects:g}"
+    lines[-1] += f"; more than {limit}: exit code {REJECTS_EXIT_CODE}"
     return lines
 
 

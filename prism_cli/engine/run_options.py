@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
+from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS
 
 IfChanged = Literal["refuse", "redo"]
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from prism_cli.engine.counts import Counts, UsageTotals
 from prism_cli.engine.reasons import Reasons, RejectExamples
-from prism_cli.errors import LockedError, RefusedOutputsError
-
-DEFAULT_MAX_REJECTS = 0.01
+from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS, too_many_rejects
+from prism_cli.errors import REJECTS_EXIT_CODE, LockedError, ProviderError, RefusedOutputsError
 
 
 @dataclass
@@ -67,11 +66,12 @@ class RunSummary:
         if refused and refused != LockedError.exit_code:
             return refused
         if self.counts.pending and not self.accept_pending:
-            return 5
+            return ProviderError.exit_code
         if refused:
             return refused
         rows = self.counts.rows + self.rows_before
-        return 4 if self.counts.rejected + self.rejected_before > self.max_rejects * rows else 0
+        rejected = self.counts.rejected + self.rejected_before
+        return REJECTS_EXIT_CODE if too_many_rejects(rejected, rows, self.max_rejects) else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""

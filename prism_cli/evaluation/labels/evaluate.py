@@ -15,7 +15,7 @@ from prism_cli.engine.job_record import count_lines, job_record
 from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.output_files import SideFile
 from prism_cli.engine.progress_display import show_progress
-from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
+from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS, too_many_rejects
 from prism_cli.errors import NothingMeasuredError, PrismError, RowError, UsageError
 from prism_cli.evaluation.labels.figures import LabelFigures
 from prism_cli.evaluation.metrics_file import (
@@ -164,7 +164,7 @@ def _nothing_measured(
     rejects.finish()
     record.publishing({})
     rejects.publish()
-    too_many = counts.rejected > options.max_rejects * counts.rows
+    too_many = too_many_rejects(counts.rejected, counts.rows, options.max_rejects)
     return NothingMeasuredError(where, counts.rows, counts.rejected, too_many=too_many)
 
 

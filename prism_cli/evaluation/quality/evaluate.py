@@ -14,7 +14,7 @@ from prism_cli.engine.heartbeat import remove_heartbeat
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.progress_display import show_progress
-from prism_cli.engine.summary import DEFAULT_MAX_REJECTS
+from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS, too_many_rejects
 from prism_cli.errors import NothingMeasuredError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
@@ -147,7 +147,8 @@ def _nothing_measured(rows: Path, max_rejects: float) -> NothingMeasuredError:
     names = ", ".join(record["path"] for record in manifest.get("inputs", ())) or str(rows)
     counts = manifest.get("counts", {})
     count, rejected = (int(counts.get(name, 0)) for name in ("rows", "rejected"))
-    return NothingMeasuredError(names, count, rejected, too_many=rejected > max_rejects * count)
+    too_many = too_many_rejects(rejected, count, max_rejects)
+    return NothingMeasuredError(names, count, rejected, too_many=too_many)
 
 
 def _sheet_digests(options: QualityOptions) -> dict[str, str]:

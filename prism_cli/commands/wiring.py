@@ -186,12 +186,6 @@ def check_name(role: str, spec: str) -> None:
         raise ModelError(f"{spec}: no directory of that name here; did you mean {near}?")
 
 
-_RERANKER = (
-    "engine", "device", "dtype", "attn", "profile", "max_tokens", "batch_tokens", "max_new_tokens",
-)  # fmt: skip
-"""Arguments of `Reranker` that are settings."""
-
-
 def reranker(
     spec: str,
     config: "EvalConfig | RerankConfig",
@@ -204,9 +198,12 @@ def reranker(
     Raises:
         ModelError: it cannot be loaded, or is not fit to rerank.
     """
+    from inspect import signature
+
     from prism_cli.reranker import Reranker
 
-    settings = {name: getattr(config, name) for name in _RERANKER if hasattr(config, name)}
+    names = signature(Reranker).parameters.keys() - {"model"}
+    settings = {name: getattr(config, name) for name in names if hasattr(config, name)}
     return Reranker(spec, **settings, warn=False, lazy=lazy, on_load=on_load)
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from prism_cli.rows.number import is_score
 from prism_cli.rows.row import Row
 
 KNOWN_EXPONENTS = {frozenset({"voyage/rerank-2", "voyage/rerank-2.5"}): 1.609}
@@ -102,7 +103,7 @@ def labelled_scores(
         if verdict not in ("yes", "no"):
             skipped["no verdict"] += 1
         elif not isinstance(scores, dict) or not all(
-            _is_score(scores.get(teacher)) for teacher in teachers
+            is_score(scores.get(teacher)) for teacher in teachers
         ):
             skipped["no score of each of these teachers"] += 1
         else:
@@ -157,8 +158,3 @@ def _plateaus(
         else:
             runs.append((points[index], points[index + 1]))
     return runs
-
-
-def _is_score(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value <= 1  # type: ignore[operator]

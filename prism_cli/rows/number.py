@@ -21,3 +21,9 @@ def digits_in(text: str) -> int | None:
     """Return the whole number of a text of ASCII digits; None for others, such as "-1"."""
     fits = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
     return int(text) if fits else None
+
+
+def is_score(value: object) -> bool:
+    """Return whether a value of a row is a number in [0, 1]."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value <= 1  # type: ignore[operator]

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from prism_cli.rows.number import is_score
 from prism_cli.rows.row import Row, document_text, texts_digest
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.spill import Spill
@@ -84,5 +85,4 @@ def _entries(rows: Iterable[tuple[str, Row]]) -> Iterator[Sequence[Any]]:
 def _is_paid(field: str, value: Any) -> bool:
     if field in ("votes", "verdict"):
         return value in ("yes", "no")
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value <= 1
+    return is_score(value)

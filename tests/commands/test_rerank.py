@@ -1,17 +1,21 @@
 """`prism rerank` in this process, on the embedded model."""
 
 import shutil
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from prism_cli.configs.rerank import RerankConfig
+from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.engine.status import read_statuses
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.ports import RerankRuntime
-from prism_cli.reranker import _loaded
+from prism_cli.reranker import Reranker, _loaded
 from prism_cli.shards.lock import output_lock
 from tests.door import prism
 from tests.factories import jsonl, make_pair
@@ -227,3 +231,8 @@ def test_no_model_is_loaded_for_queries_spread_over_two_files(
         Path("shards", name).write_bytes(_rows_of("one query"))
     assert prism("rerank", "shards", "-o", "out", "--model", model).returncode == 2
     assert loads == []
+
+
+def test_every_setting_goes_to_the_model_or_to_the_ranking() -> None:
+    used = signature(Reranker).parameters.keys() | {field.name for field in fields(RankOptions)}
+    assert {field.name for field in fields(RerankConfig)} - used == {"seed"}

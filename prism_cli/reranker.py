@@ -11,8 +11,9 @@ from functools import cached_property, partial
 from typing import Any, TypedDict, Unpack
 
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
+from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.domain.evidence_budget import RankOptions
-from prism_cli.domain.scoring import relevance_score
+from prism_cli.domain.scoring import BOUNDARY, relevance_score
 from prism_cli.errors import ArgumentError, RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
 from prism_cli.ranking import DECIMALS, Result, ranking
@@ -73,9 +74,9 @@ class Reranker:
         dtype: str = "auto",
         attn: str = "auto",
         profile: str | None = None,
-        max_tokens: int = 10_240,
+        max_tokens: int = MAX_TOKENS,
         batch_tokens: int | None = None,
-        max_new_tokens: int = 512,
+        max_new_tokens: int = MAX_NEW_TOKENS,
         warn: bool = True,
         lazy: bool = False,
         on_load: Callable[[RerankRuntime], None] | None = None,
@@ -123,9 +124,9 @@ class Reranker:
         evidence: bool = True,
         top_n: int | None = None,
         evidence_top: int | None = None,
-        threshold: float = 0.5,
+        threshold: float = BOUNDARY,
         max_evidence_tokens: int | None = None,
-        max_new_tokens: int = 512,
+        max_new_tokens: int = MAX_NEW_TOKENS,
     ) -> list[Result]:
         """Return the documents, best first, in the form of `results` of `prism rerank`.
 

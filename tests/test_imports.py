@@ -33,7 +33,7 @@ MAY_IMPORT = {
         "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
         "reranker", "files", "terminal",
     },
-    "configs": {"configs", "files"},
+    "configs": {"configs", "files", "domain.defaults", "domain.scoring"},
     "files": {"files"},
     "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports", "domain.near_duplicates"},

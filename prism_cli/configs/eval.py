@@ -15,6 +15,7 @@ from prism_cli.configs.shared import (
     Profile,
     as_list,
 )
+from prism_cli.domain.defaults import MAX_TOKENS
 
 RELEASED_MODEL = "hf:infgrad/Prism-Qwen3.5-Reranker-2B"
 NO_MODEL = "none"
@@ -46,7 +47,7 @@ class EvalConfig(StageConfig):
     device: Device = "auto"
     dtype: Dtype = "auto"
     attn: Attention = "auto"
-    max_tokens: MaxTokens = 10_240
+    max_tokens: MaxTokens = MAX_TOKENS
     batch_tokens: BatchTokens = None
     profile: Profile = None
 

@@ -8,6 +8,8 @@ from annotated_types import Ge, Interval
 from prism_cli.configs.base import Option, StageConfig
 from prism_cli.configs.eval import RELEASED_MODEL
 from prism_cli.configs.shared import Attention, BatchTokens, Device, Dtype, MaxTokens, Profile
+from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
+from prism_cli.domain.scoring import BOUNDARY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class RerankConfig(StageConfig):
         ),
     ] = True
     profile: Profile = None
-    max_tokens: MaxTokens = 10_240
+    max_tokens: MaxTokens = MAX_TOKENS
     top_n: Annotated[
         int | None,
         Ge(1),
@@ -45,13 +47,13 @@ class RerankConfig(StageConfig):
             "Evidence above this score; the verdict stays as it is. Below 0.5 a document that is "
             "judged no may get it too."
         ),
-    ] = 0.5
+    ] = BOUNDARY
     max_evidence_tokens: Annotated[
         int | None,
         Ge(1),
         Option("Tokens of all evidence of a query, best document first.", default="no limit"),
     ] = None
-    max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.")] = 512
+    max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.")] = MAX_NEW_TOKENS
     dtype: Dtype = "auto"
     attn: Attention = "auto"
     engine: Annotated[

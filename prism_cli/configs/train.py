@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge, Gt, Interval, Len
 
 from prism_cli.configs.base import Option, Section, StageConfig
+from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
 
 ATTENTION_AND_MLP = (
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
@@ -79,8 +80,8 @@ class TrainConfig(StageConfig):
         Interval(gt=0, lt=1),
         _key("mixed: probability that a draw is from the sft pool."),
     ] = 0.3
-    gamma_point: Annotated[float, Ge(0), _key("Weight of the squared score error.")] = 10.0
-    gamma_sft: Annotated[float, Ge(0), _key("Weight of the target's cross-entropy.")] = 1.0
+    gamma_point: Annotated[float, Ge(0), _key("Weight of the squared score error.")] = GAMMA_POINT
+    gamma_sft: Annotated[float, Ge(0), _key("Weight of the target's cross-entropy.")] = GAMMA_SFT
     epochs: Annotated[
         float,
         Gt(0),

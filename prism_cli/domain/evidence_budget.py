@@ -8,6 +8,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
+from prism_cli.domain.defaults import MAX_NEW_TOKENS
 from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import ArgumentError
 
@@ -38,7 +39,7 @@ class RankOptions:
     """
 
     evidence: bool = True
-    max_new_tokens: int = 512
+    max_new_tokens: int = MAX_NEW_TOKENS
     top_n: int | None = None
     evidence_top: int | None = None
     threshold: float = BOUNDARY

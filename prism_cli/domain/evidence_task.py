@@ -16,11 +16,9 @@ from prism_cli.domain.languages import language_difference
 from prism_cli.domain.markup import unescaped, without_cdata
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.targets import parse_text
-from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
+from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, cut_to_estimate, estimate_tokens
 from prism_cli.rows.texts import is_blank
 
-MAX_DOCUMENT_TOKENS = 8000
-"""Length to which title and document are cut for a generator (estimated tokens)."""
 TEMPERATURES = (0.0, 0.3, 0.6, 0.9)
 """Sampling temperature by attempt: at 0 a retry would repeat the same unusable answer."""
 CONTRIBUTION_TOKENS = 256

@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 from prism_cli.domain.chat import Prompt, UnusableReplyError
 from prism_cli.domain.decision import Decision, Score, Statement
 from prism_cli.domain.fencing import fenced_texts
-from prism_cli.domain.token_estimate import cut_to_estimate
+from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, cut_to_estimate
 from prism_cli.rows.row import texts_digest
 
-MAX_DOCUMENT_TOKENS = 8000
-"""Length to which each text is cut for the judge (estimated tokens)."""
 TEMPERATURES = (0.0, 0.3, 0.6)
 """Sampling temperature by attempt: at 0 a retry would repeat the same unusable answer."""
 ANSWER_TOKENS = 160

@@ -14,10 +14,7 @@ from typing import Any
 from prism_cli.domain.chat import Prompt, UnusableReplyError
 from prism_cli.domain.decision import Decision, Statement
 from prism_cli.domain.fencing import fenced_texts
-from prism_cli.domain.token_estimate import cut_to_estimate
-
-MAX_DOCUMENT_TOKENS = 8000
-"""Length to which a document is cut for the judge (estimated tokens)."""
+from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, cut_to_estimate
 
 RUBRIC = """\
 You decide whether a document helps to answer a query. Decide in two steps.

@@ -24,6 +24,9 @@ from itertools import accumulate
 
 from prism_cli.domain.words import UNSPACED
 
+MAX_DOCUMENT_TOKENS = 8000
+"""Length to which a document is cut for a chat model: judge, generator, rater (estimated
+tokens)."""
 _UNITS = 20
 """Units per token; integers make sums exact."""
 _UNSPACED = re.compile(f"[{UNSPACED}]")

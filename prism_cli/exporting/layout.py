@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from prism_cli.domain.chat_template import chat_template
-from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+from prism_cli.domain.defaults import MAX_TOKENS
+from prism_cli.modeling.encode import PromptEncoder
 
 MINIMUM_SENTENCE_TRANSFORMERS = "5.6.0"
 """The first that keeps the end of the prompt of a truncated document (5.4 and 5.5 lose it)."""

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.prompting import CHAT_END, Profile
 from prism_cli.domain.targets import render_target
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.first_tokens import bare_tokenizer, leading_ids
 
-MAX_TOKENS = 10_240
-"""Prompt tokens at inference, as published (training: 8,192)."""
 _CACHED_QUERIES = 4096
 _PROBES = (
     ("capital of France?", "Paris is the capital."),

@@ -18,11 +18,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.prompting import Profile
 from prism_cli.errors import MissingPackageError, ModelError, first_line
 from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.dequantizing import dequantize_weights
-from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_folder import TOKENIZER_FILES, ModelFolder, resolve_model
 from prism_cli.modeling.peft_folder import merge_adapter

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
 from prism_cli.modeling.packed_rows import (
     Layout,
     can_pack,
@@ -171,8 +172,8 @@ def step_loss(
     cross_entropy: Tensor,
     batch: RowBatch,
     *,
-    gamma_point: float = 10.0,
-    gamma_sft: float = 1.0,
+    gamma_point: float = GAMMA_POINT,
+    gamma_sft: float = GAMMA_SFT,
 ) -> tuple[Tensor, Tensor]:
     """Return (pointwise, sft), each row's part of the loss, float32 [rows], before the mean.
 

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from prism_cli.domain.chat import UnusableReplyError
 from prism_cli.domain.evidence_task import (
     CONTRIBUTION_TOKENS,
-    MAX_DOCUMENT_TOKENS,
     EvidenceTask,
 )
 from prism_cli.domain.markup import unescaped
-from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, estimate_tokens
 
 TASK = EvidenceTask()
 DOCUMENT = (

@@ -8,7 +8,6 @@ import pytest
 from prism_cli.domain.chat import UnusableReplyError
 from prism_cli.domain.rating_task import (
     INSTRUCTION,
-    MAX_DOCUMENT_TOKENS,
     OVERALL,
     RATINGS,
     SCALES,
@@ -19,7 +18,7 @@ from prism_cli.domain.rating_task import (
     rating_fields,
     rating_value,
 )
-from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, estimate_tokens
 
 TASK = RatingTask()
 TEXTS = RatedTexts("how long?", "Bridge: it is 503 m long.", "It gives the length.", "503 m.")

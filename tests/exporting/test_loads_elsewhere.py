@@ -15,9 +15,10 @@ from sentence_transformers import CrossEncoder
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.scoring import relevance_score
 from prism_cli.exporting.layout import save_tokenizer
-from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder
 from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.door import prism

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.prompting import PRISM, PRISM_NO_THINK, QWEN3_RERANKER
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.encode import MAX_TOKENS, PromptEncoder
+from prism_cli.modeling.encode import PromptEncoder
 from tests.modeling.real_tokenizers import (
     CHAT,
     KINDS,

@@ -18,10 +18,11 @@ from prism_cli.adapters.runtimes.batch_budget import batch_budget
 from prism_cli.adapters.runtimes.batch_plan import plan_batches
 from prism_cli.adapters.runtimes.prefix_states import PrefixStates
 from prism_cli.adapters.runtimes.text_writer import TextWriter
+from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.attention import attention_suffix
 from prism_cli.modeling.decoding import Generation
-from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
+from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.forward_pass import forward_pass
 from prism_cli.modeling.loading import LoadedModel, load_model
 from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING
+from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.errors import MissingPackageError, ModelError, RowError, first_line
 from prism_cli.modeling.decoding import StopRule, tokenizer_stops
-from prism_cli.modeling.encode import MAX_TOKENS, EncodedPrompt, PromptEncoder
+from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.loading import load_tokenizer
 from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.ports import Reply, RerankTask, Usage
@@ -144,7 +145,7 @@ def load_vllm_reranker(
     dtype: str = "auto",
     profile: str | None = None,
     max_tokens: int = MAX_TOKENS,
-    max_new_tokens: int = 512,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     **options: Any,
 ) -> VllmReranker:
     """Load the reranker of a model spec on vLLM, on the device that vLLM was built for.

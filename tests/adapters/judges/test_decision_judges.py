@@ -20,8 +20,8 @@ from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.configs.providers import ModelPricing, Provider
 from prism_cli.domain.fencing import fence_mark
 from prism_cli.domain.rating_task import RATINGS, RatedTexts
-from prism_cli.domain.rubric import MAX_DOCUMENT_TOKENS, RUBRIC, DecisionTask
-from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.domain.rubric import RUBRIC, DecisionTask
+from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, estimate_tokens
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError
 from prism_cli.modeling.embedded import smollm2_path

@@ -1,0 +1,8 @@
+"""Defaults that settings, the Python interface, and the code behind both share."""
+
+MAX_TOKENS = 10_240
+"""Prompt tokens at inference, as published (training: 8,192)."""
+MAX_NEW_TOKENS = 512
+"""Tokens of one text."""
+GAMMA_POINT, GAMMA_SFT = 10.0, 1.0
+"""Weights of the two parts of the training loss."""

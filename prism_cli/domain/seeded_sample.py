@@ -13,7 +13,7 @@ def is_sampled(share: float, seed: int, purpose: str, *texts: str) -> bool:
     return seeded_hash(seed, purpose, *texts) < share * 2**64
 
 
-def seeded_hash(seed: int, purpose: str, *texts: str) -> int:
+def seeded_hash(seed: int, *texts: str) -> int:
     """Return a 64-bit hash of all arguments."""
-    text = "\0".join((str(seed), purpose, *texts))
+    text = "\0".join((str(seed), *texts))
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

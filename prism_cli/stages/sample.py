@@ -23,6 +23,7 @@ from prism_cli.domain.sampling import (
     labelled_and_web,
     paper_shares,
 )
+from prism_cli.domain.seeded_sample import seeded_hash
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import Outcome
@@ -275,9 +276,9 @@ class SampleStage(RowStage):
 
     def _key(self, row: Row) -> bytes:
         """Return 16 bytes: the hash of (seed, query_id, doc_id), then of the row itself."""
-        pair = f"{self._seed}\0{query_id(row)}\0{doc_id(row)}".encode("utf-8", "surrogatepass")
+        pair = seeded_hash(self._seed, query_id(row), doc_id(row)).to_bytes(8)
         content = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
-        return blake2b(pair, digest_size=8).digest() + blake2b(content, digest_size=8).digest()
+        return pair + blake2b(content, digest_size=8).digest()
 
 
 def _origin_key(key: bytes) -> bytes:

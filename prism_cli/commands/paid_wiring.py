@@ -190,15 +190,15 @@ def probe_panel(specs: "Sequence[str]", providers: "ProviderRegistry") -> "list[
     from prism_cli.adapters.judges.probe import probe_judges
     from prism_cli.ports import CallBackend
 
-    patients: list[tuple[str, CallBackend | str]] = []
+    probed: list[tuple[str, CallBackend | str]] = []
     for spec in specs:
         named = providers.resolve(spec)
         judge = _judge(spec, judge_task(None), providers)
         if named and named.client.lacks_key:
-            patients.append((spec, f"{named.client.provider.key_env} is not in the environment"))
+            probed.append((spec, f"{named.client.provider.key_env} is not in the environment"))
         elif isinstance(judge, CallBackend):
-            patients.append((spec, judge))
-    return probe_judges(patients)
+            probed.append((spec, judge))
+    return probe_judges(probed)
 
 
 def chat_model(

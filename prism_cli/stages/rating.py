@@ -22,14 +22,9 @@ def request_rating(
     return fields | ({"cut": True} if texts.cut else {})
 
 
-def rated_texts(texts_of_pair: VerdictTexts) -> RatedTexts:
+def rated_texts(pair: VerdictTexts) -> RatedTexts:
     """Return the texts of a pair that judges and people rate."""
-    return RatedTexts(
-        texts_of_pair.query,
-        texts_of_pair.document,
-        texts_of_pair.contribution,
-        texts_of_pair.evidence,
-    )
+    return RatedTexts(pair.query, pair.document, pair.contribution, pair.evidence)
 
 
 def rating_function(
@@ -39,11 +34,11 @@ def rating_function(
     {} where there is no text to rate."""
 
     def rate(
-        texts_of_pair: VerdictTexts,
+        pair: VerdictTexts,
     ) -> Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]:
-        if not (texts_of_pair.contribution or texts_of_pair.evidence):
+        if not (pair.contribution or pair.evidence):
             return {}
-        texts = rated_texts(texts_of_pair)
+        texts = rated_texts(pair)
         rating = yield from request_rating(judge, texts)
         return {"texts": texts.digest, **rating}
 

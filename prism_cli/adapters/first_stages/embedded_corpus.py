@@ -47,7 +47,7 @@ class EmbeddedCorpus:
         return self._count_and_digest()[0]
 
     @property
-    def folder(self) -> Path:
+    def block_folder(self) -> Path:
         """Folder of the blocks."""
         key = sha256(f"{self._fingerprint}\0{self._kind}\0{self._count_and_digest()[1]}".encode())
         return self._folder / key.hexdigest()[:32]
@@ -64,8 +64,8 @@ class EmbeddedCorpus:
         if all(self._block(number) is not None for number in range(self._blocks)):
             yield self.size
             return
-        with output_lock(self.folder / "vectors"):
-            with whole_file(self.folder / "about.json") as file:
+        with output_lock(self.block_folder / "vectors"):
+            with whole_file(self.block_folder / "about.json") as file:
                 about = {"model": self._fingerprint, "corpus": self._count_and_digest()[1]}
                 file.write(orjson.dumps(about | {"documents": self.size}))
             for number, documents in enumerate(self._chunks()):
@@ -124,7 +124,7 @@ class EmbeddedCorpus:
             yield chunk
 
     def _path(self, number: int) -> Path:
-        return self.folder / f"{number:05d}.npy"
+        return self.block_folder / f"{number:05d}.npy"
 
     def _block(self, number: int) -> Vectors | None:
         """Return the memory-mapped block; None if it is missing or incomplete."""

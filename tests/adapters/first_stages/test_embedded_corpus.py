@@ -79,7 +79,7 @@ def test_a_stopped_run_resumes_after_its_last_complete_block() -> None:
 def test_an_incomplete_block_is_recomputed(damage: bytes | None) -> None:
     embedded = corpus()
     filled(embedded)
-    path = embedded.folder / "00002.npy"
+    path = embedded.block_folder / "00002.npy"
     path.write_bytes(path.read_bytes()[:-8] if damage is None else damage)
     assert filled(corpus()) == sorted(
         (text for _, text in DOCUMENTS[20:30]), key=lambda text: (-len(text), text)
@@ -88,19 +88,19 @@ def test_an_incomplete_block_is_recomputed(damage: bytes | None) -> None:
 
 def test_other_content_model_or_dtype_has_its_own_cache() -> None:
     places = {
-        corpus().folder,
-        corpus(DOCUMENTS[:44]).folder,
-        corpus([*DOCUMENTS[:44], ("d44", "other")]).folder,
-        corpus([*DOCUMENTS[:44], ("e44", DOCUMENTS[44][1])]).folder,
-        corpus(kind="float16").folder,
-        EmbeddedCorpus(lambda: DOCUMENTS, Path("kept"), "model 2", "float32").folder,
+        corpus().block_folder,
+        corpus(DOCUMENTS[:44]).block_folder,
+        corpus([*DOCUMENTS[:44], ("d44", "other")]).block_folder,
+        corpus([*DOCUMENTS[:44], ("e44", DOCUMENTS[44][1])]).block_folder,
+        corpus(kind="float16").block_folder,
+        EmbeddedCorpus(lambda: DOCUMENTS, Path("kept"), "model 2", "float32").block_folder,
     }
     assert len(places) == 6
 
 
 def test_two_runs_do_not_embed_the_same_corpus_at_once() -> None:
     embedded = corpus()
-    with output_lock(embedded.folder / "vectors"), pytest.raises(LockedError):
+    with output_lock(embedded.block_folder / "vectors"), pytest.raises(LockedError):
         list(embedded.fill(Embedder()))
 
 
@@ -132,7 +132,7 @@ for _ in one.fill(embed):
 def test_a_kill_leaves_complete_blocks_and_the_rest_is_computed_later() -> None:
     root = str(Path(__file__).parents[3])
     work = subprocess.Popen([sys.executable, "-c", WORK], env={"PYTHONPATH": root})
-    second = corpus().folder / "00001.npy"
+    second = corpus().block_folder / "00001.npy"
     while not second.exists() and work.poll() is None:
         time.sleep(0.01)
     work.send_signal(signal.SIGKILL)

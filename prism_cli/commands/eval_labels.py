@@ -27,6 +27,7 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
     random; without such rows, on all rows, among the judges that voted on every one.
     """
     from prism_cli.commands.labels_tables import print_labels
+    from prism_cli.engine.rejects import too_many_rejects
     from prism_cli.errors import REJECTS_EXIT_CODE
     from prism_cli.evaluation.labels.evaluate import REJECTS, LabelsOptions, evaluate_labels
     from prism_cli.evaluation.metrics_file import typed_command
@@ -63,5 +64,5 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
         if rejected:
             message = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"
             print(message, file=sys.stderr)
-    if summary.rejected_share > common.max_rejects:
+    if too_many_rejects(**summary.metrics["input_rows"], max_rejects=common.max_rejects):
         raise typer.Exit(REJECTS_EXIT_CODE)

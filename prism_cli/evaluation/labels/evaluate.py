@@ -74,12 +74,6 @@ class LabelsSummary:
     path: Path
     finished_before: bool
 
-    @property
-    def rejected_share(self) -> float:
-        """Share of the rows that were rejected."""
-        counts = self.metrics["input_rows"]
-        return float(counts["rejected"] / max(counts["rows"], 1))
-
 
 def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> LabelsSummary:
     """Read all rows once and publish the figures.

@@ -38,15 +38,15 @@ COMMANDS = {
     "rerank": ("rerank", "Score documents for queries; say yes or no, and why."),
     "collect": ("collect", "Pairs from corpora, rows, runs, data sets, the web; queries."),
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
-    "distill": ("distill", "Teachers' scores; contribution and evidence for yes."),
-    "eval": ("eval_ranking", "nDCG and friends on BEIR folders, with paired tests."),
+    "distill": ("distill", "Add teacher scores, and contribution and evidence for yes."),
+    "eval": ("eval_ranking", "nDCG and other measures on BEIR folders, with paired tests."),
     "report": ("report", "Render finished evaluations, or compare them side by side."),
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
     "train": ("train", "Train a reranker on pointwise and sft objectives."),
     "export": ("export", "A folder that sentence-transformers, transformers and vLLM load."),
-    "doctor": ("doctor", "Ask each judge for one word; says what is wrong."),
+    "doctor": ("doctor", "Test the key and the answer of each judge."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
     "status": ("status", "State of a run: rows, cost, time left; also while it works."),
     "ledger": ("ledger", "Count, export, merge and repair the stored paid replies."),
@@ -150,7 +150,7 @@ def prism(
         False, "--traceback", help="Show the traceback of an unexpected error."
     ),
 ) -> None:
-    """Rerankers that say why: curate, distill, train, rerank and evaluate, over JSONL shards."""
+    """Train and use rerankers that explain their verdicts; every stage reads and writes JSONL."""
     if traceback:
         os.environ["PRISM_TRACEBACK"] = "1"
 

@@ -32,7 +32,7 @@ def collect(
         typer.Argument(
             help="BEIR folders, or JSONL files, globs, directories, - with rows of "
             "{query, pos, neg}, {query, documents}, the author's or of pairs; or a TREC run. "
-            "`web` before files of queries: as --web exa.",
+            "`collect web FILES` is short for `collect FILES --web exa`.",
             show_default=False,
         ),
     ] = None,

@@ -6,7 +6,7 @@ import typer
 
 app = typer.Typer(
     add_completion=False,
-    help="Ask each judge for one word, and say in plain words what is wrong.",
+    help="Test the key and the answer of each judge.",
     epilog="Example: prism doctor --judge deepseek/deepseek-chat",
 )
 
@@ -30,7 +30,7 @@ def doctor(
         bool, typer.Option("--json", help="One JSON object on standard output.")
     ] = False,
 ) -> None:
-    """Ask each judge one question: whether a document is relevant that is known to be."""
+    """Ask each judge whether a document that is known to be relevant is relevant."""
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.options import Paid
     from prism_cli.configs.load import load_config

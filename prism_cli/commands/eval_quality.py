@@ -44,7 +44,7 @@ def quality(
     sheet_in: Annotated[
         list[str] | None,
         typer.Option(
-            help="A sheet that people filled in, beside --judge; one a person.",
+            help="A sheet that people filled in, beside --judge; one file per person.",
             show_default=False,
         ),
     ] = None,
@@ -54,10 +54,10 @@ def quality(
 ) -> None:
     """Measure verdicts and texts that `prism rerank` wrote, or those of labelled rows.
 
-    Answers and rationales are people's: a gold row with a doc_id speaks of that pair; one without
+    Answers and rationales are people's: a gold row with a doc_id applies to that pair; one without
     speaks of every document of its query that holds an answer or a marked sentence. A yes without
     evidence keeps no answer and recalls nothing; a no is counted by missed_yes_rate alone.
-    Texts are compared as SQuAD does: small letters, no punctuation, no English articles; an answer
+    Texts are compared as SQuAD does: lower case, no punctuation, no English articles; an answer
     is kept where it occurs as a whole (5 does not occur in 15, Manning occurs in Manning's).
     """
     from prism_cli.commands import wiring

@@ -1,4 +1,4 @@
-"""`prism eval`: nDCG and friends of a first stage and of models, side by side."""
+"""`prism eval`: ranking measures of a first stage and of models, side by side."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="REPO@COMMIT",
-            help="Run the code that comes with the first stage st:REPO, at this very commit.",
+            help="Run the code that comes with the first stage st:REPO, at exactly this commit.",
             show_default=False,
         ),
     ] = None,
@@ -59,7 +59,8 @@ def evaluate(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Where the sets of beir-qa lie, or are put; default: the user's cache.",
+            help="Folder of the beir-qa sets; missing sets are downloaded to it. Default: the "
+            "user's cache.",
             show_default=False,
         ),
     ] = None,
@@ -75,7 +76,7 @@ def evaluate(
 ) -> None:
     """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
 
-    Two words are commands of their own: `eval quality ROWS` (evidence), `eval labels ROWS` (votes).
+    Subcommands: `eval quality ROWS` (evidence), `eval labels ROWS` (votes).
 
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """

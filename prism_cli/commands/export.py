@@ -77,7 +77,7 @@ def export(
 ) -> None:
     """Write a folder that sentence-transformers, transformers and vLLM load, with a model card.
 
-    It is read back and must score as the model does, or nothing is published. Needs four bytes of
+    The folder is published only if its scores, read back, are the model's. Needs four bytes of
     memory for each parameter.
     """
     from prism_cli.commands.wiring import check_model

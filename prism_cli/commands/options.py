@@ -73,7 +73,7 @@ class Common:
             "--if-changed",
             help="An output whose input or settings changed: refuse (default) leaves it, works the "
             "others and exits with 2; redo makes it again. A grown input is always continued; "
-            "models in this process answer its last, partial window of 2,048 rows again.",
+            "local models recompute its last, incomplete window of 2,048 rows.",
         ),
     ] = "refuse"
     fresh: Annotated[
@@ -83,7 +83,7 @@ class Common:
         bool,
         _option(
             "--accept-lost-replies",
-            help="Go on though the ledger lacks replies that were paid for; pays for them again.",
+            help="Continue although paid replies are missing from the ledger; pays for them again.",
         ),
     ] = False
     max_rejects: Annotated[
@@ -158,7 +158,7 @@ class Paid(Common):
     ] = field(default_factory=list)
     retry_final: Annotated[
         bool,
-        _option("--retry-final", help="Ask again what a model refused for good before."),
+        _option("--retry-final", help="Repeat requests that ended in a final refusal."),
     ] = False
 
 

@@ -14,7 +14,7 @@ app = typer.Typer(
 @app.command()
 def quickstart(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder to work in; made where it is not there.")
+        Path, typer.Argument(metavar="DIR", help="Working folder; created if missing.")
     ],
     prepare: Annotated[
         bool,
@@ -24,7 +24,7 @@ def quickstart(
     """Run every stage on the bundled corpus, without GPU, keys or hub, in about ten minutes.
 
     Each stage is printed as the command you would type; the same lines are left in
-    DIR/pipeline.sh. Stopped and started again, it goes on where it was.
+    DIR/pipeline.sh. If it was stopped, the same command continues.
     """
     from prism_cli.quickstart.results import print_results
     from prism_cli.quickstart.steps import prepare_folder, run_steps

@@ -69,9 +69,15 @@ def cp(
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="TOML files.")],
-    stage: Annotated[str, typer.Option(help="The stage whose settings these are.")] = "train",
+    stage: Annotated[
+        str, typer.Option(help="Stage of the settings: train, rerank, relabel, ….")
+    ] = "train",
 ) -> None:
-    """Check recipes against a stage's settings; report all problems at once."""
+    """Check recipes against the settings of a stage; report all problems at once.
+
+    For example: `prism recipes check my-rerank.toml --stage rerank`. The tables of prism.toml are
+    checked by the command that reads them.
+    """
     from prism_cli.configs.load import load_config
     from prism_cli.configs.stages import config_class
     from prism_cli.errors import ConfigError, MissingDataError

@@ -42,7 +42,7 @@ def report(
 ) -> None:
     """Render a finished evaluation, or compare several of one kind with the first.
 
-    An ablation (rewritten queries, objectives, calibration) is two evaluations and this command.
+    To compare settings (rewritten queries, objectives, …), evaluate both and pass both folders.
     """
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.metrics_file import REPORT

@@ -36,8 +36,8 @@ def rerank(
     query: Annotated[
         str | None,
         typer.Option(
-            help="A query; the rows are its documents then, and the ranking is printed. Rows are "
-            "written too where -o names a file; --json prints it as one JSON object.",
+            help="A query; each row is then a document for it, and the ranking is printed, with "
+            "--json as one JSON object. Rows are also written if -o names a file.",
             show_default=False,
         ),
     ] = None,

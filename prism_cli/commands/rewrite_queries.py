@@ -18,7 +18,7 @@ app = typer.Typer(
 def rewrite_queries(inputs: Inputs, *, config: RewriteQueriesConfig, common: Paid) -> None:
     """Turn a share of the queries into keywords, all rows of a query alike.
 
-    Queries over 40 tokens are not asked for; a model may skip what keywords cannot say.
+    Queries over 40 tokens are left unchanged; a model may skip what keywords cannot express.
     """
     from prism_cli.commands import paid_wiring
     from prism_cli.commands.row_run import run_row_stage

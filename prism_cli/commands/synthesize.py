@@ -24,7 +24,7 @@ app = typer.Typer(
 @app.command()
 @with_settings(SynthesizeConfig, "synthesize")
 def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> None:
-    """Queries from rows of {"instruction": …}, and perhaps "language": a row out for each.
+    """Queries from rows of {"instruction": …}, and optionally "language"; one row per query.
 
     They are what `prism collect web` takes. Near-duplicates are left out of the whole output.
     """

@@ -50,7 +50,7 @@ def train(
         typer.Option(
             metavar="auto|never|PATH",
             help="auto: go on from the newest complete checkpoint of an unfinished run. never: "
-            "from the first step; refused where -o holds something, unless --overwrite replaces "
+            "from the first step; refused if -o is not empty, unless --overwrite replaces "
             "it. PATH: from that checkpoint of this run; later ones are removed.",
         ),
     ] = "auto",
@@ -62,7 +62,7 @@ def train(
     given: dict[str, object],
     common: Common,
 ) -> None:
-    """Train a reranker; killed and started again, it goes on from its newest checkpoint.
+    """Train a reranker; after a kill, the same command continues from the newest checkpoint.
 
     Before the first step it shows its plan: rows, lengths, steps, tokens, memory.
     """

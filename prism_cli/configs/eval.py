@@ -31,7 +31,7 @@ class EvalConfig(StageConfig):
         Len(1),
         Option(
             "Model to measure; repeatable. `none`: the first stage alone.",
-            default="the project's, else the released 2B",
+            default="the model in prism.toml, else the released 2B",
         ),
     ] = field(default_factory=lambda: [RELEASED_MODEL])
     split: Annotated[str, Option("Split with judgements: qrels/SPLIT.tsv.")] = "test"

@@ -20,7 +20,7 @@ class RerankConfig(StageConfig):
         str,
         Option(
             "hf:prism-tiny (small, bundled), PATH of a model or run, or a hub id.",
-            default="the project's, else the released 2B",
+            default="the model in prism.toml, else the released 2B",
         ),
     ] = RELEASED_MODEL
     evidence: Annotated[
@@ -58,7 +58,7 @@ class RerankConfig(StageConfig):
     attn: Attention = "auto"
     engine: Annotated[
         Literal["transformers", "vllm"],
-        Option("vllm: on a GPU that it has to itself (extra vllm)."),
+        Option("vllm: needs a GPU that no other process uses (extra vllm)."),
     ] = "transformers"
     device: Device = "auto"
     batch_tokens: BatchTokens = None

@@ -25,7 +25,7 @@ class SplitConfig(StageConfig):
         float,
         Interval(gt=0, le=0.5),
         Option(
-            "Largest share of a source's queries that dev takes, though at least one.",
+            "Largest share of a source's queries that dev takes, and at least one.",
             default="0.1; beside --dev-queries 0.5",
         ),
     ] = 0.1

@@ -29,7 +29,7 @@ class TokenCutter(Protocol):
 class EstimateCutter:
     """Counts by the estimate of `token_estimate`; truncates at word borders."""
 
-    name = "an estimate from the characters (--tokenizer counts truly)"
+    name = "an estimate from the characters (--tokenizer counts exactly)"
 
     def bound(self, text: str) -> int:
         """Return the number of characters, each of which counts at most one token."""

@@ -57,7 +57,8 @@ def test_rows_go_through_every_stage_to_a_measured_model(tmp_path: Path) -> None
     assert styles == {"keyword", "original"}
     panel = rows(folder / "panel.jsonl")
     assert [list(row["votes"]) for row in panel] == [["source", "st:minilm", "hf:smollm2"]] * 6  # type: ignore[call-overload]
-    assert "too few rows to tell" in said_of_panel(folder / "panel.jsonl")
+    metrics = orjson.loads((folder / "labels" / "metrics.json").read_bytes())
+    assert "too few rows to tell" in said_of_panel(metrics)
     (first, *_) = rows(folder / "reranked.jsonl")
     scores = [result["relevance_score"] for result in first["results"]]  # type: ignore[attr-defined]
     assert len(scores) == 5

@@ -49,7 +49,7 @@ COMMANDS = {
     "doctor": ("doctor", "Test the key and the answer of each judge."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
     "status": ("status", "State of a run: rows, cost, time left; also while it works."),
-    "ledger": ("ledger", "Count, export, merge and repair the stored paid replies."),
+    "ledger": ("ledger", "Statistics, export, merge and repair of the stored paid replies."),
     "schema": ("schema", "The settings of a stage as JSON Schema."),
     "recipes": ("recipes", "List, show, copy and check the shipped settings."),
     "help": ("help", "Read about a topic: rows, models, providers, settings and more."),

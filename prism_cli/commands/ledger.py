@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="Count, export, merge and repair the replies that are paid for.",
+    help="Statistics, export, merge and repair of the stored paid replies.",
     epilog="Example: prism ledger export -o replies.jsonl.zst",
 )
 LedgerPath = Annotated[

@@ -17,7 +17,7 @@ from prism_cli.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prism_cli.evaluation.quality.evaluate import QualitySummary
+    from prism_cli.evaluation.metrics_file import PublishedMetrics
     from prism_cli.evaluation.quality.gold_rows import GoldRows
 
 app = typer.Typer(
@@ -120,7 +120,9 @@ def quality(
     exit_with(summary)
 
 
-def _print_figures(quality: "QualitySummary", inputs: list[str], texts: str, common: Paid) -> None:
+def _print_figures(
+    quality: "PublishedMetrics", inputs: list[str], texts: str, common: Paid
+) -> None:
     """Print the figures, and what rows lack, as --json and --quiet want it."""
     from prism_cli.commands.quality_tables import print_quality
     from prism_cli.terminal import print_json

@@ -98,7 +98,7 @@ class _Run:
     skipped: SkippedOutputs = field(default_factory=SkippedOutputs)
     _first_pass_done: bool = False
     _in_first_pass: bool = False
-    """Whether an error concerns all outputs."""
+    """True while an error concerns all outputs."""
     _batched: Counter[str] = field(default_factory=Counter)
     """Replies that batches of this run brought, by output."""
     _leftovers: Leftovers = field(default_factory=Leftovers)

@@ -10,6 +10,7 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ KINDS = ("ranking", "quality", "labels")
 _TAKES_A_VALUE = ("--output", "--max-seconds")
 _FLAGS = ("--quiet", "--verbose", "--json", "--overwrite", "--fresh")
 _SHORT = re.compile("-[qv]*(?:[qv]|(?P<output>o.*))", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class PublishedMetrics:
+    """The published content of metrics.json at `path`."""
+
+    metrics: dict[str, Any]
+    path: Path
+    finished_before: bool
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from prism_cli.evaluation.labels.figures import LabelFigures
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     REPORT,
+    PublishedMetrics,
     library_versions,
     provenance,
     publish,
@@ -66,16 +67,7 @@ class LabelsOptions:
     max_rejects: float = DEFAULT_MAX_REJECTS
 
 
-@dataclass(frozen=True)
-class LabelsSummary:
-    """The published content of metrics.json at `path`."""
-
-    metrics: dict[str, Any]
-    path: Path
-    finished_before: bool
-
-
-def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> LabelsSummary:
+def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> PublishedMetrics:
     """Read all rows once and publish the figures.
 
     Raises:
@@ -90,7 +82,7 @@ def evaluate_labels(inputs: Sequence[str], options: LabelsOptions) -> LabelsSumm
         remove_spooled()
 
 
-def _evaluate(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary:
+def _evaluate(shards: Sequence[Shard], options: LabelsOptions) -> PublishedMetrics:
     path = options.output / METRICS
     control = Control(options.max_seconds)
     _refuse_own_files(shards, options.output)
@@ -102,7 +94,7 @@ def _evaluate(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary:
         job = Job(shards, {"": path}, path)
         record = job_record(job, "labels", settings, also=also)
         if not options.overwrite and record.finished() is not None:
-            return LabelsSummary(read_metrics(path), path, True)
+            return PublishedMetrics(read_metrics(path), path, True)
         record.begin()
         sweep_folder(path.parent)
         rejects = SideFile(options.output / REJECTS)
@@ -146,7 +138,7 @@ def _evaluate(shards: Sequence[Shard], options: LabelsOptions) -> LabelsSummary:
         record.account(counts.as_dict(), {}, {})
         record.finish(finished=True)
         remove_heartbeat(path)
-    return LabelsSummary(read_metrics(path), path, False)
+    return PublishedMetrics(read_metrics(path), path, False)
 
 
 def _nothing_measured(

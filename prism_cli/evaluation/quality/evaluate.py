@@ -19,6 +19,7 @@ from prism_cli.errors import NothingMeasuredError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     REPORT,
+    PublishedMetrics,
     library_versions,
     provenance,
     publish,
@@ -69,15 +70,6 @@ class QualityOptions:
     quiet: bool = False
 
 
-@dataclass(frozen=True)
-class QualitySummary:
-    """The published content of metrics.json at `path`."""
-
-    metrics: dict[str, Any]
-    path: Path
-    finished_before: bool
-
-
 def check_output(options: QualityOptions) -> FileGuard:
     """Refuse a folder that holds another evaluation, before any work. Return the guard that checks
     after the work that its files are unchanged.
@@ -91,7 +83,7 @@ def check_output(options: QualityOptions) -> FileGuard:
     return record.guard
 
 
-def evaluate(options: QualityOptions) -> QualitySummary:
+def evaluate(options: QualityOptions) -> PublishedMetrics:
     """Compute the figures of the rows that the stage wrote to the folder, and publish them.
 
     Raises:
@@ -109,7 +101,7 @@ def evaluate(options: QualityOptions) -> QualitySummary:
         finished = None if options.overwrite else record.finished()
         sources = {"rows_sha256": digest.sha256, "sheets": _sheet_digests(options)}
         if finished and finished["figures"] == sources:
-            return QualitySummary(read_metrics(path), path, True)
+            return PublishedMetrics(read_metrics(path), path, True)
         if not digest.bytes:
             raise _nothing_measured(rows, options.max_rejects)
         record.begin()
@@ -133,7 +125,7 @@ def evaluate(options: QualityOptions) -> QualitySummary:
         record.account(Counts().as_dict(), {}, sources)
         record.finish(finished=True)
         remove_heartbeat(path)
-    return QualitySummary(read_metrics(path), path, False)
+    return PublishedMetrics(read_metrics(path), path, False)
 
 
 def _record(options: QualityOptions) -> RunRecord:

@@ -40,6 +40,7 @@ COMMANDS = {
     "rewrite-queries": ("rewrite_queries", "Keyword-style queries, for a share of them."),
     "distill": ("distill", "Add teacher scores, and contribution and evidence for yes."),
     "eval": ("eval_ranking", "nDCG and other measures on BEIR folders, with paired tests."),
+    "show": ("show", "Reranked rows as people read them, with cited sentences marked."),
     "report": ("report", "Render finished evaluations, or compare them side by side."),
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
@@ -65,12 +66,12 @@ SECOND_WORDS = {
 GROUPS = {
     "Start here": ("quickstart", "help"),
     "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
-    "Train and use": ("train", "rerank"),
+    "Train and use": ("train", "rerank", "show"),
     "Measure": ("eval", "report"),
     "Export and convert": ("export", "convert"),
     "Settings and state": ("recipes", "schema", "status", "doctor", "ledger"),
 }
-SHORT = {"help", "report", "recipes", "schema", "status", "doctor", "ledger"}
+SHORT = {"help", "show", "report", "recipes", "schema", "status", "doctor", "ledger"}
 """Commands that finish at once: their lines need no date."""
 _ENVIRONMENT = {
     errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,

@@ -22,6 +22,7 @@ from prism_cli.wording import counted
 _PLAIN = {
     "…": "...", "–": "-", "—": "-", "−": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "→": "->",
     "×": "x", "≤": "<=", "≥": ">=", "•": "*", "·": "*", "✓": "ok",
+    "█": "#", "░": ".", "⟦": "[[", "⟧": "]]",
 }  # fmt: skip
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _SECRET_WORD = re.compile(r"(?i)((?:key|token|secret|password)=)[^\s&]+|(://)[^\s/@]+(?=@)")

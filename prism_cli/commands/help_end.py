@@ -15,6 +15,7 @@ TOPICS = {
     "eval": ("metrics", "models"),
     "eval quality": ("metrics", "providers"),
     "eval labels": ("metrics", "curation"),
+    "show": ("rows", "models"),
     "report": ("metrics",),
     "export": ("models",),
     "convert": ("shapes", "rows"),

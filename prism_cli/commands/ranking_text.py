@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from prism_cli.commands.cited_text import cited_lines, score_bar
 from prism_cli.commands.tables import stdout_console
 from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
@@ -20,13 +21,19 @@ _NO_EVIDENCE = (
 
 
 def print_ranking(
-    query: str, ranked: "Sequence[RankedDocument]", counts: Mapping[str, int], model: str
+    query: str,
+    ranked: "Sequence[RankedDocument]",
+    counts: Mapping[str, int],
+    model: str,
+    *,
+    cited: bool = False,
 ) -> None:
     """Print the ranking to standard output.
 
     Args:
         ranked: best first.
         counts: documents and yes, over all documents.
+        cited: print a bar for each score, and the document with the cited sentences marked.
     """
     with stdout_console(shutil.get_terminal_size().columns) as console:
         _paragraph(console, one_line(query, _LONGEST), style="bold")
@@ -38,7 +45,7 @@ def print_ranking(
         room = len(str(len(ranked)))
         for rank, one in enumerate(ranked, 1):
             console.print()
-            _document(console, f"{rank:>{room}}", one)
+            _document(console, f"{rank:>{room}}", one, cited=cited)
 
 
 def example_lines(best: "BestDocuments", usable: "BestDocuments | None" = None) -> list[str]:
@@ -63,26 +70,32 @@ def example_lines(best: "BestDocuments", usable: "BestDocuments | None" = None) 
     return lines
 
 
-def _document(console: "Console", rank: str, document: "RankedDocument") -> None:
+def _document(
+    console: "Console", rank: str, document: "RankedDocument", *, cited: bool = False
+) -> None:
     from rich.text import Text
 
     result, yes = document.result, document.result["verdict"] == "yes"
-    head = Text(f"{rank}  {result['relevance_score']:.3f}  ")
+    bar = f"{score_bar(result['relevance_score'])}  " if cited else ""
+    head = Text(f"{rank}  {bar}{result['relevance_score']:.3f}  ")
     head.append(f"{result['verdict']:3}", style="bold green" if yes else "dim")
     head.append(f"  {_name(document)}")
-    _paragraph(console, head, indent=len(rank) + 14)
-    lines: list[tuple[str, str]] = []
+    _paragraph(console, head, indent=len(rank) + len(bar) + 14)
+    lines: list[tuple[str, str | Text]] = []
     if document.lacks_evidence:
         lines = [("note", _NO_EVIDENCE)]
     elif yes and "evidence" in result:
         lines = [(name, result[name]) for name in ("contribution", "evidence") if result[name]]
+        if cited and lines:
+            lines = cited_lines(document, signs=console.color_system is None)
     elif document.title or document.named:
         lines = [("text", one_line(document.text, _GLIMPSE))]
-    if result["truncated"]:
+    if result.get("truncated"):
         lines.append(("note", "longer than the model takes: it read the beginning"))
     for name, text in lines:
         label = f"{'':{len(rank) + 2}}{name:<14}"
-        _paragraph(console, label + one_line(text, _LONGEST), indent=len(label))
+        shown = text if isinstance(text, Text) else one_line(text, _LONGEST)
+        _paragraph(console, Text.assemble(label, shown), indent=len(label))
 
 
 def _name(document: "RankedDocument") -> str:

@@ -48,6 +48,14 @@ def rerank(
             help="Put the rows of a query together first, so that all get a rank.",
         ),
     ] = False,
+    pretty: Annotated[
+        bool,
+        typer.Option(
+            "--pretty",
+            help="With --query: score bars, and the cited sentences of each document. For rows: "
+            "prism show OUT.",
+        ),
+    ] = False,
     print_prompts: Annotated[
         bool,
         typer.Option(
@@ -76,6 +84,7 @@ def rerank(
     from prism_cli.commands.rerank_query import check_question, rerank_query
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
+    from prism_cli.errors import UsageError
     from prism_cli.shards.reader import STDIN, Source, find_shards
 
     config = load_config(
@@ -84,6 +93,8 @@ def rerank(
     _check_evidence(config, given, common.sets)
     if query is not None:
         _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
+    elif pretty:
+        raise UsageError("--pretty: shows the ranking of one --query; for rows, prism show OUT")
     wiring.check_model("reranker", config.model)
     find_shards([name for name in inputs if name != STDIN])
     check_inputs(inputs, common.field_names, documents=query is not None)
@@ -115,7 +126,7 @@ def rerank(
     reranker = wiring.reranker(config.model, config, lazy=True, on_load=note)
     options = _rank_options(config)
     if query is not None:
-        rerank_query(query, inputs, reranker, options, config, common, figures)
+        rerank_query(query, inputs, reranker, options, config, common, figures, pretty=pretty)
         return
     from prism_cli.commands.ranking_text import example_lines
     from prism_cli.stages.rerank import RerankStage

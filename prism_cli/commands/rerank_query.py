@@ -30,6 +30,8 @@ def rerank_query(
     config: "RerankConfig",
     common: Common,
     figures: Mapping[str, object],
+    *,
+    pretty: bool = False,
 ) -> None:
     """Rank the documents of all inputs and print the best.
 
@@ -69,7 +71,7 @@ def rerank_query(
         header = {"query": query, "model": model.spec, **counts}
         print_json({**header, "results": [one.to_json() for one in ranked]})
     elif ranked:
-        print_ranking(query, ranked, counts, model.spec)
+        print_ranking(query, ranked, counts, model.spec, cited=pretty)
     else:
         print("prism: no document to rank", file=sys.stderr)
     exit_with(summary)

@@ -1,11 +1,13 @@
 """The best documents of a ranking, for display."""
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prism_cli.rows.order import ordering_logit
+from prism_cli.rows.results import result_of
 from prism_cli.rows.row import Row, doc_id
 
 
@@ -19,7 +21,7 @@ class RankedDocument:
         named: True if `doc_id` is the document's own id, not a digest of its text.
         text: the document, without its title.
         result: doc_id, relevance_score, logit, verdict, truncated; with evidence also contribution,
-            evidence and format_ok.
+            evidence, format_ok, and where they come from.
     """
 
     index: int
@@ -48,13 +50,15 @@ class BestDocuments:
         usable: only documents with the verdict yes and usable texts.
 
     Attributes:
-        query: the query of the row that was added last.
+        query, model: of the row that was added last.
+        counts: documents that were added, and `yes` of them.
     """
 
     def __init__(self, most: int, *, usable: bool = False) -> None:
         self._most = most
         self._usable = usable
-        self.query = ""
+        self.query = self.model = ""
+        self.counts = Counter(documents=0, yes=0)
         self._best: list[RankedDocument] = []
 
     def add(self, row: Row, place: int) -> None:
@@ -63,20 +67,9 @@ class BestDocuments:
         Args:
             place: index of its first document among all.
         """
-        self.query = row["query"]
+        self.query, self.model = row["query"], row.get("model") or ""
         if "results" not in row:
-            result = {
-                "doc_id": doc_id(row),
-                "relevance_score": row["score"],
-                "logit": row["logit"],
-                "verdict": row["predicted_verdict"],
-                "truncated": row["truncated"],
-            }
-            if "predicted_evidence" in row:
-                result["contribution"] = row["predicted_contribution"]
-                result["evidence"] = row["predicted_evidence"]
-                result["format_ok"] = row.get("format_ok")
-            self._keep(place, row, row["document"], result)
+            self._keep(place, row, row["document"], {"doc_id": doc_id(row)} | result_of(row))
             return
         for result in row["results"]:
             document = row["documents"][result["index"]]
@@ -89,6 +82,8 @@ class BestDocuments:
         return list(self._best)
 
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
+        self.counts["documents"] += 1
+        self.counts["yes"] += result["verdict"] == "yes"
         if self._usable and not (result["verdict"] == "yes" and result.get("format_ok")):
             return
         named = bool(row.get("doc_id"))

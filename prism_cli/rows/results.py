@@ -1,10 +1,11 @@
 """Output of a reranker as pair rows with predictions, also for a query with `results`."""
 
+from math import inf
 from typing import Any
 
 from prism_cli.errors import RowError
-from prism_cli.rows.candidates import candidates
-from prism_cli.rows.row import Row, json_type
+from prism_cli.rows.candidates import candidates, check_rerank_row
+from prism_cli.rows.row import Row, json_type, number_field, verdict_field
 
 RESULT_FIELDS = {
     "relevance_score": "score",
@@ -15,7 +16,16 @@ RESULT_FIELDS = {
     "format_ok": "format_ok",
 }
 """Field of a result -> field of a pair row."""
-_PREDICTIONS = RESULT_FIELDS | {"evidence_omitted": "evidence_omitted"}
+_SAME_NAMES = (
+    "evidence_omitted", "unsupported", "contribution_unsupported", "evidence_origin",
+    "evidence_generated", "contribution_generated", "windows", "best_window", "repeats",
+)  # fmt: skip
+_PREDICTIONS = {
+    **RESULT_FIELDS,
+    "citations": "predicted_citations",
+    "contribution_citations": "predicted_contribution_citations",
+    **dict(zip(_SAME_NAMES, _SAME_NAMES, strict=True)),
+}
 
 
 def result_pairs(row: Row) -> list[Row]:
@@ -30,6 +40,28 @@ def result_pairs(row: Row) -> list[Row]:
         found = json_type(results) if "results" in row else "no such field"
         raise RowError("results", f"expected the array that prism rerank writes, found {found}")
     return [_pair(row, texts, result, f"results[{index}]") for index, result in enumerate(results)]
+
+
+def result_of(pair: Row) -> Row:
+    """Return the fields of a result that a pair row has, without index and doc_id."""
+    scored = ("relevance_score", "logit", "verdict", "truncated")
+    names = dict.fromkeys(scored, "truncated") | _PREDICTIONS
+    return {name: pair[field] for name, field in names.items() if field in pair}
+
+
+def check_reranked(row: Row) -> None:
+    """Check that a row of either shape has the results of `prism rerank`.
+
+    Raises:
+        RowError: names the field.
+    """
+    check_rerank_row(row)
+    for pair in result_pairs(row) if "documents" in row else [row]:
+        number_field(pair, "logit", -inf, inf)
+        score, verdict = number_field(pair, "score", 0, 1), verdict_field(pair, "predicted_verdict")
+        if score is None or verdict is None:
+            missing = "score" if score is None else "predicted_verdict"
+            raise RowError(missing, "expected a result of prism rerank, found none")
 
 
 def _pair(row: Row, texts: list[tuple[str, str]], result: Any, path: str) -> Row:

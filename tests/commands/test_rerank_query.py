@@ -137,7 +137,8 @@ def test_the_json_says_whether_the_texts_could_be_read(documents: Path, model: P
     done = ask(documents, model, "--json", "--evidence", "--threshold", "0", "--top-n", "2")
     results = orjson.loads(done.stdout)["results"]
     assert all(
-        list(document)[-3:] == ["contribution", "evidence", "format_ok"] for document in results
+        list(document)[-4:] == ["contribution", "evidence", "format_ok", "evidence_omitted"]
+        for document in results
     )
     best = BestDocuments(2)
     texts = {"predicted_contribution": None, "predicted_evidence": None}

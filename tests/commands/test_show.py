@@ -1,0 +1,137 @@
+"""`prism show`: rankings of reranked rows, with the cited sentences marked."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from prism_cli.commands.cited_text import score_bar
+from prism_cli.commands.show import app
+from prism_cli.rows.results import result_of
+
+DOCUMENT = (
+    "The office is in the tower. It opens at 9:00 on Saturdays. Dogs wait outside. "
+    "Tickets are sold on the pier. Nobody answers on Sundays."
+)
+EVIDENCE = "It opens at 9:00 on Saturdays and glows."
+PAIR: dict[str, Any] = {
+    "query_id": "q1",
+    "query": "When does it open?",
+    "doc_id": "d1",
+    "title": "Harbour office",
+    "document": DOCUMENT,
+    "score": 0.75,
+    "logit": 1.1,
+    "rank": 1,
+    "model": "hf:some",
+    "truncated": False,
+    "predicted_verdict": "yes",
+    "format_ok": True,
+    "predicted_contribution": "It gives the hour.",
+    "predicted_evidence": EVIDENCE,
+    "predicted_citations": [
+        {"start": 0, "end": 29, "field": "document", "source_start": 28, "source_end": 57},
+        {"start": 0, "end": 2, "field": "title", "source_start": 0, "source_end": 7},
+    ],
+    "unsupported": [[34, 39]],
+    "evidence_origin": "repaired",
+}
+NO = (
+    PAIR
+    | {"doc_id": "d2", "document": "Dogs.", "score": 0.1, "logit": -2.2, "predicted_verdict": "no"}
+    | dict.fromkeys(("predicted_contribution", "predicted_evidence", "format_ok"))
+)
+
+
+def shown(tmp_path: Path, rows: list[dict[str, Any]], *options: str) -> tuple[int, str, Any]:
+    path = tmp_path / "reranked.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    result = CliRunner().invoke(app, [str(path), *options])
+    return result.exit_code, result.output, result.exception
+
+
+def test_cited_parts_are_marked_and_far_sentences_left_out(tmp_path: Path) -> None:
+    code, text, _ = shown(tmp_path, [NO, PAIR])
+    lines = " ".join(text.split())
+    assert code == 0
+    assert "2 documents, 1 judged yes by hf:some" in lines
+    assert "1 ████████░░ 0.750 yes Harbour office (d1)" in lines
+    assert "evidence It opens at 9:00 on Saturdays and ⟨?glows⟩." in lines
+    assert "title ⟦Harbour⟧ office" in lines
+    assert (
+        "document The office is in the tower. ⟦It opens at 9:00 on Saturdays⟧. Dogs wait outside. …"
+        in lines
+    )
+    assert "Nobody answers" not in lines
+    assert "repaired: sentences" in lines
+    assert lines.index("(d1)") < lines.index("(d2)")
+
+
+def test_both_shapes_give_the_same_lines(tmp_path: Path) -> None:
+    wide = {
+        "query_id": "q1",
+        "query": PAIR["query"],
+        "documents": [
+            {"doc_id": row["doc_id"], "title": row["title"], "text": row["document"]}
+            for row in (PAIR, NO)
+        ],
+        "results": [
+            {"index": index, "doc_id": row["doc_id"], **result_of(row)}
+            for index, row in enumerate((PAIR, NO))
+        ],
+        "model": "hf:some",
+    }
+    assert shown(tmp_path, [wide])[1] == shown(tmp_path, [PAIR, NO])[1]
+
+
+def test_first_query_by_default_others_by_id(tmp_path: Path) -> None:
+    other = PAIR | {"query_id": "q2", "query": "Who sells tickets?"}
+    rows = [PAIR, other, NO]
+    assert "Who sells" not in shown(tmp_path, rows)[1]
+    assert "When does" not in shown(tmp_path, rows, "--query-id", "q2")[1]
+    both = shown(tmp_path, rows, "--queries", "2")[1]
+    assert both.index("When does") < both.index("Who sells")
+
+
+def test_rows_of_an_older_version_are_shown_without_sources(tmp_path: Path) -> None:
+    new = ("predicted_citations", "unsupported", "evidence_origin")
+    old = {name: value for name, value in PAIR.items() if name not in new}
+    code, text, _ = shown(tmp_path, [old])
+    assert code == 0
+    assert EVIDENCE.split()[-1] in text
+    assert "⟦" not in text
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "message"),
+    [
+        ({"query": "q", "document": "d"}, (), "expected a result of prism rerank, found none"),
+        ({"query": "q", "documents": ["d"]}, (), "expected the array that prism rerank writes"),
+        (PAIR, ("--query-id", "q9"), "--query-id q9: no row of"),
+    ],
+)
+def test_other_rows_are_refused(
+    tmp_path: Path, row: dict[str, Any], options: tuple[str, ...], message: str
+) -> None:
+    code, _, error = shown(tmp_path, [row], *options)
+    assert code != 0
+    assert message in str(error)
+
+
+def test_citations_outside_a_changed_document_are_left_out(tmp_path: Path) -> None:
+    code, text, _ = shown(tmp_path, [PAIR | {"document": "Short now."}])
+    assert code == 0
+    assert "Short now" not in text
+
+
+def test_control_characters_of_a_document_are_escaped_in_place(tmp_path: Path) -> None:
+    document = DOCUMENT.replace("Saturdays", "Sat\x1burdays")
+    text = shown(tmp_path, [PAIR | {"document": document}])[1]
+    assert "Sat⟨U+001B⟩urday⟧s" in "".join(text.split())
+
+
+@pytest.mark.parametrize(("score", "bar"), [(0, "░" * 10), (0.449, "████░░░░░░"), (1, "█" * 10)])
+def test_score_bar(score: float, bar: str) -> None:
+    assert score_bar(score) == bar

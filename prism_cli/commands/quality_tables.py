@@ -25,6 +25,10 @@ _SHOWN = (
     "copied_share",
     "novelty",
     "longer_than_document",
+    "repaired_share",
+    "extracted_share",
+    "citation_coverage",
+    "citation_precision",
 )
 _LENGTHS = {"compression": "characters", "compression_tokens": "tokens (estimated)"}
 
@@ -45,7 +49,7 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     console.print(line)
     rows = []
     for name in _SHOWN:
-        figure = figures[""][name]
+        figure = figures[""].get(name, NO_FIGURE)
         if figure.value is None:
             continue
         row = {

@@ -28,6 +28,7 @@ _SOURCES = {
     "baselines · document": "whole document",
     "baselines · lead": "first sentences",
     "baselines · extractive": "closest sentences",
+    "baselines · generated": "as the model wrote it",
 }
 """Group of a figure -> the texts that were measured."""
 _PEOPLE = {
@@ -43,6 +44,12 @@ _TEXTS = {
 _RATES = {
     "wrong_yes_rate": "wrong yes",
     "missed_yes_rate": "missed yes",
+}
+_GROUNDING = {
+    "repaired_share": "repaired",
+    "extracted_share": "extracted",
+    "citation_coverage": "citation coverage",
+    "citation_precision": "citation precision",
 }
 _HIGHLIGHTS = {
     "answer_retention": ("Answer retention", "evidence that holds the answer"),
@@ -81,7 +88,8 @@ def page(metrics: Mapping[str, Any]) -> Page:
 def sections(metrics: Mapping[str, Any]) -> tuple[Section, ...]:
     """Return the sections that have something to show."""
     quality, statistics = metrics["quality"], metrics["statistics"]
-    shown = [_people(metrics), _verdicts(metrics), _faithful(metrics), _length(metrics)]
+    shown = [_people(metrics), _verdicts(metrics), _faithful(metrics)]
+    shown += [_grounding(metrics), _length(metrics)]
     shown += ratings.sections(metrics)
     if "scores" in quality:
         shown += [
@@ -205,6 +213,27 @@ def _faithful(metrics: Mapping[str, Any]) -> Section:
         "Numbers with units, dates, names, acronyms, quotations and addresses of the evidence, "
         "looked up in the document by rules. Pairs of neighbouring characters are for scripts "
         "without capitals; the total leaves them out.",
+        tuple(parts),
+    )
+
+
+def _grounding(metrics: Mapping[str, Any]) -> Section:
+    """Return the section of grounded texts; without parts where no row was grounded."""
+    parts: list[Part] = []
+    if shares := _own_bars(metrics, _GROUNDING):
+        parts.append(Bars("Grounded texts", "share", (("", shares),), 1.0))
+        classes = {
+            f"entity_fidelity_{kind.replace(' ', '_')}": kind for kind in (*CLASSES, CHARACTERS)
+        }
+        groups = _groups(metrics, {"entity_fidelity": "all", **classes})
+        if groups:
+            parts.append(Bars("Entities before and after", "share in the document", groups, 1.0))
+    return Section(
+        "Grounding",
+        "Repaired: sentences with a fact that the document lacks were replaced by the document's "
+        "own. Extracted: the model wrote no usable evidence, so the document's closest sentences "
+        "are given. Coverage: characters of the evidence that cite a place in the document. "
+        "Precision: cited sentences that people marked, where they marked any.",
         tuple(parts),
     )
 

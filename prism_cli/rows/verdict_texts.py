@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 from prism_cli.errors import RowError
+from prism_cli.rows.groundings import Grounding, read_grounding
 from prism_cli.rows.row import (
     Row,
     doc_id,
@@ -43,6 +44,7 @@ class VerdictTexts:
         label: the row's own verdict, if it has a prediction too.
         score: the reranker's score, in [0, 1]; rounded, see `logit`.
         logit: the reranker's logit; None where the row has none, and for a blank document.
+        grounding: of a predicted evidence; None without one.
     """
 
     query_id: str
@@ -59,6 +61,7 @@ class VerdictTexts:
     label: str | None
     score: float | None
     logit: float | None
+    grounding: Grounding | None = None
 
     @property
     def document(self) -> str:
@@ -110,6 +113,7 @@ def read_verdict_texts(row: Row, source: str = "auto") -> VerdictTexts:
         label=label if predicted else None,
         score=number_field(row, "score", 0, 1),
         logit=number_field(row, "logit", -inf, inf),
+        grounding=read_grounding(row) if predicted and yes and asked else None,
     )
 
 

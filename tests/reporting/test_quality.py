@@ -83,3 +83,23 @@ def test_little_to_show_makes_a_page_all_the_same(lines: list[dict[str, Any]]) -
     assert found.headline == "No row has a yes with a text to measure."
     assert [one.title for one in found.sections] == ["Counts"]
     assert b"Counts" in render_page(found)
+
+
+def test_grounding_has_a_section_where_rows_were_grounded() -> None:
+    grounding = {"origin": "repaired", "cited": 40}
+    grounded = page(
+        metrics(
+            line("q1", evidence=EVIDENCE, grounding=grounding, baselines={"generated": EVIDENCE})
+        )
+    )
+    (section,) = [one for one in grounded.sections if one.title == "Grounding"]
+    shares, classes = section.parts
+    assert isinstance(shares, Bars) and isinstance(classes, Bars)
+    assert [bar.name for bar in shares.groups[0][1]] == [
+        "repaired",
+        "extracted",
+        "citation coverage",
+    ]
+    assert [bar.name for bar in classes.groups[0][1]] == ["evidence", "as the model wrote it"]
+    assert "Grounding" in render_page(grounded)
+    assert all(one.title != "Grounding" for one in page(whole()).sections)

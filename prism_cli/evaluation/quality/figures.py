@@ -12,7 +12,11 @@ from prism_cli.evaluation.quality.human_ratings import HumanRatings
 from prism_cli.evaluation.quality.judge_ratings import JudgeRatings
 from prism_cli.evaluation.quality.query_sums import QuerySums
 from prism_cli.evaluation.quality.reranker_scores import RerankerScores
-from prism_cli.evaluation.quality.row_measures import HUMAN_MEASURES, row_measurements
+from prism_cli.evaluation.quality.row_measures import (
+    GENERATED,
+    HUMAN_MEASURES,
+    row_measurements,
+)
 
 _EVIDENCE = ""
 _DOCUMENT_COPY: dict[str, float | None] = {
@@ -22,12 +26,15 @@ _DOCUMENT_COPY: dict[str, float | None] = {
     "novelty": 0.0,
 }
 """Measures that are known for a copy of the document."""
+_CLASS_MEASURES = tuple(
+    f"entity_fidelity_{kind.replace(' ', '_')}" for kind in (*CLASSES, CHARACTERS)
+)
 _MEASURES = (
     *HUMAN_MEASURES.values(),
     "wrong_yes_rate",
     "missed_yes_rate",
     "entity_fidelity",
-    *(f"entity_fidelity_{kind.replace(' ', '_')}" for kind in (*CLASSES, CHARACTERS)),
+    *_CLASS_MEASURES,
     "longer_than_document",
     "format_compliance",
     "verdict_accuracy",
@@ -37,6 +44,10 @@ _MEASURES = (
     "novelty",
     *(f"novelty_{size}" for size in (1, 2, 3, 4)),
 )
+GROUNDING_MEASURES = (
+    "repaired_share", "extracted_share", "citation_coverage", "citation_precision",
+)  # fmt: skip
+"""Only of rows that `prism rerank` grounded."""
 _BASELINE_MEASURES = (*HUMAN_MEASURES.values(), "entity_fidelity", "copied_share", "novelty")
 BUCKETS = tuple(f"{step / 10:.1f}-{(step + 1) / 10:.1f}" for step in range(10))
 LONGER = "longer"
@@ -90,14 +101,16 @@ class QualityFigures:
         """Return quality, statistics, examples, pairs and gold of metrics.json."""
         means = self._sums.means()
         quality: dict[str, Any] = {name: means.get(name) for name in _MEASURES}
+        quality |= {name: means[name] for name in GROUNDING_MEASURES if name in means}
         quality |= self._compression()
         baselines: dict[str, dict[str, float | None]] = {
-            name: {measure: means.get(f"{name}.{measure}") for measure in _BASELINE_MEASURES}
+            name: {measure: means.get(f"{name}.{measure}") for measure in _measures_of(name)}
             | {"compression_median": _quartiles(self._characters.get(name, ()))[1]}
             | (_DOCUMENT_COPY if name == "document" else {})
             for name in self._baselines
         }
-        names = [*_MEASURES, *(f"{b}.{m}" for b in baselines for m in _BASELINE_MEASURES)]
+        names = [*_MEASURES, *GROUNDING_MEASURES]
+        names += [f"{name}.{measure}" for name in baselines for measure in _measures_of(name)]
         present = [name for name in names if name in means]
         intervals = {
             name: self._sums.interval(name, self._seed, share=name != "copied_density")
@@ -167,6 +180,11 @@ class QualityFigures:
             for ratio in self._characters.get(_EVIDENCE, ())
         )
         return {name: counts[name] for name in buckets}
+
+
+def _measures_of(baseline: str) -> tuple[str, ...]:
+    """Return the measures of a baseline: of the model's own texts the classes of entities, too."""
+    return _BASELINE_MEASURES + (_CLASS_MEASURES if baseline == GENERATED else ())
 
 
 def _quartiles(values: Iterable[float]) -> list[float | None]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from prism_cli.domain.fidelity import CLASSES
 
+GENERATED = "generated"
+"""The model's own text, before its grounding; measured beside the evidence like a baseline."""
 Measure = tuple[str, float, float]
 HUMAN_MEASURES = {
     "answer_kept": "answer_retention",
@@ -29,6 +31,9 @@ def row_measurements(quality: Mapping[str, Any]) -> Iterator[Measure]:
             yield "wrong_yes_rate", verdict == "yes", 1
     yield from text_measurements(quality.get("evidence", {}), quality["document_characters"])
     yield from human_measurements(quality.get("people", {}))
+    yield from _grounding_measurements(
+        quality.get("grounding", {}), quality.get("evidence", {}).get("characters", 0)
+    )
     for name, measures in quality.get("baselines", {}).items():
         measures_of_text = [
             *text_measurements(measures, quality["document_characters"]),
@@ -61,6 +66,18 @@ def text_measurements(evidence: Mapping[str, Any], document_characters: int) -> 
     for size, (new, ngrams) in enumerate(zip(evidence["new"], evidence["ngrams"], strict=True), 1):
         if ngrams:
             yield f"novelty_{size}", new / ngrams, 1
+
+
+def _grounding_measurements(grounding: Mapping[str, Any], characters: int) -> Iterator[Measure]:
+    """Yield the measures of how a text was grounded; coverage is pooled over all characters."""
+    if not grounding:
+        return
+    yield "repaired_share", grounding["origin"] == "repaired", 1
+    yield "extracted_share", grounding["origin"] == "extracted", 1
+    if characters:
+        yield "citation_coverage", grounding["cited"], characters
+    if "precision" in grounding:
+        yield "citation_precision", grounding["precision"], 1
 
 
 def human_measurements(people: Mapping[str, Any]) -> Iterator[Measure]:

@@ -6,12 +6,15 @@ from typing import Any, ClassVar
 
 from prism_cli.domain.evidence_measures import GoldMarks, lead, marks_of, text_measures
 from prism_cli.domain.languages import language_difference
+from prism_cli.domain.rationales import rationale_match
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import MissingDataError
 from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
+from prism_cli.evaluation.quality.row_measures import GENERATED
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
 from prism_cli.rows.candidates import check_rerank_row
+from prism_cli.rows.groundings import Grounding
 from prism_cli.rows.results import result_pairs
 from prism_cli.rows.row import Row, doc_id, query_id
 from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
@@ -142,6 +145,8 @@ class QualityStage(RowStage):
                     "language_difference": language_difference(texts.evidence, document)
                 }
             quality["people"] = marks.measures(texts.evidence)
+            if texts.grounding:
+                quality["grounding"] = _grounding_measures(texts.grounding, marks)
             quality |= yield from self._ratings_and_baselines(texts, marks)
         return {"query_id": texts.query_id, "doc_id": texts.doc_id, "quality": quality} | _shown(
             texts, quality, gold
@@ -167,6 +172,10 @@ class QualityStage(RowStage):
                 else lead(texts.body, len(texts.evidence))
             )
             baselines[name] = text_measures(text, texts.document) | marks.measures(text)
+        if texts.grounding:
+            generated = texts.grounding.generated
+            measures = text_measures(generated, texts.document) if generated else {}
+            baselines[GENERATED] = measures | marks.measures(generated)
         return results | ({"baselines": baselines} if baselines else {})
 
 
@@ -175,6 +184,16 @@ def _extract(backend: BatchBackend | CallBackend, texts: VerdictTexts) -> Reques
     payload = (texts.query, texts.title, texts.body)
     (reply,) = yield [request(backend, (payload, 0), *payload)]
     return {"evidence": reply.value.get("evidence", "")}
+
+
+def _grounding_measures(grounding: Grounding, marks: GoldMarks) -> dict[str, Any]:
+    """Return origin, cited characters and, with marked sentences, the share of cited sentences that
+    people marked."""
+    measures: dict[str, Any] = {"origin": grounding.origin, "cited": grounding.cited}
+    if marks.rationales and grounding.sources:
+        match = rationale_match("\n\n".join(grounding.sources), marks.rationales)
+        measures["precision"] = match.precision
+    return measures
 
 
 def _pairs(row: Row) -> list[Row]:

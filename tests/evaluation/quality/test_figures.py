@@ -161,3 +161,24 @@ def test_no_rows_at_all() -> None:
     content = content_of()
     assert all(value is None for name, value in content["quality"].items() if name != "baselines")
     assert content["pairs"] == {"all": 0, "queries": 0}
+
+
+def test_grounded_texts_are_counted_beside_the_models_own() -> None:
+    repaired = {"origin": "repaired", "cited": 40, "precision": 0.5}
+    extracted = {"origin": "extracted", "cited": 20}
+    raw = EVIDENCE | {"entities": {"number": [0, 2]}, "answer_kept": True}
+    content = content_of(
+        line("q1", evidence=EVIDENCE, grounding=repaired, people={"answer_kept": False},
+             baselines={"generated": raw}),
+        line("q2", evidence=EVIDENCE, grounding=extracted, people={"answer_kept": False},
+             baselines={"generated": {"answer_kept": False}}),
+    )  # fmt: skip
+    quality = content["quality"]
+    assert (quality["repaired_share"], quality["extracted_share"]) == (0.5, 0.5)
+    assert quality["citation_coverage"] == 60 / 100
+    assert quality["citation_precision"] == 0.5
+    generated = quality["baselines"]["generated"]
+    assert (generated["entity_fidelity_number"], quality["entity_fidelity_number"]) == (0, 0.5)
+    assert (generated["answer_retention"], quality["answer_retention"]) == (0.5, 0)
+    assert "generated.answer_retention" in content["statistics"]["intervals"]
+    assert "repaired_share" not in content_of(line(evidence=EVIDENCE))["quality"]

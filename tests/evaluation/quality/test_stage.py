@@ -213,3 +213,69 @@ def test_labels_and_verdicts_that_contradict_each_other_are_told_and_stay() -> N
 
 def test_pairs_that_are_repeated_with_the_same_verdict_are_told_nothing_of() -> None:
     assert measured([pair(), pair(), pair(verdict="no")])[1].figures.keys() == {"pairs"}
+
+
+GROUNDED = {
+    "evidence_origin": "repaired",
+    "evidence_generated": "The tower in Paris was built in 1890.",
+    "predicted_citations": [
+        {"start": 0, "end": 36, "field": "document", "source_start": 0, "source_end": 36}
+    ],
+}
+
+
+def test_a_grounded_text_is_measured_beside_the_models_own() -> None:
+    gold = [
+        {
+            "query_id": "q1",
+            "answers": ["1889"],
+            "rationales": ["The tower in Paris was built in 1889."],
+        }
+    ]
+    (row,), _ = measured([pair(**GROUNDED)], gold=gold)
+    quality = row["quality"]
+    assert quality["grounding"] == {"origin": "repaired", "cited": 36, "precision": 1.0}
+    assert quality["people"]["answer_kept"] is True
+    generated = quality["baselines"]["generated"]
+    assert generated["answer_kept"] is False
+    assert generated["entities"]["number"] == [0, 1]
+    assert quality["evidence"]["entities"]["number"] == [1, 1]
+
+
+def test_an_extracted_text_stands_for_one_that_keeps_nothing() -> None:
+    extracted = GROUNDED | {"evidence_origin": "extracted", "evidence_generated": None}
+    (row,), _ = measured([pair(**extracted)], gold=[{"query_id": "q1", "answers": ["1889"]}])
+    assert row["quality"]["baselines"]["generated"] == {"answer_kept": False}
+
+
+def test_rows_without_grounding_have_no_such_measures() -> None:
+    (row,), _ = measured([pair()])
+    assert "grounding" not in row["quality"]
+    assert "baselines" not in row["quality"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"evidence_origin": "invented"}, "evidence_origin"),
+        ({"predicted_citations": "all"}, "predicted_citations"),
+        ({"predicted_citations": [7]}, "predicted_citations[0]"),
+        ({"predicted_citations": [{"start": 0, "end": 900}]}, "predicted_citations[0].start"),
+        (
+            {"predicted_citations": [{"start": 0, "end": 9, "field": "body"}]},
+            "predicted_citations[0].field",
+        ),
+        (
+            {
+                "predicted_citations": [
+                    {"start": 0, "end": 9, "field": "title", "source_start": 0, "source_end": 1}
+                ]
+            },
+            "predicted_citations[0].source_start",
+        ),
+    ],
+)
+def test_citations_outside_their_texts_are_rejected(fields: Row, field: str) -> None:
+    rows, summary = measured([pair(**GROUNDED | fields)])
+    assert not rows
+    assert field in str(summary.reject_examples)

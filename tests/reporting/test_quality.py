@@ -94,12 +94,13 @@ def test_grounding_has_a_section_where_rows_were_grounded() -> None:
     )
     (section,) = [one for one in grounded.sections if one.title == "Grounding"]
     shares, classes = section.parts
-    assert isinstance(shares, Bars) and isinstance(classes, Bars)
+    assert isinstance(shares, Bars)
+    assert isinstance(classes, Bars)
     assert [bar.name for bar in shares.groups[0][1]] == [
         "repaired",
         "extracted",
         "citation coverage",
     ]
     assert [bar.name for bar in classes.groups[0][1]] == ["evidence", "as the model wrote it"]
-    assert "Grounding" in render_page(grounded)
+    assert b"Grounding" in render_page(grounded)
     assert all(one.title != "Grounding" for one in page(whole()).sections)

@@ -1,7 +1,8 @@
 """Isolation of tests: a separate home, no network, and quiet libraries."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,38 @@ def smollm2_tokenizer(model_cache: Path) -> Callable[[], Any]:
             embedded.smollm2_tokenizer().save_pretrained(unfinished)
             unfinished.rename(folder)
     return lambda: AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(model_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny random model with SmolLM2's tokenizer; read-only for tests."""
+    from prism_cli.modeling.embedded import smollm2_path
+    from tests.modeling.tiny import tiny_model
+
+    folder = tmp_path_factory.mktemp("tiny-reranker")
+    tiny_model("llama", vocabulary=49_152).save_pretrained(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(model_cache))
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(smollm2_path() / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_server(
+    model_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """Serve SmolLM2 with `transformers serve`; yield the base URL and the model's folder."""
+    from prism_cli.modeling.embedded import smollm2_path
+    from tests.servers.transformers_serve import transformers_serve
+
+    for package in ("fastapi", "uvicorn"):
+        pytest.importorskip(package, reason="transformers serve is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(model_cache))
+        folder = smollm2_path()
+    with transformers_serve(folder, tmp_path_factory.mktemp("served")) as base_url:
+        yield base_url, folder
 
 
 @pytest.fixture(autouse=True)

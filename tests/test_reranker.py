@@ -1,7 +1,6 @@
 """`Reranker` against what `prism rerank` writes, on a tiny random model."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +13,8 @@ import pytest
 
 from prism_cli import Reranker
 from prism_cli.errors import ArgumentError, PrismError, RowError
-from prism_cli.modeling.embedded import smollm2_path
 from tests.door import prism
 from tests.factories import jsonl, read_jsonl
-from tests.modeling.tiny import tiny_model
 
 QUERIES = ["capital of France?", "what drives the mill"]
 DOCUMENTS: list[Any] = [
@@ -34,18 +31,8 @@ WORDS = ("--max-tokens", "128", "--batch-tokens", "64", "--device", "cpu", "--ma
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model with SmolLM2's tokenizer."""
-    path = tmp_path_factory.mktemp("model")
-    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(smollm2_path() / name, path / name)
-    return path
-
-
-@pytest.fixture(scope="module")
-def reranker(model: Path) -> Reranker:
-    return Reranker(str(model), warn=False, **SETTINGS)  # type: ignore[arg-type]
+def reranker(tiny_reranker: Path) -> Reranker:
+    return Reranker(str(tiny_reranker), warn=False, **SETTINGS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +47,9 @@ def reranker(model: Path) -> Reranker:
     ids=["plain", "scores", "threshold", "tokens", "top"],
 )
 def test_rank_equals_the_output_of_the_command(
-    model: Path, reranker: Reranker, options: dict[str, Any]
+    tiny_reranker: Path, reranker: Reranker, options: dict[str, Any]
 ) -> None:
-    (written,) = by_command(model, ROWS[:1], options)
+    (written,) = by_command(tiny_reranker, ROWS[:1], options)
     ours = reranker.rank(QUERIES[0], DOCUMENTS, **options, max_new_tokens=4)
     assert orjson.dumps(ours) == orjson.dumps(written)
     if "max_evidence_tokens" in options:
@@ -70,13 +57,15 @@ def test_rank_equals_the_output_of_the_command(
         assert {None, "max_evidence_tokens"} <= set(reasons)
 
 
-def test_several_queries_equal_the_output_of_the_command(model: Path, reranker: Reranker) -> None:
+def test_several_queries_equal_the_output_of_the_command(
+    tiny_reranker: Path, reranker: Reranker
+) -> None:
     """Other batches may change the last decimal; the same rows in the same window do not."""
     options: dict[str, Any] = {"threshold": 0.2, "max_evidence_tokens": 10}
     ours = reranker.rank_many(
         [(query, DOCUMENTS) for query in QUERIES], **options, max_new_tokens=4
     )
-    assert orjson.dumps(ours) == orjson.dumps(by_command(model, ROWS, options))
+    assert orjson.dumps(ours) == orjson.dumps(by_command(tiny_reranker, ROWS, options))
 
 
 def by_command(model: Path, rows: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
@@ -160,13 +149,13 @@ def test_invalid_input_raises_value_error(
 
 
 def test_a_model_that_fails_the_sanity_pair_is_warned_about(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_reranker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
     monkeypatch.setattr("prism_cli.reranker.canary_scores", lambda _: scores)
     with pytest.warns(UserWarning, match=r"relevant pair scores 0\.2, an irrelevant one 0\.9"):
-        Reranker(str(model))
-    Reranker(str(model), warn=False)
+        Reranker(str(tiny_reranker))
+    Reranker(str(tiny_reranker), warn=False)
 
 
 def test_unknown_engine_is_named() -> None:
@@ -187,7 +176,7 @@ def test_importing_the_package_loads_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_run_killed_between_scores_and_texts_resumes(model: Path, tmp_path: Path) -> None:
+def test_a_run_killed_between_scores_and_texts_resumes(tiny_reranker: Path, tmp_path: Path) -> None:
     rows = [
         {"query": query, "document": text}
         for query in QUERIES
@@ -200,7 +189,17 @@ def test_a_run_killed_between_scores_and_texts_resumes(model: Path, tmp_path: Pa
     def words(folder: str) -> list[str]:
         out = tmp_path / folder / "out.jsonl"
         out.parent.mkdir(exist_ok=True)
-        arguments = ["rerank", source, "-o", out, "--model", model, *WORDS, *limits, "--json"]
+        arguments = [
+            "rerank",
+            source,
+            "-o",
+            out,
+            "--model",
+            tiny_reranker,
+            *WORDS,
+            *limits,
+            "--json",
+        ]
         return list(map(str, arguments))
 
     uninterrupted = prism(*words("whole"))

@@ -169,27 +169,19 @@ def test_the_same_evaluation_in_two_folders_gives_the_same_bytes() -> None:
     assert command == ["prism", *map(str, words)]
 
 
-def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice() -> None:
-    words = (
-        "eval",
-        MINI,
-        "--model",
-        "hf:smollm2",
-        "--limit",
-        "2",
-        "--top-k",
-        "3",
-        "--device",
-        "cpu",
-    )
+def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice(
+    tiny_reranker: Path,
+) -> None:
+    spec = f"hf:{tiny_reranker}"
+    words = ("eval", MINI, "--model", spec, "--limit", "2", "--top-k", "3", "--device", "cpu")
     done = prism(*words, "-o", "out")
     assert done.returncode == 0, done.stderr
-    assert "hf:smollm2 (from --model)" in done.stderr
+    assert f"{spec} (from --model)" in done.stderr.replace("\n", "")
     content = json.loads(Path("out/metrics.json").read_text())
-    assert list(content["ranking"]["mini"]) == ["bm25", "hf:smollm2"]
-    assert content["runs"]["mini"]["hf:smollm2"]["pairs"] == 6
-    papers = json.loads(Path("out/metrics.json.manifest.json").read_text())
-    assert papers["usage"]["asked"] == 6
+    assert list(content["ranking"]["mini"]) == ["bm25", spec]
+    assert content["runs"]["mini"][spec]["pairs"] == 6
+    manifest = json.loads(Path("out/metrics.json.manifest.json").read_text())
+    assert manifest["usage"]["asked"] == 6
     rerun = prism(*words, "-o", "out")
     assert rerun.returncode == 0, rerun.stderr
     assert "finished before, nothing to do" in rerun.stderr

@@ -13,23 +13,11 @@ from prism_cli.configs.rerank import RerankConfig
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.engine.status import read_statuses
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.ports import RerankRuntime
 from prism_cli.reranker import Reranker, _loaded
 from prism_cli.shards.lock import output_lock
 from tests.door import prism
 from tests.factories import jsonl, make_pair
-from tests.modeling.tiny import tiny_model
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A tiny random model with SmolLM2's tokenizer."""
-    path = tmp_path / "model"
-    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(smollm2_path() / name, path / name)
-    return path
 
 
 @pytest.fixture
@@ -44,13 +32,24 @@ def read(path: Path) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def test_both_shapes_are_reranked_and_a_second_run_does_nothing(rows: Path, model: Path) -> None:
-    words = ("rerank", rows, "-o", "out.jsonl", "--model", f"hf:{model}", "--max-new-tokens", "4")
+def test_both_shapes_are_reranked_and_a_second_run_does_nothing(
+    rows: Path, tiny_reranker: Path
+) -> None:
+    words = (
+        "rerank",
+        rows,
+        "-o",
+        "out.jsonl",
+        "--model",
+        f"hf:{tiny_reranker}",
+        "--max-new-tokens",
+        "4",
+    )
     done = prism(*words)
     assert done.returncode == 0, done.stderr
     pair, ranking = read(Path("out.jsonl"))
     assert pair["rank"] == 1
-    assert pair["model"] == f"hf:{model}"
+    assert pair["model"] == f"hf:{tiny_reranker}"
     assert len(ranking["results"]) == 2  # type: ignore[arg-type]
     manifest = orjson.loads(Path("out.jsonl.manifest.json").read_bytes())
     assert set(manifest["figures"]["canary"]) == {"relevant", "irrelevant", "ok"}
@@ -68,7 +67,10 @@ def test_smollm2_scores_without_evidence(rows: Path) -> None:
     assert "predicted_evidence" not in pair
 
 
-def test_prompts_are_printed_verbatim_without_weights(rows: Path, model: Path) -> None:
+def test_prompts_are_printed_verbatim_without_weights(
+    rows: Path, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(tiny_reranker, tmp_path / "model")
     (model / "model.safetensors").unlink()
     done = prism("rerank", rows, "--model", model, "--print-prompts")
     assert done.returncode == 0, done.stderr
@@ -81,10 +83,10 @@ def test_prompts_are_printed_verbatim_without_weights(rows: Path, model: Path) -
     assert ends == [2, 2, 2]
 
 
-def test_sorted_queries_all_get_a_rank(tmp_path: Path, model: Path) -> None:
+def test_sorted_queries_all_get_a_rank(tmp_path: Path, tiny_reranker: Path) -> None:
     path = tmp_path / "scattered.jsonl"
     path.write_bytes(jsonl([make_pair(n, query=q, query_id=q) for n, q in enumerate("aba")]))
-    words = ("rerank", path, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    words = ("rerank", path, "-o", "out.jsonl", "--model", tiny_reranker, "--no-evidence")
     prism(*words)
     assert [row["rank"] for row in read(Path("out.jsonl"))] == [None, 1, None]
     prism(*words, "--sort-queries", "--overwrite")
@@ -94,11 +96,11 @@ def test_sorted_queries_all_get_a_rank(tmp_path: Path, model: Path) -> None:
 
 
 def test_a_weak_model_is_warned_about_and_refused_with_strict(
-    rows: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+    rows: Path, tiny_reranker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {"relevant": 0.2, "irrelevant": 0.9, "ok": False}
     monkeypatch.setattr("prism_cli.adapters.runtimes.canary.canary_scores", lambda _: scores)
-    words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", tiny_reranker, "--no-evidence")
     done = prism(*words, "--strict-model")
     assert done.returncode == 3
     assert not Path("out.jsonl").exists()
@@ -142,9 +144,11 @@ def test_errors_are_reported_before_any_work(
     assert not Path("out.jsonl").exists()
 
 
-def test_evidence_limits_of_the_project_apply_only_with_evidence(rows: Path, model: Path) -> None:
+def test_evidence_limits_of_the_project_apply_only_with_evidence(
+    rows: Path, tiny_reranker: Path
+) -> None:
     Path("prism.toml").write_text("[rerank]\nevidence_top = 1\nthreshold = 0\ntop_n = 1\n")
-    words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--max-new-tokens", "4")
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", tiny_reranker, "--max-new-tokens", "4")
     done = prism(*words)
     assert done.returncode == 0, done.stderr
     _, ranking = read(Path("out.jsonl"))
@@ -200,9 +204,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_model_is_loaded_after_the_output_is_locked_and_status_shows_the_run(
-    rows: Path, model: Path, loads: list[str]
+    rows: Path, tiny_reranker: Path, loads: list[str]
 ) -> None:
-    words = ("rerank", rows, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    words = ("rerank", rows, "-o", "out.jsonl", "--model", tiny_reranker, "--no-evidence")
     assert prism(*words).returncode == 0
     assert loads == ["running"]
     assert "nothing to do" in prism(*words).stderr
@@ -211,9 +215,9 @@ def test_the_model_is_loaded_after_the_output_is_locked_and_status_shows_the_run
 
 
 def test_no_model_is_loaded_for_an_output_of_another_run_or_for_no_row(
-    rows: Path, model: Path, loads: list[str]
+    rows: Path, tiny_reranker: Path, loads: list[str]
 ) -> None:
-    words = ("-o", "out.jsonl", "--model", model, "--no-evidence")
+    words = ("-o", "out.jsonl", "--model", tiny_reranker, "--no-evidence")
     with output_lock(Path("out.jsonl")):
         assert prism("rerank", rows, *words).returncode == 75
     rows.write_bytes(jsonl([{"document": "A cow."}]))
@@ -224,12 +228,12 @@ def test_no_model_is_loaded_for_an_output_of_another_run_or_for_no_row(
 
 
 def test_no_model_is_loaded_for_queries_spread_over_two_files(
-    model: Path, loads: list[str]
+    tiny_reranker: Path, loads: list[str]
 ) -> None:
     Path("shards").mkdir()
     for name in ("a.jsonl", "b.jsonl"):
         Path("shards", name).write_bytes(_rows_of("one query"))
-    assert prism("rerank", "shards", "-o", "out", "--model", model).returncode == 2
+    assert prism("rerank", "shards", "-o", "out", "--model", tiny_reranker).returncode == 2
     assert loads == []
 
 

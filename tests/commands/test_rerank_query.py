@@ -1,7 +1,6 @@
 """`prism rerank --query`: a question and documents to a ranking, as text and as JSON."""
 
 import io
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,13 @@ import orjson
 import pytest
 
 from prism_cli.commands.ranking_text import example_lines, print_ranking
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.stages.rerank_query import other_question
 from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
-from tests.modeling.tiny import tiny_model
 
 QUESTION = "what is item 3"
 LONG = " ".join(f"word{number}" for number in range(60))
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A tiny random model with SmolLM2's tokenizer."""
-    path = tmp_path / "model"
-    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(smollm2_path() / name, path / name)
-    return path
 
 
 @pytest.fixture
@@ -50,8 +37,10 @@ def result(doc_id: str, logit: float, **more: Any) -> dict[str, Any]:
     return make_pair(1, doc_id=doc_id) | expected | more
 
 
-def test_the_best_ten_are_printed_and_no_file_is_written(documents: Path, model: Path) -> None:
-    done = ask(documents, model)
+def test_the_best_ten_are_printed_and_no_file_is_written(
+    documents: Path, tiny_reranker: Path
+) -> None:
+    done = ask(documents, tiny_reranker)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{QUESTION}\n12 documents, ")
     assert "the best 10 (--top-n N shows more)" in " ".join(done.stdout.split())
@@ -60,8 +49,10 @@ def test_the_best_ten_are_printed_and_no_file_is_written(documents: Path, model:
     assert [path.name for path in documents.parent.iterdir()] == [documents.name]
 
 
-def test_json_is_one_object_in_the_shape_of_rerank_apis(documents: Path, model: Path) -> None:
-    done = ask(documents, model, "--json", "--top-n", "3", "-q")
+def test_json_is_one_object_in_the_shape_of_rerank_apis(
+    documents: Path, tiny_reranker: Path
+) -> None:
+    done = ask(documents, tiny_reranker, "--json", "--top-n", "3", "-q")
     summary = orjson.loads(done.stdout)
     assert (summary["query"], summary["documents"]) == (QUESTION, 12)
     assert len(summary["results"]) == 3
@@ -73,22 +64,32 @@ def test_json_is_one_object_in_the_shape_of_rerank_apis(documents: Path, model: 
 
 
 def test_rows_are_written_where_an_output_is_named_and_shown_again_when_finished(
-    documents: Path, model: Path
+    documents: Path, tiny_reranker: Path
 ) -> None:
-    done = ask(documents, model, "-o", "out.jsonl")
+    done = ask(documents, tiny_reranker, "-o", "out.jsonl")
     rows = read_jsonl(Path("out.jsonl"))
     assert [row["doc_id"] for row in rows] == [f"d{number}" for number in range(12)]
     assert {row["query"] for row in rows} == {QUESTION}
     assert sorted(row["rank"] for row in rows) == list(range(1, 13))
     assert not any("index" in name for row in rows for name in row)
-    rerun = ask(documents, model, "-o", "out.jsonl")
+    rerun = ask(documents, tiny_reranker, "-o", "out.jsonl")
     assert "nothing to do" in rerun.stderr
     assert rerun.stdout == done.stdout
 
 
-def test_another_question_into_the_same_output_is_refused(documents: Path, model: Path) -> None:
-    ask(documents, model, "-o", "out.jsonl")
-    options = ("--model", model, "--no-evidence", "--max-new-tokens", "4", "-o", "out.jsonl")
+def test_another_question_into_the_same_output_is_refused(
+    documents: Path, tiny_reranker: Path
+) -> None:
+    ask(documents, tiny_reranker, "-o", "out.jsonl")
+    options = (
+        "--model",
+        tiny_reranker,
+        "--no-evidence",
+        "--max-new-tokens",
+        "4",
+        "-o",
+        "out.jsonl",
+    )
     done = prism("rerank", "--query", "another", documents, *options)
     assert done.returncode == 2
     assert "query" in done.stderr
@@ -96,15 +97,15 @@ def test_another_question_into_the_same_output_is_refused(documents: Path, model
 
 @pytest.mark.parametrize("limits", [(), ("--top-n", "2")])
 def test_rows_of_other_questions_are_left_out_and_counted(
-    tmp_path: Path, model: Path, limits: tuple[str, ...]
+    tmp_path: Path, tiny_reranker: Path, limits: tuple[str, ...]
 ) -> None:
     rows = [make_pair(1, query=QUESTION), make_pair(3, query="other"), make_pair(2, query=None)]
     path = write_jsonl(tmp_path / "in.jsonl", [make_pair(0), *rows])
-    done = ask(path, model, *limits)
+    done = ask(path, tiny_reranker, *limits)
     assert done.returncode == 0, done.stderr
     assert "left out: 2 (another question)" in done.stderr
     assert "2 documents" in done.stdout
-    done = ask(path, model, "-o", "out.jsonl", *limits)
+    done = ask(path, tiny_reranker, "-o", "out.jsonl", *limits)
     assert done.returncode == 0, done.stderr
     assert "4 rows in, 2 rows out, 2 dropped (another question)" in done.stderr
     assert not Path("out.jsonl.rejects.jsonl").exists()
@@ -112,29 +113,31 @@ def test_rows_of_other_questions_are_left_out_and_counted(
     assert sorted(ranks) == [1, 2]  # of one query, whatever query_id stands in the rows
 
 
-def test_a_query_that_is_no_string_is_rejected(tmp_path: Path, model: Path) -> None:
+def test_a_query_that_is_no_string_is_rejected(tmp_path: Path, tiny_reranker: Path) -> None:
     rows = [make_pair(1, query=QUESTION), make_pair(2, query=7)]
-    done = ask(write_jsonl(tmp_path / "in.jsonl", rows), model)
+    done = ask(write_jsonl(tmp_path / "in.jsonl", rows), tiny_reranker)
     assert done.returncode == 4
     assert "query: expected a string, found number 7" in done.stderr
 
 
 @pytest.mark.parametrize("question", ["in.jsonl", "-"])
 def test_a_question_without_rows_is_refused_with_the_nearest_one(
-    question: str, model: Path
+    question: str, tiny_reranker: Path
 ) -> None:
     rows = [make_pair(1, query="what is item 33"), make_pair(2, query="who wrote it")]
     path = write_jsonl(Path("in.jsonl"), rows)
     with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes()))):
-        done = ask(question, model, "--json")
+        done = ask(question, tiny_reranker, "--json")
     assert done.returncode == 2, done.stderr
     assert "no row holds this question; did you mean 'what is item 33'?" in done.stderr
     assert "rows without one are ranked for any question" in done.stderr
     assert done.stdout == ""
 
 
-def test_the_json_says_whether_the_texts_could_be_read(documents: Path, model: Path) -> None:
-    done = ask(documents, model, "--json", "--evidence", "--threshold", "0", "--top-n", "2")
+def test_the_json_says_whether_the_texts_could_be_read(
+    documents: Path, tiny_reranker: Path
+) -> None:
+    done = ask(documents, tiny_reranker, "--json", "--evidence", "--threshold", "0", "--top-n", "2")
     results = orjson.loads(done.stdout)["results"]
     assert all(
         list(document)[-4:] == ["contribution", "evidence", "format_ok", "evidence_omitted"]
@@ -146,10 +149,10 @@ def test_the_json_says_whether_the_texts_could_be_read(documents: Path, model: P
     assert best.ranked()[0].to_json()["format_ok"] is False
 
 
-def test_documents_of_a_request_and_of_standard_input_are_ranked_too(model: Path) -> None:
+def test_documents_of_a_request_and_of_standard_input_are_ranked_too(tiny_reranker: Path) -> None:
     lines = b'{"documents": ["alpha", {"doc_id": "b", "text": "beta"}]}\n{"document": "gamma"}\n'
     with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines))):
-        done = ask("-", model, "--json")
+        done = ask("-", tiny_reranker, "--json")
     summary = orjson.loads(done.stdout)
     assert sorted(result["index"] for result in summary["results"]) == [0, 1, 2]
     assert next(result["index"] for result in summary["results"] if result["doc_id"] == "b") == 1
@@ -157,9 +160,9 @@ def test_documents_of_a_request_and_of_standard_input_are_ranked_too(model: Path
 
 @pytest.mark.parametrize("more", [("--sort-queries",), ("--print-prompts",)])
 def test_options_for_rows_with_queries_are_refused(
-    documents: Path, model: Path, more: tuple[str, ...]
+    documents: Path, tiny_reranker: Path, more: tuple[str, ...]
 ) -> None:
-    done = ask(documents, model, *more)
+    done = ask(documents, tiny_reranker, *more)
     assert done.returncode == 2
     assert f"{more[0]}: for rows that have queries of their own" in done.stderr
 
@@ -241,10 +244,12 @@ def test_equal_scores_go_by_doc_id(
     assert order[-4:] == ["z", "a", "ab", "b"]
 
 
-def test_a_summary_shows_the_best_document_of_the_first_query(tmp_path: Path, model: Path) -> None:
+def test_a_summary_shows_the_best_document_of_the_first_query(
+    tmp_path: Path, tiny_reranker: Path
+) -> None:
     rows = [make_pair(1, doc_id=f"d{n}", document=f"Text {n}.") for n in range(3)]
     path = write_jsonl(tmp_path / "in.jsonl", [*rows, make_pair(2)])
-    done = prism("rerank", path, "-o", "out.jsonl", "--model", model, "--no-evidence")
+    done = prism("rerank", path, "-o", "out.jsonl", "--model", tiny_reranker, "--no-evidence")
     best = max(read_jsonl(Path("out.jsonl"))[:3], key=lambda row: row["logit"])
     assert f"  query     {rows[0]['query']}\n" in done.stderr
     assert f"  document  {best['doc_id']}: score {best['score']:.3f}" in done.stderr

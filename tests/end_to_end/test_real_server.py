@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.modeling.embedded import smollm2_path
 from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
-from tests.servers.transformers_serve import transformers_serve
 
 DOCUMENTS = (
     "The ferry to Orme leaves from the north quay, every hour until nine.",
@@ -18,30 +16,27 @@ DOCUMENTS = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_chat_and_decision_judges_of_a_real_server(tmp_path: Path) -> None:
-    pytest.importorskip("fastapi", reason="transformers serve is not installed")
-    pytest.importorskip("uvicorn", reason="transformers serve is not installed")
-    model = smollm2_path()
+def test_chat_and_decision_judges_of_a_real_server(smollm2_server: tuple[str, Path]) -> None:
+    base_url, model = smollm2_server
     rows = [
         make_pair(number, query="where does the ferry to Orme leave", document=document)
         for number, document in enumerate(DOCUMENTS)
     ]
     write_jsonl(Path("data.jsonl"), rows)
     chat, decision = f"lab/{model}", f"odds/{model}"
-    with transformers_serve(model, tmp_path / "served") as base_url:
-        tables = [
-            f'[providers.{name}]\napi = "{api}"\nbase_url = "{base_url}/v1"\nconcurrency = 1\n'
-            f'[providers.{name}.models."{model}"]\nusd_per_million_input = 1.0\n'
-            for name, api in (("lab", "openai"), ("odds", "systemone"))
-        ]
-        Path("providers.toml").write_text("\n".join(tables))
-        words = ("relabel", "data.jsonl", "--provider-file", "providers.toml", "--audit", "1")
-        judges = ("--judge", chat, "--judge", decision, "--json")
-        done = prism(*words, *judges)
-        assert done.returncode == 0, done.stderr
-        summary = json.loads(done.stdout)
-        output = read_jsonl(Path("data.relabel.jsonl"))
-        rerun = prism(*words, *judges, "--overwrite")
+    tables = [
+        f'[providers.{name}]\napi = "{api}"\nbase_url = "{base_url}/v1"\nconcurrency = 1\n'
+        f'[providers.{name}.models."{model}"]\nusd_per_million_input = 1.0\n'
+        for name, api in (("lab", "openai"), ("odds", "systemone"))
+    ]
+    Path("providers.toml").write_text("\n".join(tables))
+    words = ("relabel", "data.jsonl", "--provider-file", "providers.toml", "--audit", "1")
+    judges = ("--judge", chat, "--judge", decision, "--json")
+    done = prism(*words, *judges)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    output = read_jsonl(Path("data.relabel.jsonl"))
+    rerun = prism(*words, *judges, "--overwrite")
     assert json.loads(rerun.stdout)["usage"]["asked"] == 0
     assert read_jsonl(Path("data.relabel.jsonl")) == output
     assert summary["usage"]["input_tokens"] > 4 * 300  # tokens of the rubric

@@ -6,36 +6,32 @@ import httpx2
 import pytest
 from openai import OpenAI
 
-from prism_cli.modeling.embedded import smollm2_path
 from tests.servers.transformers_serve import transformers_serve
 
 
 @pytest.mark.slow
-def test_chat_and_systemone(tmp_path: Path) -> None:
-    model = smollm2_path()
-    with transformers_serve(model, tmp_path) as base_url:
-        with OpenAI(base_url=f"{base_url}/v1", api_key="none") as sdk:
-            completion = sdk.chat.completions.create(
-                model=str(model),
-                messages=[{"role": "user", "content": "Answer yes or no: is Paris in France?"}],
-                max_tokens=1,
-                temperature=0,
-            )
-        request = {
-            "model": str(model),
-            "state": "Paris is the capital of France.",
-            "questions": {
-                "paris": {
-                    "type": "noul",
-                    "instructions": "Is it about Paris?",
-                    "criteria": {"true": "It names Paris.", "false": "It does not."},
-                },
-                "bees": {"type": "noul", "instructions": "Is it about bees?"},
+def test_chat_and_systemone(smollm2_server: tuple[str, Path]) -> None:
+    base_url, model = smollm2_server
+    with OpenAI(base_url=f"{base_url}/v1", api_key="none") as sdk:
+        completion = sdk.chat.completions.create(
+            model=str(model),
+            messages=[{"role": "user", "content": "Answer yes or no: is Paris in France?"}],
+            max_tokens=1,
+            temperature=0,
+        )
+    request = {
+        "model": str(model),
+        "state": "Paris is the capital of France.",
+        "questions": {
+            "paris": {
+                "type": "noul",
+                "instructions": "Is it about Paris?",
+                "criteria": {"true": "It names Paris.", "false": "It does not."},
             },
-        }
-        answers = httpx2.post(f"{base_url}/v1/systemone", json=request, timeout=60).json()[
-            "answers"
-        ]
+            "bees": {"type": "noul", "instructions": "Is it about bees?"},
+        },
+    }
+    answers = httpx2.post(f"{base_url}/v1/systemone", json=request, timeout=60).json()["answers"]
     assert completion.choices[0].message.content
     assert completion.choices[0].finish_reason == "length"
     assert completion.usage

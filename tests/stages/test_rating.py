@@ -167,20 +167,21 @@ def test_a_judge_needs_a_key_a_chat_and_seven_questions(monkeypatch: pytest.Monk
         load_rater("deepseek/deepseek-chat", providers)
 
 
-def rates_or_is_refused(judge: BatchBackend | CallBackend) -> None:
+def rates_or_is_refused(judge: BatchBackend | CallBackend) -> Row:
     (first, same), summary = rate(judge, rows(1) * 2)
     assert first == same
     assert ("ratings" in first) != ("refusal" in first)
     assert 1 <= summary.usage.asked <= 3
-    (rerun,), _ = rate(
-        judge, rows(1), "two.jsonl"
-    )  # each output has its own ledger entries of a local model
-    assert rerun == first
+    return first
 
 
 def test_a_model_in_this_process_rates_or_is_refused(tmp_path: Path) -> None:
     model = tiny_chat(tmp_path / "model")
-    rates_or_is_refused(load_rater(f"hf:{model}", catalog("http://127.0.0.1:9"), "cpu"))
+    judge = load_rater(f"hf:{model}", catalog("http://127.0.0.1:9"), "cpu")
+    first = rates_or_is_refused(judge)
+    # A second output has its own ledger entries of a local model.
+    (rerun,), _ = rate(judge, rows(1), "two.jsonl")
+    assert rerun == first
 
 
 @pytest.mark.slow

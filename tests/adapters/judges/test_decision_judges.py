@@ -24,14 +24,12 @@ from prism_cli.domain.rubric import RUBRIC, DecisionTask
 from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, estimate_tokens
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError
-from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.ports import Reply
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
 from tests.servers.replies import Answers
-from tests.servers.transformers_serve import transformers_serve
 
 ENDPOINTS = {"openai-decisions": OpenAIDecisions, "systemone": SystemOne}
 PATHS = {"openai-decisions": "/v1/decisions", "systemone": "/v1/systemone"}
@@ -238,15 +236,14 @@ def test_soft_votes_decide_by_the_mean_and_a_refusal_leaves_the_row_undecided(ap
 
 
 @pytest.mark.slow
-def test_a_real_system_one_server(tmp_path: Path) -> None:
-    model = smollm2_path()
+def test_a_real_system_one_server(smollm2_server: tuple[str, Path]) -> None:
+    base_url, model = smollm2_server
     text = "Paris is the capital and largest city of France."
-    with transformers_serve(model, tmp_path) as base_url:
-        backend = judge(base_url, "systemone", 2, model=str(model), seconds=120)
-        replies = answered(backend, [text, "Bees make honey from nectar."])
-        ref = judge(base_url, "systemone", model=str(model), seconds=120)._ref
-        texts = RatedTexts(QUERY, text, "It names the capital.", "Paris is the capital of France.")
-        (rated,) = replied(RatingBackend(ref, SystemOne(ref)), [(texts, 0)])
+    backend = judge(base_url, "systemone", 2, model=str(model), seconds=120)
+    replies = answered(backend, [text, "Bees make honey from nectar."])
+    ref = judge(base_url, "systemone", model=str(model), seconds=120)._ref
+    texts = RatedTexts(QUERY, text, "It names the capital.", "Paris is the capital of France.")
+    (rated,) = replied(RatingBackend(ref, SystemOne(ref)), [(texts, 0)])
     for name in RATINGS:
         assert sum(rated.value["distributions"][name]) == pytest.approx(1, abs=1e-4)
         assert 1 < rated.value["ratings"][name] < 5

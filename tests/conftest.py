@@ -30,6 +30,12 @@ settings.register_profile(
 settings.load_profile("prism")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first, so that no worker waits for another one's slow test at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the unpacked embedded checkpoints, shared by all workers."""

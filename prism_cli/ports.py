@@ -27,8 +27,7 @@ class Usage:
     usd: float = 0.0
 
     def shared_by(self, count: int) -> "list[Usage]":
-        """Split the usage into `count` parts, for the replies of one call; the first gets the
-        remainder."""
+        """Split the usage of one call into `count` parts; the first gets the remainder."""
         first_in, first_out = self.input_tokens % count, self.output_tokens % count
         part = Usage(self.input_tokens // count, self.output_tokens // count, self.usd / count)
         first = Usage(part.input_tokens + first_in, part.output_tokens + first_out, part.usd)
@@ -173,12 +172,14 @@ class BatchState:
 
     Attributes:
         ended: True if there will be no more replies.
+        completed: number of questions answered with success; answered: also those with an error.
         files: names of the files with its replies.
         words: the state in words, with the error if there was one.
     """
 
     ended: bool
     words: str
+    completed: int = 0
     answered: int = 0
     total: int = 0
     files: tuple[str, ...] = ()
@@ -201,14 +202,14 @@ class BatchEndpoint(Protocol):
     async def create(self, file: str, mark: str) -> str:
         """Create at most one batch of that file with the label `mark`; return its name."""
 
-    async def find(self, mark: str) -> str | None:
-        """Return the name of the batch with the label `mark`."""
+    async def find(self, mark: str, file: str) -> str | None:
+        """Return the name of the batch with the label `mark` or of that file ("": unknown)."""
 
     async def look(self, batch: str) -> BatchState | None:
         """Return the state of a batch; None for a name that the provider does not know."""
 
-    async def fetch(self, file: str) -> bytes:
-        """Return the content of a file."""
+    async def fetch(self, file: str) -> list[tuple[bytes, int, bytes]] | None:
+        """Return (key, status or 0, body or reason) of each reply; None for an unknown file."""
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """Batch store: one holder per key, replies joined by key, closed once."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def store(tmp_path: Path) -> BatchStore:
 
 def opened(store: BatchStore, submission: str, *keys: bytes) -> None:
     store.add(submission, "lab", "lab/m", 0.5, keys)
-    store.mark_creating(submission)
+    store.mark_creating(submission, "")
     store.mark_open(submission, f"batch of {submission}")
 
 
@@ -31,6 +32,17 @@ def test_a_key_is_held_by_one_submission(store: BatchStore) -> None:
     opened(store, "two", C, B)
     assert store.holders([A, B, C]) == {B: "two", C: "two"}
     assert (store.unsettled("lab"), store.unsettled("other")) == ([], [])
+
+
+def test_a_store_of_an_earlier_version_is_continued(store: BatchStore) -> None:
+    opened(store, "one", A)
+    with sqlite3.connect(store.path) as db:
+        db.execute("ALTER TABLE intents DROP COLUMN file")
+    continued = BatchStore(store.path)
+    continued.add("two", "lab", "lab/m", 0.5, [B])
+    continued.mark_creating("two", "file-2")
+    assert [(each.id, each.file) for each in continued.unsettled("lab")] == [("two", "file-2")]
+    assert continued.holders([A, B]) == {A: "one"}
 
 
 def test_replies_are_joined_by_key_and_only_once(store: BatchStore) -> None:

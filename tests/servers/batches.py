@@ -23,12 +23,18 @@ class BatchPlan:
         polls: GETs of a batch until it ends; the first returns validating, others in_progress.
         error_contains, error_every: lines whose JSON contains this, and each k-th, end with a 400.
         expires_after: lines answered until the batch expires; -1: it completes.
+        late: GETs of an ended batch until its files are named.
+        keeps_metadata: False for a server that drops the metadata of a batch.
+        sent: content of a download, from its number (from 1) and the file's content.
     """
 
     polls: int = 2
     error_contains: str = ""
     error_every: int = 0
     expires_after: int = -1
+    late: int = 0
+    keeps_metadata: bool = True
+    sent: Callable[[int, bytes], bytes] = lambda number, content: content
 
 
 def uploaded(content_type: str, body: bytes) -> tuple[str, str, bytes]:
@@ -60,6 +66,7 @@ class Batches:
         self._files: dict[str, tuple[Body, bytes]] = {}
         self._batches: dict[str, Body] = {}
         self._polls: dict[str, int] = {}
+        self._downloads = 0
         self._ended: dict[str, tuple[list[Body], list[Body], bool]] = {}
 
     def handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply | None:
@@ -77,7 +84,9 @@ class Batches:
                 return self._upload(*uploaded(headers.get("content-type", ""), body))
             if verb == "content":
                 content_type = {"Content-Type": "application/octet-stream"}
-                return Reply(self._files[name][1], headers=content_type)
+                self._downloads += 1
+                content = self._plan.sent(self._downloads, self._files[name][1])
+                return Reply(content, headers=content_type)
             if name:
                 return Reply(self._files[name][0])
             return Reply({"object": "list", "data": [about for about, _ in self._files.values()]})
@@ -128,7 +137,7 @@ class Batches:
             "output_file_id": None,
             "error_file_id": None,
             "created_at": 1_700_000_000,
-            "metadata": order.get("metadata"),
+            "metadata": order.get("metadata") if self._plan.keeps_metadata else None,
         }
         name = batch["id"]
         self._batches[name], self._polls[name] = batch, 0
@@ -177,17 +186,22 @@ class Batches:
 
     def _poll(self, name: str) -> None:
         batch = self._batches[name]
+        self._polls[name] += 1
+        if self._polls[name] == self._plan.polls + self._plan.late:
+            self._name_files(name)
         if batch["status"] not in ("validating", "in_progress"):
             return
-        self._polls[name] += 1
         if self._polls[name] < self._plan.polls:
             batch["status"] = "validating" if self._polls[name] == 1 else "in_progress"
             return
         good, bad, expired = self._ended[name]
         batch["status"] = "expired" if expired else "completed"
         batch["request_counts"] |= {"completed": len(good), "failed": len(bad)}
+
+    def _name_files(self, name: str) -> None:
+        good, bad, _ = self._ended.get(name, ([], [], False))
         for kind, lines in (("output", good), ("error", bad)):
             if lines:
                 content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
                 upload = self._upload("batch_output", f"{name}_{kind}.jsonl", content)
-                batch[f"{kind}_file_id"] = upload.payload["id"]
+                self._batches[name][f"{kind}_file_id"] = upload.payload["id"]

@@ -1,14 +1,22 @@
 """Client of OpenAI's Files and Batches APIs at one provider."""
 
-from collections.abc import Awaitable, Callable
+import io
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
 import httpx2
+import orjson
 
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
-from prism_cli.adapters.providers.replies import RetryableError, parse_bytes, parse_json
+from prism_cli.adapters.providers.replies import (
+    RetryableError,
+    count_at,
+    loads,
+    parse_bytes,
+    parse_json,
+)
 from prism_cli.ports import BatchState
 
 Value = TypeVar("Value")
@@ -52,7 +60,7 @@ class BatchApi:
             nonlocal sent
             if sent:  # the earlier call may have succeeded although its reply was lost
                 page = await self._page(None)
-                if page.status_code != 200 or _find_marked(parse_json(page), mark):
+                if page.status_code != 200 or _find(parse_json(page), mark, file):
                     return page
             sent = True
             batch = {
@@ -63,14 +71,15 @@ class BatchApi:
             }
             return await self._client.post("batches", batch)
 
-        return await self._ask(send, lambda body: _find_marked(body, mark) or _id_of(body))
+        return await self._ask(send, lambda body: _find(body, mark, file) or _id_of(body))
 
-    async def find(self, mark: str) -> str | None:
-        """Return the id of the newest batch that carries `mark`. Raises as `ProviderClient.ask`."""
+    async def find(self, mark: str, file: str) -> str | None:
+        """Return the id of the newest batch that carries `mark` or is of the input file `file`, as
+        some providers drop the metadata. Raises as `ProviderClient.ask`."""
         after: str | None = None
         while True:
             page: dict[str, Any] = await self._ask(partial(self._page, after), _check_page)
-            batch = _find_marked(page, mark)
+            batch = _find(page, mark, file)
             if batch or not page.get("has_more") or not page["data"]:
                 return batch
             after = _id_of(page["data"][-1])
@@ -78,17 +87,16 @@ class BatchApi:
     async def look(self, batch: str) -> BatchState | None:
         """Return the state of a batch; None if it is unknown. Raises as `ProviderClient.ask`."""
 
-        def parse(response: httpx2.Response) -> Any:
-            return None if response.status_code == 404 else parse_json(response)
-
         send = partial(self._client.request, "GET", f"batches/{quote(batch, safe='')}")
-        return await self._ask(send, _state_of, parse=parse)
+        return await self._ask(send, _state_of, parse=_unless_unknown(parse_json))
 
-    async def fetch(self, file: str) -> bytes:
-        """Return the content of a file. Raises as `ProviderClient.ask`."""
+    async def fetch(self, file: str) -> list[tuple[bytes, int, bytes]] | None:
+        """Return the replies in a file; None if it is unknown. Raises as `ProviderClient.ask`."""
         path = f"files/{quote(file, safe='')}/content"
         send = partial(self._client.request, "GET", path, seconds=_FILE_SECONDS)
-        return await self._ask(send, bytes, parse=parse_bytes, seconds=_FILE_SECONDS)
+        parse = _unless_unknown(parse_bytes)
+        content = await self._ask(send, lambda body: body, parse=parse, seconds=_FILE_SECONDS)
+        return None if content is None else list(_replies(content))
 
     async def _page(self, after: str | None) -> httpx2.Response:
         params = {"limit": _PAGE} | ({} if after is None else {"after": after})
@@ -119,12 +127,19 @@ def _check_page(body: Any) -> dict[str, Any]:
     return body
 
 
-def _find_marked(page: Any, mark: str) -> str | None:
-    """Return the id of the batch in a page that carries `mark`."""
+def _unless_unknown(parse: Callable[[httpx2.Response], Any]) -> Callable[[httpx2.Response], Any]:
+    """Return a parser that returns None for status 404."""
+    return lambda response: None if response.status_code == 404 else parse(response)
+
+
+def _find(page: Any, mark: str, file: str) -> str | None:
+    """Return the id of the batch in a page that carries `mark` or is of the input file `file`."""
     batches = page.get("data") if isinstance(page, dict) else None
     for batch in batches if isinstance(batches, list) else ():
         metadata = batch.get("metadata") if isinstance(batch, dict) else None
         if isinstance(metadata, dict) and metadata.get(_MARK) == mark:
+            return _id_of(batch)
+        if file and isinstance(batch, dict) and batch.get("input_file_id") == file:
             return _id_of(batch)
     return None
 
@@ -134,21 +149,37 @@ def _state_of(batch: Any) -> BatchState | None:
         return None
     if not isinstance(batch, dict) or not isinstance(batch.get("status"), str):
         raise RetryableError("200 without a status")
-    counts = batch.get("request_counts")
-    counts = counts if isinstance(counts, dict) else {}
-    done, failed, total = (counts.get(name) or 0 for name in ("completed", "failed", "total"))
+    counts = (count_at(batch, "request_counts", name) for name in ("completed", "failed", "total"))
+    completed, failed, total = (count or 0 for count in counts)
     files = (batch.get("output_file_id"), batch.get("error_file_id"))
     errors = batch.get("errors")
     errors = errors.get("data") if isinstance(errors, dict) else None
     messages = [
         error["message"]
-        for error in errors or ()
+        for error in (errors if isinstance(errors, list) else ())
         if isinstance(error, dict) and error.get("message")
     ]
     return BatchState(
         batch["status"] in _ENDED,
         ": ".join([batch["status"], *map(str, messages[:1])]),
-        done + failed,
+        completed,
+        completed + failed,
         total,
         tuple(file for file in files if isinstance(file, str) and file),
     )
+
+
+def _replies(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yield (key, status, body) of each valid line of an output or error file."""
+    for raw in io.BytesIO(content):
+        try:
+            line = loads(raw)
+            key = bytes.fromhex(line["custom_id"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        response, error = line.get("response"), line.get("error")
+        status = response.get("status_code") if isinstance(response, dict) else None
+        if isinstance(status, int) and 100 <= status < 600:
+            yield key, status, orjson.dumps(response.get("body"))
+        elif isinstance(error, dict):
+            yield key, 0, str(error.get("message") or error.get("code")).encode()

@@ -80,11 +80,11 @@ class NoSuchModelError(PrerequisiteError):
     """Raised when the provider rejects this model or its settings; its other models may work."""
 
 
-def _loaded(content: bytes) -> Any:
-    """Parse a JSON body; a lone surrogate escape is read as U+FFFD.
+def loads(content: bytes) -> Any:
+    """Parse JSON of a provider; a lone surrogate escape is read as U+FFFD.
 
     Raises:
-        orjson.JSONDecodeError: the body is not JSON.
+        orjson.JSONDecodeError: it is not JSON.
     """
     try:
         return orjson.loads(content)
@@ -106,7 +106,7 @@ def parse_json(response: httpx2.Response) -> Any:
     status = response.status_code
     if 200 <= status < 300:
         try:
-            body = _loaded(response.content)
+            body = loads(response.content)
         except orjson.JSONDecodeError:
             raise RetryableError(
                 f"{status} with a body that is not JSON: {_plain(response.text)!r}", billed=True

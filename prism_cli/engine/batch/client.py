@@ -5,15 +5,14 @@ step: it asks the provider which submissions became batches. Replies are matched
 """
 
 import asyncio
-import io
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack, asynccontextmanager
+from itertools import chain
 from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
-
-import orjson
 
 from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore, BatchSubmission
 from prism_cli.engine.call_pool import POLL_SECONDS
@@ -21,7 +20,7 @@ from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
-from prism_cli.ports import BatchEndpoint
+from prism_cli.ports import BatchEndpoint, BatchState
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.lock import output_lock
 
@@ -30,6 +29,9 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 SETTLE_SECONDS = 10.0
 """Time after which an earlier call that created a batch must show in the provider's list."""
+INCOMPLETE_LOOKS = 10
+"""Looks at a batch that has ended, but not all of whose replies can be fetched."""
+_OK = 200
 _LOCK_NAME = "batches"
 
 
@@ -38,7 +40,7 @@ class BatchClient:
 
     Args:
         quiet: print nothing.
-        give_up: give up batches that their provider does not know.
+        give_up: give up batches and replies that their provider does not know.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class BatchClient:
         self._control = control
         self._quiet = quiet
         self._give_up = give_up
+        self._incomplete: Counter[str] = Counter()
 
     async def send(
         self,
@@ -67,7 +70,7 @@ class BatchClient:
         crash_point("batch-intent")
         uploaded = await self._until_done(endpoint.upload(file, f"prism-{submission}.jsonl"))
         crash_point("batch-uploaded")
-        self._store.mark_creating(submission)
+        self._store.mark_creating(submission, uploaded)
         # Once this request is sent, its reply is worth the grace period.
         batch = await self._until_done(endpoint.create(uploaded, submission), grace=GRACE_SECONDS)
         crash_point("batch-created")
@@ -83,7 +86,7 @@ class BatchClient:
             batch = None
             deadline = time.monotonic() + SETTLE_SECONDS  # the wall clock may have been changed
             while submission.status == "creating":
-                batch = await self._until_done(endpoint.find(submission.id))
+                batch = await self._until_done(endpoint.find(submission.id, submission.file))
                 if batch is not None or time.monotonic() > deadline:
                     break
                 await self._pause(1.0)
@@ -130,12 +133,36 @@ class BatchClient:
             return "forgotten"
         if not state.ended:
             return f"{state.words}, {state.answered:,} of {state.total:,} answered"
-        contents = [await self._until_done(endpoint.fetch(file)) for file in state.files]
+        files = [await self._until_done(endpoint.fetch(file)) for file in state.files]
         crash_point("batch-fetched")
-        replies = (reply for content in contents for reply in _replies(content))
+        replies = _by_key(chain.from_iterable(file for file in files if file is not None))
+        answered = sum(status != NOT_ANSWERED for status, _ in replies.values())
+        if (None in files or answered < state.completed) and not self._give_up:
+            return self._look_again(endpoint.name, batch, state, answered)
         reason = f"no reply in batch {batch} ({state.words})"
-        self._store.store_replies(submission.id, replies, reason)
+        self._store.store_replies(
+            submission.id, ((key, *reply) for key, reply in replies.items()), reason
+        )
         return state.words
+
+    def _look_again(self, provider: str, batch: str, state: BatchState, answered: int) -> str:
+        """Return the state of an ended batch whose files lack replies that were paid for: a file
+        may be cut, gone, or not written yet.
+
+        Raises:
+            PrerequisiteError: nothing changed for INCOMPLETE_LOOKS looks.
+        """
+        words = (
+            f"{provider} reports batch {batch} as {state.words} with {state.completed:,} replies, "
+            f"but its result files have {answered:,}"
+        )
+        self._incomplete[batch] += 1
+        if self._incomplete[batch] < INCOMPLETE_LOOKS:
+            return f"{words}; fetched again later"
+        raise PrerequisiteError(
+            f"{words}. Run the same command again later; --accept-lost-replies takes the replies "
+            "that are there, and the other questions are asked, and paid for, again"
+        )
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -175,17 +202,10 @@ class BatchClient:
         self._control.check()
 
 
-def _replies(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Yield (key, status, body) of each valid line of an output or error file."""
-    for raw in io.BytesIO(content):
-        try:
-            line = orjson.loads(raw)
-            key = bytes.fromhex(line["custom_id"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        response, error = line.get("response"), line.get("error")
-        status = response.get("status_code") if isinstance(response, dict) else None
-        if isinstance(status, int) and status > NOT_ANSWERED:
-            yield key, status, orjson.dumps(response.get("body"))
-        elif isinstance(error, dict):
-            yield key, NOT_ANSWERED, str(error.get("message") or error.get("code")).encode()
+def _by_key(replies: Iterable[tuple[bytes, int, bytes]]) -> dict[bytes, tuple[int, bytes]]:
+    """Return (status, body) by key; of repeated keys the last, but an answer is never replaced."""
+    by_key: dict[bytes, tuple[int, bytes]] = {}
+    for key, status, body in replies:
+        if by_key.get(key, (NOT_ANSWERED, b""))[0] != _OK:
+            by_key[key] = status, body
+    return by_key

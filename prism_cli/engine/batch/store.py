@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS intents (
     answered INTEGER,
     batch TEXT NOT NULL DEFAULT '',
     words TEXT NOT NULL DEFAULT '',
-    sequence INTEGER NOT NULL DEFAULT 0
+    sequence INTEGER NOT NULL DEFAULT 0,
+    file TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS members (key BLOB PRIMARY KEY, intent TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS members_by_intent ON members (intent);
@@ -46,7 +47,7 @@ CREATE TABLE IF NOT EXISTS results (
     sequence INTEGER NOT NULL
 );
 """
-_COLUMNS = "id, provider, model, usd, created_ms, status, changed_ms, requests, batch"
+_COLUMNS = "id, provider, model, usd, created_ms, status, changed_ms, requests, batch, file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class BatchSubmission:
         usd: estimated cost.
         created_ms, changed_ms: ms since the epoch.
         batch: the batch's id at the provider; "" until it is known.
+        file: the id of its input file at the provider; "" until it is known.
     """
 
     id: str
@@ -69,6 +71,7 @@ class BatchSubmission:
     changed_ms: int
     requests: int
     batch: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +123,20 @@ class BatchStore(DurableFile):
         with self._transaction():
             self._db.execute(
                 f"INSERT INTO intents ({_COLUMNS}, sequence) "
-                "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '', ?)",
+                "VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, '', '', ?)",
                 (submission, provider, model, usd, now, now, len(keys), sequence),
             )
             self._db.executemany(
                 "INSERT INTO members VALUES (?, ?)", ((key, submission) for key in keys)
             )
 
-    def mark_creating(self, submission: str) -> None:
-        """Note that the provider may have the batch from now on."""
-        self._set_status(submission, "creating")
+    def mark_creating(self, submission: str, file: str) -> None:
+        """Note that the provider may have a batch of the input file `file` from now on."""
+        self._update(submission, "status = 'creating', file = ?", file)
 
     def mark_open(self, submission: str, batch: str) -> None:
         """Note the batch's id at the provider."""
-        self._set_status(submission, "open", batch)
+        self._update(submission, "status = 'open', batch = ?", batch)
 
     def note_state(self, submission: str, words: str) -> None:
         """Note the state of an open batch, for `open_batches`."""
@@ -226,26 +229,29 @@ class BatchStore(DurableFile):
     def _add_columns(self) -> None:
         """Add the columns that files of earlier versions lack; these ordered batches by time, as
         their ledgers did."""
-        if "sequence" in self._columns("intents"):
+        if {"sequence", "file"} <= self._columns("intents"):
             return
         with self._transaction():
-            if "sequence" not in self._columns("intents"):  # not added by another process meanwhile
+            columns = self._columns("intents")  # another process may have added them meanwhile
+            if "sequence" not in columns:
                 self._db.execute(
                     "ALTER TABLE intents ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0"
                 )
                 self._db.execute("UPDATE intents SET sequence = created_ms")
                 self._db.execute("ALTER TABLE results RENAME COLUMN asked_ms TO sequence")
+            if "file" not in columns:
+                self._db.execute("ALTER TABLE intents ADD COLUMN file TEXT NOT NULL DEFAULT ''")
 
     def ids(self) -> set[str]:
         """Return the ids of all submissions."""
         with self._guarded():
             return {row[0] for row in self._db.execute("SELECT id FROM intents")}
 
-    def _set_status(self, submission: str, status: str, batch: str = "") -> None:
+    def _update(self, submission: str, changes: str, value: str) -> None:
         with self._guarded():
             self._db.execute(
-                "UPDATE intents SET status = ?, batch = ?, changed_ms = ? WHERE id = ?",
-                (status, batch, now_ms(), submission),
+                f"UPDATE intents SET {changes}, changed_ms = ? WHERE id = ?",
+                (value, now_ms(), submission),
             )
 
     def _select(self, where: str, values: tuple[str, ...]) -> list[BatchSubmission]:

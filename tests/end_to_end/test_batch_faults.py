@@ -1,0 +1,177 @@
+"""Batch mode against providers with faults: no answer is lost or paid for twice."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.engine.batch import client
+from tests.door import Done, prism
+from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
+from tests.factories import read_jsonl, write_jsonl
+from tests.servers.batches import BatchPlan
+from tests.servers.fault_server import FaultServer
+from tests.servers.faults import Fault
+from tests.servers.replies import Answers
+from tests.servers.script import Settings
+
+OUT = Path("data.relabel.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.02)
+
+
+def served(faults: tuple[Fault, ...] = (), **plan: Any) -> FaultServer:
+    settings = Settings(batch=BatchPlan(polls=1, **plan))
+    return FaultServer(faults, Answers(chat=truth), settings)
+
+
+def relabel(server: FaultServer, *words: str) -> Done:
+    write_jsonl(Path("data.jsonl"), rows(10))
+    file = providers(server.base_url, batches="true")
+    judge = ("--judge", "deepseek/deepseek-chat", "--audit", "0")
+    return prism("relabel", "data.jsonl", *judge, "--provider-file", file, "--batch", *words)
+
+
+def payments(server: FaultServer) -> list[int]:
+    """Return how often each question was answered, most often first."""
+    answered = [call for call in server.calls if call.kind == "batch_line"]
+    return sorted(asked(answered).values(), reverse=True)
+
+
+def edited(edit: Callable[[dict[str, Any]], list[Any]]) -> Callable[[int, bytes], bytes]:
+    """Return downloads in which `edit` replaces each line by several."""
+
+    def sent(number: int, content: bytes) -> bytes:
+        lines = [edit(json.loads(raw)) for raw in content.splitlines()]
+        return "".join(f"{json.dumps(line)}\n" for part in lines for line in part).encode()
+
+    return sent
+
+
+def with_expiry(line: dict[str, Any]) -> list[Any]:
+    return [line, line | {"response": None, "error": {"code": "batch_expired", "message": "late"}}]
+
+
+def with_failure(line: dict[str, Any]) -> list[Any]:
+    return [line, line | {"response": {"status_code": 500, "body": {"error": {"message": "x"}}}}]
+
+
+def with_half_an_emoji(line: dict[str, Any]) -> list[Any]:
+    line["response"]["body"]["note"] = "\ud83d"
+    return [line]
+
+
+def among_other_lines(line: dict[str, Any]) -> list[Any]:
+    stranger = line | {"custom_id": "00" * 32}
+    strange = line | {"response": {"status_code": 2**63}}
+    return [None, [], {"custom_id": 5}, {"custom_id": "zz"}, stranger, strange, line]
+
+
+@pytest.mark.parametrize(
+    "edit", [with_expiry, with_failure, with_half_an_emoji, among_other_lines],
+)  # fmt: skip
+def test_an_answer_is_read_whatever_is_beside_it(
+    edit: Callable[[dict[str, Any]], list[Any]],
+) -> None:
+    with served(sent=edited(edit)) as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+    assert [row["verdict"] for row in read_jsonl(OUT)] == ["no", "yes"] * 5
+
+
+def cut_once(number: int, content: bytes) -> bytes:
+    return content[: len(content) // 2] if number == 1 else content
+
+
+@pytest.mark.parametrize("plan", [{"sent": cut_once}, {"late": 3}], ids=["cut", "late"])
+def test_replies_that_are_not_there_yet_are_fetched_again(plan: dict[str, Any]) -> None:
+    with served(**plan) as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+    assert len(read_jsonl(OUT)) == 10
+
+
+def half(number: int, content: bytes) -> bytes:
+    return b"".join(content.splitlines(keepends=True)[:5])
+
+
+LOST: dict[str, tuple[tuple[Fault, ...], dict[str, Any]]] = {
+    "cut": ((), {"sent": half}),
+    "gone": ((Fault("404", path="/content"),), {}),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_paid_replies_that_cannot_be_fetched_are_given_up_only_on_request(name: str) -> None:
+    faults, plan = LOST[name]
+    with served(faults, **plan) as server:
+        done = relabel(server)
+        assert done.returncode == 5, done.stderr
+        assert "--accept-lost-replies" in done.stderr
+        assert payments(server) == [1] * 10
+        (batch,) = json.loads(prism("status", OUT, "--json").stdout)["batches"]
+        assert "fetched again later" in batch["words"]
+        if name == "cut":
+            done = relabel(server, "--accept-lost-replies", "--max-cost", "9")
+            assert payments(server) == [2] * 5 + [1] * 5
+        else:
+            server.set_faults()
+            done = relabel(server)
+            assert payments(server) == [1] * 10
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_batch_is_recognised_by_its_file_where_the_metadata_is_dropped() -> None:
+    faults = (Fault("reset_after_headers", path="/v1/batches", calls=(1,)),)
+    with served(faults, keeps_metadata=False) as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+
+
+def test_a_killed_submission_is_recognised_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def killed(point: str) -> None:
+        if point == "batch-created":
+            raise KilledError
+
+    with served(keeps_metadata=False) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "crash_point", killed)
+            with pytest.raises(KilledError):
+                relabel(server)
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+
+
+@pytest.mark.parametrize("counts", [None, 5, {"total": "10", "completed": "3", "failed": None}])
+def test_malformed_counts_and_errors_of_a_batch_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, counts: Any
+) -> None:
+    from tests.servers.batches import Batches
+
+    def page(self: Batches, method: str, *request: Any) -> Any:
+        reply = handle(self, method, *request)
+        if reply and isinstance(reply.payload, dict) and "request_counts" in reply.payload:
+            reply.payload = reply.payload | {"request_counts": counts, "errors": {"data": 5}}
+        return reply
+
+    handle = Batches.handle
+    monkeypatch.setattr(Batches, "handle", page)
+    with served() as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10

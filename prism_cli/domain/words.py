@@ -1,12 +1,16 @@
 """Words of a text, also in scripts that put no blanks between them."""
 
 import re
+from functools import lru_cache
+from itertools import accumulate
+from unicodedata import category, normalize
 
 # Chinese, Japanese, Thai, Lao, Khmer, Myanmar: each character counts as one word.
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 
 
@@ -37,3 +41,43 @@ def count_words(text: str) -> int:
         count += sum(-(-len(run) // letters) for run in runs)
         text = pattern.sub(" ", text)
     return count + sum(any(map(str.isalnum, part)) for part in text.split())
+
+
+def is_unspaced(word: str) -> bool:
+    """Return whether a word is a character of a script without blanks."""
+    return not word.isascii() and _UNSPACED.match(word) is not None
+
+
+class PlacedWords:
+    """The words of a text with their places: runs of letters and digits; characters in scripts
+    without blanks. Combining marks, vowel signs and joiners belong to the character before them.
+
+    Attributes:
+        words: folded for comparison: NFKC, ignoring case.
+        starts, ends: half-open ranges in the text as it is.
+    """
+
+    def __init__(self, text: str) -> None:
+        signs = set() if text.isascii() else {char for char in set(text) if _joins(char)}
+        pieces = _placed_pattern("".join(sorted(signs))).split(text)
+        raw = pieces[1::2]
+        folded = "\n".join(raw).casefold()
+        folded = folded if folded.isascii() else normalize("NFKC", folded)
+        self.words = folded.split("\n")[: len(raw)]
+        offsets = list(accumulate(map(len, pieces)))
+        self.starts = offsets[:-1:2]
+        self.ends = offsets[1::2]
+
+
+def _joins(char: str) -> bool:
+    return category(char)[0] == "M" or char in "\u200c\u200d"
+
+
+@lru_cache(maxsize=64)
+def _placed_pattern(signs: str) -> re.Pattern[str]:
+    """Return a pattern with one group, a word, of texts whose combining marks are `signs`."""
+    if not signs:
+        return re.compile(f"([{UNSPACED}]|[^\\W_{UNSPACED}]+)")
+    marks = f"[{re.escape(signs)}]"
+    unspaced = f"(?!{marks})[{UNSPACED}]{marks}*"
+    return re.compile(f"({unspaced}|(?:(?!{marks})[^\\W_{UNSPACED}]{marks}*)+)")

@@ -1,6 +1,5 @@
 """Entry point: dispatches commands; turns errors into messages and exit codes (only here)."""
 
-import difflib
 import errno
 import importlib
 import inspect
@@ -30,7 +29,7 @@ from prism_cli.errors import (
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.terminal import Log, accept_all_characters
 from prism_cli.version import __version__
-from prism_cli.wording import expected, wrapped
+from prism_cli.wording import expected, most_similar, wrapped
 
 # Word -> module of prism_cli.commands, and what the command does.
 COMMANDS = {
@@ -102,8 +101,8 @@ class PipelineGroup(TyperGroup):
         """Return the command that the first word or two name, with its module loaded."""
         word, rest = args[0], args[1:]
         if word not in COMMANDS:
-            near = difflib.get_close_matches(word, COMMANDS, n=1)
-            ctx.fail(f"No such command {word!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            near = most_similar(word, COMMANDS)
+            ctx.fail(f"No such command {word!r}." + (f" Did you mean {near!r}?" if near else ""))
         name = COMMANDS[word][0]
         second = SECOND_WORDS.get((word, rest[0])) if rest else None
         if second and (word == "eval" or not os.path.exists(rest[0])):

@@ -74,8 +74,17 @@ def expected(message: str) -> str:
 
 def did_you_mean(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
     """Return "did you mean X?" with the most similar candidate; "" if none is similar."""
-    near = difflib.get_close_matches(name, list(candidates), 1, cutoff)
-    return f"did you mean {near[0]}?" if near else ""
+    near = most_similar(name, candidates, cutoff)
+    return f"did you mean {near}?" if near else ""
+
+
+def most_similar(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the most similar candidate; "" if none is similar.
+
+    Args:
+        cutoff: least similarity; 1 means equal.
+    """
+    return next(iter(difflib.get_close_matches(name, list(candidates), 1, cutoff)), "")
 
 
 def label(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-_BEIR_CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+from prism_cli.files.names import beir_corpus
 
 
 def is_beir(folder: str) -> bool:
@@ -16,8 +16,8 @@ def lacks_judgements(folder: str) -> bool:
 
 
 def beir_file(folder: str, part: str) -> str | None:
-    """Return the file of a BEIR folder's part; None where `given` is no such folder."""
-    if not any((Path(folder) / name).is_file() for name in _BEIR_CORPUS):
+    """Return the file of a BEIR folder's part; None where `folder` is no such folder."""
+    if beir_corpus(Path(folder)) is None:
         return None
     files = (Path(folder) / f"{part}{suffix}" for suffix in (".jsonl", ".jsonl.gz"))
     return next((str(file) for file in files if file.is_file()), None)

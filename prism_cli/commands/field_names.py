@@ -1,11 +1,11 @@
 """Checks of the inputs before any work: the names of --field, rows without a query."""
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prism_cli.errors import RowError, UsageError
+from prism_cli.wording import most_similar
 
 if TYPE_CHECKING:
     from prism_cli.shards.reader import Shard, Source
@@ -25,9 +25,9 @@ def parsed_fields(items: Sequence[str]) -> dict[str, str]:
         if not equals or not ours or not theirs:
             raise UsageError(f"--field {item}: expected NAME=NAME, such as document=passage")
         if ours not in FIELDS:
-            near = difflib.get_close_matches(ours, FIELDS, n=1)
+            near = most_similar(ours, FIELDS)
             turned = f"{theirs}={ours}" if theirs in FIELDS else ""
-            hint = f"--field {turned}" if turned else f"{near[0]}={theirs}" if near else ""
+            hint = f"--field {turned}" if turned else f"{near}={theirs}" if near else ""
             raise UsageError(
                 f"--field {item}: {ours!r} is no field of a row"
                 + (f"; did you mean {hint}?" if hint else ".")
@@ -96,8 +96,8 @@ def check_inputs(
                 return
     if first:
         ours, theirs = next(iter(missing.items()))
-        near = difflib.get_close_matches(theirs, first[1], n=1)
-        hint = f"; did you mean {ours}={near[0]}?" if near else "."
+        near = most_similar(theirs, first[1])
+        hint = f"; did you mean {ours}={near}?" if near else "."
         raise UsageError(
             f"--field {ours}={theirs}: no row has a field {theirs!r}{hint} The first row of "
             f"{first[0]} has: {', '.join(first[1])}. Nothing was done"

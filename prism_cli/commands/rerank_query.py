@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prism_cli.commands.options import Common
+from prism_cli.wording import most_similar
 
 if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
@@ -107,13 +108,11 @@ def check_question(query: str, inputs: Iterable[str], fields: Mapping[str, str])
 
 def no_such_question(query: str, others: Iterable[str]) -> "UsageError":
     """Return the error that all rows have other questions, with the most similar one."""
-    import difflib
-
     from prism_cli.errors import UsageError
 
     known = list(others)
-    near = difflib.get_close_matches(query, known, n=1, cutoff=0.5)
-    like = f"; did you mean {near[0][:200]!r}?" if near else f", but such as {known[0][:200]!r}."
+    near = most_similar(query, known, 0.5)
+    like = f"; did you mean {near[:200]!r}?" if near else f", but such as {known[0][:200]!r}."
     return UsageError(
         f"--query {query[:200]!r}: no row holds this question{like} Rows that have a query are "
         "ranked for that query alone; rows without one are ranked for any question"

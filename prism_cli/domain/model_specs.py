@@ -6,10 +6,9 @@ This module has the only table of kinds and options; the adapters are created in
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 
-from prism_cli.wording import CORRECTED, EXAMPLE
+from prism_cli.wording import CORRECTED, EXAMPLE, most_similar
 
 KINDS = {
     "hf": "a language model in this process",
@@ -191,10 +190,8 @@ def near_short_name(name: str, kinds: Collection[str]) -> str | None:
     """Return the built-in model or word of these kinds that `name` resembles, or is without its
     prefix; None where there is none."""
     short = {word: kind for word, kind in {**_SHORT, "source": "source"}.items() if kind in kinds}
-    near = get_close_matches(name, short, 1, _NEAR)
-    if not near:
-        return None
-    return f"{short[near[0]]}:{near[0]}" if short[near[0]] in ("hf", "st") else near[0]
+    near = most_similar(name, short, _NEAR)
+    return f"{short[near]}:{near}" if short.get(near) in ("hf", "st") else near or None
 
 
 def near_miss(role: str, spec: str) -> str | None:
@@ -233,13 +230,11 @@ def _meant(
         return named[0] if len(named) == 1 else None
     head, slash, model = spec.partition("/")
     if slash:
-        near = get_close_matches(head, providers, 1, _NEAR)
-        return f"{near[0]}/{model}" if near else None
+        near = most_similar(head, providers, _NEAR)
+        return f"{near}/{model}" if near else None
     owners = {name: owner for owner in providers for name in models.get(owner, ())}
-    close = get_close_matches(spec, owners, 1, _NEAR)
-    return near_short_name(spec, role.kinds) or (
-        f"{owners[close[0]]}/{close[0]}" if close else None
-    )
+    close = most_similar(spec, owners, _NEAR)
+    return near_short_name(spec, role.kinds) or (f"{owners[close]}/{close}" if close else None)
 
 
 def _command(spec: str, right: str, argv: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import InvalidNameError, UsageError
-from prism_cli.files.names import is_folder, shown_name
+from prism_cli.files.names import beir_corpus, is_folder, shown_name
 from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
@@ -129,7 +129,7 @@ def plan_jobs(
     if named:
         home = output or _beside(sources[0], stage, folder=True)
         outputs = {name: home / (name if "." in name else f"{name}.jsonl") for name in named}
-        return _checked([Job(sources, outputs, home / f"{stage}.jsonl")])
+        return _checked([Job(sources, outputs, home / f"{stage}.jsonl")], home)
     if output is None:
         return _checked(_each_beside(sources, stage))
     if not (is_directory or folder or len(sources) > 1) or (
@@ -143,7 +143,7 @@ def plan_jobs(
         )
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")
-    return _checked([_single(source, output / _shard_name(source)) for source in sources])
+    return _checked([_single(source, output / _shard_name(source)) for source in sources], output)
 
 
 def _single(source: Input, output: Path) -> Job:
@@ -173,7 +173,7 @@ def _each_beside(sources: Sequence[Input], stage: str) -> list[Job]:
     ]
 
 
-def _checked(jobs: list[Job]) -> list[Job]:
+def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
     sources = {
         source.path.resolve() for job in jobs for source in job.inputs if isinstance(source, Shard)
     }
@@ -198,6 +198,13 @@ def _checked(jobs: list[Job]) -> list[Job]:
                     "written there; name one file with -o to merge them"
                 )
             taken[path.resolve()] = job.inputs[0].name
+    corpus = beir_corpus(folder) if folder else None
+    ours = [manifest_path(corpus), *(job.manifest_path for job in jobs)] if corpus else []
+    if corpus and corpus.resolve() not in taken and not any(path.exists() for path in ours):
+        raise UsageError(
+            f"-o {folder}: a BEIR folder (it holds {corpus.name}), into which other files do not "
+            "belong; name another directory, or a file that ends in .jsonl. Nothing was done"
+        )
     return jobs
 
 

@@ -1,8 +1,9 @@
 """Names of files in messages, rows, manifests and patterns."""
 
-import difflib
 import os
 from pathlib import Path, PosixPath
+
+from prism_cli.wording import most_similar
 
 _MARKS = "*?["
 
@@ -28,6 +29,12 @@ def is_folder(path: Path) -> bool:
     False if the name is too long for the file system.
     """
     return isinstance(path, FolderPath) or os.path.isdir(path)
+
+
+def beir_corpus(folder: Path) -> Path | None:
+    """Return the corpus file of a BEIR folder; None for another folder."""
+    files = (folder / name for name in ("corpus.jsonl", "corpus.jsonl.gz"))
+    return next(filter(Path.is_file, files), None)
 
 
 def shown_name(path: Path) -> str:
@@ -65,6 +72,6 @@ def missing_path_message(name: str) -> str:
         names = [shown_name(Path(entry)) for entry in os.listdir(path.parent)]
     except OSError:
         names = []
-    near = difflib.get_close_matches(path.name, names, n=1)
-    hint = f"; did you mean {path.with_name(near[0])}?" if near else ""
+    near = most_similar(path.name, names)
+    hint = f"; did you mean {path.with_name(near)}?" if near else ""
     return f"{name}: no such file or directory{hint}"

@@ -1,9 +1,10 @@
 """Fields that prism knows, of pair rows and of the shapes that it reads; see `prism help rows`."""
 
-import difflib
 import json
 import shlex
 from collections.abc import Iterable, Mapping
+
+from prism_cli.wording import most_similar
 
 MARKED = "marked"
 """Value of `negative` for a document that the authors of a corpus marked as not answering."""
@@ -97,5 +98,5 @@ def likely_name(name: str, names: Iterable[str]) -> str | None:
     }
     synonyms = _OTHER_NAMES.get(name, ())
     match = next((synonym for synonym in synonyms if synonym in candidates), None)
-    near = [match] if match else difflib.get_close_matches(name, candidates, n=1)
-    return candidates[near[0]] if near else None
+    near = match or most_similar(name, candidates)
+    return candidates[near] if near else None

@@ -127,6 +127,8 @@ def _differences(
             continue
         if new is None:
             lines.append(f"{old['path']}: was an input, and is none now")
+        elif not (new.bytes or old["bytes"]):  # no file: its fingerprint covers settings, too
+            lines += [] if lines else [f"{new.path}: its rows changed since"]
         elif (
             prefix_sha256 is None
             or new.bytes <= old["bytes"]

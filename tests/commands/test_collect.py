@@ -43,7 +43,10 @@ def test_a_beir_folder_becomes_pairs_and_a_second_run_does_nothing() -> None:
     assert "finished before" in prism(*words).stderr
     assert prism(*words, "--overwrite").returncode == 0
     assert Path("pairs.jsonl").read_bytes() == before
-    assert prism(*words, "--to-rank", "5").returncode == 2
+    changed = prism(*words, "--to-rank", "5")
+    assert changed.returncode == 2
+    assert "to_rank: was 20, is 5" in changed.stderr
+    assert "changed since" not in changed.stderr
 
 
 def test_limit_counts_queries() -> None:

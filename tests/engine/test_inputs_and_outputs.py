@@ -323,3 +323,25 @@ def test_an_output_named_as_another_format_is_refused(tmp_path: Path, name: str)
     with pytest.raises(UsageError, match="outputs are JSON lines"):
         echo([given], tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("stage", [EchoStage, RoutedStage])
+def test_no_outputs_are_written_into_a_beir_folder(tmp_path: Path, stage: type[EchoStage]) -> None:
+    given = write_jsonl(tmp_path / "in.jsonl", make_pairs(3))
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "corpus.jsonl").write_text("{}\n")
+    options = RunOptions(output=typed_path(f"{folder}/"), quiet=True)
+    with pytest.raises(UsageError, match=r"a BEIR folder \(it holds corpus\.jsonl\)"):
+        run_rows(stage(), [str(given)], options)
+    assert [path.name for path in folder.iterdir()] == ["corpus.jsonl"]
+
+
+def test_a_shard_named_corpus_makes_no_beir_folder_of_its_outputs(tmp_path: Path) -> None:
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shards.mkdir()
+    for name in ("corpus", "other"):
+        write_jsonl(shards / f"{name}.jsonl", make_pairs(3))
+    echo([shards / "corpus.jsonl"], f"{out}/")
+    echo([shards / "other.jsonl"], f"{out}/")
+    assert (out / "other.jsonl").is_file()

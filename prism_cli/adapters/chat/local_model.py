@@ -48,6 +48,11 @@ class LocalModel:
         self._device = device
         place = resolve_device(device)
         self._folder = resolve_model(spec)
+        if self._folder.tokenizer_path != self._folder.path:
+            raise ModelError(
+                f"model {spec}: an adapter without a tokenizer, such as a reranker of prism; "
+                f"expected a chat model, such as its base {self._folder.base_spec}"
+            )
         self.tokenizer = load_tokenizer(self._folder.path)
         self.encoder = ChatEncoder(self.tokenizer)
         self.fingerprint = (

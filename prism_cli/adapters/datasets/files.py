@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from prism_cli.errors import MissingDataError
-from prism_cli.files.names import split_pattern
+from prism_cli.files.names import beir_corpus, split_pattern
 
 KINDS = (
     (".parquet",),
@@ -40,7 +40,7 @@ def data_files(place: str, split: str) -> list[Path]:
         if not matches and glob.has_magic(place):
             raise MissingDataError(f"{place}: no file matches this pattern")
         return matches
-    if any((path / name).is_file() for name in ("corpus.jsonl", "corpus.jsonl.gz")):
+    if beir_corpus(path):
         raise MissingDataError(f"{place}: is a BEIR folder; give it as INPUT, without --dataset")
     inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
     for kind in KINDS:

@@ -1,6 +1,5 @@
 """Registry of the shapes, and a reader that detects a row's shape by its fields."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from prism_cli.adapters.shapes.trec import QrelsReader, RunReader
 from prism_cli.adapters.shapes.trec_writers import QrelsWriter, RunWriter
 from prism_cli.errors import RowError, UsageError
 from prism_cli.rows.row import Dropped, Row, string_field
+from prism_cli.wording import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,8 @@ def find_shape(option: str, name: str) -> Shape:
     names = [*shapes, *ALIASES]
     shape = shapes.get(ALIASES.get(name, name))
     if shape is None:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(
-            f"{option} {name}: no such shape; {hint}expected one of {', '.join(names)}"
-        )
+        hint = " ".join(filter(None, [did_you_mean(name, names), "expected one of"]))
+        raise UsageError(f"{option} {name}: no such shape; {hint} {', '.join(names)}")
     return shape
 
 

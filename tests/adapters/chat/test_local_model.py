@@ -8,6 +8,7 @@ import torch
 
 from prism_cli.adapters.chat.local_model import LocalChat, LocalModel
 from prism_cli.domain.chat import WORD_TOKENS, Prompt, UnusableReplyError
+from prism_cli.errors import ModelError
 from prism_cli.ports import BatchBackend, Reply
 from tests.adapters.chat.tiny_chat import tiny_chat
 
@@ -120,3 +121,8 @@ def test_the_fingerprint_depends_on_the_weights_without_loading_them(
     assert chat_model.fingerprint == LocalModel(f"hf:{folder}", "cpu").fingerprint
     assert chat_model.fingerprint != other.fingerprint
     assert LocalChat(chat_model, Echo()).fingerprint != chat_model.fingerprint
+
+
+def test_a_reranker_of_prism_is_refused_with_its_base_as_the_chat_model() -> None:
+    with pytest.raises(ModelError, match=r"hf:prism-tiny: an adapter .* its base hf:smollm2"):
+        LocalModel("hf:prism-tiny", "cpu")

@@ -15,10 +15,15 @@ def print_forecast(forecast: "Forecast", *, json: bool) -> None:
     from prism_cli.terminal import print_json
 
     figures = forecast.to_json()
+    console = plain_console(stderr=True)
+    if len(forecast.single_calls) == len(forecast.models) > 0:
+        console.print("warning: --batch has no effect: no model of this run takes batch files")
+    elif forecast.single_calls:
+        specs = ", ".join(forecast.single_calls)
+        console.print(f"warning: --batch has no effect on {specs}: its provider takes no batches")
     if json:
         print_json(figures)
         return
-    console = plain_console(stderr=True)
     console.print(
         f"{forecast.stage}: {counted(forecast.rows, 'row')} to work, "
         f"{forecast.sampled:,} looked at; "
@@ -34,9 +39,17 @@ def print_forecast(forecast: "Forecast", *, json: bool) -> None:
     ]
     show_table(console, rows, ruled=console.is_terminal)
     console.print(
-        f"together about {figures['usd']:.4f} USD and {figures['hours']:.2f} hours, at "
+        f"together about {figures['usd']:.4f} USD{_unpriced(forecast)} and "
+        f"{figures['hours']:.2f} hours, at "
         f"{SECONDS_A_CALL:g} s a call. Tokens are estimated, answers at their longest; where the "
         f"ledger has {ENOUGH_REPLIES} replies of a model, their mean counts."
     )
-    if figures["unpriced"]:
-        console.print(f"without a price in the provider files: {', '.join(figures['unpriced'])}")
+
+
+def _unpriced(forecast: "Forecast") -> str:
+    """Return the requests that the total leaves out: those to models without a price."""
+    left_out = [model for model in forecast.models if model.usd is None and round(model.calls)]
+    return "".join(
+        f", plus {counted(round(model.calls), 'request')} to {model.model}, price unknown,"
+        for model in left_out
+    )

@@ -4,7 +4,7 @@ asked."""
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from prism_cli.engine.batch.store import STORE_NAME, BatchStore
 from prism_cli.engine.jobs import Job
@@ -13,7 +13,15 @@ from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shared_runner import local_path
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError, DamagedFileError, InvalidNameError, RowError
-from prism_cli.ports import BatchableBackend, CallBackend, RateLimits, Reply, Request, Usage
+from prism_cli.ports import (
+    BatchableBackend,
+    BatchBackend,
+    CallBackend,
+    RateLimits,
+    Reply,
+    Request,
+    Usage,
+)
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
@@ -86,11 +94,13 @@ class Forecast:
     Attributes:
         rows: rows of all outputs that are not finished.
         sampled: rows in the sample.
+        single_calls: models that are asked call by call despite --batch.
     """
 
     stage: str
     rows: int = 0
     sampled: int = 0
+    single_calls: list[str] = field(default_factory=list)
     models: list[ModelForecast] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -142,6 +152,12 @@ def forecast(plan: RunPlan) -> Forecast:
             _forecast_model(stage.name, spec, group, scale, earlier, options.batch)
             for spec, group in requests.items()
         ]
+        if options.batch:
+            result.single_calls = [
+                spec
+                for spec, group in requests.items()
+                if not _takes_batches(group[0].request.backend)
+            ]
     return result
 
 
@@ -255,6 +271,10 @@ def _requests(
         return
 
 
+def _takes_batches(backend: BatchBackend | CallBackend) -> TypeGuard[BatchableBackend]:
+    return isinstance(backend, BatchableBackend) and backend.batch_endpoint is not None
+
+
 def _forecast_model(
     stage: str,
     spec: str,
@@ -283,9 +303,7 @@ def _forecast_model(
     if not isinstance(backend, CallBackend):
         result.calls = scale * sum(share for _, share in new)
         return result
-    price = 1.0
-    if batch and isinstance(backend, BatchableBackend) and backend.batch_endpoint is not None:
-        price = backend.batch_share
+    price = backend.batch_share if batch and _takes_batches(backend) else 1.0
     ledger = earlier.ledger
     replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
     for call in backend.plan([request.payload for request, _ in new]):

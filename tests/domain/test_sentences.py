@@ -1,6 +1,5 @@
 """Sentence splitting by rules: boundaries, exceptions, and no lost text."""
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -113,8 +112,8 @@ def test_clock_times_and_addresses_are_not_split() -> None:
 
 
 @pytest.mark.parametrize("piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1]."])
+@pytest.mark.timeout(60)
 def test_time_is_linear_in_the_length(piece: str) -> None:
-    text = piece * (300_000 // len(piece))
-    started = time.process_time()
-    sentences(text)
-    assert time.process_time() - started < 5
+    """Linear: a second at most. Quadratic: minutes."""
+    text = piece * (500_000 // len(piece))
+    assert len("".join(sentences(text))) <= len(text)

@@ -41,7 +41,9 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backend(server: FaultServer, card: ModelPricing | None = None, **more: object) -> ChatBackend:
-    settings = {"timeout_seconds": 0.5, "deadline_seconds": 3.0, "concurrency": 4} | more
+    """Return a judge whose timeout, unless given, ends no call of a busy machine."""
+    settings: dict[str, object] = {"deadline_seconds": 120.0, "concurrency": 4} | more
+    settings.setdefault("timeout_seconds", settings["deadline_seconds"])
     provider = Provider.model_validate(
         {"api": "openai", "base_url": f"{server.base_url}/v1", "key_env": "LAB_KEY", **settings}
     )
@@ -98,7 +100,7 @@ def test_a_vote_and_what_it_cost() -> None:
 
 @pytest.mark.parametrize("name", TRANSIENT)
 def test_temporary_failures_are_retried(name: str) -> None:
-    with FaultServer([Fault(name, calls=(1,), seconds=1.0)], says("no")) as server:
+    with FaultServer([Fault(name, calls=(1,), seconds=0.05)], says("no")) as server:
         chat = backend(server)
         (reply,) = asked(chat)
     assert isinstance(reply, Reply), reply
@@ -107,15 +109,24 @@ def test_temporary_failures_are_retried(name: str) -> None:
     assert chat.lost_calls == (name in MAYBE_BILLED)
 
 
-@pytest.mark.parametrize("name", ["no_answer", "slow_drip"])
-def test_silence_and_a_slow_drip_end_at_the_timeout_and_may_be_billed(name: str) -> None:
-    with FaultServer([Fault(name, calls=(1,), seconds=0.05)], says("yes")) as server:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("no_answer", calls=(1,)),
+        Fault("half_closed", calls=(1,)),
+        Fault("reset_after_headers", calls=(1,), seconds=30),
+        Fault("length_too_long", calls=(1,), seconds=30),
+        Fault("slow_drip", calls=(1,), seconds=0.05),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_silence_and_a_slow_drip_end_at_the_timeout_and_may_be_billed(fault: Fault) -> None:
+    with FaultServer([fault], says("yes")) as server:
         chat = backend(server, timeout_seconds=0.3)
-        if name == "no_answer":
-            server.set_faults(Fault(name, calls=(1,)))
         (reply,) = asked(chat)
     assert isinstance(reply, Reply), reply
-    assert chat.lost_calls == 1
+    # A busy machine may miss the timeout once more.
+    assert 1 <= chat.lost_calls == len(server.calls) - 1
 
 
 @pytest.mark.parametrize("name", ["500", "no_answer", "html"])
@@ -215,7 +226,7 @@ def test_a_dead_provider_fails_for_all_requests_after_its_deadline(
 
 def test_concurrency_falls_with_429_and_never_exceeds_its_limit() -> None:
     with FaultServer([Fault("429", calls=(1, 2))], says("yes")) as server:
-        replies = asked(backend(server, concurrency=4, deadline_seconds=5.0), times=40)
+        replies = asked(backend(server, concurrency=4), times=40)
     assert all(isinstance(reply, Reply) for reply in replies)
     assert server.max_concurrent <= 4
     assert max(call.concurrent for call in server.calls[6:10]) <= 2

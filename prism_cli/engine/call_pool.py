@@ -51,6 +51,7 @@ class CallPool:
         down: reasons why backends, by id, cannot be used; they are not called again.
         commit: stores replies durably; runs in another thread, one commit at a time.
         locks: locks on requests in flight, so that of runs that share a ledger only one asks.
+        in_batches: those of the requests that other runs have sent in batches meanwhile.
         find: returns replies that such a run has committed meanwhile.
         next_requests: called with answered requests, after their commit and never during another;
             returns single requests to ask next.
@@ -63,12 +64,14 @@ class CallPool:
         commit: Callable[[Sequence[Answered]], None],
         control: Control,
         locks: RequestLocks,
+        in_batches: Callable[[Sequence[bytes]], Mapping[bytes, Unanswered]],
         find: Callable[[Sequence[bytes]], Mapping[bytes, Reply]],
         next_requests: Callable[[Sequence[Request]], Sequence[Request]],
     ) -> None:
         self._commit = commit
         self._control = control
         self._locks = locks
+        self._in_batches = in_batches
         self._find = find
         self._next_requests = next_requests
         self._replies = replies
@@ -144,7 +147,12 @@ class CallPool:
             if committed:
                 answered = [request for request in call if request.key in committed]
                 await self._use_committed(answered, committed)
-            remaining = [request for request in call if request.key not in committed]
+            missing = [request.key for request in call if request.key not in committed]
+            waiting = self._in_batches(missing)
+            self._replies.update(waiting)
+            remaining = [
+                request for request in call if request.key not in committed | waiting.keys()
+            ]
             if remaining:
                 await self._ask(backend, remaining)
         finally:

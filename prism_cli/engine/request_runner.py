@@ -42,6 +42,7 @@ class RequestRunner:
         on_lookup: context entered around a lookup of replies of local models.
         batches: takes the requests to models with batch files; None if no batch was ever sent
             here, so that all models are called.
+        open_batches: looks for batches that another run has sent meanwhile.
         local: runs models of this process, for the current output.
     """
 
@@ -54,6 +55,7 @@ class RequestRunner:
     on_replies: Callable[[], None] = lambda: None
     on_lookup: Callable[[], AbstractContextManager[None]] = nullcontext
     batches: BatchRunner | None = None
+    open_batches: Callable[[], BatchRunner | None] | None = None
     local: LocalRunner | None = None
     _output: str = ""
     _mark: int | None = None
@@ -96,6 +98,13 @@ class RequestRunner:
             self._ledger = self.open_ledger()
         return self._ledger
 
+    @property
+    def locks(self) -> RequestLocks:
+        """The locks on requests in flight, opened on first use."""
+        if self._locks is None:
+            self._locks = RequestLocks(self.ledger.path.with_suffix(".claims"))
+        return self._locks
+
     def usage(self) -> dict[str, float]:
         """Return the cost of the current output over all attempts, and the cached replies of this
         one; `local` is the part of `asked` that local models answered."""
@@ -126,7 +135,7 @@ class RequestRunner:
         """
         assert self.batches is not None
         return self._run(
-            self.batches.exchange(self.find, self.next_sequence, self.ledger.note_sent)
+            self.batches.exchange(self.find, self.next_sequence, self.ledger.note_sent, self.locks)
         )
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Reply]:
@@ -204,15 +213,14 @@ class RequestRunner:
         def next_calls(answered: Sequence[Request]) -> list[Request]:
             return self._requests_to_call(advance(answered), replies, advance)
 
-        if self._locks is None:
-            self._locks = RequestLocks(self.ledger.path.with_suffix(".claims"))
         try:
             pool = CallPool(
                 replies,
                 self._down,
                 self.commit,
                 self.control,
-                self._locks,
+                self.locks,
+                self._in_batches,
                 self._find_during_commit,
                 next_calls,
             )
@@ -242,6 +250,11 @@ class RequestRunner:
             ]
             requests = advance(answered) if answered else ()
         return to_call
+
+    def _in_batches(self, keys: Sequence[bytes]) -> dict[bytes, Unanswered]:
+        if self.batches is None and self.open_batches is not None:
+            self.batches = self.open_batches()
+        return self.batches.held(keys) if self.batches is not None else {}
 
     def _take_from_batches(
         self,

@@ -36,6 +36,7 @@ class SharedRunner:
                 lambda: Ledger(state_directory(home) / LEDGER_NAME),
                 self._control,
                 batches=self._batch_runner(home),
+                open_batches=partial(self._batch_runner, home),
             )
         open_local = partial(open_local_ledger, local_path(home, record.record_path))
         manifest = record.manifest

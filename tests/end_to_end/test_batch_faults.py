@@ -1,6 +1,10 @@
 """Batch mode against providers with faults: no answer is lost or paid for twice."""
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,4 +178,51 @@ def test_malformed_counts_and_errors_of_a_batch_are_ignored(
     with served() as server:
         done = relabel(server)
         assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+
+
+def test_a_run_of_single_calls_leaves_alone_what_another_sends_in_a_batch_meanwhile() -> None:
+    words = ["--judge", "deepseek/deepseek-chat", "--audit", "0", "--provider-file"]
+    codes: list[int] = []
+
+    def answer(model: str, text: str) -> str:
+        if not codes:  # the first call: another run begins and sends the other questions
+            codes.append(0)
+            command = [sys.executable, "-m", "prism_cli", "relabel", "rest.jsonl", *words]
+            root = str(Path(__file__).parent.parent.parent)
+            more = ["batch.toml", "--batch", "--max-seconds", "3"]
+            env = os.environ | {"PYTHONPATH": root}
+            codes[0] = subprocess.run([*command, *more], env=env, timeout=60).returncode
+        return truth(model, text)
+
+    write_jsonl(Path("data.jsonl"), rows(10))
+    write_jsonl(Path("rest.jsonl"), rows(10)[1:])
+    settings = Settings(batch=BatchPlan(polls=99))
+    with (
+        FaultServer(answers=Answers(chat=truth), settings=settings) as other,
+        FaultServer(answers=Answers(chat=answer)) as server,
+    ):
+        providers(other.base_url, batches="true").rename("batch.toml")
+        file = providers(server.base_url, batches="true")
+        done = prism("relabel", "data.jsonl", *words, file, "--concurrency", "1")
+        assert (codes, done.returncode) == ([7], 5), done.stderr
+        assert "--batch waits for it" in done.stderr
+        assert payments(other) == [1] * 9
+        assert len([call for call in server.calls if call.kind == "chat"]) == 1
+
+
+def test_a_batch_waits_for_the_calls_of_another_run() -> None:
+    write_jsonl(Path("data.jsonl"), rows(10))
+    with served() as server:
+        file = providers(server.base_url, batches="true")
+        words = ("relabel", "data.jsonl", "--judge", "deepseek/deepseek-chat", "--audit", "0")
+        root = str(Path(__file__).parent.parent.parent)
+        command = [sys.executable, "-m", "prism_cli", *words, "--provider-file", str(file)]
+        command += ["--batch", "--max-seconds", "1"]
+        Path(".prism").mkdir(exist_ok=True)
+        with Path(".prism/ledger.claims").open("wb") as claims:
+            fcntl.lockf(claims, fcntl.LOCK_EX)  # as if it called every question
+            run = subprocess.run(command, env=os.environ | {"PYTHONPATH": root}, timeout=60)
+        assert (run.returncode, server.calls) == (7, [])
+        assert relabel(server).returncode == 0
         assert payments(server) == [1] * 10

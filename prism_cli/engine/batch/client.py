@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore, BatchSubmission
-from prism_cli.engine.call_pool import POLL_SECONDS
+from prism_cli.engine.call_pool import CLAIM_SECONDS, POLL_SECONDS
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
@@ -23,6 +23,7 @@ from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.ports import BatchEndpoint, BatchState
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.request_locks import RequestLocks
 
 T = TypeVar("T")
 
@@ -78,6 +79,12 @@ class BatchClient:
         about = f", about {usd:.4f} USD" if usd else ""
         self.report(f"{spec}: {len(keys):,} questions sent as {batch}{about}")
         return submission
+
+    async def wait_until_free(self, locks: RequestLocks, keys: Sequence[bytes]) -> None:
+        """Wait until no other run is calling these requests: its replies are then committed."""
+        while not locks.acquire(keys):
+            await self._pause(CLAIM_SECONDS)
+        locks.release(keys)
 
     async def settle(self, endpoint: BatchEndpoint) -> None:
         """Find out which submissions of killed processes became batches. The caller holds `lock`,

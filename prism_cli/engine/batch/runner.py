@@ -13,6 +13,7 @@ from prism_cli.engine.call_pool import Answered, Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
 from prism_cli.ports import BatchableBackend, BatchEndpoint, Reply, Request
+from prism_cli.shards.request_locks import RequestLocks
 from prism_cli.shards.spill import Spill
 
 Find = Callable[[Sequence[bytes]], dict[bytes, Reply]]
@@ -117,6 +118,10 @@ class BatchRunner:
         self._store.forget(stored)
         return done, waiting
 
+    def held(self, keys: Sequence[bytes]) -> dict[bytes, Unanswered]:
+        """Return those of the requests that are in a submitted batch."""
+        return dict.fromkeys(self._store.holders(keys, include_uncertain=True), _IN_A_BATCH)
+
     def forget(self, done: Sequence[Answered]) -> None:
         """Remove replies that are in the ledger now from the store."""
         self._store.forget(self._store.replies([request.key for request, _ in done]))
@@ -128,7 +133,11 @@ class BatchRunner:
             self._client.report(f"{spec}: its provider takes no batches; it is asked call by call")
 
     async def exchange(
-        self, find: Find, next_sequence: Callable[[], int], note_sent: NoteSent
+        self,
+        find: Find,
+        next_sequence: Callable[[], int],
+        note_sent: NoteSent,
+        locks: RequestLocks,
     ) -> bool:
         """Submit the collected requests and wait for all batches that rows wait for. Return False
         if there are none.
@@ -137,6 +146,7 @@ class BatchRunner:
             find: looks up replies in the ledger.
             next_sequence: takes the next sequence number of the ledger.
             note_sent: stores in the ledger the ids of submissions.
+            locks: locks on requests in flight; those that other runs are calling are not sent.
 
         Raises:
             InterruptedRunError, LimitReachedError: the batches go on at the provider.
@@ -147,6 +157,8 @@ class BatchRunner:
         try:
             if self._spooled and not self._over_budget:
                 async with self._client.lock():
+                    for keys in self._spooled_keys():
+                        await self._client.wait_until_free(locks, keys)
                     await self._submit(find, next_sequence, note_sent)
             if self._over_budget and not self._awaited:
                 self._control.stop_over_budget()
@@ -192,6 +204,11 @@ class BatchRunner:
                         number = next_sequence()
                         sent = self._client.send(endpoint, spec, file, keys, usd, number, note_sent)
                         self._awaited.add(await sent)
+
+    def _spooled_keys(self) -> Iterator[list[bytes]]:
+        keys = (key for (key,) in self._spool.rows("SELECT key FROM spill"))
+        while part := list(islice(keys, _LOOKUP_LINES)):
+            yield part
 
     def _unsent_lines(self, spec: str, find: Find) -> Iterator[tuple[bytes, bytes, float]]:
         """Yield (key, line, price) of the model's requests, without those that another run has

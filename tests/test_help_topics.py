@@ -81,6 +81,15 @@ def test_an_unknown_topic_is_refused_with_the_nearest() -> None:
     assert "enginee: no such help topic or command; did you mean engine?" in done.stderr
 
 
+def test_words_that_name_no_topic_are_searched_in_the_topics() -> None:
+    lines = prism("help", "WEB", "Search").splitlines()
+    assert lines[0] == "WEB Search: no topic of this name; topics that mention it:"
+    listed = dict(line.removeprefix("prism help ").split(": ", 1) for line in lines[2:])
+    assert "prism collect" in listed["shapes"].split("; ")
+    texts = {path.stem: path.read_text("utf-8").lower() for path in FILES}
+    assert list(listed) == [name for name in NAMES if "web search" in texts[name]]
+
+
 def test_help_of_a_command_is_its_options() -> None:
     assert "eval quality [OPTIONS]" in prism("help", "eval", "quality")
     assert "recipes [OPTIONS] COMMAND" in prism("help", "recipes")

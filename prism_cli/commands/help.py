@@ -31,10 +31,13 @@ def show_help(
     context: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TOPIC]", help="A topic or a command; none lists the topics."),
+        typer.Argument(
+            metavar="[TOPIC]", help="A topic, a command, or words to find in the topics."
+        ),
     ] = None,
 ) -> None:
     """Show a topic of the manual, or the options of a command; without a word, list all topics.
+    For any other word, list the topics that mention it.
 
     A terminal gets formatted text, a pipe or a file the plain Markdown.
     """
@@ -56,9 +59,28 @@ def show_help(
         word, command, _ = root.command.resolve_command(root, words)
         if command:
             command.make_context(word, ["--help"], parent=root)
+    elif mentions := _mentions(name):
+        print(f"{name}: no topic of this name; topics that mention it:\n")
+        for topic, headings in mentions.items():
+            print(f"prism help {topic}: {'; '.join(headings)}")
     else:
         hint = did_you_mean(name, known) or f"one of {', '.join(known)}"
         raise UsageError(f"{name}: no such help topic or command; {hint}")
+
+
+def _mentions(words: str) -> dict[str, list[str]]:
+    """Return the topics whose text has `words`, each with the headings of these places."""
+    mentions: dict[str, list[str]] = {}
+    for path in sorted(HELP.glob("*.md")):
+        heading, code = "", False
+        for line in path.read_text("utf-8").splitlines():
+            code ^= line.startswith("```")
+            if line.startswith("#") and not code:
+                heading = line.lstrip("# ")
+            headings = mentions.get(path.stem, [])
+            if words.lower() in line.lower() and heading not in headings:
+                mentions[path.stem] = [*headings, heading]
+    return mentions
 
 
 def _show(text: str) -> None:

@@ -1,6 +1,8 @@
 """`prism recipes`: the shipped settings."""
 
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -24,30 +26,41 @@ def list_recipes() -> None:
 
     for name, path in shipped_recipes().items():
         first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-        typer.echo(f"{name:28} {first}")
+        line = f"{name:28} {first}"
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+            line = textwrap.fill(line, width, subsequent_indent=" " * 29, break_on_hyphens=False)
+        typer.echo(line)
 
 
 @app.command()
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="STAGE/NAME, as `ls` prints it; with --all a STAGE."),
+        typer.Argument(help="STAGE/NAME, as `ls` prints it; or a STAGE, for all its keys."),
     ],
     all_keys: Annotated[
         bool,
         typer.Option("--all", help="Every key of a stage, with description, type and default."),
     ] = False,
 ) -> None:
-    """Print a recipe, or with --all each setting of a stage."""
+    """Print a recipe, or each setting of a stage."""
     from prism_cli.configs.describe import recipe_lines
-    from prism_cli.configs.recipes import find_recipe
-    from prism_cli.configs.stages import config_class
+    from prism_cli.configs.stages import STAGES, config_class
     from prism_cli.terminal import write_bytes
 
-    if all_keys:
+    if all_keys or (name in STAGES and not Path(name).is_file()):
         typer.echo("\n".join(recipe_lines(config_class(name))).rstrip())
         return
-    write_bytes(find_recipe("train", name).read_bytes())
+    write_bytes(_recipe(name).read_bytes())
+
+
+def _recipe(name: str) -> Path:
+    from prism_cli.configs.recipes import find_recipe
+    from prism_cli.configs.stages import STAGES
+
+    stage = name.partition("/")[0]
+    return find_recipe(stage if stage in STAGES else "train", name)
 
 
 @app.command()
@@ -58,27 +71,29 @@ def cp(
     ],
 ) -> None:
     """Copy a recipe, to change it."""
-    from prism_cli.configs.recipes import find_recipe
     from prism_cli.shards.writer import whole_file
 
     check_new_file(destination, "recipe.toml")
     with whole_file(destination) as file:
-        file.write(find_recipe("train", name).read_bytes())
+        file.write(_recipe(name).read_bytes())
 
 
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="TOML files.")],
     stage: Annotated[
-        str, typer.Option(help="Stage of the settings: train, rerank, relabel, ….")
-    ] = "train",
+        str | None,
+        typer.Option(
+            help="Stage of the settings: train (default), rerank, relabel, ….", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Check recipes against the settings of a stage; report all problems at once.
 
-    For example: `prism recipes check my-rerank.toml --stage rerank`. The tables of prism.toml are
-    checked by the command that reads them.
+    For example: `prism recipes check my-rerank.toml --stage rerank`. Each table of a prism.toml is
+    checked as the stage that it is named after.
     """
-    from prism_cli.configs.load import load_config
+    from prism_cli.configs.load import PROJECT_FILE, load_config, project_problems
     from prism_cli.configs.stages import config_class
     from prism_cli.errors import ConfigError, MissingDataError
 
@@ -87,7 +102,11 @@ def check(
         if not file.is_file():
             raise MissingDataError(f"{file}: no such file")
         try:
-            load_config(config_class(stage), stage, recipe=str(file))
+            if stage is None and file.name == PROJECT_FILE:
+                if found := project_problems(file):
+                    raise ConfigError(found)
+            else:
+                load_config(config_class(stage or "train"), stage or "train", recipe=str(file))
         except ConfigError as error:
             problems += error.problems
         else:

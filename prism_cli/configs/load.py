@@ -6,27 +6,32 @@ All problems are reported at once, each with its file and key; unknown keys with
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from prism_cli.configs.base import Section, StageConfig, settings_of, validated
 from prism_cli.configs.describe import plain_type
+from prism_cli.configs.problems import (
+    ENVIRONMENT,
+    located,
+    nearest_name,
+    of_table,
+    reason_of,
+    shown,
+    variable,
+)
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.configs.toml import parse_toml, value_problems
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
-from prism_cli.wording import did_you_mean, expected
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
 DEFAULTS = "defaults"
 """Table of prism.toml whose keys apply to every stage that has them."""
-_SHOWN = 200
 RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT", LIMIT_VARIABLE}
 
 
@@ -54,6 +59,7 @@ def load_with_origins(
     recipe: str | None = None,
     flags: Mapping[str, object] | None = None,
     sets: Sequence[str] = (),
+    project: Path | None = None,
 ) -> tuple[Config, dict[str, str]]:
     """Return the resolved settings of a stage, and the origin of each that is not a default.
 
@@ -64,6 +70,7 @@ def load_with_origins(
             stage's name that holds them.
         flags: setting -> value; None means that the flag was not given. Dots reach into tables.
         sets: `a.b=value` of --set; the value is TOML, or else a plain string.
+        project: prism.toml, in place of the one in this folder or above it.
 
     Raises:
         ConfigError: all problems, a line each.
@@ -71,18 +78,18 @@ def load_with_origins(
     """
     layers: list[tuple[str, dict[str, Any]]] = []
     problems: list[str] = []
-    project = _project_file()
+    project = project or _project_file()
     if project:
         content = read_toml(project)
         problems += _project_problems(cls, stage, content, project)
-        layers.append((str(project), _project_table(cls, stage, content)))
+        layers += _project_layers(cls, stage, content, project)
     if recipe:
         path = find_recipe(stage, recipe)
         content = read_toml(path)
         if content.keys() == {stage} and isinstance(content[stage], dict):
             content = content[stage]  # written as for prism.toml
         layers.append((str(path), content))
-    layers.append(("environment", _environment(cls, problems)))
+    layers.append((ENVIRONMENT, _environment(cls, problems)))
     given: dict[str, Any] = {}
     for item in sets:
         key, equals, text = item.partition("=")
@@ -100,7 +107,7 @@ def load_with_origins(
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for name, layer in layers:
-        wrong = [f"{name}: {problem}" for problem in value_problems(layer)]
+        wrong = [located(name, problem) for problem in value_problems(layer)]
         problems += wrong or unknown_keys(cls, layer, name)
         if not wrong:
             merge_layer(merged, _known(cls, layer), origin, name)
@@ -110,13 +117,29 @@ def load_with_origins(
         config = validated(cls, merged)
     except ValidationError as error:
         problems += [
-            f"{_origin_of(origin, item['loc'])}: {_place(item['loc'])}: {reason_of(item)}"
-            + ("" if _of_table(item) else f", found {shown(item['input'])}")
+            f"{located(_origin_of(origin, item['loc']), _place(item['loc']))}: {reason_of(item)}"
+            + ("" if of_table(item) else f", found {shown(item['input'])}")
             for item in error.errors()
         ]
     if problems:
         raise ConfigError(problems)
     return config, origin
+
+
+def project_problems(path: Path) -> list[str]:
+    """Return the problems of a prism.toml: each table is checked as its stage. Settings that a
+    command line must give may be missing."""
+    content = read_toml(path)
+    problems: dict[str, None] = {}
+    for stage in STAGES:
+        cls, own = config_class(stage), _table(content, stage)
+        required = [key for key, item in settings_of(cls).items() if item.default is MISSING]
+        flags = {key: "hf:smollm2" for key in required if key not in own}
+        try:
+            load_with_origins(cls, stage, flags=flags, project=path)
+        except ConfigError as error:
+            problems |= dict.fromkeys(error.problems)
+    return list(problems)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -139,7 +162,7 @@ def unknown_keys(cls: type[Section], layer: Mapping[str, Any], where: str) -> li
     problems = []
     for path in _paths(layer, cls):
         if path not in names:
-            problems.append(f"{where}: {path}: {nearest_name('key', path, names)}")
+            problems.append(f"{located(where, path)}: {nearest_name('key', path, names)}")
     return problems
 
 
@@ -226,7 +249,7 @@ def _without_name(error: ValueError) -> str:
 def _environment(cls: type[Section], problems: list[str]) -> dict[str, Any]:
     layer: dict[str, Any] = {}
     for path in key_paths(cls):
-        name = "PRISM_" + path.upper().replace(".", "__")
+        name = variable(path)
         if name in os.environ and name not in RESERVED:
             try:
                 _put(layer, path, _toml_value(os.environ[name]))
@@ -247,11 +270,14 @@ def _project_file() -> Path | None:
     )
 
 
-def _project_table(cls: type[Section], stage: str, content: dict[str, Any]) -> dict[str, Any]:
+def _project_layers(
+    cls: type[Section], stage: str, content: dict[str, Any], path: Path
+) -> list[tuple[str, dict[str, Any]]]:
     """Return the settings of one stage in prism.toml: its own table, over [defaults]."""
-    defaults, own = (_table(content, name) for name in (DEFAULTS, stage))
-    names = set(settings_of(cls))
-    return {**{key: value for key, value in defaults.items() if key in names}, **own}
+    own = _table(content, stage)
+    names = settings_of(cls).keys() - own.keys()
+    defaults = {key: value for key, value in _table(content, DEFAULTS).items() if key in names}
+    return [(f"{path}: [{DEFAULTS}]", defaults), (f"{path}: [{stage}]", own)]
 
 
 def _project_problems(
@@ -270,38 +296,13 @@ def _project_problems(
     keys = sorted({key for config in classes for key in settings_of(config)})
     unknown = [key for key in defaults if key not in keys]
     return problems + [
-        f"{path}: {DEFAULTS}.{key}: {nearest_name('key', key, keys)}" for key in unknown
+        f"{path}: [{DEFAULTS}] {key}: {nearest_name('key', key, keys)}" for key in unknown
     ]
 
 
 def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     table = content.get(name)
     return table if isinstance(table, dict) else {}
-
-
-def nearest_name(what: str, name: str, known: Sequence[str]) -> str:
-    own = name.rpartition(".")[2]  # as where the table of prism.toml was typed with it
-    hint = did_you_mean(name, known, 0.7) or did_you_mean(own, known, 0.7)
-    return f"unknown {what}; {hint or f'known {what}s: ' + ', '.join(known)}"
-
-
-def reason_of(item: "ErrorDetails") -> str:
-    """Return the reason of a pydantic error, without its prefix for errors of our own checks."""
-    error = item.get("ctx", {}).get("error")
-    if isinstance(error, ValueError):
-        return str(error)
-    return expected(item["msg"])
-
-
-def _of_table(item: "ErrorDetails") -> bool:
-    """Return whether one of our checks refused a whole table: its reason names the value."""
-    return item["type"] == "value_error" and isinstance(item["input"], dict)
-
-
-def shown(value: object) -> str:
-    """Return a value for a message, truncated if it is long."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from prism_cli.configs.load import merge_layer, nearest_name, read_toml, reason_of, shown
+from prism_cli.configs.load import merge_layer, read_toml
+from prism_cli.configs.problems import nearest_name, reason_of, shown
 from prism_cli.configs.recipes import recipes_root
 from prism_cli.errors import ConfigError, MissingDataError
 

@@ -114,6 +114,30 @@ def test_missing_files_are_named(tmp_path: Path, words: list[str], code: int, me
     assert "Traceback" not in done.stderr
 
 
+def test_show_of_a_stage_prints_its_own_keys_and_its_own_recipes() -> None:
+    assert prism("recipes", "show", "relabel").stdout == (
+        prism("recipes", "show", "relabel", "--all").stdout
+    )
+    unknown = prism("recipes", "show", "relabel/zebra").stderr
+    assert "recipes of relabel: openrouter" in unknown
+
+
+def test_check_of_a_project_file_holds_each_table_to_its_stage(tmp_path: Path) -> None:
+    project = tmp_path / "prism.toml"
+    project.write_text("[relabel]\nseed = 1\n[rerank]\nmodel = 'hf:prism-tiny'\n")
+    good = prism("recipes", "check", str(project))
+    assert (good.returncode, good.stderr.count("good")) == (0, 1), good.stderr
+    project.write_text("[relabel]\nsed = 1\n[rerank]\nmodell = 'a'\n[reran]\n")
+    done = prism("recipes", "check", str(project))
+    assert done.returncode == 2
+    for problem in (
+        "[relabel] sed: unknown key; did you mean seed?",
+        "[rerank] modell: unknown key; did you mean model?",
+        "reran: unknown table; did you mean rerank?",
+    ):
+        assert done.stderr.count(problem) == 1
+
+
 def test_help_has_an_example_and_no_completion_options() -> None:
     done = prism("recipes", "--help")
     assert "Example: prism recipes cp" in done.stdout

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
 from prism_cli.configs.collect import CollectConfig
-from prism_cli.configs.load import key_paths, load_config, nearest_name
+from prism_cli.configs.load import key_paths, load_config
+from prism_cli.configs.problems import nearest_name
 from prism_cli.configs.providers import load_providers
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
@@ -74,12 +75,37 @@ def test_a_project_file_is_held_to_the_stages_and_their_keys(tmp_path: Path) -> 
     assert caught.value.problems == [
         f"{project}: rerank: expected a table, found 3",
         f"{project}: rernk: unknown table; did you mean rerank?",
-        f"{project}: defaults.sede: unknown key; did you mean seed?",
+        f"{project}: [defaults] sede: unknown key; did you mean seed?",
     ]
 
 
+def test_a_wrong_value_is_located_by_its_table_or_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "prism.toml"
+    project.write_text("[defaults]\nseed = 'x'\n[demo]\nepochs = 'many'\n")
+    monkeypatch.setenv("PRISM_LORA__R", "-1")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    told = "\n".join(caught.value.problems)
+    assert f"{project}: [defaults] seed: expected" in told
+    assert f"{project}: [demo] epochs: expected" in told
+    assert "PRISM_LORA__R: expected" in told
+    assert "environment" not in told
+
+
 def test_every_settings_class_is_that_of_a_stage() -> None:
-    others = {"base", "describe", "load", "providers", "recipes", "shared", "stages", "toml"}
+    others = {
+        "base",
+        "describe",
+        "load",
+        "problems",
+        "providers",
+        "recipes",
+        "shared",
+        "stages",
+        "toml",
+    }
     modules = {one.name for one in pkgutil.iter_modules(configs.__path__)} - others
     assert modules == {stage.replace("-", "_") for stage in STAGES}
     assert all(issubclass(config_class(stage), StageConfig) for stage in STAGES)
@@ -137,7 +163,7 @@ def test_all_problems_are_told_at_once_with_file_key_and_nearest_name(tmp_path: 
         load(recipe, ("learning_rate=-1", "zebra=1", "demo.epohcs=1", "nothing"))
     told = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 8
-    assert f"{tmp_path / 'prism.toml'}: epoch: unknown key; did you mean epochs?" in told
+    assert f"{tmp_path / 'prism.toml'}: [demo] epoch: unknown key; did you mean epochs?" in told
     assert f"{recipe}: learnin_rate: unknown key; did you mean learning_rate?" in told
     assert f"{recipe}: lora.rr: unknown key; did you mean lora.r?" in told
     assert f"{recipe}: epochs: expected a valid integer" in told
@@ -155,7 +181,7 @@ def test_a_key_that_is_only_a_little_alike_is_not_suggested() -> None:
 
 def test_a_problem_names_the_layer_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRISM_EPOCHS", "many")
-    with pytest.raises(ConfigError, match=r"environment: epochs: .* found 'many'"):
+    with pytest.raises(ConfigError, match=r"PRISM_EPOCHS: .* found 'many'"):
         load()
 
 

@@ -63,7 +63,9 @@ def convert(
         ConvertConfig, "convert", recipe=common.recipe, flags=given, sets=common.sets
     )
     settings = to_dict(config, exclude={"from_shape", "to_shape", "seed"})
-    reader = wiring.shape_reader(config.from_shape, **settings)
+    detects = config.from_shape == "prism" and "from_shape" not in given
+    shape = None if detects else config.from_shape
+    reader = wiring.shape_reader(shape, keep_pairs=True, **settings)
     writer = wiring.shape_writer(config.to_shape, **settings)
     if writer.lines and common.output is None and STDIN not in inputs:
         example = "out" if writer.outputs else "out.trec"

@@ -102,10 +102,11 @@ def judged_run(run: "Path", qrels: "Path") -> "EvalSet":
     return EvalSet(JudgedQueries(qrels), TrecRunFirstStage(run))
 
 
-def shape_reader(name: str | None, **settings: Any) -> "Reader":
+def shape_reader(name: str | None, *, keep_pairs: bool = False, **settings: Any) -> "Reader":
     """Return the reader of rows of a shape; None detects the shape by the fields.
 
     Args:
+        keep_pairs: do not detect a shape where a row has a document.
         settings: as `ShapeSettings` has them, paths as text.
 
     Raises:
@@ -115,7 +116,7 @@ def shape_reader(name: str | None, **settings: Any) -> "Reader":
     from prism_cli.adapters.shapes.table import RecognisingReader, find_shape
 
     if name is None:
-        return RecognisingReader(_shape_settings(settings))
+        return RecognisingReader(_shape_settings(settings), keep_pairs=keep_pairs)
     return find_shape("--from", name).reader(_shape_settings(settings))
 
 

@@ -17,7 +17,12 @@ class ConvertConfig(StageConfig):
 
     from_shape: Annotated[
         str,
-        Option(f"Shape of the input: {SHAPES} or trec-qrels.", names=("--from",), metavar="SHAPE"),
+        Option(
+            f"Shape of the input: {SHAPES} or trec-qrels. Without it, rows of kalm and cohere are "
+            "detected by their fields.",
+            names=("--from",),
+            metavar="SHAPE",
+        ),
     ] = "prism"
     to_shape: Annotated[
         str,

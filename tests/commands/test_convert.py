@@ -19,6 +19,18 @@ KALM = {
 }
 
 
+def test_kalm_rows_are_detected_among_pairs_but_not_against_an_explicit_shape() -> None:
+    write_jsonl(Path("kalm.jsonl"), [KALM])
+    assert prism("convert", "kalm.jsonl", "--from", "kalm", "-o", "named.jsonl").returncode == 0
+    done = prism("convert", "kalm.jsonl", "-o", "detected.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert Path("detected.jsonl").read_bytes() == Path("named.jsonl").read_bytes()
+    again = prism("convert", "named.jsonl", "-o", "same.jsonl")
+    assert again.returncode == 0, again.stderr
+    assert Path("same.jsonl").read_bytes() == Path("named.jsonl").read_bytes()
+    assert prism("convert", "kalm.jsonl", "--from", "prism", "-o", "x.jsonl").returncode == 4
+
+
 def test_kalm_rows_become_pairs_and_a_run_in_trecs_format() -> None:
     write_jsonl(Path("kalm.jsonl"), [KALM])
     done = prism("convert", "kalm.jsonl", "--from", "kalm", "-o", "pairs.jsonl")

@@ -65,9 +65,14 @@ def find_shape(option: str, name: str) -> Shape:
 
 
 class RecognisingReader(Reader):
-    """Reads rows of all shapes that can be detected by their fields."""
+    """Reads rows of all shapes that can be detected by their fields.
 
-    def __init__(self, settings: ShapeSettings) -> None:
+    Args:
+        keep_pairs: rows with a document are prism's, whatever other fields they have.
+    """
+
+    def __init__(self, settings: ShapeSettings, *, keep_pairs: bool = False) -> None:
+        self._keep_pairs = keep_pairs
         self._readers = {
             name: SHAPES[name].reader(settings)
             for name in ("prism", "flagembedding", "author", "cohere")
@@ -75,7 +80,9 @@ class RecognisingReader(Reader):
 
     def read(self, row: Row) -> Row | list[Row] | Dropped:
         """Read the row with the reader of its shape."""
-        return self._readers[_shape_of(row)].read(row)
+        foreign = row.keys() & {"pos", "neg", "documents"} and "document" not in row
+        shape = "prism" if self._keep_pairs and not foreign else _shape_of(row)
+        return self._readers[shape].read(row)
 
 
 def _shape_of(row: Row) -> str:

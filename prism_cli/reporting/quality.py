@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from prism_cli.domain.fidelity import CHARACTERS, CLASSES
+from prism_cli.domain.facts import CHARACTERS
+from prism_cli.domain.fidelity import CLASSES
 from prism_cli.reporting import counted_rows, ratings, scores
 from prism_cli.reporting.figures import bars_of, figures_of
 from prism_cli.reporting.numbers import bar_span

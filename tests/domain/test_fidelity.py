@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from prism_cli.domain.fidelity import CHARACTERS, CLASSES, FidelityFigures, entity_fidelity
+from prism_cli.domain.facts import CHARACTERS
+from prism_cli.domain.fidelity import CLASSES, FidelityFigures, entity_fidelity
 from prism_cli.domain.sentences import sentences
 from tests.domain.passages import LANGUAGES, marks, passages, texts
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from prism_cli.domain.fidelity import CHARACTERS, CLASSES
+from prism_cli.domain.facts import CHARACTERS
+from prism_cli.domain.fidelity import CLASSES
 from prism_cli.evaluation.quality.examples import Examples
 from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.human_ratings import HumanRatings

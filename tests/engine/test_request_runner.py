@@ -61,9 +61,9 @@ def test_calls_keep_row_order_and_bound(tmp_path: Path) -> None:
 
 
 def test_slow_calls_overlap(tmp_path: Path) -> None:
-    started = time.monotonic()
-    score(ScriptedCalls(concurrency=40, seconds=0.2), tmp_path)
-    assert time.monotonic() - started < 1.5  # one after the other: 8 s
+    backend = ScriptedCalls(concurrency=40, seconds=0.2)
+    score(backend, tmp_path)
+    assert backend.most_in_flight >= 20
 
 
 def test_a_failed_call_leaves_its_row_pending_and_the_next_run_asks_it_alone(
@@ -193,13 +193,11 @@ def test_calls_that_outlast_the_grace_are_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_pool, "GRACE_SECONDS", 0.1)
-    backend = ScriptedCalls(concurrency=4, script={TEXTS[5]: [60.0]})
+    backend = ScriptedCalls(concurrency=4, script={TEXTS[5]: [3600.0]})
     backend.after_call = signal_once(signal.SIGINT, after=12)
-    started = time.monotonic()
     with pytest.raises(InterruptedRunError) as caught:
         score(backend, tmp_path)
     assert caught.value.exit_code == 130
-    assert time.monotonic() - started < 5
     again = ScriptedCalls()
     score(again, tmp_path)
     assert sorted(backend.asked + again.asked) == sorted([*TEXTS, TEXTS[5]])
@@ -210,17 +208,18 @@ def test_a_batch_that_outlasts_the_grace_is_abandoned(
 ) -> None:
     monkeypatch.setattr(control, "GRACE_SECONDS", 0.2)
     slow = ScriptedBatch(seconds=0.01)
+    awaited: list[int] = []
 
     def stuck(number: int) -> None:
         if number == 2:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(30)
+            awaited.append(number)
 
     slow.before_batch = stuck
-    started = time.monotonic()
     with pytest.raises(InterruptedRunError) as caught:
         score(slow, tmp_path)
-    assert time.monotonic() - started < 10
+    assert not awaited
     assert caught.value.exit_code == 143
     again = ScriptedBatch()
     score(again, tmp_path)
@@ -254,6 +253,7 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_work, real = [], Ledger.commit
+    in_flight: list[int] = []
 
     def commit(*given: Any) -> None:
         at_work.append("in")
@@ -261,8 +261,13 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
         real(*given)
         at_work.append("out")
 
+    class Counted(ScriptedCalls):
+        async def answer_one(self, payload: str) -> Reply:
+            in_flight.append(1 + sum(server.in_flight for server in servers))
+            return await super().answer_one(payload)
+
     monkeypatch.setattr(Ledger, "commit", commit)
-    servers = [ScriptedCalls(fingerprint=f"s{n}", seconds=0.3) for n in range(5)]
+    servers = [Counted(fingerprint=f"s{n}", seconds=0.3) for n in range(5)]
     servers[1].script = {"a": [PrerequisiteError("401")]}
     servers[2].script = {"b": [ProviderError("503")]}
     servers[3].lost_calls = 2
@@ -270,11 +275,9 @@ def test_servers_of_one_step_are_asked_at_once_and_commits_stay_one_at_a_time(
     runner = RequestRunner("test", lambda: Ledger(tmp_path / "ledger.sqlite"), Control())
     runner.begin_output("out", lambda: LocalLedger(tmp_path / "local.sqlite"))
     asked = [request(backend, text, text) for backend in (*servers, local) for text in "ab"]
-    started = time.monotonic()
     replies = answer(runner, asked)
-    seconds = time.monotonic() - started
     runner.close()
-    assert seconds < 1.2  # one after the other: 1.5 s and more
+    assert max(in_flight) >= 6  # one server after the other: 2
     missing = {asked[2].key: "401", asked[5].key: "503"}
     for each in asked:
         reply = replies[each.key]

@@ -56,8 +56,7 @@ def test_concurrency_and_delay_are_seen() -> None:
             list(pool.map(lambda n: ask(shared, server, text=str(n)), range(6)))
         took = time.monotonic() - began
     assert server.max_concurrent == 6
-    assert max(call.at for call in server.calls) - min(call.at for call in server.calls) < 0.2
-    assert 0.2 <= took < 1
+    assert took >= 0.2
 
 
 def test_a_client_that_disconnects_during_the_delay_is_logged_as_unanswered(
